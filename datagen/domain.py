@@ -1,0 +1,173 @@
+"""What a domain declares: its statements, vocabularies, numeric ranges and units, and the few facts that code needs of it.
+
+Writer, parser, validator, tokenizer slots, constrained decoder and metrics all read this one declaration. A new domain
+is one file in `datagen/domains/` and one builder in `blender_scenes/`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from datagen.scene import Object, Quality, Scene, Shot, Value, Vec3
+
+if TYPE_CHECKING:
+    from datagen.solids import Solid
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An argument with one word out of a vocabulary."""
+
+    name: str
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Number:
+    """A numeric argument: a scalar, or a tuple when it has several components.
+
+    ``low`` and ``high`` bound each component, in ``unit``; ``decimals`` is the declared precision. With a ``period``,
+    values that differ by a multiple of it mean the same (an angle).
+    """
+
+    name: str
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    decimals: int
+    unit: str
+    period: float | None = None
+
+    @property
+    def components(self) -> int:
+        return len(self.low)
+
+    def as_tuple(self, value: Value) -> tuple[float, ...]:
+        """The components of a value of this argument, a scalar's as well."""
+        return value if isinstance(value, tuple) else (float(value),)
+
+    def as_value(self, components: Sequence[float]) -> Value:
+        """The inverse of `as_tuple`."""
+        return tuple(components) if self.components > 1 else float(components[0])
+
+    def rounded(self, value: Value) -> Value:
+        """The value to the declared precision, without a negative zero."""
+        return self.as_value([round(float(x), self.decimals) + 0.0 for x in self.as_tuple(value)])
+
+
+Argument = Choice | Number
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement of the graphics code: its name and its arguments in canonical order."""
+
+    name: str
+    arguments: tuple[Argument, ...]
+
+    def argument(self, name: str) -> Argument:
+        """The argument of that name; KeyError if there is none."""
+        for argument in self.arguments:
+            if argument.name == name:
+                return argument
+        raise KeyError(name)
+
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        return tuple(a for a in self.arguments if isinstance(a, Choice))
+
+    @property
+    def numbers(self) -> tuple[Number, ...]:
+        return tuple(a for a in self.arguments if isinstance(a, Number))
+
+
+@dataclass(frozen=True)
+class SceneLimits:
+    """What may be asked of a scene sampler: how many objects, and which split's combinations."""
+
+    split: str
+    min_objects: int
+    max_objects: int
+
+
+class Domain(ABC):
+    """A kind of scene. Subclasses declare the class variables and answer the questions below."""
+
+    name: ClassVar[str]
+    statements: ClassVar[tuple[Statement, ...]]
+    splits: ClassVar[tuple[str, ...]]
+    max_objects: ClassVar[int]
+    """The most objects a scene can hold; decoding stops there."""
+
+    def statement(self, name: str) -> Statement:
+        """The statement of that name; KeyError if there is none."""
+        for statement in self.statements:
+            if statement.name == name:
+                return statement
+        raise KeyError(name)
+
+    @abstractmethod
+    def canonical_object(self, obj: Object) -> Object:
+        """The one form of an object among those that mean the same: symmetric rotations reduced, numbers rounded."""
+
+    @abstractmethod
+    def order(self, obj: Object) -> tuple[float, ...]:
+        """The sort key that puts a scene's objects into canonical order."""
+
+    @abstractmethod
+    def location(self, obj: Object) -> Vec3:
+        """Where an object is: metres, world frame."""
+
+    @abstractmethod
+    def rotation_error(self, truth: Object, guess: Object) -> float | None:
+        """Degrees between two rotations modulo the true shape's symmetry; None where every rotation looks the same."""
+
+    @abstractmethod
+    def mirrored(self, scene: Scene) -> Scene | None:
+        """The scene whose image under the standard camera is this one's, flipped left to right; None if there is none."""
+
+    @abstractmethod
+    def solid(self, obj: Object) -> Solid:
+        """The geometry that labels are computed from."""
+
+    @abstractmethod
+    def sample_scene(self, rng: np.random.Generator, count: int, split: str) -> Scene | None:
+        """One try at a canonical scene of `count` objects; None where placement failed."""
+
+    @abstractmethod
+    def sample_shot(self, rng: np.random.Generator, template: Shot) -> Shot:
+        """The template with this sample's lights and noise seed drawn."""
+
+    @abstractmethod
+    def canonical_shot(self, width: int, height: int, quality: Quality) -> Shot:
+        """The standard camera and unjittered lamps."""
+
+    @abstractmethod
+    def check_limits(self, limits: SceneLimits) -> None:
+        """Refuse what this domain cannot sample, with a `UserError`."""
+
+    @property
+    @abstractmethod
+    def directions(self) -> Mapping[str, Vec3]:
+        """Unit vectors of the relations (left, right, front, behind) in the world frame."""
+
+    def canonical(self, scene: Scene) -> Scene:
+        """The scene in its canonical form: canonical objects in canonical order."""
+        objects = (self.canonical_object(o) for o in scene.objects)
+        return Scene(scene.domain, tuple(sorted(objects, key=self.order)))
+
+    def violations(self, scene: Scene) -> list[str]:
+        """What is outside the declared ranges, in words; empty for a valid scene. Vocabulary is the parser's business."""
+        found = []
+        if len(scene) > self.max_objects:
+            found.append(f"{len(scene)} objects, at most {self.max_objects} are declared")
+        for i, obj in enumerate(scene.objects, 1):
+            for number in self.statement(obj.statement).numbers:
+                for value, low, high in zip(number.as_tuple(obj[number.name]), number.low, number.high, strict=True):
+                    if not low <= value <= high:
+                        found.append(f"object {i}: {number.name} {value:g} is outside [{low:g}, {high:g}] {number.unit}")
+        return found

@@ -1,0 +1,189 @@
+"""CLEVR (Johnson et al. 2017): cubes, spheres and cylinders on a plane.
+
+Sizes, colours, placement rules, lamps and the CoGenT palettes are those of CLEVR's published generator and base scene.
+The camera is fixed, as in IG-LLM (Kulits et al. 2024).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+
+from datagen.camera import look_at
+from datagen.domain import Choice, Domain, Number, SceneLimits, Statement
+from datagen.errors import UserError
+from datagen.scene import Camera, Lamp, Object, Quality, Scene, Shot, Value, Vec3
+from datagen.solids import Solid
+
+SHAPES = ("cube", "sphere", "cylinder")
+SIZES: dict[str, float] = {"large": 0.7, "small": 0.35}
+MATERIALS = ("rubber", "metal")
+COLORS: dict[str, tuple[int, int, int]] = {
+    "gray": (87, 87, 87),
+    "red": (173, 35, 35),
+    "blue": (42, 75, 215),
+    "green": (29, 105, 20),
+    "brown": (129, 74, 25),
+    "purple": (129, 38, 192),
+    "cyan": (41, 208, 208),
+    "yellow": (255, 238, 51),
+}
+"""8-bit triples; CLEVR hands value / 255 to the shader as linear light."""
+
+_PALETTE_ONE = ("gray", "blue", "brown", "yellow")
+_PALETTE_TWO = ("red", "green", "purple", "cyan")
+SPLIT_COLORS: dict[str, dict[str, tuple[str, ...]]] = {
+    "default": {},
+    "cogent-a": {"cube": _PALETTE_ONE, "cylinder": _PALETTE_TWO},
+    "cogent-b": {"cube": _PALETTE_TWO, "cylinder": _PALETTE_ONE},
+}
+"""The colours that a split allows a shape; a shape that is not named takes any."""
+
+MAX_OBJECTS = 10
+PLANE = 3.0  # objects' centres lie in [-PLANE, PLANE] along x and y
+MIN_GAP = 0.25  # between bounding circles on the plane
+MIN_MARGIN = 0.4  # along each of left/right/front/behind
+PLACEMENT_TRIES = 50  # positions tried for one object before the scene is drawn anew
+CUBE_SYMMETRY = 90.0  # degrees
+LAMP_JITTER = 1.0  # metres, uniform per axis
+
+CAMERA = Camera(location=(7.481, -6.508, 5.344), target=(0.0, 0.0, 0.0), lens_mm=35.0, sensor_mm=32.0)
+LAMPS = (
+    Lamp("key", (6.447, -2.905, 4.258), 0.5, 78.5, (1.0, 0.932, 0.817)),
+    Lamp("fill", (-4.671, -4.014, 3.011), 0.5, 23.6, (0.762, 0.818, 1.0)),
+    Lamp("back", (-1.169, 2.646, 5.816), 1.0, 39.3, (1.0, 1.0, 1.0)),
+)
+
+
+def half_extent(shape: str, size: str) -> float:
+    """Half the edge of a cube, or the radius of a sphere or cylinder, in metres; also the height of the centre."""
+    return SIZES[size] / math.sqrt(2) if shape == "cube" else SIZES[size]
+
+
+def _directions() -> dict[str, Vec3]:
+    axes = look_at(CAMERA.location, CAMERA.target)
+    behind = -axes[:, 2] * (1, 1, 0)
+    right, behind = axes[:, 0], behind / np.linalg.norm(behind)
+    pairs = {"right": right, "left": -right, "behind": behind, "front": -behind}
+    return {name: (float(v[0]), float(v[1]), float(v[2])) for name, v in pairs.items()}
+
+
+_DIRECTIONS = _directions()
+
+
+def _along(direction: str, location: Vec3) -> float:
+    axis = _DIRECTIONS[direction]
+    return location[0] * axis[0] + location[1] * axis[1]
+
+
+class Clevr(Domain):
+    """The CLEVR domain. See the module's docstring and `Domain`."""
+
+    name: ClassVar[str] = "clevr"
+    # Place comes first: a model that has said where an object is can look there for what it is.
+    statements: ClassVar[tuple[Statement, ...]] = (
+        Statement(
+            "add",
+            (
+                Number("loc", (-PLANE, -PLANE, 0.0), (PLANE, PLANE, 1.0), 3, "m"),
+                Choice("shape", SHAPES),
+                Choice("size", tuple(SIZES)),
+                Choice("material", MATERIALS),
+                Choice("color", tuple(COLORS)),
+                Number("rotation", (0.0,), (CUBE_SYMMETRY,), 1, "degrees", period=CUBE_SYMMETRY),
+            ),
+        ),
+    )
+    splits: ClassVar[tuple[str, ...]] = tuple(SPLIT_COLORS)
+    max_objects: ClassVar[int] = MAX_OBJECTS
+
+    @property
+    def directions(self) -> Mapping[str, Vec3]:
+        return _DIRECTIONS
+
+    def canonical_object(self, obj: Object) -> Object:
+        statement = self.statement(obj.statement)
+        rounded = {n.name: n.rounded(obj[n.name]) for n in statement.numbers}
+        turn = round(float(obj["rotation"]) % CUBE_SYMMETRY, 1) % CUBE_SYMMETRY if obj["shape"] == "cube" else 0.0
+        return obj.replaced(**{**rounded, "rotation": turn})
+
+    def order(self, obj: Object) -> tuple[float, ...]:
+        """Left to right as the standard camera sees the plane; what is equally far right, front to back."""
+        location = self.location(obj)
+        return (_along("right", location), _along("behind", location), location[2])
+
+    def location(self, obj: Object) -> Vec3:
+        x, y, z = obj["loc"]
+        return (x, y, z)
+
+    def rotation_error(self, truth: Object, guess: Object) -> float | None:
+        if truth["shape"] != "cube":
+            return None
+        off = abs(float(truth["rotation"]) - float(guess["rotation"])) % CUBE_SYMMETRY
+        return min(off, CUBE_SYMMETRY - off)
+
+    def mirrored(self, scene: Scene) -> Scene:
+        """Reflected across the vertical plane through the camera's axis. Every shape here is its own mirror image."""
+        x, y, _ = _DIRECTIONS["right"]
+        axis = 2 * math.degrees(math.atan2(x, -y))  # twice the angle of the plane's own direction
+        flipped = []
+        for obj in scene.objects:
+            across = _along("right", obj["loc"])
+            location = (obj["loc"][0] - 2 * across * x, obj["loc"][1] - 2 * across * y, obj["loc"][2])
+            flipped.append(obj.replaced(loc=location, rotation=(axis - obj["rotation"]) % CUBE_SYMMETRY))
+        return self.canonical(Scene(scene.domain, tuple(flipped)))
+
+    def solid(self, obj: Object) -> Solid:
+        return Solid(obj["shape"], self.location(obj), half_extent(obj["shape"], obj["size"]), float(obj["rotation"]))
+
+    def check_limits(self, limits: SceneLimits) -> None:
+        if limits.split not in SPLIT_COLORS:
+            raise UserError(f"the clevr domain has no split {limits.split!r}; choose one of {', '.join(SPLIT_COLORS)}")
+        if not 0 <= limits.min_objects <= limits.max_objects <= MAX_OBJECTS:
+            raise UserError(
+                f"objects from {limits.min_objects} to {limits.max_objects}: the clevr domain places 0 to {MAX_OBJECTS}, the fewest first"
+            )
+
+    def sample_scene(self, rng: np.random.Generator, count: int, split: str) -> Scene | None:
+        placed: list[Object] = []
+        for _ in range(count):
+            shape, size, material = str(rng.choice(SHAPES)), str(rng.choice(list(SIZES))), str(rng.choice(MATERIALS))
+            color = str(rng.choice(SPLIT_COLORS[split].get(shape, tuple(COLORS))))
+            degrees = float(rng.uniform(0.0, 360.0))
+            spot = self._free_spot(rng, placed, SIZES[size])
+            if spot is None:
+                return None
+            location = (*spot, half_extent(shape, size))
+            values: dict[str, Value] = {"loc": location, "shape": shape, "size": size, "material": material, "color": color}
+            values["rotation"] = degrees
+            placed.append(self.canonical_object(Object("add", values)))
+        return self.canonical(Scene(self.name, tuple(placed)))
+
+    def _free_spot(self, rng: np.random.Generator, placed: list[Object], radius: float) -> tuple[float, float] | None:
+        """A position that keeps CLEVR's gap and margins to what is placed; None after `PLACEMENT_TRIES`."""
+        for _ in range(PLACEMENT_TRIES):
+            x, y = (float(v) for v in np.round(rng.uniform(-PLANE, PLANE, 2), 3))
+            if all(_keeps_clear((x, y, 0.0), radius, other) for other in placed):
+                return x, y
+        return None
+
+    def sample_shot(self, rng: np.random.Generator, template: Shot) -> Shot:
+        lamps = []
+        for lamp in template.lamps:
+            x, y, z = (float(v) for v in np.round(rng.uniform(-LAMP_JITTER, LAMP_JITTER, 3) + lamp.location, 6))
+            lamps.append(replace(lamp, location=(x, y, z)))
+        return replace(template, lamps=tuple(lamps), noise_seed=int(rng.integers(2**31)))
+
+    def canonical_shot(self, width: int, height: int, quality: Quality) -> Shot:
+        return Shot(width, height, quality, CAMERA, LAMPS, noise_seed=0)
+
+
+def _keeps_clear(spot: Vec3, radius: float, other: Object) -> bool:
+    step = (spot[0] - other["loc"][0], spot[1] - other["loc"][1], 0.0)
+    if math.hypot(step[0], step[1]) - radius - SIZES[other["size"]] < MIN_GAP:
+        return False
+    return all(abs(_along(direction, step)) >= MIN_MARGIN for direction in ("right", "behind"))

@@ -1,0 +1,18 @@
+"""The two errors a user may meet; everything else is a bug."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """Something the user can mend. The message says what, where and what to do; the command line exits with 2."""
+
+
+class CodeError(UserError):
+    """Graphics code that breaks the grammar, with the place and what was expected there.
+
+    ``line`` and ``column`` count from 1.
+    """
+
+    def __init__(self, line: int, column: int, found: str, expected: str) -> None:
+        self.line, self.column, self.found, self.expected = line, column, found, expected
+        super().__init__(f"line {line}, column {column}: found {found}, expected {expected}")

@@ -1,0 +1,58 @@
+"""What a model says of images: ``pred.jsonl``, a JSON object a line with ``key``, ``code`` and what else is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datagen.errors import UserError
+from datagen.files import read_jsonl, write_jsonl
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The code predicted for one image. ``confidence`` has a number in [0, 1] per statement of the code."""
+
+    key: str
+    code: str
+    image: str | None = None
+    confidence: tuple[float, ...] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The line of ``pred.jsonl``; what is not known is left out."""
+        row: dict[str, Any] = {"key": self.key, "code": self.code}
+        if self.image is not None:
+            row["image"] = self.image
+        if self.confidence is not None:
+            row["confidence"] = list(self.confidence)
+        return row
+
+    @staticmethod
+    def from_json(row: dict[str, Any], where: str) -> Prediction:
+        """The inverse of `to_json`; `UserError` naming `where` for anything else."""
+        key, code, image, confidence = row.get("key"), row.get("code"), row.get("image"), row.get("confidence")
+        if not isinstance(key, str) or not key or "/" in key or key.startswith("."):
+            raise UserError(f"{where}: 'key' must be a file's base name, not {key!r}")
+        if not isinstance(code, str):
+            raise UserError(f"{where}: 'code' must be graphics code, not {code!r}")
+        if confidence is not None and not (isinstance(confidence, list) and all(isinstance(c, int | float) for c in confidence)):
+            raise UserError(f"{where}: 'confidence' must be a list of numbers, not {confidence!r}")
+        return Prediction(key, code, str(image) if image is not None else None, None if confidence is None else tuple(confidence))
+
+
+def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
+    """Write ``pred.jsonl`` atomically."""
+    write_jsonl(path, (p.to_json() for p in predictions))
+
+
+def read_predictions(path: Path) -> dict[str, Prediction]:
+    """The predictions of a file by key, in its order; `UserError` if it is damaged or a key comes twice."""
+    found: dict[str, Prediction] = {}
+    for number, row in enumerate(read_jsonl(path), 1):
+        prediction = Prediction.from_json(row, f"{path}, prediction {number}")
+        if prediction.key in found:
+            raise UserError(f"{path}: the key {prediction.key} comes twice")
+        found[prediction.key] = prediction
+    return found

@@ -1,0 +1,145 @@
+"""A scene as plain data, and the shot that it is photographed with.
+
+A `Scene` is what graphics code says and nothing else. A `Shot` is everything else an image depends on:
+frame, quality, camera, lamps, noise. Scene and shot together determine the image.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
+from typing import Any, Literal, get_args
+
+Vec3 = tuple[float, float, float]
+Value = str | float | tuple[float, ...]
+Quality = Literal["draft", "standard", "reference"]
+QUALITIES: tuple[str, ...] = get_args(Quality)
+
+
+@dataclass(frozen=True)
+class Object:
+    """One statement of graphics code: its name and the value of every argument."""
+
+    statement: str
+    values: Mapping[str, Value]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", MappingProxyType(dict(self.values)))
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values[name]
+
+    def __hash__(self) -> int:
+        return hash((self.statement, frozenset(self.values.items())))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Object, (self.statement, dict(self.values))
+
+    def replaced(self, **values: Value) -> Object:
+        """A copy with some values replaced."""
+        return Object(self.statement, {**self.values, **values})
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """The objects of one image. Two scenes are equal when they hold the same objects, in whatever order."""
+
+    domain: str
+    objects: tuple[Object, ...]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Scene):
+            return NotImplemented
+        return self.domain == other.domain and Counter(self.objects) == Counter(other.objects)
+
+    def __hash__(self) -> int:
+        return hash((self.domain, frozenset(self.objects)))
+
+    def __len__(self) -> int:
+        return len(self.objects)
+
+    def __iter__(self) -> Iterator[Object]:
+        return iter(self.objects)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON: ``{"domain", "objects": [{"statement", argument: value, ...}]}``."""
+        return {"domain": self.domain, "objects": [_lists({"statement": o.statement, **o.values}) for o in self.objects]}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Scene:
+        """The inverse of `to_json`. Checks no vocabulary: that is the domain's `validate`."""
+        objects = []
+        for entry in data["objects"]:
+            values = _tuples({name: value for name, value in entry.items() if name != "statement"})
+            objects.append(Object(entry["statement"], values))
+        return Scene(data["domain"], tuple(objects))
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera. ``location`` and ``target`` in metres, world frame, Z up; the image's up is the world's.
+
+    ``sensor_mm`` is the width of the frame's longer side on the sensor (Blender's sensor fit *auto*).
+    """
+
+    location: Vec3
+    target: Vec3 = (0.0, 0.0, 0.0)
+    lens_mm: float = 35.0
+    sensor_mm: float = 32.0
+
+
+@dataclass(frozen=True)
+class Lamp:
+    """A square area lamp facing the origin.
+
+    ``location`` in metres, ``size`` its edge in metres, ``power`` in watts, ``color`` linear RGB.
+    """
+
+    name: str
+    location: Vec3
+    size: float
+    power: float
+    color: Vec3
+
+
+@dataclass(frozen=True)
+class Shot:
+    """How a scene is photographed. ``width`` and ``height`` in pixels; ``noise_seed`` seeds the path tracer."""
+
+    width: int
+    height: int
+    quality: Quality
+    camera: Camera
+    lamps: tuple[Lamp, ...]
+    noise_seed: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON, tuples as lists."""
+        return _lists(asdict(self))
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Shot:
+        """The inverse of `to_json`; raises KeyError, TypeError or ValueError on anything else."""
+        if data["quality"] not in QUALITIES:
+            raise ValueError(f"quality {data['quality']!r} is none of {', '.join(QUALITIES)}")
+        camera = Camera(**_tuples(data["camera"]))
+        lamps = tuple(Lamp(**_tuples(lamp)) for lamp in data["lamps"])
+        return Shot(int(data["width"]), int(data["height"]), data["quality"], camera, lamps, int(data["noise_seed"]))
+
+    def resized(self, width: int, height: int) -> Shot:
+        """The same shot with another frame."""
+        return replace(self, width=width, height=height)
+
+
+def _tuples(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+
+
+def _lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _lists(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_lists(v) for v in value]
+    return value

@@ -1,0 +1,1 @@
+"""The front door: the ``igllm`` command, one thin subcommand a verb."""
