@@ -1,1 +1,343 @@
 """The front door: the ``igllm`` command, one thin subcommand a verb."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+# Everything else is imported by the verb that needs it, so that --help answers at once.
+from datagen.errors import UserError
+
+EPILOG = """\
+the whole loop:
+  igllm generate --num 1000 --seed 1 --out data/train
+  igllm generate --num 100 --seed 2 --out data/val
+  igllm train --preset tiny --data data/train --val data/val --out runs/tiny
+  igllm roundtrip --model runs/tiny --data data/val --out reports/tiny
+
+Every verb can be interrupted and called again: it goes on where it stopped. Bad input ends with status 2 and one message.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options) or 0
+    except UserError as error:
+        print(f"igllm {options.verb}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"igllm {options.verb}: interrupted; call it again to go on", file=sys.stderr)
+        return 130
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"igllm {options.verb}: {where}{error.strerror or error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="igllm",
+        description="Inverse graphics with language models: images to graphics code, and back through Blender.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for add in (_generate, _inspect, _train, _predict, _render, _compare, _roundtrip, _demo, _doctor):
+        add(verbs)
+    return parser
+
+
+def _verb(verbs: Any, run: Callable[[argparse.Namespace], int | None], help: str, story: str) -> argparse.ArgumentParser:
+    name = run.__name__.removeprefix("run_")
+    verb = verbs.add_parser(name, help=help, description=story, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    verb.set_defaults(run=run)
+    return verb
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not positive")
+    return value
+
+
+_positive.__name__ = "positive int"  # what argparse calls it in its message
+
+
+def _generate(verbs: Any) -> None:
+    verb = _verb(
+        verbs,
+        run_generate,
+        "render a data set of images with their graphics code",
+        "Draw scenes, render them in headless Blender workers, and write WebDataset shards (image, code, labels), dataset.json and "
+        "manifest.jsonl. A sample depends on the seed and its index alone. Call again to go on after an interruption, or with a larger "
+        "--num to add samples.",
+    )
+    verb.add_argument("--domain", default="clevr", help="kind of scene")
+    verb.add_argument("--split", default="default", help="combinations of attributes: default, cogent-a or cogent-b")
+    verb.add_argument("--num", type=_positive, required=True, help="number of samples")
+    verb.add_argument("--seed", type=int, default=0, help="seed of everything random")
+    verb.add_argument("--out", type=Path, required=True, help="folder of the data set")
+    _add_frame(verb, 320, 240, "standard")
+    verb.add_argument("--min-objects", type=int, default=3, help="fewest objects in a scene")
+    verb.add_argument("--max-objects", type=int, default=10, help="most objects in a scene")
+    verb.add_argument("--shard-size", type=_positive, default=1000, help="samples in a shard")
+    _add_workers(verb)
+
+
+def run_generate(options: argparse.Namespace) -> None:
+    """igllm generate"""
+    from datagen.dataset import DatasetSettings
+    from datagen.generate import generate
+
+    names = ("domain", "split", "seed", "width", "height", "quality", "min_objects", "max_objects", "shard_size")
+    settings = DatasetSettings(**{name: getattr(options, name) for name in names})
+    samples = generate(settings, options.num, options.out, options.workers)
+    print(f"{options.out}: {len(samples)} samples")
+
+
+def _inspect(verbs: Any) -> None:
+    verb = _verb(
+        verbs,
+        run_inspect,
+        "look at a data set: contact sheet and statistics",
+        "Write a contact sheet (contact-sheet.png) and the statistics of scenes and images (statistics.json), and print the latter.",
+    )
+    verb.add_argument("data", type=Path, metavar="DIR", help="a data set: shards or loose samples")
+    verb.add_argument("--out", type=Path, help="folder for both files (default: DIR/inspect)")
+
+
+def run_inspect(options: argparse.Namespace) -> None:
+    """igllm inspect"""
+    from datagen.overview import SHEET, inspect, statistics_text
+
+    out = options.out or options.data / "inspect"
+    print(statistics_text(inspect(options.data, out)))
+    print(f"contact sheet: {out / SHEET}")
+
+
+def _train(verbs: Any) -> None:
+    verb = _verb(
+        verbs,
+        run_train,
+        "train a model on a data set",
+        "Train a preset on shards with transformers.Trainer. The run folder holds whole checkpoints, and the model when training is done. "
+        "Call again to go on after an interruption, or with more --steps.",
+    )
+    verb.formatter_class = argparse.RawDescriptionHelpFormatter
+    verb.add_argument("--preset", default="tiny", help="model and training settings (default: tiny, which needs no download)")
+    verb.add_argument("--data", type=Path, required=True, help="data set to learn from")
+    verb.add_argument("--val", type=Path, help="data set to measure the loss on; refused if it shares a scene with --data")
+    verb.add_argument("--out", type=Path, required=True, help="run folder")
+    verb.add_argument("--steps", type=_positive, help="optimizer steps (default: the preset's)")
+    verb.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings", help="change a setting; may be repeated")
+    verb.add_argument("--batch-size", type=_positive, help="samples a step (default: the preset's)")
+    _add_device(verb)
+    verb.epilog = _SettingsEpilog()  # type: ignore[assignment]
+
+
+class _SettingsEpilog:
+    """The list of settings, made only when help is printed: presets need transformers, which takes seconds to import."""
+
+    def __mod__(self, _: Any) -> str:
+        return str(self)
+
+    def __str__(self) -> str:
+        from model.presets import get_preset, settings
+
+        tiny = get_preset("tiny")
+        rows = [f"  {key:20} {text} (tiny: {getattr(tiny, key)})" for key, (_, text) in settings().items()]
+        return "settings for --set:\n" + "\n".join(rows)
+
+
+def run_train(options: argparse.Namespace) -> None:
+    """igllm train"""
+    from model.presets import get_preset
+    from model.train import train
+
+    shorthands = {"steps": options.steps, "batch_size": options.batch_size}
+    given = [f"{key}={value}" for key, value in shorthands.items() if value is not None]
+    preset = get_preset(options.preset).changed([*options.settings, *given])
+    train(preset, options.preset, data=options.data, val=options.val, out=options.out, device=options.device)
+    print(f"{options.out}: trained for {preset.steps} steps")
+
+
+def _predict(verbs: Any) -> None:
+    verb = _verb(
+        verbs,
+        run_predict,
+        "write the graphics code of images",
+        "Read images with a trained model and write pred.jsonl: key, code, and a confidence for each object. Output always parses.",
+    )
+    _add_model(verb)
+    source = verb.add_mutually_exclusive_group(required=True)
+    source.add_argument("--data", type=Path, help="data set whose images to read")
+    source.add_argument("--images", type=Path, nargs="+", metavar="FILE", help="image files to read")
+    verb.add_argument("--out", type=Path, required=True, help="the pred.jsonl to write")
+
+
+def run_predict(options: argparse.Namespace) -> None:
+    """igllm predict"""
+    from model.predict import DatasetImages, ImageFiles, Predictor, find_model, predict_file
+
+    images = DatasetImages(options.data) if options.data else ImageFiles(options.images)
+    predict_file(Predictor(find_model(options.model), options.device), images, options.out, options.batch_size)
+    print(f"{options.out}: {len(images.keys)} predictions")
+
+
+def _render(verbs: Any) -> None:
+    verb = _verb(
+        verbs,
+        run_render,
+        "render graphics code",
+        "Render code, from a pred.jsonl or a file of your own, into {key}.png, .py and .json. With --data, frame, quality, camera and light "
+        "are those recorded for the same key; the scene comes from the code alone.",
+    )
+    verb.add_argument("--code", type=Path, required=True, help="pred.jsonl, or a .py file of graphics code")
+    verb.add_argument("--out", type=Path, required=True, help="folder for the pictures")
+    verb.add_argument("--data", type=Path, help="data set whose recorded shots to use")
+    verb.add_argument("--lighting", choices=("canonical", "recorded"), help="default: recorded with --data, else canonical")
+    verb.add_argument("--domain", default="clevr", help="kind of scene, where no --data says it")
+    _add_frame(verb, None, None, None)
+    verb.add_argument("--blend", action="store_true", help="save each stage as a .blend file too")
+    _add_workers(verb)
+
+
+def run_render(options: argparse.Namespace) -> int:
+    """igllm render"""
+    from datagen.shards import Samples
+    from render.rerender import Recorded, Standard, read_codes, render_codes
+
+    frame = {k: v for k in ("width", "height", "quality") if (v := getattr(options, k)) is not None}
+    if options.data and frame:
+        raise UserError(f"--{next(iter(frame))} and --data exclude each other: with --data the frame is the sample's")
+    if options.lighting == "recorded" and not options.data:
+        raise UserError("--lighting recorded needs --data, the data set that recorded it")
+    shots = Recorded(Samples(options.data), options.lighting == "canonical") if options.data else Standard(options.domain, **frame)
+    codes = read_codes(options.code)
+    rendered = render_codes(codes, shots, options.out, workers=options.workers, blend=options.blend)
+    for warning in rendered.warnings:
+        print(f"igllm render: warning: {warning}", file=sys.stderr)
+    for key, reason in rendered.refused.items():
+        print(f"igllm render: {options.code}: {key}: {reason}", file=sys.stderr)
+    print(f"{options.out}: {len(rendered.keys)} pictures" + (f", {len(rendered.refused)} refused" if rendered.refused else ""))
+    return 2 if rendered.refused and not rendered.keys else 0
+
+
+def _compare(verbs: Any) -> None:
+    verb = _verb(
+        verbs,
+        run_compare,
+        "score code and pictures against the truth",
+        "Match the scenes of two sides object by object, score them, score the images where both sides have them, and write a report "
+        "(metrics.json, index.html, pictures). Either side is a data set, a folder of rendered code, or a pred.jsonl (scenes only).",
+    )
+    verb.add_argument("--reference", type=Path, required=True, help="the truth")
+    verb.add_argument("--candidate", type=Path, required=True, help="what to score")
+    verb.add_argument("--out", type=Path, required=True, help="folder of the report")
+
+
+def run_compare(options: argparse.Namespace) -> None:
+    """igllm compare"""
+    from render.compare import compare
+
+    _tell(compare(options.reference, options.candidate, options.out), options.out)
+
+
+def _roundtrip(verbs: Any) -> None:
+    verb = _verb(
+        verbs,
+        run_roundtrip,
+        "predict, render and compare in one go",
+        "Predict the code of a data set's images, render it under the recorded light, compare, and write a report. The report's folder "
+        "keeps pred.jsonl and rendered/.",
+    )
+    _add_model(verb)
+    verb.add_argument("--data", type=Path, required=True, help="data set to read")
+    verb.add_argument("--num", type=_positive, help="only its first NUM samples")
+    verb.add_argument("--out", type=Path, required=True, help="folder of the report")
+    _add_workers(verb)
+
+
+def run_roundtrip(options: argparse.Namespace) -> None:
+    """igllm roundtrip"""
+    from model.predict import Predictor, find_model
+    from render.roundtrip import roundtrip
+
+    predictor = Predictor(find_model(options.model), options.device)
+    batching = {"batch_size": options.batch_size, "workers": options.workers}
+    _tell(roundtrip(predictor, options.data, options.out, num=options.num, **batching), options.out)
+
+
+def _demo(verbs: Any) -> None:
+    verb = _verb(
+        verbs,
+        run_demo,
+        "the whole loop, small, in minutes",
+        "Generate a small CLEVR set, train the tiny preset on it for a few minutes, predict held-out images, re-render, compare, and "
+        "write a page. The model is not accurate after so little; the loop is the real one.",
+    )
+    verb.add_argument("--out", type=Path, default=Path("demo"), help="folder for everything")
+    _add_workers(verb)
+    _add_device(verb)
+
+
+def run_demo(options: argparse.Namespace) -> None:
+    """igllm demo"""
+    from render.demo import demo
+
+    _tell(demo(options.out, options.workers, options.device), options.out / "report")
+
+
+def _doctor(verbs: Any) -> None:
+    verb = _verb(
+        verbs,
+        run_doctor,
+        "see whether this machine can do it all",
+        "Check Python, Blender and its shared libraries, Cycles' devices, cores, memory and disk, and say what to install.",
+    )
+    verb.add_argument("--libraries", action="store_true", help="check Blender's shared libraries only")
+
+
+def run_doctor(options: argparse.Namespace) -> int:
+    """igllm doctor"""
+    from datagen.doctor import run_doctor as examine
+
+    return examine(libraries_only=options.libraries)
+
+
+def _add_frame(verb: argparse.ArgumentParser, width: int | None, height: int | None, quality: str | None) -> None:
+    verb.add_argument("--width", type=_positive, default=width, help="pixels" + ("" if width else " (320 without --data)"))
+    verb.add_argument("--height", type=_positive, default=height, help="pixels" + ("" if height else " (240 without --data)"))
+    note = "" if quality else " (standard without --data)"
+    verb.add_argument("--quality", choices=("draft", "standard", "reference"), default=quality, help="speed against noise" + note)
+
+
+def _add_workers(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--workers", type=_positive, help="Blender processes (default: one a core)")
+
+
+def _add_device(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--device", default="auto", help="where the model runs: auto, cpu, cuda, mps")
+
+
+def _add_model(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--model", metavar="NAME|RUN", help="a shipped model's name, or a run folder (default: the shipped tiny)")
+    verb.add_argument("--batch-size", type=_positive, default=32, help="images a step")
+    _add_device(verb)
+
+
+def _tell(metrics: dict[str, Any], out: Path) -> None:
+    print(json.dumps({"scene": metrics["scene"], "image": metrics["image"]}, indent=2))
+    print(f"report: {os.path.abspath(out / 'index.html')}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import bpy
 
 from blender_scenes.materials import linear_color
 from blender_scenes.shapes import shape_mesh
-from blender_scenes.stage import add_lamp, aim_camera, build_stage, place
+from blender_scenes.stage import add_lamp, add_object, aim_camera, build_stage
 from datagen.domains.clevr import CAMERA, COLORS, Clevr
 from datagen.scene import Object, Scene, Shot
 
@@ -14,18 +16,25 @@ _DOMAIN = Clevr()
 
 
 class ClevrBuilder:
-    """Holds the stage, and on it the objects and lamps of one scene at a time."""
+    """Keeps the stage in a Blender scene, and on it the objects and lamps of one scene at a time."""
 
-    def __init__(self, scene: bpy.types.Scene) -> None:
-        self._scene = scene
-        self._shown: list[bpy.types.Object] = []
-        build_stage(scene, CAMERA)
+    def __init__(self, stage: bpy.types.Scene) -> None:
+        self._stage = stage
+        build_stage(stage, CAMERA)
 
     def show(self, scene: Scene, shot: Shot) -> None:
-        """Replace what was shown by `scene` as `shot` lights and frames it."""
-        self.clear()
-        aim_camera(self._scene, shot.camera)
+        """Put `scene` on the stage as `shot` lights and frames it. The stage must be clear."""
+        aim_camera(self._stage, shot.camera)
         for lamp in shot.lamps:
-            self._shown.append(add_lamp(self._scene, lamp))
-        for obj in _DOMAIN.canonical(scene).objects:
-            self._shown.append(self._add(obj))
+            add_lamp(self._stage, lamp)
+        for obj in _DOMAIN.canonical(scene).objects:  # the tracer's rounding follows the order
+            self._add(obj)
+
+    def _add(self, obj: Object) -> None:
+        """Place an object where the labels' ray cast has it."""
+        solid = _DOMAIN.solid(obj)
+        added = add_object(self._stage, solid.kind, shape_mesh(solid.kind, obj["material"]))
+        added.location = solid.location
+        added.scale = (solid.scale,) * 3
+        added.rotation_euler = (0.0, 0.0, math.radians(solid.degrees))
+        added.color = (*linear_color(COLORS[obj["color"]]), 1.0)

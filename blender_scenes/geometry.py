@@ -52,7 +52,8 @@ def cube(bevel: float) -> Surface:
     u, v = np.meshgrid(lines, lines, indexing="ij")
     face = np.stack([u, v, np.ones_like(u)], axis=-1).reshape(-1, 3)
     quads = np.array(_grid(len(lines), len(lines)))
-    points, faces = [], []
+    points: list[np.ndarray] = []
+    faces: list[tuple[int, ...]] = []
     for axis in range(3):
         for side in (1.0, -1.0):
             turned = np.roll(face * (side, 1.0, side), axis + 1, axis=1)  # a half turn about v, so that the winding stays
@@ -66,8 +67,7 @@ def cube(bevel: float) -> Surface:
 
 def swept(profile: np.ndarray, normals: np.ndarray, half_width: float) -> Surface:
     """A profile (N, 2) of (along Y, along Z) and its normals, drawn out along X from -`half_width` to `half_width`."""
-    sides = np.array([-half_width, half_width])
-    x = np.repeat(sides, len(profile))[:, None]
+    x = np.repeat([-half_width, half_width], len(profile))[:, None]
     return Surface(
         np.concatenate([x, np.tile(profile, (2, 1))], axis=1),
         np.concatenate([np.zeros_like(x), np.tile(normals, (2, 1))], axis=1),
@@ -81,22 +81,26 @@ def _revolved(profile: np.ndarray, normals: np.ndarray) -> Surface:
     around = np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
     def turn(line: np.ndarray) -> np.ndarray:
-        rings = np.concatenate([line[:, None, :1] * around, np.broadcast_to(line[:, None, 1:], (len(line), SEGMENTS, 1))], axis=2)
-        return rings.reshape(-1, 3)
+        heights = np.broadcast_to(line[:, None, 1:], (len(line), SEGMENTS, 1))
+        return np.concatenate([line[:, None, :1] * around, heights], axis=2).reshape(-1, 3)
 
+    return Surface(turn(profile), turn(normals), _rings(len(profile)))
+
+
+def _rings(count: int) -> list[tuple[int, ...]]:
+    """The faces between `count` rings of vertices: quads, and triangles where the first and the last ring are a point."""
     faces: list[tuple[int, ...]] = []
-    last = len(profile) - 2
-    for ring in range(last + 1):
+    for ring in range(count - 1):
+        low, high = ring * SEGMENTS, (ring + 1) * SEGMENTS
         for a in range(SEGMENTS):
             b = (a + 1) % SEGMENTS
-            low, high = ring * SEGMENTS, (ring + 1) * SEGMENTS
-            corners = (low + a, low + b, high + b, high + a)
             if ring == 0:
-                corners = (low + a, high + b, high + a)  # type: ignore[assignment]
-            elif ring == last:
-                corners = (low + a, low + b, high + a)  # type: ignore[assignment]
-            faces.append(corners)
-    return Surface(turn(profile), turn(normals), faces)
+                faces.append((low + a, high + b, high + a))
+            elif ring == count - 2:
+                faces.append((low + a, low + b, high + a))
+            else:
+                faces.append((low + a, low + b, high + b, high + a))
+    return faces
 
 
 def _grid(rows: int, columns: int) -> list[tuple[int, ...]]:

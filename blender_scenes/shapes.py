@@ -11,8 +11,8 @@ import numpy as np
 from blender_scenes import geometry
 from blender_scenes.materials import material
 
-CUBE_BEVEL = 0.06  # of the half-edge
-CYLINDER_BEVEL = 0.05  # of the radius
+CUBE_BEVEL = 0.07  # of the half-edge
+CYLINDER_BEVEL = 0.08  # of the radius
 
 SHAPES: dict[str, Callable[[], geometry.Surface]] = {
     "cube": lambda: geometry.cube(CUBE_BEVEL),

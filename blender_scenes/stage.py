@@ -16,10 +16,11 @@ SUN_STRENGTH = 0.45  # W/m²
 SUN_EULER = (0.236, 0.417, 0.097)  # radians
 
 SWEEP_NEAR = 30.0  # how far the ground runs towards the camera
-SWEEP_FLAT = 8.0  # how far it stays flat behind the origin
-SWEEP_RADIUS = 8.0  # of its curve
+SWEEP_FLAT = 10.6  # how far it stays flat behind the origin
+SWEEP_RADIUS = 9.4  # of its curve
 SWEEP_HEIGHT = 23.0  # of its backdrop
 SWEEP_HALF_WIDTH = 40.0
+SWEEP_TURN = 0.4  # radians about Z by which the backdrop is turned away from facing the camera squarely
 SWEEP_STEPS = 32  # facets along the curve
 
 
@@ -28,11 +29,11 @@ def build_stage(scene: bpy.types.Scene, camera: Camera) -> None:
     world = bpy.data.worlds.new("black")
     world.node_tree.nodes["Background"].inputs["Strength"].default_value = 0.0
     scene.world = world
-    _link(scene, "sun", _sun()).rotation_euler = SUN_EULER
-    sweep = _link(scene, "sweep", new_mesh("sweep", _sweep()))
+    add_object(scene, "sun", _sun()).rotation_euler = SUN_EULER
+    sweep = add_object(scene, "sweep", new_mesh("sweep", _sweep()))
     sweep.data.materials.append(material("ground"))
-    sweep.rotation_euler = (0.0, 0.0, _heading(camera))
-    scene.camera = _link(scene, "camera", bpy.data.cameras.new("camera"))
+    sweep.rotation_euler = (0.0, 0.0, _heading(camera) + SWEEP_TURN)
+    scene.camera = add_object(scene, "camera", bpy.data.cameras.new("camera"))
 
 
 def aim_camera(scene: bpy.types.Scene, camera: Camera) -> None:
@@ -50,12 +51,13 @@ def add_lamp(scene: bpy.types.Scene, lamp: Lamp) -> bpy.types.Object:
     light.size = lamp.size
     light.energy = lamp.power
     light.color = lamp.color
-    placed = _link(scene, lamp.name, light)
+    placed = add_object(scene, lamp.name, light)
     placed.matrix_world = _placed(lamp.location, (0.0, 0.0, 0.0))
     return placed
 
 
-def _link(scene: bpy.types.Scene, name: str, data: bpy.types.ID) -> bpy.types.Object:
+def add_object(scene: bpy.types.Scene, name: str, data: bpy.types.ID) -> bpy.types.Object:
+    """A new object in the scene that shows a mesh, a light or a camera."""
     made = bpy.data.objects.new(name, data)
     scene.collection.objects.link(made)
     return made

@@ -37,10 +37,11 @@ _TOKEN = re.compile(
 
 def write_code(scene: Scene, domain: Domain) -> str:
     """The canonical graphics code of a scene: one line per object, each number to its declared precision."""
-    return "".join(_write_object(obj, domain) + "\n" for obj in domain.canonical(scene).objects)
+    return "".join(write_object(obj, domain) + "\n" for obj in domain.canonical(scene).objects)
 
 
-def _write_object(obj: Object, domain: Domain) -> str:
+def write_object(obj: Object, domain: Domain) -> str:
+    """The one line of code, without its end, that makes an object."""
     statement = domain.statement(obj.statement)
     arguments = (f"{a.name}={write_value(obj[a.name], a)}" for a in statement.arguments)
     return f"{statement.name}({', '.join(arguments)})"

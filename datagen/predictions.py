@@ -37,9 +37,13 @@ class Prediction:
             raise UserError(f"{where}: 'key' must be a file's base name, not {key!r}")
         if not isinstance(code, str):
             raise UserError(f"{where}: 'code' must be graphics code, not {code!r}")
-        if confidence is not None and not (isinstance(confidence, list) and all(isinstance(c, int | float) for c in confidence)):
-            raise UserError(f"{where}: 'confidence' must be a list of numbers, not {confidence!r}")
+        if confidence is not None and not (isinstance(confidence, list) and all(_is_share(c) for c in confidence)):
+            raise UserError(f"{where}: 'confidence' must be a list of numbers from 0 to 1, not {confidence!r}")
         return Prediction(key, code, str(image) if image is not None else None, None if confidence is None else tuple(confidence))
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= 1
 
 
 def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:

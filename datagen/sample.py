@@ -29,7 +29,7 @@ SUFFIXES = (IMAGE_SUFFIX, ".py", ".json")
 class Sample:
     """``image`` is the encoded file, ``code`` the canonical graphics code, ``record`` the content of the ``.json``.
 
-    The record has ``index``, ``seed``, ``attempt`` and ``split`` (null where code was rendered that no seed made), ``scene``,
+    The record has ``domain``, ``index``, ``seed``, ``attempt`` and ``split`` (null where code was rendered that no seed made), ``scene``,
     ``shot`` and ``labels`` (a list parallel to the scene's objects, see `datagen.labels.label_objects`).
     """
 
@@ -50,7 +50,7 @@ class Sample:
 
     @property
     def domain(self) -> Domain:
-        return get_domain(self.record["scene"]["domain"])
+        return get_domain(self.record["domain"])
 
     def pixels(self) -> np.ndarray:
         """The image as (height, width, 3) uint8."""
@@ -80,6 +80,7 @@ def make_sample(key: str, scene: Scene, shot: Shot, pixels: np.ndarray, view: Vi
     scene = domain.canonical(scene)
     view = view or cast(scene, domain, shot.camera, shot.width, shot.height)
     record = {
+        "domain": domain.name,
         "index": origin.get("index"),
         "seed": origin.get("seed"),
         "attempt": origin.get("attempt"),

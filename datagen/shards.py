@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from datagen.domain import Domain
+from datagen.domains import get_domain
 from datagen.errors import UserError
 from datagen.files import atomic_file
 from datagen.sample import SUFFIXES, Sample
+from datagen.scene import Shot
 
 
 def write_shard(path: Path, samples: Iterable[Sample]) -> int:
@@ -65,6 +69,13 @@ class Samples:
         if not self._members:
             raise UserError(f"{path}: no samples here (neither *.tar shards nor {{key}}.png, .py and .json)")
 
+    @classmethod
+    def of_shards(cls, shards: list[Path]) -> Samples:
+        """The samples of these tars alone."""
+        samples = cls.__new__(cls)
+        samples.path, samples._members = shards[0].parent, _index_shards(shards)
+        return samples
+
     @property
     def keys(self) -> list[str]:
         return list(self._members)
@@ -91,6 +102,17 @@ class Samples:
             raise UserError(f"{self.path}: sample {key} lacks its .py")
         return member.read().decode()
 
+    def shot(self, key: str) -> tuple[Shot, Domain]:
+        """How a sample was photographed, and its domain: all that re-rendering takes from a data set. Reads nothing else of the sample."""
+        member = self._members.get(key, {}).get(".json")
+        if member is None:
+            raise UserError(f"{self.path}: there is no record of a sample {key}")
+        try:
+            record = json.loads(member.read())
+            return Shot.from_json(record["shot"]), get_domain(record["domain"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{self.path}: the record of {key} is damaged ({type(error).__name__}: {error})") from None
+
 
 def _index_shards(shards: list[Path]) -> dict[str, dict[str, _Member]]:
     index: dict[str, dict[str, _Member]] = {}
@@ -111,8 +133,9 @@ def _index_loose(folder: Path) -> dict[str, dict[str, _Member]]:
     index: dict[str, dict[str, _Member]] = {}
     for path in sorted(folder.glob("*.json")):
         files = {suffix: path.with_name(path.stem + suffix) for suffix in SUFFIXES}
-        if all(file.is_file() for file in files.values()):
-            index[path.stem] = {suffix: _Member(file, 0, file.stat().st_size) for suffix, file in files.items()}
+        there = {suffix: _Member(file, 0, file.stat().st_size) for suffix, file in files.items() if file.is_file()}
+        if ".py" in there:  # which tells a sample's record from any other JSON
+            index[path.stem] = there
     return index
 
 

@@ -1,0 +1,64 @@
+# The two commands of this project are `make demo` and `make test`; both set up .venv first, once.
+# PYTHON is the Python 3.11 to make it with; ARGS is handed on to igllm or pytest.
+
+PYTHON ?= python3.11
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+# One environment serves both: the demo needs the base install, the tests also the development tools.
+BASE := $(VENV)/base.stamp
+DEV := $(VENV)/dev.stamp
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint clean
+.NOTPARALLEL:
+
+help:
+	@echo 'make demo       generate, train, predict, re-render, compare; ten minutes at most (ARGS="--out DIR")'
+	@echo 'make test       lint, types, and the tests that are not slow (ARGS="-k NAME")'
+	@echo 'make test-slow  the slow tests'
+	@echo 'make lint       lint, format and types alone'
+	@echo 'make clean      remove .venv, caches and what the demo wrote'
+	@echo
+	@echo 'The first call makes .venv with PYTHON=$(PYTHON) and fills it from the package registry.'
+
+demo: $(BASE)
+	@$(BIN)/igllm doctor --libraries
+	$(BIN)/igllm demo $(ARGS)
+
+test: lint
+	@$(BIN)/igllm doctor --libraries
+	$(BIN)/pytest -m 'not slow' $(ARGS)
+
+test-slow: $(DEV)
+	@$(BIN)/igllm doctor --libraries
+	$(BIN)/pytest -m slow $(ARGS)
+
+lint: $(DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What a set-up was interrupted in is not to be trusted: without whole.stamp, .venv is made anew.
+define SET_UP
+@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	{ echo 'PYTHON=$(PYTHON) is not a Python 3.11, which Blender wants: install one, or say make PYTHON=/path/to/python3.11' >&2; exit 1; }
+@test -e $(VENV)/whole.stamp || "$(PYTHON)" -m venv --clear $(VENV) || \
+	{ echo 'PYTHON=$(PYTHON) cannot make an environment; on Debian or Ubuntu: apt-get install -y python3.11-venv' >&2; exit 1; }
+@rm -f $(VENV)/*.stamp
+$(BIN)/pip install -c constraints.txt -e '$(1)'
+@touch $(VENV)/whole.stamp
+endef
+
+$(BASE): pyproject.toml constraints.txt
+	$(call SET_UP,.)
+	@touch $(BASE)
+
+$(DEV): pyproject.toml constraints.txt
+	$(call SET_UP,.[dev])
+	@touch $(BASE) $(DEV)

@@ -1,0 +1,81 @@
+"""The builders by domain name, and one stage for each, made when first asked for. Importing this imports bpy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import bpy
+
+from blender_scenes.clevr import ClevrBuilder
+from blender_scenes.quality import set_up_cycles, set_up_shot
+from datagen.domain import Domain
+from datagen.domains import get_domain
+from datagen.errors import UserError
+from datagen.scene import Scene, Shot
+
+
+class Builder(Protocol):
+    """Puts scenes of one domain on a stage."""
+
+    def show(self, scene: Scene, shot: Shot) -> None:
+        """Add the scene's objects and the shot's lamps to the stage, and aim its camera."""
+
+
+BUILDERS: dict[str, Callable[[bpy.types.Scene], Builder]] = {"clevr": ClevrBuilder}
+
+
+class Stages:
+    """One Blender scene per domain, so that domains cannot leak into each other."""
+
+    def __init__(self) -> None:
+        bpy.ops.wm.read_factory_settings(use_empty=True)
+        self._made: dict[str, tuple[bpy.types.Scene, Builder]] = {}
+
+    @contextmanager
+    def showing(self, scene: Scene, shot: Shot) -> Iterator[bpy.types.Scene]:
+        """The Blender scene that shows `scene` as `shot` has it, ready to be rendered; cleared afterwards, whatever happened.
+
+        Raises `UserError` for a domain or a word that is unknown, ValueError for what Blender cannot do.
+        """
+        check_scene(scene, get_domain(scene.domain))
+        stage, builder = self._stage(scene.domain)
+        standing = set(stage.objects)
+        set_up_shot(stage, shot)
+        try:
+            builder.show(scene, shot)
+            yield stage
+        finally:
+            _remove([o for o in stage.objects if o not in standing])
+
+    def _stage(self, domain: str) -> tuple[bpy.types.Scene, Builder]:
+        if domain not in BUILDERS:
+            raise UserError(f"no builder for the domain {domain!r}; there are {', '.join(BUILDERS)}")
+        if domain not in self._made:
+            stage = bpy.data.scenes.new(domain)
+            set_up_cycles(stage)
+            self._made[domain] = stage, BUILDERS[domain](stage)
+        return self._made[domain]
+
+
+def check_scene(scene: Scene, domain: Domain) -> None:
+    """Raise `UserError` for a statement or a word that the domain does not declare, and for a number that is none."""
+    for index, obj in enumerate(scene.objects, 1):
+        if obj.statement not in (s.name for s in domain.statements):
+            raise UserError(f"object {index}: there is no statement {obj.statement!r} in the {domain.name} domain")
+        statement = domain.statement(obj.statement)
+        for choice in statement.choices:
+            word = obj.values.get(choice.name)
+            if word not in choice.words:
+                raise UserError(f"object {index}: {choice.name} {word!r} is none of {', '.join(choice.words)}")
+        for number in statement.numbers:
+            if not all(math.isfinite(x) for x in number.as_tuple(obj[number.name])):
+                raise UserError(f"object {index}: {number.name} {obj[number.name]!r} is not finite")
+
+
+def _remove(objects: list[bpy.types.Object]) -> None:
+    """Remove objects and the lights that only they used. Meshes and materials stay for the next scene."""
+    lights = [o.data for o in objects if o.type == "LIGHT"]
+    bpy.data.batch_remove([*objects, *lights])

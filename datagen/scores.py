@@ -1,0 +1,219 @@
+"""How well one scene describes another, and many of them together.
+
+Everything is read from the domain's declaration: the choices of its statements, `Domain.location`, `Domain.rotation_error`
+and `Domain.directions`. Objects are matched on location alone (`datagen.matching`). Only average precision pairs objects otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+
+from datagen.domain import Domain
+from datagen.matching import Pair, distances, locations, match
+from datagen.scene import Object, Scene
+
+AP_THRESHOLDS = (math.inf, 1.0, 0.5, 0.25, 0.125)
+"""Metres, as set-prediction work on CLEVR reports them (Zhang et al. 2019, Locatello et al. 2020)."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How often something was right: over matched pairs, and over all true objects, where the unmatched are wrong."""
+
+    right: int
+    matched: int
+    all: int
+
+
+@dataclass(frozen=True)
+class SceneScores:
+    """One scene's counts, from which `summarize` forms every rate.
+
+    ``rotation_errors`` in degrees; ``relations`` are counted over ordered pairs of matched objects and the domain's directions;
+    ``average_precision`` in [0, 1] by threshold in metres.
+    """
+
+    truths: int
+    guesses: int
+    count_right: bool
+    pairs: tuple[Pair, ...]
+    choices: Mapping[str, Tally]
+    rotation_errors: tuple[float, ...]
+    relations_right: int
+    relations: int
+    average_precision: Mapping[float, float]
+
+
+def score_scene(truth: Scene, guess: Scene | None, domain: Domain, confidence: Sequence[float] | None = None) -> SceneScores:
+    """Score a guess, given in the order of its `confidence` (one number an object; None: all alike).
+
+    A guess of None says that there is none, or none that parses: every true object is missed, the count is wrong and average
+    precision is 0, even where the true scene is empty.
+    """
+    answer = guess if guess is not None else Scene(truth.domain, ())
+    pairs = match(truth, answer, domain)
+    rotations = rotation_errors(truth, answer, pairs, domain)
+    right, relations = count_relations(truth, answer, pairs, domain)
+    return SceneScores(
+        truths=len(truth),
+        guesses=len(answer),
+        count_right=guess is not None and len(truth) == len(guess),
+        pairs=pairs,
+        choices=count_choices(truth, answer, pairs, domain),
+        rotation_errors=rotations,
+        relations_right=right,
+        relations=relations,
+        average_precision={t: average_precision(truth, guess, domain, t, confidence) for t in AP_THRESHOLDS},
+    )
+
+
+def count_choices(truth: Scene, guess: Scene, pairs: Sequence[Pair], domain: Domain) -> dict[str, Tally]:
+    """For every choice argument, how many matched objects have the true word.
+
+    Over matched pairs as IG-LLM reports it (Kulits et al. 2024); over all true objects a missed one counts as wrong.
+    """
+    tallies = {}
+    for name in dict.fromkeys(c.name for s in domain.statements for c in s.choices):
+        having = {i for i, o in enumerate(truth.objects) if name in o.values}
+        matched = [p for p in pairs if p.truth in having]
+        right = sum(truth.objects[p.truth][name] == guess.objects[p.guess].values.get(name) for p in matched)
+        tallies[name] = Tally(right, len(matched), len(having))
+    return tallies
+
+
+def rotation_errors(truth: Scene, guess: Scene, pairs: Sequence[Pair], domain: Domain) -> tuple[float, ...]:
+    """The geodesic angle in degrees modulo the true shape's symmetry, of every matched pair that has one.
+
+    Left out are pairs of different statements, and objects whose rotation cannot be seen, true or guessed: in CLEVR's domain
+    the cubes taken for cubes remain. A wrong shape is counted by the shape's accuracy; its rotation answers another question.
+    """
+    errors = []
+    for pair in pairs:
+        one, other = truth.objects[pair.truth], guess.objects[pair.guess]
+        if one.statement != other.statement or domain.rotation_error(other, other) is None:
+            continue
+        error = domain.rotation_error(one, other)
+        if error is not None:
+            errors.append(error)
+    return tuple(errors)
+
+
+def count_relations(truth: Scene, guess: Scene, pairs: Sequence[Pair], domain: Domain) -> tuple[int, int]:
+    """How many relations between matched objects agree, and how many there are.
+
+    One object stands in a relation to another when the step from the other has a positive component along the direction
+    (CLEVR's `compute_all_relationships`, Johnson et al. 2017, without its margin of 0.2).
+    """
+    if not domain.directions:
+        return 0, 0
+    axes = np.array(list(domain.directions.values()))
+    true = _relations(locations(truth, domain)[[p.truth for p in pairs]], axes)
+    said = _relations(locations(guess, domain)[[p.guess for p in pairs]], axes)
+    others = ~np.eye(len(pairs), dtype=bool)
+    agree = (true == said)[others]
+    return int(agree.sum()), int(agree.size)
+
+
+def _relations(points: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """(N, N, directions): does the first point lie in that direction from the second?"""
+    return (points[:, None] - points[None]) @ axes.T > 0
+
+
+def average_precision(
+    truth: Scene, guess: Scene | None, domain: Domain, threshold: float, confidence: Sequence[float] | None = None
+) -> float:
+    """Average precision of one scene at a distance in metres: in [0, 1].
+
+    Guesses are taken by falling `confidence` (equal ones in the order given). Each takes the nearest unused true object with the
+    same statement and the same words for all choices, and is right if that is nearer than `threshold`; only then is it used.
+    The result is the area under the precision-recall curve with precision made monotone from the right, as in Deep Set
+    Prediction Networks (Zhang et al. 2019) and Slot Attention (Locatello et al. 2020). Those pool the guesses of all scenes into
+    one ranking, and look for the nearest object among the used ones as well; here each scene has its own ranking, so that no
+    scene's score depends on which others are evaluated with it.
+
+    Two empty scenes agree: 1. An empty true scene with guesses, an empty guess for a scene with objects, or no guess: 0.
+    """
+    if guess is None:
+        return 0.0
+    if not truth.objects or not guess.objects:
+        return float(len(truth) == len(guess))
+    weights = [0.0] * len(guess) if confidence is None else confidence
+    ranking = [j for _, j in sorted(zip(weights, range(len(guess)), strict=True), key=lambda item: -item[0])]
+    apart = distances(truth, guess, domain)
+    unused = set(range(len(truth)))
+    hits = []
+    for j in ranking:
+        alike = [i for i in sorted(unused) if _same_words(truth.objects[i], guess.objects[j], domain)]
+        nearest = min(alike, key=lambda i: apart[i, j], default=None)
+        hits.append(nearest is not None and bool(apart[nearest, j] < threshold))
+        if hits[-1]:
+            unused -= {nearest}
+    return _area(hits, len(truth))
+
+
+def _same_words(one: Object, other: Object, domain: Domain) -> bool:
+    if one.statement != other.statement:
+        return False
+    return all(one[c.name] == other[c.name] for c in domain.statement(one.statement).choices)
+
+
+def _area(hits: Sequence[bool], truths: int) -> float:
+    """The area under the interpolated precision-recall curve of a ranking: each hit adds 1 / truths of recall."""
+    right = np.cumsum(hits)
+    precision = right / np.arange(1, len(hits) + 1)
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(envelope[np.asarray(hits)].sum() / truths)
+
+
+def summarize(scores: Sequence[SceneScores]) -> dict[str, Any]:
+    """Many scenes' scores as plain JSON; a rate without any case is None.
+
+    - ``objects``, ``guessed``, ``matched``, ``missed``, ``extra``: numbers of objects;
+    - ``count_accuracy``: the share of scenes with the true number of objects;
+    - ``recall``: matched / true objects; ``precision``: matched / guessed objects;
+    - ``location_l2``: mean distance in metres over all matched pairs (Kulits et al. 2024), to be read beside recall;
+    - ``accuracy_matched``, ``accuracy_all``: by choice argument, over matched pairs and over all true objects (`count_choices`);
+    - ``ap``: by threshold in metres, the mean over scenes of `average_precision`;
+    - ``rotation_error``: ``mean`` and ``median`` in degrees over ``pairs`` matched pairs (`rotation_errors`);
+    - ``relations``: the share of relations that agree (`count_relations`).
+    """
+    truths, guesses = sum(s.truths for s in scores), sum(s.guesses for s in scores)
+    apart = [p.distance for s in scores for p in s.pairs]
+    angles = [e for s in scores for e in s.rotation_errors]
+    choices = _sum_choices(scores)
+    return {
+        "objects": truths,
+        "guessed": guesses,
+        "matched": len(apart),
+        "missed": truths - len(apart),
+        "extra": guesses - len(apart),
+        "count_accuracy": _rate(sum(s.count_right for s in scores), len(scores)),
+        "recall": _rate(len(apart), truths),
+        "precision": _rate(len(apart), guesses),
+        "location_l2": fmean(apart) if apart else None,
+        "accuracy_matched": {name: _rate(t.right, t.matched) for name, t in choices.items()},
+        "accuracy_all": {name: _rate(t.right, t.all) for name, t in choices.items()},
+        "ap": {f"{t:g}": fmean(s.average_precision[t] for s in scores) if scores else None for t in AP_THRESHOLDS},
+        "rotation_error": {
+            "mean": fmean(angles) if angles else None,
+            "median": median(angles) if angles else None,
+            "pairs": len(angles),
+        },
+        "relations": _rate(sum(s.relations_right for s in scores), sum(s.relations for s in scores)),
+    }
+
+
+def _rate(right: int, of: int) -> float | None:
+    return right / of if of else None
+
+
+def _sum_choices(scores: Sequence[SceneScores]) -> dict[str, Tally]:
+    names = dict.fromkeys(name for s in scores for name in s.choices)
+    found = {name: [s.choices[name] for s in scores if name in s.choices] for name in names}
+    return {name: Tally(sum(t.right for t in ts), sum(t.matched for t in ts), sum(t.all for t in ts)) for name, ts in found.items()}

@@ -1,0 +1,68 @@
+"""Images as a tower takes them: fitted into the frame without cutting anything off, padded, normalised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+
+from model.config import IGLLMConfig
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A tower's frame. IG-LLM pads to a square; a frame of the data's own shape needs no padding."""
+
+    height: int
+    width: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @staticmethod
+    def of(config: IGLLMConfig) -> Frame:
+        return Frame(config.image_height, config.image_width, tuple(config.image_mean), tuple(config.image_std))
+
+    def fit(self, pixels: np.ndarray) -> tuple[np.ndarray, Placement]:
+        """An image (h, w, 3) uint8 scaled to fit and centred on the mean colour, and where its pixels went."""
+        h, w = pixels.shape[:2]
+        scale = min(self.height / h, self.width / w)
+        new_h, new_w = max(1, round(h * scale)), max(1, round(w * scale))
+        top, left = (self.height - new_h) // 2, (self.width - new_w) // 2
+        if (new_h, new_w) != (h, w):
+            pixels = np.asarray(Image.fromarray(pixels).resize((new_w, new_h), Image.Resampling.BICUBIC, reducing_gap=3.0))
+        if (new_h, new_w) != (self.height, self.width):
+            canvas = np.empty((self.height, self.width, 3), np.uint8)
+            canvas[:] = np.round(255 * np.array(self.mean))
+            canvas[top : top + new_h, left : left + new_w] = pixels
+            pixels = canvas
+        return pixels, Placement(new_w / w, new_h / h, left, top)
+
+    def tensor(self, fitted: np.ndarray) -> torch.Tensor:
+        """A fitted image, values in [0, 255], to a normalised (3, height, width) float32 tensor."""
+        values = (fitted.astype(np.float32) / 255 - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
+        return torch.from_numpy(values.transpose(2, 0, 1).copy())
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where an image lies in a frame: scales, then offsets in pixels."""
+
+    scale_x: float
+    scale_y: float
+    left: int
+    top: int
+
+    def __call__(self, x: float, y: float) -> tuple[float, float]:
+        """A point of the image, in pixels of the frame."""
+        return x * self.scale_x + self.left, y * self.scale_y + self.top
+
+
+def jitter(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Light, tint and noise varied a little; (h, w, 3) in [0, 255] to float32 of the same range."""
+    gain = rng.uniform(0.85, 1.15) * rng.uniform(0.96, 1.04, 3)
+    curve = rng.uniform(0.9, 1.1)
+    noise = rng.normal(0.0, rng.uniform(0.0, 0.015), pixels.shape)
+    varied = (pixels / 255.0 * gain).clip(0.0, 1.0) ** curve + noise
+    return (varied.clip(0.0, 1.0) * 255).astype(np.float32)

@@ -1,0 +1,69 @@
+"""The vision tower: any model of the Auto classes behind one adapter, images in, (batch, tokens, width) out."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+from transformers import AutoModel
+
+from model.config import IGLLMConfig
+
+PLACE_FREQUENCIES = 8
+
+
+class VisionTower(nn.Module):
+    """Tokens in reading order, one for each cell of a ``rows`` x ``columns`` grid.
+
+    A transformer's patch tokens are taken from ``config.vision_layer``, its class token left out. A convolutional map's cells
+    do not know their place, as patch tokens do: sines and cosines of it are appended as further channels.
+    """
+
+    def __init__(self, config: IGLLMConfig) -> None:
+        super().__init__()
+        self.encoder = AutoModel.from_config(config.vision_config)
+        self.layer = config.vision_layer
+        vision = config.vision_config
+        self.convolutional = not hasattr(vision, "patch_size")
+        if self.convolutional:
+            stride = _stride(self.encoder)
+            self.rows, self.columns = math.ceil(config.image_height / stride), math.ceil(config.image_width / stride)
+            self.width = vision.hidden_sizes[-1] + 4 * PLACE_FREQUENCIES
+        else:
+            self.rows, self.columns = config.image_height // vision.patch_size, config.image_width // vision.patch_size
+            self.width = vision.hidden_size
+        if config.freeze_vision:
+            self.encoder.requires_grad_(False)
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """(batch, 3, height, width) normalised pixels to (batch, rows * columns, width)."""
+        if not self.convolutional:
+            states = self.encoder(pixel_values, output_hidden_states=True).hidden_states[self.layer]
+            return states[:, -self.rows * self.columns :]
+        # Channels last: the same convolutions several times faster on a CPU.
+        features = self.encoder(pixel_values.contiguous(memory_format=torch.channels_last)).last_hidden_state.flatten(2).transpose(1, 2)
+        place = place_code(self.rows, self.columns, PLACE_FREQUENCIES).to(features)
+        return torch.cat([features, place.expand(len(features), -1, -1)], dim=-1)
+
+
+def place_code(rows: int, columns: int, frequencies: int) -> torch.Tensor:
+    """(rows * columns, 4 * frequencies): sines and cosines of each cell's y and x in [-1, 1], over octaves from half a period."""
+    y = ((torch.arange(rows) + 0.5) * 2 / rows - 1).repeat_interleave(columns)
+    x = ((torch.arange(columns) + 0.5) * 2 / columns - 1).repeat(rows)
+    return torch.cat([fourier(y, frequencies), fourier(x, frequencies)], dim=-1)
+
+
+def fourier(values: torch.Tensor, frequencies: int) -> torch.Tensor:
+    """(...) values, about [-1, 1], to (..., 2 * frequencies): sine and cosine at octaves of half a period per unit."""
+    angles = values[..., None] * (math.pi / 2) * 2 ** torch.arange(frequencies, device=values.device)
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+def _stride(encoder: nn.Module) -> int:
+    """By how much a convolutional tower shrinks an image."""
+    with torch.no_grad():
+        training = encoder.training
+        side = encoder.eval()(torch.zeros(1, 3, 64, 64)).last_hidden_state.shape[-1]
+        encoder.train(training)
+    return 64 // side

@@ -1,0 +1,96 @@
+"""Two scenes' code side by side: matched objects in one row, every disagreement marked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from datagen.code import write_value
+from datagen.domain import Choice, Domain, Number
+from datagen.matching import Pair
+from datagen.scene import Object, Scene
+
+LEVELS = 5
+FULL_SHADE = 0.25  # of a number's span: an error this large gets the strongest shade
+
+
+@dataclass(frozen=True)
+class Span:
+    """A piece of code. ``mark`` says what it is or what is wrong with it; ``title`` explains that in words.
+
+    Marks are ``word`` and ``number`` for values that agree, ``wrong`` for a word that does not and ``right`` for the true one
+    beside it, ``off-1`` to ``off-5`` for a number, by the size of its error; empty for all other code.
+    """
+
+    text: str
+    mark: str = ""
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One object of either code; an absent side is None. ``distance`` in metres between matched objects."""
+
+    kind: Literal["matched", "missed", "extra"]
+    truth: tuple[Span, ...] | None
+    guess: tuple[Span, ...] | None
+    distance: float | None = None
+
+
+def diff(truth: Scene, guess: Scene, pairs: Sequence[Pair], domain: Domain) -> list[Row]:
+    """The true objects in their order beside their matches, then the guessed objects that match none."""
+    by_truth = {p.truth: p for p in pairs}
+    rows = []
+    for i, obj in enumerate(truth.objects):
+        pair = by_truth.get(i)
+        if pair is None:
+            rows.append(Row("missed", _statement(obj, domain, {}), None))
+        else:
+            rows.append(Row("matched", *_beside(obj, guess.objects[pair.guess], domain), pair.distance))
+    matched = {p.guess for p in pairs}
+    return rows + [Row("extra", None, _statement(o, domain, {})) for j, o in enumerate(guess.objects) if j not in matched]
+
+
+def _beside(truth: Object, guess: Object, domain: Domain) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
+    """Both statements of a matched pair with what differs marked."""
+    if truth.statement != guess.statement:
+        wrong = {"": Span(guess.statement, "wrong", f"should be {truth.statement}")}
+        return _statement(truth, domain, {"": Span(truth.statement, "right")}), _statement(guess, domain, wrong)
+    left, right = {}, {}
+    one, other = domain.canonical_object(truth), domain.canonical_object(guess)
+    for argument in domain.statement(truth.statement).arguments:
+        name = argument.name
+        text = write_value(guess[name], argument)
+        if isinstance(argument, Number):
+            right[name] = _number(text, argument, argument.as_tuple(one[name]), argument.as_tuple(other[name]))
+        elif truth[name] != guess[name]:
+            word = write_value(truth[name], argument)
+            left[name], right[name] = Span(word, "right"), Span(text, "wrong", f"should be {word}")
+    return _statement(truth, domain, left), _statement(guess, domain, right)
+
+
+def _statement(obj: Object, domain: Domain, marks: dict[str, Span]) -> tuple[Span, ...]:
+    """The statement as spans, some of its values replaced by marked ones (the empty name stands for the statement's own)."""
+    spans = [marks.get("", Span(obj.statement)), Span("(")]
+    for index, argument in enumerate(domain.statement(obj.statement).arguments):
+        spans.append(Span(f"{', ' if index else ''}{argument.name}="))
+        mark = "word" if isinstance(argument, Choice) else "number"
+        spans.append(marks.get(argument.name, Span(write_value(obj[argument.name], argument), mark)))
+    return (*spans, Span(")"))
+
+
+def _number(text: str, number: Number, truth: tuple[float, ...], guess: tuple[float, ...]) -> Span:
+    """A number, shaded by its error as a share of the widest declared range; half a period is the most an angle can be off."""
+    steps = [a - b for a, b in zip(truth, guess, strict=True)]
+    span = max(high - low for low, high in zip(number.low, number.high, strict=True))
+    if number.period is not None:
+        steps = [abs(s) % number.period for s in steps]
+        steps = [min(s, number.period - s) for s in steps]
+        span = number.period / 2
+    error = math.hypot(*steps)
+    if round(error, number.decimals) == 0:
+        return Span(text, "number")
+    level = math.ceil(LEVELS * math.sqrt(min(1.0, error / span / FULL_SHADE)))
+    return Span(text, f"off-{level}", f"off by {error:.{number.decimals}f} {number.unit}")

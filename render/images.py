@@ -1,0 +1,90 @@
+"""How alike two images are: PSNR, SSIM, FLIP, and the project's sense of *the same image*.
+
+All functions take two (height, width, 3) uint8 sRGB images of equal size and raise ValueError for anything else.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from flip_evaluator import evaluate
+from skimage.metrics import structural_similarity
+
+MAX_PSNR = 100.0
+"""Decibels. Equal images have infinite PSNR, which neither a mean nor JSON can hold; everything above counts as this."""
+
+MIN_SIDE = 11
+"""Pixels: the width of SSIM's window, so the least height and width of an image."""
+
+
+@dataclass(frozen=True)
+class ImageScores:
+    """``psnr`` in dB up to `MAX_PSNR`, ``ssim`` in [-1, 1], ``flip`` in [0, 1] (0: no visible difference), ``same`` as `same_image`."""
+
+    psnr: float
+    ssim: float
+    flip: float
+    same: bool
+
+    def to_json(self) -> dict[str, float | bool]:
+        """Plain JSON."""
+        return asdict(self)
+
+
+def score_images(reference: np.ndarray, test: np.ndarray) -> ImageScores:
+    """All scores of two images."""
+    return ImageScores(psnr(reference, test), ssim(reference, test), flip(reference, test), same_image(reference, test))
+
+
+def psnr(reference: np.ndarray, test: np.ndarray) -> float:
+    """Peak signal-to-noise ratio in dB over all values of all channels, 10 log10(255² / MSE), at most `MAX_PSNR`."""
+    _check(reference, test)
+    error = float(np.mean((reference.astype(float) - test) ** 2))
+    return min(MAX_PSNR, 10 * math.log10(255**2 / error)) if error else MAX_PSNR
+
+
+def ssim(reference: np.ndarray, test: np.ndarray) -> float:
+    """Structural similarity with the original's Gaussian window (11 pixels, sigma 1.5; Wang et al. 2004), the mean over RGB.
+
+    In [-1, 1]; no side may be shorter than `MIN_SIDE`.
+    """
+    _check(reference, test)
+    found = structural_similarity(
+        reference, test, channel_axis=2, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+    )
+    return float(found)
+
+
+def flip(reference: np.ndarray, test: np.ndarray) -> float:
+    """The mean of LDR-FLIP (Andersson et al. 2020) at its standard 67 pixels a degree: in [0, 1], 0 for equal images."""
+    _check(reference, test)
+    _, mean, _ = evaluate(_unit(reference), _unit(test), "LDR", applyMagma=False)
+    return float(mean)
+
+
+def flip_map(reference: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """FLIP at every pixel as a heat map (height, width, 3) uint8 in the magma colours: black for 0, pale yellow for 1."""
+    _check(reference, test)
+    heat, _, _ = evaluate(_unit(reference), _unit(test), "LDR", applyMagma=True, computeMeanError=False)
+    return np.round(np.clip(heat, 0, 1) * 255).astype(np.uint8)
+
+
+def same_image(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether every value is within 1/255 and at most one value in a thousand differs: what Cycles guarantees of one scene."""
+    _check(one, other)
+    apart = np.abs(one.astype(int) - other)
+    return bool(apart.max(initial=0) <= 1 and np.count_nonzero(apart) * 1000 <= apart.size)
+
+
+def _unit(image: np.ndarray) -> np.ndarray:
+    return image.astype(np.float32) / 255
+
+
+def _check(one: np.ndarray, other: np.ndarray) -> None:
+    for image in (one, other):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(f"an image is (height, width, 3) uint8, not {image.shape} {image.dtype}")
+    if one.shape != other.shape:
+        raise ValueError(f"images of {one.shape[1]}x{one.shape[0]} and {other.shape[1]}x{other.shape[0]} cannot be compared")

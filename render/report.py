@@ -1,0 +1,133 @@
+"""The report folder: ``metrics.json``, ``samples.jsonl`` (scores a sample), ``index.html`` and its ``pictures/``.
+
+The page opens from disk, without network and without scripts. Everything on it that a prediction may have written is escaped
+by the template engine.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from datagen.errors import UserError
+from datagen.files import write_bytes, write_json, write_jsonl
+from datagen.sample import encode_png
+from render.codediff import Row
+
+T = TypeVar("T")
+
+METRICS, SAMPLES, PAGE, PICTURES = "metrics.json", "samples.jsonl", "index.html", "pictures"
+PREDICTIONS, RENDERED = "pred.jsonl", "rendered"  # what a round trip keeps beside them
+OURS = {METRICS, SAMPLES, PAGE, PICTURES, PREDICTIONS, f".{PREDICTIONS}.partial", RENDERED}
+MAX_SHOWN = 100
+MAX_RAW_CODE = 4000  # characters of code that does not parse
+
+
+@dataclass(frozen=True)
+class ReportSample:
+    """One sample on the page.
+
+    ``scores`` is its line of ``samples.jsonl`` (``key``, ``status``, ``scene``, ``image``), ``rows`` both codes side by side,
+    ``pictures`` (height, width, 3) uint8 by caption, ``problem`` what is wrong with the prediction as a whole, and ``code`` the
+    prediction as written where it does not parse.
+    """
+
+    scores: Mapping[str, Any]
+    rows: Sequence[Row]
+    pictures: Mapping[str, np.ndarray]
+    problem: str | None = None
+    code: str | None = None
+
+
+@dataclass(frozen=True)
+class _Picture:
+    caption: str
+    path: str
+    width: int
+    height: int
+
+
+def check_report_folder(out: Path) -> None:
+    """Refuse, with a `UserError`, a place where a report would overwrite something that is none."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: a file is in the place of the report; name another folder")
+    if out.is_dir() and not (out / METRICS).is_file() and not {path.name for path in out.iterdir()} <= OURS:
+        raise UserError(f"{out}: this folder holds something other than a report; name another, or an empty one")
+
+
+def spread(ordered: Sequence[T], most: int = MAX_SHOWN) -> list[T]:
+    """At most `most` items, evenly spaced, the first and the last among them."""
+    if len(ordered) <= most:
+        return list(ordered)
+    return [ordered[round(i)] for i in np.linspace(0, len(ordered) - 1, most)]
+
+
+def write_report(
+    out: Path,
+    title: str,
+    metrics: Mapping[str, Any],
+    *,
+    rows: Sequence[Mapping[str, Any]],
+    shown: Iterable[ReportSample],
+    heading: Mapping[str, str],
+) -> None:
+    """Write the report folder `out`; an older report there is replaced once the new one is complete.
+
+    `metrics` becomes ``metrics.json`` and the page's summary, `rows` become ``samples.jsonl``, `shown` the samples of the page
+    in their order. `heading` holds facts by name for the top of the page. `UserError` as `check_report_folder`.
+    """
+    check_report_folder(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent) as folder:
+        draft = Path(folder)
+        cards = [(sample, _save_pictures(draft, index, sample)) for index, sample in enumerate(shown, 1)]
+        page = _render(title=title, metrics=metrics, heading=heading, cards=cards)
+        write_bytes(draft / PAGE, page.encode())
+        write_jsonl(draft / SAMPLES, rows)
+        write_json(draft / METRICS, dict(metrics))
+        _install(draft, out)
+
+
+def _save_pictures(draft: Path, index: int, sample: ReportSample) -> list[_Picture]:
+    """Numbered files: a key comes from outside and need not make a good file name or link."""
+    saved = []
+    for number, (caption, pixels) in enumerate(sample.pictures.items(), 1):
+        path = draft / PICTURES / f"{index:03d}-{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(encode_png(pixels))
+        saved.append(_Picture(caption, f"{PICTURES}/{path.name}", pixels.shape[1], pixels.shape[0]))
+    return saved
+
+
+def _install(draft: Path, out: Path) -> None:
+    """Move the finished report into place, file by file, so that whatever else lies in the folder stays."""
+    out.mkdir(exist_ok=True)
+    if (out / PICTURES).is_dir():
+        (out / PICTURES).rename(draft / "old")
+    if (draft / PICTURES).is_dir():
+        (draft / PICTURES).rename(out / PICTURES)
+    for name in (SAMPLES, PAGE, METRICS):
+        (draft / name).replace(out / name)
+
+
+def _render(**values: Any) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"percent": _percent, "number": _number}
+    return environment.get_template("report.html").render(**values, max_raw_code=MAX_RAW_CODE)
+
+
+def _percent(share: float | None, digits: int = 1) -> str:
+    return "–" if share is None else f"{100 * share:.{digits}f} %"
+
+
+def _number(value: float | None, digits: int = 2, unit: str = "") -> str:
+    gap = "" if unit in ("", "°") else " "
+    return "–" if value is None else f"{value:.{digits}f}{gap}{unit}"

@@ -1,0 +1,123 @@
+"""Re-rendering: graphics code, ours or a model's, photographed by the worker that generates data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from datagen.code import parse_code
+from datagen.domain import Domain
+from datagen.domains import get_domain
+from datagen.errors import CodeError, UserError
+from datagen.files import read_json, write_bytes
+from datagen.pool import RenderJob, RenderPool
+from datagen.predictions import read_predictions
+from datagen.progress import progress
+from datagen.sample import IMAGE_SUFFIX, make_sample
+from datagen.scene import Quality, Shot
+from datagen.shards import Samples
+
+LIGHTINGS = ("canonical", "recorded")
+
+
+@dataclass(frozen=True)
+class Standard:
+    """A shot under the domain's standard camera and lamps, where nothing is recorded. ``width`` and ``height`` in pixels."""
+
+    domain: str = "clevr"
+    width: int = 320
+    height: int = 240
+    quality: Quality = "standard"
+
+    def shot(self, key: str) -> Shot:
+        """The same shot for every key."""
+        return get_domain(self.domain).canonical_shot(self.width, self.height, self.quality)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The shot that a data set records for a key. Nothing else of the data is looked at: the scene comes from the code alone.
+
+    With ``canonical_light``, frame, quality and camera are the sample's and the lamps the domain's standard ones.
+    """
+
+    samples: Samples
+    canonical_light: bool = False
+
+    def shot(self, key: str) -> Shot:
+        """The shot of that sample; `UserError` if the data set has none."""
+        shot, domain = self.samples.shot(key)
+        if not self.canonical_light:
+            return shot
+        standard = domain.canonical_shot(shot.width, shot.height, shot.quality)
+        return replace(shot, lamps=standard.lamps)
+
+
+def read_codes(path: Path) -> dict[str, str]:
+    """The codes in a ``pred.jsonl``, or the one in a ``.py`` file, by key."""
+    if path.suffix == ".jsonl":
+        return {key: prediction.code for key, prediction in read_predictions(path).items()}
+    if path.suffix != ".py":
+        raise UserError(f"{path}: graphics code is read from a .py file or a pred.jsonl")
+    try:
+        return {path.stem: path.read_text()}
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from None
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What came of a call: the keys that have pictures now, and those whose code does not parse, with the reason."""
+
+    keys: list[str]
+    refused: dict[str, str]
+    warnings: list[str]
+
+
+def render_codes(
+    codes: Mapping[str, str], shots: Standard | Recorded, out: Path, *, workers: int | None = None, blend: bool = False
+) -> Rendered:
+    """Write ``{key}.png``, ``.py`` and ``.json`` for each code into `out`; what is there from the same code and shot is kept.
+
+    With ``blend`` also ``{key}.blend``. Code that does not parse is set aside; numbers out of their declared range are rendered and
+    warned of.
+    """
+    rendered = Rendered([], {}, [])
+    jobs = list(_jobs(codes, shots, out, rendered, blend))
+    todo = [job for job in jobs if not _is_there(job, out)]
+    with RenderPool(workers) as pool:
+        for job, pixels in progress(pool.render(todo), total=len(todo), desc="render"):
+            sample = make_sample(job.key, job.scene, job.shot, pixels)
+            (out / f"{job.key}.json").unlink(missing_ok=True)  # the record comes last and says that all is there
+            for suffix, data in sample.files().items():
+                write_bytes(out / f"{job.key}{suffix}", data)
+    return rendered
+
+
+def _jobs(codes: Mapping[str, str], shots: Standard | Recorded, out: Path, rendered: Rendered, blend: bool) -> Iterator[RenderJob]:
+    for key, code in codes.items():
+        shot = shots.shot(key)
+        domain = _domain(shots, key)
+        try:
+            scene = domain.canonical(parse_code(code, domain))
+        except CodeError as error:
+            rendered.refused[key] = str(error)
+            continue
+        rendered.keys.append(key)
+        rendered.warnings.extend(f"{key}: {violation}" for violation in domain.violations(scene))
+        yield RenderJob(key, scene, shot, out / f"{key}.blend" if blend else None)
+
+
+def _domain(shots: Standard | Recorded, key: str) -> Domain:
+    return get_domain(shots.domain) if isinstance(shots, Standard) else shots.samples.shot(key)[1]
+
+
+def _is_there(job: RenderJob, out: Path) -> bool:
+    """Whether an earlier call has rendered this very job."""
+    record, image = out / f"{job.key}.json", out / f"{job.key}{IMAGE_SUFFIX}"
+    if not record.is_file() or not image.is_file() or (job.blend is not None and not job.blend.is_file()):
+        return False
+    there: Any = read_json(record)
+    return isinstance(there, dict) and there.get("scene") == job.scene.to_json() and there.get("shot") == job.shot.to_json()

@@ -1,0 +1,41 @@
+"""The round trip: predict the code of a data set's images, render it again under the recorded light, compare, report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datagen.shards import Samples
+from render.compare import compare
+from render.report import PREDICTIONS, RENDERED, check_report_folder
+from render.rerender import Recorded, read_codes, render_codes
+
+if TYPE_CHECKING:
+    from model.predict import Predictor
+
+
+def roundtrip(
+    predictor: Predictor,
+    data: Path,
+    out: Path,
+    *,
+    num: int | None = None,
+    batch_size: int = 32,
+    workers: int | None = None,
+    heading: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Take the first `num` samples of `data` (all by default) around, and return the metrics of the report in `out`.
+
+    The folder also keeps ``pred.jsonl`` and ``rendered/``, which a second call takes up where the first was interrupted.
+    """
+    from model.predict import DatasetImages, predict_file
+
+    check_report_folder(out)
+    images = DatasetImages(data, num)
+    predict_file(predictor, images, out / PREDICTIONS, batch_size)
+    render_codes(read_codes(out / PREDICTIONS), Recorded(Samples(data)), out / RENDERED, workers=workers)
+    facts = {"Model": str(predictor.folder), **(heading or {})}
+    return compare(
+        data, out / RENDERED, out, images.keys, predictions=out / PREDICTIONS, heading=facts, title="Images, their code, and back"
+    )

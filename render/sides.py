@@ -1,0 +1,79 @@
+"""One side of a comparison: shards, a folder of loose samples, or a prediction file, all asked the same way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from datagen.code import parse_code
+from datagen.domain import Domain
+from datagen.errors import CodeError, UserError
+from datagen.predictions import Prediction, read_predictions
+from datagen.sample import Sample
+from datagen.scene import Scene
+from datagen.shards import Samples
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a side says of a key: its code, and an image (height, width, 3) uint8 where the side has images.
+
+    ``scene`` is None and ``error`` says why where the code does not parse. Confidences are parallel to the scene's objects.
+    """
+
+    code: str
+    scene: Scene | None
+    error: CodeError | None = None
+    confidence: tuple[float, ...] | None = None
+    image: np.ndarray | None = None
+
+
+class Side:
+    """A folder of shards or loose samples, or a ``pred.jsonl``, which has no images.
+
+    With `predictions`, a folder gives the images alone; the code is that file's, in the order and with the confidences that the
+    model gave, and so are the keys. `UserError` if something cannot be read.
+    """
+
+    def __init__(self, path: Path, predictions: Path | None = None) -> None:
+        self.path = path
+        self._samples = None if path.is_file() else Samples(path)
+        source = path if self._samples is None else predictions
+        self._predictions = None if source is None else read_predictions(source)
+
+    @property
+    def keys(self) -> list[str]:
+        if self._predictions is not None:
+            return list(self._predictions)
+        return [] if self._samples is None else self._samples.keys
+
+    def domain(self) -> Domain | None:
+        """The domain that the first sample's record names; None for a prediction file."""
+        return None if self._samples is None else self._samples[self._samples.keys[0]].domain
+
+    def answer(self, key: str, domain: Domain) -> Answer | None:
+        """What this side says of a key; None if nothing. `UserError` if it is damaged or of another domain."""
+        sample = self._samples[key] if self._samples is not None and key in self._samples else None
+        if sample is not None and sample.domain.name != domain.name:
+            raise UserError(f"{self.path}: sample {key} is of the domain {sample.domain.name}, the comparison of {domain.name}")
+        if self._predictions is None:
+            return None if sample is None else _answer(sample.code, domain, sample)
+        prediction = self._predictions.get(key)
+        return None if prediction is None else self._predicted(prediction, domain, sample)
+
+    def _predicted(self, prediction: Prediction, domain: Domain, sample: Sample | None) -> Answer:
+        answer = _answer(prediction.code, domain, sample, prediction.confidence)
+        if answer.scene is not None and answer.confidence is not None and len(answer.confidence) != len(answer.scene):
+            found = f"{len(answer.confidence)} confidences for {len(answer.scene)} statements"
+            raise UserError(f"{self.path}: the prediction {prediction.key} has {found}; one for each is expected")
+        return answer
+
+
+def _answer(code: str, domain: Domain, sample: Sample | None, confidence: tuple[float, ...] | None = None) -> Answer:
+    image = None if sample is None else sample.pixels()
+    try:
+        return Answer(code, parse_code(code, domain), None, confidence, image)
+    except CodeError as error:
+        return Answer(code, None, error, None, image)

@@ -1,0 +1,249 @@
+"""Scene scores: perfect on oneself, blind to order, in range, and average precision against a second computation."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datagen.domain import Statement
+from datagen.domains import get_domain
+from datagen.domains.clevr import COLORS, MATERIALS, SHAPES, SIZES, Clevr
+from datagen.scene import Object, Scene, Vec3
+from datagen.scores import AP_THRESHOLDS, average_precision, score_scene, summarize
+
+DOMAIN = get_domain("clevr")
+EMPTY = Scene("clevr", ())
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def random_scene(rng: np.random.Generator, count: int, few_words: bool = False) -> Scene:
+    """Objects anywhere, so that distances have no ties; with `few_words` most are alike, so that they compete."""
+    colors = ("red", "blue") if few_words else tuple(COLORS)
+    objects = []
+    for _ in range(count):
+        shape = "cube" if few_words else str(rng.choice(SHAPES))
+        values: dict[str, Any] = {
+            "loc": tuple(rng.uniform(-1, 1, 3).tolist()),
+            "shape": shape,
+            "size": "small" if few_words else str(rng.choice(list(SIZES))),
+            "material": "metal" if few_words else str(rng.choice(MATERIALS)),
+            "color": str(rng.choice(colors)),
+            "rotation": float(rng.uniform(0, 90)) if shape == "cube" else 0.0,
+        }
+        objects.append(Object("add", values))
+    return Scene("clevr", tuple(objects))
+
+
+def cube(x: float, y: float = 0.0, color: str = "red", rotation: float = 0.0) -> Object:
+    return Object("add", {"loc": (x, y, 0.35), "shape": "cube", "size": "small", "material": "metal", "color": color, "rotation": rotation})
+
+
+def cubes(*objects: Object) -> Scene:
+    return Scene("clevr", objects)
+
+
+def numbers(value: Any) -> list[float]:
+    """All the numbers in a nested result."""
+    if isinstance(value, dict):
+        return [x for v in value.values() for x in numbers(v)]
+    return [] if value is None else [value]
+
+
+@given(SEEDS, st.integers(1, 8))
+def test_a_scene_compared_with_itself_is_perfect(seed: int, count: int) -> None:
+    scene = random_scene(np.random.default_rng(seed), count)
+    result = summarize([score_scene(scene, scene, DOMAIN)])
+    assert result["count_accuracy"] == result["recall"] == result["precision"] == 1
+    assert result["location_l2"] == result["extra"] == result["missed"] == 0
+    assert set(result["accuracy_all"].values()) == set(result["accuracy_matched"].values()) == {1.0}
+    assert set(result["accuracy_all"]) == {"shape", "size", "material", "color"}
+    assert set(result["ap"].values()) == {1.0}
+    assert result["rotation_error"]["mean"] in (0, None)
+    assert result["relations"] == (1 if count > 1 else None)
+
+
+@given(SEEDS, st.integers(0, 6), st.integers(0, 6))
+def test_the_order_of_objects_does_not_matter(seed: int, truths: int, guesses: int) -> None:
+    rng = np.random.default_rng(seed)
+    truth, guess = random_scene(rng, truths), random_scene(rng, guesses)
+    confidence = rng.random(guesses)
+    one, other = rng.permutation(truths), rng.permutation(guesses)
+    shuffled = score_scene(
+        Scene("clevr", tuple(truth.objects[i] for i in one)),
+        Scene("clevr", tuple(guess.objects[i] for i in other)),
+        DOMAIN,
+        confidence[other].tolist(),
+    )
+    straight = score_scene(truth, guess, DOMAIN, confidence.tolist())
+    assert numbers(summarize([shuffled])) == pytest.approx(numbers(summarize([straight])))
+
+
+@given(SEEDS, st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=4))
+def test_scores_are_in_range_and_fit_json(seed: int, sizes: list[tuple[int, int]]) -> None:
+    rng = np.random.default_rng(seed)
+    scores = [score_scene(random_scene(rng, a), random_scene(rng, b), DOMAIN) for a, b in sizes]
+    result = summarize(scores)
+    json.dumps(result, allow_nan=False)
+    shares = [result[name] for name in ("count_accuracy", "recall", "precision", "relations")]
+    shares += [*result["accuracy_matched"].values(), *result["accuracy_all"].values(), *result["ap"].values()]
+    assert all(share is None or 0 <= share <= 1 for share in shares)
+    assert result["location_l2"] is None or result["location_l2"] >= 0
+    assert result["rotation_error"]["mean"] is None or 0 <= result["rotation_error"]["mean"] <= 45
+    for name, share in result["accuracy_all"].items():
+        assert share is None or result["accuracy_matched"][name] is None or share <= result["accuracy_matched"][name]
+
+
+@given(SEEDS, st.integers(1, 8))
+def test_removing_objects_lowers_recall_and_nothing_else_on_the_matched(seed: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    truth = random_scene(rng, count)
+    kept = int(rng.integers(0, count))
+    result = summarize([score_scene(truth, Scene("clevr", truth.objects[:kept]), DOMAIN)])
+    assert result["recall"] == pytest.approx(kept / count)
+    assert result["missed"] == count - kept
+    assert result["count_accuracy"] == 0
+    for name, share in result["accuracy_all"].items():
+        assert share == pytest.approx(kept / count)
+        assert result["accuracy_matched"][name] == (1 if kept else None)
+    assert result["ap"]["0.125"] == pytest.approx(kept / count)
+
+
+@given(SEEDS, st.integers(0, 8), st.integers(0, 8))
+def test_average_precision_never_falls_with_the_threshold(seed: int, truths: int, guesses: int) -> None:
+    rng = np.random.default_rng(seed)
+    truth, guess = random_scene(rng, truths, few_words=True), random_scene(rng, guesses, few_words=True)
+    confidence = rng.random(guesses).tolist()
+    found = [average_precision(truth, guess, DOMAIN, threshold, confidence) for threshold in AP_THRESHOLDS]
+    assert found == sorted(found, reverse=True)
+
+
+def brute_average_precision(truth: Scene, guess: Scene, threshold: float, confidence: list[float]) -> float:
+    """The definition, step by step: at every recall level the best precision among the cuts that reach it."""
+    left = list(truth.objects)
+    cuts: list[tuple[float, float]] = []
+    right = 0
+    for taken, index in enumerate(sorted(range(len(guess)), key=lambda i: (-confidence[i], i)), 1):
+        said = guess.objects[index]
+        alike = [o for o in left if all(o[word] == said[word] for word in ("shape", "size", "material", "color"))]
+        alike.sort(key=lambda o: math.dist(o["loc"], said["loc"]))
+        if alike and math.dist(alike[0]["loc"], said["loc"]) < threshold:
+            left.remove(alike[0])
+            right += 1
+        cuts.append((right / len(truth), right / taken))
+    levels = [(k + 1) / len(truth) for k in range(len(truth))]
+    best = [max((precision for recall, precision in cuts if recall > level - 1e-9), default=0.0) for level in levels]
+    return sum(best) / len(truth)
+
+
+@given(SEEDS, st.integers(1, 7), st.integers(1, 9), st.booleans())
+def test_average_precision_against_the_definition(seed: int, truths: int, guesses: int, few_words: bool) -> None:
+    rng = np.random.default_rng(seed)
+    truth, guess = random_scene(rng, truths, few_words), random_scene(rng, guesses, few_words)
+    confidence = rng.integers(0, 4, guesses).astype(float).tolist()  # with ties
+    for threshold in AP_THRESHOLDS:
+        found = average_precision(truth, guess, DOMAIN, threshold, confidence)
+        assert found == pytest.approx(brute_average_precision(truth, guess, threshold, confidence))
+
+
+def test_average_precision_by_hand() -> None:
+    truth = cubes(cube(0), cube(1))
+    guess = cubes(cube(0.1), cube(2.5), cube(1.0))
+    assert average_precision(truth, guess, DOMAIN, 0.5) == pytest.approx((1 + 2 / 3) / 2)
+    assert average_precision(truth, guess, DOMAIN, 0.5, [0.5, 0.1, 0.9]) == pytest.approx(1.0)
+    assert average_precision(truth, guess, DOMAIN, 0.05) == pytest.approx(1 / 3 / 2)
+    assert average_precision(truth, cubes(cube(0, color="blue")), DOMAIN, math.inf) == 0
+
+
+def test_a_true_object_is_used_once_and_only_by_a_hit() -> None:
+    truth = cubes(cube(0))
+    assert average_precision(truth, cubes(cube(0), cube(0)), DOMAIN, 1.0, [0.1, 0.9]) == 1
+    # The surer guess is too far off: it leaves the object to the other.
+    assert average_precision(truth, cubes(cube(0), cube(2)), DOMAIN, 1.0, [0.1, 0.9]) == pytest.approx(0.5)
+
+
+def test_the_threshold_itself_is_too_far() -> None:
+    assert average_precision(cubes(cube(0)), cubes(cube(0.5)), DOMAIN, 0.5) == 0
+
+
+@pytest.mark.parametrize(("truth", "guess", "expected"), [(0, 0, 1.0), (0, 1, 0.0), (1, 0, 0.0), (0, None, 0.0), (1, None, 0.0)])
+def test_empty_scenes(truth: int, guess: int | None, expected: float) -> None:
+    scene = cubes(cube(0))
+    one, other = (scene if truth else EMPTY), (None if guess is None else scene if guess else EMPTY)
+    result = summarize([score_scene(one, other, DOMAIN)])
+    assert set(result["ap"].values()) == {expected}
+    assert result["count_accuracy"] == expected
+    assert result["recall"] == (0 if truth else None)
+    assert result["location_l2"] is None
+    assert set(result["accuracy_all"].values()) == ({0.0} if truth else {None})
+    assert set(result["accuracy_matched"].values()) == {None}
+
+
+def test_nothing_at_all_has_no_scores() -> None:
+    result = summarize([])
+    assert result["count_accuracy"] is result["recall"] is result["ap"]["1"] is result["relations"] is None
+
+
+def test_rotation_is_modulo_symmetry_and_only_of_cubes_taken_for_cubes() -> None:
+    truth = cubes(cube(0, rotation=88.0), cube(2, rotation=10.0), cube(-2).replaced(shape="sphere"))
+    guess = cubes(cube(0, rotation=4.0), cube(2, rotation=50.0).replaced(shape="cylinder"), cube(-2, rotation=70.0))
+    assert summarize([score_scene(truth, guess, DOMAIN)])["rotation_error"] == {"mean": 6.0, "median": 6.0, "pairs": 1}
+
+
+def along(right: float, behind: float) -> Object:
+    """A cube so far to the right and behind of the origin."""
+    x, y, _ = right * np.array(DOMAIN.directions["right"]) + behind * np.array(DOMAIN.directions["behind"])
+    return cube(float(x), float(y))
+
+
+def test_relations_are_counted_per_direction() -> None:
+    truth = cubes(along(0, 0), along(0.1, 1))
+    # Each stays nearest to itself, but the first is now the right one: left and right are wrong, front and behind are not.
+    guess = cubes(along(0.2, 0), along(0, 1))
+    assert summarize([score_scene(truth, guess, DOMAIN)])["relations"] == 0.5
+
+
+def test_sums_are_over_objects_and_means_over_scenes() -> None:
+    whole = score_scene(cubes(cube(0), cube(1), cube(2)), cubes(cube(0), cube(1), cube(2, color="blue")), DOMAIN)
+    missed = score_scene(cubes(cube(0)), EMPTY, DOMAIN)
+    result = summarize([whole, missed])
+    assert result["recall"] == pytest.approx(3 / 4)
+    assert result["accuracy_matched"]["color"] == pytest.approx(2 / 3)
+    assert result["accuracy_all"]["color"] == pytest.approx(2 / 4)
+    assert result["ap"]["inf"] == pytest.approx((2 / 3 + 0) / 2)
+    assert result["count_accuracy"] == 0.5
+
+
+def test_confidences_must_fit() -> None:
+    with pytest.raises(ValueError):
+        score_scene(cubes(cube(0)), cubes(cube(0)), DOMAIN, [0.5, 0.5])
+
+
+class Lit(Clevr):
+    """CLEVR with a second statement, which knows shapes alone, and without relations."""
+
+    statements: ClassVar[tuple[Statement, ...]] = (
+        *Clevr.statements,
+        Statement("glow", Clevr.statements[0].arguments[:2]),
+    )
+
+    @property
+    def directions(self) -> Mapping[str, Vec3]:
+        return {}
+
+
+def test_other_statements_and_no_relations() -> None:
+    glow = Object("glow", {"loc": (0.0, 0.0, 0.35), "shape": "cube"})
+    truth, guess = cubes(cube(0), glow.replaced(loc=(2.0, 0.0, 0.35))), cubes(glow, cube(2))
+    result = summarize([score_scene(truth, guess, Lit())])
+    assert result["matched"] == 2
+    assert result["relations"] is None
+    assert result["ap"]["inf"] == 1.0
+    assert result["ap"]["1"] == 0.0
+    assert result["accuracy_all"] == {"shape": 1.0, "size": 0.0, "material": 0.0, "color": 0.0}

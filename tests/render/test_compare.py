@@ -1,0 +1,124 @@
+"""Comparison: every pair of kinds of side, what is missing or does not parse, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from comparison_sets import DOMAIN, make_samples, moved, save_loose, save_predictions, save_shards, with_objects
+
+from datagen.errors import UserError
+from datagen.predictions import Prediction, write_predictions
+from datagen.sample import make_sample
+from render.compare import compare
+
+SAVERS = {"shards": save_shards, "loose": save_loose, "predictions": save_predictions}
+BAD_CODE = 'add(shape="<script>alert(1)</script>")'
+
+
+def lines(report: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (report / "samples.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("candidate", SAVERS)
+@pytest.mark.parametrize("reference", SAVERS)
+def test_every_pair_of_kinds(tmp_path: Path, reference: str, candidate: str) -> None:
+    samples = make_samples()
+    one, other = SAVERS[reference](tmp_path / "one", samples), SAVERS[candidate](tmp_path / "other", samples)
+    metrics = compare(one, other, tmp_path / "report")
+    assert metrics == json.loads((tmp_path / "report" / "metrics.json").read_text())
+    assert (metrics["samples"], metrics["missing"], metrics["unparsable"], metrics["domain"]) == (3, 0, 0, "clevr")
+    assert metrics["scene"]["ap"]["0.125"] == 1.0
+    if "predictions" in (reference, candidate):
+        assert metrics["image"] is None
+    else:
+        assert metrics["image"] == {"samples": 3, "psnr": 100.0, "ssim": 1.0, "flip": 0.0, "same": 1.0}
+    assert [row["key"] for row in lines(tmp_path / "report")] == [s.key for s in samples]
+
+
+def test_differences_are_seen(tmp_path: Path) -> None:
+    samples = make_samples()
+    metrics = compare(save_shards(tmp_path / "a", samples), save_loose(tmp_path / "b", [moved(s) for s in samples]), tmp_path / "report")
+    assert metrics["scene"]["location_l2"] == pytest.approx(0.3 / 4, abs=1e-3)
+    assert metrics["scene"]["ap"]["0.25"] < metrics["scene"]["ap"]["0.5"] == 1.0
+    assert metrics["image"]["flip"] > 0.1
+    assert metrics["image"]["same"] == 0
+
+
+def test_missing_and_unparsable_count_as_missed(tmp_path: Path) -> None:
+    whole, _, broken = samples = make_samples()
+    predictions = save_predictions(tmp_path / "pred.jsonl", [whole], Prediction(broken.key, BAD_CODE, confidence=(0.5,)))
+    metrics = compare(save_shards(tmp_path / "a", samples), predictions, tmp_path / "report")
+    assert (metrics["missing"], metrics["unparsable"]) == (1, 1)
+    assert metrics["scene"]["recall"] == pytest.approx(1 / 3)
+    assert metrics["scene"]["accuracy_all"]["color"] == pytest.approx(1 / 3)
+    assert metrics["scene"]["accuracy_matched"]["color"] == 1
+    assert metrics["scene"]["ap"]["1"] == pytest.approx(1 / 3)
+    assert [row["status"] for row in lines(tmp_path / "report")] == ["compared", "missing", "unparsable"]
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "there is no prediction for this sample" in page
+    assert "line 1, column 11: found" in page
+
+
+def test_keys_restrict_both_sides(tmp_path: Path) -> None:
+    samples = make_samples(4)
+    one = save_shards(tmp_path / "a", samples[:3])
+    other = save_loose(tmp_path / "b", samples[1:])
+    with pytest.raises(UserError, match=r"has no sample 000000003: .* predicted from"):
+        compare(one, other, tmp_path / "report")
+    metrics = compare(one, other, tmp_path / "report", keys=[samples[0].key, samples[1].key])
+    assert (metrics["samples"], metrics["missing"]) == (2, 1)
+    with pytest.raises(UserError, match="has no sample nobody"):
+        compare(one, other, tmp_path / "report", keys=["nobody"])
+    with pytest.raises(UserError, match="nothing to compare"):
+        compare(one, other, tmp_path / "report", keys=[])
+
+
+def test_predictions_behind_a_rendered_folder_give_code_and_confidence(tmp_path: Path) -> None:
+    (sample,) = make_samples(1)
+    first, *rest = sample.scene.objects
+    stray = first.replaced(loc=(0.0, 0.0, 9.0))
+    rendered = with_objects(sample, [stray, first, *rest])
+    order = [first, stray, *rest]  # the model's order, which the folder's canonical code no longer has
+    code = "".join(with_objects(sample, [o]).code for o in order)
+    write_predictions(tmp_path / "pred.jsonl", [Prediction(sample.key, code, confidence=(0.9, 0.1, 0.9, 0.9, 0.9))])
+    one, other = save_shards(tmp_path / "a", [sample]), save_loose(tmp_path / "b", [rendered])
+    sure = compare(one, other, tmp_path / "report", predictions=tmp_path / "pred.jsonl")
+    assert sure["image"]["samples"] == 1
+    assert sure["scene"]["ap"]["0.125"] == 1.0
+    assert sure["scene"]["extra"] == 1
+    write_predictions(tmp_path / "pred.jsonl", [Prediction(sample.key, code, confidence=(0.1, 0.9, 0.1, 0.1, 0.1))])
+    assert compare(one, other, tmp_path / "report", predictions=tmp_path / "pred.jsonl")["scene"]["ap"]["0.125"] < 1.0
+    write_predictions(tmp_path / "pred.jsonl", [Prediction(sample.key, code, confidence=(0.1,))])
+    with pytest.raises(UserError, match="1 confidences for 5 statements"):
+        compare(one, other, tmp_path / "report", predictions=tmp_path / "pred.jsonl")
+
+
+def test_unequal_frames_are_refused_with_the_remedy(tmp_path: Path) -> None:
+    one, other = save_shards(tmp_path / "a", make_samples()), save_shards(tmp_path / "b", make_samples(width=64, height=48))
+    with pytest.raises(UserError, match=r"has 64x48 pixels, its reference 32x24; render the candidate with --width 32 --height 24"):
+        compare(one, other, tmp_path / "report")
+    assert not (tmp_path / "report").exists()
+
+
+def test_tiny_frames_are_refused(tmp_path: Path) -> None:
+    (sample,) = make_samples(1)
+    tiny = make_sample("a", sample.scene, DOMAIN.canonical_shot(16, 8, "draft"), np.zeros((8, 16, 3), np.uint8))
+    with pytest.raises(UserError, match="at least 11 each way"):
+        compare(save_loose(tmp_path / "a", [tiny]), save_loose(tmp_path / "b", [tiny]), tmp_path / "report")
+
+
+def test_a_reference_must_parse(tmp_path: Path) -> None:
+    samples = make_samples(1)
+    one = save_predictions(tmp_path / "one.jsonl", [], Prediction(samples[0].key, BAD_CODE))
+    with pytest.raises(UserError, match="cannot be a reference"):
+        compare(one, save_loose(tmp_path / "b", samples), tmp_path / "report")
+
+
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    one = save_shards(tmp_path / "a", make_samples(1))
+    with pytest.raises(UserError, match="nowhere"):
+        compare(one, tmp_path / "nowhere", tmp_path / "report")

@@ -1,0 +1,83 @@
+"""Image scores: their extremes, their direction, their values by hand, and the sense of the same image."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from render.images import MAX_PSNR, flip, flip_map, psnr, same_image, score_images, ssim
+
+
+def noise(seed: int = 0, height: int = 24, width: int = 32) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def test_equal_images(capfd: pytest.CaptureFixture[str]) -> None:
+    scores = score_images(noise(), noise())
+    assert (scores.psnr, scores.ssim, scores.flip, scores.same) == (MAX_PSNR, 1.0, 0.0, True)
+    json.dumps(scores.to_json(), allow_nan=False)
+    assert capfd.readouterr().out == ""
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 255))
+def test_scores_are_in_range(seed: int, strength: int) -> None:
+    one = noise(seed)
+    other = np.clip(one.astype(int) + np.random.default_rng(seed + 1).integers(-strength, strength + 1, one.shape), 0, 255)
+    scores = score_images(one, other.astype(np.uint8))
+    assert 0 <= scores.psnr <= MAX_PSNR
+    assert -1 <= scores.ssim <= 1
+    assert 0 <= scores.flip <= 1
+
+
+def test_more_noise_is_worse_on_every_score() -> None:
+    one = np.full((40, 60, 3), 128, np.uint8)
+    rng = np.random.default_rng(1)
+    scores = [score_images(one, (128 + rng.integers(-s, s + 1, one.shape)).astype(np.uint8)) for s in (4, 16, 64)]
+    assert scores[0].psnr > scores[1].psnr > scores[2].psnr
+    assert scores[0].ssim > scores[1].ssim > scores[2].ssim
+    assert scores[0].flip < scores[1].flip < scores[2].flip
+
+
+def test_psnr_by_hand() -> None:
+    black, white = np.zeros((12, 12, 3), np.uint8), np.full((12, 12, 3), 255, np.uint8)
+    assert psnr(black, white) == 0
+    assert psnr(black, black + np.uint8(1)) == pytest.approx(48.1308, abs=1e-4)
+    one_off = np.zeros((512, 512, 3), np.uint8)
+    one_off[0, 0, 0] = 1
+    assert psnr(np.zeros_like(one_off), one_off) == MAX_PSNR  # the formula's 107 dB must not beat equal images
+
+
+def test_flip_knows_black_from_white_and_its_map_is_magma() -> None:
+    black, white = np.zeros((16, 16, 3), np.uint8), np.full((16, 16, 3), 255, np.uint8)
+    assert flip(black, white) > 0.9
+    assert ssim(black, white) < 0.01
+    same, far = flip_map(black, black), flip_map(black, white)
+    assert same.shape == far.shape == (16, 16, 3)
+    assert same.dtype == np.uint8
+    assert same.max() < 10
+    assert far[8, 8].min() > 150
+
+
+def test_the_same_image_allows_a_step_on_one_value_in_a_thousand() -> None:
+    one = np.full((10, 100, 3), 100, np.uint8)
+    few, many, far = one.copy(), one.copy(), one.copy()
+    few.reshape(-1)[[0, 5, 9]] += 1
+    many.reshape(-1)[[0, 5, 9, 11]] -= 1
+    far[0, 0, 0] += 2
+    assert same_image(one, one)
+    assert same_image(one, few)
+    assert not same_image(one, many)
+    assert not same_image(one, far)
+    assert not same_image(np.zeros((9, 9, 3), np.uint8), np.full((9, 9, 3), 255, np.uint8))  # 0 - 255 must not wrap to 1
+
+
+@pytest.mark.parametrize("other", [noise(height=20), noise()[..., 0], noise().astype(float)])
+def test_other_shapes_and_types_are_refused(other: np.ndarray) -> None:
+    for function in (psnr, ssim, flip, flip_map, same_image):
+        with pytest.raises(ValueError, match="image"):
+            function(noise(), other)
