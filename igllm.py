@@ -197,8 +197,8 @@ def _render(verbs: Any) -> None:
         verbs,
         run_render,
         "render graphics code",
-        "Render code, from a pred.jsonl or a file of your own, into {key}.png, .py and .json. With --data, frame, quality, camera and light "
-        "are those recorded for the same key; the scene comes from the code alone.",
+        "Render code, from a pred.jsonl or a file of your own, into {key}.png, .py and .json. With --data, frame, quality, camera and "
+        "light are those recorded for the same key; the scene comes from the code alone.",
     )
     verb.add_argument("--code", type=Path, required=True, help="pred.jsonl, or a .py file of graphics code")
     verb.add_argument("--out", type=Path, required=True, help="folder for the pictures")

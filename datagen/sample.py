@@ -68,7 +68,7 @@ class Sample:
             raise UserError(f"{where}: sample {key} lacks its {', '.join(missing)}")
         try:
             sample = Sample(key, files[IMAGE_SUFFIX], files[".py"].decode(), json.loads(files[".json"]))
-            _ = sample.scene, sample.shot
+            _ = sample.scene, sample.shot, sample.record["domain"], sample.record["labels"]
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{where}: sample {key} is damaged ({type(error).__name__}: {error})") from None
         return sample

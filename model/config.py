@@ -40,3 +40,6 @@ class IGLLMConfig(PreTrainedConfig):
     number_weight: float = 1.0
     dense_weight: float = 0.0
     format_version: int = FORMAT_VERSION
+
+
+AutoConfig.register(IGLLMConfig.model_type, IGLLMConfig)

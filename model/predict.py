@@ -26,6 +26,7 @@ from model.config import FORMAT_VERSION
 from model.decode import decode
 from model.igllm import IGLLM
 from model.images import Frame
+from model.quiet import quiet_transformers
 from model.tokens import prompt_ids
 from model.train import newest_checkpoint
 
@@ -70,6 +71,7 @@ class Predictor:
         if config.get("format_version") != FORMAT_VERSION:
             raise UserError(f"{folder}: model format {config.get('format_version')!r}, but this igllm reads {FORMAT_VERSION}")
         self.folder, self.device = folder, pick_device(device)
+        quiet_transformers()
         try:
             # float32 whatever the file holds: a half-precision checkpoint would otherwise stay so
             self.model = IGLLM.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype=torch.float32)

@@ -28,6 +28,7 @@ from model.dense import DenseLayout
 from model.igllm import IGLLM
 from model.images import Frame
 from model.presets import Preset
+from model.quiet import quiet_transformers
 from model.tokens import domain_tokenizer, prompt_ids
 
 RUN = "run.json"
@@ -43,6 +44,7 @@ def train(preset: Preset, name: str, *, data: Path, out: Path, val: Path | None 
     samples, val_samples = Samples(data), None if val is None else Samples(val)
     digest = _refuse_overlap(samples, val_samples)
     _state_run(out, preset, name, digest)
+    quiet_transformers()
     set_seed(preset.seed)
     domain = samples[samples.keys[0]].domain
     tokenizer = domain_tokenizer(domain, PROMPT)

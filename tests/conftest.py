@@ -1,0 +1,17 @@
+"""What tests share: one small data set of real renders."""
+
+from __future__ import annotations
+
+import pytest
+
+from datagen.dataset import DatasetSettings
+from datagen.generate import generate
+from datagen.shards import Samples
+
+SMALL = DatasetSettings(seed=7, width=160, height=120, quality="draft", min_objects=2, max_objects=4, shard_size=6)
+
+
+@pytest.fixture(scope="session")
+def renders(tmp_path_factory: pytest.TempPathFactory) -> Samples:
+    """Sixteen real renders of 160x120 pixels with two to four objects, in shards of six."""
+    return generate(SMALL, 16, tmp_path_factory.mktemp("renders") / "data")

@@ -1,0 +1,218 @@
+"""Data sets of real renders: whole shards, the same bytes however they came about, and plain readers that can read them."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import webdataset
+from conftest import SMALL
+from PIL import Image
+
+from datagen.code import parse_code
+from datagen.dataset import LOCK, MANIFEST, STATEMENT, DatasetSettings, open_dataset
+from datagen.domains import get_domain
+from datagen.errors import UserError
+from datagen.files import read_jsonl
+from datagen.generate import generate
+from datagen.overview import SHEET, inspect
+from datagen.pool import BlenderWorker, RenderJob, RenderPool, share_cores
+from datagen.sample import encode_png
+from datagen.scene import Object, Scene
+from datagen.shards import Samples, file_sha256, write_shard
+from render.images import same_image
+
+CLEVR = get_domain("clevr")
+QUICK = DatasetSettings(seed=11, width=48, height=36, quality="draft", min_objects=1, max_objects=2, shard_size=4)
+
+
+def labels_and_code(samples: Samples) -> dict[str, tuple[str, str]]:
+    return {sample.key: (sample.code, json.dumps(sample.record)) for sample in samples}
+
+
+def test_shards_and_manifest_are_as_stated(renders: Samples) -> None:
+    rows = read_jsonl(renders.path / MANIFEST)
+    assert [row["samples"] for row in rows] == [6, 6, 4]
+    for row in rows:
+        path = renders.path / row["name"]
+        assert path.stat().st_size == row["bytes"]
+        assert file_sha256(path) == row["sha256"]
+    statement = json.loads((renders.path / STATEMENT).read_text())
+    assert statement["format_version"] == 1
+    assert {key: statement[key] for key in ("domain", "seed", "num", "width")} == {"domain": "clevr", "seed": 7, "num": 16, "width": 160}
+    assert {path.name for path in renders.path.iterdir()} == {LOCK, MANIFEST, STATEMENT} | {row["name"] for row in rows}
+
+
+def test_members_are_sorted_and_bare(renders: Samples) -> None:
+    with tarfile.open(renders.path / "shard-000001.tar") as tar:
+        members = tar.getmembers()
+    keys = [f"{i:09d}" for i in range(6, 12)]
+    assert [m.name for m in members] == [key + suffix for key in keys for suffix in (".png", ".py", ".json")]
+    assert {(m.mtime, m.uid, m.gid, m.uname, m.mode) for m in members} == {(0, 0, 0, "", 0o644)}
+
+
+def test_samples_hold_what_they_promise(renders: Samples) -> None:
+    for index, sample in enumerate(renders):
+        assert sample.record["index"] == index
+        assert sample.record["seed"] == 7
+        assert sample.pixels().shape == (120, 160, 3)
+        assert parse_code(sample.code, CLEVR) == sample.scene
+        assert len(sample.record["labels"]) == len(sample.scene)
+        assert all(label["visible_pixels"] >= 50 for label in sample.record["labels"])
+
+
+def test_webdataset_reads_the_shards(renders: Samples) -> None:
+    urls = [str(path) for path in sorted(renders.path.glob("*.tar"))]
+    rows = list(webdataset.WebDataset(urls, shardshuffle=False).decode("rgb8"))
+    assert [row["__key__"] for row in rows] == renders.keys
+    for row in rows:
+        sample = renders[row["__key__"]]
+        assert (row["png"] == sample.pixels()).all()
+        assert row["json"] == sample.record
+        assert row["py"].decode() == sample.code
+
+
+def test_a_sample_depends_on_seed_and_index_alone(renders: Samples, tmp_path: Path) -> None:
+    """Fewer samples, one worker, other shards: the same code and labels to the bit, the same image."""
+    again = generate(replace(SMALL, shard_size=2), 3, tmp_path / "again", workers=1)
+    for sample in again:
+        twin = renders[sample.key]
+        assert sample.files()[".json"] == twin.files()[".json"]
+        assert sample.code == twin.code
+        assert same_image(sample.pixels(), twin.pixels())
+
+
+def test_a_larger_number_rewrites_only_the_last_partial_shard(tmp_path: Path) -> None:
+    out = tmp_path / "data"
+    first = labels_and_code(generate(QUICK, 6, out))
+    whole = (out / "shard-000000.tar").read_bytes()
+    before = (out / "shard-000000.tar").stat().st_mtime_ns
+    grown = labels_and_code(generate(QUICK, 9, out))
+    assert (out / "shard-000000.tar").read_bytes() == whole
+    assert (out / "shard-000000.tar").stat().st_mtime_ns == before
+    assert {key: grown[key] for key in first} == first
+    assert len(grown) == 9
+    assert [row["samples"] for row in read_jsonl(out / MANIFEST)] == [4, 4, 1]
+    assert labels_and_code(generate(QUICK, 5, out)) == grown  # fewer are already there
+
+
+def test_other_settings_are_refused(tmp_path: Path) -> None:
+    generate(QUICK, 1, tmp_path)
+    for other in (replace(QUICK, seed=12), replace(QUICK, width=64), replace(QUICK, quality="standard"), replace(QUICK, shard_size=5)):
+        with pytest.raises(UserError, match="was begun with"):
+            generate(other, 1, tmp_path)
+    stranger = tmp_path / "stranger"
+    stranger.mkdir()
+    (stranger / "a.tar").touch()
+    with pytest.raises(UserError, match="not a data set of ours"):
+        generate(QUICK, 1, stranger)
+
+
+def test_two_runs_do_not_write_to_one_data_set(tmp_path: Path) -> None:
+    with open_dataset(tmp_path, QUICK, 1), pytest.raises(UserError, match="another run"):
+        generate(QUICK, 1, tmp_path)
+
+
+def test_what_a_killed_run_leaves_is_whole_and_finished_by_the_next(tmp_path: Path) -> None:
+    """SIGKILL at several moments; in between, every shard that has its name is whole."""
+    out = tmp_path / "killed"
+    command = [str(Path(sys.executable).with_name("igllm")), "generate", "--out", str(out), "--num", "14"]
+    command += ["--seed", "11", "--width", "48", "--height", "36", "--quality", "draft", "--min-objects", "1", "--max-objects", "2"]
+    command += ["--shard-size", "4"]
+    for wait in (2.0, 3.2, 3.6):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        time.sleep(wait)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        for path in out.glob("*.tar"):
+            samples = Samples.of_shards([path])
+            assert len(samples) == (2 if path.name == "shard-000003.tar" else 4)
+            assert all(sample.pixels().shape == (36, 48, 3) for sample in samples)
+    subprocess.run(command, check=True, capture_output=True)
+    undisturbed = generate(QUICK, 14, tmp_path / "undisturbed")
+    assert labels_and_code(Samples(out)) == labels_and_code(undisturbed)
+    assert all(same_image(one.pixels(), other.pixels()) for one, other in zip(Samples(out), undisturbed, strict=True))
+    assert not (out / ".spool").exists()
+
+
+def test_a_manifest_that_missed_a_shard_is_mended(tmp_path: Path) -> None:
+    generate(QUICK, 8, tmp_path)
+    stated = (tmp_path / MANIFEST).read_text()
+    (tmp_path / MANIFEST).write_text(stated.splitlines(keepends=True)[0])
+    generate(QUICK, 8, tmp_path)
+    assert (tmp_path / MANIFEST).read_text() == stated
+
+
+def test_equal_samples_give_equal_bytes(renders: Samples, tmp_path: Path) -> None:
+    again = tmp_path / "again.tar"
+    write_shard(again, (renders[key] for key in renders.keys[:6]))
+    assert again.read_bytes() == (renders.path / "shard-000000.tar").read_bytes()
+    pixels = renders[renders.keys[0]].pixels()
+    assert "Software" not in Image.open(io.BytesIO(encode_png(pixels))).info
+
+
+def test_damage_is_named(renders: Samples, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such data set"):
+        Samples(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="no samples here"):
+        Samples(tmp_path)
+    (tmp_path / "shard-000000.tar").write_bytes((renders.path / "shard-000000.tar").read_bytes()[:3000])
+    with pytest.raises(UserError, match=r"shard-000000\.tar"):
+        list(Samples(tmp_path))
+
+
+def test_a_dead_worker_is_replaced_and_its_job_done(renders: Samples) -> None:
+    sample = renders[renders.keys[0]]
+    job = RenderJob("a", sample.scene, sample.shot)
+    with RenderPool(1) as pool:
+        [(_, before)] = pool.render([job])
+        worker = pool._workers[0]
+        assert worker._process is not None
+        os.kill(worker._process.pid, signal.SIGKILL)
+        [(_, after)] = pool.render([job])
+    assert same_image(before, after)
+    assert same_image(before, sample.pixels())
+
+
+def test_a_scene_that_blender_refuses_is_named(renders: Samples) -> None:
+    shot = renders[renders.keys[0]].shot
+    stranger = Scene("clevr", (Object("add", {**renders[renders.keys[0]].scene.objects[0].values, "shape": "cone"}),))
+    with RenderPool(1) as pool, pytest.raises(UserError, match="seventeen"):
+        list(pool.render([RenderJob("seventeen", stranger, shot)]))
+
+
+def test_a_worker_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch, renders: Samples) -> None:
+    monkeypatch.setattr("datagen.pool.WORKER", "datagen.no_such_worker")
+    sample = renders[renders.keys[0]]
+    with RenderPool(1) as pool, pytest.raises(UserError, match=r"no_such_worker[\s\S]*igllm doctor"):
+        list(pool.render([RenderJob("a", sample.scene, sample.shot)]))
+    BlenderWorker([0]).close()  # closing what never started is nothing
+
+
+def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datagen.pool.available_cores", lambda: [0, 1, 4, 5])
+    assert share_cores(4) == [[0], [1], [4], [5]]
+    assert share_cores(2) == [[0, 4], [1, 5]]
+    assert share_cores(1) == [[0, 1, 4, 5]]
+    assert share_cores(6) == [[0], [1], [4], [5], [0], [1]]
+
+
+def test_inspect_shows_and_counts(renders: Samples, tmp_path: Path) -> None:
+    statistics = inspect(renders.path, tmp_path)
+    assert statistics["samples"] == 16
+    assert statistics["objects"] == sum(len(sample.scene) for sample in renders)
+    assert sum(statistics["words"]["shape"].values()) == statistics["objects"]
+    assert set(statistics["objects_per_scene"]) <= {"2", "3", "4"}
+    sheet = np.asarray(Image.open(tmp_path / SHEET))
+    assert sheet.shape[1] > 6 * 240
+    assert 20 < sheet.std() < 110

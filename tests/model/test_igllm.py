@@ -1,0 +1,242 @@
+"""The model's parts, its losses, and its decoding, without training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from transformers import AutoConfig
+
+from datagen.code import parse_code
+from datagen.domains import get_domain
+from datagen.shards import Samples
+from model.codec import NUM, CodeCodec
+from model.config import PROMPT, IGLLMConfig
+from model.data import CodeDataset, Collator
+from model.decode import decode
+from model.dense import DenseLayout
+from model.igllm import IGLLM
+from model.images import Frame, jitter
+from model.numbers import NumericHead, number_loss
+from model.presets import get_preset
+from model.tokens import domain_tokenizer, prompt_ids
+from model.train import example_maker, parameter_groups
+
+CLEVR = get_domain("clevr")
+
+
+def special_ids(tokenizer) -> dict[str, int]:
+    return {
+        "num": tokenizer.convert_tokens_to_ids(NUM),
+        "bos": tokenizer.bos_token_id,
+        "eos": tokenizer.eos_token_id,
+        "pad": tokenizer.pad_token_id,
+    }
+
+
+@pytest.fixture(scope="module")
+def codec() -> CodeCodec:
+    return CodeCodec(CLEVR, domain_tokenizer(CLEVR, PROMPT))
+
+
+@pytest.fixture(scope="module")
+def tiny(codec: CodeCodec) -> IGLLM:
+    torch.manual_seed(0)
+    return IGLLM(get_preset("tiny").config(CLEVR, len(codec.tokenizer), special_ids(codec.tokenizer)))
+
+
+@pytest.fixture(scope="module")
+def clip(codec: CodeCodec) -> IGLLM:
+    """The paper's arrangement, shrunk: a frozen CLIP tower, read at its penultimate layer, padded squares."""
+    special = special_ids(codec.tokenizer)
+    layers = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2}
+    config = IGLLMConfig(
+        vision_config=AutoConfig.for_model("clip_vision_model", image_size=64, patch_size=16, **layers),
+        text_config=AutoConfig.for_model("llama", vocab_size=len(codec.tokenizer), num_key_value_heads=2, **layers),
+        image_height=64,
+        image_width=64,
+        num_token_id=special["num"],
+    )
+    torch.manual_seed(0)
+    return IGLLM(config)
+
+
+def batch_of(model: IGLLM, codec: CodeCodec, samples: Samples, count: int = 4) -> dict[str, torch.Tensor]:
+    dataset = CodeDataset(samples, example_maker(model, codec))
+    return Collator(codec.tokenizer.pad_token_id)([dataset[i] for i in range(count)])
+
+
+@pytest.mark.parametrize("kind", ["tiny", "clip"])
+def test_one_forward_gives_the_losses_and_their_gradients(kind: str, request, codec: CodeCodec, renders: Samples) -> None:
+    model: IGLLM = request.getfixturevalue(kind)
+    model.train()
+    model.zero_grad()
+    output = model(**batch_of(model, codec, renders))
+    assert output.logits.shape[0] == 4
+    parts = output.token_loss + model.config.number_weight * output.number_loss
+    if kind == "tiny":
+        parts = parts + model.config.dense_weight * output.dense_loss
+    assert torch.isclose(output.loss, parts)
+    output.loss.backward()
+    trained = {name.partition(".")[0] for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    expected = {"language_model", "projector", "numeric_head"} | ({"tower", "number_feedback", "dense_head"} if kind == "tiny" else set())
+    assert trained == expected
+
+
+def test_a_frozen_tower_stays_as_it_is(clip: IGLLM) -> None:
+    clip.train()
+    assert not clip.tower.training
+    assert clip.projector.training
+    assert not any(name.startswith("tower") for name, p in clip.named_parameters() if p.requires_grad)
+    grouped = sum(len(group["params"]) for group in parameter_groups(clip, get_preset("tiny")))
+    assert grouped == sum(p.requires_grad for p in clip.parameters())
+
+
+def test_a_clip_tower_gives_its_penultimate_patch_tokens(clip: IGLLM) -> None:
+    images = torch.randn(2, 3, 64, 64)
+    states = clip.tower.encoder(images, output_hidden_states=True).hidden_states
+    assert clip.tower(images).shape == (2, 16, 32)
+    assert torch.equal(clip.tower(images), states[-2][:, 1:])
+
+
+def test_padding_changes_nothing(tiny: IGLLM, codec: CodeCodec, renders: Samples) -> None:
+    tiny.eval()
+    whole = batch_of(tiny, codec, renders, 4)
+    shortest = int((whole["labels"] != -100).sum(1).argmin())
+    alone = {name: value[shortest : shortest + 1] for name, value in whole.items()}
+    length = int((alone["labels"][0] != -100).nonzero().max()) + 1
+    for name in ("input_ids", "labels", "number_values", "number_slots"):
+        alone[name] = alone[name][:, :length]
+    together = tiny(**whole).logits[shortest, :length]
+    assert torch.allclose(tiny(**alone).logits[0], together, atol=1e-4)
+
+
+def test_numbers_are_read_where_num_is_predicted(tiny: IGLLM, codec: CodeCodec, renders: Samples) -> None:
+    """Changing the value of one number must leave its own prediction alone, and change a later one (it is fed back)."""
+    tiny.eval()
+    batch = batch_of(tiny, codec, renders, 1)
+    first, second = (int(i) for i in (batch["number_slots"][0] >= 0).nonzero()[:2, 0])
+    visual = tiny.see(batch["pixel_values"])
+
+    def read(at: int) -> torch.Tensor:
+        hidden = tiny.think(torch.cat([visual, tiny.embed(batch["input_ids"], batch["number_values"])], 1)).last_hidden_state
+        return tiny.numeric_head(hidden[0, visual.shape[1] + at - 1])
+
+    before = read(first), read(second)
+    batch["number_values"][0, first] += 0.5
+    assert torch.equal(read(first), before[0])
+    assert not torch.equal(read(second), before[1])
+
+
+@pytest.mark.parametrize("kind", ["tiny", "clip"])
+def test_untrained_models_already_write_code_that_parses(kind: str, request, codec: CodeCodec) -> None:
+    model: IGLLM = request.getfixturevalue(kind)
+    frame = Frame.of(model.config)
+    images = torch.randn(5, 3, frame.height, frame.width)
+    for result in decode(model, codec, images, prompt_ids(codec.tokenizer, PROMPT)):
+        scene = parse_code(result.code, CLEVR)
+        assert len(scene) == len(result.confidence) <= CLEVR.max_objects
+        assert all(0 <= c <= 1 for c in result.confidence)
+
+
+def test_cached_decoding_says_what_a_full_pass_would(tiny: IGLLM, codec: CodeCodec) -> None:
+    """Every token that decoding chose is the best allowed one, and every number the head's, when all is computed at once."""
+    images, prompt = torch.randn(3, 3, 128, 160), prompt_ids(codec.tokenizer, PROMPT)
+    for image, result in zip(images, decode(tiny, codec, images, prompt), strict=True):
+        encoded = codec.encode(parse_code(result.code, CLEVR))
+        ids, values = torch.tensor([prompt + encoded.ids]), torch.tensor([[0.0] * len(prompt) + encoded.values])
+        logits = tiny(image[None], ids, number_values=values).logits[0, len(prompt) :]
+        state = 0
+        for token, row in zip(encoded.ids[:13], logits, strict=False):
+            allowed = torch.from_numpy(codec.next_state[state] != -1)
+            assert row.masked_fill(~allowed, -torch.inf).max() - row[token] < 2e-2  # numbers were rounded to be written
+            state = int(codec.next_state[state, token])
+
+
+def test_saving_and_loading_gives_the_same_model(tiny: IGLLM, tmp_path: Path) -> None:
+    tiny.eval()
+    tiny.save_pretrained(tmp_path)
+    again = IGLLM.from_pretrained(tmp_path).eval()
+    images, ids = torch.randn(1, 3, 128, 160), torch.tensor([[1, 5, 6, 4]])
+    assert torch.equal(again(images, ids).logits, tiny(images, ids).logits)
+    ours = set(IGLLMConfig.__annotations__) - {"vision_config", "text_config"}
+    assert {name: getattr(again.config, name) for name in ours} == {name: getattr(tiny.config, name) for name in ours}
+    with safe_open(tmp_path / "model.safetensors", "pt") as weights:
+        assert set(weights.keys()) == set(tiny.state_dict())
+
+
+def test_the_head_is_the_papers() -> None:
+    head = NumericHead(8)
+    states = torch.randn(3, 8)
+    expected = (
+        torch.nn.functional.gelu(torch.tanh(states) @ head.hidden.weight.T + head.hidden.bias) @ head.value.weight.T + head.value.bias
+    )
+    assert torch.allclose(head(states), expected[:, 0], atol=1e-6)
+
+
+def test_the_number_loss_goes_the_shorter_way_around() -> None:
+    predicted, true = torch.tensor([0.9, 0.9, 3.1]), torch.tensor([-0.9, -0.9, -0.9])
+    assert number_loss(predicted[:1], true[:1], torch.tensor([2.0])) == pytest.approx(0.04)
+    assert number_loss(predicted[1:2], true[1:2], torch.tensor([0.0])) == pytest.approx(3.24)
+    assert number_loss(predicted[2:], true[2:], torch.tensor([2.0])) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_dense_targets_say_what_lies_where(tiny: IGLLM, codec: CodeCodec, renders: Samples) -> None:
+    make = example_maker(tiny, codec)
+    sample = renders[renders.keys[0]]
+    example = make(sample, None)
+    present = np.flatnonzero(example["dense_words"][:, 0] == 1)
+    assert 0 < len(present) <= len(sample.scene)
+    layout = DenseLayout.of(CLEVR, codec.slots)
+    assert layout is not None
+    for label in sample.record["labels"]:
+        x, y, _ = label["pixel_coords"]
+        row, column = int((y + 4) // 16), int(x // 16)  # 120 rows sit in the middle of 128
+        assert example["dense_words"][row * 10 + column, 0] == 1
+    words = [c.words.index(sample.scene.objects[0][c.name]) for c in CLEVR.statements[0].choices]
+    assert words in example["dense_words"][present][:, 1:].tolist()
+
+
+def test_augmentation_is_a_function_of_seed_epoch_and_index(tiny: IGLLM, codec: CodeCodec, renders: Samples) -> None:
+    dataset = CodeDataset(renders, example_maker(tiny, codec), seed=3, augment=True)
+    first = dataset[2]["pixel_values"]
+    assert torch.equal(dataset[2]["pixel_values"], first)
+    dataset.set_epoch(1)
+    assert not torch.equal(dataset[2]["pixel_values"], first)
+
+
+def test_mirrored_examples_mirror_the_code_too(tiny: IGLLM, codec: CodeCodec, renders: Samples) -> None:
+    make = example_maker(tiny, codec)
+    mirrored = 0
+    for key in renders.keys:
+        sample = renders[key]
+        example = make(sample, np.random.default_rng(2))  # whose first draw says: mirror
+        scene = CLEVR.mirrored(sample.scene)
+        if not CLEVR.violations(scene):
+            mirrored += 1
+            assert example["input_ids"] == make.prompt + codec.encode(scene).ids
+            assert np.allclose(example["number_values"][len(make.prompt) :], codec.encode(scene).values)
+    assert mirrored > 4
+
+
+def test_images_are_padded_never_cut() -> None:
+    frame = Frame(64, 64, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    pixels = np.zeros((240, 320, 3), np.uint8)
+    pixels[:, :8], pixels[:, -8:] = 255, 255
+    fitted, place = frame.fit(pixels)
+    assert fitted.shape == (64, 64, 3)
+    assert (fitted[:8] == 128).all()
+    assert fitted[32, 0].min() > 200
+    assert fitted[32, -1].min() > 200
+    assert place(160, 120) == (32, 32)
+    assert frame.tensor(fitted).abs().max() <= 1.0
+
+
+def test_jitter_stays_in_range() -> None:
+    pixels = np.full((8, 8, 3), 250, np.uint8)
+    varied = jitter(pixels, np.random.default_rng(0))
+    assert varied.min() >= 0
+    assert varied.max() <= 255
