@@ -61,8 +61,8 @@ class Placement:
 
 def jitter(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Light, tint and noise varied a little; (h, w, 3) in [0, 255] to float32 of the same range."""
-    gain = rng.uniform(0.85, 1.15) * rng.uniform(0.96, 1.04, 3)
-    curve = rng.uniform(0.9, 1.1)
-    noise = rng.normal(0.0, rng.uniform(0.0, 0.015), pixels.shape)
-    varied = (pixels / 255.0 * gain).clip(0.0, 1.0) ** curve + noise
-    return (varied.clip(0.0, 1.0) * 255).astype(np.float32)
+    gain = (rng.uniform(0.85, 1.15) * rng.uniform(0.96, 1.04, 3) / 255).astype(np.float32)
+    curve = np.float32(rng.uniform(0.9, 1.1))
+    noise = rng.standard_normal(pixels.shape, np.float32) * np.float32(rng.uniform(0.0, 0.015))
+    varied = np.minimum(pixels * gain, 1.0) ** curve + noise
+    return varied.clip(0.0, 1.0) * np.float32(255)

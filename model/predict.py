@@ -24,6 +24,7 @@ from datagen.shards import Samples
 from model.codec import CodeCodec
 from model.config import FORMAT_VERSION
 from model.decode import decode
+from model.device import pick_device
 from model.igllm import IGLLM
 from model.images import Frame
 from model.quiet import quiet_transformers
@@ -49,16 +50,6 @@ def find_model(name: str | None) -> Path:
     if checkpoint is None:
         raise UserError(f"{name}: neither a shipped model nor a run folder with a model in it; {TRAIN_ONE}")
     return checkpoint
-
-
-def pick_device(device: str) -> torch.device:
-    """``auto`` takes a GPU where there is one; `UserError` for a device that is not here."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"--device {device}: not to be had here ({str(error).splitlines()[0]})") from None
 
 
 class Predictor:

@@ -40,6 +40,7 @@ class Preset:
     batch_size: int = _setting(32, "samples a step")
     steps: int = _setting(40_000, "optimizer steps")
     save_steps: int = _setting(100, "steps between checkpoints")
+    bf16: bool = _setting(False, "whether to compute in bfloat16 (weights stay float32)")
     seed: int = _setting(0, "seed of weights, order and augmentation")
 
     def __post_init__(self) -> None:

@@ -25,6 +25,7 @@ from model.codec import NUM, CodeCodec
 from model.config import FORMAT_VERSION, PROMPT
 from model.data import CodeDataset, Collator, ExampleMaker
 from model.dense import DenseLayout
+from model.device import pick_device
 from model.igllm import IGLLM
 from model.images import Frame
 from model.presets import Preset
@@ -174,10 +175,11 @@ def _arguments(preset: Preset, out: Path, device: str, evaluate: bool) -> Traini
         prediction_loss_only=True,
         report_to="none",
         seed=preset.seed,
+        bf16=preset.bf16,
         remove_unused_columns=False,
         disable_tqdm=not sys.stderr.isatty(),
-        use_cpu=device == "cpu",
-        dataloader_pin_memory=device != "cpu" and torch.cuda.is_available(),
+        use_cpu=pick_device(device).type == "cpu",
+        dataloader_pin_memory=torch.cuda.is_available(),
     )
 
 

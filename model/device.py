@@ -1,0 +1,17 @@
+"""Where a model runs."""
+
+from __future__ import annotations
+
+import torch
+
+from datagen.errors import UserError
+
+
+def pick_device(device: str) -> torch.device:
+    """``auto`` takes a GPU where there is one; `UserError` for a device that is not here."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"--device {device}: not to be had here ({str(error).splitlines()[0]})") from None
