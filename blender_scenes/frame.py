@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
+from typing import IO
 
 import bpy
 from PIL import Image
 
 
 class FrameGrabber:
-    """Renders to a file in memory and reads it back: without a window, Blender hands out a render's pixels in no other way.
+    """Renders to a file and reads it back: without a window, Blender hands out a render's pixels in no other way.
 
-    The file has no name in any folder, so even a worker that is killed leaves nothing behind.
+    On Linux the file is in memory and has no name in any folder, so even a worker that is killed leaves nothing behind.
     """
 
     def __init__(self) -> None:
-        self._file = os.fdopen(os.memfd_create("frame"), "rb")
+        if hasattr(os, "memfd_create"):
+            self._file: IO[bytes] = os.fdopen(os.memfd_create("frame"), "rb")
+            self._path = f"/proc/self/fd/{self._file.fileno()}"
+        else:
+            self._file = tempfile.NamedTemporaryFile(suffix=".bmp")  # noqa: SIM115 - lives as long as the worker
+            self._path = self._file.name
 
     def grab(self, stage: bpy.types.Scene) -> Image.Image:
         """The stage rendered by its own settings, as an 8-bit sRGB image."""
         stage.render.image_settings.file_format = "BMP"  # uncompressed, without metadata
         stage.render.image_settings.color_mode = "RGB"
-        os.truncate(self._file.fileno(), 0)  # so that a failed render cannot be taken for the last one
+        os.truncate(self._path, 0)  # so that a failed render cannot be taken for the last one
         bpy.ops.render.render(scene=stage.name)
-        bpy.data.images["Render Result"].save_render(f"/proc/self/fd/{self._file.fileno()}", scene=stage)
+        bpy.data.images["Render Result"].save_render(self._path, scene=stage)
         self._file.seek(0)
         with Image.open(self._file, formats=["BMP"]) as image:
             return image.convert("RGB")

@@ -32,7 +32,7 @@ def set_up_cycles(scene: bpy.types.Scene) -> None:
     render, cycles = scene.render, scene.cycles
     render.engine = "CYCLES"
     render.threads_mode = "FIXED"
-    render.threads = len(os.sched_getaffinity(0))
+    render.threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     render.resolution_percentage = 100
     render.film_transparent = False
     render.use_compositing = False

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--cpus", type=_cpus, help="processors to stay on, e.g. 0,1")
     cpus = parser.parse_args(arguments).cpus
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    if cpus:
+    if cpus and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cpus)  # before bpy is imported, which starts a thread per processor that it sees
     with claim_stdout() as out:
         try:

@@ -6,8 +6,11 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
+
+import jsonlines
 
 from datagen.errors import UserError
 
@@ -50,7 +53,8 @@ def write_json(path: Path, data: Any) -> None:
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write a JSON object a line, atomically."""
-    write_bytes(path, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode())
+    with atomic_file(path) as stream, jsonlines.Writer(stream, dumps=partial(json.dumps, allow_nan=False)) as writer:
+        writer.write_all(rows)
 
 
 def read_json(path: Path) -> Any:
@@ -60,18 +64,15 @@ def read_json(path: Path) -> Any:
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """The JSON objects of a file, a line each; `UserError` naming file and line if it is missing or damaged."""
-    rows = []
-    for number, line in enumerate(_read(path, lambda: path.read_text().splitlines()), 1):
-        if not line.strip():
-            continue
+
+    def rows() -> list[dict[str, Any]]:
         try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise UserError(f"{path}, line {number}: not JSON ({error})") from None
-        if not isinstance(row, dict):
-            raise UserError(f"{path}, line {number}: a JSON object is expected")
-        rows.append(row)
-    return rows
+            with jsonlines.open(path) as reader:
+                return list(reader.iter(type=dict, skip_empty=True))
+        except jsonlines.InvalidLineError as error:
+            raise UserError(f"{path}, line {error.lineno}: a JSON object is expected ({error})") from None
+
+    return _read(path, rows)
 
 
 def _read(path: Path, read: Callable[[], Any]) -> Any:

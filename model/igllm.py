@@ -77,6 +77,8 @@ class IGLLM(PreTrainedModel):
         if self.number_feedback is None or number_values is None:
             return embedded
         is_number = (input_ids == self.config.num_token_id)[..., None]
+        if self.training and self.config.feedback_noise:
+            number_values = number_values + self.config.feedback_noise * torch.randn_like(number_values)
         return embedded + is_number * self.number_feedback(number_values.to(embedded.dtype))
 
     def think(self, embedded: torch.Tensor, **cache: Any) -> Any:

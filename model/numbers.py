@@ -10,7 +10,7 @@ from torch import nn
 
 from model.tower import fourier
 
-FEEDBACK_FREQUENCIES = 8
+FEEDBACK_FREQUENCIES = 5
 
 
 class NumericHead(nn.Module):

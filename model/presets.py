@@ -30,6 +30,7 @@ class Preset:
     vision_layer: int = _setting(-2, "hidden state that is read from a transformer tower")
     freeze_vision: bool = _setting(True, "whether the tower keeps its weights")
     number_feedback: bool = _setting(False, "whether a number's value is embedded back into the sequence")
+    feedback_noise: float = _setting(0.0, "noise on the true values fed back in training, normalised units")
     number_weight: float = _setting(1.0, "weight of the numbers' squared error")
     dense_weight: float = _setting(0.0, "weight of the auxiliary loss on the visual tokens; 0 leaves it out")
     augment: bool = _setting(True, "whether images are mirrored and jittered in training")
@@ -47,8 +48,8 @@ class Preset:
         for name in ("image_height", "image_width", "batch_size", "steps", "save_steps", "learning_rate", "head_learning_rate"):
             if not getattr(self, name) > 0:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be positive")
-        if self.number_weight < 0 or self.dense_weight < 0 or not 0 <= self.warmup < 1:
-            raise UserError("weights must not be negative, and warmup must be a share below 1")
+        if min(self.number_weight, self.dense_weight, self.feedback_noise) < 0 or not 0 <= self.warmup < 1:
+            raise UserError("weights and noise must not be negative, and warmup must be a share below 1")
 
     def changed(self, assignments: Iterable[str]) -> Preset:
         """A copy with ``KEY=VALUE`` settings applied; `UserError` for an unknown key or a value of the wrong type."""
@@ -77,6 +78,7 @@ class Preset:
                     "vision_layer",
                     "freeze_vision",
                     "number_feedback",
+                    "feedback_noise",
                     "number_weight",
                     "dense_weight",
                 )
@@ -102,7 +104,8 @@ def _parsed(key: str, text: str, kind: type) -> Any:
 
 PRESETS: Mapping[str, Preset] = types.MappingProxyType(
     {
-        # Trains from nothing on a laptop: the same classes, small, with what lets so few renders teach it (docs/experiments.md).
+        # Trains from nothing on a laptop: the same classes, small, with what lets few renders teach it: a convolutional tower,
+        # dense labels, numbers fed back, and many small steps.
         "tiny": Preset(
             vision={
                 "model_type": "resnet",
@@ -124,13 +127,15 @@ PRESETS: Mapping[str, Preset] = types.MappingProxyType(
             image_width=160,
             freeze_vision=False,
             number_feedback=True,
-            number_weight=2.0,
+            feedback_noise=0.05,
+            number_weight=5.0,
             dense_weight=1.0,
             learning_rate=1e-3,
             head_learning_rate=1e-3,
             weight_decay=0.05,
             warmup=0.05,
-            steps=2000,
+            batch_size=16,
+            steps=4000,
         ),
     }
 )

@@ -13,7 +13,7 @@ from render.roundtrip import roundtrip
 PRESET = "tiny"
 TRAIN = DatasetSettings(seed=1, width=160, height=120, quality="draft", min_objects=3, max_objects=5)
 HELD_OUT = DatasetSettings(seed=2, width=320, height=240, quality="draft", min_objects=3, max_objects=5)
-TRAIN_SAMPLES, HELD_OUT_SAMPLES, STEPS = 1000, 24, 350
+TRAIN_SAMPLES, HELD_OUT_SAMPLES, STEPS = 1200, 24, 650
 
 
 def demo(out: Path, workers: int | None = None, device: str = "auto") -> dict[str, Any]:
@@ -21,6 +21,7 @@ def demo(out: Path, workers: int | None = None, device: str = "auto") -> dict[st
 
     Every part takes up what an earlier call has finished.
     """
+    from model.device import fast_bfloat16, pick_device
     from model.predict import Predictor, find_model
     from model.presets import get_preset
     from model.train import train
@@ -30,7 +31,8 @@ def demo(out: Path, workers: int | None = None, device: str = "auto") -> dict[st
     generate(HELD_OUT, HELD_OUT_SAMPLES, held_out, workers)
     inspect(data, out / "inspect")
     print(f"contact sheet: {out / 'inspect' / SHEET}")
-    preset = get_preset(PRESET).changed([f"steps={STEPS}"])
+    bf16 = fast_bfloat16(pick_device(device))
+    preset = get_preset(PRESET).changed([f"steps={STEPS}", f"bf16={bf16}"])
     train(preset, PRESET, data=data, val=held_out, out=run, device=device)
     predictor = Predictor(find_model(str(run)), device)
     facts = {"Trained": f"{STEPS} steps of {preset.batch_size} on {TRAIN_SAMPLES} renders, a few minutes: enough to see the loop at work"}

@@ -84,16 +84,17 @@ class Clevr(Domain):
     """The CLEVR domain. See the module's docstring and `Domain`."""
 
     name: ClassVar[str] = "clevr"
-    # Place comes first: a model that has said where an object is can look there for what it is.
+    # Place comes first: a model that has said where an object is can look there for what it is, from what shows at a glance
+    # (colour) to what takes a closer look (shape, and the rotation that goes with it).
     statements: ClassVar[tuple[Statement, ...]] = (
         Statement(
             "add",
             (
                 Number("loc", (-PLANE, -PLANE, 0.0), (PLANE, PLANE, 1.0), 3, "m"),
-                Choice("shape", SHAPES),
-                Choice("size", tuple(SIZES)),
-                Choice("material", MATERIALS),
                 Choice("color", tuple(COLORS)),
+                Choice("material", MATERIALS),
+                Choice("size", tuple(SIZES)),
+                Choice("shape", SHAPES),
                 Number("rotation", (0.0,), (CUBE_SYMMETRY,), 1, "degrees", period=CUBE_SYMMETRY),
             ),
         ),

@@ -1,0 +1,18 @@
+"""Every room once: eight scenes from Blender, a model that has barely begun, and what it makes of them."""
+
+from pathlib import Path
+from tempfile import mkdtemp
+
+from datagen.dataset import DatasetSettings
+from datagen.generate import generate
+from model.predict import Predictor
+from model.presets import get_preset
+from model.train import train
+from render.roundtrip import roundtrip
+
+out = Path(mkdtemp())
+samples = generate(DatasetSettings(width=160, height=120, quality="draft"), 8, out / "data")
+print(samples["000000000"].code)
+train(get_preset("tiny").changed(["steps=5"]), "tiny", data=out / "data", out=out / "run")
+metrics = roundtrip(Predictor(out / "run"), out / "data", out / "report")
+print(metrics["scene"]["count_accuracy"], out / "report" / "index.html")

@@ -1,0 +1,231 @@
+"""Training and prediction on real renders: the loss falls, the code follows the image, runs resume, bad folders are refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import SMALL
+from PIL import Image
+from safetensors.torch import load_file
+
+from datagen.code import parse_code
+from datagen.errors import UserError
+from datagen.files import read_jsonl
+from datagen.generate import generate
+from datagen.predictions import read_predictions
+from datagen.scores import score_scene, summarize
+from datagen.shards import Samples
+from model.predict import DatasetImages, ImageFiles, Predictor, find_model, predict_file
+from model.presets import Preset, get_preset
+from model.train import newest_checkpoint, train
+from render.roundtrip import roundtrip
+
+TINY = get_preset("tiny")
+QUICK = replace(TINY, steps=4, save_steps=2, batch_size=4)
+
+
+@pytest.fixture(scope="session")
+def overfit(renders: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of `tiny` that has seen sixteen renders again and again, unvaried."""
+    out = tmp_path_factory.mktemp("overfit") / "run"
+    preset = TINY.changed(["augment=false", "batch_size=16", "steps=160", "save_steps=80", "weight_decay=0"])
+    train(preset, "tiny", data=renders.path, out=out, device="cpu")
+    return out
+
+
+@pytest.fixture(scope="session")
+def barely(renders: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of four steps."""
+    out = tmp_path_factory.mktemp("barely") / "run"
+    train(QUICK, "tiny", data=renders.path, out=out, device="cpu")
+    return out
+
+
+def scores_of(predicted: dict[str, str], truth: dict[str, str], samples: Samples) -> dict:
+    """The scores of codes by key against the truth of (possibly other) keys."""
+    domain = samples[samples.keys[0]].domain
+    pairs = [(parse_code(truth[key], domain), parse_code(predicted[key], domain)) for key in predicted]
+    return summarize([score_scene(true, guess, domain) for true, guess in pairs])
+
+
+def test_the_loss_falls_in_all_its_parts(overfit: Path) -> None:
+    rows = [row for row in read_jsonl(overfit / "log.jsonl") if "token_loss" in row]
+    for part in ("loss", "token_loss", "number_loss", "dense_loss"):
+        assert rows[-1][part] < 0.25 * rows[0][part]
+
+
+def test_the_code_follows_the_image(overfit: Path, renders: Samples) -> None:
+    """What was learnt by heart is written back; when images are swapped, the code goes with the image, not with the place."""
+    predictor = Predictor(overfit, "cpu")
+    images = {key: renders[key].pixels() for key in renders.keys}
+    truth = {key: renders.code(key) for key in renders.keys}
+    said = {p.key: p.code for p in predictor.predict(images.items())}
+    scores = scores_of(said, truth, renders)
+    assert scores["count_accuracy"] == 1.0
+    assert min(scores["accuracy_all"].values()) >= 0.95
+    assert scores["location_l2"] < 0.3
+    swapped = dict(zip(renders.keys, reversed(renders.keys), strict=True))
+    said_of_swapped = {p.key: p.code for p in predictor.predict((key, images[swapped[key]]) for key in renders.keys)}
+    assert said_of_swapped == {key: said[swapped[key]] for key in renders.keys}
+    against_own_place = scores_of(said_of_swapped, truth, renders)
+    assert against_own_place["accuracy_all"]["color"] < 0.6
+    blank = [(key, np.full_like(image, 128)) for key, image in images.items()]
+    assert len({p.code for p in predictor.predict(blank)}) == 1
+
+
+def test_a_batch_says_what_each_image_says_alone(overfit: Path, renders: Samples) -> None:
+    predictor = Predictor(overfit, "cpu")
+    images = [(key, renders[key].pixels()) for key in renders.keys[:5]]
+    together, alone = list(predictor.predict(images, batch_size=5)), list(predictor.predict(images, batch_size=1))
+    for one, other in zip(together, alone, strict=True):
+        one_scene, other_scene = (parse_code(p.code, predictor.codec.domain) for p in (one, other))
+        for a, b in zip(one_scene, other_scene, strict=True):
+            assert np.allclose(a["loc"], b["loc"], atol=2e-3)
+            assert [a[c] for c in ("shape", "size", "material", "color")] == [b[c] for c in ("shape", "size", "material", "color")]
+        assert np.allclose(one.confidence, other.confidence, atol=1e-3)
+
+
+def test_confidences_are_given_per_object(overfit: Path, renders: Samples) -> None:
+    for prediction in Predictor(overfit, "cpu").predict([(key, renders[key].pixels()) for key in renders.keys]):
+        assert prediction.confidence is not None
+        assert len(prediction.confidence) == prediction.code.count("\n")
+        assert all(0 < c <= 1 for c in prediction.confidence)
+
+
+def test_a_stopped_run_goes_on_as_if_undisturbed(barely: Path, renders: Samples, tmp_path: Path) -> None:
+    """From the checkpoint of step 2, with the rubble of a save that was cut short beside it."""
+    stopped = tmp_path / "run"
+    shutil.copytree(barely, stopped)
+    for path in [stopped / "config.json", stopped / "model.safetensors", stopped / "log.jsonl"]:
+        path.unlink()
+    shutil.rmtree(stopped / "checkpoint-4")
+    (stopped / ".saving" / "checkpoint-4").mkdir(parents=True)
+    assert newest_checkpoint(stopped) == stopped / "checkpoint-2"
+    train(QUICK, "tiny", data=renders.path, out=stopped, device="cpu")
+    undisturbed, resumed = load_file(barely / "model.safetensors"), load_file(stopped / "model.safetensors")
+    assert all(torch.allclose(undisturbed[name], resumed[name], atol=1e-6) for name in undisturbed)
+    losses = [[row["loss"] for row in read_jsonl(run / "log.jsonl") if "loss" in row] for run in (barely, stopped)]
+    assert losses[0] == pytest.approx(losses[1])
+
+
+def test_a_finished_run_is_left_alone_and_can_be_extended(barely: Path, renders: Samples, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(barely, run)
+    before = (run / "model.safetensors").read_bytes()
+    train(QUICK, "tiny", data=renders.path, out=run, device="cpu")
+    assert (run / "model.safetensors").read_bytes() == before
+    train(replace(QUICK, steps=6), "tiny", data=renders.path, out=run, device="cpu")
+    assert (run / "model.safetensors").read_bytes() != before
+    assert newest_checkpoint(run) == run / "checkpoint-6"
+
+
+def test_no_pickle_of_ours_is_left(barely: Path) -> None:
+    assert not list(barely.rglob("training_args.bin"))
+    assert {path.suffix for path in barely.iterdir() if path.is_file()} <= {".json", ".jsonl", ".safetensors"}
+
+
+def test_validation_that_overlaps_is_refused(renders: Samples, tmp_path: Path) -> None:
+    same = generate(SMALL, 2, tmp_path / "same")
+    with pytest.raises(UserError, match="2 scenes are in the training data"):
+        train(QUICK, "tiny", data=renders.path, val=same.path, out=tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_validation_losses_are_logged(renders: Samples, tmp_path: Path) -> None:
+    other = generate(replace(SMALL, seed=8), 4, tmp_path / "val")
+    train(QUICK, "tiny", data=renders.path, val=other.path, out=tmp_path / "run", device="cpu")
+    evaluated = [row for row in read_jsonl(tmp_path / "run" / "log.jsonl") if "eval_loss" in row]
+    assert [row["step"] for row in evaluated] == [2, 4]
+    assert all(row["eval_token_loss"] > 0 and row["eval_number_loss"] > 0 for row in evaluated)
+
+
+def test_another_run_is_not_overwritten(barely: Path, renders: Samples, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="learning_rate"):
+        train(replace(QUICK, learning_rate=1.0), "tiny", data=renders.path, out=barely, device="cpu")
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="not a run"):
+        train(QUICK, "tiny", data=renders.path, out=tmp_path, device="cpu")
+
+
+def test_settings_are_typed_and_checked() -> None:
+    changed = TINY.changed(["steps=5", "learning_rate=0.5", "augment=false"])
+    assert (changed.steps, changed.learning_rate, changed.augment) == (5, 0.5, False)
+    for bad in ("steps", "stepz=3", "steps=many", "steps=0", "augment=maybe", "warmup=2", "vision=x"):
+        with pytest.raises(UserError):
+            TINY.changed([bad])
+    assert isinstance(get_preset("tiny"), Preset)
+    with pytest.raises(UserError, match="no preset 'huge'"):
+        get_preset("huge")
+
+
+def test_prediction_writes_every_key_and_takes_up_what_was_begun(barely: Path, renders: Samples, tmp_path: Path) -> None:
+    predictor, out = Predictor(barely, "cpu"), tmp_path / "pred.jsonl"
+    predict_file(predictor, DatasetImages(renders.path), out, batch_size=8)
+    whole = read_predictions(out)
+    assert list(whole) == renders.keys
+    partial = tmp_path / ".pred.jsonl.partial"
+    header = {"model": predictor.digest(), "keys": hashlib.sha256("\n".join(renders.keys).encode()).hexdigest()}
+    marked = {"key": renders.keys[0], "code": "", "confidence": []}
+    partial.write_text(json.dumps(header) + "\n" + json.dumps(marked) + "\n" + '{"key": "0000')  # cut short by a kill
+    predict_file(predictor, DatasetImages(renders.path), out, batch_size=8)
+    resumed = read_predictions(out)
+    assert resumed[renders.keys[0]].code == ""  # it was not predicted again
+    assert [resumed[key] for key in renders.keys[1:]] == [whole[key] for key in renders.keys[1:]]
+    assert not partial.exists()
+
+
+def test_loose_images_are_read(barely: Path, renders: Samples, tmp_path: Path) -> None:
+    Image.fromarray(renders[renders.keys[0]].pixels()).convert("RGBA").save(tmp_path / "a.png")
+    Image.fromarray(renders[renders.keys[1]].pixels()).convert("L").save(tmp_path / "b.jpg")
+    predict_file(Predictor(barely, "cpu"), ImageFiles([tmp_path / "a.png", tmp_path / "b.jpg"]), tmp_path / "pred.jsonl")
+    assert list(read_predictions(tmp_path / "pred.jsonl")) == ["a", "b"]
+    (tmp_path / "broken.png").write_bytes(b"not a picture")
+    with pytest.raises(UserError, match=r"broken\.png"):
+        ImageFiles([tmp_path / "broken.png"]).pixels("broken")
+    with pytest.raises(UserError, match="same stem"):
+        ImageFiles([tmp_path / "a.png", tmp_path / "a.jpg"])
+
+
+def test_foreign_and_damaged_models_are_refused(barely: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="neither a shipped model nor a run folder"):
+        find_model(str(tmp_path))
+    with pytest.raises(UserError, match="igllm train"):
+        find_model(None)
+    for name, damage in {
+        "foreign": lambda run: (run / "config.json").write_text('{"model_type": "llama"}'),
+        "newer": lambda run: (run / "config.json").write_text(
+            (run / "config.json").read_text().replace('"format_version": 1', '"format_version": 9')
+        ),
+        "cut": lambda run: (run / "model.safetensors").write_bytes((run / "model.safetensors").read_bytes()[:1000]),
+        "empty": lambda run: (run / "model.safetensors").unlink(),
+        "no json": lambda run: (run / "config.json").write_text("{"),
+        "no tokenizer": lambda run: (run / "tokenizer.json").unlink(),
+    }.items():
+        run = tmp_path / name
+        shutil.copytree(barely, run)
+        damage(run)
+        with pytest.raises(UserError, match=name):
+            Predictor(run, "cpu")
+    with pytest.raises(UserError, match="--device"):
+        Predictor(barely, "quantum")
+
+
+def test_the_round_trip_reports_and_resumes(barely: Path, renders: Samples, tmp_path: Path) -> None:
+    out = tmp_path / "report"
+    metrics = roundtrip(Predictor(barely, "cpu"), renders.path, out, num=3)
+    assert metrics["samples"] == 3
+    assert metrics["image"]["samples"] == 3
+    assert metrics == json.loads((out / "metrics.json").read_text())
+    page = (out / "index.html").read_text()
+    assert all(key in page for key in renders.keys[:3])
+    (out / "metrics.json").unlink()
+    before = (out / "rendered" / f"{renders.keys[0]}.png").stat().st_mtime_ns
+    assert roundtrip(Predictor(barely, "cpu"), renders.path, out, num=3) == metrics
+    assert (out / "rendered" / f"{renders.keys[0]}.png").stat().st_mtime_ns == before

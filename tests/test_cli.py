@@ -1,0 +1,137 @@
+"""The command as a user calls it: help, messages, exit statuses, and every verb in a folder full of misleading names."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from datagen.progress import progress_line
+from datagen.shards import Samples
+from igllm import main
+
+IGLLM = str(Path(sys.executable).with_name("igllm"))
+VERBS = ("generate", "inspect", "train", "predict", "render", "compare", "roundtrip", "demo", "doctor")
+
+
+def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([IGLLM, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def bait(tmp_path: Path) -> Path:
+    """A folder whose own files are called like our packages, and break whatever imports them."""
+    for name in ("model.py", "render.py", "bpy.py", "torch.py", "numpy.py"):
+        (tmp_path / name).write_text("raise SystemExit('a stray file was imported')\n")
+    (tmp_path / "datagen").mkdir()
+    (tmp_path / "datagen" / "__init__.py").write_text("raise SystemExit('a stray file was imported')\n")
+    (tmp_path / "blender_scenes").mkdir()
+    (tmp_path / "blender_scenes" / "__init__.py").write_text("raise SystemExit('a stray file was imported')\n")
+    return tmp_path
+
+
+def test_every_verb_works_in_a_folder_of_misleading_names(bait: Path) -> None:
+    frame = ("--width", 48, "--height", 36, "--quality", "draft")
+    few = ("--min-objects", 1, "--max-objects", 2, "--workers", 1)
+    for arguments in (
+        ("generate", "--num", 4, "--seed", 1, "--out", "data", *frame, *few),
+        ("inspect", "data"),
+        ("train", "--data", "data", "--out", "run", "--steps", 2, "--batch-size", 2, "--set", "save_steps=1", "--device", "cpu"),
+        ("predict", "--model", "run", "--data", "data", "--out", "pred.jsonl", "--device", "cpu"),
+        ("render", "--code", "pred.jsonl", "--data", "data", "--out", "rendered"),
+        ("compare", "--reference", "data", "--candidate", "rendered", "--out", "report"),
+        ("compare", "--reference", "data", "--candidate", "pred.jsonl", "--out", "report"),
+        ("roundtrip", "--model", "run", "--data", "data", "--num", 2, "--out", "around", "--device", "cpu"),
+        ("doctor", "--libraries"),
+    ):
+        done = run(*arguments, cwd=bait)
+        assert done.returncode == 0, (arguments, done.stdout, done.stderr)
+        assert "stray" not in done.stdout + done.stderr
+    assert len(Samples(bait / "data")) == 4
+    assert (bait / "data" / "inspect" / "contact-sheet.png").is_file()
+    assert json.loads((bait / "around" / "metrics.json").read_text())["samples"] == 2
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_tells_the_story(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([verb, "--help"])
+    assert stop.value.code == 0
+    said = capsys.readouterr().out
+    assert len(said.splitlines()) >= 6
+    if verb == "train":
+        assert "dense_weight" in said
+
+
+def test_the_overview_names_every_verb_at_once() -> None:
+    begin = time.monotonic()
+    done = run("--help")
+    assert done.returncode == 0
+    assert all(f"    {verb} " in done.stdout for verb in VERBS)
+    assert time.monotonic() - begin < 60
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["generate", "--num", "0", "--out", "x"], "positive"),
+        (["generate", "--num", "many", "--out", "x"], "invalid positive int value"),
+        (["generate", "--out", "x"], "--num"),
+        (["generate", "--num", "1", "--out", "x", "--domain", "clever"], "no domain 'clever'"),
+        (["generate", "--num", "1", "--out", "x", "--split", "cogent-z"], "no split 'cogent-z'"),
+        (["generate", "--num", "1", "--out", "x", "--max-objects", "30"], "places 0 to 10"),
+        (["generate", "--num", "1", "--out", "x", "--seed", "-1"], "seed -1"),
+        (["generate", "--num", "1", "--out", "x", "--quality", "best"], "invalid choice"),
+        (["inspect", "nowhere"], "no such data set"),
+        (["train", "--data", "nowhere", "--out", "run"], "no such data set"),
+        (["train", "--data", "nowhere", "--out", "run", "--preset", "huge"], "no preset 'huge'"),
+        (["train", "--data", "nowhere", "--out", "run", "--set", "stepz=3"], "stepz"),
+        (["predict", "--images", "nowhere.png", "--out", "p.jsonl"], "no model is shipped"),
+        (["predict", "--model", "nowhere", "--images", "a.png", "--out", "p.jsonl"], "neither a shipped model nor a run folder"),
+        (["predict", "--out", "p.jsonl"], "--images"),
+        (["render", "--code", "nowhere.py", "--out", "x"], "nowhere.py"),
+        (["render", "--code", "scene.txt", "--out", "x"], "scene.txt"),
+        (["render", "--code", "bad.py", "--out", "x"], "line 1, column 1: found import"),
+        (["render", "--code", "bad.jsonl", "--out", "x"], "bad.jsonl, line 2"),
+        (["render", "--code", "twice.jsonl", "--out", "x"], "comes twice"),
+        (["render", "--code", "escape.jsonl", "--out", "x"], "base name"),
+        (["render", "--code", "bad.py", "--out", "x", "--lighting", "recorded"], "--data"),
+        (["render", "--code", "bad.py", "--out", "x", "--data", "d", "--width", "10"], "exclude each other"),
+        (["compare", "--reference", "nowhere", "--candidate", "nowhere", "--out", "x"], "no such data set"),
+        (["roundtrip", "--model", "nowhere", "--data", "nowhere", "--out", "x"], "neither a shipped model"),
+        (["paint"], "invalid choice"),
+    ],
+)
+def test_bad_input_gets_one_message_and_status_two(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bad.py").write_text("import os\n")
+    Path("bad.jsonl").write_text('{"key": "a", "code": ""}\n{"key": \n')
+    Path("twice.jsonl").write_text('{"key": "a", "code": ""}\n' * 2)
+    Path("escape.jsonl").write_text('{"key": "../a", "code": ""}\n')
+    try:
+        status = main(arguments)
+    except SystemExit as stop:  # argparse
+        status = stop.code
+    assert status == 2
+    said = capsys.readouterr()
+    assert message in said.err
+    assert "Traceback" not in said.err
+    assert not Path("x").exists() or not any(Path("x").iterdir())
+
+
+def test_a_file_where_a_folder_should_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert main(["generate", "--num", "1", "--out", str(tmp_path / "file")]) == 2
+    assert "file" in capsys.readouterr().err
+
+
+def test_progress_off_a_terminal_is_plain() -> None:
+    assert progress_line("generate", 120, 1000, 40.0) == "generate: 120/1000, 3/s, 293 s left"
+    assert progress_line("generate", 10, 10, 5.0) == "generate: 10/10, 2/s, 5 s"
+    assert "\r" not in progress_line("x", 1, None, 1.0)
