@@ -48,15 +48,26 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=_Verb)
     for add in (_generate, _inspect, _train, _predict, _render, _compare, _roundtrip, _demo, _doctor):
         add(verbs)
     return parser
 
 
-def _verb(verbs: Any, run: Callable[[argparse.Namespace], int | None], help: str, story: str) -> argparse.ArgumentParser:
+class _Verb(argparse.ArgumentParser):
+    """A verb's parser. ``late_epilog`` makes the end of its help when help is asked for: what it imports may take seconds."""
+
+    late_epilog: Callable[[], str] | None = None
+
+    def format_help(self) -> str:
+        if self.late_epilog is not None:
+            self.epilog = self.late_epilog()
+        return super().format_help()
+
+
+def _verb(verbs: Any, run: Callable[[argparse.Namespace], int | None], help: str, story: str) -> _Verb:
     name = run.__name__.removeprefix("run_")
-    verb = verbs.add_parser(name, help=help, description=story, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    verb: _Verb = verbs.add_parser(name, help=help, description=story, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     verb.set_defaults(run=run)
     return verb
 
@@ -140,21 +151,15 @@ def _train(verbs: Any) -> None:
     verb.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings", help="change a setting; may be repeated")
     verb.add_argument("--batch-size", type=_positive, help="samples a step (default: the preset's)")
     _add_device(verb)
-    verb.epilog = _SettingsEpilog()  # type: ignore[assignment]
+    verb.late_epilog = _settings_text
 
 
-class _SettingsEpilog:
-    """The list of settings, made only when help is printed: presets need transformers, which takes seconds to import."""
+def _settings_text() -> str:
+    from model.presets import get_preset, settings
 
-    def __mod__(self, _: Any) -> str:
-        return str(self)
-
-    def __str__(self) -> str:
-        from model.presets import get_preset, settings
-
-        tiny = get_preset("tiny")
-        rows = [f"  {key:20} {text} (tiny: {getattr(tiny, key)})" for key, (_, text) in settings().items()]
-        return "settings for --set:\n" + "\n".join(rows)
+    tiny = get_preset("tiny")
+    rows = [f"  {key:20} {text} (tiny: {getattr(tiny, key)})" for key, (_, text) in settings().items()]
+    return "settings for --set:\n" + "\n".join(rows)
 
 
 def run_train(options: argparse.Namespace) -> None:

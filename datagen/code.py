@@ -2,7 +2,7 @@
 
 One statement per object, for example::
 
-    add(loc=(1.234, -0.456, 0.495), shape="cube", size="large", material="metal", color="cyan", rotation=37.2)
+    add(loc=(1.234, -0.456, 0.495), color="cyan", material="metal", size="large", shape="cube", rotation=37.2)
 
 The grammar is fixed and small: statements on lines of their own, keyword arguments in any order, double- or
 single-quoted words, finite decimals without underscore, exponent or imaginary part; blank lines and ``#`` comments are skipped. Anything

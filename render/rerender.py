@@ -84,6 +84,7 @@ def render_codes(
     With ``blend`` also ``{key}.blend``. Code that does not parse is set aside; numbers out of their declared range are rendered and
     warned of.
     """
+    out.mkdir(parents=True, exist_ok=True)
     rendered = Rendered([], {}, [])
     jobs = list(_jobs(codes, shots, out, rendered, blend))
     todo = [job for job in jobs if not _is_there(job, out)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -68,11 +67,9 @@ def test_help_tells_the_story(verb: str, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_the_overview_names_every_verb_at_once() -> None:
-    begin = time.monotonic()
     done = run("--help")
     assert done.returncode == 0
-    assert all(f"    {verb} " in done.stdout for verb in VERBS)
-    assert time.monotonic() - begin < 60
+    assert set(VERBS) <= {line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")}
 
 
 @pytest.mark.parametrize(

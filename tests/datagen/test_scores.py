@@ -230,7 +230,7 @@ class Lit(Clevr):
 
     statements: ClassVar[tuple[Statement, ...]] = (
         *Clevr.statements,
-        Statement("glow", Clevr.statements[0].arguments[:2]),
+        Statement("glow", tuple(a for a in Clevr.statements[0].arguments if a.name in ("loc", "shape"))),
     )
 
     @property

@@ -101,7 +101,7 @@ def test_whatever_the_grammar_allows_parses(codec: CodeCodec, data: st.DataObjec
 
 def test_the_small_tokenizer_cuts_whole_code_as_the_codec_does() -> None:
     codec = CODECS["words"]
-    code = 'add(loc=([NUM], [NUM], [NUM]), shape="cube", size="large", material="metal", color="cyan", rotation=[NUM])\n'
+    code = 'add(loc=([NUM], [NUM], [NUM]), color="cyan", material="metal", size="large", shape="cube", rotation=[NUM])\n'
     assert codec.tokenizer.decode(codec.tokenizer.encode(code, add_special_tokens=False)) == code
     assert len(codec.tokenizer.encode(code, add_special_tokens=False)) == 13
 

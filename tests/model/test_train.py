@@ -35,7 +35,7 @@ QUICK = replace(TINY, steps=4, save_steps=2, batch_size=4)
 def overfit(renders: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of `tiny` that has seen sixteen renders again and again, unvaried."""
     out = tmp_path_factory.mktemp("overfit") / "run"
-    preset = TINY.changed(["augment=false", "batch_size=16", "steps=160", "save_steps=80", "weight_decay=0"])
+    preset = TINY.changed(["augment=false", "batch_size=8", "steps=320", "save_steps=160", "weight_decay=0"])
     train(preset, "tiny", data=renders.path, out=out, device="cpu")
     return out
 
