@@ -54,6 +54,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Tells defaults where there are any and the help does not tell them itself."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        told = action.default in (None, False) or "default" in (action.help or "")
+        return action.help if told else super()._get_help_string(action)
+
+
 class _Verb(argparse.ArgumentParser):
     """A verb's parser. ``late_epilog`` makes the end of its help when help is asked for: what it imports may take seconds."""
 
@@ -67,7 +75,7 @@ class _Verb(argparse.ArgumentParser):
 
 def _verb(verbs: Any, run: Callable[[argparse.Namespace], int | None], help: str, story: str) -> _Verb:
     name = run.__name__.removeprefix("run_")
-    verb: _Verb = verbs.add_parser(name, help=help, description=story, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    verb: _Verb = verbs.add_parser(name, help=help, description=story, formatter_class=_Help)
     verb.set_defaults(run=run)
     return verb
 
