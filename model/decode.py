@@ -28,14 +28,14 @@ def decode(model: IGLLM, codec: CodeCodec, pixel_values: torch.Tensor, prompt: l
     """The code of each of a batch of images (batch, 3, height, width), in evaluation mode."""
     model.eval()
     batch, device = len(pixel_values), pixel_values.device
-    next_state = torch.from_numpy(codec.next_state).to(device)
+    next_state, slot_at = torch.from_numpy(codec.next_state).to(device), torch.from_numpy(codec.slot_at).long().to(device)
     state = torch.zeros(batch, dtype=torch.long, device=device)
     statements = torch.zeros(batch, dtype=torch.long, device=device)
     ended = torch.zeros(batch, dtype=torch.bool, device=device)
     cache = DynamicCache(config=model.config.text_config)
     prompt_ids = torch.tensor(prompt, device=device).expand(batch, -1)
-    embedded = torch.cat([model.see(pixel_values), model.embed(prompt_ids, None)], dim=1)
-    tokens, values, scores = [], [], []
+    embedded = torch.cat([model.see(pixel_values), model.embed(prompt_ids, None, None)], dim=1)
+    tokens, values, slots, scores = [], [], [], []
     while True:
         hidden = model.think(embedded, past_key_values=cache, use_cache=True).last_hidden_state[:, -1]
         at_line_start = state == 0
@@ -47,13 +47,14 @@ def decode(model: IGLLM, codec: CodeCodec, pixel_values: torch.Tensor, prompt: l
         value = torch.where(token == codec.num, model.numeric_head(hidden).float(), 0.0)
         tokens.append(token)
         values.append(value)
+        slots.append(torch.where(token == codec.num, slot_at[state], -1))
         scores.append(score)
         ended = ended | (token == codec.end)
         if ended.all():
             break
         statements += at_line_start & ~ended
         state = torch.where(ended, 0, next_state[state, token].long())
-        embedded = model.embed(token[:, None], value[:, None])
+        embedded = model.embed(*(torch.stack(column, 1) for column in (tokens, values, slots)))[:, -1:]
     columns = (torch.stack(c, 1).tolist() for c in (tokens, values, scores))
     return [_decoded(codec, *row) for row in zip(*columns, strict=True)]
 

@@ -35,7 +35,7 @@ class IGLLM(PreTrainedModel):
     """Writes graphics code from an image (Kulits et al., TMLR 2024), composed of Hugging Face parts.
 
     The sequence is visual tokens, then text (prompt and code). A `[NUM]` token's value is read by the numeric head from the hidden state
-    that predicts it, and, with ``config.number_feedback``, embedded back with the token.
+    that predicts it, and, with ``config.number_feedback``, embedded back into the sequence.
     """
 
     config_class: ClassVar[type] = IGLLMConfig
@@ -53,9 +53,9 @@ class IGLLM(PreTrainedModel):
         width = config.text_config.hidden_size
         self.projector = nn.Linear(self.tower.width, width)
         self.numeric_head = NumericHead(width)
-        self.number_feedback = NumberFeedback(width) if config.number_feedback else None
         domain = get_domain(config.domain)
         self.slots = [piece for statement in domain.statements for piece in pieces(statement) if isinstance(piece, Slot)]
+        self.number_feedback = NumberFeedback(width, [slot.statement for slot in self.slots]) if config.number_feedback else None
         layout = DenseLayout.of(domain, self.slots) if config.dense_weight else None
         self.dense_head = DenseHead(width, layout) if layout else None
         self.post_init()
@@ -71,15 +71,14 @@ class IGLLM(PreTrainedModel):
         """(batch, 3, height, width) normalised pixels to projected visual tokens (batch, cells, width)."""
         return self.projector(self.tower(pixel_values))
 
-    def embed(self, input_ids: torch.Tensor, number_values: torch.Tensor | None) -> torch.Tensor:
-        """Token embeddings (batch, length, width), values fed back where the token is `[NUM]`."""
+    def embed(self, input_ids: torch.Tensor, number_values: torch.Tensor | None, number_slots: torch.Tensor | None) -> torch.Tensor:
+        """Token embeddings (batch, length, width), numbers fed back; see `forward` for the arguments."""
         embedded = self.language_model.get_input_embeddings()(input_ids)
-        if self.number_feedback is None or number_values is None:
+        if self.number_feedback is None or number_values is None or number_slots is None:
             return embedded
-        is_number = (input_ids == self.config.num_token_id)[..., None]
         if self.training and self.config.feedback_noise:
             number_values = number_values + self.config.feedback_noise * torch.randn_like(number_values)
-        return embedded + is_number * self.number_feedback(number_values.to(embedded.dtype))
+        return embedded + self.number_feedback(number_values.to(embedded.dtype), number_slots)
 
     def think(self, embedded: torch.Tensor, **cache: Any) -> Any:
         """The language model's decoder on embeddings; ``last_hidden_state`` (batch, length, width), and the cache if asked."""
@@ -107,7 +106,7 @@ class IGLLM(PreTrainedModel):
         precedes the padding never sees it, and no mask is needed.
         """
         visual = self.see(pixel_values)
-        hidden = self.think(torch.cat([visual, self.embed(input_ids, number_values)], dim=1)).last_hidden_state
+        hidden = self.think(torch.cat([visual, self.embed(input_ids, number_values, number_slots)], dim=1)).last_hidden_state
         states = hidden[:, visual.shape[1] - 1 : -1]  # the state at t - 1 predicts token t
         logits = self.token_logits(states)
         output = IGLLMOutput(logits=logits)

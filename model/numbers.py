@@ -5,6 +5,8 @@ A value travels in normalised units, its declared range mapped to [-1, 1].
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -27,15 +29,38 @@ class NumericHead(nn.Module):
 
 
 class NumberFeedback(nn.Module):
-    """What is added to `[NUM]`'s embedding so that the model knows the value it has just read or predicted."""
+    """What is added to a token's embedding so that the model knows the numbers it has just read or said.
 
-    def __init__(self, width: int) -> None:
+    A token gets all numbers, so far, of the statement that was last given one: while an object is being described, where it is; at
+    the start of the next, where the last one was. ``statements`` names each slot's statement.
+    """
+
+    def __init__(self, width: int, statements: Sequence[str]) -> None:
         super().__init__()
-        self.embed = nn.Linear(2 * FEEDBACK_FREQUENCIES + 1, width)
+        self.statements = tuple(statements)
+        self.hidden = nn.Linear(len(self.statements) * (2 * FEEDBACK_FREQUENCIES + 2), width)
+        self.embed = nn.Linear(width, width)
 
-    def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """(...) normalised values to (..., width) embeddings."""
-        return self.embed(torch.cat([values[..., None], fourier(values, FEEDBACK_FREQUENCIES)], dim=-1))
+    def forward(self, values: torch.Tensor, slots: torch.Tensor) -> torch.Tensor:
+        """(batch, length) normalised values and their slots, -1 where a token is no number, to (batch, length, width)."""
+        numbers, said = self._last_said(values, slots)
+        features = torch.cat([said[..., None], numbers[..., None], fourier(numbers, FEEDBACK_FREQUENCIES)], dim=-1) * said[..., None]
+        return self.embed(nn.functional.gelu(self.hidden(features.flatten(2)))) * said.any(-1, keepdim=True)
+
+    def _last_said(self, values: torch.Tensor, slots: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(batch, length, slots): the latest number of each slot, and whether it belongs to the statement that spoke last."""
+        every = torch.arange(len(self.statements), device=slots.device)
+        at = torch.arange(slots.shape[1], device=slots.device)[:, None].expand(-1, len(every))
+        latest = torch.where(slots[..., None] == every, at, -1).cummax(1).values  # position of each slot's latest number
+        speaking = slots.gather(1, latest.amax(-1).clamp(min=0))  # the slot that spoke last
+        said = self._together().to(slots.device)[speaking] & (latest.amax(-1, keepdim=True) >= 0)
+        numbers = values.gather(1, latest.clamp(min=0).flatten(1)).view(latest.shape)
+        return numbers.masked_fill(~said, 0.0), said
+
+    def _together(self) -> torch.Tensor:
+        """(slots, slots): once the first has spoken, has the second, in the same statement? Slots speak in their order."""
+        names = self.statements
+        return torch.tensor([[names[j] == names[i] and j <= i for j in range(len(names))] for i in range(len(names))])
 
 
 def number_loss(predicted: torch.Tensor, true: torch.Tensor, period: torch.Tensor) -> torch.Tensor:

@@ -13,7 +13,7 @@ from render.roundtrip import roundtrip
 PRESET = "tiny"
 TRAIN = DatasetSettings(seed=1, width=160, height=120, quality="draft", min_objects=3, max_objects=5)
 HELD_OUT = DatasetSettings(seed=2, width=320, height=240, quality="draft", min_objects=3, max_objects=5)
-TRAIN_SAMPLES, HELD_OUT_SAMPLES, STEPS = 1200, 24, 650
+TRAIN_SAMPLES, HELD_OUT_SAMPLES, STEPS = 1200, 24, 900
 
 
 def demo(out: Path, workers: int | None = None, device: str = "auto") -> dict[str, Any]:

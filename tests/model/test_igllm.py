@@ -20,7 +20,7 @@ from model.decode import decode
 from model.dense import DenseLayout
 from model.igllm import IGLLM
 from model.images import Frame, jitter
-from model.numbers import NumericHead, number_loss
+from model.numbers import NumberFeedback, NumericHead, number_loss
 from model.presets import get_preset
 from model.tokens import domain_tokenizer, prompt_ids
 from model.train import example_maker, parameter_groups
@@ -122,13 +122,26 @@ def test_numbers_are_read_where_num_is_predicted(tiny: IGLLM, codec: CodeCodec, 
     visual = tiny.see(batch["pixel_values"])
 
     def read(at: int) -> torch.Tensor:
-        hidden = tiny.think(torch.cat([visual, tiny.embed(batch["input_ids"], batch["number_values"])], 1)).last_hidden_state
+        hidden = tiny.think(
+            torch.cat([visual, tiny.embed(batch["input_ids"], batch["number_values"], batch["number_slots"])], 1)
+        ).last_hidden_state
         return tiny.numeric_head(hidden[0, visual.shape[1] + at - 1])
 
     before = read(first), read(second)
     batch["number_values"][0, first] += 0.5
     assert torch.equal(read(first), before[0])
     assert not torch.equal(read(second), before[1])
+
+
+def test_fed_back_are_the_numbers_of_the_statement_that_spoke_last() -> None:
+    feedback = NumberFeedback(4, ["add", "add", "glow"])
+    slots = torch.tensor([[-1, 0, -1, 1, -1, 0, 2, -1]])
+    values = torch.tensor([[9.0, 0.1, 9.0, 0.2, 9.0, 0.3, 0.4, 9.0]])
+    numbers, said = feedback._last_said(values, slots)
+    expected = [[0, 0, 0], [0.1, 0, 0], [0.1, 0, 0], [0.1, 0.2, 0], [0.1, 0.2, 0], [0.3, 0, 0], [0, 0, 0.4], [0, 0, 0.4]]
+    assert torch.allclose(numbers[0], torch.tensor(expected))
+    assert torch.equal(said[0], torch.tensor(expected) > 0)
+    assert (feedback(values, slots)[0, 0] == 0).all()
 
 
 @pytest.mark.parametrize("kind", ["tiny", "clip"])
@@ -148,7 +161,8 @@ def test_cached_decoding_says_what_a_full_pass_would(tiny: IGLLM, codec: CodeCod
     for image, result in zip(images, decode(tiny, codec, images, prompt), strict=True):
         encoded = codec.encode(parse_code(result.code, CLEVR))
         ids, values = torch.tensor([prompt + encoded.ids]), torch.tensor([[0.0] * len(prompt) + encoded.values])
-        logits = tiny(image[None], ids, number_values=values).logits[0, len(prompt) :]
+        slots = torch.tensor([[-1] * len(prompt) + encoded.slots])
+        logits = tiny(image[None], ids, number_values=values, number_slots=slots).logits[0, len(prompt) :]
         state = 0
         for token, row in zip(encoded.ids[:13], logits, strict=False):
             allowed = torch.from_numpy(codec.next_state[state] != -1)
