@@ -41,7 +41,7 @@ class VisionTower(nn.Module):
         if not self.convolutional:
             states = self.encoder(pixel_values, output_hidden_states=True).hidden_states[self.layer]
             return states[:, -self.rows * self.columns :]
-        # Channels last: the same convolutions several times faster on a CPU.
+        # Channels last: the same convolutions, faster on a CPU (benchmarks/tower_layout.py).
         features = self.encoder(pixel_values.contiguous(memory_format=torch.channels_last)).last_hidden_state.flatten(2).transpose(1, 2)
         place = place_code(self.rows, self.columns, PLACE_FREQUENCIES).to(features)
         return torch.cat([features, place.expand(len(features), -1, -1)], dim=-1)

@@ -1,0 +1,22 @@
+"""Our stage beside CLEVR's own: docs/look holds a scene rendered there, and where its objects and lamps were found to be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from datagen.shards import Samples
+from render.images import psnr, ssim
+from render.rerender import Recorded, render_codes
+
+LOOK = Path(__file__).parent.parent.parent / "docs" / "look"
+
+
+def test_the_stage_looks_like_clevrs(tmp_path: Path) -> None:
+    clevr = Samples(LOOK)["clevr-look"]
+    render_codes({clevr.key: clevr.code}, Recorded(Samples(LOOK)), tmp_path)
+    ours = Samples(tmp_path)[clevr.key].pixels()
+    assert psnr(clevr.pixels(), ours) > 36
+    assert ssim(clevr.pixels(), ours) > 0.97
+    assert np.abs(clevr.pixels().mean((0, 1)) - ours.mean((0, 1))).max() < 2  # of 255
