@@ -99,7 +99,6 @@ class Domain(ABC):
 
     name: ClassVar[str]
     statements: ClassVar[tuple[Statement, ...]]
-    splits: ClassVar[tuple[str, ...]]
     max_objects: ClassVar[int]
     """The most objects a scene can hold; decoding stops there."""
 

@@ -33,7 +33,7 @@ class Prediction:
     def from_json(row: dict[str, Any], where: str) -> Prediction:
         """The inverse of `to_json`; `UserError` naming `where` for anything else."""
         key, code, image, confidence = row.get("key"), row.get("code"), row.get("image"), row.get("confidence")
-        if not isinstance(key, str) or not key or "/" in key or key.startswith("."):
+        if not isinstance(key, str) or not key or key.startswith(".") or not key.isprintable() or set(key) & set("/\\"):
             raise UserError(f"{where}: 'key' must be a file's base name, not {key!r}")
         if not isinstance(code, str):
             raise UserError(f"{where}: 'code' must be graphics code, not {code!r}")

@@ -69,7 +69,7 @@ class Sample:
         try:
             sample = Sample(key, files[IMAGE_SUFFIX], files[".py"].decode(), json.loads(files[".json"]))
             _ = sample.scene, sample.shot, sample.record["domain"], sample.record["labels"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{where}: sample {key} is damaged ({type(error).__name__}: {error})") from None
         return sample
 
@@ -104,5 +104,5 @@ def decode_image(data: bytes, where: str) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(data)) as image:
             return np.array(image.convert("RGB"))
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"{where}: not a readable image ({error})") from None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
@@ -127,10 +127,6 @@ class Shot:
         camera = Camera(**_tuples(data["camera"]))
         lamps = tuple(Lamp(**_tuples(lamp)) for lamp in data["lamps"])
         return Shot(int(data["width"]), int(data["height"]), data["quality"], camera, lamps, int(data["noise_seed"]))
-
-    def resized(self, width: int, height: int) -> Shot:
-        """The same shot with another frame."""
-        return replace(self, width=width, height=height)
 
 
 def _tuples(data: Mapping[str, Any]) -> dict[str, Any]:

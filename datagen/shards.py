@@ -110,7 +110,7 @@ class Samples:
         try:
             record = json.loads(member.read())
             return Shot.from_json(record["shot"]), get_domain(record["domain"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{self.path}: the record of {key} is damaged ({type(error).__name__}: {error})") from None
 
 

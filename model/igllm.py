@@ -41,7 +41,6 @@ class IGLLM(PreTrainedModel):
     config_class: ClassVar[type] = IGLLMConfig
     base_model_prefix = "igllm"
     main_input_name = "pixel_values"
-    supports_gradient_checkpointing = True
     _supports_sdpa = True
     # Trainer would otherwise sum the loss over label tokens, which numbers have no share in.
     accepts_loss_kwargs = False

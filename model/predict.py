@@ -65,10 +65,14 @@ class Predictor:
         quiet_transformers()
         try:
             # float32 whatever the file holds: a half-precision checkpoint would otherwise stay so
-            self.model = IGLLM.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype=torch.float32)
+            self.model, told = IGLLM.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+            )
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            raise UserError(f"{folder}: this model cannot be loaded ({str(error).splitlines()[0]})") from None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+            raise UserError(f"{folder}: this model cannot be loaded ({(str(error) or repr(error)).splitlines()[0]})") from None
+        if told["missing_keys"]:  # which transformers would fill with random numbers
+            raise UserError(f"{folder}: its weights lack {min(told['missing_keys'])}; the model is damaged")
         self.model.to(self.device).eval()
         self.codec = CodeCodec(get_domain(self.model.config.domain), tokenizer)
         self.frame = Frame.of(self.model.config)

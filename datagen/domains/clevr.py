@@ -99,7 +99,6 @@ class Clevr(Domain):
             ),
         ),
     )
-    splits: ClassVar[tuple[str, ...]] = tuple(SPLIT_COLORS)
     max_objects: ClassVar[int] = MAX_OBJECTS
 
     @property

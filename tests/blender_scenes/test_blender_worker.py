@@ -119,7 +119,7 @@ def test_importing_the_package_does_not_import_bpy() -> None:
 def test_says_hello_and_answers_with_pixels_of_the_frame_asked_for(worker: Worker) -> None:
     assert worker.hello["ready"] is True
     assert worker.hello["bpy"].count(".") == 2
-    image = worker.render(SCENE, SHOT.resized(90, 60))
+    image = worker.render(SCENE, replace(SHOT, width=90, height=60))
     assert image.shape == (60, 90, 3)
     assert image.std() > 5
 
@@ -128,7 +128,9 @@ def test_same_image_again_and_after_another_scene(worker: Worker) -> None:
     first = worker.render(SCENE, SHOT)
     assert_same_image(first, worker.render(SCENE, SHOT))
     other_lamps = tuple(replace(lamp, power=lamp.power * 2) for lamp in SHOT.lamps[:2])
-    worker.render(Scene("clevr", (thing(0.0, 0.0, shape="cylinder", material="metal"),)), replace(SHOT.resized(64, 48), lamps=other_lamps))
+    worker.render(
+        Scene("clevr", (thing(0.0, 0.0, shape="cylinder", material="metal"),)), replace(SHOT, width=64, height=48, lamps=other_lamps)
+    )
     assert_same_image(first, worker.render(SCENE, SHOT))
 
 
@@ -204,24 +206,24 @@ def test_colours_are_told_apart(worker: Worker) -> None:
 )
 def test_what_cannot_be_rendered_is_an_error_and_the_worker_lives_on(worker: Worker, scene: Scene, message: str) -> None:
     assert message in worker.error(scene, SHOT)
-    worker.render(Scene("clevr", ()), SHOT.resized(16, 12))
+    worker.render(Scene("clevr", ()), replace(SHOT, width=16, height=12))
 
 
 def test_a_request_that_is_none_is_an_error(worker: Worker) -> None:
     for request in (b"not json", b"[]", b"{}", json.dumps({"scene": SCENE.to_json(), "shot": {}}).encode()):
         assert "error" in worker.send(request)[0]
-    assert "2x1" in worker.error(SCENE, SHOT.resized(2, 1))
+    assert "2x1" in worker.error(SCENE, replace(SHOT, width=2, height=1))
     assert "noise seed" in worker.error(SCENE, replace(SHOT, noise_seed=-1))
 
 
 def test_ctrl_c_is_left_to_the_parent(worker: Worker) -> None:
     worker.process.send_signal(signal.SIGINT)
-    worker.render(Scene("clevr", ()), SHOT.resized(16, 12))
+    worker.render(Scene("clevr", ()), replace(SHOT, width=16, height=12))
 
 
 def test_blend_file_is_written_beside_the_answer(worker: Worker, tmp_path: Path) -> None:
     for _ in range(2):  # the second time over the first
-        header, pixels = worker.ask(SCENE, SHOT.resized(16, 12), str(tmp_path / "scene.blend"))
+        header, pixels = worker.ask(SCENE, replace(SHOT, width=16, height=12), str(tmp_path / "scene.blend"))
         assert (header, len(pixels)) == ({"width": 16, "height": 12}, 16 * 12 * 3)
     assert [p.name for p in tmp_path.iterdir()] == ["scene.blend"]
     start = (tmp_path / "scene.blend").read_bytes()[:7]
@@ -229,7 +231,7 @@ def test_blend_file_is_written_beside_the_answer(worker: Worker, tmp_path: Path)
 
 
 def test_blend_file_that_cannot_be_written_is_an_error(worker: Worker, tmp_path: Path) -> None:
-    assert "error" in worker.ask(SCENE, SHOT.resized(16, 12), str(tmp_path / "missing" / "scene.blend"))[0]
+    assert "error" in worker.ask(SCENE, replace(SHOT, width=16, height=12), str(tmp_path / "missing" / "scene.blend"))[0]
 
 
 def test_stays_on_its_processors_and_ends_with_its_input() -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -123,26 +124,35 @@ def test_two_runs_do_not_write_to_one_data_set(tmp_path: Path) -> None:
         generate(QUICK, 1, tmp_path)
 
 
-def test_what_a_killed_run_leaves_is_whole_and_finished_by_the_next(tmp_path: Path) -> None:
-    """SIGKILL at several moments; in between, every shard that has its name is whole."""
-    out = tmp_path / "killed"
-    command = [str(Path(sys.executable).with_name("igllm")), "generate", "--out", str(out), "--num", "14"]
+def survive_kills(folder: Path, num: int, waits: Iterable[float]) -> None:
+    """SIGKILL a run after each wait, see that every shard that has its name is whole, and that a last call ends as if undisturbed."""
+    out = folder / "killed"
+    command = [str(Path(sys.executable).with_name("igllm")), "generate", "--out", str(out), "--num", str(num)]
     command += ["--seed", "11", "--width", "48", "--height", "36", "--quality", "draft", "--min-objects", "1", "--max-objects", "2"]
     command += ["--shard-size", "4"]
-    for wait in (2.0, 3.2, 3.6):
+    for wait in waits:
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         time.sleep(wait)
         process.send_signal(signal.SIGKILL)
         process.wait()
         for path in out.glob("*.tar"):
             samples = Samples.of_shards([path])
-            assert len(samples) == (2 if path.name == "shard-000003.tar" else 4)
+            assert len(samples) == min(4, num - 4 * int(path.stem[-6:]))
             assert all(sample.pixels().shape == (36, 48, 3) for sample in samples)
     subprocess.run(command, check=True, capture_output=True)
-    undisturbed = generate(QUICK, 14, tmp_path / "undisturbed")
+    undisturbed = generate(QUICK, num, folder / "undisturbed")
     assert labels_and_code(Samples(out)) == labels_and_code(undisturbed)
     assert all(same_image(one.pixels(), other.pixels()) for one, other in zip(Samples(out), undisturbed, strict=True))
     assert not (out / ".spool").exists()
+
+
+def test_what_a_killed_run_leaves_is_whole_and_finished_by_the_next(tmp_path: Path) -> None:
+    survive_kills(tmp_path, 14, (2.0, 3.2, 3.6))
+
+
+@pytest.mark.slow
+def test_a_run_survives_kills_at_any_moment(tmp_path: Path) -> None:
+    survive_kills(tmp_path, 400, np.random.default_rng(0).uniform(0.2, 4.0, 20))
 
 
 def test_a_manifest_that_missed_a_shard_is_mended(tmp_path: Path) -> None:

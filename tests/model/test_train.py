@@ -13,7 +13,7 @@ import pytest
 import torch
 from conftest import SMALL
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from datagen.code import parse_code
 from datagen.errors import UserError
@@ -198,7 +198,14 @@ def test_foreign_and_damaged_models_are_refused(barely: Path, tmp_path: Path) ->
         find_model(str(tmp_path))
     with pytest.raises(UserError, match="igllm train"):
         find_model(None)
+
+    def drop_a_weight(run: Path) -> None:
+        weights = load_file(run / "model.safetensors")
+        del weights["projector.weight"]
+        save_file(weights, run / "model.safetensors", {"format": "pt"})
+
     for name, damage in {
+        "lacking": drop_a_weight,
         "foreign": lambda run: (run / "config.json").write_text('{"model_type": "llama"}'),
         "newer": lambda run: (run / "config.json").write_text(
             (run / "config.json").read_text().replace('"format_version": 1', '"format_version": 9')
