@@ -34,7 +34,7 @@ LOCK = ".lock"
 
 @dataclass(frozen=True)
 class DatasetSettings:
-    """What a data set is asked to be. All of it, with an index, determines a sample; ``num`` and ``shard_size`` only how many and where."""
+    """What a data set is asked to be. With an index it determines a sample; ``shard_size`` only says where that is kept."""
 
     domain: str = "clevr"
     split: str = "default"
@@ -100,16 +100,14 @@ class DatasetFolder:
         """Keep a finished sample in the spool."""
         write_shard(self._spooled(int(sample.key)), [sample])
 
-    def complete(self, shard: int, num: int) -> bool:
+    def complete(self, shard: int, num: int) -> None:
         """Write a shard if all of its samples among the first `num` are there and it does not hold them yet."""
         size = self.settings.shard_size
         wanted = range(shard * size, min((shard + 1) * size, num))
         held = self._count(shard)
         fresh = [index for index in wanted if index >= shard * size + held]
-        if not fresh or not all(self._spooled(index).exists() for index in fresh):
-            return False
-        self._write(shard, held, fresh)
-        return True
+        if fresh and all(self._spooled(index).exists() for index in fresh):
+            self._write(shard, held, fresh)
 
     def _write(self, shard: int, held: int, fresh: list[int]) -> None:
         path = self._shard_path(shard)
@@ -120,8 +118,7 @@ class DatasetFolder:
             for index in fresh:
                 yield from Samples.of_shards([self._spooled(index)])
 
-        write_shard(path, samples())
-        self._record(path, held + len(fresh))
+        self._record(path, write_shard(path, samples()))
         for index in fresh:
             self._spooled(index).unlink()
 

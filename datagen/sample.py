@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from datagen.code import write_code
 from datagen.domain import Domain
@@ -100,9 +100,9 @@ def encode_png(pixels: np.ndarray) -> bytes:
 
 
 def decode_image(data: bytes, where: str) -> np.ndarray:
-    """An encoded image as (height, width, 3) uint8; `UserError` naming `where` if it cannot be read."""
+    """An encoded image as (height, width, 3) uint8, upright as its EXIF data says; `UserError` naming `where` if it cannot be read."""
     try:
         with Image.open(io.BytesIO(data)) as image:
-            return np.array(image.convert("RGB"))
+            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"{where}: not a readable image ({error})") from None

@@ -9,7 +9,6 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from datagen.domain import Domain
 from datagen.domains import get_domain
@@ -46,15 +45,11 @@ class _Member:
 
     def read(self) -> bytes:
         with self.path.open("rb") as stream:
-            return _read_at(stream, self.offset, self.size, self.path)
-
-
-def _read_at(stream: IO[bytes], offset: int, size: int, path: Path) -> bytes:
-    stream.seek(offset)
-    data = stream.read(size)
-    if len(data) != size:
-        raise UserError(f"{path}: ends early; generate the data set again to repair it")
-    return data
+            stream.seek(self.offset)
+            data = stream.read(self.size)
+        if len(data) != self.size:
+            raise UserError(f"{self.path}: ends early; generate the data set again to repair it")
+        return data
 
 
 class Samples:

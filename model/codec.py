@@ -83,6 +83,11 @@ def pieces(statement: Statement) -> list[Piece]:
     return [*found, Words((text + ")\n",))]
 
 
+def numeric_slots(domain: Domain) -> list[Slot]:
+    """Every numeric place of a domain's statements, in declared order: what a slot's index counts."""
+    return [piece for statement in domain.statements for piece in pieces(statement) if isinstance(piece, Slot)]
+
+
 @dataclass(frozen=True)
 class Encoded:
     """Token ids; for each, the normalised value and the slot's index where it is `[NUM]`, else 0 and -1."""
@@ -105,7 +110,7 @@ class CodeCodec:
         if self.num is None or self.num == tokenizer.unk_token_id or self.end is None:
             raise UserError(f"the tokenizer has no {NUM} or no end-of-sequence token, so it is not one of a trained run")
         self._pieces = {s.name: pieces(s) for s in domain.statements}
-        self.slots = [p for s in domain.statements for p in self._pieces[s.name] if isinstance(p, Slot)]
+        self.slots = numeric_slots(domain)
         self._tokens = {t: self._tokenize(t) for ps in self._pieces.values() for p in ps if isinstance(p, Words) for t in p.texts}
         self.next_state, self.slot_at = self._automaton()
 

@@ -36,17 +36,16 @@ class ExampleMaker:
         if sample.scene.domain != self.codec.domain.name:
             raise UserError(f"sample {sample.key} is of the domain {sample.scene.domain}, the model of {self.codec.domain.name}")
         scene, (pixels, place) = sample.scene, self.frame.fit(sample.pixels())
-        x = self._centres(scene, sample, place)
         if rng is not None:
             mirrored = self.codec.domain.mirrored(scene) if rng.random() < 0.5 else None
             if mirrored is not None and not self.codec.domain.violations(mirrored):
                 scene, pixels = mirrored, pixels[:, ::-1]
-                x = self._centres(scene, sample, place)
             pixels = jitter(pixels, rng)
         example = {"pixel_values": self.frame.tensor(pixels), **self._tokens(scene)}
         if self.layout is not None:
             rows, columns = self.grid
-            example |= self.layout.targets(scene.objects, self._cells(x), rows * columns, self.codec.domain)
+            cells = self._cells(self._centres(scene, sample, place))
+            example |= self.layout.targets(scene.objects, cells, rows * columns, self.codec.domain)
         return example
 
     def _tokens(self, scene: Scene) -> dict[str, list[Any]]:

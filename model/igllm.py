@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import ModelOutput
 
 from datagen.domains import get_domain
-from model.codec import Slot, pieces
+from model.codec import numeric_slots
 from model.config import IGLLMConfig
 from model.dense import DenseHead, DenseLayout
 from model.numbers import NumberFeedback, NumericHead, number_loss
@@ -53,7 +53,7 @@ class IGLLM(PreTrainedModel):
         self.projector = nn.Linear(self.tower.width, width)
         self.numeric_head = NumericHead(width)
         domain = get_domain(config.domain)
-        self.slots = [piece for statement in domain.statements for piece in pieces(statement) if isinstance(piece, Slot)]
+        self.slots = numeric_slots(domain)
         self.number_feedback = NumberFeedback(width, [slot.statement for slot in self.slots]) if config.number_feedback else None
         layout = DenseLayout.of(domain, self.slots) if config.dense_weight else None
         self.dense_head = DenseHead(width, layout) if layout else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 from safetensors import SafetensorError
 from transformers import AutoTokenizer
 
@@ -20,7 +18,8 @@ from datagen.errors import UserError
 from datagen.files import read_json, read_jsonl
 from datagen.predictions import Prediction, write_predictions
 from datagen.progress import progress
-from datagen.shards import Samples
+from datagen.sample import decode_image
+from datagen.shards import Samples, file_sha256
 from model.codec import CodeCodec
 from model.config import FORMAT_VERSION
 from model.decode import decode
@@ -80,8 +79,7 @@ class Predictor:
 
     def digest(self) -> str:
         """The SHA-256 of the weights."""
-        with (self.folder / "model.safetensors").open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return file_sha256(self.folder / "model.safetensors")
 
     def predict(self, images: Iterable[tuple[str, np.ndarray]], batch_size: int = 32) -> Iterator[Prediction]:
         """The code of images, each a key and (height, width, 3) uint8 pixels, in order."""
@@ -106,13 +104,13 @@ class ImageFiles:
         return list(self._paths)
 
     def pixels(self, key: str) -> np.ndarray:
-        """(height, width, 3) uint8, turned upright as its EXIF data says."""
+        """(height, width, 3) uint8, upright."""
         path = self._paths[key]
         try:
-            with Image.open(io.BytesIO(path.read_bytes())) as image:
-                return np.array(ImageOps.exif_transpose(image).convert("RGB"))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            data = path.read_bytes()
+        except OSError as error:
             raise UserError(f"{path}: not a readable image ({error})") from None
+        return decode_image(data, str(path))
 
 
 class DatasetImages:

@@ -24,7 +24,6 @@ from datagen.shards import Samples
 from model.codec import NUM, CodeCodec
 from model.config import FORMAT_VERSION, PROMPT
 from model.data import CodeDataset, Collator, ExampleMaker
-from model.dense import DenseLayout
 from model.device import pick_device
 from model.igllm import IGLLM
 from model.images import Frame
@@ -33,6 +32,7 @@ from model.quiet import quiet_transformers
 from model.tokens import domain_tokenizer, prompt_ids
 
 RUN = "run.json"
+SAVING = ".saving"  # where checkpoint and model are written before they are renamed
 KEPT_CHECKPOINTS = 2
 FREE_TO_CHANGE = ("steps", "save_steps")  # between the calls that make up one run
 
@@ -72,14 +72,19 @@ def train(preset: Preset, name: str, *, data: Path, out: Path, val: Path | None 
 def example_maker(model: IGLLM, codec: CodeCodec) -> ExampleMaker:
     """What turns samples into this model's examples."""
     prompt = prompt_ids(codec.tokenizer, model.config.prompt)
-    layout = DenseLayout.of(codec.domain, codec.slots) if model.dense_head is not None else None
+    layout = None if model.dense_head is None else model.dense_head.layout
     return ExampleMaker(codec, Frame.of(model.config), prompt, (model.tower.rows, model.tower.columns), layout)
 
 
 def newest_checkpoint(run: Path) -> Path | None:
     """The last whole checkpoint of a run; None if there is none. What is being saved goes by another name."""
+    return next(reversed(_checkpoints(run)), None)
+
+
+def _checkpoints(run: Path) -> list[Path]:
+    """A run's whole checkpoints, oldest first."""
     found = [path for path in run.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdigit()]
-    return max(found, key=lambda path: int(path.name.removeprefix("checkpoint-")), default=None)
+    return sorted(found, key=lambda path: int(path.name.removeprefix("checkpoint-")))
 
 
 class CodeTrainer(Trainer):
@@ -114,7 +119,7 @@ class CodeTrainer(Trainer):
         super().log(logs, *arguments, **keywords)
 
     def _get_output_dir(self, trial: Any) -> str:
-        return os.path.join(self.args.output_dir, ".saving")
+        return os.path.join(self.args.output_dir, SAVING)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Save beside, then rename: a checkpoint that has its name is whole."""
@@ -122,16 +127,15 @@ class CodeTrainer(Trainer):
         if not self.args.should_save:
             return
         run = Path(self.args.output_dir)
-        saved = run / ".saving" / f"checkpoint-{self.state.global_step}"
+        saved = run / SAVING / f"checkpoint-{self.state.global_step}"
         (saved / "training_args.bin").unlink(missing_ok=True)  # a pickle, which nobody should have to trust
         _sync_files(saved)
         target = run / saved.name
         shutil.rmtree(target, ignore_errors=True)
         saved.rename(target)
         sync_folder(run)
-        shutil.rmtree(run / ".saving")
-        checkpoints = sorted(run.glob("checkpoint-*"), key=lambda path: int(path.name.removeprefix("checkpoint-")))
-        for old in checkpoints[:-KEPT_CHECKPOINTS]:
+        shutil.rmtree(run / SAVING)
+        for old in _checkpoints(run)[:-KEPT_CHECKPOINTS]:
             shutil.rmtree(old)
 
 
@@ -185,15 +189,19 @@ def _arguments(preset: Preset, out: Path, device: str, evaluate: bool) -> Traini
 
 def _refuse_overlap(samples: Samples, val: Samples | None) -> str:
     """The digest of the training codes; `UserError` if a validation scene is among them."""
-    codes = {hashlib.sha256(samples.code(key).encode()).hexdigest() for key in samples.keys}
+    codes = set(_code_digests(samples).values())
     if val is not None:
-        shared = [key for key in val.keys if hashlib.sha256(val.code(key).encode()).hexdigest() in codes]
+        shared = [key for key, code in _code_digests(val).items() if code in codes]
         if shared:
             raise UserError(
                 f"{val.path}: {len(shared)} scenes are in the training data {samples.path} too, {shared[0]} the first; "
                 "generate the validation set with another seed"
             )
     return hashlib.sha256("".join(sorted(codes)).encode()).hexdigest()
+
+
+def _code_digests(samples: Samples) -> dict[str, str]:
+    return {key: hashlib.sha256(samples.code(key).encode()).hexdigest() for key in samples.keys}
 
 
 def _state_run(out: Path, preset: Preset, name: str, digest: str) -> None:
@@ -218,7 +226,7 @@ def _state_run(out: Path, preset: Preset, name: str, digest: str) -> None:
 
 def _save_final(trainer: CodeTrainer, out: Path) -> None:
     """Put the model into the run folder; ``config.json`` comes last and says that all is there."""
-    beside = out / ".saving"
+    beside = out / SAVING
     shutil.rmtree(beside, ignore_errors=True)
     trainer.model.save_pretrained(beside)
     trainer.processing_class.save_pretrained(beside)

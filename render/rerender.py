@@ -31,9 +31,10 @@ class Standard:
     height: int = 240
     quality: Quality = "standard"
 
-    def shot(self, key: str) -> Shot:
-        """The same shot for every key."""
-        return get_domain(self.domain).canonical_shot(self.width, self.height, self.quality)
+    def shot(self, key: str) -> tuple[Shot, Domain]:
+        """The same shot, and the domain, for every key."""
+        domain = get_domain(self.domain)
+        return domain.canonical_shot(self.width, self.height, self.quality), domain
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,13 @@ class Recorded:
     samples: Samples
     canonical_light: bool = False
 
-    def shot(self, key: str) -> Shot:
-        """The shot of that sample; `UserError` if the data set has none."""
+    def shot(self, key: str) -> tuple[Shot, Domain]:
+        """The shot of that sample, and its domain; `UserError` if the data set has none."""
         shot, domain = self.samples.shot(key)
         if not self.canonical_light:
-            return shot
+            return shot, domain
         standard = domain.canonical_shot(shot.width, shot.height, shot.quality)
-        return replace(shot, lamps=standard.lamps)
+        return replace(shot, lamps=standard.lamps), domain
 
 
 def read_codes(path: Path) -> dict[str, str]:
@@ -99,8 +100,7 @@ def render_codes(
 
 def _jobs(codes: Mapping[str, str], shots: Standard | Recorded, out: Path, rendered: Rendered, blend: bool) -> Iterator[RenderJob]:
     for key, code in codes.items():
-        shot = shots.shot(key)
-        domain = _domain(shots, key)
+        shot, domain = shots.shot(key)
         try:
             scene = domain.canonical(parse_code(code, domain))
         except CodeError as error:
@@ -109,10 +109,6 @@ def _jobs(codes: Mapping[str, str], shots: Standard | Recorded, out: Path, rende
         rendered.keys.append(key)
         rendered.warnings.extend(f"{key}: {violation}" for violation in domain.violations(scene))
         yield RenderJob(key, scene, shot, out / f"{key}.blend" if blend else None)
-
-
-def _domain(shots: Standard | Recorded, key: str) -> Domain:
-    return get_domain(shots.domain) if isinstance(shots, Standard) else shots.samples.shot(key)[1]
 
 
 def _is_there(job: RenderJob, out: Path) -> bool:
