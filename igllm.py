@@ -113,8 +113,8 @@ def _generate(verbs: Any) -> None:
 
 def run_generate(options: argparse.Namespace) -> None:
     """igllm generate"""
-    from datagen.dataset import DatasetSettings
     from datagen.generate import generate
+    from datagen.settings import DatasetSettings
 
     names = ("domain", "split", "seed", "width", "height", "quality", "min_objects", "max_objects", "shard_size")
     settings = DatasetSettings(**{name: getattr(options, name) for name in names})

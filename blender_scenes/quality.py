@@ -1,4 +1,4 @@
-"""A shot's quality as settings of Cycles, Blender's path tracer, on the CPU."""
+"""A shot's quality as settings of Cycles, Blender's path tracer."""
 
 from __future__ import annotations
 
@@ -12,18 +12,29 @@ from datagen.scene import Quality, Shot
 
 @dataclass(frozen=True)
 class Settings:
-    """``samples`` a pixel, and the denoiser's quality (None: not denoised)."""
+    """What trades speed for noise. The defaults are Cycles' own and take no shortcut.
+
+    ``samples`` a pixel; ``denoiser``: the quality of OpenImageDenoise (HIGH, BALANCED, FAST; None: not denoised), its guides cleaned
+    by ``prefilter`` (NONE, FAST, ACCURATE); ``light_tree``: draw lamps by their share of the light at a point instead of evenly;
+    ``pattern``: of the random numbers; ``bounces`` of a path at most; ``caustics``: light that reaches a matte surface by way of a
+    mirror; ``clamp``: the brightest that one indirect sample may be (0: no limit).
+    """
 
     samples: int
-    denoiser: str | None
+    denoiser: str | None = None
+    prefilter: str = "FAST"
+    light_tree: bool = True
+    pattern: str = "AUTOMATIC"
+    bounces: int = 8
+    caustics: bool = True
+    clamp: float = 0.0
 
 
 QUALITY: dict[Quality, Settings] = {
-    "draft": Settings(4, "FAST"),
-    "standard": Settings(16, "HIGH"),
-    "reference": Settings(2048, None),
+    "draft": Settings(4, "FAST", light_tree=False, pattern="BLUE_NOISE"),
+    "standard": Settings(16, "HIGH", light_tree=False, pattern="BLUE_NOISE"),
+    "reference": Settings(2048),
 }
-_BOUNCES = 8  # fewer gain no time: most light soon leaves the open stage
 _SEED_LIMIT = 2**31
 
 
@@ -44,25 +55,33 @@ def set_up_cycles(scene: bpy.types.Scene) -> None:
     cycles.device = "CPU"
     cycles.use_adaptive_sampling = False
     cycles.use_auto_tile = False
-    cycles.use_light_tree = False  # with three lamps it costs a quarter of the time and gains nothing
-    cycles.sampling_pattern = "BLUE_NOISE"  # the easiest noise to remove at few samples
-    cycles.max_bounces = cycles.diffuse_bounces = cycles.glossy_bounces = _BOUNCES
     cycles.denoiser = "OPENIMAGEDENOISE"
     cycles.denoising_use_gpu = False
-    cycles.denoising_prefilter = "FAST"
     cycles.blur_glossy = 2.0  # as CLEVR: hides the noise of light that reaches the ground by way of a mirror
 
 
-def set_up_shot(scene: bpy.types.Scene, shot: Shot) -> None:
-    """Frame, quality and noise of one shot. Raises ValueError for what Blender would clamp in silence."""
-    settings, cycles = QUALITY[shot.quality], scene.cycles
+def set_up_shot(scene: bpy.types.Scene, shot: Shot, settings: Settings | None = None) -> None:
+    """Frame, quality and noise of one shot; `settings` in place of those that its quality names.
+
+    Raises ValueError for what Blender would clamp in silence.
+    """
     scene.render.resolution_x, scene.render.resolution_y = shot.width, shot.height
     if (scene.render.resolution_x, scene.render.resolution_y) != (shot.width, shot.height):
         raise ValueError(f"Blender cannot render a frame of {shot.width}x{shot.height} pixels")
     if not 0 <= shot.noise_seed < _SEED_LIMIT:
         raise ValueError(f"noise seed {shot.noise_seed} is outside [0, {_SEED_LIMIT})")
-    cycles.seed = shot.noise_seed
+    scene.cycles.seed = shot.noise_seed
+    _apply(scene.cycles, settings or QUALITY[shot.quality])
+
+
+def _apply(cycles: bpy.types.PropertyGroup, settings: Settings) -> None:
     cycles.samples = settings.samples
     cycles.use_denoising = settings.denoiser is not None
     if settings.denoiser is not None:
         cycles.denoising_quality = settings.denoiser
+        cycles.denoising_prefilter = settings.prefilter
+    cycles.use_light_tree = settings.light_tree
+    cycles.sampling_pattern = settings.pattern
+    cycles.max_bounces = cycles.diffuse_bounces = cycles.glossy_bounces = settings.bounces
+    cycles.caustics_reflective = settings.caustics
+    cycles.sample_clamp_indirect = settings.clamp

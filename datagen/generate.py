@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from datagen.dataset import DatasetSettings, open_dataset, sample_key
+from datagen.dataset import open_dataset
 from datagen.domains import get_domain
 from datagen.errors import UserError
 from datagen.pool import RenderJob, RenderPool
 from datagen.progress import progress
 from datagen.sample import Sample, make_sample
 from datagen.sampling import Drawn, draw
+from datagen.settings import DatasetSettings, sample_key
 from datagen.shards import Samples
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -19,15 +19,24 @@ from datagen.errors import UserError
 from datagen.labels import View, cast, label_objects
 from datagen.scene import Scene, Shot
 
-FORMAT_VERSION = 1
-IMAGE_SUFFIX = ".png"
-SUFFIXES = (IMAGE_SUFFIX, ".py", ".json")
-"""A sample's files in the order in which a shard holds them."""
+FORMAT_VERSION = 2
+IMAGE_SUFFIXES = {"png": ".png", "jpg": ".jpg", "webp": ".webp"}
+"""The suffix of an image's file by the name of its format."""
+CAPTION_SUFFIX, DEPTH_SUFFIX = ".txt", ".depth.npy"
+EXTRA_SUFFIXES = (CAPTION_SUFFIX, DEPTH_SUFFIX)
+SUFFIXES = (*IMAGE_SUFFIXES.values(), ".py", ".json", *EXTRA_SUFFIXES)
+"""All files that a sample may have, in the order in which a shard holds them."""
+_ENCODINGS: dict[str, dict[str, Any]] = {
+    "png": {"format": "PNG", "compress_level": 6},
+    "jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
+    "webp": {"format": "WEBP", "quality": 95, "method": 4},
+}
 
 
 @dataclass(frozen=True)
 class Sample:
-    """``image`` is the encoded file, ``code`` the canonical graphics code, ``record`` the content of the ``.json``.
+    """``image`` is the encoded file with its ``suffix``, ``code`` the canonical graphics code, ``record`` the content of the ``.json``,
+    and ``extras`` are further files by suffix: the caption, the depth.
 
     The record has ``domain``, ``index``, ``seed``, ``attempt`` and ``split`` (null where code was rendered that no seed made), ``scene``,
     ``shot`` and ``labels`` (a list parallel to the scene's objects, see `datagen.labels.label_objects`).
@@ -37,6 +46,8 @@ class Sample:
     image: bytes
     code: str
     record: Mapping[str, Any]
+    suffix: str = ".png"
+    extras: Mapping[str, bytes] = field(default_factory=dict)
 
     @cached_property
     def scene(self) -> Scene:
@@ -58,23 +69,36 @@ class Sample:
 
     def files(self) -> dict[str, bytes]:
         """The sample's files by suffix, in the order in which a shard holds them."""
-        return {IMAGE_SUFFIX: self.image, ".py": self.code.encode(), ".json": (json.dumps(self.record, allow_nan=False) + "\n").encode()}
+        record = (json.dumps(self.record, allow_nan=False) + "\n").encode()
+        return {self.suffix: self.image, ".py": self.code.encode(), ".json": record, **self.extras}
 
     @staticmethod
     def from_files(key: str, files: Mapping[str, bytes], where: str) -> Sample:
         """The inverse of `files`; `UserError` naming `where` and `key` if one is missing or damaged."""
-        missing = [suffix for suffix in SUFFIXES if suffix not in files]
-        if missing:
+        suffix = next((suffix for suffix in IMAGE_SUFFIXES.values() if suffix in files), None)
+        missing = [name for name in (".py", ".json") if name not in files] + ([] if suffix else ["image"])
+        if missing or suffix is None:
             raise UserError(f"{where}: sample {key} lacks its {', '.join(missing)}")
+        extras = {suffix: files[suffix] for suffix in EXTRA_SUFFIXES if suffix in files}
         try:
-            sample = Sample(key, files[IMAGE_SUFFIX], files[".py"].decode(), json.loads(files[".json"]))
+            sample = Sample(key, files[suffix], files[".py"].decode(), json.loads(files[".json"]), suffix, extras)
             _ = sample.scene, sample.shot, sample.record["domain"], sample.record["labels"]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{where}: sample {key} is damaged ({type(error).__name__}: {error})") from None
         return sample
 
 
-def make_sample(key: str, scene: Scene, shot: Shot, pixels: np.ndarray, view: View | None = None, **origin: Any) -> Sample:
+def make_sample(
+    key: str,
+    scene: Scene,
+    shot: Shot,
+    pixels: np.ndarray,
+    view: View | None = None,
+    *,
+    image_format: str = "png",
+    extras: Mapping[str, bytes] | None = None,
+    **origin: Any,
+) -> Sample:
     """A sample from a rendered image (height, width, 3) uint8. ``origin`` holds what is known of index, seed, attempt and split."""
     domain = get_domain(scene.domain)
     scene = domain.canonical(scene)
@@ -89,13 +113,14 @@ def make_sample(key: str, scene: Scene, shot: Shot, pixels: np.ndarray, view: Vi
         "shot": shot.to_json(),
         "labels": label_objects(scene, domain, shot.camera, view),
     }
-    return Sample(key, encode_png(pixels), write_code(scene, domain), record)
+    image = encode_image(pixels, image_format)
+    return Sample(key, image, write_code(scene, domain), record, IMAGE_SUFFIXES[image_format], extras or {})
 
 
-def encode_png(pixels: np.ndarray) -> bytes:
-    """(height, width, 3) uint8 as a PNG without any metadata, so that equal pixels give equal bytes."""
+def encode_image(pixels: np.ndarray, image_format: str = "png") -> bytes:
+    """(height, width, 3) uint8 as a png, jpg or webp without any metadata, so that equal pixels give equal bytes."""
     stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG", compress_level=6)
+    Image.fromarray(pixels).save(stream, **_ENCODINGS[image_format])
     return stream.getvalue()
 
 

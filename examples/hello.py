@@ -3,8 +3,8 @@
 from pathlib import Path
 from tempfile import mkdtemp
 
-from datagen.dataset import DatasetSettings
 from datagen.generate import generate
+from datagen.settings import DatasetSettings
 from model.predict import Predictor
 from model.presets import get_preset
 from model.train import train

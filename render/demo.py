@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from datagen.dataset import DatasetSettings
 from datagen.generate import generate
 from datagen.overview import SHEET, inspect
+from datagen.settings import DatasetSettings
 from render.roundtrip import roundtrip
 
 PRESET = "tiny"

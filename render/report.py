@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from datagen.errors import UserError
 from datagen.files import write_bytes, write_json, write_jsonl
-from datagen.sample import encode_png
+from datagen.sample import encode_image
 from render.codediff import Row
 
 T = TypeVar("T")
@@ -100,7 +100,7 @@ def _save_pictures(draft: Path, index: int, sample: ReportSample) -> list[_Pictu
     for number, (caption, pixels) in enumerate(sample.pictures.items(), 1):
         path = draft / PICTURES / f"{index:03d}-{number}.png"
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(encode_png(pixels))
+        path.write_bytes(encode_image(pixels))
         saved.append(_Picture(caption, f"{PICTURES}/{path.name}", pixels.shape[1], pixels.shape[0]))
     return saved
 

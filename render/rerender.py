@@ -15,7 +15,7 @@ from datagen.files import read_json, write_bytes
 from datagen.pool import RenderJob, RenderPool
 from datagen.predictions import read_predictions
 from datagen.progress import progress
-from datagen.sample import IMAGE_SUFFIX, make_sample
+from datagen.sample import make_sample
 from datagen.scene import Quality, Shot
 from datagen.shards import Samples
 
@@ -113,7 +113,7 @@ def _jobs(codes: Mapping[str, str], shots: Standard | Recorded, out: Path, rende
 
 def _is_there(job: RenderJob, out: Path) -> bool:
     """Whether an earlier call has rendered this very job."""
-    record, image = out / f"{job.key}.json", out / f"{job.key}{IMAGE_SUFFIX}"
+    record, image = out / f"{job.key}.json", out / f"{job.key}.png"
     if not record.is_file() or not image.is_file() or (job.blend is not None and not job.blend.is_file()):
         return False
     there: Any = read_json(record)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from datagen.dataset import DatasetSettings
 from datagen.generate import generate
+from datagen.settings import DatasetSettings
 from datagen.shards import Samples
 
 SMALL = DatasetSettings(seed=7, width=160, height=120, quality="draft", min_objects=2, max_objects=4, shard_size=6)

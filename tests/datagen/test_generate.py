@@ -21,15 +21,16 @@ from conftest import SMALL
 from PIL import Image
 
 from datagen.code import parse_code
-from datagen.dataset import LOCK, MANIFEST, STATEMENT, DatasetSettings, open_dataset
+from datagen.dataset import LOCK, MANIFEST, STATEMENT, open_dataset
 from datagen.domains import get_domain
 from datagen.errors import UserError
 from datagen.files import read_jsonl
 from datagen.generate import generate
 from datagen.overview import SHEET, inspect
 from datagen.pool import BlenderWorker, RenderJob, RenderPool, share_cores
-from datagen.sample import encode_png
+from datagen.sample import FORMAT_VERSION, encode_image
 from datagen.scene import Object, Scene
+from datagen.settings import DatasetSettings
 from datagen.shards import Samples, file_sha256, write_shard
 from render.images import same_image
 
@@ -49,7 +50,7 @@ def test_shards_and_manifest_are_as_stated(renders: Samples) -> None:
         assert path.stat().st_size == row["bytes"]
         assert file_sha256(path) == row["sha256"]
     statement = json.loads((renders.path / STATEMENT).read_text())
-    assert statement["format_version"] == 1
+    assert statement["format_version"] == FORMAT_VERSION
     assert {key: statement[key] for key in ("domain", "seed", "num", "width")} == {"domain": "clevr", "seed": 7, "num": 16, "width": 160}
     assert {path.name for path in renders.path.iterdir()} == {LOCK, MANIFEST, STATEMENT} | {row["name"] for row in rows}
 
@@ -168,7 +169,7 @@ def test_equal_samples_give_equal_bytes(renders: Samples, tmp_path: Path) -> Non
     write_shard(again, (renders[key] for key in renders.keys[:6]))
     assert again.read_bytes() == (renders.path / "shard-000000.tar").read_bytes()
     pixels = renders[renders.keys[0]].pixels()
-    assert "Software" not in Image.open(io.BytesIO(encode_png(pixels))).info
+    assert "Software" not in Image.open(io.BytesIO(encode_image(pixels))).info
 
 
 def test_damage_is_named(renders: Samples, tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datagen.camera import project, rays
-from datagen.dataset import DatasetSettings
 from datagen.domain import SceneLimits
 from datagen.domains import get_domain
 from datagen.domains.clevr import CAMERA, SIZES, SPLIT_COLORS
@@ -19,6 +18,7 @@ from datagen.errors import UserError
 from datagen.labels import cast, decode_rle, encode_rle, label_objects, min_visible_pixels
 from datagen.sampling import Drawn, draw
 from datagen.scene import Scene
+from datagen.settings import DatasetSettings
 from datagen.solids import Solid
 
 CLEVR = get_domain("clevr")
