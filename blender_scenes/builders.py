@@ -10,6 +10,7 @@ from typing import Protocol
 import bpy
 
 from blender_scenes.clevr import ClevrBuilder
+from blender_scenes.devices import enable_gpu
 from blender_scenes.quality import set_up_cycles, set_up_shot
 from datagen.domain import Domain
 from datagen.domains import get_domain
@@ -30,8 +31,12 @@ BUILDERS: dict[str, Callable[[bpy.types.Scene], Builder]] = {"clevr": ClevrBuild
 class Stages:
     """One Blender scene per domain, so that domains cannot leak into each other."""
 
-    def __init__(self) -> None:
+    def __init__(self, gpu: tuple[str, str] | None = None) -> None:
+        """Rendered on the CPU, or on the GPU that Cycles knows by this type and id."""
         bpy.ops.wm.read_factory_settings(use_empty=True)
+        if gpu is not None:
+            enable_gpu(*gpu)
+        self._device = "CPU" if gpu is None else "GPU"
         self._made: dict[str, tuple[bpy.types.Scene, Builder]] = {}
 
     @contextmanager
@@ -55,7 +60,7 @@ class Stages:
             raise UserError(f"no builder for the domain {domain!r}; there are {', '.join(BUILDERS)}")
         if domain not in self._made:
             stage = bpy.data.scenes.new(domain)
-            set_up_cycles(stage)
+            set_up_cycles(stage, self._device)
             self._made[domain] = stage, BUILDERS[domain](stage)
         return self._made[domain]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO
 
 import bpy
+import numpy as np
 from PIL import Image
 
 
@@ -25,16 +26,20 @@ class FrameGrabber:
             self._file = tempfile.NamedTemporaryFile(suffix=".bmp")  # noqa: SIM115 - lives as long as the worker
             self._path = self._file.name
 
-    def grab(self, stage: bpy.types.Scene) -> Image.Image:
-        """The stage rendered by its own settings, as an 8-bit sRGB image."""
-        stage.render.image_settings.file_format = "BMP"  # uncompressed, without metadata
-        stage.render.image_settings.color_mode = "RGB"
+    def grab(self, stage: bpy.types.Scene) -> np.ndarray:
+        """The stage rendered by its own settings: (height, width, 3) uint8, sRGB."""
         os.truncate(self._path, 0)  # so that a failed render cannot be taken for the last one
         bpy.ops.render.render(scene=stage.name)
+        return self.read(stage)
+
+    def read(self, stage: bpy.types.Scene) -> np.ndarray:
+        """What was rendered last."""
+        stage.render.image_settings.file_format = "BMP"  # uncompressed, without metadata
+        stage.render.image_settings.color_mode = "RGB"
         bpy.data.images["Render Result"].save_render(self._path, scene=stage)
         self._file.seek(0)
         with Image.open(self._file, formats=["BMP"]) as image:
-            return image.convert("RGB")
+            return np.asarray(image.convert("RGB"))
 
     def close(self) -> None:
         """Free the memory."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-
-import bpy
+from typing import TYPE_CHECKING
 
 from datagen.scene import Quality, Shot
+
+if TYPE_CHECKING:
+    import bpy
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ QUALITY: dict[Quality, Settings] = {
 _SEED_LIMIT = 2**31
 
 
-def set_up_cycles(scene: bpy.types.Scene) -> None:
-    """What holds for every shot."""
+def set_up_cycles(scene: bpy.types.Scene, device: str) -> None:
+    """What holds for every shot, on the ``CPU`` or the ``GPU`` that is enabled."""
     render, cycles = scene.render, scene.cycles
     render.engine = "CYCLES"
     render.threads_mode = "FIXED"
@@ -52,11 +54,11 @@ def set_up_cycles(scene: bpy.types.Scene) -> None:
     scene.display_settings.display_device = "sRGB"
     scene.view_settings.view_transform = "Standard"
     scene.view_settings.look = "None"
-    cycles.device = "CPU"
+    cycles.device = device
     cycles.use_adaptive_sampling = False
     cycles.use_auto_tile = False
     cycles.denoiser = "OPENIMAGEDENOISE"
-    cycles.denoising_use_gpu = False
+    cycles.denoising_use_gpu = device == "GPU"
     cycles.blur_glossy = 2.0  # as CLEVR: hides the noise of light that reaches the ground by way of a mirror
 
 

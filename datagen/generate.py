@@ -6,13 +6,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from datagen.dataset import open_dataset
-from datagen.domains import get_domain
 from datagen.errors import UserError
-from datagen.pool import RenderJob, RenderPool
+from datagen.pool import DrawJob, Failed, RenderPool
 from datagen.progress import progress
-from datagen.sample import Sample, make_sample
-from datagen.sampling import Drawn, draw
-from datagen.settings import DatasetSettings, sample_key
+from datagen.sample import Sample
+from datagen.settings import DatasetSettings
 from datagen.shards import Samples
 
 
@@ -38,26 +36,7 @@ def generate(settings: DatasetSettings, num: int, out: Path, workers: int | None
 
 def render_samples(settings: DatasetSettings, indices: Iterable[int], pool: RenderPool) -> Iterator[Sample]:
     """The samples of these indices, in order of completion."""
-    domain = get_domain(settings.domain)
-    template = domain.canonical_shot(settings.width, settings.height, settings.quality)
-    drawn: dict[str, tuple[int, Drawn]] = {}
-
-    def jobs() -> Iterator[RenderJob]:
-        for index in indices:
-            key = sample_key(index)
-            drawn[key] = (index, draw(domain, settings.limits, template, settings.seed, index))
-            yield RenderJob(key, drawn[key][1].scene, drawn[key][1].shot)
-
-    for job, pixels in pool.render(jobs()):
-        index, origin = drawn.pop(job.key)
-        yield make_sample(
-            job.key,
-            job.scene,
-            job.shot,
-            pixels,
-            origin.view,
-            index=index,
-            seed=settings.seed,
-            attempt=origin.attempt,
-            split=settings.split,
-        )
+    for job, sample in pool.render(DrawJob(settings, index) for index in indices):
+        if isinstance(sample, Failed):
+            raise UserError(f"{job.key}: {sample.reason}")
+        yield sample

@@ -1,117 +1,145 @@
-"""The pool that drives Blender workers: separate processes, each pinned to its own cores.
+"""The pool that drives Blender workers: separate processes, each pinned to its own cores or given a GPU.
 
-A worker that crashes, hangs or leaks is a worker's death, never the caller's: it is replaced and the job tried once more.
-The protocol is documented in `blender_scenes/worker.py`.
+A worker that crashes, hangs or leaks is a worker's death, never the caller's: it is replaced and the job tried once more. The
+protocol is documented in `blender_scenes/worker.py`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import queue
+import selectors
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
-import numpy as np
-
+from datagen.cores import CoreClaims, available_cores
 from datagen.errors import UserError
-from datagen.scene import Scene, Shot
+from datagen.gpus import Gpu
+from datagen.sample import Sample
+from datagen.scene import Quality, Scene, Shot
+from datagen.settings import DatasetSettings, sample_key
 
 WORKER = "blender_scenes.worker"
 START_SECONDS = 120.0
-FRAME_SECONDS = 3600.0  # a reference frame on one slow core takes many minutes; what hangs longer is dead
-FRAMES_PER_WORKER = 2000  # Blender's memory creeps up over thousands of scenes; a fresh process costs two seconds
+FRAME_SECONDS = 60.0
+PIXEL_SECONDS: dict[Quality, float] = {"draft": 1e-3, "standard": 1e-3, "reference": 0.1}
+"""A frame is waited for `FRAME_SECONDS` and this much for each pixel, some twenty times what a slow core takes; then it hangs."""
 TRIES = 2
+JOBS_AHEAD = 4  # per worker, so that none waits while the caller writes a shard
+HOPELESS = 10  # jobs failed in a row, from the first, that say it is not the scenes
 
 
 @dataclass(frozen=True)
 class RenderJob:
-    """What to render. ``blend`` also saves the stage there, as a .blend file."""
+    """A scene to render. ``blend`` also saves the stage there, as a .blend file."""
 
     key: str
     scene: Scene
     shot: Shot
     blend: Path | None = None
 
-    def request(self) -> bytes:
-        """The request line for a worker."""
+    def request(self) -> dict[str, Any]:
+        """The request to a worker."""
         blend = None if self.blend is None else str(self.blend.absolute())
-        return json.dumps({"scene": self.scene.to_json(), "shot": self.shot.to_json(), "blend": blend}, allow_nan=False).encode() + b"\n"
+        return {"key": self.key, "scene": self.scene.to_json(), "shot": self.shot.to_json(), "blend": blend}
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which this job hangs."""
+        return FRAME_SECONDS + self.shot.width * self.shot.height * PIXEL_SECONDS[self.shot.quality]
+
+
+@dataclass(frozen=True)
+class DrawJob:
+    """A sample of a data set to draw and render."""
+
+    settings: DatasetSettings
+    index: int
+
+    @property
+    def key(self) -> str:
+        return sample_key(self.index)
+
+    def request(self) -> dict[str, Any]:
+        """The request to a worker."""
+        return {"settings": self.settings.to_json(), "index": self.index}
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which this job hangs."""
+        return FRAME_SECONDS + self.settings.width * self.settings.height * PIXEL_SECONDS[self.settings.quality]
+
+
+Job = TypeVar("Job", RenderJob, DrawJob)
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Why a job gave no sample: Blender refused it, or died of it every time."""
+
+    reason: str
 
 
 class WorkerDied(Exception):
     """A worker process ended or hung while it had something to do."""
 
 
-def available_cores() -> list[int]:
-    """The cores this process may run on."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
-
-
-def share_cores(workers: int) -> list[list[int]]:
-    """The available cores dealt to workers: disjoint while there are enough, so that no two spin on the same core."""
-    cores = available_cores()
-    if workers >= len(cores):
-        return [[cores[i % len(cores)]] for i in range(workers)]
-    return [cores[i::workers] for i in range(workers)]
-
-
 class BlenderWorker:
     """One worker process and the conversation with it."""
 
-    def __init__(self, cores: list[int]) -> None:
-        self._cores = cores
+    def __init__(self, *arguments: str) -> None:
+        """`arguments` are the worker's own, as ``"--cpus", "0"``."""
+        # -P keeps the current folder, where a stray bpy.py may lie, off the worker's path.
+        self._command = [sys.executable, "-P", "-m", WORKER, *arguments]
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
-        self._frames = 0
         self._lock = threading.Lock()
         self._closed = False
 
-    def render(self, job: RenderJob) -> np.ndarray:
-        """The image of a job, (height, width, 3) uint8.
+    @property
+    def pid(self) -> int | None:
+        """The process, if it runs."""
+        return None if self._process is None else self._process.pid
 
-        Raises `WorkerDied` if the process ends or hangs, and `UserError` if Blender refuses the scene.
-        """
-        if self._frames >= FRAMES_PER_WORKER:
-            self.stop()
+    def render(self, job: RenderJob | DrawJob) -> Sample | Failed:
+        """The sample of a job, or what Blender says against it. Raises `WorkerDied` if the process ends or hangs."""
         if self._process is None:
-            self._start()
-        self._frames += 1
-        stream = self._pipes()
+            self._start_surely()
+        send, receive = self._pipes()
         try:
-            stream[0].write(job.request())
-            stream[0].flush()
+            send.write(json.dumps(job.request(), allow_nan=False).encode() + b"\n")
+            send.flush()
         except OSError:
-            raise self._death() from None
-        answer = self._read_header(FRAME_SECONDS)
+            raise self._death("") from None
+        answer = self._header(receive, job.patience)
         if "error" in answer:
-            raise UserError(f"{job.key}: Blender could not render this scene: {answer['error']}")
-        height, width = int(answer["height"]), int(answer["width"])
-        data = self._guarded(lambda: stream[1].read(height * width * 3), FRAME_SECONDS)
-        if len(data) != height * width * 3:
-            raise self._death()
-        return np.frombuffer(data, np.uint8).reshape(height, width, 3)
+            return Failed(str(answer["error"]))
+        files = {suffix: receive.read(size) for suffix, size in answer["files"].items()}
+        if any(len(files[suffix]) != size for suffix, size in answer["files"].items()):
+            raise self._death("")
+        return Sample.from_files(job.key, files, "the Blender worker")
 
     def stop(self) -> None:
         """End the process."""
         with self._lock:
-            process, self._process, self._frames = self._process, None, 0
+            process, self._process = self._process, None
         if process is not None:
             process.kill()
             process.wait()
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
-                    _close_quietly(pipe)
+                    with contextlib.suppress(OSError):  # what was still buffered for a dead process is of no use
+                        pipe.close()
         if self._log is not None:
             self._log.close()
             self._log = None
@@ -121,18 +149,25 @@ class BlenderWorker:
         self._closed = True
         self.stop()
 
+    def _start_surely(self) -> None:
+        """Start the process; `UserError` if it dies each time before it can take a job."""
+        for attempt in range(1, TRIES + 1):
+            try:
+                self._start()
+                return
+            except WorkerDied as death:
+                if attempt == TRIES:
+                    raise UserError(f"Blender does not start: {death}\nRun `igllm doctor` to see what is missing.") from None
+
     def _start(self) -> None:
         if self._closed:
             raise WorkerDied("the pool was closed")
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process that writes to it
-        cores = ",".join(map(str, self._cores))
-        # -P keeps the current folder, where a stray bpy.py may lie, off the worker's path.
-        command = [sys.executable, "-P", "-m", WORKER, "--cpus", cores]
         with self._lock:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, start_new_session=True
+                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, start_new_session=True
             )
-        self._read_header(START_SECONDS)
+        self._header(self._pipes()[1], START_SECONDS)
 
     def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
         process = self._process
@@ -140,48 +175,41 @@ class BlenderWorker:
             raise WorkerDied("the worker was stopped")
         return process.stdin, process.stdout
 
-    def _read_header(self, seconds: float) -> dict[str, Any]:
-        stream = self._pipes()[1]
-        line = self._guarded(stream.readline, seconds)
+    def _header(self, stream: IO[bytes], seconds: float) -> dict[str, Any]:
+        """The next line, which must begin to come within so many seconds; what follows it comes at once."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(stream, selectors.EVENT_READ)
+            if not selector.select(seconds):
+                raise self._death(f"said nothing for {seconds:.0f} s")
+        line = stream.readline()
         if not line.endswith(b"\n"):
-            raise self._death()
+            raise self._death("")
         return json.loads(line)
 
-    def _guarded(self, read: Any, seconds: float) -> bytes:
-        """A blocking read that a timer ends by killing the process."""
-        process = self._process
-        timer = threading.Timer(seconds, process.kill if process else lambda: None)
-        timer.daemon = True
-        timer.start()
-        try:
-            return read()
-        finally:
-            timer.cancel()
-
-    def _death(self) -> WorkerDied:
+    def _death(self, why: str) -> WorkerDied:
         tail = ""
         if self._log is not None:
             self._log.seek(0)
             tail = self._log.read().decode(errors="replace").strip()[-600:]
-        process = self._process
-        status = None if process is None else process.wait()
+        if not why and self._process is not None:
+            why = f"ended with status {self._process.wait()}"
         self.stop()
-        return WorkerDied(f"the Blender worker ended with status {status}" + (f":\n{tail}" if tail else ""))
-
-
-def _close_quietly(pipe: IO[bytes]) -> None:
-    with contextlib.suppress(OSError):  # what was still buffered for a dead process is of no use
-        pipe.close()
+        return WorkerDied(f"the Blender worker {why}" + (f":\n{tail}" if tail else ""))
 
 
 class RenderPool:
     """Workers side by side. Use as a context manager; `render` may be called again and again."""
 
-    def __init__(self, workers: int | None = None) -> None:
-        count = workers or len(available_cores())
+    def __init__(self, workers: int | None = None, threads: int = 1, gpus: Sequence[Gpu] = ()) -> None:
+        """`workers` processes with `threads` cores each: by default one a GPU, or without GPUs as many as there are cores for."""
+        count = workers or len(gpus) or max(1, len(available_cores()) // threads)
         if count < 1:
             raise UserError(f"{count} workers: at least one is needed")
-        self._workers = [BlenderWorker(cores) for cores in share_cores(count)]
+        self._claims = CoreClaims()
+        self._workers = [
+            BlenderWorker("--cpus", ",".join(map(str, cores)), *(("--gpu", gpu.kind, gpu.identity) if gpu else ()))
+            for cores, gpu in zip(self._claims.take(count, threads), cycle(gpus or [None]), strict=False)
+        ]
         self._idle: queue.SimpleQueue[BlenderWorker] = queue.SimpleQueue()
         for worker in self._workers:
             self._idle.put(worker)
@@ -194,37 +222,50 @@ class RenderPool:
         for worker in self._workers:
             worker.close()
         self._threads.shutdown(wait=True, cancel_futures=True)
+        self._claims.release()
 
-    def render(self, jobs: Iterable[RenderJob]) -> Iterator[tuple[RenderJob, np.ndarray]]:
-        """The images of jobs, each (height, width, 3) uint8, in order of completion; jobs are taken as workers come free.
+    @property
+    def pids(self) -> Sequence[int]:
+        """The worker processes that run."""
+        return [worker.pid for worker in self._workers if worker.pid is not None]
 
-        A job whose worker dies is tried once more; a second death raises `UserError`.
+    def render(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Sample | Failed]]:
+        """What becomes of jobs, in order of completion; jobs are taken as workers come free.
+
+        A job whose worker dies is tried once more; a second death is that job's failure. Raises `UserError` if Blender does not
+        start, or fails at every one of the first `HOPELESS` jobs.
         """
         source = iter(jobs)
-        waiting: set[Future[tuple[RenderJob, np.ndarray]]] = set()
+        waiting: set[Future[tuple[Job, Sample | Failed]]] = set()
+        failed = 0
+        hopeful = False
         try:
             while True:
-                # one job more than there are workers, so that none waits for the caller
-                for job in islice(source, len(self._workers) + 1 - len(waiting)):
+                for job in islice(source, JOBS_AHEAD * len(self._workers) - len(waiting)):
                     waiting.add(self._threads.submit(self._render_one, job))
                 if not waiting:
                     return
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 for future in done:
-                    yield future.result()
+                    job, outcome = future.result()
+                    hopeful = hopeful or isinstance(outcome, Sample)
+                    failed += isinstance(outcome, Failed)
+                    if isinstance(outcome, Failed) and not hopeful and failed >= HOPELESS:
+                        raise UserError(f"the first {failed} scenes failed, {job.key} like this: {outcome.reason}")
+                    yield job, outcome
         finally:
             for future in waiting:
                 future.cancel()
 
-    def _render_one(self, job: RenderJob) -> tuple[RenderJob, np.ndarray]:
+    def _render_one(self, job: Job) -> tuple[Job, Sample | Failed]:
         worker = self._idle.get()
         try:
-            for attempt in range(1, TRIES + 1):
+            death: WorkerDied | None = None
+            for _ in range(TRIES):
                 try:
                     return job, worker.render(job)
-                except WorkerDied as death:
-                    if attempt == TRIES:
-                        raise UserError(f"{job.key}: {death}\nRun `igllm doctor` to see whether Blender works here.") from None
-            raise AssertionError("unreachable")
+                except WorkerDied as died:
+                    death = died
+            return job, Failed(f"{TRIES} times {death}")
         finally:
             self._idle.put(worker)

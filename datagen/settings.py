@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from datagen.domain import SceneLimits
 from datagen.domains import get_domain
@@ -41,6 +43,15 @@ class DatasetSettings:
             raise UserError(f"image format {self.image_format!r} is none of {', '.join(IMAGE_SUFFIXES)}")
         if self.shard_size < 1:
             raise UserError(f"a shard size of {self.shard_size}: at least 1 is needed")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> DatasetSettings:
+        """The inverse of `to_json`."""
+        return DatasetSettings(**data)
 
     @property
     def limits(self) -> SceneLimits:

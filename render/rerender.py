@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from datagen.code import parse_code
+from datagen.cores import available_cores
 from datagen.domain import Domain
 from datagen.domains import get_domain
 from datagen.errors import CodeError, UserError
 from datagen.files import read_json, write_bytes
-from datagen.pool import RenderJob, RenderPool
+from datagen.pool import Failed, RenderJob, RenderPool
 from datagen.predictions import read_predictions
 from datagen.progress import progress
-from datagen.sample import make_sample
 from datagen.scene import Quality, Shot
 from datagen.shards import Samples
 
@@ -89,9 +89,13 @@ def render_codes(
     rendered = Rendered([], {}, [])
     jobs = list(_jobs(codes, shots, out, rendered, blend))
     todo = [job for job in jobs if not _is_there(job, out)]
-    with RenderPool(workers) as pool:
-        for job, pixels in progress(pool.render(todo), total=len(todo), desc="render"):
-            sample = make_sample(job.key, job.scene, job.shot, pixels)
+    cores = len(available_cores())
+    with RenderPool(workers, threads=max(1, cores // (workers or min(cores, len(todo) or 1)))) as pool:
+        for job, sample in progress(pool.render(todo), total=len(todo), desc="render"):
+            if isinstance(sample, Failed):
+                rendered.keys.remove(job.key)
+                rendered.refused[job.key] = sample.reason
+                continue
             (out / f"{job.key}.json").unlink(missing_ok=True)  # the record comes last and says that all is there
             for suffix, data in sample.files().items():
                 write_bytes(out / f"{job.key}{suffix}", data)

@@ -1,0 +1,133 @@
+"""The bare loop: Blender moves objects and renders, one pinned process a core, and nothing else. What the pipeline is measured against.
+
+Run as a script it is such a process: a request a line, ``{"settings", "index", "cycles", "save"}``, answered by a line
+``{"seconds", "cpu_seconds"}``: moving the objects of that sample's scene and rendering it with these settings of Cycles (those of its
+quality if null). ``save`` names a PNG to keep the picture in, outside the time that is measured.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from datagen.cores import available_cores
+from datagen.settings import DatasetSettings
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame to render. ``cycles`` are fields of `blender_scenes.quality.Settings`; ``fresh_noise``: another seed than the sample's."""
+
+    settings: DatasetSettings
+    index: int
+    cycles: dict[str, Any] | None = None
+    save: Path | None = None
+    fresh_noise: bool = False
+
+
+class BareProcess:
+    """One process on one core."""
+
+    def __init__(self, core: int) -> None:
+        command = [sys.executable, __file__, str(core)]
+        begin = time.perf_counter()
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self._answer()
+        self.start_seconds = time.perf_counter() - begin
+
+    def render(self, frame: Frame) -> dict[str, float]:
+        """Seconds by the clock and of the processor."""
+        assert self._process.stdin is not None
+        request = {**asdict(frame), "settings": frame.settings.to_json(), "save": frame.save and str(frame.save.absolute())}
+        print(json.dumps(request), file=self._process.stdin, flush=True)
+        return self._answer()
+
+    def _answer(self) -> dict[str, float]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit(f"a rendering process ended with status {self._process.wait()}; `igllm doctor` may know why")
+        return json.loads(line)
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.wait()
+
+
+def render_side_by_side(
+    processes: list[BareProcess], frames: Iterable[Frame], tell: Callable[[Frame, dict[str, float]], None] = lambda frame, times: None
+) -> list[dict[str, float]]:
+    """The times of all frames, each taken by the next process that is free; `tell` hears of each as it is done."""
+    waiting: SimpleQueue[Frame] = SimpleQueue()
+    for frame in frames:
+        waiting.put(frame)
+    done: list[dict[str, float]] = []
+
+    def work(process: BareProcess) -> None:
+        with suppress(Empty):
+            while True:
+                frame = waiting.get_nowait()
+                times = process.render(frame)
+                tell(frame, times)
+                done.append(times)
+
+    threads = [threading.Thread(target=work, args=(process,)) for process in processes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return done
+
+
+def start_processes() -> list[BareProcess]:
+    """One for each core."""
+    return [BareProcess(core) for core in available_cores()]
+
+
+def _serve(core: int) -> None:
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {core})
+    from blender_scenes.worker import claim_stdout
+
+    with claim_stdout() as out:
+        import bpy
+        from PIL import Image
+
+        from blender_scenes.builders import Stages
+        from blender_scenes.frame import FrameGrabber
+        from blender_scenes.quality import Settings, set_up_shot
+        from datagen.sampling import draw
+
+        stages, grabber = Stages(), FrameGrabber()
+        out.write(b"{}\n")
+        out.flush()
+        for line in sys.stdin:
+            request = json.loads(line)
+            drawn = draw(DatasetSettings.from_json(request["settings"]), request["index"])
+            shot = drawn.shot if not request["fresh_noise"] else replace(drawn.shot, noise_seed=(drawn.shot.noise_seed + 1) % 2**31)
+            begin, cpu_begin = time.perf_counter(), time.process_time()
+            with stages.showing(drawn.scene, shot) as stage:
+                set_up_shot(stage, shot, Settings(**request["cycles"]) if request["cycles"] else None)
+                bpy.ops.render.render(scene=stage.name)
+                seconds, cpu_seconds = time.perf_counter() - begin, time.process_time() - cpu_begin
+                if request["save"]:
+                    part = Path(request["save"]).with_suffix(".part")
+                    Image.fromarray(grabber.read(stage)).save(part, "PNG")
+                    part.replace(request["save"])
+            out.write(json.dumps({"seconds": seconds, "cpu_seconds": cpu_seconds}).encode() + b"\n")
+            out.flush()
+
+
+if __name__ == "__main__":
+    _serve(int(sys.argv[1]))

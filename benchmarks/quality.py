@@ -1,0 +1,161 @@
+"""What quality costs: the same scenes at many settings of Cycles, scored against a reference of 2,048 samples a pixel.
+
+    python benchmarks/quality.py --out OUT [--scenes 20] [--seed 2026]
+
+Prints a table and writes ``quality.md``, ``quality.json`` and ``quality.png`` into OUT. Every picture is kept there, so that a second
+call goes on where the first stopped: the references take hours on two cores. Reference and CLEVR's defaults take no shortcut (8 bounces,
+Cycles' own sampling, no denoiser), and the reference has noise of its own. Seconds are those of the processor, one pinned process a core,
+start-up apart; "as fast" is CLEVR's seconds over a setting's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bare import BareProcess, Frame, render_side_by_side, start_processes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from blender_scenes.quality import QUALITY, Settings
+from datagen.files import atomic_file, write_bytes, write_json
+from datagen.settings import DatasetSettings
+from render.images import score_images
+
+REFERENCE = "reference"
+CLEVR = "CLEVR's defaults"
+MEASURES = ("ssim", "flip", "psnr")
+
+
+def settings_to_try() -> dict[str, Settings]:
+    """Every setting by name; the presets are among them."""
+    tried = {REFERENCE: QUALITY["reference"], CLEVR: Settings(512)}
+    for samples in (1, 2, 3, 4, 6, 8, 12, 16):
+        tried[f"{samples} fast"] = Settings(samples, "FAST", light_tree=False)
+    for samples in (4, 8, 12, 16):
+        tried[f"{samples} high"] = Settings(samples, "HIGH", light_tree=False)
+        tried[f"{samples} high, light tree"] = Settings(samples, "HIGH")
+    tried["2 fast, raw guides"] = Settings(2, "FAST", prefilter="NONE", light_tree=False)
+    tried["2 fast, light tree"] = Settings(2, "FAST")
+    tried["2 fast, 2 bounces"] = Settings(2, "FAST", light_tree=False, bounces=2)
+    tried["2 fast, Sobol"] = Settings(2, "FAST", light_tree=False, pattern="TABULATED_SOBOL")
+    tried["8 high, 2 bounces"] = Settings(8, "HIGH", light_tree=False, bounces=2)
+    tried["8 high, Sobol"] = Settings(8, "HIGH", light_tree=False, pattern="TABULATED_SOBOL")
+    tried["8 high, accurate guides"] = Settings(8, "HIGH", prefilter="ACCURATE", light_tree=False)
+    tried["16 without denoiser"] = Settings(16)
+    return tried
+
+
+def main() -> None:
+    """Render what is missing, score it, and report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--scenes", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=2026)
+    options = parser.parse_args()
+    tried = settings_to_try()
+    data = DatasetSettings(seed=options.seed)
+    frames = [
+        Frame(data, index, asdict(cycles), picture(options.out, name, index), fresh_noise=name == REFERENCE)
+        for index in range(options.scenes)
+        for name, cycles in tried.items()
+    ]
+    render_missing(frames)
+    rows = [row(options.out, name, options.scenes) for name in tried if name != REFERENCE]
+    write_json(options.out / "quality.json", {"scenes": options.scenes, "seed": options.seed, "rows": rows})
+    table = table_text(rows, tried)
+    write_bytes(options.out / "quality.md", table.encode())
+    with atomic_file(options.out / "quality.png") as stream:
+        plot(rows, tried).savefig(stream, format="png", dpi=110)
+    print(table)
+
+
+def picture(out: Path, name: str, index: int) -> Path:
+    """Where the picture of a scene at a setting lies; its times lie beside it."""
+    return out / name.replace(" ", "-").replace(",", "").replace("'", "") / f"{index:03d}.png"
+
+
+def render_missing(frames: list[Frame]) -> None:
+    """Render the frames whose times are not known yet, scene after scene, so that a machine's moods strike all settings alike."""
+    missing = [frame for frame in frames if frame.save and not frame.save.with_suffix(".json").exists()]
+    if not missing:
+        return
+    processes = start_processes()
+    render_side_by_side(processes, (Frame(frames[0].settings, 0, asdict(Settings(1))) for _ in processes))  # warm up
+    for frame in missing:
+        if frame.save:
+            frame.save.parent.mkdir(parents=True, exist_ok=True)
+    render_side_by_side(processes, missing, keep_times)
+    close(processes)
+
+
+def keep_times(frame: Frame, times: dict[str, float]) -> None:
+    """Write the times beside the picture, which says that both are there."""
+    if frame.save:
+        write_json(frame.save.with_suffix(".json"), times)
+
+
+def close(processes: list[BareProcess]) -> None:
+    """End all processes."""
+    for process in processes:
+        process.close()
+
+
+def row(out: Path, name: str, scenes: int) -> dict[str, Any]:
+    """A setting's mean scores over the scenes and its mean seconds a frame."""
+    scores, seconds = [], []
+    for index in range(scenes):
+        path = picture(out, name, index)
+        scores.append(score_images(pixels(picture(out, REFERENCE, index)), pixels(path)).to_json())
+        seconds.append(json.loads(path.with_suffix(".json").read_text())["cpu_seconds"])
+    means = {measure: float(np.mean([score[measure] for score in scores])) for measure in MEASURES}
+    return {"setting": name, "seconds": float(np.mean(seconds)), **means}
+
+
+def pixels(path: Path) -> np.ndarray:
+    """(height, width, 3) uint8."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def preset_of(settings: Settings) -> str | None:
+    """The preset that has these settings."""
+    return next((name for name, preset in QUALITY.items() if preset == settings), None)
+
+
+def table_text(rows: list[dict[str, Any]], tried: dict[str, Settings]) -> str:
+    """The rows as Markdown, the slowest first."""
+    clevr = next(row["seconds"] for row in rows if row["setting"] == CLEVR)
+    lines = ["| setting | preset | seconds | as fast | SSIM | FLIP | PSNR |", "|---|---|---|---|---|---|---|"]
+    for row in sorted(rows, key=lambda row: -row["seconds"]):
+        preset = preset_of(tried[row["setting"]]) or ""
+        times = f"{row['seconds']:.3f} | {clevr / row['seconds']:.0f}"
+        lines.append(f"| {row['setting']} | {preset} | {times} | {row['ssim']:.4f} | {row['flip']:.4f} | {row['psnr']:.2f} |")
+    return "\n".join(lines) + "\n"
+
+
+def plot(rows: list[dict[str, Any]], tried: dict[str, Settings]) -> Figure:
+    """Each measure over seconds a frame."""
+    figure = Figure(figsize=(15, 5), layout="constrained")
+    for axes, measure in zip(figure.subplots(1, 3), MEASURES, strict=True):
+        for row in rows:
+            settings = tried[row["setting"]]
+            style = {None: ("s", "tab:red"), "FAST": ("o", "tab:blue"), "HIGH": ("^", "tab:green")}[settings.denoiser]
+            preset = preset_of(settings)
+            axes.plot(row["seconds"], row[measure], marker=style[0], color=style[1], markersize=11 if preset else 6, linestyle="")
+            if preset or row["setting"] == CLEVR or settings == Settings(settings.samples, settings.denoiser, light_tree=False):
+                label = f"{preset}: {row['setting']}" if preset else row["setting"]
+                axes.annotate(label, (row["seconds"], row[measure]), xytext=(5, 4), textcoords="offset points", fontsize=8)
+        axes.set_xscale("log")
+        axes.set_xlabel("seconds a frame (320x240, one core)")
+        axes.set_title({"ssim": "SSIM (more is better)", "flip": "FLIP (less is better)", "psnr": "PSNR in dB (more is better)"}[measure])
+        axes.grid(alpha=0.3)
+    return figure
+
+
+if __name__ == "__main__":
+    main()

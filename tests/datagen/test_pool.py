@@ -1,0 +1,152 @@
+"""The pool: what becomes of jobs when workers crash, hang, are killed, or never start."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import datagen.pool as pool_module
+from datagen.cores import CoreClaims, available_cores
+from datagen.errors import UserError
+from datagen.gpus import Gpu, choose_gpus
+from datagen.pool import BlenderWorker, DrawJob, Failed, RenderJob, RenderPool
+from datagen.sample import Sample
+from datagen.scene import Object, Scene
+from datagen.settings import DatasetSettings
+from datagen.shards import Samples
+from render.images import same_image
+
+TINY = DatasetSettings(seed=5, width=48, height=36, quality="draft", min_objects=1, max_objects=2)
+FAULTS = Path(__file__).parents[1] / "faults"
+
+
+@pytest.fixture
+def faults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[dict[int, str]], Path]:
+    """Have the workers misbehave at these indices; returns the folder in which they say so."""
+
+    def inject(what: dict[int, str]) -> Path:
+        monkeypatch.setenv("FAULTS", json.dumps(what))
+        monkeypatch.setenv("FAULTS_FOLDER", str(tmp_path))
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FAULTS), os.environ.get("PYTHONPATH", "")]))
+        monkeypatch.setattr(pool_module, "WORKER", "faulty_worker")
+        return tmp_path
+
+    return inject
+
+
+def test_crashes_and_hangs_inside_blender_cost_only_their_own_scene(
+    faults: Callable[[dict[int, str]], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = faults({1: "crash", 2: "crash once", 3: "hang once"})
+    monkeypatch.setattr(pool_module, "FRAME_SECONDS", 3.0)
+    with RenderPool(1) as pool:
+        outcomes = {job.index: outcome for job, outcome in pool.render(DrawJob(TINY, index) for index in range(5))}
+    assert {index for index, outcome in outcomes.items() if isinstance(outcome, Sample)} == {0, 2, 3, 4}
+    crashed = outcomes[1]
+    assert isinstance(crashed, Failed)
+    assert "status -11" in crashed.reason
+    tried = [len((said / str(index)).read_text().splitlines()) for index in (1, 2, 3)]
+    assert tried == [2, 1, 1]
+
+
+def test_a_hang_that_lasts_is_a_failure_that_says_so(faults: Callable[[dict[int, str]], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    faults({0: "hang"})
+    monkeypatch.setattr(pool_module, "FRAME_SECONDS", 1.5)
+    with RenderPool(1) as pool:
+        [(_, outcome)] = pool.render([DrawJob(TINY, 0)])
+    assert isinstance(outcome, Failed)
+    assert "said nothing for 3 s" in outcome.reason  # and a millisecond for each pixel
+
+
+def test_where_every_scene_fails_the_run_ends_early(faults: Callable[[dict[int, str]], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    faults(dict.fromkeys(range(50), "crash"))
+    monkeypatch.setattr(pool_module, "HOPELESS", 2)
+    with RenderPool(1) as pool, pytest.raises(UserError, match="the first 2 scenes failed"):
+        list(pool.render(DrawJob(TINY, index) for index in range(50)))
+
+
+def test_a_hung_worker_ends_with_its_parent(tmp_path: Path) -> None:
+    code = "from datagen.pool import *; import datagen.pool, sys; datagen.pool.WORKER = 'faulty_worker'\n"
+    code += "with RenderPool(1) as pool: list(pool.render([DrawJob(DatasetSettings(width=48, height=36), 0)]))"
+    path = os.pathsep.join([str(FAULTS), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "FAULTS": '{"0": "hang"}', "FAULTS_FOLDER": str(tmp_path), "PYTHONPATH": path}
+    parent = subprocess.Popen([sys.executable, "-c", code], env=environment)
+    said = tmp_path / "0"
+    until = time.monotonic() + 60
+    while not (said.exists() and said.read_text()) and time.monotonic() < until:
+        time.sleep(0.1)
+    worker = int(said.read_text())
+    os.kill(worker, 0)  # it is there
+    parent.kill()
+    parent.wait()
+    while Path(f"/proc/{worker}").exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
+
+
+def test_a_killed_worker_is_replaced_and_its_job_done(renders: Samples) -> None:
+    sample = renders[renders.keys[0]]
+    job = RenderJob("a", sample.scene, sample.shot)
+    with RenderPool(1) as pool:
+        [(_, before)] = pool.render([job])
+        os.kill(pool.pids[0], signal.SIGKILL)
+        [(_, after)] = pool.render([job])
+    assert isinstance(before, Sample)
+    assert isinstance(after, Sample)
+    assert same_image(before.pixels(), after.pixels())
+    assert same_image(before.pixels(), sample.pixels())
+    assert after.code == sample.code
+    assert after.record["labels"] == sample.record["labels"]
+
+
+def test_a_scene_that_blender_refuses_is_a_failure(renders: Samples) -> None:
+    sample = renders[renders.keys[0]]
+    stranger = Scene("clevr", (Object("add", {**sample.scene.objects[0].values, "shape": "cone"}),))
+    with RenderPool(1) as pool:
+        [(_, outcome)] = pool.render([RenderJob("seventeen", stranger, sample.shot)])
+    assert isinstance(outcome, Failed)
+    assert "cone" in outcome.reason
+
+
+def test_a_blender_that_never_starts_is_told(renders: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
+    sample = renders[renders.keys[0]]
+    monkeypatch.setattr(pool_module, "WORKER", "no_such_worker")
+    with RenderPool(1) as pool, pytest.raises(UserError, match=r"no_such_worker[\s\S]*igllm doctor"):
+        list(pool.render([RenderJob("a", sample.scene, sample.shot)]))
+    BlenderWorker("--cpus", "0").close()  # closing what never started is nothing
+
+
+def test_pools_side_by_side_take_different_cores_while_there_are_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("datagen.cores.available_cores", lambda: [0, 1, 4, 5])
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    one, other = CoreClaims(), CoreClaims()
+    assert one.take(1, 2) == [[0, 1]]
+    assert other.take(3, 1) == [[4], [5], [0]]  # and the third shares a core
+    one.release()
+    assert CoreClaims().take(1, 9) == [[0, 1, 4, 5]]
+    other.release()
+    assert CoreClaims().take(6, 1) == [[0], [1], [4], [5], [0], [1]]
+
+
+def test_by_default_a_worker_a_core_and_with_gpus_one_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    with RenderPool() as pool:
+        assert len(pool._workers) == len(available_cores())
+    cards = [Gpu("OPTIX", "card 0", "A"), Gpu("OPTIX", "card 1", "B")]
+    with RenderPool(gpus=cards) as pool:
+        assert [worker._command[-3:] for worker in pool._workers] == [["--gpu", "OPTIX", "card 0"], ["--gpu", "OPTIX", "card 1"]]
+    monkeypatch.setattr("datagen.gpus.find_gpus", lambda: cards)
+    assert choose_gpus("auto") == cards
+    assert choose_gpus("cpu") == []
+    monkeypatch.setattr("datagen.gpus.find_gpus", list)
+    assert choose_gpus("auto") == []
+    with pytest.raises(UserError, match="no GPU"):
+        choose_gpus("gpu")

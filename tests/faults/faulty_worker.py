@@ -1,0 +1,38 @@
+"""A worker that misbehaves inside Blender, for tests: ``FAULTS`` in the environment is JSON, from a sample's index to what happens to it.
+
+``crash`` and ``hang`` happen every time, ``crash once`` and ``hang once`` the first time (a file in ``FAULTS_FOLDER`` remembers).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from blender_scenes import worker
+
+FAULTS: dict[str, str] = json.loads(os.environ["FAULTS"])
+FOLDER = Path(os.environ["FAULTS_FOLDER"])
+well_behaved = worker._sample
+
+
+def misbehave(request: dict[str, Any], *rest: Any) -> Any:
+    fault = FAULTS.get(str(request.get("index")), "")
+    kind, _, once = fault.partition(" ")
+    seen = FOLDER / f"{request.get('index')}"
+    if kind and not (once and seen.exists()):
+        with seen.open("a") as log:
+            log.write(f"{os.getpid()}\n")
+        if kind == "crash":
+            ctypes.string_at(0)  # a segmentation fault
+        ctypes.PyDLL(None).pause()  # never comes back, and keeps Python's lock
+    return well_behaved(request, *rest)
+
+
+worker._sample = misbehave
+
+if __name__ == "__main__":
+    sys.exit(worker.main())
