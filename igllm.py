@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=_Verb)
-    for add in (_generate, _inspect, _train, _predict, _render, _compare, _roundtrip, _demo, _doctor):
+    for add in (_generate, _inspect, _export, _import, _train, _predict, _render, _compare, _roundtrip, _demo, _doctor):
         add(verbs)
     return parser
 
@@ -140,6 +140,51 @@ def run_inspect(options: argparse.Namespace) -> None:
     out = options.out or options.data / "inspect"
     print(statistics_text(inspect(options.data, out)))
     print(f"contact sheet: {out / SHEET}")
+
+
+def _export(verbs: Any) -> None:
+    verb = _verb(
+        verbs,
+        run_export,
+        "write a data set in a format of others",
+        "Write images and labels as CLEVR publishes them (clevr), as COCO instances (coco), or as an image folder for Hugging Face "
+        "datasets (hf). Call again to write them anew.",
+    )
+    verb.add_argument("--data", type=Path, required=True, help="data set to write: shards or loose samples")
+    verb.add_argument("--format", choices=("clevr", "coco", "hf"), required=True, help="format to write")
+    verb.add_argument("--out", type=Path, required=True, help="folder to write to")
+
+
+def run_export(options: argparse.Namespace) -> None:
+    """igllm export"""
+    from datagen.formats.export import export
+
+    print(f"{options.out}: {export(options.data, options.format, options.out)} samples")
+
+
+def _import(verbs: Any) -> None:
+    verb = _verb(
+        verbs,
+        run_import,
+        "read CLEVR's scene files",
+        "Read a CLEVR scenes file and recover the camera of each scene from 3d_coords and pixel_coords. With --images, write shards with "
+        "those images, to train on. Without, write codes.jsonl and a record a scene, to render: "
+        "igllm render --code OUT/codes.jsonl --data OUT.",
+    )
+    verb.add_argument("--format", choices=("clevr",), required=True, help="format to read")
+    verb.add_argument("--scenes", type=Path, required=True, help="CLEVR's scenes file, or the JSON of one scene")
+    verb.add_argument("--images", type=Path, help="folder of the images that the scenes name")
+    verb.add_argument("--out", type=Path, required=True, help="folder to write to")
+
+
+def run_import(options: argparse.Namespace) -> None:
+    """igllm import"""
+    from datagen.formats.clevr_import import import_clevr
+
+    imported = import_clevr(options.scenes, options.out, options.images)
+    for line in imported.lines():
+        print(f"igllm import: {line}", file=sys.stderr)
+    print(f"{options.out}: {len(imported.keys)} scenes")
 
 
 def _train(verbs: Any) -> None:

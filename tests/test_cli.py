@@ -14,7 +14,7 @@ from datagen.shards import Samples
 from igllm import main
 
 IGLLM = str(Path(sys.executable).with_name("igllm"))
-VERBS = ("generate", "inspect", "train", "predict", "render", "compare", "roundtrip", "demo", "doctor")
+VERBS = ("generate", "inspect", "export", "import", "train", "predict", "render", "compare", "roundtrip", "demo", "doctor")
 
 
 def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -39,6 +39,8 @@ def test_every_verb_works_in_a_folder_of_misleading_names(bait: Path) -> None:
     for arguments in (
         ("generate", "--num", 4, "--seed", 1, "--out", "data", *frame, *few),
         ("inspect", "data"),
+        ("export", "--data", "data", "--format", "clevr", "--out", "clevr"),
+        ("import", "--format", "clevr", "--scenes", "clevr/scenes/CLEVR_default_scenes.json", "--out", "codes"),
         ("train", "--data", "data", "--out", "run", "--steps", 2, "--batch-size", 2, "--set", "save_steps=1", "--device", "cpu"),
         ("predict", "--model", "run", "--data", "data", "--out", "pred.jsonl", "--device", "cpu"),
         ("render", "--code", "pred.jsonl", "--data", "data", "--out", "rendered"),
@@ -84,6 +86,10 @@ def test_the_overview_names_every_verb_at_once() -> None:
         (["generate", "--num", "1", "--out", "x", "--seed", "-1"], "seed -1"),
         (["generate", "--num", "1", "--out", "x", "--quality", "best"], "invalid choice"),
         (["inspect", "nowhere"], "no such data set"),
+        (["export", "--data", "nowhere", "--format", "coco", "--out", "x"], "no such data set"),
+        (["export", "--data", "nowhere", "--format", "voc", "--out", "x"], "invalid choice"),
+        (["import", "--format", "clevr", "--scenes", "nowhere.json", "--out", "x"], "nowhere.json: cannot be read"),
+        (["import", "--format", "clevr", "--scenes", "bad.py", "--out", "x"], "bad.py: not JSON"),
         (["train", "--data", "nowhere", "--out", "run"], "no such data set"),
         (["train", "--data", "nowhere", "--out", "run", "--preset", "huge"], "no preset 'huge'"),
         (["train", "--data", "nowhere", "--out", "run", "--set", "stepz=3"], "stepz"),

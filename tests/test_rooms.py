@@ -16,8 +16,9 @@ def modules_after(statement: str) -> set[str]:
 
 
 DATAGEN = (
-    "import datagen, datagen.code, datagen.dataset, datagen.doctor, datagen.generate, datagen.overview, datagen.pool, datagen.predictions, "
-    "datagen.scores, datagen.shards, datagen.domains"
+    "import datagen, datagen.captions, datagen.code, datagen.dataset, datagen.doctor, datagen.formats.clevr_import, "
+    "datagen.formats.export, datagen.generate, datagen.overview, datagen.pool, datagen.predictions, datagen.scores, datagen.shards, "
+    "datagen.domains"
 )
 MODEL = "import model, model.train, model.predict, model.presets, model.decode"
 RENDER = "import render, render.compare, render.rerender, render.roundtrip, render.demo"

@@ -1,0 +1,43 @@
+"""A folder that Hugging Face ``datasets`` loads as it is: images and a ``metadata.jsonl`` with a line an image (``imagefolder``).
+
+The columns are ``image`` (from ``file_name``), ``key``, ``code`` and ``objects``, a list of structures: each argument of the statement,
+and ``pixel_coords``, ``bbox`` and ``visible_pixels`` of the labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from datagen.errors import UserError
+from datagen.files import write_bytes, write_jsonl
+from datagen.formats.writing import png_bytes
+from datagen.sample import IMAGE_SUFFIX, Sample
+
+FOLDER = "train"  # the one split that a data set of `datasets` has when it has no other
+METADATA = "metadata.jsonl"
+LABELS = ("pixel_coords", "bbox", "visible_pixels")
+
+
+def export_hf(samples: Iterator[Sample], out: Path) -> None:
+    """Write the samples to ``OUT/train``, images under their keys. `UserError` if other images are there: they would be loaded too."""
+    folder = out / FOLDER
+    strangers = {path.name for path in folder.glob("*")} - {METADATA}
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for sample in samples:
+            name = sample.key + IMAGE_SUFFIX
+            write_bytes(folder / name, png_bytes(sample))
+            strangers.discard(name)
+            yield {"file_name": name, "key": sample.key, "code": sample.code, "objects": _objects(sample)}
+        if strangers:
+            raise UserError(f"{folder}: holds other files too, such as {min(strangers)}; choose another folder")
+
+    write_jsonl(folder / METADATA, rows())
+
+
+def _objects(sample: Sample) -> list[dict[str, Any]]:
+    entries = sample.record["scene"]["objects"]
+    pairs = zip(entries, sample.record["labels"], strict=True)
+    return [{**entry, **{name: label[name] for name in LABELS}} for entry, label in pairs]

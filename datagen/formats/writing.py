@@ -1,0 +1,52 @@
+"""What the exporters share: JSON documents with long lists, written in constant memory, and image files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+from datagen.files import atomic_file
+from datagen.sample import Sample
+
+
+def png_bytes(sample: Sample) -> bytes:
+    """The sample's image as a PNG file."""
+    return sample.image
+
+
+class JsonDocument:
+    """One JSON object of a few ``fields`` and some lists whose rows come one by one, in any order; they wait in temporary files."""
+
+    def __init__(self, fields: Mapping[str, Any], lists: Mapping[str, IO[bytes]]) -> None:
+        self._fields, self._lists = fields, lists
+
+    def add(self, name: str, row: Mapping[str, Any]) -> None:
+        """The next row of the list of that name."""
+        stream = self._lists[name]
+        stream.write((",\n" if stream.tell() else "\n").encode() + json.dumps(row, allow_nan=False).encode())
+
+    def write(self, out: IO[bytes]) -> None:
+        """The whole document."""
+        head = (f"{json.dumps(name)}: {json.dumps(value)}" for name, value in self._fields.items())
+        out.write(("{" + ",\n".join(head)).encode())
+        for name, stream in self._lists.items():
+            out.write(f",\n{json.dumps(name)}: [".encode())
+            stream.seek(0)
+            shutil.copyfileobj(stream, out)
+            out.write(b"\n]")
+        out.write(b"}\n")
+
+
+@contextmanager
+def json_document(path: Path, fields: Mapping[str, Any], lists: tuple[str, ...]) -> Iterator[JsonDocument]:
+    """A `JsonDocument` that is written to `path`, atomically, when the block ends well."""
+    with ExitStack() as spools:
+        document = JsonDocument(fields, {name: spools.enter_context(TemporaryFile()) for name in lists})
+        yield document
+        with atomic_file(path) as stream:
+            document.write(stream)

@@ -1,0 +1,95 @@
+"""Captions: every sentence is true of its scene and says its claim in words."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datagen.captions import Claim, Words, caption, sentences
+from datagen.domain import SceneLimits
+from datagen.domains import get_domain
+from datagen.sampling import draw
+from datagen.scene import Object, Scene
+
+CLEVR = get_domain("clevr")
+VOCABULARY = {word: choice.name for statement in CLEVR.statements for choice in statement.choices for word in choice.words}
+NUMBERS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+DIRECTIONS = {"left": "left|leftmost", "right": "right|rightmost", "front": "front|frontmost", "behind": "behind|rearmost"}
+
+
+@st.composite
+def scenes(draw: st.DrawFn) -> Scene:
+    """Any canonical CLEVR scene, twins and overlapping objects as well."""
+    place, word = st.floats(-3, 3), {c.name: st.sampled_from(c.words) for c in CLEVR.statements[0].choices}
+    objects = st.builds(
+        lambda x, y, words: Object("add", {**words, "loc": (x, y, 0.35), "rotation": 0.0}), place, place, st.fixed_dictionaries(word)
+    )
+    found = draw(st.lists(objects, max_size=10))
+    return CLEVR.canonical(Scene("clevr", tuple(found + found[: draw(st.integers(0, 1))])[:10]))
+
+
+def holds(claim: Claim, scene: Scene) -> bool:
+    """Whether a claim is true of a scene, by its definition."""
+    meant = [obj for obj in scene if all(obj[name] == word for name, word in claim.subject.items())]
+    if claim.kind == "count":
+        return len(meant) == claim.number
+    if claim.kind == "there":
+        return len(meant) > 0
+    along = {id(obj): float(np.dot(CLEVR.location(obj), CLEVR.directions[claim.direction])) for obj in scene}
+    if claim.kind == "relation":
+        assert claim.other is not None
+        others = [obj for obj in scene if all(obj[name] == word for name, word in claim.other.items())]
+        return any(along[id(one)] - along[id(other)] > 0.2 for one in meant for other in others)
+    assert claim.kind == "extreme"
+    return max(scene, key=lambda obj: along[id(obj)]) in meant
+
+
+def words_of(text: str) -> Words:
+    """The domain's words in a piece of text, shapes in the singular."""
+    found = [word.removesuffix("s") if word.removesuffix("s") in VOCABULARY else word for word in re.findall(r"[a-z]+", text.lower())]
+    return {VOCABULARY[word]: word for word in found if word in VOCABULARY}
+
+
+@given(scenes(), st.integers(0, 2**32))
+def test_every_sentence_is_true_and_says_its_claim(scene: Scene, seed: int) -> None:
+    said = sentences(scene, CLEVR, np.random.default_rng(seed))
+    assert len({repr(sentence.claim) for sentence in said}) == len(said)
+    for claim, text in ((sentence.claim, sentence.text) for sentence in said):
+        assert holds(claim, scene), text
+        assert re.fullmatch(r"[A-Z][a-z ]+\.", text)
+        halves = re.split(r"to the left of|to the right of|in front of|behind", text)
+        assert words_of(halves[0]) == claim.subject
+        assert (words_of(halves[1]) if len(halves) == 2 else None) == claim.other
+        spoken = re.findall(r"[a-z]+", text.lower())
+        if claim.kind == "count":
+            assert NUMBERS[claim.number] in spoken
+        for name, forms in DIRECTIONS.items():
+            assert bool(re.search(rf"\b({forms})\b", text)) == (claim.direction == name)
+        for phrase in re.findall(rf"\bthe ((?:(?:{'|'.join(VOCABULARY)}|object) ?)+)", text.lower()):
+            # the definite article is for what is there once
+            assert sum(all(obj[name] == word for name, word in words_of(phrase).items()) for obj in scene) == 1
+        for phrase in re.findall(rf"\ba ((?:(?:{'|'.join(VOCABULARY)}|object) ?)+)", text.lower()):
+            assert any(all(obj[name] == word for name, word in words_of(phrase).items()) for obj in scene)
+
+
+@given(scenes(), st.integers(0, 2**32))
+def test_a_caption_depends_on_its_stream_alone(scene: Scene, seed: int) -> None:
+    once, again = (caption(scene, CLEVR, np.random.default_rng(seed)) for _ in range(2))
+    assert once == again
+    assert "\n" not in once
+
+
+def test_captions_vary_and_use_every_kind() -> None:
+    shot = CLEVR.canonical_shot(64, 48, "draft")
+    drawn = [draw(CLEVR, SceneLimits("default", 3, 6), shot, 0, i).scene for i in range(20)]
+    said = [s for i, scene in enumerate(drawn) for k in range(5) for s in sentences(scene, CLEVR, np.random.default_rng((i, k)))]
+    assert {sentence.claim.kind for sentence in said} == {"count", "there", "relation", "extreme"}
+    assert {sentence.claim.direction for sentence in said} == {"", *DIRECTIONS}
+    assert len({sentence.text for sentence in said}) > 0.7 * len(said)
+
+
+def test_an_empty_scene_has_a_caption() -> None:
+    assert "no " in caption(Scene("clevr", ()), CLEVR, np.random.default_rng(0))
