@@ -25,7 +25,7 @@ from datagen.formats.camera_fit import GOOD_PIXELS, fit_camera
 from datagen.formats.clevr_scenes import PublishedScene, read_scenes
 from datagen.predictions import Prediction, write_predictions
 from datagen.progress import progress
-from datagen.sample import FORMAT_VERSION, IMAGE_SUFFIX, Sample, decode_image, encode_png, make_sample
+from datagen.sample import FORMAT_VERSION, Sample, decode_image, encode_image, make_sample
 from datagen.scene import Quality
 from datagen.shards import file_sha256, write_shard
 
@@ -36,6 +36,7 @@ FRAMES = ((320, 240), (480, 320))
 FRAME_TRIALS = 25  # scenes looked at to tell one from the other
 QUALITY: Quality = "standard"  # what the recorded shot asks of a rendering
 SHARD_SIZE = 1000
+_KEPT = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp"}
 ON_GROUND = 0.01  # metres between a centre's height and its solid's
 
 
@@ -97,7 +98,7 @@ def _import_codes(published: list[PublishedScene], domain: Domain, out: Path) ->
     for scene in progress(published, total=len(published), desc="import"):
         sample = _sample(scene, domain, scene.frame or guess, done)
         for suffix, data in sample.files().items():
-            if suffix != IMAGE_SUFFIX:  # there is none yet: it is to be rendered
+            if suffix != sample.suffix:  # there is none yet: it is to be rendered
                 write_bytes(out / f"{scene.key}{suffix}", data)
         predictions.append(Prediction(scene.key, sample.code))
     write_predictions(out / CODES, predictions)
@@ -171,13 +172,16 @@ def _with_image(scene: PublishedScene, domain: Domain, path: Path, done: Importe
     data = path.read_bytes()
     pixels = decode_image(data, str(path))
     height, width, _ = pixels.shape
-    return replace(_sample(scene, domain, (width, height), done), image=_stored_image(data, pixels))
+    image, suffix = _stored_image(data, pixels)
+    return replace(_sample(scene, domain, (width, height), done), image=image, suffix=suffix)
 
 
-def _stored_image(data: bytes, pixels: np.ndarray) -> bytes:
-    """The image file as a sample holds it: as it came if it is an RGB PNG, else its pixels (height, width, 3) as one."""
+def _stored_image(data: bytes, pixels: np.ndarray) -> tuple[bytes, str]:
+    """The image file as a sample holds it, and its suffix: as it came if it is plain RGB, else its pixels (height, width, 3) as a PNG."""
     with Image.open(io.BytesIO(data)) as image:
-        return data if (image.format, image.mode) == ("PNG", "RGB") else encode_png(pixels)
+        suffix = _KEPT.get(image.format or "")
+        plain = image.mode == "RGB" and not image.getexif()
+    return (data, suffix) if suffix and plain else (encode_image(pixels), ".png")
 
 
 def _sample(scene: PublishedScene, domain: Domain, frame: tuple[int, int], done: Imported) -> Sample:

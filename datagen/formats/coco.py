@@ -14,8 +14,8 @@ from typing import Any
 from datagen.domain import Choice, Domain
 from datagen.domains import DOMAINS
 from datagen.files import write_bytes
-from datagen.formats.writing import json_document, png_bytes
-from datagen.sample import IMAGE_SUFFIX, Sample
+from datagen.formats.writing import json_document
+from datagen.sample import Sample
 from datagen.scene import Object
 
 CATEGORY = "shape"  # the argument whose words are the categories
@@ -29,8 +29,8 @@ def export_coco(samples: Iterator[Sample], out: Path) -> None:
     numbers = count(1)
     with json_document(out / "annotations" / "instances.json", fields, ("images", "annotations")) as document:
         for image_id, sample in enumerate(samples, 1):
-            name = sample.key + IMAGE_SUFFIX
-            write_bytes(out / "images" / name, png_bytes(sample))
+            name = sample.key + sample.suffix
+            write_bytes(out / "images" / name, sample.image)
             document.add("images", {"id": image_id, "file_name": name, "width": sample.shot.width, "height": sample.shot.height})
             for obj, label in zip(sample.scene, sample.record["labels"], strict=True):
                 if label["visible_pixels"]:

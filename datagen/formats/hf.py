@@ -12,8 +12,7 @@ from typing import Any
 
 from datagen.errors import UserError
 from datagen.files import write_bytes, write_jsonl
-from datagen.formats.writing import png_bytes
-from datagen.sample import IMAGE_SUFFIX, Sample
+from datagen.sample import Sample
 
 FOLDER = "train"  # the one split that a data set of `datasets` has when it has no other
 METADATA = "metadata.jsonl"
@@ -27,8 +26,8 @@ def export_hf(samples: Iterator[Sample], out: Path) -> None:
 
     def rows() -> Iterator[dict[str, Any]]:
         for sample in samples:
-            name = sample.key + IMAGE_SUFFIX
-            write_bytes(folder / name, png_bytes(sample))
+            name = sample.key + sample.suffix
+            write_bytes(folder / name, sample.image)
             strangers.discard(name)
             yield {"file_name": name, "key": sample.key, "code": sample.code, "objects": _objects(sample)}
         if strangers:

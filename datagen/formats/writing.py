@@ -11,12 +11,12 @@ from tempfile import TemporaryFile
 from typing import IO, Any
 
 from datagen.files import atomic_file
-from datagen.sample import Sample
+from datagen.sample import Sample, encode_image
 
 
 def png_bytes(sample: Sample) -> bytes:
     """The sample's image as a PNG file."""
-    return sample.image
+    return sample.image if sample.suffix == ".png" else encode_image(sample.pixels())
 
 
 class JsonDocument:

@@ -18,6 +18,7 @@ import pytest
 from datagen.domains import get_domain
 from datagen.domains.clevr import half_extent
 from datagen.labels import cast
+from datagen.sample import decode_image
 from datagen.scene import Object, Scene, Shot
 
 CLEVR = get_domain("clevr")
@@ -37,22 +38,22 @@ class Worker:
         return self.process.stdout
 
     def send(self, request: bytes) -> tuple[dict[str, Any], bytes]:
-        """The header and the payload that answer one line."""
+        """The header that answers one line, and the payload that follows it."""
         assert self.process.stdin is not None
         self.process.stdin.write(request + b"\n")
         self.process.stdin.flush()
         header = json.loads(self._out.readline())
-        return header, b"" if "error" in header else self._out.read(header["width"] * header["height"] * 3)
+        return header, b"" if "error" in header else self._out.read(sum(header["files"].values()))
 
     def ask(self, scene: Scene, shot: Shot, blend: str | None = None) -> tuple[dict[str, Any], bytes]:
         """The header and the payload that answer a request to render."""
-        return self.send(json.dumps({"scene": scene.to_json(), "shot": shot.to_json(), "blend": blend}).encode())
+        return self.send(json.dumps({"key": "a", "scene": scene.to_json(), "shot": shot.to_json(), "blend": blend}).encode())
 
     def render(self, scene: Scene, shot: Shot) -> np.ndarray:
         """The image (height, width, 3), 8 bits as int16 so that differences do not wrap."""
         header, payload = self.ask(scene, shot)
         assert "error" not in header, header
-        return np.frombuffer(payload, np.uint8).reshape(header["height"], header["width"], 3).astype(np.int16)
+        return decode_image(payload[: header["files"][".png"]], "the worker").astype(np.int16)
 
     def error(self, scene: Scene, shot: Shot) -> str:
         """The error that answers a request."""
@@ -223,8 +224,8 @@ def test_ctrl_c_is_left_to_the_parent(worker: Worker) -> None:
 
 def test_blend_file_is_written_beside_the_answer(worker: Worker, tmp_path: Path) -> None:
     for _ in range(2):  # the second time over the first
-        header, pixels = worker.ask(SCENE, replace(SHOT, width=16, height=12), str(tmp_path / "scene.blend"))
-        assert (header, len(pixels)) == ({"width": 16, "height": 12}, 16 * 12 * 3)
+        header, _ = worker.ask(SCENE, replace(SHOT, width=16, height=12), str(tmp_path / "scene.blend"))
+        assert list(header["files"]) == [".png", ".py", ".json"]
     assert [p.name for p in tmp_path.iterdir()] == ["scene.blend"]
     start = (tmp_path / "scene.blend").read_bytes()[:7]
     assert start == b"BLENDER" or start[:4] == b"\x28\xb5\x2f\xfd"  # plain, or zstd
