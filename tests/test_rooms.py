@@ -16,7 +16,7 @@ def modules_after(statement: str) -> set[str]:
 
 
 DATAGEN = (
-    "import datagen, datagen.code, datagen.dataset, datagen.doctor, datagen.generate, datagen.overview, datagen.pool, datagen.predictions, "
+    "import datagen, datagen.code, datagen.dataset, datagen.doctor, datagen.generate, datagen.inspect, datagen.pool, datagen.predictions, "
     "datagen.scores, datagen.shards, datagen.domains"
 )
 MODEL = "import model, model.train, model.predict, model.presets, model.decode"
