@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image, ImageDraw
 
 from datagen.inspect.pictures import COLUMNS, ROWS, color, font, labelled, object_words
-from datagen.inspect.plots import Section, bytes_text
+from datagen.inspect.plots import Section, bytes_text, counted
 from datagen.sample import Sample
 
 MARGIN = 24  # pixels of the overview
@@ -47,7 +47,7 @@ def render_page(name: str, found: Mapping[str, Any], sections: Sequence[Section]
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"bytes": bytes_text, "counted": "{:,}".format, "numbers": _numbers}
+    environment.filters |= {"bytes": bytes_text, "thousands": "{:,}".format, "numbers": _numbers}
     plots = [(section, _picture(section.picture)) for section in sections]
     cards = [(sample, _picture(labelled(sample)), _lines(sample)) for sample in shown]
     return environment.get_template("inspect.html").render(
@@ -85,7 +85,7 @@ def overview(name: str, found: Mapping[str, Any], sheet: Image.Image, sections: 
 def lead(found: Mapping[str, Any]) -> str:
     """One line that says what the data set is."""
     frames = ", ".join(list(found["frames"])[:3])
-    kinds = f"domain {', '.join(found['domains'])}; {found['samples']:,} samples, {found['objects']:,} objects; {frames}"
+    kinds = f"domain {', '.join(found['domains'])}; {counted(found['samples'], 'sample')}, {counted(found['objects'], 'object')}; {frames}"
     return f"{kinds}; {bytes_text(found['disk']['bytes'])}"
 
 

@@ -13,7 +13,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from PIL import Image
 
 from datagen.inspect.folder import FolderFacts
@@ -22,7 +22,7 @@ from datagen.inspect.statistics import StatementTally, Statistics, attempts_text
 from datagen.labels import min_visible_pixels
 from datagen.scene import Camera
 
-BLUE, PALE, RED, GRAY, INK, LINE = "#2f6fdb", "#bcd4f8", "#c4161c", "#626b7a", "#1b1f27", "#e0e4ea"
+BLUE, PALE, RED, GRAY, INK = "#2f6fdb", "#bcd4f8", "#c4161c", "#626b7a", "#1b1f27"
 SERIES = (BLUE, "#e8833a", "#2b9a54", "#8a56c9", "#c4a000", "#0f9aa8")
 DENSITY = LinearSegmentedColormap.from_list("density", ["#f5f6f8", PALE, BLUE, "#12306b"])
 WIDTH, HEIGHT, DPI = 18.0, 2.9, 110  # inches of a figure's width and a row's height, dots an inch
@@ -44,12 +44,10 @@ class Section:
 
 def sections(statistics: Statistics, facts: FolderFacts) -> list[Section]:
     """All sections that the data set has something to show in."""
-    records = f"All {_counted(statistics.samples, 'record')}, {_counted(statistics.objects, 'object')}."
-    images = f"{_counted(statistics.images.images, 'image')}, evenly spread over the {_counted(statistics.samples, 'sample')}."
-    lamps = (
-        f"Positions: all {_counted(statistics.objects, 'object')}. Lamps: of {_counted(statistics.images.images, 'evenly spread sample')}."
-    )
-    seen = f"{records} Visible share: {_counted(statistics.images.images, 'evenly spread sample')}."
+    records = f"Every record: {counted(statistics.samples, 'sample')}, {counted(statistics.objects, 'object')}."
+    images = f"{counted(statistics.images.images, 'image')}, evenly spread over the {counted(statistics.samples, 'sample')}."
+    lamps = f"Positions: every object, {statistics.objects:,}. Lamps: of {counted(statistics.images.images, 'evenly spread sample')}."
+    seen = f"{records} Visible share: {counted(statistics.images.images, 'evenly spread sample')}."
     groups: list[tuple[str, str, list[Panel]]] = [
         ("What the scenes hold", records, _scene_panels(statistics)),
         ("Which words come together", f"{records} Red: never, where chance would give five or more.", _pair_panels(statistics)),
@@ -58,7 +56,12 @@ def sections(statistics: Statistics, facts: FolderFacts) -> list[Section]:
         ("Images", images, _image_panels(statistics)),
         ("How it was made and what it takes on disk", records, _origin_panels(statistics, facts)),
     ]
-    return [Section(title, basis, _figure(panels[:MOST_PANELS])) for title, basis, panels in groups if panels]
+    return [_section(*group) for group in groups if group[2]]
+
+
+def _section(title: str, basis: str, panels: Sequence[Panel]) -> Section:
+    left_out = f" The first {MOST_PANELS} of {len(panels)} plots." if len(panels) > MOST_PANELS else ""
+    return Section(title, basis + left_out, _figure(panels[:MOST_PANELS]))
 
 
 def _figure(panels: Sequence[Panel]) -> Image.Image:
@@ -99,22 +102,30 @@ def _word(text: str) -> str:
     return _plain(text if len(text) <= LONGEST_WORD else text[: LONGEST_WORD - 1] + "…")
 
 
-def _counted(n: int, thing: str) -> str:
-    return f"{n:,} {thing}{'' if n == 1 else 's'}"
-
-
 def _short(n: float) -> str:
     """A count in a few letters."""
     for bound, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if n >= bound:
             scaled = n / (1e3 if unit == "k" else bound)
-            return f"{scaled:.1f}{unit}" if scaled < 100 else f"{scaled:.0f}{unit}"
+            return f"{scaled:.1f}".removesuffix(".0") + unit if scaled < 100 else f"{scaled:.0f}{unit}"
     return f"{n:.0f}"
 
 
 def _count_axis(axis: Any) -> None:
-    axis.set_major_locator(MaxNLocator(4, integer=True))
+    axis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
     axis.set_major_formatter(FuncFormatter(lambda n, _: _short(n)))
+
+
+def _crowd_axis(ax: Axes, counts: Sequence[int]) -> None:
+    """Along x, numbers of objects in a scene."""
+    ax.set_xlim(counts[0] - 0.9, counts[-1] + 0.9)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def _log_axis(axis: Any) -> None:
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda n, _: _short(n)))
+    axis.set_minor_formatter(NullFormatter())
 
 
 # What the scenes hold
@@ -136,8 +147,7 @@ def _object_counts(ax: Axes, statistics: Statistics) -> None:
     ax.bar(counts, [statistics.objects_per_scene[count] for count in counts], width=0.8, color=BLUE)
     mean = statistics.objects / statistics.samples
     _label(ax, "objects a scene", f"objects (mean {mean:.2f})", "scenes")
-    ax.set_xlim(counts[0] - 0.9, counts[-1] + 0.9)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _crowd_axis(ax, counts)
     _count_axis(ax.yaxis)
 
 
@@ -183,7 +193,7 @@ def _pair(ax: Axes, tally: StatementTally, a: str, b: str) -> None:
     if table.size <= 200:
         for i, row in enumerate(rows):
             for j, column in enumerate(columns):
-                ink = RED if (row, column) in holes else "white" if table[i, j] > 0.45 * most else INK
+                ink = RED if (row, column) in holes else "white" if table[i, j] > 0.55 * most else INK
                 weight = "bold" if (row, column) in holes else "normal"
                 ax.text(j, i, _short(int(table[i, j])), ha="center", va="center", fontsize=7.5, color=ink, fontweight=weight)
     for row, column in holes:
@@ -224,22 +234,26 @@ def _from_above(ax: Axes, statistics: Statistics) -> None:
 
 
 def _view_directions(ax: Axes, cameras: Mapping[tuple[str, Camera] | None, int]) -> None:
-    """An arrow at the edge for each of the cameras, if they are few, pointing the way it looks."""
+    """An arrow beside the square for each of the cameras, if they are few, pointing the way it looks."""
     (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
     middle, reach = np.array([(left + right) / 2, (bottom + top) / 2]), max(right - left, top - bottom) / 2
     looks = [camera[1] for camera in cameras if camera is not None]
+    tails = [middle]
     for camera in looks if len(looks) <= 8 else []:
         step = np.array(camera.location[:2]) - np.array(camera.target[:2])
         if (length := np.linalg.norm(step)) < 1e-6:
             continue  # straight down
         step /= length
-        arrow = {"arrowstyle": "-|>", "color": RED, "linewidth": 1.6}
-        ax.annotate("", middle + step * reach * 0.98, middle + step * reach * 1.42, arrowprops=arrow, annotation_clip=False)
+        tip = middle + step * 1.05 * reach / np.abs(step).max()
+        tails.append(tip + step * 0.5 * reach)
+        arrow = {"arrowstyle": "-|>", "color": RED, "linewidth": 1.6, "shrinkA": 0, "shrinkB": 0}
+        ax.annotate("", tuple(tip), tuple(tails[-1]), arrowprops=arrow)
+    corners = [*tails, middle - reach, middle + reach]
+    (left, bottom), (right, top) = np.min(corners, 0) - 0.05 * reach, np.max(corners, 0) + 0.05 * reach
+    ax.set_xlim(left, right)
+    ax.set_ylim(bottom, top)
     if looks:
-        ax.set_xlim(middle[0] - reach * 1.45, middle[0] + reach * 1.45)
-        ax.set_ylim(middle[1] - reach * 1.45, middle[1] + reach * 1.45)
-        note = "red: camera's view" if len(looks) <= 8 else f"{len(looks)} cameras"
-        ax.set_xlabel(f"x in m ({note})")
+        ax.set_xlabel("x in m (red: camera's view)" if len(looks) <= 8 else f"x in m ({len(looks)} cameras)")
 
 
 def _lamps(ax: Axes, statistics: Statistics) -> None:
@@ -314,6 +328,7 @@ def _visible_pixels(ax: Axes, statistics: Statistics) -> None:
     counts, edges = counts.reshape(-1, merge).sum(1), histograms[0].edges[::merge]
     ax.stairs(counts, edges, fill=True, color=BLUE)
     ax.set_xscale("log")
+    _log_axis(ax.xaxis)
     for width, height in list(dict.fromkeys(frame[:2] for frame, _ in statistics.frames.most_common()))[:3]:
         least = min_visible_pixels(width, height)
         ax.axvline(least, color=RED, linewidth=1.2)
@@ -339,11 +354,11 @@ def _by_crowd(ax: Axes, histograms: Mapping[int, Histogram], title: str, log: bo
     ax.plot(counts, middle, "o-", color=BLUE, markersize=4, linewidth=1.2)
     if log:
         ax.set_yscale("log")
+        _log_axis(ax.yaxis)
     else:
         ax.set_ylim(0, 1.04)
         ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.0f} %"))
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.margins(x=0.08)
+    _crowd_axis(ax, counts)
     _label(ax, title, "objects in the scene\n(dot: median, bar: middle 80 %)", "pixels" if log else "of its pixels if alone")
 
 
@@ -363,7 +378,7 @@ def _image_panels(statistics: Statistics) -> list[Panel]:
 def _mean_image(ax: Axes, statistics: Statistics) -> None:
     pixels, images = statistics.images.mean_image()
     ax.imshow(pixels)
-    _label(ax, "mean image", f"{pixels.shape[1]}×{pixels.shape[0]} pixels, of {_counted(images, 'image')}")
+    _label(ax, "mean image", f"{pixels.shape[1]}×{pixels.shape[0]} pixels, of {counted(images, 'image')}")
     ax.set_xticks([])
     ax.set_yticks([])
     ax.spines[:].set_visible(False)
@@ -411,8 +426,7 @@ def _redraws(ax: Axes, statistics: Statistics) -> None:
     counts = sorted(statistics.attempts_by_count)
     ax.plot(counts, [statistics.attempts_by_count[count].mean or 0.0 for count in counts], "o-", color=BLUE, markersize=4, linewidth=1.2)
     ax.set_ylim(0)
-    ax.margins(x=0.08)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _crowd_axis(ax, counts)
     _label(ax, "the same by crowdedness", "objects in the scene", "refused tries, mean")
 
 
@@ -450,3 +464,8 @@ def bytes_text(size: float) -> str:
         if size >= bound:
             return f"{size / bound:.1f} {unit}"
     return f"{size:.0f} B"
+
+
+def counted(n: int, thing: str) -> str:
+    """``1 sample``, ``2,000 samples``."""
+    return f"{n:,} {thing}{'' if n == 1 else 's'}"
