@@ -126,20 +126,21 @@ def _inspect(verbs: Any) -> None:
     verb = _verb(
         verbs,
         run_inspect,
-        "look at a data set: contact sheet and statistics",
-        "Write a contact sheet (contact-sheet.png) and the statistics of scenes and images (statistics.json), and print the latter.",
+        "look at a data set: samples, labels, plots and statistics",
+        "Write a page (index.html) with samples, their labels, plots and tables; the same plots as one picture (overview.png); a contact "
+        "sheet (contact-sheet.png); and all numbers (statistics.json), of which the most telling are printed.",
     )
     verb.add_argument("data", type=Path, metavar="DIR", help="a data set: shards or loose samples")
-    verb.add_argument("--out", type=Path, help="folder for both files (default: DIR/inspect)")
+    verb.add_argument("--out", type=Path, help="folder to write (default: DIR/inspect)")
 
 
 def run_inspect(options: argparse.Namespace) -> None:
     """igllm inspect"""
-    from datagen.overview import SHEET, inspect, statistics_text
+    from datagen.inspect import PAGE, inspect, statistics_text
 
     out = options.out or options.data / "inspect"
     print(statistics_text(inspect(options.data, out)))
-    print(f"contact sheet: {out / SHEET}")
+    print(f"page: {os.path.abspath(out / PAGE)}")
 
 
 def _export(verbs: Any) -> None:

@@ -11,19 +11,11 @@ the seconds that its own bare loop took for the same few.
 from __future__ import annotations
 
 import argparse
-import json
-import tempfile
-import time
 from dataclasses import asdict, replace
-from pathlib import Path
 from statistics import mean
-
-from bare import BareProcess, Frame, close, render_side_by_side, start_processes
 
 from blender_scenes.quality import Settings
 from datagen.cores import available_cores
-from datagen.generate import generate
-from datagen.pool import DrawJob, RenderPool
 from datagen.scene import Quality
 from datagen.settings import DatasetSettings
 

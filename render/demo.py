@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.generate import generate
-from datagen.overview import SHEET, inspect
+from datagen.inspect import PAGE, inspect
 from datagen.settings import DatasetSettings
 from render.roundtrip import roundtrip
 
@@ -30,7 +30,7 @@ def demo(out: Path, workers: int | None = None, device: str = "auto") -> dict[st
     generate(TRAIN, TRAIN_SAMPLES, data, workers)
     generate(HELD_OUT, HELD_OUT_SAMPLES, held_out, workers)
     inspect(data, out / "inspect")
-    print(f"contact sheet: {out / 'inspect' / SHEET}")
+    print(f"what the model learns from: {out / 'inspect' / PAGE}")
     bf16 = fast_bfloat16(pick_device(device))
     preset = get_preset(PRESET).changed([f"steps={STEPS}", f"bf16={bf16}"])
     train(preset, PRESET, data=data, val=held_out, out=run, device=device)

@@ -17,7 +17,7 @@ def modules_after(statement: str) -> set[str]:
 
 DATAGEN = (
     "import datagen, datagen.captions, datagen.code, datagen.dataset, datagen.doctor, datagen.formats.clevr_import, "
-    "datagen.formats.export, datagen.generate, datagen.overview, datagen.pool, datagen.predictions, datagen.scores, datagen.shards, "
+    "datagen.formats.export, datagen.generate, datagen.inspect, datagen.pool, datagen.predictions, datagen.scores, datagen.shards, "
     "datagen.domains"
 )
 MODEL = "import model, model.train, model.predict, model.presets, model.decode"

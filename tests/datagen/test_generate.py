@@ -26,7 +26,6 @@ from datagen.domains import get_domain
 from datagen.errors import UserError
 from datagen.files import read_jsonl
 from datagen.generate import generate
-from datagen.overview import SHEET, inspect
 from datagen.pool import BlenderWorker, RenderJob, RenderPool, share_cores
 from datagen.sample import FORMAT_VERSION, encode_image
 from datagen.scene import Object, Scene
@@ -216,14 +215,3 @@ def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     assert share_cores(2) == [[0, 4], [1, 5]]
     assert share_cores(1) == [[0, 1, 4, 5]]
     assert share_cores(6) == [[0], [1], [4], [5], [0], [1]]
-
-
-def test_inspect_shows_and_counts(renders: Samples, tmp_path: Path) -> None:
-    statistics = inspect(renders.path, tmp_path)
-    assert statistics["samples"] == 16
-    assert statistics["objects"] == sum(len(sample.scene) for sample in renders)
-    assert sum(statistics["words"]["shape"].values()) == statistics["objects"]
-    assert set(statistics["objects_per_scene"]) <= {"2", "3", "4"}
-    sheet = np.asarray(Image.open(tmp_path / SHEET))
-    assert sheet.shape[1] > 6 * 240
-    assert 20 < sheet.std() < 110

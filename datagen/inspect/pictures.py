@@ -1,0 +1,101 @@
+"""Samples to look at: the contact sheet, and images with their labels drawn on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from PIL import Image, ImageColor, ImageDraw, ImageFont
+
+from datagen.domain import Domain
+from datagen.labels import decode_rle
+from datagen.sample import Sample
+from datagen.scene import Object
+
+COLUMNS, ROWS, GAP = 8, 4, 5
+TILE_WIDTH = 242  # pixels
+LABELLED_WIDTH = 720  # pixels at least, so that labels can be read
+PALETTE = ("#4c9aff", "#ff8b3d", "#4fd18b", "#ff6b8b", "#c08bff", "#ffd84d", "#4fd8d8", "#ff9ede", "#b7e36b", "#d9b38c")
+"""Colours of labelled objects, to be read on dark and bright ground."""
+
+
+@lru_cache
+def font(size: int) -> ImageFont.FreeTypeFont:
+    """The font of all pictures, in pixels."""
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), size)
+
+
+def contact_sheet(samples: Iterable[Sample]) -> Image.Image:
+    """Images in rows of eight, their keys beneath."""
+    tiles = []
+    for sample in samples:
+        image = Image.fromarray(sample.pixels())
+        size = (TILE_WIDTH, max(1, round(TILE_WIDTH * image.height / image.width)))
+        tiles.append((sample.key, image.resize(size, Image.Resampling.LANCZOS)))
+    height = max(tile.height for _, tile in tiles) + 18 + GAP
+    columns = min(COLUMNS, len(tiles))
+    sheet = Image.new("RGB", (columns * (TILE_WIDTH + GAP) + GAP, -(-len(tiles) // columns) * height + GAP), "white")
+    pen = ImageDraw.Draw(sheet)
+    for i, (key, tile) in enumerate(tiles):
+        left, top = GAP + i % columns * (TILE_WIDTH + GAP), GAP + i // columns * height
+        sheet.paste(tile, (left, top))
+        pen.text((left, top + tile.height + 2), key[:40], fill="#626b7a", font=font(12))
+    return sheet
+
+
+def object_words(domain: Domain, obj: Object) -> str:
+    """An object's words in the order of its statement, as people might call it."""
+    return " ".join(str(obj[choice.name]) for choice in domain.statement(obj.statement).choices)
+
+
+def labelled(sample: Sample) -> Image.Image:
+    """The image, enlarged if it is small, with each object's mask outlined, its box, its centre, its number and its words."""
+    image = Image.fromarray(sample.pixels())
+    factor = max(1, -(-LABELLED_WIDTH // image.width))
+    picture = image.resize((image.width * factor, image.height * factor), Image.Resampling.LANCZOS)
+    pixels = np.array(picture)
+    for i, label in enumerate(sample.record["labels"]):
+        mask = np.kron(decode_rle(label["mask"]), np.ones((factor, factor), bool))
+        pixels[outline(mask)] = ImageColor.getrgb(color(i))
+    picture = Image.fromarray(pixels)
+    pen = ImageDraw.Draw(picture, "RGBA")
+    for i, label in enumerate(sample.record["labels"]):
+        x, y, width, height = (value * factor for value in label["bbox"])
+        if width and height:
+            pen.rectangle((x, y, x + width - 1, y + height - 1), outline=color(i))
+        _cross(pen, label["pixel_coords"][0] * factor, label["pixel_coords"][1] * factor, color(i))
+    for i, (obj, label) in enumerate(zip(sample.scene, sample.record["labels"], strict=True)):
+        x, y = label["bbox"][0] * factor, label["bbox"][1] * factor
+        _tag(pen, picture.size, (x, y), f"{i + 1} {object_words(sample.domain, obj)[:40]}", color(i))
+    return picture
+
+
+def color(place: int) -> str:
+    """The colour of a scene's object."""
+    return PALETTE[place % len(PALETTE)]
+
+
+def outline(mask: np.ndarray) -> np.ndarray:
+    """The set pixels of a mask (height, width) that have an unset one beside them, two pixels deep."""
+    inner = mask
+    for _ in range(2):
+        padded = np.pad(inner, 1)
+        inner = inner & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return mask & ~inner
+
+
+def _cross(pen: ImageDraw.ImageDraw, x: float, y: float, ink: str) -> None:
+    for fill, width in (("#000000", 4), (ink, 2)):
+        pen.line((x - 6, y, x + 6, y), fill=fill, width=width)
+        pen.line((x, y - 6, x, y + 6), fill=fill, width=width)
+
+
+def _tag(pen: ImageDraw.ImageDraw, frame: tuple[int, int], corner: tuple[float, float], text: str, ink: str) -> None:
+    """Text above a box's corner, kept inside the frame."""
+    _, _, wide, high = pen.textbbox((0, 0), text, font=font(13))
+    x, y = min(corner[0], frame[0] - wide - 6), max(corner[1] - high - 5, 0)
+    pen.rectangle((x, y, x + wide + 6, y + high + 4), fill=(0, 0, 0, 170))
+    pen.text((x + 3, y + 1), text, fill=ink, font=font(13))
