@@ -2,7 +2,7 @@
 
 Run as a script it is such a process: a request a line, ``{"settings", "index", "cycles", "save"}``, answered by a line
 ``{"seconds", "cpu_seconds"}``: moving the objects of that sample's scene and rendering it with these settings of Cycles (those of its
-quality if null). ``save`` names a PNG to keep the picture in, outside the time that is measured.
+quality if null). ``save`` names a .png or .npy to keep the picture in, outside the time that is measured.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from datagen.cores import available_cores
 from datagen.settings import DatasetSettings
@@ -33,6 +36,9 @@ class Frame:
     cycles: dict[str, Any] | None = None
     save: Path | None = None
     fresh_noise: bool = False
+
+
+WARM_UP = Frame(DatasetSettings(width=64, height=48, quality="draft"), 0)
 
 
 class BareProcess:
@@ -90,9 +96,17 @@ def render_side_by_side(
     return done
 
 
-def start_processes() -> list[BareProcess]:
-    """One for each core."""
-    return [BareProcess(core) for core in available_cores()]
+@contextmanager
+def bare_processes() -> Iterator[list[BareProcess]]:
+    """One for each core, ready and warm."""
+    processes = [BareProcess(core) for core in available_cores()]
+    try:
+        for process in processes:
+            process.render(WARM_UP)
+        yield processes
+    finally:
+        for process in processes:
+            process.close()
 
 
 def _serve(core: int) -> None:
@@ -102,7 +116,6 @@ def _serve(core: int) -> None:
 
     with claim_stdout() as out:
         import bpy
-        from PIL import Image
 
         from blender_scenes.builders import Stages
         from blender_scenes.frame import FrameGrabber
@@ -122,11 +135,28 @@ def _serve(core: int) -> None:
                 bpy.ops.render.render(scene=stage.name)
                 seconds, cpu_seconds = time.perf_counter() - begin, time.process_time() - cpu_begin
                 if request["save"]:
-                    part = Path(request["save"]).with_suffix(".part")
-                    Image.fromarray(grabber.read(stage)).save(part, "PNG")
-                    part.replace(request["save"])
+                    _keep(Path(request["save"]), stage, grabber)
             out.write(json.dumps({"seconds": seconds, "cpu_seconds": cpu_seconds}).encode() + b"\n")
             out.flush()
+
+
+def _keep(path: Path, stage: Any, grabber: Any) -> None:
+    """What was rendered last: 8 bits as a PNG, or what Cycles computed as .npy, (height, width, 3) float32, bottom row first."""
+    import bpy
+
+    if path.suffix == ".png":
+        part = path.with_suffix(".part")
+        Image.fromarray(grabber.read(stage)).save(part, "PNG")
+        part.replace(path)
+        return
+    stage.render.image_settings.file_format = "OPEN_EXR"
+    stage.render.image_settings.color_depth = "32"
+    exr = str(path.with_suffix(".exr"))
+    bpy.data.images["Render Result"].save_render(exr, scene=stage)
+    image = bpy.data.images.load(exr)
+    np.save(path, np.array(image.pixels[:], np.float32).reshape(image.size[1], image.size[0], -1)[..., :3])
+    bpy.data.images.remove(image)
+    os.unlink(exr)
 
 
 if __name__ == "__main__":

@@ -3,52 +3,113 @@
     python benchmarks/generate.py [--scenes 60] [--slow-scenes 4] [--rounds 3] [--width 320 --height 240]
 
 All render the same scenes, one pinned process a core, start-up apart. The bare loop moves objects and calls Blender's render; the pipeline
-also draws the scenes, labels them, encodes the images and writes whole shards. Rounds take turns, so that a machine's moods strike all
-alike. CLEVR's defaults (512 samples, 8 bounces, no denoiser) render the first few scenes only; each preset's ratio to them is that of
-the seconds that its own bare loop took for the same few.
+also draws the scenes, labels them, encodes the images and writes whole shards. The two take turns, so that a machine's moods strike both
+alike. CLEVR's defaults (512 samples, 8 bounces, no denoiser) render the first few of the scenes once, before and after all others by
+halves; a preset is compared with them on these few.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
+import time
 from dataclasses import asdict, replace
-from statistics import mean
+from pathlib import Path
+from statistics import mean, median
+
+from bare import BareProcess, Frame, bare_processes, render_side_by_side
 
 from blender_scenes.quality import Settings
 from datagen.cores import available_cores
+from datagen.generate import generate
+from datagen.pool import DrawJob, RenderPool
 from datagen.scene import Quality
 from datagen.settings import DatasetSettings
 
-CLEVR = Settings(512)
+CLEVR = asdict(Settings(512))
 PRESETS: tuple[Quality, ...] = ("draft", "standard")
+MIB = 2**20
 
 
 def main() -> None:
-    """Measure and print the table."""
+    """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", type=int, default=60, help="scenes a round")
-    parser.add_argument("--slow-scenes", type=int, default=4, help="of them, those rendered at CLEVR's defaults, once")
+    parser.add_argument("--slow-scenes", type=int, default=4, help="of them, those rendered at CLEVR's defaults; even")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--memory-scenes", type=int, default=2000, help="small scenes over which a worker's memory is watched")
     parser.add_argument("--width", type=int, default=320)
     parser.add_argument("--height", type=int, default=240)
     parser.add_argument("--seed", type=int, default=3)
     options = parser.parse_args()
     base = DatasetSettings(seed=options.seed, width=options.width, height=options.height)
     cores = len(available_cores())
-    print(f"{cores} cores, {options.width}x{options.height}, seed {options.seed}, {options.rounds} rounds of {options.scenes} scenes\n")
-
-    slow = bare(base, options.slow_scenes, asdict(CLEVR))
-    print(f"CLEVR's defaults, bare loop: {slow.rate:.4f} frames/s ({slow.frame_seconds:.2f} s a frame on a core)\n")
-    print("| preset | bare frames/s | igllm generate frames/s | of bare | times CLEVR's defaults | start-up s | worker MB, growth/1000 |")
+    print(
+        f"{cores} cores, {options.width}x{options.height}, seed {options.seed}, {options.rounds} rounds of {options.scenes} scenes",
+        flush=True,
+    )
+    few, half = range(options.slow_scenes), options.slow_scenes // 2
+    with bare_processes() as processes:
+        print(f"start-up of the bare loop: {mean(process.start_seconds for process in processes):.2f} s", flush=True)
+        slow = frame_seconds(processes, base, few[:half], CLEVR)
+        rows = [measure(processes, replace(base, quality=quality), options.scenes, options.rounds, len(few)) for quality in PRESETS]
+        slow = (slow + frame_seconds(processes, base, few[half:], CLEVR)) / 2
+    print(f"CLEVR's defaults, bare loop: {slow:.2f} s a frame, {cores / slow:.4f} frames/s\n")
+    print(
+        "| preset | s a frame, bare | times CLEVR's defaults | bare frames/s | igllm generate frames/s | of bare | worker MiB, and after |"
+    )
     print("|---|---|---|---|---|---|---|")
-    for quality in PRESETS:
-        settings = replace(base, quality=quality)
-        bares, pipes = [], []
-        for _ in range(options.rounds):
-            bares.append(bare(settings, options.scenes))
-            pipes.append(pipeline(settings, options.scenes))
-        faster = slow.frame_seconds / mean(mean(b.seconds[: options.slow_scenes]) for b in bares)
-        ...
+    for quality, (seconds, bares, pipes) in zip(PRESETS, rows, strict=True):
+        ratio = median(pipe / bare for bare, pipe in zip(bares, pipes, strict=True))
+        rates = f"{median(bares):.3f} | {median(pipes):.3f} | {ratio:.3f}"
+        print(f"| {quality} | {seconds:.3f} | {slow / seconds:.0f} | {rates} |")
+    print_memory(replace(base, width=64, height=48, quality="draft"), options.memory_scenes)
+
+
+def measure(
+    processes: list[BareProcess], settings: DatasetSettings, scenes: int, rounds: int, few: int
+) -> tuple[float, list[float], list[float]]:
+    """Seconds a frame of the first `few` scenes in the bare loop, and both loops' frames a second over all, in turns."""
+    seconds, bares, pipes = [], [], []
+    with RenderPool() as pool:
+        list(pool.render(DrawJob(settings, scenes + index) for index in range(2 * len(processes))))  # start and warm up
+        for _ in range(rounds):
+            seconds.append(frame_seconds(processes, settings, range(few)))
+            begin = time.perf_counter()
+            render_side_by_side(processes, [Frame(settings, index) for index in range(scenes)])
+            bares.append(scenes / (time.perf_counter() - begin))
+            pipes.append(pipeline(pool, settings, scenes))
+            print(f"{settings.quality}: bare {bares[-1]:.3f}, igllm generate {pipes[-1]:.3f} frames/s", flush=True)
+    return mean(seconds), bares, pipes
+
+
+def frame_seconds(processes: list[BareProcess], settings: DatasetSettings, indices: range, cycles: dict | None = None) -> float:
+    """Mean seconds a frame in the bare loop, all cores at work."""
+    return mean(times["seconds"] for times in render_side_by_side(processes, [Frame(settings, index, cycles) for index in indices]))
+
+
+def pipeline(pool: RenderPool, settings: DatasetSettings, scenes: int) -> float:
+    """``igllm generate`` in workers that have started, shards and all."""
+    with tempfile.TemporaryDirectory() as folder:
+        begin = time.perf_counter()
+        generate(settings, scenes, Path(folder), pool=pool)
+        return scenes / (time.perf_counter() - begin)
+
+
+def print_memory(settings: DatasetSettings, scenes: int) -> None:
+    """What one worker's resident memory is after its first fifty scenes, and how it grows over the rest."""
+    with RenderPool(1) as pool:
+        list(pool.render(DrawJob(settings, index) for index in range(50)))
+        before = resident(pool)
+        list(pool.render(DrawJob(settings, 50 + index) for index in range(scenes)))
+        grown = (resident(pool) - before) / MIB
+    print(f"\na worker's memory: {before / MIB:.0f} MiB, growing by {1000 * grown / scenes:.2f} MiB a thousand scenes over {scenes}")
+
+
+def resident(pool: RenderPool) -> int:
+    """The resident memory of the pool's one worker, in bytes."""
+    [pid] = pool.pids
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
 
 
 if __name__ == "__main__":

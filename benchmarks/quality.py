@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bare import BareProcess, Frame, render_side_by_side, start_processes
+from bare import Frame, bare_processes, render_side_by_side
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -84,25 +84,16 @@ def render_missing(frames: list[Frame]) -> None:
     missing = [frame for frame in frames if frame.save and not frame.save.with_suffix(".json").exists()]
     if not missing:
         return
-    processes = start_processes()
-    render_side_by_side(processes, (Frame(frames[0].settings, 0, asdict(Settings(1))) for _ in processes))  # warm up
     for frame in missing:
-        if frame.save:
-            frame.save.parent.mkdir(parents=True, exist_ok=True)
-    render_side_by_side(processes, missing, keep_times)
-    close(processes)
+        frame.save.parent.mkdir(parents=True, exist_ok=True)
+    with bare_processes() as processes:
+        render_side_by_side(processes, missing, keep_times)
 
 
 def keep_times(frame: Frame, times: dict[str, float]) -> None:
     """Write the times beside the picture, which says that both are there."""
     if frame.save:
         write_json(frame.save.with_suffix(".json"), times)
-
-
-def close(processes: list[BareProcess]) -> None:
-    """End all processes."""
-    for process in processes:
-        process.close()
 
 
 def row(out: Path, name: str, scenes: int) -> dict[str, Any]:

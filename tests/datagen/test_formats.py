@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from datagen.overview import inspect
 from PIL import Image
 
 from datagen.camera import project
@@ -27,6 +26,7 @@ from datagen.formats.camera_fit import GOOD_PIXELS, fit_camera
 from datagen.formats.clevr_import import CODES, guess_frame, import_clevr
 from datagen.formats.clevr_scenes import PublishedScene, published_directions, read_scenes, relationships
 from datagen.formats.export import export
+from datagen.inspect import inspect
 from datagen.labels import decode_rle
 from datagen.pool import RenderJob, RenderPool
 from datagen.sample import Sample, make_sample
