@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from datagen.dataset import open_dataset
-from datagen.domains import get_domain
 from datagen.errors import UserError
 from datagen.pool import RenderJob, RenderPool
 from datagen.progress import progress
 from datagen.sample import Sample, make_sample
-from datagen.sampling import Drawn, draw
+from datagen.sampling import Drawn, check_request, draw
 from datagen.settings import DatasetSettings, sample_key
 from datagen.shards import Samples
 
@@ -23,6 +22,7 @@ def generate(settings: DatasetSettings, num: int, out: Path, workers: int | None
     """
     if num < 1:
         raise UserError(f"{num} samples: at least 1 is needed")
+    check_request(settings)
     with open_dataset(out, settings, num) as folder:
         finished = folder.finished()
         missing = [index for index in range(num) if index not in finished]
@@ -38,14 +38,12 @@ def generate(settings: DatasetSettings, num: int, out: Path, workers: int | None
 
 def render_samples(settings: DatasetSettings, indices: Iterable[int], pool: RenderPool) -> Iterator[Sample]:
     """The samples of these indices, in order of completion."""
-    domain = get_domain(settings.domain)
-    template = domain.canonical_shot(settings.width, settings.height, settings.quality)
     drawn: dict[str, tuple[int, Drawn]] = {}
 
     def jobs() -> Iterator[RenderJob]:
         for index in indices:
             key = sample_key(index)
-            drawn[key] = (index, draw(domain, settings.limits, template, settings.seed, index))
+            drawn[key] = (index, draw(settings, index))
             yield RenderJob(key, drawn[key][1].scene, drawn[key][1].shot)
 
     for job, pixels in pool.render(jobs()):

@@ -9,15 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
 
 from datagen.camera import look_at
-from datagen.domain import Choice, Domain, Number, SceneLimits, Statement
-from datagen.errors import UserError
+from datagen.domain import Choice, Domain, Number, Statement
+from datagen.ground import Sweep, sweep_behind
 from datagen.scene import Camera, Lamp, Object, Quality, Scene, Shot, Value, Vec3
 from datagen.solids import Solid
+from datagen.splits import Split, word_table
 
 SHAPES = ("cube", "sphere", "cylinder")
 SIZES: dict[str, float] = {"large": 0.7, "small": 0.35}
@@ -34,14 +36,28 @@ COLORS: dict[str, tuple[int, int, int]] = {
 }
 """8-bit triples; CLEVR hands value / 255 to the shader as linear light."""
 
+Disc = tuple[float, float, float]
+"""What an object covers of the plane: x, y, radius in metres."""
+
 _PALETTE_ONE = ("gray", "blue", "brown", "yellow")
 _PALETTE_TWO = ("red", "green", "purple", "cyan")
-SPLIT_COLORS: dict[str, dict[str, tuple[str, ...]]] = {
-    "default": {},
-    "cogent-a": {"cube": _PALETTE_ONE, "cylinder": _PALETTE_TWO},
-    "cogent-b": {"cube": _PALETTE_TWO, "cylinder": _PALETTE_ONE},
+
+
+def _cogent(name: str, cubes: tuple[str, ...], cylinders: tuple[str, ...]) -> Split:
+    """Cubes and cylinders of few colours, spheres of any."""
+    return Split(
+        name, ((("shape", ("cube",)), ("color", cubes)), (("shape", ("cylinder",)), ("color", cylinders)), (("shape", ("sphere",)),))
+    )
+
+
+SPLITS = {
+    split.name: split
+    for split in (
+        Split("default"),
+        _cogent("cogent-a", _PALETTE_ONE, _PALETTE_TWO),
+        _cogent("cogent-b", _PALETTE_TWO, _PALETTE_ONE),
+    )
 }
-"""The colours that a split allows a shape; a shape that is not named takes any."""
 
 MAX_OBJECTS = 10
 PLANE = 3.0  # objects' centres lie in [-PLANE, PLANE] along x and y
@@ -49,7 +65,6 @@ MIN_GAP = 0.25  # between bounding circles on the plane
 MIN_MARGIN = 0.4  # along each of left/right/front/behind
 PLACEMENT_TRIES = 50  # positions tried for one object before the scene is drawn anew
 CUBE_SYMMETRY = 90.0  # degrees
-LAMP_JITTER = 1.0  # metres, uniform per axis
 
 CAMERA = Camera(location=(7.481, -6.508, 5.344), target=(0.0, 0.0, 0.0), lens_mm=35.0, sensor_mm=32.0)
 LAMPS = (
@@ -73,6 +88,7 @@ def _directions() -> dict[str, Vec3]:
 
 
 _DIRECTIONS = _directions()
+_RIGHT, _BEHIND = _DIRECTIONS["right"], _DIRECTIONS["behind"]
 
 
 def _along(direction: str, location: Vec3) -> float:
@@ -100,6 +116,10 @@ class Clevr(Domain):
         ),
     )
     max_objects: ClassVar[int] = MAX_OBJECTS
+    splits: ClassVar[Mapping[str, Split]] = SPLITS
+    drawn_words: ClassVar[tuple[str, ...]] = ("shape", "size", "material", "color")
+    drawn_numbers: ClassVar[tuple[str, ...]] = ("loc.x", "loc.y", "rotation")
+    ground: ClassVar[Sweep] = sweep_behind(CAMERA)
 
     @property
     def directions(self) -> Mapping[str, Vec3]:
@@ -140,41 +160,38 @@ class Clevr(Domain):
     def solid(self, obj: Object) -> Solid:
         return Solid(obj["shape"], self.location(obj), half_extent(obj["shape"], obj["size"]), float(obj["rotation"]))
 
-    def check_limits(self, limits: SceneLimits) -> None:
-        if limits.split not in SPLIT_COLORS:
-            raise UserError(f"the clevr domain has no split {limits.split!r}; choose one of {', '.join(SPLIT_COLORS)}")
-        if not 0 <= limits.min_objects <= limits.max_objects <= MAX_OBJECTS:
-            raise UserError(
-                f"objects from {limits.min_objects} to {limits.max_objects}: the clevr domain places 0 to {MAX_OBJECTS}, the fewest first"
-            )
-
-    def sample_scene(self, rng: np.random.Generator, count: int, split: str) -> Scene | None:
+    def sample_scene(self, rng: np.random.Generator, count: int, split: Split) -> Scene | None:
+        """As CLEVR places objects, one after the other. Cubes alone take a rotation; one that no split narrows is drawn from [0, 360)."""
+        table = word_table(split, self._drawn_choices)
+        low, high = split.range("rotation") or (0.0, 360.0)
+        ends = split.range("loc.x") or (-PLANE, PLANE), split.range("loc.y") or (-PLANE, PLANE)
         placed: list[Object] = []
+        taken: list[Disc] = []
         for _ in range(count):
-            shape, size, material = str(rng.choice(SHAPES)), str(rng.choice(list(SIZES))), str(rng.choice(MATERIALS))
-            color = str(rng.choice(SPLIT_COLORS[split].get(shape, tuple(COLORS))))
-            degrees = float(rng.uniform(0.0, 360.0))
-            spot = self._free_spot(rng, placed, SIZES[size])
+            words: tuple[str, ...] = ()
+            for _ in self._drawn_choices:
+                words = (*words, table[words][int(rng.integers(len(table[words])))])
+            shape, size, material, color = words
+            degrees = low + (high - low) * float(rng.random())
+            spot = _free_spot(rng, taken, SIZES[size], *ends)
             if spot is None:
                 return None
+            taken.append((*spot, SIZES[size]))
             location = (*spot, half_extent(shape, size))
             values: dict[str, Value] = {"loc": location, "shape": shape, "size": size, "material": material, "color": color}
             values["rotation"] = degrees
             placed.append(self.canonical_object(Object("add", values)))
-        return self.canonical(Scene(self.name, tuple(placed)))
+        return Scene(self.name, tuple(sorted(placed, key=self.order)))
 
-    def _free_spot(self, rng: np.random.Generator, placed: list[Object], radius: float) -> tuple[float, float] | None:
-        """A position that keeps CLEVR's gap and margins to what is placed; None after `PLACEMENT_TRIES`."""
-        for _ in range(PLACEMENT_TRIES):
-            x, y = (float(v) for v in np.round(rng.uniform(-PLANE, PLANE, 2), 3))
-            if all(_keeps_clear((x, y, 0.0), radius, other) for other in placed):
-                return x, y
-        return None
+    @cached_property
+    def _drawn_choices(self) -> tuple[Choice, ...]:
+        choices = {choice.name: choice for choice in self.statements[0].choices}
+        return tuple(choices[name] for name in self.drawn_words)
 
-    def sample_shot(self, rng: np.random.Generator, template: Shot) -> Shot:
+    def sample_shot(self, rng: np.random.Generator, template: Shot, light_jitter: float) -> Shot:
         lamps = []
         for lamp in template.lamps:
-            x, y, z = (float(v) for v in np.round(rng.uniform(-LAMP_JITTER, LAMP_JITTER, 3) + lamp.location, 6))
+            x, y, z = (_rounded(-light_jitter + 2 * light_jitter * float(rng.random()) + v, 6) for v in lamp.location)
             lamps.append(replace(lamp, location=(x, y, z)))
         return replace(template, lamps=tuple(lamps), noise_seed=int(rng.integers(2**31)))
 
@@ -182,8 +199,28 @@ class Clevr(Domain):
         return Shot(width, height, quality, CAMERA, LAMPS, noise_seed=0)
 
 
-def _keeps_clear(spot: Vec3, radius: float, other: Object) -> bool:
-    step = (spot[0] - other["loc"][0], spot[1] - other["loc"][1], 0.0)
-    if math.hypot(step[0], step[1]) - radius - SIZES[other["size"]] < MIN_GAP:
-        return False
-    return all(abs(_along(direction, step)) >= MIN_MARGIN for direction in ("right", "behind"))
+def _rounded(value: float, decimals: int) -> float:
+    """To the nearest multiple of a power of ten, as `numpy.round` has it."""
+    return round(value * 10**decimals) / 10**decimals
+
+
+def _free_spot(
+    rng: np.random.Generator, taken: list[Disc], radius: float, x_ends: tuple[float, float], y_ends: tuple[float, float]
+) -> tuple[float, float] | None:
+    """A position that keeps CLEVR's gap and margins to what is placed; None after `PLACEMENT_TRIES`."""
+    (x_low, x_high), (y_low, y_high) = x_ends, y_ends
+    for _ in range(PLACEMENT_TRIES):
+        x = _rounded(x_low + (x_high - x_low) * float(rng.random()), 3)
+        y = _rounded(y_low + (y_high - y_low) * float(rng.random()), 3)
+        if all(_keeps_clear(x - other[0], y - other[1], radius, other[2]) for other in taken):
+            return x, y
+    return None
+
+
+def _keeps_clear(x: float, y: float, radius: float, other: float) -> bool:
+    """Whether two objects of these radii, that far apart on the plane, keep CLEVR's gap and margins."""
+    return (
+        math.hypot(x, y) - radius - other >= MIN_GAP
+        and abs(x * _RIGHT[0] + y * _RIGHT[1]) >= MIN_MARGIN
+        and abs(x * _BEHIND[0] + y * _BEHIND[1]) >= MIN_MARGIN
+    )
