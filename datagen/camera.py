@@ -47,7 +47,8 @@ def project(camera: Camera, width: int, height: int, points: np.ndarray) -> np.n
 class Rays:
     """A grid of rays from ``origin`` (3,), in metres: the one in row i and column j runs along ``axes @ (x[j], y[i], -1)``.
 
-    ``axes`` (3, 3) has the camera's right, up and back in its columns. A ray is not normalised: a step of 1 is 1 m of depth.
+    ``axes`` (3, 3) has the camera's right, up and back in its columns, which are at right angles. A ray is not normalised: a step of 1
+    is 1 m of depth.
     """
 
     origin: np.ndarray
@@ -63,10 +64,15 @@ class Rays:
         """The same rays in the frame that `matrix` (3, 3) leads to and whose origin is at `around` (3,)."""
         return Rays(matrix @ (self.origin - around), matrix @ self.axes, self.x, self.y)
 
-    def directions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The components of all directions, each (rows, columns)."""
-        x, y, z = (self.x * right + (self.y * up - back)[:, None] for right, up, back in self.axes.tolist())
-        return x, y, z
+    def along(self, vectors: np.ndarray) -> np.ndarray:
+        """The directions' dot products with each of `vectors` (N, 3): (N, rows, columns)."""
+        right, up, back = (vectors @ self.axes).T[..., None, None]
+        return self.x * right + (self.y[:, None] * up - back)
+
+    def squares(self) -> np.ndarray:
+        """The directions' squared lengths, (rows, columns)."""
+        right, up, back = (self.axes * self.axes).sum(0).tolist()
+        return self.x**2 * right + (self.y**2 * up + back)[:, None]
 
 
 @lru_cache(maxsize=64)

@@ -47,7 +47,7 @@ class Sweep:
         The space in front is convex, so a ray leaves it once, through the first facet's plane that it crosses.
         """
         local = rays.turned(self._local(), np.zeros(3))
-        x, y, z = local.directions()
+        x, y, z = local.along(np.eye(3))
         start = local.origin
         ends, _ = self.profile()
         leave = np.full(y.shape, np.inf)

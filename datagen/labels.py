@@ -47,30 +47,31 @@ def cast_visible(scene: Scene, domain: Domain, camera: Camera, width: int, heigh
     """As `cast`; None as soon as an object turns out to show fewer than `least` pixels."""
     owner = np.full((height, width), NOBODY, np.int16)
     depth = np.full((height, width), np.inf)
-    view = View(owner, depth)
     grid = rays(camera, width, height)
     solids = [domain.solid(obj) for obj in scene.objects]
-    for index, (solid, window) in enumerate(zip(solids, _windows(solids, camera, width, height), strict=True)):
-        if (window[0].stop - window[0].start) * (window[1].stop - window[1].start) < least:
-            return None
+    windows = _windows(solids, camera, width, height)
+    for index, (solid, window) in enumerate(zip(solids, windows, strict=True)):
         hit = solid.depth(grid.window(*window))
         nearer = hit < depth[window]
-        if np.count_nonzero(nearer) < least:
+        if np.count_nonzero(nearer) < least:  # those to come can only hide more of it
             return None
         np.copyto(depth[window], hit, where=nearer)
-        owner[window][nearer] = index
-    return view if (view.visible_pixels(len(solids)) >= least).all() else None
+        np.copyto(owner[window], index, where=nearer)
+    shown = (np.count_nonzero(owner[window] == index) for index, window in enumerate(windows))
+    return View(owner, depth) if all(count >= least for count in shown) else None
 
 
 def _windows(solids: list[Solid], camera: Camera, width: int, height: int) -> list[tuple[slice, slice]]:
     """The parts of the frame that each of the solids, all convex, can touch."""
     if not solids:
         return []
-    corners = project(camera, width, height, np.concatenate([solid.corners() for solid in solids])).reshape(len(solids), 8, 3)
-    behind = (corners[..., 2] <= 0).any(1)  # of the camera, at least in part: the corners do not tell where it is seen
-    edges = np.clip(corners[..., :2], 0, (width, height))
-    first = np.where(behind[:, None], (0, 0), np.floor(edges.min(1))).astype(int).tolist()
-    last = np.where(behind[:, None], (width, height), np.ceil(edges.max(1))).astype(int).tolist()
+    hulls = [solid.hull() for solid in solids]
+    points = project(camera, width, height, np.concatenate(hulls))
+    starts = np.cumsum([0, *map(len, hulls[:-1])])
+    behind = np.minimum.reduceat(points[:, 2], starts) <= 0  # the camera, at least in part: the hull does not tell where it is seen
+    edges = np.clip(points[:, :2], 0, (width, height))
+    first = np.where(behind[:, None], (0, 0), np.floor(np.minimum.reduceat(edges, starts))).astype(int).tolist()
+    last = np.where(behind[:, None], (width, height), np.ceil(np.maximum.reduceat(edges, starts))).astype(int).tolist()
     return [(slice(top, bottom), slice(left, right)) for (left, top), (right, bottom) in zip(first, last, strict=True)]
 
 

@@ -12,11 +12,21 @@ import numpy as np
 from datagen.camera import Rays
 from datagen.scene import Vec3
 
-Start = list[float]
-"""Where rays start in the solid's own frame: x, y, z."""
-Steps = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""The components of their directions there, each (rows, columns)."""
-_CORNERS = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
+
+
+def _around(radius: float, height: float, sides: int = 12) -> np.ndarray:
+    """The corners of a polygon about Z that holds a circle of that radius."""
+    angles = np.arange(sides) * (2 * np.pi / sides)
+    reach = radius / np.cos(np.pi / sides)
+    return np.stack([reach * np.cos(angles), reach * np.sin(angles), np.full(sides, height)], axis=1)
+
+
+_OCTAGON = float(np.tan(np.pi / 8))  # half a side of the octagon around a circle of radius 1
+_HULLS = {
+    "cube": np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float),
+    "cylinder": np.concatenate([_around(1.0, -1.0), _around(1.0, 1.0)]),
+    "sphere": np.concatenate([_around(r, z) for r, z in ((_OCTAGON, -1.0), (1.0, -_OCTAGON), (1.0, _OCTAGON), (_OCTAGON, 1.0))]),
+}
 
 
 @dataclass(frozen=True)
@@ -28,15 +38,16 @@ class Solid:
     scale: float
     degrees: float = 0.0
 
-    def corners(self) -> np.ndarray:
-        """The (8, 3) corners of a box around the solid, in the world frame."""
-        return _CORNERS * self.scale @ _about_z(self.degrees).T + self.location
+    def hull(self) -> np.ndarray:
+        """Points (N, 3) in the world frame whose convex hull holds the solid, and little else."""
+        return _HULLS[self.kind] * self.scale @ _about_z(self.degrees).T + self.location
 
     def depth(self, rays: Rays) -> np.ndarray:
         """Where rays enter the solid: (rows, columns) in multiples of their direction; infinity where they miss."""
         local = rays.turned(_about_z(self.degrees).T / self.scale, np.asarray(self.location, float))
-        enter = _ENTER[self.kind](local.origin.tolist(), local.directions())
-        return np.where(enter > 0, enter, np.inf)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            enter, leave = _INTERVAL[self.kind](local)
+            return np.where((enter <= leave) & (enter > 0), enter, np.inf)
 
 
 def _about_z(degrees: float) -> np.ndarray:
@@ -45,40 +56,37 @@ def _about_z(degrees: float) -> np.ndarray:
     return np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
 
 
-def _quadratic(a: np.ndarray, b: np.ndarray, c: float) -> tuple[np.ndarray, np.ndarray]:
-    """Both roots of a t² + 2 b t + c; the empty interval (inf, -inf) where there are none."""
-    under = b * b - a * c
-    hit = under >= 0
-    root = np.sqrt(np.where(hit, under, 0.0))
-    return np.where(hit, (-b - root) / a, np.inf), np.where(hit, (-b + root) / a, -np.inf)
+Interval = tuple[np.ndarray, np.ndarray]
+"""Where rays enter and leave something, each (rows, columns); NaN, or the wrong way round, where they miss it."""
 
 
-def _sphere(start: Start, steps: Steps) -> np.ndarray:
-    x, y, z = steps
-    along = x * start[0] + y * start[1] + z * start[2]
-    return _quadratic(x * x + y * y + z * z, along, start[0] ** 2 + start[1] ** 2 + start[2] ** 2 - 1.0)[0]
+def _quadratic(a: np.ndarray, b: np.ndarray, c: float) -> Interval:
+    """Both roots of a t² + 2 b t + c; NaN where there are none."""
+    root = np.sqrt(b * b - a * c)
+    return (-b - root) / a, (root - b) / a
 
 
-def _slab(start: float, step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where rays enter and leave |coordinate| <= 1."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        one, two = (-1.0 - start) / step, (1.0 - start) / step
+def _slabs(start: np.ndarray, steps: np.ndarray) -> Interval:
+    """Of every coordinate (N, rows, columns) where it enters and leaves [-1, 1]."""
+    one, two = (-1.0 - start)[:, None, None] / steps, (1.0 - start)[:, None, None] / steps
     return np.minimum(one, two), np.maximum(one, two)
 
 
-def _cube(start: Start, steps: Steps) -> np.ndarray:
-    (near_x, far_x), (near_y, far_y), (near_z, far_z) = map(_slab, start, steps)
-    enter = np.maximum(np.maximum(near_x, near_y), near_z)
-    leave = np.minimum(np.minimum(far_x, far_y), far_z)
-    return np.where(enter <= leave, enter, np.inf)
+def _sphere(rays: Rays) -> Interval:
+    return _quadratic(rays.squares(), rays.along(rays.origin[None])[0], float(rays.origin @ rays.origin) - 1.0)
 
 
-def _cylinder(start: Start, steps: Steps) -> np.ndarray:
-    x, y, z = steps
-    side = _quadratic(x * x + y * y, x * start[0] + y * start[1], start[0] ** 2 + start[1] ** 2 - 1.0)
-    near, far = _slab(start[2], z)
-    enter, leave = np.maximum(side[0], near), np.minimum(side[1], far)
-    return np.where(enter <= leave, enter, np.inf)
+def _cube(rays: Rays) -> Interval:
+    near, far = _slabs(rays.origin, rays.along(_AXES))
+    return near.max(0), far.min(0)
 
 
-_ENTER: dict[str, Callable[[Start, Steps], np.ndarray]] = {"sphere": _sphere, "cube": _cube, "cylinder": _cylinder}
+def _cylinder(rays: Rays) -> Interval:
+    steps, (x, y, _) = rays.along(_AXES), rays.origin.tolist()
+    side = _quadratic(steps[0] * steps[0] + steps[1] * steps[1], x * steps[0] + y * steps[1], x * x + y * y - 1.0)
+    near, far = _slabs(rays.origin[2:], steps[2:])
+    return np.maximum(side[0], near[0]), np.minimum(side[1], far[0])
+
+
+_AXES = np.eye(3)
+_INTERVAL: dict[str, Callable[[Rays], Interval]] = {"sphere": _sphere, "cube": _cube, "cylinder": _cylinder}

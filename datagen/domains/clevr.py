@@ -165,23 +165,28 @@ class Clevr(Domain):
         table = word_table(split, self._drawn_choices)
         low, high = split.range("rotation") or (0.0, 360.0)
         ends = split.range("loc.x") or (-PLANE, PLANE), split.range("loc.y") or (-PLANE, PLANE)
-        placed: list[Object] = []
+        chosen: list[tuple[tuple[str, ...], float]] = []
         taken: list[Disc] = []
         for _ in range(count):
             words: tuple[str, ...] = ()
             for _ in self._drawn_choices:
                 words = (*words, table[words][int(rng.integers(len(table[words])))])
-            shape, size, material, color = words
-            degrees = low + (high - low) * float(rng.random())
-            spot = _free_spot(rng, taken, SIZES[size], *ends)
+            chosen.append((words, low + (high - low) * rng.random()))
+            radius = SIZES[words[1]]
+            spot = _free_spot(rng, taken, radius, *ends)
             if spot is None:
                 return None
-            taken.append((*spot, SIZES[size]))
-            location = (*spot, half_extent(shape, size))
-            values: dict[str, Value] = {"loc": location, "shape": shape, "size": size, "material": material, "color": color}
-            values["rotation"] = degrees
-            placed.append(self.canonical_object(Object("add", values)))
-        return Scene(self.name, tuple(sorted(placed, key=self.order)))
+            taken.append((*spot, radius))
+        objects = (self._object(words, degrees, disc) for (words, degrees), disc in zip(chosen, taken, strict=True))
+        return Scene(self.name, tuple(sorted(objects, key=self.order)))
+
+    def _object(self, words: tuple[str, ...], degrees: float, disc: Disc) -> Object:
+        """The canonical object of these words (`drawn_words`), standing on its disc."""
+        shape, size, material, color = words
+        location = (disc[0], disc[1], half_extent(shape, size))
+        values: dict[str, Value] = {"loc": location, "shape": shape, "size": size, "material": material, "color": color}
+        values["rotation"] = degrees
+        return self.canonical_object(Object("add", values))
 
     @cached_property
     def _drawn_choices(self) -> tuple[Choice, ...]:
@@ -191,7 +196,7 @@ class Clevr(Domain):
     def sample_shot(self, rng: np.random.Generator, template: Shot, light_jitter: float) -> Shot:
         lamps = []
         for lamp in template.lamps:
-            x, y, z = (_rounded(-light_jitter + 2 * light_jitter * float(rng.random()) + v, 6) for v in lamp.location)
+            x, y, z = (round((-light_jitter + 2 * light_jitter * rng.random() + v) * 1e6) / 1e6 for v in lamp.location)
             lamps.append(replace(lamp, location=(x, y, z)))
         return replace(template, lamps=tuple(lamps), noise_seed=int(rng.integers(2**31)))
 
@@ -199,28 +204,28 @@ class Clevr(Domain):
         return Shot(width, height, quality, CAMERA, LAMPS, noise_seed=0)
 
 
-def _rounded(value: float, decimals: int) -> float:
-    """To the nearest multiple of a power of ten, as `numpy.round` has it."""
-    return round(value * 10**decimals) / 10**decimals
-
-
 def _free_spot(
     rng: np.random.Generator, taken: list[Disc], radius: float, x_ends: tuple[float, float], y_ends: tuple[float, float]
 ) -> tuple[float, float] | None:
     """A position that keeps CLEVR's gap and margins to what is placed; None after `PLACEMENT_TRIES`."""
+    random = rng.random
     (x_low, x_high), (y_low, y_high) = x_ends, y_ends
+    x_span, y_span = x_high - x_low, y_high - y_low
     for _ in range(PLACEMENT_TRIES):
-        x = _rounded(x_low + (x_high - x_low) * float(rng.random()), 3)
-        y = _rounded(y_low + (y_high - y_low) * float(rng.random()), 3)
-        if all(_keeps_clear(x - other[0], y - other[1], radius, other[2]) for other in taken):
+        x = round((x_low + x_span * random()) * 1000) / 1000
+        y = round((y_low + y_span * random()) * 1000) / 1000
+        if _keeps_clear(x, y, radius, taken):
             return x, y
     return None
 
 
-def _keeps_clear(x: float, y: float, radius: float, other: float) -> bool:
-    """Whether two objects of these radii, that far apart on the plane, keep CLEVR's gap and margins."""
-    return (
-        math.hypot(x, y) - radius - other >= MIN_GAP
-        and abs(x * _RIGHT[0] + y * _RIGHT[1]) >= MIN_MARGIN
-        and abs(x * _BEHIND[0] + y * _BEHIND[1]) >= MIN_MARGIN
-    )
+def _keeps_clear(x: float, y: float, radius: float, taken: list[Disc]) -> bool:
+    """Whether an object there keeps CLEVR's gap and margins to all others."""
+    (right_x, right_y, _), (behind_x, behind_y, _) = _RIGHT, _BEHIND
+    for other_x, other_y, other in taken:
+        off_x, off_y = x - other_x, y - other_y
+        if abs(off_x * right_x + off_y * right_y) < MIN_MARGIN or abs(off_x * behind_x + off_y * behind_y) < MIN_MARGIN:
+            return False
+        if math.hypot(off_x, off_y) - radius - other < MIN_GAP:
+            return False
+    return True
