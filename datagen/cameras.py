@@ -31,6 +31,8 @@ def load_cameras(path: Path) -> tuple[Camera, ...]:
 def cameras_from_json(data: Any, where: str) -> tuple[Camera, ...]:
     """The inverse of `cameras_to_json`; raises `UserError` that begins with `where` and names the field."""
     named = as_object(data, where, "its content")
+    if not named:
+        refuse(where, "its content", named, "at least one camera")
     return tuple(_camera(as_name(name, where, "a camera's name"), fields, where) for name, fields in named.items())
 
 

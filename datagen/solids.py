@@ -13,7 +13,6 @@ from datagen.camera import Rays
 from datagen.scene import Vec3
 
 
-
 def _around(radius: float, height: float, sides: int = 12) -> np.ndarray:
     """The corners of a polygon about Z that holds a circle of that radius."""
     angles = np.arange(sides) * (2 * np.pi / sides)
