@@ -100,24 +100,36 @@ def _generate(verbs: Any) -> None:
         "--num to add samples.",
     )
     verb.add_argument("--domain", default="clevr", help="kind of scene")
-    verb.add_argument("--split", default="default", help="combinations of attributes: default, cogent-a or cogent-b")
+    verb.add_argument(
+        "--split", default="default", metavar="NAME|FILE", help="what scenes may hold: default, cogent-a, cogent-b, or a JSON file"
+    )
     verb.add_argument("--num", type=_positive, required=True, help="number of samples")
     verb.add_argument("--seed", type=int, default=0, help="seed of everything random")
     verb.add_argument("--out", type=Path, required=True, help="folder of the data set")
     _add_frame(verb, 320, 240, "standard")
-    verb.add_argument("--min-objects", type=int, default=3, help="fewest objects in a scene")
-    verb.add_argument("--max-objects", type=int, default=10, help="most objects in a scene")
+    verb.add_argument("--min-objects", type=int, help="fewest objects in a scene (default: the split's)")
+    verb.add_argument("--max-objects", type=int, help="most objects in a scene (default: the split's)")
+    verb.add_argument("--cameras", type=Path, metavar="FILE", help="JSON file of named cameras (default: the domain's own)")
+    verb.add_argument("--camera-jitter", type=float, default=0.0, help="metres a camera is moved by at most, along each axis")
+    verb.add_argument("--light-jitter", type=float, default=1.0, help="metres a lamp is moved by at most, along each axis")
     verb.add_argument("--shard-size", type=_positive, default=1000, help="samples in a shard")
     _add_workers(verb)
 
 
 def run_generate(options: argparse.Namespace) -> None:
     """igllm generate"""
+    from datagen.cameras import load_cameras
+    from datagen.domains import get_domain
     from datagen.generate import generate
     from datagen.settings import DatasetSettings
+    from datagen.splits import load_split
 
-    names = ("domain", "split", "seed", "width", "height", "quality", "min_objects", "max_objects", "shard_size")
-    settings = DatasetSettings(**{name: getattr(options, name) for name in names})
+    names = ("domain", "seed", "width", "height", "quality", "min_objects", "max_objects", "camera_jitter", "light_jitter", "shard_size")
+    settings = DatasetSettings(
+        rules=load_split(options.split, get_domain(options.domain)),
+        cameras=load_cameras(options.cameras) if options.cameras else (),
+        **{name: getattr(options, name) for name in names},
+    )
     samples = generate(settings, options.num, options.out, options.workers)
     print(f"{options.out}: {len(samples)} samples")
 

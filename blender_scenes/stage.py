@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import bpy
-import numpy as np
 from mathutils import Matrix
 
 from blender_scenes.geometry import Surface, swept
 from blender_scenes.materials import material
 from blender_scenes.shapes import new_mesh
 from datagen.camera import look_at
+from datagen.ground import Sweep, sweep_behind
 from datagen.scene import Camera, Lamp, Vec3
 
 SUN_STRENGTH = 0.45  # W/m²
 SUN_EULER = (0.236, 0.417, 0.097)  # radians
-
-SWEEP_NEAR = 30.0  # how far the ground runs towards the camera
-SWEEP_FLAT = 10.6  # how far it stays flat behind the origin
-SWEEP_RADIUS = 9.4  # of its curve
-SWEEP_HEIGHT = 23.0  # of its backdrop
-SWEEP_HALF_WIDTH = 40.0
-SWEEP_TURN = 0.4  # radians about Z by which the backdrop is turned away from facing the camera squarely
-SWEEP_STEPS = 32  # facets along the curve
 
 
 def build_stage(scene: bpy.types.Scene, camera: Camera) -> None:
@@ -30,9 +22,10 @@ def build_stage(scene: bpy.types.Scene, camera: Camera) -> None:
     world.node_tree.nodes["Background"].inputs["Strength"].default_value = 0.0
     scene.world = world
     add_object(scene, "sun", _sun()).rotation_euler = SUN_EULER
-    sweep = add_object(scene, "sweep", new_mesh("sweep", _sweep()))
+    ground = sweep_behind(camera)
+    sweep = add_object(scene, "sweep", new_mesh("sweep", _surface(ground)))
     sweep.data.materials.append(material("ground"))
-    sweep.rotation_euler = (0.0, 0.0, _heading(camera) + SWEEP_TURN)
+    sweep.rotation_euler = (0.0, 0.0, ground.turn)
     scene.camera = add_object(scene, "camera", bpy.data.cameras.new("camera"))
 
 
@@ -74,16 +67,6 @@ def _sun() -> bpy.types.Light:
     return sun
 
 
-def _heading(camera: Camera) -> float:
-    """The turn about Z, in radians, that brings +Y to where the camera looks."""
-    ahead = np.subtract(camera.target, camera.location)
-    return float(np.arctan2(-ahead[0], ahead[1]))
-
-
-def _sweep() -> Surface:
-    """Flat around the origin, a quarter circle behind it (+Y), then straight up."""
-    angles = np.linspace(0.0, np.pi / 2, SWEEP_STEPS + 1)
-    curve = np.stack([SWEEP_FLAT + SWEEP_RADIUS * np.sin(angles), SWEEP_RADIUS * (1.0 - np.cos(angles))], axis=1)
-    normals = np.stack([-np.sin(angles), np.cos(angles)], axis=1)
-    profile = np.concatenate([[(-SWEEP_NEAR, 0.0)], curve, [(SWEEP_FLAT + SWEEP_RADIUS, SWEEP_HEIGHT)]])
-    return swept(profile, np.concatenate([normals[:1], normals, normals[-1:]]), SWEEP_HALF_WIDTH)
+def _surface(sweep: Sweep) -> Surface:
+    points, normals = sweep.profile()
+    return swept(points, normals, sweep.half_width)

@@ -5,6 +5,9 @@ Blender is given the very matrix computed here, so labels and pixels share one c
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import lru_cache
+
 import numpy as np
 
 from datagen.scene import Camera, Vec3
@@ -20,23 +23,73 @@ def look_at(location: Vec3, target: Vec3) -> np.ndarray:
     return np.stack([right, np.cross(back, right), back], axis=1)
 
 
+def ground_directions(camera: Camera) -> dict[str, Vec3]:
+    """Unit vectors of right, left, behind and front on the ground as `camera` sees it; behind is up the frame for one that looks down."""
+    axes = look_at(camera.location, camera.target)
+    ahead = -axes[:, 2] * (1, 1, 0)
+    if np.linalg.norm(ahead) < 1e-9:
+        ahead = axes[:, 1]
+    right, behind = axes[:, 0], ahead / np.linalg.norm(ahead)
+    pairs = {"right": right, "left": -right, "behind": behind, "front": -behind}
+    return {name: (float(v[0]), float(v[1]), float(v[2])) for name, v in pairs.items()}
+
+
 def focal_pixels(camera: Camera, width: int, height: int) -> float:
     """Focal length in pixels; the sensor's width fits the frame's longer side."""
     return camera.lens_mm / camera.sensor_mm * max(width, height)
 
 
+@lru_cache(maxsize=64)
+def _axes(camera: Camera) -> np.ndarray:
+    axes = look_at(camera.location, camera.target)
+    axes.setflags(write=False)
+    return axes
+
+
 def project(camera: Camera, width: int, height: int, points: np.ndarray) -> np.ndarray:
     """World points (N, 3) in metres to (N, 3): x and y in pixels from the top left corner, depth in metres along the axis."""
-    local = (np.asarray(points, float) - camera.location) @ look_at(camera.location, camera.target)
+    local = (np.asarray(points, float) - camera.location) @ _axes(camera)
     depth = -local[:, 2]
     scale = focal_pixels(camera, width, height) / depth
     return np.stack([width / 2 + local[:, 0] * scale, height / 2 - local[:, 1] * scale, depth], axis=1)
 
 
-def rays(camera: Camera, width: int, height: int) -> np.ndarray:
-    """Directions (height, width, 3) of the rays through the pixels' centres; not normalised: a step of 1 is 1 m of depth."""
+@dataclass(frozen=True)
+class Rays:
+    """A grid of rays from ``origin`` (3,), in metres: the one in row i and column j runs along ``axes @ (x[j], y[i], -1)``.
+
+    ``axes`` (3, 3) has the camera's right, up and back in its columns, which are at right angles. A ray is not normalised: a step of 1
+    is 1 m of depth.
+    """
+
+    origin: np.ndarray
+    axes: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+
+    def window(self, rows: slice, columns: slice) -> Rays:
+        """The rays of a part of the grid."""
+        return Rays(self.origin, self.axes, self.x[columns], self.y[rows])
+
+    def turned(self, matrix: np.ndarray, around: np.ndarray) -> Rays:
+        """The same rays in the frame that `matrix` (3, 3) leads to and whose origin is at `around` (3,)."""
+        return Rays(matrix @ (self.origin - around), matrix @ self.axes, self.x, self.y)
+
+    def along(self, vectors: np.ndarray) -> np.ndarray:
+        """The directions' dot products with each of `vectors` (N, 3): (N, rows, columns)."""
+        right, up, back = (vectors @ self.axes).T[..., None, None]
+        return self.x * right + (self.y[:, None] * up - back)
+
+    def squares(self) -> np.ndarray:
+        """The directions' squared lengths, (rows, columns)."""
+        right, up, back = (self.axes * self.axes).sum(0).tolist()
+        return self.x**2 * right + (self.y**2 * up + back)[:, None]
+
+
+@lru_cache(maxsize=64)
+def rays(camera: Camera, width: int, height: int) -> Rays:
+    """The rays through the pixels' centres of a frame, one for each of its rows and columns."""
     focal = focal_pixels(camera, width, height)
     x = (np.arange(width) + 0.5 - width / 2) / focal
     y = (height / 2 - np.arange(height) - 0.5) / focal
-    local = np.stack([*np.broadcast_arrays(x[None, :], y[:, None]), np.full((height, width), -1.0)], axis=-1)
-    return local @ look_at(camera.location, camera.target).T
+    return Rays(np.array(camera.location, float), _axes(camera), x, y)

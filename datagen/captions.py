@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from datagen.camera import ground_directions
 from datagen.domain import Domain
-from datagen.scene import Object, Scene
+from datagen.scene import Camera, Object, Scene
 
 Words = Mapping[str, str]
 """Some arguments with a word each. It names every object that has these words."""
@@ -22,7 +23,6 @@ Words = Mapping[str, str]
 NOUN = "shape"
 ADJECTIVES = ("size", "color", "material")  # in English order; what else a domain has comes before them
 CLEAR = 0.2  # metres along a direction before a relation is said (CLEVR's own rule)
-TURN = 0.1  # metres more for each metre across: relations then hold for a camera turned by up to 0.1 rad (CLEVR's jitter turns it by 0.07)
 MOST_SENTENCES = 4
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _RELATIONS = {"left": "to the left of", "right": "to the right of", "front": "in front of", "behind": "behind"}
@@ -52,14 +52,14 @@ class Sentence:
     text: str
 
 
-def caption(scene: Scene, domain: Domain, rng: np.random.Generator) -> str:
+def caption(scene: Scene, domain: Domain, camera: Camera, rng: np.random.Generator) -> str:
     """One line of two to four sentences, each true of the scene; equal streams give equal captions."""
-    return " ".join(sentence.text for sentence in sentences(scene, domain, rng))
+    return " ".join(sentence.text for sentence in sentences(scene, domain, camera, rng))
 
 
-def sentences(scene: Scene, domain: Domain, rng: np.random.Generator) -> list[Sentence]:
+def sentences(scene: Scene, domain: Domain, camera: Camera, rng: np.random.Generator) -> list[Sentence]:
     """The sentences of a caption with their claims: how many objects there are, then others in random order, none twice."""
-    speaker = _Speaker(scene, domain, rng)
+    speaker = _Speaker(scene, domain, camera, rng)
     said = [speaker.total()]
     if not len(scene):
         return said
@@ -76,8 +76,9 @@ def sentences(scene: Scene, domain: Domain, rng: np.random.Generator) -> list[Se
 class _Speaker:
     """Draws sentences about one scene."""
 
-    def __init__(self, scene: Scene, domain: Domain, rng: np.random.Generator) -> None:
+    def __init__(self, scene: Scene, domain: Domain, camera: Camera, rng: np.random.Generator) -> None:
         self._scene, self._domain, self._rng = scene, domain, rng
+        self._directions = ground_directions(camera)
 
     def any(self) -> Sentence | None:
         """A sentence of a random kind; None where the scene does not give it."""
@@ -137,11 +138,9 @@ class _Speaker:
         return words, _with_article(_noun_phrase(words))
 
     def _beyond(self, direction: str, obj: Object, other: Object) -> bool:
-        """Whether `obj` lies clearly in that direction of `other`."""
+        """Whether `obj` lies clearly in that direction of `other`, as the camera sees it."""
         step = np.subtract(self._domain.location(obj), self._domain.location(other))
-        along = float(step @ self._domain.directions[direction])
-        across = float(np.linalg.norm(step[:2] - along * np.array(self._domain.directions[direction])[:2]))
-        return along > CLEAR + TURN * across
+        return float(step @ self._directions[direction]) > CLEAR
 
     def _all_words(self, obj: Object) -> dict[str, str]:
         return {choice.name: obj[choice.name] for choice in self._domain.statement(obj.statement).choices}

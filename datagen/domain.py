@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from datagen.errors import UserError
 from datagen.scene import Object, Quality, Scene, Shot, Value, Vec3
 
 if TYPE_CHECKING:
+    from datagen.ground import Sweep
     from datagen.solids import Solid
+    from datagen.splits import Split
 
 
 @dataclass(frozen=True)
@@ -85,15 +88,6 @@ class Statement:
         return tuple(a for a in self.arguments if isinstance(a, Number))
 
 
-@dataclass(frozen=True)
-class SceneLimits:
-    """What may be asked of a scene sampler: how many objects, and which split's combinations."""
-
-    split: str
-    min_objects: int
-    max_objects: int
-
-
 class Domain(ABC):
     """A kind of scene. Subclasses declare the class variables and answer the questions below."""
 
@@ -101,6 +95,14 @@ class Domain(ABC):
     statements: ClassVar[tuple[Statement, ...]]
     max_objects: ClassVar[int]
     """The most objects a scene can hold; decoding stops there."""
+    splits: ClassVar[Mapping[str, Split]]
+    """The built-in splits by name; ``default`` is one of them and allows everything."""
+    drawn_words: ClassVar[tuple[str, ...]]
+    """The arguments that the sampler draws words for, in its order."""
+    drawn_numbers: ClassVar[tuple[str, ...]]
+    """The components that the sampler draws numbers for and a split can narrow: ``rotation``, ``loc.x``."""
+    ground: ClassVar[Sweep]
+    """What the objects stand on, and what is behind them."""
 
     def statement(self, name: str) -> Statement:
         """The statement of that name; KeyError if there is none."""
@@ -108,6 +110,18 @@ class Domain(ABC):
             if statement.name == name:
                 return statement
         raise KeyError(name)
+
+    def split(self, name: str) -> Split:
+        """The built-in split of that name; `UserError` if there is none."""
+        if name not in self.splits:
+            raise UserError(f"the {self.name} domain has no split {name!r}; choose one of {', '.join(self.splits)}")
+        return self.splits[name]
+
+    @property
+    def drawn_ranges(self) -> dict[str, tuple[Number, int]]:
+        """`drawn_numbers` with where each is declared: the argument and which of its components."""
+        numbers = {number.name: number for statement in self.statements for number in statement.numbers}
+        return {name: (numbers[name.split(".")[0]], "xyz".index(name[-1]) if "." in name else 0) for name in self.drawn_numbers}
 
     @abstractmethod
     def canonical_object(self, obj: Object) -> Object:
@@ -134,20 +148,16 @@ class Domain(ABC):
         """The geometry that labels are computed from."""
 
     @abstractmethod
-    def sample_scene(self, rng: np.random.Generator, count: int, split: str) -> Scene | None:
-        """One try at a canonical scene of `count` objects; None where placement failed."""
+    def sample_scene(self, rng: np.random.Generator, count: int, split: Split) -> Scene | None:
+        """One try at a canonical scene of `count` objects out of what the split allows; None where placement failed."""
 
     @abstractmethod
-    def sample_shot(self, rng: np.random.Generator, template: Shot) -> Shot:
-        """The template with this sample's lights and noise seed drawn."""
+    def sample_shot(self, rng: np.random.Generator, template: Shot, light_jitter: float) -> Shot:
+        """The template with its noise seed drawn, and its lamps moved by up to `light_jitter` metres along each axis, uniformly."""
 
     @abstractmethod
     def canonical_shot(self, width: int, height: int, quality: Quality) -> Shot:
         """The standard camera and unjittered lamps."""
-
-    @abstractmethod
-    def check_limits(self, limits: SceneLimits) -> None:
-        """Refuse what this domain cannot sample, with a `UserError`."""
 
     @property
     @abstractmethod

@@ -10,6 +10,7 @@ from datagen.errors import UserError
 from datagen.pool import DrawJob, Failed, RenderPool
 from datagen.progress import progress
 from datagen.sample import Sample
+from datagen.sampling import check_request
 from datagen.settings import DatasetSettings
 from datagen.shards import Samples
 
@@ -21,6 +22,7 @@ def generate(settings: DatasetSettings, num: int, out: Path, workers: int | None
     """
     if num < 1:
         raise UserError(f"{num} samples: at least 1 is needed")
+    check_request(settings)
     with open_dataset(out, settings, num) as folder:
         finished = folder.finished()
         missing = [index for index in range(num) if index not in finished]

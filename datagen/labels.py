@@ -13,6 +13,7 @@ import numpy as np
 from datagen.camera import project, rays
 from datagen.domain import Domain
 from datagen.scene import Camera, Scene
+from datagen.solids import Solid
 
 NOBODY = -1
 MIN_VISIBLE_PIXELS = 200  # of every object at 320x240 (CLEVR); scaled with the frame's area
@@ -32,31 +33,46 @@ class View:
 
     def visible_pixels(self, count: int) -> np.ndarray:
         """How many pixels each of `count` objects owns."""
-        return np.bincount(self.owner[self.owner != NOBODY], minlength=count)
+        return np.bincount(self.owner.reshape(-1) + 1, minlength=count + 1)[1:]
 
 
 def cast(scene: Scene, domain: Domain, camera: Camera, width: int, height: int) -> View:
     """Cast a ray through the centre of every pixel."""
+    view = cast_visible(scene, domain, camera, width, height, least=0.0)
+    assert view is not None
+    return view
+
+
+def cast_visible(scene: Scene, domain: Domain, camera: Camera, width: int, height: int, *, least: float) -> View | None:
+    """As `cast`; None as soon as an object turns out to show fewer than `least` pixels."""
     owner = np.full((height, width), NOBODY, np.int16)
     depth = np.full((height, width), np.inf)
-    directions = rays(camera, width, height)
-    for index, obj in enumerate(scene.objects):
-        solid = domain.solid(obj)
-        corners = project(camera, width, height, solid.corners())
-        window = _window(corners, width, height)
-        hit = solid.depth(camera.location, directions[window])
+    grid = rays(camera, width, height)
+    solids = [domain.solid(obj) for obj in scene.objects]
+    windows = _windows(solids, camera, width, height)
+    for index, (solid, window) in enumerate(zip(solids, windows, strict=True)):
+        hit = solid.depth(grid.window(*window))
         nearer = hit < depth[window]
-        depth[window][nearer] = hit[nearer]
-        owner[window][nearer] = index
-    return View(owner, depth)
+        if np.count_nonzero(nearer) < least:  # those to come can only hide more of it
+            return None
+        np.copyto(depth[window], hit, where=nearer)
+        np.copyto(owner[window], index, where=nearer)
+    shown = (np.count_nonzero(owner[window] == index) for index, window in enumerate(windows))
+    return View(owner, depth) if all(count >= least for count in shown) else None
 
 
-def _window(corners: np.ndarray, width: int, height: int) -> tuple[slice, slice]:
-    """The part of the frame that a convex solid with these projected corners can touch."""
-    if (corners[:, 2] <= 0).any():
-        return slice(0, height), slice(0, width)
-    (left, top), (right, bottom) = np.floor(corners[:, :2].min(0)).astype(int), np.ceil(corners[:, :2].max(0)).astype(int)
-    return slice(max(top, 0), max(bottom, 0)), slice(max(left, 0), max(right, 0))
+def _windows(solids: list[Solid], camera: Camera, width: int, height: int) -> list[tuple[slice, slice]]:
+    """The parts of the frame that each of the solids, all convex, can touch."""
+    if not solids:
+        return []
+    hulls = [solid.hull() for solid in solids]
+    points = project(camera, width, height, np.concatenate(hulls))
+    starts = np.cumsum([0, *map(len, hulls[:-1])])
+    behind = np.minimum.reduceat(points[:, 2], starts) <= 0  # the camera, at least in part: the hull does not tell where it is seen
+    edges = np.clip(points[:, :2], 0, (width, height))
+    first = np.where(behind[:, None], (0, 0), np.floor(np.minimum.reduceat(edges, starts))).astype(int).tolist()
+    last = np.where(behind[:, None], (width, height), np.ceil(np.maximum.reduceat(edges, starts))).astype(int).tolist()
+    return [(slice(top, bottom), slice(left, right)) for (left, top), (right, bottom) in zip(first, last, strict=True)]
 
 
 def label_objects(scene: Scene, domain: Domain, camera: Camera, view: View) -> list[dict[str, Any]]:
@@ -66,35 +82,61 @@ def label_objects(scene: Scene, domain: Domain, camera: Camera, view: View) -> l
     """
     height, width = view.owner.shape
     centres = project(camera, width, height, np.array([domain.location(o) for o in scene.objects]).reshape(-1, 3))
-    labels = []
-    for index, centre in enumerate(centres):
-        mask = view.owner == index
-        labels.append(
-            {
-                "pixel_coords": [round(float(v), 6) for v in centre],
-                "visible_pixels": int(mask.sum()),
-                "bbox": bounding_box(mask),
-                "mask": encode_rle(mask),
-            }
-        )
-    return labels
+    runs = _Runs(view.owner)
+    return [
+        {
+            "pixel_coords": [round(v, 6) for v in centre],
+            "visible_pixels": runs.pixels(index),
+            "bbox": runs.box(index),
+            "mask": runs.rle(index),
+        }
+        for index, centre in enumerate(centres.tolist())
+    ]
 
 
-def bounding_box(mask: np.ndarray) -> list[int]:
-    """[x, y, width, height] of the set pixels; all zero for an empty mask."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        return [0, 0, 0, 0]
-    return [int(columns[0]), int(rows[0]), int(columns[-1] - columns[0] + 1), int(rows[-1] - rows[0] + 1)]
+class _Runs:
+    """A view's owners as runs of pixels down the columns, one column after the other: all objects' masks at once."""
+
+    def __init__(self, owner: np.ndarray) -> None:
+        self._height, self._width = owner.shape
+        columns = np.ascontiguousarray(owner.T).reshape(-1)
+        changes = np.flatnonzero(columns[1:] != columns[:-1]) + 1
+        self._starts = np.concatenate([[0], changes])
+        self._ends = np.concatenate([changes, [columns.size]])
+        self._owner = columns[self._starts]
+
+    def _of(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        mine = self._owner == index
+        return self._starts[mine], self._ends[mine]
+
+    def pixels(self, index: int) -> int:
+        starts, ends = self._of(index)
+        return int((ends - starts).sum())
+
+    def box(self, index: int) -> list[int]:
+        """[x, y, width, height] of the object's pixels; all zero if it has none."""
+        starts, ends = self._of(index)
+        if not len(starts):
+            return [0, 0, 0, 0]
+        first, last = starts // self._height, (ends - 1) // self._height
+        whole = (first != last).any()  # a run that goes on in the next column touches the bottom and the top
+        top = 0 if whole else int((starts % self._height).min())
+        bottom = self._height - 1 if whole else int(((ends - 1) % self._height).max())
+        return [int(first[0]), top, int(last[-1] - first[0] + 1), bottom - top + 1]
+
+    def rle(self, index: int) -> dict[str, list[int]]:
+        """COCO's uncompressed run-length code: run lengths down the columns, beginning with zeros."""
+        starts, ends = self._of(index)
+        bounds = np.empty(2 * len(starts) + 2, np.int64)
+        bounds[0], bounds[-1] = 0, self._height * self._width
+        bounds[1:-1:2], bounds[2:-1:2] = starts, ends
+        counts = np.diff(bounds).tolist()
+        return {"size": [self._height, self._width], "counts": counts if counts[-1] else counts[:-1]}
 
 
 def encode_rle(mask: np.ndarray) -> dict[str, list[int]]:
-    """COCO's uncompressed run-length code: run lengths down the columns, beginning with zeros."""
-    flat = mask.T.reshape(-1)
-    edges = np.flatnonzero(np.diff(flat)) + 1
-    runs = np.diff(np.concatenate([[0], edges, [flat.size]]))
-    counts = [int(r) for r in runs]
-    return {"size": [int(mask.shape[0]), int(mask.shape[1])], "counts": [0, *counts] if flat.size and flat[0] else counts}
+    """COCO's uncompressed run-length code of a (height, width) boolean mask: run lengths down the columns, beginning with zeros."""
+    return _Runs(np.where(mask, 0, NOBODY)).rle(0)
 
 
 def decode_rle(rle: dict[str, list[int]]) -> np.ndarray:

@@ -3,24 +3,26 @@ labels and image files are made by as many processes as there are workers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from datagen.captions import caption
+from datagen.depth import depth_file
 from datagen.domains import get_domain
-from datagen.sample import Sample, make_sample
-from datagen.sampling import draw
+from datagen.sample import CAPTION_SUFFIX, DEPTH_SUFFIX, Sample, make_sample
+from datagen.sampling import Drawn, draw
 from datagen.scene import Scene, Shot
 from datagen.settings import DatasetSettings, sample_key
+
+_CAPTION_STREAM = 2  # beside the streams that `draw` takes
 
 Render = Callable[[Scene, Shot], np.ndarray]
 
 
 def produce(settings: DatasetSettings, index: int, render: Render) -> Sample:
     """The sample (settings, index); `render` gives a scene's image, (height, width, 3) uint8. `UserError` if no scene can be placed."""
-    domain = get_domain(settings.domain)
-    template = domain.canonical_shot(settings.width, settings.height, settings.quality)
-    drawn = draw(domain, settings.limits, template, settings.seed, index)
+    drawn = draw(settings, index)
     return make_sample(
         sample_key(index),
         drawn.scene,
@@ -28,8 +30,19 @@ def produce(settings: DatasetSettings, index: int, render: Render) -> Sample:
         render(drawn.scene, drawn.shot),
         drawn.view,
         image_format=settings.image_format,
+        extras=dict(_extras(settings, index, drawn)),
         index=index,
         seed=settings.seed,
         attempt=drawn.attempt,
         split=settings.split,
     )
+
+
+def _extras(settings: DatasetSettings, index: int, drawn: Drawn) -> Iterator[tuple[str, bytes]]:
+    """The further files that were asked for, by suffix."""
+    domain = get_domain(settings.domain)
+    if settings.captions:
+        rng = np.random.default_rng(np.random.SeedSequence((settings.seed, index, 0, _CAPTION_STREAM)))
+        yield CAPTION_SUFFIX, (caption(drawn.scene, domain, drawn.shot.camera, rng) + "\n").encode()
+    if settings.depth:
+        yield DEPTH_SUFFIX, depth_file(drawn.scene, domain, drawn.shot, drawn.view)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from datagen.domain import Domain, SceneLimits
+from datagen.cameras import extremes, moved
+from datagen.domains import get_domain
 from datagen.errors import UserError
-from datagen.labels import View, cast, min_visible_pixels
-from datagen.scene import Scene, Shot
+from datagen.labels import View, cast_visible, min_visible_pixels
+from datagen.scene import Camera, Scene, Shot
+from datagen.settings import DatasetSettings
 
-MAX_ATTEMPTS = 1000
-MAX_SEED = 2**32  # SeedSequence splits larger numbers into words, where neighbouring streams could meet
+MAX_ATTEMPTS = 5000
+CHECK_TRIES, CHECK_SUCCESSES = 500, 2  # a request that does worse could fail a draw of many
+CHECK_PIXELS = 320  # of the longer side of the frame that requests are checked on
+_CAMERA_STREAM = 1
 
 
 @dataclass(frozen=True)
@@ -25,27 +29,82 @@ class Drawn:
     attempt: int
 
 
-def draw(domain: Domain, limits: SceneLimits, template: Shot, seed: int, index: int) -> Drawn:
-    """Draw the sample (seed, index): the first try whose every object shows enough pixels.
+def draw(settings: DatasetSettings, index: int) -> Drawn:
+    """Draw the sample of that index: the first try whose every object shows enough pixels.
 
-    The number of objects is drawn once, so that refused tries do not thin out the crowded scenes. Raises `UserError` after
-    `MAX_ATTEMPTS` tries.
+    The number of objects and the camera are drawn once, each from a stream of its own, so that refused tries neither thin out
+    the crowded scenes nor favour a camera, and so that the tries of a sample are the same scenes whatever the cameras. Raises
+    `UserError` after `MAX_ATTEMPTS` tries.
     """
-    least = min_visible_pixels(template.width, template.height)
-    count = int(_stream(seed, index, 0).integers(limits.min_objects, limits.max_objects, endpoint=True))
+    seed = settings.seed
+    least, most = settings.objects
+    count = int(_stream(seed, index, 0).integers(least, most, endpoint=True))
+    template = settings.shot(_camera(settings, index))
     for attempt in range(MAX_ATTEMPTS):
-        rng = _stream(seed, index, attempt + 1)
-        scene = domain.sample_scene(rng, count, limits.split)
-        if scene is None:
-            continue
-        shot = domain.sample_shot(rng, template)
-        view = cast(scene, domain, shot.camera, shot.width, shot.height)
-        if (view.visible_pixels(count) >= least).all():
-            return Drawn(scene, shot, view, attempt)
+        drawn = _try(settings, _stream(seed, index, attempt + 1), count, template)
+        if drawn is not None and drawn[2] is not None:
+            return Drawn(*drawn[:2], drawn[2], attempt)
     raise UserError(
         f"seed {seed}, index {index}: no scene of {count} objects that can all be seen in {MAX_ATTEMPTS} tries; ask for fewer objects"
     )
 
 
-def _stream(seed: int, index: int, attempt: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence((seed, index, attempt)))
+def _try(settings: DatasetSettings, rng: np.random.Generator, count: int, template: Shot) -> tuple[Scene, Shot, View | None] | None:
+    """One try at a scene and its shot, with the view if everything shows; None where placement failed."""
+    domain = get_domain(settings.domain)
+    scene = domain.sample_scene(rng, count, settings.allowed)
+    if scene is None:
+        return None
+    shot = domain.sample_shot(rng, template, settings.light_jitter)
+    least = min_visible_pixels(shot.width, shot.height)
+    return scene, shot, cast_visible(scene, domain, shot.camera, shot.width, shot.height, least=least)
+
+
+def _camera(settings: DatasetSettings, index: int) -> Camera:
+    """The sample's camera: one of those there are, evenly, moved by the jitter."""
+    if len(settings.cameras) == 1 and settings.camera_jitter == 0:
+        return settings.cameras[0]
+    rng = _stream(settings.seed, index, 0, _CAMERA_STREAM)
+    camera = settings.cameras[int(rng.integers(len(settings.cameras)))]
+    if settings.camera_jitter == 0:
+        return camera
+    x, y, z = rng.uniform(-settings.camera_jitter, settings.camera_jitter, 3).tolist()
+    return moved(camera, (x, y, z))
+
+
+def check_request(settings: DatasetSettings) -> None:
+    """Refuse with a `UserError` what could not be drawn for every index, before anything is rendered.
+
+    Tries the most crowded scenes before every camera, with jitter from the corners of where it may stand, in a small frame:
+    bounded work of at most a few seconds. Says the same for every seed.
+    """
+    shrink = min(1.0, CHECK_PIXELS / max(settings.width, settings.height))
+    width, height = (max(16, round(side * shrink)) for side in (settings.width, settings.height))
+    small = replace(settings, width=width, height=height)
+    for camera in settings.cameras:
+        for stand in extremes(camera, settings.camera_jitter):
+            _check_camera(small, stand)
+
+
+def _check_camera(settings: DatasetSettings, camera: Camera) -> None:
+    count = settings.objects[1]
+    placed = seen = 0
+    for attempt in range(CHECK_TRIES):
+        drawn = _try(settings, _stream(0, 0, attempt + 1), count, settings.shot(camera))
+        placed += drawn is not None
+        seen += drawn is not None and drawn[2] is not None
+        if seen == CHECK_SUCCESSES:
+            return
+    if placed < CHECK_SUCCESSES:
+        raise UserError(
+            f"the split {settings.split!r} leaves no room for {count} objects (placed in {placed} of {CHECK_TRIES} tries); ask for fewer "
+            "objects, wider ranges or smaller sizes"
+        )
+    raise UserError(
+        f"the camera {camera.name!r} at {camera.location} does not see enough of all of {count} objects of the split {settings.split!r} "
+        f"({seen} of {placed} scenes would do); ask for fewer or larger objects, or move the camera"
+    )
+
+
+def _stream(*entropy: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(entropy))

@@ -81,13 +81,14 @@ class Scene:
 class Camera:
     """A pinhole camera. ``location`` and ``target`` in metres, world frame, Z up; the image's up is the world's.
 
-    ``sensor_mm`` is the width of the frame's longer side on the sensor (Blender's sensor fit *auto*).
+    ``lens_mm`` is the focal length, ``sensor_mm`` the width of the frame's longer side on the sensor (Blender's sensor fit *auto*).
     """
 
     location: Vec3
     target: Vec3 = (0.0, 0.0, 0.0)
     lens_mm: float = 35.0
     sensor_mm: float = 32.0
+    name: str = "main"
 
 
 @dataclass(frozen=True)

@@ -2,37 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
-from datagen.domain import SceneLimits
+from datagen.cameras import cameras_from_json, cameras_to_json, check_cameras, extremes
+from datagen.domain import Domain
 from datagen.domains import get_domain
 from datagen.errors import UserError
 from datagen.sample import IMAGE_SUFFIXES
-from datagen.sampling import MAX_SEED
-from datagen.scene import QUALITIES, Quality
+from datagen.scene import QUALITIES, Camera, Quality, Shot
+from datagen.splits import Split, check_counts, check_split
+from datagen.untrusted import as_flag, as_integer, as_number, as_text, refuse
+
+MAX_SEED = 2**32  # SeedSequence splits larger numbers into words, where neighbouring streams could meet
+LAMP_CLEARANCE = 0.5  # metres that every lamp must keep from the ground
 
 
 @dataclass(frozen=True)
 class DatasetSettings:
-    """What a data set is asked to be. With an index it determines a sample; ``shard_size`` only says where that is kept."""
+    """What a data set is asked to be. With an index it determines a sample; ``shard_size`` only says where that is kept.
+
+    ``split`` is the name of what ``rules`` allows; without rules it names a split of the domain, and rules bring their own name. Counts
+    are the split's unless given. No ``cameras``: the domain's own. ``camera_jitter`` moves the camera's location, ``light_jitter``
+    every lamp: metres at most along each axis, uniformly. After construction no field is None or empty.
+    Raises `UserError` for what cannot be asked.
+    """
 
     domain: str = "clevr"
     split: str = "default"
+    rules: Split | None = None
     seed: int = 0
     width: int = 320
     height: int = 240
     quality: Quality = "standard"
-    min_objects: int = 3
-    max_objects: int = 10
+    min_objects: int | None = None
+    max_objects: int | None = None
+    cameras: tuple[Camera, ...] = ()
+    camera_jitter: float = 0.0
+    light_jitter: float = 1.0
     image_format: str = "png"
     captions: bool = False
     depth: bool = False
     shard_size: int = 1000
 
     def __post_init__(self) -> None:
-        get_domain(self.domain).check_limits(self.limits)
+        domain = get_domain(self.domain)
+        rules = self.rules or domain.split(self.split)
+        check_split(rules, domain, f"the split {rules.name!r}")
+        least, most = rules.objects
+        self._fill(split=rules.name, rules=rules)
+        self._fill(min_objects=least if self.min_objects is None else self.min_objects)
+        self._fill(max_objects=most if self.max_objects is None else self.max_objects)
+        check_counts(self.objects, domain, "the data set")
         if self.quality not in QUALITIES:
             raise UserError(f"quality {self.quality!r} is none of {', '.join(QUALITIES)}")
         if not 0 <= self.seed < MAX_SEED:
@@ -43,19 +65,84 @@ class DatasetSettings:
             raise UserError(f"image format {self.image_format!r} is none of {', '.join(IMAGE_SUFFIXES)}")
         if self.shard_size < 1:
             raise UserError(f"a shard size of {self.shard_size}: at least 1 is needed")
+        self._check_shots(domain)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON."""
-        return asdict(self)
+    def _fill(self, **values: Any) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
-    @staticmethod
-    def from_json(data: Mapping[str, Any]) -> DatasetSettings:
-        """The inverse of `to_json`."""
-        return DatasetSettings(**data)
+    def _check_shots(self, domain: Domain) -> None:
+        template = domain.canonical_shot(self.width, self.height, self.quality)
+        self._fill(cameras=self.cameras or (template.camera,))
+        for name, value in (("camera", self.camera_jitter), ("light", self.light_jitter)):
+            if not 0 <= value <= 100:
+                raise UserError(f"a {name} jitter of {value:g} m: from 0 to 100 are possible")
+        check_cameras(self.cameras, self.camera_jitter, domain.ground, "the cameras")
+        for lamp in template.lamps:
+            stands = (stand.location for stand in extremes(Camera(lamp.location), self.light_jitter))
+            if min(map(domain.ground.room, stands)) < LAMP_CLEARANCE:
+                raise UserError(
+                    f"a light jitter of {self.light_jitter:g} m would bring the {lamp.name} lamp nearer to the ground than "
+                    f"{LAMP_CLEARANCE:g} m; ask for less"
+                )
 
     @property
-    def limits(self) -> SceneLimits:
-        return SceneLimits(self.split, self.min_objects, self.max_objects)
+    def objects(self) -> tuple[int, int]:
+        """The fewest and the most objects of a scene."""
+        assert self.min_objects is not None and self.max_objects is not None
+        return self.min_objects, self.max_objects
+
+    @property
+    def allowed(self) -> Split:
+        """The rules; never None."""
+        assert self.rules is not None
+        return self.rules
+
+    def shot(self, camera: Camera) -> Shot:
+        """The shot to draw a sample's own from: this frame and quality, that camera, the domain's lamps where they stand unmoved."""
+        standard = get_domain(self.domain).canonical_shot(self.width, self.height, self.quality)
+        return Shot(standard.width, standard.height, standard.quality, camera, standard.lamps, standard.noise_seed)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON with every field, which `from_json` reads back to equal settings."""
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**plain, "rules": self.allowed.to_json(), "cameras": cameras_to_json(self.cameras)}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any], where: str = "the settings") -> DatasetSettings:
+        """The inverse of `to_json`; keys that are no settings are passed over. `UserError` beginning with `where` for anything else."""
+        values: dict[str, Any] = {}
+        for field in fields(DatasetSettings):
+            if field.name not in data:
+                raise UserError(f"{where}: {field.name} is missing")
+            values[field.name] = data[field.name]
+        for name, read in _READ.items():
+            values[name] = read(values[name], where, name)
+        domain = get_domain(values["domain"])
+        values["rules"] = Split.from_json(values["rules"], domain, where)
+        values["cameras"] = cameras_from_json(values["cameras"], where)
+        if values["rules"].name != values["split"]:
+            refuse(where, "split", values["split"], f"the name of its rules, {values['rules'].name!r}")
+        return DatasetSettings(**values)
+
+
+_READ: dict[str, Callable[[Any, str, str], Any]] = {
+    "domain": as_text,
+    "split": as_text,
+    "seed": as_integer,
+    "width": as_integer,
+    "height": as_integer,
+    "quality": as_text,
+    "min_objects": as_integer,
+    "max_objects": as_integer,
+    "camera_jitter": as_number,
+    "light_jitter": as_number,
+    "image_format": as_text,
+    "captions": as_flag,
+    "depth": as_flag,
+    "shard_size": as_integer,
+}
+"""How to read each plain field."""
 
 
 def sample_key(index: int) -> str:

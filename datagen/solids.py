@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from datagen.camera import Rays
 from datagen.scene import Vec3
+
+
+def _around(radius: float, height: float, sides: int = 12) -> np.ndarray:
+    """The corners of a polygon about Z that holds a circle of that radius."""
+    angles = np.arange(sides) * (2 * np.pi / sides)
+    reach = radius / np.cos(np.pi / sides)
+    return np.stack([reach * np.cos(angles), reach * np.sin(angles), np.full(sides, height)], axis=1)
+
+
+_OCTAGON = float(np.tan(np.pi / 8))  # half a side of the octagon around a circle of radius 1
+_HULLS = {
+    "cube": np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float),
+    "cylinder": np.concatenate([_around(1.0, -1.0), _around(1.0, 1.0)]),
+    "sphere": np.concatenate([_around(r, z) for r, z in ((_OCTAGON, -1.0), (1.0, -_OCTAGON), (1.0, _OCTAGON), (_OCTAGON, 1.0))]),
+}
 
 
 @dataclass(frozen=True)
@@ -19,54 +37,55 @@ class Solid:
     scale: float
     degrees: float = 0.0
 
-    def corners(self) -> np.ndarray:
-        """The (8, 3) corners of a box around the solid, in the world frame."""
-        signs = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
-        return signs * self.scale @ _about_z(self.degrees).T + self.location
+    def hull(self) -> np.ndarray:
+        """Points (N, 3) in the world frame whose convex hull holds the solid, and little else."""
+        return _HULLS[self.kind] * self.scale @ _about_z(self.degrees).T + self.location
 
-    def depth(self, origin: Vec3, directions: np.ndarray) -> np.ndarray:
-        """Where rays (..., 3) from `origin` enter the solid, in multiples of their direction; infinity where they miss."""
-        turn = _about_z(self.degrees)  # world to local is the transpose, hence the right-hand products below
-        start = (np.asarray(origin, float) - self.location) @ turn / self.scale
-        steps = directions @ turn / self.scale
-        enter = {"sphere": _sphere, "cube": _cube, "cylinder": _cylinder}[self.kind](start, steps)
-        return np.where(enter > 0, enter, np.inf)
+    def depth(self, rays: Rays) -> np.ndarray:
+        """Where rays enter the solid: (rows, columns) in multiples of their direction; infinity where they miss."""
+        local = rays.turned(_about_z(self.degrees).T / self.scale, np.asarray(self.location, float))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            enter, leave = _INTERVAL[self.kind](local)
+            return np.where((enter <= leave) & (enter > 0), enter, np.inf)
 
 
 def _about_z(degrees: float) -> np.ndarray:
-    angle = np.radians(degrees)
-    cos, sin = np.cos(angle), np.sin(angle)
+    angle = math.radians(degrees)
+    cos, sin = math.cos(angle), math.sin(angle)
     return np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
 
 
-def _quadratic(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both roots of a t² + 2 b t + c; the empty interval (inf, -inf) where there are none."""
-    under = b * b - a * c
-    hit = under >= 0
-    root = np.sqrt(np.where(hit, under, 0.0))
-    return np.where(hit, (-b - root) / a, np.inf), np.where(hit, (-b + root) / a, -np.inf)
+Interval = tuple[np.ndarray, np.ndarray]
+"""Where rays enter and leave something, each (rows, columns); NaN, or the wrong way round, where they miss it."""
 
 
-def _sphere(start: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    return _quadratic((steps * steps).sum(-1), steps @ start, np.asarray(start @ start - 1.0))[0]
+def _quadratic(a: np.ndarray, b: np.ndarray, c: float) -> Interval:
+    """Both roots of a t² + 2 b t + c; NaN where there are none."""
+    root = np.sqrt(b * b - a * c)
+    return (-b - root) / a, (root - b) / a
 
 
-def _slab(start: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where rays enter and leave |coordinate| <= 1, per axis."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        one, two = (-1.0 - start) / steps, (1.0 - start) / steps
+def _slabs(start: np.ndarray, steps: np.ndarray) -> Interval:
+    """Of every coordinate (N, rows, columns) where it enters and leaves [-1, 1]."""
+    one, two = (-1.0 - start)[:, None, None] / steps, (1.0 - start)[:, None, None] / steps
     return np.minimum(one, two), np.maximum(one, two)
 
 
-def _cube(start: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    near, far = _slab(start, steps)
-    enter, leave = near.max(-1), far.min(-1)
-    return np.where(enter <= leave, enter, np.inf)
+def _sphere(rays: Rays) -> Interval:
+    return _quadratic(rays.squares(), rays.along(rays.origin[None])[0], float(rays.origin @ rays.origin) - 1.0)
 
 
-def _cylinder(start: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    flat, flat_start = steps[..., :2], start[:2]
-    side = _quadratic((flat * flat).sum(-1), flat @ flat_start, np.asarray(flat_start @ flat_start - 1.0))
-    near, far = _slab(start[2:], steps[..., 2:])
-    enter, leave = np.maximum(side[0], near[..., 0]), np.minimum(side[1], far[..., 0])
-    return np.where(enter <= leave, enter, np.inf)
+def _cube(rays: Rays) -> Interval:
+    near, far = _slabs(rays.origin, rays.along(_AXES))
+    return near.max(0), far.min(0)
+
+
+def _cylinder(rays: Rays) -> Interval:
+    steps, (x, y, _) = rays.along(_AXES), rays.origin.tolist()
+    side = _quadratic(steps[0] * steps[0] + steps[1] * steps[1], x * steps[0] + y * steps[1], x * x + y * y - 1.0)
+    near, far = _slabs(rays.origin[2:], steps[2:])
+    return np.maximum(side[0], near[0]), np.minimum(side[1], far[0])
+
+
+_AXES = np.eye(3)
+_INTERVAL: dict[str, Callable[[Rays], Interval]] = {"sphere": _sphere, "cube": _cube, "cylinder": _cylinder}

@@ -9,18 +9,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
 
-from datagen.camera import look_at
-from datagen.domain import Choice, Domain, Number, SceneLimits, Statement
-from datagen.errors import UserError
+from datagen.camera import ground_directions
+from datagen.domain import Choice, Domain, Number, Statement
+from datagen.ground import Sweep, sweep_behind
 from datagen.scene import Camera, Lamp, Object, Quality, Scene, Shot, Value, Vec3
 from datagen.solids import Solid
+from datagen.splits import Split, word_table
 
 SHAPES = ("cube", "sphere", "cylinder")
 SIZES: dict[str, float] = {"large": 0.7, "small": 0.35}
+"""Half the edge of a cube, the radius of a sphere or cylinder, in metres; also the height of the centre. The published generator means to
+shrink cubes by √2 but looks for a mesh of another name than theirs, so that published cubes are as high as spheres."""
 MATERIALS = ("rubber", "metal")
 COLORS: dict[str, tuple[int, int, int]] = {
     "gray": (87, 87, 87),
@@ -34,14 +38,28 @@ COLORS: dict[str, tuple[int, int, int]] = {
 }
 """8-bit triples; CLEVR hands value / 255 to the shader as linear light."""
 
+Disc = tuple[float, float, float]
+"""What an object covers of the plane: x, y, radius in metres."""
+
 _PALETTE_ONE = ("gray", "blue", "brown", "yellow")
 _PALETTE_TWO = ("red", "green", "purple", "cyan")
-SPLIT_COLORS: dict[str, dict[str, tuple[str, ...]]] = {
-    "default": {},
-    "cogent-a": {"cube": _PALETTE_ONE, "cylinder": _PALETTE_TWO},
-    "cogent-b": {"cube": _PALETTE_TWO, "cylinder": _PALETTE_ONE},
+
+
+def _cogent(name: str, cubes: tuple[str, ...], cylinders: tuple[str, ...]) -> Split:
+    """Cubes and cylinders of few colours, spheres of any."""
+    return Split(
+        name, ((("shape", ("cube",)), ("color", cubes)), (("shape", ("cylinder",)), ("color", cylinders)), (("shape", ("sphere",)),))
+    )
+
+
+SPLITS = {
+    split.name: split
+    for split in (
+        Split("default"),
+        _cogent("cogent-a", _PALETTE_ONE, _PALETTE_TWO),
+        _cogent("cogent-b", _PALETTE_TWO, _PALETTE_ONE),
+    )
 }
-"""The colours that a split allows a shape; a shape that is not named takes any."""
 
 MAX_OBJECTS = 10
 PLANE = 3.0  # objects' centres lie in [-PLANE, PLANE] along x and y
@@ -49,7 +67,6 @@ MIN_GAP = 0.25  # between bounding circles on the plane
 MIN_MARGIN = 0.4  # along each of left/right/front/behind
 PLACEMENT_TRIES = 50  # positions tried for one object before the scene is drawn anew
 CUBE_SYMMETRY = 90.0  # degrees
-LAMP_JITTER = 1.0  # metres, uniform per axis
 
 CAMERA = Camera(location=(7.481, -6.508, 5.344), target=(0.0, 0.0, 0.0), lens_mm=35.0, sensor_mm=32.0)
 LAMPS = (
@@ -59,20 +76,8 @@ LAMPS = (
 )
 
 
-def half_extent(shape: str, size: str) -> float:
-    """Half the edge of a cube, or the radius of a sphere or cylinder, in metres; also the height of the centre."""
-    return SIZES[size] / math.sqrt(2) if shape == "cube" else SIZES[size]
-
-
-def _directions() -> dict[str, Vec3]:
-    axes = look_at(CAMERA.location, CAMERA.target)
-    behind = -axes[:, 2] * (1, 1, 0)
-    right, behind = axes[:, 0], behind / np.linalg.norm(behind)
-    pairs = {"right": right, "left": -right, "behind": behind, "front": -behind}
-    return {name: (float(v[0]), float(v[1]), float(v[2])) for name, v in pairs.items()}
-
-
-_DIRECTIONS = _directions()
+_DIRECTIONS = ground_directions(CAMERA)
+_RIGHT, _BEHIND = _DIRECTIONS["right"], _DIRECTIONS["behind"]
 
 
 def _along(direction: str, location: Vec3) -> float:
@@ -100,6 +105,10 @@ class Clevr(Domain):
         ),
     )
     max_objects: ClassVar[int] = MAX_OBJECTS
+    splits: ClassVar[Mapping[str, Split]] = SPLITS
+    drawn_words: ClassVar[tuple[str, ...]] = ("shape", "size", "material", "color")
+    drawn_numbers: ClassVar[tuple[str, ...]] = ("loc.x", "loc.y", "rotation")
+    ground: ClassVar[Sweep] = sweep_behind(CAMERA)
 
     @property
     def directions(self) -> Mapping[str, Vec3]:
@@ -138,43 +147,45 @@ class Clevr(Domain):
         return self.canonical(Scene(scene.domain, tuple(flipped)))
 
     def solid(self, obj: Object) -> Solid:
-        return Solid(obj["shape"], self.location(obj), half_extent(obj["shape"], obj["size"]), float(obj["rotation"]))
+        return Solid(obj["shape"], self.location(obj), SIZES[obj["size"]], float(obj["rotation"]))
 
-    def check_limits(self, limits: SceneLimits) -> None:
-        if limits.split not in SPLIT_COLORS:
-            raise UserError(f"the clevr domain has no split {limits.split!r}; choose one of {', '.join(SPLIT_COLORS)}")
-        if not 0 <= limits.min_objects <= limits.max_objects <= MAX_OBJECTS:
-            raise UserError(
-                f"objects from {limits.min_objects} to {limits.max_objects}: the clevr domain places 0 to {MAX_OBJECTS}, the fewest first"
-            )
-
-    def sample_scene(self, rng: np.random.Generator, count: int, split: str) -> Scene | None:
-        placed: list[Object] = []
+    def sample_scene(self, rng: np.random.Generator, count: int, split: Split) -> Scene | None:
+        """As CLEVR places objects, one after the other. Cubes alone take a rotation; one that no split narrows is drawn from [0, 360)."""
+        table = word_table(split, self._drawn_choices)
+        low, high = split.range("rotation") or (0.0, 360.0)
+        ends = split.range("loc.x") or (-PLANE, PLANE), split.range("loc.y") or (-PLANE, PLANE)
+        chosen: list[tuple[tuple[str, ...], float]] = []
+        taken: list[Disc] = []
         for _ in range(count):
-            shape, size, material = str(rng.choice(SHAPES)), str(rng.choice(list(SIZES))), str(rng.choice(MATERIALS))
-            color = str(rng.choice(SPLIT_COLORS[split].get(shape, tuple(COLORS))))
-            degrees = float(rng.uniform(0.0, 360.0))
-            spot = self._free_spot(rng, placed, SIZES[size])
+            words: tuple[str, ...] = ()
+            for _ in self._drawn_choices:
+                words = (*words, table[words][int(rng.integers(len(table[words])))])
+            chosen.append((words, low + (high - low) * rng.random()))
+            radius = SIZES[words[1]]
+            spot = _free_spot(rng, taken, radius, *ends)
             if spot is None:
                 return None
-            location = (*spot, half_extent(shape, size))
-            values: dict[str, Value] = {"loc": location, "shape": shape, "size": size, "material": material, "color": color}
-            values["rotation"] = degrees
-            placed.append(self.canonical_object(Object("add", values)))
-        return self.canonical(Scene(self.name, tuple(placed)))
+            taken.append((*spot, radius))
+        objects = (self._object(words, degrees, disc) for (words, degrees), disc in zip(chosen, taken, strict=True))
+        return Scene(self.name, tuple(sorted(objects, key=self.order)))
 
-    def _free_spot(self, rng: np.random.Generator, placed: list[Object], radius: float) -> tuple[float, float] | None:
-        """A position that keeps CLEVR's gap and margins to what is placed; None after `PLACEMENT_TRIES`."""
-        for _ in range(PLACEMENT_TRIES):
-            x, y = (float(v) for v in np.round(rng.uniform(-PLANE, PLANE, 2), 3))
-            if all(_keeps_clear((x, y, 0.0), radius, other) for other in placed):
-                return x, y
-        return None
+    def _object(self, words: tuple[str, ...], degrees: float, disc: Disc) -> Object:
+        """The canonical object of these words (`drawn_words`), standing on its disc."""
+        shape, size, material, color = words
+        location = (disc[0], disc[1], SIZES[size])
+        values: dict[str, Value] = {"loc": location, "shape": shape, "size": size, "material": material, "color": color}
+        values["rotation"] = degrees
+        return self.canonical_object(Object("add", values))
 
-    def sample_shot(self, rng: np.random.Generator, template: Shot) -> Shot:
+    @cached_property
+    def _drawn_choices(self) -> tuple[Choice, ...]:
+        choices = {choice.name: choice for choice in self.statements[0].choices}
+        return tuple(choices[name] for name in self.drawn_words)
+
+    def sample_shot(self, rng: np.random.Generator, template: Shot, light_jitter: float) -> Shot:
         lamps = []
         for lamp in template.lamps:
-            x, y, z = (float(v) for v in np.round(rng.uniform(-LAMP_JITTER, LAMP_JITTER, 3) + lamp.location, 6))
+            x, y, z = (round((-light_jitter + 2 * light_jitter * rng.random() + v) * 1e6) / 1e6 for v in lamp.location)
             lamps.append(replace(lamp, location=(x, y, z)))
         return replace(template, lamps=tuple(lamps), noise_seed=int(rng.integers(2**31)))
 
@@ -182,8 +193,28 @@ class Clevr(Domain):
         return Shot(width, height, quality, CAMERA, LAMPS, noise_seed=0)
 
 
-def _keeps_clear(spot: Vec3, radius: float, other: Object) -> bool:
-    step = (spot[0] - other["loc"][0], spot[1] - other["loc"][1], 0.0)
-    if math.hypot(step[0], step[1]) - radius - SIZES[other["size"]] < MIN_GAP:
-        return False
-    return all(abs(_along(direction, step)) >= MIN_MARGIN for direction in ("right", "behind"))
+def _free_spot(
+    rng: np.random.Generator, taken: list[Disc], radius: float, x_ends: tuple[float, float], y_ends: tuple[float, float]
+) -> tuple[float, float] | None:
+    """A position that keeps CLEVR's gap and margins to what is placed; None after `PLACEMENT_TRIES`."""
+    random = rng.random
+    (x_low, x_high), (y_low, y_high) = x_ends, y_ends
+    x_span, y_span = x_high - x_low, y_high - y_low
+    for _ in range(PLACEMENT_TRIES):
+        x = round((x_low + x_span * random()) * 1000) / 1000
+        y = round((y_low + y_span * random()) * 1000) / 1000
+        if _keeps_clear(x, y, radius, taken):
+            return x, y
+    return None
+
+
+def _keeps_clear(x: float, y: float, radius: float, taken: list[Disc]) -> bool:
+    """Whether an object there keeps CLEVR's gap and margins to all others."""
+    (right_x, right_y, _), (behind_x, behind_y, _) = _RIGHT, _BEHIND
+    for other_x, other_y, other in taken:
+        off_x, off_y = x - other_x, y - other_y
+        if abs(off_x * right_x + off_y * right_y) < MIN_MARGIN or abs(off_x * behind_x + off_y * behind_y) < MIN_MARGIN:
+            return False
+        if math.hypot(off_x, off_y) - radius - other < MIN_GAP:
+            return False
+    return True

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from datagen.camera import look_at
+from datagen.camera import ground_directions
 from datagen.domain import Choice, Domain
 from datagen.errors import UserError
 from datagen.sample import Sample
@@ -37,12 +37,8 @@ MAX_NAME = 80  # characters of an image's name: a tar's plain header holds 100
 
 def published_directions(camera: Camera) -> dict[str, list[float]]:
     """Unit vectors of right, behind, above, below, left and front on the ground plane, as `camera` sees it."""
-    axes = look_at(camera.location, camera.target)
-    behind = -axes[:, 2] * (1, 1, 0)
-    vectors = {"right": axes[:, 0], "behind": behind / np.linalg.norm(behind), "above": np.array([0.0, 0.0, 1.0])}
-    opposite = {"right": "left", "behind": "front", "above": "below"}
-    both = {**vectors, **{opposite[name]: -vector for name, vector in vectors.items()}}
-    return {name: [float(x) + 0.0 for x in vector] for name, vector in both.items()}
+    vectors = {**ground_directions(camera), "above": (0.0, 0.0, 1.0), "below": (0.0, 0.0, -1.0)}
+    return {name: [x + 0.0 for x in vector] for name, vector in vectors.items()}
 
 
 def relationships(directions: Mapping[str, list[float]], places: np.ndarray) -> dict[str, list[list[int]]]:

@@ -9,20 +9,18 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
 from itertools import combinations
 from typing import Any, TypeVar
 
 import numpy as np
 
-from datagen.camera import project, rays
 from datagen.domain import Domain, Number, Statement
 from datagen.errors import UserError
 from datagen.inspect.histograms import Histogram, Plane
-from datagen.labels import min_visible_pixels
+from datagen.labels import cast, min_visible_pixels
 from datagen.progress import progress
 from datagen.sample import Sample
-from datagen.scene import Camera, Object, Shot
+from datagen.scene import Camera, Object, Scene, Shot
 from datagen.shards import Samples
 
 T = TypeVar("T")
@@ -346,18 +344,8 @@ def gather(samples: Samples) -> Statistics:
 
 def pixels_alone(obj: Object, domain: Domain, shot: Shot) -> int:
     """How many pixels would show the object if nothing stood before it."""
-    directions = _rays(shot.camera, shot.width, shot.height)
-    solid = domain.solid(obj)
-    corners = project(shot.camera, shot.width, shot.height, solid.corners())
-    if (corners[:, 2] > 0).all():  # else it reaches behind the camera, and may show anywhere
-        (left, top), (right, bottom) = corners[:, :2].min(0).clip(0), corners[:, :2].max(0).clip(0)
-        directions = directions[int(top) : int(np.ceil(bottom)), int(left) : int(np.ceil(right))]
-    return int(np.isfinite(solid.depth(shot.camera.location, directions)).sum())
-
-
-@lru_cache(maxsize=2)
-def _rays(camera: Camera, width: int, height: int) -> np.ndarray:
-    return rays(camera, width, height)
+    alone = cast(Scene(domain.name, (obj,)), domain, shot.camera, shot.width, shot.height)
+    return int(alone.visible_pixels(1)[0])
 
 
 def index_gaps(held: Sequence[int]) -> tuple[list[tuple[int, int]], int]:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from datagen.domains import get_domain
-from datagen.domains.clevr import half_extent
+from datagen.domains.clevr import SIZES
 from datagen.labels import cast
 from datagen.sample import decode_image
 from datagen.scene import Object, Scene, Shot
@@ -74,7 +74,7 @@ def worker() -> Iterator[Worker]:
 
 
 def thing(x: float, y: float, *, shape: str = "cube", size: str = "large", material: str = "rubber", color: str = "red") -> Object:
-    location = (x, y, round(half_extent(shape, size), 3))
+    location = (x, y, SIZES[size])
     return Object("add", {"loc": location, "shape": shape, "size": size, "material": material, "color": color, "rotation": 20.0})
 
 

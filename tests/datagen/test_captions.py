@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from datagen.camera import look_at
 from datagen.captions import Claim, Words, caption, sentences
-from datagen.domain import SceneLimits
 from datagen.domains import get_domain
 from datagen.sampling import draw
-from datagen.scene import Object, Scene
+from datagen.scene import Camera, Object, Scene
+from datagen.settings import DatasetSettings
 
 CLEVR = get_domain("clevr")
+CAMERAS = (CLEVR.canonical_shot(1, 1, "draft").camera, Camera((-6.0, -5.0, 4.0)), Camera((0.5, 8.0, 6.0), (0.0, 1.0, 0.0)))
 VOCABULARY = {word: choice.name for statement in CLEVR.statements for choice in statement.choices for word in choice.words}
 NUMBERS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 DIRECTIONS = {"left": "left|leftmost", "right": "right|rightmost", "front": "front|frontmost", "behind": "behind|rearmost"}
@@ -31,14 +34,17 @@ def scenes(draw: st.DrawFn) -> Scene:
     return CLEVR.canonical(Scene("clevr", tuple(found + found[: draw(st.integers(0, 1))])[:10]))
 
 
-def holds(claim: Claim, scene: Scene) -> bool:
-    """Whether a claim is true of a scene, by its definition."""
+def holds(claim: Claim, scene: Scene, camera: Camera) -> bool:
+    """Whether a claim is true of a scene that a camera looks at, by its definition."""
     meant = [obj for obj in scene if all(obj[name] == word for name, word in claim.subject.items())]
     if claim.kind == "count":
         return len(meant) == claim.number
     if claim.kind == "there":
         return len(meant) > 0
-    along = {id(obj): float(np.dot(CLEVR.location(obj), CLEVR.directions[claim.direction])) for obj in scene}
+    axes = look_at(camera.location, camera.target)
+    behind = np.array([-axes[0, 2], -axes[1, 2], 0.0]) / math.hypot(axes[0, 2], axes[1, 2])
+    axis = {"right": axes[:, 0], "left": -axes[:, 0], "behind": behind, "front": -behind}[claim.direction]
+    along = {id(obj): float(np.dot(CLEVR.location(obj), axis)) for obj in scene}
     if claim.kind == "relation":
         assert claim.other is not None
         others = [obj for obj in scene if all(obj[name] == word for name, word in claim.other.items())]
@@ -53,12 +59,12 @@ def words_of(text: str) -> Words:
     return {VOCABULARY[word]: word for word in found if word in VOCABULARY}
 
 
-@given(scenes(), st.integers(0, 2**32))
-def test_every_sentence_is_true_and_says_its_claim(scene: Scene, seed: int) -> None:
-    said = sentences(scene, CLEVR, np.random.default_rng(seed))
+@given(scenes(), st.sampled_from(CAMERAS), st.integers(0, 2**32))
+def test_every_sentence_is_true_and_says_its_claim(scene: Scene, camera: Camera, seed: int) -> None:
+    said = sentences(scene, CLEVR, camera, np.random.default_rng(seed))
     assert len({repr(sentence.claim) for sentence in said}) == len(said)
     for claim, text in ((sentence.claim, sentence.text) for sentence in said):
-        assert holds(claim, scene), text
+        assert holds(claim, scene, camera), text
         assert re.fullmatch(r"[A-Z][a-z ]+\.", text)
         halves = re.split(r"to the left of|to the right of|in front of|behind", text)
         assert words_of(halves[0]) == claim.subject
@@ -77,19 +83,20 @@ def test_every_sentence_is_true_and_says_its_claim(scene: Scene, seed: int) -> N
 
 @given(scenes(), st.integers(0, 2**32))
 def test_a_caption_depends_on_its_stream_alone(scene: Scene, seed: int) -> None:
-    once, again = (caption(scene, CLEVR, np.random.default_rng(seed)) for _ in range(2))
+    once, again = (caption(scene, CLEVR, CAMERAS[0], np.random.default_rng(seed)) for _ in range(2))
     assert once == again
     assert "\n" not in once
 
 
 def test_captions_vary_and_use_every_kind() -> None:
-    shot = CLEVR.canonical_shot(64, 48, "draft")
-    drawn = [draw(CLEVR, SceneLimits("default", 3, 6), shot, 0, i).scene for i in range(20)]
-    said = [s for i, scene in enumerate(drawn) for k in range(5) for s in sentences(scene, CLEVR, np.random.default_rng((i, k)))]
+    settings = DatasetSettings(width=64, height=48, min_objects=3, max_objects=6)
+    drawn = [draw(settings, i).scene for i in range(20)]
+    streams = [(scene, np.random.default_rng((i, k))) for i, scene in enumerate(drawn) for k in range(5)]
+    said = [sentence for scene, rng in streams for sentence in sentences(scene, CLEVR, CAMERAS[0], rng)]
     assert {sentence.claim.kind for sentence in said} == {"count", "there", "relation", "extreme"}
     assert {sentence.claim.direction for sentence in said} == {"", *DIRECTIONS}
     assert len({sentence.text for sentence in said}) > 0.7 * len(said)
 
 
 def test_an_empty_scene_has_a_caption() -> None:
-    assert "no " in caption(Scene("clevr", ()), CLEVR, np.random.default_rng(0))
+    assert "no " in caption(Scene("clevr", ()), CLEVR, CAMERAS[0], np.random.default_rng(0))

@@ -17,7 +17,6 @@ from PIL import Image
 
 from datagen.camera import project
 from datagen.code import parse_code
-from datagen.domain import SceneLimits
 from datagen.domains import get_domain
 from datagen.domains.clevr import CAMERA
 from datagen.errors import UserError
@@ -32,6 +31,7 @@ from datagen.pool import RenderJob, RenderPool
 from datagen.sample import Sample, make_sample
 from datagen.sampling import draw
 from datagen.scene import Camera
+from datagen.settings import DatasetSettings
 from datagen.shards import Samples, file_sha256, write_shard
 from igllm import main
 from render.images import same_image
@@ -64,7 +64,8 @@ def published_val_0() -> dict[str, Any]:
 
 def jittered(index: int, least: int = 3, most: int = 10, width: int = 320, height: int = 240) -> Sample:
     """A drawn scene under a camera moved as CLEVR moves it, with noise for a picture."""
-    drawn = draw(CLEVR, SceneLimits("default", least, most), CLEVR.canonical_shot(width, height, "draft"), 5, index)
+    settings = DatasetSettings(seed=5, width=width, height=height, quality="draft", min_objects=least, max_objects=most)
+    drawn = draw(settings, index)
     rng = np.random.default_rng(index)
     x, y, z = (float(v) for v in np.add(CAMERA.location, rng.uniform(-JITTER, JITTER, 3)))
     shot = replace(drawn.shot, camera=replace(CAMERA, location=(x, y, z)))
@@ -246,7 +247,7 @@ def test_codes_wait_to_be_rendered(tmp_path: Path, capsys: pytest.CaptureFixture
     assert Samples(tmp_path / "one").shot("CLEVR_val_000000")[0] == CLEVR.canonical_shot(320, 240, "standard")
 
     imported = import_clevr(scenes_file(tmp_path, published_val_0()), tmp_path / "codes")
-    assert imported.off_ground == imported.keys  # published cubes are as high as spheres
+    assert not imported.off_ground
     [row] = read_jsonl(tmp_path / "codes" / CODES)
     assert row["key"] == "CLEVR_val_000000"
     assert len(parse_code(row["code"], CLEVR)) == 5

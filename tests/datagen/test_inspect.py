@@ -15,7 +15,6 @@ import pytest
 from PIL import Image
 
 from datagen.dataset import MANIFEST, SPOOL, STATEMENT
-from datagen.domain import SceneLimits
 from datagen.domains import get_domain
 from datagen.errors import UserError
 from datagen.files import write_json, write_jsonl
@@ -28,6 +27,7 @@ from datagen.labels import cast, min_visible_pixels
 from datagen.sample import Sample, make_sample
 from datagen.sampling import draw
 from datagen.scene import Scene
+from datagen.settings import DatasetSettings
 from datagen.shards import Samples, write_shard
 
 CLEVR = get_domain("clevr")
@@ -36,8 +36,7 @@ WIDTH, HEIGHT = 64, 48
 
 def draw_sample(index: int, split: str = "default", width: int = WIDTH, height: int = HEIGHT) -> Sample:
     """A sample as generation makes it, but for its pixels, which are noise of the sample's own."""
-    template = CLEVR.canonical_shot(width, height, "draft")
-    drawn = draw(CLEVR, SceneLimits(split, 2, 4), template, 3, index)
+    drawn = draw(DatasetSettings(split=split, seed=3, width=width, height=height, quality="draft", min_objects=2, max_objects=4), index)
     pixels = np.random.default_rng(index).integers(0, 256, (height, width, 3), np.uint8)
     origin = {"index": index, "seed": 3, "attempt": drawn.attempt, "split": split}
     return make_sample(f"{index:09d}", drawn.scene, drawn.shot, pixels, drawn.view, **origin)

@@ -18,7 +18,7 @@ DOMAIN = get_domain("clevr")
 
 def make_scene(seed: int, count: int = 4) -> Scene:
     rng = np.random.default_rng(seed)
-    while (scene := DOMAIN.sample_scene(rng, count, "default")) is None:
+    while (scene := DOMAIN.sample_scene(rng, count, DOMAIN.split("default"))) is None:
         pass
     return scene
 

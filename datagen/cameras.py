@@ -1,0 +1,95 @@
+"""Fixed cameras: from a JSON file, and what can be photographed with them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from datagen.ground import Sweep
+from datagen.scene import Camera
+from datagen.untrusted import as_list, as_name, as_number, as_numbers, as_object, only_keys, read_object, refuse
+
+MAX_CAMERAS = 64
+LENS_MM = (1.0, 5000.0)  # Blender clamps what is shorter
+SENSOR_MM = (1.0, 100.0)
+CLEARANCE = 0.1  # metres: what is nearer than that to the lens, Blender does not show
+REACH = 500.0  # metres from the origin; Blender's cameras see 1000 m far
+_FIELDS = ("location", "target", "lens_mm", "sensor_mm")
+
+
+def load_cameras(path: Path) -> tuple[Camera, ...]:
+    """The cameras of a file ``{"name": {"location": [x, y, z], "target": [x, y, z], "lens_mm": 35, "sensor_mm": 32}, ...}``.
+
+    Location and target are in metres; all but the location may be left out and is then as written here, the target the origin.
+    Raises `UserError` that names the file and the field. Whether the domain can be photographed from there is `check_cameras`'s.
+    """
+    return cameras_from_json(read_object(path), str(path))
+
+
+def cameras_from_json(data: Any, where: str) -> tuple[Camera, ...]:
+    """The inverse of `cameras_to_json`; raises `UserError` that begins with `where` and names the field."""
+    named = as_object(data, where, "its content")
+    if not named:
+        refuse(where, "its content", named, "at least one camera")
+    return tuple(_camera(as_name(name, where, "a camera's name"), fields, where) for name, fields in named.items())
+
+
+def _camera(name: str, data: Any, where: str) -> Camera:
+    fields = as_object(data, where, name)
+    only_keys(fields, _FIELDS, where, name)
+    location = as_list(fields.get("location"), where, f"{name}.location", "3 numbers in metres")
+    x, y, z = as_numbers(location, where, f"{name}.location", 3, "metres")
+    to_x, to_y, to_z = as_numbers(fields.get("target", [0.0, 0.0, 0.0]), where, f"{name}.target", 3, "metres")
+    lens = as_number(fields.get("lens_mm", 35.0), where, f"{name}.lens_mm", "millimetres")
+    sensor = as_number(fields.get("sensor_mm", 32.0), where, f"{name}.sensor_mm", "millimetres")
+    return Camera((x, y, z), (to_x, to_y, to_z), lens, sensor, name)
+
+
+def cameras_to_json(cameras: tuple[Camera, ...]) -> dict[str, Any]:
+    """The content of a file of cameras."""
+    return {
+        c.name: {"location": list(c.location), "target": list(c.target), "lens_mm": c.lens_mm, "sensor_mm": c.sensor_mm} for c in cameras
+    }
+
+
+def extremes(camera: Camera, jitter: float) -> list[Camera]:
+    """The camera, and with jitter in its place the eight corners of where it may stand."""
+    if jitter == 0:
+        return [camera]
+    steps = itertools.product((-jitter, jitter), repeat=3)
+    return [moved(camera, (x, y, z)) for x, y, z in steps]
+
+
+def moved(camera: Camera, step: tuple[float, float, float]) -> Camera:
+    """The camera that stands `step` metres off, to the micrometre, and looks at the same point."""
+    x, y, z = (round(at + off, 6) for at, off in zip(camera.location, step, strict=True))
+    return Camera((x, y, z), camera.target, camera.lens_mm, camera.sensor_mm, camera.name)
+
+
+def check_cameras(cameras: tuple[Camera, ...], jitter: float, ground: Sweep, where: str) -> None:
+    """Refuse cameras that cannot take a picture, with a `UserError` that begins with `where` and names the field."""
+    if not 1 <= len(cameras) <= MAX_CAMERAS or len({c.name for c in cameras}) < len(cameras):
+        refuse(where, "the list of cameras", [c.name for c in cameras], f"1 to {MAX_CAMERAS} different names")
+    for camera in cameras:
+        _check(camera, jitter, ground, where)
+
+
+def _check(camera: Camera, jitter: float, ground: Sweep, where: str) -> None:
+    name = as_name(camera.name, where, "a camera's name")
+    bounds: Mapping[str, tuple[float, tuple[float, float]]] = {
+        "lens_mm": (camera.lens_mm, LENS_MM),
+        "sensor_mm": (camera.sensor_mm, SENSOR_MM),
+        **{f"{field}[{i}]": (v, (-REACH, REACH)) for field in ("location", "target") for i, v in enumerate(getattr(camera, field))},
+    }
+    for field, (value, (low, high)) in bounds.items():
+        if not low <= value <= high:
+            refuse(where, f"{name}.{field}", value, f"in [{low:g}, {high:g}] {'mm' if field.endswith('_mm') else 'm'}")
+    off = max(abs(a - b) for a, b in zip(camera.location, camera.target, strict=True))
+    if off < jitter + CLEARANCE:
+        allowed = f"at least {jitter + CLEARANCE:g} m from the camera's location along an axis (the jitter, and {CLEARANCE:g})"
+        refuse(where, f"{name}.target", list(camera.target), allowed)
+    if min(ground.room(stand.location) for stand in extremes(camera, jitter)) < CLEARANCE:
+        allowed = f"at least {CLEARANCE:g} m above the ground and in front of the backdrop, the jitter included"
+        refuse(where, f"{name}.location", list(camera.location), allowed)

@@ -1,0 +1,31 @@
+"""Depth on request: how far everything in the frame is, objects and the ground alike, by the same ray cast as the labels."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+
+from datagen.camera import rays
+from datagen.domain import Domain
+from datagen.labels import View, cast
+from datagen.scene import Camera, Scene, Shot
+
+
+def depth_map(view: View, camera: Camera, domain: Domain) -> np.ndarray:
+    """Metres along the camera's axis to what each pixel's centre shows: (height, width) float32, infinity where nothing is."""
+    height, width = view.depth.shape
+    return np.minimum(view.depth, domain.ground.depth(rays(camera, width, height))).astype(np.float32)
+
+
+def encode_depth(depth: np.ndarray) -> bytes:
+    """A ``.npy`` file, little-endian float32: 4 bytes a pixel, where float16 would be off by up to 8 mm at CLEVR's 7 to 29 m."""
+    stream = io.BytesIO()
+    np.save(stream, depth.astype("<f4"), allow_pickle=False)
+    return stream.getvalue()
+
+
+def depth_file(scene: Scene, domain: Domain, shot: Shot, view: View | None = None) -> bytes:
+    """The content of a sample's depth file; `view` is what `datagen.labels.cast` would give, where it is at hand."""
+    view = view or cast(scene, domain, shot.camera, shot.width, shot.height)
+    return encode_depth(depth_map(view, shot.camera, domain))

@@ -1,0 +1,152 @@
+"""Splits: which scenes of a domain a data set may hold. Built-in ones are declared by the domain, others come from a JSON file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datagen.errors import UserError
+from datagen.untrusted import as_integer, as_list, as_name, as_numbers, as_object, as_text, only_keys, read_object, refuse
+
+if TYPE_CHECKING:
+    from datagen.domain import Choice, Domain, Number
+
+Combination = tuple[tuple[str, tuple[str, ...]], ...]
+"""Allowed words by argument; an argument that is not named takes any of its words."""
+ANYTHING: Combination = ()
+_FIELDS = ("name", "combinations", "ranges", "objects")
+
+
+@dataclass(frozen=True)
+class Split:
+    """What scenes may hold.
+
+    An object is allowed if one of the ``combinations`` allows it. ``ranges`` narrow numbers: (component, low, high), both ends
+    included, in the declared unit, where a component is ``rotation`` or ``loc.x``. ``objects``: the fewest and the most a scene.
+    """
+
+    name: str
+    combinations: tuple[Combination, ...] = (ANYTHING,)
+    ranges: tuple[tuple[str, float, float], ...] = ()
+    objects: tuple[int, int] = (3, 10)
+
+    def range(self, component: str) -> tuple[float, float] | None:
+        """The ends that a component is narrowed to; None where the domain's own range holds."""
+        return next(((low, high) for name, low, high in self.ranges if name == component), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of a split's file."""
+        return {
+            "name": self.name,
+            "combinations": [{argument: list(words) for argument, words in c} for c in self.combinations],
+            "ranges": {component: [low, high] for component, low, high in self.ranges},
+            "objects": list(self.objects),
+        }
+
+    @staticmethod
+    def from_json(data: Any, domain: Domain, where: str, name: str | None = None) -> Split:
+        """The inverse of `to_json`, checked against the domain; what is left out is as in the domain's default split.
+
+        `name` is the split's if it does not give its own. Raises `UserError` that begins with `where` and names the field.
+        """
+        fields = as_object(data, where, "a split")
+        only_keys(fields, _FIELDS, where, "a split")
+        combinations = as_list(fields.get("combinations", [{}]), where, "combinations", 'objects {"argument": [words]}')
+        ranges = as_object(fields.get("ranges", {}), where, "ranges")
+        objects = fields.get("objects", list(domain.split("default").objects))
+        if not isinstance(objects, list) or len(objects) != 2:
+            refuse(where, "objects", objects, "a list of two: the fewest and the most objects of a scene")
+        split = Split(
+            as_name(fields.get("name", name), where, "name"),
+            tuple(_combination(c, where, f"combinations[{i}]") for i, c in enumerate(combinations)),
+            tuple(_range(component, ends, where) for component, ends in ranges.items()),
+            (as_integer(objects[0], where, "objects[0]"), as_integer(objects[1], where, "objects[1]")),
+        )
+        check_split(split, domain, where)
+        return split
+
+
+def _combination(data: Any, where: str, field: str) -> Combination:
+    found = []
+    for argument, words in as_object(data, where, field).items():
+        listed = as_list(words, where, f"{field}.{argument}", "words")
+        found.append((argument, tuple(as_text(word, where, f"{field}.{argument}[{i}]") for i, word in enumerate(listed))))
+    return tuple(found)
+
+
+def _range(component: str, ends: Any, where: str) -> tuple[str, float, float]:
+    low, high = as_numbers(ends, where, f"ranges.{component}", 2)
+    return component, low, high
+
+
+def check_split(split: Split, domain: Domain, where: str) -> None:
+    """Refuse what the domain does not declare, with a `UserError` that begins with `where` and names the field."""
+    as_name(split.name, where, "name")
+    if split != domain.splits.get(split.name, split):
+        raise UserError(f"{where}: name {split.name!r} is that of a built-in split which allows something else; choose another name")
+    if not split.combinations:
+        refuse(where, "combinations", [], "a list of at least one combination")
+    choices = {choice.name: choice for statement in domain.statements for choice in statement.choices}
+    for i, combination in enumerate(split.combinations):
+        only_keys(dict(combination), tuple(choices), where, f"combinations[{i}]")
+        for argument, words in combination:
+            _check_words(words, choices[argument], where, f"combinations[{i}].{argument}")
+    declared = domain.drawn_ranges
+    only_keys({component: None for component, _, _ in split.ranges}, tuple(declared), where, "ranges")
+    for component, low, high in split.ranges:
+        _check_range((low, high), declared[component], where, f"ranges.{component}")
+    check_counts(split.objects, domain, where)
+
+
+def _check_words(words: tuple[str, ...], choice: Choice, where: str, field: str) -> None:
+    if not words or len(set(words)) < len(words):
+        refuse(where, field, list(words), f"a list of different words out of {', '.join(choice.words)}")
+    for i, word in enumerate(words):
+        if word not in choice.words:
+            refuse(where, f"{field}[{i}]", word, f"one of {', '.join(choice.words)}")
+
+
+def _check_range(ends: tuple[float, float], declared: tuple[Number, int], where: str, field: str) -> None:
+    number, component = declared
+    low, high = number.low[component], number.high[component]
+    if not low <= ends[0] <= ends[1] <= high or any(round(end, number.decimals) != end for end in ends):
+        allowed = f"[low, high] within [{low:g}, {high:g}] {number.unit}, the lower first, of at most {number.decimals} decimals"
+        refuse(where, field, list(ends), allowed)
+
+
+def check_counts(objects: tuple[int, int], domain: Domain, where: str) -> None:
+    """Refuse counts that the domain cannot have, with a `UserError`."""
+    if not 0 <= objects[0] <= objects[1] <= domain.max_objects:
+        raise UserError(
+            f"{where}: objects from {objects[0]} to {objects[1]}: the {domain.name} domain places 0 to {domain.max_objects}, "
+            "the fewest first"
+        )
+
+
+def load_split(text: str, domain: Domain) -> Split:
+    """The split that a command line asks for: the name of a built-in one, or a JSON file."""
+    if text in domain.splits:
+        return domain.splits[text]
+    if not text.endswith(".json"):
+        raise UserError(f"the {domain.name} domain has no split {text!r}; choose one of {', '.join(domain.splits)}, or give a FILE.json")
+    return Split.from_json(read_object(Path(text)), domain, text, Path(text).stem)
+
+
+@lru_cache(maxsize=64)
+def word_table(split: Split, choices: tuple[Choice, ...]) -> Mapping[tuple[str, ...], tuple[str, ...]]:
+    """The words to draw the next of `choices` from, by the words drawn for those before: all that some combination allows beside them."""
+    table: dict[tuple[str, ...], tuple[str, ...]] = {}
+    drawn: list[tuple[str, ...]] = [()]
+    for place, choice in enumerate(choices):
+        for words in drawn:
+            open_to = [c for c in map(dict, split.combinations) if all(_takes(c, choices[i], word) for i, word in enumerate(words))]
+            table[words] = tuple(word for word in choice.words if any(_takes(c, choice, word) for c in open_to))
+        drawn = [(*words, word) for words in drawn if len(words) == place for word in table[words]]
+    return table
+
+
+def _takes(combination: Mapping[str, tuple[str, ...]], choice: Choice, word: str) -> bool:
+    return word in combination.get(choice.name, choice.words)
