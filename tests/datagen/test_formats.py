@@ -409,11 +409,12 @@ def test_an_exported_scene_renders_to_its_image_again(tmp_path: Path) -> None:
     scene = jittered(4, least=3, most=3, width=64, height=48).scene
     shot = CLEVR.canonical_shot(64, 48, "standard")
     with RenderPool(1) as pool:
-        [(_, pixels)] = pool.render([RenderJob("a", scene, shot)])
-    write_shard(tmp_path / "data" / "shard-000000.tar", [make_sample("a", scene, shot, pixels)])
+        [(_, sample)] = pool.render([RenderJob("a", scene, shot)])
+    assert isinstance(sample, Sample)
+    write_shard(tmp_path / "data" / "shard-000000.tar", [sample])
     export(tmp_path / "data", "clevr", tmp_path / "clevr")
     import_clevr(tmp_path / "clevr" / "scenes" / "CLEVR_new_scenes.json", tmp_path / "codes")
     out = ["--data", str(tmp_path / "codes"), "--out", str(tmp_path / "again"), "--workers", "1"]
     assert main(["render", "--code", str(tmp_path / "codes" / CODES), *out]) == 0
     [again] = Samples(tmp_path / "again")
-    assert same_image(again.pixels(), pixels)
+    assert same_image(again.pixels(), sample.pixels())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -26,9 +25,7 @@ from datagen.domains import get_domain
 from datagen.errors import UserError
 from datagen.files import read_jsonl
 from datagen.generate import generate
-from datagen.pool import BlenderWorker, RenderJob, RenderPool, share_cores
 from datagen.sample import FORMAT_VERSION, encode_image
-from datagen.scene import Object, Scene
 from datagen.settings import DatasetSettings
 from datagen.shards import Samples, file_sha256, write_shard
 from render.images import same_image
@@ -179,39 +176,3 @@ def test_damage_is_named(renders: Samples, tmp_path: Path) -> None:
     (tmp_path / "shard-000000.tar").write_bytes((renders.path / "shard-000000.tar").read_bytes()[:3000])
     with pytest.raises(UserError, match=r"shard-000000\.tar"):
         list(Samples(tmp_path))
-
-
-def test_a_dead_worker_is_replaced_and_its_job_done(renders: Samples) -> None:
-    sample = renders[renders.keys[0]]
-    job = RenderJob("a", sample.scene, sample.shot)
-    with RenderPool(1) as pool:
-        [(_, before)] = pool.render([job])
-        worker = pool._workers[0]
-        assert worker._process is not None
-        os.kill(worker._process.pid, signal.SIGKILL)
-        [(_, after)] = pool.render([job])
-    assert same_image(before, after)
-    assert same_image(before, sample.pixels())
-
-
-def test_a_scene_that_blender_refuses_is_named(renders: Samples) -> None:
-    shot = renders[renders.keys[0]].shot
-    stranger = Scene("clevr", (Object("add", {**renders[renders.keys[0]].scene.objects[0].values, "shape": "cone"}),))
-    with RenderPool(1) as pool, pytest.raises(UserError, match="seventeen"):
-        list(pool.render([RenderJob("seventeen", stranger, shot)]))
-
-
-def test_a_worker_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch, renders: Samples) -> None:
-    monkeypatch.setattr("datagen.pool.WORKER", "datagen.no_such_worker")
-    sample = renders[renders.keys[0]]
-    with RenderPool(1) as pool, pytest.raises(UserError, match=r"no_such_worker[\s\S]*igllm doctor"):
-        list(pool.render([RenderJob("a", sample.scene, sample.shot)]))
-    BlenderWorker([0]).close()  # closing what never started is nothing
-
-
-def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("datagen.pool.available_cores", lambda: [0, 1, 4, 5])
-    assert share_cores(4) == [[0], [1], [4], [5]]
-    assert share_cores(2) == [[0, 4], [1, 5]]
-    assert share_cores(1) == [[0, 1, 4, 5]]
-    assert share_cores(6) == [[0], [1], [4], [5], [0], [1]]
