@@ -1,0 +1,97 @@
+"""Depth of all that is in the frame, and the sweep that it is cast against."""
+
+from __future__ import annotations
+
+import io
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datagen.camera import look_at, rays
+from datagen.depth import depth_file, depth_map, encode_depth
+from datagen.domains import get_domain
+from datagen.domains.clevr import CAMERA
+from datagen.ground import Sweep
+from datagen.labels import cast
+from datagen.sampling import draw
+from datagen.scene import Camera, Scene
+from datagen.settings import DatasetSettings
+
+CLEVR = get_domain("clevr")
+PLAIN = Sweep(0.0)
+
+
+def points(camera: Camera, depth: np.ndarray) -> np.ndarray:
+    """Where the rays are at these depths: (3, rows, columns)."""
+    grid = rays(camera, depth.shape[1], depth.shape[0])
+    return np.reshape(camera.location, (3, 1, 1)) + depth * grid.along(np.eye(3))
+
+
+def test_objects_stand_before_the_ground_and_keep_the_labels_depth() -> None:
+    sample = draw(DatasetSettings(width=160, height=120), 1)
+    depth = depth_map(sample.view, sample.shot.camera, CLEVR)
+    ground = depth_map(cast(Scene("clevr", ()), CLEVR, CAMERA, 160, 120), CAMERA, CLEVR)
+    owned = sample.view.owner >= 0
+    assert (depth[owned] == sample.view.depth[owned].astype(np.float32)).all()
+    assert (depth[owned] <= ground[owned] + 1e-3).all()
+    assert (depth[~owned] == ground[~owned]).all()
+    assert np.isfinite(depth).all()
+    assert depth.dtype == np.float32
+
+
+def test_a_file_of_depth_is_an_array_of_float32_and_the_same_every_time() -> None:
+    sample = draw(DatasetSettings(width=48, height=36), 2)
+    data = depth_file(sample.scene, CLEVR, sample.shot, sample.view)
+    assert data == depth_file(sample.scene, CLEVR, sample.shot)
+    loaded = np.load(io.BytesIO(data), allow_pickle=False)
+    assert loaded.dtype == np.float32
+    assert (loaded == depth_map(sample.view, sample.shot.camera, CLEVR)).all()
+    assert np.isinf(np.load(io.BytesIO(encode_depth(np.full((2, 3), np.inf, np.float32))))).all()
+
+
+def test_the_ground_seen_from_straight_above_is_as_far_as_the_camera_is_high() -> None:
+    above = Camera((1.0, -2.0, 12.0), (1.0, -2.0, 0.0))
+    assert CLEVR.ground.depth(rays(above, 40, 30)) == pytest.approx(np.full((30, 40), 12.0))
+
+
+@given(st.floats(-20, 20), st.floats(-20, 10), st.floats(0.5, 22), st.floats(-9, 9), st.floats(-9, 9))
+def test_rays_end_on_the_sweep(x: float, y: float, z: float, to_x: float, to_y: float) -> None:
+    if PLAIN.room((x, y, z)) < 0.1:
+        return
+    camera = Camera((x, y, z), (to_x, to_y, 0.0))
+    depth = PLAIN.depth(rays(camera, 16, 12))
+    hit = points(camera, depth)[:, np.isfinite(depth)].T
+    assert all(abs(PLAIN.room(tuple(point))) < 1e-6 for point in hit.tolist())
+    assert (np.abs(hit[:, 0]) <= 40 + 1e-9).all()
+    assert (hit[:, 2] <= 23 + 1e-9).all()
+
+
+def test_beyond_the_sweeps_ends_there_is_nothing() -> None:
+    away = Camera((0.0, 0.0, 5.0), (0.0, -50.0, 5.0))
+    seen = np.isfinite(PLAIN.depth(rays(away, 32, 32)))
+    assert not seen[:16].any()
+    assert seen[-1].all()
+    up = Camera((0.0, 0.0, 5.0), (0.0, 20.0, 40.0))
+    assert np.isinf(PLAIN.depth(rays(up, 32, 32))[:8]).all()
+
+
+def test_room_is_the_distance_to_the_surface_and_negative_behind_it() -> None:
+    assert PLAIN.room((5.0, 0.0, 3.0)) == pytest.approx(3.0)
+    assert PLAIN.room((5.0, 19.0, 15.0)) == pytest.approx(1.0)
+    assert PLAIN.room((0.0, 0.0, -1.0)) == pytest.approx(-1.0)
+    assert PLAIN.room((0.0, 21.0, 10.0)) < 0
+    assert PLAIN.room((0.0, 19.5, 0.5)) < 0  # under the curve
+    assert PLAIN.room((0.0, 10.6 + 9.4 * math.sin(0.7), 9.4 * (1 - math.cos(0.7)))) == pytest.approx(0.0, abs=0.01)
+
+
+def test_the_sweep_stands_behind_what_the_domains_camera_sees() -> None:
+    ahead = -look_at(CAMERA.location, CAMERA.target)[:2, 2]
+    turn = CLEVR.ground.turn - 0.4
+    assert np.array([-math.sin(turn), math.cos(turn)]) == pytest.approx(ahead / np.linalg.norm(ahead))
+    profile, normals = CLEVR.ground.profile()
+    assert profile[0].tolist() == [-30.0, 0.0]
+    assert profile[-1] == pytest.approx([20.0, 23.0])
+    assert len(profile) == len(normals) == 35
