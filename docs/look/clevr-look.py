@@ -1,7 +1,7 @@
 add(loc=(0.890, -2.931, 0.700), color="gray", material="metal", size="large", shape="cylinder", rotation=0.0)
 add(loc=(-2.199, 0.780, 0.350), color="purple", material="rubber", size="small", shape="sphere", rotation=0.0)
 add(loc=(-1.228, 0.561, 0.700), color="gray", material="metal", size="large", shape="cylinder", rotation=0.0)
-add(loc=(1.325, -1.619, 0.247), color="gray", material="rubber", size="small", shape="cube", rotation=48.8)
+add(loc=(1.325, -1.619, 0.350), color="gray", material="rubber", size="small", shape="cube", rotation=48.8)
 add(loc=(-1.917, 2.991, 0.700), color="cyan", material="metal", size="large", shape="cylinder", rotation=0.0)
 add(loc=(2.366, -0.663, 0.700), color="yellow", material="rubber", size="large", shape="sphere", rotation=0.0)
 add(loc=(1.597, 2.618, 0.700), color="green", material="rubber", size="large", shape="sphere", rotation=0.0)
