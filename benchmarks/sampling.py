@@ -70,7 +70,7 @@ def main() -> None:
     Clevr.sample_scene = watch.timed("  placement", Clevr.sample_scene)  # type: ignore[method-assign]
     Clevr.sample_shot = watch.timed("  lamps", Clevr.sample_shot)  # type: ignore[method-assign]
     sampling.cast_visible = watch.timed("  visibility", sampling.cast_visible)  # type: ignore[assignment]
-    sampling._stream = watch.timed("  random streams", sampling._stream)  # type: ignore[assignment]
+    sampling.Stream = watch.timed("  random streams", sampling.Stream)  # type: ignore[assignment, misc]
     for index in range(num):
         sampling.draw(settings, index)
 

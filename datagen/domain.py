@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
 from datagen.errors import UserError
 from datagen.scene import Object, Quality, Scene, Shot, Value, Vec3
 
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
     from datagen.ground import Sweep
     from datagen.solids import Solid
     from datagen.splits import Split
+    from datagen.stream import Stream
 
 
 @dataclass(frozen=True)
@@ -148,11 +147,11 @@ class Domain(ABC):
         """The geometry that labels are computed from."""
 
     @abstractmethod
-    def sample_scene(self, rng: np.random.Generator, count: int, split: Split) -> Scene | None:
+    def sample_scene(self, rng: Stream, count: int, split: Split) -> Scene | None:
         """One try at a canonical scene of `count` objects out of what the split allows; None where placement failed."""
 
     @abstractmethod
-    def sample_shot(self, rng: np.random.Generator, template: Shot, light_jitter: float) -> Shot:
+    def sample_shot(self, rng: Stream, template: Shot, light_jitter: float) -> Shot:
         """The template with its noise seed drawn, and its lamps moved by up to `light_jitter` metres along each axis, uniformly."""
 
     @abstractmethod

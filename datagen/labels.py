@@ -84,12 +84,7 @@ def label_objects(scene: Scene, domain: Domain, camera: Camera, view: View) -> l
     centres = project(camera, width, height, np.array([domain.location(o) for o in scene.objects]).reshape(-1, 3))
     runs = _Runs(view.owner)
     return [
-        {
-            "pixel_coords": [round(v, 6) for v in centre],
-            "visible_pixels": runs.pixels(index),
-            "bbox": runs.box(index),
-            "mask": runs.rle(index),
-        }
+        {"pixel_coords": [round(v, 6) for v in centre], **runs.pixels_and_box(index), "mask": runs.rle(index)}
         for index, centre in enumerate(centres.tolist())
     ]
 
@@ -101,40 +96,35 @@ class _Runs:
         self._height, self._width = owner.shape
         columns = np.ascontiguousarray(owner.T).reshape(-1)
         changes = np.flatnonzero(columns[1:] != columns[:-1]) + 1
-        self._starts = np.concatenate([[0], changes])
-        self._ends = np.concatenate([changes, [columns.size]])
-        self._owner = columns[self._starts]
+        starts, ends = np.concatenate([[0], changes]), np.concatenate([changes, [columns.size]])
+        self._of: dict[int, list[tuple[int, int]]] = {}
+        for who, start, end in zip(columns[starts].tolist(), starts.tolist(), ends.tolist(), strict=True):
+            self._of.setdefault(who, []).append((start, end))
 
-    def _of(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        mine = self._owner == index
-        return self._starts[mine], self._ends[mine]
+    def pixels_and_box(self, index: int) -> dict[str, Any]:
+        """``visible_pixels``, and ``bbox`` [x, y, width, height] of those; all zero if the object has none."""
+        runs = self._of.get(index)
+        if not runs:
+            return {"visible_pixels": 0, "bbox": [0, 0, 0, 0]}
+        left, right = runs[0][0] // self._height, (runs[-1][1] - 1) // self._height
+        top = min(start % self._height for start, _ in runs)
+        bottom = max((end - 1) % self._height for _, end in runs)
+        if any(start // self._height != (end - 1) // self._height for start, end in runs):  # it goes on at the top of the next column
+            top, bottom = 0, self._height - 1
+        return {"visible_pixels": sum(end - start for start, end in runs), "bbox": [left, top, right - left + 1, bottom - top + 1]}
 
-    def pixels(self, index: int) -> int:
-        starts, ends = self._of(index)
-        return int((ends - starts).sum())
-
-    def box(self, index: int) -> list[int]:
-        """[x, y, width, height] of the object's pixels; all zero if it has none."""
-        starts, ends = self._of(index)
-        if not len(starts):
-            return [0, 0, 0, 0]
-        first, last = starts // self._height, (ends - 1) // self._height
-        whole = (first != last).any()  # a run that goes on in the next column touches the bottom and the top
-        top = 0 if whole else int((starts % self._height).min())
-        bottom = self._height - 1 if whole else int(((ends - 1) % self._height).max())
-        return [int(first[0]), top, int(last[-1] - first[0] + 1), bottom - top + 1]
-
-    def rle(self, index: int) -> dict[str, list[int]]:
+    def rle(self, index: int) -> dict[str, Any]:
         """COCO's uncompressed run-length code: run lengths down the columns, beginning with zeros."""
-        starts, ends = self._of(index)
-        bounds = np.empty(2 * len(starts) + 2, np.int64)
-        bounds[0], bounds[-1] = 0, self._height * self._width
-        bounds[1:-1:2], bounds[2:-1:2] = starts, ends
-        counts = np.diff(bounds).tolist()
-        return {"size": [self._height, self._width], "counts": counts if counts[-1] else counts[:-1]}
+        counts: list[int] = []
+        at = 0
+        for start, end in self._of.get(index, ()):
+            counts += (start - at, end - start)
+            at = end
+        rest = self._height * self._width - at
+        return {"size": [self._height, self._width], "counts": [*counts, rest] if rest else counts}
 
 
-def encode_rle(mask: np.ndarray) -> dict[str, list[int]]:
+def encode_rle(mask: np.ndarray) -> dict[str, Any]:
     """COCO's uncompressed run-length code of a (height, width) boolean mask: run lengths down the columns, beginning with zeros."""
     return _Runs(np.where(mask, 0, NOBODY)).rle(0)
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from datagen.cameras import extremes, moved
 from datagen.domains import get_domain
 from datagen.errors import UserError
 from datagen.labels import View, cast_visible, min_visible_pixels
 from datagen.scene import Camera, Scene, Shot
 from datagen.settings import DatasetSettings
+from datagen.stream import Stream
 
 MAX_ATTEMPTS = 5000
 CHECK_TRIES, CHECK_SUCCESSES = 500, 2  # a request that does worse could fail a draw of many
@@ -38,10 +37,10 @@ def draw(settings: DatasetSettings, index: int) -> Drawn:
     """
     seed = settings.seed
     least, most = settings.objects
-    count = int(_stream(seed, index, 0).integers(least, most, endpoint=True))
+    count = least + Stream(seed, index, 0).below(most - least + 1)
     template = settings.shot(_camera(settings, index))
     for attempt in range(MAX_ATTEMPTS):
-        drawn = _try(settings, _stream(seed, index, attempt + 1), count, template)
+        drawn = _try(settings, Stream(seed, index, attempt + 1), count, template)
         if drawn is not None and drawn[2] is not None:
             return Drawn(*drawn[:2], drawn[2], attempt)
     raise UserError(
@@ -49,7 +48,7 @@ def draw(settings: DatasetSettings, index: int) -> Drawn:
     )
 
 
-def _try(settings: DatasetSettings, rng: np.random.Generator, count: int, template: Shot) -> tuple[Scene, Shot, View | None] | None:
+def _try(settings: DatasetSettings, rng: Stream, count: int, template: Shot) -> tuple[Scene, Shot, View | None] | None:
     """One try at a scene and its shot, with the view if everything shows; None where placement failed."""
     domain = get_domain(settings.domain)
     scene = domain.sample_scene(rng, count, settings.allowed)
@@ -64,11 +63,11 @@ def _camera(settings: DatasetSettings, index: int) -> Camera:
     """The sample's camera: one of those there are, evenly, moved by the jitter."""
     if len(settings.cameras) == 1 and settings.camera_jitter == 0:
         return settings.cameras[0]
-    rng = _stream(settings.seed, index, 0, _CAMERA_STREAM)
-    camera = settings.cameras[int(rng.integers(len(settings.cameras)))]
+    rng = Stream(settings.seed, index, 0, _CAMERA_STREAM)
+    camera = settings.cameras[rng.below(len(settings.cameras))]
     if settings.camera_jitter == 0:
         return camera
-    x, y, z = rng.uniform(-settings.camera_jitter, settings.camera_jitter, 3).tolist()
+    x, y, z = (rng.uniform(-settings.camera_jitter, settings.camera_jitter) for _ in range(3))
     return moved(camera, (x, y, z))
 
 
@@ -90,7 +89,7 @@ def _check_camera(settings: DatasetSettings, camera: Camera) -> None:
     count = settings.objects[1]
     placed = seen = 0
     for attempt in range(CHECK_TRIES):
-        drawn = _try(settings, _stream(0, 0, attempt + 1), count, settings.shot(camera))
+        drawn = _try(settings, Stream(0, 0, attempt + 1), count, settings.shot(camera))
         placed += drawn is not None
         seen += drawn is not None and drawn[2] is not None
         if seen == CHECK_SUCCESSES:
@@ -104,7 +103,3 @@ def _check_camera(settings: DatasetSettings, camera: Camera) -> None:
         f"the camera {camera.name!r} at {camera.location} does not see enough of all of {count} objects of the split {settings.split!r} "
         f"({seen} of {placed} scenes would do); ask for fewer or larger objects, or move the camera"
     )
-
-
-def _stream(*entropy: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence(entropy))

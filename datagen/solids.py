@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -49,10 +50,13 @@ class Solid:
             return np.where((enter <= leave) & (enter > 0), enter, np.inf)
 
 
+@lru_cache(maxsize=1024)
 def _about_z(degrees: float) -> np.ndarray:
     angle = math.radians(degrees)
     cos, sin = math.cos(angle), math.sin(angle)
-    return np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
+    turn = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
+    turn.setflags(write=False)
+    return turn
 
 
 Interval = tuple[np.ndarray, np.ndarray]
@@ -72,7 +76,10 @@ def _slabs(start: np.ndarray, steps: np.ndarray) -> Interval:
 
 
 def _sphere(rays: Rays) -> Interval:
-    return _quadratic(rays.squares(), rays.along(rays.origin[None])[0], float(rays.origin @ rays.origin) - 1.0)
+    """Rays that meet it leave it again: where they enter says it all."""
+    a, b = rays.squares(), rays.along(rays.origin[None])[0]
+    enter = (-b - np.sqrt(b * b - a * (float(rays.origin @ rays.origin) - 1.0))) / a
+    return enter, enter
 
 
 def _cube(rays: Rays) -> Interval:

@@ -20,6 +20,7 @@ from datagen.ground import Sweep, sweep_behind
 from datagen.scene import Camera, Lamp, Object, Quality, Scene, Shot, Value, Vec3
 from datagen.solids import Solid
 from datagen.splits import Split, word_table
+from datagen.stream import Stream
 
 SHAPES = ("cube", "sphere", "cylinder")
 SIZES: dict[str, float] = {"large": 0.7, "small": 0.35}
@@ -149,7 +150,7 @@ class Clevr(Domain):
     def solid(self, obj: Object) -> Solid:
         return Solid(obj["shape"], self.location(obj), SIZES[obj["size"]], float(obj["rotation"]))
 
-    def sample_scene(self, rng: np.random.Generator, count: int, split: Split) -> Scene | None:
+    def sample_scene(self, rng: Stream, count: int, split: Split) -> Scene | None:
         """As CLEVR places objects, one after the other. Cubes alone take a rotation; one that no split narrows is drawn from [0, 360)."""
         table = word_table(split, self._drawn_choices)
         low, high = split.range("rotation") or (0.0, 360.0)
@@ -159,8 +160,8 @@ class Clevr(Domain):
         for _ in range(count):
             words: tuple[str, ...] = ()
             for _ in self._drawn_choices:
-                words = (*words, table[words][int(rng.integers(len(table[words])))])
-            chosen.append((words, low + (high - low) * rng.random()))
+                words = (*words, table[words][rng.below(len(table[words]))])
+            chosen.append((words, rng.uniform(low, high)))
             radius = SIZES[words[1]]
             spot = _free_spot(rng, taken, radius, *ends)
             if spot is None:
@@ -182,19 +183,19 @@ class Clevr(Domain):
         choices = {choice.name: choice for choice in self.statements[0].choices}
         return tuple(choices[name] for name in self.drawn_words)
 
-    def sample_shot(self, rng: np.random.Generator, template: Shot, light_jitter: float) -> Shot:
+    def sample_shot(self, rng: Stream, template: Shot, light_jitter: float) -> Shot:
         lamps = []
         for lamp in template.lamps:
-            x, y, z = (round((-light_jitter + 2 * light_jitter * rng.random() + v) * 1e6) / 1e6 for v in lamp.location)
+            x, y, z = (round((rng.uniform(-light_jitter, light_jitter) + v) * 1e6) / 1e6 for v in lamp.location)
             lamps.append(replace(lamp, location=(x, y, z)))
-        return replace(template, lamps=tuple(lamps), noise_seed=int(rng.integers(2**31)))
+        return replace(template, lamps=tuple(lamps), noise_seed=rng.below(2**31))
 
     def canonical_shot(self, width: int, height: int, quality: Quality) -> Shot:
         return Shot(width, height, quality, CAMERA, LAMPS, noise_seed=0)
 
 
 def _free_spot(
-    rng: np.random.Generator, taken: list[Disc], radius: float, x_ends: tuple[float, float], y_ends: tuple[float, float]
+    rng: Stream, taken: list[Disc], radius: float, x_ends: tuple[float, float], y_ends: tuple[float, float]
 ) -> tuple[float, float] | None:
     """A position that keeps CLEVR's gap and margins to what is placed; None after `PLACEMENT_TRIES`."""
     random = rng.random

@@ -35,12 +35,12 @@ def single(num: int, split: Split | None = None, seed: int = 1) -> list[Object]:
 
 @pytest.fixture(scope="module")
 def crowded() -> list[Drawn]:
-    return sample(1500)
+    return sample(1200)
 
 
 @pytest.fixture(scope="module")
 def alone() -> list[Object]:
-    return single(4000)
+    return single(3000)
 
 
 def evenness(found: Iterable[object], values: Iterable[object]) -> float:

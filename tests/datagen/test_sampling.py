@@ -24,6 +24,7 @@ from datagen.scene import Camera, Scene
 from datagen.settings import DatasetSettings
 from datagen.solids import Solid
 from datagen.splits import Split
+from datagen.stream import Stream
 
 CLEVR = get_domain("clevr")
 SHOT = CLEVR.canonical_shot(320, 240, "draft")
@@ -99,6 +100,19 @@ def test_the_built_in_splits_draw_what_they_always_drew(pinned: Any) -> None:
 
 def digest(data: Any) -> str:
     return hashlib.sha256(json.dumps(data).encode()).hexdigest()[:16]
+
+
+@given(st.integers(0, 2**32), st.lists(st.integers(0, 40), min_size=1, max_size=300))
+def test_streams_are_those_of_numpys_generator(seed: int, draws: list[int]) -> None:
+    """0 draws a number in [0, 1), 1 to 31 one of so many words, more one of 2**31 and like numbers."""
+    ours, theirs = Stream(seed, 3), np.random.default_rng(np.random.SeedSequence((seed, 3)))
+    for draw_of in draws:
+        count = draw_of if draw_of < 32 else 2**draw_of // 2**9 + draw_of if draw_of < 36 else 3 * 2**30
+        if count:
+            assert ours.below(count) == theirs.integers(count)
+        else:
+            assert ours.random() == theirs.random()
+    assert ours.uniform(-3.0, 3.0) == theirs.uniform(-3.0, 3.0)
 
 
 def test_named_cameras_are_taken_evenly_and_leave_the_tries_as_they_are() -> None:

@@ -81,7 +81,7 @@ def renamed(camera: Camera, name: str) -> Camera:
 
 
 @given(settings_of_all_kinds())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_settings_survive_json(asked: DatasetSettings) -> None:
     text = json.dumps(asked.to_json(), allow_nan=False)
     assert DatasetSettings.from_json(json.loads(text)) == asked

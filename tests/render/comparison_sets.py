@@ -12,12 +12,13 @@ from datagen.predictions import Prediction, write_predictions
 from datagen.sample import Sample, make_sample
 from datagen.scene import Object, Scene
 from datagen.shards import write_shard
+from datagen.stream import Stream
 
 DOMAIN = get_domain("clevr")
 
 
 def make_scene(seed: int, count: int = 4) -> Scene:
-    rng = np.random.default_rng(seed)
+    rng = Stream(seed)
     while (scene := DOMAIN.sample_scene(rng, count, DOMAIN.split("default"))) is None:
         pass
     return scene
