@@ -12,7 +12,6 @@ import platform
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -140,14 +139,14 @@ def open_dataset(path: Path, settings: DatasetSettings, num: int) -> Iterator[Da
 
 def _state(path: Path, settings: DatasetSettings, num: int) -> None:
     """Write ``dataset.json``, or see that the one there says the same."""
-    statement = {"format_version": FORMAT_VERSION, **asdict(settings), "num": num, "versions": package_versions()}
+    statement = {"format_version": FORMAT_VERSION, **settings.to_json(), "num": num, "versions": package_versions()}
     if not (path / STATEMENT).exists():
         if any(path.glob("*.tar")):
             raise UserError(f"{path}: holds tars but no {STATEMENT}, so it is not a data set of ours; choose another folder")
         write_json(path / STATEMENT, statement)
         return
     there = read_statement(path)
-    differing = [name for name in asdict(settings) if there.get(name) != statement[name]]
+    differing = [name for name in settings.to_json() if there.get(name) != statement[name]]
     if differing:
         name = differing[0]
         raise UserError(

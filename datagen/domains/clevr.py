@@ -12,8 +12,6 @@ from dataclasses import replace
 from functools import cached_property
 from typing import ClassVar
 
-import numpy as np
-
 from datagen.camera import ground_directions
 from datagen.domain import Choice, Domain, Number, Statement
 from datagen.ground import Sweep, sweep_behind
