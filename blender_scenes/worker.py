@@ -19,6 +19,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -111,9 +112,14 @@ def _sample(request: dict[str, Any], stages: Stages, grabber: FrameGrabber) -> S
         return pixels
 
     if "index" in request:
-        return produce(DatasetSettings.from_json(request["settings"]), request["index"], render)
+        return produce(_settings(json.dumps(request["settings"])), request["index"], render)
     scene, shot = Scene.from_json(request["scene"]), Shot.from_json(request["shot"])
     return make_sample(request["key"], scene, shot, render(scene, shot))
+
+
+@lru_cache(maxsize=1)  # a run has one, whose checks take as long as drawing a scene
+def _settings(text: str) -> DatasetSettings:
+    return DatasetSettings.from_json(json.loads(text))
 
 
 def _say(out: BinaryIO, header: dict[str, Any], payload: bytes = b"") -> None:
