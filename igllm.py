@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 # Everything else is imported by the verb that needs it, so that --help answers at once.
-from datagen.errors import UserError
+from datagen.errors import PartlyDone, UserError
 
 EPILOG = """\
 the whole loop:
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return options.run(options) or 0
     except UserError as error:
         print(f"igllm {options.verb}: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, PartlyDone) else 2
     except KeyboardInterrupt:
         print(f"igllm {options.verb}: interrupted; call it again to go on", file=sys.stderr)
         return 130
