@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=_Verb)
-    for add in (_generate, _inspect, _train, _predict, _render, _compare, _roundtrip, _demo, _doctor):
+    for add in (_generate, _verify, _merge, _inspect, _train, _predict, _render, _compare, _roundtrip, _demo, _doctor):
         add(verbs)
     return parser
 
@@ -87,6 +87,12 @@ def _positive(text: str) -> int:
     return value
 
 
+def _place(text: str) -> str | Path:
+    from datagen.store import place
+
+    return place(text)
+
+
 _positive.__name__ = "positive int"  # what argparse calls it in its message
 
 
@@ -103,23 +109,72 @@ def _generate(verbs: Any) -> None:
     verb.add_argument("--split", default="default", help="combinations of attributes: default, cogent-a or cogent-b")
     verb.add_argument("--num", type=_positive, required=True, help="number of samples")
     verb.add_argument("--seed", type=int, default=0, help="seed of everything random")
-    verb.add_argument("--out", type=Path, required=True, help="folder of the data set")
+    verb.add_argument("--out", type=_place, required=True, metavar="DIR|URL", help="folder of the data set, or a URL that fsspec knows")
     _add_frame(verb, 320, 240, "standard")
     verb.add_argument("--min-objects", type=int, default=3, help="fewest objects in a scene")
     verb.add_argument("--max-objects", type=int, default=10, help="most objects in a scene")
     verb.add_argument("--shard-size", type=_positive, default=1000, help="samples in a shard")
+    verb.add_argument("--shards", metavar="A-B", help="render only these shards of the --num samples: 12-40, or 3,7-9 (see `igllm merge`)")
     _add_workers(verb)
 
 
 def run_generate(options: argparse.Namespace) -> None:
     """igllm generate"""
+    from datagen.dataset import shard_count
     from datagen.generate import generate
+    from datagen.ranges import parse_shards
     from datagen.settings import DatasetSettings
 
     names = ("domain", "split", "seed", "width", "height", "quality", "min_objects", "max_objects", "shard_size")
     settings = DatasetSettings(**{name: getattr(options, name) for name in names})
-    samples = generate(settings, options.num, options.out, options.workers)
+    shards = parse_shards(options.shards, shard_count(options.num, settings.shard_size)) if options.shards else None
+    samples = generate(settings, options.num, options.out, options.workers, shards)
     print(f"{options.out}: {len(samples)} samples")
+
+
+def _verify(verbs: Any) -> None:
+    verb = _verb(
+        verbs,
+        run_verify,
+        "check that a data set is whole",
+        "Read every shard and sample of a data set and compare them with its manifest and dataset.json. Prints a line a problem and a "
+        "summary; ends with status 1 if anything is missing or damaged. `igllm generate` with the same settings repairs it.",
+    )
+    verb.add_argument("data", type=_place, metavar="DIR|URL", help="the data set")
+
+
+def run_verify(options: argparse.Namespace) -> int:
+    """igllm verify"""
+    from datagen.verify import verify
+
+    verdict = verify(options.data)
+    for line in verdict.problems:
+        print(line)
+    for line in verdict.notes:
+        print(f"note: {line}")
+    judgement = "whole" if verdict.whole else f"{len(verdict.problems)} problems"
+    print(f"{options.data}: {verdict.samples} of {verdict.expected} samples are as the manifest states: {judgement}")
+    return 0 if verdict.whole else 1
+
+
+def _merge(verbs: Any) -> None:
+    verb = _verb(
+        verbs,
+        run_merge,
+        "join what several writers rendered of a data set",
+        "Join the parts that `igllm generate --shards` wrote of a data set's manifest, and take in the shards of other folders of the same "
+        "settings. Ends with status 1 if shards or samples are still missing.",
+    )
+    verb.add_argument("data", type=_place, metavar="DIR|URL", help="the data set")
+    verb.add_argument("--from", type=_place, nargs="+", default=[], metavar="OTHER", dest="others", help="take in the shards of these too")
+
+
+def run_merge(options: argparse.Namespace) -> None:
+    """igllm merge"""
+    from datagen.merge import merge
+
+    manifest = merge(options.data, options.others)
+    print(f"{options.data}: {sum(row.samples for row in manifest.rows.values())} samples in {len(manifest.rows)} shards")
 
 
 def _inspect(verbs: Any) -> None:

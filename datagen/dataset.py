@@ -230,7 +230,7 @@ def open_dataset(where: Place, settings: DatasetSettings, num: int, shards: Iter
     with _told(store):
         store.make()
     with lock_shards(store.lock, store.name, shards):
-        state(store, settings, num)
+        enter(store, state(settings, num))
         writer = DatasetWriter(store, settings, num, shards)
         try:
             yield writer
@@ -238,9 +238,13 @@ def open_dataset(where: Place, settings: DatasetSettings, num: int, shards: Iter
             writer.stop()
 
 
-def state(store: Store, settings: DatasetSettings, num: int) -> None:
-    """Write ``dataset.json``, or see that the one there says the same."""
-    statement = {"format_version": FORMAT_VERSION, **asdict(settings), "num": num, "versions": package_versions()}
+def state(settings: DatasetSettings, num: int) -> dict[str, Any]:
+    """The content of ``dataset.json``."""
+    return {"format_version": FORMAT_VERSION, **asdict(settings), "num": num, "versions": package_versions()}
+
+
+def enter(store: Store, statement: Mapping[str, Any]) -> None:
+    """Write ``dataset.json``, or see that the one there says the same but for a smaller number, which grows."""
     with lock_statement(store.lock), _told(store):
         sizes = store.sizes()
         if STATEMENT not in sizes:
@@ -249,12 +253,12 @@ def state(store: Store, settings: DatasetSettings, num: int) -> None:
             _write_statement(store, statement)
             return
         there = read_statement(store)
-        agree(store, there, statement)
-        if num > there["num"]:
-            _write_statement(store, {**there, "num": num})
+        _agree(store, there, statement)
+        if statement["num"] > there["num"]:
+            _write_statement(store, {**there, "num": statement["num"]})
 
 
-def agree(store: Store, there: Mapping[str, Any], statement: Mapping[str, Any]) -> None:
+def _agree(store: Store, there: Mapping[str, Any], statement: Mapping[str, Any]) -> None:
     """`UserError` if a data set's statement differs from another in what its samples depend on, or in how they are kept."""
     for name in (setting.name for setting in fields(DatasetSettings)):
         if there.get(name) != statement[name]:

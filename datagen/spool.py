@@ -20,11 +20,14 @@ _MARK = b"IGS1"
 class Spool:
     """The finished samples of one shard by index, each as `datagen.shards.sample_blocks` gives it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, mend: bool = True) -> None:
+        """Read the log at `path`, if there is one; `mend` cuts off what is torn, which only its writer may do."""
         self.path = path
         self._extents: dict[int, tuple[int, int]] = {}
         if path.exists():
-            self._scan()
+            end = self._scan()
+            if mend:
+                os.truncate(path, end)
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._extents)
@@ -63,9 +66,9 @@ class Spool:
         self._extents.clear()
         self.path.unlink(missing_ok=True)
 
-    def _scan(self) -> None:
-        """Find the whole records, and cut off what follows the last of them."""
-        with self.path.open("r+b") as stream:
+    def _scan(self) -> int:
+        """Find the whole records; where the last of them ends."""
+        with self.path.open("rb") as stream:
             size, end = os.fstat(stream.fileno()).st_size, 0
             while len(header := stream.read(_HEADER.size)) == _HEADER.size:
                 mark, index, length, digest = _HEADER.unpack(header)
@@ -75,7 +78,7 @@ class Spool:
                     break
                 self._extents[index] = (end + _HEADER.size, length)
                 end += _HEADER.size + length
-            stream.truncate(end)
+        return end
 
 
 def _digest(index: int, blocks: bytes) -> bytes:
