@@ -115,6 +115,8 @@ def _generate(verbs: Any) -> None:
     verb.add_argument("--max-objects", type=int, default=10, help="most objects in a scene")
     verb.add_argument("--shard-size", type=_positive, default=1000, help="samples in a shard")
     verb.add_argument("--shards", metavar="A-B", help="render only these shards of the --num samples: 12-40, or 3,7-9 (see `igllm merge`)")
+    verb.add_argument("--executor", choices=("local", "ray"), default="local", help="where to render: this machine, or a Ray cluster")
+    verb.add_argument("--ray-address", metavar="ADDRESS", help="the Ray cluster (default: one of this machine alone)")
     _add_workers(verb)
 
 
@@ -125,10 +127,17 @@ def run_generate(options: argparse.Namespace) -> None:
     from datagen.ranges import parse_shards
     from datagen.settings import DatasetSettings
 
+    if options.ray_address and options.executor != "ray":
+        raise UserError("--ray-address goes with --executor ray")
     names = ("domain", "split", "seed", "width", "height", "quality", "min_objects", "max_objects", "shard_size")
     settings = DatasetSettings(**{name: getattr(options, name) for name in names})
     shards = parse_shards(options.shards, shard_count(options.num, settings.shard_size)) if options.shards else None
-    samples = generate(settings, options.num, options.out, options.workers, shards)
+    if options.executor == "ray":
+        from datagen.cluster import generate_on_ray
+
+        samples = generate_on_ray(settings, options.num, options.out, address=options.ray_address, workers=options.workers, shards=shards)
+    else:
+        samples = generate(settings, options.num, options.out, options.workers, shards)
     print(f"{options.out}: {len(samples)} samples")
 
 

@@ -16,6 +16,10 @@ from datagen.ranges import runs
 _STATEMENT = 1 << 40  # the byte that guards dataset.json; byte k guards shard k
 
 
+class InUse(UserError):
+    """Another run holds what is asked for."""
+
+
 @contextmanager
 def lock_shards(path: Path, name: str, shards: Iterable[int] | None) -> Iterator[None]:
     """Hold these shards of a data set, or all of them (None), until the block ends or the process dies.
@@ -27,7 +31,7 @@ def lock_shards(path: Path, name: str, shards: Iterable[int] | None) -> Iterator
     try:
         for start, length in [(0, _STATEMENT)] if shards is None else list(runs(shards)):
             if not _lock(descriptor, start, length, wait=False):
-                raise UserError(f"{name}: another run is writing to {_named(start, length)}; wait for it or choose another folder")
+                raise InUse(f"{name}: another run is writing to {_named(start, length)}; wait for it or choose another folder")
         yield
     finally:
         os.close(descriptor)

@@ -33,9 +33,15 @@ def merge(where: Place, others: Sequence[Place] = ()) -> Manifest:
             locks.enter_context(lock_shards(held.lock, held.name, None))
         for source in sources:
             _take_in(store, source)
-        manifest = join(store)
-        store.tidy()
+        manifest = gather(store)
     _tell_gaps(store, manifest)
+    return manifest
+
+
+def gather(store: Store) -> Manifest:
+    """Join the manifest, and remove what runs that died left. For one who holds the whole data set."""
+    manifest = join(store)
+    store.tidy()
     return manifest
 
 
