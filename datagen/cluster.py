@@ -9,8 +9,9 @@ import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from datagen.dataset import enter, shard_count, state
@@ -48,8 +49,9 @@ def generate_on_ray(
     enter(store, state(settings, num))
     chosen = list(range(shard_count(num, settings.shard_size))) if shards is None else list(shards)
     with _cluster(address, workers) as ray:
-        outcomes = progress(_outcomes(ray, settings, num, store.place, chosen, workers or len(chosen)), len(chosen), "shards")
-        failures = [failure for found in outcomes for failure in found]
+        task = ray.remote(num_cpus=1, max_retries=RETRIES)(_render_shard)
+        outcomes = _outcomes(ray, partial(task.remote, settings, num, store.place), chosen, workers or len(chosen))
+        failures = [failure for found in progress(outcomes, len(chosen), "shards") for failure in found]
     if shards is None:
         with lock_shards(store.lock, store.name, None):
             gather(store)
@@ -78,15 +80,14 @@ def _cluster(address: str | None, workers: int | None) -> Iterator[Any]:
         ray.shutdown()
 
 
-def _outcomes(ray: Any, settings: DatasetSettings, num: int, out: Place, shards: list[int], at_once: int) -> Iterator[list[Failure]]:
+def _outcomes(ray: Any, render: Callable[[int], Any], shards: list[int], at_once: int) -> Iterator[list[Failure]]:
     """The failures of each shard, in order of completion. An error of one ends the run; those at work are cancelled."""
-    task = ray.remote(num_cpus=1, max_retries=RETRIES)(_render_shard)
     running: dict[Any, int] = {}
     waiting = iter(shards)
     try:
         while True:
             for shard in waiting:
-                running[task.remote(settings, num, out, shard)] = shard
+                running[render(shard)] = shard
                 if len(running) >= at_once:
                     break
             if not running:

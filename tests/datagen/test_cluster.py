@@ -6,9 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,37 +58,36 @@ def same(one: Samples, other: Samples) -> None:
 @pytest.mark.slow
 def test_a_cluster_renders_what_one_machine_does_though_a_node_dies(cluster: Any, tmp_path: Path) -> None:
     out, num = tmp_path / "cluster", 24
-    address = cluster.address
-    killer = threading.Thread(target=_kill_a_node, args=(cluster, out), daemon=True)
-    killer.start()
-    command = [sys.executable, "-P", "-m", "igllm", "generate", "--out", str(out), "--num", str(num), "--executor", "ray"]
-    command += ["--ray-address", address, "--seed", "11", "--width", "48", "--height", "36", "--quality", "draft", "--shard-size", "4"]
-    command += ["--min-objects", "2", "--max-objects", "2"]
+    command = [sys.executable, "-P", "-m", "igllm", "generate", "--out", str(out), "--num", str(num)]
+    command += ["--executor", "ray", "--ray-address", cluster.address, "--seed", "11", "--width", "48", "--height", "36"]
+    command += ["--quality", "draft", "--shard-size", "4", "--min-objects", "2", "--max-objects", "2"]
     bait = tmp_path / "bait"  # a folder whose files have our packages' names
     (bait / "datagen").mkdir(parents=True)
     (bait / "datagen" / "__init__.py").write_text("raise SystemExit('the wrong datagen')\n")
     (bait / "bpy.py").write_text("raise SystemExit('the wrong bpy')\n")
-    ended = subprocess.run(command, cwd=bait, capture_output=True, text=True, timeout=600, check=False)
-    assert ended.returncode == 0, ended.stderr
-    killer.join(timeout=1)
-    assert not killer.is_alive()
+    running = subprocess.Popen(command, cwd=bait, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    _kill_a_task_and_a_node(cluster, out, running)
+    told = running.communicate(timeout=600)[0]
+    assert running.returncode == 0, told
     assert verify(out).whole
     assert not verify(out).notes
     assert (out / MANIFEST).exists()
     same(Samples(out), generate(QUICK, num, tmp_path / "local", workers=1))
 
 
-def _kill_a_node(cluster: Any, out: Path) -> None:
-    """Once samples come, kill a worker of Ray's by SIGKILL; a while later, a whole node, and bring another."""
-    while not any(out.glob(".spool/*.spool")):
-        time.sleep(0.1)
-    for process in _ray_tasks():
-        os.kill(process, signal.SIGKILL)
-        break
-    while not any(out.glob("shard-*.tar")):
-        time.sleep(0.1)
-    cluster.remove_node(cluster.worker_nodes.copy().pop(), allow_graceful=False)
+def _kill_a_task_and_a_node(cluster: Any, out: Path, running: subprocess.Popen[str]) -> None:
+    """Once samples come, kill a worker of Ray's by SIGKILL; once a shard is there, a whole node, and bring another."""
+    _wait_for(lambda: any(out.glob(".spool/*.spool")), running)
+    os.kill(_ray_tasks()[0], signal.SIGKILL)
+    _wait_for(lambda: any(out.glob("shard-*.tar")), running)
+    assert running.poll() is None
+    cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
     cluster.add_node(num_cpus=1)
+
+
+def _wait_for(happened: Callable[[], bool], running: subprocess.Popen[str]) -> None:
+    while not happened() and running.poll() is None:
+        time.sleep(0.05)
 
 
 def _ray_tasks() -> list[int]:
