@@ -28,6 +28,7 @@ from datagen.verify import verify
 from render.images import same_image
 
 VICTIMS = ("a worker", "all workers", "the parent")
+CALLS = 100  # after so many, a run that does not end is given up
 GRACE = 5.0  # seconds that workers have to follow their parent
 
 
@@ -83,30 +84,36 @@ def _command(options: argparse.Namespace, out: Path) -> list[str]:
 
 
 def _disturb(command: list[str], moments: Iterable[float], rng: np.random.Generator) -> Tally:
-    """Run until it ends well, killing at each moment (seconds of rendering) a victim drawn from `rng`."""
+    """Run until it ends well, killing at each moment (seconds since the start) a victim drawn from `rng`."""
     tally, begin = Tally(calls=1), time.monotonic()
     running = subprocess.Popen(command)
     for moment in moments:
         time.sleep(max(0.0, begin + moment - time.monotonic()))
-        if running.poll() is not None:
+        if running.poll() == 0:
             break
+        if running.returncode is not None:
+            running = _call_again(command, running, tally)
         victim = str(rng.choice(VICTIMS))
         workers = _children(running.pid)
+        tally.kills[victim] += 1
         if victim == "the parent":
             _kill([running.pid])
             running.wait()
             tally.orphans += _left_after(GRACE, workers)
-            running, tally.calls = subprocess.Popen(command), tally.calls + 1
+            running = _call_again(command, running, tally)
         else:
             _kill(workers if victim == "all workers" else [int(pid) for pid in rng.permutation(workers)[:1]])
-        tally.kills[victim] += 1
-    status = running.wait()
-    while status and tally.calls < 100:  # a scene whose workers were killed twice is set aside; the next call renders it
-        tally.calls += 1
-        before, status = status, subprocess.run(command, check=False).returncode
-        if before != 1:
-            tally.failed.append(f"a call ended with status {before}")
+    while running.wait() and tally.calls < CALLS:
+        running = _call_again(command, running, tally)
     return tally
+
+
+def _call_again(command: list[str], ended: subprocess.Popen[bytes], tally: Tally) -> subprocess.Popen[bytes]:
+    """The next call. A run may have died of the kill of its parent, or set aside a scene whose workers were killed twice: status 1."""
+    if ended.returncode not in (1, -signal.SIGKILL):
+        tally.failed.append(f"a call ended with status {ended.returncode}")
+    tally.calls += 1
+    return subprocess.Popen(command)
 
 
 def _children(parent: int) -> list[int]:

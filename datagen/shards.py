@@ -8,6 +8,7 @@ import json
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import IO
 
@@ -17,7 +18,7 @@ from datagen.errors import UserError
 from datagen.files import atomic_file
 from datagen.sample import SUFFIXES, Sample
 from datagen.scene import Shot
-from datagen.store import LocalStore, Place, Store, open_store
+from datagen.store import Place, Store, open_store
 
 
 def sample_blocks(sample: Sample) -> bytes:
@@ -113,21 +114,26 @@ class Samples:
     """The samples of a data set by key, in order: shards, or a folder of loose ``{key}.png``, ``.py`` and ``.json``."""
 
     def __init__(self, path: Place) -> None:
-        store = open_store(path)
-        sizes = store.sizes()
-        self.path = path
-        shards = [name for name in sizes if name.endswith(".tar")]
-        self._members = _index_shards(store, shards) if shards else _index_loose(store, sizes)
-        if not self._members:
-            raise UserError(f"{path}: no samples here (neither *.tar shards nor {{key}}.png, .py and .json)")
+        """Only lists what is there: tars are read through when a key is first asked for."""
+        self.path, self._store = path, open_store(path)
+        self._sizes = self._store.sizes()
+        self._shards = [name for name in self._sizes if name.endswith(".tar")]
+        if not self._shards:
+            _ = self._members
 
     @classmethod
     def of_shards(cls, shards: list[Path]) -> Samples:
         """The samples of these tars of one folder alone."""
-        samples = cls.__new__(cls)
-        samples.path = shards[0].parent
-        samples._members = _index_shards(LocalStore(shards[0].parent), [path.name for path in shards])
+        samples = cls(shards[0].parent)
+        samples._shards = [path.name for path in shards]
         return samples
+
+    @cached_property
+    def _members(self) -> dict[str, dict[str, _Member]]:
+        members = _index_shards(self._store, self._shards) if self._shards else _index_loose(self._store, self._sizes)
+        if not members:
+            raise UserError(f"{self.path}: no samples here (neither *.tar shards nor {{key}}.png, .py and .json)")
+        return members
 
     @property
     def keys(self) -> list[str]:
