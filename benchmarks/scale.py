@@ -2,8 +2,8 @@
 
     python benchmarks/scale.py --core-seconds 1.5 --bytes 90000
 
-`--core-seconds` is what benchmarks/generate.py measures (cores times seconds, divided by samples), `--bytes` what `igllm inspect` tells of a
-rendered set (bytes divided by samples). Prints the table of docs/scale.md.
+`--core-seconds` is what benchmarks/generate.py measures (cores times seconds, divided by samples), `--bytes` what `igllm inspect` tells of
+a rendered set (bytes divided by samples). Prints the table of docs/scale.md.
 """
 
 from __future__ import annotations

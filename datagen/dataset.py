@@ -21,7 +21,7 @@ from typing import Any
 from datagen.checks import check_sample
 from datagen.errors import UserError
 from datagen.locks import lock_shards, lock_statement
-from datagen.manifest import STATEMENT, Failure, Row, join, read_manifest, shard_name, write_part
+from datagen.manifest import STATEMENT, Failure, Row, join, part_name, read_manifest, shard_name, write_part
 from datagen.progress import progress
 from datagen.sample import FORMAT_VERSION, Sample
 from datagen.settings import DatasetSettings, sample_key
@@ -74,8 +74,8 @@ class DatasetWriter:
         if self._whole:
             store.tidy()
         self._sizes = store.sizes()
-        self._rows = read_manifest(store, self._sizes).rows
         numbers = list(range(shard_count(num, settings.shard_size)) if shards is None else shards)
+        self._rows = read_manifest(store, {part_name(number) for number in numbers} & self._sizes.keys()).rows
         there = {number for number in numbers if shard_name(number) in self._sizes}
         trusted = {number: self._trusted(number) for number in progress(sorted(there), len(there), "check")} if there else {}
         self._shards = {number: self._open(number, trusted.get(number, set())) for number in numbers}

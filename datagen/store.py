@@ -169,7 +169,7 @@ class RemoteStore(Store):
     near = False
 
     def __init__(self, url: str, system: Any, root: str) -> None:
-        self.name, self._system, self._root = url, system, root.rstrip("/")
+        self.name, self._system, self._root, self._made = url, system, root.rstrip("/"), False
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "igllm" / "spool"
         self.scratch = cache / hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:16]
         self.lock = self.scratch / "lock"
@@ -181,6 +181,7 @@ class RemoteStore(Store):
     def make(self) -> None:
         with self._trouble(""):
             self._system.makedirs(self._root, exist_ok=True)
+            self._made = True
 
     def sizes(self) -> dict[str, int]:
         with self._trouble(""):
@@ -188,8 +189,11 @@ class RemoteStore(Store):
             try:
                 entries = self._system.ls(self._root, detail=True)
             except FileNotFoundError:
-                raise UserError(f"{self.name}: there is no such data set (shards are expected)") from None
-        return dict(sorted((e["name"].rpartition("/")[2], int(e["size"])) for e in entries if e["type"] == "file"))
+                if not self._made:  # an object store knows no empty folders
+                    raise UserError(f"{self.name}: there is no such data set (shards are expected)") from None
+                entries = []
+        files = [entry for entry in entries if entry["type"] == "file"]
+        return dict(sorted((entry["name"].rpartition("/")[2], int(entry["size"])) for entry in files))
 
     def open(self, name: str) -> IO[bytes]:
         with self._trouble(name):

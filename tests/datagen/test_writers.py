@@ -10,6 +10,7 @@ from pathlib import Path
 import fsspec
 import pytest
 from constant_scenes import SETTINGS, constant_sample, constant_samples, contents, fill
+from fsspec.implementations.memory import MemoryFileSystem
 
 from datagen.dataset import open_dataset
 from datagen.errors import PartlyDone, UserError
@@ -32,11 +33,21 @@ def at_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+@pytest.fixture(params=["memory", "objects"])
+def cloud(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.FixtureRequest) -> str:
     """A URL of its own, and a cache of its own."""
+    fsspec.register_implementation("objects", Objects, clobber=True)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return f"memory://{tmp_path.name}/set"
+    return f"{request.param}://{tmp_path.name}/set"
+
+
+class Objects(MemoryFileSystem):
+    """As object stores are: without folders."""
+
+    protocol = "objects"
+
+    def makedirs(self, path: str, exist_ok: bool = False) -> None:
+        pass
 
 
 def remote_contents(url: str) -> dict[str, bytes]:
