@@ -216,8 +216,8 @@ def _train(verbs: Any) -> None:
     )
     verb.formatter_class = argparse.RawDescriptionHelpFormatter
     verb.add_argument("--preset", default="tiny", help="model and training settings (default: tiny, which needs no download)")
-    verb.add_argument("--data", type=Path, required=True, help="data set to learn from")
-    verb.add_argument("--val", type=Path, help="data set to measure the loss on; refused if it shares a scene with --data")
+    verb.add_argument("--data", type=_place, required=True, help="data set to learn from, a folder or a URL")
+    verb.add_argument("--val", type=_place, help="data set to measure the loss on; refused if it shares a scene with --data")
     verb.add_argument("--out", type=Path, required=True, help="run folder")
     verb.add_argument("--steps", type=_positive, help="optimizer steps (default: the preset's)")
     verb.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings", help="change a setting; may be repeated")
@@ -255,7 +255,7 @@ def _predict(verbs: Any) -> None:
     )
     _add_model(verb)
     source = verb.add_mutually_exclusive_group(required=True)
-    source.add_argument("--data", type=Path, help="data set whose images to read")
+    source.add_argument("--data", type=_place, help="data set whose images to read, a folder or a URL")
     source.add_argument("--images", type=Path, nargs="+", metavar="FILE", help="image files to read")
     verb.add_argument("--out", type=Path, required=True, help="the pred.jsonl to write")
 
@@ -279,7 +279,7 @@ def _render(verbs: Any) -> None:
     )
     verb.add_argument("--code", type=Path, required=True, help="pred.jsonl, or a .py file of graphics code")
     verb.add_argument("--out", type=Path, required=True, help="folder for the pictures")
-    verb.add_argument("--data", type=Path, help="data set whose recorded shots to use")
+    verb.add_argument("--data", type=_place, help="data set whose recorded shots to use, a folder or a URL")
     verb.add_argument("--lighting", choices=("canonical", "recorded"), help="default: recorded with --data, else canonical")
     verb.add_argument("--domain", default="clevr", help="kind of scene, where no --data says it")
     _add_frame(verb, None, None, None)

@@ -227,8 +227,7 @@ def open_dataset(where: Place, settings: DatasetSettings, num: int, shards: Iter
     `UserError` if it is another data set, or if another run holds one of the shards.
     """
     store = open_store(where)
-    with _told(store):
-        store.make()
+    store.make()
     with lock_shards(store.lock, store.name, shards):
         enter(store, state(settings, num))
         writer = DatasetWriter(store, settings, num, shards)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
@@ -208,6 +209,20 @@ def test_a_full_disk_ends_with_one_message(tmp_path: Path, undisturbed: dict[str
         assert contents(disk / "set") == undisturbed
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_what_goes_wrong_beside_the_rendering_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: dict[str, bytes]
+) -> None:
+    def full(*_given: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched, pytest.raises(UserError, match="No space left on device; what is finished is kept"):
+        patched.setattr("datagen.store.LocalStore.put", full)
+        fill(tmp_path, 40)
+    done = len(fill(tmp_path, NUM))
+    assert done <= NUM - 4  # at least the first shard waited in its spool
+    assert contents(tmp_path)["shard-000000.tar"] == undisturbed["shard-000000.tar"]
 
 
 def test_a_spool_that_cannot_be_written_is_as_it_was(tmp_path: Path) -> None:

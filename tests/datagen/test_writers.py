@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -180,6 +181,7 @@ def test_a_data_set_at_a_url(cloud: str, at_once: Path, tmp_path: Path) -> None:
     assert fill(cloud, NUM) == [10, 11, 12, 13]  # the last shard is fetched, and put whole again
     assert remote_contents(cloud) == contents(at_once)
     assert [sample.files() for sample in Samples(cloud)] == [sample.files() for sample in Samples(at_once)]
+    assert len(pickle.loads(pickle.dumps(Samples(cloud)))) == NUM  # as it travels to the processes that load data
     assert verify(cloud).whole
     merge(tmp_path / "fetched", [cloud])
     assert contents(tmp_path / "fetched") == contents(at_once)
