@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,7 @@ from datagen.shards import Samples
 from datagen.store import Place, open_store
 
 RETRIES = 5  # of a task whose process or node died
+SECONDS_TO_ANSWER = 10.0
 SECONDS_TO_DIE = 120.0  # how long a lost task may hold its shard while another already wants it
 
 
@@ -44,11 +46,11 @@ def generate_on_ray(
     `workers` is how many shards are rendered at once (default: as many as the cluster has CPUs). On several machines `out` is a URL,
     or a folder that all of them share.
     """
-    store = open_store(out)
-    store.make()
-    enter(store, state(settings, num))
+    ray, store = _ray(), open_store(out)
     chosen = list(range(shard_count(num, settings.shard_size))) if shards is None else list(shards)
-    with _cluster(address, workers) as ray:
+    with _cluster(ray, address, workers):
+        store.make()
+        enter(store, state(settings, num))
         task = ray.remote(num_cpus=1, max_retries=RETRIES)(_render_shard)
         outcomes = _outcomes(ray, partial(task.remote, settings, num, store.place), chosen, workers or len(chosen))
         failures = [failure for found in progress(outcomes, len(chosen), "shards") for failure in found]
@@ -59,12 +61,17 @@ def generate_on_ray(
     return Samples(out)
 
 
-@contextmanager
-def _cluster(address: str | None, workers: int | None) -> Iterator[Any]:
+def _ray() -> Any:
     try:
         import ray
     except ImportError:
         raise UserError("the executor ray needs Ray, which is not installed: pip install 'igllm[ray]'") from None
+    return ray
+
+
+@contextmanager
+def _cluster(ray: Any, address: str | None, workers: int | None) -> Iterator[None]:
+    _reach(address)
     own = {} if address else {"num_cpus": workers or len(available_cores()), "include_dashboard": False}
     # The names of our packages are common words: nothing in a current folder may take their place. Ray puts the driver's on its
     # workers' path, so it gets an empty one to see.
@@ -75,9 +82,19 @@ def _cluster(address: str | None, workers: int | None) -> Iterator[Any]:
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UserError(f"{address or 'a local Ray cluster'}: {error}") from None
     try:
-        yield ray
+        yield
     finally:
         ray.shutdown()
+
+
+def _reach(address: str | None) -> None:
+    """See that something listens at an address of host and port: Ray itself tries for minutes."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=SECONDS_TO_ANSWER).close()
+        except (OSError, OverflowError) as error:
+            raise UserError(f"{address}: no Ray cluster answers there ({error}); `ray start --head` tells its address") from None
 
 
 def _outcomes(ray: Any, render: Callable[[int], Any], shards: list[int], at_once: int) -> Iterator[list[Failure]]:

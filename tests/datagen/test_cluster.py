@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from datagen.cluster import generate_on_ray
 from datagen.errors import UserError
 from datagen.generate import generate
 from datagen.manifest import MANIFEST
@@ -25,11 +26,17 @@ QUICK = DatasetSettings(seed=11, width=48, height=36, quality="draft", min_objec
 
 
 def test_without_ray_one_message_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from datagen.cluster import generate_on_ray
-
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"pip install 'igllm\[ray\]'"):
         generate_on_ray(QUICK, 4, tmp_path)
+
+
+def test_an_address_where_no_cluster_is_is_told(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    for address in ("127.0.0.1:1", "ray://127.0.0.1:1"):
+        with pytest.raises(UserError, match="no Ray cluster answers there"):
+            generate_on_ray(QUICK, 4, tmp_path / "out", address=address)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.fixture
