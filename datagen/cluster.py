@@ -46,11 +46,11 @@ def generate_on_ray(
     `workers` is how many shards are rendered at once (default: as many as the cluster has CPUs). On several machines `out` is a URL,
     or a folder that all of them share.
     """
-    ray, store = _ray(), open_store(out)
+    ray, store, statement = _ray(), open_store(out), state(settings, num)
     chosen = list(range(shard_count(num, settings.shard_size))) if shards is None else list(shards)
     with _cluster(ray, address, workers):
         store.make()
-        enter(store, state(settings, num))
+        enter(store, statement)
         task = ray.remote(num_cpus=1, max_retries=RETRIES)(_render_shard)
         outcomes = _outcomes(ray, partial(task.remote, settings, num, store.place), chosen, workers or len(chosen))
         failures = [failure for found in progress(outcomes, len(chosen), "shards") for failure in found]

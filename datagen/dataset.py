@@ -226,10 +226,10 @@ def open_dataset(where: Place, settings: DatasetSettings, num: int, shards: Iter
 
     `UserError` if it is another data set, or if another run holds one of the shards.
     """
-    store = open_store(where)
+    store, statement = open_store(where), state(settings, num)
     store.make()
     with lock_shards(store.lock, store.name, shards):
-        enter(store, state(settings, num))
+        enter(store, statement)
         writer = DatasetWriter(store, settings, num, shards)
         try:
             yield writer
@@ -239,6 +239,8 @@ def open_dataset(where: Place, settings: DatasetSettings, num: int, shards: Iter
 
 def state(settings: DatasetSettings, num: int) -> dict[str, Any]:
     """The content of ``dataset.json``."""
+    if num < 1:
+        raise UserError(f"{num} samples: at least 1 is needed")
     return {"format_version": FORMAT_VERSION, **asdict(settings), "num": num, "versions": package_versions()}
 
 

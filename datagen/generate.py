@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from datagen.dataset import open_dataset
 from datagen.domains import get_domain
-from datagen.errors import PartlyDone, UserError
+from datagen.errors import PartlyDone
 from datagen.manifest import FAILURES, Failure
 from datagen.pool import RenderJob, RenderPool
 from datagen.progress import progress
@@ -31,8 +31,6 @@ def render_missing(
     settings: DatasetSettings, num: int, out: Place, workers: int | None = None, shards: Sequence[int] | None = None
 ) -> list[Failure]:
     """Render what is missing or damaged of a data set, or of some of its shards; the scenes that could not be rendered."""
-    if num < 1:
-        raise UserError(f"{num} samples: at least 1 is needed")
     with open_dataset(out, settings, num, shards) as writer:
         missing = writer.missing()
         if missing:
