@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 # Everything else is imported by the verb that needs it, so that --help answers at once.
-from datagen.errors import UserError
+from datagen.errors import PartlyDone, UserError
 
 EPILOG = """\
 the whole loop:
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return options.run(options) or 0
     except UserError as error:
         print(f"igllm {options.verb}: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, PartlyDone) else 2
     except KeyboardInterrupt:
         print(f"igllm {options.verb}: interrupted; call it again to go on", file=sys.stderr)
         return 130
@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=_Verb)
-    for add in (_generate, _inspect, _export, _import, _train, _predict, _render, _compare, _roundtrip, _demo, _doctor):
+    for add in (_generate, _verify, _merge, _inspect, _export, _import, _train, _predict, _render, _compare, _roundtrip, _demo, _doctor):
         add(verbs)
     return parser
 
@@ -87,6 +87,12 @@ def _positive(text: str) -> int:
     return value
 
 
+def _place(text: str) -> str | Path:
+    from datagen.store import place
+
+    return place(text)
+
+
 _positive.__name__ = "positive int"  # what argparse calls it in its message
 
 
@@ -105,7 +111,7 @@ def _generate(verbs: Any) -> None:
     )
     verb.add_argument("--num", type=_positive, required=True, help="number of samples")
     verb.add_argument("--seed", type=int, default=0, help="seed of everything random")
-    verb.add_argument("--out", type=Path, required=True, help="folder of the data set")
+    verb.add_argument("--out", type=_place, required=True, metavar="DIR|URL", help="folder of the data set, or a URL that fsspec knows")
     _add_frame(verb, 320, 240, "standard")
     verb.add_argument("--min-objects", type=int, help="fewest objects in a scene (default: the split's)")
     verb.add_argument("--max-objects", type=int, help="most objects in a scene (default: the split's)")
@@ -113,25 +119,92 @@ def _generate(verbs: Any) -> None:
     verb.add_argument("--camera-jitter", type=float, default=0.0, help="metres a camera is moved by at most, along each axis")
     verb.add_argument("--light-jitter", type=float, default=1.0, help="metres a lamp is moved by at most, along each axis")
     verb.add_argument("--shard-size", type=_positive, default=1000, help="samples in a shard")
+    verb.add_argument("--shards", metavar="A-B", help="render only these shards of the --num samples: 12-40, or 3,7-9 (see `igllm merge`)")
+    verb.add_argument("--executor", choices=("local", "ray"), default="local", help="where to render: this machine, or a Ray cluster")
+    verb.add_argument("--ray-address", metavar="ADDRESS", help="the Ray cluster (default: one of this machine alone)")
+    verb.add_argument("--format", choices=("png", "jpg", "webp"), default="png", help="of the images; jpg and webp lose a little")
+    verb.add_argument("--captions", action="store_true", help="add {key}.txt: a few true sentences about the scene")
+    verb.add_argument("--depth", action="store_true", help="add {key}.depth.npy: metres to what each pixel shows")
     _add_workers(verb)
+    _add_render_device(verb)
 
 
 def run_generate(options: argparse.Namespace) -> None:
     """igllm generate"""
     from datagen.cameras import load_cameras
+    from datagen.dataset import shard_count
     from datagen.domains import get_domain
     from datagen.generate import generate
+    from datagen.ranges import parse_shards
     from datagen.settings import DatasetSettings
     from datagen.splits import load_split
 
+    if options.ray_address and options.executor != "ray":
+        raise UserError("--ray-address goes with --executor ray")
+    if options.device == "gpu" and options.executor == "ray":
+        raise UserError("--executor ray renders on CPUs")
     names = ("domain", "seed", "width", "height", "quality", "min_objects", "max_objects", "camera_jitter", "light_jitter", "shard_size")
     settings = DatasetSettings(
         rules=load_split(options.split, get_domain(options.domain)),
         cameras=load_cameras(options.cameras) if options.cameras else (),
+        image_format=options.format,
+        captions=options.captions,
+        depth=options.depth,
         **{name: getattr(options, name) for name in names},
     )
-    samples = generate(settings, options.num, options.out, options.workers)
+    shards = parse_shards(options.shards, shard_count(options.num, settings.shard_size)) if options.shards else None
+    if options.executor == "ray":
+        from datagen.cluster import generate_on_ray
+
+        samples = generate_on_ray(settings, options.num, options.out, address=options.ray_address, workers=options.workers, shards=shards)
+    else:
+        samples = generate(settings, options.num, options.out, options.workers, shards, device=options.device)
     print(f"{options.out}: {len(samples)} samples")
+
+
+def _verify(verbs: Any) -> None:
+    verb = _verb(
+        verbs,
+        run_verify,
+        "check that a data set is whole",
+        "Read every shard and sample of a data set and compare them with its manifest and dataset.json. Prints a line a problem and a "
+        "summary; ends with status 1 if anything is missing or damaged. `igllm generate` with the same settings repairs it.",
+    )
+    verb.add_argument("data", type=_place, metavar="DIR|URL", help="the data set")
+
+
+def run_verify(options: argparse.Namespace) -> int:
+    """igllm verify"""
+    from datagen.verify import verify
+
+    verdict = verify(options.data)
+    for line in verdict.problems:
+        print(line)
+    for line in verdict.notes:
+        print(f"note: {line}")
+    judgement = "whole" if verdict.whole else f"{len(verdict.problems)} problems"
+    print(f"{options.data}: {verdict.samples} of {verdict.expected} samples are as the manifest states: {judgement}")
+    return 0 if verdict.whole else 1
+
+
+def _merge(verbs: Any) -> None:
+    verb = _verb(
+        verbs,
+        run_merge,
+        "join what several writers rendered of a data set",
+        "Join the parts that `igllm generate --shards` wrote of a data set's manifest, and take in the shards of other folders of the same "
+        "settings. Ends with status 1 if shards or samples are still missing.",
+    )
+    verb.add_argument("data", type=_place, metavar="DIR|URL", help="the data set")
+    verb.add_argument("--from", type=_place, nargs="+", default=[], metavar="OTHER", dest="others", help="take in the shards of these too")
+
+
+def run_merge(options: argparse.Namespace) -> None:
+    """igllm merge"""
+    from datagen.merge import merge
+
+    manifest = merge(options.data, options.others)
+    print(f"{options.data}: {sum(row.samples for row in manifest.rows.values())} samples in {len(manifest.rows)} shards")
 
 
 def _inspect(verbs: Any) -> None:
@@ -142,7 +215,7 @@ def _inspect(verbs: Any) -> None:
         "Write a page (index.html) with samples, their labels, plots and tables; the same plots as one picture (overview.png); a contact "
         "sheet (contact-sheet.png); and all numbers (statistics.json), of which the most telling are printed.",
     )
-    verb.add_argument("data", type=Path, metavar="DIR", help="a data set: shards or loose samples")
+    verb.add_argument("data", type=_place, metavar="DIR|URL", help="a data set: shards or loose samples")
     verb.add_argument("--out", type=Path, help="folder to write (default: DIR/inspect)")
 
 
@@ -150,6 +223,8 @@ def run_inspect(options: argparse.Namespace) -> None:
     """igllm inspect"""
     from datagen.inspect import PAGE, inspect, statistics_text
 
+    if options.out is None and not isinstance(options.data, Path):
+        raise UserError("a data set at a URL needs --out, the folder to write")
     out = options.out or options.data / "inspect"
     print(statistics_text(inspect(options.data, out)))
     print(f"page: {os.path.abspath(out / PAGE)}")
@@ -163,7 +238,7 @@ def _export(verbs: Any) -> None:
         "Write images and labels as CLEVR publishes them (clevr), as COCO instances (coco), or as an image folder for Hugging Face "
         "datasets (hf). Call again to write them anew.",
     )
-    verb.add_argument("--data", type=Path, required=True, help="data set to write: shards or loose samples")
+    verb.add_argument("--data", type=_place, required=True, help="data set to write: shards or loose samples")
     verb.add_argument("--format", choices=("clevr", "coco", "hf"), required=True, help="format to write")
     verb.add_argument("--out", type=Path, required=True, help="folder to write to")
 
@@ -210,8 +285,8 @@ def _train(verbs: Any) -> None:
     )
     verb.formatter_class = argparse.RawDescriptionHelpFormatter
     verb.add_argument("--preset", default="tiny", help="model and training settings (default: tiny, which needs no download)")
-    verb.add_argument("--data", type=Path, required=True, help="data set to learn from")
-    verb.add_argument("--val", type=Path, help="data set to measure the loss on; refused if it shares a scene with --data")
+    verb.add_argument("--data", type=_place, required=True, help="data set to learn from, a folder or a URL")
+    verb.add_argument("--val", type=_place, help="data set to measure the loss on; refused if it shares a scene with --data")
     verb.add_argument("--out", type=Path, required=True, help="run folder")
     verb.add_argument("--steps", type=_positive, help="optimizer steps (default: the preset's)")
     verb.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings", help="change a setting; may be repeated")
@@ -249,7 +324,7 @@ def _predict(verbs: Any) -> None:
     )
     _add_model(verb)
     source = verb.add_mutually_exclusive_group(required=True)
-    source.add_argument("--data", type=Path, help="data set whose images to read")
+    source.add_argument("--data", type=_place, help="data set whose images to read, a folder or a URL")
     source.add_argument("--images", type=Path, nargs="+", metavar="FILE", help="image files to read")
     verb.add_argument("--out", type=Path, required=True, help="the pred.jsonl to write")
 
@@ -273,7 +348,7 @@ def _render(verbs: Any) -> None:
     )
     verb.add_argument("--code", type=Path, required=True, help="pred.jsonl, or a .py file of graphics code")
     verb.add_argument("--out", type=Path, required=True, help="folder for the pictures")
-    verb.add_argument("--data", type=Path, help="data set whose recorded shots to use")
+    verb.add_argument("--data", type=_place, help="data set whose recorded shots to use, a folder or a URL")
     verb.add_argument("--lighting", choices=("canonical", "recorded"), help="default: recorded with --data, else canonical")
     verb.add_argument("--domain", default="clevr", help="kind of scene, where no --data says it")
     _add_frame(verb, None, None, None)
@@ -392,7 +467,13 @@ def _add_frame(verb: argparse.ArgumentParser, width: int | None, height: int | N
 
 
 def _add_workers(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--workers", type=_positive, help="Blender processes (default: one a core)")
+    verb.add_argument("--workers", type=_positive, help="Blender processes (default: one a core, or one a GPU)")
+
+
+def _add_render_device(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--device", choices=("auto", "cpu", "gpu"), default="auto", help="where Blender renders: auto: on GPUs if there are any"
+    )
 
 
 def _add_device(verb: argparse.ArgumentParser) -> None:

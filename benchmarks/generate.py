@@ -21,7 +21,7 @@ from bare import BareProcess, Frame, bare_processes, render_side_by_side
 
 from blender_scenes.quality import Settings
 from datagen.cores import available_cores
-from datagen.generate import generate
+from datagen.generate import render_missing
 from datagen.pool import DrawJob, RenderPool
 from datagen.scene import Quality
 from datagen.settings import DatasetSettings
@@ -92,7 +92,7 @@ def pipeline(pool: RenderPool, settings: DatasetSettings, scenes: int) -> float:
     """``igllm generate`` in workers that have started, shards and all."""
     with tempfile.TemporaryDirectory() as folder:
         begin = time.perf_counter()
-        generate(settings, scenes, Path(folder), pool=pool)
+        render_missing(settings, scenes, Path(folder), pool)
         return scenes / (time.perf_counter() - begin)
 
 

@@ -1,31 +1,35 @@
-"""A data set's folder while it grows: its statement, its manifest, its shards, and the spool of finished samples.
+"""A data set while it grows: its statement, and a run's hold on some or all of its shards.
 
-Shard k holds the indices [k S, (k + 1) S). A finished sample waits in the spool until its shard is complete; then the shard
-is written whole and the spool is cleared. What a tar holds is the truth: the manifest is mended from the tars if a run
-died between the two.
+Shard k holds the indices [k S, (k + 1) S). A finished sample waits in the shard's spool until the last one is there; then the shard
+is built beside the rendering, put whole, and published by its part of the manifest. What the manifest vouches for is
+checked when a run begins, and rendered again if it is damaged or gone.
 """
 
 from __future__ import annotations
 
-import fcntl
+import hashlib
+import json
 import platform
-import shutil
-from collections.abc import Iterator, Mapping
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, replace
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
+from datagen.checks import check_sample
 from datagen.errors import UserError
-from datagen.files import read_json, read_jsonl, write_json, write_jsonl
+from datagen.locks import lock_shards, lock_statement
+from datagen.manifest import STATEMENT, Failure, Row, join, part_name, read_manifest, shard_name, write_part
+from datagen.progress import progress
 from datagen.sample import FORMAT_VERSION, Sample
 from datagen.settings import DatasetSettings, sample_key
-from datagen.shards import Samples, file_sha256, write_shard
+from datagen.shards import block_extents, label_bytes, sample_blocks, write_blocks
+from datagen.spool import Spool
+from datagen.store import Place, Store, open_store
 
-STATEMENT = "dataset.json"
-MANIFEST = "manifest.jsonl"
-SPOOL = ".spool"
-LOCK = ".lock"
+SHARDS_WAITING = 4  # how many whole spools may wait to be written before rendering waits for them
 
 
 def package_versions() -> dict[str, str]:
@@ -39,129 +43,272 @@ def package_versions() -> dict[str, str]:
     return found
 
 
-class DatasetFolder:
-    """The folder of one data set, opened by the one process that writes to it (see `open_dataset`)."""
+def shard_count(num: int, shard_size: int) -> int:
+    """How many shards hold `num` samples."""
+    return -(-num // shard_size)
 
-    def __init__(self, path: Path, settings: DatasetSettings) -> None:
-        self.path, self.settings = path, settings
-        self._spool = path / SPOOL
-        self._spool.mkdir(exist_ok=True)
-        for left in [*path.glob(".*.tmp"), *self._spool.glob(".*.tmp")]:
-            left.unlink()
-        self._manifest = {row["name"]: row for row in read_jsonl(path / MANIFEST)} if (path / MANIFEST).exists() else {}
-        self._mend_manifest()
 
-    def finished(self) -> set[int]:
-        """The indices that need not be rendered: in a shard, or waiting in the spool."""
-        size = self.settings.shard_size
-        sharded = {k * size + i for k in self._shards() for i in range(self._count(k))}
-        return sharded | {int(path.stem) for path in self._spool.glob("*.tar")}
+@dataclass
+class _Shard:
+    """One shard of a run: what the manifest says of it, which of its samples can be trusted, and which are still to come."""
 
-    def put(self, sample: Sample) -> None:
-        """Keep a finished sample in the spool."""
-        write_shard(self._spooled(int(sample.key)), [sample])
+    number: int
+    row: Row | None
+    target: range
+    held: set[int]
+    spool: Spool
+    failures: dict[int, Failure] = field(default_factory=dict)
+    left: set[int] = field(init=False)
 
-    def complete(self, shard: int, num: int) -> None:
-        """Write a shard if all of its samples among the first `num` are there and it does not hold them yet."""
-        size = self.settings.shard_size
-        wanted = range(shard * size, min((shard + 1) * size, num))
-        held = self._count(shard)
-        fresh = [index for index in wanted if index >= shard * size + held]
-        if fresh and all(self._spooled(index).exists() for index in fresh):
-            self._write(shard, held, fresh)
+    def __post_init__(self) -> None:
+        if not set(self.spool) - self.held:
+            self.spool.remove()
+        self.left = set(self.target) - self.held - set(self.spool)
 
-    def _write(self, shard: int, held: int, fresh: list[int]) -> None:
-        path = self._shard_path(shard)
 
-        def samples() -> Iterator[Sample]:
-            if held:
-                yield from Samples.of_shards([path])
-            for index in fresh:
-                yield from Samples.of_shards([self._spooled(index)])
+class DatasetWriter:
+    """A run's hold on shards of a data set (see `open_dataset`)."""
 
-        self._record(path, write_shard(path, samples()))
-        for index in fresh:
-            self._spooled(index).unlink()
+    def __init__(self, store: Store, settings: DatasetSettings, num: int, shards: Iterable[int] | None) -> None:
+        self.store, self.settings, self._num, self._whole = store, settings, num, shards is None
+        if self._whole:
+            store.tidy()
+        self._sizes = store.sizes()
+        numbers = list(range(shard_count(num, settings.shard_size)) if shards is None else shards)
+        self._rows = read_manifest(store, {part_name(number) for number in numbers} & self._sizes.keys()).rows
+        there = {number for number in numbers if shard_name(number) in self._sizes}
+        trusted = {number: self._trusted(number) for number in progress(sorted(there), len(there), "check")} if there else {}
+        self._shards = {number: self._open(number, trusted.get(number, set())) for number in numbers}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="shards")
+        self._waiting: list[Future[None]] = []
+        for shard in self._shards.values():  # what an earlier run had spooled but not yet written
+            if len(shard.spool) and not shard.left:
+                self._finish_later(shard)
 
-    def _record(self, path: Path, samples: int) -> None:
-        self._manifest[path.name] = {
-            "name": path.name,
-            "samples": samples,
-            "bytes": path.stat().st_size,
-            "sha256": file_sha256(path),
-        }
-        write_jsonl(self.path / MANIFEST, (self._manifest[name] for name in sorted(self._manifest)))
+    def missing(self) -> list[int]:
+        """The indices that are still to be rendered."""
+        return sorted(index for shard in self._shards.values() for index in shard.left)
 
-    def _mend_manifest(self) -> None:
-        """Read what the manifest does not know: a run can die after a shard's rename and before the manifest's."""
-        for path in sorted(self.path.glob("shard-*.tar")):
-            row = self._manifest.get(path.name)
-            if row is None or row["bytes"] != path.stat().st_size:
-                self._record(path, len(Samples.of_shards([path])))
-        for name in [name for name in self._manifest if not (self.path / name).exists()]:
-            del self._manifest[name]
-        for path in self._spool.glob("*.tar"):
-            shard, place = divmod(int(path.stem), self.settings.shard_size)
-            if place < self._count(shard):
-                path.unlink()
+    def put(self, outcome: Sample | Failure) -> None:
+        """Keep a finished sample, or the news that there is none. With the last one of a shard, this begins to be written."""
+        self._surface(SHARDS_WAITING)
+        index = outcome.index if isinstance(outcome, Failure) else int(outcome.key)
+        shard = self._shards[index // self.settings.shard_size]
+        if isinstance(outcome, Failure):
+            shard.failures[index] = outcome
+        else:
+            with _told(self.store):
+                shard.spool.put(index, sample_blocks(outcome))
+        shard.left.discard(index)
+        if not shard.left:
+            self._finish_later(shard)
 
-    def _shards(self) -> list[int]:
-        return [int(Path(name).stem.removeprefix("shard-")) for name in self._manifest]
+    def close(self) -> list[Failure]:
+        """Wait until every shard is written; a run that holds the whole data set then joins its manifest. The scenes that failed."""
+        self._surface(0)
+        if self._whole:
+            join(self.store)
+            self.store.tidy()
+        return [failure for shard in self._shards.values() for _, failure in sorted(shard.failures.items())]
 
-    def _count(self, shard: int) -> int:
-        row = self._manifest.get(self._shard_path(shard).name)
-        return 0 if row is None else int(row["samples"])
+    def stop(self) -> None:
+        """Let go: a shard that is being written gets written, those that wait are left to the next run."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
 
-    def _shard_path(self, shard: int) -> Path:
-        return self.path / f"shard-{shard:06d}.tar"
+    def _finish_later(self, shard: _Shard) -> None:
+        self._waiting.append(self._thread.submit(self._finish, shard))
 
-    def _spooled(self, index: int) -> Path:
-        return self._spool / f"{sample_key(index)}.tar"
+    def _surface(self, allowed: int) -> None:
+        """Wait while more than `allowed` shards are unwritten, and raise what went wrong with those that are done."""
+        while self._waiting and (len(self._waiting) > allowed or self._waiting[0].done()):
+            self._waiting.pop(0).result()
 
-    def close(self) -> None:
-        """Remove the spool once everything asked for is sharded."""
-        if not any(self._spool.glob("*.tar")):
-            shutil.rmtree(self._spool)
+    def _open(self, number: int, held: set[int]) -> _Shard:
+        size, row = self.settings.shard_size, self._rows.get(number)
+        known = 0 if row is None else row.samples + len(row.missing)
+        target = range(number * size, max(min((number + 1) * size, self._num), number * size + min(known, size)))
+        with _told(self.store):
+            return _Shard(number, row, target, held, Spool(self.store.scratch / f"{number:06d}.spool"))
+
+    def _trusted(self, number: int) -> set[int]:
+        """The indices in a shard's tar if it is to the byte what the manifest says, else none."""
+        row, name = self._rows.get(number), shard_name(number)
+        if row is None:
+            row = self._adopt(number)
+            return set() if row is None else set(row.indices(self.settings.shard_size))
+        if self._sizes[name] != row.bytes:
+            return set()
+        held = set(row.indices(self.settings.shard_size))
+        end = min((number + 1) * self.settings.shard_size, self._num)
+        rewritten = len(held) < end - number * self.settings.shard_size
+        if (self.store.near or rewritten) and self.store.sha256(name) != row.sha256:
+            return set()
+        return held
+
+    def _adopt(self, number: int) -> Row | None:
+        """Take in a tar that no manifest knows: a run can die between the two, and a manifest can be lost. None if it is not whole."""
+        name, size, labels = shard_name(number), self.settings.shard_size, hashlib.sha256()
+        place = self.store.at(name)
+        try:
+            with self.store.open(name) as stream:
+                extents = block_extents(stream)
+                indices = [int(key) for key in extents]
+                if sorted(indices) != indices or not set(indices) <= set(range(number * size, (number + 1) * size)):
+                    return None
+                for index, (start, length) in zip(indices, extents.values(), strict=True):
+                    stream.seek(start)
+                    blocks = stream.read(length)
+                    check_sample(self.settings, index, blocks, place)
+                    labels.update(label_bytes(blocks))
+        except (UserError, tarfile.TarError, ValueError, KeyError):
+            return None
+        missing = tuple(sorted(set(range(number * size, indices[-1] + 1 if indices else 0)) - set(indices)))
+        row = Row(name, len(indices), self._sizes[name], self.store.sha256(name), labels.hexdigest(), missing)
+        self._rows[number] = row
+        write_part(self.store, row, [])
+        return row
+
+    def _finish(self, shard: _Shard) -> None:
+        have = shard.held | set(shard.spool)
+        missing = tuple(sorted(set(shard.target) - have))
+        with _told(self.store):
+            if shard.row is None or have != set(shard.row.indices(self.settings.shard_size)) or not shard.held:
+                row = self._build(shard, sorted(have), missing)
+            else:
+                row = replace(shard.row, missing=missing)
+            write_part(self.store, row, (failure for _, failure in sorted(shard.failures.items())))
+            shard.spool.remove()
+
+    def _build(self, shard: _Shard, have: list[int], missing: tuple[int, ...]) -> Row:
+        """Build a shard in the scratch folder and put it. Of samples that it held before, the labels must be as they were."""
+        name = shard_name(shard.number)
+        built, again = self.store.scratch / name, hashlib.sha256()
+        before = set() if shard.row is None else set(shard.row.indices(self.settings.shard_size))
+
+        def samples() -> Iterator[bytes]:
+            for index, blocks in zip(have, self._blocks(shard, have), strict=True):
+                if index in before:
+                    again.update(label_bytes(blocks))
+                yield blocks
+
+        built.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with built.open("wb") as stream:
+                written = write_blocks(stream, samples())
+            if shard.row is not None and before <= set(have) and again.hexdigest() != shard.row.labels:
+                raise UserError(
+                    f"{self.store.at(name)}: damaged, and rendered again it has other labels than its manifest states, so it is left as "
+                    "it is; was the data set begun by another version of igllm? Render it anew in another folder"
+                )
+            self.store.put(built, name)
+        finally:
+            built.unlink(missing_ok=True)
+        return Row(name, written.samples, written.bytes, written.sha256, written.labels, missing)
+
+    def _blocks(self, shard: _Shard, have: list[int]) -> Iterator[bytes]:
+        if not shard.held:
+            yield from map(shard.spool.read, have)
+            return
+        with self.store.open(shard_name(shard.number)) as stream:
+            extents = block_extents(stream)
+            for index in have:
+                if index in shard.held:
+                    start, length = extents[sample_key(index)]
+                    stream.seek(start)
+                    yield stream.read(length)
+                else:
+                    yield shard.spool.read(index)
 
 
 @contextmanager
-def open_dataset(path: Path, settings: DatasetSettings, num: int) -> Iterator[DatasetFolder]:
-    """Open a new data set or one begun with the same settings, alone. `UserError` if it is another one or in use."""
-    path.mkdir(parents=True, exist_ok=True)
-    with (path / LOCK).open("w") as lock:
+def open_dataset(
+    where: Place, settings: DatasetSettings, num: int, shards: Iterable[int] | None = None, *, device: str = "CPU"
+) -> Iterator[DatasetWriter]:
+    """Open a new data set or one begun with the same settings, and hold these shards of it (None: all of it) alone.
+
+    `UserError` if it is another data set, or if another run holds one of the shards.
+    """
+    store, statement = open_store(where), state(settings, num, device)
+    store.make()
+    with lock_shards(store.lock, store.name, shards):
+        enter(store, statement)
+        writer = DatasetWriter(store, settings, num, shards)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(f"{path}: another run is writing to this data set; wait for it or choose another folder") from None
-        _state(path, settings, num)
-        yield DatasetFolder(path, settings)
+            yield writer
+        finally:
+            writer.stop()
 
 
-def _state(path: Path, settings: DatasetSettings, num: int) -> None:
-    """Write ``dataset.json``, or see that the one there says the same."""
-    statement = {"format_version": FORMAT_VERSION, **settings.to_json(), "num": num, "versions": package_versions()}
-    if not (path / STATEMENT).exists():
-        if any(path.glob("*.tar")):
-            raise UserError(f"{path}: holds tars but no {STATEMENT}, so it is not a data set of ours; choose another folder")
-        write_json(path / STATEMENT, statement)
-        return
-    there = read_statement(path)
-    differing = [name for name in settings.to_json() if there.get(name) != statement[name]]
-    if differing:
-        name = differing[0]
+def state(settings: DatasetSettings, num: int, device: str) -> dict[str, Any]:
+    """The content of ``dataset.json``; `device` is the kind that renders."""
+    if num < 1:
+        raise UserError(f"{num} samples: at least 1 is needed")
+    return {"format_version": FORMAT_VERSION, **settings.to_json(), "num": num, "device": device, "versions": package_versions()}
+
+
+def enter(store: Store, statement: Mapping[str, Any]) -> None:
+    """Write ``dataset.json``, or see that the one there says the same but for a smaller number, which grows."""
+    with lock_statement(store.lock), _told(store):
+        sizes = store.sizes()
+        if STATEMENT not in sizes:
+            if any(name.endswith(".tar") for name in sizes):
+                raise UserError(f"{store.name}: holds tars but no {STATEMENT}, so it is not a data set of ours; choose another folder")
+            _write_statement(store, statement)
+            return
+        there = read_statement(store)
+        _agree(store, there, statement)
+        if statement["num"] > there["num"]:
+            _write_statement(store, {**there, "num": statement["num"]})
+
+
+def _agree(store: Store, there: Mapping[str, Any], statement: Mapping[str, Any]) -> None:
+    """`UserError` if a data set's statement differs from another in what its samples depend on, or in how they are kept."""
+    for name in (setting.name for setting in fields(DatasetSettings)):
+        if there.get(name) != statement[name]:
+            raise UserError(
+                f"{store.name}: was begun with {name} {there.get(name)!r}, not {statement[name]!r}; "
+                "choose another folder or give the same settings"
+            )
+    if there.get("device") != statement["device"]:
         raise UserError(
-            f"{path}: was begun with {name} {there.get(name)!r}, not {statement[name]!r}; choose another folder or give the same settings"
+            f"{store.name}: was begun on {there.get('device')}, not {statement['device']}, which renders other pixels; choose another folder "
+            "or --device"
         )
-    if there["versions"].get("bpy") != package_versions()["bpy"]:
-        raise UserError(f"{path}: was begun with bpy {there['versions'].get('bpy')}, which renders other pixels; choose another folder")
-    if num > there["num"]:
-        write_json(path / STATEMENT, {**there, "num": num})
+    ours, theirs = statement["versions"].get("bpy"), there["versions"].get("bpy")
+    if theirs != ours:
+        raise UserError(f"{store.name}: was begun with bpy {theirs}, which renders other pixels than {ours}; choose another folder")
 
 
-def read_statement(path: Path) -> Mapping[str, Any]:
+def read_statement(store: Store) -> Mapping[str, Any]:
     """A data set's ``dataset.json``; `UserError` if it is missing, damaged or of another format version."""
-    statement = read_json(path / STATEMENT)
+    text, place = store.text(STATEMENT), store.at(STATEMENT)
+    if text is None:
+        raise UserError(f"{place}: there is no such file, so this is not a data set of ours")
+    try:
+        statement = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{place}: damaged ({error}); put it back from a copy, or generate into another folder") from None
     found = statement.get("format_version") if isinstance(statement, dict) else None
     if found != FORMAT_VERSION:
-        raise UserError(f"{path / STATEMENT}: format version {found!r}, but this igllm reads version {FORMAT_VERSION}")
+        raise UserError(f"{place}: format version {found!r}, but this igllm reads version {FORMAT_VERSION}")
+    if not isinstance(statement.get("num"), int) or not isinstance(statement.get("versions"), dict):
+        raise UserError(f"{place}: damaged (num or versions are missing); put it back from a copy, or generate into another folder")
     return statement
+
+
+def stated_settings(store: Store, statement: Mapping[str, Any]) -> DatasetSettings:
+    """The settings that a statement states; `UserError` if they are none."""
+    return DatasetSettings.from_json(statement, store.at(STATEMENT))
+
+
+def _write_statement(store: Store, statement: Mapping[str, Any]) -> None:
+    store.write(STATEMENT, (json.dumps(statement, indent=2, allow_nan=False) + "\n").encode())
+
+
+@contextmanager
+def _told(store: Store) -> Iterator[None]:
+    """Say of a full disk and its like what it means for the run."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{store.name}: {error.strerror or error}; what is finished is kept: call it again to go on") from error

@@ -1,10 +1,14 @@
-"""The two errors a user may meet; everything else is a bug."""
+"""The errors a user may meet; everything else is a bug."""
 
 from __future__ import annotations
 
 
 class UserError(Exception):
     """Something the user can mend. The message says what, where and what to do; the command line exits with 2."""
+
+
+class PartlyDone(UserError):
+    """Part of what was asked could not be done, the rest was. The message says which part; the command line exits with 1."""
 
 
 class CodeError(UserError):

@@ -2,43 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 
 from datagen.dataset import open_dataset
-from datagen.errors import UserError
+from datagen.errors import PartlyDone
+from datagen.gpus import choose_gpus
+from datagen.manifest import FAILURES, Failure
 from datagen.pool import DrawJob, Failed, RenderPool
 from datagen.progress import progress
 from datagen.sample import Sample
 from datagen.sampling import check_request
 from datagen.settings import DatasetSettings
 from datagen.shards import Samples
+from datagen.store import Place
 
 
-def generate(settings: DatasetSettings, num: int, out: Path, workers: int | None = None) -> Samples:
-    """Bring the data set in `out` to `num` samples and return it; what is there is not rendered again.
+def generate(
+    settings: DatasetSettings,
+    num: int,
+    out: Place,
+    workers: int | None = None,
+    shards: Sequence[int] | None = None,
+    *,
+    device: str = "auto",
+) -> Samples:
+    """Bring the data set in `out`, a folder or a URL, to `num` samples and return it, or only these of its shards.
 
-    Raises `UserError` if the folder holds another data set, or a scene cannot be placed or rendered.
+    ``device`` is cpu, gpu, or auto: GPUs where Blender finds some. What is there and whole is not rendered again. Raises `UserError` if
+    `out` holds another data set or the request cannot be drawn, and `PartlyDone` if scenes could not be rendered: everything else was
+    done, and another call tries them again.
     """
-    if num < 1:
-        raise UserError(f"{num} samples: at least 1 is needed")
     check_request(settings)
-    with open_dataset(out, settings, num) as folder:
-        finished = folder.finished()
-        missing = [index for index in range(num) if index not in finished]
-        with RenderPool(workers) as pool:
-            for sample in progress(render_samples(settings, missing, pool), total=len(missing), desc="generate"):
-                folder.put(sample)
-                folder.complete(int(sample.key) // settings.shard_size, num)
-        for shard in range((num - 1) // settings.shard_size + 1):  # what an earlier run had spooled but not yet written
-            folder.complete(shard, num)
-        folder.close()
+    with RenderPool(workers, gpus=choose_gpus(device)) as pool:
+        report(out, num, render_missing(settings, num, out, pool, shards))
     return Samples(out)
 
 
-def render_samples(settings: DatasetSettings, indices: Iterable[int], pool: RenderPool) -> Iterator[Sample]:
+def render_missing(settings: DatasetSettings, num: int, out: Place, pool: RenderPool, shards: Sequence[int] | None = None) -> list[Failure]:
+    """Render what is missing or damaged of a data set, or of some of its shards; the scenes that could not be rendered."""
+    with open_dataset(out, settings, num, shards, device=pool.device) as writer:
+        missing = writer.missing()
+        for outcome in progress(render_samples(settings, missing, pool), total=len(missing), desc="generate") if missing else ():
+            writer.put(outcome)
+        return writer.close()
+
+
+def report(out: Place, num: int, failures: Sequence[Failure]) -> None:
+    """Raise `PartlyDone` if there are failures."""
+    if failures:
+        first = failures[0]
+        raise PartlyDone(
+            f"{out}: {len(failures)} of {num} scenes could not be rendered ({FAILURES} and the manifest tell which); everything else is "
+            f"done, and another call tries them again. The first, {first.key} of seed {first.seed}: {first.reason}"
+        )
+
+
+def render_samples(settings: DatasetSettings, indices: Iterable[int], pool: RenderPool) -> Iterator[Sample | Failure]:
     """The samples of these indices, in order of completion."""
-    for job, sample in pool.render(DrawJob(settings, index) for index in indices):
-        if isinstance(sample, Failed):
-            raise UserError(f"{job.key}: {sample.reason}")
-        yield sample
+    for job, outcome in pool.render(DrawJob(settings, index) for index in indices):
+        yield Failure(job.index, settings.seed, job.key, outcome.reason) if isinstance(outcome, Failed) else outcome

@@ -205,6 +205,8 @@ class RenderPool:
         count = workers or len(gpus) or max(1, len(available_cores()) // threads)
         if count < 1:
             raise UserError(f"{count} workers: at least one is needed")
+        self.device = gpus[0].kind if gpus else "CPU"
+        """What kind of device renders, as Cycles calls it."""
         self._claims = CoreClaims()
         self._workers = [
             BlenderWorker("--cpus", ",".join(map(str, cores)), *(("--gpu", gpu.kind, gpu.identity) if gpu else ()))

@@ -6,9 +6,11 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import IO
 
 from datagen.domain import Domain
 from datagen.domains import get_domain
@@ -16,19 +18,76 @@ from datagen.errors import UserError
 from datagen.files import atomic_file
 from datagen.sample import SUFFIXES, Sample
 from datagen.scene import Shot
+from datagen.store import Place, Store, open_store
+
+
+def sample_blocks(sample: Sample) -> bytes:
+    """A sample as a tar holds it: its members with fixed metadata, padded."""
+    blocks = []
+    for suffix, data in sample.files().items():
+        member = tarfile.TarInfo(sample.key + suffix)
+        member.size, member.mode = len(data), 0o644  # time and owner stay zero
+        blocks += [member.tobuf(tarfile.USTAR_FORMAT), data, b"\0" * (-len(data) % tarfile.BLOCKSIZE)]
+    return b"".join(blocks)
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written to a tar: how many samples and bytes, the tar's SHA-256, and that of the samples' .py and .json in order."""
+
+    samples: int
+    bytes: int
+    sha256: str
+    labels: str
+
+
+def write_blocks(stream: IO[bytes], samples: Iterable[bytes]) -> Written:
+    """Write samples, each as `sample_blocks` gives it, to a tar."""
+    whole, labels, count, size = hashlib.sha256(), hashlib.sha256(), 0, 0
+    for blocks in samples:
+        stream.write(blocks)
+        whole.update(blocks)
+        labels.update(label_bytes(blocks))
+        count, size = count + 1, size + len(blocks)
+    end = b"\0" * (2 * tarfile.BLOCKSIZE + -(size + 2 * tarfile.BLOCKSIZE) % tarfile.RECORDSIZE)
+    stream.write(end)
+    whole.update(end)
+    return Written(count, size + len(end), whole.hexdigest(), labels.hexdigest())
+
+
+def label_bytes(blocks: bytes) -> bytes:
+    """The .py and the .json of a sample: what a repair must give again to the bit."""
+    members = {_split(name)[1]: blocks[start : start + size] for name, _, start, size in tar_members(io.BytesIO(blocks))}
+    return members[".py"] + members[".json"]
 
 
 def write_shard(path: Path, samples: Iterable[Sample]) -> int:
-    """Write samples to a tar, atomically, members in order of key with fixed metadata; the number of samples."""
-    count = 0
-    with atomic_file(path) as stream, tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for sample in samples:
-            for suffix, data in sample.files().items():
-                member = tarfile.TarInfo(sample.key + suffix)
-                member.size, member.mode = len(data), 0o644  # time and owner stay zero
-                tar.addfile(member, io.BytesIO(data))
-            count += 1
-    return count
+    """Write samples to a tar, atomically, members in the order given; the number of samples."""
+    with atomic_file(path) as stream:
+        return write_blocks(stream, map(sample_blocks, samples)).samples
+
+
+def tar_members(stream: IO[bytes]) -> Iterator[tuple[str, int, int, int]]:
+    """The members of a tar: name, where its header starts, where its data starts, and the size of that."""
+    with tarfile.open(fileobj=stream, mode="r:") as tar:
+        for entry in tar:
+            yield entry.name, entry.offset, entry.offset_data, entry.size
+
+
+def block_extents(stream: IO[bytes]) -> dict[str, tuple[int, int]]:
+    """Where the samples of a tar lie, by key: start and length of what `sample_blocks` gave. `tarfile.TarError` if it is damaged."""
+    extents: dict[str, tuple[int, int]] = {}
+    for name, header, start, size in tar_members(stream):
+        key = _split(name)[0]
+        first = extents[key][0] if key in extents else header
+        extents[key] = (first, start + size + -size % tarfile.BLOCKSIZE - first)
+    return extents
+
+
+def sample_of_blocks(key: str, blocks: bytes, where: str) -> Sample:
+    """The inverse of `sample_blocks`; `UserError` naming `where` and `key` if it is damaged."""
+    files = {_split(name)[1]: blocks[start : start + size] for name, _, start, size in tar_members(io.BytesIO(blocks))}
+    return Sample.from_files(key, files, where)
 
 
 def file_sha256(path: Path) -> str:
@@ -39,37 +98,46 @@ def file_sha256(path: Path) -> str:
 
 @dataclass(frozen=True)
 class _Member:
-    path: Path
+    store: Store
+    name: str
     offset: int
     size: int
 
     def read(self) -> bytes:
-        with self.path.open("rb") as stream:
-            stream.seek(self.offset)
-            data = stream.read(self.size)
+        data = self.store.read(self.name, self.offset, self.size)
         if len(data) != self.size:
-            raise UserError(f"{self.path}: ends early; generate the data set again to repair it")
+            raise UserError(f"{self.store.at(self.name)}: ends early; generate the data set again to repair it")
         return data
 
 
 class Samples:
     """The samples of a data set by key, in order: shards, or a folder of loose ``{key}.png``, ``.py`` and ``.json``."""
 
-    def __init__(self, path: Path) -> None:
-        if not path.is_dir():
-            raise UserError(f"{path}: there is no such data set (a folder of shards or of loose samples is expected)")
-        self.path = path
-        shards = sorted(path.glob("*.tar"))
-        self._members = _index_shards(shards) if shards else _index_loose(path)
-        if not self._members:
-            raise UserError(f"{path}: no samples here (neither *.tar shards nor {{key}}.png, .py and .json)")
+    def __init__(self, path: Place) -> None:
+        """Only lists what is there: tars are read through when a key is first asked for."""
+        self.path, self.store = path, open_store(path)
+        self._sizes = self.store.sizes()
+        self._shards = [name for name in self._sizes if name.endswith(".tar")]
+        if not self._shards:
+            _ = self._members
 
     @classmethod
     def of_shards(cls, shards: list[Path]) -> Samples:
-        """The samples of these tars alone."""
-        samples = cls.__new__(cls)
-        samples.path, samples._members = shards[0].parent, _index_shards(shards)
+        """The samples of these tars of one folder alone."""
+        samples = cls(shards[0].parent)
+        samples._shards = [path.name for path in shards]
         return samples
+
+    @cached_property
+    def _members(self) -> dict[str, dict[str, _Member]]:
+        members = _index_shards(self.store, self._shards) if self._shards else _index_loose(self.store, self._sizes)
+        if not members:
+            raise UserError(f"{self.path}: no samples here (neither *.tar shards nor {{key}}.png, .py and .json)")
+        return members
+
+    def files(self) -> Iterator[tuple[str, int]]:
+        """Suffix and bytes of every file of every sample."""
+        return ((suffix, member.size) for members in self._members.values() for suffix, member in members.items())
 
     @property
     def keys(self) -> list[str]:
@@ -109,28 +177,28 @@ class Samples:
             raise UserError(f"{self.path}: the record of {key} is damaged ({type(error).__name__}: {error})") from None
 
 
-def _index_shards(shards: list[Path]) -> dict[str, dict[str, _Member]]:
+def _index_shards(store: Store, shards: list[str]) -> dict[str, dict[str, _Member]]:
     index: dict[str, dict[str, _Member]] = {}
-    for path in shards:
+    for shard in shards:
         try:
-            with tarfile.open(path, "r:") as tar:
-                for entry in tar:
-                    key, suffix = _split(entry.name)
+            with store.open(shard) as stream:
+                for name, _, offset, size in tar_members(stream):
+                    key, suffix = _split(name)
                     if suffix in index.setdefault(key, {}):
-                        raise UserError(f"{path}: {entry.name} is in the data set twice")
-                    index[key][suffix] = _Member(path, entry.offset_data, entry.size)
+                        raise UserError(f"{store.at(shard)}: {name} is in the data set twice")
+                    index[key][suffix] = _Member(store, shard, offset, size)
         except (tarfile.TarError, OSError) as error:
-            raise UserError(f"{path}: not a readable tar ({error}); generate the data set again to repair it") from None
+            raise UserError(f"{store.at(shard)}: not a readable tar ({error}); generate the data set again to repair it") from None
     return index
 
 
-def _index_loose(folder: Path) -> dict[str, dict[str, _Member]]:
+def _index_loose(store: Store, sizes: Mapping[str, int]) -> dict[str, dict[str, _Member]]:
     index: dict[str, dict[str, _Member]] = {}
-    for path in sorted(folder.glob("*.json")):
-        files = {suffix: path.with_name(path.stem + suffix) for suffix in SUFFIXES}
-        there = {suffix: _Member(file, 0, file.stat().st_size) for suffix, file in files.items() if file.is_file()}
+    for record in sorted(name for name in sizes if name.endswith(".json")):
+        key = record.removesuffix(".json")
+        there = {suffix: _Member(store, key + suffix, 0, sizes[key + suffix]) for suffix in SUFFIXES if key + suffix in sizes}
         if ".py" in there:  # which tells a sample's record from any other JSON
-            index[path.stem] = there
+            index[key] = there
     return index
 
 

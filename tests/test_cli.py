@@ -14,7 +14,21 @@ from datagen.shards import Samples
 from igllm import main
 
 IGLLM = str(Path(sys.executable).with_name("igllm"))
-VERBS = ("generate", "inspect", "export", "import", "train", "predict", "render", "compare", "roundtrip", "demo", "doctor")
+VERBS = (
+    "generate",
+    "verify",
+    "merge",
+    "inspect",
+    "export",
+    "import",
+    "train",
+    "predict",
+    "render",
+    "compare",
+    "roundtrip",
+    "demo",
+    "doctor",
+)
 
 
 def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

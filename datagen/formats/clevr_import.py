@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from datagen.dataset import MANIFEST, STATEMENT, package_versions
+from datagen.dataset import package_versions
 from datagen.domain import Domain
 from datagen.domains import get_domain
 from datagen.errors import UserError
 from datagen.files import read_json, write_bytes, write_json, write_jsonl
 from datagen.formats.camera_fit import GOOD_PIXELS, fit_camera
 from datagen.formats.clevr_scenes import PublishedScene, read_scenes
+from datagen.manifest import MANIFEST, STATEMENT
 from datagen.predictions import Prediction, write_predictions
 from datagen.progress import progress
 from datagen.sample import FORMAT_VERSION, Sample, decode_image, encode_image, make_sample

@@ -12,11 +12,12 @@ from datagen.formats.hf import export_hf
 from datagen.progress import progress
 from datagen.sample import Sample
 from datagen.shards import Samples
+from datagen.store import Place
 
 EXPORTERS: dict[str, Callable[[Iterator[Sample], Path], None]] = {"clevr": export_clevr, "coco": export_coco, "hf": export_hf}
 
 
-def export(data: Path, format: str, out: Path) -> int:
+def export(data: Place, format: str, out: Path) -> int:
     """Write the samples of a data set to `out` in one of `EXPORTERS`' formats, one at a time; how many there are.
 
     `UserError` for another format, a damaged data set, or a folder with other files in it.
@@ -24,7 +25,7 @@ def export(data: Path, format: str, out: Path) -> int:
     if format not in EXPORTERS:
         raise UserError(f"there is no format {format!r}; choose one of {', '.join(EXPORTERS)}")
     samples = Samples(data)
-    if out.resolve() == data.resolve():
+    if out.absolute() == samples.store.place:
         raise UserError(f"{out}: is the data set itself; choose another folder")
     EXPORTERS[format](progress(samples, total=len(samples), desc="export"), out)
     return len(samples)

@@ -11,12 +11,13 @@ from typing import Any
 from datagen.errors import UserError
 from datagen.files import write_bytes, write_json
 from datagen.shards import Samples
+from datagen.store import Place
 
 PAGE, OVERVIEW, SHEET, STATISTICS = "index.html", "overview.png", "contact-sheet.png", "statistics.json"
 LABELLED = 4  # samples on the page with their labels drawn
 
 
-def inspect(data: Path, out: Path) -> dict[str, Any]:
+def inspect(data: Place, out: Path) -> dict[str, Any]:
     """Write ``index.html``, ``overview.png``, ``contact-sheet.png`` and ``statistics.json`` of the data set `data` into `out`.
 
     Each file takes its place whole, the page last. Returns the statistics. `UserError` if the data set is damaged, or `out` is a file.
@@ -36,7 +37,7 @@ def inspect(data: Path, out: Path) -> dict[str, Any]:
     found["problems"] = [*facts.problems, *found["problems"]]
     sheet = contact_sheet(samples[key] for key in spread(samples.keys, COLUMNS * ROWS))
     shown = sections(statistics, facts)
-    name = data.resolve().name
+    name = str(data).rstrip("/").rpartition("/")[2]
     page = render_page(name, found, shown, [samples[key] for key in spread(samples.keys, LABELLED)])
     write_json(out / STATISTICS, found)
     write_bytes(out / SHEET, png(sheet))

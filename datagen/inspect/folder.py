@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import tarfile
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from datagen.dataset import MANIFEST, SPOOL, STATEMENT
 from datagen.errors import UserError
-from datagen.files import read_json, read_jsonl
+from datagen.manifest import STATEMENT, Manifest, read_manifest
 from datagen.shards import Samples
 
 
@@ -28,7 +26,7 @@ class FolderFacts:
     """``dataset.json``, nested names joined by dots; empty where there is none."""
     manifest: dict[str, Any] | None = None
     spooled: int = 0
-    """Finished samples of unfinished shards."""
+    """Unfinished shards of which finished samples wait."""
     problems: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -39,45 +37,34 @@ class FolderFacts:
 
 
 def folder_facts(samples: Samples) -> FolderFacts:
-    """The facts of the folder that `samples` were opened from. `UserError` if its ``dataset.json`` or manifest is damaged."""
-    path, facts = samples.path, FolderFacts()
-    shards = sorted(path.glob("*.tar"))
+    """The facts of the place that `samples` were opened from. `UserError` if its ``dataset.json`` is damaged."""
+    store, facts = samples.store, FolderFacts()
+    sizes = store.sizes()
+    shards = {name: size for name, size in sizes.items() if name.endswith(".tar")}
     facts.shards = len(shards)
-    for suffix, size in _members(shards) if shards else _loose(samples):
+    for suffix, size in samples.files():
         facts.files[suffix] += 1
         facts.file_bytes[suffix] += size
-    facts.bytes = sum(shard.stat().st_size for shard in shards) if shards else facts.file_bytes.total()
-    if (path / STATEMENT).exists():
-        facts.settings = _settings(path / STATEMENT)
-    if (path / MANIFEST).exists():
-        _read_manifest(path / MANIFEST, {shard.name: shard.stat().st_size for shard in shards}, facts)
-    if (path / SPOOL).is_dir():
-        facts.spooled = sum(1 for _ in (path / SPOOL).glob("*.tar"))
-        facts.problems.append(f"a run is unfinished: {facts.spooled:,} finished samples wait in {SPOOL} and are not counted here")
+    facts.bytes = sum(shards.values()) if shards else facts.file_bytes.total()
+    statement = store.text(STATEMENT)
+    if statement is not None:
+        facts.settings = _settings(statement, store.at(STATEMENT))
+    manifest = read_manifest(store, sizes)
+    if manifest.rows or manifest.parts:
+        _compare(manifest, shards, facts)
+    if store.scratch.is_dir():
+        facts.spooled = sum(1 for _ in store.scratch.glob("*.spool"))
+        facts.problems.append(f"a run is unfinished: samples of {facts.spooled:,} shards wait in {store.scratch} and are not counted here")
     return facts
 
 
-def _members(shards: list[Path]) -> Iterator[tuple[str, int]]:
-    """Suffix, from the first dot on as in WebDataset, and size of every member."""
-    for shard in shards:
-        with tarfile.open(shard, "r:") as tar:
-            for entry in tar:
-                _, dot, suffix = entry.name.rpartition("/")[2].partition(".")
-                yield dot + suffix, entry.size
-
-
-def _loose(samples: Samples) -> Iterator[tuple[str, int]]:
-    """The same of the files that are named after a sample, whose key may have dots itself."""
-    for file in samples.path.iterdir():
-        cuts = [i for i, letter in enumerate(file.name) if letter == "." and file.name[:i] in samples]
-        if cuts and file.is_file():
-            yield file.name[cuts[-1] :], file.stat().st_size
-
-
-def _settings(path: Path) -> dict[str, str]:
-    statement = read_json(path)
+def _settings(text: str, where: str) -> dict[str, str]:
+    try:
+        statement = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{where}: damaged ({error})") from None
     if not isinstance(statement, dict):
-        raise UserError(f"{path}: damaged (a JSON object is expected)")
+        raise UserError(f"{where}: damaged (a JSON object is expected)")
     return dict(_flat(statement))
 
 
@@ -89,20 +76,17 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield prefix + name, str(value)
 
 
-def _read_manifest(path: Path, sizes: Mapping[str, int], facts: FolderFacts) -> None:
+def _compare(manifest: Manifest, sizes: Mapping[str, int], facts: FolderFacts) -> None:
     """Sum up the manifest and note where it disagrees with the shards."""
-    try:
-        rows = {row["name"]: row for row in read_jsonl(path)}
-        missing = [index for row in rows.values() for index in row.get("missing", [])]
-        facts.manifest = {"shards": len(rows), "samples": sum(row["samples"] for row in rows.values()), "missing": missing}
-        differing = [name for name, row in rows.items() if name in sizes and row["bytes"] != sizes[name]]
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{path}: damaged ({type(error).__name__}: {error})") from None
+    rows = {row.name: row for row in manifest.rows.values()}
+    missing = [index for row in rows.values() for index in row.missing]
+    facts.manifest = {"shards": len(rows), "samples": sum(row.samples for row in rows.values()), "missing": missing}
     complaints = {
         "are in the manifest but not there": sorted(rows.keys() - sizes.keys()),
         "are there but not in the manifest": sorted(sizes.keys() - rows.keys()),
-        "have another size than the manifest says": sorted(differing),
+        "have another size than the manifest says": sorted(name for name, row in rows.items() if sizes.get(name, row.bytes) != row.bytes),
     }
+    facts.problems += manifest.problems
     facts.problems += [f"shards {complaint}: {', '.join(names)}" for complaint, names in complaints.items() if names]
     if missing:
         facts.problems.append(f"the manifest notes {len(missing):,} samples as missing")

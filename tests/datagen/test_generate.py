@@ -20,14 +20,16 @@ from conftest import SMALL
 from PIL import Image
 
 from datagen.code import parse_code
-from datagen.dataset import LOCK, MANIFEST, STATEMENT, open_dataset
+from datagen.dataset import open_dataset
 from datagen.domains import get_domain
 from datagen.errors import UserError
 from datagen.files import read_jsonl
 from datagen.generate import generate
+from datagen.manifest import MANIFEST, STATEMENT
 from datagen.sample import FORMAT_VERSION, encode_image
 from datagen.settings import DatasetSettings
 from datagen.shards import Samples, file_sha256, write_shard
+from datagen.store import LOCK
 from render.images import same_image
 
 CLEVR = get_domain("clevr")

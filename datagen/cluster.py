@@ -1,0 +1,151 @@
+"""Generation on a Ray cluster: a task a shard, each of which does what ``igllm generate --shards K --workers 1`` does.
+
+A task that loses its process or its node is started again by Ray, and goes on from the shard's spool where that is reachable.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from datagen.cores import available_cores
+from datagen.dataset import enter, shard_count, state
+from datagen.errors import UserError
+from datagen.generate import render_missing, report
+from datagen.locks import InUse, lock_shards
+from datagen.manifest import STATEMENT, Failure
+from datagen.merge import gather
+from datagen.pool import RenderPool
+from datagen.progress import progress
+from datagen.sampling import check_request
+from datagen.settings import DatasetSettings
+from datagen.shards import Samples
+from datagen.store import Place, open_store
+
+RETRIES = 5  # of a task whose process or node died
+SECONDS_TO_ANSWER = 10.0
+SECONDS_TO_DIE = 120.0  # how long a lost task may hold its shard while another already wants it
+
+
+def generate_on_ray(
+    settings: DatasetSettings,
+    num: int,
+    out: Place,
+    *,
+    address: str | None = None,
+    workers: int | None = None,
+    shards: Sequence[int] | None = None,
+) -> Samples:
+    """What `datagen.generate.generate` does, on the Ray cluster at `address`, or on one of this machine alone that ends with the call.
+
+    `workers` is how many shards are rendered at once (default: as many as the cluster has CPUs). On several machines `out` is a URL,
+    or a folder that all of them share. Rendered on CPUs.
+    """
+    check_request(settings)
+    ray, store, statement = _ray(), open_store(out), state(settings, num, "CPU")
+    chosen = list(range(shard_count(num, settings.shard_size))) if shards is None else list(shards)
+    with _cluster(ray, address, workers):
+        store.make()
+        enter(store, statement)
+        task = ray.remote(num_cpus=1, max_retries=RETRIES)(_render_shard)
+        outcomes = _outcomes(ray, partial(task.remote, settings, num, store.place), chosen, workers or len(chosen))
+        failures = [failure for found in progress(outcomes, len(chosen), "shards") for failure in found]
+    if shards is None:
+        with lock_shards(store.lock, store.name, None):
+            gather(store)
+    report(out, num, sorted(failures, key=lambda failure: failure.index))
+    return Samples(out)
+
+
+def _ray() -> Any:
+    try:
+        import ray
+    except ImportError:
+        raise UserError("the executor ray needs Ray, which is not installed: pip install 'igllm[ray]'") from None
+    return ray
+
+
+@contextmanager
+def _cluster(ray: Any, address: str | None, workers: int | None) -> Iterator[None]:
+    _reach(address)
+    own = {} if address else {"num_cpus": workers or len(available_cores()), "include_dashboard": False}
+    # The names of our packages are common words: nothing in a current folder may take their place. Ray puts the driver's on its
+    # workers' path, so it gets an empty one to see.
+    environment = {"env_vars": {"PYTHONSAFEPATH": "1"}}
+    try:
+        with tempfile.TemporaryDirectory() as empty, contextlib.chdir(empty):
+            ray.init(address or "local", runtime_env=environment, log_to_driver=False, logging_level="error", **own)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise UserError(f"{address or 'a local Ray cluster'}: {error}") from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _reach(address: str | None) -> None:
+    """See that something listens at an address of host and port: Ray itself tries for minutes."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=SECONDS_TO_ANSWER).close()
+        except (OSError, OverflowError) as error:
+            raise UserError(f"{address}: no Ray cluster answers there ({error}); `ray start --head` tells its address") from None
+
+
+def _outcomes(ray: Any, render: Callable[[int], Any], shards: list[int], at_once: int) -> Iterator[list[Failure]]:
+    """The failures of each shard, in order of completion. An error of one ends the run; those at work are cancelled."""
+    running: dict[Any, int] = {}
+    waiting = iter(shards)
+    try:
+        while True:
+            for shard in waiting:
+                running[render(shard)] = shard
+                if len(running) >= at_once:
+                    break
+            if not running:
+                return
+            [done], _ = ray.wait(list(running), num_returns=1)
+            yield _outcome(ray, done, running.pop(done))
+    finally:
+        for left in running:
+            ray.cancel(left)
+
+
+def _outcome(ray: Any, done: Any, shard: int) -> list[Failure]:
+    try:
+        failures, error = ray.get(done)
+    except ray.exceptions.RayError as lost:
+        raise UserError(f"shard {shard}: its task was lost {RETRIES + 1} times ({lost}); call it again to go on") from None
+    if error is not None:
+        raise UserError(error)
+    return failures
+
+
+def _render_shard(settings: DatasetSettings, num: int, out: Place, shard: int) -> tuple[list[Failure], str | None]:
+    """In a worker of Ray's, render one shard: the scenes that failed, or what went wrong as text, which any process can read."""
+    try:
+        if open_store(out).text(STATEMENT) is None:
+            raise UserError(f"{out}: not seen from {os.uname().nodename}; on several machines the data set is a URL or a folder they share")
+        return _patiently(settings, num, out, shard), None
+    except UserError as error:
+        return [], str(error)
+
+
+def _patiently(settings: DatasetSettings, num: int, out: Place, shard: int) -> list[Failure]:
+    deadline = time.monotonic() + SECONDS_TO_DIE
+    while True:
+        try:
+            with RenderPool(1) as pool:
+                return render_missing(settings, num, out, pool, [shard])
+        except InUse:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)

@@ -1,0 +1,41 @@
+"""Runs of numbers, as a command line writes them and as messages tell them: ``3``, ``12-40``, ``0-3,7``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from datagen.errors import UserError
+
+
+def parse_shards(text: str, shards: int) -> list[int]:
+    """The shards that a text like ``12-40`` or ``3,7-9`` names, both ends included, of as many as there are; `UserError` if it is wrong."""
+    chosen: set[int] = set()
+    for piece in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", piece)
+        if not match or (match[2] and int(match[2]) < int(match[1])):
+            raise UserError(f"shards {text!r}: a number, a range such as 12-40, or a list of them such as 3,7-9 is expected")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last >= shards:
+            raise UserError(f"shards {text!r}: with this number of samples and shard size there are the shards 0-{shards - 1}")
+        chosen.update(range(first, last + 1))
+    return sorted(chosen)
+
+
+def runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Numbers as runs: the first of each, and how many follow one another."""
+    start, length = 0, 0
+    for number in sorted(set(numbers)):
+        if length and number == start + length:
+            length += 1
+            continue
+        if length:
+            yield start, length
+        start, length = number, 1
+    if length:
+        yield start, length
+
+
+def told(numbers: Iterable[int]) -> str:
+    """Numbers as text: ``0-3, 7``."""
+    return ", ".join(f"{start}-{start + length - 1}" if length > 1 else str(start) for start, length in runs(numbers))

@@ -1,0 +1,85 @@
+"""The spool: finished samples of an unfinished shard, appended to one log.
+
+A sample costs one write and no sync. What a dead process wrote is in the system's hands and survives it; what a power cut or a
+full disk tore is told by its digest, and dropped with all that follows it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+_HEADER = struct.Struct("<4sqq32s")  # mark, index, length, digest of index and blocks
+_MARK = b"IGS1"
+
+
+class Spool:
+    """The finished samples of one shard by index, each as `datagen.shards.sample_blocks` gives it."""
+
+    def __init__(self, path: Path, mend: bool = True) -> None:
+        """Read the log at `path`, if there is one; `mend` cuts off what is torn, which only its writer may do."""
+        self.path = path
+        self._extents: dict[int, tuple[int, int]] = {}
+        if path.exists():
+            end = self._scan()
+            if mend:
+                os.truncate(path, end)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._extents)
+
+    def __len__(self) -> int:
+        return len(self._extents)
+
+    def __contains__(self, index: object) -> bool:
+        return index in self._extents
+
+    def put(self, index: int, blocks: bytes) -> None:
+        """Append a sample. An `OSError` leaves the log as it was."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        record = _HEADER.pack(_MARK, index, len(blocks), _digest(index, blocks)) + blocks
+        with self.path.open("ab", buffering=0) as stream:
+            start = stream.tell()
+            try:
+                left = memoryview(record)
+                while left:
+                    left = left[stream.write(left) or 0 :]
+            except OSError:
+                with contextlib.suppress(OSError):  # if this fails too, the next run drops the torn end
+                    stream.truncate(start)
+                raise
+        self._extents[index] = (start + _HEADER.size, len(blocks))
+
+    def read(self, index: int) -> bytes:
+        """A sample's blocks."""
+        offset, length = self._extents[index]
+        with self.path.open("rb") as stream:
+            stream.seek(offset)
+            return stream.read(length)
+
+    def remove(self) -> None:
+        """Remove the log."""
+        self._extents.clear()
+        self.path.unlink(missing_ok=True)
+
+    def _scan(self) -> int:
+        """Find the whole records; where the last of them ends."""
+        with self.path.open("rb") as stream:
+            size, end = os.fstat(stream.fileno()).st_size, 0
+            while len(header := stream.read(_HEADER.size)) == _HEADER.size:
+                mark, index, length, digest = _HEADER.unpack(header)
+                if mark != _MARK or not 0 <= length <= size - end - _HEADER.size:
+                    break
+                if _digest(index, stream.read(length)) != digest:
+                    break
+                self._extents[index] = (end + _HEADER.size, length)
+                end += _HEADER.size + length
+        return end
+
+
+def _digest(index: int, blocks: bytes) -> bytes:
+    return hashlib.sha256(struct.pack("<q", index) + blocks).digest()

@@ -1,0 +1,118 @@
+"""Whether a data set is whole: every shard and sample against the manifest and ``dataset.json``."""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from datagen.checks import check_sample
+from datagen.dataset import read_statement, shard_count, stated_settings
+from datagen.errors import UserError
+from datagen.manifest import FAILURES, MANIFEST, STATEMENT, Row, is_part, read_manifest, shard_name, shard_number
+from datagen.progress import progress
+from datagen.ranges import told
+from datagen.settings import DatasetSettings
+from datagen.shards import block_extents, label_bytes
+from datagen.spool import Spool
+from datagen.store import LOCK, Place, Store, open_store
+
+
+@dataclass
+class Verdict:
+    """What was found: ``problems`` keep a data set from being whole, ``notes`` do not."""
+
+    samples: int = 0
+    expected: int = 0
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def whole(self) -> bool:
+        return not self.problems
+
+
+def verify(where: Place) -> Verdict:
+    """Read all of a data set and tell what is missing or damaged. `UserError` if it is none, or of another format version."""
+    store = open_store(where)
+    sizes = store.sizes()
+    statement = read_statement(store)
+    settings = stated_settings(store, statement)
+    manifest = read_manifest(store, sizes)
+    verdict = Verdict(expected=statement["num"], problems=manifest.problems)
+    shards = range(shard_count(verdict.expected, settings.shard_size))
+    for shard in _by_samples(shards, settings.shard_size, verdict.expected):
+        row, name = manifest.rows.get(shard), shard_name(shard)
+        wanted = range(shard * settings.shard_size, min((shard + 1) * settings.shard_size, verdict.expected))
+        if row is None:
+            there = "it is not in the manifest" if name in sizes else "it is not there"
+            verdict.problems.append(f"{name}: {there}" + _waiting(store, shard))
+            continue
+        absent = sorted(set(wanted) - set(row.indices(settings.shard_size)))
+        if absent:
+            failed = [index for index in absent if index in manifest.failures]
+            reason = f"; {told(failed)} could not be rendered ({FAILURES})" if failed else ""
+            verdict.problems.append(f"{name}: lacks the samples {told(absent)}{reason}" + _waiting(store, shard))
+        found = _shard_problems(store, settings, row, sizes.get(name))
+        verdict.problems += found
+        verdict.samples += 0 if found else row.samples
+    _strangers(store, verdict, sizes, {shard_name(shard) for shard in {*shards, *manifest.rows}})
+    return verdict
+
+
+def _by_samples(shards: range, size: int, num: int) -> Iterator[int]:
+    """The shards, while the progress tells of samples."""
+    last = None
+    for index in progress(range(num), num, "verify"):
+        if index // size != last:
+            last = index // size
+            yield shards[last]
+
+
+def _shard_problems(store: Store, settings: DatasetSettings, row: Row, size: int | None) -> list[str]:
+    """What is wrong with a shard that the manifest states."""
+    if size is None:
+        return [f"{row.name}: it is not there"]
+    if size != row.bytes:
+        return [f"{row.name}: {size} bytes, not {row.bytes}"]
+    if store.sha256(row.name) != row.sha256:
+        return [f"{row.name}: damaged, its SHA-256 is not the manifest's"]
+    try:
+        return _sample_problems(store, settings, row)
+    except (tarfile.TarError, ValueError) as error:
+        return [f"{row.name}: not a readable tar of samples ({error})"]
+    except UserError as error:
+        return [str(error)]
+
+
+def _sample_problems(store: Store, settings: DatasetSettings, row: Row) -> list[str]:
+    labels, expected = hashlib.sha256(), row.indices(settings.shard_size)
+    with store.open(row.name) as stream:
+        extents = block_extents(stream)
+        if [int(key) for key in extents] != expected:
+            return [f"{row.name}: holds other samples than the manifest states"]
+        for index, (start, length) in zip(expected, extents.values(), strict=True):
+            stream.seek(start)
+            blocks = stream.read(length)
+            check_sample(settings, index, blocks, row.name)
+            labels.update(label_bytes(blocks))
+    return [] if labels.hexdigest() == row.labels else [f"{row.name}: its labels are not those that the manifest states"]
+
+
+def _waiting(store: Store, shard: int) -> str:
+    """How many finished samples of a shard wait on this machine. Only looks: the run that writes them may be at work."""
+    count = len(Spool(store.scratch / f"{shard:06d}.spool", mend=False))
+    return f" ({count} finished samples wait in the spool)" if count else ""
+
+
+def _strangers(store: Store, verdict: Verdict, sizes: dict[str, int], shards: set[str]) -> None:
+    parts = [name for name in sizes if is_part(name)]
+    if parts:
+        verdict.notes.append(f"{len(parts)} parts of the manifest are not joined yet; `igllm merge` does it")
+    for name in sizes:
+        if name.endswith(".tar") and name not in shards:
+            beyond = "a shard beyond the data set's number" if shard_number(name) is not None else "a tar that is none of its shards"
+            verdict.problems.append(f"{name}: {beyond}, which readers would take in")
+        elif name not in {STATEMENT, MANIFEST, FAILURES, LOCK, *parts, *shards}:
+            verdict.notes.append(f"{name}: none of the data set's files")

@@ -1,0 +1,220 @@
+"""Many writers of one data set, at folders and URLs: shards apart, joined again, verified."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import fsspec
+import pytest
+from constant_scenes import SETTINGS, constant_sample, constant_samples, contents, fill
+from fsspec.implementations.memory import MemoryFileSystem
+
+from datagen.dataset import open_dataset
+from datagen.errors import PartlyDone, UserError
+from datagen.files import read_jsonl
+from datagen.manifest import FAILURES, MANIFEST, STATEMENT
+from datagen.merge import merge
+from datagen.ranges import parse_shards, told
+from datagen.shards import Samples
+from datagen.store import open_store, place
+from datagen.verify import verify
+from igllm import main
+
+NUM = 14  # shards 0-3
+
+
+@pytest.fixture(scope="module")
+def at_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("once")
+    fill(folder, NUM)
+    return folder
+
+
+@pytest.fixture(params=["memory", "objects"])
+def cloud(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """A URL of its own, and a cache of its own."""
+    fsspec.register_implementation("objects", Objects, clobber=True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return f"{request.param}://{tmp_path.name}/set"
+
+
+class Objects(MemoryFileSystem):
+    """As object stores are: without folders."""
+
+    protocol = "objects"
+
+    def makedirs(self, path: str, exist_ok: bool = False) -> None:
+        pass
+
+
+def remote_contents(url: str) -> dict[str, bytes]:
+    store = open_store(url)
+    return {name: store.read(name, 0, size) for name, size in store.sizes().items()}
+
+
+def test_ranges_are_parsed_and_told() -> None:
+    assert parse_shards("3,0-1, 3", 4) == [0, 1, 3]
+    assert told([0, 1, 3, 7, 8]) == "0-1, 3, 7-8"
+    for wrong in ("", "a", "3-1", "1-", "-1", "0,,1", "4", "0-4"):
+        with pytest.raises(UserError, match="shards"):
+            parse_shards(wrong, 4)
+
+
+def test_parts_are_read_before_and_after_they_are_joined(tmp_path: Path, at_once: Path) -> None:
+    assert fill(tmp_path, NUM, shards=[2, 3]) == list(range(8, 14))
+    with pytest.raises(PartlyDone, match="the shards 0-1 are missing"):
+        merge(tmp_path)
+    assert fill(tmp_path, NUM, shards=[0, 1], failing=[5]) == list(range(8))
+    assert Samples(tmp_path).keys == [key for key in Samples(at_once).keys if key != "000000005"]
+    assert verify(tmp_path).problems == ["shard-000001.tar: lacks the samples 5; 5 could not be rendered (failures.jsonl)"]
+    assert fill(tmp_path, NUM, shards=[1]) == [5]
+    assert verify(tmp_path).notes == ["2 parts of the manifest are not joined yet; `igllm merge` does it"]
+    assert verify(tmp_path).whole
+    merge(tmp_path)
+    assert contents(tmp_path) == contents(at_once)
+    assert not (tmp_path / ".spool").exists()
+
+
+def test_a_full_run_goes_on_from_parts(tmp_path: Path, at_once: Path) -> None:
+    fill(tmp_path, NUM, shards=[1], failing=[4])
+    with open_dataset(tmp_path, SETTINGS, NUM, [3]) as writer:
+        writer.put(constant_sample(SETTINGS, 13))
+    assert fill(tmp_path, NUM) == [*range(5), *range(8, 13)]
+    assert contents(tmp_path) == contents(at_once)
+
+
+def test_writers_of_other_shards_work_at_once_and_of_the_same_do_not(tmp_path: Path, at_once: Path) -> None:
+    with open_dataset(tmp_path, SETTINGS, NUM, [0, 1]) as one, open_dataset(tmp_path, SETTINGS, NUM, [2, 3]) as other:
+        for shards, named in (([1], "shard 1"), ([3, 2], "the shards 2-3"), (None, "this data set")):
+            with pytest.raises(UserError, match=f"another run is writing to {named}"), open_dataset(tmp_path, SETTINGS, NUM, shards):
+                pass
+        with pytest.raises(UserError, match="another run"):
+            merge(tmp_path)
+        for index in range(8):
+            one.put(constant_sample(SETTINGS, index))
+            if index < 6:
+                other.put(constant_sample(SETTINGS, index + 8))
+        one.close()
+        other.close()
+    merge(tmp_path)
+    assert contents(tmp_path) == contents(at_once)
+
+
+def test_folders_are_merged(tmp_path: Path, at_once: Path) -> None:
+    fill(tmp_path / "a", 8)
+    fill(tmp_path / "b", NUM, shards=[1, 2, 3], failing=[13])
+    with pytest.raises(PartlyDone, match="the samples 13 are missing"):
+        merge(tmp_path / "all", [tmp_path / "a", tmp_path / "b"])
+    assert [row["index"] for row in read_jsonl(tmp_path / "all" / FAILURES)] == [13]
+    fill(tmp_path / "b", NUM, shards=[3])
+    merge(tmp_path / "all", [tmp_path / "b"])
+    assert contents(tmp_path / "all") == contents(at_once)
+
+
+def test_what_does_not_belong_together_is_not_merged(tmp_path: Path) -> None:
+    fill(tmp_path / "a", 4)
+    fill(tmp_path / "b", 4, replace(SETTINGS, seed=6))
+    with pytest.raises(UserError, match="seed"):
+        merge(tmp_path / "a", [tmp_path / "b"])
+    fill(tmp_path / "c", 8)
+    os.truncate(tmp_path / "c" / "shard-000001.tar", 10240)
+    before = contents(tmp_path / "a")["shard-000000.tar"]
+    with pytest.raises(UserError, match=r"shard-000001\.tar: damaged"):
+        merge(tmp_path / "a", [tmp_path / "c"])
+    rows = read_jsonl(tmp_path / "c" / MANIFEST)
+    (tmp_path / "c" / MANIFEST).write_text(json.dumps({**rows[0], "labels": "0" * 64}) + "\n")
+    with pytest.raises(UserError, match="other labels"):
+        merge(tmp_path / "a", [tmp_path / "c"])
+    assert contents(tmp_path / "a")["shard-000000.tar"] == before
+    with pytest.raises(UserError, match=r"no such"):
+        merge(tmp_path / "nowhere")
+
+
+def test_verify_names_each_problem(tmp_path: Path, at_once: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, data in contents(at_once).items():
+        (tmp_path / name).write_bytes(data)
+    assert main(["verify", str(tmp_path)]) == 0
+    assert f"{NUM} of {NUM} samples" in capsys.readouterr().out
+    (tmp_path / "shard-000000.tar").unlink()
+    os.truncate(tmp_path / "shard-000001.tar", 1024)
+    data = bytearray((tmp_path / "shard-000002.tar").read_bytes())
+    data[1500] ^= 1
+    (tmp_path / "shard-000002.tar").write_bytes(data)
+    rows = (tmp_path / MANIFEST).read_text().splitlines(keepends=True)
+    (tmp_path / MANIFEST).write_text("".join(rows[:3]))
+    (tmp_path / "shard-000009.tar").write_bytes(data)
+    (tmp_path / "notes.txt").touch()
+    assert main(["verify", str(tmp_path)]) == 1
+    told_of = capsys.readouterr().out.splitlines()
+    assert told_of[:-1] == [
+        "shard-000000.tar: it is not there",
+        f"shard-000001.tar: 1024 bytes, not {json.loads(rows[1])['bytes']}",
+        "shard-000002.tar: damaged, its SHA-256 is not the manifest's",
+        "shard-000003.tar: it is not in the manifest",
+        "shard-000009.tar: a shard beyond the data set's number, which readers would take in",
+        "note: notes.txt: none of the data set's files",
+    ]
+    assert told_of[-1].endswith("0 of 14 samples are as the manifest states: 5 problems")
+    (tmp_path / STATEMENT).unlink()
+    assert main(["verify", str(tmp_path)]) == 2
+    assert main(["verify", str(tmp_path / "nowhere")]) == 2
+
+
+def test_verify_looks_into_samples(tmp_path: Path) -> None:
+    """A manifest that vouches for wrong samples: a writer's bug, which no digest of bytes tells."""
+    fill(tmp_path, 4, replace(SETTINGS, seed=6))
+    statement = json.loads((tmp_path / STATEMENT).read_text())
+    (tmp_path / STATEMENT).write_text(json.dumps({**statement, "seed": 5}))
+    [problem] = verify(tmp_path).problems
+    assert "sample 000000000 is another one" in problem
+
+
+def test_a_data_set_at_a_url(cloud: str, at_once: Path, tmp_path: Path) -> None:
+    with open_dataset(cloud, SETTINGS, NUM) as writer:
+        for index in (0, 1, 2, 3, 5):
+            writer.put(constant_sample(SETTINGS, index))
+    assert fill(cloud, 10) == [4, *range(6, 10)]
+    assert fill(cloud, NUM) == [10, 11, 12, 13]  # the last shard is fetched, and put whole again
+    assert remote_contents(cloud) == contents(at_once)
+    assert [sample.files() for sample in Samples(cloud)] == [sample.files() for sample in Samples(at_once)]
+    assert len(pickle.loads(pickle.dumps(Samples(cloud)))) == NUM  # as it travels to the processes that load data
+    assert verify(cloud).whole
+    merge(tmp_path / "fetched", [cloud])
+    assert contents(tmp_path / "fetched") == contents(at_once)
+    open_store(cloud).remove("shard-000002.tar")
+    assert not verify(cloud).whole
+    assert fill(cloud, NUM) == [8, 9, 10, 11]
+    assert remote_contents(cloud) == contents(at_once)
+
+
+def test_damage_at_a_url_is_not_carried_on(cloud: str) -> None:
+    fill(cloud, 6)
+    data = remote_contents(cloud)["shard-000001.tar"]
+    fsspec.filesystem("memory").pipe_file(f"{cloud}/shard-000001.tar", data[:1000] + b"!" + data[1001:])
+    assert fill(cloud, 7) == [4, 5, 6]
+    assert verify(cloud).whole
+
+
+def test_file_urls_are_folders(tmp_path: Path, at_once: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("datagen.generate.render_samples", constant_samples)
+    frame = ["--width", "32", "--height", "24", "--quality", "draft", "--min-objects", "1", "--max-objects", "1"]
+    command = ["generate", "--num", str(NUM), "--seed", "5", "--shard-size", "4", *frame, "--out", (tmp_path / "set").as_uri()]
+    for shards in ("0,2", "1", "3-3"):
+        assert main([*command, "--shards", shards]) == 0
+    assert main(["merge", (tmp_path / "set").as_uri()]) == 0
+    assert contents(tmp_path / "set") == contents(at_once)
+    assert main([*command, "--shards", "4"]) == 2
+    assert "there are the shards 0-3" in capsys.readouterr().err
+
+
+def test_a_protocol_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nosuch://.*nosuch"):
+        Samples("nosuch://a/b")
+    with pytest.raises(UserError, match="no such data set"):
+        Samples(f"memory://{tmp_path.name}/nowhere")
+    assert place("s3://bucket/set") == "s3://bucket/set"
+    assert place("C/D") == Path("C/D")
