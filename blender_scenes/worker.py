@@ -19,21 +19,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
-
-import numpy as np
-
-from datagen.errors import UserError
-from datagen.produce import produce
-from datagen.sample import Sample, make_sample
-from datagen.scene import Scene, Shot
-from datagen.settings import DatasetSettings
-
-if TYPE_CHECKING:
-    from blender_scenes.builders import Stages
-    from blender_scenes.frame import FrameGrabber
+from typing import Any, BinaryIO
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
@@ -47,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     _die_with_parent()
     if options.cpus and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, options.cpus)  # before bpy is imported, which starts a thread per processor that it sees
+        os.sched_setaffinity(0, options.cpus)  # before bpy and numpy are imported, which start a thread per processor that they see
     with claim_stdout() as out:
         try:
             serve(sys.stdin.buffer, out, tuple(options.gpu) if options.gpu else None)
@@ -77,49 +63,17 @@ def serve(requests: BinaryIO, out: BinaryIO, gpu: tuple[str, str] | None = None)
     """Answer requests until there are no more; on a GPU, given by Cycles' type and id of it, or on the CPU."""
     import bpy
 
-    from blender_scenes.builders import Stages
-    from blender_scenes.frame import FrameGrabber
+    from blender_scenes.answer import Answerer
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Blender installs its own handler
-    stages, grabber = Stages(gpu), FrameGrabber()
-    try:
-        _say(out, {"ready": True, "bpy": bpy.app.version_string})
-        for line in requests:
-            _answer(line, stages, grabber, out)
-    finally:
-        grabber.close()
-
-
-def _answer(line: bytes, stages: Stages, grabber: FrameGrabber, out: BinaryIO) -> None:
-    try:
-        files = _sample(json.loads(line), stages, grabber).files()
-        header: dict[str, Any] = {"files": {suffix: len(data) for suffix, data in files.items()}}
-    except UserError as error:
-        header, files = {"error": str(error)}, {}
-    except Exception as error:  # whatever a scene's values provoke must not cost the parent its worker
-        header, files = {"error": f"{type(error).__name__}: {error}".strip()}, {}
-    _say(out, header, b"".join(files.values()))
-
-
-def _sample(request: dict[str, Any], stages: Stages, grabber: FrameGrabber) -> Sample:
-    from blender_scenes.frame import save_blend
-
-    def render(scene: Scene, shot: Shot) -> np.ndarray:
-        with stages.showing(scene, shot) as stage:
-            pixels = grabber.grab(stage)
-            if request.get("blend"):
-                save_blend(stage, Path(request["blend"]))
-        return pixels
-
-    if "index" in request:
-        return produce(_settings(json.dumps(request["settings"])), request["index"], render)
-    scene, shot = Scene.from_json(request["scene"]), Shot.from_json(request["shot"])
-    return make_sample(request["key"], scene, shot, render(scene, shot))
-
-
-@lru_cache(maxsize=1)  # a run has one, whose checks take as long as drawing a scene
-def _settings(text: str) -> DatasetSettings:
-    return DatasetSettings.from_json(json.loads(text))
+    answerer = Answerer(gpu)
+    _say(out, {"ready": True, "bpy": bpy.app.version_string})
+    for line in requests:
+        files = answerer.answer(line)
+        if isinstance(files, str):
+            _say(out, {"error": files})
+        else:
+            _say(out, {"files": {suffix: len(data) for suffix, data in files.items()}}, b"".join(files.values()))
 
 
 def _say(out: BinaryIO, header: dict[str, Any], payload: bytes = b"") -> None:

@@ -271,8 +271,8 @@ def _agree(store: Store, there: Mapping[str, Any], statement: Mapping[str, Any])
             )
     if there.get("device") != statement["device"]:
         raise UserError(
-            f"{store.name}: was begun on {there.get('device')}, not {statement['device']}, which renders other pixels; choose another folder "
-            "or --device"
+            f"{store.name}: was begun on {there.get('device')}, not {statement['device']}, which renders other pixels: choose another "
+            "folder or --device"
         )
     ours, theirs = statement["versions"].get("bpy"), there["versions"].get("bpy")
     if theirs != ours:

@@ -11,6 +11,7 @@ from typing import Any
 from datagen.errors import UserError
 from datagen.manifest import STATEMENT, Manifest, read_manifest
 from datagen.shards import Samples
+from datagen.spool import Spool
 
 
 @dataclass
@@ -26,7 +27,7 @@ class FolderFacts:
     """``dataset.json``, nested names joined by dots; empty where there is none."""
     manifest: dict[str, Any] | None = None
     spooled: int = 0
-    """Unfinished shards of which finished samples wait."""
+    """Finished samples of unfinished shards."""
     problems: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -50,11 +51,11 @@ def folder_facts(samples: Samples) -> FolderFacts:
     if statement is not None:
         facts.settings = _settings(statement, store.at(STATEMENT))
     manifest = read_manifest(store, sizes)
-    if manifest.rows or manifest.parts:
+    if manifest.rows or manifest.problems:
         _compare(manifest, shards, facts)
     if store.scratch.is_dir():
-        facts.spooled = sum(1 for _ in store.scratch.glob("*.spool"))
-        facts.problems.append(f"a run is unfinished: samples of {facts.spooled:,} shards wait in {store.scratch} and are not counted here")
+        facts.spooled = sum(len(Spool(path, mend=False)) for path in store.scratch.glob("*.spool"))
+        facts.problems.append(f"a run is unfinished: {facts.spooled:,} finished samples wait in {store.scratch} and are not counted here")
     return facts
 
 

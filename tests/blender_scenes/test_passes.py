@@ -12,7 +12,7 @@ import pytest
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "masks.py"
 
 
-@pytest.mark.parametrize(("meshes", "least_iou", "farthest"), [([], 0.93, 150.0), (["--sharp"], 0.98, 50.0)])
+@pytest.mark.parametrize(("meshes", "least_iou", "farthest"), [([], 0.9, 150.0), (["--sharp"], 0.98, 50.0)])
 def test_labels_agree_with_cycles_own_passes(meshes: list[str], least_iou: float, farthest: float, tmp_path: Path) -> None:
     """The rounded edges of cubes and cylinders cost their masks 3 % and lie up to some centimetres behind the labels' sharp ones."""
     path = tmp_path / "figures.json"

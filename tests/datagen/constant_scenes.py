@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from datagen.dataset import open_dataset
-from datagen.domains import get_domain
 from datagen.manifest import Failure
 from datagen.sample import Sample, make_sample
 from datagen.sampling import draw
@@ -21,9 +20,7 @@ SETTINGS = DatasetSettings(seed=5, width=32, height=24, quality="draft", min_obj
 
 def constant_sample(settings: DatasetSettings, index: int) -> Sample:
     """The sample that rendering would give, but for its image."""
-    domain = get_domain(settings.domain)
-    template = domain.canonical_shot(settings.width, settings.height, settings.quality)
-    drawn = draw(domain, settings.limits, template, settings.seed, index)
+    drawn = draw(settings, index)
     pixels = np.full((settings.height, settings.width, 3), index % 251, np.uint8)
     return make_sample(
         sample_key(index), drawn.scene, drawn.shot, pixels, index=index, seed=settings.seed, attempt=drawn.attempt, split=settings.split

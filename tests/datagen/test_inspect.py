@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datagen.dataset import MANIFEST, SPOOL, STATEMENT
 from datagen.domains import get_domain
 from datagen.errors import UserError
 from datagen.files import write_json, write_jsonl
@@ -24,11 +23,14 @@ from datagen.inspect.histograms import Histogram, Plane
 from datagen.inspect.pictures import outline
 from datagen.inspect.statistics import index_gaps, pixels_alone, spread
 from datagen.labels import cast, min_visible_pixels
+from datagen.manifest import MANIFEST, STATEMENT
 from datagen.sample import Sample, make_sample
 from datagen.sampling import draw
 from datagen.scene import Scene
 from datagen.settings import DatasetSettings
-from datagen.shards import Samples, write_shard
+from datagen.shards import Samples, sample_blocks, write_shard
+from datagen.spool import Spool
+from datagen.store import SPOOL
 
 CLEVR = get_domain("clevr")
 WIDTH, HEIGHT = 64, 48
@@ -252,15 +254,19 @@ def test_frames_of_several_sizes(drawn: list[Sample], tmp_path: Path) -> None:
 
 def test_manifest_and_spool_are_told(drawn: list[Sample], tmp_path: Path) -> None:
     write_shard(tmp_path / "shard-000000.tar", drawn[:5])
-    write_shard(tmp_path / SPOOL / "000000009.tar", drawn[6:])
+    spool = Spool(tmp_path / SPOOL / "000001.spool")
+    for number, sample in enumerate(drawn[5:7]):
+        spool.put(number, sample_blocks(sample))
     size = (tmp_path / "shard-000000.tar").stat().st_size
-    rows = [{"name": f"shard-{k:06d}.tar", "samples": 5, "bytes": size - k, "sha256": "", "missing": [7] * k} for k in range(2)]
+    rows = [
+        {"name": f"shard-{k:06d}.tar", "samples": 5, "bytes": size - k, "sha256": "", "labels": "", "missing": [7] * k} for k in range(2)
+    ]
     write_jsonl(tmp_path / MANIFEST, rows)
     facts = folder_facts(Samples(tmp_path))
     assert facts.manifest == {"shards": 2, "samples": 10, "missing": [7]}
-    assert facts.spooled == 1
+    assert facts.spooled == 2
     told = "\n".join(facts.problems)
-    for part in ("not there: shard-000001.tar", "1 finished samples wait", "notes 1 samples as missing"):
+    for part in ("not there: shard-000001.tar", "2 finished samples wait", "notes 1 samples as missing"):
         assert part in told
     rows[0]["bytes"] -= 1
     write_jsonl(tmp_path / MANIFEST, rows[:1])
@@ -296,11 +302,15 @@ def test_what_lies_beside_the_samples_may_be_damaged_too(drawn: list[Sample], tm
     (tmp_path / "out").touch()
     with pytest.raises(UserError, match="a file is in the place"):
         inspect(folder, tmp_path / "out")
-    for name, text in ((STATEMENT, "[]"), (STATEMENT, "{"), (MANIFEST, "{}\n"), (MANIFEST, "[]\n")):
-        (folder / name).write_text(text)
-        with pytest.raises(UserError, match=re.escape(name)):
+    for text in ("[]", "{"):
+        (folder / STATEMENT).write_text(text)
+        with pytest.raises(UserError, match=re.escape(STATEMENT)):
             inspect(folder, tmp_path / "there")
-        (folder / name).unlink()
+        (folder / STATEMENT).unlink()
+    for text in ("{}\n", "[]\n"):
+        (folder / MANIFEST).write_text("\n" + text)
+        assert any(f"{MANIFEST}, line 2" in problem for problem in folder_facts(Samples(folder)).problems)
+        (folder / MANIFEST).unlink()
     (folder / "000000000.png").write_bytes(b"no image")
     with pytest.raises(UserError, match="000000000: not a readable image"):
         inspect(folder, tmp_path / "there")

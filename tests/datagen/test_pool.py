@@ -16,12 +16,14 @@ import pytest
 import datagen.pool as pool_module
 from datagen.cores import CoreClaims, available_cores
 from datagen.errors import UserError
+from datagen.files import read_jsonl
 from datagen.gpus import Gpu, choose_gpus
 from datagen.pool import BlenderWorker, DrawJob, Failed, RenderJob, RenderPool
 from datagen.sample import Sample
 from datagen.scene import Object, Scene
 from datagen.settings import DatasetSettings
 from datagen.shards import Samples
+from igllm import main
 from render.images import same_image
 
 TINY = DatasetSettings(seed=5, width=48, height=36, quality="draft", min_objects=1, max_objects=2)
@@ -150,3 +152,24 @@ def test_by_default_a_worker_a_core_and_with_gpus_one_a_device(monkeypatch: pyte
     assert choose_gpus("auto") == []
     with pytest.raises(UserError, match="no GPU"):
         choose_gpus("gpu")
+
+
+def test_a_scene_that_kills_blender_is_set_aside_and_tried_again(
+    faults: Callable[[dict[int, str]], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    faults({2: "crash"})
+    command = ["generate", "--num", "5", "--seed", "5", "--width", "48", "--height", "36", "--quality", "draft", "--max-objects", "3"]
+    command += ["--out", str(tmp_path / "data"), "--workers", "1", "--captions", "--depth", "--format", "webp"]
+    assert main(command) == 1
+    assert "1 of 5 scenes could not be rendered" in capsys.readouterr().err
+    [failure] = read_jsonl(tmp_path / "data" / "failures.jsonl")
+    assert (failure["index"], failure["seed"], failure["key"]) == (2, 5, "000000002")
+    assert "status -11" in failure["reason"]
+    assert Samples(tmp_path / "data").keys == [f"{index:09d}" for index in (0, 1, 3, 4)]
+    monkeypatch.setattr(pool_module, "WORKER", "blender_scenes.worker")
+    assert main(command) == 0
+    assert not (tmp_path / "data" / "failures.jsonl").exists()
+    samples = Samples(tmp_path / "data")
+    assert len(samples) == 5
+    assert list(samples["000000002"].files()) == [".webp", ".py", ".json", ".txt", ".depth.npy"]
+    assert main(["verify", str(tmp_path / "data")]) == 0

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from blender_scenes import worker
+from blender_scenes.answer import Answerer
 
 FAULTS: dict[str, str] = json.loads(os.environ["FAULTS"])
 FOLDER = Path(os.environ["FAULTS_FOLDER"])
-well_behaved = worker._sample
+well_behaved = Answerer.sample
 
 
-def misbehave(request: dict[str, Any], *rest: Any) -> Any:
+def misbehave(answerer: Answerer, request: dict[str, Any]) -> Any:
     fault = FAULTS.get(str(request.get("index")), "")
     kind, _, once = fault.partition(" ")
     seen = FOLDER / f"{request.get('index')}"
@@ -29,10 +30,10 @@ def misbehave(request: dict[str, Any], *rest: Any) -> Any:
         if kind == "crash":
             ctypes.string_at(0)  # a segmentation fault
         ctypes.PyDLL(None).pause()  # never comes back, and keeps Python's lock
-    return well_behaved(request, *rest)
+    return well_behaved(answerer, request)
 
 
-worker._sample = misbehave
+Answerer.sample = misbehave
 
 if __name__ == "__main__":
     sys.exit(worker.main())
