@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +36,19 @@ def settings_to_try() -> dict[str, Settings]:
     tried = {REFERENCE: QUALITY["reference"], CLEVR: Settings(512)}
     for samples in (1, 2, 3, 4, 6, 8, 12, 16):
         tried[f"{samples} fast"] = Settings(samples, "FAST", light_tree=False)
-    for samples in (4, 8, 12, 16):
+    for samples in (4, 8, 12, 14, 16, 18, 20, 24):
+        tried[f"{samples} high, raw guides"] = Settings(samples, "HIGH", prefilter="NONE", light_tree=False)
+    for samples in (4, 8, 16):
         tried[f"{samples} high"] = Settings(samples, "HIGH", light_tree=False)
-        tried[f"{samples} high, light tree"] = Settings(samples, "HIGH")
-    tried["2 fast, raw guides"] = Settings(2, "FAST", prefilter="NONE", light_tree=False)
-    tried["2 fast, light tree"] = Settings(2, "FAST")
-    tried["2 fast, 2 bounces"] = Settings(2, "FAST", light_tree=False, bounces=2)
-    tried["2 fast, Sobol"] = Settings(2, "FAST", light_tree=False, pattern="TABULATED_SOBOL")
-    tried["8 high, 2 bounces"] = Settings(8, "HIGH", light_tree=False, bounces=2)
-    tried["8 high, Sobol"] = Settings(8, "HIGH", light_tree=False, pattern="TABULATED_SOBOL")
+    two, eighteen = Settings(2, "FAST", light_tree=False), Settings(18, "HIGH", prefilter="NONE", light_tree=False)
+    tried["2 fast, raw guides"] = replace(two, prefilter="NONE")
+    tried["2 fast, light tree"] = replace(two, light_tree=True)
+    tried["2 fast, 2 bounces"] = replace(two, bounces=2)
+    tried["2 fast, Sobol"] = replace(two, pattern="TABULATED_SOBOL")
+    tried["18 high, raw guides, light tree"] = replace(eighteen, light_tree=True)
+    tried["18 high, raw guides, 3 bounces"] = replace(eighteen, bounces=3)
+    tried["18 high, raw guides, Sobol"] = replace(eighteen, pattern="TABULATED_SOBOL")
+    tried["16 to 64 high, raw guides, adaptive 0.1"] = replace(eighteen, samples=64, adaptive=0.1)
     tried["8 high, accurate guides"] = Settings(8, "HIGH", prefilter="ACCURATE", light_tree=False)
     tried["16 without denoiser"] = Settings(16)
     return tried

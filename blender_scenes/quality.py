@@ -18,8 +18,8 @@ class Settings:
 
     ``samples`` a pixel; ``denoiser``: the quality of OpenImageDenoise (HIGH, BALANCED, FAST; None: not denoised), its guides cleaned
     by ``prefilter`` (NONE, FAST, ACCURATE); ``light_tree``: draw lamps by their share of the light at a point instead of evenly;
-    ``pattern``: of the random numbers; ``bounces`` of a path at most; ``caustics``: light that reaches a matte surface by way of a
-    mirror; ``clamp``: the brightest that one indirect sample may be (0: no limit).
+    ``pattern``: of the random numbers; ``bounces`` of a path at most; ``adaptive``: after 16 samples, a pixel whose noise is below this
+    takes no more (None: all take all).
     """
 
     samples: int
@@ -28,15 +28,15 @@ class Settings:
     light_tree: bool = True
     pattern: str = "AUTOMATIC"
     bounces: int = 8
-    caustics: bool = True
-    clamp: float = 0.0
+    adaptive: float | None = None
 
 
 QUALITY: dict[Quality, Settings] = {
-    "draft": Settings(4, "FAST", light_tree=False, pattern="BLUE_NOISE"),
-    "standard": Settings(16, "HIGH", light_tree=False, pattern="BLUE_NOISE"),
+    "draft": Settings(2, "FAST", light_tree=False),
+    "standard": Settings(18, "HIGH", prefilter="NONE", light_tree=False),
     "reference": Settings(2048),
 }
+"""Chosen by what benchmarks/quality.py measures; see docs/quality.md."""
 _SEED_LIMIT = 2**31
 
 
@@ -55,7 +55,8 @@ def set_up_cycles(scene: bpy.types.Scene, device: str) -> None:
     scene.view_settings.view_transform = "Standard"
     scene.view_settings.look = "None"
     cycles.device = device
-    cycles.use_adaptive_sampling = False
+    cycles.sample_clamp_indirect = 0.0
+    cycles.adaptive_min_samples = 1  # Cycles looks for the first time after 16 nevertheless
     cycles.use_auto_tile = False
     cycles.denoiser = "OPENIMAGEDENOISE"
     cycles.denoising_use_gpu = device == "GPU"
@@ -85,5 +86,6 @@ def _apply(cycles: bpy.types.PropertyGroup, settings: Settings) -> None:
     cycles.use_light_tree = settings.light_tree
     cycles.sampling_pattern = settings.pattern
     cycles.max_bounces = cycles.diffuse_bounces = cycles.glossy_bounces = settings.bounces
-    cycles.caustics_reflective = settings.caustics
-    cycles.sample_clamp_indirect = settings.clamp
+    cycles.use_adaptive_sampling = settings.adaptive is not None
+    if settings.adaptive is not None:
+        cycles.adaptive_threshold = settings.adaptive
