@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from datagen.files import atomic_file, write_bytes, write_json
 from datagen.settings import DatasetSettings
 from render.images import score_images
 
+REFERENCES = Path(__file__).with_name("references")
+"""References by seed that took hours and are kept: ``SEED/INDEX.png``, as this very command renders them."""
 REFERENCE = "reference"
 CLEVR = "CLEVR's defaults"
 MEASURES = ("ssim", "flip", "psnr")
@@ -68,6 +71,7 @@ def main() -> None:
         for index in range(options.scenes)
         for name, cycles in tried.items()
     ]
+    take_references(options.out, options.seed, options.scenes)
     render_missing(frames)
     rows = [row(options.out, name, options.scenes) for name in tried if name != REFERENCE]
     write_json(options.out / "quality.json", {"scenes": options.scenes, "seed": options.seed, "rows": rows})
@@ -81,6 +85,17 @@ def main() -> None:
 def picture(out: Path, name: str, index: int) -> Path:
     """Where the picture of a scene at a setting lies; its times lie beside it."""
     return out / name.replace(" ", "-").replace(",", "").replace("'", "") / f"{index:03d}.png"
+
+
+def take_references(out: Path, seed: int, scenes: int) -> None:
+    """Put the references that come with the repository where those that are rendered go."""
+    for index in range(scenes):
+        taken = picture(out, REFERENCE, index)
+        kept = REFERENCES / str(seed) / taken.name
+        if kept.exists() and not taken.exists():
+            taken.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(kept, taken)
+            write_json(taken.with_suffix(".json"), {})
 
 
 def render_missing(frames: list[Frame]) -> None:
