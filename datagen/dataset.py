@@ -29,6 +29,7 @@ from datagen.shards import block_extents, label_bytes, sample_blocks, write_bloc
 from datagen.spool import Spool
 from datagen.store import Place, Store, open_store
 
+IMPORTED = "imported_from"  # the field of dataset.json that only imported data sets have, which no settings made
 SHARDS_WAITING = 4  # how many whole spools may wait to be written before rendering waits for them
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from datagen.checks import check_sample
-from datagen.dataset import read_statement, shard_count, stated_settings
+from datagen.dataset import IMPORTED, read_statement, shard_count, stated_settings
 from datagen.errors import UserError
 from datagen.manifest import FAILURES, MANIFEST, STATEMENT, Row, is_part, read_manifest, shard_name, shard_number
 from datagen.progress import progress
@@ -38,18 +38,19 @@ def verify(where: Place) -> Verdict:
     store = open_store(where)
     sizes = store.sizes()
     statement = read_statement(store)
-    settings = stated_settings(store, statement)
+    settings = None if IMPORTED in statement else stated_settings(store, statement)
+    size = settings.shard_size if settings else int(statement["shard_size"])
     manifest = read_manifest(store, sizes)
     verdict = Verdict(expected=statement["num"], problems=manifest.problems)
-    shards = range(shard_count(verdict.expected, settings.shard_size))
-    for shard in _by_samples(shards, settings.shard_size, verdict.expected):
+    shards = range(shard_count(verdict.expected, size))
+    for shard in _by_samples(shards, size, verdict.expected):
         row, name = manifest.rows.get(shard), shard_name(shard)
-        wanted = range(shard * settings.shard_size, min((shard + 1) * settings.shard_size, verdict.expected))
+        wanted = range(shard * size, min((shard + 1) * size, verdict.expected))
         if row is None:
             there = "it is not in the manifest" if name in sizes else "it is not there"
             verdict.problems.append(f"{name}: {there}" + _waiting(store, shard))
             continue
-        absent = sorted(set(wanted) - set(row.indices(settings.shard_size)))
+        absent = sorted(set(wanted) - set(row.indices(size)))
         if absent:
             failed = [index for index in absent if index in manifest.failures]
             reason = f"; {told(failed)} could not be rendered ({FAILURES})" if failed else ""
@@ -70,8 +71,8 @@ def _by_samples(shards: range, size: int, num: int) -> Iterator[int]:
             yield shards[last]
 
 
-def _shard_problems(store: Store, settings: DatasetSettings, row: Row, size: int | None) -> list[str]:
-    """What is wrong with a shard that the manifest states."""
+def _shard_problems(store: Store, settings: DatasetSettings | None, row: Row, size: int | None) -> list[str]:
+    """What is wrong with a shard that the manifest states; of imported ones, which no settings made, only the bytes are known."""
     if size is None:
         return [f"{row.name}: it is not there"]
     if size != row.bytes:
@@ -79,7 +80,7 @@ def _shard_problems(store: Store, settings: DatasetSettings, row: Row, size: int
     if store.sha256(row.name) != row.sha256:
         return [f"{row.name}: damaged, its SHA-256 is not the manifest's"]
     try:
-        return _sample_problems(store, settings, row)
+        return _sample_problems(store, settings, row) if settings else []
     except (tarfile.TarError, ValueError) as error:
         return [f"{row.name}: not a readable tar of samples ({error})"]
     except UserError as error:

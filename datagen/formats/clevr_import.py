@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,22 +16,21 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from datagen.dataset import package_versions
+from datagen.dataset import IMPORTED, package_versions
 from datagen.domain import Domain
 from datagen.domains import get_domain
 from datagen.errors import UserError
-from datagen.files import read_json, write_bytes, write_json, write_jsonl
+from datagen.files import atomic_file, read_json, write_bytes, write_json, write_jsonl
 from datagen.formats.camera_fit import GOOD_PIXELS, fit_camera
 from datagen.formats.clevr_scenes import PublishedScene, read_scenes
-from datagen.manifest import MANIFEST, STATEMENT
+from datagen.manifest import MANIFEST, STATEMENT, Row, shard_name
 from datagen.predictions import Prediction, write_predictions
 from datagen.progress import progress
 from datagen.sample import FORMAT_VERSION, Sample, decode_image, encode_image, make_sample
 from datagen.scene import Quality
-from datagen.shards import file_sha256, write_shard
+from datagen.shards import sample_blocks, write_blocks
 
 CODES = "codes.jsonl"
-SOURCE = "imported_from"  # the field of dataset.json that only imported data sets have
 FRAMES = ((320, 240), (480, 320))
 """The published generator's default size, and that of the published images."""
 FRAME_TRIALS = 25  # scenes looked at to tell one from the other
@@ -86,7 +85,7 @@ def import_clevr(scenes: Path, out: Path, images: Path | None = None) -> Importe
 def _refuse_other(out: Path) -> None:
     if (out / STATEMENT).exists():
         statement = read_json(out / STATEMENT)
-        if isinstance(statement, dict) and SOURCE in statement:
+        if isinstance(statement, dict) and IMPORTED in statement:
             return
     if (out / STATEMENT).exists() or any(out.glob("*.tar")):
         raise UserError(f"{out}: holds a data set that was not imported; choose another folder")
@@ -143,13 +142,14 @@ def _find_image(images: Path, scene: PublishedScene) -> Path | None:
 
 def _write_shard(out: Path, number: int, samples: Iterator[Sample]) -> dict[str, Any]:
     """Write the next samples as a shard; its line of the manifest."""
-    path = out / f"shard-{number:06d}.tar"
-    count = write_shard(path, islice(samples, SHARD_SIZE))
-    return {"name": path.name, "samples": count, "bytes": path.stat().st_size, "sha256": file_sha256(path)}
+    name = shard_name(number)
+    with atomic_file(out / name) as stream:
+        written = write_blocks(stream, map(sample_blocks, islice(samples, SHARD_SIZE)))
+    return asdict(Row(name, **asdict(written), missing=()))
 
 
 def _statement(scenes: list[PublishedScene], first_image: Path, source: str) -> dict[str, Any]:
-    """The content of ``dataset.json``: every field that a generated data set has, null where no seed made it, and `SOURCE`."""
+    """The content of ``dataset.json``: every field that a generated data set has, null where no seed made it, and `IMPORTED`."""
     height, width, _ = decode_image(first_image.read_bytes(), str(first_image)).shape
     counts = [len(scene.scene) for scene in scenes]
     return {
@@ -165,7 +165,7 @@ def _statement(scenes: list[PublishedScene], first_image: Path, source: str) -> 
         "shard_size": SHARD_SIZE,
         "num": len(scenes),
         "versions": package_versions(),
-        SOURCE: source,
+        IMPORTED: source,
     }
 
 

@@ -200,6 +200,7 @@ def test_exported_shards_come_back_as_they_were(data: Samples, clevr: Path, tmp_
     assert row["sha256"] == file_sha256(tmp_path / row["name"])
     assert read_json(tmp_path / "dataset.json")["num"] == 12
     assert inspect(tmp_path, tmp_path / "inspect")["samples"] == 12
+    assert main(["verify", str(tmp_path)]) == 0
     before = row["sha256"]
     import_clevr(clevr / "scenes" / "CLEVR_default_scenes.json", tmp_path, clevr / "images")
     assert read_jsonl(tmp_path / "manifest.jsonl")[0]["sha256"] == before
