@@ -149,21 +149,32 @@ def table_text(rows: list[dict[str, Any]], tried: dict[str, Settings]) -> str:
 
 
 def plot(rows: list[dict[str, Any]], tried: dict[str, Settings]) -> Figure:
-    """Each measure over seconds a frame."""
+    """Each measure over seconds a frame: the two families that differ in samples alone as lines, what varies them as dots."""
     figure = Figure(figsize=(15, 5), layout="constrained")
+    loss = [{**row, "ssim": 1 - row["ssim"]} for row in rows]
+    titles = {"ssim": "1 - SSIM (less is better)", "flip": "FLIP (less is better)", "psnr": "PSNR in dB (more is better)"}
     for axes, measure in zip(figure.subplots(1, 3), MEASURES, strict=True):
-        for row in rows:
-            settings = tried[row["setting"]]
-            style = {None: ("s", "tab:red"), "FAST": ("o", "tab:blue"), "HIGH": ("^", "tab:green")}[settings.denoiser]
-            preset = preset_of(settings)
-            axes.plot(row["seconds"], row[measure], marker=style[0], color=style[1], markersize=11 if preset else 6, linestyle="")
-            if preset or row["setting"] == CLEVR or settings == Settings(settings.samples, settings.denoiser, light_tree=False):
-                label = f"{preset}: {row['setting']}" if preset else row["setting"]
-                axes.annotate(label, (row["seconds"], row[measure]), xytext=(5, 4), textcoords="offset points", fontsize=8)
+        for name, color in ((" fast", "tab:blue"), (" high, raw guides", "tab:green")):
+            family = sorted(
+                (row for row in loss if row["setting"] == f"{tried[row['setting']].samples}{name}"), key=lambda row: row["seconds"]
+            )
+            axes.plot([row["seconds"] for row in family], [row[measure] for row in family], "o-", color=color, label=f"N{name}")
+        axes.plot([row["seconds"] for row in loss], [row[measure] for row in loss], ".", color="gray", zorder=0, label="other settings")
+        for row in loss:
+            preset = preset_of(tried[row["setting"]])
+            if preset or tried[row["setting"]].denoiser is None:
+                axes.plot(row["seconds"], row[measure], "D", color="tab:orange" if preset else "tab:red", markersize=9)
+                label = f"{preset} ({row['setting']})" if preset else row["setting"]
+                side = {"xytext": (-6, 8), "ha": "right"} if row["setting"] == CLEVR else {"xytext": (8, 6), "ha": "left"}
+                axes.annotate(label, (row["seconds"], row[measure]), textcoords="offset points", fontsize=9, **side)
         axes.set_xscale("log")
+        if measure != "psnr":
+            axes.set_yscale("log")
         axes.set_xlabel("seconds a frame (320x240, one core)")
-        axes.set_title({"ssim": "SSIM (more is better)", "flip": "FLIP (less is better)", "psnr": "PSNR in dB (more is better)"}[measure])
-        axes.grid(alpha=0.3)
+        axes.set_title(titles[measure])
+        axes.grid(alpha=0.3, which="both")
+        axes.margins(x=0.1)
+    axes.legend(loc="upper left")
     return figure
 
 
