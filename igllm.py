@@ -87,13 +87,13 @@ def _positive(text: str) -> int:
     return value
 
 
+_positive.__name__ = "positive int"  # what argparse calls it in its message
+
+
 def _place(text: str) -> str | Path:
     from datagen.store import place
 
     return place(text)
-
-
-_positive.__name__ = "positive int"  # what argparse calls it in its message
 
 
 def _generate(verbs: Any) -> None:
@@ -472,7 +472,7 @@ def _add_workers(verb: argparse.ArgumentParser) -> None:
 
 def _add_render_device(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
-        "--device", choices=("auto", "cpu", "gpu"), default="auto", help="where Blender renders: auto: on GPUs if there are any"
+        "--device", choices=("auto", "cpu", "gpu"), default="auto", help="where Blender renders; auto: on GPUs if there are any"
     )
 
 

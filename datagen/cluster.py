@@ -20,8 +20,7 @@ from datagen.dataset import enter, shard_count, state
 from datagen.errors import UserError
 from datagen.generate import render_missing, report
 from datagen.locks import InUse, lock_shards
-from datagen.manifest import STATEMENT, Failure
-from datagen.merge import gather
+from datagen.manifest import STATEMENT, Failure, gather
 from datagen.pool import RenderPool
 from datagen.progress import progress
 from datagen.sampling import check_request

@@ -18,10 +18,10 @@ from dataclasses import dataclass, field, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from datagen.checks import check_sample
+from datagen.checks import check_shard
 from datagen.errors import UserError
 from datagen.locks import lock_shards, lock_statement
-from datagen.manifest import STATEMENT, Failure, Row, join, part_name, read_manifest, shard_name, write_part
+from datagen.manifest import STATEMENT, Failure, Row, gather, part_name, read_manifest, shard_name, write_part
 from datagen.progress import progress
 from datagen.sample import FORMAT_VERSION, Sample
 from datagen.settings import DatasetSettings, sample_key
@@ -108,8 +108,7 @@ class DatasetWriter:
         """Wait until every shard is written; a run that holds the whole data set then joins its manifest. The scenes that failed."""
         self._surface(0)
         if self._whole:
-            join(self.store)
-            self.store.tidy()
+            gather(self.store)
         return [failure for shard in self._shards.values() for _, failure in sorted(shard.failures.items())]
 
     def stop(self) -> None:
@@ -148,23 +147,15 @@ class DatasetWriter:
 
     def _adopt(self, number: int) -> Row | None:
         """Take in a tar that no manifest knows: a run can die between the two, and a manifest can be lost. None if it is not whole."""
-        name, size, labels = shard_name(number), self.settings.shard_size, hashlib.sha256()
-        place = self.store.at(name)
+        name, size = shard_name(number), self.settings.shard_size
         try:
-            with self.store.open(name) as stream:
-                extents = block_extents(stream)
-                indices = [int(key) for key in extents]
-                if sorted(indices) != indices or not set(indices) <= set(range(number * size, (number + 1) * size)):
-                    return None
-                for index, (start, length) in zip(indices, extents.values(), strict=True):
-                    stream.seek(start)
-                    blocks = stream.read(length)
-                    check_sample(self.settings, index, blocks, place)
-                    labels.update(label_bytes(blocks))
+            indices, labels = check_shard(self.store, self.settings, name)
         except (UserError, tarfile.TarError, ValueError, KeyError):
             return None
+        if sorted(indices) != indices or not set(indices) <= set(range(number * size, (number + 1) * size)):
+            return None
         missing = tuple(sorted(set(range(number * size, indices[-1] + 1 if indices else 0)) - set(indices)))
-        row = Row(name, len(indices), self._sizes[name], self.store.sha256(name), labels.hexdigest(), missing)
+        row = Row(name, len(indices), self._sizes[name], self.store.sha256(name), labels, missing)
         self._rows[number] = row
         write_part(self.store, row, [])
         return row

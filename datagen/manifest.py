@@ -147,6 +147,13 @@ def _text(rows: Iterable[Mapping[str, Any]]) -> bytes:
     return "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode()
 
 
+def gather(store: Store) -> Manifest:
+    """Join the manifest, and remove what runs that died left. For one who holds the whole data set."""
+    manifest = join(store)
+    store.tidy()
+    return manifest
+
+
 def _lines(store: Store, name: str, problems: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in enumerate((store.text(name) or "").splitlines(), 1):
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from datagen.dataset import enter, read_statement, shard_count, stated_settings
 from datagen.errors import PartlyDone, UserError
 from datagen.locks import lock_shards
-from datagen.manifest import Manifest, Row, join, read_manifest, shard_name, write_part
+from datagen.manifest import Manifest, Row, gather, read_manifest, shard_name, write_part
 from datagen.progress import progress
 from datagen.ranges import told
 from datagen.shards import file_sha256
@@ -35,13 +35,6 @@ def merge(where: Place, others: Sequence[Place] = ()) -> Manifest:
             _take_in(store, source)
         manifest = gather(store)
     _tell_gaps(store, manifest)
-    return manifest
-
-
-def gather(store: Store) -> Manifest:
-    """Join the manifest, and remove what runs that died left. For one who holds the whole data set."""
-    manifest = join(store)
-    store.tidy()
     return manifest
 
 

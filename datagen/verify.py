@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from datagen.checks import check_sample
+from datagen.checks import check_shard
 from datagen.dataset import IMPORTED, read_statement, shard_count, stated_settings
 from datagen.errors import UserError
 from datagen.manifest import FAILURES, MANIFEST, STATEMENT, Row, is_part, read_manifest, shard_name, shard_number
 from datagen.progress import progress
 from datagen.ranges import told
 from datagen.settings import DatasetSettings
-from datagen.shards import block_extents, label_bytes
 from datagen.spool import Spool
 from datagen.store import LOCK, Place, Store, open_store
 
@@ -88,17 +86,10 @@ def _shard_problems(store: Store, settings: DatasetSettings | None, row: Row, si
 
 
 def _sample_problems(store: Store, settings: DatasetSettings, row: Row) -> list[str]:
-    labels, expected = hashlib.sha256(), row.indices(settings.shard_size)
-    with store.open(row.name) as stream:
-        extents = block_extents(stream)
-        if [int(key) for key in extents] != expected:
-            return [f"{row.name}: holds other samples than the manifest states"]
-        for index, (start, length) in zip(expected, extents.values(), strict=True):
-            stream.seek(start)
-            blocks = stream.read(length)
-            check_sample(settings, index, blocks, row.name)
-            labels.update(label_bytes(blocks))
-    return [] if labels.hexdigest() == row.labels else [f"{row.name}: its labels are not those that the manifest states"]
+    indices, labels = check_shard(store, settings, row.name)
+    if indices != row.indices(settings.shard_size):
+        return [f"{row.name}: holds other samples than the manifest states"]
+    return [] if labels == row.labels else [f"{row.name}: its labels are not those that the manifest states"]
 
 
 def _waiting(store: Store, shard: int) -> str:
