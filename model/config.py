@@ -39,6 +39,7 @@ class IGLLMConfig(PreTrainedConfig):
     vision_layer: int = -2
     freeze_vision: bool = True
     num_token_id: int = 0
+    numbers: str = "head"
     number_feedback: bool = False
     feedback_noise: float = 0.0
     number_weight: float = 1.0

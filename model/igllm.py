@@ -51,10 +51,11 @@ class IGLLM(PreTrainedModel):
         self.language_model = AutoModelForCausalLM.from_config(config.text_config)
         width = config.text_config.hidden_size
         self.projector = nn.Linear(self.tower.width, width)
-        self.numeric_head = NumericHead(width)
+        self.numeric_head = NumericHead(width) if config.numbers == "head" else None
         domain = get_domain(config.domain)
         self.slots = numeric_slots(domain)
-        self.number_feedback = NumberFeedback(width, [slot.statement for slot in self.slots]) if config.number_feedback else None
+        feedback = config.number_feedback and self.numeric_head is not None
+        self.number_feedback = NumberFeedback(width, [slot.statement for slot in self.slots]) if feedback else None
         layout = DenseLayout.of(domain, self.slots) if config.dense_weight else None
         self.dense_head = DenseHead(width, layout) if layout else None
         self.post_init()
@@ -113,7 +114,7 @@ class IGLLM(PreTrainedModel):
             return output
         output.token_loss = nn.functional.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED)
         output.loss = output.token_loss
-        if number_values is not None and number_slots is not None and (number_slots >= 0).any():
+        if self.numeric_head is not None and number_values is not None and number_slots is not None and (number_slots >= 0).any():
             at = number_slots >= 0
             predicted = self.numeric_head(states[at]).float()
             output.number_loss = number_loss(predicted, number_values[at], self.periods()[number_slots[at]])

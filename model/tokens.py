@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tokenizers import Regex, Tokenizer
@@ -11,16 +12,23 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
 from transformers import PreTrainedTokenizerFast
 
-from datagen.domain import Domain
+from datagen.domain import Domain, Statement
 from model.codec import NUM, Words, pieces
+from model.digits import CHARACTERS
 
 PAD, BEGIN, END, UNKNOWN = "[PAD]", "[BOS]", "[EOS]", "[UNK]"
 
 
-def domain_tokenizer(domain: Domain, prompt: str) -> PreTrainedTokenizerFast:
-    """A tokenizer whose words are the pieces of a domain's code and of the prompt."""
+def domain_tokenizer(domain: Domain, prompts: Sequence[str]) -> PreTrainedTokenizerFast:
+    """A tokenizer whose words are the pieces of a domain's canonical code, fragments of them, and the words of all prompts.
+
+    The longest word counts first: canonical code falls into its pieces; the fragments are for code in another style (keywords shuffled,
+    synonyms) and for numbers digit by digit.
+    """
     words = [text for s in domain.statements for piece in pieces(s) if isinstance(piece, Words) for text in piece.texts]
-    words += re.findall(r"\w+|\W", prompt)
+    words += [word for prompt in prompts for word in re.findall(r"\w+|\W", prompt)]
+    words += [fragment for statement in domain.statements for fragment in _fragments(statement, domain)]
+    words += [*"(),", ", ", ")\n", *CHARACTERS]
     vocabulary = {word: i for i, word in enumerate(dict.fromkeys([PAD, BEGIN, END, UNKNOWN, NUM, *words]))}
     tokenizer = Tokenizer(WordLevel(vocabulary, unk_token=UNKNOWN))
     longest_first = sorted(dict.fromkeys(words), key=len, reverse=True)
@@ -35,6 +43,14 @@ def domain_tokenizer(domain: Domain, prompt: str) -> PreTrainedTokenizerFast:
         extra_special_tokens=[NUM],
         clean_up_tokenization_spaces=False,
     )
+
+
+def _fragments(statement: Statement, domain: Domain) -> Iterator[str]:
+    """What a statement's code is made of besides punctuation: its name, its keywords, its words and their synonyms."""
+    yield f"{statement.name}("
+    yield from (f"{argument.name}=" for argument in statement.arguments)
+    for choice in statement.choices:
+        yield from (f'"{word}"' for declared in choice.words for word in (declared, *domain.synonyms.get(declared, ())))
 
 
 def prompt_ids(tokenizer: Any, prompt: str) -> list[int]:

@@ -48,7 +48,7 @@ def train(preset: Preset, name: str, *, data: Path, out: Path, val: Path | None 
     quiet_transformers()
     set_seed(preset.seed)
     domain = samples[samples.keys[0]].domain
-    tokenizer = domain_tokenizer(domain, PROMPT)
+    tokenizer = domain_tokenizer(domain, [PROMPT])
     special = {"num": tokenizer.convert_tokens_to_ids(NUM), "bos": tokenizer.bos_token_id}
     special |= {"eos": tokenizer.eos_token_id, "pad": tokenizer.pad_token_id}
     model = IGLLM(preset.config(domain, len(tokenizer), special))
