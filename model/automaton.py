@@ -5,6 +5,7 @@ The arcs of a state are few (a vocabulary's words, ten digits), however many tok
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,11 +28,18 @@ class Arc:
 class Table:
     """The arcs as arrays, a row a state, padded with copies of a state's first arc: ``tokens`` and ``targets`` (states, width) int64,
     ``allowed`` (states, width) bool, false where there is padding.
+
+    Where one arc alone leads on, and then another, the grammar forces a run of tokens: ``run_length`` (states,) of them, ``run_tokens``
+    (states, longest), and ``run_states`` (states, longest + 1), where one stands after none, one, two of them. In a state that leads
+    only to itself, the run is as long as the longest.
     """
 
     tokens: np.ndarray
     targets: np.ndarray
     allowed: np.ndarray
+    run_length: np.ndarray
+    run_tokens: np.ndarray
+    run_states: np.ndarray
 
 
 class Automaton:
@@ -63,13 +71,20 @@ class Automaton:
     def _ambiguous(self, text: str) -> UserError:
         return UserError(f"the tokenizer cannot tell {text!r} from another text of graphics code; choose another language model")
 
-    def table(self) -> Table:
-        """The arrays of all states, each of which must have an arc by now."""
+    def table(self, stops: Collection[int]) -> Table:
+        """The arrays of all states, each of which must have an arc by now. A forced run ends where it comes to one of `stops`."""
         width = max(map(len, self.arcs))
         tokens = np.array([_padded(list(arcs), width) for arcs in self.arcs], np.int64)
         targets = np.array([_padded([arc.target for arc in arcs.values()], width) for arcs in self.arcs], np.int64)
         count = np.array([len(arcs) for arcs in self.arcs])
-        return Table(tokens, targets, np.arange(width) < count[:, None])
+        forced = (count == 1) & ~np.isin(np.arange(len(count)), list(stops))
+        loops = targets[:, 0] == np.arange(len(count))
+        columns = [np.arange(len(count))]
+        while (forced & ~loops)[columns[-1]].any():
+            columns.append(np.where(forced[columns[-1]], targets[columns[-1], 0], columns[-1]))
+        states = np.stack(columns, 1)
+        length = np.where(loops, states.shape[1] - 1, (states[:, 1:] != states[:, :-1]).sum(1))
+        return Table(tokens, targets, np.arange(width) < count[:, None], length, tokens[states[:, :-1], 0], states)
 
     def longest_line(self) -> int:
         """The most tokens that lead from `START` to `START` again."""

@@ -155,9 +155,9 @@ class CodeCodec:
     """The code of one domain in the tokens of one tokenizer.
 
     ``numbers`` says how a number is written: ``head``, as a `[NUM]` token whose value travels beside it (spelling it out is forbidden), or
-    ``char``, character by character to the declared decimals. ``automaton`` is the grammar of a line from `START` to `START`; in
-    ``ended``, whose only token is the end-of-sequence token, all is said. ``slot_at`` (states,) holds the slot's index where `[NUM]` comes
-    next, else -1. `UserError` for a tokenizer that cannot write the domain's code.
+    ``char``, character by character to the declared decimals. ``automaton`` is the grammar of a line from `START` to `START`, and ``table``
+    its arrays, whose runs end at `START` and before numbers; in ``ended``, whose only token is the end-of-sequence token, all is said.
+    ``slot_at`` (states,) holds the slot's index where `[NUM]` comes next, else -1. `UserError` for a tokenizer that cannot write the code.
     """
 
     def __init__(self, domain: Domain, tokenizer: Any, numbers: str = "head") -> None:
@@ -171,6 +171,7 @@ class CodeCodec:
         self.slots = numeric_slots(domain)
         self._slot_index = {slot: i for i, slot in enumerate(self.slots)}
         self.automaton, self.ended, self.slot_at = self._grammar()
+        self.table = self.automaton.table(stops=[START, *np.flatnonzero(self.slot_at >= 0)])
 
     @property
     def max_tokens(self) -> int:

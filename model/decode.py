@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from types import SimpleNamespace
 
 import torch
 from transformers import DynamicCache
@@ -56,9 +57,9 @@ def decode(
     work.see(pixel_values, prompt)
     while work.images:
         work.say()
-        work.set_ended_aside()
+        forced = work.set_ended_aside()
         if work.images:
-            work.listen()
+            work.listen(forced)
     return [work.decoded[i] for i in range(len(pixel_values))]
 
 
@@ -93,9 +94,8 @@ class _Work:
     def __init__(self, model: IGLLM, codec: CodeCodec, decoding: Decoding, keys: Sequence[str]) -> None:
         self.model, self.codec, self.decoding, self.device = model, codec, decoding, model.device
         self.images, self.decoded, self.said = list(range(len(keys))), dict[int, Decoded](), 0
-        table = codec.automaton.table()
-        arrays = (table.tokens, table.targets, table.allowed, codec.slot_at)
-        self.tokens, self.targets, self.allowed, self.slot_at = (torch.from_numpy(array).to(self.device) for array in arrays)
+        arrays = {**vars(codec.table), "slot_at": codec.slot_at}
+        self.grammar = SimpleNamespace(**{name: torch.from_numpy(array).to(self.device) for name, array in arrays.items()})
         self.every_slot = torch.arange(len(codec.slots), device=self.device)
         self.together = None if model.number_feedback is None else model.number_feedback.together(self.device)
         self.cache = DynamicCache(config=model.config.text_config)
@@ -128,42 +128,49 @@ class _Work:
         texts = self.texts
         full = (texts.state == START) & (texts.statements >= self.codec.domain.max_objects)
         texts.state = texts.state.masked_fill(full, self.codec.ended)
-        logits = self.model.token_logits(texts.hidden).gather(-1, self.tokens[texts.state]).float()
-        log_probability = logits.masked_fill(~self.allowed[texts.state], -torch.inf).log_softmax(-1)
+        logits = self.model.token_logits(texts.hidden).gather(-1, self.grammar.tokens[texts.state]).float()
+        log_probability = logits.masked_fill(~self.grammar.allowed[texts.state], -torch.inf).log_softmax(-1)
         rows, option = self.decoding.choose(log_probability, texts.likelihood, texts.chances[:, self.said])
         if rows is not None:
             texts, log_probability = texts.at(rows), log_probability[rows]
             self.cache.reorder_cache(rows)
         state, score = texts.state, log_probability.gather(-1, option[:, None])[:, 0]
-        texts.tokens[:, self.said] = self.tokens[state, option]
+        texts.tokens[:, self.said] = self.grammar.tokens[state, option]
         texts.scores[:, self.said] = score
         texts.likelihood = texts.likelihood + score
         texts.statements = texts.statements + (state == START)
-        texts.state = self.targets[state, option]
+        texts.state = self.grammar.targets[state, option]
         if self.model.numeric_head is not None:
-            slot, value = self.slot_at[state], self.model.numeric_head(texts.hidden).float()
+            slot, value = self.grammar.slot_at[state], self.model.numeric_head(texts.hidden).float()
             texts.values[:, self.said] = value
             texts.numbers = torch.where(slot[:, None] == self.every_slot, value[:, None], texts.numbers)
             texts.last = torch.where(slot >= 0, slot, texts.last)
         self.texts, self.said = texts, self.said + 1
 
-    def listen(self) -> None:
-        """What the model makes of the tokens just said."""
-        texts = self.texts
-        embedded = self.model.embed(texts.tokens[:, self.said - 1 : self.said], None, None)
+    def listen(self, forced: int) -> None:
+        """What the model makes of the token just said, and of so many more that the grammar forces every text to say."""
+        texts, begin = self.texts, self.said - 1
+        texts.tokens[:, self.said : self.said + forced] = self.grammar.run_tokens[texts.state, :forced]
+        texts.state = self.grammar.run_states[texts.state, forced]
+        self.said += forced
+        embedded = self.model.embed(texts.tokens[:, begin : self.said], None, None)
         if self.model.number_feedback is not None and self.together is not None:
             said = self.together[texts.last]
             embedded = embedded + self.model.number_feedback.embedded(texts.numbers.to(embedded.dtype), said)[:, None]
         texts.hidden = self._think(embedded)
 
-    def set_ended_aside(self) -> None:
-        """Take out the images all of whose texts have ended, once they are half of those at work: so they cost little, and so does this."""
+    def set_ended_aside(self) -> int:
+        """Take out the images all of whose texts have ended, once they are half of those at work: so they cost little, and so does this.
+
+        Returns how many tokens the grammar now forces every text to say.
+        """
         texts, lanes = self.texts, self.decoding.lanes
         ended = (texts.state == self.codec.ended) | texts.likelihood.isneginf()  # the latter a search has no use for
-        done = ended.view(-1, lanes).all(1).tolist()
+        forced = self.grammar.run_length[texts.state].min()
+        *done, run = torch.cat([ended.view(-1, lanes).all(1), forced[None]]).tolist()
         if 2 * sum(done) < len(done):
-            return
-        over = torch.tensor(done, device=self.device).repeat_interleave(lanes)
+            return run
+        over = torch.tensor(done, dtype=torch.bool, device=self.device).repeat_interleave(lanes)
         ready = texts.at(over.nonzero()[:, 0])
         columns = (column[:, : self.said].tolist() for column in (ready.tokens, ready.values, ready.scores))
         rows = list(zip(ready.likelihood.tolist(), *columns, strict=True))
@@ -175,6 +182,7 @@ class _Work:
             left = (~over).nonzero()[:, 0]
             self.texts = texts.at(left)
             self.cache.batch_select_indices(left)
+        return run
 
     def _decoded(self, rows: list[tuple[float, list[int], list[float], list[float]]]) -> Decoded:
         """The texts of one image: log-likelihood, tokens, values and scores of each."""

@@ -88,7 +88,7 @@ def test_a_scene_survives_the_tokens(codec: CodeCodec, data: st.DataObject) -> N
 def test_the_grammar_allows_what_is_true(codec: CodeCodec, data: st.DataObject) -> None:
     state = START
     encoded = codec.encode(data.draw(canonical_scenes(codec.domain)))
-    table = codec.automaton.table()
+    table = codec.table
     for token, slot in zip(encoded.ids, encoded.slots, strict=True):
         assert codec.slot_at[state] == slot
         arc = codec.automaton.arcs[state][token]
@@ -99,6 +99,21 @@ def test_the_grammar_allows_what_is_true(codec: CodeCodec, data: st.DataObject) 
         state = arc.target
     assert state == codec.ended
     assert list(codec.automaton.arcs[state]) == [codec.end]  # the end is the end
+
+
+@every_codec
+def test_a_forced_run_is_all_that_can_be_said(codec: CodeCodec) -> None:
+    table, arcs = codec.table, codec.automaton.arcs
+    for state in range(len(arcs)):
+        length = table.run_length[state]
+        states, tokens = table.run_states[state, : length + 1].tolist(), table.run_tokens[state, :length].tolist()
+        assert states[0] == state
+        for at, token, target in zip(states, tokens, states[1:], strict=True):
+            assert at != START
+            assert codec.slot_at[at] < 0
+            assert {t: arc.target for t, arc in arcs[at].items()} == {token: target}
+        end = states[-1]
+        assert len(arcs[end]) > 1 or end in (START, codec.ended) or codec.slot_at[end] >= 0
 
 
 @every_codec
@@ -229,8 +244,8 @@ def test_tokenizers_that_cannot_do_it_are_refused() -> None:
 def test_the_grammar_stays_small_beside_a_large_vocabulary() -> None:
     tokenizer = byte_level()
     tokenizer.add_tokens([f"word{i}" for i in range(20_000)])
-    table = CodeCodec(CLEVR, tokenizer, "char").automaton.table()
-    assert table.tokens.nbytes + table.targets.nbytes + table.allowed.nbytes < 200_000
+    table = CodeCodec(CLEVR, tokenizer, "char").table
+    assert sum(array.nbytes for array in vars(table).values()) < 300_000
 
 
 @pytest.mark.parametrize("domain", DOMAINS.values(), ids=DOMAINS)

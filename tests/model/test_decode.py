@@ -118,7 +118,9 @@ def test_what_is_drawn_follows_the_probabilities() -> None:
     assert {c.code for c in said(samples=50, temperature=1.0, top_p=1e-6)} == {said()[0].code}
 
 
-def test_draws_depend_on_seed_and_key_alone(any_setting: Setting) -> None:
+@pytest.mark.parametrize(("kind", "numbers"), [("words", "head"), ("sentence piece", "char")])
+def test_draws_depend_on_seed_and_key_alone(kind: str, numbers: str) -> None:
+    any_setting = setting(kind, numbers)
     how = {"samples": 3, "temperature": 1.0}
     together = any_setting.decode(**how, keys=["a", "b", "c"])
     assert together == any_setting.decode(**how, keys=["a", "b", "c"])
@@ -138,9 +140,11 @@ def test_whatever_the_weights_it_parses(seed: int, sharpness: float, way: str) -
             assert len(parse_code(candidate.code, CLEVR)) <= 3
 
 
-def test_ended_images_leave_the_batch(any_setting: Setting) -> None:
+@pytest.mark.parametrize(("kind", "numbers"), [("words", "head"), ("byte level", "head"), ("words", "char")])
+def test_ended_images_leave_the_batch(kind: str, numbers: str) -> None:
     """Sixteen images, some of which say more than others, say what each of them says alone."""
     torch.manual_seed(0)
+    any_setting = setting(kind, numbers)
     images = torch.randn(16, 3, 32, 32) * torch.linspace(0.1, 3, 16)[:, None, None, None]
     together = any_setting.decode(images)
     alone = [any_setting.decode(image[None])[0] for image in images]
