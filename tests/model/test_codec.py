@@ -108,7 +108,7 @@ def test_a_forced_run_is_all_that_can_be_said(codec: CodeCodec) -> None:
         length = table.run_length[state]
         states, tokens = table.run_states[state, : length + 1].tolist(), table.run_tokens[state, :length].tolist()
         assert states[0] == state
-        for at, token, target in zip(states, tokens, states[1:], strict=True):
+        for at, token, target in zip(states[:-1], tokens, states[1:], strict=True):
             assert at != START
             assert codec.slot_at[at] < 0
             assert {t: arc.target for t, arc in arcs[at].items()} == {token: target}
