@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from model.tokens import domain_tokenizer
 _SHARED = ("vision_layer", "freeze_vision", "numbers", "number_feedback", "feedback_noise", "number_weight", "dense_weight")
 
 
-def build(preset: Preset, domain: Domain, *, aligning: bool = False, **told: Any) -> tuple[IGLLM, Any]:
+def build(preset: Preset, domain: Domain, *, aligning: bool = False, told: Mapping[str, Any] | None = None) -> tuple[IGLLM, Any]:
     """The model and its tokenizer. ``told`` goes into the configuration: what is known of the preset, the data and the code.
 
     For alignment, all but the projector is frozen. Raises `UserError` for a checkpoint that cannot be loaded or does not fit.
@@ -41,7 +42,7 @@ def build(preset: Preset, domain: Domain, *, aligning: bool = False, **told: Any
         num_token_id=tokenizer.convert_tokens_to_ids(NUM),
         **frame,
         **{name: getattr(preset, name) for name in _SHARED},
-        **told,
+        **(told or {}),
     )
     frozen = torch.bfloat16 if preset.bf16 else torch.float32
     model = IGLLM.on_bases(config, frozen)
@@ -86,6 +87,8 @@ def _vision(preset: Preset) -> tuple[Any, Base | None, dict[str, Any]]:
     base = Base.named(preset.vision_model)
     whole = base.config()
     config = vision_config_of(whole)
+    if not hasattr(config, "patch_size") and not hasattr(config, "hidden_sizes"):
+        raise UserError(f"{base.name}: a {whole.model_type} cannot be loaded as a pretrained part that sees: a vision tower is needed")
     side = getattr(config, "image_size", None)
     height, width = side if isinstance(side, list | tuple) else (side or preset.image_height, side or preset.image_width)
     frame = {"image_height": height, "image_width": width}
@@ -102,6 +105,8 @@ def _text(preset: Preset, tokenizer: Any, base: Base | None) -> tuple[Any, Base 
         ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
         return AutoConfig.for_model(**preset.text, vocab_size=len(tokenizer), **ids), None
     config = base.config()
+    if not hasattr(config, "vocab_size"):
+        raise UserError(f"{base.name}: a {config.model_type} cannot be loaded as a pretrained part that writes: a language model is needed")
     config.vocab_size = max(config.vocab_size, len(tokenizer), 1 + tokenizer.convert_tokens_to_ids(NUM))
     return config, base.at(getattr(config, "_commit_hash", None))
 

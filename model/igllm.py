@@ -126,7 +126,7 @@ class IGLLM(PreTrainedModel):
         """Save LoRA's adapters alone, as `peft` does and loads them. ValueError if there are none."""
         if not self.config.lora:
             raise ValueError("this model has no adapters: all of its language model was trained")
-        self.language_model.save_pretrained(folder)
+        self.language_model.save_pretrained(folder, save_embedding_layers=False)  # the row of [NUM] is among the adapters
 
     def merged(self) -> IGLLM:
         """The same function without adapters: theirs is added to the weights that they adapt. For prediction; changes this model."""

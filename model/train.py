@@ -79,8 +79,7 @@ def train(
     archives = [open_archive(place) for place in data.train]
     val = None if data.val is None else open_archive(data.val)
     if val is not None:
-        for archive in archives:
-            refuse_overlap(archive, val)
+        refuse_overlap(archives, val)
     domain = _domain(archives[0])
 
     def sources(model: IGLLM, tokenizer: Any, given: Sequence[Archive], digests: Sequence[str]) -> list[Source]:
@@ -164,13 +163,13 @@ def _run(
     quiet_transformers()
     arguments = _arguments(plan, evaluate=val is not None)
     step_samples = plan.batch_size * preset.accumulation * arguments.world_size
-    statement = {"stage": plan.stage, "preset": plan.name, "data": digest, "init": plan.init, "samples a step": step_samples}
+    statement = {"stage": plan.stage, "model": plan.name, "data": digest, "init": plan.init, "samples a step": step_samples}
     with arguments.main_process_first(local=False):
         if arguments.process_index == 0:
             state_run(out, preset, **statement)
     set_seed(preset.seed)
     told = {"preset": {"name": plan.name, **preset.to_json()}, "data_digest": digest, "code_version": version("igllm")}
-    model, tokenizer = build(preset, domain, aligning=plan.stage == "align", **told)
+    model, tokenizer = build(preset, domain, aligning=plan.stage == "align", told=told)
     if plan.init is not None:
         take_weights(model, find_model(plan.init))
     model.to(arguments.device)

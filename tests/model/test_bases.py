@@ -215,10 +215,13 @@ def test_a_model_can_be_pushed_to_the_hub(parts: dict[str, Path], tmp_path: Path
     class Hub:
         repo_id = "me/model"
 
+        def create_repo(self, *arguments: object, **keywords: object) -> Hub:
+            return self
+
     def upload(self: IGLLM, working_dir: str, *arguments: object, **keywords: object) -> None:
         uploaded.extend(path.name for path in Path(working_dir).iterdir())
 
-    monkeypatch.setattr("transformers.utils.hub.create_repo", lambda *arguments, **keywords: Hub())
+    monkeypatch.setattr("transformers.utils.hub.hf_api", Hub)
     monkeypatch.setattr(IGLLM, "_upload_modified_files", upload)
     model.push_to_hub("me/model")
     assert {"config.json", "model.safetensors"} <= set(uploaded)
