@@ -1,0 +1,51 @@
+"""Tars as WebDataset reads them: a sample is neighbouring members whose names differ in their suffix alone."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterator
+from typing import IO
+
+
+def tar_members(stream: IO[bytes]) -> Iterator[tuple[str, int, int, int]]:
+    """The files in a tar: name, where its header starts, where its data starts, and the size of that."""
+    with tarfile.open(fileobj=stream, mode="r:") as tar:
+        while (entry := tar.next()) is not None:
+            tar.members.clear()  # type: ignore[attr-defined]  # which would grow with the tar
+            if entry.isfile():
+                yield entry.name, entry.offset, entry.offset_data, entry.size
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """A member's key and suffix as WebDataset splits them: at the first dot of the base name."""
+    key, dot, suffix = name.rpartition("/")[2].partition(".")
+    return key, dot + suffix
+
+
+def sample_extents(stream: IO[bytes]) -> Iterator[tuple[str, int, int]]:
+    """Key, start and length of every sample's members in a tar. `tarfile.TarError` if it is damaged.
+
+    A sample begins where folder or key change, or a suffix comes again. Members without a key or a suffix belong to none.
+    """
+    stem, suffixes, start, end = "", set[str](), 0, 0
+    for name, header, data, size in tar_members(stream):
+        key, suffix = split_name(name)
+        if not key or not suffix:
+            continue
+        if name != stem + suffix or suffix in suffixes:
+            if stem:
+                yield split_name(stem)[0], start, end - start
+            stem, start = name.removesuffix(suffix), header
+            suffixes = set()
+        suffixes.add(suffix)
+        end = data + size + -size % tarfile.BLOCKSIZE
+    if stem:
+        yield split_name(stem)[0], start, end - start
+
+
+def files_of_blocks(blocks: bytes) -> dict[str, bytes]:
+    """The files of a sample by suffix, from the part of a tar that `sample_extents` told. `tarfile.TarError` if it is damaged."""
+    members = tar_members(io.BytesIO(blocks))
+    files = {split_name(name): blocks[start : start + size] for name, _, start, size in members}
+    return {suffix: data for (key, suffix), data in files.items() if key and suffix}
