@@ -6,7 +6,6 @@ itself.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import sys
@@ -16,17 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
+from datagen.archive import open_archive
 from datagen.errors import UserError
 from datagen.files import read_json, sync_folder, write_json, write_jsonl
+from datagen.overlap import data_digest, refuse_overlap
 from datagen.shards import Samples
 from model.codec import NUM, CodeCodec
 from model.config import FORMAT_VERSION, PROMPT
-from model.data import CodeDataset, Collator, ExampleMaker
+from model.data import CodeSource, Collator, ExampleMaker
 from model.device import pick_device
 from model.igllm import IGLLM
 from model.images import Frame
+from model.order import InOrder, Mixture
 from model.presets import Preset
 from model.quiet import quiet_transformers
 from model.tokens import domain_tokenizer, prompt_ids
@@ -42,23 +45,24 @@ def train(preset: Preset, name: str, *, data: Path, out: Path, val: Path | None 
 
     Raises `UserError` if the run folder belongs to other settings or data, or if `val` shares scenes with `data`.
     """
-    samples, val_samples = Samples(data), None if val is None else Samples(val)
-    digest = _refuse_overlap(samples, val_samples)
-    _state_run(out, preset, name, digest)
+    archive, val_archive = open_archive(data), None if val is None else open_archive(val)
+    if val_archive is not None:
+        refuse_overlap([archive], val_archive)
+    _state_run(out, preset, name, data_digest(archive))
     quiet_transformers()
     set_seed(preset.seed)
-    domain = samples[samples.keys[0]].domain
+    domain = Samples(data).at(0).domain
     tokenizer = domain_tokenizer(domain, PROMPT)
     special = {"num": tokenizer.convert_tokens_to_ids(NUM), "bos": tokenizer.bos_token_id}
     special |= {"eos": tokenizer.eos_token_id, "pad": tokenizer.pad_token_id}
     model = IGLLM(preset.config(domain, len(tokenizer), special))
-    make = example_maker(model, CodeCodec(domain, tokenizer))
+    make = example_maker(model, CodeCodec(domain, tokenizer), preset.augment)
     trainer = CodeTrainer(
         preset=preset,
         model=model,
         args=_arguments(preset, out, device, evaluate=val is not None),
-        train_dataset=CodeDataset(samples, make, preset.seed, augment=preset.augment),
-        eval_dataset=None if val_samples is None else CodeDataset(val_samples, make),
+        train_dataset=Mixture([CodeSource(archive, make)], [1.0], preset.seed, preset.steps * preset.batch_size),
+        eval_dataset=None if val_archive is None else InOrder(CodeSource(val_archive, make)),
         data_collator=Collator(tokenizer.pad_token_id),
         processing_class=tokenizer,
     )
@@ -69,11 +73,11 @@ def train(preset: Preset, name: str, *, data: Path, out: Path, val: Path | None 
     return model
 
 
-def example_maker(model: IGLLM, codec: CodeCodec) -> ExampleMaker:
+def example_maker(model: IGLLM, codec: CodeCodec, augment: bool = False) -> ExampleMaker:
     """What turns samples into this model's examples."""
     prompt = prompt_ids(codec.tokenizer, model.config.prompt)
     layout = None if model.dense_head is None else model.dense_head.layout
-    return ExampleMaker(codec, Frame.of(model.config), prompt, (model.tower.rows, model.tower.columns), layout)
+    return ExampleMaker(codec, Frame.of(model.config), [prompt], (model.tower.rows, model.tower.columns), layout, augment)
 
 
 def newest_checkpoint(run: Path) -> Path | None:
@@ -97,6 +101,10 @@ class CodeTrainer(Trainer):
         self.remove_callback(PrinterCallback)
         if not sys.stderr.isatty():
             self.add_callback(PlainLines())
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
+        """The data set is in the order of training already."""
+        return SequentialSampler(self.train_dataset)
 
     def create_optimizer(self, model: Any = None) -> Any:
         """AdamW; the numeric parts at their own rate, and no decay on biases, norms and embeddings."""
@@ -185,23 +193,6 @@ def _arguments(preset: Preset, out: Path, device: str, evaluate: bool) -> Traini
         use_cpu=pick_device(device).type == "cpu",
         dataloader_pin_memory=torch.cuda.is_available(),
     )
-
-
-def _refuse_overlap(samples: Samples, val: Samples | None) -> str:
-    """The digest of the training codes; `UserError` if a validation scene is among them."""
-    codes = set(_code_digests(samples).values())
-    if val is not None:
-        shared = [key for key, code in _code_digests(val).items() if code in codes]
-        if shared:
-            raise UserError(
-                f"{val.path}: {len(shared)} scenes are in the training data {samples.path} too, {shared[0]} the first; "
-                "generate the validation set with another seed"
-            )
-    return hashlib.sha256("".join(sorted(codes)).encode()).hexdigest()
-
-
-def _code_digests(samples: Samples) -> dict[str, str]:
-    return {key: hashlib.sha256(samples.code(key).encode()).hexdigest() for key in samples.keys}
 
 
 def _state_run(out: Path, preset: Preset, name: str, digest: str) -> None:
