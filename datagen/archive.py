@@ -129,7 +129,13 @@ class TarArchive(Archive):
     def files(self, number: int) -> dict[str, bytes]:
         shard, offset, length = self.index.extent(number)
         name = self.shards[shard]
-        return _files(self.store.read(name, offset, length), length, self.store.at(name))
+        return _files(_read(self.store, name, offset, length), length, self.store.at(name))
+
+    def refuse_repeats(self) -> None:
+        """`UserError` if two samples have the same key."""
+        key = self.index.repeated()
+        if key is not None:
+            raise UserError(f"{self.name}: the sample {key} is in the data set twice, or its files do not lie side by side in the tar")
 
     def members(self, suffix: str | None = None) -> Iterator[tuple[str, str, int, bytes]]:
         return _members(self.store, self.shards, suffix)
@@ -208,17 +214,24 @@ class LooseArchive(Archive):
         return self._numbers.get(key)
 
     def files(self, number: int) -> dict[str, bytes]:
-        return {suffix: self.store.read(name, 0, self._sizes[name]) for suffix, name in self._of(number)}
+        return {suffix: _read(self.store, name, 0, self._sizes[name]) for suffix, name in self._of(number)}
 
     def members(self, suffix: str | None = None) -> Iterator[tuple[str, str, int, bytes]]:
         for number, key in enumerate(self._keys):
             for found, name in self._of(number):
                 size = self._sizes[name]
-                yield key, found, size, self.store.read(name, 0, size) if found == suffix else b""
+                yield key, found, size, _read(self.store, name, 0, size) if found == suffix else b""
 
     def _of(self, number: int) -> list[tuple[str, str]]:
         """Suffix and name of a sample's files."""
         return [(suffix, self._keys[number] + suffix) for suffix in SUFFIXES if self._keys[number] + suffix in self._sizes]
+
+
+def _read(store: Store, name: str, offset: int, size: int) -> bytes:
+    try:
+        return store.read(name, offset, size)
+    except OSError as error:
+        raise UserError(f"{store.at(name)}: cannot be read ({error.strerror or error})") from None
 
 
 def _files(blocks: bytes, length: int, where: str) -> dict[str, bytes]:

@@ -103,8 +103,8 @@ class Samples:
     @cached_property
     def archive(self) -> Archive:
         """The samples by number; `UserError` if two have the same key."""
-        if isinstance(self._archive, TarArchive) and (key := self._archive.index.repeated()) is not None:
-            raise UserError(f"{self.path}: the sample {key} is in the data set twice, or its files do not lie side by side in the tar")
+        if isinstance(self._archive, TarArchive):
+            self._archive.refuse_repeats()
         return self._archive
 
     def files(self) -> Iterator[tuple[str, int]]:
@@ -114,10 +114,6 @@ class Samples:
     @property
     def keys(self) -> list[str]:
         return [self.archive.key(number) for number in range(len(self))]
-
-    def codes(self) -> Iterator[tuple[str, bytes]]:
-        """Key and graphics code of every sample, in one pass that reads nothing else."""
-        return ((key, code) for key, suffix, _, code in self.archive.members(".py") if suffix == ".py")
 
     def __len__(self) -> int:
         return len(self.archive)
@@ -144,7 +140,8 @@ class Samples:
 
     def shot(self, key: str) -> tuple[Shot, Domain]:
         """How a sample was photographed, and its domain: all that re-rendering takes from a data set. Looks at nothing else."""
-        record = self.archive.files(self._number(key)).get(".json")
+        number = self.archive.find(key)
+        record = None if number is None else self.archive.files(number).get(".json")
         if record is None:
             raise UserError(f"{self.path}: there is no record of a sample {key}")
         try:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from datagen.archive import Archive
+from datagen.archive import Archive, TarArchive
 from datagen.camera import project
 from datagen.errors import UserError
 from datagen.sample import Sample
@@ -94,9 +94,11 @@ class ExampleMaker:
 
 
 class CodeSource:
-    """The samples of a data set as examples, by number. With ``features``, images are not decoded."""
+    """The samples of a data set as examples, by number. With ``features``, images are not decoded. `UserError` if two have the same key."""
 
     def __init__(self, archive: Archive, make: ExampleMaker, features: FeatureCache | None = None) -> None:
+        if isinstance(archive, TarArchive):
+            archive.refuse_repeats()
         self.archive, self.make, self.features, self.far_shards = archive, make, features, archive.far_shards
 
     def __len__(self) -> int:

@@ -70,7 +70,9 @@ def test_samples_are_found_by_key_and_by_number(near: Path) -> None:
         assert absent not in samples
         with pytest.raises(UserError, match="there is no sample"):
             samples[absent]
-    assert dict(samples.codes()) == {key: samples.code(key).encode() for key in samples.keys}
+    members = list(samples.archive.members(".py"))
+    assert {key: data for key, suffix, _, data in members if suffix == ".py"} == {key: samples.code(key).encode() for key in samples.keys}
+    assert {data for _, suffix, _, data in members if suffix != ".py"} == {b""}
 
 
 def test_the_index_is_read_once_and_cached(near: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,6 +134,19 @@ def test_repeated_keys_are_refused(tmp_path: Path) -> None:
     write_tar(tmp_path / "again" / "a.tar", [("a.png", b"1"), ("a.png", b"2")])
     with pytest.raises(UserError, match="sample a is in the data set twice"):
         len(Samples(tmp_path / "again"))
+
+
+def test_what_vanishes_or_shrinks_while_it_is_read_is_told(tmp_path: Path) -> None:
+    shard = tmp_path / "shard-000000.tar"
+    write_shard(shard, (constant_sample(SETTINGS, i) for i in (0, 1)))
+    samples = Samples(tmp_path)
+    assert samples.at(1).key == "000000001"
+    shard.write_bytes(shard.read_bytes()[:4000])
+    with pytest.raises(UserError, match=r"shard-000000\.tar: changed or damaged since it was first read \(it ends early\)"):
+        samples.at(1)
+    shard.unlink()
+    with pytest.raises(UserError, match=r"shard-000000\.tar: cannot be read"):
+        samples.at(1)
 
 
 @pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])

@@ -8,10 +8,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 import torch
+from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -25,11 +28,12 @@ from datagen.sample import make_sample
 from datagen.sampling import draw
 from datagen.settings import DatasetSettings
 from datagen.shards import write_shard
+from datagen.store import open_store
 from model.captions import DESCRIBE, MOST_NAMED, CaptionMaker, CaptionSource
 from model.data import Collator
 from model.features import FeatureCache
 from model.images import Frame
-from model.order import InOrder, Mixture
+from model.order import WINDOW, InOrder, Mixture
 
 WORDS = ["[PAD]", "[EOS]", "[UNK]", *DESCRIBE, *(f"w{i}" for i in range(40))]
 FRAME = Frame(32, 32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -185,6 +189,37 @@ def test_bytes_of_any_kind_are_no_crash(tmp_path: Path, make: CaptionMaker) -> N
     source = CaptionSource(open_archive(tar(tmp_path / "a.tar", members)), make)
     for i in range(61):
         assert torch.isfinite(source.example(i, None)["pixel_values"]).all()
+
+
+def test_an_epoch_over_shards_at_a_url_fetches_each_once(make: CaptionMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though no more than two windows of shards may be kept."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    fsspec.register_implementation("measured", Measured, clobber=True)
+    store = open_store(f"measured://{tmp_path.name}/pairs")
+    store.make()
+    for shard in range(20):
+        members = chain(*(pair(number, caption=f"w{number % 25}") for number in range(5 * shard, 5 * shard + 5)))
+        store.write(f"{shard:05d}.tar", tar(tmp_path / "a.tar", members).read_bytes())
+    sizes = store.sizes().values()
+    source = CaptionSource(open_archive(store.name, cache_bytes=2 * WINDOW * max(sizes)), make)
+    mixture = Mixture([source], [1.0], 3, 200)
+    fetched = Measured.bytes_fetched
+    captions = sorted(mixture[position]["input_ids"][-2] for position in range(100))
+    assert captions == sorted(WORDS.index(f"w{number % 25}") for number in range(100))
+    assert sum(sizes) * 0.9 <= Measured.bytes_fetched - fetched <= sum(sizes)
+    kept = list((tmp_path / "cache" / "igllm" / "shards").glob("*.tar"))
+    assert sum(path.stat().st_size for path in kept) <= 2 * WINDOW * max(sizes)
+
+
+class Measured(MemoryFileSystem):
+    """A store that counts the bytes of whole files that are fetched from it."""
+
+    protocol = "measured"
+    bytes_fetched = 0
+
+    def get_file(self, rpath: str, lpath: str, **keywords: Any) -> None:
+        super().get_file(rpath, lpath, **keywords)
+        Measured.bytes_fetched += Path(lpath).stat().st_size
 
 
 def test_cached_features_replace_the_same_pairs(conceptual: Path, make: CaptionMaker, tmp_path: Path) -> None:
