@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -36,29 +36,25 @@ def data_digest(archive: Archive) -> str:
     return digest.hexdigest()
 
 
-def refuse_overlap(train: Sequence[Archive], val: Archive) -> None:
+def refuse_overlap(train: Archive, val: Archive) -> None:
     """`UserError` if a validation scene is in the training data too, judged by its code.
 
     Nothing is read where the data sets' own statements prove them apart: neighbouring seeds share no scene. Else 8 bytes a training
     sample are held.
     """
-    for archive in train:
-        if _apart(archive, val):
-            continue
-        known = np.unique(np.fromiter((_short(code) for _, code in _shown(archive)), np.uint64))
-        shared = 0
-        first = ""
-        for key, code in _shown(val):
-            word = np.uint64(_short(code))
-            at = int(np.searchsorted(known, word))
-            if at < len(known) and known[at] == word:
-                first = first or key
-                shared += 1
-        if shared:
-            raise UserError(
-                f"{val.name}: {shared} scenes are in the training data {archive.name} too, {first} the first; "
-                "generate the validation set with another seed"
-            )
+    if _apart(train, val):
+        return
+    known = np.unique(np.fromiter((_short(code) for _, code in _shown(train)), np.uint64))
+    shared, first = 0, ""
+    for key, code in _shown(val):
+        at = int(np.searchsorted(known, np.uint64(_short(code))))
+        if at < len(known) and int(known[at]) == _short(code):
+            shared, first = shared + 1, first or key
+    if shared:
+        raise UserError(
+            f"{val.name}: {shared} scenes are in the training data {train.name} too, {first} the first; "
+            "generate the validation set with another seed"
+        )
 
 
 def _apart(one: Archive, other: Archive) -> bool:

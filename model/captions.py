@@ -23,20 +23,6 @@ from model.images import Frame
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 MOST_SKIPPED = 1000  # pairs in a row; then the data set is not one to train on
 MOST_NAMED = 10  # unusable pairs that a process names
-DESCRIBE = (
-    "Describe the image.",
-    "What does this image show?",
-    "Give a short description of the picture.",
-    "Say briefly what can be seen here.",
-    "What is in the picture?",
-    "Write a caption for this image.",
-    "Sum up what the image shows in a sentence.",
-    "Tell what you see.",
-    "Put the content of the picture into words.",
-    "Which scene does this photo show? Answer briefly.",
-    "Provide a concise account of the image.",
-)
-"""Ways to ask for a caption, the plainest first."""
 
 
 @dataclass(frozen=True)

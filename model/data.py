@@ -26,7 +26,8 @@ class ExampleMaker:
     """Makes an example of a sample.
 
     The first of ``prompts`` (token ids) is the canonical one, which prediction uses. ``grid`` is the tower's (rows, columns);
-    ``layout`` None leaves dense labels out. With ``augment`` images are mirrored by half and jittered.
+    ``layout`` None leaves dense labels out. Variation: with ``augment`` images are mirrored by half and jittered, with
+    ``shuffle_attributes`` and ``synonyms`` so is the code (see `model.codec.Style`).
     """
 
     codec: CodeCodec
@@ -35,6 +36,8 @@ class ExampleMaker:
     grid: tuple[int, int]
     layout: DenseLayout | None
     augment: bool
+    shuffle_attributes: bool = False
+    synonyms: bool = False
 
     def __call__(self, sample: Sample, rng: np.random.Generator | None, features: np.ndarray | None = None) -> dict[str, Any]:
         """The example; varied by ``rng``, canonical without. ``features`` (tokens, width) of its image stand in for the pixels."""
@@ -51,7 +54,7 @@ class ExampleMaker:
         else:
             place = self.frame.placement(sample.shot.height, sample.shot.width)
             example = {"visual_features": torch.from_numpy(features)}
-        example |= self._tokens(scene, prompt)
+        example |= self._tokens(scene, prompt, rng)
         if self.layout is not None:
             rows, columns = self.grid
             cells = self._cells(self._centres(scene, sample, place))
@@ -68,8 +71,8 @@ class ExampleMaker:
             pixels = jitter(pixels, rng)
         return scene, self.frame.tensor(pixels)
 
-    def _tokens(self, scene: Scene, prompt: list[int]) -> dict[str, list[Any]]:
-        code = self.codec.encode(scene)  # a style of the code plugs in here
+    def _tokens(self, scene: Scene, prompt: list[int], rng: np.random.Generator | None) -> dict[str, list[Any]]:
+        code = self.codec.encode(scene)  # where there is rng, a Style(rng, self.shuffle_attributes, self.synonyms) plugs in here
         before = len(prompt)
         return {
             "input_ids": prompt + code.ids,

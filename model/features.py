@@ -57,7 +57,7 @@ class FeatureCache:
 
     @classmethod
     def fill(
-        cls, tower: VisionTower, frame: Frame, images: Images, data: str, *, batch_size: int, folder: Path | None = None
+        cls, tower: VisionTower, frame: Frame, images: Images, data: str, batch_size: int, *, folder: Path | None = None
     ) -> FeatureCache:
         """The features of all images, from `folder` (the user's cache) if they are there, else computed on the tower's device.
 
@@ -78,6 +78,7 @@ class FeatureCache:
 
 
 def _compute(tower: VisionTower, images: Images, batch_size: int, place: Path) -> None:
+    tower.eval()
     shape = (len(images), tower.rows * tower.columns, tower.width)
     row_bytes = 4 * shape[1] * shape[2]
     partial = place / PARTIAL

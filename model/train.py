@@ -47,7 +47,7 @@ def train(preset: Preset, name: str, *, data: Path, out: Path, val: Path | None 
     """
     archive, val_archive = open_archive(data), None if val is None else open_archive(val)
     if val_archive is not None:
-        refuse_overlap([archive], val_archive)
+        refuse_overlap(archive, val_archive)
     _state_run(out, preset, name, data_digest(archive))
     quiet_transformers()
     set_seed(preset.seed)

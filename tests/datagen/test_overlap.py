@@ -47,33 +47,33 @@ def save_loose(folder: Path, numbers: range) -> Path:
 def test_statements_prove_other_seeds_apart_without_reading(sets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train, val = open_archive(sets / "train"), open_archive(sets / "other")
     monkeypatch.setattr(TarArchive, "members", None)
-    refuse_overlap([train], val)
+    refuse_overlap(train, val)
 
 
 @pytest.mark.parametrize("lost", [MANIFEST, STATEMENT])
 def test_without_proof_the_codes_are_read(sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str) -> None:
     train, val = without(sets / "train", lost, tmp_path / "train"), open_archive(sets / "other")
-    refuse_overlap([train], val)
+    refuse_overlap(train, val)
     monkeypatch.setattr(TarArchive, "members", None)
     with pytest.raises(TypeError):
-        refuse_overlap([train], val)
+        refuse_overlap(train, val)
 
 
 def test_a_shard_that_the_manifest_does_not_know_proves_nothing(sets: Path, tmp_path: Path) -> None:
     shutil.copytree(sets / "other", tmp_path / "val")
     write_shard(tmp_path / "val" / "shard-000009.tar", [constant_sample(SETTINGS, 3)])
     with pytest.raises(UserError, match="1 scenes are in the training data"):
-        refuse_overlap([open_archive(sets / "train")], open_archive(tmp_path / "val"))
+        refuse_overlap(open_archive(sets / "train"), open_archive(tmp_path / "val"))
 
 
 def test_shared_scenes_are_refused_wherever_they_lie(sets: Path, tmp_path: Path) -> None:
     train, other = open_archive(sets / "train"), open_archive(sets / "other")
     with pytest.raises(UserError, match=r"same: 2 scenes are in the training data .*train too, 000000000 the first; .*another seed"):
-        refuse_overlap([other, train], open_archive(sets / "same"))
+        refuse_overlap(train, open_archive(sets / "same"))
     loose = open_archive(save_loose(tmp_path / "loose", range(8, 12)))
     with pytest.raises(UserError, match=r"2 scenes are in the training data .*, 000000008 the first"):
-        refuse_overlap([train], loose)
-    refuse_overlap([other], loose)
+        refuse_overlap(train, loose)
+    refuse_overlap(other, loose)
 
 
 def test_a_digest_names_the_content_not_the_place(sets: Path, tmp_path: Path) -> None:

@@ -29,12 +29,13 @@ from datagen.sampling import draw
 from datagen.settings import DatasetSettings
 from datagen.shards import write_shard
 from datagen.store import open_store
-from model.captions import DESCRIBE, MOST_NAMED, CaptionMaker, CaptionSource
+from model.captions import MOST_NAMED, CaptionMaker, CaptionSource
 from model.data import Collator
 from model.features import FeatureCache
 from model.images import Frame
 from model.order import WINDOW, InOrder, Mixture
 
+DESCRIBE = ("Describe it.", "What is there?", "Tell.")
 WORDS = ["[PAD]", "[EOS]", "[UNK]", *DESCRIBE, *(f"w{i}" for i in range(40))]
 FRAME = Frame(32, 32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
