@@ -9,12 +9,15 @@ from typing import IO
 
 
 def tar_members(stream: IO[bytes]) -> Iterator[tuple[str, int, int, int]]:
-    """The files in a tar: name, where its header starts, where its data starts, and the size of that."""
-    with tarfile.open(fileobj=stream, mode="r:") as tar:
-        while (entry := tar.next()) is not None:
-            tar.members.clear()  # type: ignore[attr-defined]  # which would grow with the tar
-            if entry.isfile():
-                yield entry.name, entry.offset, entry.offset_data, entry.size
+    """The files in a tar: name, where its header starts, where its data starts, and the size of that. `tarfile.TarError` if damaged."""
+    try:
+        with tarfile.open(fileobj=stream, mode="r:") as tar:
+            while (entry := tar.next()) is not None:
+                tar.members.clear()  # type: ignore[attr-defined]  # which would grow with the tar
+                if entry.isreg():
+                    yield entry.name, entry.offset, entry.offset_data, entry.size
+    except (ArithmeticError, LookupError, ValueError) as error:  # what tarfile lets through of a header that makes no sense
+        raise tarfile.ReadError(f"a damaged header ({error})") from error
 
 
 def split_name(name: str) -> tuple[str, str]:

@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 from constant_scenes import SETTINGS, constant_sample, fill
 from fsspec.implementations.memory import MemoryFileSystem
+from hypothesis import given
+from hypothesis import strategies as st
 
 from datagen import archive as archives
 from datagen import fetch
@@ -24,6 +26,7 @@ from datagen.cache import cache_folder
 from datagen.errors import UserError
 from datagen.shards import Samples, write_shard
 from datagen.store import open_store
+from datagen.tars import files_of_blocks, sample_extents
 
 NUM = 22
 
@@ -180,6 +183,31 @@ def test_damaged_tars_and_endless_names_are_one_message(tmp_path: Path) -> None:
         len(open_archive(tmp_path / "b.tar"))
     with pytest.raises(UserError, match="no samples"):
         len(open_archive(write_tar(tmp_path / "c.tar", [])))
+
+
+@given(st.data())
+def test_no_bytes_are_a_crash(data: st.DataObject) -> None:
+    """Headers overwritten here and there: the samples that are found lie within the tar, or it is called damaged."""
+    form = data.draw(st.sampled_from([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]))
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=form) as tar:
+        for name in ("a.jpg", "a.txt", "é" * 60 + ".jpg"):
+            entry = tarfile.TarInfo(name)
+            entry.size = 10
+            tar.addfile(entry, io.BytesIO(b"0123456789"))
+    harmed = bytearray(stream.getvalue())
+    for at, value in data.draw(st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 255)), max_size=4)):
+        harmed[at] = value
+        header = at // 512 * 512
+        if header + 512 <= len(harmed) and data.draw(st.booleans()):  # a checksum that agrees
+            harmed[header + 148 : header + 156] = b" " * 8
+            harmed[header + 148 : header + 156] = b"%06o\0 " % sum(harmed[header : header + 512])
+    try:
+        for _, start, length in sample_extents(io.BytesIO(harmed)):
+            assert 0 <= start < start + length
+            files_of_blocks(bytes(harmed[start : start + length]))
+    except tarfile.TarError:
+        pass
 
 
 def test_patterns_name_tars(tmp_path: Path) -> None:
