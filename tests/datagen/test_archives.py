@@ -26,7 +26,7 @@ from datagen.cache import cache_folder
 from datagen.errors import UserError
 from datagen.shards import Samples, write_shard
 from datagen.store import open_store
-from datagen.tars import files_of_blocks, sample_extents
+from datagen.tars import files_of_blocks, sample_extents, tar_members
 
 NUM = 22
 
@@ -171,6 +171,31 @@ def test_tars_of_others_are_read(tmp_path: Path, form: int) -> None:
     assert archive.files(1) == {".jpg": b"", ".json": b"{}"}
     assert archive.files(2) == {".jpg": b"C"}
     assert archive.find(long) == 1
+
+
+@given(st.lists(st.tuples(st.text(min_size=1, max_size=120), st.integers(0, 2000)), max_size=6), st.sampled_from([1, 2]))
+def test_members_are_those_that_tarfile_finds(members: list[tuple[str, int]], form: int) -> None:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=form) as tar:
+        for i, (name, size) in enumerate(members):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mtime = size, i / 3  # whose fraction needs a PAX header
+            entry.type = tarfile.DIRTYPE if name[-1] == "/" else tarfile.REGTYPE
+            tar.addfile(entry, io.BytesIO(b"x" * size))
+    stream.seek(0)
+    with tarfile.open(fileobj=stream) as tar:
+        expected = [(entry.name, entry.offset, entry.offset_data, entry.size) for entry in tar if entry.isfile()]
+    stream.seek(0)
+    assert list(tar_members(stream)) == expected
+
+
+def test_a_damaged_header_in_the_middle_loses_no_samples_in_silence(near: Path, tmp_path: Path) -> None:
+    data = bytearray((near / "shard-000000.tar").read_bytes())
+    _, start, _ = list(sample_extents(io.BytesIO(data)))[2]
+    for at in (start + 3, start + 130, start + 150, start + 156, start + 258):
+        (tmp_path / "shard-000000.tar").write_bytes(data[:at] + b"?" + data[at + 1 :])
+        with pytest.raises(UserError, match=r"shard-000000\.tar: not a readable tar"):
+            len(Samples(tmp_path))
 
 
 def test_damaged_tars_and_endless_names_are_one_message(tmp_path: Path) -> None:
