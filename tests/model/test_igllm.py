@@ -15,12 +15,13 @@ from datagen.domains import get_domain
 from datagen.shards import Samples
 from model.codec import NUM, CodeCodec
 from model.config import PROMPT, IGLLMConfig
-from model.data import CodeDataset, Collator
+from model.data import CodeSource, Collator
 from model.decode import decode
 from model.dense import DenseLayout
 from model.igllm import IGLLM
 from model.images import Frame, jitter
 from model.numbers import NumberFeedback, NumericHead, number_loss
+from model.order import Mixture
 from model.presets import get_preset
 from model.tokens import domain_tokenizer, prompt_ids
 from model.train import example_maker, parameter_groups
@@ -65,8 +66,8 @@ def clip(codec: CodeCodec) -> IGLLM:
 
 
 def batch_of(model: IGLLM, codec: CodeCodec, samples: Samples, count: int = 4) -> dict[str, torch.Tensor]:
-    dataset = CodeDataset(samples, example_maker(model, codec))
-    return Collator(codec.tokenizer.pad_token_id)([dataset[i] for i in range(count)])
+    source = CodeSource(samples.archive, example_maker(model, codec))
+    return Collator(codec.tokenizer.pad_token_id)([source.example(i, None) for i in range(count)])
 
 
 @pytest.mark.parametrize("kind", ["tiny", "clip"])
@@ -215,15 +216,21 @@ def test_dense_targets_say_what_lies_where(tiny: IGLLM, codec: CodeCodec, render
 
 
 def test_augmentation_is_a_function_of_seed_epoch_and_index(tiny: IGLLM, codec: CodeCodec, renders: Samples) -> None:
-    dataset = CodeDataset(renders, example_maker(tiny, codec), seed=3, augment=True)
-    first = dataset[2]["pixel_values"]
-    assert torch.equal(dataset[2]["pixel_values"], first)
-    dataset.set_epoch(1)
-    assert not torch.equal(dataset[2]["pixel_values"], first)
+    source = CodeSource(renders.archive, example_maker(tiny, codec, augment=True))
+    dataset, other = Mixture([source], [1.0], 3, 32), Mixture([source], [1.0], 4, 32)
+    where = {dataset.at(p)[1:]: dataset[p]["pixel_values"] for p in range(32)}
+    assert all(torch.equal(dataset[p]["pixel_values"], where[dataset.at(p)[1:]]) for p in range(32))
+    assert not any(torch.equal(where[0, number], where[1, number]) for number in range(16))
+    assert not torch.equal(other[other_position(other, 2)]["pixel_values"], where[0, 2])
+
+
+def other_position(dataset: Mixture, number: int) -> int:
+    """Where the first epoch has that sample."""
+    return next(p for p in range(16) if dataset.at(p)[2] == number)
 
 
 def test_mirrored_examples_mirror_the_code_too(tiny: IGLLM, codec: CodeCodec, renders: Samples) -> None:
-    make = example_maker(tiny, codec)
+    make = example_maker(tiny, codec, augment=True)
     mirrored = 0
     for key in renders.keys:
         sample = renders[key]
@@ -231,8 +238,8 @@ def test_mirrored_examples_mirror_the_code_too(tiny: IGLLM, codec: CodeCodec, re
         scene = CLEVR.mirrored(sample.scene)
         if not CLEVR.violations(scene):
             mirrored += 1
-            assert example["input_ids"] == make.prompt + codec.encode(scene).ids
-            assert np.allclose(example["number_values"][len(make.prompt) :], codec.encode(scene).values)
+            assert example["input_ids"] == make.prompts[0] + codec.encode(scene).ids
+            assert np.allclose(example["number_values"][len(make.prompts[0]) :], codec.encode(scene).values)
     assert mirrored > 4
 
 
