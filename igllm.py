@@ -316,7 +316,7 @@ def _train(verbs: Any) -> None:
 
 def run_train(options: argparse.Namespace) -> None:
     """igllm train"""
-    from model.train import train
+    from model.train import Look, train
 
     preset = _asked_preset(options, "batch_size")
     if options.sample_every and not isinstance(options.val or options.data[0], Path):
@@ -329,15 +329,17 @@ def run_train(options: argparse.Namespace) -> None:
         out = options.out / "samples" / f"step-{step:06d}"
         roundtrip(Predictor(loaded), options.val or options.data[0], out, num=4, batch_size=4)
 
-    data, seen = _asked_data(options), {"look": look, "look_steps": options.sample_every} if options.sample_every else {}
-    train(preset, options.preset, data=data, out=options.out, device=options.device, init=options.init, **seen)
+    seen = Look(look, options.sample_every) if options.sample_every else None
+    train(preset, options.preset, data=_asked_data(options), out=options.out, device=options.device, init=options.init, look=seen)
     print(f"{options.out}: trained for {preset.steps} steps")
 
 
 def _add_training(verb: _Verb) -> None:
     verb.formatter_class = argparse.RawDescriptionHelpFormatter
     verb.add_argument("--preset", default="tiny", help="tiny (default; needs no download), small, paper, or a .toml file like theirs")
-    verb.add_argument("--data", type=_place, required=True, action="append", help="data set to learn from, a folder or a URL; may be repeated")
+    verb.add_argument(
+        "--data", type=_place, required=True, action="append", help="data set to learn from, a folder or a URL; may be repeated"
+    )
     verb.add_argument("--weight", type=float, action="append", help="share of each --data, in their order (default: by their sizes)")
     verb.add_argument("--val", type=_place, help="data set to measure the loss on; refused if it shares a scene with --data")
     verb.add_argument("--out", type=Path, required=True, help="run folder")
@@ -390,15 +392,28 @@ def _predict(verbs: Any) -> None:
     source.add_argument("--data", type=_place, help="data set whose images to read, a folder or a URL")
     source.add_argument("--images", type=Path, nargs="+", metavar="FILE", help="image files to read")
     verb.add_argument("--out", type=Path, required=True, help="the pred.jsonl to write")
+    verb.add_argument("--samples", type=_positive, default=1, metavar="K", help="write K candidates an image, with their log-likelihoods")
+    verb.add_argument("--temperature", type=float, help="draw tokens by their probability at this temperature (default: the likeliest)")
+    verb.add_argument("--top-p", type=float, default=1.0, help="draw from the likeliest tokens that share this much of the probability")
+    verb.add_argument("--beams", type=_positive, default=1, help="search with this many texts at a time, and take the best")
+    verb.add_argument("--seed", type=int, default=0, help="of what is drawn, beside an image's key")
 
 
-def run_predict(options: argparse.Namespace) -> None:
+def run_predict(options: argparse.Namespace) -> int:
     """igllm predict"""
-    from model.predict import DatasetImages, ImageFiles, Predictor, find_model, predict_file
+    from model.choosing import Decoding
+    from model.load import find_model
+    from model.predict import DatasetImages, ImageFiles, Predictor, predict_file
 
+    settings = {name: getattr(options, name) for name in ("samples", "temperature", "top_p", "beams", "seed")}
+    if options.samples > 1 and options.temperature is None:
+        settings["beams"] = max(options.beams, options.samples)
+    decoding = Decoding(**settings)
     images = DatasetImages(options.data) if options.data else ImageFiles(options.images)
-    predict_file(Predictor(find_model(options.model), options.device), images, options.out, options.batch_size)
-    print(f"{options.out}: {len(images.keys)} predictions")
+    skipped = predict_file(Predictor.of(find_model(options.model), options.device), images, options.out, options.batch_size, decoding)
+    written = len(images.keys) - len(skipped)
+    print(f"{options.out}: {written} predictions" + (f", {len(skipped)} images skipped" if skipped else ""))
+    return 2 if skipped and not written else 0
 
 
 def _render(verbs: Any) -> None:
@@ -477,10 +492,11 @@ def _roundtrip(verbs: Any) -> None:
 
 def run_roundtrip(options: argparse.Namespace) -> None:
     """igllm roundtrip"""
-    from model.predict import Predictor, find_model
+    from model.load import find_model
+    from model.predict import Predictor
     from render.roundtrip import roundtrip
 
-    predictor = Predictor(find_model(options.model), options.device)
+    predictor = Predictor.of(find_model(options.model), options.device)
     batching = {"batch_size": options.batch_size, "workers": options.workers}
     _tell(roundtrip(predictor, options.data, options.out, num=options.num, **batching), options.out)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 from datagen.errors import UserError
@@ -92,6 +93,8 @@ class Domain(ABC):
 
     name: ClassVar[str]
     statements: ClassVar[tuple[Statement, ...]]
+    synonyms: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
+    """Other words for words of the vocabularies. Training may write them; code that is parsed or predicted has none."""
     max_objects: ClassVar[int]
     """The most objects a scene can hold; decoding stops there."""
     splits: ClassVar[Mapping[str, Split]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import warnings
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,12 +12,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from datagen.code import write_code
 from datagen.domain import Domain
 from datagen.domains import get_domain
-from datagen.errors import UserError
+from datagen.errors import ImageError, UserError
 from datagen.labels import View, cast, label_objects
 from datagen.scene import Scene, Shot
 
@@ -32,6 +33,7 @@ _ENCODINGS: dict[str, dict[str, Any]] = {
     "jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
     "webp": {"format": "WEBP", "quality": 95, "method": 4},
 }
+_READ = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "TGA")  # no format that runs other programs
 
 
 @dataclass(frozen=True)
@@ -126,9 +128,24 @@ def encode_image(pixels: np.ndarray, image_format: str = "png") -> bytes:
 
 
 def decode_image(data: bytes, where: str) -> np.ndarray:
-    """An encoded image as (height, width, 3) uint8, upright as its EXIF data says; `UserError` naming `where` if it cannot be read."""
+    """An encoded image of any mode as (height, width, 3) uint8, upright as its EXIF data says; the first frame of several.
+
+    What is transparent shows white; 16 bits of grey become 8. `ImageError` naming `where` if it cannot be read.
+    """
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{where}: not a readable image ({error})") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of size: Pillow refuses what is dangerous; of metadata: they do not matter here
+            with Image.open(io.BytesIO(data), formats=_READ) as image:
+                return np.array(_as_rgb(ImageOps.exif_transpose(image)))
+    except Exception as error:  # Pillow's decoders raise what they like at bytes from anywhere
+        reason = "no image format that is known" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
+        raise ImageError(f"{where}: not a readable image ({reason})") from None
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # which Pillow would cut off at 255
+        return Image.fromarray((np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        shown = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown).convert("RGB")
+    return image.convert("RGB")

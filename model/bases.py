@@ -96,9 +96,7 @@ class Base:
                 return kind.from_pretrained(self.name, revision=revision, **keywords)
             except LOADING_ERRORS as error:
                 reason = _first_line(error)
-        raise UserError(
-            f"{self.name}: cannot be loaded as a pretrained part ({reason}); give a hub name or a folder saved by transformers"
-        )
+        raise UserError(f"{self.name}: cannot be loaded as a pretrained part ({reason}); give a hub name or a folder saved by transformers")
 
 
 def fetch_weights(folder_or_name: Any, **fetching: Any) -> str:

@@ -17,7 +17,7 @@ from model.codec import NUM
 from model.config import IGLLMConfig
 from model.igllm import IGLLM
 from model.presets import FROM_SCRATCH, Preset
-from model.prompts import PLAIN_TEMPLATE, PROMPTS, VICUNA_TEMPLATE, prompt_tokens
+from model.prompts import PROMPTS, VICUNA_TEMPLATE, prompt_tokens
 from model.tokens import domain_tokenizer
 
 _SHARED = ("vision_layer", "freeze_vision", "numbers", "number_feedback", "feedback_noise", "number_weight", "dense_weight")
@@ -57,9 +57,7 @@ def build(preset: Preset, domain: Domain, *, aligning: bool = False, told: Mappi
 def make_tokenizer(preset: Preset, domain: Domain) -> tuple[Any, Base | None]:
     """The language model's tokenizer with `[NUM]`, an end and a chat template, and the checkpoint that it is of."""
     if preset.language_model == FROM_SCRATCH:
-        tokenizer = domain_tokenizer(domain, PROMPTS)
-        tokenizer.chat_template = PLAIN_TEMPLATE
-        return tokenizer, None
+        return domain_tokenizer(domain, PROMPTS), None
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # loaders fork
     base = Base.named(preset.language_model)
     tokenizer = base.tokenizer()

@@ -1,19 +1,33 @@
-"""Decoding: batched, greedy, with the key-value cache, and held to the grammar, so that what the model says always parses."""
+"""Decoding: batched, with the key-value cache, and held to the grammar, so that what the model says always parses.
+
+A text's log-likelihood is the sum, over its tokens, of their log-probability among what the grammar allows. A number that the numeric head
+gives has no density: it is the head's value given the text before it, and adds nothing. So texts with the same words have the same
+numbers, and candidates differ in their words and how many objects they name. Numbers written digit by digit are tokens like any other.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from types import SimpleNamespace
 
 import torch
 from transformers import DynamicCache
 
-from model.codec import DEAD, CodeCodec
+from datagen.errors import UserError
+from datagen.predictions import Candidate
+from model.automaton import START
+from model.choosing import Decoding
+from model.codec import CodeCodec
 from model.igllm import IGLLM
+
+GREEDY = Decoding()
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """The code of one image and, per statement, a confidence in [0, 1].
+    """The code of one image and, per statement, a confidence in [0, 1]; all ``candidates`` for it, best first, which it heads.
 
     An object's confidence is the probability, among what the grammar allowed, that there is one more object times that of each of its
     words.
@@ -21,52 +35,163 @@ class Decoded:
 
     code: str
     confidence: tuple[float, ...]
+    candidates: tuple[Candidate, ...]
 
 
 @torch.inference_mode()
-def decode(model: IGLLM, codec: CodeCodec, pixel_values: torch.Tensor, prompt: list[int]) -> list[Decoded]:
-    """The code of each of a batch of images (batch, 3, height, width), in evaluation mode."""
+def decode(
+    model: IGLLM,
+    codec: CodeCodec,
+    pixel_values: torch.Tensor,
+    prompt: list[int],
+    *,
+    decoding: Decoding = GREEDY,
+    keys: Sequence[str] | None = None,
+) -> list[Decoded]:
+    """The code of each of a batch of images (batch, 3, height, width), in evaluation mode.
+
+    ``keys`` name the images; draws depend on them (by default on the place in the batch). `UserError` if the model says NaN.
+    """
     model.eval()
-    batch, device = len(pixel_values), pixel_values.device
-    next_state, slot_at = torch.from_numpy(codec.next_state).to(device), torch.from_numpy(codec.slot_at).long().to(device)
-    state = torch.zeros(batch, dtype=torch.long, device=device)
-    statements = torch.zeros(batch, dtype=torch.long, device=device)
-    ended = torch.zeros(batch, dtype=torch.bool, device=device)
-    cache = DynamicCache(config=model.config.text_config)
-    prompt_ids = torch.tensor(prompt, device=device).expand(batch, -1)
-    embedded = torch.cat([model.see(pixel_values), model.embed(prompt_ids, None, None)], dim=1)
-    tokens, values, slots, scores = [], [], [], []
-    while True:
-        hidden = model.think(embedded, past_key_values=cache, use_cache=True).last_hidden_state[:, -1]
-        at_line_start = state == 0
-        allowed = next_state[state] != DEAD
-        allowed[at_line_start & (statements >= codec.domain.max_objects)] = False
-        allowed[ended | ~allowed.any(-1), codec.end] = True
-        log_probability = model.token_logits(hidden).float().masked_fill(~allowed, -torch.inf).log_softmax(-1)
-        score, token = log_probability.max(-1)
-        value = torch.where(token == codec.num, model.numeric_head(hidden).float(), 0.0)
-        tokens.append(token)
-        values.append(value)
-        slots.append(torch.where(token == codec.num, slot_at[state], -1))
-        scores.append(score)
-        ended = ended | (token == codec.end)
-        if ended.all():
-            break
-        statements += at_line_start & ~ended
-        state = torch.where(ended, 0, next_state[state, token].long())
-        embedded = model.embed(*(torch.stack(column, 1) for column in (tokens, values, slots)))[:, -1:]
-    columns = (torch.stack(c, 1).tolist() for c in (tokens, values, scores))
-    return [_decoded(codec, *row) for row in zip(*columns, strict=True)]
+    work = _Work(model, codec, decoding, keys or [str(i) for i in range(len(pixel_values))])
+    work.see(pixel_values, prompt)
+    while work.images:
+        work.say()
+        forced = work.set_ended_aside()
+        if work.images:
+            work.listen(forced)
+    return [work.decoded[i] for i in range(len(pixel_values))]
 
 
-def _decoded(codec: CodeCodec, tokens: list[int], values: list[float], scores: list[float]) -> Decoded:
-    state, log_confidence = 0, []
-    for token, score in zip(tokens, scores, strict=True):
-        if token == codec.end:
-            break
-        if state == 0:
-            log_confidence.append(0.0)
-        log_confidence[-1] += score
-        state = int(codec.next_state[state, token])
-    confidence = torch.tensor(log_confidence).exp().tolist()
-    return Decoded(codec.decode(tokens, values), tuple(round(c, 6) for c in confidence))
+@dataclass
+class _Texts:
+    """The texts that are being written, a row each, those of one image next to each other.
+
+    ``hidden`` (rows, width) is the state that predicts the next token; ``state`` that of the automaton; ``statements`` counts those begun;
+    ``likelihood`` is the logarithm of it. Of the tokens so far there are id, normalised value and log-probability in ``tokens``, ``values``
+    and ``scores`` (rows, most). ``numbers`` (rows, slots) holds the latest of each slot and ``last`` the slot that spoke last, -1 for none.
+    """
+
+    hidden: torch.Tensor
+    state: torch.Tensor
+    statements: torch.Tensor
+    likelihood: torch.Tensor
+    tokens: torch.Tensor
+    values: torch.Tensor
+    scores: torch.Tensor
+    numbers: torch.Tensor
+    last: torch.Tensor
+    chances: torch.Tensor
+
+    def at(self, rows: torch.Tensor) -> _Texts:
+        """Those of some rows, in that order."""
+        return _Texts(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+
+class _Work:
+    """A batch while it is decoded: the ``images`` still at work, and what was ``decoded`` of the others."""
+
+    def __init__(self, model: IGLLM, codec: CodeCodec, decoding: Decoding, keys: Sequence[str]) -> None:
+        self.model, self.codec, self.decoding, self.device = model, codec, decoding, model.device
+        self.images, self.decoded, self.said = list(range(len(keys))), dict[int, Decoded](), 0
+        arrays = {**vars(codec.table), "slot_at": codec.slot_at}
+        self.grammar = SimpleNamespace(**{name: torch.from_numpy(array).to(self.device) for name, array in arrays.items()})
+        self.every_slot = torch.arange(len(codec.slots), device=self.device)
+        self.together = None if model.number_feedback is None else model.number_feedback.together(self.device)
+        self.cache = DynamicCache(config=model.config.text_config)
+        self.chances = decoding.chances(keys, codec.max_tokens).to(self.device)
+
+    def see(self, pixel_values: torch.Tensor, prompt: list[int]) -> None:
+        """What comes before the code."""
+        ids = torch.tensor(prompt, device=self.device).expand(len(pixel_values), -1)
+        hidden = self._think(torch.cat([self.model.begin(pixel_values), self.model.embed(ids, None, None)], dim=1))
+        if self.decoding.lanes > 1:
+            self.cache.batch_repeat_interleave(self.decoding.lanes)
+        self.texts = self._begun(hidden.repeat_interleave(self.decoding.lanes, 0))
+
+    def _begun(self, hidden: torch.Tensor) -> _Texts:
+        rows, most = self.chances.shape
+        count = torch.zeros(rows, dtype=torch.long, device=self.device)
+        likelihood = torch.zeros(rows, device=self.device)
+        if self.decoding.beams > 1:
+            likelihood.view(-1, self.decoding.beams)[:, 1:] = -torch.inf  # a search begins with one text
+        column = torch.zeros(rows, most, device=self.device)
+        numbers = torch.zeros(rows, len(self.codec.slots), device=self.device)
+        tokens = torch.full((rows, most), self.codec.end, device=self.device)
+        return _Texts(hidden, count + START, count, likelihood, tokens, column, column.clone(), numbers, count - 1, self.chances)
+
+    def _think(self, embedded: torch.Tensor) -> torch.Tensor:
+        return self.model.think(embedded, past_key_values=self.cache, use_cache=True).last_hidden_state[:, -1]
+
+    def say(self) -> None:
+        """One token of every text."""
+        texts = self.texts
+        full = (texts.state == START) & (texts.statements >= self.codec.domain.max_objects)
+        texts.state = texts.state.masked_fill(full, self.codec.ended)
+        logits = self.model.token_logits(texts.hidden).gather(-1, self.grammar.tokens[texts.state]).float()
+        log_probability = logits.masked_fill(~self.grammar.allowed[texts.state], -torch.inf).log_softmax(-1)
+        rows, option = self.decoding.choose(log_probability, texts.likelihood, texts.chances[:, self.said])
+        if rows is not None:
+            texts, log_probability = texts.at(rows), log_probability[rows]
+            self.cache.reorder_cache(rows)
+        state, score = texts.state, log_probability.gather(-1, option[:, None])[:, 0]
+        texts.tokens[:, self.said] = self.grammar.tokens[state, option]
+        texts.scores[:, self.said] = score
+        texts.likelihood = texts.likelihood + score
+        texts.statements = texts.statements + (state == START)
+        texts.state = self.grammar.targets[state, option]
+        if self.model.numeric_head is not None:
+            slot, value = self.grammar.slot_at[state], self.model.numeric_head(texts.hidden).float()
+            texts.values[:, self.said] = value
+            texts.numbers = torch.where(slot[:, None] == self.every_slot, value[:, None], texts.numbers)
+            texts.last = torch.where(slot >= 0, slot, texts.last)
+        self.texts, self.said = texts, self.said + 1
+
+    def listen(self, forced: int) -> None:
+        """What the model makes of the token just said, and of so many more that the grammar forces every text to say."""
+        texts, begin = self.texts, self.said - 1
+        texts.tokens[:, self.said : self.said + forced] = self.grammar.run_tokens[texts.state, :forced]
+        texts.state = self.grammar.run_states[texts.state, forced]
+        self.said += forced
+        embedded = self.model.embed(texts.tokens[:, begin : self.said], None, None)
+        if self.model.number_feedback is not None and self.together is not None:
+            said = self.together[texts.last]
+            embedded = embedded + self.model.number_feedback.embedded(texts.numbers.to(embedded.dtype), said)[:, None]
+        texts.hidden = self._think(embedded)
+
+    def set_ended_aside(self) -> int:
+        """Take out the images all of whose texts have ended, once they are half of those at work: so they cost little, and so does this.
+
+        Returns how many tokens the grammar now forces every text to say.
+        """
+        texts, lanes = self.texts, self.decoding.lanes
+        ended = (texts.state == self.codec.ended) | texts.likelihood.isneginf()  # the latter a search has no use for
+        forced = self.grammar.run_length[texts.state].min()
+        *done, run = torch.cat([ended.view(-1, lanes).all(1), forced[None]]).tolist()
+        if 2 * sum(done) < len(done):
+            return run
+        over = torch.tensor(done, dtype=torch.bool, device=self.device).repeat_interleave(lanes)
+        ready = texts.at(over.nonzero()[:, 0])
+        columns = (column[:, : self.said].tolist() for column in (ready.tokens, ready.values, ready.scores))
+        rows = list(zip(ready.likelihood.tolist(), *columns, strict=True))
+        finished = [image for image, is_done in zip(self.images, done, strict=True) if is_done]
+        for place, image in enumerate(finished):
+            self.decoded[image] = self._decoded(rows[place * lanes : (place + 1) * lanes])
+        self.images = [image for image, is_done in zip(self.images, done, strict=True) if not is_done]
+        if self.images:
+            left = (~over).nonzero()[:, 0]
+            self.texts = texts.at(left)
+            self.cache.batch_select_indices(left)
+        return run
+
+    def _decoded(self, rows: list[tuple[float, list[int], list[float], list[float]]]) -> Decoded:
+        """The texts of one image: log-likelihood, tokens, values and scores of each."""
+        if any(math.isnan(likelihood) for likelihood, *_ in rows):
+            raise UserError("the model's output is not a number: its weights are damaged, or its training went astray")
+        rows = sorted((row for row in rows if row[0] > -math.inf), key=lambda row: -row[0])
+        codes = [self.codec.decode(tokens, values) for _, tokens, values, _ in rows]
+        candidates = [Candidate(code, round(row[0], 6)) for code, row in zip(codes, rows, strict=True)]
+        if self.decoding.beams > 1:  # digits of a rotation that cannot be seen make texts differ, not codes
+            candidates = [c for i, c in enumerate(candidates) if c.code not in codes[:i]]
+        confidence = self.codec.confidence(rows[0][1], rows[0][3])
+        return Decoded(codes[0], tuple(round(c, 6) for c in confidence), tuple(candidates[: self.decoding.samples]))

@@ -66,7 +66,7 @@ class DenseHead(nn.Module):
     def losses(
         self, tokens: torch.Tensor, numbers: torch.Tensor, words: torch.Tensor, period: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Presence's cross-entropy summed over cells; that of every choice, and the mean of the numbers' squared errors, summed over objects.
+        """Presence's cross-entropy summed over cells; that of every choice and the numbers' mean squared error, summed over objects.
 
         ``tokens`` (batch, cells, width); ``numbers`` and ``words`` as `DenseLayout.targets` gives them; ``period`` (slots,).
         """

@@ -29,7 +29,7 @@ COUNTS = ("tokens", "numbers", "cells", "objects")
 
 @dataclass
 class IGLLMOutput(ModelOutput):
-    """``loss`` and its parts (scalars), or ``logits`` (batch, length, vocabulary) where there are no labels: at t, what predicts token t."""
+    """``loss`` and its parts (scalars), or without labels ``logits`` (batch, length, vocabulary): at t, what predicts token t."""
 
     loss: torch.Tensor | None = None
     token_loss: torch.Tensor | None = None
@@ -196,9 +196,11 @@ class IGLLM(PreTrainedModel):
         the sums of losses are divided by, in the order of `COUNTS`: those of this batch by default. Attention is causal, so what
         precedes the padding never sees it, and no mask is needed.
         """
-        if input_ids is None or (pixel_values is None) == (visual_features is None):
+        if visual_features is None and pixel_values is not None:
+            visual_features = self.tower(pixel_values)
+        if input_ids is None or visual_features is None:
             raise ValueError("input_ids, and either pixel_values or visual_features, are needed")
-        visual = self.see(pixel_values) if pixel_values is not None else self.project(visual_features)
+        visual = self.project(visual_features)
         before = self._after_prefix(visual)
         hidden = self.think(torch.cat([before, self.embed(input_ids, number_values, number_slots)], dim=1)).last_hidden_state
         states = hidden[:, before.shape[1] - 1 : -1]  # the state at t - 1 predicts token t

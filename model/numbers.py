@@ -45,24 +45,31 @@ class NumberFeedback(nn.Module):
 
     def forward(self, values: torch.Tensor, slots: torch.Tensor) -> torch.Tensor:
         """(batch, length) normalised values and their slots, -1 where a token is no number, to (batch, length, width)."""
-        numbers, said = self._last_said(values, slots)
+        return self.embedded(*self._last_said(values, slots))
+
+    def embedded(self, numbers: torch.Tensor, said: torch.Tensor) -> torch.Tensor:
+        """(..., slots) the latest number of each slot, and whether it belongs to the statement that spoke last, to (..., width)."""
+        numbers = numbers.masked_fill(~said, 0.0)
         features = torch.cat([said[..., None], numbers[..., None], fourier(numbers, FEEDBACK_FREQUENCIES)], dim=-1) * said[..., None]
-        return self.embed(nn.functional.gelu(self.hidden(features.flatten(2)))) * said.any(-1, keepdim=True)
+        return self.embed(nn.functional.gelu(self.hidden(features.flatten(-2)))) * said.any(-1, keepdim=True)
+
+    def together(self, device: torch.device) -> torch.Tensor:
+        """(slots + 1, slots): once a slot has spoken, has another, in the same statement? Slots speak in their order. The last row is for
+        slot -1, where none has spoken yet.
+        """
+        names = self.statements
+        said = [[names[j] == names[i] and j <= i for j in range(len(names))] for i in range(len(names))]
+        return torch.tensor([*said, [False] * len(names)], device=device)
 
     def _last_said(self, values: torch.Tensor, slots: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(batch, length, slots): the latest number of each slot, and whether it belongs to the statement that spoke last."""
+        """For each token, what `embedded` takes: (batch, length, slots) each."""
         every = torch.arange(len(self.statements), device=slots.device)
         at = torch.arange(slots.shape[1], device=slots.device)[:, None].expand(-1, len(every))
         latest = torch.where(slots[..., None] == every, at, -1).cummax(1).values  # position of each slot's latest number
-        speaking = slots.gather(1, latest.amax(-1).clamp(min=0))  # the slot that spoke last
-        said = self._together().to(slots.device)[speaking] & (latest.amax(-1, keepdim=True) >= 0)
+        last = latest.amax(-1)
+        speaking = slots.gather(1, last.clamp(min=0)).masked_fill(last < 0, -1)  # the slot that spoke last
         numbers = values.gather(1, latest.clamp(min=0).flatten(1)).view(latest.shape)
-        return numbers.masked_fill(~said, 0.0), said
-
-    def _together(self) -> torch.Tensor:
-        """(slots, slots): once the first has spoken, has the second, in the same statement? Slots speak in their order."""
-        names = self.statements
-        return torch.tensor([[names[j] == names[i] and j <= i for j in range(len(names))] for i in range(len(names))])
+        return numbers, self.together(slots.device)[speaking]
 
 
 def squared_errors(predicted: torch.Tensor, true: torch.Tensor, period: torch.Tensor) -> torch.Tensor:

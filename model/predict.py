@@ -4,91 +4,60 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from transformers import AutoTokenizer
+from tqdm import tqdm
 
 from datagen.domains import get_domain
-from datagen.errors import UserError
-from datagen.files import read_json, read_jsonl
-from datagen.predictions import Prediction, write_predictions
+from datagen.errors import ImageError, UserError
+from datagen.files import read_jsonl
+from datagen.predictions import Prediction, is_key, write_predictions
 from datagen.progress import progress
 from datagen.sample import decode_image
-from datagen.shards import Samples, file_sha256
+from datagen.shards import Samples
+from model.choosing import Decoding
 from model.codec import CodeCodec
-from model.config import FORMAT_VERSION
-from model.decode import decode
-from model.device import pick_device
-from model.igllm import IGLLM
+from model.decode import GREEDY, decode
 from model.images import Frame
-from model.quiet import quiet_transformers
-from model.tokens import prompt_ids
-from model.train import newest_checkpoint
-
-WEIGHTS = Path(__file__).parent / "weights"
-SHIPPED_DEFAULT = "tiny"
-TRAIN_ONE = "train one with `igllm train --preset tiny --data DIR --out RUN` and give `--model RUN`"
-
-
-def find_model(name: str | None) -> Path:
-    """The folder of a shipped model by name, or a run folder: its finished model, else its newest checkpoint."""
-    shipped = WEIGHTS / (name or SHIPPED_DEFAULT)
-    if (shipped / "config.json").is_file():
-        return shipped
-    if name is None:
-        raise UserError(f"no model is shipped yet: {TRAIN_ONE}")
-    folder = Path(name)
-    if (folder / "config.json").is_file():
-        return folder
-    checkpoint = newest_checkpoint(folder)
-    if checkpoint is None:
-        raise UserError(f"{name}: neither a shipped model nor a run folder with a model in it; {TRAIN_ONE}")
-    return checkpoint
+from model.load import Loaded, load_model
+from model.prompts import prompt_tokens
 
 
 class Predictor:
     """A trained model, ready to read images."""
 
-    def __init__(self, folder: Path, device: str = "auto") -> None:
-        config = read_json(folder / "config.json")
-        if not isinstance(config, dict) or config.get("model_type") != "igllm":
-            raise UserError(f"{folder}: its config.json is not one of an igllm model")
-        if config.get("format_version") != FORMAT_VERSION:
-            raise UserError(f"{folder}: model format {config.get('format_version')!r}, but this igllm reads {FORMAT_VERSION}")
-        self.folder, self.device = folder, pick_device(device)
-        quiet_transformers()
-        try:
-            # float32 whatever the file holds: a half-precision checkpoint would otherwise stay so
-            self.model, told = IGLLM.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
-            )
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
-            raise UserError(f"{folder}: this model cannot be loaded ({(str(error) or repr(error)).splitlines()[0]})") from None
-        if told["missing_keys"]:  # which transformers would fill with random numbers
-            raise UserError(f"{folder}: its weights lack {min(told['missing_keys'])}; the model is damaged")
-        self.model.to(self.device).eval()
-        self.codec = CodeCodec(get_domain(self.model.config.domain), tokenizer)
-        self.frame = Frame.of(self.model.config)
-        self.prompt = prompt_ids(tokenizer, self.model.config.prompt)
+    def __init__(self, loaded: Loaded) -> None:
+        self.name, self.digest, self.model = loaded.name, loaded.digest, loaded.model
+        config = self.model.config
+        self.codec = CodeCodec(get_domain(config.domain), loaded.tokenizer, config.numbers)
+        self.frame = Frame.of(config)
+        self.prompt = prompt_tokens(loaded.tokenizer, [config.prompt]).asked[0]
 
-    def digest(self) -> str:
-        """The SHA-256 of the weights."""
-        return file_sha256(self.folder / "model.safetensors")
+    @classmethod
+    def of(cls, folder: Path, device: str = "auto") -> Predictor:
+        """The model in a folder; `UserError` if it is not one or damaged."""
+        return cls(load_model(folder, device))
 
-    def predict(self, images: Iterable[tuple[str, np.ndarray]], batch_size: int = 32) -> Iterator[Prediction]:
-        """The code of images, each a key and (height, width, 3) uint8 pixels, in order."""
+    def predict(self, images: Iterable[tuple[str, np.ndarray]], batch_size: int = 32, decoding: Decoding = GREEDY) -> Iterator[Prediction]:
+        """The code of images, each a key and (height, width, 3) uint8 pixels, in order; with several samples, all of them as candidates."""
         source = iter(images)
         while batch := list(islice(source, batch_size)):
-            tensors = [self.frame.tensor(self.frame.fit(pixels)[0]) for _, pixels in batch]
-            decoded = decode(self.model, self.codec, torch.stack(tensors).to(self.device), self.prompt)
-            for (key, _), result in zip(batch, decoded, strict=True):
-                yield Prediction(key, result.code, confidence=result.confidence)
+            keys = [key for key, _ in batch]
+            tensors = torch.stack([self.frame.tensor(self.frame.fit(pixels)[0]) for _, pixels in batch])
+            pixel_values = tensors.to(self.model.device, self.model.dtype)
+            for key, said in zip(
+                keys, decode(self.model, self.codec, pixel_values, self.prompt, decoding=decoding, keys=keys), strict=True
+            ):
+                candidates = said.candidates if decoding.samples > 1 else None
+                yield Prediction(key, said.code, confidence=said.confidence, candidates=candidates)
 
 
 class ImageFiles:
@@ -98,18 +67,21 @@ class ImageFiles:
         self._paths = {path.stem: path for path in paths}
         if len(self._paths) < len(paths):
             raise UserError("--images: two files have the same stem, which is a prediction's key; rename one")
+        bad = [str(path) for path in paths if not is_key(path.stem)]
+        if bad:
+            raise UserError(f"--images: {bad[0]!r}: its stem cannot be a prediction's key; rename it to one of letters and digits")
 
     @property
     def keys(self) -> list[str]:
         return list(self._paths)
 
     def pixels(self, key: str) -> np.ndarray:
-        """(height, width, 3) uint8, upright."""
+        """(height, width, 3) uint8, upright; `ImageError` for a file that cannot be read."""
         path = self._paths[key]
         try:
             data = path.read_bytes()
         except OSError as error:
-            raise UserError(f"{path}: not a readable image ({error})") from None
+            raise ImageError(f"{path}: not a readable image ({error.strerror or error})") from None
         return decode_image(data, str(path))
 
 
@@ -123,35 +95,88 @@ class DatasetImages:
         self.keys = self._samples.keys[:num]
 
     def pixels(self, key: str) -> np.ndarray:
-        """(height, width, 3) uint8."""
+        """(height, width, 3) uint8; `ImageError` for an image that cannot be read."""
         return self._samples[key].pixels()
 
 
-def predict_file(predictor: Predictor, images: ImageFiles | DatasetImages, out: Path, batch_size: int = 32) -> None:
-    """Write ``pred.jsonl`` for all images. What an interrupted call has predicted with the same weights is kept."""
-    partial = out.with_name(f".{out.name}.partial")
-    header = {"model": predictor.digest(), "keys": hashlib.sha256("\n".join(images.keys).encode()).hexdigest()}
-    done = _begun(partial, header)
+def predict_file(
+    predictor: Predictor, images: ImageFiles | DatasetImages, out: Path, batch_size: int = 32, decoding: Decoding = GREEDY
+) -> dict[str, str]:
+    """Write ``pred.jsonl`` for all images but those that cannot be read; these are told on stderr, and returned: why, by key.
+
+    What an interrupted call with the same weights and settings has predicted, or found unreadable, is kept.
+    """
     out.parent.mkdir(parents=True, exist_ok=True)
-    if not done:
-        partial.write_text(json.dumps(header) + "\n")
-    todo = [key for key in images.keys if key not in done]
-    with partial.open("a") as stream:
-        predictions = predictor.predict(((key, images.pixels(key)) for key in todo), batch_size)
-        for prediction in progress(predictions, total=len(todo), desc="predict"):
-            done[prediction.key] = prediction
-            stream.write(json.dumps(prediction.to_json()) + "\n")
-            stream.flush()
-    write_predictions(out, (done[key] for key in images.keys))
-    partial.unlink()
+    keys = hashlib.sha256("\n".join(images.keys).encode()).hexdigest()
+    partial = _Partial(out.with_name(f".{out.name}.partial"), {"model": predictor.digest, "keys": keys, "decoding": asdict(decoding)})
+    for reason in partial.skipped.values():
+        _tell(reason)
+    todo = [key for key in images.keys if key not in partial.predictions and key not in partial.skipped]
+    with partial.appending():
+        for prediction in progress(predictor.predict(_readable(images, todo, partial), batch_size, decoding), len(todo), "predict"):
+            partial.add(prediction)
+    write_predictions(out, (partial.predictions[key] for key in images.keys if key not in partial.skipped))
+    partial.path.unlink()
+    return partial.skipped
 
 
-def _begun(partial: Path, header: dict[str, str]) -> dict[str, Prediction]:
-    if not partial.exists():
-        return {}
-    whole_lines = partial.read_bytes()
-    partial.write_bytes(whole_lines[: whole_lines.rfind(b"\n") + 1])  # a kill may have cut the last line short
-    rows = read_jsonl(partial)
-    if not rows or rows[0] != header:
-        return {}
-    return {row["key"]: Prediction.from_json(row, str(partial)) for row in rows[1:]}
+def _readable(images: ImageFiles | DatasetImages, keys: list[str], partial: _Partial) -> Iterator[tuple[str, np.ndarray]]:
+    for key in keys:
+        try:
+            yield key, images.pixels(key)
+        except ImageError as error:
+            _tell(str(error))
+            partial.skip(key, str(error))
+
+
+def _tell(reason: str) -> None:
+    tqdm.write(f"igllm predict: skipped: {reason}", file=sys.stderr)
+
+
+class _Partial:
+    """What there is of a ``pred.jsonl`` that is being written: a header that says of what, then a line an image, safe to cut anywhere."""
+
+    def __init__(self, path: Path, header: dict[str, Any]) -> None:
+        self.path = path
+        self.predictions: dict[str, Prediction] = {}
+        self.skipped: dict[str, str] = {}
+        if not self._read(header):
+            path.write_text(json.dumps(header) + "\n")
+
+    def _read(self, header: dict[str, Any]) -> bool:
+        """Take up what an earlier call left; False if there is nothing of this header, or it is damaged."""
+        if not self.path.exists():
+            return False
+        lines = self.path.read_bytes()
+        self.path.write_bytes(lines[: lines.rfind(b"\n") + 1])  # a kill may have cut the last line short
+        with suppress(UserError):
+            rows = read_jsonl(self.path)
+            if rows and rows[0] == header:
+                self._take_up(rows[1:])
+                return True
+        return False
+
+    def _take_up(self, rows: list[dict[str, Any]]) -> None:
+        for row in rows:
+            if "skipped" in row:
+                self.skipped[row["key"]] = row["skipped"]
+            else:
+                self.predictions[row["key"]] = Prediction.from_json(row, str(self.path))
+
+    @contextmanager
+    def appending(self) -> Iterator[None]:
+        """While it lasts, `add` and `skip` may be called."""
+        with self.path.open("a") as self._stream:
+            yield
+
+    def add(self, prediction: Prediction) -> None:
+        self.predictions[prediction.key] = prediction
+        self._write(prediction.to_json())
+
+    def skip(self, key: str, reason: str) -> None:
+        self.skipped[key] = reason
+        self._write({"key": key, "skipped": reason})
+
+    def _write(self, row: dict[str, Any]) -> None:
+        self._stream.write(json.dumps(row) + "\n")
+        self._stream.flush()

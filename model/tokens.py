@@ -1,9 +1,9 @@
-"""Tokenizers: the small one that `tiny` makes for its domain, and the prompt in anyone's tokens."""
+"""The small tokenizer that a language model from scratch gets for its domain."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from tokenizers import Regex, Tokenizer
 from tokenizers.decoders import Fuse
@@ -11,16 +11,24 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
 from transformers import PreTrainedTokenizerFast
 
-from datagen.domain import Domain
+from datagen.domain import Domain, Statement
 from model.codec import NUM, Words, pieces
+from model.digits import CHARACTERS
+from model.prompts import PLAIN_TEMPLATE
 
 PAD, BEGIN, END, UNKNOWN = "[PAD]", "[BOS]", "[EOS]", "[UNK]"
 
 
-def domain_tokenizer(domain: Domain, prompt: str) -> PreTrainedTokenizerFast:
-    """A tokenizer whose words are the pieces of a domain's code and of the prompt."""
+def domain_tokenizer(domain: Domain, prompts: Sequence[str]) -> PreTrainedTokenizerFast:
+    """A tokenizer whose words are the pieces of a domain's canonical code, fragments of them, and the words of all prompts.
+
+    The longest word counts first: canonical code falls into its pieces; the fragments are for code in another style (keywords shuffled,
+    synonyms) and for numbers digit by digit.
+    """
     words = [text for s in domain.statements for piece in pieces(s) if isinstance(piece, Words) for text in piece.texts]
-    words += re.findall(r"\w+|\W", prompt)
+    words += [word for prompt in prompts for word in re.findall(r"\w+|\W", prompt)]
+    words += [fragment for statement in domain.statements for fragment in _fragments(statement, domain)]
+    words += [*"(),", ", ", ")\n", *CHARACTERS]
     vocabulary = {word: i for i, word in enumerate(dict.fromkeys([PAD, BEGIN, END, UNKNOWN, NUM, *words]))}
     tokenizer = Tokenizer(WordLevel(vocabulary, unk_token=UNKNOWN))
     longest_first = sorted(dict.fromkeys(words), key=len, reverse=True)
@@ -34,10 +42,13 @@ def domain_tokenizer(domain: Domain, prompt: str) -> PreTrainedTokenizerFast:
         unk_token=UNKNOWN,
         extra_special_tokens=[NUM],
         clean_up_tokenization_spaces=False,
+        chat_template=PLAIN_TEMPLATE,
     )
 
 
-def prompt_ids(tokenizer: Any, prompt: str) -> list[int]:
-    """The token ids that come between the image and its code."""
-    begin = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-    return begin + tokenizer.encode(prompt, add_special_tokens=False)
+def _fragments(statement: Statement, domain: Domain) -> Iterator[str]:
+    """What a statement's code is made of besides punctuation: its name, its keywords, its words and their synonyms."""
+    yield f"{statement.name}("
+    yield from (f"{argument.name}=" for argument in statement.arguments)
+    for choice in statement.choices:
+        yield from (f'"{word}"' for declared in choice.words for word in (declared, *domain.synonyms.get(declared, ())))

@@ -1,7 +1,7 @@
 """Training: alignment and instruction tuning, both by `IGTrainer` into a run folder that is safe to interrupt.
 
-A run folder holds ``run.json`` (what was asked), whole ``checkpoint-N`` folders, ``best`` (the lowest validation loss), ``tensorboard``, and,
-when training is done, ``log.jsonl`` and the model itself.
+A run folder holds ``run.json`` (what was asked), whole ``checkpoint-N`` folders, ``best`` (the lowest validation loss), ``tensorboard``,
+and, when training is done, ``log.jsonl`` and the model itself.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from model.bases import LOADING_ERRORS, WEIGHTS_FILE
 from model.build import build
 from model.captions import CaptionMaker, CaptionSource
 from model.codec import CodeCodec
+from model.config import IGLLMConfig
 from model.data import CodeSource, Collator, ExampleMaker
 from model.device import pick_device
 from model.features import FeatureCache
@@ -57,44 +58,38 @@ class Data:
     val: Place | None = None
 
 
-Look = Callable[[Loaded, int], None]
+@dataclass(frozen=True)
+class Look:
+    """``call`` is called every ``steps`` steps with the model as it is and the step, on the first process."""
+
+    call: Callable[[Loaded, int], None]
+    steps: int
 
 
 def train(
-    preset: Preset,
-    name: str,
-    *,
-    data: Data,
-    out: Path,
-    device: str = "auto",
-    init: str | None = None,
-    look: Look | None = None,
-    look_steps: int = 0,
+    preset: Preset, name: str, *, data: Data, out: Path, device: str = "auto", init: str | None = None, look: Look | None = None
 ) -> IGLLM:
     """Instruction tuning: train a preset to write the code of images into the run folder `out`, or go on where an earlier call stopped.
 
-    ``init`` is a run whose weights to begin with, such as an alignment's. ``look`` is called every `look_steps` steps with the model as it
-    is. Raises `UserError` if the run folder belongs to other settings or data, or if the validation set shares scenes with the others.
+    ``init`` is a run whose weights to begin with, such as an alignment's. Raises `UserError` if the run folder belongs to other settings or
+    data, or if the validation set shares scenes with the others.
     """
-    archives = [open_archive(place) for place in data.train]
-    val = None if data.val is None else open_archive(data.val)
+    archives, val = _opened(data)
     if val is not None:
-        refuse_overlap(archives, val)
+        for archive in archives:
+            refuse_overlap(archive, val)
     domain = _domain(archives[0])
 
-    def sources(model: IGLLM, tokenizer: Any, given: Sequence[Archive], digests: Sequence[str]) -> list[Source]:
+    def source(model: IGLLM, tokenizer: Any, archive: Archive) -> Source:
         make = example_maker(model, CodeCodec(domain, tokenizer, preset.numbers), preset)
-        return [
-            CodeSource(archive, make, _features(preset, model, CodeSource(archive, make), digest))
-            for archive, digest in zip(given, digests, strict=True)
-        ]
+        return CodeSource(archive, make, _features(preset, model, CodeSource(archive, make), archive))
 
-    plan = _Plan("train", preset, name, out, device, init, preset.batch_size)
-    return _run(plan, domain, archives, data.weights, val, sources, look, look_steps)
+    stage = _Stage("train", preset, name, device, preset.batch_size, domain, source, init)
+    return _run(stage, archives, data.weights, val, out, look)
 
 
 def align(preset: Preset, name: str, *, data: Data, out: Path, device: str = "auto") -> IGLLM:
-    """Feature alignment (LLaVA's first stage): train the projector alone, everything else frozen, to have the language model caption images.
+    """Feature alignment (LLaVA's first stage): train the projector alone to have the frozen language model caption images.
 
     Raises `UserError` if the run folder belongs to other settings or data, or a data set has no captions.
     """
@@ -103,18 +98,14 @@ def align(preset: Preset, name: str, *, data: Data, out: Path, device: str = "au
     # Nothing but the projector is there to be trained, and nothing but it goes on to the next stage.
     preset = replace(preset, lora_rank=0, freeze_vision=True, numbers="char", number_feedback=False, dense_weight=0.0, augment=False)
     preset = replace(preset, learning_rate=preset.align_learning_rate, projector_learning_rate=preset.align_learning_rate)
-    archives = [open_archive(place) for place in data.train]
-    val = None if data.val is None else open_archive(data.val)
+    archives, val = _opened(data)
 
-    def sources(model: IGLLM, tokenizer: Any, given: Sequence[Archive], digests: Sequence[str]) -> list[Source]:
+    def source(model: IGLLM, tokenizer: Any, archive: Archive) -> Source:
         make = CaptionMaker(tokenizer, Frame.of(model.config), prompt_tokens(tokenizer, DESCRIBE_PROMPTS).asked, CAPTION_TOKENS)
-        return [
-            CaptionSource(archive, make, _features(preset, model, CaptionSource(archive, make), digest))
-            for archive, digest in zip(given, digests, strict=True)
-        ]
+        return CaptionSource(archive, make, _features(preset, model, CaptionSource(archive, make), archive))
 
-    plan = _Plan("align", preset, name, out, device, None, preset.align_batch_size)
-    return _run(plan, get_domain("clevr"), archives, data.weights, val, sources)
+    stage = _Stage("align", preset, name, device, preset.align_batch_size, get_domain(IGLLMConfig().domain), source)
+    return _run(stage, archives, data.weights, val, out)
 
 
 def example_maker(model: IGLLM, codec: CodeCodec, preset: Preset) -> ExampleMaker:
@@ -134,54 +125,50 @@ def example_maker(model: IGLLM, codec: CodeCodec, preset: Preset) -> ExampleMake
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """One stage of training: what, with which settings, and where to."""
+class _Stage:
+    """One stage of training: what is trained, and ``source``, which makes its examples of a data set."""
 
-    stage: str
-    preset: Preset
     name: str
-    out: Path
+    preset: Preset
+    preset_name: str
     device: str
-    init: str | None
     batch_size: int
+    domain: Domain
+    source: Callable[[IGLLM, Any, Archive], Source]
+    init: str | None = None
 
 
-def _run(
-    plan: _Plan,
-    domain: Domain,
-    archives: Sequence[Archive],
-    weights: Sequence[float] | None,
-    val: Archive | None,
-    sources: Callable[[IGLLM, Any, Sequence[Archive], Sequence[str]], list[Source]],
-    look: Look | None = None,
-    look_steps: int = 0,
+def _run(  # noqa: PLR0917
+    stage: _Stage, archives: Sequence[Archive], weights: Sequence[float] | None, val: Archive | None, out: Path, look: Look | None = None
 ) -> IGLLM:
-    preset, out = plan.preset, plan.out
-    digests = [data_digest(archive) for archive in archives]
+    """Train from the newest checkpoint in `out`, or from the beginning, to the end."""
+    preset = stage.preset
     weights = [len(archive) for archive in archives] if weights is None else weights
-    digest = hashlib.sha256(repr([digests, [float(w) for w in weights]]).encode()).hexdigest()
+    digest = hashlib.sha256(
+        repr([(data_digest(archive), float(w)) for archive, w in zip(archives, weights, strict=True)]).encode()
+    ).hexdigest()
     quiet_transformers()
-    arguments = _arguments(plan, evaluate=val is not None)
-    step_samples = plan.batch_size * preset.accumulation * arguments.world_size
-    statement = {"stage": plan.stage, "model": plan.name, "data": digest, "init": plan.init, "samples a step": step_samples}
+    arguments = _arguments(stage, out, evaluate=val is not None)
+    step_samples = stage.batch_size * preset.accumulation * arguments.world_size
     with arguments.main_process_first(local=False):
         if arguments.process_index == 0:
-            state_run(out, preset, **statement)
+            statement = {"stage": stage.name, "model": stage.preset_name, "data": digest, "init": stage.init}
+            state_run(out, preset, **statement, **{"samples a step": step_samples})
     set_seed(preset.seed)
-    told = {"preset": {"name": plan.name, **preset.to_json()}, "data_digest": digest, "code_version": version("igllm")}
-    model, tokenizer = build(preset, domain, aligning=plan.stage == "align", told=told)
-    if plan.init is not None:
-        take_weights(model, find_model(plan.init))
+    told = {"preset": {"name": stage.preset_name, **preset.to_json()}, "data_digest": digest, "code_version": version("igllm")}
+    model, tokenizer = build(preset, stage.domain, aligning=stage.name == "align", told=told)
+    if stage.init is not None:
+        take_weights(model, find_model(stage.init))
     model.to(arguments.device)
-    training = sources(model, tokenizer, archives, digests)
+    sources = [stage.source(model, tokenizer, archive) for archive in archives]
     trainer = IGTrainer(
         preset=preset,
-        look=None if look is None else lambda step: look(Loaded(model, tokenizer, str(out), f"step {step}"), step),
-        look_steps=look_steps,
+        look=None if look is None else lambda step: look.call(Loaded(model, tokenizer, str(out), f"step {step}"), step),
+        look_steps=0 if look is None else look.steps,
         model=model,
         args=arguments,
-        train_dataset=Mixture(training, weights, preset.seed, preset.steps * step_samples),
-        eval_dataset=None if val is None else InOrder(sources(model, tokenizer, [val], [data_digest(val)])[0]),
+        train_dataset=Mixture(sources, weights, preset.seed, preset.steps * step_samples),
+        eval_dataset=None if val is None else InOrder(stage.source(model, tokenizer, val)),
         data_collator=Collator(tokenizer.pad_token_id),
         processing_class=tokenizer,
     )
@@ -207,9 +194,16 @@ def take_weights(model: IGLLM, folder: Path) -> None:
         raise UserError(f"--init {folder}: has no projector; the model is damaged")
 
 
-def _features(preset: Preset, model: IGLLM, images: Any, digest: str) -> FeatureCache | None:
+def _features(preset: Preset, model: IGLLM, images: Any, archive: Archive) -> FeatureCache | None:
     """The frozen tower's features of a data set's images, if the preset wants them kept."""
-    return FeatureCache.fill(model.tower, Frame.of(model.config), images, digest, preset.batch_size) if preset.cache_features else None
+    if not preset.cache_features:
+        return None
+    return FeatureCache.fill(model.tower, Frame.of(model.config), images, data_digest(archive), preset.batch_size)
+
+
+def _opened(data: Data) -> tuple[list[Archive], Archive | None]:
+    """The data sets to learn from, and the one that the loss is measured on."""
+    return [open_archive(place) for place in data.train], None if data.val is None else open_archive(data.val)
 
 
 def _domain(archive: Archive) -> Domain:
@@ -217,15 +211,15 @@ def _domain(archive: Archive) -> Domain:
     return Sample.from_files(archive.key(0), archive.files(0), archive.name).domain
 
 
-def _arguments(plan: _Plan, evaluate: bool) -> TrainingArguments:
-    preset = plan.preset
+def _arguments(stage: _Stage, out: Path, evaluate: bool) -> TrainingArguments:
+    preset = stage.preset
     # The environment is where transformers looks for these two.
-    os.environ["TENSORBOARD_LOGGING_DIR"] = str(plan.out / "tensorboard")
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / "tensorboard")
     os.environ.setdefault("WANDB_PROJECT", "igllm")
     arguments = TrainingArguments(
-        output_dir=str(plan.out),
-        per_device_train_batch_size=plan.batch_size,
-        per_device_eval_batch_size=plan.batch_size,
+        output_dir=str(out),
+        per_device_train_batch_size=stage.batch_size,
+        per_device_eval_batch_size=stage.batch_size,
         gradient_accumulation_steps=preset.accumulation,
         max_steps=preset.steps,
         learning_rate=preset.learning_rate,
@@ -238,7 +232,7 @@ def _arguments(plan: _Plan, evaluate: bool) -> TrainingArguments:
         eval_steps=preset.eval_steps if evaluate else None,
         prediction_loss_only=True,
         report_to=preset.report_to,
-        run_name=plan.out.name,
+        run_name=out.name,
         seed=preset.seed,
         bf16=preset.bf16,
         gradient_checkpointing=preset.gradient_checkpointing,
@@ -247,7 +241,7 @@ def _arguments(plan: _Plan, evaluate: bool) -> TrainingArguments:
         ddp_find_unused_parameters=not preset.freeze_vision,
         remove_unused_columns=False,
         disable_tqdm=not sys.stderr.isatty(),
-        use_cpu=pick_device(plan.device).type == "cpu",
+        use_cpu=pick_device(stage.device).type == "cpu",
         dataloader_num_workers=preset.loaders,
         dataloader_pin_memory=torch.cuda.is_available(),
     )

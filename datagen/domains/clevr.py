@@ -36,6 +36,15 @@ COLORS: dict[str, tuple[int, int, int]] = {
     "yellow": (255, 238, 51),
 }
 """8-bit triples; CLEVR hands value / 255 to the shader as linear light."""
+SYNONYMS: dict[str, tuple[str, ...]] = {
+    "cube": ("block",),
+    "sphere": ("ball",),
+    "large": ("big",),
+    "small": ("tiny",),
+    "metal": ("metallic", "shiny"),
+    "rubber": ("matte",),
+}
+"""Those of CLEVR's questions."""
 
 Disc = tuple[float, float, float]
 """What an object covers of the plane: x, y, radius in metres."""
@@ -103,6 +112,7 @@ class Clevr(Domain):
             ),
         ),
     )
+    synonyms: ClassVar[Mapping[str, tuple[str, ...]]] = SYNONYMS
     max_objects: ClassVar[int] = MAX_OBJECTS
     splits: ClassVar[Mapping[str, Split]] = SPLITS
     drawn_words: ClassVar[tuple[str, ...]] = ("shape", "size", "material", "color")

@@ -82,7 +82,7 @@ class Preset:
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be a share, at least 0 and below 1")
         if self.lora_rank and not self.lora_alpha:
-            raise UserError("lora_rank without lora_alpha: adapters scaled by 0 would learn nothing; the paper takes lora_alpha = 2 lora_rank")
+            raise UserError("lora_rank without lora_alpha: adapters scaled by 0 learn nothing; the paper takes twice the rank")
         if self.cache_features and self.augment:
             raise UserError("cache_features and augment exclude each other: cached features are those of the images as they are")
         if self.cache_features and not self.freeze_vision:

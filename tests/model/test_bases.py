@@ -57,7 +57,7 @@ def tensors_of(folder: Path) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("language", LANGUAGE)
 @pytest.mark.parametrize("vision", VISION)
 @pytest.mark.parametrize("changes", [{}, PAPER_LIKE], ids=["trained whole", "frozen and adapted"])
-def test_parts_keep_their_weights_and_a_new_model_loads_as_it_was_saved(
+def test_parts_keep_their_weights_and_a_new_model_loads_as_it_was_saved(  # noqa: PLR0917
     parts: dict[str, Path], vision: str, language: str, changes: dict, renders: Samples, tmp_path: Path
 ) -> None:
     preset = made_on(parts, vision, language, **changes)
@@ -66,7 +66,9 @@ def test_parts_keep_their_weights_and_a_new_model_loads_as_it_was_saved(
     tower = getattr(tower, "vision_model", tower)
     for name, value in model.tower.encoder.state_dict().items():
         assert torch.equal(value, tower.state_dict()[name.removeprefix("vision_model.")]), name
-    ours = {name.replace(".base_layer", "").replace(".token_adapter", ""): value for name, value in model.language_model.state_dict().items()}
+    ours = {
+        name.replace(".base_layer", "").replace(".token_adapter", ""): value for name, value in model.language_model.state_dict().items()
+    }
     for name, value in words.state_dict().items():
         assert torch.equal(ours.get(name, ours.get(f"base_model.model.{name}"))[: len(value)], value), name
     model.eval()
@@ -80,13 +82,13 @@ def test_parts_keep_their_weights_and_a_new_model_loads_as_it_was_saved(
     assert loaded.tokenizer.convert_tokens_to_ids(NUM) == model.config.num_token_id
     held = set(tensors_of(tmp_path / "saved"))
     assert any(name.startswith("tower.") for name in held) == (not changes)
-    assert any(name.startswith("language_model.") and "lora_" not in name and "trainable_tokens" not in name for name in held) == (not changes)
+    assert any(name.startswith("language_model.") and "lora_" not in name and "trainable_tokens" not in name for name in held) == (
+        not changes
+    )
 
 
 @pytest.mark.parametrize("language", LANGUAGE)
-def test_num_is_trained_with_the_adapters_and_survives(
-    parts: dict[str, Path], language: str, renders: Samples, tmp_path: Path
-) -> None:
+def test_num_is_trained_with_the_adapters_and_survives(parts: dict[str, Path], language: str, renders: Samples, tmp_path: Path) -> None:
     preset = made_on(parts, "clip", language, **PAPER_LIKE)
     model, tokenizer = build(preset, CLEVR)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
@@ -105,9 +107,10 @@ def test_num_is_trained_with_the_adapters_and_survives(
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     merged = load_model(tmp_path, "cpu").model
-    assert torch.equal(
-        merged.language_model.get_input_embeddings().weight[model.config.num_token_id], model.get_parameter(min(rows))[0]
-    ) or language == "llama"  # which has two rows of it, one of them for the output
+    assert (
+        torch.equal(merged.language_model.get_input_embeddings().weight[model.config.num_token_id], model.get_parameter(min(rows))[0])
+        or language == "llama"
+    )  # which has two rows of it, one of them for the output
     model.eval()
     batch = batch_of(model, tokenizer, preset, renders)
     assert torch.allclose(merged(**batch).loss, model(**batch).loss, atol=1e-4)
@@ -189,7 +192,8 @@ def test_code_is_encoded_as_the_language_model_would_read_it(parts: dict[str, Pa
         tokenizer = AutoTokenizer.from_pretrained(parts[language])
         tokenizer.add_tokens([NUM], special_tokens=True)
         codec = CodeCodec(CLEVR, tokenizer, "char")
-        assert codec.decode(*(lambda e: (e.ids, e.values))(codec.encode(scene))) == write_code(scene, CLEVR)
+        encoded = codec.encode(scene)
+        assert codec.decode(encoded.ids, encoded.values) == write_code(scene, CLEVR)
 
 
 def test_weights_of_another_run_are_taken_or_refused(parts: dict[str, Path], tmp_path: Path) -> None:

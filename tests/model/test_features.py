@@ -22,7 +22,8 @@ from model.data import CodeSource, Collator, ExampleMaker
 from model.dense import DenseLayout
 from model.features import FeatureCache
 from model.images import Frame
-from model.tokens import domain_tokenizer, prompt_ids
+from model.prompts import prompt_tokens
+from model.tokens import domain_tokenizer
 from model.tower import VisionTower
 
 CONFIG = IGLLMConfig(
@@ -44,9 +45,9 @@ def tower() -> VisionTower:
 @pytest.fixture(scope="module")
 def make(renders: Samples, tower: VisionTower) -> ExampleMaker:
     domain = renders.at(0).domain
-    tokenizer = domain_tokenizer(domain, PROMPT)
+    tokenizer = domain_tokenizer(domain, [PROMPT])
     codec = CodeCodec(domain, tokenizer)
-    prompts = [prompt_ids(tokenizer, PROMPT), [1, 2]]
+    prompts = [*prompt_tokens(tokenizer, [PROMPT]).asked, [1, 2]]
     return ExampleMaker(codec, FRAME, prompts, (tower.rows, tower.columns), DenseLayout.of(domain, codec.slots), augment=False)
 
 

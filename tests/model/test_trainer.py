@@ -170,7 +170,9 @@ def test_alignment_trains_the_projector_alone_and_training_begins_with_it(parts:
         align(QUICK, "tiny", data=Data([captioned.path]), out=tmp_path / "none", device="cpu")
 
 
-def test_cached_features_train_the_same_model(parts: dict[str, Path], renders: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_features_train_the_same_model(
+    parts: dict[str, Path], renders: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     pair = {"vision_model": str(parts["clip"]), "language_model": str(parts["llama"]), "freeze_vision": True, "augment": False}
     preset = replace(QUICK, **pair, lora_rank=2, lora_alpha=4, feedback_noise=0.0)

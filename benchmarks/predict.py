@@ -1,0 +1,103 @@
+"""Our constrained decoding against transformers' `generate()` on the same language model: tokens a second, and their ratio.
+
+    python benchmarks/predict.py [--preset tiny | --model RUN] [--batches 1 4 16 64] [--rounds 5] [--device auto]
+
+Both begin with pixels and end with text, and write equally many tokens: as much code as the domain can have. `generate()` knows neither
+grammar nor numbers. The two take turns, so that a busy machine slows both alike; a ratio is that of one round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from datagen.code import parse_code
+from datagen.domains import get_domain
+from model.automaton import START
+from model.build import build
+from model.codec import CodeCodec
+from model.decode import decode
+from model.device import pick_device
+from model.igllm import IGLLM
+from model.predict import Predictor
+from model.presets import get_preset
+from model.prompts import prompt_tokens
+
+
+def fresh(preset: str) -> tuple[IGLLM, CodeCodec]:
+    """A model that was not trained, which is as fast."""
+    domain = get_domain("clevr")
+    scratch = ["vision_model=none", "language_model=none"]
+    model, tokenizer = build(get_preset(preset).changed(scratch), domain)
+    model.merged()
+    return model, CodeCodec(domain, tokenizer, model.config.numbers)
+
+
+def generated(model: IGLLM, codec: CodeCodec, pixel_values: torch.Tensor, prompt: list[int], tokens: int) -> list[str]:
+    """What `generate()` writes of a batch of images."""
+    with torch.inference_mode():
+        ids = torch.tensor(prompt, device=pixel_values.device).expand(len(pixel_values), -1)
+        embedded = torch.cat([model.begin(pixel_values), model.embed(ids, None, None)], dim=1)
+        mask = torch.ones(embedded.shape[:2], dtype=torch.long, device=embedded.device)
+        said = model.language_model.generate(inputs_embeds=embedded, attention_mask=mask, max_new_tokens=tokens, do_sample=False)
+    assert said.shape == (len(pixel_values), tokens)
+    return codec.tokenizer.batch_decode(said)
+
+
+def seconds(run: Callable[[], object], device: torch.device) -> float:
+    begin = time.perf_counter()
+    run()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - begin
+
+
+def main() -> None:
+    """Measure and print a line a batch size."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--preset", default="tiny")
+    source.add_argument("--model", type=Path, help="a trained model's folder")
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 16, 64])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--device", default="auto")
+    options = parser.parse_args()
+    device = pick_device(options.device)
+    if options.model:
+        predictor = Predictor.of(options.model, options.device)
+        model, codec = predictor.model, predictor.codec
+    else:
+        model, codec = fresh(options.preset)
+    model.to(device).eval()
+    prompt = prompt_tokens(codec.tokenizer, [model.config.prompt]).asked[0]
+    # Neither ends before it has to.
+    codec.table.allowed[START] &= codec.table.tokens[START] != codec.end
+    model.language_model.generation_config.eos_token_id = None
+    height, width = model.config.image_height, model.config.image_width
+    print(
+        f"{device}, {torch.get_num_threads()} threads, {sum(p.numel() for p in model.language_model.parameters()) / 1e6:.1f} M parameters"
+    )
+    print("batch  tokens     ours  generate  ratio  (least to most)")
+    for batch in options.batches:
+        pixel_values = torch.randn(batch, 3, height, width, device=device, dtype=model.dtype)
+        said = decode(model, codec, pixel_values, prompt)
+        lengths = [len(codec.encode(parse_code(one.code, codec.domain)).ids) for one in said]
+        ours, theirs = partial(decode, model, codec, pixel_values, prompt), partial(generated, model, codec, pixel_values, prompt)
+        rates: list[tuple[float, float]] = []
+        for _ in range(options.rounds + 1):
+            rates.append((sum(lengths) / seconds(ours, device), batch * max(lengths) / seconds(partial(theirs, max(lengths)), device)))
+        rates = rates[1:]  # the first warms up
+        ratios = [one / other for one, other in rates]
+        our_rate, their_rate = (median(column) for column in zip(*rates, strict=True))
+        spread = f"({min(ratios):.2f} to {max(ratios):.2f})"
+        print(f"{batch:5} {max(lengths):7} {our_rate:8.0f} {their_rate:9.0f} {median(ratios):6.2f}  {spread}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

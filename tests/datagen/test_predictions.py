@@ -1,0 +1,44 @@
+"""What a prediction file holds is read back, and nothing else is taken for one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datagen.errors import UserError
+from datagen.predictions import Candidate, Prediction, read_predictions, write_predictions
+
+
+def test_predictions_are_read_as_written(tmp_path: Path) -> None:
+    candidates = (Candidate("a\n", -0.25), Candidate("b\n", -3.0))
+    predictions = [Prediction("one", "a\n"), Prediction("two", "a\n", "two.png", (0.5, 1.0), candidates)]
+    write_predictions(tmp_path / "pred.jsonl", predictions)
+    assert list(read_predictions(tmp_path / "pred.jsonl").values()) == predictions
+    rows = [json.loads(line) for line in (tmp_path / "pred.jsonl").read_text().splitlines()]
+    assert rows[0] == {"key": "one", "code": "a\n"}
+    assert rows[1]["candidates"] == [{"code": "a\n", "logp": -0.25}, {"code": "b\n", "logp": -3.0}]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"key": "a/b"},
+        {"key": 3},
+        {"code": None},
+        {"confidence": [2]},
+        {"candidates": []},
+        {"candidates": "ab"},
+        {"candidates": ["a"]},
+        {"candidates": [{"code": "a"}]},
+        {"candidates": [{"code": "a", "logp": True}]},
+        {"candidates": [{"code": "a", "logp": float("inf")}]},
+        {"candidates": [{"code": "a", "logp": -2}, {"code": "b", "logp": -1}]},
+    ],
+)
+def test_anything_else_is_refused(fields: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "pred.jsonl").write_text(json.dumps({"key": "a", "code": "", **fields}) + "\n")
+    with pytest.raises(UserError, match="prediction 1"):
+        read_predictions(tmp_path / "pred.jsonl")

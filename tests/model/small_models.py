@@ -1,0 +1,86 @@
+"""A small model of the paper's arrangement, untrained, with any kind of tokenizer, and images for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from language_tokenizers import KINDS
+from transformers import AutoConfig
+
+from datagen.code import parse_code
+from datagen.domains import get_domain
+from datagen.domains.clevr import Clevr
+from model.choosing import Decoding
+from model.codec import NUM, CodeCodec
+from model.config import PROMPT, IGLLMConfig
+from model.decode import decode
+from model.igllm import IGLLM
+from model.tokens import domain_tokenizer
+
+CLEVR = get_domain("clevr")
+LINE = 'add(loc=(0, 0, 0), color="red", material="metal", size="large", shape="cube", rotation=0)'
+TOKENIZERS = {"words": lambda: domain_tokenizer(CLEVR, [PROMPT]), **KINDS}
+
+
+class Few(Clevr):
+    """CLEVR with at most three objects, so that tests are short."""
+
+    max_objects: ClassVar[int] = 3
+
+
+class Recording(CodeCodec):
+    """A codec that keeps what it was asked to decode, by the code that it made of it."""
+
+    def __init__(self, *arguments) -> None:
+        super().__init__(*arguments)
+        self.heard: dict[str, list[tuple[list[int], list[float]]]] = {}
+
+    def decode(self, ids: list[int], values: list[float]) -> str:
+        code = super().decode(ids, values)
+        length = ids.index(self.end) + 1
+        self.heard.setdefault(code, []).append((ids[:length], values[:length]))
+        return code
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A small CLIP and a small LLaMA, of strong and arbitrary opinions, and images to write the code of."""
+
+    model: IGLLM
+    codec: Recording
+    images: torch.Tensor
+    prompt: list[int]
+
+    def decode(self, images: torch.Tensor | None = None, **settings):
+        keys = settings.pop("keys", None)
+        return decode(
+            self.model, self.codec, self.images if images is None else images, self.prompt, decoding=Decoding(**settings), keys=keys
+        )
+
+
+def setting(tokenizer_kind: str, numbers: str, seed: int = 0, sharpness: float = 25.0, feedback: bool = True) -> Setting:
+    tokenizer = TOKENIZERS[tokenizer_kind]()
+    layers = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = IGLLMConfig(
+        vision_config=AutoConfig.for_model("clip_vision_model", image_size=32, patch_size=16, **layers),
+        text_config=AutoConfig.for_model("llama", vocab_size=len(tokenizer), num_key_value_heads=2, **layers),
+        image_height=32,
+        image_width=32,
+        num_token_id=tokenizer.convert_tokens_to_ids(NUM),
+        numbers=numbers,
+        number_feedback=feedback,
+    )
+    codec = Recording(Few(), tokenizer, numbers)
+    torch.manual_seed(seed)
+    model = IGLLM(config).eval()
+    with torch.no_grad():
+        words = model.language_model.get_output_embeddings().weight
+        words.mul_(sharpness)
+        begin = codec.encode(parse_code(LINE, CLEVR)).ids[0]
+        words[tokenizer.eos_token_id] = words[begin] + 0.3 * torch.randn(32)  # to end is about as likely as to go on
+        model.projector.weight.mul_(5)
+        if model.number_feedback is not None:
+            model.number_feedback.embed.weight.mul_(20)
+    return Setting(model, codec, torch.randn(3, 3, 32, 32), tokenizer.encode(PROMPT, add_special_tokens=False))

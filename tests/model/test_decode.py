@@ -1,0 +1,185 @@
+"""Decoding, greedy, drawn and searched, with models that were not trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_models import CLEVR, TOKENIZERS, Setting, setting
+
+from datagen.code import parse_code
+from datagen.domains.clevr import Clevr
+from datagen.errors import UserError
+from model.automaton import START
+from model.choosing import Decoding
+from model.codec import CodeCodec
+from model.decode import decode
+
+
+@pytest.fixture(scope="module", params=[(kind, numbers) for kind in TOKENIZERS for numbers in ("head", "char")], ids=" ".join)
+def any_setting(request: pytest.FixtureRequest) -> Iterator[Setting]:
+    yield setting(*request.param)
+
+
+def whole_pass(setting: Setting, image: torch.Tensor, ids: list[int], values: list[float]) -> tuple[list[dict[int, float]], torch.Tensor]:
+    """From one pass over a whole text: the log-probability of every token that the grammar allows, at each place; and the head's values."""
+    codec, state, states, lines = setting.codec, START, [], 0
+    for token in ids:
+        states.append(codec.ended if state == START and lines == codec.domain.max_objects else state)
+        lines += state == START
+        state = codec.automaton.arcs[states[-1]][token].target
+    text = torch.tensor([setting.prompt + ids])
+    before = [0] * len(setting.prompt)
+    slots = [int(codec.slot_at[state]) for state in states]
+    with torch.inference_mode():
+        visual = setting.model.see(image[None])
+        fed = torch.tensor([before + values]).float(), torch.tensor([[-1] * len(before) + slots])
+        hidden = setting.model.think(torch.cat([visual, setting.model.embed(text, *fed)], 1)).last_hidden_state
+        hidden = hidden[0, visual.shape[1] + len(before) - 1 : -1]
+        logits = setting.model.token_logits(hidden)
+        numbers = torch.zeros(len(ids)) if setting.model.numeric_head is None else setting.model.numeric_head(hidden)
+    allowed = [list(codec.automaton.arcs[state]) for state in states]
+    scores = [dict(zip(a, row[a].log_softmax(-1).tolist(), strict=True)) for a, row in zip(allowed, logits, strict=True)]
+    return scores, torch.where(torch.tensor(slots) >= 0, numbers, 0.0)
+
+
+WAYS = {
+    "greedy": {},
+    "drawn": {"samples": 4, "temperature": 1.3, "top_p": 0.9, "seed": 5},
+    "searched": {"samples": 3, "beams": 4},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_candidate_is_what_one_pass_over_it_says(any_setting: Setting, way: str) -> None:
+    """Cached, batched, reordered decoding gives each text the log-likelihood and the numbers that an uncached pass over it does."""
+    heard = any_setting.codec.heard
+    heard.clear()
+    for image, said in zip(any_setting.images, any_setting.decode(**WAYS[way]), strict=True):
+        assert said.code == said.candidates[0].code
+        assert len(said.confidence) == len(parse_code(said.code, CLEVR)) <= 3
+        assert all(0 <= c <= 1 for c in said.confidence)
+        assert [c.logp for c in said.candidates] == sorted((c.logp for c in said.candidates), reverse=True)
+        for candidate in said.candidates:
+            parse_code(candidate.code, CLEVR)
+            ids, values = next((i, v) for i, v in heard[candidate.code] if likely(any_setting, image, i, v, candidate.logp))
+            if way == "greedy":
+                scores, _ = whole_pass(any_setting, image, ids, values)
+                assert all(row[token] > max(row.values()) - 1e-3 for token, row in zip(ids, scores, strict=True))
+
+
+def likely(setting: Setting, image: torch.Tensor, ids: list[int], values: list[float], logp: float) -> bool:
+    scores, numbers = whole_pass(setting, image, ids, values)
+    where = setting.codec.numbers == "char" or torch.allclose(numbers[numbers != 0], torch.tensor(values)[numbers != 0], atol=1e-3)
+    return bool(where) and abs(sum(row[token] for token, row in zip(ids, scores, strict=True)) - logp) < 1e-2
+
+
+def test_a_search_finds_distinct_texts_at_least_as_likely_as_the_greedy_one(any_setting: Setting) -> None:
+    greedy, narrow = any_setting.decode(), any_setting.decode(beams=1)
+    wide = any_setting.decode(beams=4, samples=4)
+    assert greedy == narrow
+    for one, four in zip(greedy, wide, strict=True):
+        assert four.candidates[0].logp >= one.candidates[0].logp - 1e-4
+        assert len({c.code for c in four.candidates}) == len(four.candidates) > 1
+
+
+def test_a_wide_enough_search_is_exhaustive() -> None:
+    """With one object at most there are 97 texts, in words and the numeric head's numbers; their probabilities sum to one."""
+    one = setting("words", "head", sharpness=5.0)
+    codec = CodeCodec(one_object(), one.codec.tokenizer)
+    (said, *_) = decode(one.model, codec, one.images, one.prompt, decoding=Decoding(samples=128, beams=128))
+    assert len(said.candidates) == 97
+    assert sum(torch.tensor([c.logp for c in said.candidates]).exp()) == pytest.approx(1.0, abs=1e-4)
+
+
+def one_object() -> Clevr:
+    domain = Clevr()
+    domain.max_objects = 1  # type: ignore[misc]
+    return domain
+
+
+def test_what_is_drawn_follows_the_probabilities() -> None:
+    """The share of draws of each text, against what an exhaustive search says of it."""
+    one = setting("words", "head", sharpness=5.0)
+    codec = CodeCodec(one_object(), one.codec.tokenizer)
+
+    def said(**how) -> list:
+        return list(decode(one.model, codec, one.images[:1], one.prompt, decoding=Decoding(**how))[0].candidates)
+
+    share = {c.code: torch.tensor(c.logp).exp().item() for c in said(samples=128, beams=128)}
+    drawn = [c.code for c in said(samples=2000, temperature=1.0)]
+    assert sum(abs(drawn.count(code) / len(drawn) - p) for code, p in share.items()) / 2 < 0.12  # about 0.09 is chance
+    cold = said(samples=50, temperature=0.01)
+    assert {c.code for c in cold} == {max(share, key=share.get)}
+    assert {c.code for c in said(samples=50, temperature=1.0, top_p=1e-6)} == {said()[0].code}
+
+
+@pytest.mark.parametrize(("kind", "numbers"), [("words", "head"), ("sentence piece", "char")])
+def test_draws_depend_on_seed_and_key_alone(kind: str, numbers: str) -> None:
+    any_setting = setting(kind, numbers)
+    how = {"samples": 3, "temperature": 1.0}
+    together = any_setting.decode(**how, keys=["a", "b", "c"])
+    assert together == any_setting.decode(**how, keys=["a", "b", "c"])
+    for place in (2, 0, 1):
+        (alone,) = any_setting.decode(any_setting.images[place : place + 1], **how, keys=["abc"[place]])
+        assert [c.code for c in alone.candidates] == [c.code for c in together[place].candidates]
+    assert together != any_setting.decode(**how, seed=1, keys=["a", "b", "c"])
+    assert together != any_setting.decode(**how, keys=["b", "a", "c"])
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**16), sharpness=st.sampled_from([0.0, 1.0, 100.0, 1e4]), way=st.sampled_from(list(WAYS)))
+def test_whatever_the_weights_it_parses(seed: int, sharpness: float, way: str) -> None:
+    any_weights = setting("words", "head" if seed % 2 else "char", seed, sharpness)
+    for said in any_weights.decode(**WAYS[way]):
+        for candidate in said.candidates:
+            assert len(parse_code(candidate.code, CLEVR)) <= 3
+
+
+@pytest.mark.parametrize(("kind", "numbers"), [("words", "head"), ("byte level", "head"), ("words", "char")])
+def test_ended_images_leave_the_batch(kind: str, numbers: str) -> None:
+    """Sixteen images, some of which say more than others, say what each of them says alone."""
+    torch.manual_seed(0)
+    any_setting = setting(kind, numbers)
+    images = torch.randn(16, 3, 32, 32) * torch.linspace(0.1, 3, 16)[:, None, None, None]
+    together = any_setting.decode(images)
+    alone = [any_setting.decode(image[None])[0] for image in images]
+    assert [one.candidates[0].logp for one in together] == pytest.approx([one.candidates[0].logp for one in alone], abs=1e-2)
+
+
+def test_half_precision_models_decode() -> None:
+    half = setting("words", "head")
+    half.model.to(torch.bfloat16)
+    for said in half.decode(half.images.to(torch.bfloat16), samples=2, beams=2):
+        parse_code(said.code, CLEVR)
+
+
+def test_a_model_that_says_nan_is_refused() -> None:
+    broken = setting("words", "head")
+    with torch.no_grad():
+        broken.model.projector.weight.fill_(torch.nan)
+    with pytest.raises(UserError, match="not a number"):
+        broken.decode()
+
+
+def test_senseless_settings_are_refused() -> None:
+    bad = [
+        {"samples": 0},
+        {"beams": 0},
+        {"samples": 2},
+        {"samples": 4, "beams": 3},
+        {"temperature": 0.0},
+        {"temperature": float("nan")},
+        {"temperature": 1.0, "beams": 2},
+        {"temperature": 1.0, "top_p": 0.0},
+        {"top_p": 0.5},
+        {"seed": -1},
+    ]
+    for settings_ in bad:
+        with pytest.raises(UserError):
+            Decoding(**settings_)
+    assert replace(Decoding(), samples=4, temperature=0.7).lanes == 4
