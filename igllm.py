@@ -49,7 +49,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=_Verb)
-    for add in (_generate, _verify, _merge, _inspect, _export, _import, _train, _predict, _render, _compare, _roundtrip, _demo, _doctor):
+    data, models = (_generate, _verify, _merge, _inspect, _export, _import), (_align, _train, _predict)
+    for add in (*data, *models, _render, _compare, _roundtrip, _demo, _doctor):
         add(verbs)
     return parser
 
@@ -275,44 +276,108 @@ def run_import(options: argparse.Namespace) -> None:
     print(f"{options.out}: {len(imported.keys)} scenes")
 
 
+def _align(verbs: Any) -> None:
+    verb = _verb(
+        verbs,
+        run_align,
+        "teach a new projector a language model's words",
+        "Train the projector alone on images and captions, tower and language model frozen: LLaVA's first stage. --data takes WebDataset "
+        "tars of jpg and txt, as Conceptual Captions is distributed, or a data set made with --captions. Then: igllm train --init RUN.",
+    )
+    _add_training(verb)
+
+
+def run_align(options: argparse.Namespace) -> None:
+    """igllm align"""
+    from model.train import align
+
+    preset = _asked_preset(options, "align_batch_size")
+    align(preset, options.preset, data=_asked_data(options), out=options.out, device=options.device)
+    print(f"{options.out}: aligned for {preset.steps} steps")
+
+
 def _train(verbs: Any) -> None:
     verb = _verb(
         verbs,
         run_train,
         "train a model on a data set",
         "Train a preset on shards with transformers.Trainer. The run folder holds whole checkpoints, and the model when training is done. "
-        "Call again to go on after an interruption, or with more --steps.",
+        "Call again to go on after an interruption, or with more --steps. On several GPUs: torchrun --no-python --nproc-per-node 8 igllm "
+        "train ...",
     )
+    _add_training(verb)
+    verb.add_argument("--init", metavar="RUN", help="begin with the weights of this run, such as an alignment's")
+    verb.add_argument("--full", action="store_true", help="train the whole language model, without LoRA")
+    verb.add_argument("--numbers", choices=("head", "char"), help="numbers by the numeric head, or as characters (default: the preset's)")
+    verb.add_argument("--number-feedback", action="store_true", help="embed each number's value back into the sequence")
+    verb.add_argument("--cache-features", action="store_true", help="compute a frozen tower's features once, and keep them on disk")
+    verb.add_argument("--sample-every", type=_positive, metavar="STEPS", help="take four images around every so many steps: RUN/samples")
+
+
+def run_train(options: argparse.Namespace) -> None:
+    """igllm train"""
+    from model.train import Look, train
+
+    preset = _asked_preset(options, "batch_size")
+    if options.sample_every and not isinstance(options.val or options.data[0], Path):
+        raise UserError("--sample-every takes its images from --val, which must be a folder")
+
+    def look(loaded: Any, step: int) -> None:
+        from model.predict import Predictor
+        from render.roundtrip import roundtrip
+
+        out = options.out / "samples" / f"step-{step:06d}"
+        roundtrip(Predictor(loaded), options.val or options.data[0], out, num=4, batch_size=4)
+
+    seen = Look(look, options.sample_every) if options.sample_every else None
+    train(preset, options.preset, data=_asked_data(options), out=options.out, device=options.device, init=options.init, look=seen)
+    print(f"{options.out}: trained for {preset.steps} steps")
+
+
+def _add_training(verb: _Verb) -> None:
     verb.formatter_class = argparse.RawDescriptionHelpFormatter
-    verb.add_argument("--preset", default="tiny", help="model and training settings (default: tiny, which needs no download)")
-    verb.add_argument("--data", type=_place, required=True, help="data set to learn from, a folder or a URL")
+    verb.add_argument("--preset", default="tiny", help="tiny (default; needs no download), small, paper, or a .toml file like theirs")
+    verb.add_argument(
+        "--data", type=_place, required=True, action="append", help="data set to learn from, a folder or a URL; may be repeated"
+    )
+    verb.add_argument("--weight", type=float, action="append", help="share of each --data, in their order (default: by their sizes)")
     verb.add_argument("--val", type=_place, help="data set to measure the loss on; refused if it shares a scene with --data")
     verb.add_argument("--out", type=Path, required=True, help="run folder")
+    verb.add_argument("--vision-model", metavar="NAME|DIR", help="pretrained vision tower: hub name or folder (default: the preset's)")
+    verb.add_argument("--language-model", metavar="NAME|DIR", help="pretrained language model: hub name or folder (default: the preset's)")
     verb.add_argument("--steps", type=_positive, help="optimizer steps (default: the preset's)")
+    verb.add_argument("--batch-size", type=_positive, help="samples a step on one device (default: the preset's)")
     verb.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings", help="change a setting; may be repeated")
-    verb.add_argument("--batch-size", type=_positive, help="samples a step (default: the preset's)")
     _add_device(verb)
     verb.late_epilog = _settings_text
+
+
+def _asked_preset(options: argparse.Namespace, batch_size: str) -> Any:
+    """The preset with what the flags say; ``batch_size`` names the setting that --batch-size means."""
+    from model.presets import get_preset
+
+    given = {"lora_rank": 0} if getattr(options, "full", False) else {}
+    for name in ("steps", "vision_model", "language_model", "numbers", "number_feedback", "cache_features"):
+        if getattr(options, name, None):
+            given[name] = getattr(options, name)
+    given |= {batch_size: options.batch_size} if options.batch_size else {}
+    return get_preset(options.preset).changed([*options.settings, *(f"{key}={value}" for key, value in given.items())])
+
+
+def _asked_data(options: argparse.Namespace) -> Any:
+    from model.train import Data
+
+    if options.weight and len(options.weight) != len(options.data):
+        raise UserError(f"{len(options.weight)} --weight for {len(options.data)} --data: give one for each")
+    return Data(options.data, options.weight, options.val)
 
 
 def _settings_text() -> str:
     from model.presets import get_preset, settings
 
     tiny = get_preset("tiny")
-    rows = [f"  {key:20} {text} (tiny: {getattr(tiny, key)})" for key, (_, text) in settings().items()]
+    rows = [f"  {key:24} {text} (tiny: {getattr(tiny, key)})" for key, (_, text) in settings().items()]
     return "settings for --set:\n" + "\n".join(rows)
-
-
-def run_train(options: argparse.Namespace) -> None:
-    """igllm train"""
-    from model.presets import get_preset
-    from model.train import train
-
-    shorthands = {"steps": options.steps, "batch_size": options.batch_size}
-    given = [f"{key}={value}" for key, value in shorthands.items() if value is not None]
-    preset = get_preset(options.preset).changed([*options.settings, *given])
-    train(preset, options.preset, data=options.data, val=options.val, out=options.out, device=options.device)
-    print(f"{options.out}: trained for {preset.steps} steps")
 
 
 def _predict(verbs: Any) -> None:
@@ -327,15 +392,28 @@ def _predict(verbs: Any) -> None:
     source.add_argument("--data", type=_place, help="data set whose images to read, a folder or a URL")
     source.add_argument("--images", type=Path, nargs="+", metavar="FILE", help="image files to read")
     verb.add_argument("--out", type=Path, required=True, help="the pred.jsonl to write")
+    verb.add_argument("--samples", type=_positive, default=1, metavar="K", help="write K candidates an image, with their log-likelihoods")
+    verb.add_argument("--temperature", type=float, help="draw tokens by their probability at this temperature (default: the likeliest)")
+    verb.add_argument("--top-p", type=float, default=1.0, help="draw from the likeliest tokens that share this much of the probability")
+    verb.add_argument("--beams", type=_positive, default=1, help="search with this many texts at a time, and take the best")
+    verb.add_argument("--seed", type=int, default=0, help="of what is drawn, beside an image's key")
 
 
-def run_predict(options: argparse.Namespace) -> None:
+def run_predict(options: argparse.Namespace) -> int:
     """igllm predict"""
-    from model.predict import DatasetImages, ImageFiles, Predictor, find_model, predict_file
+    from model.choosing import Decoding
+    from model.load import find_model
+    from model.predict import DatasetImages, ImageFiles, Predictor, predict_file
 
+    settings = {name: getattr(options, name) for name in ("samples", "temperature", "top_p", "beams", "seed")}
+    if options.samples > 1 and options.temperature is None:
+        settings["beams"] = max(options.beams, options.samples)
+    decoding = Decoding(**settings)
     images = DatasetImages(options.data) if options.data else ImageFiles(options.images)
-    predict_file(Predictor(find_model(options.model), options.device), images, options.out, options.batch_size)
-    print(f"{options.out}: {len(images.keys)} predictions")
+    skipped = predict_file(Predictor.of(find_model(options.model), options.device), images, options.out, options.batch_size, decoding)
+    written = len(images.keys) - len(skipped)
+    print(f"{options.out}: {written} predictions" + (f", {len(skipped)} images skipped" if skipped else ""))
+    return 2 if skipped and not written else 0
 
 
 def _render(verbs: Any) -> None:
@@ -414,10 +492,11 @@ def _roundtrip(verbs: Any) -> None:
 
 def run_roundtrip(options: argparse.Namespace) -> None:
     """igllm roundtrip"""
-    from model.predict import Predictor, find_model
+    from model.load import find_model
+    from model.predict import Predictor
     from render.roundtrip import roundtrip
 
-    predictor = Predictor(find_model(options.model), options.device)
+    predictor = Predictor.of(find_model(options.model), options.device)
     batching = {"batch_size": options.batch_size, "workers": options.workers}
     _tell(roundtrip(predictor, options.data, options.out, num=options.num, **batching), options.out)
 

@@ -20,23 +20,22 @@ import torch
 from datagen.code import parse_code
 from datagen.domains import get_domain
 from model.automaton import START
-from model.codec import NUM, CodeCodec
-from model.config import PROMPT
+from model.build import build
+from model.codec import CodeCodec
 from model.decode import decode
 from model.device import pick_device
 from model.igllm import IGLLM
 from model.predict import Predictor
 from model.presets import get_preset
-from model.tokens import domain_tokenizer, prompt_ids
+from model.prompts import prompt_tokens
 
 
 def fresh(preset: str) -> tuple[IGLLM, CodeCodec]:
     """A model that was not trained, which is as fast."""
     domain = get_domain("clevr")
-    tokenizer = domain_tokenizer(domain, [PROMPT])
-    special = {"num": tokenizer.convert_tokens_to_ids(NUM), "bos": tokenizer.bos_token_id}
-    special |= {"eos": tokenizer.eos_token_id, "pad": tokenizer.pad_token_id}
-    model = IGLLM(get_preset(preset).config(domain, len(tokenizer), special))
+    scratch = ["vision_model=none", "language_model=none"]
+    model, tokenizer = build(get_preset(preset).changed(scratch), domain)
+    model.merged()
     return model, CodeCodec(domain, tokenizer, model.config.numbers)
 
 
@@ -44,7 +43,7 @@ def generated(model: IGLLM, codec: CodeCodec, pixel_values: torch.Tensor, prompt
     """What `generate()` writes of a batch of images."""
     with torch.inference_mode():
         ids = torch.tensor(prompt, device=pixel_values.device).expand(len(pixel_values), -1)
-        embedded = torch.cat([model.see(pixel_values), model.embed(ids, None, None)], dim=1)
+        embedded = torch.cat([model.begin(pixel_values), model.embed(ids, None, None)], dim=1)
         mask = torch.ones(embedded.shape[:2], dtype=torch.long, device=embedded.device)
         said = model.language_model.generate(inputs_embeds=embedded, attention_mask=mask, max_new_tokens=tokens, do_sample=False)
     assert said.shape == (len(pixel_values), tokens)
@@ -71,12 +70,12 @@ def main() -> None:
     options = parser.parse_args()
     device = pick_device(options.device)
     if options.model:
-        predictor = Predictor(options.model, options.device)
+        predictor = Predictor.of(options.model, options.device)
         model, codec = predictor.model, predictor.codec
     else:
         model, codec = fresh(options.preset)
     model.to(device).eval()
-    prompt = prompt_ids(codec.tokenizer, model.config.prompt)
+    prompt = prompt_tokens(codec.tokenizer, [model.config.prompt]).asked[0]
     # Neither ends before it has to.
     codec.table.allowed[START] &= codec.table.tokens[START] != codec.end
     model.language_model.generation_config.eos_token_id = None

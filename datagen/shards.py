@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import IO
 
+from datagen.archive import Archive, LooseArchive, TarArchive, open_tars
 from datagen.domain import Domain
 from datagen.domains import get_domain
 from datagen.errors import UserError
 from datagen.files import atomic_file
-from datagen.sample import SUFFIXES, Sample
+from datagen.sample import Sample
 from datagen.scene import Shot
-from datagen.store import Place, Store, open_store
+from datagen.store import Place
+from datagen.tars import files_of_blocks, sample_extents
 
 
 def sample_blocks(sample: Sample) -> bytes:
@@ -57,8 +58,8 @@ def write_blocks(stream: IO[bytes], samples: Iterable[bytes]) -> Written:
 
 def label_bytes(blocks: bytes) -> bytes:
     """The .py and the .json of a sample: what a repair must give again to the bit."""
-    members = {_split(name)[1]: blocks[start : start + size] for name, _, start, size in tar_members(io.BytesIO(blocks))}
-    return members[".py"] + members[".json"]
+    files = files_of_blocks(blocks)
+    return files[".py"] + files[".json"]
 
 
 def write_shard(path: Path, samples: Iterable[Sample]) -> int:
@@ -67,27 +68,14 @@ def write_shard(path: Path, samples: Iterable[Sample]) -> int:
         return write_blocks(stream, map(sample_blocks, samples)).samples
 
 
-def tar_members(stream: IO[bytes]) -> Iterator[tuple[str, int, int, int]]:
-    """The members of a tar: name, where its header starts, where its data starts, and the size of that."""
-    with tarfile.open(fileobj=stream, mode="r:") as tar:
-        for entry in tar:
-            yield entry.name, entry.offset, entry.offset_data, entry.size
-
-
 def block_extents(stream: IO[bytes]) -> dict[str, tuple[int, int]]:
     """Where the samples of a tar lie, by key: start and length of what `sample_blocks` gave. `tarfile.TarError` if it is damaged."""
-    extents: dict[str, tuple[int, int]] = {}
-    for name, header, start, size in tar_members(stream):
-        key = _split(name)[0]
-        first = extents[key][0] if key in extents else header
-        extents[key] = (first, start + size + -size % tarfile.BLOCKSIZE - first)
-    return extents
+    return {key: (start, length) for key, start, length in sample_extents(stream)}
 
 
 def sample_of_blocks(key: str, blocks: bytes, where: str) -> Sample:
     """The inverse of `sample_blocks`; `UserError` naming `where` and `key` if it is damaged."""
-    files = {_split(name)[1]: blocks[start : start + size] for name, _, start, size in tar_members(io.BytesIO(blocks))}
-    return Sample.from_files(key, files, where)
+    return Sample.from_files(key, files_of_blocks(blocks), where)
 
 
 def file_sha256(path: Path) -> str:
@@ -96,113 +84,74 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-@dataclass(frozen=True)
-class _Member:
-    store: Store
-    name: str
-    offset: int
-    size: int
-
-    def read(self) -> bytes:
-        data = self.store.read(self.name, self.offset, self.size)
-        if len(data) != self.size:
-            raise UserError(f"{self.store.at(self.name)}: ends early; generate the data set again to repair it")
-        return data
-
-
 class Samples:
-    """The samples of a data set by key, in order: shards, or a folder of loose ``{key}.png``, ``.py`` and ``.json``."""
+    """The samples of a data set in order, by key or by number: shards, or a folder of loose ``{key}.png``, ``.py`` and ``.json``."""
 
     def __init__(self, path: Place) -> None:
-        """Only lists what is there: tars are read through when a key is first asked for."""
-        self.path, self.store = path, open_store(path)
-        self._sizes = self.store.sizes()
-        self._shards = [name for name in self._sizes if name.endswith(".tar")]
-        if not self._shards:
-            _ = self._members
+        """Only lists what is there: of tars, an index is made or found when a sample is first asked for."""
+        self.path = path
+        self.store, shards = open_tars(path)
+        self._archive = TarArchive(self.store, shards) if shards else LooseArchive(self.store)
 
     @classmethod
     def of_shards(cls, shards: list[Path]) -> Samples:
         """The samples of these tars of one folder alone."""
         samples = cls(shards[0].parent)
-        samples._shards = [path.name for path in shards]
+        samples._archive = TarArchive(samples.store, [path.name for path in shards])
         return samples
 
     @cached_property
-    def _members(self) -> dict[str, dict[str, _Member]]:
-        members = _index_shards(self.store, self._shards) if self._shards else _index_loose(self.store, self._sizes)
-        if not members:
-            raise UserError(f"{self.path}: no samples here (neither *.tar shards nor {{key}}.png, .py and .json)")
-        return members
+    def archive(self) -> Archive:
+        """The samples by number; `UserError` if two have the same key."""
+        if isinstance(self._archive, TarArchive):
+            self._archive.refuse_repeats()
+        return self._archive
 
     def files(self) -> Iterator[tuple[str, int]]:
         """Suffix and bytes of every file of every sample."""
-        return ((suffix, member.size) for members in self._members.values() for suffix, member in members.items())
+        return ((suffix, size) for _, suffix, size, _ in self.archive.members())
 
     @property
     def keys(self) -> list[str]:
-        return list(self._members)
+        return [self.archive.key(number) for number in range(len(self))]
 
     def __len__(self) -> int:
-        return len(self._members)
+        return len(self.archive)
 
     def __contains__(self, key: object) -> bool:
-        return key in self._members
+        return isinstance(key, str) and self.archive.find(key) is not None
 
     def __iter__(self) -> Iterator[Sample]:
-        return (self[key] for key in self._members)
+        return (self.at(number) for number in range(len(self)))
 
     def __getitem__(self, key: str) -> Sample:
-        if key not in self._members:
-            raise UserError(f"{self.path}: there is no sample {key}")
-        files = {suffix: member.read() for suffix, member in self._members[key].items() if suffix in SUFFIXES}
-        return Sample.from_files(key, files, str(self.path))
+        return self.at(self._number(key))
+
+    def at(self, number: int) -> Sample:
+        """The sample of that number, from 0."""
+        return Sample.from_files(self.archive.key(number), self.archive.files(number), str(self.path))
 
     def code(self, key: str) -> str:
-        """The graphics code of a sample, without reading its image."""
-        member = self._members[key].get(".py")
-        if member is None:
+        """The graphics code of a sample, without decoding its image."""
+        code = self.archive.files(self._number(key)).get(".py")
+        if code is None:
             raise UserError(f"{self.path}: sample {key} lacks its .py")
-        return member.read().decode()
+        return code.decode()
 
     def shot(self, key: str) -> tuple[Shot, Domain]:
-        """How a sample was photographed, and its domain: all that re-rendering takes from a data set. Reads nothing else of the sample."""
-        member = self._members.get(key, {}).get(".json")
-        if member is None:
+        """How a sample was photographed, and its domain: all that re-rendering takes from a data set. Looks at nothing else."""
+        number = self.archive.find(key)
+        record = None if number is None else self.archive.files(number).get(".json")
+        if record is None:
             raise UserError(f"{self.path}: there is no record of a sample {key}")
         try:
-            record = json.loads(member.read())
-            return Shot.from_json(record["shot"]), get_domain(record["domain"])
+            content = json.loads(record)
+            return Shot.from_json(content["shot"]), get_domain(content["domain"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{self.path}: the record of {key} is damaged ({type(error).__name__}: {error})") from None
 
-
-def _index_shards(store: Store, shards: list[str]) -> dict[str, dict[str, _Member]]:
-    index: dict[str, dict[str, _Member]] = {}
-    for shard in shards:
-        try:
-            with store.open(shard) as stream:
-                for name, _, offset, size in tar_members(stream):
-                    key, suffix = _split(name)
-                    if suffix in index.setdefault(key, {}):
-                        raise UserError(f"{store.at(shard)}: {name} is in the data set twice")
-                    index[key][suffix] = _Member(store, shard, offset, size)
-        except (tarfile.TarError, OSError) as error:
-            raise UserError(f"{store.at(shard)}: not a readable tar ({error}); generate the data set again to repair it") from None
-    return index
-
-
-def _index_loose(store: Store, sizes: Mapping[str, int]) -> dict[str, dict[str, _Member]]:
-    index: dict[str, dict[str, _Member]] = {}
-    for record in sorted(name for name in sizes if name.endswith(".json")):
-        key = record.removesuffix(".json")
-        there = {suffix: _Member(store, key + suffix, 0, sizes[key + suffix]) for suffix in SUFFIXES if key + suffix in sizes}
-        if ".py" in there:  # which tells a sample's record from any other JSON
-            index[key] = there
-    return index
-
-
-def _split(name: str) -> tuple[str, str]:
-    """A member's key and suffix as WebDataset splits them: at the first dot of the base name."""
-    key, dot, suffix = name.rpartition("/")[2].partition(".")
-    return key, dot + suffix
+    def _number(self, key: str) -> int:
+        number = self.archive.find(key)
+        if number is None:
+            raise UserError(f"{self.path}: there is no sample {key}")
+        return number

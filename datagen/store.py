@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import os
 import re
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,10 +18,13 @@ from typing import IO, Any
 
 import fsspec
 
+from datagen.cache import cache_folder
 from datagen.errors import UserError
 from datagen.files import sync_folder, write_bytes
 
 LOCK, SPOOL = ".lock", ".spool"
+_VERSIONS = ("size", "ETag", "etag", "generation", "LastModified", "last_modified", "updated", "mtime", "created")
+"""What the many kinds of stores call the version of a file, or when it was written."""
 Place = str | Path
 """A folder, or a URL."""
 
@@ -64,12 +68,20 @@ class Store(ABC):
         """The bytes of the files in it by name, sorted; `UserError` if there is no such folder."""
 
     @abstractmethod
+    def stamps(self) -> dict[str, str]:
+        """By name, a text that changes with a file: its size, and when it was written or the store's own version of it."""
+
+    @abstractmethod
     def open(self, name: str) -> IO[bytes]:
         """A file to read, at any place."""
 
     @abstractmethod
     def read(self, name: str, offset: int, size: int) -> bytes:
         """A part of a file: fewer bytes than `size` if it ends early."""
+
+    @abstractmethod
+    def fetch(self, name: str, target: Path) -> None:
+        """Copy a whole file to a local one; `UserError` if that fails."""
 
     @abstractmethod
     def put(self, built: Path, name: str) -> None:
@@ -135,6 +147,10 @@ class LocalStore(Store):
         with os.scandir(self.path) as entries:
             return dict(sorted((entry.name, entry.stat().st_size) for entry in entries if entry.is_file()))
 
+    def stamps(self) -> dict[str, str]:
+        with os.scandir(self.path) as entries:
+            return {entry.name: f"{entry.stat().st_size} {entry.stat().st_mtime_ns}" for entry in entries if entry.is_file()}
+
     def open(self, name: str) -> IO[bytes]:
         return (self.path / name).open("rb")
 
@@ -142,6 +158,12 @@ class LocalStore(Store):
         with (self.path / name).open("rb") as stream:
             stream.seek(offset)
             return stream.read(size)
+
+    def fetch(self, name: str, target: Path) -> None:
+        try:
+            shutil.copyfile(self.path / name, target)
+        except OSError as error:
+            raise UserError(f"{self.at(name)}: cannot be read ({error.strerror or error})") from None
 
     def put(self, built: Path, name: str) -> None:
         with built.open("rb") as stream:
@@ -170,8 +192,7 @@ class RemoteStore(Store):
 
     def __init__(self, url: str, system: Any, root: str) -> None:
         self.name, self._system, self._root, self._made = url, system, root.rstrip("/"), False
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "igllm" / "spool"
-        self.scratch = cache / hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:16]
+        self.scratch = cache_folder("spool") / hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:16]
         self.lock = self.scratch / "lock"
 
     @property
@@ -184,6 +205,13 @@ class RemoteStore(Store):
             self._made = True
 
     def sizes(self) -> dict[str, int]:
+        return {name: int(entry["size"]) for name, entry in self._listed().items()}
+
+    def stamps(self) -> dict[str, str]:
+        return {name: " ".join(str(entry[field]) for field in _VERSIONS if field in entry) for name, entry in self._listed().items()}
+
+    def _listed(self) -> dict[str, dict[str, Any]]:
+        """What the store tells of its files, by name, sorted."""
         with self._trouble(""):
             self._system.invalidate_cache()
             try:
@@ -192,8 +220,8 @@ class RemoteStore(Store):
                 if not self._made:  # an object store knows no empty folders
                     raise UserError(f"{self.name}: there is no such data set (shards are expected)") from None
                 entries = []
-        files = [entry for entry in entries if entry["type"] == "file"]
-        return dict(sorted((entry["name"].rpartition("/")[2], int(entry["size"])) for entry in files))
+        files = {entry["name"].rpartition("/")[2]: entry for entry in entries if entry["type"] == "file"}
+        return dict(sorted(files.items()))
 
     def open(self, name: str) -> IO[bytes]:
         with self._trouble(name):
@@ -202,6 +230,10 @@ class RemoteStore(Store):
     def read(self, name: str, offset: int, size: int) -> bytes:
         with self._trouble(name):
             return self._system.cat_file(f"{self._root}/{name}", start=offset, end=offset + size)
+
+    def fetch(self, name: str, target: Path) -> None:
+        with self._trouble(name):
+            self._system.get_file(f"{self._root}/{name}", str(target))
 
     def put(self, built: Path, name: str) -> None:
         with self._trouble(name):

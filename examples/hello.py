@@ -7,12 +7,12 @@ from datagen.generate import generate
 from datagen.settings import DatasetSettings
 from model.predict import Predictor
 from model.presets import get_preset
-from model.train import train
+from model.train import Data, train
 from render.roundtrip import roundtrip
 
 out = Path(mkdtemp())
 samples = generate(DatasetSettings(width=160, height=120, quality="draft"), 8, out / "data")
 print(samples["000000000"].code)
-train(get_preset("tiny").changed(["steps=5"]), "tiny", data=out / "data", out=out / "run")
-metrics = roundtrip(Predictor(out / "run"), out / "data", out / "report")
+train(get_preset("tiny").changed(["steps=5"]), "tiny", data=Data([out / "data"]), out=out / "run")
+metrics = roundtrip(Predictor.of(out / "run"), out / "data", out / "report")
 print(metrics["scene"]["count_accuracy"], out / "report" / "index.html")

@@ -1,4 +1,4 @@
-"""The configuration of an `IGLLM`: the configurations of its two Hugging Face parts, and how they are joined."""
+"""The configuration of an `IGLLM`: the configurations of its two Hugging Face parts, how they are joined, and where they come from."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from transformers import AutoConfig
 from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 PROMPT = "What graphics code makes this image?"
 
 
@@ -17,9 +17,17 @@ class IGLLMConfig(PreTrainedConfig):
 
     ``image_height`` and ``image_width`` in pixels; ``image_mean`` and ``image_std`` per channel in [0, 1]. ``vision_layer`` is
     the hidden state that is read from a tower of transformer layers (-2: the penultimate, as in IG-LLM); a convolutional tower gives
-    its last map. ``feedback_noise`` is the standard deviation, in normalised units, of what training adds to the true values fed back,
-    so that a model does not come to rely on more digits than it will predict. ``number_weight`` and ``dense_weight`` weigh the losses
-    beside next-token cross-entropy.
+    its last map. ``prefix_token_ids`` come before the image, as a chat template has it; ``num_token_id`` is that of `[NUM]`.
+
+    ``vision_base`` and ``language_base`` (``name``, ``revision``, ``sha256`` where known) name the checkpoint that a part's weights are
+    taken from, because a model's own file does not hold them: the part is frozen, but for LoRA's adapters. None: the file holds
+    all of the part. ``lora`` (``rank``, ``alpha``, ``dropout``) puts adapters on the language model.
+
+    ``numbers`` is ``head`` (`[NUM]` tokens, values from the numeric head) or ``char`` (digits as text). ``feedback_noise`` is the standard
+    deviation, in normalised units, of what training adds to the true values fed back, so that a model does not come to rely on more
+    digits than it will predict. ``number_weight`` and ``dense_weight`` weigh the losses beside next-token cross-entropy.
+
+    ``preset``, ``data_digest`` and ``code_version`` tell how the model was trained; nothing depends on them.
     """
 
     model_type: ClassVar[str] = "igllm"
@@ -30,8 +38,12 @@ class IGLLMConfig(PreTrainedConfig):
 
     vision_config: Any = None
     text_config: Any = None
+    vision_base: dict[str, Any] | None = None
+    language_base: dict[str, Any] | None = None
+    lora: dict[str, Any] | None = None
     domain: str = "clevr"
     prompt: str = PROMPT
+    prefix_token_ids: list[int] = field(default_factory=list)
     image_height: int = 336
     image_width: int = 336
     image_mean: list[float] = field(default_factory=lambda: [0.48145466, 0.4578275, 0.40821073])  # CLIP's
@@ -44,6 +56,9 @@ class IGLLMConfig(PreTrainedConfig):
     feedback_noise: float = 0.0
     number_weight: float = 1.0
     dense_weight: float = 0.0
+    preset: dict[str, Any] = field(default_factory=dict)
+    data_digest: str = ""
+    code_version: str = ""
     format_version: int = FORMAT_VERSION
 
 

@@ -8,51 +8,75 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
+from datagen.archive import Archive, TarArchive
 from datagen.camera import project
 from datagen.errors import UserError
 from datagen.sample import Sample
 from datagen.scene import Scene
-from datagen.shards import Samples
-from model.codec import CodeCodec
+from model.codec import CodeCodec, Style
 from model.dense import DenseLayout
+from model.features import FeatureCache
 from model.igllm import IGNORED
 from model.images import Frame, Placement, jitter
 
 
 @dataclass(frozen=True)
 class ExampleMaker:
-    """Makes an example of a sample. ``grid`` is the tower's (rows, columns); ``layout`` None leaves dense labels out."""
+    """Makes an example of a sample.
+
+    The first of ``prompts`` (token ids) is the canonical one, which prediction uses. ``grid`` is the tower's (rows, columns);
+    ``layout`` None leaves dense labels out. Variation: with ``augment`` images are mirrored by half and jittered, with
+    ``shuffle_attributes`` and ``synonyms`` so is the code (see `model.codec.Style`).
+    """
 
     codec: CodeCodec
     frame: Frame
-    prompt: list[int]
+    prompts: Sequence[list[int]]
     grid: tuple[int, int]
     layout: DenseLayout | None
+    augment: bool
+    shuffle_attributes: bool = False
+    synonyms: bool = False
 
-    def __call__(self, sample: Sample, rng: np.random.Generator | None) -> dict[str, Any]:
-        """The example; with ``rng``, mirrored by half and jittered."""
+    def __call__(self, sample: Sample, rng: np.random.Generator | None, features: np.ndarray | None = None) -> dict[str, Any]:
+        """The example; varied by ``rng``, canonical without. ``features`` (tokens, width) of its image stand in for the pixels."""
         if sample.scene.domain != self.codec.domain.name:
             raise UserError(f"sample {sample.key} is of the domain {sample.scene.domain}, the model of {self.codec.domain.name}")
-        scene, (pixels, place) = sample.scene, self.frame.fit(sample.pixels())
-        if rng is not None:
-            mirrored = self.codec.domain.mirrored(scene) if rng.random() < 0.5 else None
-            if mirrored is not None and not self.codec.domain.violations(mirrored):
-                scene, pixels = mirrored, pixels[:, ::-1]
-            pixels = jitter(pixels, rng)
-        example = {"pixel_values": self.frame.tensor(pixels), **self._tokens(scene)}
+        scene, prompt = sample.scene, self.prompts[0]
+        if rng is not None and len(self.prompts) > 1:
+            prompt = self.prompts[int(rng.integers(len(self.prompts)))]
+        if features is None:
+            pixels = sample.pixels()
+            place = self.frame.placement(*pixels.shape[:2])
+            scene, values = self._seen(scene, pixels, rng if self.augment else None)
+            example: dict[str, Any] = {"pixel_values": values}
+        else:
+            place = self.frame.placement(sample.shot.height, sample.shot.width)
+            example = {"visual_features": torch.from_numpy(features)}
+        example |= self._tokens(scene, prompt, rng)
         if self.layout is not None:
             rows, columns = self.grid
             cells = self._cells(self._centres(scene, sample, place))
             example |= self.layout.targets(scene.objects, cells, rows * columns, self.codec.domain)
         return example
 
-    def _tokens(self, scene: Scene) -> dict[str, list[Any]]:
-        code = self.codec.encode(scene)
-        before = len(self.prompt)
+    def _seen(self, scene: Scene, pixels: np.ndarray, rng: np.random.Generator | None) -> tuple[Scene, torch.Tensor]:
+        """Scene and image; with ``rng``, mirrored by half where the mirrored scene is one of the domain, and jittered."""
+        pixels, _ = self.frame.fit(pixels)
+        if rng is not None:
+            mirrored = self.codec.domain.mirrored(scene) if rng.random() < 0.5 else None
+            if mirrored is not None and not self.codec.domain.violations(mirrored):
+                scene, pixels = mirrored, pixels[:, ::-1]
+            pixels = jitter(pixels, rng)
+        return scene, self.frame.tensor(pixels)
+
+    def _tokens(self, scene: Scene, prompt: list[int], rng: np.random.Generator | None) -> dict[str, list[Any]]:
+        style = None if rng is None else Style(rng, self.shuffle_attributes, self.synonyms)
+        code = self.codec.encode(scene, style)
+        before = len(prompt)
         return {
-            "input_ids": self.prompt + code.ids,
+            "input_ids": prompt + code.ids,
             "labels": [IGNORED] * before + code.ids,
             "number_values": [0.0] * before + code.values,
             "number_slots": [-1] * before + code.slots,
@@ -73,23 +97,28 @@ class ExampleMaker:
         return cells
 
 
-class CodeDataset(Dataset):
-    """The examples of a data set, read at random. With ``augment``, variation is a function of seed, epoch and index."""
+class CodeSource:
+    """The samples of a data set as examples, by number. With ``features``, images are not decoded. `UserError` if two have the same key."""
 
-    def __init__(self, samples: Samples, make: ExampleMaker, seed: int = 0, augment: bool = False) -> None:
-        self.samples, self.make, self.seed, self.augment = samples, make, seed, augment
-        self.keys, self.epoch = samples.keys, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by the trainer's loader as an epoch begins."""
-        self.epoch = epoch
+    def __init__(self, archive: Archive, make: ExampleMaker, features: FeatureCache | None = None) -> None:
+        if isinstance(archive, TarArchive):
+            archive.refuse_repeats()
+        self.archive, self.make, self.features, self.far_shards = archive, make, features, archive.far_shards
 
     def __len__(self) -> int:
-        return len(self.keys)
+        return len(self.archive)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        rng = np.random.default_rng((self.seed, self.epoch, index)) if self.augment else None
-        return self.make(self.samples[self.keys[index]], rng)
+    def example(self, number: int, rng: np.random.Generator | None) -> dict[str, Any]:
+        """The example of a sample; `UserError` if it is damaged or of another domain."""
+        features = None if self.features is None else self.features.rows([number])[0]
+        return self.make(self._sample(number), rng, features)
+
+    def pixel_values(self, number: int) -> torch.Tensor:
+        """A sample's image, as it is, as the tower takes it: (3, height, width)."""
+        return self.make.frame.tensor(self.make.frame.fit(self._sample(number).pixels())[0])
+
+    def _sample(self, number: int) -> Sample:
+        return Sample.from_files(self.archive.key(number), self.archive.files(number), self.archive.name)
 
 
 @dataclass(frozen=True)
@@ -101,7 +130,8 @@ class Collator:
     def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """A batch of tensors by the names of `IGLLM.forward`'s arguments."""
         fillers = {"input_ids": self.pad, "labels": IGNORED, "number_values": 0.0, "number_slots": -1}
-        batch = {"pixel_values": torch.stack([e["pixel_values"] for e in examples])}
+        image = "pixel_values" if "pixel_values" in examples[0] else "visual_features"
+        batch = {image: torch.stack([e[image] for e in examples])}
         for name, filler in fillers.items():
             rows = [torch.tensor(e[name]) for e in examples]
             batch[name] = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=filler)

@@ -104,7 +104,7 @@ class _Work:
     def see(self, pixel_values: torch.Tensor, prompt: list[int]) -> None:
         """What comes before the code."""
         ids = torch.tensor(prompt, device=self.device).expand(len(pixel_values), -1)
-        hidden = self._think(torch.cat([self.model.see(pixel_values), self.model.embed(ids, None, None)], dim=1))
+        hidden = self._think(torch.cat([self.model.begin(pixel_values), self.model.embed(ids, None, None)], dim=1))
         if self.decoding.lanes > 1:
             self.cache.batch_repeat_interleave(self.decoding.lanes)
         self.texts = self._begun(hidden.repeat_interleave(self.decoding.lanes, 0))

@@ -15,7 +15,7 @@ from torch import nn
 from datagen.domain import Domain
 from datagen.scene import Object
 from model.codec import Slot, choice_targets
-from model.numbers import number_loss
+from model.numbers import squared_errors
 
 NOTHING = -100
 
@@ -63,20 +63,20 @@ class DenseHead(nn.Module):
         self.layout = layout
         self.read = nn.Linear(width, layout.width)
 
-    def loss(self, tokens: torch.Tensor, numbers: torch.Tensor, words: torch.Tensor, period: torch.Tensor) -> torch.Tensor:
-        """The mean of presence's cross-entropy, plus, over occupied cells, that of every choice and the numbers' squared error.
+    def losses(
+        self, tokens: torch.Tensor, numbers: torch.Tensor, words: torch.Tensor, period: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Presence's cross-entropy summed over cells; that of every choice and the numbers' mean squared error, summed over objects.
 
         ``tokens`` (batch, cells, width); ``numbers`` and ``words`` as `DenseLayout.targets` gives them; ``period`` (slots,).
         """
         answer = self.read(tokens)
         present = words[..., 0]
-        total = nn.functional.binary_cross_entropy_with_logits(answer[..., 0], present.to(answer.dtype))
+        cells = nn.functional.binary_cross_entropy_with_logits(answer[..., 0], present.to(answer.dtype), reduction="sum")
         occupied = present == 1
-        if not occupied.any():
-            return total
         answer, at = answer[occupied], 1 + len(self.layout.slots)
-        total = total + number_loss(answer[:, 1:at], numbers[occupied], period.expand(len(answer), -1))
+        objects = squared_errors(answer[:, 1:at], numbers[occupied], period).mean(-1).sum()
         for i, size in enumerate(self.layout.words, 1):
-            total = total + nn.functional.cross_entropy(answer[:, at : at + size], words[occupied][:, i])
+            objects = objects + nn.functional.cross_entropy(answer[:, at : at + size], words[occupied][:, i], reduction="sum")
             at += size
-        return total
+        return cells, objects

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import ModelOutput
 
 from datagen.domains import get_domain
+from model.bases import Base, fetch_weights
 from model.codec import numeric_slots
 from model.config import IGLLMConfig
 from model.dense import DenseHead, DenseLayout
-from model.numbers import NumberFeedback, NumericHead, number_loss
+from model.numbers import NumberFeedback, NumericHead, squared_errors
 from model.tower import VisionTower
 
 IGNORED = -100
+COUNTS = ("tokens", "numbers", "cells", "objects")
+"""What the parts of the loss are divided by: labelled tokens, numeric slots, visual tokens, and those of them that show an object."""
 
 
 @dataclass
 class IGLLMOutput(ModelOutput):
-    """``loss`` and its parts (scalars), and ``logits`` (batch, length, vocabulary): at t, what predicts token t."""
+    """``loss`` and its parts (scalars), or without labels ``logits`` (batch, length, vocabulary): at t, what predicts token t."""
 
     loss: torch.Tensor | None = None
     token_loss: torch.Tensor | None = None
@@ -34,31 +41,98 @@ class IGLLMOutput(ModelOutput):
 class IGLLM(PreTrainedModel):
     """Writes graphics code from an image (Kulits et al., TMLR 2024), composed of Hugging Face parts.
 
-    The sequence is visual tokens, then text (prompt and code). A `[NUM]` token's value is read by the numeric head from the hidden state
-    that predicts it, and, with ``config.number_feedback``, embedded back into the sequence.
+    The sequence is what a chat template puts before the image, visual tokens, then text (prompt and code). A `[NUM]` token's value is
+    read by the numeric head from the hidden state that predicts it, and, with ``config.number_feedback``, embedded back into the sequence.
     """
 
     config_class: ClassVar[type] = IGLLMConfig
     base_model_prefix = "igllm"
     main_input_name = "pixel_values"
+    supports_gradient_checkpointing = True
     _supports_sdpa = True
-    # Trainer would otherwise sum the loss over label tokens, which numbers have no share in.
+    _keep_in_fp32_modules: ClassVar[list[str]] = ["numeric_head", "number_feedback"]  # bfloat16 has no digits for millimetres
+    # The losses are normalised by counts of their own, which come with the batch (see `model.trainer`).
     accepts_loss_kwargs = False
 
-    def __init__(self, config: IGLLMConfig) -> None:
+    def __init__(self, config: IGLLMConfig, encoder: nn.Module | None = None, language_model: nn.Module | None = None) -> None:
+        """A model of that configuration; parts that are not given are made from scratch."""
         super().__init__(config)
-        self.tower = VisionTower(config)
-        self.language_model = AutoModelForCausalLM.from_config(config.text_config)
+        self.tower = VisionTower(config, encoder)
+        self.language_model: Any = language_model or AutoModelForCausalLM.from_config(config.text_config)
         width = config.text_config.hidden_size
-        self.projector = nn.Linear(self.tower.width, width)
-        self.numeric_head = NumericHead(width) if config.numbers == "head" else None
         domain = get_domain(config.domain)
         self.slots = numeric_slots(domain)
-        feedback = config.number_feedback and self.numeric_head is not None
+        headed = config.numbers == "head"
+        self.projector = nn.Linear(self.tower.width, width)
+        self.numeric_head = NumericHead(width) if headed else None
+        feedback = headed and config.number_feedback
         self.number_feedback = NumberFeedback(width, [slot.statement for slot in self.slots]) if feedback else None
         layout = DenseLayout.of(domain, self.slots) if config.dense_weight else None
         self.dense_head = DenseHead(width, layout) if layout else None
         self.post_init()
+        if config.lora:
+            self.language_model = get_peft_model(self.language_model, self._lora_config())
+        elif config.language_base:
+            self.language_model.requires_grad_(False)
+
+    @classmethod
+    def on_bases(cls, config: IGLLMConfig, dtype: torch.dtype = torch.float32, **fetching: Any) -> IGLLM:
+        """A new model whose parts have the weights of the checkpoints that the configuration names, in `dtype`; ours are float32."""
+        encoder = Base.of(config.vision_base).load_tower(config.vision_config, dtype, **fetching) if config.vision_base else None
+        language_model = (
+            Base.of(config.language_base).load_language_model(config.text_config, dtype, **fetching) if config.language_base else None
+        )
+        return cls(config, encoder, language_model)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *arguments: Any, config: Any = None, **keywords: Any) -> Any:
+        """As for any transformers model. What frozen parts the file does not hold is fetched from the checkpoints that it names."""
+        config = config or IGLLMConfig.from_pretrained(pretrained_model_name_or_path, **_fetching(keywords))
+        if not (config.vision_base or config.language_base or config.lora):
+            return super().from_pretrained(pretrained_model_name_or_path, *arguments, config=config, **keywords)
+        dtype = keywords.get("dtype") or torch.float32
+        model = cls.on_bases(config, torch.float32 if dtype == "auto" else dtype, **_fetching(keywords, of_base=True))
+        weights = load_file(fetch_weights(pretrained_model_name_or_path, **_fetching(keywords)))
+        missing = model.take(weights)
+        return (model.eval(), {"missing_keys": missing}) if keywords.get("output_loading_info") else model.eval()
+
+    def take(self, weights: Mapping[str, torch.Tensor]) -> set[str]:
+        """Load the weights that a file of this model holds; the names of those it lacks. ValueError for those that do not fit."""
+        own = self.own_state_dict()
+        for name, value in weights.items():
+            if name not in own or own[name].shape != value.shape:
+                raise ValueError(f"its weights hold {name} {tuple(value.shape)}, which this model has no place for")
+        self.load_state_dict(dict(weights), strict=False)
+        return set(own) - set(weights)
+
+    def own_state_dict(self, state: Mapping[str, torch.Tensor] | None = None) -> dict[str, torch.Tensor]:
+        """Of a state (by default the model's), what its own file holds: all but what a checkpoint named in the configuration holds."""
+        own = {name: value for name, value in (state or self.state_dict()).items() if not self._is_of_a_base(name)}
+        if self.config.lora and self.config.text_config.tie_word_embeddings:  # what is tied has one value under two names
+            own = {name: value for name, value in own.items() if ".lm_head.token_adapter." not in name}
+        return own
+
+    def _is_of_a_base(self, name: str) -> bool:
+        if name.startswith("tower."):
+            return self.config.vision_base is not None
+        adapted = "lora_" in name or "trainable_tokens_delta" in name
+        return name.startswith("language_model.") and self.config.language_base is not None and not adapted
+
+    def save_pretrained(self, save_directory: Any, *arguments: Any, state_dict: Any = None, **keywords: Any) -> None:
+        """As for any transformers model; without the frozen weights of checkpoints that the configuration names."""
+        super().save_pretrained(save_directory, *arguments, state_dict=self.own_state_dict(state_dict), **keywords)
+
+    def save_adapter(self, folder: Path) -> None:
+        """Save LoRA's adapters alone, as `peft` does and loads them. ValueError if there are none."""
+        if not self.config.lora:
+            raise ValueError("this model has no adapters: all of its language model was trained")
+        self.language_model.save_pretrained(folder, save_embedding_layers=False)  # the row of [NUM] is among the adapters
+
+    def merged(self) -> IGLLM:
+        """The same function without adapters: theirs is added to the weights that they adapt. For prediction; changes this model."""
+        if self.config.lora:
+            self.language_model = self.language_model.merge_and_unload()
+        return self
 
     def train(self, mode: bool = True) -> IGLLM:
         """As `nn.Module.train`; a frozen tower stays in evaluation mode."""
@@ -69,7 +143,20 @@ class IGLLM(PreTrainedModel):
 
     def see(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """(batch, 3, height, width) normalised pixels to projected visual tokens (batch, cells, width)."""
-        return self.projector(self.tower(pixel_values))
+        return self.project(self.tower(pixel_values))
+
+    def project(self, visual_features: torch.Tensor) -> torch.Tensor:
+        """The tower's features (batch, cells, tower's width) to visual tokens (batch, cells, width)."""
+        return self.projector(visual_features.to(self.projector.weight.dtype))
+
+    def begin(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """All that comes before the text (batch, prefix + cells, width), of images (batch, 3, height, width)."""
+        return self._after_prefix(self.see(pixel_values))
+
+    def _after_prefix(self, visual: torch.Tensor) -> torch.Tensor:
+        prefix = torch.tensor(self.config.prefix_token_ids, dtype=torch.long, device=visual.device)
+        embedded = self.language_model.get_input_embeddings()(prefix)
+        return torch.cat([embedded.expand(len(visual), -1, -1), visual.to(embedded.dtype)], dim=1)
 
     def embed(self, input_ids: torch.Tensor, number_values: torch.Tensor | None, number_slots: torch.Tensor | None) -> torch.Tensor:
         """Token embeddings (batch, length, width), numbers fed back; see `forward` for the arguments."""
@@ -78,7 +165,7 @@ class IGLLM(PreTrainedModel):
             return embedded
         if self.training and self.config.feedback_noise:
             number_values = number_values + self.config.feedback_noise * torch.randn_like(number_values)
-        return embedded + self.number_feedback(number_values.to(embedded.dtype), number_slots)
+        return embedded + self.number_feedback(number_values, number_slots).to(embedded.dtype)
 
     def think(self, embedded: torch.Tensor, **cache: Any) -> Any:
         """The language model's decoder on embeddings; ``last_hidden_state`` (batch, length, width), and the cache if asked."""
@@ -90,40 +177,89 @@ class IGLLM(PreTrainedModel):
 
     def forward(
         self,
-        pixel_values: torch.Tensor,
-        input_ids: torch.Tensor,
+        pixel_values: torch.Tensor | None = None,
+        input_ids: torch.Tensor | None = None,
         *,
+        visual_features: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         number_values: torch.Tensor | None = None,
         number_slots: torch.Tensor | None = None,
         dense_numbers: torch.Tensor | None = None,
         dense_words: torch.Tensor | None = None,
+        counts: torch.Tensor | None = None,
     ) -> IGLLMOutput:
         """One pass with the true text.
 
-        ``input_ids`` (batch, length), padded on the right; ``labels`` the same with -100 where nothing is learnt; ``number_values``
-        normalised and ``number_slots`` (-1 for none) the same shape; ``dense_*`` as `DenseLayout.targets`. Attention is causal, so what
+        Images as ``pixel_values`` (batch, 3, height, width) or as what the frozen tower made of them, ``visual_features``. ``input_ids``
+        (batch, length), padded on the right; ``labels`` the same with -100 where nothing is learnt; ``number_values``
+        normalised and ``number_slots`` (-1 for none) the same shape; ``dense_*`` as `DenseLayout.targets`. ``counts`` holds what
+        the sums of losses are divided by, in the order of `COUNTS`: those of this batch by default. Attention is causal, so what
         precedes the padding never sees it, and no mask is needed.
         """
-        visual = self.see(pixel_values)
-        hidden = self.think(torch.cat([visual, self.embed(input_ids, number_values, number_slots)], dim=1)).last_hidden_state
-        states = hidden[:, visual.shape[1] - 1 : -1]  # the state at t - 1 predicts token t
-        logits = self.token_logits(states)
-        output = IGLLMOutput(logits=logits)
+        if visual_features is None and pixel_values is not None:
+            visual_features = self.tower(pixel_values)
+        if input_ids is None or visual_features is None:
+            raise ValueError("input_ids, and either pixel_values or visual_features, are needed")
+        visual = self.project(visual_features)
+        before = self._after_prefix(visual)
+        hidden = self.think(torch.cat([before, self.embed(input_ids, number_values, number_slots)], dim=1)).last_hidden_state
+        states = hidden[:, before.shape[1] - 1 : -1]  # the state at t - 1 predicts token t
         if labels is None:
-            return output
-        output.token_loss = nn.functional.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED)
+            return IGLLMOutput(logits=self.token_logits(states))
+        if counts is None:
+            counts = batch_counts({"labels": labels, "number_slots": number_slots, "dense_words": dense_words})
+        per_token, per_number, per_cell, per_object = (1 / counts.to(visual.device).clamp(min=1)).unbind()
+        learnt = labels != IGNORED
+        tokens = nn.functional.cross_entropy(self.token_logits(states[learnt]).float(), labels[learnt], reduction="sum")
+        output = IGLLMOutput(token_loss=tokens * per_token)
         output.loss = output.token_loss
-        if self.numeric_head is not None and number_values is not None and number_slots is not None and (number_slots >= 0).any():
+        if self.numeric_head is not None and number_values is not None and number_slots is not None:
             at = number_slots >= 0
-            predicted = self.numeric_head(states[at]).float()
-            output.number_loss = number_loss(predicted, number_values[at], self.periods()[number_slots[at]])
+            errors = squared_errors(self.numeric_head(states[at]), number_values[at], self.periods()[number_slots[at]])
+            output.number_loss = errors.sum() * per_number
             output.loss = output.loss + self.config.number_weight * output.number_loss
         if self.dense_head is not None and dense_numbers is not None and dense_words is not None:
-            output.dense_loss = self.dense_head.loss(visual.float(), dense_numbers, dense_words, self.periods())
+            cells, objects = self.dense_head.losses(visual.float(), dense_numbers, dense_words, self.periods())
+            output.dense_loss = cells * per_cell + objects * per_object
             output.loss = output.loss + self.config.dense_weight * output.dense_loss
         return output
 
     def periods(self) -> torch.Tensor:
         """(slots,) the period of each slot in normalised units, 0 for none."""
         return torch.tensor([slot.period for slot in self.slots], device=self.device)
+
+    def _lora_config(self) -> LoraConfig:
+        """Adapters on every linear layer of the decoder, and the rows of `[NUM]`, which no checkpoint has trained."""
+        lora, rows = self.config.lora, [self.config.num_token_id]
+        tokens = {}
+        if self.config.numbers == "head":
+            tied = self.config.text_config.tie_word_embeddings
+            parts = [self.language_model.get_input_embeddings(), *([] if tied else [self.language_model.get_output_embeddings()])]
+            tokens = {name: rows for name, module in self.language_model.named_modules() if any(module is part for part in parts)}
+        return LoraConfig(
+            r=lora["rank"],
+            lora_alpha=lora["alpha"],
+            lora_dropout=lora["dropout"],
+            target_modules="all-linear",
+            trainable_token_indices=tokens or None,
+            task_type="CAUSAL_LM",
+        )
+
+
+def batch_counts(batch: Mapping[str, torch.Tensor | None]) -> torch.Tensor:
+    """(4,) float32: what `COUNTS` names, of a batch."""
+    labels, slots, words = (batch.get(name) for name in ("labels", "number_slots", "dense_words"))
+    present = None if words is None else words[..., 0]
+    found = [
+        None if labels is None else (labels != IGNORED).sum(),
+        None if slots is None else (slots >= 0).sum(),
+        None if present is None else present.numel(),
+        None if present is None else (present == 1).sum(),
+    ]
+    return torch.tensor([float(count or 0) for count in found])
+
+
+def _fetching(keywords: Mapping[str, Any], of_base: bool = False) -> dict[str, Any]:
+    """Of the arguments of `from_pretrained`, those that tell where files are fetched; a base has a revision of its own."""
+    names = ("cache_dir", "force_download", "local_files_only", "token") + (() if of_base else ("revision", "subfolder"))
+    return {name: keywords[name] for name in names if name in keywords}

@@ -27,9 +27,7 @@ class Frame:
     def fit(self, pixels: np.ndarray) -> tuple[np.ndarray, Placement]:
         """An image (h, w, 3) uint8 scaled to fit and centred on the mean colour, and where its pixels went."""
         h, w = pixels.shape[:2]
-        scale = min(self.height / h, self.width / w)
-        new_h, new_w = max(1, round(h * scale)), max(1, round(w * scale))
-        top, left = (self.height - new_h) // 2, (self.width - new_w) // 2
+        new_h, new_w, top, left = self._fitted(h, w)
         if (new_h, new_w) != (h, w):
             pixels = np.asarray(Image.fromarray(pixels).resize((new_w, new_h), Image.Resampling.BICUBIC, reducing_gap=3.0))
         if (new_h, new_w) != (self.height, self.width):
@@ -37,7 +35,18 @@ class Frame:
             canvas[:] = np.round(255 * np.array(self.mean))
             canvas[top : top + new_h, left : left + new_w] = pixels
             pixels = canvas
-        return pixels, Placement(new_w / w, new_h / h, left, top)
+        return pixels, self.placement(h, w)
+
+    def placement(self, h: int, w: int) -> Placement:
+        """Where the pixels of an image of that size go."""
+        new_h, new_w, top, left = self._fitted(h, w)
+        return Placement(new_w / w, new_h / h, left, top)
+
+    def _fitted(self, h: int, w: int) -> tuple[int, int, int, int]:
+        """Height, width, top and left of an image of that size in the frame."""
+        scale = min(self.height / h, self.width / w)
+        new_h, new_w = max(1, round(h * scale)), max(1, round(w * scale))
+        return new_h, new_w, (self.height - new_h) // 2, (self.width - new_w) // 2
 
     def tensor(self, fitted: np.ndarray) -> torch.Tensor:
         """A fitted image, values in [0, 255], to a normalised (3, height, width) float32 tensor."""

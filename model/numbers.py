@@ -24,8 +24,10 @@ class NumericHead(nn.Module):
         self.value = nn.Linear(width, 1)
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
-        """(..., width) hidden states to (...) normalised values."""
-        return self.value(nn.functional.gelu(self.hidden(torch.tanh(states)))).squeeze(-1)
+        """(..., width) hidden states to (...) normalised values, in the head's own precision: bfloat16 has no digits for millimetres."""
+        with torch.autocast(states.device.type, enabled=False):
+            states = torch.tanh(states.to(self.value.weight.dtype))
+            return self.value(nn.functional.gelu(self.hidden(states))).squeeze(-1)
 
 
 class NumberFeedback(nn.Module):
@@ -70,8 +72,8 @@ class NumberFeedback(nn.Module):
         return numbers, self.together(slots.device)[speaking]
 
 
-def number_loss(predicted: torch.Tensor, true: torch.Tensor, period: torch.Tensor) -> torch.Tensor:
-    """The mean squared error of normalised values; where ``period`` is positive, of the shorter way around the circle."""
+def squared_errors(predicted: torch.Tensor, true: torch.Tensor, period: torch.Tensor) -> torch.Tensor:
+    """The squared errors of normalised values; where ``period`` is positive, of the shorter way around the circle."""
     off = predicted - true
     around = torch.where(period > 0, period * torch.round(off / period.clamp(min=1e-6)), 0.0)
-    return (off - around.detach()).square().mean()
+    return (off - around.detach()).square()

@@ -14,78 +14,37 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from tqdm import tqdm
-from transformers import AutoTokenizer
 
 from datagen.domains import get_domain
 from datagen.errors import ImageError, UserError
-from datagen.files import read_json, read_jsonl
+from datagen.files import read_jsonl
 from datagen.predictions import Prediction, is_key, write_predictions
 from datagen.progress import progress
 from datagen.sample import decode_image
-from datagen.shards import Samples, file_sha256
+from datagen.shards import Samples
 from model.choosing import Decoding
 from model.codec import CodeCodec
-from model.config import FORMAT_VERSION
 from model.decode import GREEDY, decode
-from model.device import pick_device
-from model.igllm import IGLLM
 from model.images import Frame
-from model.quiet import quiet_transformers
-from model.tokens import prompt_ids
-from model.train import newest_checkpoint
-
-WEIGHTS = Path(__file__).parent / "weights"
-SHIPPED_DEFAULT = "tiny"
-TRAIN_ONE = "train one with `igllm train --preset tiny --data DIR --out RUN` and give `--model RUN`"
-
-
-def find_model(name: str | None) -> Path:
-    """The folder of a shipped model by name, or a run folder: its finished model, else its newest checkpoint."""
-    shipped = WEIGHTS / (name or SHIPPED_DEFAULT)
-    if (shipped / "config.json").is_file():
-        return shipped
-    if name is None:
-        raise UserError(f"no model is shipped yet: {TRAIN_ONE}")
-    folder = Path(name)
-    if (folder / "config.json").is_file():
-        return folder
-    checkpoint = newest_checkpoint(folder)
-    if checkpoint is None:
-        raise UserError(f"{name}: neither a shipped model nor a run folder with a model in it; {TRAIN_ONE}")
-    return checkpoint
+from model.load import Loaded, load_model
+from model.prompts import prompt_tokens
 
 
 class Predictor:
     """A trained model, ready to read images."""
 
-    def __init__(self, folder: Path, device: str = "auto") -> None:
-        config = read_json(folder / "config.json")
-        if not isinstance(config, dict) or config.get("model_type") != "igllm":
-            raise UserError(f"{folder}: its config.json is not one of an igllm model")
-        if config.get("format_version") != FORMAT_VERSION:
-            raise UserError(f"{folder}: model format {config.get('format_version')!r}, but this igllm reads {FORMAT_VERSION}")
-        self.folder, self.device = folder, pick_device(device)
-        quiet_transformers()
-        try:
-            # float32 whatever the file holds: a half-precision checkpoint would otherwise stay so
-            self.model, told = IGLLM.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
-            )
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
-            raise UserError(f"{folder}: this model cannot be loaded ({(str(error) or repr(error)).splitlines()[0]})") from None
-        if told["missing_keys"]:  # which transformers would fill with random numbers
-            raise UserError(f"{folder}: its weights lack {min(told['missing_keys'])}; the model is damaged")
-        self.model.to(self.device).eval()
-        self.codec = CodeCodec(get_domain(self.model.config.domain), tokenizer, self.model.config.numbers)
-        self.frame = Frame.of(self.model.config)
-        self.prompt = prompt_ids(tokenizer, self.model.config.prompt)
+    def __init__(self, loaded: Loaded) -> None:
+        self.name, self.digest, self.model = loaded.name, loaded.digest, loaded.model
+        config = self.model.config
+        self.codec = CodeCodec(get_domain(config.domain), loaded.tokenizer, config.numbers)
+        self.frame = Frame.of(config)
+        self.prompt = prompt_tokens(loaded.tokenizer, [config.prompt]).asked[0]
 
-    def digest(self) -> str:
-        """The SHA-256 of the weights."""
-        return file_sha256(self.folder / "model.safetensors")
+    @classmethod
+    def of(cls, folder: Path, device: str = "auto") -> Predictor:
+        """The model in a folder; `UserError` if it is not one or damaged."""
+        return cls(load_model(folder, device))
 
     def predict(self, images: Iterable[tuple[str, np.ndarray]], batch_size: int = 32, decoding: Decoding = GREEDY) -> Iterator[Prediction]:
         """The code of images, each a key and (height, width, 3) uint8 pixels, in order; with several samples, all of them as candidates."""
@@ -93,7 +52,7 @@ class Predictor:
         while batch := list(islice(source, batch_size)):
             keys = [key for key, _ in batch]
             tensors = torch.stack([self.frame.tensor(self.frame.fit(pixels)[0]) for _, pixels in batch])
-            pixel_values = tensors.to(self.device, self.model.dtype)
+            pixel_values = tensors.to(self.model.device, self.model.dtype)
             for key, said in zip(
                 keys, decode(self.model, self.codec, pixel_values, self.prompt, decoding=decoding, keys=keys), strict=True
             ):
@@ -149,7 +108,7 @@ def predict_file(
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     keys = hashlib.sha256("\n".join(images.keys).encode()).hexdigest()
-    partial = _Partial(out.with_name(f".{out.name}.partial"), {"model": predictor.digest(), "keys": keys, "decoding": asdict(decoding)})
+    partial = _Partial(out.with_name(f".{out.name}.partial"), {"model": predictor.digest, "keys": keys, "decoding": asdict(decoding)})
     for reason in partial.skipped.values():
         _tell(reason)
     todo = [key for key in images.keys if key not in partial.predictions and key not in partial.skipped]

@@ -1,10 +1,9 @@
-"""Tokenizers: the small one that `tiny` makes for its domain, and the prompt in anyone's tokens."""
+"""The small tokenizer that a language model from scratch gets for its domain."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from tokenizers import Regex, Tokenizer
 from tokenizers.decoders import Fuse
@@ -15,6 +14,7 @@ from transformers import PreTrainedTokenizerFast
 from datagen.domain import Domain, Statement
 from model.codec import NUM, Words, pieces
 from model.digits import CHARACTERS
+from model.prompts import PLAIN_TEMPLATE
 
 PAD, BEGIN, END, UNKNOWN = "[PAD]", "[BOS]", "[EOS]", "[UNK]"
 
@@ -42,6 +42,7 @@ def domain_tokenizer(domain: Domain, prompts: Sequence[str]) -> PreTrainedTokeni
         unk_token=UNKNOWN,
         extra_special_tokens=[NUM],
         clean_up_tokenization_spaces=False,
+        chat_template=PLAIN_TEMPLATE,
     )
 
 
@@ -51,9 +52,3 @@ def _fragments(statement: Statement, domain: Domain) -> Iterator[str]:
     yield from (f"{argument.name}=" for argument in statement.arguments)
     for choice in statement.choices:
         yield from (f'"{word}"' for declared in choice.words for word in (declared, *domain.synonyms.get(declared, ())))
-
-
-def prompt_ids(tokenizer: Any, prompt: str) -> list[int]:
-    """The token ids that come between the image and its code."""
-    begin = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-    return begin + tokenizer.encode(prompt, add_special_tokens=False)

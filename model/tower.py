@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,9 +21,10 @@ class VisionTower(nn.Module):
     do not know their place, as patch tokens do: sines and cosines of it are appended as further channels.
     """
 
-    def __init__(self, config: IGLLMConfig) -> None:
+    def __init__(self, config: IGLLMConfig, encoder: nn.Module | None = None) -> None:
+        """An adapter around `encoder`; without one, around a tower that is made from scratch."""
         super().__init__()
-        self.encoder = AutoModel.from_config(config.vision_config)
+        self.encoder: Any = encoder or AutoModel.from_config(config.vision_config)
         self.layer = config.vision_layer
         vision = config.vision_config
         self.convolutional = not hasattr(vision, "patch_size")
@@ -31,13 +33,16 @@ class VisionTower(nn.Module):
             self.rows, self.columns = math.ceil(config.image_height / stride), math.ceil(config.image_width / stride)
             self.width = vision.hidden_sizes[-1] + 4 * PLACE_FREQUENCIES
         else:
-            self.rows, self.columns = config.image_height // vision.patch_size, config.image_width // vision.patch_size
+            patch = vision.patch_size
+            patch_height, patch_width = patch if isinstance(patch, list | tuple) else (patch, patch)
+            self.rows, self.columns = config.image_height // patch_height, config.image_width // patch_width
             self.width = vision.hidden_size
         if config.freeze_vision:
             self.encoder.requires_grad_(False)
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """(batch, 3, height, width) normalised pixels to (batch, rows * columns, width)."""
+        pixel_values = pixel_values.to(self.encoder.dtype)
         if not self.convolutional:
             states = self.encoder(pixel_values, output_hidden_states=True).hidden_states[self.layer]
             return states[:, -self.rows * self.columns :]

@@ -1,244 +1,249 @@
-"""Training: `transformers.Trainer` over the examples of a data set, into a run folder that is safe to interrupt.
+"""Training: alignment and instruction tuning, both by `IGTrainer` into a run folder that is safe to interrupt.
 
-A run folder holds ``run.json`` (what was asked), whole ``checkpoint-N`` folders, and, when training is done, ``log.jsonl`` and the model
-itself.
+A run folder holds ``run.json`` (what was asked), whole ``checkpoint-N`` folders, ``best`` (the lowest validation loss), ``tensorboard``,
+and, when training is done, ``log.jsonl`` and the model itself.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import sys
-from collections import defaultdict
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
+from safetensors.torch import load_file
+from transformers import TrainingArguments, set_seed
 
+from datagen.archive import Archive, open_archive
+from datagen.domain import Domain
+from datagen.domains import get_domain
 from datagen.errors import UserError
-from datagen.files import read_json, sync_folder, write_json, write_jsonl
-from datagen.shards import Samples
-from model.codec import NUM, CodeCodec
-from model.config import FORMAT_VERSION, PROMPT
-from model.data import CodeDataset, Collator, ExampleMaker
+from datagen.files import write_jsonl
+from datagen.overlap import data_digest, refuse_overlap
+from datagen.sample import Sample
+from datagen.store import Place
+from model.bases import LOADING_ERRORS, WEIGHTS_FILE
+from model.build import build
+from model.captions import CaptionMaker, CaptionSource
+from model.codec import CodeCodec
+from model.config import IGLLMConfig
+from model.data import CodeSource, Collator, ExampleMaker
 from model.device import pick_device
+from model.features import FeatureCache
 from model.igllm import IGLLM
 from model.images import Frame
-from model.presets import Preset
+from model.load import Loaded, check_config, find_model
+from model.order import InOrder, Mixture, Source
+from model.presets import FROM_SCRATCH, Preset
+from model.prompts import DESCRIBE_PROMPTS, prompt_tokens
 from model.quiet import quiet_transformers
-from model.tokens import domain_tokenizer, prompt_ids
+from model.run import newest_checkpoint, state_run
+from model.trainer import IGTrainer
 
-RUN = "run.json"
-SAVING = ".saving"  # where checkpoint and model are written before they are renamed
-KEPT_CHECKPOINTS = 2
-FREE_TO_CHANGE = ("steps", "save_steps")  # between the calls that make up one run
+CAPTION_TOKENS = 128
+NEVER = 10**9  # steps
 
 
-def train(preset: Preset, name: str, *, data: Path, out: Path, val: Path | None = None, device: str = "auto") -> IGLLM:
-    """Train a preset on the samples in `data` into the run folder `out`, or go on where an earlier call stopped.
+@dataclass(frozen=True)
+class Data:
+    """What a run learns from: data sets and their weights (None: by their sizes), and what its loss is measured on."""
 
-    Raises `UserError` if the run folder belongs to other settings or data, or if `val` shares scenes with `data`.
+    train: Sequence[Place]
+    weights: Sequence[float] | None = None
+    val: Place | None = None
+
+
+@dataclass(frozen=True)
+class Look:
+    """``call`` is called every ``steps`` steps with the model as it is and the step, on the first process."""
+
+    call: Callable[[Loaded, int], None]
+    steps: int
+
+
+def train(
+    preset: Preset, name: str, *, data: Data, out: Path, device: str = "auto", init: str | None = None, look: Look | None = None
+) -> IGLLM:
+    """Instruction tuning: train a preset to write the code of images into the run folder `out`, or go on where an earlier call stopped.
+
+    ``init`` is a run whose weights to begin with, such as an alignment's. Raises `UserError` if the run folder belongs to other settings or
+    data, or if the validation set shares scenes with the others.
     """
-    samples, val_samples = Samples(data), None if val is None else Samples(val)
-    digest = _refuse_overlap(samples, val_samples)
-    _state_run(out, preset, name, digest)
+    archives, val = _opened(data)
+    if val is not None:
+        for archive in archives:
+            refuse_overlap(archive, val)
+    domain = _domain(archives[0])
+
+    def source(model: IGLLM, tokenizer: Any, archive: Archive) -> Source:
+        make = example_maker(model, CodeCodec(domain, tokenizer, preset.numbers), preset)
+        return CodeSource(archive, make, _features(preset, model, CodeSource(archive, make), archive))
+
+    stage = _Stage("train", preset, name, device, preset.batch_size, domain, source, init)
+    return _run(stage, archives, data.weights, val, out, look)
+
+
+def align(preset: Preset, name: str, *, data: Data, out: Path, device: str = "auto") -> IGLLM:
+    """Feature alignment (LLaVA's first stage): train the projector alone to have the frozen language model caption images.
+
+    Raises `UserError` if the run folder belongs to other settings or data, or a data set has no captions.
+    """
+    if preset.language_model == FROM_SCRATCH:
+        raise UserError("alignment teaches a projector the words of a language model that knows some: give --language-model")
+    # Nothing but the projector is there to be trained, and nothing but it goes on to the next stage.
+    preset = replace(preset, lora_rank=0, freeze_vision=True, numbers="char", number_feedback=False, dense_weight=0.0, augment=False)
+    preset = replace(preset, learning_rate=preset.align_learning_rate, projector_learning_rate=preset.align_learning_rate)
+    archives, val = _opened(data)
+
+    def source(model: IGLLM, tokenizer: Any, archive: Archive) -> Source:
+        make = CaptionMaker(tokenizer, Frame.of(model.config), prompt_tokens(tokenizer, DESCRIBE_PROMPTS).asked, CAPTION_TOKENS)
+        return CaptionSource(archive, make, _features(preset, model, CaptionSource(archive, make), archive))
+
+    stage = _Stage("align", preset, name, device, preset.align_batch_size, get_domain(IGLLMConfig().domain), source)
+    return _run(stage, archives, data.weights, val, out)
+
+
+def example_maker(model: IGLLM, codec: CodeCodec, preset: Preset) -> ExampleMaker:
+    """What turns samples into this model's examples."""
+    asked = prompt_tokens(codec.tokenizer).asked
+    layout = None if model.dense_head is None else model.dense_head.layout
+    return ExampleMaker(
+        codec,
+        Frame.of(model.config),
+        asked if preset.vary_prompts else asked[:1],
+        (model.tower.rows, model.tower.columns),
+        layout,
+        augment=preset.augment,
+        shuffle_attributes=preset.shuffle_attributes,
+        synonyms=preset.synonyms,
+    )
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """One stage of training: what is trained, and ``source``, which makes its examples of a data set."""
+
+    name: str
+    preset: Preset
+    preset_name: str
+    device: str
+    batch_size: int
+    domain: Domain
+    source: Callable[[IGLLM, Any, Archive], Source]
+    init: str | None = None
+
+
+def _run(  # noqa: PLR0917
+    stage: _Stage, archives: Sequence[Archive], weights: Sequence[float] | None, val: Archive | None, out: Path, look: Look | None = None
+) -> IGLLM:
+    """Train from the newest checkpoint in `out`, or from the beginning, to the end."""
+    preset = stage.preset
+    weights = [len(archive) for archive in archives] if weights is None else weights
+    digest = hashlib.sha256(
+        repr([(data_digest(archive), float(w)) for archive, w in zip(archives, weights, strict=True)]).encode()
+    ).hexdigest()
     quiet_transformers()
+    arguments = _arguments(stage, out, evaluate=val is not None)
+    step_samples = stage.batch_size * preset.accumulation * arguments.world_size
+    with arguments.main_process_first(local=False):
+        if arguments.process_index == 0:
+            statement = {"stage": stage.name, "model": stage.preset_name, "data": digest, "init": stage.init}
+            state_run(out, preset, **statement, **{"samples a step": step_samples})
     set_seed(preset.seed)
-    domain = samples[samples.keys[0]].domain
-    tokenizer = domain_tokenizer(domain, [PROMPT])
-    special = {"num": tokenizer.convert_tokens_to_ids(NUM), "bos": tokenizer.bos_token_id}
-    special |= {"eos": tokenizer.eos_token_id, "pad": tokenizer.pad_token_id}
-    model = IGLLM(preset.config(domain, len(tokenizer), special))
-    make = example_maker(model, CodeCodec(domain, tokenizer))
-    trainer = CodeTrainer(
+    told = {"preset": {"name": stage.preset_name, **preset.to_json()}, "data_digest": digest, "code_version": version("igllm")}
+    model, tokenizer = build(preset, stage.domain, aligning=stage.name == "align", told=told)
+    if stage.init is not None:
+        take_weights(model, find_model(stage.init))
+    model.to(arguments.device)
+    sources = [stage.source(model, tokenizer, archive) for archive in archives]
+    trainer = IGTrainer(
         preset=preset,
+        look=None if look is None else lambda step: look.call(Loaded(model, tokenizer, str(out), f"step {step}"), step),
+        look_steps=0 if look is None else look.steps,
         model=model,
-        args=_arguments(preset, out, device, evaluate=val is not None),
-        train_dataset=CodeDataset(samples, make, preset.seed, augment=preset.augment),
-        eval_dataset=None if val_samples is None else CodeDataset(val_samples, make),
+        args=arguments,
+        train_dataset=Mixture(sources, weights, preset.seed, preset.steps * step_samples),
+        eval_dataset=None if val is None else InOrder(stage.source(model, tokenizer, val)),
         data_collator=Collator(tokenizer.pad_token_id),
         processing_class=tokenizer,
     )
     checkpoint = newest_checkpoint(out)
+    if checkpoint is not None:
+        trainer.take_up(checkpoint)
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    trainer.save_final()
     if trainer.is_world_process_zero():
-        _save_final(trainer, out)
+        write_jsonl(out / "log.jsonl", trainer.state.log_history)
     return model
 
 
-def example_maker(model: IGLLM, codec: CodeCodec) -> ExampleMaker:
-    """What turns samples into this model's examples."""
-    prompt = prompt_ids(codec.tokenizer, model.config.prompt)
-    layout = None if model.dense_head is None else model.dense_head.layout
-    return ExampleMaker(codec, Frame.of(model.config), prompt, (model.tower.rows, model.tower.columns), layout)
+def take_weights(model: IGLLM, folder: Path) -> None:
+    """Begin with the weights of another run; `UserError` if they do not fit or there is no projector among them."""
+    check_config(folder)
+    try:
+        weights = load_file(folder / WEIGHTS_FILE)
+        model.take(weights)
+    except LOADING_ERRORS as error:
+        raise UserError(f"--init {folder}: {error}; give the same preset, parts and settings as that run had") from None
+    if "projector.weight" not in weights:
+        raise UserError(f"--init {folder}: has no projector; the model is damaged")
 
 
-def newest_checkpoint(run: Path) -> Path | None:
-    """The last whole checkpoint of a run; None if there is none. What is being saved goes by another name."""
-    return next(reversed(_checkpoints(run)), None)
+def _features(preset: Preset, model: IGLLM, images: Any, archive: Archive) -> FeatureCache | None:
+    """The frozen tower's features of a data set's images, if the preset wants them kept."""
+    if not preset.cache_features:
+        return None
+    return FeatureCache.fill(model.tower, Frame.of(model.config), images, data_digest(archive), preset.batch_size)
 
 
-def _checkpoints(run: Path) -> list[Path]:
-    """A run's whole checkpoints, oldest first."""
-    found = [path for path in run.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdigit()]
-    return sorted(found, key=lambda path: int(path.name.removeprefix("checkpoint-")))
+def _opened(data: Data) -> tuple[list[Archive], Archive | None]:
+    """The data sets to learn from, and the one that the loss is measured on."""
+    return [open_archive(place) for place in data.train], None if data.val is None else open_archive(data.val)
 
 
-class CodeTrainer(Trainer):
-    """`Trainer` that logs the parts of the loss, has learning rates by part, and saves checkpoints whole or not at all."""
-
-    def __init__(self, preset: Preset, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self.preset = preset
-        self._parts: dict[str, list[torch.Tensor]] = defaultdict(list)
-        self.remove_callback(PrinterCallback)
-        if not sys.stderr.isatty():
-            self.add_callback(PlainLines())
-
-    def create_optimizer(self, model: Any = None) -> Any:
-        """AdamW; the numeric parts at their own rate, and no decay on biases, norms and embeddings."""
-        self.optimizer: Any = torch.optim.AdamW(parameter_groups(self.model, self.preset), betas=(0.9, 0.98))
-        return self.optimizer
-
-    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
-        """The model's own loss; its parts are kept for the log."""
-        output = model(**inputs)
-        for name in ("token_loss", "number_loss", "dense_loss"):
-            if output[name] is not None:
-                self._parts[name if model.training else f"eval_{name}"].append(output[name].detach())
-        return (output.loss, output) if return_outputs else output.loss
-
-    def log(self, logs: dict[str, float], *arguments: Any, **keywords: Any) -> None:
-        """Add the mean of each part of the loss since the last log."""
-        evaluation = any(name.startswith("eval_") for name in logs)
-        for name in [name for name in self._parts if name.startswith("eval_") == evaluation]:
-            logs[name] = round(float(torch.stack(self._parts.pop(name)).mean()), 4)
-        super().log(logs, *arguments, **keywords)
-
-    def _get_output_dir(self, trial: Any) -> str:
-        return os.path.join(self.args.output_dir, SAVING)
-
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Save beside, then rename: a checkpoint that has its name is whole."""
-        super()._save_checkpoint(model, trial)
-        if not self.args.should_save:
-            return
-        run = Path(self.args.output_dir)
-        saved = run / SAVING / f"checkpoint-{self.state.global_step}"
-        (saved / "training_args.bin").unlink(missing_ok=True)  # a pickle, which nobody should have to trust
-        _sync_files(saved)
-        target = run / saved.name
-        shutil.rmtree(target, ignore_errors=True)
-        saved.rename(target)
-        sync_folder(run)
-        shutil.rmtree(run / SAVING)
-        for old in _checkpoints(run)[:-KEPT_CHECKPOINTS]:
-            shutil.rmtree(old)
+def _domain(archive: Archive) -> Domain:
+    """The domain of a data set's samples."""
+    return Sample.from_files(archive.key(0), archive.files(0), archive.name).domain
 
 
-class PlainLines(TrainerCallback):
-    """A line of the log for people who read it in a file."""
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        """Print the step and what was logged."""
-        numbers = {k: v for k, v in (logs or {}).items() if isinstance(v, int | float) and "loss" in k}
-        if numbers:
-            text = ", ".join(f"{k} {v:.4f}" for k, v in numbers.items())
-            print(f"train: step {state.global_step}/{state.max_steps}, {text}", file=sys.stderr, flush=True)
-
-
-def parameter_groups(model: IGLLM, preset: Preset) -> list[dict[str, Any]]:
-    """Trainable parameters by learning rate and decay."""
-    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = defaultdict(list)
-    for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        numeric = name.startswith(("numeric_head", "number_feedback"))
-        rate = preset.head_learning_rate if numeric else preset.learning_rate
-        decay = preset.weight_decay if parameter.ndim >= 2 and "embed" not in name else 0.0
-        groups[rate, decay].append(parameter)
-    return [{"params": p, "lr": rate, "weight_decay": decay} for (rate, decay), p in groups.items()]
-
-
-def _arguments(preset: Preset, out: Path, device: str, evaluate: bool) -> TrainingArguments:
-    return TrainingArguments(
+def _arguments(stage: _Stage, out: Path, evaluate: bool) -> TrainingArguments:
+    preset = stage.preset
+    # The environment is where transformers looks for these two.
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / "tensorboard")
+    os.environ.setdefault("WANDB_PROJECT", "igllm")
+    arguments = TrainingArguments(
         output_dir=str(out),
-        per_device_train_batch_size=preset.batch_size,
-        per_device_eval_batch_size=preset.batch_size,
+        per_device_train_batch_size=stage.batch_size,
+        per_device_eval_batch_size=stage.batch_size,
+        gradient_accumulation_steps=preset.accumulation,
         max_steps=preset.steps,
         learning_rate=preset.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=round(preset.warmup * preset.steps),
         logging_steps=10,
-        save_steps=preset.save_steps,
+        logging_nan_inf_filter=False,  # it would wait for the device at every micro-batch
+        save_steps=preset.save_steps or NEVER,
         eval_strategy="steps" if evaluate else "no",
-        eval_steps=preset.save_steps if evaluate else None,
+        eval_steps=preset.eval_steps if evaluate else None,
         prediction_loss_only=True,
-        report_to="none",
+        report_to=preset.report_to,
+        run_name=out.name,
         seed=preset.seed,
         bf16=preset.bf16,
+        gradient_checkpointing=preset.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False} if preset.gradient_checkpointing else None,
+        # A transformer tower that is trained has layers behind the one that is read.
+        ddp_find_unused_parameters=not preset.freeze_vision,
         remove_unused_columns=False,
         disable_tqdm=not sys.stderr.isatty(),
-        use_cpu=pick_device(device).type == "cpu",
+        use_cpu=pick_device(stage.device).type == "cpu",
+        dataloader_num_workers=preset.loaders,
         dataloader_pin_memory=torch.cuda.is_available(),
     )
-
-
-def _refuse_overlap(samples: Samples, val: Samples | None) -> str:
-    """The digest of the training codes; `UserError` if a validation scene is among them."""
-    codes = set(_code_digests(samples).values())
-    if val is not None:
-        shared = [key for key, code in _code_digests(val).items() if code in codes]
-        if shared:
-            raise UserError(
-                f"{val.path}: {len(shared)} scenes are in the training data {samples.path} too, {shared[0]} the first; "
-                "generate the validation set with another seed"
-            )
-    return hashlib.sha256("".join(sorted(codes)).encode()).hexdigest()
-
-
-def _code_digests(samples: Samples) -> dict[str, str]:
-    return {key: hashlib.sha256(samples.code(key).encode()).hexdigest() for key in samples.keys}
-
-
-def _state_run(out: Path, preset: Preset, name: str, digest: str) -> None:
-    """Write ``run.json``, or see that the one there is of the same run."""
-    settings = asdict(preset)
-    statement: dict[str, Any] = {"format_version": FORMAT_VERSION, "preset": name, "settings": settings, "data": digest}
-    if (out / RUN).exists():
-        there = read_json(out / RUN)
-        before, now = (
-            {**s["settings"], "preset": s["preset"], "data": s["data"], **dict.fromkeys(FREE_TO_CHANGE)} for s in (there, statement)
-        )
-        differing = [key for key in now if before.get(key) != now[key]]
-        if differing:
-            key = differing[0]
-            raise UserError(
-                f"{out}: is a run with {key} {before.get(key)!r}, not {now[key]!r}; choose another folder, or the same settings"
-            )
-    elif out.exists() and any(out.iterdir()):
-        raise UserError(f"{out}: holds something that is not a run; choose another folder")
-    write_json(out / RUN, statement)
-
-
-def _save_final(trainer: CodeTrainer, out: Path) -> None:
-    """Put the model into the run folder; ``config.json`` comes last and says that all is there."""
-    beside = out / SAVING
-    shutil.rmtree(beside, ignore_errors=True)
-    trainer.model.save_pretrained(beside)
-    trainer.processing_class.save_pretrained(beside)
-    _sync_files(beside)
-    for path in sorted(beside.iterdir(), key=lambda path: path.name == "config.json"):
-        path.replace(out / path.name)
-    beside.rmdir()
-    write_jsonl(out / "log.jsonl", trainer.state.log_history)
-
-
-def _sync_files(folder: Path) -> None:
-    for path in folder.iterdir():
-        with path.open("rb") as stream:
-            os.fsync(stream.fileno())
-    sync_folder(folder)
+    arguments._n_gpu = min(1, arguments.n_gpu)  # several GPUs take a process each, by torchrun or accelerate launch
+    return arguments

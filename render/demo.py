@@ -22,9 +22,10 @@ def demo(out: Path, workers: int | None = None, device: str = "auto") -> dict[st
     Every part takes up what an earlier call has finished.
     """
     from model.device import fast_bfloat16, pick_device
-    from model.predict import Predictor, find_model
+    from model.load import find_model
+    from model.predict import Predictor
     from model.presets import get_preset
-    from model.train import train
+    from model.train import Data, train
 
     data, held_out, run = out / "train", out / "held-out", out / "run"
     generate(TRAIN, TRAIN_SAMPLES, data, workers)
@@ -33,7 +34,7 @@ def demo(out: Path, workers: int | None = None, device: str = "auto") -> dict[st
     print(f"what the model learns from: {out / 'inspect' / PAGE}")
     bf16 = fast_bfloat16(pick_device(device))
     preset = get_preset(PRESET).changed([f"steps={STEPS}", f"bf16={bf16}"])
-    train(preset, PRESET, data=data, val=held_out, out=run, device=device)
-    predictor = Predictor(find_model(str(run)), device)
+    train(preset, PRESET, data=Data([data], val=held_out), out=run, device=device)
+    predictor = Predictor.of(find_model(str(run)), device)
     facts = {"Trained": f"{STEPS} steps of {preset.batch_size} on {TRAIN_SAMPLES} renders, a few minutes: enough to see the loop at work"}
     return roundtrip(predictor, held_out, out / "report", workers=workers, heading=facts)

@@ -35,7 +35,7 @@ def roundtrip(
     images = DatasetImages(data, num)
     predict_file(predictor, images, out / PREDICTIONS, batch_size)
     render_codes(read_codes(out / PREDICTIONS), Recorded(Samples(data)), out / RENDERED, workers=workers)
-    facts = {"Model": str(predictor.folder), **(heading or {})}
+    facts = {"Model": predictor.name, **(heading or {})}
     return compare(
         data, out / RENDERED, out, images.keys, predictions=out / PREDICTIONS, heading=facts, title="Images, their code, and back"
     )

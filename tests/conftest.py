@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from datagen.generate import generate
@@ -9,6 +11,12 @@ from datagen.settings import DatasetSettings
 from datagen.shards import Samples
 
 SMALL = DatasetSettings(seed=7, width=160, height=120, quality="draft", min_objects=2, max_objects=4, shard_size=6)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What is cached while tests run is theirs alone."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")

@@ -17,10 +17,10 @@ def modules_after(statement: str) -> set[str]:
 
 DATAGEN = (
     "import datagen, datagen.captions, datagen.code, datagen.dataset, datagen.doctor, datagen.formats.clevr_import, "
-    "datagen.formats.export, datagen.generate, datagen.inspect, datagen.pool, datagen.predictions, datagen.scores, datagen.shards, "
-    "datagen.domains"
+    "datagen.formats.export, datagen.generate, datagen.inspect, datagen.overlap, datagen.pool, datagen.predictions, datagen.scores, "
+    "datagen.shards, datagen.domains"
 )
-MODEL = "import model, model.train, model.predict, model.presets, model.decode"
+MODEL = "import model, model.train, model.captions, model.predict, model.presets, model.decode"
 RENDER = "import render, render.compare, render.rerender, render.roundtrip, render.demo"
 
 

@@ -17,7 +17,7 @@ from model.codec import NUM, CodeCodec
 from model.config import PROMPT, IGLLMConfig
 from model.decode import decode
 from model.igllm import IGLLM
-from model.tokens import domain_tokenizer, prompt_ids
+from model.tokens import domain_tokenizer
 
 CLEVR = get_domain("clevr")
 LINE = 'add(loc=(0, 0, 0), color="red", material="metal", size="large", shape="cube", rotation=0)'
@@ -83,4 +83,4 @@ def setting(tokenizer_kind: str, numbers: str, seed: int = 0, sharpness: float =
         model.projector.weight.mul_(5)
         if model.number_feedback is not None:
             model.number_feedback.embed.weight.mul_(20)
-    return Setting(model, codec, torch.randn(3, 3, 32, 32), prompt_ids(tokenizer, PROMPT))
+    return Setting(model, codec, torch.randn(3, 3, 32, 32), tokenizer.encode(PROMPT, add_special_tokens=False))

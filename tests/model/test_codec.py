@@ -24,7 +24,8 @@ from datagen.scene import Object, Scene
 from model.automaton import START
 from model.codec import NUM, CodeCodec, Style
 from model.config import PROMPT
-from model.tokens import domain_tokenizer, prompt_ids
+from model.prompts import prompt_tokens
+from model.tokens import domain_tokenizer
 
 CLEVR = get_domain("clevr")
 
@@ -227,9 +228,9 @@ def test_prompts_have_no_unknown_words() -> None:
     prompts = [PROMPT, "Write this scene, object by object, as code.", "2.5-D scenes?"]
     tokenizer = domain_tokenizer(CLEVR, prompts)
     for prompt in prompts:
-        ids = prompt_ids(tokenizer, prompt)
+        [ids] = prompt_tokens(tokenizer, [prompt]).asked
         assert tokenizer.unk_token_id not in ids
-        assert tokenizer.decode(ids[1:]) == prompt
+        assert tokenizer.decode(ids) == prompt
 
 
 def test_tokenizers_that_cannot_do_it_are_refused() -> None:

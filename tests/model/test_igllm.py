@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,59 +13,52 @@ from transformers import AutoConfig
 
 from datagen.domains import get_domain
 from datagen.shards import Samples
+from model.build import build
 from model.codec import NUM, CodeCodec
-from model.config import PROMPT, IGLLMConfig
-from model.data import CodeDataset, Collator
+from model.config import IGLLMConfig
+from model.data import CodeSource, Collator
 from model.dense import DenseLayout
 from model.igllm import IGLLM
 from model.images import Frame, jitter
-from model.numbers import NumberFeedback, NumericHead, number_loss
+from model.numbers import NumberFeedback, NumericHead, squared_errors
+from model.order import Mixture
 from model.presets import get_preset
-from model.tokens import domain_tokenizer
-from model.train import example_maker, parameter_groups
+from model.train import example_maker
+from model.trainer import parameter_groups
 
 CLEVR = get_domain("clevr")
-
-
-def special_ids(tokenizer) -> dict[str, int]:
-    return {
-        "num": tokenizer.convert_tokens_to_ids(NUM),
-        "bos": tokenizer.bos_token_id,
-        "eos": tokenizer.eos_token_id,
-        "pad": tokenizer.pad_token_id,
-    }
+TINY = replace(get_preset("tiny"), augment=False)
 
 
 @pytest.fixture(scope="module")
 def codec() -> CodeCodec:
-    return CodeCodec(CLEVR, domain_tokenizer(CLEVR, [PROMPT]))
+    return CodeCodec(CLEVR, build(TINY, CLEVR)[1])
 
 
 @pytest.fixture(scope="module")
-def tiny(codec: CodeCodec) -> IGLLM:
+def tiny() -> IGLLM:
     torch.manual_seed(0)
-    return IGLLM(get_preset("tiny").config(CLEVR, len(codec.tokenizer), special_ids(codec.tokenizer)))
+    return build(TINY, CLEVR)[0]
 
 
 @pytest.fixture(scope="module")
 def clip(codec: CodeCodec) -> IGLLM:
     """The paper's arrangement, shrunk: a frozen CLIP tower, read at its penultimate layer, padded squares."""
-    special = special_ids(codec.tokenizer)
     layers = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2}
     config = IGLLMConfig(
         vision_config=AutoConfig.for_model("clip_vision_model", image_size=64, patch_size=16, **layers),
         text_config=AutoConfig.for_model("llama", vocab_size=len(codec.tokenizer), num_key_value_heads=2, **layers),
         image_height=64,
         image_width=64,
-        num_token_id=special["num"],
+        num_token_id=codec.tokenizer.convert_tokens_to_ids(NUM),
     )
     torch.manual_seed(0)
     return IGLLM(config)
 
 
 def batch_of(model: IGLLM, codec: CodeCodec, samples: Samples, count: int = 4) -> dict[str, torch.Tensor]:
-    dataset = CodeDataset(samples, example_maker(model, codec))
-    return Collator(codec.tokenizer.pad_token_id)([dataset[i] for i in range(count)])
+    source = CodeSource(samples.archive, example_maker(model, codec, TINY))
+    return Collator(codec.tokenizer.pad_token_id)([source.example(i, None) for i in range(count)])
 
 
 @pytest.mark.parametrize("kind", ["tiny", "clip"])
@@ -73,7 +67,6 @@ def test_one_forward_gives_the_losses_and_their_gradients(kind: str, request, co
     model.train()
     model.zero_grad()
     output = model(**batch_of(model, codec, renders))
-    assert output.logits.shape[0] == 4
     parts = output.token_loss + model.config.number_weight * output.number_loss
     if kind == "tiny":
         parts = parts + model.config.dense_weight * output.dense_loss
@@ -108,6 +101,8 @@ def test_padding_changes_nothing(tiny: IGLLM, codec: CodeCodec, renders: Samples
     length = int((alone["labels"][0] != -100).nonzero().max()) + 1
     for name in ("input_ids", "labels", "number_values", "number_slots"):
         alone[name] = alone[name][:, :length]
+    for batch in (whole, alone):
+        del batch["labels"]
     together = tiny(**whole).logits[shortest, :length]
     assert torch.allclose(tiny(**alone).logits[0], together, atol=1e-4)
 
@@ -117,7 +112,7 @@ def test_numbers_are_read_where_num_is_predicted(tiny: IGLLM, codec: CodeCodec, 
     tiny.eval()
     batch = batch_of(tiny, codec, renders, 1)
     first, second = (int(i) for i in (batch["number_slots"][0] >= 0).nonzero()[:2, 0])
-    visual = tiny.see(batch["pixel_values"])
+    visual = tiny.begin(batch["pixel_values"])
 
     def read(at: int) -> torch.Tensor:
         hidden = tiny.think(
@@ -165,13 +160,12 @@ def test_the_head_is_the_papers() -> None:
 
 def test_the_number_loss_goes_the_shorter_way_around() -> None:
     predicted, true = torch.tensor([0.9, 0.9, 3.1]), torch.tensor([-0.9, -0.9, -0.9])
-    assert number_loss(predicted[:1], true[:1], torch.tensor([2.0])) == pytest.approx(0.04)
-    assert number_loss(predicted[1:2], true[1:2], torch.tensor([0.0])) == pytest.approx(3.24)
-    assert number_loss(predicted[2:], true[2:], torch.tensor([2.0])) == pytest.approx(0.0, abs=1e-6)
+    errors = squared_errors(predicted, true, torch.tensor([2.0, 0.0, 2.0]))
+    assert errors.tolist() == pytest.approx([0.04, 3.24, 0.0], abs=1e-6)
 
 
 def test_dense_targets_say_what_lies_where(tiny: IGLLM, codec: CodeCodec, renders: Samples) -> None:
-    make = example_maker(tiny, codec)
+    make = example_maker(tiny, codec, TINY)
     sample = renders[renders.keys[0]]
     example = make(sample, None)
     present = np.flatnonzero(example["dense_words"][:, 0] == 1)
@@ -187,15 +181,21 @@ def test_dense_targets_say_what_lies_where(tiny: IGLLM, codec: CodeCodec, render
 
 
 def test_augmentation_is_a_function_of_seed_epoch_and_index(tiny: IGLLM, codec: CodeCodec, renders: Samples) -> None:
-    dataset = CodeDataset(renders, example_maker(tiny, codec), seed=3, augment=True)
-    first = dataset[2]["pixel_values"]
-    assert torch.equal(dataset[2]["pixel_values"], first)
-    dataset.set_epoch(1)
-    assert not torch.equal(dataset[2]["pixel_values"], first)
+    source = CodeSource(renders.archive, example_maker(tiny, codec, replace(TINY, augment=True)))
+    dataset, other = Mixture([source], [1.0], 3, 32), Mixture([source], [1.0], 4, 32)
+    where = {dataset.at(p)[1:]: dataset[p]["pixel_values"] for p in range(32)}
+    assert all(torch.equal(dataset[p]["pixel_values"], where[dataset.at(p)[1:]]) for p in range(32))
+    assert not any(torch.equal(where[0, number], where[1, number]) for number in range(16))
+    assert not torch.equal(other[other_position(other, 2)]["pixel_values"], where[0, 2])
+
+
+def other_position(dataset: Mixture, number: int) -> int:
+    """Where the first epoch has that sample."""
+    return next(p for p in range(16) if dataset.at(p)[2] == number)
 
 
 def test_mirrored_examples_mirror_the_code_too(tiny: IGLLM, codec: CodeCodec, renders: Samples) -> None:
-    make = example_maker(tiny, codec)
+    make = example_maker(tiny, codec, replace(TINY, augment=True))
     mirrored = 0
     for key in renders.keys:
         sample = renders[key]
@@ -203,8 +203,8 @@ def test_mirrored_examples_mirror_the_code_too(tiny: IGLLM, codec: CodeCodec, re
         scene = CLEVR.mirrored(sample.scene)
         if not CLEVR.violations(scene):
             mirrored += 1
-            assert example["input_ids"] == make.prompt + codec.encode(scene).ids
-            assert np.allclose(example["number_values"][len(make.prompt) :], codec.encode(scene).values)
+            assert example["input_ids"] == make.prompts[0] + codec.encode(scene).ids
+            assert np.allclose(example["number_values"][len(make.prompts[0]) :], codec.encode(scene).values)
     assert mirrored > 4
 
 

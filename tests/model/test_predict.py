@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def predictor(folder: Path) -> Predictor:
-    return Predictor(folder, "cpu")
+    return Predictor.of(folder, "cpu")
 
 
 @pytest.fixture

@@ -23,21 +23,23 @@ from datagen.predictions import read_predictions
 from datagen.scores import score_scene, summarize
 from datagen.shards import Samples
 from model.choosing import Decoding
-from model.predict import DatasetImages, ImageFiles, Predictor, find_model, predict_file
+from model.load import find_model
+from model.predict import DatasetImages, ImageFiles, Predictor, predict_file
 from model.presets import Preset, get_preset
-from model.train import newest_checkpoint, train
+from model.run import newest_checkpoint
+from model.train import Data, train
 from render.roundtrip import roundtrip
 
 TINY = get_preset("tiny")
-QUICK = replace(TINY, steps=4, save_steps=2, batch_size=4)
+QUICK = replace(TINY, steps=4, save_steps=2, batch_size=4, report_to="none")
 
 
 @pytest.fixture(scope="session")
 def overfit(renders: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of `tiny` that has seen sixteen renders again and again, unvaried."""
     out = tmp_path_factory.mktemp("overfit") / "run"
-    preset = TINY.changed(["augment=false", "batch_size=8", "steps=320", "save_steps=160", "weight_decay=0"])
-    train(preset, "tiny", data=renders.path, out=out, device="cpu")
+    preset = TINY.changed(["augment=false", "batch_size=8", "steps=320", "save_steps=160", "weight_decay=0", "report_to=none"])
+    train(preset, "tiny", data=Data([renders.path]), out=out, device="cpu")
     return out
 
 
@@ -45,7 +47,7 @@ def overfit(renders: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def barely(renders: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of four steps."""
     out = tmp_path_factory.mktemp("barely") / "run"
-    train(QUICK, "tiny", data=renders.path, out=out, device="cpu")
+    train(QUICK, "tiny", data=Data([renders.path]), out=out, device="cpu")
     return out
 
 
@@ -64,7 +66,7 @@ def test_the_loss_falls_in_all_its_parts(overfit: Path) -> None:
 
 def test_the_code_follows_the_image(overfit: Path, renders: Samples) -> None:
     """What was learnt by heart is written back; when images are swapped, the code goes with the image, not with the place."""
-    predictor = Predictor(overfit, "cpu")
+    predictor = Predictor.of(overfit, "cpu")
     images = {key: renders[key].pixels() for key in renders.keys}
     truth = {key: renders.code(key) for key in renders.keys}
     said = {p.key: p.code for p in predictor.predict(images.items())}
@@ -82,7 +84,7 @@ def test_the_code_follows_the_image(overfit: Path, renders: Samples) -> None:
 
 
 def test_a_batch_says_what_each_image_says_alone(overfit: Path, renders: Samples) -> None:
-    predictor = Predictor(overfit, "cpu")
+    predictor = Predictor.of(overfit, "cpu")
     images = [(key, renders[key].pixels()) for key in renders.keys[:5]]
     together, alone = list(predictor.predict(images, batch_size=5)), list(predictor.predict(images, batch_size=1))
     for one, other in zip(together, alone, strict=True):
@@ -94,7 +96,7 @@ def test_a_batch_says_what_each_image_says_alone(overfit: Path, renders: Samples
 
 
 def test_confidences_are_given_per_object(overfit: Path, renders: Samples) -> None:
-    for prediction in Predictor(overfit, "cpu").predict([(key, renders[key].pixels()) for key in renders.keys]):
+    for prediction in Predictor.of(overfit, "cpu").predict([(key, renders[key].pixels()) for key in renders.keys]):
         assert prediction.confidence is not None
         assert len(prediction.confidence) == prediction.code.count("\n")
         assert all(0 < c <= 1 for c in prediction.confidence)
@@ -109,7 +111,7 @@ def test_a_stopped_run_goes_on_as_if_undisturbed(barely: Path, renders: Samples,
     shutil.rmtree(stopped / "checkpoint-4")
     (stopped / ".saving" / "checkpoint-4").mkdir(parents=True)
     assert newest_checkpoint(stopped) == stopped / "checkpoint-2"
-    train(QUICK, "tiny", data=renders.path, out=stopped, device="cpu")
+    train(QUICK, "tiny", data=Data([renders.path]), out=stopped, device="cpu")
     undisturbed, resumed = load_file(barely / "model.safetensors"), load_file(stopped / "model.safetensors")
     assert all(torch.allclose(undisturbed[name], resumed[name], atol=1e-6) for name in undisturbed)
     losses = [[row["loss"] for row in read_jsonl(run / "log.jsonl") if "loss" in row] for run in (barely, stopped)]
@@ -120,9 +122,9 @@ def test_a_finished_run_is_left_alone_and_can_be_extended(barely: Path, renders:
     run = tmp_path / "run"
     shutil.copytree(barely, run)
     before = (run / "model.safetensors").read_bytes()
-    train(QUICK, "tiny", data=renders.path, out=run, device="cpu")
+    train(QUICK, "tiny", data=Data([renders.path]), out=run, device="cpu")
     assert (run / "model.safetensors").read_bytes() == before
-    train(replace(QUICK, steps=6), "tiny", data=renders.path, out=run, device="cpu")
+    train(replace(QUICK, steps=6), "tiny", data=Data([renders.path]), out=run, device="cpu")
     assert (run / "model.safetensors").read_bytes() != before
     assert newest_checkpoint(run) == run / "checkpoint-6"
 
@@ -135,13 +137,13 @@ def test_no_pickle_of_ours_is_left(barely: Path) -> None:
 def test_validation_that_overlaps_is_refused(renders: Samples, tmp_path: Path) -> None:
     same = generate(SMALL, 2, tmp_path / "same")
     with pytest.raises(UserError, match="2 scenes are in the training data"):
-        train(QUICK, "tiny", data=renders.path, val=same.path, out=tmp_path / "run", device="cpu")
+        train(QUICK, "tiny", data=Data([renders.path], val=same.path), out=tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
 
 
 def test_validation_losses_are_logged(renders: Samples, tmp_path: Path) -> None:
     other = generate(replace(SMALL, seed=8), 4, tmp_path / "val")
-    train(QUICK, "tiny", data=renders.path, val=other.path, out=tmp_path / "run", device="cpu")
+    train(QUICK, "tiny", data=Data([renders.path], val=other.path), out=tmp_path / "run", device="cpu")
     evaluated = [row for row in read_jsonl(tmp_path / "run" / "log.jsonl") if "eval_loss" in row]
     assert [row["step"] for row in evaluated] == [2, 4]
     assert all(row["eval_token_loss"] > 0 and row["eval_number_loss"] > 0 for row in evaluated)
@@ -149,10 +151,10 @@ def test_validation_losses_are_logged(renders: Samples, tmp_path: Path) -> None:
 
 def test_another_run_is_not_overwritten(barely: Path, renders: Samples, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="learning_rate"):
-        train(replace(QUICK, learning_rate=1.0), "tiny", data=renders.path, out=barely, device="cpu")
+        train(replace(QUICK, learning_rate=1.0), "tiny", data=Data([renders.path]), out=barely, device="cpu")
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match="not a run"):
-        train(QUICK, "tiny", data=renders.path, out=tmp_path, device="cpu")
+        train(QUICK, "tiny", data=Data([renders.path]), out=tmp_path, device="cpu")
 
 
 def test_settings_are_typed_and_checked() -> None:
@@ -167,13 +169,13 @@ def test_settings_are_typed_and_checked() -> None:
 
 
 def test_prediction_writes_every_key_and_takes_up_what_was_begun(barely: Path, renders: Samples, tmp_path: Path) -> None:
-    predictor, out = Predictor(barely, "cpu"), tmp_path / "pred.jsonl"
+    predictor, out = Predictor.of(barely, "cpu"), tmp_path / "pred.jsonl"
     predict_file(predictor, DatasetImages(renders.path), out, batch_size=8)
     whole = read_predictions(out)
     assert list(whole) == renders.keys
     partial = tmp_path / ".pred.jsonl.partial"
     keys = hashlib.sha256("\n".join(renders.keys).encode()).hexdigest()
-    header = {"model": predictor.digest(), "keys": keys, "decoding": asdict(Decoding())}
+    header = {"model": predictor.digest, "keys": keys, "decoding": asdict(Decoding())}
     marked = {"key": renders.keys[0], "code": "", "confidence": []}
     partial.write_text(json.dumps(header) + "\n" + json.dumps(marked) + "\n" + '{"key": "0000')  # cut short by a kill
     predict_file(predictor, DatasetImages(renders.path), out, batch_size=8)
@@ -186,7 +188,7 @@ def test_prediction_writes_every_key_and_takes_up_what_was_begun(barely: Path, r
 def test_loose_images_are_read(barely: Path, renders: Samples, tmp_path: Path) -> None:
     Image.fromarray(renders[renders.keys[0]].pixels()).convert("RGBA").save(tmp_path / "a.png")
     Image.fromarray(renders[renders.keys[1]].pixels()).convert("L").save(tmp_path / "b.jpg")
-    predict_file(Predictor(barely, "cpu"), ImageFiles([tmp_path / "a.png", tmp_path / "b.jpg"]), tmp_path / "pred.jsonl")
+    predict_file(Predictor.of(barely, "cpu"), ImageFiles([tmp_path / "a.png", tmp_path / "b.jpg"]), tmp_path / "pred.jsonl")
     assert list(read_predictions(tmp_path / "pred.jsonl")) == ["a", "b"]
 
 
@@ -216,14 +218,14 @@ def test_foreign_and_damaged_models_are_refused(barely: Path, tmp_path: Path) ->
         shutil.copytree(barely, run)
         damage(run)
         with pytest.raises(UserError, match=name):
-            Predictor(run, "cpu")
+            Predictor.of(run, "cpu")
     with pytest.raises(UserError, match="--device"):
-        Predictor(barely, "quantum")
+        Predictor.of(barely, "quantum")
 
 
 def test_the_round_trip_reports_and_resumes(barely: Path, renders: Samples, tmp_path: Path) -> None:
     out = tmp_path / "report"
-    metrics = roundtrip(Predictor(barely, "cpu"), renders.path, out, num=3)
+    metrics = roundtrip(Predictor.of(barely, "cpu"), renders.path, out, num=3)
     assert metrics["samples"] == 3
     assert metrics["image"]["samples"] == 3
     assert metrics == json.loads((out / "metrics.json").read_text())
@@ -231,5 +233,5 @@ def test_the_round_trip_reports_and_resumes(barely: Path, renders: Samples, tmp_
     assert all(key in page for key in renders.keys[:3])
     (out / "metrics.json").unlink()
     before = (out / "rendered" / f"{renders.keys[0]}.png").stat().st_mtime_ns
-    assert roundtrip(Predictor(barely, "cpu"), renders.path, out, num=3) == metrics
+    assert roundtrip(Predictor.of(barely, "cpu"), renders.path, out, num=3) == metrics
     assert (out / "rendered" / f"{renders.keys[0]}.png").stat().st_mtime_ns == before

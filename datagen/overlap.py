@@ -1,0 +1,96 @@
+"""Which data a run is trained on, as a digest, and whether its validation set is apart from it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from datagen.archive import Archive
+from datagen.dataset import IMPORTED, read_statement, stated_settings
+from datagen.errors import UserError
+from datagen.index import open_index
+from datagen.manifest import read_manifest
+from datagen.progress import progress
+from datagen.settings import DatasetSettings
+
+CODE = ".py"
+
+
+def data_digest(archive: Archive) -> str:
+    """A SHA-256 that names a data set's content, wherever it lies.
+
+    It is made of the manifest's digests of the shards where that states them all; else of every sample's key and code; and where there is
+    no code, of where in the tars each sample lies, for hundreds of gigabytes of strangers' images are not read for it.
+    """
+    stated = _stated(archive)
+    if stated is not None:
+        return hashlib.sha256("\n".join(sorted(stated)).encode()).hexdigest()
+    digest = hashlib.sha256()
+    if archive.shards and CODE not in archive.files(0):
+        digest.update(open_index(archive.store, archive.shards).rows.tobytes())
+    else:
+        for key, code in _codes(archive):
+            digest.update(hashlib.sha256(key.encode(errors="replace")).digest() + hashlib.sha256(code).digest())
+    return digest.hexdigest()
+
+
+def refuse_overlap(train: Archive, val: Archive) -> None:
+    """`UserError` if a validation scene is in the training data too, judged by its code.
+
+    Nothing is read where the data sets' own statements prove them apart: neighbouring seeds share no scene. Else 8 bytes a training
+    sample are held.
+    """
+    if _apart(train, val):
+        return
+    known = np.unique(np.fromiter((_short(code) for _, code in _shown(train)), np.uint64))
+    shared, first = 0, ""
+    for key, code in _shown(val):
+        at = int(np.searchsorted(known, np.uint64(_short(code))))
+        if at < len(known) and int(known[at]) == _short(code):
+            shared, first = shared + 1, first or key
+    if shared:
+        raise UserError(
+            f"{val.name}: {shared} scenes are in the training data {train.name} too, {first} the first; "
+            "generate the validation set with another seed"
+        )
+
+
+def _apart(one: Archive, other: Archive) -> bool:
+    """Whether statements alone prove that two data sets share no scene."""
+    first, second = _settings(one), _settings(other)
+    return first is not None and second is not None and first.domain == second.domain and first.seed != second.seed
+
+
+def _settings(archive: Archive) -> DatasetSettings | None:
+    """What a data set's samples were drawn with; None unless it states that of everything in it."""
+    if _stated(archive) is None:
+        return None
+    try:
+        statement = read_statement(archive.store)
+        return None if IMPORTED in statement else stated_settings(archive.store, statement)
+    except UserError:  # there is none, or none that can be trusted
+        return None
+
+
+def _stated(archive: Archive) -> list[str] | None:
+    """The SHA-256 of each of its tars as the manifest states them; None unless it states them all."""
+    sizes = archive.store.sizes()
+    rows = {row.name: row for row in read_manifest(archive.store, sizes).rows.values()}
+    if not archive.shards or any(shard not in rows or rows[shard].bytes != sizes.get(shard) for shard in archive.shards):
+        return None
+    return [rows[shard].sha256 for shard in archive.shards]
+
+
+def _codes(archive: Archive) -> Iterator[tuple[str, bytes]]:
+    return ((key, code) for key, suffix, _, code in archive.members(CODE) if suffix == CODE)
+
+
+def _shown(archive: Archive) -> Iterator[tuple[str, bytes]]:
+    """All codes, with progress."""
+    return progress(_codes(archive), len(archive), "compare scenes")
+
+
+def _short(code: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(code, digest_size=8).digest(), "little")

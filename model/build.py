@@ -1,0 +1,125 @@
+"""A new model and its tokenizer, as a preset wants them: parts from scratch or pretrained, `[NUM]` among the tokens."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoTokenizer
+
+from datagen.domain import Domain
+from datagen.errors import UserError
+from model.bases import Base, vision_config_of
+from model.codec import NUM
+from model.config import IGLLMConfig
+from model.igllm import IGLLM
+from model.presets import FROM_SCRATCH, Preset
+from model.prompts import PROMPTS, VICUNA_TEMPLATE, prompt_tokens
+from model.tokens import domain_tokenizer
+
+_SHARED = ("vision_layer", "freeze_vision", "numbers", "number_feedback", "feedback_noise", "number_weight", "dense_weight")
+
+
+def build(preset: Preset, domain: Domain, *, aligning: bool = False, told: Mapping[str, Any] | None = None) -> tuple[IGLLM, Any]:
+    """The model and its tokenizer. ``told`` goes into the configuration: what is known of the preset, the data and the code.
+
+    For alignment, all but the projector is frozen. Raises `UserError` for a checkpoint that cannot be loaded or does not fit.
+    """
+    tokenizer, language_base = make_tokenizer(preset, domain)
+    vision, vision_base, frame = _vision(preset)
+    text, language_base = _text(preset, tokenizer, language_base)
+    config = IGLLMConfig(
+        vision_config=vision,
+        text_config=text,
+        vision_base=vision_base and vision_base.to_json(),
+        language_base=language_base and language_base.to_json(),
+        lora=_lora(preset),
+        domain=domain.name,
+        prefix_token_ids=prompt_tokens(tokenizer).prefix,
+        num_token_id=tokenizer.convert_tokens_to_ids(NUM),
+        **frame,
+        **{name: getattr(preset, name) for name in _SHARED},
+        **(told or {}),
+    )
+    frozen = torch.bfloat16 if preset.bf16 else torch.float32
+    model = IGLLM.on_bases(config, frozen)
+    if aligning:
+        model.requires_grad_(False)
+        model.projector.requires_grad_(True)
+    else:
+        _own_what_is_trained(model, preset)
+    return model, tokenizer
+
+
+def make_tokenizer(preset: Preset, domain: Domain) -> tuple[Any, Base | None]:
+    """The language model's tokenizer with `[NUM]`, an end and a chat template, and the checkpoint that it is of."""
+    if preset.language_model == FROM_SCRATCH:
+        return domain_tokenizer(domain, PROMPTS), None
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # loaders fork
+    base = Base.named(preset.language_model)
+    tokenizer = base.tokenizer()
+    if tokenizer.eos_token_id is None:
+        raise UserError(f"{base.name}: its tokenizer has no end-of-sequence token, with which an answer ends")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token  # what is padded is neither seen nor learnt
+    if tokenizer.chat_template is None:
+        tokenizer.chat_template = VICUNA_TEMPLATE
+    tokenizer.add_tokens([NUM], special_tokens=True)
+    with tempfile.TemporaryDirectory() as folder:  # a tokenizer that was saved may cut text otherwise than one of an old checkpoint
+        tokenizer.save_pretrained(folder)
+        return AutoTokenizer.from_pretrained(folder), base
+
+
+def _vision(preset: Preset) -> tuple[Any, Base | None, dict[str, Any]]:
+    """The tower's configuration, the checkpoint that it is of, and its frame."""
+    if preset.vision_model == FROM_SCRATCH:
+        if not preset.vision:
+            raise UserError("the preset has no [vision] to make a tower from; give --vision-model")
+        config = AutoConfig.for_model(**preset.vision)
+        side = getattr(config, "image_size", None)
+        frame = {"image_height": side or preset.image_height, "image_width": side or preset.image_width}
+        return config, None, frame
+    base = Base.named(preset.vision_model)
+    whole = base.config()
+    config = vision_config_of(whole)
+    if not hasattr(config, "patch_size") and not hasattr(config, "hidden_sizes"):
+        raise UserError(f"{base.name}: a {whole.model_type} cannot be loaded as a pretrained part that sees: a vision tower is needed")
+    side = getattr(config, "image_size", None)
+    height, width = side if isinstance(side, list | tuple) else (side or preset.image_height, side or preset.image_width)
+    frame = {"image_height": height, "image_width": width}
+    if (statistics := base.image_statistics()) is not None:
+        frame["image_mean"], frame["image_std"] = statistics
+    return config, base.at(getattr(whole, "_commit_hash", None)), frame
+
+
+def _text(preset: Preset, tokenizer: Any, base: Base | None) -> tuple[Any, Base | None]:
+    """The language model's configuration, with a token for each of the tokenizer's, and the checkpoint that it is of."""
+    if base is None:
+        if not preset.text:
+            raise UserError("the preset has no [text] to make a language model from; give --language-model")
+        ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
+        return AutoConfig.for_model(**preset.text, vocab_size=len(tokenizer), **ids), None
+    config = base.config()
+    if not hasattr(config, "vocab_size"):
+        raise UserError(f"{base.name}: a {config.model_type} cannot be loaded as a pretrained part that writes: a language model is needed")
+    config.vocab_size = max(config.vocab_size, len(tokenizer), 1 + tokenizer.convert_tokens_to_ids(NUM))
+    return config, base.at(getattr(config, "_commit_hash", None))
+
+
+def _lora(preset: Preset) -> dict[str, Any] | None:
+    if not preset.lora_rank:
+        return None
+    return {"rank": preset.lora_rank, "alpha": preset.lora_alpha, "dropout": preset.lora_dropout}
+
+
+def _own_what_is_trained(model: IGLLM, preset: Preset) -> None:
+    """Parts of a checkpoint that are trained as a whole are no longer that checkpoint's: they are float32 and the model's from here on."""
+    if not preset.freeze_vision:
+        model.config.vision_base = None
+        model.tower.float()
+    if not preset.lora_rank and model.config.language_base is not None:
+        model.config.language_base = None
+        model.language_model.float().requires_grad_(True)

@@ -1,0 +1,81 @@
+"""A trained model out of a folder, ready to predict. Opens only safetensors and JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer
+
+from datagen.domains import DOMAINS
+from datagen.errors import UserError
+from datagen.files import read_json
+from datagen.shards import file_sha256
+from model.bases import LOADING_ERRORS, WEIGHTS_FILE
+from model.config import FORMAT_VERSION
+from model.device import pick_device
+from model.igllm import IGLLM
+from model.quiet import quiet_transformers
+from model.run import newest_checkpoint
+
+WEIGHTS = Path(__file__).parent / "weights"
+SHIPPED_DEFAULT = "tiny"
+TRAIN_ONE = "train one with `igllm train --preset tiny --data DIR --out RUN` and give `--model RUN`"
+
+
+def find_model(name: str | None) -> Path:
+    """The folder of a shipped model by name, or a run folder: its finished model, else its newest checkpoint."""
+    shipped = WEIGHTS / (name or SHIPPED_DEFAULT)
+    if (shipped / "config.json").is_file():
+        return shipped
+    if name is None:
+        raise UserError(f"no model is shipped yet: {TRAIN_ONE}")
+    folder = Path(name)
+    if (folder / "config.json").is_file():
+        return folder
+    checkpoint = newest_checkpoint(folder)
+    if checkpoint is None:
+        raise UserError(f"{name}: neither a shipped model nor a run folder with a model in it; {TRAIN_ONE}")
+    return checkpoint
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model and its tokenizer; ``name`` and ``digest`` tell which weights they are."""
+
+    model: IGLLM
+    tokenizer: Any
+    name: str
+    digest: str
+
+
+def load_model(folder: Path, device: str = "auto", dtype: torch.dtype = torch.float32) -> Loaded:
+    """The model in a folder, adapters merged, in `dtype` whatever the file holds (numeric parts stay float32).
+
+    Raises `UserError` for a folder that is not of an igllm model, is damaged, or names pretrained weights that are gone.
+    """
+    check_config(folder)
+    where = pick_device(device)
+    quiet_transformers()
+    try:
+        model, told = IGLLM.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        digest = file_sha256(folder / WEIGHTS_FILE)
+    except LOADING_ERRORS as error:
+        raise UserError(f"{folder}: this model cannot be loaded ({(str(error) or repr(error)).splitlines()[0]})") from None
+    if told["missing_keys"]:  # which transformers would fill with random numbers
+        raise UserError(f"{folder}: its weights lack {min(told['missing_keys'])}; the model is damaged")
+    return Loaded(model.merged().to(where).eval(), tokenizer, str(folder), digest)
+
+
+def check_config(folder: Path) -> None:
+    """Raise `UserError` unless a folder holds the configuration of a model that this igllm reads."""
+    config = read_json(folder / "config.json")
+    if not isinstance(config, dict) or config.get("model_type") != "igllm":
+        raise UserError(f"{folder}: its config.json is not one of an igllm model")
+    if config.get("format_version") != FORMAT_VERSION:
+        raise UserError(f"{folder}: model format {config.get('format_version')!r}, but this igllm reads {FORMAT_VERSION}")
+    if config.get("domain") not in DOMAINS:
+        raise UserError(f"{folder}: is a model of the domain {config.get('domain')!r}; known are {', '.join(DOMAINS)}")

@@ -1,0 +1,209 @@
+"""`transformers.Trainer` with the losses of an `IGLLM`, exact resume, and checkpoints that are whole or not there."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import broadcast
+from torch.utils.data import SequentialSampler
+from transformers import PrinterCallback, Trainer, TrainerCallback
+
+from datagen.files import read_json, write_json
+from model.igllm import IGLLM, batch_counts
+from model.presets import Preset
+from model.run import SAVING, best_loss, keep_best, keep_checkpoint, keep_final
+
+PENDING = "pending.json"
+PARTS = ("token_loss", "number_loss", "dense_loss")
+
+
+class IGTrainer(Trainer):
+    """Trains on positions in order, so that a step's samples depend on its number alone, and logs the parts of the loss.
+
+    Each part is divided by its own count over all micro-batches and processes of a step: of labelled tokens, of numeric slots, of cells
+    and objects. So the same samples give the same step, however they are spread. (In validation on several processes, the samples that
+    fill up the last batch count twice.)
+    """
+
+    loss_is_scaled_for_ga = True
+
+    def __init__(self, preset: Preset, look: Callable[[int], None] | None = None, look_steps: int = 0, **arguments: Any) -> None:
+        """``look`` is called with the step every `look_steps` steps, on the first process."""
+        super().__init__(**arguments)
+        self.preset, self.run_folder = preset, Path(self.args.output_dir)
+        self._sums: dict[str, torch.Tensor] = {}
+        self._steps = 0  # since the last log
+        self._evaluated: dict[str, torch.Tensor] = defaultdict(lambda: torch.zeros((), device=self.args.device))
+        self.remove_callback(PrinterCallback)
+        self.add_callback(TimedSaves(self, preset.save_seconds))
+        if look is not None and look_steps:
+            self.add_callback(Looks(look, look_steps))
+        if not sys.stderr.isatty():
+            self.add_callback(PlainLines())
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        """AdamW; each part at its own rate, and no decay on biases, norms and embeddings."""
+        if self.optimizer is None:
+            self.optimizer: Any = torch.optim.AdamW(parameter_groups(self.model, self.preset), betas=(0.9, 0.98))
+        return self.optimizer
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        return SequentialSampler(train_dataset or self.train_dataset)  # the dataset is in the order of training already
+
+    def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: torch.device) -> tuple[list, Any]:
+        """A step's micro-batches; each carries what the whole step's losses are divided by, over all processes."""
+        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if batches:
+            counts = torch.stack([batch_counts(batch) for batch in batches]).sum(0).to(device)
+            # The mean over processes: gradients are averaged over them, not added up.
+            counts = self.accelerator.reduce(counts, "mean")
+            batches = [{**batch, "counts": counts} for batch in batches]
+        return batches, None
+
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+        """The model's own loss; its parts are kept for the log."""
+        output = model(**inputs)
+        if model.training:
+            for name in ("loss", *PARTS):
+                if output[name] is not None:
+                    self._sums[name] = self._sums.get(name, 0.0) + output[name].detach()
+        else:
+            counts = batch_counts(inputs)
+            for name, count in zip(PARTS, (counts[0], counts[1], counts[3]), strict=True):
+                if output[name] is not None:
+                    self._evaluated[name] += output[name].detach() * count
+                    self._evaluated[f"{name} count"] += count
+        return (output.loss, output) if return_outputs else output.loss
+
+    def log(self, logs: dict[str, float], *arguments: Any, **keywords: Any) -> None:
+        """Put the loss and its parts, over all processes, into what is logged."""
+        if "loss" in logs:
+            steps, self._steps = self.state.global_step - self._steps, self.state.global_step
+            logs |= {name: value / steps for name, value in self._pending().items()}
+            self._sums = {}
+        elif "eval_loss" in logs:
+            logs |= self._evaluation()
+        super().log(logs, *arguments, **keywords)
+
+    def _pending(self) -> dict[str, float]:
+        """The sums, since the last log, of the loss and its parts over all processes."""
+        return {name: float(self.accelerator.reduce(value, "mean")) for name, value in self._sums.items()}
+
+    def _evaluation(self) -> dict[str, float]:
+        """Validation loss and its parts, each over all that it counts, and none of what the batches were."""
+        sums = {name: float(self.accelerator.reduce(value, "sum")) for name, value in self._evaluated.items()}
+        self._evaluated.clear()
+        parts = {name: sums[name] / max(1.0, sums[f"{name} count"]) for name in PARTS if name in sums}
+        weights = {"token_loss": 1.0, "number_loss": self.preset.number_weight, "dense_loss": self.preset.dense_weight}
+        return {"eval_loss": sum(weights[name] * value for name, value in parts.items())} | {f"eval_{n}": v for n, v in parts.items()}
+
+    def evaluate(self, *arguments: Any, **keywords: Any) -> dict[str, float]:
+        """As Trainer's; the model with the lowest validation loss so far is kept in ``best``."""
+        metrics = super().evaluate(*arguments, **keywords)
+        if metrics["eval_loss"] < best_loss(self.run_folder):
+            self.accelerator.wait_for_everyone()  # all have compared before the first writes
+            beside = self.run_folder / SAVING / "best"
+            self.save_model(str(beside), _internal_call=True)
+            if self.args.should_save:
+                keep_best(self.run_folder, beside, {"step": self.state.global_step, "eval_loss": metrics["eval_loss"]})
+            self.accelerator.wait_for_everyone()
+        return metrics
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self.run_folder / SAVING)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Save beside, then rename: a checkpoint that has its name is whole."""
+        super()._save_checkpoint(model, trial)
+        pending = self._pending()
+        self.accelerator.wait_for_everyone()  # each process saves the state of its random numbers
+        if self.args.should_save:
+            saved = self.run_folder / SAVING / f"checkpoint-{self.state.global_step}"
+            write_json(saved / PENDING, {"since": self._steps, "sums": pending})
+            keep_checkpoint(self.run_folder, saved)
+        self.accelerator.wait_for_everyone()
+
+    def take_up(self, checkpoint: Path) -> None:
+        """Take up the sums of a log that a checkpoint was saved in the middle of."""
+        told = read_json(checkpoint / PENDING)
+        self._steps = int(told["since"])
+        self._sums = {name: torch.tensor(value, device=self.args.device) for name, value in told["sums"].items()}
+
+    def save_final(self) -> None:
+        """Put the model into the run folder."""
+        beside = self.run_folder / SAVING / "final"
+        self.save_model(str(beside), _internal_call=True)
+        if self.args.should_save:
+            keep_final(self.run_folder, beside)
+        self.accelerator.wait_for_everyone()
+
+
+class TimedSaves(TrainerCallback):
+    """Asks for a checkpoint before more than so many seconds of work could be lost. The first process's clock holds for all."""
+
+    def __init__(self, trainer: Trainer, seconds: float) -> None:
+        self._trainer, self._seconds = trainer, seconds
+        self._saved = self._stepped = time.monotonic()
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Start the clock."""
+        self._saved = self._stepped = time.monotonic()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """A checkpoint is due if the next step would end too late."""
+        now = time.monotonic()
+        due = now - self._saved + (now - self._stepped) > self._seconds
+        self._stepped = now
+        if args.world_size > 1:
+            due = bool(broadcast(torch.tensor([due], device=args.device)).item())
+        control.should_save = control.should_save or due
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """The clock starts anew."""
+        self._saved = time.monotonic()
+
+
+class Looks(TrainerCallback):
+    """Calls `look` every so many steps, on the first process."""
+
+    def __init__(self, look: Callable[[int], None], steps: int) -> None:
+        self._look, self._every = look, steps
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Look if it is time."""
+        if state.is_world_process_zero and state.global_step % self._every == 0:
+            self._look(state.global_step)
+
+
+class PlainLines(TrainerCallback):
+    """A line of the log for people who read it in a file."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        """Print the step and what was logged."""
+        numbers = {k: v for k, v in (logs or {}).items() if isinstance(v, int | float) and "loss" in k}
+        if numbers and state.is_world_process_zero:
+            text = ", ".join(f"{k} {v:.4f}" for k, v in numbers.items())
+            print(f"train: step {state.global_step}/{state.max_steps}, {text}", file=sys.stderr, flush=True)
+
+
+def parameter_groups(model: IGLLM, preset: Preset) -> list[dict[str, Any]]:
+    """Trainable parameters by learning rate and decay."""
+    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = defaultdict(list)
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        decay = preset.weight_decay if parameter.ndim >= 2 and not any(part in name for part in ("embed", "trainable_tokens")) else 0.0
+        groups[_learning_rate(name, preset), decay].append(parameter)
+    return [{"params": p, "lr": rate, "weight_decay": decay} for (rate, decay), p in groups.items()]
+
+
+def _learning_rate(name: str, preset: Preset) -> float:
+    if name.startswith(("numeric_head", "number_feedback")):
+        return preset.head_learning_rate
+    return preset.projector_learning_rate if name.startswith(("projector", "dense_head")) else preset.learning_rate

@@ -1,0 +1,366 @@
+"""Samples in tars by number: the index and its cache, strangers' tars, patterns, and shards behind URLs."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import tarfile
+from collections.abc import Iterable
+from multiprocessing import get_context
+from pathlib import Path
+from typing import ClassVar
+
+import fsspec
+import numpy as np
+import pytest
+from constant_scenes import SETTINGS, constant_sample, fill
+from fsspec.implementations.memory import MemoryFileSystem
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datagen import archive as archives
+from datagen import fetch
+from datagen.archive import FarArchive, TarArchive, open_archive
+from datagen.cache import cache_folder
+from datagen.errors import UserError
+from datagen.shards import Samples, write_shard
+from datagen.store import open_store
+from datagen.tars import files_of_blocks, sample_extents, tar_members
+
+NUM = 22
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A cache of each test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "igllm"
+
+
+@pytest.fixture(scope="module")
+def near(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("near")
+    fill(folder, NUM)
+    return folder
+
+
+def write_tar(path: Path, members: Iterable[tuple[str, bytes]], form: int = tarfile.GNU_FORMAT) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w", format=form) as tar:
+        for name, data in members:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            if name.endswith("/"):
+                entry.type = tarfile.DIRTYPE
+            tar.addfile(entry, io.BytesIO(data))
+    return path
+
+
+def index_files(cache: Path) -> list[Path]:
+    return sorted((cache / "index").glob("*.npy"))
+
+
+def test_samples_are_found_by_key_and_by_number(near: Path) -> None:
+    samples = Samples(near)
+    assert samples.keys == [f"{i:09d}" for i in range(NUM)]
+    for number in (0, 3, 4, 21):
+        truth = constant_sample(SETTINGS, number)
+        assert samples.at(number).files() == truth.files() == samples[truth.key].files()
+        assert samples.code(truth.key) == truth.code
+    assert "000000021" in samples
+    for absent in ("000000022", "00000002", "0000000210", "", "é" * 600):
+        assert absent not in samples
+        with pytest.raises(UserError, match="there is no sample"):
+            samples[absent]
+    members = list(samples.archive.members(".py"))
+    assert {key: data for key, suffix, _, data in members if suffix == ".py"} == {key: samples.code(key).encode() for key in samples.keys}
+    assert {data for _, suffix, _, data in members if suffix != ".py"} == {b""}
+
+
+def test_the_index_is_read_once_and_cached(near: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = Samples(near).keys
+    [table] = index_files(cache)
+    assert table.stat().st_size < 200 + 64 * NUM
+    monkeypatch.setattr("datagen.index.tar_rows", None)  # reading a tar would fail
+    again = Samples(near)
+    assert again.keys == keys
+    assert isinstance(again.archive, TarArchive)
+    assert isinstance(again.archive.index.rows, np.memmap)
+    assert len(pickle.dumps(again)) < 5000
+    assert pickle.loads(pickle.dumps(again)).keys == keys
+
+
+@pytest.mark.parametrize("harm", ["cut", "flip", "empty", "pickle"])
+def test_a_damaged_cache_is_made_anew(near: Path, cache: Path, harm: str) -> None:
+    files = [sample.files() for sample in Samples(near)]
+    [table] = index_files(cache)
+    data = table.read_bytes()
+    flipped = data[:-20] + bytes([data[-20] ^ 1]) + data[-19:]
+    harmed = {"cut": data[:-30], "flip": flipped, "empty": b"", "pickle": pickle.dumps({"a": 1})}
+    table.write_bytes(harmed[harm])
+    assert [sample.files() for sample in Samples(near)] == files
+    assert table.read_bytes() == data
+
+
+def test_a_stale_cache_is_not_used(tmp_path: Path, cache: Path) -> None:
+    shard = tmp_path / "set" / "shard-000000.tar"
+    write_shard(shard, (constant_sample(SETTINGS, i) for i in (0, 1)))
+    assert Samples(shard.parent).keys == ["000000000", "000000001"]
+    size = shard.stat().st_size
+    write_shard(shard, (constant_sample(SETTINGS, i) for i in (0, 2)))
+    assert shard.stat().st_size == size
+    assert Samples(shard.parent).keys == ["000000000", "000000002"]
+    write_shard(shard.parent / "shard-000001.tar", [constant_sample(SETTINGS, 4)])
+    assert len(Samples(shard.parent)) == 3
+    for table in index_files(cache):
+        os.utime(table, (0, 0))
+    write_shard(shard.parent / "shard-000001.tar", [constant_sample(SETTINGS, i) for i in (4, 5)])
+    assert len(Samples(shard.parent)) == 4
+    assert len(index_files(cache)) == 1  # those that nobody has used for long are gone
+
+
+def test_without_a_cache_folder_the_index_is_made_in_memory(near: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert len(Samples(near)) == NUM
+
+
+def test_repeated_keys_are_refused(tmp_path: Path) -> None:
+    for name in ("a.tar", "b.tar"):
+        write_shard(tmp_path / "two" / name, [constant_sample(SETTINGS, 0)])
+    with pytest.raises(UserError, match="sample 000000000 is in the data set twice"):
+        len(Samples(tmp_path / "two"))
+    write_tar(tmp_path / "apart" / "a.tar", [("a.png", b"1"), ("b.png", b"2"), ("a.py", b"3")])
+    with pytest.raises(UserError, match="sample a is in the data set twice"):
+        len(Samples(tmp_path / "apart"))
+    write_tar(tmp_path / "again" / "a.tar", [("a.png", b"1"), ("a.png", b"2")])
+    with pytest.raises(UserError, match="sample a is in the data set twice"):
+        len(Samples(tmp_path / "again"))
+
+
+def test_what_vanishes_or_shrinks_while_it_is_read_is_told(tmp_path: Path) -> None:
+    shard = tmp_path / "shard-000000.tar"
+    write_shard(shard, (constant_sample(SETTINGS, i) for i in (0, 1)))
+    samples = Samples(tmp_path)
+    assert samples.at(1).key == "000000001"
+    shard.write_bytes(shard.read_bytes()[:4000])
+    with pytest.raises(UserError, match=r"shard-000000\.tar: changed or damaged since it was first read \(it ends early\)"):
+        samples.at(1)
+    shard.unlink()
+    with pytest.raises(UserError, match=r"shard-000000\.tar: cannot be read"):
+        samples.at(1)
+
+
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_tars_of_others_are_read(tmp_path: Path, form: int) -> None:
+    long = "x" * 90 + "é" if form != tarfile.USTAR_FORMAT else "x"
+    members = [
+        ("./set/", b""),
+        ("./set/README", b"no suffix"),
+        ("./set/._0001.jpg", b"another system's litter"),
+        ("./set/0001.jpg", b"A" * 700),
+        ("./set/0001.cls.txt", b"one"),
+        (f"./set/{long}.jpg", b""),
+        (f"./set/{long}.json", b"{}"),
+        ("./other/0002.jpg", b"C"),
+    ]
+    archive = open_archive(write_tar(tmp_path / "a.tar", members, form))
+    assert [archive.key(i) for i in range(len(archive))] == ["0001", long, "0002"]
+    assert archive.files(0) == {".jpg": b"A" * 700, ".cls.txt": b"one"}
+    assert archive.files(1) == {".jpg": b"", ".json": b"{}"}
+    assert archive.files(2) == {".jpg": b"C"}
+    assert archive.find(long) == 1
+
+
+@given(st.lists(st.tuples(st.text(min_size=1, max_size=120), st.integers(0, 2000)), max_size=6), st.sampled_from([1, 2]))
+def test_members_are_those_that_tarfile_finds(members: list[tuple[str, int]], form: int) -> None:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=form) as tar:
+        for i, (name, size) in enumerate(members):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mtime = size, i / 3  # whose fraction needs a PAX header
+            entry.type = tarfile.DIRTYPE if name[-1] == "/" else tarfile.REGTYPE
+            tar.addfile(entry, io.BytesIO(b"x" * size))
+    stream.seek(0)
+    with tarfile.open(fileobj=stream) as tar:
+        expected = [(entry.name, entry.offset, entry.offset_data, entry.size) for entry in tar if entry.isfile()]
+    stream.seek(0)
+    assert list(tar_members(stream)) == expected
+
+
+def test_a_damaged_header_in_the_middle_loses_no_samples_in_silence(near: Path, tmp_path: Path) -> None:
+    data = bytearray((near / "shard-000000.tar").read_bytes())
+    _, start, _ = list(sample_extents(io.BytesIO(data)))[2]
+    for at in (start + 3, start + 130, start + 150, start + 156, start + 258):
+        (tmp_path / "shard-000000.tar").write_bytes(data[:at] + b"?" + data[at + 1 :])
+        with pytest.raises(UserError, match=r"shard-000000\.tar: not a readable tar"):
+            len(Samples(tmp_path))
+
+
+def test_damaged_tars_and_endless_names_are_one_message(tmp_path: Path) -> None:
+    tar = write_tar(tmp_path / "a.tar", [("a.jpg", b"A" * 3000)])
+    tar.write_bytes(tar.read_bytes()[:2000])
+    with pytest.raises(UserError, match=r"a\.tar: not a readable tar"):
+        len(open_archive(tar))
+    write_tar(tmp_path / "b.tar", [("b" * 2000 + ".jpg", b"A")])
+    with pytest.raises(UserError, match=r"b\.tar: a sample's name has 2000 bytes"):
+        len(open_archive(tmp_path / "b.tar"))
+    with pytest.raises(UserError, match="no samples"):
+        len(open_archive(write_tar(tmp_path / "c.tar", [])))
+
+
+@given(st.data())
+def test_no_bytes_are_a_crash(data: st.DataObject) -> None:
+    """Headers overwritten here and there: the samples that are found lie within the tar, or it is called damaged."""
+    form = data.draw(st.sampled_from([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]))
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=form) as tar:
+        for name in ("a.jpg", "a.txt", "é" * 60 + ".jpg"):
+            entry = tarfile.TarInfo(name)
+            entry.size = 10
+            tar.addfile(entry, io.BytesIO(b"0123456789"))
+    harmed = bytearray(stream.getvalue())
+    for at, value in data.draw(st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 255)), max_size=4)):
+        harmed[at] = value
+        header = at // 512 * 512
+        if header + 512 <= len(harmed) and data.draw(st.booleans()):  # a checksum that agrees
+            harmed[header + 148 : header + 156] = b" " * 8
+            harmed[header + 148 : header + 156] = b"%06o\0 " % sum(harmed[header : header + 512])
+    try:
+        for _, start, length in sample_extents(io.BytesIO(harmed)):
+            assert 0 <= start < start + length
+            files_of_blocks(bytes(harmed[start : start + length]))
+    except tarfile.TarError:
+        pass
+
+
+def test_patterns_name_tars(tmp_path: Path) -> None:
+    for i in range(8, 12):
+        write_tar(tmp_path / f"{i:03d}.tar", [(f"{i}.jpg", b"")])
+    pattern = f"{tmp_path}/{{008..010}}.tar"
+    assert [open_archive(pattern).key(i) for i in range(3)] == ["8", "9", "10"]
+    assert len(open_archive(f"{tmp_path}/0{{08,11}}.tar")) == 2
+    assert len(open_archive(Path(tmp_path / "011.tar"))) == 1
+    assert len(open_archive(tmp_path)) == 4
+    with pytest.raises(UserError, match=r"012\.tar: there is no such tar \(1 of the 5"):
+        open_archive(f"{tmp_path}/{{008..012}}.tar")
+    for endless in ("{0..999999999999}.tar", "{9..1}.tar", "{0..9999}{0..9999}.tar"):
+        with pytest.raises(UserError, match=r"at most|more than"):
+            open_archive(f"{tmp_path}/{endless}")
+
+
+class Counting(MemoryFileSystem):
+    """A store that counts what is fetched, and fails when told to."""
+
+    protocol = "counting"
+    fetched: ClassVar[list[str]] = []
+    failures = 0
+
+    def get_file(self, rpath, lpath, **keywords):  # type: ignore[no-untyped-def]
+        if Counting.failures:
+            Counting.failures -= 1
+            raise ConnectionError("the network hiccups")
+        Counting.fetched.append(rpath.rpartition("/")[2])
+        super().get_file(rpath, lpath, **keywords)
+
+
+@pytest.fixture
+def far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The same data set behind a URL, in six shards."""
+    fsspec.register_implementation("counting", Counting, clobber=True)
+    monkeypatch.setattr(Counting, "fetched", [])
+    monkeypatch.setattr(Counting, "failures", 0)
+    monkeypatch.setattr(fetch, "FIRST_WAIT", 0.0)
+    url = f"counting://{tmp_path.name}/set"
+    fill(url, NUM)
+    return url
+
+
+def test_shards_behind_a_url_are_fetched_when_needed_and_once(near: Path, far: str, cache: Path) -> None:
+    archive, truth = open_archive(far), Samples(near)
+    assert isinstance(archive, FarArchive)
+    assert list(archive.far_shards or ()) == [4, 4, 4, 4, 4, 2]
+    assert not Counting.fetched
+    for number in (5, 4, 7, 20, 21, 5):
+        assert archive.files(number) == truth.at(number).files()
+        assert archive.key(number) == truth.keys[number]
+    assert Counting.fetched == ["shard-000001.tar", "shard-000005.tar"]
+    other = pickle.loads(pickle.dumps(archive))  # as another process would have it
+    assert other.files(6) == truth.at(6).files()
+    assert open_archive(far).files(6) == truth.at(6).files()
+    assert archive.find("000000010") == 10
+    assert archive.find("no") is None
+    assert sorted(set(Counting.fetched)) == sorted(Counting.fetched)
+    assert not list((cache / "shards").glob(".*"))
+
+
+def test_hiccups_are_waited_out_and_failures_told(far: str) -> None:
+    archive = open_archive(far)
+    Counting.failures = fetch.TRIES - 1
+    assert archive.files(0)
+    Counting.failures = 100
+    with pytest.raises(UserError, match=r"shard-000001\.tar: ConnectionError: the network hiccups"):
+        archive.files(4)
+    Counting.failures = 0
+    assert archive.files(4)
+
+
+def test_what_changed_behind_a_url_is_told(far: str) -> None:
+    archive = open_archive(far)
+    open_store(far).write("shard-000000.tar", b"short")
+    with pytest.raises(UserError, match="came with 5 bytes"):
+        archive.files(0)
+    open_store(far).write("shard-000000.tar", b"x" * 20480)
+    with pytest.raises(UserError, match="not a readable tar"):
+        open_archive(far).files(0)
+
+
+def test_the_shards_on_disk_stay_below_the_bound(far: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = {name: size for name, size in open_store(far).sizes().items() if name.endswith(".tar")}
+    monkeypatch.setattr(fetch, "OPEN_SHARDS", 2)
+    bound = 3 * max(sizes.values())
+    archive, other = open_archive(far, bound), open_archive(far, bound)
+    for number in (0, 4, 0, 8, 12, 16, 0, 20):
+        archive.files(number)
+        assert sum(path.stat().st_size for path in (cache / "shards").glob("*.tar")) <= bound
+        assert len(list((cache / "shards").glob("*.npy"))) == len(list((cache / "shards").glob("*.tar")))
+    assert other.files(3) == archive.files(3)
+    with pytest.raises(UserError, match="allow more"):
+        open_archive(far, bound // 2)
+
+
+def test_shards_of_others_behind_a_url_are_counted(tmp_path: Path, cache: Path) -> None:
+    store = open_store(f"memory://{tmp_path.name}/pairs")
+    store.make()
+    for shard in range(3):
+        tar = write_tar(tmp_path / "a.tar", [(f"{shard}{i}{suffix}", b"x") for i in range(shard + 1) for suffix in (".jpg", ".txt")])
+        store.write(f"{shard}.tar", tar.read_bytes())
+    archive = open_archive(f"{store.name}/{{0..2}}.tar")
+    assert archive.far_shards == [1, 2, 3]
+    assert [archive.key(i) for i in range(6)] == ["00", "10", "11", "20", "21", "22"]
+    assert len(index_files(cache)) == 1
+
+
+def test_many_processes_fetch_a_shard_once(near: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through a file system that other processes see too."""
+    context = get_context("fork")
+    log = tmp_path / "log"
+    store = open_store(near)
+
+    def logged(name: str, target: Path) -> None:
+        with log.open("a") as stream:
+            stream.write(name + "\n")
+        type(store).fetch(store, name, target)
+
+    monkeypatch.setattr(store, "fetch", logged)
+    names = [name for name in store.sizes() if name.endswith(".tar")]
+    archive = archives.FarArchive(store, names, 10**9)
+    workers = [context.Process(target=lambda: [archive.files(i) for i in range(NUM)]) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+        assert worker.exitcode == 0
+    assert sorted(log.read_text().split()) == names
+    assert len(list(cache_folder("shards").glob("*.tar"))) == len(names)

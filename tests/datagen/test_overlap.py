@@ -1,0 +1,98 @@
+"""What names a data set's content, and whether validation is apart from training."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from constant_scenes import SETTINGS, constant_sample, fill
+
+from datagen.archive import Archive, TarArchive, open_archive
+from datagen.errors import UserError
+from datagen.manifest import MANIFEST, STATEMENT
+from datagen.overlap import data_digest, refuse_overlap
+from datagen.shards import write_shard
+
+OTHER = replace(SETTINGS, seed=6)
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``train`` and ``other`` of two seeds, and ``same``, two samples of the first one's seed."""
+    folder = tmp_path_factory.mktemp("sets")
+    fill(folder / "train", 10)
+    fill(folder / "other", 6, OTHER)
+    fill(folder / "same", 2)
+    return folder
+
+
+def without(folder: Path, name: str, target: Path) -> Archive:
+    """A copy that lacks a file."""
+    shutil.copytree(folder, target)
+    (target / name).unlink()
+    return open_archive(target)
+
+
+def save_loose(folder: Path, numbers: range) -> Path:
+    folder.mkdir()
+    for number in numbers:
+        sample = constant_sample(SETTINGS, number)
+        for suffix, data in sample.files().items():
+            (folder / (sample.key + suffix)).write_bytes(data)
+    return folder
+
+
+def test_statements_prove_other_seeds_apart_without_reading(sets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train, val = open_archive(sets / "train"), open_archive(sets / "other")
+    monkeypatch.setattr(TarArchive, "members", None)
+    refuse_overlap(train, val)
+
+
+@pytest.mark.parametrize("lost", [MANIFEST, STATEMENT])
+def test_without_proof_the_codes_are_read(sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str) -> None:
+    train, val = without(sets / "train", lost, tmp_path / "train"), open_archive(sets / "other")
+    refuse_overlap(train, val)
+    monkeypatch.setattr(TarArchive, "members", None)
+    with pytest.raises(TypeError):
+        refuse_overlap(train, val)
+
+
+def test_a_shard_that_the_manifest_does_not_know_proves_nothing(sets: Path, tmp_path: Path) -> None:
+    shutil.copytree(sets / "other", tmp_path / "val")
+    write_shard(tmp_path / "val" / "shard-000009.tar", [constant_sample(SETTINGS, 3)])
+    with pytest.raises(UserError, match="1 scenes are in the training data"):
+        refuse_overlap(open_archive(sets / "train"), open_archive(tmp_path / "val"))
+
+
+def test_shared_scenes_are_refused_wherever_they_lie(sets: Path, tmp_path: Path) -> None:
+    train, other = open_archive(sets / "train"), open_archive(sets / "other")
+    with pytest.raises(UserError, match=r"same: 2 scenes are in the training data .*train too, 000000000 the first; .*another seed"):
+        refuse_overlap(train, open_archive(sets / "same"))
+    loose = open_archive(save_loose(tmp_path / "loose", range(8, 12)))
+    with pytest.raises(UserError, match=r"2 scenes are in the training data .*, 000000008 the first"):
+        refuse_overlap(train, loose)
+    refuse_overlap(other, loose)
+
+
+def test_a_digest_names_the_content_not_the_place(sets: Path, tmp_path: Path) -> None:
+    shutil.copytree(sets / "train", tmp_path / "copy")
+    whole = data_digest(open_archive(sets / "train"))
+    assert data_digest(open_archive(tmp_path / "copy")) == whole
+    assert data_digest(open_archive(sets / "same")) != whole
+    fill(tmp_path / "copy", 11)
+    assert data_digest(open_archive(tmp_path / "copy")) != whole
+    part = data_digest(open_archive(f"{sets / 'train'}/shard-{{000000..000001}}.tar"))
+    assert part != whole
+
+
+def test_without_a_manifest_the_content_is_read(sets: Path, tmp_path: Path) -> None:
+    digests = {data_digest(without(sets / name, MANIFEST, tmp_path / name)) for name in ("train", "other", "same")}
+    again = data_digest(open_archive(tmp_path / "train"))
+    assert len(digests) == 3
+    assert again in digests
+    loose = data_digest(open_archive(save_loose(tmp_path / "loose", range(10))))
+    assert loose == again  # the same samples, laid out otherwise
+    (tmp_path / "loose" / "000000003.py").write_text("")
+    assert data_digest(open_archive(tmp_path / "loose")) != loose

@@ -1,0 +1,231 @@
+"""Pretrained parts by name or folder: loaded as they are, trained or adapted, saved, and found again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from pretrained_parts import LANGUAGE, VISION, make_parts
+from safetensors.torch import load_file
+from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
+
+from datagen.code import parse_code, write_code
+from datagen.domains import get_domain
+from datagen.errors import UserError
+from datagen.shards import Samples
+from model.build import build
+from model.codec import NUM, CodeCodec
+from model.data import CodeSource, Collator
+from model.decode import decode
+from model.igllm import IGLLM
+from model.images import Frame
+from model.load import load_model
+from model.order import InOrder
+from model.presets import Preset, get_preset
+from model.prompts import PROMPTS, prompt_tokens
+from model.train import example_maker, take_weights
+from model.trainer import parameter_groups
+
+CLEVR = get_domain("clevr")
+TINY = replace(get_preset("tiny"), augment=False)
+PAPER_LIKE = {"freeze_vision": True, "lora_rank": 4, "lora_alpha": 8, "dense_weight": 0.0, "number_feedback": False}
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return make_parts(tmp_path_factory.mktemp("parts"))
+
+
+def made_on(parts: dict[str, Path], vision: str, language: str, **changes: object) -> Preset:
+    return replace(TINY, vision_model=str(parts[vision]), language_model=str(parts[language]), **changes)
+
+
+def batch_of(model: IGLLM, tokenizer: object, preset: Preset, renders: Samples, count: int = 2) -> dict[str, torch.Tensor]:
+    source = InOrder(CodeSource(renders.archive, example_maker(model, CodeCodec(CLEVR, tokenizer, preset.numbers), preset)))
+    return Collator(tokenizer.pad_token_id)([source[i] for i in range(count)])
+
+
+def tensors_of(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+@pytest.mark.parametrize("language", LANGUAGE)
+@pytest.mark.parametrize("vision", VISION)
+@pytest.mark.parametrize("changes", [{}, PAPER_LIKE], ids=["trained whole", "frozen and adapted"])
+def test_parts_keep_their_weights_and_a_new_model_loads_as_it_was_saved(  # noqa: PLR0917
+    parts: dict[str, Path], vision: str, language: str, changes: dict, renders: Samples, tmp_path: Path
+) -> None:
+    preset = made_on(parts, vision, language, **changes)
+    model, tokenizer = build(preset, CLEVR)
+    tower, words = AutoModel.from_pretrained(parts[vision]), AutoModelForCausalLM.from_pretrained(parts[language])
+    tower = getattr(tower, "vision_model", tower)
+    for name, value in model.tower.encoder.state_dict().items():
+        assert torch.equal(value, tower.state_dict()[name.removeprefix("vision_model.")]), name
+    ours = {
+        name.replace(".base_layer", "").replace(".token_adapter", ""): value for name, value in model.language_model.state_dict().items()
+    }
+    for name, value in words.state_dict().items():
+        assert torch.equal(ours.get(name, ours.get(f"base_model.model.{name}"))[: len(value)], value), name
+    model.eval()
+    batch = batch_of(model, tokenizer, preset, renders)
+    model.save_pretrained(tmp_path / "saved")
+    tokenizer.save_pretrained(tmp_path / "saved")
+    again = IGLLM.from_pretrained(tmp_path / "saved")
+    assert torch.equal(again(**batch).loss, model(**batch).loss)
+    loaded = load_model(tmp_path / "saved", "cpu")
+    assert torch.allclose(loaded.model(**batch).loss, model(**batch).loss, atol=1e-5)
+    assert loaded.tokenizer.convert_tokens_to_ids(NUM) == model.config.num_token_id
+    held = set(tensors_of(tmp_path / "saved"))
+    assert any(name.startswith("tower.") for name in held) == (not changes)
+    assert any(name.startswith("language_model.") and "lora_" not in name and "trainable_tokens" not in name for name in held) == (
+        not changes
+    )
+
+
+@pytest.mark.parametrize("language", LANGUAGE)
+def test_num_is_trained_with_the_adapters_and_survives(parts: dict[str, Path], language: str, renders: Samples, tmp_path: Path) -> None:
+    preset = made_on(parts, "clip", language, **PAPER_LIKE)
+    model, tokenizer = build(preset, CLEVR)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    optimizer = torch.optim.AdamW(parameter_groups(model, preset), lr=1e-2)
+    for _ in range(2):
+        model.train()
+        model(**batch_of(model, tokenizer, preset, renders)).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    changed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+    rows = {name for name in changed if "trainable_tokens_delta" in name}
+    assert rows
+    assert {name for name in changed if "lora_" not in name} - rows == {
+        f"{part}.{kind}" for part in ("projector", "numeric_head.hidden", "numeric_head.value") for kind in ("weight", "bias")
+    }
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    merged = load_model(tmp_path, "cpu").model
+    assert (
+        torch.equal(merged.language_model.get_input_embeddings().weight[model.config.num_token_id], model.get_parameter(min(rows))[0])
+        or language == "llama"
+    )  # which has two rows of it, one of them for the output
+    model.eval()
+    batch = batch_of(model, tokenizer, preset, renders)
+    assert torch.allclose(merged(**batch).loss, model(**batch).loss, atol=1e-4)
+
+
+def test_adapters_can_be_saved_alone_and_peft_loads_them(parts: dict[str, Path], renders: Samples, tmp_path: Path) -> None:
+    preset = made_on(parts, "clip", "llama", **PAPER_LIKE, numbers="char")
+    model, _ = build(preset, CLEVR)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_()
+    model.save_adapter(tmp_path / "adapter")
+    ids = torch.arange(20)[None]
+    words = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(parts["llama"]), tmp_path / "adapter").eval()
+    model.eval()
+    ours = model.language_model(input_ids=ids).logits
+    assert torch.allclose(words(input_ids=ids).logits, ours[..., : words.config.vocab_size], atol=1e-5)
+    whole, _ = build(made_on(parts, "clip", "llama"), CLEVR)
+    with pytest.raises(ValueError, match="no adapters"):
+        whole.save_adapter(tmp_path / "none")
+
+
+def test_a_base_that_is_gone_or_another_is_told(parts: dict[str, Path], tmp_path: Path) -> None:
+    moved = {"clip": tmp_path / "clip", "llama": tmp_path / "llama"}
+    for name, folder in moved.items():
+        shutil.copytree(parts[name], folder)
+    model, tokenizer = build(made_on(moved, "clip", "llama", **PAPER_LIKE), CLEVR)
+    model.save_pretrained(tmp_path / "saved")
+    tokenizer.save_pretrained(tmp_path / "saved")
+    stated = json.loads((tmp_path / "saved" / "config.json").read_text())
+    assert stated["language_base"]["name"] == str(moved["llama"])
+    shutil.rmtree(moved["llama"])
+    with pytest.raises(UserError, match=r"llama: this folder of pretrained weights is gone"):
+        load_model(tmp_path / "saved", "cpu")
+    other = AutoModelForCausalLM.from_pretrained(parts["llama"])
+    torch.nn.init.zeros_(other.lm_head.weight)
+    other.save_pretrained(moved["llama"])
+    with pytest.raises(UserError, match="other pretrained weights"):
+        load_model(tmp_path / "saved", "cpu")
+
+
+def test_what_is_no_checkpoint_is_told(parts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (tmp_path / "empty").mkdir()
+    for vision, language in ((str(tmp_path / "empty"), str(parts["llama"])), (str(parts["clip"]), str(tmp_path / "empty"))):
+        with pytest.raises(UserError, match="empty: cannot be loaded as a pretrained part"):
+            build(replace(TINY, vision_model=vision, language_model=language), CLEVR)
+    with pytest.raises(UserError, match="cannot be loaded as a pretrained part"):
+        build(replace(TINY, vision_model=str(parts["llama"]), language_model=str(parts["clip"])), CLEVR)
+
+
+@pytest.mark.parametrize("language", LANGUAGE)
+def test_prompts_stand_in_the_chat_template(parts: dict[str, Path], language: str) -> None:
+    _, tokenizer = build(made_on(parts, "clip", language), CLEVR)
+    tokens = prompt_tokens(tokenizer)
+    assert len({tuple(ids) for ids in tokens.asked}) == len(PROMPTS)
+    before, after = tokenizer.decode(tokens.prefix), tokenizer.decode(tokens.asked[0])
+    if language == "qwen2":
+        assert before == "<|im_start|>user\n"
+        assert after == f"\n{PROMPTS[0]}<|im_end|>\n<|im_start|>assistant\n"
+    else:
+        assert before.replace(" ", "").startswith("<s>Achatbetween")
+        assert after.endswith(f"{PROMPTS[0]} ASSISTANT:")
+
+
+@pytest.mark.parametrize("numbers", ["head", "char"])
+@pytest.mark.parametrize("language", LANGUAGE)
+def test_untrained_pairs_already_write_code_that_parses(parts: dict[str, Path], language: str, numbers: str) -> None:
+    model, tokenizer = build(made_on(parts, "clip", language, numbers=numbers), CLEVR)
+    codec, frame = CodeCodec(CLEVR, tokenizer, numbers), Frame.of(model.config)
+    for result in decode(model, codec, torch.randn(2, 3, frame.height, frame.width), prompt_tokens(tokenizer).asked[0]):
+        assert len(parse_code(result.code, CLEVR)) <= CLEVR.max_objects
+
+
+def test_code_is_encoded_as_the_language_model_would_read_it(parts: dict[str, Path], renders: Samples) -> None:
+    scene = renders[renders.keys[0]].scene
+    for language in LANGUAGE:
+        tokenizer = AutoTokenizer.from_pretrained(parts[language])
+        tokenizer.add_tokens([NUM], special_tokens=True)
+        codec = CodeCodec(CLEVR, tokenizer, "char")
+        encoded = codec.encode(scene)
+        assert codec.decode(encoded.ids, encoded.values) == write_code(scene, CLEVR)
+
+
+def test_weights_of_another_run_are_taken_or_refused(parts: dict[str, Path], tmp_path: Path) -> None:
+    aligned, tokenizer = build(made_on(parts, "clip", "llama", numbers="char", dense_weight=0.0, freeze_vision=True), CLEVR, aligning=True)
+    assert {name for name, p in aligned.named_parameters() if p.requires_grad} == {"projector.weight", "projector.bias"}
+    aligned.save_pretrained(tmp_path / "aligned")
+    tokenizer.save_pretrained(tmp_path / "aligned")
+    assert set(tensors_of(tmp_path / "aligned")) == {"projector.weight", "projector.bias"}
+    for changes in (PAPER_LIKE, {}, {"numbers": "char"}):
+        model, _ = build(made_on(parts, "clip", "llama", **changes), CLEVR)
+        take_weights(model, tmp_path / "aligned")
+        assert torch.equal(model.projector.weight, aligned.projector.weight)
+    other, _ = build(TINY, CLEVR)
+    with pytest.raises(UserError, match="--init"):
+        take_weights(other, tmp_path / "aligned")
+
+
+def test_a_model_can_be_pushed_to_the_hub(parts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for any transformers model: what is uploaded is what `save_pretrained` writes."""
+    model, _ = build(made_on(parts, "clip", "llama", **PAPER_LIKE), CLEVR)
+    uploaded: list[str] = []
+
+    class Hub:
+        repo_id = "me/model"
+
+        def create_repo(self, *arguments: object, **keywords: object) -> Hub:
+            return self
+
+    def upload(self: IGLLM, working_dir: str, *arguments: object, **keywords: object) -> None:
+        uploaded.extend(path.name for path in Path(working_dir).iterdir())
+
+    monkeypatch.setattr("transformers.utils.hub.hf_api", Hub)
+    monkeypatch.setattr(IGLLM, "_upload_modified_files", upload)
+    model.push_to_hub("me/model")
+    assert {"config.json", "model.safetensors"} <= set(uploaded)

@@ -1,0 +1,245 @@
+"""Image-caption pairs out of tars of others and of our own."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy as np
+import pytest
+import torch
+from fsspec.implementations.memory import MemoryFileSystem
+from PIL import Image
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from torch.utils.data import DataLoader
+from transformers import PreTrainedTokenizerFast
+
+from datagen.archive import open_archive
+from datagen.errors import UserError
+from datagen.sample import make_sample
+from datagen.sampling import draw
+from datagen.settings import DatasetSettings
+from datagen.shards import write_shard
+from datagen.store import open_store
+from model.captions import MOST_NAMED, CaptionMaker, CaptionSource
+from model.data import Collator
+from model.features import FeatureCache
+from model.images import Frame
+from model.order import WINDOW, InOrder, Mixture
+
+DESCRIBE = ("Describe it.", "What is there?", "Tell.")
+WORDS = ["[PAD]", "[EOS]", "[UNK]", *DESCRIBE, *(f"w{i}" for i in range(40))]
+FRAME = Frame(32, 32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
+
+@pytest.fixture(scope="module")
+def make() -> CaptionMaker:
+    tokenizer = Tokenizer(WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", eos_token="[EOS]", unk_token="[UNK]")
+    prompts = [[WORDS.index(text)] * (1 + i % 3) for i, text in enumerate(DESCRIBE)]
+    return CaptionMaker(fast, FRAME, prompts, max_tokens=8)
+
+
+def encoded(value: int, kind: str) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(np.full((24, 32, 3), value, np.uint8)).save(stream, kind)
+    return stream.getvalue()
+
+
+def tar(path: Path, members: Iterable[tuple[str, bytes]]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as written:
+        for name, data in members:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            written.addfile(entry, io.BytesIO(data))
+    return path
+
+
+def pair(number: int, image: bytes | None = None, caption: str | None = None, suffix: str = ".jpg") -> list[tuple[str, bytes]]:
+    """The members of a pair as img2dataset writes them: an image of its number's grey, and a caption with its number."""
+    kind = {".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".JPEG": "JPEG"}[suffix]
+    key = f"{number:09d}"
+    picture = encoded(10 * number, kind) if image is None else image
+    text = f"w{number} w1" if caption is None else caption
+    return [(key + ".json", b"{}"), (key + suffix, picture), (key + ".txt", text.encode())]
+
+
+def number_of(example: dict) -> int:
+    """Which pair an example was made of, by its caption; its image must be of the same one."""
+    said = [token for token, label in zip(example["input_ids"], example["labels"], strict=True) if label != -100]
+    number = int(WORDS[said[0]][1:])
+    shown = float((example["pixel_values"][:, 16, 16] * 0.5 + 0.5).mean()) * 255
+    assert abs(shown - 10 * number) < 3
+    return number
+
+
+@pytest.fixture
+def conceptual(tmp_path: Path) -> Path:
+    """Two tars of nine pairs in many formats, of which 2, 3 and 8 cannot be used."""
+    suffixes = [".jpg", ".png", ".webp", ".JPEG"]
+    pairs = [pair(i, suffix=suffixes[i % 4]) for i in range(9)]
+    pairs[2] = pair(2, image=encoded(20, "JPEG")[:-200])
+    pairs[3] = pair(3, caption=" \n\t")
+    pairs[8] = pairs[8][:1] + pairs[8][2:]
+    tar(tmp_path / "cc" / "00000.tar", chain(*pairs[:5]))
+    tar(tmp_path / "cc" / "00001.tar", chain(*pairs[5:]))
+    return tmp_path / "cc"
+
+
+def test_pairs_become_examples(conceptual: Path, make: CaptionMaker) -> None:
+    for where in (conceptual, f"{conceptual}/{{00000..00001}}.tar"):
+        source = CaptionSource(open_archive(where), make)
+        assert len(source) == 9
+        assert number_of(source.example(6, None)) == 6
+    assert len(CaptionSource(open_archive(conceptual / "00001.tar"), make)) == 4
+    example = source.example(4, None)
+    prompt = make.prompts[0]
+    said = [WORDS.index("w4"), WORDS.index("w1"), WORDS.index("[EOS]")]
+    assert example["input_ids"] == prompt + said
+    assert example["labels"] == [-100] * len(prompt) + said
+    assert example["number_slots"] == [-1] * 4
+    assert example["number_values"] == [0.0] * 4
+    batch = Collator(0)([source.example(4, None), source.example(6, np.random.default_rng(1))])
+    assert batch["pixel_values"].shape == (2, 3, 32, 32)
+    assert batch["input_ids"].shape == batch["labels"].shape
+
+
+def test_what_cannot_be_used_is_replaced_by_the_next_named_and_counted(
+    conceptual: Path, make: CaptionMaker, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = CaptionSource(open_archive(conceptual), make)
+    assert [number_of(example) for example in InOrder(source)] == [0, 1, 4, 4, 4, 5, 6, 7, 0]
+    assert source.skipped == 3
+    told = capfd.readouterr().err.splitlines()
+    named = [line.partition(": sample ")[2].partition(" is skipped: ") for line in told]
+    assert [int(key) for key, _, _ in named] == [2, 3, 8]
+    assert "image cannot be read" in told[0]
+    assert "caption is empty" in told[1]
+    assert "no image" in told[2]
+
+
+def test_workers_count_together_and_order_does_not_matter(conceptual: Path, make: CaptionMaker) -> None:
+    source = CaptionSource(open_archive(conceptual), make)
+    mixture = Mixture([source], [1.0], 0, 9)
+    alone = [number_of(mixture[position]) for position in range(9)]
+    source = CaptionSource(source.archive, make)
+    mixture = Mixture([source], [1.0], 0, 9)
+    loader: DataLoader = DataLoader(mixture, batch_size=None, num_workers=2)
+    assert [number_of(example) for example in loader] == alone
+    assert source.skipped == 3
+
+
+def test_naming_ends_and_a_useless_data_set_is_refused(tmp_path: Path, make: CaptionMaker, capfd: pytest.CaptureFixture[str]) -> None:
+    members = chain(*(pair(i, caption="") for i in range(20)))
+    source = CaptionSource(open_archive(tar(tmp_path / "a.tar", members)), make)
+    with pytest.raises(UserError, match="no pair of an image and a caption can be used"):
+        source.example(0, None)
+    told = capfd.readouterr().err.splitlines()
+    assert len(told) == MOST_NAMED
+    assert told[-1].endswith("further ones are counted, not named")
+
+
+def test_long_captions_are_cut_and_prompts_vary(tmp_path: Path, make: CaptionMaker) -> None:
+    source = CaptionSource(open_archive(tar(tmp_path / "a.tar", pair(1, caption="w1 " * 30))), make)
+    learnt = [label for label in source.example(0, None)["labels"] if label != -100]
+    assert learnt == [WORDS.index("w1")] * 7 + [WORDS.index("[EOS]")]
+    asked = {source.example(0, np.random.default_rng(i))["input_ids"][0] for i in range(200)}
+    assert asked == {WORDS.index(text) for text in DESCRIBE}
+    assert source.example(0, np.random.default_rng(7))["input_ids"] == source.example(0, np.random.default_rng(7))["input_ids"]
+
+
+@pytest.mark.parametrize("captions", [False, True])
+def test_our_own_shards_need_captions(tmp_path: Path, make: CaptionMaker, captions: bool) -> None:
+    settings = DatasetSettings(seed=1, width=32, height=24, min_objects=1, max_objects=1, captions=captions)
+    drawn = draw(settings, 0)
+    extras = {".txt": b"w3 w4"} if captions else {}
+    sample = make_sample("000000000", drawn.scene, drawn.shot, np.zeros((24, 32, 3), np.uint8), extras=extras)
+    write_shard(tmp_path / "shard-000000.tar", [sample])
+    if captions:
+        assert CaptionSource(open_archive(tmp_path), make).example(0, None)["labels"][-1] == WORDS.index("[EOS]")
+    else:
+        with pytest.raises(UserError, match=r"no \.txt; .*--captions"):
+            CaptionSource(open_archive(tmp_path), make)
+
+
+def test_a_caption_that_no_token_says_is_not_learnt_from(tmp_path: Path, make: CaptionMaker) -> None:
+    short = replace(make, max_tokens=1)
+    source = CaptionSource(open_archive(tar(tmp_path / "a.tar", pair(1))), short)
+    assert [label for label in source.example(0, None)["labels"] if label != -100] == [WORDS.index("[EOS]")]
+
+
+def test_bytes_of_any_kind_are_no_crash(tmp_path: Path, make: CaptionMaker) -> None:
+    rng, whole = np.random.default_rng(0), encoded(10, "PNG")
+    members = []
+    for i in range(60):
+        harmed = bytearray(whole if i % 2 else encoded(10, "WEBP"))
+        for at in rng.integers(0, len(harmed), 1 + i % 7):
+            harmed[at] = int(rng.integers(256))
+        members += pair(i, image=bytes(harmed), suffix=".png" if i % 2 else ".webp")[1:]
+    members += pair(60, caption="w5", image=encoded(50, "PNG"), suffix=".png")
+    source = CaptionSource(open_archive(tar(tmp_path / "a.tar", members)), make)
+    for i in range(61):
+        assert torch.isfinite(source.example(i, None)["pixel_values"]).all()
+
+
+def test_an_epoch_over_shards_at_a_url_fetches_each_once(make: CaptionMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though no more than two windows of shards may be kept."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    fsspec.register_implementation("measured", Measured, clobber=True)
+    store = open_store(f"measured://{tmp_path.name}/pairs")
+    store.make()
+    for shard in range(20):
+        members = chain(*(pair(number, caption=f"w{number % 25}") for number in range(5 * shard, 5 * shard + 5)))
+        store.write(f"{shard:05d}.tar", tar(tmp_path / "a.tar", members).read_bytes())
+    sizes = store.sizes().values()
+    source = CaptionSource(open_archive(store.name, cache_bytes=2 * WINDOW * max(sizes)), make)
+    mixture = Mixture([source], [1.0], 3, 200)
+    fetched = Measured.bytes_fetched
+    captions = sorted(mixture[position]["input_ids"][-2] for position in range(100))
+    assert captions == sorted(WORDS.index(f"w{number % 25}") for number in range(100))
+    assert sum(sizes) * 0.9 <= Measured.bytes_fetched - fetched <= sum(sizes)
+    kept = list((tmp_path / "cache" / "igllm" / "shards").glob("*.tar"))
+    assert sum(path.stat().st_size for path in kept) <= 2 * WINDOW * max(sizes)
+
+
+class Measured(MemoryFileSystem):
+    """A store that counts the bytes of whole files that are fetched from it."""
+
+    protocol = "measured"
+    bytes_fetched = 0
+
+    def get_file(self, rpath: str, lpath: str, **keywords: Any) -> None:
+        super().get_file(rpath, lpath, **keywords)
+        Measured.bytes_fetched += Path(lpath).stat().st_size
+
+
+def test_cached_features_replace_the_same_pairs(conceptual: Path, make: CaptionMaker, tmp_path: Path) -> None:
+    plain = CaptionSource(open_archive(conceptual), make)
+    cache = FeatureCache.fill(Mean(), FRAME, plain, "", batch_size=2, folder=tmp_path / "features")  # type: ignore[arg-type]
+    cached = CaptionSource(open_archive(conceptual), make, cache)
+    for with_pixels, with_features in zip(InOrder(plain), InOrder(cached), strict=True):
+        assert with_features["input_ids"] == with_pixels["input_ids"]
+        assert torch.allclose(with_features["visual_features"][0], with_pixels["pixel_values"].mean((1, 2)), atol=1e-5)
+
+
+class Mean(torch.nn.Module):
+    """A tower of one token: the mean colour."""
+
+    rows, columns, width, layer = 1, 1, 3, 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = torch.nn.Linear(1, 1)
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        return pixel_values.mean((2, 3))[:, None]

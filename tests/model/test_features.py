@@ -1,0 +1,152 @@
+"""A frozen tower's features on disk: the same as computed, taken up after a kill, never those of another tower or data set."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoConfig
+
+from datagen.errors import UserError
+from datagen.overlap import data_digest
+from datagen.sample import Sample
+from datagen.shards import Samples
+from model.codec import CodeCodec
+from model.config import PROMPT, IGLLMConfig
+from model.data import CodeSource, Collator, ExampleMaker
+from model.dense import DenseLayout
+from model.features import FeatureCache
+from model.images import Frame
+from model.prompts import prompt_tokens
+from model.tokens import domain_tokenizer
+from model.tower import VisionTower
+
+CONFIG = IGLLMConfig(
+    vision_config=AutoConfig.for_model(
+        "clip_vision_model", image_size=64, patch_size=16, hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=2
+    ),
+    image_height=64,
+    image_width=64,
+)
+FRAME = Frame.of(CONFIG)
+
+
+@pytest.fixture(scope="module")
+def tower() -> VisionTower:
+    torch.manual_seed(0)
+    return VisionTower(CONFIG).eval()
+
+
+@pytest.fixture(scope="module")
+def make(renders: Samples, tower: VisionTower) -> ExampleMaker:
+    domain = renders.at(0).domain
+    tokenizer = domain_tokenizer(domain, [PROMPT])
+    codec = CodeCodec(domain, tokenizer)
+    prompts = [*prompt_tokens(tokenizer, [PROMPT]).asked, [1, 2]]
+    return ExampleMaker(codec, FRAME, prompts, (tower.rows, tower.columns), DenseLayout.of(domain, codec.slots), augment=False)
+
+
+class Images:
+    """Images that are counted as they are asked for; `broken` cannot be read, and `killed` kills."""
+
+    def __init__(self, count: int, broken: int = -1, killed: int = -1) -> None:
+        self.count, self.broken, self.killed, self.asked = count, broken, killed, list[int]()
+
+    def __len__(self) -> int:
+        return self.count
+
+    def pixel_values(self, number: int) -> torch.Tensor | None:
+        if number == self.killed:
+            raise KeyboardInterrupt
+        self.asked.append(number)
+        generator = torch.Generator().manual_seed(number)
+        return None if number == self.broken else torch.randn(3, 64, 64, generator=generator)
+
+
+def truth(tower: VisionTower, count: int) -> np.ndarray:
+    with torch.no_grad():
+        return np.concatenate([tower(Images(count).pixel_values(i)[None]).numpy() for i in range(count)])  # type: ignore[index]
+
+
+def test_cached_features_are_those_of_the_tower(renders: Samples, tower: VisionTower, make: ExampleMaker, tmp_path: Path) -> None:
+    plain = CodeSource(renders.archive, make)
+    cache = FeatureCache.fill(tower, FRAME, plain, data_digest(renders.archive), batch_size=5, folder=tmp_path)
+    assert len(cache) == 16
+    cached = CodeSource(renders.archive, make, cache)
+    numbers = [3, 11, 0]
+    uncached = Collator(0)([plain.example(i, None) for i in numbers])
+    batch = Collator(0)([cached.example(i, None) for i in numbers])
+    with torch.no_grad():
+        assert (tower(uncached.pop("pixel_values")) - batch.pop("visual_features")).abs().max() < 1e-5
+    assert batch.keys() == uncached.keys()
+    assert all(torch.equal(batch[name], uncached[name]) for name in batch)  # dense labels too
+
+
+def test_cached_images_are_not_decoded(renders: Samples, tower: VisionTower, make: ExampleMaker, tmp_path: Path) -> None:
+    cache = FeatureCache.fill(tower, FRAME, CodeSource(renders.archive, make), "", batch_size=16, folder=tmp_path)
+    sample = renders.at(2)
+    blind = Sample(sample.key, b"no image", sample.code, sample.record)
+    assert make(blind, None, cache.rows([2])[0])["input_ids"] == make(sample, None)["input_ids"]
+
+
+def test_a_second_call_reads_what_is_there(tower: VisionTower, tmp_path: Path) -> None:
+    first, second = Images(10), Images(10)
+    one = FeatureCache.fill(tower, FRAME, first, "a", batch_size=4, folder=tmp_path)
+    two = FeatureCache.fill(tower, FRAME, second, "a", batch_size=3, folder=tmp_path)
+    assert first.asked == list(range(10))
+    assert not second.asked
+    assert np.abs(two.rows(range(10)) - truth(tower, 10)).max() < 1e-5
+    assert one.path == two.path
+    assert np.load(two.path, allow_pickle=False).shape == (10, 16, 32)
+
+
+def test_other_weights_layers_frames_and_data_have_files_of_their_own(tower: VisionTower, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    other = VisionTower(CONFIG).eval()
+    shallow = VisionTower(CONFIG).eval()
+    shallow.load_state_dict(tower.state_dict())
+    same = FeatureCache.fill(shallow, FRAME, Images(2), "a", batch_size=2, folder=tmp_path).path
+    shallow.layer = -1
+    calls = [(tower, FRAME, "a", 2), (other, FRAME, "a", 2), (shallow, FRAME, "a", 2), (tower, replace(FRAME, mean=(0, 0, 0)), "a", 2)]
+    calls += [(tower, FRAME, "b", 2), (tower, FRAME, "a", 3)]
+    paths = [FeatureCache.fill(t, frame, Images(n), data, batch_size=2, folder=tmp_path).path for t, frame, data, n in calls]
+    assert len(set(paths)) == len(calls)
+    assert same == paths[0]
+
+
+@pytest.mark.parametrize("torn", [0, 7, 16 * 32 * 4 * 3 + 5, -100])
+def test_a_killed_call_is_taken_up(tower: VisionTower, tmp_path: Path, torn: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model.features.BATCHES_BETWEEN_SYNCS", 2)
+    with pytest.raises(KeyboardInterrupt):
+        FeatureCache.fill(tower, FRAME, Images(20, killed=15), "a", batch_size=2, folder=tmp_path)
+    [partial] = tmp_path.rglob("partial.npy")
+    data = partial.read_bytes()  # what was not synced may be there, in part, or not
+    partial.write_bytes(data + b"\xff" * torn if torn >= 0 else data[:torn])
+    assert not list(tmp_path.rglob("features.npy"))
+    again = Images(20)
+    cache = FeatureCache.fill(tower, FRAME, again, "a", batch_size=3, folder=tmp_path)
+    assert again.asked == list(range(12 if torn >= 0 else again.asked[0], 20))
+    assert again.asked[0] > 8
+    assert np.abs(cache.rows(range(20)) - truth(tower, 20)).max() < 1e-5
+    assert not list(tmp_path.rglob("partial.npy"))
+
+
+def test_images_that_cannot_be_read_are_marked(tower: VisionTower, tmp_path: Path) -> None:
+    cache = FeatureCache.fill(tower, FRAME, Images(5, broken=3), "a", batch_size=4, folder=tmp_path)
+    assert np.isnan(cache.rows(range(5))).all(axis=(1, 2)).tolist() == [False, False, False, True, False]
+
+
+def test_a_disk_without_room_is_told_before_anything_is_computed(
+    tower: VisionTower, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=(1 << 30) + 2 * 16 * 32 * 4))
+    images = Images(3)
+    with pytest.raises(UserError, match=r"3 images, 16 x 32 numbers each, still need 6,144 bytes, and 4,096 are free"):
+        FeatureCache.fill(tower, FRAME, images, "a", batch_size=1, folder=tmp_path)
+    assert not images.asked
+    assert len(FeatureCache.fill(tower, FRAME, Images(2), "a", batch_size=1, folder=tmp_path)) == 2
