@@ -156,7 +156,7 @@ class _Work:
         embedded = self.model.embed(texts.tokens[:, begin : self.said], None, None)
         if self.model.number_feedback is not None and self.together is not None:
             said = self.together[texts.last]
-            embedded = embedded + self.model.number_feedback.embedded(texts.numbers.to(embedded.dtype), said)[:, None]
+            embedded = embedded + self.model.number_feedback.embedded(texts.numbers, said)[:, None].to(embedded.dtype)
         texts.hidden = self._think(embedded)
 
     def set_ended_aside(self) -> int:
