@@ -144,9 +144,8 @@ def _run(  # noqa: PLR0917
     """Train from the newest checkpoint in `out`, or from the beginning, to the end."""
     preset = stage.preset
     weights = [len(archive) for archive in archives] if weights is None else weights
-    digest = hashlib.sha256(
-        repr([(data_digest(archive), float(w)) for archive, w in zip(archives, weights, strict=True)]).encode()
-    ).hexdigest()
+    mixed = [(data_digest(archive), float(weight)) for archive, weight in zip(archives, weights, strict=True)]
+    digest = hashlib.sha256(repr(mixed).encode()).hexdigest()
     quiet_transformers()
     arguments = _arguments(stage, out, evaluate=val is not None)
     step_samples = stage.batch_size * preset.accumulation * arguments.world_size

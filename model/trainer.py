@@ -71,13 +71,13 @@ class IGTrainer(Trainer):
         output = model(**inputs)
         if model.training:
             for name in ("loss", *PARTS):
-                if output[name] is not None:
-                    self._sums[name] = self._sums.get(name, 0.0) + output[name].detach()
+                if (value := getattr(output, name)) is not None:
+                    self._sums[name] = self._sums.get(name, 0.0) + value.detach()
         else:
             counts = batch_counts(inputs)
             for name, count in zip(PARTS, (counts[0], counts[1], counts[3]), strict=True):
-                if output[name] is not None:
-                    self._evaluated[name] += output[name].detach() * count
+                if (value := getattr(output, name)) is not None:
+                    self._evaluated[name] += value.detach() * count
                     self._evaluated[f"{name} count"] += count
         return (output.loss, output) if return_outputs else output.loss
 
