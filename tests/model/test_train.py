@@ -102,6 +102,22 @@ def test_confidences_are_given_per_object(overfit: Path, renders: Samples) -> No
         assert all(0 < c <= 1 for c in prediction.confidence)
 
 
+def test_a_trained_model_is_searched_and_drawn_from(overfit: Path, renders: Samples) -> None:
+    """What it knows by heart is the likeliest that a search finds, and most of what is drawn."""
+    predictor = Predictor.of(overfit, "cpu")
+    images = [(key, renders[key].pixels()) for key in renders.keys[:6]]
+    greedy = [p.code for p in predictor.predict(images)]
+    narrow, wide = (list(predictor.predict(images, decoding=Decoding(samples=n, beams=4))) for n in (2, 4))
+    drawn = list(predictor.predict(images, decoding=Decoding(samples=4, temperature=1.0)))
+    for code, few, many, chance in zip(greedy, narrow, wide, drawn, strict=True):
+        assert few.candidates and many.candidates and chance.candidates
+        assert many.candidates[:2] == few.candidates
+        assert len({c.code for c in many.candidates}) == 4
+        assert few.code == code
+        assert few.candidates[0].logp > few.candidates[1].logp + 0.5
+    assert sum(c.code == code for code, p in zip(greedy, drawn, strict=True) for c in p.candidates or ()) > 12
+
+
 def test_a_stopped_run_goes_on_as_if_undisturbed(barely: Path, renders: Samples, tmp_path: Path) -> None:
     """From the checkpoint of step 2, with the rubble of a save that was cut short beside it."""
     stopped = tmp_path / "run"
