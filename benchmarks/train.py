@@ -55,7 +55,7 @@ def main() -> None:
     for _ in range(options.rounds):
         for kind in KINDS:
             command = [sys.executable, __file__, *sys.argv[1:], "--measure", kind]
-            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise SystemExit(f"{kind} failed:\n{done.stderr[-3000:]}")
             found[kind].append(json.loads(done.stdout.splitlines()[-1]))

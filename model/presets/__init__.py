@@ -71,19 +71,10 @@ class Preset:
     seed: int = _setting(0, "seed of weights, order and augmentation")
 
     def __post_init__(self) -> None:
-        positive = (
-            "image_height",
-            "image_width",
-            "batch_size",
-            "align_batch_size",
-            "accumulation",
-            "steps",
-            "save_seconds",
-            "log_steps",
-            "eval_steps",
-        )
+        sizes = ("image_height", "image_width", "batch_size", "align_batch_size", "accumulation", "steps")
+        intervals = ("save_seconds", "log_steps", "eval_steps")
         rates = ("learning_rate", "projector_learning_rate", "head_learning_rate", "align_learning_rate")
-        for name in (*positive, *rates):
+        for name in (*sizes, *intervals, *rates):
             if not getattr(self, name) > 0:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be positive")
         for name in ("number_weight", "dense_weight", "feedback_noise", "weight_decay", "lora_rank", "lora_alpha", "loaders", "save_steps"):
