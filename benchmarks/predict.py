@@ -1,6 +1,6 @@
 """Our constrained decoding against transformers' `generate()` on the same language model: tokens a second, and their ratio.
 
-    python benchmarks/predict.py [--preset tiny | --model RUN] [--batches 1 4 16 64] [--rounds 5] [--device auto]
+    python benchmarks/predict.py [--preset tiny | --model RUN] [--set KEY=VALUE] [--batches 1 4 16 64] [--rounds 5] [--device auto]
 
 Both begin with pixels and end with text, and write equally many tokens: as much code as the domain can have. `generate()` knows neither
 grammar nor numbers. The two take turns, so that a busy machine slows both alike; a ratio is that of one round.
@@ -25,18 +25,15 @@ from model.codec import CodeCodec
 from model.decode import decode
 from model.device import pick_device
 from model.igllm import IGLLM
+from model.load import Loaded
 from model.predict import Predictor
-from model.presets import get_preset
-from model.prompts import prompt_tokens
+from model.presets import Preset, get_preset
 
 
-def fresh(preset: str) -> tuple[IGLLM, CodeCodec]:
+def fresh(preset: Preset) -> Predictor:
     """A model that was not trained, which is as fast."""
-    domain = get_domain("clevr")
-    scratch = ["vision_model=none", "language_model=none"]
-    model, tokenizer = build(get_preset(preset).changed(scratch), domain)
-    model.merged()
-    return model, CodeCodec(domain, tokenizer, model.config.numbers)
+    model, tokenizer = build(preset, get_domain("clevr"))
+    return Predictor(Loaded(model, tokenizer, "fresh", ""))
 
 
 def generated(model: IGLLM, codec: CodeCodec, pixel_values: torch.Tensor, prompt: list[int], tokens: int) -> list[str]:
@@ -64,18 +61,16 @@ def main() -> None:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--preset", default="tiny")
     source.add_argument("--model", type=Path, help="a trained model's folder")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings", help="change a setting of the preset")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 16, 64])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
     device = pick_device(options.device)
-    if options.model:
-        predictor = Predictor.of(options.model, options.device)
-        model, codec = predictor.model, predictor.codec
-    else:
-        model, codec = fresh(options.preset)
-    model.to(device).eval()
-    prompt = prompt_tokens(codec.tokenizer, [model.config.prompt]).asked[0]
+    predictor = (
+        Predictor.of(options.model, options.device) if options.model else fresh(get_preset(options.preset).changed(options.settings))
+    )
+    model, codec, prompt = predictor.model.to(device).eval(), predictor.codec, predictor.prompt
     # Neither ends before it has to.
     codec.table.allowed[START] &= codec.table.tokens[START] != codec.end
     model.language_model.generation_config.eos_token_id = None

@@ -59,7 +59,7 @@ class Slot:
     @property
     def whole_digits(self) -> int:
         """The most digits before the decimal point that the declared range takes."""
-        return len(str(int(max(abs(self.low), abs(self.high)))))
+        return max(len(self.written(abs(end)).partition(".")[0]) for end in (self.low, self.high))
 
     def value(self, obj: Object) -> float:
         """The number that an object has there."""

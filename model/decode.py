@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import compress
 from types import SimpleNamespace
 
 import torch
@@ -57,7 +58,9 @@ def decode(
     work.see(pixel_values, prompt)
     while work.images:
         work.say()
-        forced = work.set_ended_aside()
+        ended, forced = work.look()
+        if 2 * sum(ended) >= len(ended):  # seldom enough to cost little, often enough that what has ended costs little
+            work.set_aside(ended)
         if work.images:
             work.listen(forced)
     return [work.decoded[i] for i in range(len(pixel_values))]
@@ -69,7 +72,8 @@ class _Texts:
 
     ``hidden`` (rows, width) is the state that predicts the next token; ``state`` that of the automaton; ``statements`` counts those begun;
     ``likelihood`` is the logarithm of it. Of the tokens so far there are id, normalised value and log-probability in ``tokens``, ``values``
-    and ``scores`` (rows, most). ``numbers`` (rows, slots) holds the latest of each slot and ``last`` the slot that spoke last, -1 for none.
+    and ``scores`` (rows, most); ``chances`` has a draw for each. ``numbers`` (rows, slots) holds the latest of each slot and ``last`` the
+    slot that spoke last, -1 for none.
     """
 
     hidden: torch.Tensor
@@ -156,33 +160,33 @@ class _Work:
         embedded = self.model.embed(texts.tokens[:, begin : self.said], None, None)
         if self.model.number_feedback is not None and self.together is not None:
             said = self.together[texts.last]
-            embedded = embedded + self.model.number_feedback.embedded(texts.numbers.to(embedded.dtype), said)[:, None]
+            embedded = embedded + self.model.number_feedback.embedded(texts.numbers, said)[:, None].to(embedded.dtype)
         texts.hidden = self._think(embedded)
 
-    def set_ended_aside(self) -> int:
-        """Take out the images all of whose texts have ended, once they are half of those at work: so they cost little, and so does this.
+    def look(self) -> tuple[list[int], int]:
+        """Of which images all texts have ended (1, else 0), and how many tokens the grammar now forces every text to say.
 
-        Returns how many tokens the grammar now forces every text to say.
+        All that a step has to fetch from the device.
         """
-        texts, lanes = self.texts, self.decoding.lanes
+        texts = self.texts
         ended = (texts.state == self.codec.ended) | texts.likelihood.isneginf()  # the latter a search has no use for
         forced = self.grammar.run_length[texts.state].min()
-        *done, run = torch.cat([ended.view(-1, lanes).all(1), forced[None]]).tolist()
-        if 2 * sum(done) < len(done):
-            return run
-        over = torch.tensor(done, dtype=torch.bool, device=self.device).repeat_interleave(lanes)
-        ready = texts.at(over.nonzero()[:, 0])
-        columns = (column[:, : self.said].tolist() for column in (ready.tokens, ready.values, ready.scores))
-        rows = list(zip(ready.likelihood.tolist(), *columns, strict=True))
-        finished = [image for image, is_done in zip(self.images, done, strict=True) if is_done]
-        for place, image in enumerate(finished):
+        *of_images, run = torch.cat([ended.view(-1, self.decoding.lanes).all(1), forced[None]]).tolist()
+        return of_images, run
+
+    def set_aside(self, ended: list[int]) -> None:
+        """Take the images that have ended out of the batch."""
+        lanes = self.decoding.lanes
+        mask = torch.tensor(ended, dtype=torch.bool, device=self.device).repeat_interleave(lanes)
+        done = self.texts.at(mask.nonzero()[:, 0])
+        columns = (column[:, : self.said].tolist() for column in (done.tokens, done.values, done.scores))
+        rows = list(zip(done.likelihood.tolist(), *columns, strict=True))
+        for place, image in enumerate(compress(self.images, ended)):
             self.decoded[image] = self._decoded(rows[place * lanes : (place + 1) * lanes])
-        self.images = [image for image, is_done in zip(self.images, done, strict=True) if not is_done]
-        if self.images:
-            left = (~over).nonzero()[:, 0]
-            self.texts = texts.at(left)
-            self.cache.batch_select_indices(left)
-        return run
+        self.images = [image for image, over in zip(self.images, ended, strict=True) if not over]
+        left = (~mask).nonzero()[:, 0]
+        self.texts = self.texts.at(left)
+        self.cache.batch_select_indices(left)
 
     def _decoded(self, rows: list[tuple[float, list[int], list[float], list[float]]]) -> Decoded:
         """The texts of one image: log-likelihood, tokens, values and scores of each."""

@@ -51,7 +51,8 @@ class NumberFeedback(nn.Module):
         """(..., slots) the latest number of each slot, and whether it belongs to the statement that spoke last, to (..., width)."""
         numbers = numbers.masked_fill(~said, 0.0)
         features = torch.cat([said[..., None], numbers[..., None], fourier(numbers, FEEDBACK_FREQUENCIES)], dim=-1) * said[..., None]
-        return self.embed(nn.functional.gelu(self.hidden(features.flatten(-2)))) * said.any(-1, keepdim=True)
+        features = features.flatten(-2).to(self.hidden.weight.dtype)
+        return self.embed(nn.functional.gelu(self.hidden(features))) * said.any(-1, keepdim=True)
 
     def together(self, device: torch.device) -> torch.Tensor:
         """(slots + 1, slots): once a slot has spoken, has another, in the same statement? Slots speak in their order. The last row is for

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -69,6 +70,9 @@ def test_every_candidate_is_what_one_pass_over_it_says(any_setting: Setting, way
             ids, values = next((i, v) for i, v in heard[candidate.code] if likely(any_setting, image, i, v, candidate.logp))
             if way == "greedy":
                 scores, _ = whole_pass(any_setting, image, ids, values)
+                words_alone = [row[token] for token, row in zip(ids, scores, strict=True)][:-1]
+                if any_setting.codec.numbers == "head":
+                    assert sum(map(math.log, said.confidence)) == pytest.approx(sum(words_alone), abs=1e-2)
                 assert all(row[token] > max(row.values()) - 1e-3 for token, row in zip(ids, scores, strict=True))
 
 
@@ -154,6 +158,8 @@ def test_ended_images_leave_the_batch(kind: str, numbers: str) -> None:
 def test_half_precision_models_decode() -> None:
     half = setting("words", "head")
     half.model.to(torch.bfloat16)
+    half.model.numeric_head.float()  # as loading leaves them
+    half.model.number_feedback.float()
     for said in half.decode(half.images.to(torch.bfloat16), samples=2, beams=2):
         parse_code(said.code, CLEVR)
 

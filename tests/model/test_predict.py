@@ -125,7 +125,7 @@ def test_other_settings_begin_anew(predictor: Predictor, images: list[Path], tmp
     predict_file(predictor, source, out, decoding=DRAWN)
     whole = out.read_bytes()
     marked = json.dumps({"key": "0", "code": "", "confidence": []})
-    for other in ({"model": predictor.digest(), "keys": "of others", "decoding": {}}, {}, "damaged"):
+    for other in ({"model": predictor.digest, "keys": "of others", "decoding": {}}, {}, "damaged"):
         partial.write_text(json.dumps(other) + "\n" + marked + "\n")
         predict_file(predictor, source, out, decoding=DRAWN)
         assert out.read_bytes() == whole
