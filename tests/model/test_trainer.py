@@ -20,6 +20,7 @@ from datagen.errors import UserError
 from datagen.files import read_json, read_jsonl
 from datagen.generate import generate
 from datagen.shards import Samples
+from igllm import main
 from model.load import find_model, load_model
 from model.presets import FOLDER, get_preset
 from model.run import newest_checkpoint
@@ -215,3 +216,57 @@ def test_the_same_command_trains_tiny_and_a_pretrained_pair(parts: dict[str, Pat
         assert len(config["data_digest"]) == 64
         assert config["code_version"]
     assert newest_checkpoint(tmp_path / "pair") is not None
+
+
+def test_samples_are_taken_around_while_training(renders: Samples, tmp_path: Path) -> None:
+    """Every so many steps, what the model writes is rendered beside the truth; training itself does not notice."""
+    common = [
+        "train",
+        "--data",
+        str(renders.path),
+        "--steps",
+        "2",
+        "--batch-size",
+        "4",
+        "--device",
+        "cpu",
+        *quiet_settings(feedback_noise=0.2),
+    ]
+    assert main([*common, "--out", str(tmp_path / "watched"), "--sample-every", "1"]) == 0
+    assert main([*common, "--out", str(tmp_path / "unwatched")]) == 0
+    for step in (1, 2):
+        report = tmp_path / "watched" / "samples" / f"step-{step:06d}"
+        assert (report / "index.html").is_file()
+        assert len(read_jsonl(report / "pred.jsonl")) == 4
+        assert len(list((report / "rendered").glob("*.png"))) == 4
+    assert close(weights_of(tmp_path / "watched"), weights_of(tmp_path / "unwatched"), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--weight", "1"], "1 --weight for 2 --data"),
+        (["--vision-model", "nowhere/none"], "cannot be loaded"),
+        (["--init", "nowhere"], "neither a shipped model nor a run folder"),
+        (["--cache-features"], "cache_features"),
+        (["--numbers", "roman"], "invalid choice"),
+        (["--set", "numbers=roman"], "one of head, char"),
+        (["--preset", "nowhere.toml"], "no preset"),
+        (["--preset", "broken.toml"], "broken.toml"),
+    ],
+)
+def test_bad_training_calls_get_one_message(
+    flags: list[str], message: str, renders: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    Path("broken.toml").write_text("steps = 'many'")
+    data = ["--data", str(renders.path)] * (2 if "--weight" in flags else 1)
+    try:
+        status = main(["train", *data, "--out", "run", "--steps", "1", *flags])
+    except SystemExit as stop:  # argparse
+        status = stop.code
+    said = capsys.readouterr().err
+    assert status == 2
+    assert message in said
+    assert "Traceback" not in said
