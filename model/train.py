@@ -224,7 +224,7 @@ def _arguments(stage: _Stage, out: Path, evaluate: bool) -> TrainingArguments:
         learning_rate=preset.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=round(preset.warmup * preset.steps),
-        logging_steps=10,
+        logging_steps=preset.log_steps,
         logging_nan_inf_filter=False,  # it would wait for the device at every micro-batch
         save_steps=preset.save_steps or NEVER,
         eval_strategy="steps" if evaluate else "no",

@@ -25,12 +25,14 @@ from model.presets import FOLDER, get_preset
 from model.run import newest_checkpoint
 from model.train import Data, align, train
 
-QUICK = replace(get_preset("tiny"), steps=4, save_steps=2, batch_size=4, report_to="none")
+QUICK = replace(get_preset("tiny"), steps=4, save_steps=2, log_steps=2, batch_size=4, report_to="none")
 CLI = [sys.executable, "-P", "-m", "igllm"]
 
 
 def losses_of(run: Path) -> list[dict[str, float]]:
-    return [{k: v for k, v in row.items() if "loss" in k} for row in read_jsonl(run / "log.jsonl") if "loss" in row]
+    losses = [{k: v for k, v in row.items() if "loss" in k} for row in read_jsonl(run / "log.jsonl") if "loss" in row]
+    assert losses
+    return losses
 
 
 def weights_of(run: Path) -> dict[str, torch.Tensor]:
@@ -43,7 +45,7 @@ def close(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], toleranc
 
 def quiet_settings(**changes: object) -> list[str]:
     """Of `igllm train`: tiny as `QUICK`, without what draws from a process's own random numbers."""
-    settings = {"save_steps": 2, "report_to": "none", "feedback_noise": 0, **changes}
+    settings = {"save_steps": 2, "log_steps": 2, "report_to": "none", "feedback_noise": 0, **changes}
     return [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
 
 
@@ -92,7 +94,7 @@ def test_two_processes_train_as_one_that_adds_up(renders: Samples, tmp_path: Pat
 
 @pytest.mark.parametrize("moment", ["between steps", "inside a save"])
 def test_a_killed_run_goes_on_with_the_same_losses(renders: Samples, tmp_path: Path, moment: str) -> None:
-    settings = quiet_settings(save_steps=3, feedback_noise=0.2)
+    settings = quiet_settings(save_steps=3, feedback_noise=0.2)  # saves in the middle of what a line of the log is the mean of
     command = [*CLI, "train", "--data", str(renders.path), "--steps", "8", "--batch-size", "4", "--device", "cpu", *settings, "--out"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run([*command, str(tmp_path / "calm")], env=environment, capture_output=True, check=True)
