@@ -250,12 +250,14 @@ def test_samples_are_taken_around_while_training(renders: Samples, tmp_path: Pat
         (["--init", "nowhere"], "neither a shipped model nor a run folder"),
         (["--cache-features"], "cache_features"),
         (["--numbers", "roman"], "invalid choice"),
+        (["--numbers", "char", "--number-feedback"], "goes with --numbers head"),
+        (["--set", "report_to=wandb"], "pip install wandb"),
         (["--set", "numbers=roman"], "one of head, char"),
         (["--preset", "nowhere.toml"], "no preset"),
         (["--preset", "broken.toml"], "broken.toml"),
     ],
 )
-def test_bad_training_calls_get_one_message(
+def test_bad_training_calls_get_one_message(  # noqa: PLR0917
     flags: list[str], message: str, renders: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
