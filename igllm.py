@@ -333,10 +333,8 @@ def run_train(options: argparse.Namespace) -> None:
         seen = options.val or options.data[0]
         roundtrip(Predictor(loaded), seen, out, num=min(4, len(Samples(seen))), batch_size=4)
 
-    watched = {"init": options.init, "look": Look(look, options.sample_every) if options.sample_every else None}
-    train(
-        preset, Path(options.preset).stem, data=_asked_data(options), out=options.out, device=options.device, init=options.init, look=seen
-    )
+    stage = {"init": options.init, "look": Look(look, options.sample_every) if options.sample_every else None}
+    train(preset, Path(options.preset).stem, data=_asked_data(options), out=options.out, device=options.device, **stage)
     print(f"{options.out}: trained for {preset.steps} steps")
 
 
