@@ -83,7 +83,8 @@ def test_two_processes_train_as_one_that_adds_up(renders: Samples, tmp_path: Pat
     common = ["train", "--preset", str(vision), "--data", str(renders.path), "--steps", "4", "--device", "cpu"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     alone = [*CLI, *common, "--batch-size", "4", *quiet_settings(accumulation=2), "--out", str(tmp_path / "one")]
-    launcher = [sys.executable, "-P", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "igllm"]
+    binaries = Path(sys.executable).parent
+    launcher = [str(binaries / "torchrun"), "--standalone", "--no-python", "--nproc-per-node", "2", str(binaries / "igllm")]
     together = [*launcher, *common, "--batch-size", "4", *quiet_settings(), "--out", str(tmp_path / "two")]
     for command in (alone, together):
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
