@@ -282,7 +282,7 @@ def _align(verbs: Any) -> None:
         run_align,
         "teach a new projector a language model's words",
         "Train the projector alone on images and captions, tower and language model frozen: LLaVA's first stage. --data takes WebDataset "
-        "tars of jpg and txt, as Conceptual Captions is distributed, or a data set made with --captions. Then: igllm train --init RUN.",
+        "tars of images and .txt, as Conceptual Captions is distributed, or a data set made with --captions. Then: igllm train --init RUN.",
     )
     _add_training(verb)
 
@@ -292,7 +292,7 @@ def run_align(options: argparse.Namespace) -> None:
     from model.train import align
 
     preset = _asked_preset(options, "align_batch_size")
-    align(preset, options.preset, data=_asked_data(options), out=options.out, device=options.device)
+    align(preset, Path(options.preset).stem, data=_asked_data(options), out=options.out, device=options.device)
     print(f"{options.out}: aligned for {preset.steps} steps")
 
 
@@ -319,18 +319,22 @@ def run_train(options: argparse.Namespace) -> None:
     from model.train import Look, train
 
     preset = _asked_preset(options, "batch_size")
+    if options.number_feedback and preset.numbers == "char":
+        raise UserError("--number-feedback goes with --numbers head: characters are tokens, which are fed back anyway")
     if options.sample_every and not isinstance(options.val or options.data[0], Path):
         raise UserError("--sample-every takes its images from --val, which must be a folder")
 
     def look(loaded: Any, step: int) -> None:
+        from datagen.shards import Samples
         from model.predict import Predictor
         from render.roundtrip import roundtrip
 
         out = options.out / "samples" / f"step-{step:06d}"
-        roundtrip(Predictor(loaded), options.val or options.data[0], out, num=4, batch_size=4)
+        seen = options.val or options.data[0]
+        roundtrip(Predictor(loaded), seen, out, num=min(4, len(Samples(seen))), batch_size=4)
 
-    seen = Look(look, options.sample_every) if options.sample_every else None
-    train(preset, options.preset, data=_asked_data(options), out=options.out, device=options.device, init=options.init, look=seen)
+    stage = {"init": options.init, "look": Look(look, options.sample_every) if options.sample_every else None}
+    train(preset, Path(options.preset).stem, data=_asked_data(options), out=options.out, device=options.device, **stage)
     print(f"{options.out}: trained for {preset.steps} steps")
 
 
@@ -341,11 +345,11 @@ def _add_training(verb: _Verb) -> None:
         "--data", type=_place, required=True, action="append", help="data set to learn from, a folder or a URL; may be repeated"
     )
     verb.add_argument("--weight", type=float, action="append", help="share of each --data, in their order (default: by their sizes)")
-    verb.add_argument("--val", type=_place, help="data set to measure the loss on; refused if it shares a scene with --data")
+    verb.add_argument("--val", type=_place, help="data set to measure the loss on; train refuses one that shares a scene with --data")
     verb.add_argument("--out", type=Path, required=True, help="run folder")
     verb.add_argument("--vision-model", metavar="NAME|DIR", help="pretrained vision tower: hub name or folder (default: the preset's)")
     verb.add_argument("--language-model", metavar="NAME|DIR", help="pretrained language model: hub name or folder (default: the preset's)")
-    verb.add_argument("--steps", type=_positive, help="optimizer steps (default: the preset's)")
+    verb.add_argument("--steps", type=_positive, help="optimizer steps (default: the preset's, which are those of training)")
     verb.add_argument("--batch-size", type=_positive, help="samples a step on one device (default: the preset's)")
     verb.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings", help="change a setting; may be repeated")
     _add_device(verb)
@@ -392,7 +396,7 @@ def _predict(verbs: Any) -> None:
     source.add_argument("--data", type=_place, help="data set whose images to read, a folder or a URL")
     source.add_argument("--images", type=Path, nargs="+", metavar="FILE", help="image files to read")
     verb.add_argument("--out", type=Path, required=True, help="the pred.jsonl to write")
-    verb.add_argument("--samples", type=_positive, default=1, metavar="K", help="write K candidates an image, with their log-likelihoods")
+    verb.add_argument("--samples", type=_positive, default=1, metavar="K", help="candidates: the best of K beams, or K drawn by chance")
     verb.add_argument("--temperature", type=float, help="draw tokens by their probability at this temperature (default: the likeliest)")
     verb.add_argument("--top-p", type=float, default=1.0, help="draw from the likeliest tokens that share this much of the probability")
     verb.add_argument("--beams", type=_positive, default=1, help="search with this many texts at a time, and take the best")

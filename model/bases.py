@@ -22,6 +22,9 @@ LOADING_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, Runt
 """What transformers raises for a checkpoint that is not there, damaged, or of another kind."""
 
 
+_NO_SUCH_FILE = "does not appear to have a file named"
+
+
 @dataclass(frozen=True)
 class Base:
     """A checkpoint: its hub name with the commit, or its folder with the SHA-256 of what is in its weight files."""
@@ -96,6 +99,8 @@ class Base:
                 return kind.from_pretrained(self.name, revision=revision, **keywords)
             except LOADING_ERRORS as error:
                 reason = _first_line(error)
+                if _NO_SUCH_FILE not in reason:
+                    break
         raise UserError(f"{self.name}: cannot be loaded as a pretrained part ({reason}); give a hub name or a folder saved by transformers")
 
 

@@ -51,16 +51,17 @@ class Loaded:
     digest: str
 
 
-def load_model(folder: Path, device: str = "auto", dtype: torch.dtype = torch.float32) -> Loaded:
-    """The model in a folder, adapters merged, in `dtype` whatever the file holds (numeric parts stay float32).
+def load_model(folder: Path, device: str = "auto") -> Loaded:
+    """The model in a folder, adapters merged, in float32 whatever the file holds; adapted language models in bfloat16 on CUDA devices.
 
     Raises `UserError` for a folder that is not of an igllm model, is damaged, or names pretrained weights that are gone.
     """
-    check_config(folder)
     where = pick_device(device)
+    # What is adapted is large, and was trained beside weights of that precision.
+    dtype = torch.bfloat16 if check_config(folder).get("language_base") and where.type == "cuda" else torch.float32
     quiet_transformers()
     try:
-        model, told = IGLLM.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True)
+        model, told = IGLLM.from_pretrained(folder, use_safetensors=True, dtype=dtype, output_loading_info=True)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         digest = file_sha256(folder / WEIGHTS_FILE)
     except LOADING_ERRORS as error:
@@ -70,8 +71,8 @@ def load_model(folder: Path, device: str = "auto", dtype: torch.dtype = torch.fl
     return Loaded(model.merged().to(where).eval(), tokenizer, str(folder), digest)
 
 
-def check_config(folder: Path) -> None:
-    """Raise `UserError` unless a folder holds the configuration of a model that this igllm reads."""
+def check_config(folder: Path) -> dict[str, Any]:
+    """The configuration of the model in a folder, as plain data; `UserError` unless this igllm reads such models."""
     config = read_json(folder / "config.json")
     if not isinstance(config, dict) or config.get("model_type") != "igllm":
         raise UserError(f"{folder}: its config.json is not one of an igllm model")
@@ -79,3 +80,4 @@ def check_config(folder: Path) -> None:
         raise UserError(f"{folder}: model format {config.get('format_version')!r}, but this igllm reads {FORMAT_VERSION}")
     if config.get("domain") not in DOMAINS:
         raise UserError(f"{folder}: is a model of the domain {config.get('domain')!r}; known are {', '.join(DOMAINS)}")
+    return config

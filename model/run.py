@@ -20,6 +20,7 @@ FREE_TO_CHANGE = (
     "steps",
     "save_seconds",
     "save_steps",
+    "log_steps",
     "eval_steps",
     "batch_size",
     "align_batch_size",

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,8 @@ def align(preset: Preset, name: str, *, data: Data, out: Path, device: str = "au
     """
     if preset.language_model == FROM_SCRATCH:
         raise UserError("alignment teaches a projector the words of a language model that knows some: give --language-model")
+    if preset.vision_model == FROM_SCRATCH:
+        raise UserError("alignment is between parts that are trained already: give --vision-model")
     # Nothing but the projector is there to be trained, and nothing but it goes on to the next stage.
     preset = replace(preset, lora_rank=0, freeze_vision=True, numbers="char", number_feedback=False, dense_weight=0.0, augment=False)
     preset = replace(preset, learning_rate=preset.align_learning_rate, projector_learning_rate=preset.align_learning_rate)
@@ -151,7 +154,13 @@ def _run(  # noqa: PLR0917
     step_samples = stage.batch_size * preset.accumulation * arguments.world_size
     with arguments.main_process_first(local=False):
         if arguments.process_index == 0:
-            statement = {"stage": stage.name, "model": stage.preset_name, "data": digest, "init": stage.init}
+            statement = {
+                "stage": stage.name,
+                "model": stage.preset_name,
+                "data": digest,
+                "val": None if val is None else data_digest(val),
+                "init": stage.init,
+            }
             state_run(out, preset, **statement, **{"samples a step": step_samples})
     set_seed(preset.seed)
     told = {"preset": {"name": stage.preset_name, **preset.to_json()}, "data_digest": digest, "code_version": version("igllm")}
@@ -212,6 +221,8 @@ def _domain(archive: Archive) -> Domain:
 
 def _arguments(stage: _Stage, out: Path, evaluate: bool) -> TrainingArguments:
     preset = stage.preset
+    if preset.report_to == "wandb" and find_spec("wandb") is None:
+        raise UserError("report_to=wandb: Weights & Biases is not installed; pip install wandb")
     # The environment is where transformers looks for these two.
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / "tensorboard")
     os.environ.setdefault("WANDB_PROJECT", "igllm")
@@ -224,7 +235,7 @@ def _arguments(stage: _Stage, out: Path, evaluate: bool) -> TrainingArguments:
         learning_rate=preset.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=round(preset.warmup * preset.steps),
-        logging_steps=10,
+        logging_steps=preset.log_steps,
         logging_nan_inf_filter=False,  # it would wait for the device at every micro-batch
         save_steps=preset.save_steps or NEVER,
         eval_strategy="steps" if evaluate else "no",

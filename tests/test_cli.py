@@ -21,6 +21,7 @@ VERBS = (
     "inspect",
     "export",
     "import",
+    "align",
     "train",
     "predict",
     "render",

@@ -62,6 +62,7 @@ class Preset:
     steps: int = _setting(40_000, "optimizer steps")
     save_seconds: float = _setting(60.0, "seconds between checkpoints: the most work that a kill can cost")
     save_steps: int = _setting(0, "steps between further checkpoints; 0: by the clock alone")
+    log_steps: int = _setting(10, "steps that a line of the log is the mean of")
     eval_steps: int = _setting(500, "steps between measurements on --val")
     bf16: bool = _setting(False, "whether to compute in bfloat16 (what is trained stays float32)")
     gradient_checkpointing: bool = _setting(False, "whether activations are computed twice to save memory")
@@ -70,9 +71,10 @@ class Preset:
     seed: int = _setting(0, "seed of weights, order and augmentation")
 
     def __post_init__(self) -> None:
-        positive = ("image_height", "image_width", "batch_size", "align_batch_size", "accumulation", "steps", "save_seconds", "eval_steps")
+        sizes = ("image_height", "image_width", "batch_size", "align_batch_size", "accumulation", "steps")
+        intervals = ("save_seconds", "log_steps", "eval_steps")
         rates = ("learning_rate", "projector_learning_rate", "head_learning_rate", "align_learning_rate")
-        for name in (*positive, *rates):
+        for name in (*sizes, *intervals, *rates):
             if not getattr(self, name) > 0:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be positive")
         for name in ("number_weight", "dense_weight", "feedback_noise", "weight_decay", "lora_rank", "lora_alpha", "loaders", "save_steps"):

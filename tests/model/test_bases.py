@@ -12,12 +12,13 @@ import torch
 from peft import PeftModel
 from pretrained_parts import LANGUAGE, VISION, make_parts
 from safetensors.torch import load_file
-from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 from datagen.code import parse_code, write_code
 from datagen.domains import get_domain
 from datagen.errors import UserError
 from datagen.shards import Samples
+from model.bases import Base
 from model.build import build
 from model.codec import NUM, CodeCodec
 from model.data import CodeSource, Collator
@@ -229,3 +230,22 @@ def test_a_model_can_be_pushed_to_the_hub(parts: dict[str, Path], tmp_path: Path
     monkeypatch.setattr(IGLLM, "_upload_modified_files", upload)
     model.push_to_hub("me/model")
     assert {"config.json", "model.safetensors"} <= set(uploaded)
+
+
+def test_checkpoints_older_than_safetensors_are_taken_from_the_hubs_conversion(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pinned commit without safetensors: the hub keeps a conversion, which transformers finds from the main branch alone."""
+    asked: list[str] = []
+
+    def from_pretrained(name: str, revision: str, **keywords: object) -> str:
+        asked.append(revision)
+        assert keywords["use_safetensors"]
+        if revision != "main":
+            raise OSError(f"{name} does not appear to have a file named model.safetensors")
+        return "loaded"
+
+    monkeypatch.setattr("transformers.AutoModelForCausalLM.from_pretrained", from_pretrained)
+    monkeypatch.setattr("model.bases.add_rows", lambda model, tokens: None)
+    base = Base.named("lmsys/vicuna-7b-v1.3@0123abc")
+    assert (base.name, base.revision) == ("lmsys/vicuna-7b-v1.3", "0123abc")
+    assert base.load_language_model(LlamaConfig(), torch.float32) == "loaded"
+    assert asked == ["0123abc", "main"]

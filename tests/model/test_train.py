@@ -147,7 +147,7 @@ def test_a_finished_run_is_left_alone_and_can_be_extended(barely: Path, renders:
 
 def test_no_pickle_of_ours_is_left(barely: Path) -> None:
     assert not list(barely.rglob("training_args.bin"))
-    assert {path.suffix for path in barely.iterdir() if path.is_file()} <= {".json", ".jsonl", ".safetensors"}
+    assert {path.suffix for path in barely.iterdir() if path.is_file()} <= {".json", ".jsonl", ".safetensors", ".jinja"}
 
 
 def test_validation_that_overlaps_is_refused(renders: Samples, tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_foreign_and_damaged_models_are_refused(barely: Path, tmp_path: Path) ->
         "lacking": drop_a_weight,
         "foreign": lambda run: (run / "config.json").write_text('{"model_type": "llama"}'),
         "newer": lambda run: (run / "config.json").write_text(
-            (run / "config.json").read_text().replace('"format_version": 1', '"format_version": 9')
+            (run / "config.json").read_text().replace('"format_version": 2', '"format_version": 9')
         ),
         "cut": lambda run: (run / "model.safetensors").write_bytes((run / "model.safetensors").read_bytes()[:1000]),
         "empty": lambda run: (run / "model.safetensors").unlink(),

@@ -20,17 +20,20 @@ from datagen.errors import UserError
 from datagen.files import read_json, read_jsonl
 from datagen.generate import generate
 from datagen.shards import Samples
+from igllm import main
 from model.load import find_model, load_model
 from model.presets import FOLDER, get_preset
 from model.run import newest_checkpoint
 from model.train import Data, align, train
 
-QUICK = replace(get_preset("tiny"), steps=4, save_steps=2, batch_size=4, report_to="none")
+QUICK = replace(get_preset("tiny"), steps=4, save_steps=2, log_steps=2, batch_size=4, report_to="none")
 CLI = [sys.executable, "-P", "-m", "igllm"]
 
 
 def losses_of(run: Path) -> list[dict[str, float]]:
-    return [{k: v for k, v in row.items() if "loss" in k} for row in read_jsonl(run / "log.jsonl") if "loss" in row]
+    losses = [{k: v for k, v in row.items() if "loss" in k} for row in read_jsonl(run / "log.jsonl") if "loss" in row]
+    assert losses
+    return losses
 
 
 def weights_of(run: Path) -> dict[str, torch.Tensor]:
@@ -43,7 +46,7 @@ def close(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], toleranc
 
 def quiet_settings(**changes: object) -> list[str]:
     """Of `igllm train`: tiny as `QUICK`, without what draws from a process's own random numbers."""
-    settings = {"save_steps": 2, "report_to": "none", "feedback_noise": 0, **changes}
+    settings = {"save_steps": 2, "log_steps": 2, "report_to": "none", "feedback_noise": 0, **changes}
     return [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
 
 
@@ -80,7 +83,8 @@ def test_two_processes_train_as_one_that_adds_up(renders: Samples, tmp_path: Pat
     common = ["train", "--preset", str(vision), "--data", str(renders.path), "--steps", "4", "--device", "cpu"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     alone = [*CLI, *common, "--batch-size", "4", *quiet_settings(accumulation=2), "--out", str(tmp_path / "one")]
-    launcher = [sys.executable, "-P", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "igllm"]
+    binaries = Path(sys.executable).parent
+    launcher = [str(binaries / "torchrun"), "--standalone", "--no-python", "--nproc-per-node", "2", str(binaries / "igllm")]
     together = [*launcher, *common, "--batch-size", "4", *quiet_settings(), "--out", str(tmp_path / "two")]
     for command in (alone, together):
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -92,7 +96,7 @@ def test_two_processes_train_as_one_that_adds_up(renders: Samples, tmp_path: Pat
 
 @pytest.mark.parametrize("moment", ["between steps", "inside a save"])
 def test_a_killed_run_goes_on_with_the_same_losses(renders: Samples, tmp_path: Path, moment: str) -> None:
-    settings = quiet_settings(save_steps=3, feedback_noise=0.2)
+    settings = quiet_settings(save_steps=3, feedback_noise=0.2)  # saves in the middle of what a line of the log is the mean of
     command = [*CLI, "train", "--data", str(renders.path), "--steps", "8", "--batch-size", "4", "--device", "cpu", *settings, "--out"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run([*command, str(tmp_path / "calm")], env=environment, capture_output=True, check=True)
@@ -213,3 +217,59 @@ def test_the_same_command_trains_tiny_and_a_pretrained_pair(parts: dict[str, Pat
         assert len(config["data_digest"]) == 64
         assert config["code_version"]
     assert newest_checkpoint(tmp_path / "pair") is not None
+
+
+def test_samples_are_taken_around_while_training(renders: Samples, tmp_path: Path) -> None:
+    """Every so many steps, what the model writes is rendered beside the truth; training itself does not notice."""
+    common = [
+        "train",
+        "--data",
+        str(renders.path),
+        "--steps",
+        "2",
+        "--batch-size",
+        "4",
+        "--device",
+        "cpu",
+        *quiet_settings(feedback_noise=0.2),
+    ]
+    assert main([*common, "--out", str(tmp_path / "watched"), "--sample-every", "1"]) == 0
+    assert main([*common, "--out", str(tmp_path / "unwatched")]) == 0
+    for step in (1, 2):
+        report = tmp_path / "watched" / "samples" / f"step-{step:06d}"
+        assert (report / "index.html").is_file()
+        assert len(read_jsonl(report / "pred.jsonl")) == 4
+        assert len(list((report / "rendered").glob("*.png"))) == 4
+    assert close(weights_of(tmp_path / "watched"), weights_of(tmp_path / "unwatched"), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--weight", "1"], "1 --weight for 2 --data"),
+        (["--vision-model", "nowhere/none"], "cannot be loaded"),
+        (["--init", "nowhere"], "neither a shipped model nor a run folder"),
+        (["--cache-features"], "cache_features"),
+        (["--numbers", "roman"], "invalid choice"),
+        (["--numbers", "char", "--number-feedback"], "goes with --numbers head"),
+        (["--set", "report_to=wandb"], "pip install wandb"),
+        (["--set", "numbers=roman"], "one of head, char"),
+        (["--preset", "nowhere.toml"], "no preset"),
+        (["--preset", "broken.toml"], "broken.toml"),
+    ],
+)
+def test_bad_training_calls_get_one_message(  # noqa: PLR0917
+    flags: list[str], message: str, renders: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    Path("broken.toml").write_text("steps = 'many'")
+    data = ["--data", str(renders.path)] * (2 if "--weight" in flags else 1)
+    try:
+        status = main(["train", *data, "--out", "run", "--steps", "1", *flags])
+    except SystemExit as stop:  # argparse
+        status = stop.code
+    said = capsys.readouterr().err
+    assert status == 2
+    assert message in said
+    assert "Traceback" not in said
