@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -129,8 +130,13 @@ def add_rows(model: Any, tokens: int) -> None:
 
 def _folder_sha256(folder: Path) -> str:
     """Of the names and contents of the weight files in a folder."""
-    digests = [f"{path.name} {file_sha256(path)}" for path in sorted(folder.glob("*.safetensors"))]
-    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    files = [(path, path.stat()) for path in sorted(folder.glob("*.safetensors"))]
+    return _sha256_of(tuple((path, status.st_size, status.st_mtime_ns) for path, status in files))
+
+
+@lru_cache(maxsize=4)  # weights of many gigabytes are asked for when they are named and again when they are loaded
+def _sha256_of(files: tuple[tuple[Path, int, int], ...]) -> str:
+    return hashlib.sha256("\n".join(f"{path.name} {file_sha256(path)}" for path, _, _ in files).encode()).hexdigest()
 
 
 def _first_line(error: BaseException) -> str:

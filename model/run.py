@@ -92,7 +92,7 @@ def keep_final(run: Path, saved: Path) -> None:
     for path in sorted(saved.iterdir(), key=lambda path: path.name == "config.json"):
         path.replace(run / path.name)
     sync_folder(run)
-    saved.rmdir()
+    shutil.rmtree(run / SAVING)
 
 
 def _settle(saved: Path, target: Path) -> None:

@@ -117,6 +117,18 @@ def test_num_is_trained_with_the_adapters_and_survives(parts: dict[str, Path], l
     assert torch.allclose(merged(**batch).loss, model(**batch).loss, atol=1e-4)
 
 
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("rank", [0, 4])
+def test_parts_from_scratch_are_all_in_the_file(tied: bool, rank: int, tmp_path: Path) -> None:
+    preset = replace(TINY, lora_rank=rank, lora_alpha=8, text={**TINY.text, "tie_word_embeddings": tied})
+    model, _ = build(preset, CLEVR)
+    model.eval().save_pretrained(tmp_path)
+    again = IGLLM.from_pretrained(tmp_path)
+    images, ids = torch.randn(1, 3, 128, 160), torch.tensor([[1, 5, 6, 4]])
+    assert torch.equal(again(images, ids).logits, model(images, ids).logits)
+    assert torch.allclose(again.merged()(images, ids).logits, model(images, ids).logits, atol=1e-5)
+
+
 def test_adapters_can_be_saved_alone_and_peft_loads_them(parts: dict[str, Path], renders: Samples, tmp_path: Path) -> None:
     preset = made_on(parts, "clip", "llama", **PAPER_LIKE, numbers="char")
     model, _ = build(preset, CLEVR)
