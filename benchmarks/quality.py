@@ -37,29 +37,23 @@ MEASURES = ("ssim", "flip", "psnr")
 def settings_to_try() -> dict[str, Settings]:
     """Every setting by name; the presets are among them."""
     draft, standard = QUALITY["draft"], QUALITY["standard"]
-    tried = {REFERENCE: QUALITY["reference"], CLEVR: Settings(512), "16 without denoiser": Settings(16)}
-    for samples in (1, 2, 3, 4, 8, 16):
+    even = replace(standard, samples=16, adaptive=None)
+    tried = {REFERENCE: QUALITY["reference"], CLEVR: Settings(512)}
+    for samples in (1, 2, 3, 4, 8):
         tried[f"{samples} as draft"] = replace(draft, samples=samples)
-    for samples in (4, 8, 12, 14, 16, 20):
-        tried[f"{samples} as standard"] = replace(standard, samples=samples)
     tried["1 as draft, Sobol, light tree"] = replace(draft, samples=1, pattern="TABULATED_SOBOL", light_tree=True)
     tried["2 as draft, Sobol"] = replace(draft, pattern="TABULATED_SOBOL")
-    tried["2 as draft, raw guides"] = replace(draft, prefilter="NONE")
     tried["2 as draft, light tree"] = replace(draft, light_tree=True)
-    tried["2 as draft, lamps in parts"] = replace(draft, lamp_parts=True)
-    tried["2 as draft, 2 bounces"] = replace(draft, bounces=2)
-    tried["16 as standard, balanced"] = replace(standard, denoiser="BALANCED")
-    tried["16 as standard, fast guides"] = replace(standard, prefilter="FAST")
-    tried["8 as standard, accurate guides"] = replace(standard, samples=8, prefilter="ACCURATE")
-    tried["16 as standard, whole lamps"] = replace(standard, lamp_parts=False)
-    tried["16 as standard, light tree"] = replace(standard, lamp_parts=False, light_tree=True)
-    tried["16 as standard, threshold 0.01"] = replace(standard, light_threshold=0.01)
-    tried["16 as standard, roulette"] = replace(standard, roulette=True)
-    tried["16 as standard, blue noise"] = replace(standard, pattern="AUTOMATIC")
-    tried["16 as standard, 8 bounces"] = replace(standard, bounces=8)
-    tried["16 as standard, 2 bounces"] = replace(standard, bounces=2)
-    tried["16 to 64 as standard, adaptive 0.1"] = replace(standard, samples=64, adaptive=0.1)
+    for samples in (8, 16):
+        tried[f"{samples} even"] = replace(even, samples=samples)
+    tried["16 even, balanced"] = replace(even, denoiser="BALANCED")
+    tried["16 even, fast guides"] = replace(even, prefilter="FAST")
+    tried["16 even, blue noise"] = replace(even, pattern="AUTOMATIC")
+    tried["16 even, roulette"] = replace(even, roulette=True)
+    tried["16 even, whole lamps"] = replace(even, lamp_parts=False)
     tried["18 high, raw guides, nothing else"] = Settings(18, "HIGH", prefilter="NONE", light_tree=False)
+    tried["standard"] = standard
+    tried["standard, 64 at most"] = replace(standard, samples=64)
     return tried
 
 
@@ -160,7 +154,7 @@ def plot(rows: list[dict[str, Any]], tried: dict[str, Settings]) -> Figure:
     loss = [{**row, "ssim": 1 - row["ssim"]} for row in rows]
     titles = {"ssim": "1 - SSIM (less is better)", "flip": "FLIP (less is better)", "psnr": "PSNR in dB (more is better)"}
     for axes, measure in zip(figure.subplots(1, 3), MEASURES, strict=True):
-        for name, color in ((" as draft", "tab:blue"), (" as standard", "tab:green")):
+        for name, color in ((" as draft", "tab:blue"), (" even", "tab:green")):
             family = sorted(
                 (row for row in loss if row["setting"] == f"{tried[row['setting']].samples}{name}"), key=lambda row: row["seconds"]
             )

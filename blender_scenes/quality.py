@@ -39,7 +39,7 @@ class Settings:
 QUALITY: dict[Quality, Settings] = {
     "draft": Settings(2, "FAST", light_tree=False),
     "standard": Settings(
-        16,
+        256,
         "HIGH",
         prefilter="NONE",
         light_tree=False,
@@ -48,6 +48,7 @@ QUALITY: dict[Quality, Settings] = {
         roulette=False,
         pattern="TABULATED_SOBOL",
         bounces=4,
+        adaptive=0.1,
     ),
     "reference": Settings(2048),
 }
