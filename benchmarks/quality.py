@@ -52,8 +52,8 @@ def settings_to_try() -> dict[str, Settings]:
     tried["16 even, roulette"] = replace(even, roulette=True)
     tried["16 even, whole lamps"] = replace(even, lamp_parts=False)
     tried["18 high, raw guides, nothing else"] = Settings(18, "HIGH", prefilter="NONE", light_tree=False)
-    tried["standard"] = standard
-    tried["standard, 64 at most"] = replace(standard, samples=64)
+    tried["16 to 256, adaptive"] = standard
+    tried["16 to 64, adaptive"] = replace(standard, samples=64)
     return tried
 
 
