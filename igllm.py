@@ -183,7 +183,7 @@ def run_verify(options: argparse.Namespace) -> int:
         print(line)
     for line in verdict.notes:
         print(f"note: {line}")
-    judgement = "whole" if verdict.whole else f"{len(verdict.problems)} problems"
+    judgement = "whole" if verdict.whole else f"{len(verdict.problems)} problem{'s' if len(verdict.problems) > 1 else ''}"
     print(f"{options.data}: {verdict.samples} of {verdict.expected} samples are as the manifest states: {judgement}")
     return 0 if verdict.whole else 1
 

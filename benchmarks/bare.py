@@ -119,7 +119,7 @@ def _serve(core: int) -> None:
 
         from blender_scenes.builders import Stages
         from blender_scenes.frame import FrameGrabber
-        from blender_scenes.quality import Settings, set_up_shot
+        from blender_scenes.quality import Settings
         from datagen.sampling import draw
 
         stages, grabber = Stages(), FrameGrabber()
@@ -129,9 +129,9 @@ def _serve(core: int) -> None:
             request = json.loads(line)
             drawn = draw(DatasetSettings.from_json(request["settings"]), request["index"])
             shot = drawn.shot if not request["fresh_noise"] else replace(drawn.shot, noise_seed=(drawn.shot.noise_seed + 1) % 2**31)
+            cycles = Settings(**request["cycles"]) if request["cycles"] else None
             begin, cpu_begin = time.perf_counter(), time.process_time()
-            with stages.showing(drawn.scene, shot) as stage:
-                set_up_shot(stage, shot, Settings(**request["cycles"]) if request["cycles"] else None)
+            with stages.showing(drawn.scene, shot, cycles) as stage:
                 bpy.ops.render.render(scene=stage.name)
                 seconds, cpu_seconds = time.perf_counter() - begin, time.process_time() - cpu_begin
                 if request["save"]:

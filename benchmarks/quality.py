@@ -36,24 +36,24 @@ MEASURES = ("ssim", "flip", "psnr")
 
 def settings_to_try() -> dict[str, Settings]:
     """Every setting by name; the presets are among them."""
+    draft, standard = QUALITY["draft"], QUALITY["standard"]
+    even = replace(standard, samples=16, adaptive=None)
     tried = {REFERENCE: QUALITY["reference"], CLEVR: Settings(512)}
-    for samples in (1, 2, 3, 4, 6, 8, 12, 16):
-        tried[f"{samples} fast"] = Settings(samples, "FAST", light_tree=False)
-    for samples in (4, 8, 12, 14, 16, 18, 20, 24):
-        tried[f"{samples} high, raw guides"] = Settings(samples, "HIGH", prefilter="NONE", light_tree=False)
-    for samples in (4, 8, 16):
-        tried[f"{samples} high"] = Settings(samples, "HIGH", light_tree=False)
-    two, eighteen = Settings(2, "FAST", light_tree=False), Settings(18, "HIGH", prefilter="NONE", light_tree=False)
-    tried["2 fast, raw guides"] = replace(two, prefilter="NONE")
-    tried["2 fast, light tree"] = replace(two, light_tree=True)
-    tried["2 fast, 2 bounces"] = replace(two, bounces=2)
-    tried["2 fast, Sobol"] = replace(two, pattern="TABULATED_SOBOL")
-    tried["18 high, raw guides, light tree"] = replace(eighteen, light_tree=True)
-    tried["18 high, raw guides, 3 bounces"] = replace(eighteen, bounces=3)
-    tried["18 high, raw guides, Sobol"] = replace(eighteen, pattern="TABULATED_SOBOL")
-    tried["16 to 64 high, raw guides, adaptive 0.1"] = replace(eighteen, samples=64, adaptive=0.1)
-    tried["8 high, accurate guides"] = Settings(8, "HIGH", prefilter="ACCURATE", light_tree=False)
-    tried["16 without denoiser"] = Settings(16)
+    for samples in (1, 2, 3, 4, 8):
+        tried[f"{samples} as draft"] = replace(draft, samples=samples)
+    tried["1 as draft, Sobol, light tree"] = replace(draft, samples=1, pattern="TABULATED_SOBOL", light_tree=True)
+    tried["2 as draft, Sobol"] = replace(draft, pattern="TABULATED_SOBOL")
+    tried["2 as draft, light tree"] = replace(draft, light_tree=True)
+    for samples in (8, 16):
+        tried[f"{samples} even"] = replace(even, samples=samples)
+    tried["16 even, balanced"] = replace(even, denoiser="BALANCED")
+    tried["16 even, fast guides"] = replace(even, prefilter="FAST")
+    tried["16 even, blue noise"] = replace(even, pattern="AUTOMATIC")
+    tried["16 even, roulette"] = replace(even, roulette=True)
+    tried["16 even, whole lamps"] = replace(even, lamp_parts=False)
+    tried["18 high, raw guides, nothing else"] = Settings(18, "HIGH", prefilter="NONE", light_tree=False)
+    tried["16 to 256, adaptive"] = standard
+    tried["16 to 64, adaptive"] = replace(standard, samples=64)
     return tried
 
 
@@ -154,7 +154,7 @@ def plot(rows: list[dict[str, Any]], tried: dict[str, Settings]) -> Figure:
     loss = [{**row, "ssim": 1 - row["ssim"]} for row in rows]
     titles = {"ssim": "1 - SSIM (less is better)", "flip": "FLIP (less is better)", "psnr": "PSNR in dB (more is better)"}
     for axes, measure in zip(figure.subplots(1, 3), MEASURES, strict=True):
-        for name, color in ((" fast", "tab:blue"), (" high, raw guides", "tab:green")):
+        for name, color in ((" as draft", "tab:blue"), (" even", "tab:green")):
             family = sorted(
                 (row for row in loss if row["setting"] == f"{tried[row['setting']].samples}{name}"), key=lambda row: row["seconds"]
             )

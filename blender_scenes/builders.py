@@ -11,7 +11,7 @@ import bpy
 
 from blender_scenes.clevr import ClevrBuilder
 from blender_scenes.devices import enable_gpu
-from blender_scenes.quality import set_up_cycles, set_up_shot
+from blender_scenes.quality import QUALITY, Settings, set_up_cycles, set_up_shot
 from datagen.domain import Domain
 from datagen.domains import get_domain
 from datagen.errors import UserError
@@ -21,8 +21,8 @@ from datagen.scene import Scene, Shot
 class Builder(Protocol):
     """Puts scenes of one domain on a stage."""
 
-    def show(self, scene: Scene, shot: Shot) -> None:
-        """Add the scene's objects and the shot's lamps to the stage, and aim its camera."""
+    def show(self, scene: Scene, shot: Shot, lamp_parts: bool) -> None:
+        """Add the scene's objects and the shot's lamps, whole or in parts, to the stage, and aim its camera."""
 
 
 BUILDERS: dict[str, Callable[[bpy.types.Scene], Builder]] = {"clevr": ClevrBuilder}
@@ -40,17 +40,20 @@ class Stages:
         self._made: dict[str, tuple[bpy.types.Scene, Builder]] = {}
 
     @contextmanager
-    def showing(self, scene: Scene, shot: Shot) -> Iterator[bpy.types.Scene]:
+    def showing(self, scene: Scene, shot: Shot, settings: Settings | None = None) -> Iterator[bpy.types.Scene]:
         """The Blender scene that shows `scene` as `shot` has it, ready to be rendered; cleared afterwards, whatever happened.
+
+        `settings` are in place of those that the shot's quality names.
 
         Raises `UserError` for a domain or a word that is unknown, ValueError for what Blender cannot do.
         """
         check_scene(scene, get_domain(scene.domain))
         stage, builder = self._stage(scene.domain)
         standing = set(stage.objects)
-        set_up_shot(stage, shot)
+        settings = settings or QUALITY[shot.quality]
+        set_up_shot(stage, shot, settings)
         try:
-            builder.show(scene, shot)
+            builder.show(scene, shot, settings.lamp_parts)
             yield stage
         finally:
             _remove([o for o in stage.objects if o not in standing])
@@ -82,5 +85,5 @@ def check_scene(scene: Scene, domain: Domain) -> None:
 
 def _remove(objects: list[bpy.types.Object]) -> None:
     """Remove objects and the lights that only they used. Meshes and materials stay for the next scene."""
-    lights = [o.data for o in objects if o.type == "LIGHT"]
+    lights = {o.data for o in objects if o.type == "LIGHT"}  # the parts of a lamp share one
     bpy.data.batch_remove([*objects, *lights])

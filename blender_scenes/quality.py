@@ -18,14 +18,19 @@ class Settings:
 
     ``samples`` a pixel; ``denoiser``: the quality of OpenImageDenoise (HIGH, BALANCED, FAST; None: not denoised), its guides cleaned
     by ``prefilter`` (NONE, FAST, ACCURATE); ``light_tree``: draw lamps by their share of the light at a point instead of evenly;
-    ``pattern``: of the random numbers; ``bounces`` of a path at most; ``adaptive``: after 16 samples, a pixel whose noise is below this
-    takes no more (None: all take all).
+    ``lamp_parts``: cut the strongest lamps into parts (`blender_scenes.stage.PARTS`), so that drawing evenly meets them more often;
+    ``light_threshold``: light below this much is sought with less than certainty; ``roulette``: end dim paths at random; ``pattern``: of
+    the random numbers; ``bounces`` of a path at most; ``adaptive``: after 16 samples, a pixel whose noise is below this takes no more
+    (None: all take all).
     """
 
     samples: int
     denoiser: str | None = None
     prefilter: str = "FAST"
     light_tree: bool = True
+    lamp_parts: bool = False
+    light_threshold: float = 0.01
+    roulette: bool = True
     pattern: str = "AUTOMATIC"
     bounces: int = 8
     adaptive: float | None = None
@@ -33,7 +38,18 @@ class Settings:
 
 QUALITY: dict[Quality, Settings] = {
     "draft": Settings(2, "FAST", light_tree=False),
-    "standard": Settings(18, "HIGH", prefilter="NONE", light_tree=False),
+    "standard": Settings(
+        256,
+        "HIGH",
+        prefilter="NONE",
+        light_tree=False,
+        lamp_parts=True,
+        light_threshold=0.05,
+        roulette=False,
+        pattern="TABULATED_SOBOL",
+        bounces=4,
+        adaptive=0.1,
+    ),
     "reference": Settings(2048),
 }
 """Chosen by what benchmarks/quality.py measures; see docs/quality.md."""
@@ -63,8 +79,8 @@ def set_up_cycles(scene: bpy.types.Scene, device: str) -> None:
     cycles.blur_glossy = 2.0  # as CLEVR: hides the noise of light that reaches the ground by way of a mirror
 
 
-def set_up_shot(scene: bpy.types.Scene, shot: Shot, settings: Settings | None = None) -> None:
-    """Frame, quality and noise of one shot; `settings` in place of those that its quality names.
+def set_up_shot(scene: bpy.types.Scene, shot: Shot, settings: Settings) -> None:
+    """Frame and noise of one shot, and the settings of its quality.
 
     Raises ValueError for what Blender would clamp in silence.
     """
@@ -74,7 +90,7 @@ def set_up_shot(scene: bpy.types.Scene, shot: Shot, settings: Settings | None = 
     if not 0 <= shot.noise_seed < _SEED_LIMIT:
         raise ValueError(f"noise seed {shot.noise_seed} is outside [0, {_SEED_LIMIT})")
     scene.cycles.seed = shot.noise_seed
-    _apply(scene.cycles, settings or QUALITY[shot.quality])
+    _apply(scene.cycles, settings)
 
 
 def _apply(cycles: bpy.types.PropertyGroup, settings: Settings) -> None:
@@ -84,6 +100,8 @@ def _apply(cycles: bpy.types.PropertyGroup, settings: Settings) -> None:
         cycles.denoising_quality = settings.denoiser
         cycles.denoising_prefilter = settings.prefilter
     cycles.use_light_tree = settings.light_tree
+    cycles.light_sampling_threshold = settings.light_threshold
+    cycles.min_light_bounces = 0 if settings.roulette else settings.bounces
     cycles.sampling_pattern = settings.pattern
     cycles.max_bounces = cycles.diffuse_bounces = cycles.glossy_bounces = settings.bounces
     cycles.use_adaptive_sampling = settings.adaptive is not None

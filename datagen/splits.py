@@ -119,11 +119,10 @@ def _check_range(ends: tuple[float, float], declared: tuple[Number, int], where:
 
 def check_counts(objects: tuple[int, int], domain: Domain, where: str) -> None:
     """Refuse counts that the domain cannot have, with a `UserError`."""
-    if not 0 <= objects[0] <= objects[1] <= domain.max_objects:
-        raise UserError(
-            f"{where}: objects from {objects[0]} to {objects[1]}: the {domain.name} domain places 0 to {domain.max_objects}, "
-            "the fewest first"
-        )
+    fewest, most = objects
+    if not 0 <= fewest <= most <= domain.max_objects:
+        why = f"{fewest} is more than {most}" if fewest > most else f"the {domain.name} domain places 0 to {domain.max_objects} in a scene"
+        raise UserError(f"{where}: objects from {fewest} to {most}: {why}")
 
 
 def load_split(text: str, domain: Domain) -> Split:

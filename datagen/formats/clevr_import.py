@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from datagen.code import write_code
 from datagen.dataset import IMPORTED, package_versions
 from datagen.domain import Domain
 from datagen.domains import get_domain
@@ -23,12 +24,13 @@ from datagen.errors import UserError
 from datagen.files import atomic_file, read_json, write_bytes, write_json, write_jsonl
 from datagen.formats.camera_fit import GOOD_PIXELS, fit_camera
 from datagen.formats.clevr_scenes import PublishedScene, read_scenes
-from datagen.manifest import MANIFEST, STATEMENT, Row, shard_name
+from datagen.manifest import MANIFEST, STATEMENT, Row, read_manifest, shard_name
 from datagen.predictions import Prediction, write_predictions
 from datagen.progress import progress
 from datagen.sample import FORMAT_VERSION, Sample, decode_image, encode_image, make_sample
 from datagen.scene import Quality
-from datagen.shards import sample_blocks, write_blocks
+from datagen.shards import Samples, file_sha256, sample_blocks, write_blocks
+from datagen.store import LocalStore
 
 CODES = "codes.jsonl"
 FRAMES = ((320, 240), (480, 320))
@@ -42,9 +44,13 @@ ON_GROUND = 0.01  # metres between a centre's height and its solid's
 
 @dataclass
 class Imported:
-    """What came of an import. ``residuals`` has, by key, how far (pixels) the recovered camera shows each object from its pixel_coords."""
+    """What came of an import. ``residuals`` has, by key, how far (pixels) the recovered camera shows each object from its pixel_coords.
+
+    Of ``keys``, the first ``earlier`` were imported by a call before: only the others are in what follows.
+    """
 
     keys: list[str] = field(default_factory=list)
+    earlier: int = 0
     missing: list[str] = field(default_factory=list)
     without_pixels: list[str] = field(default_factory=list)
     off_ground: list[str] = field(default_factory=list)
@@ -52,7 +58,7 @@ class Imported:
 
     def lines(self) -> list[str]:
         """What there is to tell of the cameras, and to warn of."""
-        told = []
+        told = [f"{self.earlier} scenes were there already, imported by an earlier call"] if self.earlier else []
         if self.residuals:
             every = np.concatenate(list(self.residuals.values()))
             middle, worst = (float(np.median(every)), float(every.max())) if len(every) else (0.0, 0.0)
@@ -71,6 +77,8 @@ def _named(what: str, keys: list[str]) -> list[str]:
 
 def import_clevr(scenes: Path, out: Path, images: Path | None = None) -> Imported:
     """Read a CLEVR scenes file into `out`: shards where `images` has the pictures, else ``codes.jsonl`` with loose code and records.
+
+    Called again after an interruption, it keeps the shards that are finished.
 
     `UserError` for a malformed file, a folder that holds something else, or if not one image is there.
     """
@@ -125,13 +133,40 @@ def _import_shards(published: list[PublishedScene], domain: Domain, out: Path, i
     here = [scene for scene in published if scene.key in found]
     if not here:
         raise UserError(f"{images}: none of the {len(published)} images is here, such as {published[0].filename}")
-    write_json(out / STATEMENT, _statement(here, found[here[0].key], source))  # first: it says whose the shards are
-    for old in [out / MANIFEST, *out.glob("shard-*.tar")]:
-        old.unlink(missing_ok=True)
-    samples = (_with_image(scene, domain, found[scene.key], done) for scene in here)
-    shown = progress(samples, total=len(here), desc="import")
-    write_jsonl(out / MANIFEST, [_write_shard(out, number, shown) for number in range(-(-len(here) // SHARD_SIZE))])
+    statement = _statement(here, found[here[0].key], source)
+    rows = _finished(out, statement, here, found, domain)
+    write_json(out / STATEMENT, statement)  # first: it says whose the shards are
+    write_jsonl(out / MANIFEST, map(asdict, rows))
+    for old in {*out.glob("shard-*.tar")} - {out / row.name for row in rows}:
+        old.unlink()
+    done.earlier = sum(row.samples for row in rows)
+    done.keys += [scene.key for scene in here[: done.earlier]]
+    samples = (_with_image(scene, domain, found[scene.key], done) for scene in here[done.earlier :])
+    shown = progress(samples, total=len(here) - done.earlier, desc="import")
+    for number in range(len(rows), -(-len(here) // SHARD_SIZE)):
+        rows.append(_write_shard(out, number, shown))
+        write_jsonl(out / MANIFEST, map(asdict, rows))
     return done
+
+
+def _finished(out: Path, statement: dict[str, Any], scenes: list[PublishedScene], images: dict[str, Path], domain: Domain) -> list[Row]:
+    """The rows of the whole shards, from the first on, that an earlier call for the same scenes and images finished."""
+    if not (out / STATEMENT).exists() or read_json(out / STATEMENT) != statement:
+        return []
+    there = read_manifest(LocalStore(out), [MANIFEST]).rows
+    rows: list[Row] = []
+    while (row := there.get(len(rows))) is not None:
+        path, due = out / row.name, scenes[len(rows) * SHARD_SIZE :][:SHARD_SIZE]
+        if not path.exists() or file_sha256(path) != row.sha256:
+            break
+        held = Samples.of_shards([path])
+        if {key: held.code(key) for key in held.keys} != {scene.key: write_code(scene.scene, domain) for scene in due}:
+            break
+        first = images[due[0].key]
+        if not np.array_equal(held[due[0].key].pixels(), decode_image(first.read_bytes(), str(first))):
+            break  # another folder of images
+        rows.append(row)
+    return rows
 
 
 def _find_image(images: Path, scene: PublishedScene) -> Path | None:
@@ -140,12 +175,12 @@ def _find_image(images: Path, scene: PublishedScene) -> Path | None:
     return next((path for path in places if path.is_file()), None)
 
 
-def _write_shard(out: Path, number: int, samples: Iterator[Sample]) -> dict[str, Any]:
-    """Write the next samples as a shard; its line of the manifest."""
+def _write_shard(out: Path, number: int, samples: Iterator[Sample]) -> Row:
+    """Write the next samples as a shard; its row of the manifest."""
     name = shard_name(number)
     with atomic_file(out / name) as stream:
         written = write_blocks(stream, map(sample_blocks, islice(samples, SHARD_SIZE)))
-    return asdict(Row(name, **asdict(written), missing=()))
+    return Row(name, **asdict(written), missing=())
 
 
 def _statement(scenes: list[PublishedScene], first_image: Path, source: str) -> dict[str, Any]:

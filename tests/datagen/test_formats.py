@@ -6,6 +6,7 @@ import copy
 import io
 import json
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from datagen.domains import get_domain
 from datagen.domains.clevr import CAMERA
 from datagen.errors import UserError
 from datagen.files import read_json, read_jsonl
+from datagen.formats import clevr_import
 from datagen.formats.camera_fit import GOOD_PIXELS, fit_camera
 from datagen.formats.clevr_import import CODES, guess_frame, import_clevr
 from datagen.formats.clevr_scenes import PublishedScene, published_directions, read_scenes, relationships
@@ -204,6 +206,35 @@ def test_exported_shards_come_back_as_they_were(data: Samples, clevr: Path, tmp_
     before = row["sha256"]
     import_clevr(clevr / "scenes" / "CLEVR_default_scenes.json", tmp_path, clevr / "images")
     assert read_jsonl(tmp_path / "manifest.jsonl")[0]["sha256"] == before
+
+
+def test_an_interrupted_import_keeps_its_finished_shards(clevr: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scenes, images = clevr / "scenes" / "CLEVR_default_scenes.json", clevr / "images"
+    monkeypatch.setattr(clevr_import, "SHARD_SIZE", 5)
+    import_clevr(scenes, tmp_path / "calm", images)
+    rows = read_jsonl(tmp_path / "calm" / "manifest.jsonl")
+    out = tmp_path / "disturbed"
+    tries = iter(range(7))
+
+    def interrupted(*arguments: Any) -> Any:
+        if next(tries, None) is None:
+            raise KeyboardInterrupt
+        return fit_camera(*arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(clevr_import, "fit_camera", interrupted)
+        import_clevr(scenes, out, images)
+    assert read_jsonl(out / "manifest.jsonl") == rows[:1]
+    again = import_clevr(scenes, out, images)
+    assert (again.earlier, len(again.keys), len(again.residuals)) == (5, 12, 7)
+    assert read_jsonl(out / "manifest.jsonl") == rows
+    (out / rows[1]["name"]).write_bytes(b"damaged")
+    assert import_clevr(scenes, out, images).earlier == 5
+    assert main(["verify", str(out)]) == 0
+    others = tmp_path / "other images"
+    shutil.copytree(images, others)
+    Image.new("RGB", (320, 240)).save(next(others.rglob("CLEVR_default_000000.png")))
+    assert import_clevr(scenes, out, others).earlier == 0
 
 
 def test_published_pixels_become_a_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
