@@ -159,7 +159,7 @@ def test_validation_that_overlaps_is_refused(renders: Samples, tmp_path: Path) -
 
 def test_validation_losses_are_logged(renders: Samples, tmp_path: Path) -> None:
     other = generate(replace(SMALL, seed=8), 4, tmp_path / "val")
-    train(QUICK, "tiny", data=Data([renders.path], val=other.path), out=tmp_path / "run", device="cpu")
+    train(replace(QUICK, eval_steps=2), "tiny", data=Data([renders.path], val=other.path), out=tmp_path / "run", device="cpu")
     evaluated = [row for row in read_jsonl(tmp_path / "run" / "log.jsonl") if "eval_loss" in row]
     assert [row["step"] for row in evaluated] == [2, 4]
     assert all(row["eval_token_loss"] > 0 and row["eval_number_loss"] > 0 for row in evaluated)

@@ -70,6 +70,7 @@ def test_a_step_is_the_same_however_its_samples_are_gathered(renders: Samples, t
         assert one == pytest.approx(other, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_that_adds_up(renders: Samples, tmp_path: Path) -> None:
     """torchrun with gloo on the CPU: the same samples a step, so the same model."""
     vision = tmp_path / "preset.toml"
@@ -94,6 +95,7 @@ def test_two_processes_train_as_one_that_adds_up(renders: Samples, tmp_path: Pat
         assert one == pytest.approx(other, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["between steps", "inside a save"])
 def test_a_killed_run_goes_on_with_the_same_losses(renders: Samples, tmp_path: Path, moment: str) -> None:
     settings = quiet_settings(save_steps=3, feedback_noise=0.2)  # saves in the middle of what a line of the log is the mean of
