@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+os.environ["HF_HUB_OFFLINE"] = "1"  # before anything reads it: tests reach no hub
+
 import pytest
 
 from datagen.generate import generate

@@ -179,9 +179,10 @@ def test_members_are_those_that_tarfile_finds(members: list[tuple[str, int]], fo
     with tarfile.open(fileobj=stream, mode="w", format=form) as tar:
         for i, (name, size) in enumerate(members):
             entry = tarfile.TarInfo(name)
-            entry.size, entry.mtime = size, i / 3  # whose fraction needs a PAX header
-            entry.type = tarfile.DIRTYPE if name[-1] == "/" else tarfile.REGTYPE
-            tar.addfile(entry, io.BytesIO(b"x" * size))
+            folder = name[-1] == "/"  # which has no content
+            entry.type = tarfile.DIRTYPE if folder else tarfile.REGTYPE
+            entry.size, entry.mtime = 0 if folder else size, i / 3  # whose fraction needs a PAX header
+            tar.addfile(entry, io.BytesIO(b"x" * entry.size))
     stream.seek(0)
     with tarfile.open(fileobj=stream) as tar:
         expected = [(entry.name, entry.offset, entry.offset_data, entry.size) for entry in tar if entry.isfile()]

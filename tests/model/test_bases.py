@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from peft import PeftModel
 from pretrained_parts import LANGUAGE, VISION, make_parts
 from safetensors.torch import load_file
@@ -166,8 +167,7 @@ def test_a_base_that_is_gone_or_another_is_told(parts: dict[str, Path], tmp_path
         load_model(tmp_path / "saved", "cpu")
 
 
-def test_what_is_no_checkpoint_is_told(parts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+def test_what_is_no_checkpoint_is_told(parts: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for vision, language in ((str(tmp_path / "empty"), str(parts["llama"])), (str(parts["clip"]), str(tmp_path / "empty"))):
         with pytest.raises(UserError, match="empty: cannot be loaded as a pretrained part"):
@@ -239,6 +239,7 @@ def test_a_model_can_be_pushed_to_the_hub(parts: dict[str, Path], tmp_path: Path
         uploaded.extend(path.name for path in Path(working_dir).iterdir())
 
     monkeypatch.setattr("transformers.utils.hub.hf_api", Hub)
+    monkeypatch.setattr("transformers.utils.hub.create_and_tag_model_card", lambda *arguments, **keywords: ModelCard("of mine"))
     monkeypatch.setattr(IGLLM, "_upload_modified_files", upload)
     model.push_to_hub("me/model")
     assert {"config.json", "model.safetensors"} <= set(uploaded)

@@ -264,7 +264,6 @@ def test_bad_training_calls_get_one_message(  # noqa: PLR0917
     flags: list[str], message: str, renders: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     Path("broken.toml").write_text("steps = 'many'")
     data = ["--data", str(renders.path)] * (2 if "--weight" in flags else 1)
     try:
