@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -142,7 +143,7 @@ def parts(preset: Preset, data: Path, device: torch.device) -> tuple[IGLLM, Code
 
 def cost(preset: Preset, options: argparse.Namespace) -> dict[str, float]:
     """Tokens of the language model and FLOPs a sample, of the first few samples."""
-    model, source, _ = parts(preset, options.data, torch.device("cpu"))
+    model, source, _ = parts(replace(preset, cache_features=False), options.data, torch.device("cpu"))
     examples: list[dict[str, Any]] = [source.example(i, None) for i in range(min(16, len(source)))]
     cells = model.tower.rows * model.tower.columns
     text = sum(len(example["input_ids"]) for example in examples) / len(examples)
