@@ -44,8 +44,11 @@ def build(preset: Preset, domain: Domain, *, aligning: bool = False, told: Mappi
         **{name: getattr(preset, name) for name in _SHARED},
         **(told or {}),
     )
+    # What is trained keeps the digits of its checkpoint.
     frozen = torch.bfloat16 if preset.bf16 else torch.float32
-    model = IGLLM.on_bases(config, frozen)
+    vision_dtype = frozen if preset.freeze_vision else torch.float32
+    language_dtype = frozen if preset.lora_rank or aligning else torch.float32
+    model = IGLLM.on_bases(config, vision_dtype, language_dtype)
     if aligning:
         model.requires_grad_(False)
         model.projector.requires_grad_(True)
@@ -116,10 +119,9 @@ def _lora(preset: Preset) -> dict[str, Any] | None:
 
 
 def _own_what_is_trained(model: IGLLM, preset: Preset) -> None:
-    """Parts of a checkpoint that are trained as a whole are no longer that checkpoint's: they are float32 and the model's from here on."""
+    """Parts of a checkpoint that are trained as a whole are no longer that checkpoint's, but the model's from here on."""
     if not preset.freeze_vision:
         model.config.vision_base = None
-        model.tower.float()
     if not preset.lora_rank and model.config.language_base is not None:
         model.config.language_base = None
-        model.language_model.float().requires_grad_(True)
+        model.language_model.requires_grad_(True)

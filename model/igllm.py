@@ -76,12 +76,11 @@ class IGLLM(PreTrainedModel):
             self.language_model.requires_grad_(False)
 
     @classmethod
-    def on_bases(cls, config: IGLLMConfig, dtype: torch.dtype = torch.float32, **fetching: Any) -> IGLLM:
-        """A new model whose parts have the weights of the checkpoints that the configuration names, in `dtype`; ours are float32."""
-        encoder = Base.of(config.vision_base).load_tower(config.vision_config, dtype, **fetching) if config.vision_base else None
-        language_model = (
-            Base.of(config.language_base).load_language_model(config.text_config, dtype, **fetching) if config.language_base else None
-        )
+    def on_bases(cls, config: IGLLMConfig, vision_dtype: torch.dtype, language_dtype: torch.dtype, **fetching: Any) -> IGLLM:
+        """A new model whose parts have the weights of the checkpoints that the configuration names, in these dtypes; ours are float32."""
+        vision, language = (stated and Base.of(stated) for stated in (config.vision_base, config.language_base))
+        encoder = vision.load_tower(config.vision_config, vision_dtype, **fetching) if vision else None
+        language_model = language.load_language_model(config.text_config, language_dtype, **fetching) if language else None
         return cls(config, encoder, language_model)
 
     @classmethod
@@ -90,8 +89,9 @@ class IGLLM(PreTrainedModel):
         config = config or IGLLMConfig.from_pretrained(pretrained_model_name_or_path, **_fetching(keywords))
         if not (config.vision_base or config.language_base or config.lora):
             return super().from_pretrained(pretrained_model_name_or_path, *arguments, config=config, **keywords)
-        dtype = keywords.get("dtype") or torch.float32
-        model = cls.on_bases(config, torch.float32 if dtype == "auto" else dtype, **_fetching(keywords, of_base=True))
+        asked = keywords.get("dtype")
+        dtype = asked if isinstance(asked, torch.dtype) else torch.float32
+        model = cls.on_bases(config, dtype, dtype, **_fetching(keywords, of_base=True))
         weights = load_file(fetch_weights(pretrained_model_name_or_path, **_fetching(keywords)))
         missing = model.take(weights)
         return (model.eval(), {"missing_keys": missing}) if keywords.get("output_loading_info") else model.eval()

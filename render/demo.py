@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from datagen.files import read_json
 from datagen.generate import generate
 from datagen.inspect import PAGE, inspect
 from datagen.settings import DatasetSettings
@@ -21,10 +22,11 @@ def demo(out: Path, workers: int | None = None, device: str = "auto") -> dict[st
 
     Every part takes up what an earlier call has finished.
     """
-    from model.device import fast_bfloat16, pick_device
+    from model.device import faster_in_bfloat16, pick_device
     from model.load import find_model
     from model.predict import Predictor
     from model.presets import get_preset
+    from model.run import RUN
     from model.train import Data, train
 
     data, held_out, run = out / "train", out / "held-out", out / "run"
@@ -32,7 +34,9 @@ def demo(out: Path, workers: int | None = None, device: str = "auto") -> dict[st
     generate(HELD_OUT, HELD_OUT_SAMPLES, held_out, workers)
     inspect(data, out / "inspect")
     print(f"what the model learns from: {out / 'inspect' / PAGE}")
-    bf16 = fast_bfloat16(pick_device(device))
+    # A run that was begun goes on as it was: a trial may end otherwise the next time.
+    begun = (run / RUN).exists()
+    bf16 = read_json(run / RUN)["settings"]["bf16"] if begun else faster_in_bfloat16(pick_device(device))
     preset = get_preset(PRESET).changed([f"steps={STEPS}", f"bf16={bf16}"])
     train(preset, PRESET, data=Data([data], val=held_out), out=run, device=device)
     predictor = Predictor.of(find_model(str(run)), device)

@@ -21,7 +21,9 @@ from datagen.files import read_json, read_jsonl
 from datagen.generate import generate
 from datagen.shards import Samples
 from igllm import main
+from model.build import build
 from model.load import find_model, load_model
+from model.predict import Predictor
 from model.presets import FOLDER, get_preset
 from model.run import newest_checkpoint
 from model.train import Data, align, train
@@ -196,6 +198,20 @@ def test_gradient_checkpointing_changes_nothing(parts: dict[str, Path], renders:
     for name, on in (("plain", False), ("checkpointed", True)):
         train(replace(preset, gradient_checkpointing=on), "tiny", data=Data([renders.path]), out=tmp_path / name, device="cpu")
     assert close(weights_of(tmp_path / "plain"), weights_of(tmp_path / "checkpointed"), 1e-6)
+
+
+def test_frozen_parts_in_bfloat16_are_trained_on_resumed_and_predict(parts: dict[str, Path], renders: Samples, tmp_path: Path) -> None:
+    """As `paper` is trained: what is frozen in bfloat16, adapters, projector and head in float32."""
+    pair = {"vision_model": str(parts["clip"]), "language_model": str(parts["llama"]), "freeze_vision": True, "bf16": True}
+    preset = replace(QUICK, **pair, lora_rank=2, lora_alpha=4, dense_weight=0.0, augment=False, feedback_noise=0.0)
+    model = train(preset, "tiny", data=Data([renders.path]), out=tmp_path / "run", device="cpu")
+    assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
+    assert {p.dtype for name, p in model.named_parameters() if "layers" in name and not p.requires_grad} == {torch.bfloat16}
+    train(replace(preset, steps=6), "tiny", data=Data([renders.path]), out=tmp_path / "run", device="cpu")
+    predictor = Predictor.of(tmp_path / "run", "cpu")
+    assert len(list(predictor.predict([(key, renders[key].pixels()) for key in renders.keys[:2]]))) == 2
+    model, _ = build(replace(preset, freeze_vision=False, lora_rank=0), renders.at(0).domain)
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
 
 
 def test_curves_are_logged_for_tensorboard(renders: Samples, tmp_path: Path) -> None:
