@@ -245,8 +245,8 @@ def _arguments(stage: _Stage, out: Path, evaluate: bool) -> TrainingArguments:
         run_name=out.name,
         seed=preset.seed,
         bf16=preset.bf16,
-        gradient_checkpointing=preset.gradient_checkpointing,
-        gradient_checkpointing_kwargs={"use_reentrant": False} if preset.gradient_checkpointing else None,
+        activation_checkpointing=preset.gradient_checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False} if preset.gradient_checkpointing else None,
         # A transformer tower that is trained has layers behind the one that is read.
         ddp_find_unused_parameters=not preset.freeze_vision,
         remove_unused_columns=False,
