@@ -21,8 +21,6 @@ from datagen.shards import file_sha256
 WEIGHTS_FILE = "model.safetensors"
 LOADING_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError, SafetensorError)
 """What transformers raises for a checkpoint that is not there, damaged, or of another kind."""
-
-
 _NO_SUCH_FILE = "does not appear to have a file named"
 
 

@@ -82,20 +82,23 @@ def _vision(preset: Preset) -> tuple[Any, Base | None, dict[str, Any]]:
         if not preset.vision:
             raise UserError("the preset has no [vision] to make a tower from; give --vision-model")
         config = AutoConfig.for_model(**preset.vision)
-        side = getattr(config, "image_size", None)
-        frame = {"image_height": side or preset.image_height, "image_width": side or preset.image_width}
-        return config, None, frame
+        return config, None, _frame(config, preset)
     base = Base.named(preset.vision_model)
     whole = base.config()
     config = vision_config_of(whole)
     if not hasattr(config, "patch_size") and not hasattr(config, "hidden_sizes"):
         raise UserError(f"{base.name}: a {whole.model_type} cannot be loaded as a pretrained part that sees: a vision tower is needed")
-    side = getattr(config, "image_size", None)
-    height, width = side if isinstance(side, list | tuple) else (side or preset.image_height, side or preset.image_width)
-    frame = {"image_height": height, "image_width": width}
+    frame = _frame(config, preset)
     if (statistics := base.image_statistics()) is not None:
         frame["image_mean"], frame["image_std"] = statistics
     return config, base.at(getattr(whole, "_commit_hash", None)), frame
+
+
+def _frame(config: Any, preset: Preset) -> dict[str, Any]:
+    """A tower's own frame, or the preset's where the tower takes any."""
+    side = getattr(config, "image_size", None)
+    height, width = side if isinstance(side, list | tuple) else (side or preset.image_height, side or preset.image_width)
+    return {"image_height": height, "image_width": width}
 
 
 def _text(preset: Preset, tokenizer: Any, base: Base | None) -> tuple[Any, Base | None]:
