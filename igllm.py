@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=_Verb)
-    data, models = (_generate, _verify, _merge, _inspect, _export, _import), (_align, _train, _predict)
+    data, models = (_generate, _verify, _merge, _inspect, _export, _import), (_pretrain, _align, _train, _predict)
     for add in (*data, *models, _render, _compare, _roundtrip, _demo, _doctor):
         add(verbs)
     return parser
@@ -274,6 +274,26 @@ def run_import(options: argparse.Namespace) -> None:
     for line in imported.lines():
         print(f"igllm import: {line}", file=sys.stderr)
     print(f"{options.out}: {len(imported.keys)} scenes")
+
+
+def _pretrain(verbs: Any) -> None:
+    verb = _verb(
+        verbs,
+        run_pretrain,
+        "teach a tower from scratch to see",
+        "Train the vision tower alone, without the language model: what object has its centre in which cell of the image, as the labels of "
+        "every sample tell. Then: igllm train --init RUN.",
+    )
+    _add_training(verb)
+
+
+def run_pretrain(options: argparse.Namespace) -> None:
+    """igllm pretrain"""
+    from model.train import pretrain
+
+    preset = _asked_preset(options, "batch_size")
+    pretrain(preset, Path(options.preset).stem, data=_asked_data(options), out=options.out, device=options.device)
+    print(f"{options.out}: pretrained for {preset.steps} steps")
 
 
 def _align(verbs: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from transformers import AutoConfig, AutoTokenizer
@@ -20,13 +20,17 @@ from model.presets import FROM_SCRATCH, Preset
 from model.prompts import PROMPTS, VICUNA_TEMPLATE, prompt_tokens
 from model.tokens import domain_tokenizer
 
-_SHARED = ("vision_layer", "freeze_vision", "numbers", "number_feedback", "feedback_noise", "number_weight", "dense_weight")
+_SHARED = ("vision_layer", "freeze_vision", "numbers", "number_feedback", "feedback_noise", "number_weight", "dense_weight", "dense_split")
+
+Stage = Literal["pretrain", "align", "train"]
+TRAINED: dict[Stage, tuple[str, ...]] = {"pretrain": ("tower", "projector", "dense_head"), "align": ("projector",)}
+"""What the stages before instruction tuning train; that trains whatever the preset does not freeze."""
 
 
-def build(preset: Preset, domain: Domain, *, aligning: bool = False, told: Mapping[str, Any] | None = None) -> tuple[IGLLM, Any]:
+def build(preset: Preset, domain: Domain, *, stage: Stage = "train", told: Mapping[str, Any] | None = None) -> tuple[IGLLM, Any]:
     """The model and its tokenizer. ``told`` goes into the configuration: what is known of the preset, the data and the code.
 
-    For alignment, all but the projector is frozen. Raises `UserError` for a checkpoint that cannot be loaded or does not fit.
+    Frozen is all that the stage does not train (`TRAINED`). Raises `UserError` for a checkpoint that cannot be loaded or does not fit.
     """
     tokenizer, language_base = make_tokenizer(preset, domain)
     vision, vision_base, frame = _vision(preset)
@@ -47,13 +51,14 @@ def build(preset: Preset, domain: Domain, *, aligning: bool = False, told: Mappi
     # What is trained keeps the digits of its checkpoint.
     frozen = torch.bfloat16 if preset.bf16 else torch.float32
     vision_dtype = frozen if preset.freeze_vision else torch.float32
-    language_dtype = frozen if preset.lora_rank or aligning else torch.float32
+    language_dtype = frozen if preset.lora_rank or stage == "align" else torch.float32
     model = IGLLM.on_bases(config, vision_dtype, language_dtype)
-    if aligning:
-        model.requires_grad_(False)
-        model.projector.requires_grad_(True)
-    else:
+    if stage != "align":
         _own_what_is_trained(model, preset)
+    if stage in TRAINED:
+        model.requires_grad_(False)
+        for name in TRAINED[stage]:
+            model.get_submodule(name).requires_grad_(True)
     return model, tokenizer
 
 

@@ -25,7 +25,8 @@ class IGLLMConfig(PreTrainedConfig):
 
     ``numbers`` is ``head`` (`[NUM]` tokens, values from the numeric head) or ``char`` (digits as text). ``feedback_noise`` is the standard
     deviation, in normalised units, of what training adds to the true values fed back, so that a model does not come to rely on more
-    digits than it will predict. ``number_weight`` and ``dense_weight`` weigh the losses beside next-token cross-entropy.
+    digits than it will predict. ``number_weight`` and ``dense_weight`` weigh the losses beside next-token cross-entropy. The dense read-out
+    splits a visual token's cell into ``dense_split`` x ``dense_split`` cells.
 
     ``preset``, ``data_digest`` and ``code_version`` tell how the model was trained; nothing depends on them.
     """
@@ -56,6 +57,7 @@ class IGLLMConfig(PreTrainedConfig):
     feedback_noise: float = 0.0
     number_weight: float = 1.0
     dense_weight: float = 0.0
+    dense_split: int = 1
     preset: dict[str, Any] = field(default_factory=dict)
     data_digest: str = ""
     code_version: str = ""

@@ -57,7 +57,8 @@ class ExampleMaker:
         example |= self._tokens(scene, prompt, rng)
         if self.layout is not None:
             rows, columns = self.grid
-            cells = self._cells(self._centres(scene, sample, place))
+            centres = self._centres(scene, sample, place)
+            cells = [self.layout.cell(x / self.frame.width, y / self.frame.height, rows, columns) for x, y in centres]
             example |= self.layout.targets(scene.objects, cells, rows * columns, self.codec.domain)
         return example
 
@@ -88,13 +89,6 @@ class ExampleMaker:
         where = np.array([self.codec.domain.location(o) for o in scene.objects]).reshape(-1, 3)
         return [place(float(x), float(y)) for x, y, _ in project(shot.camera, shot.width, shot.height, where)]
 
-    def _cells(self, centres: list[tuple[float, float]]) -> list[int | None]:
-        rows, columns = self.grid
-        cells: list[int | None] = []
-        for x, y in centres:
-            row, column = int(y * rows // self.frame.height), int(x * columns // self.frame.width)
-            cells.append(row * columns + column if 0 <= row < rows and 0 <= column < columns else None)
-        return cells
 
 
 class CodeSource:
@@ -121,6 +115,15 @@ class CodeSource:
         return Sample.from_files(self.archive.key(number), self.archive.files(number), self.archive.name)
 
 
+class DenseSource(CodeSource):
+    """The same without their code: image and dense labels, which is what a tower is pretrained on."""
+
+    def example(self, number: int, rng: np.random.Generator | None) -> dict[str, Any]:
+        """The example of a sample; `UserError` if it is damaged or of another domain."""
+        example = super().example(number, rng)
+        return {name: example[name] for name in ("pixel_values", "dense_numbers", "dense_words")}
+
+
 @dataclass(frozen=True)
 class Collator:
     """Stacks examples into a batch, text padded on the right."""
@@ -133,6 +136,8 @@ class Collator:
         image = "pixel_values" if "pixel_values" in examples[0] else "visual_features"
         batch = {image: torch.stack([e[image] for e in examples])}
         for name, filler in fillers.items():
+            if name not in examples[0]:
+                continue
             rows = [torch.tensor(e[name]) for e in examples]
             batch[name] = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=filler)
         for name in ("dense_numbers", "dense_words"):

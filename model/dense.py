@@ -1,11 +1,13 @@
 """A dense auxiliary task on the visual tokens: what object, if any, has its centre in a token's cell.
 
-The labels come with every rendered sample. It teaches the tower to see long before the language model's loss does, and plays no part
-in prediction.
+The labels come with every rendered sample. They teach the tower to see, long before the language model's loss does or without it, and
+play no part in prediction.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,44 +17,77 @@ from torch import nn
 from datagen.domain import Domain
 from datagen.scene import Object
 from model.codec import Slot, choice_targets
-from model.numbers import squared_errors
 
 NOTHING = -100
+RARE = -4.0  # the log odds of a cell that holds a centre, about: where the read-out begins
+NUMBER_WEIGHT = 2.0  # of the numbers' loss beside one choice's
+CLOSE = 0.05  # errors below this, in normalised units, count by their square
 
 
 @dataclass(frozen=True)
 class DenseLayout:
-    """What is predicted per cell: presence, every numeric slot, and a word for every choice (``words`` holds the vocabularies' sizes)."""
+    """What is read per cell: presence, every numeric slot, and a word for every choice (``words`` holds the vocabularies' sizes).
+
+    A visual token's cell is split into ``split`` x ``split`` cells, so that near neighbours need not share one. A number with a period is
+    read as the sine and cosine of its phase, which do not jump where the number does.
+    """
 
     slots: tuple[Slot, ...]
     words: tuple[int, ...]
+    split: int = 1
 
     @staticmethod
-    def of(domain: Domain, slots: list[Slot]) -> DenseLayout | None:
+    def of(domain: Domain, slots: Sequence[Slot], split: int = 1) -> DenseLayout | None:
         """The layout of a domain with one statement; None where statements differ and a cell has no one set of answers."""
         if len(domain.statements) != 1:
             return None
-        return DenseLayout(tuple(slots), tuple(len(c.words) for c in domain.statements[0].choices))
+        return DenseLayout(tuple(slots), tuple(len(c.words) for c in domain.statements[0].choices), split)
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers are read per cell."""
+        return sum(2 if slot.period else 1 for slot in self.slots)
 
     @property
     def width(self) -> int:
-        return 1 + len(self.slots) + sum(self.words)
+        """How much is read per cell."""
+        return 1 + self.numbers + sum(self.words)
 
-    def targets(self, objects: tuple[Object, ...], cells: list[int | None], count: int, domain: Domain) -> dict[str, np.ndarray]:
-        """Targets of ``count`` cells, where object i has its centre in ``cells[i]`` (None: outside); the first object in a cell wins.
+    def cell(self, x: float, y: float, rows: int, columns: int) -> int | None:
+        """The cell of a point, x and y in [0, 1) of the frame, over ``rows`` x ``columns`` tokens; None outside.
 
-        ``dense_numbers`` (count, slots) float32 in normalised units and ``dense_words`` (count, 1 + choices) int64: presence (0 or 1), then
-        each choice's word, -100 where there is nothing.
+        Cells are numbered token by token, and within a token in reading order.
         """
-        numbers = np.zeros((count, len(self.slots)), np.float32)
+        row, column = math.floor(y * rows * self.split), math.floor(x * columns * self.split)
+        if not (0 <= row < rows * self.split and 0 <= column < columns * self.split):
+            return None
+        (row, below), (column, beside) = divmod(row, self.split), divmod(column, self.split)
+        return ((row * columns + column) * self.split + below) * self.split + beside
+
+    def targets(self, objects: tuple[Object, ...], cells: list[int | None], tokens: int, domain: Domain) -> dict[str, np.ndarray]:
+        """Targets of all cells of ``tokens`` tokens, where object i has its centre in ``cells[i]``; the first object in a cell wins.
+
+        ``dense_numbers`` (cells, numbers) float32 in normalised units and ``dense_words`` (cells, 1 + choices) int64: presence (0 or 1),
+        then each choice's word, -100 where there is nothing.
+        """
+        count = tokens * self.split**2
+        numbers = np.zeros((count, self.numbers), np.float32)
         words = np.full((count, 1 + len(self.words)), NOTHING, np.int64)
         words[:, 0] = 0
         for obj, cell in zip(objects, cells, strict=True):
             if cell is None or words[cell, 0]:
                 continue
             words[cell] = [1, *choice_targets(obj, domain)]
-            numbers[cell] = [s.normalise(s.argument.as_tuple(obj[s.argument.name])[s.component]) for s in self.slots]
+            numbers[cell] = [number for slot in self.slots for number in _read(slot, slot.normalise(slot.value(obj)))]
         return {"dense_numbers": numbers, "dense_words": words}
+
+
+def _read(slot: Slot, value: float) -> tuple[float, ...]:
+    """A normalised number as it is read: sine and cosine where it has a period."""
+    if not slot.period:
+        return (value,)
+    phase = 2 * math.pi * value / slot.period
+    return math.sin(phase), math.cos(phase)
 
 
 class DenseHead(nn.Module):
@@ -61,22 +96,26 @@ class DenseHead(nn.Module):
     def __init__(self, width: int, layout: DenseLayout) -> None:
         super().__init__()
         self.layout = layout
-        self.read = nn.Linear(width, layout.width)
+        self.read = nn.Linear(width, layout.split**2 * layout.width)
 
-    def losses(
-        self, tokens: torch.Tensor, numbers: torch.Tensor, words: torch.Tensor, period: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Presence's cross-entropy summed over cells; that of every choice and the numbers' mean squared error, summed over objects.
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(batch, tokens, width) to (batch, cells, layout's width): log odds of presence, numbers, logits of every choice's words."""
+        answer = self.read(tokens).unflatten(-1, (-1, self.layout.width)).flatten(1, 2)
+        return torch.cat([answer[..., :1] + RARE, answer[..., 1:]], dim=-1)
 
-        ``tokens`` (batch, cells, width); ``numbers`` and ``words`` as `DenseLayout.targets` gives them; ``period`` (slots,).
+    def loss(self, tokens: torch.Tensor, numbers: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+        """Presence's cross-entropy summed over cells, and that of every choice and the numbers' Huber loss summed over objects.
+
+        ``tokens`` (batch, tokens, width); ``numbers`` and ``words`` as `DenseLayout.targets` gives them.
         """
-        answer = self.read(tokens)
+        answer = self(tokens)
         present = words[..., 0]
-        cells = nn.functional.binary_cross_entropy_with_logits(answer[..., 0], present.to(answer.dtype), reduction="sum")
+        loss = nn.functional.binary_cross_entropy_with_logits(answer[..., 0], present.to(answer.dtype), reduction="sum")
         occupied = present == 1
-        answer, at = answer[occupied], 1 + len(self.layout.slots)
-        objects = squared_errors(answer[:, 1:at], numbers[occupied], period).mean(-1).sum()
+        answer, at = answer[occupied], 1 + self.layout.numbers
+        off = nn.functional.smooth_l1_loss(answer[:, 1:at], numbers[occupied], reduction="sum", beta=CLOSE)
+        loss = loss + NUMBER_WEIGHT * off
         for i, size in enumerate(self.layout.words, 1):
-            objects = objects + nn.functional.cross_entropy(answer[:, at : at + size], words[occupied][:, i], reduction="sum")
+            loss = loss + nn.functional.cross_entropy(answer[:, at : at + size], words[occupied][:, i], reduction="sum")
             at += size
-        return cells, objects
+        return loss

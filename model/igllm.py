@@ -23,8 +23,8 @@ from model.numbers import NumberFeedback, NumericHead, squared_errors
 from model.tower import VisionTower
 
 IGNORED = -100
-COUNTS = ("tokens", "numbers", "cells", "objects")
-"""What the parts of the loss are divided by: labelled tokens, numeric slots, visual tokens, and those of them that show an object."""
+COUNTS = ("tokens", "numbers", "objects")
+"""What the parts of the loss are divided by: labelled tokens, numeric slots, and cells that hold an object."""
 
 
 @dataclass
@@ -67,7 +67,7 @@ class IGLLM(PreTrainedModel):
         self.numeric_head = NumericHead(width) if headed else None
         feedback = headed and config.number_feedback
         self.number_feedback = NumberFeedback(width, [slot.statement for slot in self.slots]) if feedback else None
-        layout = DenseLayout.of(domain, self.slots) if config.dense_weight else None
+        layout = DenseLayout.of(domain, self.slots, config.dense_split) if config.dense_weight else None
         self.dense_head = DenseHead(width, layout) if layout else None
         self.post_init()
         if config.lora:
@@ -188,7 +188,7 @@ class IGLLM(PreTrainedModel):
         dense_words: torch.Tensor | None = None,
         counts: torch.Tensor | None = None,
     ) -> IGLLMOutput:
-        """One pass with the true text.
+        """One pass with the true text; without ``input_ids``, the dense loss on the visual tokens alone.
 
         Images as ``pixel_values`` (batch, 3, height, width) or as what the frozen tower made of them, ``visual_features``. ``input_ids``
         (batch, length), padded on the right; ``labels`` the same with -100 where nothing is learnt; ``number_values``
@@ -198,30 +198,32 @@ class IGLLM(PreTrainedModel):
         """
         if visual_features is None and pixel_values is not None:
             visual_features = self.tower(pixel_values)
-        if input_ids is None or visual_features is None:
-            raise ValueError("input_ids, and either pixel_values or visual_features, are needed")
+        if visual_features is None:
+            raise ValueError("either pixel_values or visual_features are needed")
         visual = self.project(visual_features)
+        if counts is None:
+            counts = batch_counts({"labels": labels, "number_slots": number_slots, "dense_words": dense_words})
+        per_token, per_number, per_object = (1 / counts.to(visual.device).clamp(min=1)).unbind()
+        output = IGLLMOutput()
+        if self.dense_head is not None and dense_numbers is not None and dense_words is not None:
+            output.dense_loss = self.dense_head.loss(visual.float(), dense_numbers, dense_words) * per_object
+            output.loss = self.config.dense_weight * output.dense_loss
+        if input_ids is None:
+            return output
         before = self._after_prefix(visual)
         hidden = self.think(torch.cat([before, self.embed(input_ids, number_values, number_slots)], dim=1)).last_hidden_state
         states = hidden[:, before.shape[1] - 1 : -1]  # the state at t - 1 predicts token t
         if labels is None:
             return IGLLMOutput(logits=self.token_logits(states))
-        if counts is None:
-            counts = batch_counts({"labels": labels, "number_slots": number_slots, "dense_words": dense_words})
-        per_token, per_number, per_cell, per_object = (1 / counts.to(visual.device).clamp(min=1)).unbind()
         learnt = labels != IGNORED
         tokens = nn.functional.cross_entropy(self.token_logits(states[learnt]).float(), labels[learnt], reduction="sum")
-        output = IGLLMOutput(token_loss=tokens * per_token)
-        output.loss = output.token_loss
+        output.token_loss = tokens * per_token
+        output.loss = output.token_loss if output.loss is None else output.loss + output.token_loss
         if self.numeric_head is not None and number_values is not None and number_slots is not None:
             at = number_slots >= 0
             errors = squared_errors(self.numeric_head(states[at]), number_values[at], self.periods()[number_slots[at]])
             output.number_loss = errors.sum() * per_number
             output.loss = output.loss + self.config.number_weight * output.number_loss
-        if self.dense_head is not None and dense_numbers is not None and dense_words is not None:
-            cells, objects = self.dense_head.losses(visual.float(), dense_numbers, dense_words, self.periods())
-            output.dense_loss = cells * per_cell + objects * per_object
-            output.loss = output.loss + self.config.dense_weight * output.dense_loss
         return output
 
     def periods(self) -> torch.Tensor:
@@ -247,13 +249,12 @@ class IGLLM(PreTrainedModel):
 
 
 def batch_counts(batch: Mapping[str, torch.Tensor | None]) -> torch.Tensor:
-    """(4,) float32: what `COUNTS` names, of a batch."""
+    """(3,) float32: what `COUNTS` names, of a batch."""
     labels, slots, words = (batch.get(name) for name in ("labels", "number_slots", "dense_words"))
     present = None if words is None else words[..., 0]
     found = [
         None if labels is None else (labels != IGNORED).sum(),
         None if slots is None else (slots >= 0).sum(),
-        None if present is None else present.numel(),
         None if present is None else (present == 1).sum(),
     ]
     return torch.tensor([float(count or 0) for count in found])

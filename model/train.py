@@ -1,4 +1,4 @@
-"""Training: alignment and instruction tuning, both by `IGTrainer` into a run folder that is safe to interrupt.
+"""Training: pretraining of the tower, alignment and instruction tuning, all by `IGTrainer` into a run folder that is safe to interrupt.
 
 A run folder holds ``run.json`` (what was asked), whole ``checkpoint-N`` folders, ``best`` (the lowest validation loss), ``tensorboard``,
 and, when training is done, ``log.jsonl`` and the model itself.
@@ -29,11 +29,11 @@ from datagen.overlap import data_digest, refuse_overlap
 from datagen.sample import Sample
 from datagen.store import Place
 from model.bases import LOADING_ERRORS, WEIGHTS_FILE
-from model.build import build
+from model.build import Stage, build
 from model.captions import CaptionMaker, CaptionSource
 from model.codec import CodeCodec
 from model.config import IGLLMConfig
-from model.data import CodeSource, Collator, ExampleMaker
+from model.data import CodeSource, Collator, DenseSource, ExampleMaker
 from model.device import pick_device
 from model.features import FeatureCache
 from model.igllm import IGLLM
@@ -75,10 +75,7 @@ def train(
     ``init`` is a run whose weights to begin with, such as an alignment's. Raises `UserError` if the run folder belongs to other settings or
     data, or if the validation set shares scenes with the others.
     """
-    archives, val = _opened(data)
-    if val is not None:
-        for archive in archives:
-            refuse_overlap(archive, val)
+    archives, val = _opened_apart(data)
     domain = _domain(archives[0])
 
     def source(model: IGLLM, tokenizer: Any, archive: Archive) -> Source:
@@ -87,6 +84,26 @@ def train(
 
     stage = _Stage("train", preset, name, device, preset.batch_size, domain, source, init)
     return _run(stage, archives, data.weights, val, out, look)
+
+
+def pretrain(preset: Preset, name: str, *, data: Data, out: Path, device: str = "auto") -> IGLLM:
+    """Teach a preset's tower to see, without the language model: what object has its centre where, by the dense loss alone.
+
+    Trains tower, projector and dense read-out; `train` begins with them by its ``init``. Raises `UserError` as `train` does, and for a
+    preset that freezes its tower or has no dense loss.
+    """
+    if preset.freeze_vision:
+        raise UserError("pretraining teaches the tower, and this preset freezes it: --set freeze_vision=false")
+    if not preset.dense_weight:
+        raise UserError("pretraining learns by the dense loss alone: --set dense_weight=1")
+    archives, val = _opened_apart(data)
+    domain = _domain(archives[0])
+
+    def source(model: IGLLM, tokenizer: Any, archive: Archive) -> Source:
+        return DenseSource(archive, example_maker(model, CodeCodec(domain, tokenizer, preset.numbers), preset))
+
+    stage = _Stage("pretrain", preset, name, device, preset.batch_size, domain, source)
+    return _run(stage, archives, data.weights, val, out)
 
 
 def align(preset: Preset, name: str, *, data: Data, out: Path, device: str = "auto") -> IGLLM:
@@ -131,7 +148,7 @@ def example_maker(model: IGLLM, codec: CodeCodec, preset: Preset) -> ExampleMake
 class _Stage:
     """One stage of training: what is trained, and ``source``, which makes its examples of a data set."""
 
-    name: str
+    name: Stage
     preset: Preset
     preset_name: str
     device: str
@@ -164,7 +181,7 @@ def _run(  # noqa: PLR0917
             state_run(out, preset, **statement, **{"samples a step": step_samples})
     set_seed(preset.seed)
     told = {"preset": {"name": stage.preset_name, **preset.to_json()}, "data_digest": digest, "code_version": version("igllm")}
-    model, tokenizer = build(preset, stage.domain, aligning=stage.name == "align", told=told)
+    model, tokenizer = build(preset, stage.domain, stage=stage.name, told=told)
     if stage.init is not None:
         take_weights(model, find_model(stage.init))
     model.to(arguments.device)
@@ -214,6 +231,15 @@ def _opened(data: Data) -> tuple[list[Archive], Archive | None]:
     return [open_archive(place) for place in data.train], None if data.val is None else open_archive(data.val)
 
 
+def _opened_apart(data: Data) -> tuple[list[Archive], Archive | None]:
+    """The same; `UserError` if the loss would be measured on scenes that are learnt from."""
+    archives, val = _opened(data)
+    if val is not None:
+        for archive in archives:
+            refuse_overlap(archive, val)
+    return archives, val
+
+
 def _domain(archive: Archive) -> Domain:
     """The domain of a data set's samples."""
     return Sample.from_files(archive.key(0), archive.files(0), archive.name).domain
@@ -241,6 +267,7 @@ def _arguments(stage: _Stage, out: Path, evaluate: bool) -> TrainingArguments:
         eval_strategy="steps" if evaluate else "no",
         eval_steps=preset.eval_steps if evaluate else None,
         prediction_loss_only=True,
+        label_names=["dense_words" if stage.name == "pretrain" else "labels"],
         report_to=preset.report_to,
         run_name=out.name,
         seed=preset.seed,

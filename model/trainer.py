@@ -75,7 +75,7 @@ class IGTrainer(Trainer):
                     self._sums[name] = self._sums.get(name, 0.0) + value.detach()
         else:
             counts = batch_counts(inputs)
-            for name, count in zip(PARTS, (counts[0], counts[1], counts[3]), strict=True):
+            for name, count in zip(PARTS, counts, strict=True):
                 if (value := getattr(output, name)) is not None:
                     self._evaluated[name] += value.detach() * count
                     self._evaluated[f"{name} count"] += count

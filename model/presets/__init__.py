@@ -45,6 +45,7 @@ class Preset:
     feedback_noise: float = _setting(0.0, "noise on the true values fed back in training, normalised units")
     number_weight: float = _setting(1.0, "weight of the numbers' squared error")
     dense_weight: float = _setting(0.0, "weight of the auxiliary loss on the visual tokens; 0 leaves it out")
+    dense_split: int = _setting(1, "cells, each way, that the auxiliary loss splits a visual token's cell into")
     augment: bool = _setting(False, "whether images are mirrored and jittered in training")
     cache_features: bool = _setting(False, "whether a frozen tower's features are computed once and kept on disk")
     vary_prompts: bool = _setting(True, "whether training asks for the code in varying words")
@@ -71,7 +72,7 @@ class Preset:
     seed: int = _setting(0, "seed of weights, order and augmentation")
 
     def __post_init__(self) -> None:
-        sizes = ("image_height", "image_width", "batch_size", "align_batch_size", "accumulation", "steps")
+        sizes = ("image_height", "image_width", "dense_split", "batch_size", "align_batch_size", "accumulation", "steps")
         intervals = ("save_seconds", "log_steps", "eval_steps")
         rates = ("learning_rate", "projector_learning_rate", "head_learning_rate", "align_learning_rate")
         for name in (*sizes, *intervals, *rates):

@@ -210,7 +210,7 @@ def test_code_is_encoded_as_the_language_model_would_read_it(parts: dict[str, Pa
 
 
 def test_weights_of_another_run_are_taken_or_refused(parts: dict[str, Path], tmp_path: Path) -> None:
-    aligned, tokenizer = build(made_on(parts, "clip", "llama", numbers="char", dense_weight=0.0, freeze_vision=True), CLEVR, aligning=True)
+    aligned, tokenizer = build(made_on(parts, "clip", "llama", numbers="char", dense_weight=0.0, freeze_vision=True), CLEVR, stage="align")
     assert {name for name, p in aligned.named_parameters() if p.requires_grad} == {"projector.weight", "projector.bias"}
     aligned.save_pretrained(tmp_path / "aligned")
     tokenizer.save_pretrained(tmp_path / "aligned")
