@@ -15,7 +15,7 @@ DEV := $(VENV)/dev.stamp
 .NOTPARALLEL:
 
 help:
-	@echo 'make demo       generate, train, predict, re-render, compare; ten minutes at most (ARGS="--out DIR")'
+	@echo 'make demo       render, predict, re-render, compare, then train a little; ten minutes at most (ARGS="--out DIR")'
 	@echo 'make test       lint, types, and the tests that are not slow (ARGS="-k NAME")'
 	@echo 'make test-slow  the slow tests'
 	@echo 'make lint       lint, format and types alone'

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -415,7 +416,7 @@ def _predict(verbs: Any) -> None:
     source = verb.add_mutually_exclusive_group(required=True)
     source.add_argument("--data", type=_place, help="data set whose images to read, a folder or a URL")
     source.add_argument("--images", type=Path, nargs="+", metavar="FILE", help="image files to read")
-    verb.add_argument("--out", type=Path, required=True, help="the pred.jsonl to write")
+    verb.add_argument("--out", type=Path, help="the pred.jsonl to write (default, with --images: the code is printed)")
     verb.add_argument("--samples", type=_positive, default=1, metavar="K", help="candidates: the best of K beams, or K drawn by chance")
     verb.add_argument("--temperature", type=float, help="draw tokens by their probability at this temperature (default: the likeliest)")
     verb.add_argument("--top-p", type=float, default=1.0, help="draw from the likeliest tokens that share this much of the probability")
@@ -425,6 +426,7 @@ def _predict(verbs: Any) -> None:
 
 def run_predict(options: argparse.Namespace) -> int:
     """igllm predict"""
+    from datagen.predictions import read_predictions
     from model.choosing import Decoding
     from model.load import find_model
     from model.predict import DatasetImages, ImageFiles, Predictor, predict_file
@@ -434,9 +436,18 @@ def run_predict(options: argparse.Namespace) -> int:
         settings["beams"] = max(options.beams, options.samples)
     decoding = Decoding(**settings)
     images = DatasetImages(options.data) if options.data else ImageFiles(options.images)
-    skipped = predict_file(Predictor.of(find_model(options.model), options.device), images, options.out, options.batch_size, decoding)
-    written = len(images.keys) - len(skipped)
-    print(f"{options.out}: {written} predictions" + (f", {len(skipped)} images skipped" if skipped else ""))
+    if options.out is None and options.data:
+        raise UserError("--data needs --out, the pred.jsonl to write")
+    predictor = Predictor.of(find_model(options.model), options.device)
+    with tempfile.TemporaryDirectory() as folder:
+        out = options.out or Path(folder) / "pred.jsonl"
+        skipped = predict_file(predictor, images, out, options.batch_size, decoding)
+        written = read_predictions(out)
+    if options.out is None:
+        for prediction in written.values():
+            print((f"# {prediction.key}\n" if len(written) > 1 else "") + prediction.code, end="")
+    else:
+        print(f"{out}: {len(written)} predictions" + (f", {len(skipped)} images skipped" if skipped else ""))
     return 2 if skipped and not written else 0
 
 

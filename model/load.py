@@ -31,7 +31,7 @@ def find_model(name: str | None) -> Path:
     if (shipped / "config.json").is_file():
         return shipped
     if name is None:
-        raise UserError(f"no model is shipped yet: {TRAIN_ONE}")
+        raise UserError(f"{shipped}: the shipped model is missing; install the package anew, or {TRAIN_ONE}")
     folder = Path(name)
     if (folder / "config.json").is_file():
         return folder

@@ -21,6 +21,7 @@ VERBS = (
     "inspect",
     "export",
     "import",
+    "pretrain",
     "align",
     "train",
     "predict",

@@ -8,15 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors import safe_open
 from transformers import AutoConfig
 
+from datagen.code import parse_code
 from datagen.domains import get_domain
 from datagen.shards import Samples
 from model.build import build
 from model.codec import NUM, CodeCodec
 from model.config import IGLLMConfig
-from model.data import CodeSource, Collator
+from model.data import CodeSource, Collator, DenseSource
 from model.dense import DenseLayout
 from model.igllm import IGLLM
 from model.images import Frame, jitter
@@ -170,14 +173,41 @@ def test_dense_targets_say_what_lies_where(tiny: IGLLM, codec: CodeCodec, render
     example = make(sample, None)
     present = np.flatnonzero(example["dense_words"][:, 0] == 1)
     assert 0 < len(present) <= len(sample.scene)
-    layout = DenseLayout.of(CLEVR, codec.slots)
-    assert layout is not None
     for label in sample.record["labels"]:
         x, y, _ = label["pixel_coords"]
-        row, column = int((y + 4) // 16), int(x // 16)  # 120 rows sit in the middle of 128
-        assert example["dense_words"][row * 10 + column, 0] == 1
+        row, column = int((y + 4) // 8), int(x // 8)  # 120 rows sit in the middle of 128; a token of 16 pixels has 2 x 2 cells
+        token, within = row // 2 * 10 + column // 2, row % 2 * 2 + column % 2
+        assert example["dense_words"][4 * token + within, 0] == 1
     words = [c.words.index(sample.scene.objects[0][c.name]) for c in CLEVR.statements[0].choices]
     assert words in example["dense_words"][present][:, 1:].tolist()
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(1, 4), st.floats(-0.5, 1.5), st.floats(-0.5, 1.5))
+def test_a_dense_cell_lies_in_its_token(rows: int, columns: int, split: int, x: float, y: float) -> None:
+    fine, coarse = (DenseLayout((), (), s).cell(x, y, rows, columns) for s in (split, 1))
+    assert (fine is None) == (not (0 <= x < 1 and 0 <= y < 1))
+    assert coarse == (None if fine is None else fine // split**2)
+
+
+def test_the_read_out_of_an_angle_does_not_jump_where_the_angle_does(codec: CodeCodec) -> None:
+    layout = DenseLayout.of(CLEVR, codec.slots)
+    assert layout is not None
+    cube = parse_code('add(loc=(0, 0, 0.7), color="red", material="metal", size="large", shape="cube", rotation=0)', CLEVR).objects[0]
+    before, after, across = (
+        layout.targets((cube.replaced(rotation=degrees),), [0], 1, CLEVR)["dense_numbers"][0, -2:] for degrees in (89.9, 0.0, 45.0)
+    )
+    assert np.abs(before - after).max() < 0.01
+    assert np.abs(across + after).max() < 1e-6  # half a period away is the opposite
+
+
+def test_pretraining_teaches_the_tower_and_nothing_else(codec: CodeCodec, renders: Samples) -> None:
+    model, _ = build(TINY, CLEVR, stage="pretrain")
+    batch = Collator(0)([DenseSource(renders.archive, example_maker(model, codec, TINY)).example(i, None) for i in range(2)])
+    output = model.train()(**batch)
+    assert torch.isclose(output.loss, TINY.dense_weight * output.dense_loss)
+    output.loss.backward()
+    trained = {name.partition(".")[0] for name, p in model.named_parameters() if p.grad is not None}
+    assert trained == {"tower", "projector", "dense_head"} == {n.partition(".")[0] for n, p in model.named_parameters() if p.requires_grad}
 
 
 def test_augmentation_is_a_function_of_seed_epoch_and_index(tiny: IGLLM, codec: CodeCodec, renders: Samples) -> None:

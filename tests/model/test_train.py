@@ -27,7 +27,7 @@ from model.load import find_model
 from model.predict import DatasetImages, ImageFiles, Predictor, predict_file
 from model.presets import Preset, get_preset
 from model.run import newest_checkpoint
-from model.train import Data, train
+from model.train import Data, pretrain, train
 from render.roundtrip import roundtrip
 
 TINY = get_preset("tiny")
@@ -81,6 +81,25 @@ def test_the_code_follows_the_image(overfit: Path, renders: Samples) -> None:
     assert against_own_place["accuracy_all"]["color"] < 0.6
     blank = [(key, np.full_like(image, 128)) for key, image in images.items()]
     assert len({p.code for p in predictor.predict(blank)}) == 1
+
+
+def test_what_pretraining_learns_training_begins_with(renders: Samples, tmp_path: Path) -> None:
+    tower = tmp_path / "tower"
+    preset = replace(QUICK, steps=30, batch_size=8, learning_rate=2e-3, projector_learning_rate=2e-3, augment=False)
+    pretrain(preset, "tiny", data=Data([renders.path]), out=tower, device="cpu")
+    rows = [row["dense_loss"] for row in read_jsonl(tower / "log.jsonl") if "dense_loss" in row]
+    assert rows[-1] < 0.8 * rows[0]
+    first = {}
+    for name, init in (("with", str(tower)), ("without", None)):
+        train(replace(QUICK, log_steps=1), "tiny", data=Data([renders.path]), out=tmp_path / name, device="cpu", init=init)
+        first[name] = read_jsonl(tmp_path / name / "log.jsonl")[0]["dense_loss"]
+    assert first["with"] < 0.8 * first["without"]
+
+
+@pytest.mark.parametrize(("setting", "said"), [("freeze_vision=true", "freezes"), ("dense_weight=0", "dense loss")])
+def test_pretraining_refuses_what_it_cannot_teach(renders: Samples, tmp_path: Path, setting: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        pretrain(QUICK.changed([setting]), "tiny", data=Data([renders.path]), out=tmp_path / "run", device="cpu")
 
 
 def test_a_batch_says_what_each_image_says_alone(overfit: Path, renders: Samples) -> None:

@@ -1,0 +1,41 @@
+"""Make a model that the package ships of a finished run: python -m model.ship RUN model/weights/NAME
+
+The folder gets the configuration, the tokenizer and the weights at half precision, which halves the file and changes no figure of a
+model card: values are rounded by at most one in two thousand. What is loaded from it computes in float32 all the same.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+
+from datagen.errors import UserError
+from model.bases import WEIGHTS_FILE
+from model.load import load_model
+
+BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+MOST_BYTES = 20_000_000  # that a repository should carry
+
+
+def ship(run: Path, out: Path) -> None:
+    """Write the finished model in the folder `run` to `out`; `UserError` if it is not a whole one, or too large to ship."""
+    load_model(run, "cpu")  # refuses what is damaged
+    halved = {name: value.half() if value.is_floating_point() else value for name, value in load_file(run / WEIGHTS_FILE).items()}
+    size = sum(value.numel() * value.element_size() for value in halved.values())
+    if size > MOST_BYTES:
+        raise UserError(f"{run}: {size / 1e6:.0f} MB of weights at half precision; what is shipped has at most {MOST_BYTES / 1e6:.0f}")
+    out.mkdir(parents=True, exist_ok=True)
+    for name in BESIDE:
+        if (run / name).exists():
+            shutil.copyfile(run / name, out / name)
+    save_file(halved, out / WEIGHTS_FILE, metadata={"format": "pt"})
+
+
+if __name__ == "__main__":
+    try:
+        ship(Path(sys.argv[1]), Path(sys.argv[2]))
+    except (IndexError, UserError) as error:
+        sys.exit(__doc__.splitlines()[0] if isinstance(error, IndexError) else str(error))
