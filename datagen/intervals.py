@@ -36,7 +36,7 @@ def intervals(scores: Sequence[SceneScores], resamples: int = RESAMPLES, level: 
         for part in name[:-1]:
             table = table.setdefault(part, {})
         table[name[-1]] = _ends(np.concatenate(values) if values else np.empty(0), level)
-    return result
+    return {"accuracy_matched": {}, "accuracy_all": {}} | result  # without any scene, no attribute is known
 
 
 def _draws(scores: Sequence[SceneScores], resamples: int, seed: int) -> Iterator[np.ndarray]:

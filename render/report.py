@@ -47,12 +47,17 @@ class ReportSample:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of a page: ``path`` from the page, or a data URI; width and height in pixels."""
+    """A picture of a page: ``path`` from the page, or a data URI, which is not linked; width and height in pixels."""
 
     caption: str
     path: str
     width: int
     height: int
+
+    @property
+    def linked(self) -> bool:
+        """Whether a click shows the picture alone."""
+        return not self.path.startswith("data:")
 
 
 def check_report_folder(out: Path) -> None:

@@ -27,6 +27,7 @@ VERBS = (
     "render",
     "compare",
     "roundtrip",
+    "eval",
     "demo",
     "doctor",
 )
