@@ -550,7 +550,12 @@ def _eval(verbs: Any) -> None:
     verb.add_argument("--seeds", type=_integers, default="0", help="of weights, order and augmentation, separated by commas")
     verb.add_argument("--preset", default="tiny", help="IG-LLM's: tiny, small, paper, or a .toml file")
     verb.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", dest="settings", help="change a setting of all models; may be repeated"
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="settings",
+        help="change a setting of all models (default: none); may be repeated",
     )
     verb.add_argument("--budget", type=_positive, default=24_000, help="images that each model sees, pretraining included")
     verb.add_argument("--pretrain-share", type=float, default=0.5, help="share of it for the pretraining of IG-LLM's tower")

@@ -180,7 +180,9 @@ def _clocked(run: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        if (run / "run.json").exists():  # else it was refused
+        from model.run import RUN
+
+        if (run / RUN).exists():  # else it was refused
             write_json(run / SECONDS, {"seconds": _seconds(run) + time.monotonic() - begin})
 
 
