@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=_Verb)
     data, models = (_generate, _verify, _merge, _inspect, _export, _import), (_pretrain, _align, _train, _predict)
-    for add in (*data, *models, _render, _compare, _roundtrip, _demo, _doctor):
+    for add in (*data, *models, _render, _compare, _roundtrip, _eval, _demo, _doctor):
         add(verbs)
     return parser
 
@@ -89,6 +89,15 @@ def _positive(text: str) -> int:
     return value
 
 
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(","))
+
+
+def _integers(text: str) -> tuple[int, ...]:
+    return tuple(map(int, _words(text)))
+
+
+_integers.__name__ = "whole numbers, separated by commas:"
 _positive.__name__ = "positive int"  # what argparse calls it in its message
 
 
@@ -534,6 +543,53 @@ def run_roundtrip(options: argparse.Namespace) -> None:
     predictor = Predictor.of(find_model(options.model), options.device)
     batching = {"batch_size": options.batch_size, "workers": options.workers}
     _tell(roundtrip(predictor, options.data, options.out, num=options.num, **batching), options.out)
+
+
+def _eval(verbs: Any) -> None:
+    verb = _verb(
+        verbs,
+        run_eval,
+        "repeat an evaluation of the paper",
+        "Generate data, train models on several sizes of it, test them in and out of distribution, and write table.md, plots.png, "
+        "failures.html and metrics.json. Each cell (method, size, seed) that is finished is kept in a small file and not run again.",
+    )
+    verb.add_argument("name", choices=("clevr-cogent",), help="which evaluation")
+    verb.add_argument("--out", type=Path, required=True, help="folder for everything")
+    verb.add_argument("--cells", type=Path, metavar="DIR", help="folder of finished cells, read and written (default: OUT/cells)")
+    verb.add_argument("--methods", type=_words, default="head,char,derender", help="which models, separated by commas")
+    verb.add_argument("--sizes", type=_integers, default="500,4000", help="training images, separated by commas")
+    verb.add_argument("--seeds", type=_integers, default="0", help="of weights, order and augmentation, separated by commas")
+    verb.add_argument("--preset", default="tiny", help="IG-LLM's: tiny, small, paper, or a .toml file")
+    verb.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="settings",
+        help="change a setting of all models (default: none); may be repeated",
+    )
+    verb.add_argument("--budget", type=_positive, default=24_000, help="images that each model sees, pretraining included")
+    verb.add_argument("--pretrain-share", type=float, default=0.5, help="share of it for the pretraining of IG-LLM's tower")
+    _add_frame(verb, 160, 120, "draft")
+    verb.add_argument("--max-objects", type=_positive, default=10, help="most objects in a scene")
+    verb.add_argument("--test-scenes", type=_positive, default=500, help="test images, in and out of distribution each")
+    _add_workers(verb)
+    _add_device(verb)
+
+
+def run_eval(options: argparse.Namespace) -> None:
+    """igllm eval"""
+    from render.evals.cogent import clevr_cogent
+    from render.evals.plan import Plan
+    from render.evals.results import FAILURES, PLOTS, TABLE
+    from render.evals.run import evaluate
+
+    frame = {name: getattr(options, name) for name in ("width", "height", "quality", "max_objects", "test_scenes")}
+    names = ("methods", "sizes", "seeds", "preset", "budget", "pretrain_share")
+    plan = Plan(changes=options.settings, **{name: getattr(options, name) for name in names})
+    evaluate(clevr_cogent(**frame), plan, options.out, cells=options.cells, workers=options.workers, device=options.device)
+    for name in (TABLE, PLOTS, FAILURES):
+        print(f"{os.path.abspath(options.out / name)}")
 
 
 def _demo(verbs: Any) -> None:

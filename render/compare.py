@@ -13,6 +13,7 @@ import numpy as np
 from datagen.domain import Domain
 from datagen.domains import get_domain
 from datagen.errors import UserError
+from datagen.intervals import intervals
 from datagen.progress import progress
 from datagen.scene import Scene
 from datagen.scores import SceneScores, score_scene, summarize
@@ -63,7 +64,8 @@ def compare(
     truth, guess = Side(reference), Side(candidate, predictions)
     chosen = _chosen_keys(truth, guess, keys)
     domain = truth.domain() or guess.domain() or get_domain(DEFAULT_DOMAIN)
-    scored = [_score(truth, guess, key, domain) for key in progress(chosen, total=len(chosen), desc="compare")]
+    scored = score_sides(truth, guess, chosen, domain)
+    scenes = [s.scene for s in scored]
     metrics = {
         "reference": str(reference),
         "candidate": str(candidate),
@@ -71,14 +73,20 @@ def compare(
         "samples": len(scored),
         "missing": sum(s.status == "missing" for s in scored),
         "unparsable": sum(s.status == "unparsable" for s in scored),
-        "scene": summarize([s.scene for s in scored]),
+        "scene": summarize(scenes),
+        "intervals": intervals(scenes),
         "image": summarize_images([s.image for s in scored if s.image is not None]),
     }
     shown = spread(sorted(scored, key=_merit, reverse=True))
-    samples = (_report_sample(truth, guess, s, domain) for s in progress(shown, total=len(shown), desc="report"))
+    samples = (report_sample(truth, guess, s, domain) for s in progress(shown, total=len(shown), desc="report"))
     facts = {"Reference": str(reference), "Candidate": str(candidate), **(heading or {})}
     write_report(out, title, metrics, rows=[s.to_json() for s in scored], shown=samples, heading=facts)
     return metrics
+
+
+def score_sides(truth: Side, guess: Side, keys: Sequence[str], domain: Domain) -> list[Scored]:
+    """The scores of these keys in their order. `UserError` if a key has no reference, or two images differ in size."""
+    return [_score(truth, guess, key, domain) for key in progress(keys, total=len(keys), desc="compare")]
 
 
 def summarize_images(scores: Sequence[ImageScores]) -> dict[str, Any] | None:
@@ -138,7 +146,8 @@ def _merit(scored: Scored) -> tuple[float, ...]:
     return fmean(scene.average_precision.values()), len(scene.pairs) / max(1, scene.truths), -flip, -apart
 
 
-def _report_sample(truth: Side, guess: Side, scored: Scored, domain: Domain) -> ReportSample:
+def report_sample(truth: Side, guess: Side, scored: Scored, domain: Domain) -> ReportSample:
+    """A scored key as a page shows it: its pictures, and both codes side by side."""
     one, scene = _reference(truth, scored.key, domain)
     other = guess.answer(scored.key, domain)
     answer = other.scene if other is not None and other.scene is not None else Scene(scene.domain, ())

@@ -46,11 +46,18 @@ class ReportSample:
 
 
 @dataclass(frozen=True)
-class _Picture:
+class Picture:
+    """A picture of a page: ``path`` from the page, or a data URI, which is not linked; width and height in pixels."""
+
     caption: str
     path: str
     width: int
     height: int
+
+    @property
+    def linked(self) -> bool:
+        """Whether a click shows the picture alone."""
+        return not self.path.startswith("data:")
 
 
 def check_report_folder(out: Path) -> None:
@@ -87,21 +94,21 @@ def write_report(
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent) as folder:
         draft = Path(folder)
         cards = [(sample, _save_pictures(draft, index, sample)) for index, sample in enumerate(shown, 1)]
-        page = _render(title=title, metrics=metrics, heading=heading, cards=cards)
+        page = render_page("report.html", title=title, metrics=metrics, heading=heading, cards=cards)
         write_bytes(draft / PAGE, page.encode())
         write_jsonl(draft / SAMPLES, rows)
         write_json(draft / METRICS, dict(metrics))
         _install(draft, out)
 
 
-def _save_pictures(draft: Path, index: int, sample: ReportSample) -> list[_Picture]:
+def _save_pictures(draft: Path, index: int, sample: ReportSample) -> list[Picture]:
     """Numbered files: a key comes from outside and need not make a good file name or link."""
     saved = []
     for number, (caption, pixels) in enumerate(sample.pictures.items(), 1):
         path = draft / PICTURES / f"{index:03d}-{number}.png"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(encode_image(pixels))
-        saved.append(_Picture(caption, f"{PICTURES}/{path.name}", pixels.shape[1], pixels.shape[0]))
+        saved.append(Picture(caption, f"{PICTURES}/{path.name}", pixels.shape[1], pixels.shape[0]))
     return saved
 
 
@@ -116,12 +123,13 @@ def _install(draft: Path, out: Path) -> None:
         (draft / name).replace(out / name)
 
 
-def _render(**values: Any) -> str:
+def render_page(template: str, **values: Any) -> str:
+    """The page that a template of this folder makes of the values; everything that is put into it is escaped."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"percent": _percent, "number": _number}
-    return environment.get_template("report.html").render(**values, max_raw_code=MAX_RAW_CODE)
+    environment.filters |= {"percent": _percent, "number": _number, "ends": _ends}
+    return environment.get_template(template).render(**values, max_raw_code=MAX_RAW_CODE)
 
 
 def _percent(share: float | None, digits: int = 1) -> str:
@@ -131,3 +139,7 @@ def _percent(share: float | None, digits: int = 1) -> str:
 def _number(value: float | None, digits: int = 2, unit: str = "") -> str:
     gap = "" if unit in ("", "°") else " "
     return "–" if value is None else f"{value:.{digits}f}{gap}{unit}"
+
+
+def _ends(interval: Sequence[float] | None, scale: float = 1, digits: int = 1) -> str:
+    return "" if interval is None else "–".join(f"{scale * end:.{digits}f}" for end in interval)

@@ -28,6 +28,7 @@ VERBS = (
     "render",
     "compare",
     "roundtrip",
+    "eval",
     "demo",
     "doctor",
 )

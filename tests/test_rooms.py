@@ -21,7 +21,7 @@ DATAGEN = (
     "datagen.shards, datagen.domains"
 )
 MODEL = "import model, model.train, model.captions, model.predict, model.presets, model.decode"
-RENDER = "import render, render.compare, render.rerender, render.roundtrip, render.demo"
+RENDER = "import render, render.compare, render.rerender, render.roundtrip, render.demo, render.evals.run, render.evals.plots"
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,22 @@ def test_removing_objects_lowers_recall_and_nothing_else_on_the_matched(seed: in
     assert result["ap"]["0.125"] == pytest.approx(kept / count)
 
 
+@given(SEEDS, st.integers(1, 6), st.integers(1, 4))
+def test_extra_objects_lower_precision_and_average_precision_but_not_recall(seed: int, count: int, extra: int) -> None:
+    rng = np.random.default_rng(seed)
+    scene = random_scene(rng, count)
+    strangers = tuple(o.replaced(loc=(50.0 + i, 50.0, 0.0)) for i, o in enumerate(random_scene(rng, extra).objects))
+    # The strangers are the surest, so that each of the true objects comes late in the ranking.
+    confidence = [0.1] * count + [0.9] * extra
+    result = summarize([score_scene(scene, Scene("clevr", scene.objects + strangers), DOMAIN, confidence)])
+    assert (result["guessed"], result["matched"], result["missed"], result["extra"]) == (count + extra, count, 0, extra)
+    assert result["precision"] == pytest.approx(count / (count + extra))
+    assert result["recall"] == 1
+    assert set(result["accuracy_all"].values()) == {1.0}
+    assert result["count_accuracy"] == 0
+    assert result["ap"]["1"] == pytest.approx(count / (count + extra))
+
+
 @given(SEEDS, st.integers(0, 8), st.integers(0, 8))
 def test_average_precision_never_falls_with_the_threshold(seed: int, truths: int, guesses: int) -> None:
     rng = np.random.default_rng(seed)
@@ -150,6 +166,54 @@ def test_average_precision_against_the_definition(seed: int, truths: int, guesse
     for threshold in AP_THRESHOLDS:
         found = average_precision(truth, guess, DOMAIN, threshold, confidence)
         assert found == pytest.approx(brute_average_precision(truth, guess, threshold, confidence))
+
+
+def pooled_average_precision(scenes: list[tuple[Scene, Scene, list[float]]], threshold: float) -> float:
+    """As Deep Set Prediction Networks and Slot Attention publish it: the guesses of all scenes in one ranking, each looking for the
+    nearest object with the same words, used or not, and right if that is near enough and nobody's yet."""
+    ranking = [(c, n, guess.objects[i]) for n, (_, guess, confidence) in enumerate(scenes) for i, c in enumerate(confidence)]
+    used: set[tuple[int, int]] = set()
+    true_positives = np.zeros(len(ranking))
+    for rank, (_, n, said) in enumerate(sorted(ranking, key=lambda guess: -guess[0])):
+        best, found = threshold, None
+        for i, target in enumerate(scenes[n][0].objects):
+            if all(target[word] == said[word] for word in ("shape", "size", "material", "color")):
+                apart = math.dist(target["loc"], said["loc"])
+                if apart < best:
+                    best, found = apart, i
+        if found is not None and (n, found) not in used:
+            used.add((n, found))
+            true_positives[rank] = 1
+    hits = np.cumsum(true_positives)
+    precision, recall = hits / np.arange(1, len(ranking) + 1), hits / sum(len(truth) for truth, _, _ in scenes)
+    area, before = 0.0, 0.0
+    for rank in range(len(ranking)):
+        area += precision[rank:].max() * (recall[rank] - before)
+        before = recall[rank]
+    return area
+
+
+@given(SEEDS, st.integers(1, 7), st.integers(0, 4), st.sampled_from(AP_THRESHOLDS))
+def test_average_precision_of_one_scene_is_the_published_one_where_no_two_guesses_want_one_object(
+    seed: int, truths: int, others: int, threshold: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    truth = random_scene(rng, truths)
+    words = {tuple(o[w] for w in ("shape", "size", "material", "color")): o for o in truth.objects}  # each combination once
+    truth = Scene("clevr", tuple(words.values()))
+    guessed = [o.replaced(loc=tuple((np.array(o["loc"]) + rng.normal(0, 0.4, 3)).tolist())) for o in truth.objects]
+    strange = [o for o in random_scene(rng, others).objects if tuple(o[w] for w in ("shape", "size", "material", "color")) not in words]
+    guess = Scene("clevr", (*guessed, *strange))
+    confidence = rng.random(len(guess)).tolist()
+    ours = average_precision(truth, guess, DOMAIN, threshold, confidence)
+    assert ours == pytest.approx(pooled_average_precision([(truth, guess, confidence)], threshold))
+
+
+def test_pooled_ranking_and_the_mean_over_scenes_differ_as_documented() -> None:
+    """A sure miss in one scene costs the other scene's hit half of its precision when both are pooled, and nothing when they are not."""
+    missed, found = (cubes(cube(0)), cubes(cube(0, color="blue")), [0.9]), (cubes(cube(0)), cubes(cube(0)), [0.5])
+    assert pooled_average_precision([missed, found], 1.0) == pytest.approx(1 / 2 * 1 / 2)
+    assert summarize([score_scene(t, g, DOMAIN, c) for t, g, c in (missed, found)])["ap"]["1"] == pytest.approx((0 + 1) / 2)
 
 
 def test_average_precision_by_hand() -> None:

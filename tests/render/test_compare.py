@@ -32,6 +32,7 @@ def test_every_pair_of_kinds(tmp_path: Path, reference: str, candidate: str) -> 
     assert metrics == json.loads((tmp_path / "report" / "metrics.json").read_text())
     assert (metrics["samples"], metrics["missing"], metrics["unparsable"], metrics["domain"]) == (3, 0, 0, "clevr")
     assert metrics["scene"]["ap"]["0.125"] == 1.0
+    assert metrics["intervals"]["ap"]["0.125"] == [1.0, 1.0]
     if "predictions" in (reference, candidate):
         assert metrics["image"] is None
     else:
@@ -44,6 +45,8 @@ def test_differences_are_seen(tmp_path: Path) -> None:
     metrics = compare(save_shards(tmp_path / "a", samples), save_loose(tmp_path / "b", [moved(s) for s in samples]), tmp_path / "report")
     assert metrics["scene"]["location_l2"] == pytest.approx(0.3 / 4, abs=1e-3)
     assert metrics["scene"]["ap"]["0.25"] < metrics["scene"]["ap"]["0.5"] == 1.0
+    low, high = metrics["intervals"]["location_l2"]
+    assert low <= metrics["scene"]["location_l2"] <= high
     assert metrics["image"]["flip"] > 0.1
     assert metrics["image"]["same"] == 0
 

@@ -1,0 +1,102 @@
+"""Finished cells: one small JSON file each, named by the digest of all that determines it. What is there is not run again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datagen.errors import UserError
+from datagen.files import read_json, write_json
+from datagen.intervals import intervals as no_intervals
+from datagen.scores import summarize
+from render.evals.plan import Request
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell that was run.
+
+    ``training`` and ``pretraining`` (None without) have `RUN_FACTS`: steps, images seen, and seconds. ``scores`` and ``intervals``: by the
+    condition's key what `summarize` and `datagen.intervals.intervals` give. ``versions``: of what it was run with, and the device.
+    """
+
+    request: Request
+    training: Mapping[str, Any]
+    pretraining: Mapping[str, Any] | None
+    scores: Mapping[str, Any]
+    intervals: Mapping[str, Any]
+    versions: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of the cell's file; the path to it is its digest."""
+        return {
+            "digest": self.request.digest,
+            "asked": self.request.asked,
+            **{name: getattr(self, name) for name in _FOUND},
+        }
+
+
+_FOUND = ("training", "pretraining", "scores", "intervals", "versions")
+RUN_FACTS = ("steps", "images", "seconds")
+
+
+def check_cells_folder(folder: Path) -> None:
+    """`UserError` if cells cannot be kept there: better now than after the first training."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: a file is in the place of the folder of cells; name another")
+
+
+def read_cell(folder: Path, request: Request) -> Cell | None:
+    """The finished cell; None if there is none. `UserError` if its file is damaged."""
+    path = _path(folder, request)
+    if not path.exists():
+        return None
+    content = read_json(path)
+    asked = json.loads(json.dumps(request.asked))  # as JSON has it, without tuples
+    if not isinstance(content, dict) or content.get("asked") != asked:
+        raise UserError(f"{path}: damaged (it does not state what its name stands for); delete it to have it run again")
+    if not _whole(content, [condition.key for condition in request.evaluation.conditions]):
+        raise UserError(f"{path}: damaged (something that was measured is missing); delete it to have it run again")
+    return Cell(request, **{name: content[name] for name in _FOUND})
+
+
+def _whole(content: Mapping[str, Any], conditions: Sequence[str]) -> bool:
+    """Whether all is there that tables and plots read."""
+    training, pretraining, scores, intervals, versions = (content.get(name) for name in _FOUND)
+    return (
+        all(isinstance(run, dict) and all(_is_number(run.get(n)) for n in RUN_FACTS) for run in (training, pretraining or training))
+        and isinstance(versions, dict)
+        and isinstance(scores, dict)
+        and all(_is_table(scores.get(key), summarize([]), _is_number) for key in conditions)
+        and isinstance(intervals, dict)
+        and all(_is_table(intervals.get(key), no_intervals([]), _are_ends) for key in conditions)
+    )
+
+
+def _is_table(found: Any, pattern: Any, is_value: Callable[[Any], bool]) -> bool:
+    """Whether a result has the entries that one of no scenes has, and nothing but values in it."""
+    if not isinstance(pattern, dict):
+        return found is None or is_value(found)
+    if not isinstance(found, dict) or not pattern.keys() <= found.keys():
+        return False
+    return all(_is_table(value, pattern.get(name), is_value) for name, value in found.items())
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _are_ends(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
+
+
+def write_cell(folder: Path, cell: Cell) -> None:
+    """Keep a finished cell: whole or not at all."""
+    write_json(_path(folder, cell.request), cell.to_json())
+
+
+def _path(folder: Path, request: Request) -> Path:
+    return folder / f"{request.digest}.json"

@@ -1,0 +1,201 @@
+"""Running an evaluation: data, training and prediction of every cell that is not there yet; then what they say together.
+
+In the folder: ``data`` (one data set for each training size, one for validation, one for each condition), ``runs`` (run folders, named
+by method and digest), ``predictions``, ``cells``, and the reports. Every part takes up what an earlier call has finished.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datagen.domains import get_domain
+from datagen.errors import UserError
+from datagen.files import read_json, write_json
+from datagen.generate import generate
+from datagen.intervals import intervals
+from datagen.scores import summarize
+from datagen.settings import DatasetSettings
+from render.compare import Scored, score_sides
+from render.evals.cells import Cell, check_cells_folder, read_cell, write_cell
+from render.evals.plan import Condition, Evaluation, Plan, Request
+from render.evals.results import FAILURES, write_results
+from render.sides import Side
+
+if TYPE_CHECKING:
+    from model.presets import Preset
+
+DATA, RUNS, PREDICTIONS, CELLS = "data", "runs", "predictions", "cells"
+SECONDS = "seconds.json"
+
+
+def evaluate(
+    evaluation: Evaluation, plan: Plan, out: Path, *, cells: Path | None = None, workers: int | None = None, device: str = "auto"
+) -> list[Cell]:
+    """Run the cells of a plan that are not in the folder `cells` (``out/cells`` by default), and write table, plots and failures.
+
+    `workers` are Blender's processes, `device` is where models run. Table and plots are written anew after each cell. Raises `UserError`
+    for what cannot be asked or is damaged, and whatever generation and training raise.
+    """
+    requests = plan.requests(evaluation)
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: a file is in the place of the folder of the evaluation; name another")
+    folder = out / CELLS if cells is None else cells
+    check_cells_folder(folder)
+    found = {request.digest: cell for request in requests if (cell := read_cell(folder, request)) is not None}
+    workshop = Workshop(evaluation, out, workers, device)
+    for number, request in enumerate(requests, 1):
+        told = f"cell {number} of {len(requests)} ({request.title})"
+        if request.digest in found:
+            _tell(f"{told}: {folder / request.digest}.json is there")
+            continue
+        _tell(f"{told}: {request.digest}")
+        cell = workshop.run(request)
+        write_cell(folder, cell)
+        found[request.digest] = cell
+        write_results(out, evaluation, [found[r.digest] for r in requests if r.digest in found])
+    done = [found[request.digest] for request in requests]
+    write_results(out, evaluation, done)
+    workshop.write_failures(requests)
+    return done
+
+
+class Workshop:
+    """Where the cells of an evaluation are made."""
+
+    def __init__(self, evaluation: Evaluation, out: Path, workers: int | None, device: str) -> None:
+        self.evaluation, self.out, self.workers, self.device = evaluation, out, workers, device
+        self._whole: set[str] = set()  # data sets that this call has seen to
+
+    def run(self, request: Request) -> Cell:
+        """Train a cell's model, or go on with it, and score it."""
+        from model.device import pick_device
+
+        pretrained = None if request.pretraining is None else self._pretrain(request)
+        run = self._train(request, pretrained)
+        scenes = {c.key: [s.scene for s in self._scored(request, c, run)] for c in self.evaluation.conditions}
+        return Cell(
+            request,
+            training=_facts(request.training, run),
+            pretraining=None if request.pretraining is None or pretrained is None else _facts(request.pretraining, pretrained),
+            scores={key: summarize(scores) for key, scores in scenes.items()},
+            intervals={key: intervals(scores) for key, scores in scenes.items()},
+            versions={"igllm": version("igllm"), "torch": version("torch"), "device": pick_device(self.device).type},
+        )
+
+    def write_failures(self, requests: Sequence[Request]) -> None:
+        """Write the page of failures: of each method, the first seed at the largest size, as far as its predictions are in this folder."""
+        from render.evals.failures import Shown, write_failures
+
+        shown, absent = [], []
+        for name in dict.fromkeys(r.method.name for r in requests):
+            request = max((r for r in requests if r.method.name == name), key=lambda r: r.size)
+            for condition in self.evaluation.conditions[::-1]:
+                if self._predictions(request, condition).exists() and self._test(condition).exists():
+                    truth, guess = self._sides(request, condition)
+                    shown.append(Shown(request, condition, truth, guess, self._keys(truth)))
+                else:
+                    absent.append(f"{request.title}, {condition.label}")
+        write_failures(self.out / FAILURES, self.evaluation, shown, absent)
+
+    def _pretrain(self, request: Request) -> Path:
+        from model.train import pretrain
+
+        assert request.pretraining is not None
+        run = self.out / RUNS / f"pretrain-{request.pretraining_digest}"
+        if not _finished(run):
+            data = self._learnt_from(request)
+            with _clocked(run):
+                pretrain(request.pretraining, request.preset_name, data=data, out=run, device=self.device)
+        return run
+
+    def _train(self, request: Request, pretrained: Path | None) -> Path:
+        from model.train import train
+
+        run = self.out / RUNS / f"{request.method.name}-{request.digest}"
+        # The run states where it began, and is the same run for whoever names the folder otherwise.
+        init = None if pretrained is None else os.path.abspath(pretrained)
+        if not _finished(run):
+            data = self._learnt_from(request)
+            with _clocked(run):
+                train(request.training, request.preset_name, data=data, out=run, device=self.device, init=init)
+        return run
+
+    def _learnt_from(self, request: Request) -> Any:
+        from model.train import Data
+
+        train = self._data(f"train-{request.size}", self.evaluation.train, request.size)
+        return Data([train], val=self._data("val", self.evaluation.val, self.evaluation.val_scenes))
+
+    def _data(self, name: str, settings: DatasetSettings, num: int) -> Path:
+        """A data set of at least `num` samples, generated as far as it is not there."""
+        place = self.out / DATA / name
+        if name not in self._whole:
+            generate(settings, num, place, self.workers)
+            self._whole.add(name)
+        return place
+
+    def _predictions(self, request: Request, condition: Condition) -> Path:
+        return self.out / PREDICTIONS / f"{request.method.name}-{request.digest}-{condition.key}.jsonl"
+
+    def _test(self, condition: Condition) -> Path:
+        return self.out / DATA / f"test-{condition.key}"
+
+    def _scored(self, request: Request, condition: Condition, run: Path) -> list[Scored]:
+        """The scores of a trained model's predictions, which are made if they are not there."""
+        from model.load import find_model
+        from model.predict import DatasetImages, Predictor, predict_file
+
+        path = self._predictions(request, condition)
+        test = self._data(self._test(condition).name, condition.data, self.evaluation.test_scenes)
+        if not path.exists():
+            predictor = Predictor.of(find_model(str(run)), self.device)
+            predict_file(predictor, DatasetImages(test, self.evaluation.test_scenes), path)
+        truth, guess = self._sides(request, condition)
+        return score_sides(truth, guess, self._keys(truth), get_domain(condition.data.domain))
+
+    def _sides(self, request: Request, condition: Condition) -> tuple[Side, Side]:
+        return Side(self._test(condition)), Side(self._predictions(request, condition))
+
+    def _keys(self, truth: Side) -> list[str]:
+        """The test scenes: an earlier call may have drawn more."""
+        return truth.keys[: self.evaluation.test_scenes]
+
+
+def _finished(run: Path) -> bool:
+    """Whether a run has its model, which is the last that it gets."""
+    return (run / "config.json").is_file()
+
+
+@contextmanager
+def _clocked(run: Path) -> Iterator[None]:
+    """Add the seconds that go by in the block to those that earlier calls worked on a run."""
+    begin = time.monotonic()
+    try:
+        yield
+    finally:
+        from model.run import RUN
+
+        if (run / RUN).exists():  # else it was refused
+            write_json(run / SECONDS, {"seconds": _seconds(run) + time.monotonic() - begin})
+
+
+def _seconds(run: Path) -> float:
+    path = run / SECONDS
+    return float(read_json(path)["seconds"]) if path.exists() else 0.0
+
+
+def _facts(preset: Preset, run: Path) -> dict[str, float]:
+    """The `RUN_FACTS` of a finished run."""
+    images = preset.steps * preset.batch_size * preset.accumulation
+    return {"steps": preset.steps, "images": images, "seconds": round(_seconds(run), 1)}
+
+
+def _tell(text: str) -> None:
+    print(f"eval: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,90 @@
+"""Bootstrap intervals: those of resampling step by step, as wide as they should be, and quick."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_scores import DOMAIN, EMPTY, SEEDS, cube, cubes, random_scene
+
+from datagen.intervals import intervals
+from datagen.scores import SceneScores, score_scene, summarize
+
+
+def random_scores(rng: np.random.Generator, scenes: int) -> list[SceneScores]:
+    """Scenes of up to four objects, some without any, against guesses that share some of their objects."""
+    scores = []
+    for _ in range(scenes):
+        truth = random_scene(rng, int(rng.integers(0, 5)))
+        kept = tuple(o for o in truth.objects if rng.random() < 0.6)
+        guess = cubes(*kept, *random_scene(rng, int(rng.integers(0, 3)), few_words=True).objects)
+        scores.append(score_scene(truth, guess, DOMAIN))
+    return scores
+
+
+def flat(table: dict[str, Any], path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    """A nested result by path."""
+    found: dict[tuple[str, ...], Any] = {}
+    for name, value in table.items():
+        found |= flat(value, (*path, name)) if isinstance(value, dict) else {(*path, name): value}
+    return found
+
+
+@settings(max_examples=20, deadline=None)
+@given(SEEDS, st.integers(1, 9))
+def test_they_are_those_of_resampling_step_by_step(seed: int, scenes: int) -> None:
+    """Scenes drawn one by one and summed up by `summarize` itself, which knows nothing of arrays."""
+    scores = random_scores(np.random.default_rng(seed), scenes)
+    found = flat(intervals(scores, resamples=40, level=0.8, seed=seed))
+    rng = np.random.default_rng(seed)
+    resampled = []
+    for _ in range(40):
+        times = rng.multinomial(scenes, [1 / scenes] * scenes)
+        resampled.append(flat(summarize([s for s, n in zip(scores, times, strict=True) for _ in range(n)])))
+    assert set(found) == set(resampled[0]) - {(n,) for n in ("objects", "guessed", "matched", "missed", "extra")} - {
+        ("rotation_error", "pairs")
+    }
+    for path, ends in found.items():
+        values = [r[path] for r in resampled if r.get(path) is not None]
+        assert ends == (pytest.approx(list(np.quantile(values, [0.1, 0.9]))) if values else None), path
+
+
+def test_they_cover_the_truth_about_as_often_as_they_say() -> None:
+    """Scenes whose one object is found with a chance of 0.7: of 200 intervals at 90 %, some 180 hold 0.7."""
+    hit, miss = score_scene(cubes(cube(0)), cubes(cube(0)), DOMAIN), score_scene(cubes(cube(0)), EMPTY, DOMAIN)
+    rng = np.random.default_rng(1)
+    held = 0
+    for trial in range(200):
+        scores = [hit if rng.random() < 0.7 else miss for _ in range(80)]
+        low, high = intervals(scores, resamples=200, level=0.9, seed=trial)["recall"]
+        held += low <= 0.7 <= high
+    assert 168 <= held <= 192
+
+
+def test_what_never_varies_has_no_width_and_what_never_occurs_no_interval() -> None:
+    found = intervals([score_scene(cubes(cube(0)), cubes(cube(0)), DOMAIN)] * 5)
+    assert found["recall"] == found["accuracy_all"]["color"] == found["ap"]["0.125"] == [1.0, 1.0]
+    assert found["location_l2"] == [0.0, 0.0]
+    assert found["relations"] is None
+    nothing = intervals([])
+    assert nothing["recall"] is nothing["ap"]["1"] is nothing["rotation_error"]["median"] is None
+
+
+def test_many_scenes_draw_in_parts_what_few_draw_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = random_scores(np.random.default_rng(3), 30)
+    whole = intervals(scores)
+    monkeypatch.setattr("datagen.intervals._MOST_COUNTS", 1000)
+    assert intervals(scores) == whole
+
+
+def test_a_thousand_scenes_take_no_time() -> None:
+    scores = random_scores(np.random.default_rng(4), 100) * 10
+    begin = time.perf_counter()
+    found = intervals(scores)
+    assert time.perf_counter() - begin < 5
+    low, high = found["recall"]
+    assert low < summarize(scores)["recall"] < high

@@ -1,0 +1,326 @@
+"""Evaluations: run for real in miniature, killed and called again, and everything that is made of finished cells."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from comparison_sets import make_samples, moved, save_predictions, save_shards, with_objects
+from PIL import Image
+from test_report import Page
+
+from datagen.domains import get_domain
+from datagen.intervals import intervals
+from datagen.predictions import Prediction
+from datagen.scores import score_scene, summarize
+from datagen.shards import Samples
+from igllm import main
+from render.evals.cells import Cell, read_cell, write_cell
+from render.evals.cogent import clevr_cogent
+from render.evals.failures import Shown, write_failures
+from render.evals.plan import Plan, Request
+from render.evals.results import write_results
+from render.sides import Side
+
+DOMAIN = get_domain("clevr")
+MINI = Path(__file__).with_name("mini.toml")
+FRAME = ("--width", 48, "--height", 36, "--max-objects", 3, "--test-scenes", 6)
+WHAT = ("--methods", "head,char", "--sizes", "6,9", "--preset", MINI, "--budget", 48, *FRAME, "--workers", 1, "--device", "cpu")
+PALETTES = ({"gray", "blue", "brown", "yellow"}, {"red", "green", "purple", "cyan"})
+
+
+def run(out: Path, *more: object) -> int:
+    return main(["eval", "clevr-cogent", "--out", str(out), *map(str, (*WHAT, *more))])
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a whole evaluation: two methods at two sizes."""
+    out = tmp_path_factory.mktemp("evals") / "cogent"
+    assert run(out) == 0
+    return out
+
+
+def cells_of(folder: Path) -> dict[str, dict[str, Any]]:
+    return {path.name: json.loads(path.read_text()) for path in (folder / "cells").iterdir()}
+
+
+def measured(cell: dict[str, Any]) -> dict[str, Any]:
+    """A cell without its seconds and what depends on them."""
+    return {name: cell[name] for name in ("digest", "asked", "scores", "intervals")}
+
+
+def colors(data: Path, shape: str) -> set[str]:
+    return {str(o["color"]) for sample in Samples(data) for o in sample.scene.objects if o["shape"] == shape}
+
+
+def test_models_learn_from_a_alone_and_are_tested_on_both(done: Path) -> None:
+    first, second = PALETTES
+    for name in ("train-6", "train-9", "val", "test-A"):
+        assert colors(done / "data" / name, "cube") <= first
+        assert colors(done / "data" / name, "cylinder") <= second
+    assert colors(done / "data" / "test-B", "cube") <= second
+    assert colors(done / "data" / "test-B", "cylinder") <= first
+
+
+def test_smaller_training_sets_begin_the_larger_and_no_two_sets_share_a_scene(done: Path) -> None:
+    codes = {path.name: [sample.code for sample in Samples(path)] for path in (done / "data").iterdir()}
+    assert codes["train-6"] == codes["train-9"][:6]
+    apart = [code for name in ("train-9", "val", "test-A", "test-B") for code in codes[name]]
+    assert len(set(apart)) == len(apart) == 9 + 100 + 6 + 6
+
+
+def test_every_cell_states_what_was_asked_and_measured(done: Path) -> None:
+    cells = list(cells_of(done).values())
+    assert sorted((c["asked"]["method"], c["asked"]["size"]) for c in cells) == [("char", 6), ("char", 9), ("head", 6), ("head", 9)]
+    for cell in cells:
+        assert cell["training"]["images"] + cell["pretraining"]["images"] == 48
+        assert cell["training"]["seconds"] > 0
+        assert cell["asked"]["settings"]["numbers"] == cell["asked"]["method"]
+        for condition in ("A", "B"):
+            objects = sum(len(sample.scene) for sample in Samples(done / "data" / f"test-{condition}"))
+            assert cell["scores"][condition]["objects"] == objects
+            low, high = cell["intervals"][condition]["location_l2"]
+            assert low <= cell["scores"][condition]["location_l2"] <= high
+
+
+def test_methods_share_a_pretraining_but_sizes_do_not(done: Path) -> None:
+    runs = sorted(path.name.partition("-")[0] for path in (done / "runs").iterdir())
+    assert runs == ["char"] * 2 + ["head"] * 2 + ["pretrain"] * 2
+
+
+def test_table_plots_and_page_are_there(done: Path) -> None:
+    table = (done / "table.md").read_text()
+    for method in ("IG-LLM, numeric head", "IG-LLM, characters"):
+        for size in (6, 9):
+            assert table.count(f"| {method} | {size} | 0 |") == 5
+    with Image.open(done / "plots.png") as plots:
+        assert plots.width > plots.height > 300
+    page = Page(done / "failures.html")
+    assert page.tags.count("article") == page.tags.count("img") == 2 * 2 * 6
+    assert all(link.startswith(("#", "data:image/png;base64,")) for link in page.links)
+    assert len(json.loads((done / "metrics.json").read_text())["cells"]) == 4
+
+
+def test_finished_cells_are_not_run_again(done: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Elsewhere, with the cells alone: no data, no training, the same table."""
+    assert run(tmp_path / "other", "--cells", done / "cells") == 0
+    assert capsys.readouterr().err.count("is there") == 4
+    assert {path.name for path in (tmp_path / "other").iterdir()} == {"table.md", "plots.png", "metrics.json", "failures.html"}
+    assert (tmp_path / "other" / "table.md").read_text() == (done / "table.md").read_text()
+    assert "Not shown, as their predictions are not in this folder" in (tmp_path / "other" / "failures.html").read_text()
+
+
+def test_a_killed_evaluation_goes_on_to_the_same_cells(done: Path, tmp_path: Path) -> None:
+    """Killed outright within the training of the first cell, after a checkpoint."""
+    out = tmp_path / "killed"
+    shutil.copytree(done / "data", out / "data")
+    often = ("--sizes", "6", "--set", "save_steps=1")
+    command = [Path(sys.executable).with_name("igllm"), "eval", "clevr-cogent", "--out", out, *WHAT, *often]
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while not list(out.glob("runs/head-*/checkpoint-*")):
+            assert process.poll() is None
+            time.sleep(0.01)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not list(out.glob("cells/*.json"))
+    assert run(out, *often) == 0
+    undisturbed = cells_of(done)
+    for name, cell in cells_of(out).items():
+        assert measured(cell) == measured(undisturbed[name])
+    assert len(cells_of(out)) == 2
+
+
+def requests(**settings: Any) -> list[Request]:
+    return Plan(**{"methods": ("head", "char"), **settings}).requests(clevr_cogent(test_scenes=4))
+
+
+def test_what_determines_a_cell_names_it_and_nothing_else_does() -> None:
+    (one, other), (again, _) = requests(sizes=(500,)), requests(sizes=(500,), changes=("save_seconds=5", "log_steps=3"))
+    assert one.digest == again.digest != other.digest
+    assert one.pretraining_digest == other.pretraining_digest == again.pretraining_digest
+    changes: list[dict[str, Any]] = [
+        {"sizes": (501,)},
+        {"seeds": (1,)},
+        {"budget": 100},
+        {"pretrain_share": 0.25},
+        {"changes": ("learning_rate=0.1",)},
+    ]
+    others = [requests(**{"sizes": (500,), **change})[0] for change in changes]
+    others += [Plan(methods=("head",), sizes=(500,)).requests(clevr_cogent(test_scenes=n, width=w))[0] for n, w in ((5, 160), (4, 162))]
+    assert len({request.digest for request in (one, *others)}) == 1 + len(others)
+
+
+@pytest.mark.parametrize(("share", "shared"), [(0.5, (750, 750)), (0.25, (375, 1125)), (0.0, (None, 1500))])
+def test_the_budget_is_spent_whatever_the_data(share: float, shared: tuple[int | None, int]) -> None:
+    for request in requests(sizes=(500, 4000), pretrain_share=share):
+        assert (request.pretraining and request.pretraining.steps, request.training.steps) == shared
+
+
+def test_a_tower_that_is_not_trained_is_not_pretrained() -> None:
+    (request,) = requests(methods=("head",), sizes=(500,), preset="paper", budget=320_000)
+    assert request.pretraining is None
+    assert request.training.steps == 10_000
+
+
+def known_cell(request: Request, right: int) -> Cell:
+    """Four scenes, of which so many are read without a fault and the others not at all."""
+    scores = [
+        score_scene(sample.scene, sample.scene if i < right else None, DOMAIN) for i, sample in enumerate(make_samples(4))
+    ]  # four objects each
+    return Cell(
+        request,
+        training={"steps": 10, "images": 12_000, "seconds": 61.4},
+        pretraining={"steps": 10, "images": 12_000, "seconds": 30.0},
+        scores={"A": summarize(scores), "B": summarize(scores[::-1][:2])},
+        intervals={"A": intervals(scores), "B": intervals(scores[::-1][:2])},
+        versions={"device": "cpu"},
+    )
+
+
+def test_the_table_of_known_cells(tmp_path: Path) -> None:
+    evaluation = clevr_cogent(test_scenes=4)
+    cells = [known_cell(request, right) for request, right in zip(requests(sizes=(500, 4000), seeds=(0, 7)), (1, 2, 3, 4) * 2, strict=True)]
+    write_results(tmp_path, evaluation, cells)
+    lines = (tmp_path / "table.md").read_text().splitlines()
+    rows = [line for line in lines if line.startswith("| IG-LLM, characters | 4,000 | 7 |")]
+    whole = "100.0 (100.0–100.0)"
+    assert rows[0] == f"| IG-LLM, characters | 4,000 | 7 | 0.000 (0.000–0.000) | {' | '.join([whole] * 5)} |"
+    assert rows[1] == f"| IG-LLM, characters | 4,000 | 7 | {' | '.join([whole] * 11)} | 0 | 0 |"
+    assert rows[4].startswith("| IG-LLM, characters | 4,000 | 7 | 12,000 + 12,000 | 30 + 61 | tiny | cpu | `")
+    half = next(line for line in lines if line.startswith("| IG-LLM, numeric head | 500 | 0 |"))
+    assert "| 25.0 (0.0–75.0) |" in half
+    outside = [line for line in lines if line.startswith("| IG-LLM, numeric head | 500 | 0 |")][2]
+    assert outside.split(" | ")[3:5] == ["–", "–"]  # nothing is matched, so nothing is right or wrong
+    for line in lines:
+        if line.startswith("|--"):
+            columns = line.count("|")
+        elif line.startswith("| IG"):
+            assert line.count("|") == columns
+
+
+def test_the_failures_page_has_the_worst_first_and_escapes(tmp_path: Path) -> None:
+    attack = "<img src=x onerror=alert(1)>"
+    fine, off, nothing, wild, broken = samples = make_samples(5)
+    truth = save_shards(tmp_path / "truth", samples)
+    said = [fine, moved(off, 2.0), with_objects(nothing, []), with_objects(wild, moved(off).scene.objects)]
+    guess = save_predictions(tmp_path / "pred.jsonl", said, Prediction(broken.key, attack))
+    (request,) = requests(methods=("head",), sizes=(500,))
+    evaluation = request.evaluation
+    keys = [sample.key for sample in samples]
+    shown = [Shown(request, evaluation.conditions[1], Side(truth), Side(guess), keys)]
+    write_failures(tmp_path / "failures.html", evaluation, shown, absent=[attack])
+    source, page = (tmp_path / "failures.html").read_text(), Page(tmp_path / "failures.html")
+    assert "<img src=x" not in source
+    assert page.text.count(attack) == 2  # what is absent, and the code that does not parse
+    assert page.tags.count("article") == 5
+    assert "1 of 5 scenes without a fault" in page.text
+    places = [source.index(f">{key}</a>") for key in (nothing.key, wild.key, off.key, fine.key)]
+    assert places == sorted(places)
+    assert "off by 2" in source
+    assert "://" not in source
+
+
+def status_of(arguments: Sequence[object]) -> int | str | None:
+    try:
+        return main(list(map(str, arguments)))
+    except SystemExit as stop:  # argparse
+        return stop.code
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--methods", "head,tail"), "no method 'tail'; choose among head, char"),
+        (("--methods", "head,head"), "given twice"),
+        (("--sizes", "0"), "a size of 0"),
+        (("--sizes", "500,-1"), "a size of -1"),
+        (("--sizes", "many"), "invalid whole numbers"),
+        (("--sizes", "500,500"), "a size is given twice"),
+        (("--seeds", "-1"), "a seed of -1"),
+        (("--budget", "0"), "not positive"),
+        (("--pretrain-share", "1"), "below 1"),
+        (("--pretrain-share", "nan"), "below 1"),
+        (("--preset", "huge"), "no preset 'huge'"),
+        (("--set", "stepz=1"), "stepz"),
+        (("--test-scenes", "0"), "not positive"),
+        (("--max-objects", "30"), "places 0 to 10"),
+        (("--width", "3"), "3x36 pixels"),
+        (("--cells", MINI), "in the place of the folder of cells"),
+        (("--out", MINI), "in the place of the folder of the evaluation"),
+    ],
+)
+def test_bad_input_gets_one_message_and_status_two(
+    more: tuple[object, ...], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status_of(["eval", "clevr-cogent", "--out", tmp_path / "x", *WHAT, *more]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "x").exists()
+
+
+def test_only_known_evaluations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status_of(["eval", "clevr-cogentz", "--out", tmp_path / "x"]) == 2
+    assert "invalid choice" in capsys.readouterr().err
+
+
+def without(path: str) -> Any:
+    """A change of a cell's content: an entry is taken out."""
+
+    def change(content: Any) -> Any:
+        table = content
+        *names, last = path.split(".")
+        for name in names:
+            table = table[name]
+        del table[last]
+        return content
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: "{", "damaged"),
+        (lambda content: [], "does not state"),
+        (lambda content: {**content, "asked": {**content["asked"], "size": 5}}, "does not state"),
+        (without("scores.B"), "measured is missing"),
+        (without("scores.A.ap.1"), "measured is missing"),
+        (without("intervals.A.recall"), "measured is missing"),
+        (without("training.seconds"), "measured is missing"),
+        (without("versions"), "measured is missing"),
+        (lambda content: {**content, "scores": {**content["scores"], "A": {**content["scores"]["A"], "recall": "much"}}}, "is missing"),
+    ],
+)
+def test_a_damaged_cell_is_told_before_anything_is_run(
+    change: Any, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    what = ("--methods", "head", "--sizes", "500", "--test-scenes", 4)
+    (request,) = requests(methods=("head",), sizes=(500,))
+    cells = tmp_path / "cells"
+    write_cell(cells, known_cell(request, 2))
+    assert read_cell(cells, request) is not None
+    path = cells / f"{request.digest}.json"
+    changed = change(json.loads(path.read_text()))
+    path.write_text(changed if isinstance(changed, str) else json.dumps(changed))
+    assert status_of(["eval", "clevr-cogent", "--out", tmp_path / "x", *what, "--cells", cells]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert request.digest in said
+    assert not (tmp_path / "x").exists()
+
+
+def test_data_of_another_frame_are_refused(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(done, "--width", 64) == 2
+    assert "train-6" in capsys.readouterr().err
