@@ -90,7 +90,6 @@ class ExampleMaker:
         return [place(float(x), float(y)) for x, y, _ in project(shot.camera, shot.width, shot.height, where)]
 
 
-
 class CodeSource:
     """The samples of a data set as examples, by number. With ``features``, images are not decoded. `UserError` if two have the same key."""
 
