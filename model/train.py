@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -93,11 +94,13 @@ def train(
 
         return Learner(model, tokenizer, source, Collator(tokenizer.pad_token_id))
 
-    stage = _Stage("train", preset, name, device, preset.batch_size, begin, init=init)
     if preset.kind == "derender":
         if init is not None:
             raise UserError("--init begins with the weights of a run of IG-LLM; a de-rendering model begins from nothing")
-        stage = replace(stage, begin=lambda told: begin_derendering(preset, domain, told), labels="boxes")
+        derendering = partial(begin_derendering, preset, domain)
+        stage = _Stage("train", preset, name, device, preset.batch_size, derendering, labels="boxes")
+    else:
+        stage = _Stage("train", preset, name, device, preset.batch_size, begin, init=init)
     return _run(stage, archives, data.weights, val, out, look)
 
 

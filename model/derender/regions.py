@@ -65,5 +65,5 @@ def geometry(boxes: torch.Tensor, frame: tuple[int, int]) -> torch.Tensor:
 
 def refined(boxes: torch.Tensor, corrections: torch.Tensor) -> torch.Tensor:
     """Boxes moved by up to half their crop's side and scaled by up to e, as corrections (boxes, 4) of any size tell."""
-    moved, scaled = corrections.tanh().split(2, dim=1)
-    return torch.cat([boxes[:, :2] + sides(boxes)[:, None] / 2 * moved, boxes[:, 2:] * scaled.exp()], dim=1)
+    bounded = corrections.tanh()
+    return torch.cat([boxes[:, :2] + sides(boxes)[:, None] / 2 * bounded[:, :2], boxes[:, 2:] * bounded[:, 2:].exp()], dim=1)

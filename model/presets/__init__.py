@@ -19,6 +19,7 @@ FOLDER = Path(__file__).parent
 NAMES = tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
 FROM_SCRATCH = "none"
 IGLLM_ALONE = (
+    "text",
     "vision_model",
     "language_model",
     "vision_layer",
@@ -31,6 +32,7 @@ IGLLM_ALONE = (
     "dense_weight",
     "dense_split",
     "cache_features",
+    "vary_prompts",
     "shuffle_attributes",
     "synonyms",
     "projector_learning_rate",
@@ -117,8 +119,9 @@ class Preset:
             self._check_derendering()
 
     def _check_derendering(self) -> None:
+        default = Preset()
         for name in IGLLM_ALONE:
-            if getattr(self, name) != type(self).__dataclass_fields__[name].default:
+            if getattr(self, name) != getattr(default, name):
                 raise UserError(f"{name} is a setting of IG-LLM: a de-rendering model (kind=derender) has no such part")
         if self.freeze_vision:
             raise UserError("kind=derender needs freeze_vision=false: its trunk begins from nothing")
