@@ -351,6 +351,8 @@ def run_train(options: argparse.Namespace) -> None:
     preset = _asked_preset(options, "batch_size")
     if options.number_feedback and preset.numbers == "char":
         raise UserError("--number-feedback goes with --numbers head: characters are tokens, which are fed back anyway")
+    if options.full and preset.kind == "derender":
+        raise UserError("--full is about a language model, and a de-rendering model has none")
     if options.sample_every and not isinstance(options.val or options.data[0], Path):
         raise UserError("--sample-every takes its images from --val, which must be a folder")
 
@@ -361,7 +363,7 @@ def run_train(options: argparse.Namespace) -> None:
 
         out = options.out / "samples" / f"step-{step:06d}"
         seen = options.val or options.data[0]
-        roundtrip(Predictor(loaded), seen, out, num=min(4, len(Samples(seen))), batch_size=4)
+        roundtrip(Predictor.around(loaded), seen, out, num=min(4, len(Samples(seen))), batch_size=4)
 
     stage = {"init": options.init, "look": Look(look, options.sample_every) if options.sample_every else None}
     train(preset, Path(options.preset).stem, data=_asked_data(options), out=options.out, device=options.device, **stage)
@@ -370,7 +372,7 @@ def run_train(options: argparse.Namespace) -> None:
 
 def _add_training(verb: _Verb) -> None:
     verb.formatter_class = argparse.RawDescriptionHelpFormatter
-    verb.add_argument("--preset", default="tiny", help="tiny (default; needs no download), small, paper, or a .toml file like theirs")
+    verb.add_argument("--preset", default="tiny", help="tiny (default; no download), small, paper, derender, or a .toml file like theirs")
     verb.add_argument(
         "--data", type=_place, required=True, action="append", help="data set to learn from, a folder or a URL; may be repeated"
     )

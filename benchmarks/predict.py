@@ -33,7 +33,7 @@ from model.presets import Preset, get_preset
 def fresh(preset: Preset) -> Predictor:
     """A model that was not trained, which is as fast."""
     model, tokenizer = build(preset, get_domain("clevr"))
-    return Predictor(Loaded(model, tokenizer, "fresh", ""))
+    return Predictor.around(Loaded(model, tokenizer, "fresh", ""))
 
 
 def generated(model: IGLLM, codec: CodeCodec, pixel_values: torch.Tensor, prompt: list[int], tokens: int) -> list[str]:

@@ -73,6 +73,22 @@ class Slot:
         """The inverse of `normalise`."""
         return value * self._half + self._middle
 
+    @property
+    def coordinate_count(self) -> int:
+        """How many `coordinates` a value has."""
+        return 2 if self.period else 1
+
+    def coordinates(self, value: float) -> tuple[float, ...]:
+        """A normalised value as a network reads it: where it has a period, sine and cosine of its phase, which do not jump as it does."""
+        if not self.period:
+            return (value,)
+        phase = 2 * math.pi * value / self.period
+        return math.sin(phase), math.cos(phase)
+
+    def from_coordinates(self, coordinates: Sequence[float]) -> float:
+        """The normalised value of coordinates, within half a period of 0 where it has one; need not lie on the circle."""
+        return math.atan2(*coordinates) * self.period / (2 * math.pi) if self.period else coordinates[0]
+
     def written(self, value: float) -> str:
         """The decimal of the declared precision; one that the grammar can hold, whatever an untrained head says."""
         held = min(max(value, -LARGEST), LARGEST) if math.isfinite(value) else 0.0

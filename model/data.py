@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +11,16 @@ import torch
 
 from datagen.archive import Archive, TarArchive
 from datagen.camera import project
+from datagen.domain import Domain
 from datagen.errors import UserError
 from datagen.sample import Sample
 from datagen.scene import Scene
+from model.augment import varied
 from model.codec import CodeCodec, Style
 from model.dense import DenseLayout
 from model.features import FeatureCache
 from model.igllm import IGNORED
-from model.images import Frame, Placement, jitter
+from model.images import Frame, Placement
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,7 @@ class ExampleMaker:
 
     def __call__(self, sample: Sample, rng: np.random.Generator | None, features: np.ndarray | None = None) -> dict[str, Any]:
         """The example; varied by ``rng``, canonical without. ``features`` (tokens, width) of its image stand in for the pixels."""
-        if sample.scene.domain != self.codec.domain.name:
-            raise UserError(f"sample {sample.key} is of the domain {sample.scene.domain}, the model of {self.codec.domain.name}")
+        check_domain(sample, self.codec.domain)
         scene, prompt = sample.scene, self.prompts[0]
         if rng is not None and len(self.prompts) > 1:
             prompt = self.prompts[int(rng.integers(len(self.prompts)))]
@@ -63,13 +64,12 @@ class ExampleMaker:
         return example
 
     def _seen(self, scene: Scene, pixels: np.ndarray, rng: np.random.Generator | None) -> tuple[Scene, torch.Tensor]:
-        """Scene and image; with ``rng``, mirrored by half where the mirrored scene is one of the domain, and jittered."""
+        """Scene and image; varied by ``rng``, see `model.augment`."""
         pixels, _ = self.frame.fit(pixels)
         if rng is not None:
-            mirrored = self.codec.domain.mirrored(scene) if rng.random() < 0.5 else None
-            if mirrored is not None and not self.codec.domain.violations(mirrored):
-                scene, pixels = mirrored, pixels[:, ::-1]
-            pixels = jitter(pixels, rng)
+            domain = self.codec.domain
+            objects, pixels, mirrored = varied(scene, pixels, domain, rng)
+            scene = domain.canonical(Scene(domain.name, objects)) if mirrored else scene
         return scene, self.frame.tensor(pixels)
 
     def _tokens(self, scene: Scene, prompt: list[int], rng: np.random.Generator | None) -> dict[str, list[Any]]:
@@ -90,16 +90,39 @@ class ExampleMaker:
         return [place(float(x), float(y)) for x, y, _ in project(shot.camera, shot.width, shot.height, where)]
 
 
-class CodeSource:
-    """The samples of a data set as examples, by number. With ``features``, images are not decoded. `UserError` if two have the same key."""
+def check_domain(sample: Sample, domain: Domain) -> None:
+    """`UserError` unless the sample is of that domain."""
+    if sample.scene.domain != domain.name:
+        raise UserError(f"sample {sample.key} is of the domain {sample.scene.domain}, the model of {domain.name}")
 
-    def __init__(self, archive: Archive, make: ExampleMaker, features: FeatureCache | None = None) -> None:
+
+class SampleSource:
+    """The samples of a data set as examples that ``make`` makes of them, by number. `UserError` if two have the same key."""
+
+    def __init__(self, archive: Archive, make: Callable[..., dict[str, Any]]) -> None:
         if isinstance(archive, TarArchive):
             archive.refuse_repeats()
-        self.archive, self.make, self.features, self.far_shards = archive, make, features, archive.far_shards
+        self.archive, self.make, self.far_shards = archive, make, archive.far_shards
 
     def __len__(self) -> int:
         return len(self.archive)
+
+    def example(self, number: int, rng: np.random.Generator | None) -> dict[str, Any]:
+        """The example of a sample; `UserError` if it is damaged or of another domain."""
+        return self.make(self._sample(number), rng)
+
+    def _sample(self, number: int) -> Sample:
+        return Sample.from_files(self.archive.key(number), self.archive.files(number), self.archive.name)
+
+
+class CodeSource(SampleSource):
+    """The same with their code, for a language model. With ``features``, images are not decoded."""
+
+    make: ExampleMaker
+
+    def __init__(self, archive: Archive, make: ExampleMaker, features: FeatureCache | None = None) -> None:
+        super().__init__(archive, make)
+        self.features = features
 
     def example(self, number: int, rng: np.random.Generator | None) -> dict[str, Any]:
         """The example of a sample; `UserError` if it is damaged or of another domain."""
@@ -109,9 +132,6 @@ class CodeSource:
     def pixel_values(self, number: int) -> torch.Tensor:
         """A sample's image, as it is, as the tower takes it: (3, height, width)."""
         return self.make.frame.tensor(self.make.frame.fit(self._sample(number).pixels())[0])
-
-    def _sample(self, number: int) -> Sample:
-        return Sample.from_files(self.archive.key(number), self.archive.files(number), self.archive.name)
 
 
 class DenseSource(CodeSource):

@@ -28,8 +28,8 @@ CLOSE = 0.05  # errors below this, in normalised units, count by their square
 class DenseLayout:
     """What is read per cell: presence, every numeric slot, and a word for every choice (``words`` holds the vocabularies' sizes).
 
-    A visual token's cell is split into ``split`` x ``split`` cells, so that near neighbours need not share one. A number with a period is
-    read as the sine and cosine of its phase, which do not jump where the number does.
+    A visual token's cell is split into ``split`` x ``split`` cells, so that near neighbours need not share one. Numbers are
+    read as `Slot.coordinates`.
     """
 
     slots: tuple[Slot, ...]
@@ -46,7 +46,7 @@ class DenseLayout:
     @property
     def numbers(self) -> int:
         """How many numbers are read per cell."""
-        return sum(2 if slot.period else 1 for slot in self.slots)
+        return sum(slot.coordinate_count for slot in self.slots)
 
     @property
     def width(self) -> int:
@@ -78,16 +78,8 @@ class DenseLayout:
             if cell is None or words[cell, 0]:
                 continue
             words[cell] = [1, *choice_targets(obj, domain)]
-            numbers[cell] = [number for slot in self.slots for number in _read(slot, slot.normalise(slot.value(obj)))]
+            numbers[cell] = [x for slot in self.slots for x in slot.coordinates(slot.normalise(slot.value(obj)))]
         return {"dense_numbers": numbers, "dense_words": words}
-
-
-def _read(slot: Slot, value: float) -> tuple[float, ...]:
-    """A normalised number as it is read: sine and cosine where it has a period."""
-    if not slot.period:
-        return (value,)
-    phase = 2 * math.pi * value / slot.period
-    return math.sin(phase), math.cos(phase)
 
 
 class DenseHead(nn.Module):

@@ -23,8 +23,6 @@ from model.numbers import NumberFeedback, NumericHead, squared_errors
 from model.tower import VisionTower
 
 IGNORED = -100
-COUNTS = ("tokens", "numbers", "objects")
-"""What the parts of the loss are divided by: labelled tokens, numeric slots, and cells that hold an object."""
 
 
 @dataclass
@@ -141,6 +139,22 @@ class IGLLM(PreTrainedModel):
             self.tower.eval()
         return self
 
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """The parts of the loss by name, with their weights."""
+        return {"token_loss": 1.0, "number_loss": self.config.number_weight, "dense_loss": self.config.dense_weight}
+
+    def loss_counts(self, batch: Mapping[str, torch.Tensor | None]) -> torch.Tensor:
+        """(3,) float32: what the parts of the loss are divided by, of a batch: labelled tokens, numeric slots, cells with an object."""
+        labels, slots, words = (batch.get(name) for name in ("labels", "number_slots", "dense_words"))
+        present = None if words is None else words[..., 0]
+        found = [
+            None if labels is None else (labels != IGNORED).sum(),
+            None if slots is None else (slots >= 0).sum(),
+            None if present is None else (present == 1).sum(),
+        ]
+        return torch.tensor([float(count or 0) for count in found])
+
     def see(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """(batch, 3, height, width) normalised pixels to projected visual tokens (batch, cells, width)."""
         return self.project(self.tower(pixel_values))
@@ -193,7 +207,7 @@ class IGLLM(PreTrainedModel):
         Images as ``pixel_values`` (batch, 3, height, width) or as what the frozen tower made of them, ``visual_features``. ``input_ids``
         (batch, length), padded on the right; ``labels`` the same with -100 where nothing is learnt; ``number_values``
         normalised and ``number_slots`` (-1 for none) the same shape; ``dense_*`` as `DenseLayout.targets`. ``counts`` holds what
-        the sums of losses are divided by, in the order of `COUNTS`: those of this batch by default. Attention is causal, so what
+        the sums of losses are divided by (`loss_counts`): those of this batch by default. Attention is causal, so what
         precedes the padding never sees it, and no mask is needed.
         """
         if visual_features is None and pixel_values is not None:
@@ -202,7 +216,7 @@ class IGLLM(PreTrainedModel):
             raise ValueError("either pixel_values or visual_features are needed")
         visual = self.project(visual_features)
         if counts is None:
-            counts = batch_counts({"labels": labels, "number_slots": number_slots, "dense_words": dense_words})
+            counts = self.loss_counts({"labels": labels, "number_slots": number_slots, "dense_words": dense_words})
         per_token, per_number, per_object = (1 / counts.to(visual.device).clamp(min=1)).unbind()
         output = IGLLMOutput()
         if self.dense_head is not None and dense_numbers is not None and dense_words is not None:
@@ -246,18 +260,6 @@ class IGLLM(PreTrainedModel):
             trainable_token_indices=tokens or None,
             task_type="CAUSAL_LM",
         )
-
-
-def batch_counts(batch: Mapping[str, torch.Tensor | None]) -> torch.Tensor:
-    """(3,) float32: what `COUNTS` names, of a batch."""
-    labels, slots, words = (batch.get(name) for name in ("labels", "number_slots", "dense_words"))
-    present = None if words is None else words[..., 0]
-    found = [
-        None if labels is None else (labels != IGNORED).sum(),
-        None if slots is None else (slots >= 0).sum(),
-        None if present is None else (present == 1).sum(),
-    ]
-    return torch.tensor([float(count or 0) for count in found])
 
 
 def _fetching(keywords: Mapping[str, Any], of_base: bool = False) -> dict[str, Any]:

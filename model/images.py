@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-
-from model.config import IGLLMConfig
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,8 @@ class Frame:
     std: tuple[float, ...]
 
     @staticmethod
-    def of(config: IGLLMConfig) -> Frame:
+    def of(config: Any) -> Frame:
+        """That of a model with this configuration."""
         return Frame(config.image_height, config.image_width, tuple(config.image_mean), tuple(config.image_std))
 
     def fit(self, pixels: np.ndarray) -> tuple[np.ndarray, Placement]:
@@ -36,6 +36,16 @@ class Frame:
             canvas[top : top + new_h, left : left + new_w] = pixels
             pixels = canvas
         return pixels, self.placement(h, w)
+
+    def fit_labels(self, labels: np.ndarray) -> np.ndarray:
+        """Labels by pixel (h, w) as `fit` fits their image: each pixel's label is that of the nearest, and 0 is around."""
+        h, w = labels.shape
+        new_h, new_w, top, left = self._fitted(h, w)
+        rows = ((np.arange(new_h) + 0.5) * h / new_h).astype(int)
+        columns = ((np.arange(new_w) + 0.5) * w / new_w).astype(int)
+        canvas = np.zeros((self.height, self.width), labels.dtype)
+        canvas[top : top + new_h, left : left + new_w] = labels[rows[:, None], columns]
+        return canvas
 
     def placement(self, h: int, w: int) -> Placement:
         """Where the pixels of an image of that size go."""

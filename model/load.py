@@ -15,11 +15,13 @@ from datagen.files import read_json
 from datagen.shards import file_sha256
 from model.bases import LOADING_ERRORS, WEIGHTS_FILE
 from model.config import FORMAT_VERSION
+from model.derender.derenderer import Derenderer
 from model.device import pick_device
 from model.igllm import IGLLM
 from model.quiet import quiet_transformers
 from model.run import newest_checkpoint
 
+MODELS: dict[str, type[IGLLM] | type[Derenderer]] = {"igllm": IGLLM, "igllm-derender": Derenderer}
 WEIGHTS = Path(__file__).parent / "weights"
 SHIPPED_DEFAULT = "tiny"
 TRAIN_ONE = "train one with `igllm train --preset tiny --data DIR --out RUN` and give `--model RUN`"
@@ -43,9 +45,9 @@ def find_model(name: str | None) -> Path:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model and its tokenizer; ``name`` and ``digest`` tell which weights they are."""
+    """A model and its tokenizer, if it has one; ``name`` and ``digest`` tell which weights they are."""
 
-    model: IGLLM
+    model: IGLLM | Derenderer
     tokenizer: Any
     name: str
     digest: str
@@ -57,24 +59,28 @@ def load_model(folder: Path, device: str = "auto") -> Loaded:
     Raises `UserError` for a folder that is not of an igllm model, is damaged, or names pretrained weights that are gone.
     """
     where = pick_device(device)
+    config = check_config(folder)
+    kind: Any = MODELS[config["model_type"]]
     # What is adapted is large, and was trained beside weights of that precision.
-    dtype = torch.bfloat16 if check_config(folder).get("language_base") and where.type == "cuda" else torch.float32
+    dtype = torch.bfloat16 if config.get("language_base") and where.type == "cuda" else torch.float32
     quiet_transformers()
     try:
-        model, told = IGLLM.from_pretrained(folder, use_safetensors=True, dtype=dtype, output_loading_info=True)
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        model, told = kind.from_pretrained(folder, use_safetensors=True, dtype=dtype, output_loading_info=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True) if kind is IGLLM else None
         digest = file_sha256(folder / WEIGHTS_FILE)
     except LOADING_ERRORS as error:
         raise UserError(f"{folder}: this model cannot be loaded ({(str(error) or repr(error)).splitlines()[0]})") from None
     if told["missing_keys"]:  # which transformers would fill with random numbers
         raise UserError(f"{folder}: its weights lack {min(told['missing_keys'])}; the model is damaged")
-    return Loaded(model.merged().to(where).eval(), tokenizer, str(folder), digest)
+    if kind is IGLLM:
+        model = model.merged()
+    return Loaded(model.to(where).eval(), tokenizer, str(folder), digest)
 
 
 def check_config(folder: Path) -> dict[str, Any]:
     """The configuration of the model in a folder, as plain data; `UserError` unless this igllm reads such models."""
     config = read_json(folder / "config.json")
-    if not isinstance(config, dict) or config.get("model_type") != "igllm":
+    if not isinstance(config, dict) or config.get("model_type") not in MODELS:
         raise UserError(f"{folder}: its config.json is not one of an igllm model")
     if config.get("format_version") != FORMAT_VERSION:
         raise UserError(f"{folder}: model format {config.get('format_version')!r}, but this igllm reads {FORMAT_VERSION}")

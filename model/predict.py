@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -26,38 +27,72 @@ from datagen.shards import Samples
 from model.choosing import Decoding
 from model.codec import CodeCodec
 from model.decode import GREEDY, decode
+from model.derender.decode import write_perceived
+from model.derender.derenderer import Derenderer
 from model.images import Frame
 from model.load import Loaded, load_model
 from model.prompts import prompt_tokens
 
 
-class Predictor:
-    """A trained model, ready to read images."""
+class Predictor(ABC):
+    """A trained model, ready to read images; `of` a folder, or `around` a model."""
 
     def __init__(self, loaded: Loaded) -> None:
         self.name, self.digest, self.model = loaded.name, loaded.digest, loaded.model
-        config = self.model.config
-        self.codec = CodeCodec(get_domain(config.domain), loaded.tokenizer, config.numbers)
-        self.frame = Frame.of(config)
-        self.prompt = prompt_tokens(loaded.tokenizer, [config.prompt]).asked[0]
+        self.frame = Frame.of(self.model.config)
 
-    @classmethod
-    def of(cls, folder: Path, device: str = "auto") -> Predictor:
+    @staticmethod
+    def of(folder: Path, device: str = "auto") -> Predictor:
         """The model in a folder; `UserError` if it is not one or damaged."""
-        return cls(load_model(folder, device))
+        return Predictor.around(load_model(folder, device))
+
+    @staticmethod
+    def around(loaded: Loaded) -> Predictor:
+        """The predictor of a model, by its kind."""
+        return DerenderPredictor(loaded) if isinstance(loaded.model, Derenderer) else CodePredictor(loaded)
+
+    def check(self, decoding: Decoding) -> None:  # noqa: B027
+        """`UserError` if this model has no such ways to choose."""
 
     def predict(self, images: Iterable[tuple[str, np.ndarray]], batch_size: int = 32, decoding: Decoding = GREEDY) -> Iterator[Prediction]:
         """The code of images, each a key and (height, width, 3) uint8 pixels, in order; with several samples, all of them as candidates."""
+        self.check(decoding)
         source = iter(images)
         while batch := list(islice(source, batch_size)):
-            keys = [key for key, _ in batch]
             tensors = torch.stack([self.frame.tensor(self.frame.fit(pixels)[0]) for _, pixels in batch])
-            pixel_values = tensors.to(self.model.device, self.model.dtype)
-            for key, said in zip(
-                keys, decode(self.model, self.codec, pixel_values, self.prompt, decoding=decoding, keys=keys), strict=True
-            ):
-                candidates = said.candidates if decoding.samples > 1 else None
-                yield Prediction(key, said.code, confidence=said.confidence, candidates=candidates)
+            yield from self._read([key for key, _ in batch], tensors.to(self.model.device, self.model.dtype), decoding)
+
+    @abstractmethod
+    def _read(self, keys: list[str], pixel_values: torch.Tensor, decoding: Decoding) -> Iterator[Prediction]:
+        """The code of a batch (batch, 3, height, width)."""
+
+
+class CodePredictor(Predictor):
+    """An IG-LLM, which writes the code token by token."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        super().__init__(loaded)
+        config = self.model.config
+        self.codec = CodeCodec(get_domain(config.domain), loaded.tokenizer, config.numbers)
+        self.prompt = prompt_tokens(loaded.tokenizer, [config.prompt]).asked[0]
+
+    def _read(self, keys: list[str], pixel_values: torch.Tensor, decoding: Decoding) -> Iterator[Prediction]:
+        said = decode(self.model, self.codec, pixel_values, self.prompt, decoding=decoding, keys=keys)
+        for key, one in zip(keys, said, strict=True):
+            yield Prediction(key, one.code, confidence=one.confidence, candidates=one.candidates if decoding.samples > 1 else None)
+
+
+class DerenderPredictor(Predictor):
+    """A de-rendering model, which has one answer."""
+
+    def check(self, decoding: Decoding) -> None:
+        """`UserError` if this model has no such ways to choose."""
+        if decoding.samples > 1 or decoding.beams > 1 or decoding.temperature is not None:
+            raise UserError("a de-rendering model has one answer to an image: leave out --samples, --temperature and --beams")
+
+    def _read(self, keys: list[str], pixel_values: torch.Tensor, decoding: Decoding) -> Iterator[Prediction]:
+        for key, (code, confidence) in zip(keys, write_perceived(self.model, pixel_values), strict=True):
+            yield Prediction(key, code, confidence=confidence)
 
 
 class ImageFiles:
@@ -106,6 +141,7 @@ def predict_file(
 
     What an interrupted call with the same weights and settings has predicted, or found unreadable, is kept.
     """
+    predictor.check(decoding)
     out.parent.mkdir(parents=True, exist_ok=True)
     keys = hashlib.sha256("\n".join(images.keys).encode()).hexdigest()
     partial = _Partial(out.with_name(f".{out.name}.partial"), {"model": predictor.digest, "keys": keys, "decoding": asdict(decoding)})

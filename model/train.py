@@ -1,4 +1,4 @@
-"""Training: pretraining of the tower, alignment and instruction tuning, all by `IGTrainer` into a run folder that is safe to interrupt.
+"""Training: pretraining of the tower, alignment, instruction tuning, de-rendering, all by `IGTrainer`, into a folder safe to interrupt.
 
 A run folder holds ``run.json`` (what was asked), whole ``checkpoint-N`` folders, ``best`` (the lowest validation loss), ``tensorboard``,
 and, when training is done, ``log.jsonl`` and the model itself.
@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,10 +35,13 @@ from model.captions import CaptionMaker, CaptionSource
 from model.codec import CodeCodec
 from model.config import IGLLMConfig
 from model.data import CodeSource, Collator, DenseSource, ExampleMaker
+from model.derender.build import begin_derendering
+from model.derender.derenderer import Derenderer
 from model.device import pick_device
 from model.features import FeatureCache
 from model.igllm import IGLLM
 from model.images import Frame
+from model.learner import Learner
 from model.load import Loaded, check_config, find_model
 from model.order import InOrder, Mixture, Source
 from model.presets import FROM_SCRATCH, Preset
@@ -48,6 +52,9 @@ from model.trainer import IGTrainer
 
 CAPTION_TOKENS = 128
 NEVER = 10**9  # steps
+
+Told = Mapping[str, Any]
+"""What a model's configuration tells of how it was trained."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +76,8 @@ class Look:
 
 def train(
     preset: Preset, name: str, *, data: Data, out: Path, device: str = "auto", init: str | None = None, look: Look | None = None
-) -> IGLLM:
-    """Instruction tuning: train a preset to write the code of images into the run folder `out`, or go on where an earlier call stopped.
+) -> IGLLM | Derenderer:
+    """Train a preset to write the code of images (an IG-LLM: instruction tuning), or go on where an earlier call stopped.
 
     ``init`` is a run whose weights to begin with, such as an alignment's. Raises `UserError` if the run folder belongs to other settings or
     data, or if the validation set shares scenes with the others.
@@ -78,11 +85,22 @@ def train(
     archives, val = _opened_apart(data)
     domain = _domain(archives[0])
 
-    def source(model: IGLLM, tokenizer: Any, archive: Archive) -> Source:
+    def begin(told: Told) -> Learner:
+        model, tokenizer = build(preset, domain, told=told)
         make = example_maker(model, CodeCodec(domain, tokenizer, preset.numbers), preset)
-        return CodeSource(archive, make, _features(preset, model, CodeSource(archive, make), archive))
 
-    stage = _Stage("train", preset, name, device, preset.batch_size, domain, source, init)
+        def source(archive: Archive) -> Source:
+            return CodeSource(archive, make, _features(preset, model, CodeSource(archive, make), archive))
+
+        return Learner(model, tokenizer, source, Collator(tokenizer.pad_token_id))
+
+    if preset.kind == "derender":
+        if init is not None:
+            raise UserError("--init begins with the weights of a run of IG-LLM; a de-rendering model begins from nothing")
+        derendering = partial(begin_derendering, preset, domain)
+        stage = _Stage("train", preset, name, device, preset.batch_size, derendering, labels="boxes")
+    else:
+        stage = _Stage("train", preset, name, device, preset.batch_size, begin, init=init)
     return _run(stage, archives, data.weights, val, out, look)
 
 
@@ -92,6 +110,7 @@ def pretrain(preset: Preset, name: str, *, data: Data, out: Path, device: str = 
     Trains tower, projector and dense read-out; `train` begins with them by its ``init``. Raises `UserError` as `train` does, and for a
     preset that freezes its tower or has no dense loss.
     """
+    _refuse_derendering(preset, "pretraining")
     if preset.freeze_vision:
         raise UserError("pretraining teaches the tower, and this preset freezes it: --set freeze_vision=false")
     if not preset.dense_weight:
@@ -99,10 +118,12 @@ def pretrain(preset: Preset, name: str, *, data: Data, out: Path, device: str = 
     archives, val = _opened_apart(data)
     domain = _domain(archives[0])
 
-    def source(model: IGLLM, tokenizer: Any, archive: Archive) -> Source:
-        return DenseSource(archive, example_maker(model, CodeCodec(domain, tokenizer, preset.numbers), preset))
+    def begin(told: Told) -> Learner:
+        model, tokenizer = build(preset, domain, stage="pretrain", told=told)
+        make = example_maker(model, CodeCodec(domain, tokenizer, preset.numbers), preset)
+        return Learner(model, tokenizer, lambda archive: DenseSource(archive, make), Collator(tokenizer.pad_token_id))
 
-    stage = _Stage("pretrain", preset, name, device, preset.batch_size, domain, source)
+    stage = _Stage("pretrain", preset, name, device, preset.batch_size, begin, labels="dense_words")
     return _run(stage, archives, data.weights, val, out)
 
 
@@ -111,6 +132,7 @@ def align(preset: Preset, name: str, *, data: Data, out: Path, device: str = "au
 
     Raises `UserError` if the run folder belongs to other settings or data, or a data set has no captions.
     """
+    _refuse_derendering(preset, "alignment")
     if preset.language_model == FROM_SCRATCH:
         raise UserError("alignment teaches a projector the words of a language model that knows some: give --language-model")
     if preset.vision_model == FROM_SCRATCH:
@@ -120,11 +142,16 @@ def align(preset: Preset, name: str, *, data: Data, out: Path, device: str = "au
     preset = replace(preset, learning_rate=preset.align_learning_rate, projector_learning_rate=preset.align_learning_rate)
     archives, val = _opened(data)
 
-    def source(model: IGLLM, tokenizer: Any, archive: Archive) -> Source:
+    def begin(told: Told) -> Learner:
+        model, tokenizer = build(preset, get_domain(IGLLMConfig().domain), stage="align", told=told)
         make = CaptionMaker(tokenizer, Frame.of(model.config), prompt_tokens(tokenizer, DESCRIBE_PROMPTS).asked, CAPTION_TOKENS)
-        return CaptionSource(archive, make, _features(preset, model, CaptionSource(archive, make), archive))
 
-    stage = _Stage("align", preset, name, device, preset.align_batch_size, get_domain(IGLLMConfig().domain), source)
+        def source(archive: Archive) -> Source:
+            return CaptionSource(archive, make, _features(preset, model, CaptionSource(archive, make), archive))
+
+        return Learner(model, tokenizer, source, Collator(tokenizer.pad_token_id))
+
+    stage = _Stage("align", preset, name, device, preset.align_batch_size, begin)
     return _run(stage, archives, data.weights, val, out)
 
 
@@ -146,21 +173,28 @@ def example_maker(model: IGLLM, codec: CodeCodec, preset: Preset) -> ExampleMake
 
 @dataclass(frozen=True)
 class _Stage:
-    """One stage of training: what is trained, and ``source``, which makes its examples of a data set."""
+    """One stage of training. ``begin`` makes what is trained, given what its configuration is to tell of preset, data and code; ``labels``
+    names what a batch has when there is a loss to measure.
+    """
 
     name: Stage
     preset: Preset
     preset_name: str
     device: str
     batch_size: int
-    domain: Domain
-    source: Callable[[IGLLM, Any, Archive], Source]
+    begin: Callable[[Told], Learner]
+    labels: str = "labels"
     init: str | None = None
+
+
+def _refuse_derendering(preset: Preset, stage: str) -> None:
+    if preset.kind == "derender":
+        raise UserError(f"{stage} is a stage of IG-LLM; a de-rendering model is trained in one: igllm train")
 
 
 def _run(  # noqa: PLR0917
     stage: _Stage, archives: Sequence[Archive], weights: Sequence[float] | None, val: Archive | None, out: Path, look: Look | None = None
-) -> IGLLM:
+) -> Any:
     """Train from the newest checkpoint in `out`, or from the beginning, to the end."""
     preset = stage.preset
     weights = [len(archive) for archive in archives] if weights is None else weights
@@ -181,11 +215,12 @@ def _run(  # noqa: PLR0917
             state_run(out, preset, **statement, **{"samples a step": step_samples})
     set_seed(preset.seed)
     told = {"preset": {"name": stage.preset_name, **preset.to_json()}, "data_digest": digest, "code_version": version("igllm")}
-    model, tokenizer = build(preset, stage.domain, stage=stage.name, told=told)
+    learner = stage.begin(told)
+    model, tokenizer = learner.model, learner.tokenizer
     if stage.init is not None:
         take_weights(model, find_model(stage.init))
     model.to(arguments.device)
-    sources = [stage.source(model, tokenizer, archive) for archive in archives]
+    sources = [learner.source(archive) for archive in archives]
     trainer = IGTrainer(
         preset=preset,
         look=None if look is None else lambda step: look.call(Loaded(model, tokenizer, str(out), f"step {step}"), step),
@@ -193,8 +228,8 @@ def _run(  # noqa: PLR0917
         model=model,
         args=arguments,
         train_dataset=Mixture(sources, weights, preset.seed, preset.steps * step_samples),
-        eval_dataset=None if val is None else InOrder(stage.source(model, tokenizer, val)),
-        data_collator=Collator(tokenizer.pad_token_id),
+        eval_dataset=None if val is None else InOrder(learner.source(val)),
+        data_collator=learner.collate,
         processing_class=tokenizer,
     )
     checkpoint = newest_checkpoint(out)
@@ -267,7 +302,7 @@ def _arguments(stage: _Stage, out: Path, evaluate: bool) -> TrainingArguments:
         eval_strategy="steps" if evaluate else "no",
         eval_steps=preset.eval_steps if evaluate else None,
         prediction_loss_only=True,
-        label_names=["dense_words" if stage.name == "pretrain" else "labels"],
+        label_names=[stage.labels],
         report_to=preset.report_to,
         run_name=out.name,
         seed=preset.seed,

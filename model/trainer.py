@@ -1,4 +1,4 @@
-"""`transformers.Trainer` with the losses of an `IGLLM`, exact resume, and checkpoints that are whole or not there."""
+"""`transformers.Trainer` with losses of several parts, exact resume, and checkpoints that are whole or not there."""
 
 from __future__ import annotations
 
@@ -15,20 +15,18 @@ from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback
 
 from datagen.files import read_json, write_json
-from model.igllm import IGLLM, batch_counts
 from model.presets import Preset
 from model.run import SAVING, best_loss, keep_best, keep_checkpoint, keep_final
 
 PENDING = "pending.json"
-PARTS = ("token_loss", "number_loss", "dense_loss")
 
 
 class IGTrainer(Trainer):
     """Trains on positions in order, so that a step's samples depend on its number alone, and logs the parts of the loss.
 
-    Each part is divided by its own count over all micro-batches and processes of a step: of labelled tokens, of numeric slots, of cells
-    and objects. So the same samples give the same step, however they are spread. (In validation on several processes, the samples that
-    fill up the last batch count twice.)
+    The model names the parts with their weights (``loss_weights``), and tells what each is divided by (``loss_counts``): its own count
+    over all micro-batches and processes of a step. So the same samples give the same step, however they are spread. (In validation on
+    several processes, the samples that fill up the last batch count twice.)
     """
 
     loss_is_scaled_for_ga = True
@@ -37,6 +35,7 @@ class IGTrainer(Trainer):
         """``look`` is called with the step every `look_steps` steps, on the first process."""
         super().__init__(**arguments)
         self.preset, self.run_folder = preset, Path(self.args.output_dir)
+        self._parts: Any = self.model
         self._sums: dict[str, torch.Tensor] = {}
         self._steps = 0  # since the last log
         self._evaluated: dict[str, torch.Tensor] = defaultdict(lambda: torch.zeros((), device=self.args.device))
@@ -60,7 +59,7 @@ class IGTrainer(Trainer):
         """A step's micro-batches; each carries what the whole step's losses are divided by, over all processes."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         if batches:
-            counts = torch.stack([batch_counts(batch) for batch in batches]).sum(0).to(device)
+            counts = torch.stack([self._parts.loss_counts(batch) for batch in batches]).sum(0).to(device)
             # The mean over processes: gradients are averaged over them, not added up.
             counts = self.accelerator.reduce(counts, "mean")
             batches = [{**batch, "counts": counts} for batch in batches]
@@ -70,12 +69,12 @@ class IGTrainer(Trainer):
         """The model's own loss; its parts are kept for the log."""
         output = model(**inputs)
         if model.training:
-            for name in ("loss", *PARTS):
+            for name in ("loss", *self._parts.loss_weights):
                 if (value := getattr(output, name)) is not None:
                     self._sums[name] = self._sums.get(name, 0.0) + value.detach()
         else:
-            counts = batch_counts(inputs)
-            for name, count in zip(PARTS, counts, strict=True):
+            counts = self._parts.loss_counts(inputs)
+            for name, count in zip(self._parts.loss_weights, counts, strict=True):
                 if (value := getattr(output, name)) is not None:
                     self._evaluated[name] += value.detach() * count
                     self._evaluated[f"{name} count"] += count
@@ -99,8 +98,8 @@ class IGTrainer(Trainer):
         """Validation loss and its parts, each over all that it counts, and none of what the batches were."""
         sums = {name: float(self.accelerator.reduce(value, "sum")) for name, value in self._evaluated.items()}
         self._evaluated.clear()
-        parts = {name: sums[name] / max(1.0, sums[f"{name} count"]) for name in PARTS if name in sums}
-        weights = {"token_loss": 1.0, "number_loss": self.preset.number_weight, "dense_loss": self.preset.dense_weight}
+        weights = self._parts.loss_weights
+        parts = {name: sums[name] / max(1.0, sums[f"{name} count"]) for name in weights if name in sums}
         return {"eval_loss": sum(weights[name] * value for name, value in parts.items())} | {f"eval_{n}": v for n, v in parts.items()}
 
     def evaluate(self, *arguments: Any, **keywords: Any) -> dict[str, float]:
@@ -192,7 +191,7 @@ class PlainLines(TrainerCallback):
             print(f"train: step {state.global_step}/{state.max_steps}, {text}", file=sys.stderr, flush=True)
 
 
-def parameter_groups(model: IGLLM, preset: Preset) -> list[dict[str, Any]]:
+def parameter_groups(model: torch.nn.Module, preset: Preset) -> list[dict[str, Any]]:
     """Trainable parameters by learning rate and decay."""
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = defaultdict(list)
     for name, parameter in model.named_parameters():

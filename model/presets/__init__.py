@@ -1,7 +1,7 @@
 """Presets: every setting of a model and its training, with one sentence each, in TOML files to read, copy and change.
 
-``tiny.toml``, ``small.toml`` and ``paper.toml`` lie beside this file; ``--preset`` takes their names or a file of yours, and
-``--set KEY=VALUE`` changes any setting.
+``tiny.toml``, ``small.toml``, ``paper.toml`` and ``derender.toml`` lie beside this file; ``--preset`` takes their names or a file of
+yours, and ``--set KEY=VALUE`` changes any setting.
 """
 
 from __future__ import annotations
@@ -18,6 +18,30 @@ from datagen.errors import UserError
 FOLDER = Path(__file__).parent
 NAMES = tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
 FROM_SCRATCH = "none"
+IGLLM_ALONE = (
+    "text",
+    "vision_model",
+    "language_model",
+    "vision_layer",
+    "lora_rank",
+    "lora_alpha",
+    "lora_dropout",
+    "numbers",
+    "number_feedback",
+    "feedback_noise",
+    "dense_weight",
+    "dense_split",
+    "cache_features",
+    "vary_prompts",
+    "shuffle_attributes",
+    "synonyms",
+    "projector_learning_rate",
+    "head_learning_rate",
+    "align_learning_rate",
+    "align_batch_size",
+    "gradient_checkpointing",
+)
+"""Settings that a de-rendering model has no use for."""
 
 
 def _setting(default: Any, help: str) -> Any:
@@ -31,6 +55,7 @@ class Preset:
 
     vision: Mapping[str, Any] = field(default_factory=dict)
     text: Mapping[str, Any] = field(default_factory=dict)
+    kind: Literal["igllm", "derender"] = _setting("igllm", "what is trained: an IG-LLM, or the de-rendering baseline")
     vision_model: str = _setting(FROM_SCRATCH, "hub name (NAME@REVISION) or folder of the vision tower; none: the preset's [vision]")
     language_model: str = _setting(FROM_SCRATCH, "hub name (NAME@REVISION) or folder of the language model; none: the preset's [text]")
     image_height: int = _setting(336, "height of the frame of a tower made from scratch, pixels")
@@ -43,7 +68,7 @@ class Preset:
     numbers: Literal["head", "char"] = _setting("head", "numbers by the numeric head, or written as characters")
     number_feedback: bool = _setting(False, "whether a number's value is embedded back into the sequence (numbers=head)")
     feedback_noise: float = _setting(0.0, "noise on the true values fed back in training, normalised units")
-    number_weight: float = _setting(1.0, "weight of the numbers' squared error")
+    number_weight: float = _setting(1.0, "weight of the numbers' error")
     dense_weight: float = _setting(0.0, "weight of the auxiliary loss on the visual tokens; 0 leaves it out")
     dense_split: int = _setting(1, "cells, each way, that the auxiliary loss splits a visual token's cell into")
     augment: bool = _setting(False, "whether images are mirrored and jittered in training")
@@ -90,6 +115,16 @@ class Preset:
             raise UserError("cache_features and augment exclude each other: cached features are those of the images as they are")
         if self.cache_features and not self.freeze_vision:
             raise UserError("cache_features needs freeze_vision: the features of a tower that is trained do not keep")
+        if self.kind == "derender":
+            self._check_derendering()
+
+    def _check_derendering(self) -> None:
+        default = Preset()
+        for name in IGLLM_ALONE:
+            if getattr(self, name) != getattr(default, name):
+                raise UserError(f"{name} is a setting of IG-LLM: a de-rendering model (kind=derender) has no such part")
+        if self.freeze_vision:
+            raise UserError("kind=derender needs freeze_vision=false: its trunk begins from nothing")
 
     def changed(self, assignments: Iterable[str]) -> Preset:
         """A copy with ``KEY=VALUE`` settings applied; `UserError` for an unknown key or a value of the wrong type."""

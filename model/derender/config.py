@@ -1,0 +1,44 @@
+"""The configuration of a `Derenderer`: its trunk, its frame, its domain, and how its losses are weighed."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Any, ClassVar
+
+from transformers import AutoConfig
+from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
+
+from model.config import FORMAT_VERSION, IGLLMConfig
+
+
+class DerenderConfig(PreTrainedConfig):
+    """What `Derenderer.from_pretrained` needs to rebuild a model.
+
+    ``vision_config`` is that of the trunk, any convolutional backbone of transformers. ``image_height`` and ``image_width`` in pixels;
+    ``image_mean`` and ``image_std`` per channel in [0, 1]. ``width`` counts the channels of the maps that proposals and masks are read
+    from, ``region_width`` those of the first layer that looks at a region. A proposal is taken from a heat above ``threshold``.
+    ``number_weight`` weighs the loss of the localisation network beside the other three.
+
+    ``preset``, ``data_digest`` and ``code_version`` tell how the model was trained; nothing depends on them.
+    """
+
+    model_type: ClassVar[str] = "igllm-derender"
+    sub_configs_defaults: ClassVar[dict] = {"vision_config": SubConfigSpec(config_class=AutoConfig, model_type="resnet")}
+
+    vision_config: Any = None
+    domain: str = "clevr"
+    image_height: int = 120
+    image_width: int = 160
+    image_mean: list[float] = field(default_factory=lambda: list(IGLLMConfig().image_mean))
+    image_std: list[float] = field(default_factory=lambda: list(IGLLMConfig().image_std))
+    width: int = 48
+    region_width: int = 32
+    threshold: float = 0.3
+    number_weight: float = 1.0
+    preset: dict[str, Any] = field(default_factory=dict)
+    data_digest: str = ""
+    code_version: str = ""
+    format_version: int = FORMAT_VERSION
+
+
+AutoConfig.register(DerenderConfig.model_type, DerenderConfig)

@@ -1,0 +1,158 @@
+"""Neural scene de-rendering, the baseline: an image to objects, by four networks that are trained together.
+
+In the manner of NSD (Wu et al. 2017) and of NS-VQA's scene parser (Yi et al. 2018): propose regions, segment the object in each, then tell
+its attributes and its place. No part is pretrained, and no part sees more than one image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.utils import ModelOutput
+
+from datagen.domain import Domain
+from datagen.domains import get_domain
+from datagen.errors import UserError
+from model.codec import numeric_slots
+from model.derender.attributes import AttributeNetwork
+from model.derender.config import DerenderConfig
+from model.derender.layers import CROP
+from model.derender.localisation import LocalisationNetwork
+from model.derender.proposals import ProposalHead, Pyramid
+from model.derender.regions import crop
+from model.derender.segmentation import SegmentationNetwork
+
+
+@dataclass
+class DerenderOutput(ModelOutput):
+    """``loss`` and its parts (scalars)."""
+
+    loss: torch.Tensor | None = None
+    proposal_loss: torch.Tensor | None = None
+    mask_loss: torch.Tensor | None = None
+    attribute_loss: torch.Tensor | None = None
+    location_loss: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Perceived:
+    """What is seen of objects, image by image, hottest first.
+
+    ``image`` (objects,) which image each is in; ``boxes`` (objects, 4) in pixels of the frame (see `model.derender.regions`); ``heat``
+    (objects,) in (0, 1]; ``masks`` (objects, `CROP`, `CROP`) in [0, 1] over the crop; ``words``, for every choice, (objects, vocabulary)
+    probabilities; ``coordinates`` (objects, numbers) in normalised units.
+    """
+
+    image: torch.Tensor
+    boxes: torch.Tensor
+    heat: torch.Tensor
+    masks: torch.Tensor
+    words: tuple[torch.Tensor, ...]
+    coordinates: torch.Tensor
+
+
+class Derenderer(PreTrainedModel):
+    """The four networks. `UserError` for a domain with several statements, whose objects have no one set of answers."""
+
+    config_class: ClassVar[type] = DerenderConfig
+    base_model_prefix = "derenderer"
+    main_input_name = "pixel_values"
+    # The losses are normalised by a count of their own, which comes with the batch (see `model.trainer`).
+    accepts_loss_kwargs = False
+
+    def __init__(self, config: DerenderConfig) -> None:
+        super().__init__(config)
+        self.domain = get_domain(config.domain)
+        check_domain(self.domain)
+        self.slots = numeric_slots(self.domain)
+        self.frame = (config.image_height, config.image_width)
+        self.features = Pyramid(config)
+        self.proposals = ProposalHead(config)
+        self.segmentation = SegmentationNetwork(config)
+        self.attributes = AttributeNetwork(config, [len(choice.words) for choice in self.domain.statements[0].choices])
+        self.localisation = LocalisationNetwork(config, sum(slot.coordinate_count for slot in self.slots))
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """He et al. 2015's initial weights, made for ReLU; transformers' own are made for transformers."""
+        super()._init_weights(module)
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            init.kaiming_normal_(module.weight, nonlinearity="relu")
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """The parts of the loss by name, with their weights."""
+        return {"proposal_loss": 1.0, "mask_loss": 1.0, "attribute_loss": 1.0, "location_loss": self.config.number_weight}
+
+    def loss_counts(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """(4,) float32: what the parts of the loss are divided by, of a batch: its objects."""
+        return (batch["boxes"][..., 2] > 0).sum().float().expand(len(self.loss_weights))
+
+    def forward(
+        self,
+        pixel_values: torch.Tensor,
+        *,
+        boxes: torch.Tensor,
+        regions: torch.Tensor,
+        owners: torch.Tensor,
+        words: torch.Tensor,
+        numbers: torch.Tensor,
+        counts: torch.Tensor | None = None,
+    ) -> DerenderOutput:
+        """One pass with the true regions, or with such as are a little off.
+
+        ``pixel_values`` (images, 3, height, width); ``boxes`` (images, objects, 4) the true boxes, 0 wide where there is no object, and
+        ``regions`` the same as they might be proposed; ``owners`` (images, height, width) the objects' numbers, from 1, by pixel, 0 for
+        none; ``words`` (images, objects, choices) and ``numbers`` (images, objects, coordinates) their attributes and normalised numbers.
+        ``counts`` holds what the sums of losses are divided by: those of this batch by default.
+        """
+        features = self.features(pixel_values)
+        if counts is None:
+            counts = self.loss_counts({"boxes": boxes})
+        present = boxes[..., 2] > 0
+        image, number = present.nonzero().unbind(1)
+        heat, read = self.proposals(features)
+        sums = [self.proposals.loss(heat, read, boxes)]
+        if len(image):
+            region = regions[present]
+            pixels = crop(pixel_values, image, region, self.frame, CROP)
+            log_odds = self.segmentation(features, pixels, image, region)
+            views = _views(pixels, log_odds.sigmoid().detach())  # a mask is there to be true, not to be handy
+            sums.append(self.segmentation.loss(log_odds, owners, number + 1, image, region))
+            sums.append(self.attributes.loss(self.attributes(views, region), words[present]))
+            sums.append(self.localisation.loss(self.localisation(views, region), numbers[present]))
+        each = 1 / counts.to(features.device).clamp(min=1)
+        output = DerenderOutput(loss=torch.zeros((), device=features.device))
+        for i, (part, (name, weight)) in enumerate(zip(sums, self.loss_weights.items(), strict=False)):
+            output[name] = part * each[i]
+            output.loss = output.loss + weight * output[name]
+        return output
+
+    def perceive(self, pixel_values: torch.Tensor) -> Perceived:
+        """The objects in images (images, 3, height, width), normalised."""
+        features = self.features(pixel_values)
+        heat, read = self.proposals(features)
+        image, boxes, score = self.proposals.peaks(heat, read, self.domain.max_objects, self.config.threshold)
+        pixels = crop(pixel_values, image, boxes, self.frame, CROP)
+        masks = self.segmentation(features, pixels, image, boxes).sigmoid()
+        views = _views(pixels, masks)
+        words = tuple(logits.softmax(1) for logits in self.attributes(views, boxes))
+        return Perceived(image, boxes, score, masks, words, self.localisation(views, boxes))
+
+
+def _views(pixels: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    """Crops (regions, 3, size, size) beside the same, all but the object black (of the mean colour): (regions, 6, size, size)."""
+    return torch.cat([pixels, pixels * masks[:, None].to(pixels.dtype)], dim=1)
+
+
+def check_domain(domain: Domain) -> None:
+    """`UserError` unless the domain has one statement."""
+    if len(domain.statements) != 1:
+        names = ", ".join(statement.name for statement in domain.statements)
+        raise UserError(f"de-rendering takes a domain of one statement; {domain.name} has {names}")
