@@ -16,7 +16,7 @@ from render.roundtrip import roundtrip
 MODEL = "tiny"
 NEW = DatasetSettings(seed=2, width=320, height=240, quality="draft")
 TRAIN = DatasetSettings(seed=1, width=160, height=120, quality="draft")
-NEW_SCENES, TRAIN_SCENES, STEPS = 24, 400, 100
+NEW_SCENES, TRAIN_SCENES, STEPS = 24, 400, 60
 GENTLY = ("learning_rate=1e-4", "projector_learning_rate=1e-4", "head_learning_rate=1e-4")
 """A tenth of the preset's rates: the model begins where a long training ended."""
 
