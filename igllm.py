@@ -442,13 +442,13 @@ def run_predict(options: argparse.Namespace) -> int:
     from model.load import find_model
     from model.predict import DatasetImages, ImageFiles, Predictor, predict_file
 
+    if options.out is None and options.data:
+        raise UserError("--data needs --out, the pred.jsonl to write")
     settings = {name: getattr(options, name) for name in ("samples", "temperature", "top_p", "beams", "seed")}
     if options.samples > 1 and options.temperature is None:
         settings["beams"] = max(options.beams, options.samples)
     decoding = Decoding(**settings)
     images = DatasetImages(options.data) if options.data else ImageFiles(options.images)
-    if options.out is None and options.data:
-        raise UserError("--data needs --out, the pred.jsonl to write")
     predictor = Predictor.of(find_model(options.model), options.device)
     with tempfile.TemporaryDirectory() as folder:
         out = options.out or Path(folder) / "pred.jsonl"

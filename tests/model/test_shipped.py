@@ -40,7 +40,7 @@ def test_it_reads_new_scenes(shipped: Predictor, renders: Samples) -> None:
 
 
 def test_it_reads_a_picture_of_clevrs_own_stage(shipped: Predictor) -> None:
-    """The scene of the look. Two objects are hard: one that can hardly be seen, and a cube that is smaller than those of published images."""
+    """The scene of the look. One object can hardly be seen, and the cube is smaller than published ones."""
     look = Samples(LOOK)
     scores = summarize([score_scene(look["clevr-look"].scene, guess(shipped, look)["clevr-look"], CLEVR)])
     assert scores["missed"] <= 1

@@ -38,7 +38,8 @@ QUICK = replace(TINY, steps=4, save_steps=2, batch_size=4, report_to="none")
 def overfit(renders: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of `tiny` that has seen sixteen renders again and again, unvaried."""
     out = tmp_path_factory.mktemp("overfit") / "run"
-    preset = TINY.changed(["augment=false", "batch_size=8", "steps=320", "save_steps=160", "weight_decay=0", "report_to=none"])
+    young = ["feedback_noise=0.2", "number_weight=5"]  # after so few steps, numbers are off by about that
+    preset = TINY.changed([*young, "augment=false", "batch_size=8", "steps=320", "save_steps=160", "weight_decay=0", "report_to=none"])
     train(preset, "tiny", data=Data([renders.path]), out=out, device="cpu")
     return out
 
@@ -230,8 +231,6 @@ def test_loose_images_are_read(barely: Path, renders: Samples, tmp_path: Path) -
 def test_foreign_and_damaged_models_are_refused(barely: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="neither a shipped model nor a run folder"):
         find_model(str(tmp_path))
-    with pytest.raises(UserError, match="igllm train"):
-        find_model(None)
 
     def drop_a_weight(run: Path) -> None:
         weights = load_file(run / "model.safetensors")
