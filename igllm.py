@@ -598,9 +598,9 @@ def _demo(verbs: Any) -> None:
     verb = _verb(
         verbs,
         run_demo,
-        "the whole loop, small, in minutes",
-        "Generate a small CLEVR set, train the tiny preset on it for a few minutes, predict held-out images, re-render, compare, and "
-        "write a page. The model is not accurate after so little; the loop is the real one.",
+        "new scenes through the shipped model and back, in minutes",
+        "Generate new CLEVR scenes, read them with the shipped model, re-render what it wrote, compare, and write a page. Then train the "
+        "model a little further on a few hundred renders, to see the trainer at work, and take the scenes around again.",
     )
     verb.add_argument("--out", type=Path, default=Path("demo"), help="folder for everything")
     _add_workers(verb)
