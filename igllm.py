@@ -453,12 +453,12 @@ def run_predict(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder:
         out = options.out or Path(folder) / "pred.jsonl"
         skipped = predict_file(predictor, images, out, options.batch_size, decoding)
-        written = read_predictions(out)
-    if options.out is None:
-        for prediction in written.values():
-            print((f"# {prediction.key}\n" if len(written) > 1 else "") + prediction.code, end="")
-    else:
-        print(f"{out}: {len(written)} predictions" + (f", {len(skipped)} images skipped" if skipped else ""))
+        shown = read_predictions(out) if options.out is None else {}
+    written = len(images.keys) - len(skipped)
+    for prediction in shown.values():
+        print((f"# {prediction.key}\n" if written > 1 else "") + prediction.code, end="")
+    if options.out is not None:
+        print(f"{out}: {written} predictions" + (f", {len(skipped)} images skipped" if skipped else ""))
     return 2 if skipped and not written else 0
 
 

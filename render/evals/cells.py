@@ -10,7 +10,7 @@ from typing import Any
 
 from datagen.errors import UserError
 from datagen.files import read_json, write_json
-from datagen.intervals import intervals as no_intervals
+from datagen.intervals import intervals as bootstrap
 from datagen.scores import summarize
 from render.evals.plan import Request
 
@@ -72,7 +72,7 @@ def _whole(content: Mapping[str, Any], conditions: Sequence[str]) -> bool:
         and isinstance(scores, dict)
         and all(_is_table(scores.get(key), summarize([]), _is_number) for key in conditions)
         and isinstance(intervals, dict)
-        and all(_is_table(intervals.get(key), no_intervals([]), _are_ends) for key in conditions)
+        and all(_is_table(intervals.get(key), bootstrap([]), _are_ends) for key in conditions)
     )
 
 
