@@ -28,8 +28,8 @@ class ExampleMaker:
     """Makes an example of a sample.
 
     The first of ``prompts`` (token ids) is the canonical one, which prediction uses. ``grid`` is the tower's (rows, columns);
-    ``layout`` None leaves dense labels out. Variation: with ``augment`` images are mirrored by half and jittered, with
-    ``shuffle_attributes`` and ``synonyms`` so is the code (see `model.codec.Style`).
+    ``layout`` None leaves dense labels out, ``text`` False the code. Variation: with ``augment`` images are mirrored by half and
+    jittered, with ``shuffle_attributes`` and ``synonyms`` so is the code (see `model.codec.Style`).
     """
 
     codec: CodeCodec
@@ -40,6 +40,7 @@ class ExampleMaker:
     augment: bool
     shuffle_attributes: bool = False
     synonyms: bool = False
+    text: bool = True
 
     def __call__(self, sample: Sample, rng: np.random.Generator | None, features: np.ndarray | None = None) -> dict[str, Any]:
         """The example; varied by ``rng``, canonical without. ``features`` (tokens, width) of its image stand in for the pixels."""
@@ -55,7 +56,8 @@ class ExampleMaker:
         else:
             place = self.frame.placement(sample.shot.height, sample.shot.width)
             example = {"visual_features": torch.from_numpy(features)}
-        example |= self._tokens(scene, prompt, rng)
+        if self.text:
+            example |= self._tokens(scene, prompt, rng)
         if self.layout is not None:
             rows, columns = self.grid
             centres = self._centres(scene, sample, place)
@@ -132,15 +134,6 @@ class CodeSource(SampleSource):
     def pixel_values(self, number: int) -> torch.Tensor:
         """A sample's image, as it is, as the tower takes it: (3, height, width)."""
         return self.make.frame.tensor(self.make.frame.fit(self._sample(number).pixels())[0])
-
-
-class DenseSource(CodeSource):
-    """The same without their code: image and dense labels, which is what a tower is pretrained on."""
-
-    def example(self, number: int, rng: np.random.Generator | None) -> dict[str, Any]:
-        """The example of a sample; `UserError` if it is damaged or of another domain."""
-        example = super().example(number, rng)
-        return {name: example[name] for name in ("pixel_values", "dense_numbers", "dense_words")}
 
 
 @dataclass(frozen=True)

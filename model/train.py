@@ -34,7 +34,7 @@ from model.build import Stage, build
 from model.captions import CaptionMaker, CaptionSource
 from model.codec import CodeCodec
 from model.config import IGLLMConfig
-from model.data import CodeSource, Collator, DenseSource, ExampleMaker
+from model.data import CodeSource, Collator, ExampleMaker, SampleSource
 from model.derender.build import begin_derendering
 from model.derender.derenderer import Derenderer
 from model.device import pick_device
@@ -120,8 +120,8 @@ def pretrain(preset: Preset, name: str, *, data: Data, out: Path, device: str = 
 
     def begin(told: Told) -> Learner:
         model, tokenizer = build(preset, domain, stage="pretrain", told=told)
-        make = example_maker(model, CodeCodec(domain, tokenizer, preset.numbers), preset)
-        return Learner(model, tokenizer, lambda archive: DenseSource(archive, make), Collator(tokenizer.pad_token_id))
+        make = replace(example_maker(model, CodeCodec(domain, tokenizer, preset.numbers), preset), text=False)
+        return Learner(model, tokenizer, lambda archive: SampleSource(archive, make), Collator(tokenizer.pad_token_id))
 
     stage = _Stage("pretrain", preset, name, device, preset.batch_size, begin, labels="dense_words")
     return _run(stage, archives, data.weights, val, out)
