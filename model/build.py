@@ -20,7 +20,18 @@ from model.presets import FROM_SCRATCH, Preset
 from model.prompts import PROMPTS, VICUNA_TEMPLATE, prompt_tokens
 from model.tokens import domain_tokenizer
 
-_SHARED = ("vision_layer", "freeze_vision", "numbers", "number_feedback", "feedback_noise", "number_weight", "dense_weight", "dense_split")
+_SHARED = (
+    "vision_layer",
+    "freeze_vision",
+    "numbers",
+    "number_feedback",
+    "feedback_noise",
+    "number_weight",
+    "number_close",
+    "dense_weight",
+    "dense_split",
+    "guide_weight",
+)
 
 Stage = Literal["pretrain", "align", "train"]
 TRAINED: dict[Stage, tuple[str, ...]] = {"pretrain": ("tower", "projector", "dense_head"), "align": ("projector",)}

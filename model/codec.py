@@ -160,11 +160,12 @@ class Style:
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids; for each, the normalised value and the slot's index where it is `[NUM]`, else 0 and -1."""
+    """Token ids; for each, the normalised value and the slot's index where it is `[NUM]`, else 0 and -1; the object it tells of, or -1."""
 
     ids: list[int]
     values: list[float]
     slots: list[int]
+    objects: list[int]
 
 
 class CodeCodec:
@@ -202,7 +203,8 @@ class CodeCodec:
         ids: list[int] = []
         values: list[float] = []
         slots: list[int] = []
-        for obj in scene.objects:
+        objects: list[int] = []
+        for number, obj in enumerate(scene.objects):
             for piece in self._places(obj, style):
                 if isinstance(piece, Slot) and self.numbers == "head":
                     ids.append(self.num)
@@ -213,7 +215,8 @@ class CodeCodec:
                 ids += tokens
                 values += [0.0] * len(tokens)
                 slots += [-1] * len(tokens)
-        return Encoded([*ids, self.end], [*values, 0.0], [*slots, -1])
+            objects += [number] * (len(ids) - len(objects))
+        return Encoded([*ids, self.end], [*values, 0.0], [*slots, -1], [*objects, -1])
 
     def decode(self, ids: Sequence[int], values: Sequence[float]) -> str:
         """The code that token ids spell, `[NUM]` replaced by its normalised value's meaning; one line per object, canonical in itself.

@@ -25,8 +25,9 @@ class IGLLMConfig(PreTrainedConfig):
 
     ``numbers`` is ``head`` (`[NUM]` tokens, values from the numeric head) or ``char`` (digits as text). ``feedback_noise`` is the standard
     deviation, in normalised units, of what training adds to the true values fed back, so that a model does not come to rely on more
-    digits than it will predict. ``number_weight`` and ``dense_weight`` weigh the losses beside next-token cross-entropy. The dense read-out
-    splits a visual token's cell into ``dense_split`` x ``dense_split`` cells.
+    digits than it will predict. ``number_weight`` and ``dense_weight`` weigh the losses beside next-token cross-entropy;
+    numbers' squared errors grow linearly beyond ``number_close``, normalised, where that is not 0. The dense read-out
+    splits a visual token's cell into ``dense_split`` x ``dense_split`` cells. ``guide_weight`` weighs the loss of `model.guide`.
 
     ``preset``, ``data_digest`` and ``code_version`` tell how the model was trained; nothing depends on them.
     """
@@ -56,8 +57,10 @@ class IGLLMConfig(PreTrainedConfig):
     number_feedback: bool = False
     feedback_noise: float = 0.0
     number_weight: float = 1.0
+    number_close: float = 0.0
     dense_weight: float = 0.0
     dense_split: int = 1
+    guide_weight: float = 0.0
     preset: dict[str, Any] = field(default_factory=dict)
     data_digest: str = ""
     code_version: str = ""

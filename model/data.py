@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from datagen.sample import Sample
 from datagen.scene import Scene
 from model.augment import varied
 from model.codec import CodeCodec, Style
-from model.dense import DenseLayout
+from model.dense import DenseLayout, cell_of
 from model.features import FeatureCache
 from model.igllm import IGNORED
 from model.images import Frame, Placement
@@ -28,8 +29,9 @@ class ExampleMaker:
     """Makes an example of a sample.
 
     The first of ``prompts`` (token ids) is the canonical one, which prediction uses. ``grid`` is the tower's (rows, columns);
-    ``layout`` None leaves dense labels out, ``text`` False the code. Variation: with ``augment`` images are mirrored by half and
-    jittered, with ``shuffle_attributes`` and ``synonyms`` so is the code (see `model.codec.Style`).
+    ``layout`` None leaves dense labels out, ``text`` False the code; ``guide`` adds on which visual token the centre of the object
+    falls that a token tells of. Variation: with ``augment`` images are mirrored by half and jittered, with ``shuffle_attributes`` and
+    ``synonyms`` so is the code (see `model.codec.Style`).
     """
 
     codec: CodeCodec
@@ -41,6 +43,7 @@ class ExampleMaker:
     shuffle_attributes: bool = False
     synonyms: bool = False
     text: bool = True
+    guide: bool = False
 
     def __call__(self, sample: Sample, rng: np.random.Generator | None, features: np.ndarray | None = None) -> dict[str, Any]:
         """The example; varied by ``rng``, canonical without. ``features`` (tokens, width) of its image stand in for the pixels."""
@@ -56,13 +59,12 @@ class ExampleMaker:
         else:
             place = self.frame.placement(sample.shot.height, sample.shot.width)
             example = {"visual_features": torch.from_numpy(features)}
+        centres = self._centres(scene, sample, place) if self.guide or self.layout is not None else []
         if self.text:
-            example |= self._tokens(scene, prompt, rng)
+            example |= self._tokens(scene, prompt, rng, centres)
         if self.layout is not None:
-            rows, columns = self.grid
-            centres = self._centres(scene, sample, place)
-            cells = [self.layout.cell(x / self.frame.width, y / self.frame.height, rows, columns) for x, y in centres]
-            example |= self.layout.targets(scene.objects, cells, rows * columns, self.codec.domain)
+            cells = [cell_of(x, y, *self.grid, self.layout.split) for x, y in centres]
+            example |= self.layout.targets(scene.objects, cells, math.prod(self.grid), self.codec.domain)
         return example
 
     def _seen(self, scene: Scene, pixels: np.ndarray, rng: np.random.Generator | None) -> tuple[Scene, torch.Tensor]:
@@ -74,22 +76,29 @@ class ExampleMaker:
             scene = domain.canonical(Scene(domain.name, objects)) if mirrored else scene
         return scene, self.frame.tensor(pixels)
 
-    def _tokens(self, scene: Scene, prompt: list[int], rng: np.random.Generator | None) -> dict[str, list[Any]]:
+    def _tokens(
+        self, scene: Scene, prompt: list[int], rng: np.random.Generator | None, centres: list[tuple[float, float]]
+    ) -> dict[str, list[Any]]:
         style = None if rng is None else Style(rng, self.shuffle_attributes, self.synonyms)
         code = self.codec.encode(scene, style)
         before = len(prompt)
-        return {
+        tokens = {
             "input_ids": prompt + code.ids,
             "labels": [IGNORED] * before + code.ids,
             "number_values": [0.0] * before + code.values,
             "number_slots": [-1] * before + code.slots,
         }
+        if self.guide:
+            cells = [-1 if (cell := cell_of(x, y, *self.grid)) is None else cell for x, y in centres]
+            tokens["centres"] = [-1] * before + [*(cells[i] if i >= 0 else -1 for i in code.objects)]
+        return tokens
 
     def _centres(self, scene: Scene, sample: Sample, place: Placement) -> list[tuple[float, float]]:
-        """Each object's centre in pixels of the frame."""
+        """Each object's centre, x and y in [0, 1) of the frame where it is in sight."""
         shot = sample.shot
         where = np.array([self.codec.domain.location(o) for o in scene.objects]).reshape(-1, 3)
-        return [place(float(x), float(y)) for x, y, _ in project(shot.camera, shot.width, shot.height, where)]
+        placed = [place(float(x), float(y)) for x, y, _ in project(shot.camera, shot.width, shot.height, where)]
+        return [(x / self.frame.width, y / self.frame.height) for x, y in placed]
 
 
 def check_domain(sample: Sample, domain: Domain) -> None:
@@ -144,7 +153,7 @@ class Collator:
 
     def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """A batch of tensors by the names of `IGLLM.forward`'s arguments."""
-        fillers = {"input_ids": self.pad, "labels": IGNORED, "number_values": 0.0, "number_slots": -1}
+        fillers = {"input_ids": self.pad, "labels": IGNORED, "number_values": 0.0, "number_slots": -1, "centres": -1}
         image = "pixel_values" if "pixel_values" in examples[0] else "visual_features"
         batch = {image: torch.stack([e[image] for e in examples])}
         for name, filler in fillers.items():

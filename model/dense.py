@@ -53,17 +53,6 @@ class DenseLayout:
         """How much is read per cell."""
         return 1 + self.numbers + sum(self.words)
 
-    def cell(self, x: float, y: float, rows: int, columns: int) -> int | None:
-        """The cell of a point, x and y in [0, 1) of the frame, over ``rows`` x ``columns`` tokens; None outside.
-
-        Cells are numbered token by token, and within a token in reading order.
-        """
-        row, column = math.floor(y * rows * self.split), math.floor(x * columns * self.split)
-        if not (0 <= row < rows * self.split and 0 <= column < columns * self.split):
-            return None
-        (row, below), (column, beside) = divmod(row, self.split), divmod(column, self.split)
-        return ((row * columns + column) * self.split + below) * self.split + beside
-
     def targets(self, objects: tuple[Object, ...], cells: list[int | None], tokens: int, domain: Domain) -> dict[str, np.ndarray]:
         """Targets of all cells of ``tokens`` tokens, where object i has its centre in ``cells[i]``; the first object in a cell wins.
 
@@ -80,6 +69,18 @@ class DenseLayout:
             words[cell] = [1, *choice_targets(obj, domain)]
             numbers[cell] = [x for slot in self.slots for x in slot.coordinates(slot.normalise(slot.value(obj)))]
         return {"dense_numbers": numbers, "dense_words": words}
+
+
+def cell_of(x: float, y: float, rows: int, columns: int, split: int = 1) -> int | None:
+    """The cell of a point, x and y in [0, 1) of the frame, over ``rows`` x ``columns`` tokens of ``split`` x ``split`` cells; None outside.
+
+    Cells are numbered token by token, and within a token in reading order.
+    """
+    row, column = math.floor(y * rows * split), math.floor(x * columns * split)
+    if not (0 <= row < rows * split and 0 <= column < columns * split):
+        return None
+    (row, below), (column, beside) = divmod(row, split), divmod(column, split)
+    return ((row * columns + column) * split + below) * split + beside
 
 
 class DenseHead(nn.Module):

@@ -19,6 +19,7 @@ from model.bases import Base, fetch_weights
 from model.codec import numeric_slots
 from model.config import IGLLMConfig
 from model.dense import DenseHead, DenseLayout
+from model.guide import guide_loss
 from model.numbers import NumberFeedback, NumericHead, squared_errors
 from model.tower import VisionTower
 
@@ -33,6 +34,7 @@ class IGLLMOutput(ModelOutput):
     token_loss: torch.Tensor | None = None
     number_loss: torch.Tensor | None = None
     dense_loss: torch.Tensor | None = None
+    guide_loss: torch.Tensor | None = None
     logits: torch.Tensor | None = None
 
 
@@ -68,6 +70,8 @@ class IGLLM(PreTrainedModel):
         layout = DenseLayout.of(domain, self.slots, config.dense_split) if config.dense_weight else None
         self.dense_head = DenseHead(width, layout) if layout else None
         self.post_init()
+        if config.guide_weight:
+            self.language_model.set_attn_implementation("eager")  # the one that tells its weights
         if config.lora:
             self.language_model = get_peft_model(self.language_model, self._lora_config())
         elif config.language_base:
@@ -142,16 +146,19 @@ class IGLLM(PreTrainedModel):
     @property
     def loss_weights(self) -> dict[str, float]:
         """The parts of the loss by name, with their weights."""
-        return {"token_loss": 1.0, "number_loss": self.config.number_weight, "dense_loss": self.config.dense_weight}
+        config = self.config
+        parts = {"number_loss": config.number_weight, "dense_loss": config.dense_weight, "guide_loss": config.guide_weight}
+        return {"token_loss": 1.0, **parts}
 
     def loss_counts(self, batch: Mapping[str, torch.Tensor | None]) -> torch.Tensor:
-        """(3,) float32: what the parts of the loss are divided by, of a batch: labelled tokens, numeric slots, cells with an object."""
-        labels, slots, words = (batch.get(name) for name in ("labels", "number_slots", "dense_words"))
+        """(4,) float32: what the losses are divided by: labelled tokens, numeric slots, cells with an object, tokens with a centre."""
+        labels, slots, words, centres = (batch.get(name) for name in ("labels", "number_slots", "dense_words", "centres"))
         present = None if words is None else words[..., 0]
         found = [
             None if labels is None else (labels != IGNORED).sum(),
             None if slots is None else (slots >= 0).sum(),
             None if present is None else (present == 1).sum(),
+            None if centres is None else (centres >= 0).sum(),
         ]
         return torch.tensor([float(count or 0) for count in found])
 
@@ -200,15 +207,17 @@ class IGLLM(PreTrainedModel):
         number_slots: torch.Tensor | None = None,
         dense_numbers: torch.Tensor | None = None,
         dense_words: torch.Tensor | None = None,
+        centres: torch.Tensor | None = None,
         counts: torch.Tensor | None = None,
     ) -> IGLLMOutput:
         """One pass with the true text; without ``input_ids``, the dense loss on the visual tokens alone.
 
         Images as ``pixel_values`` (batch, 3, height, width) or as what the frozen tower made of them, ``visual_features``. ``input_ids``
         (batch, length), padded on the right; ``labels`` the same with -100 where nothing is learnt; ``number_values``
-        normalised and ``number_slots`` (-1 for none) the same shape; ``dense_*`` as `DenseLayout.targets`. ``counts`` holds what
-        the sums of losses are divided by (`loss_counts`): those of this batch by default. Attention is causal, so what
-        precedes the padding never sees it, and no mask is needed.
+        normalised and ``number_slots`` (-1 for none) the same shape, and so are ``centres``, the visual token where the centre of the
+        object is that a token tells of (-1 for none); ``dense_*`` as `DenseLayout.targets`. ``counts`` holds what the sums of losses
+        are divided by (`loss_counts`): those of this batch by default. Attention is causal, so what precedes the padding never sees
+        it, and no mask is needed.
         """
         if visual_features is None and pixel_values is not None:
             visual_features = self.tower(pixel_values)
@@ -216,8 +225,9 @@ class IGLLM(PreTrainedModel):
             raise ValueError("either pixel_values or visual_features are needed")
         visual = self.project(visual_features)
         if counts is None:
-            counts = self.loss_counts({"labels": labels, "number_slots": number_slots, "dense_words": dense_words})
-        per_token, per_number, per_object = (1 / counts.to(visual.device).clamp(min=1)).unbind()
+            found = {"labels": labels, "number_slots": number_slots, "dense_words": dense_words, "centres": centres}
+            counts = self.loss_counts(found)
+        per_token, per_number, per_object, per_centre = (1 / counts.to(visual.device).clamp(min=1)).unbind()
         output = IGLLMOutput()
         if self.dense_head is not None and dense_numbers is not None and dense_words is not None:
             output.dense_loss = self.dense_head.loss(visual.float(), dense_numbers, dense_words) * per_object
@@ -225,8 +235,9 @@ class IGLLM(PreTrainedModel):
         if input_ids is None:
             return output
         before = self._after_prefix(visual)
-        hidden = self.think(torch.cat([before, self.embed(input_ids, number_values, number_slots)], dim=1)).last_hidden_state
-        states = hidden[:, before.shape[1] - 1 : -1]  # the state at t - 1 predicts token t
+        guided = labels is not None and centres is not None and self.config.guide_weight > 0
+        thought = self.think(torch.cat([before, self.embed(input_ids, number_values, number_slots)], dim=1), output_attentions=guided)
+        states = thought.last_hidden_state[:, before.shape[1] - 1 : -1]  # the state at t - 1 predicts token t
         if labels is None:
             return IGLLMOutput(logits=self.token_logits(states))
         learnt = labels != IGNORED
@@ -235,9 +246,14 @@ class IGLLM(PreTrainedModel):
         output.loss = output.token_loss if output.loss is None else output.loss + output.token_loss
         if self.numeric_head is not None and number_values is not None and number_slots is not None:
             at = number_slots >= 0
-            errors = squared_errors(self.numeric_head(states[at]), number_values[at], self.periods()[number_slots[at]])
+            errors = squared_errors(
+                self.numeric_head(states[at]), number_values[at], self.periods()[number_slots[at]], self.config.number_close
+            )
             output.number_loss = errors.sum() * per_number
             output.loss = output.loss + self.config.number_weight * output.number_loss
+        if guided:
+            output.guide_loss = guide_loss(thought.attentions, before.shape[1], visual.shape[1], centres) * per_centre
+            output.loss = output.loss + self.config.guide_weight * output.guide_loss
         return output
 
     def periods(self) -> torch.Tensor:

@@ -73,8 +73,12 @@ class NumberFeedback(nn.Module):
         return numbers, self.together(slots.device)[speaking]
 
 
-def squared_errors(predicted: torch.Tensor, true: torch.Tensor, period: torch.Tensor) -> torch.Tensor:
-    """The squared errors of normalised values; where ``period`` is positive, of the shorter way around the circle."""
+def squared_errors(predicted: torch.Tensor, true: torch.Tensor, period: torch.Tensor, close: float = 0.0) -> torch.Tensor:
+    """The squared errors of normalised values; where ``period`` is positive, of the shorter way around the circle.
+
+    With ``close``, errors beyond it grow by their size from there on (Huber 1964), so that the few large ones do not outweigh the rest.
+    """
     off = predicted - true
     around = torch.where(period > 0, period * torch.round(off / period.clamp(min=1e-6)), 0.0)
-    return (off - around.detach()).square()
+    off = (off - around.detach()).abs()
+    return torch.where(off > close, close * (2 * off - close), off.square()) if close else off.square()

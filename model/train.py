@@ -168,6 +168,7 @@ def example_maker(model: IGLLM, codec: CodeCodec, preset: Preset) -> ExampleMake
         augment=preset.augment,
         shuffle_attributes=preset.shuffle_attributes,
         synonyms=preset.synonyms,
+        guide=model.config.guide_weight > 0,
     )
 
 

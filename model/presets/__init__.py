@@ -29,8 +29,10 @@ IGLLM_ALONE = (
     "numbers",
     "number_feedback",
     "feedback_noise",
+    "number_close",
     "dense_weight",
     "dense_split",
+    "guide_weight",
     "cache_features",
     "vary_prompts",
     "shuffle_attributes",
@@ -69,8 +71,10 @@ class Preset:
     number_feedback: bool = _setting(False, "whether a number's value is embedded back into the sequence (numbers=head)")
     feedback_noise: float = _setting(0.0, "noise on the true values fed back in training, normalised units")
     number_weight: float = _setting(1.0, "weight of the numbers' error")
+    number_close: float = _setting(0.0, "error, normalised units, beyond which a number's loss grows linearly; 0: squared throughout")
     dense_weight: float = _setting(0.0, "weight of the auxiliary loss on the visual tokens; 0 leaves it out")
     dense_split: int = _setting(1, "cells, each way, that the auxiliary loss splits a visual token's cell into")
+    guide_weight: float = _setting(0.0, "weight of the loss that shows one attention head where an object is; 0 leaves it out")
     augment: bool = _setting(False, "whether images are mirrored and jittered in training")
     cache_features: bool = _setting(False, "whether a frozen tower's features are computed once and kept on disk")
     vary_prompts: bool = _setting(True, "whether training asks for the code in varying words")
@@ -103,7 +107,18 @@ class Preset:
         for name in (*sizes, *intervals, *rates):
             if not getattr(self, name) > 0:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be positive")
-        for name in ("number_weight", "dense_weight", "feedback_noise", "weight_decay", "lora_rank", "lora_alpha", "loaders", "save_steps"):
+        for name in (
+            "number_weight",
+            "number_close",
+            "dense_weight",
+            "guide_weight",
+            "feedback_noise",
+            "weight_decay",
+            "lora_rank",
+            "lora_alpha",
+            "loaders",
+            "save_steps",
+        ):
             if not getattr(self, name) >= 0:
                 raise UserError(f"{name} is {getattr(self, name)}: it must not be negative")
         for name in ("warmup", "lora_dropout"):

@@ -20,7 +20,8 @@ from model.build import build
 from model.codec import NUM, CodeCodec
 from model.config import IGLLMConfig
 from model.data import CodeSource, Collator, SampleSource
-from model.dense import DenseLayout
+from model.dense import DenseLayout, cell_of
+from model.guide import guide_loss
 from model.igllm import IGLLM
 from model.images import Frame, jitter
 from model.numbers import NumberFeedback, NumericHead, squared_errors
@@ -72,7 +73,7 @@ def test_one_forward_gives_the_losses_and_their_gradients(kind: str, request, co
     output = model(**batch_of(model, codec, renders))
     parts = output.token_loss + model.config.number_weight * output.number_loss
     if kind == "tiny":
-        parts = parts + model.config.dense_weight * output.dense_loss
+        parts = parts + model.config.dense_weight * output.dense_loss + model.config.guide_weight * output.guide_loss
     assert torch.isclose(output.loss, parts)
     output.loss.backward()
     trained = {name.partition(".")[0] for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
@@ -167,6 +168,57 @@ def test_the_number_loss_goes_the_shorter_way_around() -> None:
     assert errors.tolist() == pytest.approx([0.04, 3.24, 0.0], abs=1e-6)
 
 
+@given(st.floats(-2, 2), st.floats(-2, 2), st.floats(0.01, 1))
+def test_beyond_what_is_close_an_error_counts_linearly(predicted: float, true: float, close: float) -> None:
+    guess, truth, none = (torch.tensor([value], dtype=torch.float64) for value in (predicted, true, 0.0))
+    guess.requires_grad_()
+    error = squared_errors(guess, truth, none, close)
+    error.sum().backward()
+    off = abs(predicted - true)
+    assert error.item() == pytest.approx(off**2 if off <= close else 2 * close * off - close**2)
+    assert guess.grad.abs().item() == pytest.approx(2 * min(off, close))
+
+
+def test_a_head_that_looks_where_it_should_has_no_guide_loss() -> None:
+    """Two layers of two heads over a prefix, 3 visual tokens and 4 of text; the guided head is the first of the second layer."""
+    start, centres = 4, torch.tensor([[-1, 2, 0, -1]])
+    attentions = [torch.rand(1, 2, 8, 8) for _ in range(2)]
+    attentions[1][0, 0] = 0.0
+    for token, centre in ((1, 2), (2, 0)):  # a token is predicted by the one before it
+        attentions[1][0, 0, start + token - 1, 1 + centre] = 1.0
+    assert guide_loss(attentions, start, 3, centres) == 0
+    attentions[1][0, 0, start, 1 + 2] = 0.25
+    assert guide_loss(attentions, start, 3, centres).item() == pytest.approx(np.log(4), rel=1e-5)
+
+
+def test_a_guide_tells_for_every_token_of_an_object_where_its_centre_is(tiny: IGLLM, codec: CodeCodec, renders: Samples) -> None:
+    sample = renders[renders.keys[0]]
+    example = example_maker(tiny, codec, TINY)(sample, None)
+    told = [[c for c in group if c >= 0] for group in _by_statement(example, codec)]
+    assert len(told) == len(sample.scene)
+    for group, label in zip(told, sample.record["labels"], strict=True):
+        x, y, _ = label["pixel_coords"]
+        assert set(group) == {int((y + 4) // 16) * 10 + int(x // 16)}
+
+
+def _by_statement(example: dict, codec: CodeCodec) -> list[list[int]]:
+    """The centres that an example tells, statement by statement; the prompt and the end tell none."""
+    first = example["number_slots"].index(0) - len(codec._tokens("add(loc=("))
+    assert set(example["centres"][:first]) == {example["centres"][-1]} == {-1}
+    body, slots = example["centres"][first:-1], example["number_slots"][first:-1]
+    length = len(body) // slots.count(0)
+    return [body[i : i + length] for i in range(0, len(body), length)]
+
+
+def test_without_a_guide_nothing_is_told(codec: CodeCodec, renders: Samples) -> None:
+    free = replace(TINY, guide_weight=0.0)
+    model = build(free, CLEVR)[0]
+    source = CodeSource(renders.archive, example_maker(model, codec, free))
+    batch = Collator(codec.tokenizer.pad_token_id)([source.example(i, None) for i in range(2)])
+    assert "centres" not in batch
+    assert model(**batch).guide_loss is None
+
+
 def test_dense_targets_say_what_lies_where(tiny: IGLLM, codec: CodeCodec, renders: Samples) -> None:
     make = example_maker(tiny, codec, TINY)
     sample = renders[renders.keys[0]]
@@ -184,7 +236,7 @@ def test_dense_targets_say_what_lies_where(tiny: IGLLM, codec: CodeCodec, render
 
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(1, 4), st.floats(-0.5, 1.5), st.floats(-0.5, 1.5))
 def test_a_dense_cell_lies_in_its_token(rows: int, columns: int, split: int, x: float, y: float) -> None:
-    fine, coarse = (DenseLayout((), (), s).cell(x, y, rows, columns) for s in (split, 1))
+    fine, coarse = (cell_of(x, y, rows, columns, s) for s in (split, 1))
     assert (fine is None) == (not (0 <= x < 1 and 0 <= y < 1))
     assert coarse == (None if fine is None else fine // split**2)
 
