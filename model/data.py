@@ -82,7 +82,7 @@ class ExampleMaker:
         style = None if rng is None else Style(rng, self.shuffle_attributes, self.synonyms)
         code = self.codec.encode(scene, style)
         before = len(prompt)
-        tokens = {
+        tokens: dict[str, list[Any]] = {
             "input_ids": prompt + code.ids,
             "labels": [IGNORED] * before + code.ids,
             "number_values": [0.0] * before + code.values,
