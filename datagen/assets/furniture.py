@@ -6,7 +6,7 @@ import numpy as np
 
 from datagen.assets.mesh import Mesh, joined
 from datagen.assets.model import CREAM, DARK, GREY, PAINTS, WOODS, Model, pick
-from datagen.assets.modelling import both_sides, box, curve, disc, flat_ring, lofted, oval, outline, revolved, rod, rounded, spread, tube
+from datagen.assets.modelling import both_sides, box, curve, disc, flat_ring, lofted, outline, oval, revolved, rod, rounded, spread, tube
 from datagen.rotations import NO_SYMMETRY, Symmetry
 from datagen.stream import Stream
 
@@ -21,7 +21,7 @@ def chair(rng: Stream) -> Model:
     slab = box(deep, wide, 0.045, 0.015).moved(0, 0, seat - 0.022)
     parts = [slab, both_sides(rod((x, y, seat - 0.02), (x + splay, y + splay, 0), (leg, leg * 0.75)))]
     parts += [both_sides(rod((-x, y, seat - 0.02), (-x - splay, y + splay, 0), (leg, leg * 0.75)))]
-    parts += _chair_back(rng, (-x, y), seat, back, lean, leg)
+    parts += _chair_back(rng, (-x, y), seat, back, lean=lean, leg=leg)
     if rng.random() < 0.35:
         high = seat + rng.uniform(0.2, 0.25)
         side = curve([(-x - lean * 0.4, y, high), (0, y + 0.03, high + 0.01), (x - 0.04, y + 0.02, high)], 8)
@@ -34,7 +34,7 @@ def chair(rng: Stream) -> Model:
     return Model(joined(parts), (pick(rng, (*WOODS, *PAINTS[:4])), pick(rng, PAINTS)))
 
 
-def _chair_back(rng: Stream, corner: tuple[float, float], seat: float, top: float, lean: float, leg: float) -> list[Mesh]:
+def _chair_back(rng: Stream, corner: tuple[float, float], seat: float, top: float, *, lean: float, leg: float) -> list[Mesh]:
     """Two posts, and what is between them."""
     x, y = corner
 
@@ -49,7 +49,7 @@ def _chair_back(rng: Stream, corner: tuple[float, float], seat: float, top: floa
             parts.append(box(0.022, 2 * y, 0.07, 0.01).moved(at_height(z), 0, z))
     elif kind == "board":
         low = seat + rng.uniform(0.04, 0.2)
-        rings = [flat_ring(outline(0.026, 2 * y, 0.012) + (at_height(z), 0), z) for z in (low, top - 0.03, top + 0.02)]
+        rings = [flat_ring(outline(0.026, 2 * y, 0.012), z) + np.array([at_height(z), 0, 0]) for z in (low, top - 0.03, top + 0.02)]
         rings[-1] = rings[-1] * (1, 0.9, 1)
         parts.append(lofted(np.stack(rings)))
     else:
@@ -96,7 +96,7 @@ def _legs(rng: Stream, x: float, y: float, top: float, leg: float) -> Mesh:
     if rng.random() < 0.5:
         one = rod((x, y, top), (x, y, 0), (leg, leg * taper))
     else:
-        rings = [flat_ring(outline(2 * r, 2 * r, 0.2 * r, 2) + (x, y), z) for r, z in ((leg * taper, 0.0), (leg, top))]
+        rings = [flat_ring(outline(2 * r, 2 * r, 0.2 * r, 2), z) + np.array([x, y, 0]) for r, z in ((leg * taper, 0.0), (leg, top))]
         one = lofted(np.stack(rings))
     pair = both_sides(one)
     return joined([pair, pair.stretched(-1, 1, 1)])
@@ -112,7 +112,14 @@ def _column(rng: Stream, top: float, radius: float) -> tuple[Mesh, float]:
     """A turned column up to `top`, and the height at which it begins."""
     low = top * 0.22
     knob = rng.uniform(1.2, 1.7)
-    profile = [(0, low * 0.5), (radius, low * 0.5), (radius, low), (radius * knob, top * 0.4), (radius, top * 0.6), (radius * 0.9, top - 0.06)]
+    profile = [
+        (0, low * 0.5),
+        (radius, low * 0.5),
+        (radius, low),
+        (radius * knob, top * 0.4),
+        (radius, top * 0.6),
+        (radius * 0.9, top - 0.06),
+    ]
     return revolved(rounded([*profile, (radius * 2.2, top), (0, top)], 0.03), 40), low
 
 
@@ -151,5 +158,5 @@ def _back(high: float, wide: float, soft: float, lean: float) -> Mesh:
     for t in np.linspace(0, 1, 7).tolist():
         thick = 0.2 if t < 0.8 else 0.2 * float(np.sqrt(max(1e-4, 1 - ((t - 0.8) / 0.2) ** 2)))
         cut = 1.0 if t < 0.99 else 0.97
-        rings.append(flat_ring(oval(max(thick, 0.05), wide * cut, 8, 32) + (-lean * t, 0), 0.1 + (high - 0.1) * t))
+        rings.append(flat_ring(oval(max(thick, 0.05), wide * cut, 8, 32), 0.1 + (high - 0.1) * t) + np.array([-lean * t, 0, 0]))
     return lofted(np.stack(rings))

@@ -20,12 +20,34 @@ def bottle(rng: Stream) -> Model:
     waist = pick(rng, (1.0, 1.0, 0.88))
     foot = [(0.0, 0.03), (radius * 0.7, 0.0), (radius * 0.96, 0.0), (radius, 0.06)]
     label = (shoulder * 0.3, shoulder * 0.75)
-    body = [(radius, label[0] - 0.03), (radius * waist, label[0]), (radius * waist, label[1]), (radius, label[1] + 0.03), (radius, shoulder)]
+    body = [
+        (radius, label[0] - 0.03),
+        (radius * waist, label[0]),
+        (radius * waist, label[1]),
+        (radius, label[1] + 0.03),
+        (radius, shoulder),
+    ]
     top = shoulder + (high - shoulder) * rng.uniform(0.35, 0.55)
-    neck_line = [(neck, top), (neck * 0.95, high - 0.14), (neck * 1.2, high - 0.13), (neck * 1.2, high - 0.09), (neck, high - 0.08), (neck, high), (0.0, high)]
+    neck_line = [
+        (neck, top),
+        (neck * 0.95, high - 0.14),
+        (neck * 1.2, high - 0.13),
+        (neck * 1.2, high - 0.09),
+        (neck, high - 0.08),
+        (neck, high),
+        (0.0, high),
+    ]
     line = rounded([*foot, *body, *neck_line[:1], neck_line[1]], 0.12, 4)
     glass = revolved([*line, *neck_line[2:]], 48)
-    band = revolved([(0.0, label[0] + 0.02), (radius * waist + 0.006, label[0] + 0.02), (radius * waist + 0.006, label[1] - 0.02), (0.0, label[1] - 0.02)], 48)
+    band = revolved(
+        [
+            (0.0, label[0] + 0.02),
+            (radius * waist + 0.006, label[0] + 0.02),
+            (radius * waist + 0.006, label[1] - 0.02),
+            (0.0, label[1] - 0.02),
+        ],
+        48,
+    )
     cap = revolved(rounded([(0.0, high - 0.1), (neck * 1.32, high - 0.1), (neck * 1.32, high + 0.03), (0.0, high + 0.03)], 0.02, 2), 40)
     paint, accent = two_paints(rng)
     return Model(joined([glass, band.painted(1), cap.painted(2)]), (paint, CREAM, accent), AXIAL)
@@ -57,7 +79,13 @@ def _handle(ends: list[tuple[float, float]], out: float, thick: float) -> Mesh:
     """An ear on the side of -X, from the upper end (radius, height) to the lower one."""
     (r1, z1), (r2, z2) = ends
     middle = max(r1, r2) + out
-    path = [(-r1, 0, z1), (-r1 - out * 0.6, 0, z1 + 0.01), (-middle, 0, (z1 * 0.6 + z2 * 0.4)), (-r2 - out * 0.6, 0, z2 + 0.04), (-r2, 0, z2)]
+    path = [
+        (-r1, 0, z1),
+        (-r1 - out * 0.6, 0, z1 + 0.01),
+        (-middle, 0, (z1 * 0.6 + z2 * 0.4)),
+        (-r2 - out * 0.6, 0, z2 + 0.04),
+        (-r2, 0, z2),
+    ]
     return tube(curve(path, 22), thick, 12)
 
 
@@ -71,7 +99,15 @@ def _table_lamp(rng: Stream) -> Model:
     belly = rng.uniform(0.5, 1.0) * foot * 0.8
     kind = pick(rng, ("vase", "stick"))
     if kind == "vase":
-        profile = [(0, 0), (foot * 0.8, 0), (foot * 0.8, 0.04), (belly * 0.55, 0.08), (belly, high * 0.4), (belly * 0.45, high * 0.72), (0.04, high * 0.8)]
+        profile = [
+            (0, 0),
+            (foot * 0.8, 0),
+            (foot * 0.8, 0.04),
+            (belly * 0.55, 0.08),
+            (belly, high * 0.4),
+            (belly * 0.45, high * 0.72),
+            (0.04, high * 0.8),
+        ]
     else:
         profile = [(0, 0), (foot, 0), (foot, 0.05), (0.05, 0.09), (0.035, high * 0.5), (0.035, high * 0.8)]
     stand = revolved(rounded([*profile, (0.03, high + 0.1), (0, high + 0.1)], 0.1, 4), 40)
@@ -85,7 +121,15 @@ def _table_lamp(rng: Stream) -> Model:
 
 def _shade(wide: float, narrow: float, tall: float, wall: float = 0.015) -> Mesh:
     """A shell, `wide` below and `narrow` above, open at the bottom and nearly closed at the top."""
-    line = [(narrow - wall, tall), (narrow, tall), (wide, 0.0), (wide - wall, 0.0), (narrow - wall, tall - wall), (0.03, tall - wall), (0.03, tall)]
+    line = [
+        (narrow - wall, tall),
+        (narrow, tall),
+        (wide, 0.0),
+        (wide - wall, 0.0),
+        (narrow - wall, tall - wall),
+        (0.03, tall - wall),
+        (0.03, tall),
+    ]
     rings = np.array([*line, line[0]][::-1])
     return revolved([(float(r), float(z)) for r, z in rings], 48)
 
@@ -113,16 +157,24 @@ def teapot(rng: Stream) -> Model:
     radius, high = rng.uniform(0.48, 0.58), rng.uniform(0.62, 0.85)
     foot, mouth = radius * rng.uniform(0.5, 0.65), radius * rng.uniform(0.45, 0.6)
     fat = rng.uniform(0.4, 0.55)
-    line = curve([(foot, 0, 0.03), (radius * 0.95, 0, high * fat * 0.6), (radius, 0, high * fat), (radius * 0.85, 0, high * 0.8), (mouth, 0, high)], 16)
+    line = curve(
+        [(foot, 0, 0.03), (radius * 0.95, 0, high * fat * 0.6), (radius, 0, high * fat), (radius * 0.85, 0, high * 0.8), (mouth, 0, high)],
+        16,
+    )
     wall = [(float(r), float(z)) for r, _, z in line]
     body = revolved([(0.0, 0.0), (foot * 0.9, 0.0), *wall, (0.0, high)], 48)
     dome = [(mouth * float(c), high + mouth * 0.4 * float(s)) for c, s in arc(8, 0, 75)]
     lid = revolved([(0.0, high - 0.01), (mouth * 1.06, high - 0.01), (mouth * 1.06, high + 0.02), *dome, (0.0, high + mouth * 0.4)], 40)
     knob = ball(rng.uniform(0.06, 0.09), 20, 10).moved(0, 0, high + mouth * 0.4 + 0.05)
-    root, lip = high * rng.uniform(0.25, 0.4), high * rng.uniform(0.9, 1.05)
+    root, lip = high * rng.uniform(0.32, 0.42), high * rng.uniform(0.9, 1.05)
     reach = rng.uniform(0.36, 0.5)
-    path = curve([(radius * 0.7, 0, root), (radius + reach * 0.45, 0, root + 0.08), (radius + reach * 0.7, 0, lip * 0.8), (radius + reach, 0, lip)], 14)
-    spout = tube(path, np.linspace(0.15, 0.055, 14).tolist(), 16)
+    bends = [
+        (radius * 0.72, 0, root),
+        (radius + reach * 0.3, 0, root + 0.3 * (lip - root)),
+        (radius + reach * 0.6, 0, root + 0.72 * (lip - root)),
+    ]
+    path = curve([*bends, (radius + reach, 0, lip)], 14)
+    spout = tube(path, [0.05 + 0.1 * float(t) ** 1.6 for t in np.linspace(1, 0, 14)], 16)
     handle = _handle([(radius * 0.82, high * 0.82), (radius * 0.85, high * 0.25)], rng.uniform(0.22, 0.32), rng.uniform(0.04, 0.055))
     paint, accent = two_paints(rng, (*PAINTS, CREAM))
     return Model(joined([body, spout, lid.painted(1), knob.painted(1), handle.painted(1)]), (paint, pick(rng, (paint, accent))))

@@ -52,7 +52,7 @@ class Mesh:
 
     def moved(self, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> Mesh:
         """The mesh, shifted."""
-        return replace(self, vertices=self.vertices + (x, y, z))
+        return replace(self, vertices=self.vertices + np.array([x, y, z]))
 
     def transformed(self, matrix: np.ndarray) -> Mesh:
         """The mesh with its vertices multiplied by `matrix` (3, 3) from the left; one that mirrors turns the triangles around."""
@@ -144,7 +144,8 @@ def joined(parts: Iterable[Mesh]) -> Mesh:
 def normalised(mesh: Mesh) -> Mesh:
     """The mesh as every asset is: its bounding box's middle in the origin, its farthest vertex 1 away, all on `GRID`.
 
-    Vertices that no triangle names are dropped. ValueError for a mesh without triangles or without extent.
+    Vertices that no triangle names are dropped, and triangles that the grid leaves with two corners at one place. ValueError for a mesh
+    without triangles or without extent.
     """
     if not len(mesh):
         raise ValueError("it has no triangles")
@@ -156,7 +157,10 @@ def normalised(mesh: Mesh) -> Mesh:
     if not 0 < reach < np.inf:
         raise ValueError("it has no extent")
     vertices = np.round(vertices / reach / GRID) * GRID + 0.0
-    return replace(mesh, vertices=vertices, triangles=(np.cumsum(used) - 1)[mesh.triangles])
+    triangles = (np.cumsum(used) - 1)[mesh.triangles]
+    a, b, c = (vertices[triangles[:, i]] for i in range(3))
+    whole = ~((a == b).all(1) | (b == c).all(1) | (c == a).all(1))
+    return Mesh(vertices, triangles[whole], mesh.slots[whole], mesh.smooth[whole])
 
 
 def mesh_bytes(mesh: Mesh, **more: np.ndarray) -> bytes:

@@ -37,7 +37,10 @@ def lofted(rings: np.ndarray, *, closed: bool = False, slots: Sequence[int] = ()
         start, end = count * around, count * around + 1
         vertices = np.concatenate([vertices, rings[0].mean(0, keepdims=True), rings[-1].mean(0, keepdims=True)])
         last = (count - 1) * around
-        faces += [np.stack(np.broadcast_arrays(start, two[0], one[0]), axis=1), np.stack(np.broadcast_arrays(end, last + one[0], last + two[0]), axis=1)]
+        faces += [
+            np.stack(np.broadcast_arrays(start, two[0], one[0]), axis=1),
+            np.stack(np.broadcast_arrays(end, last + one[0], last + two[0]), axis=1),
+        ]
         taken += [np.full(around, slot[0]), np.full(around, slot[-1])]
     triangles = np.concatenate(faces)
     corners = vertices[triangles]
@@ -75,7 +78,7 @@ def flat_ring(line: np.ndarray, z: float) -> np.ndarray:
 
 def cross_ring(line: np.ndarray, x: float, z: float = 0.0) -> np.ndarray:
     """A line (N, 2) of y and z, standing across X at `x`, raised by `z`: (N, 3)."""
-    return np.concatenate([np.full((len(line), 1), x), line + (0.0, z)], axis=1)
+    return np.concatenate([np.full((len(line), 1), x), line + np.array([0.0, z])], axis=1)
 
 
 def box(x: float, y: float, z: float, bevel: float = 0.02, steps: int = 2) -> Mesh:
@@ -118,10 +121,7 @@ def rounded(profile: Profile, radius: float, steps: int = 3, keep_ends: bool = T
 def tube(path: np.ndarray, radius: float | Sequence[float], sides: int = 12, *, closed: bool = False, flat: float = 1.0) -> Mesh:
     """A pipe along `path` (K, 3) whose radius may change from point to point; `flat` squeezes it across its first sideways direction."""
     path = np.asarray(path, float)
-    if closed:
-        ahead = np.roll(path, -1, axis=0) - np.roll(path, 1, axis=0)
-    else:
-        ahead = np.gradient(path, axis=0)
+    ahead = np.roll(path, -1, axis=0) - np.roll(path, 1, axis=0) if closed else np.gradient(path, axis=0)
     ahead = ahead / np.linalg.norm(ahead, axis=1, keepdims=True)
     radii = np.broadcast_to(np.asarray(radius, float), (len(path),))
     start = np.eye(3)[np.argmin(np.abs(ahead[0]).round(6))]

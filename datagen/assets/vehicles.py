@@ -14,6 +14,7 @@ from datagen.assets.modelling import (
     cross_ring,
     curve,
     disc,
+    flat_ring,
     lofted,
     outline,
     oval,
@@ -25,7 +26,15 @@ from datagen.assets.modelling import (
 )
 from datagen.stream import Stream
 
-FUSELAGE = ((1.0, 0.36, 0.0), (0.95, 0.62, 0.0), (0.8, 0.86, 0.0), (0.5, 1.0, 0.0), (0.1, 1.0, 0.0), (-0.35, 0.78, 0.07), (-0.72, 0.46, 0.15))
+FUSELAGE = (
+    (1.0, 0.36, 0.0),
+    (0.95, 0.62, 0.0),
+    (0.8, 0.86, 0.0),
+    (0.5, 1.0, 0.0),
+    (0.1, 1.0, 0.0),
+    (-0.35, 0.78, 0.07),
+    (-0.72, 0.46, 0.15),
+)
 """Along an aeroplane: where, how thick, how far raised, the last two in parts of its height."""
 
 
@@ -53,7 +62,7 @@ def _fuselage(width: float, height: float) -> Mesh:
     return lofted(np.stack([cross_ring(oval(width * thick, height * thick, 2.3, 24), x, height * up) for x, thick, up in line.tolist()]))
 
 
-def _wing(span: float, chord: float, tip: float, sweep: float, rise: float, thickness: float = 0.13) -> Mesh:
+def _wing(span: float, chord: float, tip: float, sweep: float, rise: float, *, thickness: float = 0.13) -> Mesh:
     """A wing along +Y from its root in the origin, thick in front, its tip rounded and moved back by `sweep` and up by `rise`."""
     angles = np.arange(16) * (2 * np.pi / 16)
     section = np.stack([0.5 * np.cos(angles), thickness / 2 * np.sin(angles) * (1 + 0.55 * np.cos(angles))], axis=1)
@@ -69,7 +78,7 @@ def _tail(rng: Stream, height: float) -> list[Mesh]:
     """The fin, and the tailplane: at its foot, or on its top."""
     tall, chord = rng.uniform(0.36, 0.52), rng.uniform(0.3, 0.38)
     sweep = rng.uniform(0.1, 0.26)
-    fin = turned(_wing(tall, chord, chord * 0.62, sweep, 0.0, 0.16), "x", 90).moved(-0.8, 0, 0.2 * height)
+    fin = turned(_wing(tall, chord, chord * 0.62, sweep, 0.0, thickness=0.16), "x", 90).moved(-0.8, 0, 0.2 * height)
     on_top = rng.random() < 0.3
     half, depth = rng.uniform(0.34, 0.46), rng.uniform(0.22, 0.3)
     x, z = (-0.8 - sweep * 0.9, 0.2 * height + tall * 0.93) if on_top else (-0.84, 0.2 * height)
@@ -104,9 +113,7 @@ def _engines(rng: Stream, kind: str, wing: tuple[float, float, float], y: float,
 def _propeller(radius: float, hub: float, blades: int) -> list[Mesh]:
     """Turning about X, its hub pointing along +X from the origin."""
     spinner = turned(revolved([(0.0, -0.02), (hub, -0.02), (hub, 0.03), (0.75 * hub, 0.1), (0.35 * hub, 0.15), (0.0, 0.165)], 20), "y", 90)
-    blade = lofted(
-        np.stack([np.concatenate([oval(w, 0.02, 2, 10), np.full((10, 1), r)], axis=1) for r, w in _blade(radius)])
-    )
+    blade = lofted(np.stack([np.concatenate([oval(w, 0.02, 2, 10), np.full((10, 1), r)], axis=1) for r, w in _blade(radius)]))
     return [spinner.painted(2), turned(spread(turned(blade, "x", 90), blades), "y", 90).moved(0.04).painted(4)]
 
 
@@ -139,15 +146,19 @@ CABINS = {
 def car(rng: Stream) -> Model:
     """A saloon, a hatchback, a van or a pick-up."""
     kind = pick(rng, tuple(CABINS))
-    width, wheel = rng.uniform(0.8, 0.92), rng.uniform(0.19, 0.225)
-    belt, bonnet = rng.uniform(0.46, 0.52), rng.uniform(0.36, 0.42)
-    roof = rng.uniform(0.78, 0.86) + (0.16 if kind == "van" else 0.0)
+    width, wheel = rng.uniform(0.8, 0.92), rng.uniform(0.17, 0.19)
+    belt, bonnet = rng.uniform(0.5, 0.55), rng.uniform(0.43, 0.47)
+    roof = rng.uniform(0.82, 0.9) + (0.16 if kind == "van" else 0.0)
     paint = pick(rng, PAINTS[:8])
     axles = (rng.uniform(0.58, 0.64), -rng.uniform(0.56, 0.62))
     parts = [_car_body(width, belt, bonnet, kind), *_cabin(kind, width, belt, roof), *_wheels(width, wheel, axles)]
     if kind == "pick-up":
         wall = both_sides(box(0.84, 0.05, 0.14, 0.015).moved(-0.56, width / 2 - 0.05, belt + 0.02))
-        parts += [wall, box(0.05, width - 0.1, 0.14, 0.015).moved(-0.96, 0, belt + 0.02), box(0.8, width - 0.16, 0.02).moved(-0.56, 0, belt).painted(2)]
+        parts += [
+            wall,
+            box(0.05, width - 0.1, 0.14, 0.015).moved(-0.96, 0, belt + 0.02),
+            box(0.8, width - 0.16, 0.02).moved(-0.56, 0, belt).painted(2),
+        ]
     lamp = ball(1.0, 16, 8).stretched(0.035, 0.085, 0.055).painted(3)
     parts.append(both_sides(lamp.moved(0.985, width * 0.33, bonnet - 0.08)))
     parts.append(both_sides(box(0.04, 0.13, 0.08, 0.012).moved(-0.985, width * 0.34, belt - 0.12).painted(4)))
@@ -177,8 +188,7 @@ def _cabin(kind: str, width: float, belt: float, roof: float) -> list[Mesh]:
     foot, top = belt - 0.06, roof - 0.03
 
     def ring(start: float, end: float, across: float, z: float) -> np.ndarray:
-        line = outline(end - start, across, 0.08, 4) + ((start + end) / 2, 0.0)
-        return np.concatenate([line, np.full((len(line), 1), z)], axis=1)
+        return flat_ring(outline(end - start, across, 0.08, 4), z) + np.array([(start + end) / 2, 0.0, 0.0])
 
     glass = lofted(np.stack([ring(back, front, wide, foot), ring(roof_back, roof_front, narrow, top)])).painted(1)
     out = 0.02
@@ -202,12 +212,13 @@ def _cabin(kind: str, width: float, belt: float, roof: float) -> list[Mesh]:
 
 
 def _wheels(width: float, radius: float, axles: tuple[float, float]) -> list[Mesh]:
-    arch = turned(disc(radius * 1.18, width + 0.008, 0.0, 32), "x", 90).painted(2)
+    arch = turned(disc(radius * 1.1, 0.1, 0.0, 32), "x", 90).painted(2)
     tyre = turned(disc(radius, 0.16, 0.035, 32), "x", 90).painted(2)
     hub = turned(disc(radius * 0.58, 0.17, 0.01, 24), "x", 90).painted(5)
     side = width / 2 - 0.05
     places = [(x, y, radius) for x in axles for y in (side, -side)]
-    return [at(arch, [(x, 0, radius) for x in axles]), at(tyre, places), at(hub, places)]
+    arches = [(x, y, radius) for x in axles for y in (side + 0.004, -side - 0.004)]
+    return [at(arch, arches), at(tyre, places), at(hub, places)]
 
 
 def boat(rng: Stream) -> Model:
@@ -249,9 +260,7 @@ def _keel_band(beam: float, depth: float, rise: float) -> Mesh:
 
 def _deck(beam: float, rise: float) -> Mesh:
     line = curve(HULL, 18)
-    rings = [
-        cross_ring(outline(max(beam * w * 0.92, 0.012), 0.02), 0.97 * x, rise * max(up, 0) + 0.006) for x, w, up in line.tolist()
-    ]
+    rings = [cross_ring(outline(max(beam * w * 0.92, 0.012), 0.02), 0.97 * x, rise * max(up, 0) + 0.006) for x, w, up in line.tolist()]
     return lofted(np.stack(rings))
 
 
@@ -263,18 +272,20 @@ def _rig(rng: Stream) -> list[Mesh]:
     belly = rng.uniform(0.06, 0.12)
     main = _sail(np.array([x - 0.03, 0, 0.27]), np.array([x - boom, 0, 0.27]), np.array([x - 0.03, 0, tall * 0.97]), belly)
     fore = _sail(np.array([x + 0.06, 0, 0.3]), np.array([0.93, 0, 0.26]), np.array([x + 0.03, 0, tall * rng.uniform(0.75, 0.9)]), belly)
-    cabin = lofted(np.stack([cross_ring(outline(0.3 * w, 0.2, 0.06, 3), cx, 0.08) for cx, w in ((-0.35, 0.9), (-0.33, 1.0), (0.3, 0.9), (0.42, 0.6))]))
+    cabin = lofted(
+        np.stack([cross_ring(outline(0.3 * w, 0.2, 0.06, 3), cx, 0.08) for cx, w in ((-0.35, 0.9), (-0.33, 1.0), (0.3, 0.9), (0.42, 0.6))])
+    )
     return [joined(mast).painted(2), main.painted(3), fore.painted(3), cabin.painted(1)]
 
 
 def _sail(low: np.ndarray, out: np.ndarray, top: np.ndarray, belly: float) -> Mesh:
     """A thin three-cornered cloth between three points, bellied towards +Y."""
-    rings = []
+    rings, thin = [], np.array([0, 0.008, 0])
     for t in np.linspace(0, 0.985, 9):
         start, end = low + (top - low) * t, out + (top - out) * t
         s = np.linspace(0, 1, 8)[:, None]
         sheet = start + (end - start) * s + np.array([0, 1, 0]) * belly * 4 * s * (1 - s) * (1 - t) * (0.4 + t)
-        rings.append(np.concatenate([sheet + (0, 0.008, 0), sheet[::-1] - (0, 0.008, 0)]))
+        rings.append(np.concatenate([sheet + thin, sheet[::-1] - thin]))
     return lofted(np.stack(rings))
 
 
