@@ -176,9 +176,9 @@ class Symmetry:
         return self.fold == 1 and not self.flip
 
     def words(self) -> str:
-        """The symmetry in words."""
-        about = {0: "any turn about Z", 1: ""}.get(self.fold, f"{self.fold}-fold about Z")
-        return " and ".join(part for part in (about, "upside down" if self.flip else "") if part) or "none"
+        """The symmetry in words, short enough for a caption: ``any turn``, ``4-fold``, ``none`` (about Z)."""
+        about = {0: "any turn", 1: ""}.get(self.fold, f"{self.fold}-fold")
+        return ", ".join(part for part in (about, "upside down" if self.flip else "") if part) or "none"
 
     def elements(self) -> np.ndarray:
         """The group's turns (N, 3, 3), the identity first; of an axial one those that are left when turns about Z are."""
