@@ -16,21 +16,22 @@ from datagen.assets.mesh import Mesh
 from datagen.assets.paint import Paint
 from datagen.assets.solid import MeshSolid
 
-MOST_MESHES = 128
+MOST_TRIANGLES_KEPT = 1_000_000  # some 200 MB in Blender
 
 
 class AssetShelf:
-    """The assets' meshes and materials of one worker, of each as many as the last scenes needed, up to a bound."""
+    """The assets' meshes and materials of one worker: those that the last scenes needed, up to a bound."""
 
     def __init__(self) -> None:
-        self._meshes: Kept[bpy.types.Mesh] = Kept(MOST_MESHES, bpy.data.meshes.remove)
+        self._meshes: Kept[bpy.types.Mesh] = Kept(MOST_TRIANGLES_KEPT, bpy.data.meshes.remove)
         self._paints = PaintShop()
 
     def place(self, stage: bpy.types.Scene, asset: Asset, solid: MeshSolid, paints: Sequence[Paint]) -> bpy.types.Object:
         """Add the asset to the stage in the pose of `solid`, which must be of its mesh, with a paint for each slot."""
         if len(paints) != len(asset.colors):
             raise ValueError(f"{asset.id} has {len(asset.colors)} slots, but {len(paints)} paints were given")
-        shown = add_object(stage, asset.id, self._meshes.get(asset.id, lambda: new_asset_mesh(asset.id, asset.mesh, len(paints))))
+        mesh = self._meshes.get(asset.id, lambda: new_asset_mesh(asset.id, asset.mesh, len(paints)), len(asset.mesh))
+        shown = add_object(stage, asset.id, mesh)
         shown.matrix_world = pose_matrix(solid)
         for slot, paint in zip(shown.material_slots, paints, strict=True):
             # On the object: the mesh is shared by objects that wear other paints.

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import resource
 import signal
@@ -22,9 +23,7 @@ def main() -> int:
     """Open files until the input ends; the exit status."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     _die_with_parent()
-    _, most = resource.getrlimit(resource.RLIMIT_AS)
-    bound = MEMORY_BYTES if most == resource.RLIM_INFINITY else min(MEMORY_BYTES, most)
-    resource.setrlimit(resource.RLIMIT_AS, (bound, most))
+    _bound_memory()
     with claim_stdout() as out:
         from blender_scenes.opened import asset_file
 
@@ -38,6 +37,14 @@ def main() -> int:
             else:
                 _say(out, {"bytes": len(data)}, data)
     return 0
+
+
+def _bound_memory() -> None:
+    """So that a small file that unfolds into more than there is ends this process, and no other."""
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    bound = MEMORY_BYTES if most == resource.RLIM_INFINITY else min(MEMORY_BYTES, most)
+    with contextlib.suppress(ValueError, OSError):  # not every system bounds it
+        resource.setrlimit(resource.RLIMIT_AS, (bound, most))
 
 
 def _say(out: BinaryIO, header: dict[str, Any], payload: bytes = b"") -> None:

@@ -134,7 +134,7 @@ def _piece(mesh: bpy.types.Mesh, world: np.ndarray, slots: np.ndarray) -> _Piece
 
 
 def _read(collection: Any, name: str, width: int, kind: type) -> np.ndarray:
-    values = np.empty(len(collection) * width, kind)
+    values: np.ndarray = np.empty(len(collection) * width, kind)
     collection.foreach_get(name, values)
     return values.reshape(-1, width)
 

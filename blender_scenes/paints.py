@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 
 import bpy
+from bpy.types import NodeSocket as Socket
+from bpy.types import NodeTree as Tree
 
 from blender_scenes.kept import Kept
 from blender_scenes.materials import linear_color, metal, rubber
@@ -14,9 +16,6 @@ from datagen.assets.paint import Paint
 
 MOST_MATERIALS = 256
 _FINISHES = {"rubber": rubber, "metal": metal}
-
-Socket = bpy.types.NodeSocket
-Tree = bpy.types.NodeTree
 
 
 class PaintShop:

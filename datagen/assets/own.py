@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -212,7 +213,7 @@ def _named(folder: Path, path: Path) -> Iterator[Path]:
             parts = [*content.get("buffers", ()), *content.get("images", ())]
             names = [part["uri"] for part in parts if isinstance(part.get("uri"), str) and not part["uri"].startswith("data:")]
     for name in names:
-        named = (path.parent / name).resolve()
+        named = (path.parent / (unquote(name) if suffix == ".gltf" else name)).resolve()
         if not named.is_relative_to(folder.resolve()):
             raise _RefusedError(f"names the file {name[:80]!r} outside the folder")
         if named.is_file():

@@ -32,3 +32,12 @@ def test_a_block_that_is_shown_stays_beyond_the_bound() -> None:
         block.users = 0
     kept.get("new", Block)
     assert len(kept) == 2 and len(gone) == 3
+
+
+def test_a_heavy_block_takes_the_room_of_many() -> None:
+    gone: list[Block] = []
+    kept: Kept[Block] = Kept(10, gone.append)
+    for name in range(10):
+        kept.get(name, Block)
+    kept.get("heavy", Block, 8)
+    assert len(kept) == 3 and len(gone) == 8
