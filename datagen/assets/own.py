@@ -1,4 +1,4 @@
-"""People's own assets: every model file in a folder, opened once by Blender in a process of its own, then kept as plain arrays.
+"""People's own assets: every model file in a folder, opened once by Blender in a process apart, then kept as plain arrays.
 
 What is kept lies in this machine's cache, one ``.npz`` without pickles under the file's digest. A file that is damaged, empty, too large
 or that hangs Blender is told with the reason and left out; the others are read all the same.
