@@ -17,7 +17,7 @@ import numpy as np
 from datagen.domain import Domain, Number, Statement
 from datagen.errors import UserError
 from datagen.inspect.histograms import Histogram, Plane
-from datagen.labels import cast, min_visible_pixels
+from datagen.labels import look, min_visible_pixels
 from datagen.progress import progress
 from datagen.sample import Sample
 from datagen.scene import Camera, Object, Scene, Shot
@@ -344,7 +344,7 @@ def gather(samples: Samples) -> Statistics:
 
 def pixels_alone(obj: Object, domain: Domain, shot: Shot) -> int:
     """How many pixels would show the object if nothing stood before it."""
-    alone = cast(Scene(domain.name, (obj,)), domain, shot.camera, shot.width, shot.height)
+    alone = look(Scene(domain.name, (obj,)), domain, shot)
     return int(alone.visible_pixels(1)[0])
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from datagen.domains import get_domain
 from datagen.errors import UserError
-from datagen.labels import cast
+from datagen.labels import look
 from datagen.predictions import Prediction, write_predictions
 from datagen.scene import Scene
 from datagen.shards import Samples
@@ -53,7 +53,7 @@ def test_moving_an_object_in_the_code_moves_it_in_the_image(renders: Samples, tm
     render_codes({sample.key: code}, Recorded(renders), tmp_path)
     changed = np.abs(Samples(tmp_path)[sample.key].pixels().astype(int) - sample.pixels()).max(2) > 12
     first = moved.objects[0]
-    there = cast(Scene("clevr", (first,)), CLEVR, sample.shot.camera, 160, 120).owner == 0
+    there = look(Scene("clevr", (first,)), CLEVR, sample.shot).owner == 0
     assert changed.sum() > 50
     assert changed[there].mean() > 5 * changed[~there].mean()
 
