@@ -96,7 +96,7 @@ class DatasetSettings:
         asked = {"cameras": self.cameras, "camera jitter": self.camera_jitter, "captions": self.captions, "depth": self.depth}
         for name, value in asked.items():
             if value:
-                raise UserError(f"the {domain.name} domain has no camera, so there is no {name} to ask for")
+                raise UserError(f"the {domain.name} domain has no camera: {name} cannot be asked of it")
 
     @property
     def objects(self) -> tuple[int, int]:
