@@ -140,7 +140,7 @@ class Domain(ABC):
         """Where an object is, in the domain's `unit`; in a plane the last is 0."""
 
     def canonical_object(self, obj: Object) -> Object:
-        """The one form of an object among those that mean the same: numbers rounded, symmetric rotations reduced."""
+        """The one form of an object among those that mean the same: numbers rounded; a domain with symmetries reduces rotations too."""
         return obj.replaced(**{n.name: n.rounded(obj[n.name]) for n in self.statement(obj.statement).numbers})
 
     def order(self, obj: Object) -> tuple[float, ...]:
@@ -159,28 +159,6 @@ class Domain(ABC):
     def directions(self) -> Mapping[str, Vec3]:
         """Unit vectors of the relations (left, right, front, behind) in the world frame; empty where objects have none."""
         return {}
-
-    @abstractmethod
-    def sample_scene(self, rng: Stream, count: int, split: Split) -> Scene | None:
-        """One try at a canonical scene of `count` objects out of what the split allows; None where placement failed."""
-
-    # Pictures
-
-    def canonical_shot(self, width: int, height: int, quality: Quality) -> Shot:
-        """The standard shot: its camera, its lamps unmoved. Without a camera there is nothing but the frame."""
-        return Shot(width, height, quality, None, (), noise_seed=0)
-
-    def sample_shot(self, rng: Stream, template: Shot, light_jitter: float) -> Shot:
-        """The template with what the domain leaves to chance: noise, and lamps moved by up to `light_jitter` metres along each axis."""
-        return template
-
-    @abstractmethod
-    def centres(self, objects: Sequence[Object], shot: Shot) -> np.ndarray:
-        """Where objects are on the frame: (N, 3), x and y in pixels from the top left corner, depth in metres, 0 in a plane."""
-
-    @abstractmethod
-    def view(self, scene: Scene, shot: Shot, least: float = 0.0) -> View | None:
-        """What each pixel shows, exactly; None as soon as an object turns out to show fewer than `least` pixels."""
 
     def canonical(self, scene: Scene) -> Scene:
         """The scene in its canonical form: canonical objects in canonical order."""
@@ -212,3 +190,25 @@ class Domain(ABC):
             for number in statement.numbers:
                 if not all(math.isfinite(x) for x in number.as_tuple(obj[number.name])):
                     raise UserError(f"object {index}: {number.name} {obj[number.name]!r} is not finite")
+
+    @abstractmethod
+    def sample_scene(self, rng: Stream, count: int, split: Split) -> Scene | None:
+        """One try at a canonical scene of `count` objects out of what the split allows; None where placement failed."""
+
+    # Pictures
+
+    def canonical_shot(self, width: int, height: int, quality: Quality) -> Shot:
+        """The standard shot: its camera, its lamps unmoved. Without a camera there is nothing but the frame."""
+        return Shot(width, height, quality, None, (), noise_seed=0)
+
+    def sample_shot(self, rng: Stream, template: Shot, light_jitter: float) -> Shot:
+        """The template with what the domain leaves to chance: noise, and lamps moved by up to `light_jitter` metres along each axis."""
+        return template
+
+    @abstractmethod
+    def centres(self, objects: Sequence[Object], shot: Shot) -> np.ndarray:
+        """Where objects are on the frame: (N, 3), x and y in pixels from the top left corner, depth in metres, 0 in a plane."""
+
+    @abstractmethod
+    def view(self, scene: Scene, shot: Shot, least: float = 0.0) -> View | None:
+        """What each pixel shows, exactly; None as soon as an object turns out to show fewer than `least` pixels."""
