@@ -14,6 +14,7 @@ from typing import Any
 # Everything else is imported by the verb that needs it, so that --help answers at once.
 from datagen.errors import PartlyDone, UserError
 
+BUILT_IN = Path()  # in the place of a folder of assets: those modelled here
 EPILOG = """\
 the whole loop:
   igllm generate --num 1000 --seed 1 --out data/train
@@ -227,23 +228,41 @@ def _inspect(verbs: Any) -> None:
     verb = _verb(
         verbs,
         run_inspect,
-        "look at a data set: samples, labels, plots and statistics",
+        "look at a data set, or at assets: samples, labels, plots and statistics",
         "Write a page (index.html) with samples, their labels, plots and tables; the same plots as one picture (overview.png); a contact "
-        "sheet (contact-sheet.png); and all numbers (statistics.json), of which the most telling are printed.",
+        "sheet (contact-sheet.png); and all numbers (statistics.json), of which the most telling are printed. With --assets, write a sheet "
+        "with a picture of each asset (asset-sheet.png) and their list (asset-list.json); files that cannot be used are named.",
     )
-    verb.add_argument("data", type=_place, metavar="DIR|URL", help="a data set: shards or loose samples")
-    verb.add_argument("--out", type=Path, help="folder to write (default: DIR/inspect)")
+    verb.add_argument("data", type=_place, nargs="?", metavar="DIR|URL", help="a data set: shards or loose samples")
+    verb.add_argument(
+        "--assets", type=Path, nargs="?", const=BUILT_IN, metavar="DIR", help="your model files; without DIR the built-in ones"
+    )
+    verb.add_argument("--out", type=Path, help="folder to write (default: DIR/inspect; for built-in assets: inspect)")
 
 
 def run_inspect(options: argparse.Namespace) -> None:
     """igllm inspect"""
     from datagen.inspect import PAGE, inspect, statistics_text
 
+    if (options.data is None) == (options.assets is None):
+        raise UserError("name a data set, or say --assets [DIR]: one of the two")
+    if options.assets is not None:
+        _inspect_assets(options)
+        return
     if options.out is None and not isinstance(options.data, Path):
         raise UserError("a data set at a URL needs --out, the folder to write")
     out = options.out or options.data / "inspect"
     print(statistics_text(inspect(options.data, out)))
     print(f"page: {os.path.abspath(out / PAGE)}")
+
+
+def _inspect_assets(options: argparse.Namespace) -> None:
+    from datagen.inspect.assets import SHEET, assets_text, inspect_assets
+
+    folder = None if options.assets is BUILT_IN else options.assets
+    out = options.out or (folder or Path()) / "inspect"
+    print(assets_text(inspect_assets(folder, out)))
+    print(f"sheet: {os.path.abspath(out / SHEET)}")
 
 
 def _export(verbs: Any) -> None:

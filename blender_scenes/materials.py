@@ -6,6 +6,7 @@ values divided by 255 to the shader as linear light; `linear_color` does the sam
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import bpy
@@ -40,18 +41,17 @@ def material(name: str) -> bpy.types.Material:
     return made
 
 
-def _rubber(tree: bpy.types.NodeTree) -> bpy.types.NodeSocket:
+def rubber(tree: bpy.types.NodeTree, color: bpy.types.NodeSocket) -> bpy.types.NodeSocket:
     """A coloured matte body under a thin, rough, uncoloured gloss that grows towards the rim."""
     fresnel = tree.nodes.new("ShaderNodeFresnel")
     fresnel.inputs["IOR"].default_value = RUBBER_IOR
     body = tree.nodes.new("ShaderNodeBsdfDiffuse")
-    tree.links.new(_object_color(tree), body.inputs["Color"])
+    tree.links.new(color, body.inputs["Color"])
     return _mix(tree, fresnel.outputs["Factor"], body.outputs["BSDF"], _glossy(tree, RUBBER_GLOSS_ROUGHNESS, None))
 
 
-def _metal(tree: bpy.types.NodeTree) -> bpy.types.NodeSocket:
+def metal(tree: bpy.types.NodeTree, color: bpy.types.NodeSocket) -> bpy.types.NodeSocket:
     """Two coloured reflections: one nearly a mirror's, one broad."""
-    color = _object_color(tree)
     return _mix(tree, METAL_BROAD_SHARE, _glossy(tree, METAL_SHARP_ROUGHNESS, color), _glossy(tree, METAL_BROAD_ROUGHNESS, color))
 
 
@@ -62,7 +62,11 @@ def _ground(tree: bpy.types.NodeTree) -> bpy.types.NodeSocket:
     return body.outputs["BSDF"]
 
 
-_SURFACES = {"rubber": _rubber, "metal": _metal, "ground": _ground}
+_SURFACES: dict[str, Callable[[bpy.types.NodeTree], bpy.types.NodeSocket]] = {
+    "rubber": lambda tree: rubber(tree, _object_color(tree)),
+    "metal": lambda tree: metal(tree, _object_color(tree)),
+    "ground": _ground,
+}
 
 
 def _object_color(tree: bpy.types.NodeTree) -> bpy.types.NodeSocket:

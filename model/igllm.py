@@ -71,7 +71,7 @@ class IGLLM(PreTrainedModel):
         self.dense_head = DenseHead(width, layout) if layout else None
         self.post_init()
         if config.guide_weight:
-            self.language_model.set_attn_implementation("eager")  # the one that tells its weights
+            self._tell_attention()
         if config.lora:
             self.language_model = get_peft_model(self.language_model, self._lora_config())
         elif config.language_base:
@@ -235,8 +235,9 @@ class IGLLM(PreTrainedModel):
         if input_ids is None:
             return output
         before = self._after_prefix(visual)
-        guided = labels is not None and centres is not None and self.config.guide_weight > 0
-        thought = self.think(torch.cat([before, self.embed(input_ids, number_values, number_slots)], dim=1), output_attentions=guided)
+        guide = centres if labels is not None and self.config.guide_weight else None
+        read = torch.cat([before, self.embed(input_ids, number_values, number_slots)], dim=1)
+        thought = self.think(read, output_attentions=guide is not None)
         states = thought.last_hidden_state[:, before.shape[1] - 1 : -1]  # the state at t - 1 predicts token t
         if labels is None:
             return IGLLMOutput(logits=self.token_logits(states))
@@ -251,14 +252,17 @@ class IGLLM(PreTrainedModel):
             )
             output.number_loss = errors.sum() * per_number
             output.loss = output.loss + self.config.number_weight * output.number_loss
-        if guided:
-            output.guide_loss = guide_loss(thought.attentions, before.shape[1], visual.shape[1], centres) * per_centre
+        if guide is not None:
+            output.guide_loss = guide_loss(thought.attentions, before.shape[1], visual.shape[1], guide) * per_centre
             output.loss = output.loss + self.config.guide_weight * output.guide_loss
         return output
 
     def periods(self) -> torch.Tensor:
         """(slots,) the period of each slot in normalised units, 0 for none."""
         return torch.tensor([slot.period for slot in self.slots], device=self.device)
+
+    def _tell_attention(self) -> None:
+        self.language_model.set_attn_implementation("eager")  # others keep their weights to themselves
 
     def _lora_config(self) -> LoraConfig:
         """Adapters on every linear layer of the decoder, and the rows of `[NUM]`, which no checkpoint has trained."""

@@ -18,7 +18,7 @@ def modules_after(statement: str) -> set[str]:
 DATAGEN = (
     "import datagen, datagen.captions, datagen.code, datagen.dataset, datagen.doctor, datagen.formats.clevr_import, "
     "datagen.formats.export, datagen.generate, datagen.inspect, datagen.overlap, datagen.pool, datagen.predictions, datagen.scores, "
-    "datagen.shards, datagen.domains"
+    "datagen.shards, datagen.domains, datagen.assets.find, datagen.assets.paint, datagen.inspect.assets"
 )
 MODEL = "import model, model.train, model.captions, model.predict, model.presets, model.decode"
 RENDER = "import render, render.compare, render.rerender, render.roundtrip, render.demo, render.evals.run, render.evals.plots"
@@ -33,6 +33,7 @@ RENDER = "import render, render.compare, render.rerender, render.roundtrip, rend
         (RENDER, {"bpy", "blender_scenes"}),
         ("import blender_scenes", {"bpy", "torch", "model", "render"}),
         ("import blender_scenes.worker", {"torch", "model", "render"}),
+        ("import blender_scenes.importer", {"bpy", "torch", "model", "render"}),
         ("import igllm", {"bpy", "torch", "numpy", "model", "render"}),
     ],
 )

@@ -1,0 +1,68 @@
+"""What the guided attention head costs in training, and eager attention in prediction: seconds and their ratios, in one run.
+
+python benchmarks/guide.py --data DATA [--preset tiny] [--batch 16] [--repeats 10]
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from datagen.archive import open_archive
+from datagen.domains import get_domain
+from model.build import build
+from model.codec import CodeCodec
+from model.data import CodeSource, Collator
+from model.load import Loaded
+from model.predict import Predictor
+from model.presets import get_preset
+from model.train import example_maker
+
+
+def alternately(tasks: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """The median seconds of each task, taken in turn, so that a busy machine slows all alike. The first two rounds warm up."""
+    times: dict[str, list[float]] = {name: [] for name in tasks}
+    for _ in range(repeats + 2):
+        for name, task in tasks.items():
+            begin = time.perf_counter()
+            task()
+            times[name].append(time.perf_counter() - begin)
+    return {name: median(values[2:]) for name, values in times.items()}
+
+
+def main() -> None:
+    """Measure steps of training with and without the guide, then prediction with either attention."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--preset", default="tiny")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--repeats", type=int, default=10)
+    options = parser.parse_args()
+    domain, archive = get_domain("clevr"), open_archive(options.data)
+    steps: dict[str, Callable[[], object]] = {}
+    predictions: dict[str, Callable[[], object]] = {}
+    for name, weight in (("plain", 0.0), ("guided", 0.3)):
+        torch.manual_seed(0)
+        preset = replace(get_preset(options.preset), guide_weight=weight)
+        model, tokenizer = build(preset, domain)
+        source = CodeSource(archive, example_maker(model, CodeCodec(domain, tokenizer, preset.numbers), preset))
+        batch = Collator(tokenizer.pad_token_id)([source.example(i, None) for i in range(options.batch)])
+        steps[name] = lambda model=model, batch=batch: model.train()(**batch).loss.backward()
+        images = [(str(i), source._sample(i).pixels()) for i in range(options.batch)]
+        predictor = Predictor.around(Loaded(model, tokenizer, name, name))
+        predictions[name] = lambda predictor=predictor, images=images: list(predictor.predict(images))
+    for what, tasks in (("a step's gradients", steps), ("predicting", predictions)):
+        found = alternately(tasks, options.repeats)
+        for name, value in found.items():
+            print(f"{what}, {name:7} {value:.3f} s for {options.batch} images")
+        print(f"{what}, guided / plain {found['guided'] / found['plain']:.2f}")
+
+
+if __name__ == "__main__":
+    main()

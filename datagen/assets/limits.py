@@ -1,0 +1,11 @@
+"""How large people's own assets may be, and how long one may take. What is beyond is named and left out."""
+
+from __future__ import annotations
+
+MOST_FILES = 20_000
+MOST_BYTES = 200_000_000  # of a file, and of each file that it names
+MOST_TRIANGLES = 100_000
+MOST_SLOTS = 64
+SECONDS = 60.0  # for one file; what takes longer hangs
+START_SECONDS = 180.0  # for Blender to start
+MEMORY_BYTES = 12 * 2**30  # that the process which opens files may map

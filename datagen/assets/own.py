@@ -1,0 +1,298 @@
+"""People's own assets: every model file in a folder, opened once by Blender in a process apart, then kept as plain arrays.
+
+What is kept lies in this machine's cache, one ``.npz`` without pickles under the file's digest. A file that is damaged, empty, too large
+or that hangs Blender is told with the reason and left out; the others are read all the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import selectors
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+from urllib.parse import unquote
+
+import numpy as np
+
+from datagen.assets.library import Asset
+from datagen.assets.limits import MOST_BYTES, MOST_FILES, MOST_SLOTS, MOST_TRIANGLES, SECONDS, START_SECONDS
+from datagen.assets.mesh import mesh_from
+from datagen.cache import cache_folder
+from datagen.errors import UserError
+from datagen.files import write_bytes
+from datagen.progress import progress
+from datagen.rotations import NO_SYMMETRY, Symmetry
+from datagen.untrusted import as_name, as_object, as_text, only_keys, read_object
+
+IMPORTER = "blender_scenes.importer"
+SUFFIXES = (".blend", ".glb", ".gltf", ".obj", ".ply", ".usd", ".usda", ".usdc", ".usdz")
+NOTES = "assets.json"
+"""In the folder, if its owner likes: of a file, its class and its symmetry."""
+VERSION = 1  # of what is kept
+_MARK = 12  # digits of the digest in an id
+_ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,47}}-([0-9a-f]{{{_MARK}}})")
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A file that is left out, by its path within the folder, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class OwnAssets:
+    """What a folder gave: its assets in the order of their paths, each file's path by the asset's id, and what is left out."""
+
+    assets: tuple[Asset, ...]
+    paths: dict[str, str]
+    refused: tuple[Refused, ...]
+
+
+def own_assets(folder: Path, seconds: float = SECONDS) -> OwnAssets:
+    """The assets in a folder and those beneath it. Each new file may take Blender so many seconds.
+
+    A file's class is the first folder beneath `folder` that it is in, or its own name; ``assets.json`` may say otherwise. `UserError` if
+    there is no such folder, it holds no model file, its ``assets.json`` is wrong, or Blender does not start.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: there is no such folder of assets")
+    files = _model_files(folder)
+    notes = _notes(folder)
+    for name in notes:
+        if name not in files:
+            raise UserError(f"{folder / NOTES}: there is no file {name!r} in {folder}")
+    found: dict[str, Asset] = {}
+    paths: dict[str, str] = {}
+    refused: list[Refused] = []
+    with _Importer(seconds) as importer:
+        for name in progress(files, len(files), "assets"):
+            try:
+                asset = _asset(folder, name, importer)
+                if asset.id in found:
+                    raise _RefusedError(f"the same as {paths[asset.id]}")
+            except _RefusedError as error:
+                refused.append(Refused(name, str(error)))
+                continue
+            kind, symmetry = notes.get(name, (None, NO_SYMMETRY))
+            found[asset.id], paths[asset.id] = replace(asset, kind=kind or _kind(name), symmetry=symmetry), name
+    return OwnAssets(tuple(found.values()), paths, tuple(refused))
+
+
+def kept_asset(asset_id: str) -> Asset:
+    """The asset of an id that `own_assets` gave on this machine, without its class and symmetry. `UserError` if there is none."""
+    found = _ID.fullmatch(asset_id)
+    paths = sorted(_cache().glob(f"{found[1]}*.npz")) if found else []
+    if not paths:
+        raise UserError(f"there is no asset {asset_id!r} on this machine; read its folder again, as with igllm inspect --assets DIR")
+    return _kept(paths[0], asset_id)
+
+
+class _RefusedError(Exception):
+    """Why a file is left out."""
+
+
+def _model_files(folder: Path) -> list[str]:
+    """The model files' paths within the folder, in order. Hidden files and folders are passed over, links to folders not followed."""
+    found = []
+    for at, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in files:
+            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
+                found.append((Path(at) / name).relative_to(folder).as_posix())
+        if len(found) > MOST_FILES:
+            raise UserError(f"{folder}: more than {MOST_FILES:,} model files; name a smaller folder")
+    if not found:
+        raise UserError(f"{folder}: no model file is in it; known are {', '.join(SUFFIXES)}")
+    return sorted(found)
+
+
+def _notes(folder: Path) -> dict[str, tuple[str | None, Symmetry]]:
+    path = folder / NOTES
+    if not path.exists():
+        return {}
+    notes: dict[str, tuple[str | None, Symmetry]] = {}
+    for name, value in read_object(path).items():
+        entry = as_object(value, str(path), name)
+        only_keys(entry, ("class", "symmetry"), str(path), name)
+        kind = as_name(entry["class"], str(path), f"{name}: class") if "class" in entry else None
+        try:
+            symmetry = Symmetry.parse(as_text(entry.get("symmetry", "C1"), str(path), f"{name}: symmetry"))
+        except ValueError as error:
+            raise UserError(f"{path}: {name}: {error}") from None
+        notes[name] = kind, symmetry
+    return notes
+
+
+def _slug(text: str) -> str:
+    """The text as a name that code, files and keys can carry."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("._-")[:48] or "asset"
+
+
+def _kind(name: str) -> str:
+    path = Path(name)
+    return _slug(path.parts[0] if len(path.parts) > 1 else path.stem)
+
+
+def _cache() -> Path:
+    return cache_folder("assets")
+
+
+def _asset(folder: Path, name: str, importer: _Importer) -> Asset:
+    path = folder / name
+    try:
+        key = _digest(folder, path)
+    except OSError as error:
+        raise _RefusedError(f"cannot be read ({error.strerror or error})") from None
+    asset_id = f"{_slug(path.stem)}-{key[:_MARK]}"
+    kept = _cache() / f"{key}.npz"
+    if kept.exists():
+        with contextlib.suppress(UserError):  # one that is damaged is made anew
+            return _kept(kept, asset_id)
+    data = importer.opened(path)
+    write_bytes(kept, data)
+    try:
+        return _kept(kept, asset_id)
+    except UserError:
+        kept.unlink()
+        raise _RefusedError("Blender gave something else than triangles") from None
+
+
+def _kept(path: Path, asset_id: str) -> Asset:
+    """The asset in a file of the cache, checked as anything from outside is."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            mesh, colors = mesh_from({name: arrays[name] for name in ("vertices", "triangles", "slots", "smooth")}), arrays["colors"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: damaged ({error}); delete it and read the folder of assets again") from None
+    fits = 0 < len(mesh) <= MOST_TRIANGLES and colors.dtype == np.uint8 and colors.ndim == 2 and colors.shape[1] == 3
+    if not fits or not mesh.slots.max() < len(colors) <= MOST_SLOTS or np.abs(mesh.vertices).max() > 1.001:
+        raise UserError(f"{path}: holds no asset; delete it and read the folder of assets again")
+    levels = tuple((int(r), int(g), int(b)) for r, g, b in colors)
+    return Asset(asset_id, "own", mesh, levels)
+
+
+def _digest(folder: Path, path: Path) -> str:
+    """SHA-256 of a model file and of those that it names, which lie in the folder too."""
+    sha = hashlib.sha256(f"igllm asset {VERSION} {path.suffix.lower()}".encode())
+    for part in (path, *_named(folder, path)):
+        size = part.stat().st_size
+        if size > MOST_BYTES:
+            raise _RefusedError(f"{part.name} has {size:,} bytes, more than {MOST_BYTES:,}")
+        sha.update(f"\0{size}\0".encode())
+        with part.open("rb") as stream:
+            for block in iter(lambda: stream.read(1 << 20), b""):
+                sha.update(block)
+    return sha.hexdigest()
+
+
+def _named(folder: Path, path: Path) -> Iterator[Path]:
+    """The files that a ``.gltf`` or an ``.obj`` names."""
+    suffix = path.suffix.lower()
+    if suffix not in (".gltf", ".obj") or path.stat().st_size > MOST_BYTES:
+        return
+    text = path.read_text(errors="replace")
+    names: list[str] = []
+    if suffix == ".obj":
+        names = [name.strip() for name in re.findall(r"^\s*mtllib[ \t]+(.+)$", text, re.MULTILINE)]
+    else:
+        with contextlib.suppress(ValueError, RecursionError, TypeError, AttributeError):  # Blender will say what is wrong with it
+            content = json.loads(text)
+            parts = [*content.get("buffers", ()), *content.get("images", ())]
+            names = [part["uri"] for part in parts if isinstance(part.get("uri"), str) and not part["uri"].startswith("data:")]
+    for name in names:
+        named = (path.parent / (unquote(name) if suffix == ".gltf" else name)).resolve()
+        if not named.is_relative_to(folder.resolve()):
+            raise _RefusedError(f"names the file {name[:80]!r} outside the folder")
+        if named.is_file():
+            yield named
+
+
+class _Importer:
+    """The process that opens files, started with the first one, and anew after each that it does not survive."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log: IO[bytes] | None = None
+
+    def __enter__(self) -> _Importer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stop()
+
+    def opened(self, path: Path) -> bytes:
+        """The ``.npz`` of a file's asset. `_RefusedError` for whatever prevents it, `UserError` if Blender does not start."""
+        process = self._process or self._start()
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            process.stdin.write(json.dumps({"path": str(path.absolute())}).encode() + b"\n")
+            process.stdin.flush()
+            answer = self._line(process, self._seconds)
+            if answer is not None and "error" not in answer:
+                data = process.stdout.read(answer["bytes"])
+                if len(data) == answer["bytes"]:
+                    return data
+                answer = None
+        except TimeoutError:
+            self._stop()
+            raise _RefusedError(f"Blender did not open it within {self._seconds:g} s") from None
+        except OSError:
+            answer = None
+        if answer is None:
+            self._stop()
+            raise _RefusedError("Blender crashed on it")
+        raise _RefusedError(str(answer["error"])[:300])
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process that writes to it
+        # -P keeps the current folder, where a stray bpy.py may lie, off its path.
+        command = [sys.executable, "-P", "-m", IMPORTER]
+        started = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, start_new_session=True)
+        self._process = started
+        try:
+            ready = self._line(started, START_SECONDS)
+        except TimeoutError:
+            ready = None
+        if ready is None:
+            self._log.seek(0)
+            tail = self._log.read().decode(errors="replace").strip()[-600:]
+            self._stop()
+            raise UserError(f"Blender does not start, which opens the files: {tail}\nRun `igllm doctor` to see what is missing.")
+        return started
+
+    def _line(self, process: subprocess.Popen[bytes], seconds: float) -> dict[str, Any] | None:
+        """What it says next; None if it has ended. TimeoutError if it says nothing for so long."""
+        assert process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            if not selector.select(seconds):
+                raise TimeoutError
+        line = process.stdout.readline()
+        return json.loads(line) if line.endswith(b"\n") else None
+
+    def _stop(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    with contextlib.suppress(OSError):
+                        pipe.close()
+        if self._log is not None:
+            self._log.close()
+            self._log = None

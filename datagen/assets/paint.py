@@ -1,0 +1,95 @@
+"""What a slot is painted with: one colour, or a pattern of two. A texture's id, ``checks-12``, is its pattern and its seed."""
+
+from __future__ import annotations
+
+import math
+import re
+import zlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, get_args
+
+from datagen.assets.library import MOST_SEED, Asset
+from datagen.assets.model import GREY, PAINTS, WOODS, Levels, pick, two_paints
+from datagen.errors import UserError
+from datagen.rotations import NO_SYMMETRY, Symmetry
+from datagen.scene import Vec3
+from datagen.stream import Stream
+
+Pattern = Literal["plain", "stripes", "checks", "noise", "wood", "image"]
+Finish = Literal["rubber", "metal"]
+PATTERNS: tuple[str, ...] = tuple(pattern for pattern in get_args(Pattern) if pattern != "image")
+"""The patterns that have ids; an image has a file."""
+_ID = re.compile(rf"({'|'.join(PATTERNS)})-(0|[1-9][0-9]{{0,5}})")
+
+
+@dataclass(frozen=True)
+class Paint:
+    """A surface as plain data, in the asset's own frame, so that it turns with the asset and grows with it.
+
+    ``first`` and ``second`` are the pattern's colours; ``cells`` how many stripes, checks or grains go along a length of 1, the
+    asset's largest reach; ``turn`` the pattern's axes as Euler angles in degrees, ``offset`` its origin. An ``image`` is laid on from
+    the six sides.
+    """
+
+    pattern: Pattern
+    first: Levels = GREY
+    second: Levels = GREY
+    cells: float = 1.0
+    turn: Vec3 = (0.0, 0.0, 0.0)
+    offset: Vec3 = (0.0, 0.0, 0.0)
+    finish: Finish = "rubber"
+    image: str | None = None
+
+    def symmetry(self, asset: Asset) -> Symmetry:
+        """Which turns leave the asset looking the same once its slot 0 has this paint: a pattern tells all turns apart."""
+        return asset.symmetry if self.pattern == "plain" else NO_SYMMETRY
+
+
+def texture_id(pattern: str, seed: int) -> str:
+    """The id of a pattern's instance. `UserError` for a pattern that there is not, or a seed outside [0, `MOST_SEED`]."""
+    if pattern not in PATTERNS:
+        raise UserError(f"there is no texture {pattern!r}; choose one of {', '.join(PATTERNS)}")
+    if not 0 <= seed <= MOST_SEED:
+        raise UserError(f"the seed of a texture is {seed}, but must be between 0 and {MOST_SEED:,}")
+    return f"{pattern}-{seed}"
+
+
+@lru_cache(maxsize=1024)
+def texture(name: str) -> Paint:
+    """The paint of an id like ``checks-12``, the same in every process. `UserError` if there is none."""
+    found = _ID.fullmatch(name)
+    if found is None:
+        raise UserError(f"there is no texture {name!r}; ids are a pattern ({', '.join(PATTERNS)}), a hyphen and a seed, as checks-12")
+    return _drawn(found[1], Stream(zlib.crc32(b"texture " + found[1].encode()), int(found[2])))
+
+
+def _drawn(pattern: str, rng: Stream) -> Paint:
+    offset = (rng.random(), rng.random(), rng.random())
+    first, second = two_paints(rng)
+    finish: Finish = "metal" if rng.random() < 0.2 else "rubber"
+    if pattern == "stripes":  # along any direction
+        turn = (0.0, math.degrees(math.acos(rng.uniform(-1, 1))), rng.uniform(-180, 180))
+        return Paint("stripes", first, second, rng.uniform(2.5, 7.0), turn, offset, finish)
+    if pattern == "checks":
+        return Paint("checks", first, second, rng.uniform(2.5, 6.0), (0.0, 0.0, rng.uniform(0, 90)), offset, finish)
+    if pattern == "noise":
+        return Paint("noise", first, second, rng.uniform(2.0, 6.0), (0.0, 0.0, 0.0), offset, finish)
+    if pattern == "wood":
+        light, dark = two_paints(rng, WOODS)
+        return Paint("wood", light, dark, rng.uniform(2.0, 4.0), (rng.uniform(-25, 25), rng.uniform(60, 120), 0.0), offset)
+    return Paint("plain", pick(rng, PAINTS), finish=finish)
+
+
+def image_paint(path: Path, cells: float = 0.5, finish: Finish = "rubber") -> Paint:
+    """An image of one's own, laid on from the six sides and repeated `cells` times along a length of 1. `UserError` without the file."""
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such image; name a PNG or JPEG file")
+    return Paint("image", cells=cells, finish=finish, image=str(path.absolute()))
+
+
+def paints(asset: Asset, over: Paint | None = None) -> tuple[Paint, ...]:
+    """One paint for each of an asset's slots: its own colours, slot 0 painted `over`."""
+    own = tuple(Paint("plain", color) for color in asset.colors)
+    return own if over is None else (over, *own[1:])

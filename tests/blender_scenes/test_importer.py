@@ -1,0 +1,70 @@
+"""People's own files through Blender: every format gives the same model, bad files their reason, and no script in a file runs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datagen.assets.limits import MOST_TRIANGLES
+from datagen.assets.own import OwnAssets, own_assets
+
+FILES = Path(__file__).with_name("model_files.py")
+PATIENCE = 120.0  # seconds for one file, on a machine that has other things to do
+GOOD = ("post.blend", "post.glb", "post.obj", "post.ply", "post.usda", "post.usdc", "post.usdz", "post_apart.gltf")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("models")
+    subprocess.run([sys.executable, "-P", FILES, made, made / "sprung.txt"], stdout=subprocess.DEVNULL, check=True)
+    return made
+
+
+@pytest.fixture(scope="module")
+def found(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> OwnAssets:
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+    return own_assets(folder, PATIENCE)
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_every_format_gives_the_same_model(found: OwnAssets, name: str) -> None:
+    [asset] = [a for a in found.assets if found.paths[a.id] == f"post/{name}"]
+    assert asset.kind == "post"
+    mesh = asset.mesh
+    assert len(mesh) == 36
+    size = mesh.bounds()[1] * 2
+    # The arm that pointed along -Y points along +X, and up is up.
+    np.testing.assert_allclose(size / size[2], [1.8 / 3.2, 0.4 / 3.2, 1.0], atol=1e-4)
+    centres = mesh.corners().mean(1)
+    front = centres[centres[:, 0] > 0.1]
+    assert len(front) and (front[:, 2] > 0.2).all()
+    assert np.linalg.norm(mesh.vertices, axis=1).max() == pytest.approx(1, abs=3e-6)
+    assert mesh.volume() == pytest.approx((0.4 * 0.4 * 3 + 0.2 * 0.2 * 1.4 + 0.1 * 0.1 * 0.2) * (size[2] / 3.2) ** 3, rel=1e-3)
+    if not name.endswith(".ply"):  # which has no materials
+        assert len(asset.colors) == (2 if name.endswith(".obj") else 3)  # an .obj's last material goes on to what has none
+        red, blue = np.array(asset.colors[:2]) / 255
+        np.testing.assert_allclose(red, [0.8, 0.05, 0.05], atol=0.01)
+        np.testing.assert_allclose(blue, [0.05, 0.05, 0.8], atol=0.01)
+
+
+def test_bad_files_are_told_with_the_reason(found: OwnAssets) -> None:
+    reasons = {refused.path: refused.reason for refused in found.refused}
+    assert f"{MOST_TRIANGLES:,} triangles" in reasons.pop("many/many.blend")
+    for name in ("none/camera.blend", "none/empty.obj", "none/point.obj"):
+        assert "nothing to see" in reasons.pop(name), name
+    assert sorted(reasons) == sorted(
+        [f"broken/text.{s}" for s in ("glb", "gltf", "ply", "usdc", "usdz", "blend", "obj")]
+        + [f"broken/half.{s}" for s in ("glb", "ply", "usdc", "blend")]
+        + ["broken/zero.glb"]
+    )
+    assert all(0 < len(reason) <= 300 and "\n" not in reason for reason in reasons.values())
+
+
+def test_no_script_in_a_file_runs(found: OwnAssets, folder: Path) -> None:
+    assert {"trap/text.blend", "trap/driver.blend"} <= set(found.paths.values())
+    assert not (folder / "sprung.txt").exists()

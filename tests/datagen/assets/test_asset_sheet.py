@@ -1,0 +1,67 @@
+"""What `igllm inspect --assets` writes and says."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import igllm
+from datagen.assets import own
+from datagen.assets.library import CLASSES
+from datagen.inspect import assets as sheets
+
+FAULTS = Path(__file__).parents[2] / "faults"
+
+
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder of models, which a stand-in for Blender opens."""
+    monkeypatch.setattr(own, "IMPORTER", "faulty_importer")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FAULTS), str(FAULTS.parents[1])]))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("FAULTS_LOG", str(tmp_path / "log"))
+    made = tmp_path / "models"
+    made.mkdir()
+    return made
+
+
+def test_the_classes_modelled_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sheets, "INSTANCES", 1)
+    assert igllm.main(["inspect", "--assets", "--out", str(tmp_path)]) == 0
+    rows = json.loads((tmp_path / sheets.LIST).read_text())["assets"]
+    assert [row["id"] for row in rows] == [f"{kind}-0" for kind in CLASSES]
+    assert all(0 < size <= 2 for row in rows for size in row["extent"])
+    with Image.open(tmp_path / sheets.SHEET) as sheet:
+        assert sheet.width > 8 * sheets.TILE
+        left = sheet.convert("L").crop((0, 0, sheets.TILE, sheets.TILE))
+        assert left.getextrema()[0] < 120  # something is drawn
+    assert "assets: 10; classes: 10" in capsys.readouterr().out
+
+
+def test_a_folder_of_files_with_a_bad_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "a.glb").write_text("1")
+    (folder / "damaged.obj").write_text("2")
+    assert igllm.main(["inspect", "--assets", str(folder)]) == 0
+    said = capsys.readouterr().out
+    assert "assets: 1; classes: 1" in said and "left out: damaged.obj: no such format" in said
+    assert (folder / "inspect" / sheets.SHEET).is_file()
+    found = json.loads((folder / "inspect" / sheets.LIST).read_text())
+    assert [row["path"] for row in found["assets"]] == ["a.glb"]
+    assert found["refused"] == [{"path": "damaged.obj", "reason": "no such format"}]
+
+
+def test_what_cannot_be_shown_is_one_message(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "damaged.obj").write_text("2")
+    for arguments, message in (
+        (["--assets", str(folder)], "none of its 1 model files can be used:\n  damaged.obj: no such format"),
+        (["--assets", str(tmp_path / "nowhere")], "no such folder of assets"),
+        ([], "one of the two"),
+        ([str(folder), "--assets"], "one of the two"),
+        (["--assets", "--out", str(folder / "damaged.obj")], "name another"),
+    ):
+        assert igllm.main(["inspect", *arguments]) == 2
+        assert message in capsys.readouterr().err
