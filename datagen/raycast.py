@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
-from datagen.camera import project, rays
+from datagen.camera import Rays, project, rays
 from datagen.labels import NOBODY, View
 from datagen.scene import Camera
-from datagen.solids import Solid
+
+
+class Solid(Protocol):
+    """What can be cast: `datagen.solids.Solid` in closed form, a mesh as `datagen.assets.solid.MeshSolid`."""
+
+    def hull(self) -> np.ndarray:
+        """Points (N, 3) in the world frame whose convex hull holds the solid."""
+
+    def depth(self, rays: Rays) -> np.ndarray:
+        """Where rays first meet it: (rows, columns) in multiples of their direction; infinity where they miss."""
 
 
 def cast(solids: Sequence[Solid], camera: Camera, width: int, height: int, *, least: float = 0.0) -> View | None:
@@ -30,7 +40,7 @@ def cast(solids: Sequence[Solid], camera: Camera, width: int, height: int, *, le
 
 
 def _windows(solids: Sequence[Solid], camera: Camera, width: int, height: int) -> list[tuple[slice, slice]]:
-    """The parts of the frame that each of the solids, all convex, can touch."""
+    """The parts of the frame that each of the solids can touch."""
     if not solids:
         return []
     hulls = [solid.hull() for solid in solids]

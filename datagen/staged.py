@@ -12,11 +12,10 @@ import numpy as np
 from datagen.camera import ground_directions, project
 from datagen.domain import Domain
 from datagen.labels import View
-from datagen.raycast import cast
+from datagen.raycast import Solid, cast
 from datagen.scene import Camera, Lamp, Object, Quality, Scene, Shot, Vec3
 
 if TYPE_CHECKING:
-    from datagen.solids import Solid
     from datagen.stream import Stream
 
 
