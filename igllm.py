@@ -113,14 +113,13 @@ def _generate(verbs: Any) -> None:
         verbs,
         run_generate,
         "render a data set of images with their graphics code",
-        "Draw scenes, render them in headless Blender workers, and write WebDataset shards (image, code, labels), dataset.json and "
-        "manifest.jsonl. A sample depends on the seed and its index alone. Call again to go on after an interruption, or with a larger "
-        "--num to add samples.",
+        "Draw scenes, render them, in headless Blender workers where the domain needs Blender, and write WebDataset shards (image, code, "
+        "labels), dataset.json and manifest.jsonl. A sample depends on the seed and its index alone. Call again to go on after an "
+        "interruption, or with a larger --num to add samples.",
     )
-    verb.add_argument("--domain", default="clevr", help="kind of scene")
-    verb.add_argument(
-        "--split", default="default", metavar="NAME|FILE", help="what scenes may hold: default, cogent-a, cogent-b, or a JSON file"
-    )
+    verb.late_epilog = _domains_text
+    verb.add_argument("--domain", default="clevr", help="kind of scene: one of those below")
+    verb.add_argument("--split", default="default", metavar="NAME|FILE", help="what scenes may hold: a split of the domain, or a JSON file")
     verb.add_argument("--num", type=_positive, required=True, help="number of samples")
     verb.add_argument("--seed", type=int, default=0, help="seed of everything random")
     verb.add_argument("--out", type=_place, required=True, metavar="DIR|URL", help="folder of the data set, or a URL that fsspec knows")
@@ -139,6 +138,12 @@ def _generate(verbs: Any) -> None:
     verb.add_argument("--depth", action="store_true", help="add {key}.depth.npy: metres to what each pixel shows")
     _add_workers(verb)
     _add_render_device(verb)
+
+
+def _domains_text() -> str:
+    from datagen.domains import DOMAINS
+
+    return "domains and their splits: " + "; ".join(f"{name} ({', '.join(domain.splits)})" for name, domain in DOMAINS.items())
 
 
 def run_generate(options: argparse.Namespace) -> None:
@@ -531,13 +536,14 @@ def _compare(verbs: Any) -> None:
     verb.add_argument("--reference", type=Path, required=True, help="the truth")
     verb.add_argument("--candidate", type=Path, required=True, help="what to score")
     verb.add_argument("--out", type=Path, required=True, help="folder of the report")
+    verb.add_argument("--domain", default="clevr", help="kind of scene, where both sides are a pred.jsonl and do not say it")
 
 
 def run_compare(options: argparse.Namespace) -> None:
     """igllm compare"""
     from render.compare import compare
 
-    _tell(compare(options.reference, options.candidate, options.out), options.out)
+    _tell(compare(options.reference, options.candidate, options.out, kind=options.domain), options.out)
 
 
 def _roundtrip(verbs: Any) -> None:
@@ -658,7 +664,7 @@ def _add_frame(verb: argparse.ArgumentParser, width: int | None, height: int | N
 
 
 def _add_workers(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--workers", type=_positive, help="Blender processes (default: one a core, or one a GPU)")
+    verb.add_argument("--workers", type=_positive, help="Blender processes, or painting threads (default: one a core, or one a GPU)")
 
 
 def _add_render_device(verb: argparse.ArgumentParser) -> None:

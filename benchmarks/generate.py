@@ -22,7 +22,8 @@ from bare import BareProcess, Frame, bare_processes, render_side_by_side
 from blender_scenes.quality import Settings
 from datagen.cores import available_cores
 from datagen.generate import render_missing
-from datagen.pool import DrawJob, RenderPool
+from datagen.jobs import DrawJob
+from datagen.pool import RenderPool
 from datagen.scene import Quality
 from datagen.settings import DatasetSettings
 

@@ -62,7 +62,7 @@ def agreement(samples: list[Drawn], seen: list[dict[str, np.ndarray]]) -> dict[s
             ours, theirs = owner == index, cycles["owner"] == index
             overlaps.append((ours & theirs).sum() / (ours | theirs).sum())
             kinds[obj["shape"]].append(overlaps[-1])
-        depth = depth_map(sample.view, sample.shot.camera, get_domain(sample.scene.domain))
+        depth = depth_map(sample.view, sample.shot.viewpoint, get_domain(sample.scene.domain))
         assert (np.isinf(depth) == np.isinf(cycles["depth"])).all()
         for what, where in (("objects", owner >= 0), ("ground", (owner < 0) & np.isfinite(depth))):
             gaps[what].append(np.abs(depth[where & ~differs] - cycles["depth"][where & ~differs]))

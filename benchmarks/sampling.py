@@ -64,12 +64,12 @@ def main() -> None:
     with watch.stage("draw, as it is"):
         drawn = [sampling.draw(settings, index) for index in range(num)]
     with watch.stage("labels"):
-        labels = [label_objects(d.scene, domain, d.shot.camera, d.view) for d in drawn]
+        labels = [label_objects(d.scene, domain, d.shot, d.view) for d in drawn]
     with watch.stage("labels as JSON"):
         text = [json.dumps(label) for label in labels]
     Clevr.sample_scene = watch.timed("  placement", Clevr.sample_scene)  # type: ignore[method-assign]
     Clevr.sample_shot = watch.timed("  lamps", Clevr.sample_shot)  # type: ignore[method-assign]
-    sampling.cast_visible = watch.timed("  visibility", sampling.cast_visible)  # type: ignore[assignment]
+    Clevr.view = watch.timed("  visibility", Clevr.view)  # type: ignore[method-assign]
     sampling.Stream = watch.timed("  random streams", sampling.Stream)  # type: ignore[assignment, misc]
     for index in range(num):
         sampling.draw(settings, index)

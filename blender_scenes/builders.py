@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -12,7 +11,6 @@ import bpy
 from blender_scenes.clevr import ClevrBuilder
 from blender_scenes.devices import enable_gpu
 from blender_scenes.quality import QUALITY, Settings, set_up_cycles, set_up_shot
-from datagen.domain import Domain
 from datagen.domains import get_domain
 from datagen.errors import UserError
 from datagen.scene import Scene, Shot
@@ -47,7 +45,7 @@ class Stages:
 
         Raises `UserError` for a domain or a word that is unknown, ValueError for what Blender cannot do.
         """
-        check_scene(scene, get_domain(scene.domain))
+        get_domain(scene.domain).check(scene)
         stage, builder = self._stage(scene.domain)
         standing = set(stage.objects)
         settings = settings or QUALITY[shot.quality]
@@ -66,21 +64,6 @@ class Stages:
             set_up_cycles(stage, self._device)
             self._made[domain] = stage, BUILDERS[domain](stage)
         return self._made[domain]
-
-
-def check_scene(scene: Scene, domain: Domain) -> None:
-    """Raise `UserError` for a statement or a word that the domain does not declare, and for a number that is none."""
-    for index, obj in enumerate(scene.objects, 1):
-        if obj.statement not in (s.name for s in domain.statements):
-            raise UserError(f"object {index}: there is no statement {obj.statement!r} in the {domain.name} domain")
-        statement = domain.statement(obj.statement)
-        for choice in statement.choices:
-            word = obj.values.get(choice.name)
-            if word not in choice.words:
-                raise UserError(f"object {index}: {choice.name} {word!r} is none of {', '.join(choice.words)}")
-        for number in statement.numbers:
-            if not all(math.isfinite(x) for x in number.as_tuple(obj[number.name])):
-                raise UserError(f"object {index}: {number.name} {obj[number.name]!r} is not finite")
 
 
 def _remove(objects: list[bpy.types.Object]) -> None:

@@ -25,7 +25,7 @@ class ClevrBuilder:
     def show(self, scene: Scene, shot: Shot, lamp_parts: bool) -> None:
         """Put `scene` on the stage as `shot` lights and frames it. The stage must be clear."""
         parts = PARTS if lamp_parts else {}
-        aim_camera(self._stage, shot.camera)
+        aim_camera(self._stage, shot.viewpoint)
         add_sun(self._stage, parts.get("sun", 1))
         for lamp in shot.lamps:
             add_lamp(self._stage, lamp, parts.get(lamp.name, 1))

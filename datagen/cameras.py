@@ -25,14 +25,15 @@ def load_cameras(path: Path) -> tuple[Camera, ...]:
     Location and target are in metres; all but the location may be left out and is then as written here, the target the origin.
     Raises `UserError` that names the file and the field. Whether the domain can be photographed from there is `check_cameras`'s.
     """
-    return cameras_from_json(read_object(path), str(path))
+    cameras = cameras_from_json(read_object(path), str(path))
+    if not cameras:
+        refuse(str(path), "its content", {}, "at least one camera")
+    return cameras
 
 
 def cameras_from_json(data: Any, where: str) -> tuple[Camera, ...]:
     """The inverse of `cameras_to_json`; raises `UserError` that begins with `where` and names the field."""
     named = as_object(data, where, "its content")
-    if not named:
-        refuse(where, "its content", named, "at least one camera")
     return tuple(_camera(as_name(name, where, "a camera's name"), fields, where) for name, fields in named.items())
 
 
@@ -68,7 +69,7 @@ def moved(camera: Camera, step: tuple[float, float, float]) -> Camera:
     return Camera((x, y, z), camera.target, camera.lens_mm, camera.sensor_mm, camera.name)
 
 
-def check_cameras(cameras: tuple[Camera, ...], jitter: float, ground: Sweep, where: str) -> None:
+def check_cameras(cameras: tuple[Camera, ...], jitter: float, ground: Sweep | None, where: str) -> None:
     """Refuse cameras that cannot take a picture, with a `UserError` that begins with `where` and names the field."""
     if not 1 <= len(cameras) <= MAX_CAMERAS or len({c.name for c in cameras}) < len(cameras):
         refuse(where, "the list of cameras", [c.name for c in cameras], f"1 to {MAX_CAMERAS} different names")
@@ -76,7 +77,7 @@ def check_cameras(cameras: tuple[Camera, ...], jitter: float, ground: Sweep, whe
         _check(camera, jitter, ground, where)
 
 
-def _check(camera: Camera, jitter: float, ground: Sweep, where: str) -> None:
+def _check(camera: Camera, jitter: float, ground: Sweep | None, where: str) -> None:
     name = as_name(camera.name, where, "a camera's name")
     bounds: Mapping[str, tuple[float, tuple[float, float]]] = {
         "lens_mm": (camera.lens_mm, LENS_MM),
@@ -90,6 +91,6 @@ def _check(camera: Camera, jitter: float, ground: Sweep, where: str) -> None:
     if off < jitter + CLEARANCE:
         allowed = f"at least {jitter + CLEARANCE:g} m from the camera's location along an axis (the jitter, and {CLEARANCE:g})"
         refuse(where, f"{name}.target", list(camera.target), allowed)
-    if min(ground.room(stand.location) for stand in extremes(camera, jitter)) < CLEARANCE:
+    if ground is not None and min(ground.room(stand.location) for stand in extremes(camera, jitter)) < CLEARANCE:
         allowed = f"at least {CLEARANCE:g} m above the ground and in front of the backdrop, the jitter included"
         refuse(where, f"{name}.location", list(camera.location), allowed)

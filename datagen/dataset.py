@@ -19,9 +19,11 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from datagen.checks import check_shard
+from datagen.domains import get_domain
 from datagen.errors import UserError
 from datagen.locks import lock_shards, lock_statement
 from datagen.manifest import STATEMENT, Failure, Row, gather, part_name, read_manifest, shard_name, write_part
+from datagen.painted import PaintedDomain
 from datagen.progress import progress
 from datagen.sample import FORMAT_VERSION, Sample
 from datagen.settings import DatasetSettings, sample_key
@@ -33,10 +35,10 @@ IMPORTED = "imported_from"  # the field of dataset.json that only imported data 
 SHARDS_WAITING = 4  # how many whole spools may wait to be written before rendering waits for them
 
 
-def package_versions() -> dict[str, str]:
-    """The versions that a data set records."""
+def package_versions(blender: bool = True) -> dict[str, str]:
+    """The versions that a data set records; Blender's among them unless it had no part in it."""
     found = {"python": platform.python_version()}
-    for name in ("igllm", "bpy", "numpy", "pillow"):
+    for name in ("igllm", *(["bpy"] if blender else []), "numpy", "pillow"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -235,7 +237,8 @@ def state(settings: DatasetSettings, num: int, device: str) -> dict[str, Any]:
     """The content of ``dataset.json``; `device` is the kind that renders."""
     if num < 1:
         raise UserError(f"{num} samples: at least 1 is needed")
-    return {"format_version": FORMAT_VERSION, **settings.to_json(), "num": num, "device": device, "versions": package_versions()}
+    versions = package_versions(blender=not isinstance(get_domain(settings.domain), PaintedDomain))
+    return {"format_version": FORMAT_VERSION, **settings.to_json(), "num": num, "device": device, "versions": versions}
 
 
 def enter(store: Store, statement: Mapping[str, Any]) -> None:

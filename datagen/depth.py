@@ -8,14 +8,20 @@ import numpy as np
 
 from datagen.camera import rays
 from datagen.domain import Domain
-from datagen.labels import View, cast
+from datagen.labels import View, look
 from datagen.scene import Camera, Scene, Shot
 
 
 def depth_map(view: View, camera: Camera, domain: Domain) -> np.ndarray:
-    """Metres along the camera's axis to what each pixel's centre shows: (height, width) float32, infinity where nothing is."""
+    """Metres along the camera's axis to what each pixel's centre shows: (height, width) float32, infinity where nothing is.
+
+    ValueError for a view without depth.
+    """
+    if view.depth is None:
+        raise ValueError(f"the {domain.name} domain has no depth")
     height, width = view.depth.shape
-    return np.minimum(view.depth, domain.ground.depth(rays(camera, width, height))).astype(np.float32)
+    behind = np.inf if domain.ground is None else domain.ground.depth(rays(camera, width, height))
+    return np.minimum(view.depth, behind).astype(np.float32)
 
 
 def encode_depth(depth: np.ndarray) -> bytes:
@@ -26,6 +32,5 @@ def encode_depth(depth: np.ndarray) -> bytes:
 
 
 def depth_file(scene: Scene, domain: Domain, shot: Shot, view: View | None = None) -> bytes:
-    """The content of a sample's depth file; `view` is what `datagen.labels.cast` would give, where it is at hand."""
-    view = view or cast(scene, domain, shot.camera, shot.width, shot.height)
-    return encode_depth(depth_map(view, shot.camera, domain))
+    """The content of a sample's depth file; `view` is what `datagen.labels.look` would give, where it is at hand."""
+    return encode_depth(depth_map(view or look(scene, domain, shot), shot.viewpoint, domain))

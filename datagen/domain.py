@@ -1,23 +1,26 @@
 """What a domain declares: its statements, vocabularies, numeric ranges and units, and the few facts that code needs of it.
 
-Writer, parser, validator, tokenizer slots, constrained decoder and metrics all read this one declaration. A new domain
-is one file in `datagen/domains/` and one builder in `blender_scenes/`.
+Writer, parser, validator, tokenizer slots, constrained decoder and metrics all read this one declaration. A new domain is one file in
+`datagen/domains/`: a `datagen.staged.StagedDomain` with a builder in `blender_scenes/`, or a `datagen.painted.PaintedDomain`.
 """
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
 from datagen.errors import UserError
 from datagen.scene import Object, Quality, Scene, Shot, Value, Vec3
 
 if TYPE_CHECKING:
     from datagen.ground import Sweep
-    from datagen.solids import Solid
+    from datagen.labels import View
     from datagen.splits import Split
     from datagen.stream import Stream
 
@@ -89,7 +92,7 @@ class Statement:
 
 
 class Domain(ABC):
-    """A kind of scene. Subclasses declare the class variables and answer the questions below."""
+    """A kind of scene. Subclasses declare the class variables and answer the questions below, some of which have a usual answer."""
 
     name: ClassVar[str]
     statements: ClassVar[tuple[Statement, ...]]
@@ -99,12 +102,17 @@ class Domain(ABC):
     """The most objects a scene can hold; decoding stops there."""
     splits: ClassVar[Mapping[str, Split]]
     """The built-in splits by name; ``default`` is one of them and allows everything."""
-    drawn_words: ClassVar[tuple[str, ...]]
+    drawn_words: ClassVar[tuple[str, ...]] = ()
     """The arguments that the sampler draws words for, in its order."""
     drawn_numbers: ClassVar[tuple[str, ...]]
     """The components that the sampler draws numbers for and a split can narrow: ``rotation``, ``loc.x``."""
-    ground: ClassVar[Sweep]
-    """What the objects stand on, and what is behind them."""
+    unit: ClassVar[str] = "m"
+    """That of locations and of the distances between them."""
+    ap_thresholds: ClassVar[tuple[float, ...]] = (math.inf, 1.0, 0.5, 0.25, 0.125)
+    """The distances of average precision, in that unit, widest first: in metres, those of set-prediction work on CLEVR (Zhang et al. 2019,
+    Locatello et al. 2020)."""
+    ground: ClassVar[Sweep | None] = None
+    """What the objects stand on, and what is behind them; None where there is nothing."""
 
     def statement(self, name: str) -> Statement:
         """The statement of that name; KeyError if there is none."""
@@ -125,46 +133,32 @@ class Domain(ABC):
         numbers = {number.name: number for statement in self.statements for number in statement.numbers}
         return {name: (numbers[name.split(".")[0]], "xyz".index(name[-1]) if "." in name else 0) for name in self.drawn_numbers}
 
-    @abstractmethod
-    def canonical_object(self, obj: Object) -> Object:
-        """The one form of an object among those that mean the same: symmetric rotations reduced, numbers rounded."""
-
-    @abstractmethod
-    def order(self, obj: Object) -> tuple[float, ...]:
-        """The sort key that puts a scene's objects into canonical order."""
+    # Objects and scenes
 
     @abstractmethod
     def location(self, obj: Object) -> Vec3:
-        """Where an object is: metres, world frame."""
+        """Where an object is, in the domain's `unit`; in a plane the last is 0."""
 
-    @abstractmethod
+    def canonical_object(self, obj: Object) -> Object:
+        """The one form of an object among those that mean the same: numbers rounded; a domain with symmetries reduces rotations too."""
+        return obj.replaced(**{n.name: n.rounded(obj[n.name]) for n in self.statement(obj.statement).numbers})
+
+    def order(self, obj: Object) -> tuple[float, ...]:
+        """The sort key that puts a scene's objects into canonical order."""
+        return self.location(obj)
+
     def rotation_error(self, truth: Object, guess: Object) -> float | None:
-        """Degrees between two rotations modulo the true shape's symmetry; None where every rotation looks the same."""
+        """Degrees between two rotations modulo the true object's symmetry; None where every rotation looks the same, or there is none."""
+        return None
 
-    @abstractmethod
     def mirrored(self, scene: Scene) -> Scene | None:
         """The scene whose image under the standard camera is this one's, flipped left to right; None if there is none."""
-
-    @abstractmethod
-    def solid(self, obj: Object) -> Solid:
-        """The geometry that labels are computed from."""
-
-    @abstractmethod
-    def sample_scene(self, rng: Stream, count: int, split: Split) -> Scene | None:
-        """One try at a canonical scene of `count` objects out of what the split allows; None where placement failed."""
-
-    @abstractmethod
-    def sample_shot(self, rng: Stream, template: Shot, light_jitter: float) -> Shot:
-        """The template with its noise seed drawn, and its lamps moved by up to `light_jitter` metres along each axis, uniformly."""
-
-    @abstractmethod
-    def canonical_shot(self, width: int, height: int, quality: Quality) -> Shot:
-        """The standard camera and unjittered lamps."""
+        return None
 
     @property
-    @abstractmethod
     def directions(self) -> Mapping[str, Vec3]:
-        """Unit vectors of the relations (left, right, front, behind) in the world frame."""
+        """Unit vectors of the relations (left, right, front, behind) in the world frame; empty where objects have none."""
+        return {}
 
     def canonical(self, scene: Scene) -> Scene:
         """The scene in its canonical form: canonical objects in canonical order."""
@@ -172,7 +166,7 @@ class Domain(ABC):
         return Scene(scene.domain, tuple(sorted(objects, key=self.order)))
 
     def violations(self, scene: Scene) -> list[str]:
-        """What is outside the declared ranges, in words; empty for a valid scene. Vocabulary is the parser's business."""
+        """What is outside the declared ranges, in words; empty for a valid scene. Vocabulary is `check`'s business."""
         found = []
         if len(scene) > self.max_objects:
             found.append(f"{len(scene)} objects, at most {self.max_objects} are declared")
@@ -182,3 +176,39 @@ class Domain(ABC):
                     if not low <= value <= high:
                         found.append(f"object {i}: {number.name} {value:g} is outside [{low:g}, {high:g}] {number.unit}")
         return found
+
+    def check(self, scene: Scene) -> None:
+        """Raise `UserError` for a statement or a word that the domain does not declare, and for a number that is none."""
+        for index, obj in enumerate(scene.objects, 1):
+            if obj.statement not in (s.name for s in self.statements):
+                raise UserError(f"object {index}: there is no statement {obj.statement!r} in the {self.name} domain")
+            statement = self.statement(obj.statement)
+            for choice in statement.choices:
+                word = obj.values.get(choice.name)
+                if word not in choice.words:
+                    raise UserError(f"object {index}: {choice.name} {word!r} is none of {', '.join(choice.words)}")
+            for number in statement.numbers:
+                if not all(math.isfinite(x) for x in number.as_tuple(obj[number.name])):
+                    raise UserError(f"object {index}: {number.name} {obj[number.name]!r} is not finite")
+
+    @abstractmethod
+    def sample_scene(self, rng: Stream, count: int, split: Split) -> Scene | None:
+        """One try at a canonical scene of `count` objects out of what the split allows; None where placement failed."""
+
+    # Pictures
+
+    def canonical_shot(self, width: int, height: int, quality: Quality) -> Shot:
+        """The standard shot: its camera, its lamps unmoved. Without a camera there is nothing but the frame."""
+        return Shot(width, height, quality, None, (), noise_seed=0)
+
+    def sample_shot(self, rng: Stream, template: Shot, light_jitter: float) -> Shot:
+        """The template with what the domain leaves to chance: noise, and lamps moved by up to `light_jitter` metres along each axis."""
+        return template
+
+    @abstractmethod
+    def centres(self, objects: Sequence[Object], shot: Shot) -> np.ndarray:
+        """Where objects are on the frame: (N, 3), x and y in pixels from the top left corner, depth in metres, 0 in a plane."""
+
+    @abstractmethod
+    def view(self, scene: Scene, shot: Shot, least: float = 0.0) -> View | None:
+        """What each pixel shows, exactly; None as soon as an object turns out to show fewer than `least` pixels."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from datagen.dataset import open_dataset
-from datagen.errors import PartlyDone
-from datagen.gpus import choose_gpus
+from datagen.domains import get_domain
+from datagen.errors import PartlyDone, UserError
+from datagen.gpus import Gpu, choose_gpus
+from datagen.jobs import DrawJob, Failed
 from datagen.manifest import FAILURES, Failure
-from datagen.pool import DrawJob, Failed, RenderPool
+from datagen.painted import PaintedDomain
+from datagen.pool import RenderPool
 from datagen.progress import progress
 from datagen.sample import Sample
 from datagen.sampling import check_request
@@ -33,9 +36,18 @@ def generate(
     done, and another call tries them again.
     """
     check_request(settings)
-    with RenderPool(workers, gpus=choose_gpus(device)) as pool:
+    with RenderPool(workers, gpus=_gpus(settings, device)) as pool:
         report(out, num, render_missing(settings, num, out, pool, shards))
     return Samples(out)
+
+
+def _gpus(settings: DatasetSettings, device: str) -> list[Gpu]:
+    """The GPUs to render on: where nothing is rendered, Blender is not asked for them."""
+    if not isinstance(get_domain(settings.domain), PaintedDomain):
+        return choose_gpus(device)
+    if device == "gpu":
+        raise UserError(f"the {settings.domain} domain is painted without Blender, on the CPU: leave out --device gpu")
+    return []
 
 
 def render_missing(settings: DatasetSettings, num: int, out: Place, pool: RenderPool, shards: Sequence[int] | None = None) -> list[Failure]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from datagen.scores import AP_THRESHOLDS, SceneScores
+from datagen.scores import SceneScores, thresholds
 
 RESAMPLES, LEVEL, SEED = 1000, 0.95, 0
 _MOST_COUNTS = 2**22  # numbers held at once
@@ -36,7 +36,7 @@ def intervals(scores: Sequence[SceneScores], resamples: int = RESAMPLES, level: 
         for part in name[:-1]:
             table = table.setdefault(part, {})
         table[name[-1]] = _ends(np.concatenate(values) if values else np.empty(0), level)
-    return {"accuracy_matched": {}, "accuracy_all": {}} | result  # without any scene, no attribute is known
+    return {"accuracy_matched": {}, "accuracy_all": {}, "ap": {}} | result  # without any scene, neither words nor thresholds are known
 
 
 def _draws(scores: Sequence[SceneScores], resamples: int, seed: int) -> Iterator[np.ndarray]:
@@ -67,7 +67,7 @@ def _statistics(scores: Sequence[SceneScores]) -> Iterator[tuple[tuple[str, ...]
         right, of, of_all = (np.array([getattr(t, part, 0) for t in tallies], float) for part in ("right", "matched", "all"))
         yield ("accuracy_matched", name), _ratio(right, of)
         yield ("accuracy_all", name), _ratio(right, of_all)
-    for threshold in AP_THRESHOLDS:
+    for threshold in thresholds(scores):
         yield ("ap", f"{threshold:g}"), _ratio(np.array([s.average_precision[threshold] for s in scores]), ones)
     yield ("rotation_error", "mean"), _ratio(each(lambda s: sum(s.rotation_errors)), each(lambda s: len(s.rotation_errors)))
     yield ("rotation_error", "median"), _median([s.rotation_errors for s in scores])

@@ -1,6 +1,6 @@
-"""Exact labels of a scene under a camera: who is seen at which pixel, how deep, in what box.
+"""Exact labels of a scene in a shot: who is seen at which pixel, how deep, in what box.
 
-Everything is a ray cast against `datagen.solids` through the pixels' centres, so equal scenes give equal labels.
+Everything follows from what the pixels' centres show (`Domain.view`), which no renderer is asked, so equal scenes give equal labels.
 """
 
 from __future__ import annotations
@@ -10,10 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from datagen.camera import project, rays
 from datagen.domain import Domain
-from datagen.scene import Camera, Scene
-from datagen.solids import Solid
+from datagen.scene import Scene, Shot
 
 NOBODY = -1
 MIN_VISIBLE_PIXELS = 200  # of every object at 320x240 (CLEVR); scaled with the frame's area
@@ -26,62 +24,30 @@ def min_visible_pixels(width: int, height: int) -> float:
 
 @dataclass(frozen=True)
 class View:
-    """What the camera sees: ``owner`` (height, width) int16, the object's index or -1; ``depth`` (height, width) metres, inf for none."""
+    """What is seen: ``owner`` (height, width) int16, the object's index or -1; ``depth`` of the objects (height, width), metres, inf for
+    none, or None where a domain has no depth."""
 
     owner: np.ndarray
-    depth: np.ndarray
+    depth: np.ndarray | None = None
 
     def visible_pixels(self, count: int) -> np.ndarray:
         """How many pixels each of `count` objects owns."""
         return np.bincount(self.owner.reshape(-1) + 1, minlength=count + 1)[1:]
 
 
-def cast(scene: Scene, domain: Domain, camera: Camera, width: int, height: int) -> View:
-    """Cast a ray through the centre of every pixel."""
-    view = cast_visible(scene, domain, camera, width, height, least=0.0)
+def look(scene: Scene, domain: Domain, shot: Shot) -> View:
+    """What each pixel of a shot shows."""
+    view = domain.view(scene, shot)
     assert view is not None
     return view
 
 
-def cast_visible(scene: Scene, domain: Domain, camera: Camera, width: int, height: int, *, least: float) -> View | None:
-    """As `cast`; None as soon as an object turns out to show fewer than `least` pixels."""
-    owner = np.full((height, width), NOBODY, np.int16)
-    depth = np.full((height, width), np.inf)
-    grid = rays(camera, width, height)
-    solids = [domain.solid(obj) for obj in scene.objects]
-    windows = _windows(solids, camera, width, height)
-    for index, (solid, window) in enumerate(zip(solids, windows, strict=True)):
-        hit = solid.depth(grid.window(*window))
-        nearer = hit < depth[window]
-        if np.count_nonzero(nearer) < least:  # those to come can only hide more of it
-            return None
-        np.copyto(depth[window], hit, where=nearer)
-        np.copyto(owner[window], index, where=nearer)
-    shown = (np.count_nonzero(owner[window] == index) for index, window in enumerate(windows))
-    return View(owner, depth) if all(count >= least for count in shown) else None
-
-
-def _windows(solids: list[Solid], camera: Camera, width: int, height: int) -> list[tuple[slice, slice]]:
-    """The parts of the frame that each of the solids, all convex, can touch."""
-    if not solids:
-        return []
-    hulls = [solid.hull() for solid in solids]
-    points = project(camera, width, height, np.concatenate(hulls))
-    starts = np.cumsum([0, *map(len, hulls[:-1])])
-    behind = np.minimum.reduceat(points[:, 2], starts) <= 0  # the camera, at least in part: the hull does not tell where it is seen
-    edges = np.clip(points[:, :2], 0, (width, height))
-    first = np.where(behind[:, None], (0, 0), np.floor(np.minimum.reduceat(edges, starts))).astype(int).tolist()
-    last = np.where(behind[:, None], (width, height), np.ceil(np.maximum.reduceat(edges, starts))).astype(int).tolist()
-    return [(slice(top, bottom), slice(left, right)) for (left, top), (right, bottom) in zip(first, last, strict=True)]
-
-
-def label_objects(scene: Scene, domain: Domain, camera: Camera, view: View) -> list[dict[str, Any]]:
+def label_objects(scene: Scene, domain: Domain, shot: Shot, view: View) -> list[dict[str, Any]]:
     """Per object: ``pixel_coords`` [x, y, depth], ``visible_pixels``, ``bbox`` [x, y, width, height], ``mask``.
 
-    Pixels from the top left corner, depth in metres, the mask in COCO's uncompressed run-length code.
+    Pixels from the top left corner, depth in metres (0 in a plane), the mask in COCO's uncompressed run-length code.
     """
-    height, width = view.owner.shape
-    centres = project(camera, width, height, np.array([domain.location(o) for o in scene.objects]).reshape(-1, 3))
+    centres = domain.centres(scene.objects, shot)
     runs = _Runs(view.owner)
     return [
         {"pixel_coords": [round(v, 6) for v in centre], **runs.pixels_and_box(index), "mask": runs.rle(index)}

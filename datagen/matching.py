@@ -13,7 +13,7 @@ from datagen.scene import Scene
 
 @dataclass(frozen=True)
 class Pair:
-    """Two matched objects by their index in their scenes, and the distance between their locations in metres."""
+    """Two matched objects by their index in their scenes, and the distance between their locations in the domain's unit."""
 
     truth: int
     guess: int
@@ -21,12 +21,12 @@ class Pair:
 
 
 def distances(truth: Scene, guess: Scene, domain: Domain) -> np.ndarray:
-    """The Euclidean distance in metres between every two locations: (true objects, guessed objects)."""
+    """The Euclidean distance, in the domain's unit, between every two locations: (true objects, guessed objects)."""
     return np.linalg.norm(locations(truth, domain)[:, None] - locations(guess, domain)[None], axis=-1)
 
 
 def locations(scene: Scene, domain: Domain) -> np.ndarray:
-    """The objects' locations (N, 3) in metres, world frame."""
+    """The objects' locations (N, 3) in the domain's unit, world frame."""
     return np.array([domain.location(o) for o in scene.objects], float).reshape(-1, 3)
 
 

@@ -1,7 +1,8 @@
-"""The pool that drives Blender workers: separate processes, each pinned to its own cores or given a GPU.
+"""The pool that renders jobs: with Blender, in separate processes, each pinned to its own cores or given a GPU.
 
-A worker that crashes, hangs or leaks is a worker's death, never the caller's: it is replaced and the job tried once more. The
-protocol is documented in `blender_scenes/worker.py`.
+What a domain paints without Blender is painted right here; a process is started for the first job that needs it. A worker that crashes,
+hangs or leaks is a worker's death, never the caller's: it is replaced and the job tried once more. The protocol is documented in
+`blender_scenes/worker.py`.
 """
 
 from __future__ import annotations
@@ -16,78 +17,27 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from itertools import cycle, islice
-from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, TypeVar
+
+import numpy as np
 
 from datagen.cores import CoreClaims, available_cores
 from datagen.errors import UserError
 from datagen.gpus import Gpu
+from datagen.jobs import DrawJob, Failed, RenderJob, attempted
+from datagen.painted import PaintedDomain
 from datagen.sample import Sample
-from datagen.scene import Quality, Scene, Shot
-from datagen.settings import DatasetSettings, sample_key
+from datagen.scene import Scene, Shot
 
 WORKER = "blender_scenes.worker"
 START_SECONDS = 120.0
-FRAME_SECONDS = 60.0
-PIXEL_SECONDS: dict[Quality, float] = {"draft": 1e-3, "standard": 1e-3, "reference": 0.1}
-"""A frame is waited for `FRAME_SECONDS` and this much for each pixel, some twenty times what a slow core takes; then it hangs."""
 TRIES = 2
 JOBS_AHEAD = 4  # per worker, so that none waits while the caller writes a shard
 HOPELESS = 10  # jobs failed in a row, from the first, that say it is not the scenes
 
-
-@dataclass(frozen=True)
-class RenderJob:
-    """A scene to render. ``blend`` also saves the stage there, as a .blend file."""
-
-    key: str
-    scene: Scene
-    shot: Shot
-    blend: Path | None = None
-
-    def request(self) -> dict[str, Any]:
-        """The request to a worker."""
-        blend = None if self.blend is None else str(self.blend.absolute())
-        return {"key": self.key, "scene": self.scene.to_json(), "shot": self.shot.to_json(), "blend": blend}
-
-    @property
-    def patience(self) -> float:
-        """Seconds after which this job hangs."""
-        return FRAME_SECONDS + self.shot.width * self.shot.height * PIXEL_SECONDS[self.shot.quality]
-
-
-@dataclass(frozen=True)
-class DrawJob:
-    """A sample of a data set to draw and render."""
-
-    settings: DatasetSettings
-    index: int
-
-    @property
-    def key(self) -> str:
-        return sample_key(self.index)
-
-    def request(self) -> dict[str, Any]:
-        """The request to a worker."""
-        return {"settings": self.settings.to_json(), "index": self.index}
-
-    @property
-    def patience(self) -> float:
-        """Seconds after which this job hangs."""
-        return FRAME_SECONDS + self.settings.width * self.settings.height * PIXEL_SECONDS[self.settings.quality]
-
-
-Job = TypeVar("Job", RenderJob, DrawJob)
-
-
-@dataclass(frozen=True)
-class Failed:
-    """Why a job gave no sample: Blender refused it, or died of it every time."""
-
-    reason: str
+AnyJob = TypeVar("AnyJob", RenderJob, DrawJob)
 
 
 class WorkerDied(Exception):
@@ -231,14 +181,14 @@ class RenderPool:
         """The worker processes that run."""
         return [worker.pid for worker in self._workers if worker.pid is not None]
 
-    def render(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Sample | Failed]]:
+    def render(self, jobs: Iterable[AnyJob]) -> Iterator[tuple[AnyJob, Sample | Failed]]:
         """What becomes of jobs, in order of completion; jobs are taken as workers come free.
 
         A job whose worker dies is tried once more; a second death is that job's failure. Raises `UserError` if Blender does not
         start, or fails at every one of the first `HOPELESS` jobs.
         """
         source = iter(jobs)
-        waiting: set[Future[tuple[Job, Sample | Failed]]] = set()
+        waiting: set[Future[tuple[AnyJob, Sample | Failed]]] = set()
         failed = 0
         hopeful = False
         try:
@@ -259,7 +209,9 @@ class RenderPool:
             for future in waiting:
                 future.cancel()
 
-    def _render_one(self, job: Job) -> tuple[Job, Sample | Failed]:
+    def _render_one(self, job: AnyJob) -> tuple[AnyJob, Sample | Failed]:
+        if isinstance(domain := job.domain, PaintedDomain):
+            return job, paint(job, domain)
         worker = self._idle.get()
         try:
             death: WorkerDied | None = None
@@ -271,3 +223,13 @@ class RenderPool:
             return job, Failed(f"{TRIES} times {death}")
         finally:
             self._idle.put(worker)
+
+
+def paint(job: RenderJob | DrawJob, domain: PaintedDomain) -> Sample | Failed:
+    """The sample of a job, painted, or what is wrong with it."""
+
+    def render(scene: Scene, shot: Shot) -> np.ndarray:
+        domain.check(scene)
+        return domain.paint(scene, shot)
+
+    return attempted(lambda: job.sample(render))

@@ -1,4 +1,4 @@
-"""From settings and an index to a whole sample, given something that renders. The worker runs this beside Blender, so that drawing,
+"""From settings and an index to a whole sample, given something that renders. A worker runs this beside Blender, so that drawing,
 labels and image files are made by as many processes as there are workers."""
 
 from __future__ import annotations
@@ -43,6 +43,6 @@ def _extras(settings: DatasetSettings, index: int, drawn: Drawn) -> Iterator[tup
     domain = get_domain(settings.domain)
     if settings.captions:
         rng = np.random.default_rng(np.random.SeedSequence((settings.seed, index, 0, _CAPTION_STREAM)))
-        yield CAPTION_SUFFIX, (caption(drawn.scene, domain, drawn.shot.camera, rng) + "\n").encode()
+        yield CAPTION_SUFFIX, (caption(drawn.scene, domain, drawn.shot.viewpoint, rng) + "\n").encode()
     if settings.depth:
         yield DEPTH_SUFFIX, depth_file(drawn.scene, domain, drawn.shot, drawn.view)

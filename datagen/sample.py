@@ -18,7 +18,7 @@ from datagen.code import write_code
 from datagen.domain import Domain
 from datagen.domains import get_domain
 from datagen.errors import ImageError, UserError
-from datagen.labels import View, cast, label_objects
+from datagen.labels import View, label_objects, look
 from datagen.scene import Scene, Shot
 
 FORMAT_VERSION = 2
@@ -105,7 +105,6 @@ def make_sample(
     """A sample from a rendered image (height, width, 3) uint8. ``origin`` holds what is known of index, seed, attempt and split."""
     domain = get_domain(scene.domain)
     scene = domain.canonical(scene)
-    view = view or cast(scene, domain, shot.camera, shot.width, shot.height)
     record = {
         "domain": domain.name,
         "index": origin.get("index"),
@@ -114,7 +113,7 @@ def make_sample(
         "split": origin.get("split"),
         "scene": scene.to_json(),
         "shot": shot.to_json(),
-        "labels": label_objects(scene, domain, shot.camera, view),
+        "labels": label_objects(scene, domain, shot, view or look(scene, domain, shot)),
     }
     image = encode_image(pixels, image_format)
     return Sample(key, image, write_code(scene, domain), record, IMAGE_SUFFIXES[image_format], extras or {})

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datagen.cameras import extremes, moved
 from datagen.domains import get_domain
 from datagen.errors import UserError
-from datagen.labels import View, cast_visible, min_visible_pixels
+from datagen.labels import View, min_visible_pixels
 from datagen.scene import Camera, Scene, Shot
 from datagen.settings import DatasetSettings
 from datagen.stream import Stream
@@ -20,7 +20,7 @@ _CAMERA_STREAM = 1
 
 @dataclass(frozen=True)
 class Drawn:
-    """A scene that was accepted on its ``attempt``-th try (from 0), the shot to take of it, and what the camera will see."""
+    """A scene that was accepted on its ``attempt``-th try (from 0), the shot to take of it, and what that will show."""
 
     scene: Scene
     shot: Shot
@@ -56,13 +56,13 @@ def _try(settings: DatasetSettings, rng: Stream, count: int, template: Shot) -> 
         return None
     shot = domain.sample_shot(rng, template, settings.light_jitter)
     least = min_visible_pixels(shot.width, shot.height)
-    return scene, shot, cast_visible(scene, domain, shot.camera, shot.width, shot.height, least=least)
+    return scene, shot, domain.view(scene, shot, least)
 
 
-def _camera(settings: DatasetSettings, index: int) -> Camera:
-    """The sample's camera: one of those there are, evenly, moved by the jitter."""
-    if len(settings.cameras) == 1 and settings.camera_jitter == 0:
-        return settings.cameras[0]
+def _camera(settings: DatasetSettings, index: int) -> Camera | None:
+    """The sample's camera: one of those there are, evenly, moved by the jitter; None where the domain has none."""
+    if len(settings.cameras) < 2 and settings.camera_jitter == 0:
+        return settings.cameras[0] if settings.cameras else None
     rng = Stream(settings.seed, index, 0, _CAMERA_STREAM)
     camera = settings.cameras[rng.below(len(settings.cameras))]
     if settings.camera_jitter == 0:
@@ -80,12 +80,12 @@ def check_request(settings: DatasetSettings) -> None:
     shrink = min(1.0, CHECK_PIXELS / max(settings.width, settings.height))
     width, height = (max(16, round(side * shrink)) for side in (settings.width, settings.height))
     small = replace(settings, width=width, height=height)
-    for camera in settings.cameras:
-        for stand in extremes(camera, settings.camera_jitter):
-            _check_camera(small, stand)
+    stands: list[Camera | None] = [stand for camera in settings.cameras for stand in extremes(camera, settings.camera_jitter)]
+    for stand in stands or [None]:
+        _check_camera(small, stand)
 
 
-def _check_camera(settings: DatasetSettings, camera: Camera) -> None:
+def _check_camera(settings: DatasetSettings, camera: Camera | None) -> None:
     count = settings.objects[1]
     placed = seen = 0
     for attempt in range(CHECK_TRIES):
@@ -99,7 +99,10 @@ def _check_camera(settings: DatasetSettings, camera: Camera) -> None:
             f"the split {settings.split!r} leaves no room for {count} objects (placed in {placed} of {CHECK_TRIES} tries); ask for fewer "
             "objects, wider ranges or smaller sizes"
         )
+    where, move = "the frame", "take a frame nearer to a square"
+    if camera is not None:
+        where, move = f"the camera {camera.name!r} at {camera.location}", "move the camera"
     raise UserError(
-        f"the camera {camera.name!r} at {camera.location} does not see enough of all of {count} objects of the split {settings.split!r} "
-        f"({seen} of {placed} scenes would do); ask for fewer or larger objects, or move the camera"
+        f"{where} does not show enough of all of {count} objects of the split {settings.split!r} ({seen} of {placed} scenes would do); "
+        f"ask for fewer or larger objects, or {move}"
     )

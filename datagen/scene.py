@@ -107,14 +107,21 @@ class Lamp:
 
 @dataclass(frozen=True)
 class Shot:
-    """How a scene is photographed. ``width`` and ``height`` in pixels; ``noise_seed`` seeds the path tracer."""
+    """How a scene is photographed. ``width`` and ``height`` in pixels; ``noise_seed`` seeds the path tracer; a plane has no ``camera``."""
 
     width: int
     height: int
     quality: Quality
-    camera: Camera
+    camera: Camera | None
     lamps: tuple[Lamp, ...]
     noise_seed: int
+
+    @property
+    def viewpoint(self) -> Camera:
+        """The camera; ValueError where there is none."""
+        if self.camera is None:
+            raise ValueError("this shot has no camera")
+        return self.camera
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON, tuples as lists."""
@@ -125,7 +132,7 @@ class Shot:
         """The inverse of `to_json`; raises KeyError, TypeError or ValueError on anything else."""
         if data["quality"] not in QUALITIES:
             raise ValueError(f"quality {data['quality']!r} is none of {', '.join(QUALITIES)}")
-        camera = Camera(**_tuples(data["camera"]))
+        camera = None if data["camera"] is None else Camera(**_tuples(data["camera"]))
         lamps = tuple(Lamp(**_tuples(lamp)) for lamp in data["lamps"])
         return Shot(int(data["width"]), int(data["height"]), data["quality"], camera, lamps, int(data["noise_seed"]))
 

@@ -1,12 +1,12 @@
 """How well one scene describes another, and many of them together.
 
-Everything is read from the domain's declaration: the choices of its statements, `Domain.location`, `Domain.rotation_error`
-and `Domain.directions`. Objects are matched on location alone (`datagen.matching`). Only average precision pairs objects otherwise.
+Everything is read from the domain's declaration: the choices of its statements, `Domain.location` and its `unit`, `Domain.rotation_error`,
+`Domain.directions` and `Domain.ap_thresholds`. Where a domain has no words, no rotations or no directions, there is nothing to count.
+Objects are matched on location alone (`datagen.matching`). Only average precision pairs objects otherwise.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
@@ -17,9 +17,6 @@ import numpy as np
 from datagen.domain import Domain
 from datagen.matching import Pair, distances, locations, match
 from datagen.scene import Object, Scene
-
-AP_THRESHOLDS = (math.inf, 1.0, 0.5, 0.25, 0.125)
-"""Metres, as set-prediction work on CLEVR reports them (Zhang et al. 2019, Locatello et al. 2020)."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ class SceneScores:
     """One scene's counts, from which `summarize` forms every rate.
 
     ``rotation_errors`` in degrees; ``relations`` are counted over ordered pairs of matched objects and the domain's directions;
-    ``average_precision`` in [0, 1] by threshold in metres.
+    ``average_precision`` in [0, 1] by threshold in the domain's unit.
     """
 
     truths: int
@@ -69,7 +66,7 @@ def score_scene(truth: Scene, guess: Scene | None, domain: Domain, confidence: S
         rotation_errors=rotations,
         relations_right=right,
         relations=relations,
-        average_precision={t: average_precision(truth, guess, domain, t, confidence) for t in AP_THRESHOLDS},
+        average_precision={t: average_precision(truth, guess, domain, t, confidence) for t in domain.ap_thresholds},
     )
 
 
@@ -128,7 +125,7 @@ def _relations(points: np.ndarray, axes: np.ndarray) -> np.ndarray:
 def average_precision(
     truth: Scene, guess: Scene | None, domain: Domain, threshold: float, confidence: Sequence[float] | None = None
 ) -> float:
-    """Average precision of one scene at a distance in metres: in [0, 1].
+    """Average precision of one scene at a distance in the domain's unit: in [0, 1].
 
     Guesses are taken by falling `confidence` (equal ones in the order given). Each takes the nearest unused true object with the
     same statement and the same words for all choices, and is right if that is nearer than `threshold`; only then is it used.
@@ -177,9 +174,9 @@ def summarize(scores: Sequence[SceneScores]) -> dict[str, Any]:
     - ``objects``, ``guessed``, ``matched``, ``missed``, ``extra``: numbers of objects;
     - ``count_accuracy``: the share of scenes with the true number of objects;
     - ``recall``: matched / true objects; ``precision``: matched / guessed objects;
-    - ``location_l2``: mean distance in metres over all matched pairs (Kulits et al. 2024), to be read beside recall;
+    - ``location_l2``: mean distance, in the domain's unit, over all matched pairs (Kulits et al. 2024), to be read beside recall;
     - ``accuracy_matched``, ``accuracy_all``: by choice argument, over matched pairs and over all true objects (`count_choices`);
-    - ``ap``: by threshold in metres, the mean over scenes of `average_precision`;
+    - ``ap``: by threshold in that unit, the mean over scenes of `average_precision`;
     - ``rotation_error``: ``mean`` and ``median`` in degrees over ``pairs`` matched pairs (`rotation_errors`);
     - ``relations``: the share of relations that agree (`count_relations`).
     """
@@ -199,7 +196,7 @@ def summarize(scores: Sequence[SceneScores]) -> dict[str, Any]:
         "location_l2": fmean(apart) if apart else None,
         "accuracy_matched": {name: _rate(t.right, t.matched) for name, t in choices.items()},
         "accuracy_all": {name: _rate(t.right, t.all) for name, t in choices.items()},
-        "ap": {f"{t:g}": fmean(s.average_precision[t] for s in scores) if scores else None for t in AP_THRESHOLDS},
+        "ap": {f"{t:g}": fmean(s.average_precision[t] for s in scores) for t in thresholds(scores)},
         "rotation_error": {
             "mean": fmean(angles) if angles else None,
             "median": median(angles) if angles else None,
@@ -207,6 +204,11 @@ def summarize(scores: Sequence[SceneScores]) -> dict[str, Any]:
         },
         "relations": _rate(sum(s.relations_right for s in scores), sum(s.relations for s in scores)),
     }
+
+
+def thresholds(scores: Sequence[SceneScores]) -> tuple[float, ...]:
+    """Those of average precision, which scenes of one domain share; none without any scene."""
+    return tuple(scores[0].average_precision) if scores else ()
 
 
 def _rate(right: int, of: int) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from datagen.cameras import cameras_from_json, cameras_to_json, check_cameras, extremes
@@ -24,9 +24,9 @@ class DatasetSettings:
     """What a data set is asked to be. With an index it determines a sample; ``shard_size`` only says where that is kept.
 
     ``split`` is the name of what ``rules`` allows; without rules it names a split of the domain, and rules bring their own name. Counts
-    are the split's unless given. No ``cameras``: the domain's own. ``camera_jitter`` moves the camera's location, ``light_jitter``
-    every lamp: metres at most along each axis, uniformly. After construction no field is None or empty.
-    Raises `UserError` for what cannot be asked.
+    are the split's unless given. No ``cameras``: the domain's own, if it has one. ``camera_jitter`` moves the camera's location,
+    ``light_jitter`` every lamp that there is: metres at most along each axis, uniformly. After construction no field is None, and none is
+    empty but for the cameras of a domain without. Raises `UserError` for what cannot be asked.
     """
 
     domain: str = "clevr"
@@ -73,11 +73,16 @@ class DatasetSettings:
 
     def _check_shots(self, domain: Domain) -> None:
         template = domain.canonical_shot(self.width, self.height, self.quality)
-        self._fill(cameras=self.cameras or (template.camera,))
         for name, value in (("camera", self.camera_jitter), ("light", self.light_jitter)):
             if not 0 <= value <= 100:
                 raise UserError(f"a {name} jitter of {value:g} m: from 0 to 100 are possible")
+        if template.camera is None:
+            self._refuse_views(domain)
+            return
+        self._fill(cameras=self.cameras or (template.camera,))
         check_cameras(self.cameras, self.camera_jitter, domain.ground, "the cameras")
+        if domain.ground is None:
+            return
         for lamp in template.lamps:
             stands = (stand.location for stand in extremes(Camera(lamp.location), self.light_jitter))
             if min(map(domain.ground.room, stands)) < LAMP_CLEARANCE:
@@ -85,6 +90,13 @@ class DatasetSettings:
                     f"a light jitter of {self.light_jitter:g} m would bring the {lamp.name} lamp nearer to the ground than "
                     f"{LAMP_CLEARANCE:g} m; ask for less"
                 )
+
+    def _refuse_views(self, domain: Domain) -> None:
+        """Refuse what only a camera gives."""
+        asked = {"cameras": self.cameras, "camera jitter": self.camera_jitter, "captions": self.captions, "depth": self.depth}
+        for name, value in asked.items():
+            if value:
+                raise UserError(f"the {domain.name} domain has no camera: {name} cannot be asked of it")
 
     @property
     def objects(self) -> tuple[int, int]:
@@ -98,10 +110,9 @@ class DatasetSettings:
         assert self.rules is not None
         return self.rules
 
-    def shot(self, camera: Camera) -> Shot:
+    def shot(self, camera: Camera | None) -> Shot:
         """The shot to draw a sample's own from: this frame and quality, that camera, the domain's lamps where they stand unmoved."""
-        standard = get_domain(self.domain).canonical_shot(self.width, self.height, self.quality)
-        return Shot(standard.width, standard.height, standard.quality, camera, standard.lamps, standard.noise_seed)
+        return replace(get_domain(self.domain).canonical_shot(self.width, self.height, self.quality), camera=camera)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON with every field, which `from_json` reads back to equal settings."""

@@ -17,33 +17,46 @@ if TYPE_CHECKING:
 Combination = tuple[tuple[str, tuple[str, ...]], ...]
 """Allowed words by argument; an argument that is not named takes any of its words."""
 ANYTHING: Combination = ()
-_FIELDS = ("name", "combinations", "ranges", "objects")
+Region = tuple[tuple[str, tuple[tuple[float, float], ...]], ...]
+"""Allowed intervals by component, both ends included; a component that is not named takes any value."""
+_FIELDS = ("name", "combinations", "ranges", "regions", "objects")
 
 
 @dataclass(frozen=True)
 class Split:
     """What scenes may hold.
 
-    An object is allowed if one of the ``combinations`` allows it. ``ranges`` narrow numbers: (component, low, high), both ends
-    included, in the declared unit, where a component is ``rotation`` or ``loc.x``. ``objects``: the fewest and the most a scene.
+    An object is allowed if one of the ``combinations`` allows its words and, where there are ``regions``, one of them its numbers.
+    ``ranges`` narrow numbers: (component, low, high), both ends included, in the declared unit, where a component is ``rotation`` or
+    ``loc.x``. ``objects``: the fewest and the most a scene.
     """
 
     name: str
     combinations: tuple[Combination, ...] = (ANYTHING,)
     ranges: tuple[tuple[str, float, float], ...] = ()
     objects: tuple[int, int] = (3, 10)
+    regions: tuple[Region, ...] = ()
 
     def range(self, component: str) -> tuple[float, float] | None:
         """The ends that a component is narrowed to; None where the domain's own range holds."""
         return next(((low, high) for name, low, high in self.ranges if name == component), None)
 
+    def holds(self, numbers: Mapping[str, float]) -> bool:
+        """Whether an object's numbers, by component, are in one of the regions; those that are not given may be anything."""
+        return not self.regions or any(
+            all(any(low <= numbers[name] <= high for low, high in intervals) for name, intervals in region if name in numbers)
+            for region in self.regions
+        )
+
     def to_json(self) -> dict[str, Any]:
         """The content of a split's file."""
+        regions = [{component: [list(ends) for ends in intervals] for component, intervals in region} for region in self.regions]
         return {
             "name": self.name,
             "combinations": [{argument: list(words) for argument, words in c} for c in self.combinations],
             "ranges": {component: [low, high] for component, low, high in self.ranges},
             "objects": list(self.objects),
+            **({"regions": regions} if regions else {}),  # data sets that have none state what they always did
         }
 
     @staticmethod
@@ -56,6 +69,7 @@ class Split:
         only_keys(fields, _FIELDS, where, "a split")
         combinations = as_list(fields.get("combinations", [{}]), where, "combinations", 'objects {"argument": [words]}')
         ranges = as_object(fields.get("ranges", {}), where, "ranges")
+        regions = as_list(fields["regions"], where, "regions", 'objects {"component": [[low, high], ...]}') if "regions" in fields else []
         objects = fields.get("objects", list(domain.split("default").objects))
         if not isinstance(objects, list) or len(objects) != 2:
             refuse(where, "objects", objects, "a list of two: the fewest and the most objects of a scene")
@@ -64,6 +78,7 @@ class Split:
             tuple(_combination(c, where, f"combinations[{i}]") for i, c in enumerate(combinations)),
             tuple(_range(component, ends, where) for component, ends in ranges.items()),
             (as_integer(objects[0], where, "objects[0]"), as_integer(objects[1], where, "objects[1]")),
+            tuple(_region(region, where, f"regions[{i}]") for i, region in enumerate(regions)),
         )
         check_split(split, domain, where)
         return split
@@ -82,6 +97,15 @@ def _range(component: str, ends: Any, where: str) -> tuple[str, float, float]:
     return component, low, high
 
 
+def _region(data: Any, where: str, field: str) -> Region:
+    found = []
+    for component, intervals in as_object(data, where, field).items():
+        listed = as_list(intervals, where, f"{field}.{component}", "intervals [low, high]")
+        ends = (as_numbers(pair, where, f"{field}.{component}[{i}]", 2) for i, pair in enumerate(listed))
+        found.append((component, tuple((low, high) for low, high in ends)))
+    return tuple(found)
+
+
 def check_split(split: Split, domain: Domain, where: str) -> None:
     """Refuse what the domain does not declare, with a `UserError` that begins with `where` and names the field."""
     as_name(split.name, where, "name")
@@ -98,6 +122,13 @@ def check_split(split: Split, domain: Domain, where: str) -> None:
     only_keys({component: None for component, _, _ in split.ranges}, tuple(declared), where, "ranges")
     for component, low, high in split.ranges:
         _check_range((low, high), declared[component], where, f"ranges.{component}")
+    for i, region in enumerate(split.regions):
+        only_keys(dict(region), tuple(declared), where, f"regions[{i}]")
+        for component, intervals in region:
+            if not intervals:
+                refuse(where, f"regions[{i}].{component}", [], "a list of at least one interval")
+            for j, ends in enumerate(intervals):
+                _check_range(ends, declared[component], where, f"regions[{i}].{component}[{j}]")
     check_counts(split.objects, domain, where)
 
 

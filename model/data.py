@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from datagen.archive import Archive, TarArchive
-from datagen.camera import project
 from datagen.domain import Domain
 from datagen.errors import UserError
 from datagen.sample import Sample
@@ -95,9 +94,7 @@ class ExampleMaker:
 
     def _centres(self, scene: Scene, sample: Sample, place: Placement) -> list[tuple[float, float]]:
         """Each object's centre, x and y in [0, 1) of the frame where it is in sight."""
-        shot = sample.shot
-        where = np.array([self.codec.domain.location(o) for o in scene.objects]).reshape(-1, 3)
-        placed = [place(float(x), float(y)) for x, y, _ in project(shot.camera, shot.width, shot.height, where)]
+        placed = [place(float(x), float(y)) for x, y, _ in self.codec.domain.centres(scene.objects, sample.shot)]
         return [(x / self.frame.width, y / self.frame.height) for x, y in placed]
 
 

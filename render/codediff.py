@@ -31,7 +31,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Row:
-    """One object of either code; an absent side is None. ``distance`` in metres between matched objects."""
+    """One object of either code; an absent side is None. ``distance`` between matched objects, in the domain's unit."""
 
     kind: Literal["matched", "missed", "extra"]
     truth: tuple[Span, ...] | None

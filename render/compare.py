@@ -47,6 +47,7 @@ def compare(
     keys: Sequence[str] | None = None,
     *,
     predictions: Path | None = None,
+    kind: str = DEFAULT_DOMAIN,
     heading: Mapping[str, str] | None = None,
     title: str = "Scenes compared",
 ) -> dict[str, Any]:
@@ -55,7 +56,7 @@ def compare(
     Either side is a folder of shards or of loose samples, or a ``pred.jsonl`` (scene metrics only). `keys` restricts the
     comparison. A key that the candidate lacks counts as missed, code that does not parse as an empty prediction.
     `predictions` is the ``pred.jsonl`` that a candidate folder was rendered from: it gives the code as the model wrote it, and
-    the confidences. `heading` holds further facts for the top of the page.
+    the confidences. `kind` is the domain where neither side names its own. `heading` holds further facts for the top of the page.
 
     Raises `UserError` if something cannot be read, a key has no reference, the domains differ, two images differ in size, or
     `out` holds something other than a report.
@@ -63,13 +64,14 @@ def compare(
     check_report_folder(out)
     truth, guess = Side(reference), Side(candidate, predictions)
     chosen = _chosen_keys(truth, guess, keys)
-    domain = truth.domain() or guess.domain() or get_domain(DEFAULT_DOMAIN)
+    domain = truth.domain() or guess.domain() or get_domain(kind)
     scored = score_sides(truth, guess, chosen, domain)
     scenes = [s.scene for s in scored]
     metrics = {
         "reference": str(reference),
         "candidate": str(candidate),
         "domain": domain.name,
+        "unit": domain.unit,
         "samples": len(scored),
         "missing": sum(s.status == "missing" for s in scored),
         "unparsable": sum(s.status == "unparsable" for s in scored),

@@ -94,7 +94,7 @@ def write_report(
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent) as folder:
         draft = Path(folder)
         cards = [(sample, _save_pictures(draft, index, sample)) for index, sample in enumerate(shown, 1)]
-        page = render_page("report.html", title=title, metrics=metrics, heading=heading, cards=cards)
+        page = render_page("report.html", title=title, metrics=metrics, heading=heading, cards=cards, unit=metrics["unit"])
         write_bytes(draft / PAGE, page.encode())
         write_jsonl(draft / SAMPLES, rows)
         write_json(draft / METRICS, dict(metrics))
@@ -128,7 +128,7 @@ def render_page(template: str, **values: Any) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"percent": _percent, "number": _number, "ends": _ends}
+    environment.filters |= {"percent": _percent, "number": _number, "distance": _distance, "ends": _ends}
     return environment.get_template(template).render(**values, max_raw_code=MAX_RAW_CODE)
 
 
@@ -139,6 +139,13 @@ def _percent(share: float | None, digits: int = 1) -> str:
 def _number(value: float | None, digits: int = 2, unit: str = "") -> str:
     gap = "" if unit in ("", "°") else " "
     return "–" if value is None else f"{value:.{digits}f}{gap}{unit}"
+
+
+def _distance(value: float | None, unit: str, digits: int = 3) -> str:
+    """As `_number`, but two significant digits of what would else show none."""
+    if value is None or value == 0 or value >= 10**-digits * 5:
+        return _number(value, digits, unit)
+    return f"{value:.2g} {unit}"
 
 
 def _ends(interval: Sequence[float] | None, scale: float = 1, digits: int = 1) -> str:

@@ -1,4 +1,4 @@
-"""Re-rendering: graphics code, ours or a model's, photographed by the worker that generates data."""
+"""Re-rendering: graphics code, ours or a model's, photographed by the pool that generates data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from datagen.domain import Domain
 from datagen.domains import get_domain
 from datagen.errors import CodeError, UserError
 from datagen.files import read_json, write_bytes
-from datagen.pool import Failed, RenderJob, RenderPool
+from datagen.jobs import Failed, RenderJob
+from datagen.painted import PaintedDomain
+from datagen.pool import RenderPool
 from datagen.predictions import read_predictions
 from datagen.progress import progress
 from datagen.scene import Quality, Shot
@@ -110,6 +112,8 @@ def _jobs(codes: Mapping[str, str], shots: Standard | Recorded, out: Path, rende
         except CodeError as error:
             rendered.refused[key] = str(error)
             continue
+        if blend and isinstance(domain, PaintedDomain):
+            raise UserError(f"{key}: the {domain.name} domain is painted without Blender, so that there is no .blend file of it")
         rendered.keys.append(key)
         rendered.warnings.extend(f"{key}: {violation}" for violation in domain.violations(scene))
         yield RenderJob(key, scene, shot, out / f"{key}.blend" if blend else None)

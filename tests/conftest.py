@@ -1,4 +1,4 @@
-"""What tests share: one small data set of real renders."""
+"""What tests share: one small data set of each domain."""
 
 from __future__ import annotations
 
@@ -6,13 +6,26 @@ import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything reads it: tests reach no hub
 
+from collections.abc import Callable
+from functools import cache
+
 import pytest
 
+from datagen.domains import DOMAINS, get_domain
 from datagen.generate import generate
 from datagen.settings import DatasetSettings
 from datagen.shards import Samples
 
-SMALL = DatasetSettings(seed=7, width=160, height=120, quality="draft", min_objects=2, max_objects=4, shard_size=6)
+
+def small(domain: str) -> DatasetSettings:
+    """What the shared data set of a domain is asked to be: two to four objects where it has as many."""
+    most = get_domain(domain).max_objects
+    return DatasetSettings(
+        domain, seed=7, width=160, height=120, quality="draft", min_objects=min(2, most), max_objects=min(4, most), shard_size=6
+    )
+
+
+SMALL = small("clevr")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -22,6 +35,18 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="session")
-def renders(tmp_path_factory: pytest.TempPathFactory) -> Samples:
+def data_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Samples]:
+    """By domain, sixteen samples as `small` asks for them, in shards of six."""
+    return cache(lambda domain: generate(small(domain), 16, tmp_path_factory.mktemp(domain) / "data"))
+
+
+@pytest.fixture(scope="session")
+def renders(data_of: Callable[[str], Samples]) -> Samples:
     """Sixteen real renders of 160x120 pixels with two to four objects, in shards of six."""
-    return generate(SMALL, 16, tmp_path_factory.mktemp("renders") / "data")
+    return data_of("clevr")
+
+
+@pytest.fixture(scope="session", params=DOMAINS)
+def each(request: pytest.FixtureRequest, data_of: Callable[[str], Samples]) -> Samples:
+    """The same of every domain, one after the other."""
+    return data_of(request.param)

@@ -74,6 +74,48 @@ def test_every_verb_works_in_a_folder_of_misleading_names(bait: Path) -> None:
     assert json.loads((bait / "around" / "metrics.json").read_text())["samples"] == 2
 
 
+def test_the_loop_closes_for_a_domain_without_words_and_without_blender(tmp_path: Path) -> None:
+    """A model that has barely begun writes code that parses, and pages and tables have room for what there is not."""
+    for arguments in (
+        (
+            "generate",
+            "--domain",
+            "dot2d",
+            "--split",
+            "checkerboard",
+            "--num",
+            6,
+            "--seed",
+            1,
+            "--out",
+            "data",
+            "--width",
+            64,
+            "--height",
+            48,
+        ),
+        ("verify", "data"),
+        ("inspect", "data"),
+        ("export", "--data", "data", "--format", "coco", "--out", "coco"),
+        ("export", "--data", "data", "--format", "hf", "--out", "hf"),
+        ("train", "--data", "data", "--out", "run", "--steps", 2, "--batch-size", 2, "--device", "cpu", "--set", "numbers=char"),
+        ("roundtrip", "--model", "run", "--data", "data", "--out", "around", "--device", "cpu"),
+        ("compare", "--reference", "around/pred.jsonl", "--candidate", "around/pred.jsonl", "--domain", "dot2d", "--out", "itself"),
+    ):
+        done = run(*arguments, cwd=tmp_path)
+        assert done.returncode == 0, (arguments, done.stdout, done.stderr)
+    metrics = json.loads((tmp_path / "around" / "metrics.json").read_text())
+    assert (metrics["domain"], metrics["unit"], metrics["samples"], metrics["unparsable"]) == ("dot2d", "sides", 6, 0)
+    assert metrics["scene"]["accuracy_all"] == {}
+    page = (tmp_path / "around" / "index.html").read_text()
+    assert "sides" in page
+    assert not any(word in page for word in ("Attributes", "rotation", "relations"))
+    assert "Lamps" not in (tmp_path / "data" / "inspect" / "index.html").read_text()
+    instances = json.loads((tmp_path / "coco" / "annotations" / "instances.json").read_text())
+    assert [category["name"] for category in instances["categories"]] == ["dot"]
+    assert len(instances["annotations"]) == 6
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_tells_the_story(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
@@ -99,6 +141,8 @@ def test_the_overview_names_every_verb_at_once() -> None:
         (["generate", "--out", "x"], "--num"),
         (["generate", "--num", "1", "--out", "x", "--domain", "clever"], "no domain 'clever'"),
         (["generate", "--num", "1", "--out", "x", "--split", "cogent-z"], "no split 'cogent-z'"),
+        (["generate", "--num", "1", "--out", "x", "--domain", "dot2d", "--depth"], "dot2d domain has no camera"),
+        (["generate", "--num", "1", "--out", "x", "--domain", "dot2d", "--device", "gpu"], "without Blender, on the CPU"),
         (["generate", "--num", "1", "--out", "x", "--max-objects", "30"], "places 0 to 10"),
         (["generate", "--num", "1", "--out", "x", "--seed", "-1"], "seed -1"),
         (["generate", "--num", "1", "--out", "x", "--quality", "best"], "invalid choice"),

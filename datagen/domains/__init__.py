@@ -1,12 +1,13 @@
-"""The domains by name. A new one is a file here and a builder in `blender_scenes/`."""
+"""The domains by name. A new one is a file here and, if Blender renders it, a builder in `blender_scenes/`."""
 
 from __future__ import annotations
 
 from datagen.domain import Domain
 from datagen.domains.clevr import Clevr
+from datagen.domains.dot2d import Dot2d
 from datagen.errors import UserError
 
-DOMAINS: dict[str, Domain] = {Clevr.name: Clevr()}
+DOMAINS: dict[str, Domain] = {domain.name: domain for domain in (Clevr(), Dot2d())}
 
 
 def get_domain(name: str) -> Domain:

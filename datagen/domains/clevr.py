@@ -7,17 +7,17 @@ The camera is fixed, as in IG-LLM (Kulits et al. 2024).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import ClassVar
 
 from datagen.camera import ground_directions
-from datagen.domain import Choice, Domain, Number, Statement
+from datagen.domain import Choice, Number, Statement
 from datagen.ground import Sweep, sweep_behind
-from datagen.scene import Camera, Lamp, Object, Quality, Scene, Shot, Value, Vec3
+from datagen.scene import Camera, Lamp, Object, Scene, Value, Vec3
 from datagen.solids import Solid
 from datagen.splits import Split, word_table
+from datagen.staged import StagedDomain
 from datagen.stream import Stream
 
 SHAPES = ("cube", "sphere", "cylinder")
@@ -93,7 +93,7 @@ def _along(direction: str, location: Vec3) -> float:
     return location[0] * axis[0] + location[1] * axis[1]
 
 
-class Clevr(Domain):
+class Clevr(StagedDomain):
     """The CLEVR domain. See the module's docstring and `Domain`."""
 
     name: ClassVar[str] = "clevr"
@@ -117,17 +117,12 @@ class Clevr(Domain):
     splits: ClassVar[Mapping[str, Split]] = SPLITS
     drawn_words: ClassVar[tuple[str, ...]] = ("shape", "size", "material", "color")
     drawn_numbers: ClassVar[tuple[str, ...]] = ("loc.x", "loc.y", "rotation")
-    ground: ClassVar[Sweep] = sweep_behind(CAMERA)
-
-    @property
-    def directions(self) -> Mapping[str, Vec3]:
-        return _DIRECTIONS
+    ground: ClassVar[Sweep | None] = sweep_behind(CAMERA)
+    camera: ClassVar[Camera] = CAMERA
+    lamps: ClassVar[tuple[Lamp, ...]] = LAMPS
 
     def canonical_object(self, obj: Object) -> Object:
-        statement = self.statement(obj.statement)
-        rounded = {n.name: n.rounded(obj[n.name]) for n in statement.numbers}
-        turn = round(float(obj["rotation"]) % CUBE_SYMMETRY, 1) % CUBE_SYMMETRY if obj["shape"] == "cube" else 0.0
-        return obj.replaced(**{**rounded, "rotation": turn})
+        return super().canonical_object(obj).replaced(rotation=_least_turn(float(obj["rotation"])) if obj["shape"] == "cube" else 0.0)
 
     def order(self, obj: Object) -> tuple[float, ...]:
         """Left to right as the standard camera sees the plane; what is equally far right, front to back."""
@@ -171,7 +166,7 @@ class Clevr(Domain):
                 words = (*words, table[words][rng.below(len(table[words]))])
             chosen.append((words, rng.uniform(low, high)))
             radius = SIZES[words[1]]
-            spot = _free_spot(rng, taken, radius, *ends)
+            spot = _free_spot(rng, taken, radius, *ends, _allowed(split, *chosen[-1]))
             if spot is None:
                 return None
             taken.append((*spot, radius))
@@ -191,28 +186,36 @@ class Clevr(Domain):
         choices = {choice.name: choice for choice in self.statements[0].choices}
         return tuple(choices[name] for name in self.drawn_words)
 
-    def sample_shot(self, rng: Stream, template: Shot, light_jitter: float) -> Shot:
-        lamps = []
-        for lamp in template.lamps:
-            x, y, z = (round((rng.uniform(-light_jitter, light_jitter) + v) * 1e6) / 1e6 for v in lamp.location)
-            lamps.append(replace(lamp, location=(x, y, z)))
-        return replace(template, lamps=tuple(lamps), noise_seed=rng.below(2**31))
 
-    def canonical_shot(self, width: int, height: int, quality: Quality) -> Shot:
-        return Shot(width, height, quality, CAMERA, LAMPS, noise_seed=0)
+def _least_turn(degrees: float) -> float:
+    """The rotation of a cube among those that look the same, rounded."""
+    return round(degrees % CUBE_SYMMETRY, 1) % CUBE_SYMMETRY
 
 
-def _free_spot(
-    rng: Stream, taken: list[Disc], radius: float, x_ends: tuple[float, float], y_ends: tuple[float, float]
+def _allowed(split: Split, words: tuple[str, ...], degrees: float) -> Callable[[float, float], bool] | None:
+    """Where the split's regions allow an object of these words and rotation; None where there are none to ask."""
+    if not split.regions:
+        return None
+    turn = {"rotation": _least_turn(degrees)} if words[0] == "cube" else {}
+    return lambda x, y: split.holds({"loc.x": x, "loc.y": y, **turn})
+
+
+def _free_spot(  # noqa: PLR0917
+    rng: Stream,
+    taken: list[Disc],
+    radius: float,
+    x_ends: tuple[float, float],
+    y_ends: tuple[float, float],
+    allowed: Callable[[float, float], bool] | None,
 ) -> tuple[float, float] | None:
-    """A position that keeps CLEVR's gap and margins to what is placed; None after `PLACEMENT_TRIES`."""
+    """A position that is allowed and keeps CLEVR's gap and margins to what is placed; None after `PLACEMENT_TRIES`."""
     random = rng.random
     (x_low, x_high), (y_low, y_high) = x_ends, y_ends
     x_span, y_span = x_high - x_low, y_high - y_low
     for _ in range(PLACEMENT_TRIES):
         x = round((x_low + x_span * random()) * 1000) / 1000
         y = round((y_low + y_span * random()) * 1000) / 1000
-        if _keeps_clear(x, y, radius, taken):
+        if (allowed is None or allowed(x, y)) and _keeps_clear(x, y, radius, taken):
             return x, y
     return None
 

@@ -18,8 +18,7 @@ from PIL import Image
 
 from datagen.code import write_code
 from datagen.dataset import IMPORTED, package_versions
-from datagen.domain import Domain
-from datagen.domains import get_domain
+from datagen.domains.clevr import Clevr
 from datagen.errors import UserError
 from datagen.files import atomic_file, read_json, write_bytes, write_json, write_jsonl
 from datagen.formats.camera_fit import GOOD_PIXELS, fit_camera
@@ -82,7 +81,7 @@ def import_clevr(scenes: Path, out: Path, images: Path | None = None) -> Importe
 
     `UserError` for a malformed file, a folder that holds something else, or if not one image is there.
     """
-    domain = get_domain("clevr")
+    domain = Clevr()
     published = read_scenes(scenes, domain)
     _refuse_other(out)
     if images is None:
@@ -99,7 +98,7 @@ def _refuse_other(out: Path) -> None:
         raise UserError(f"{out}: holds a data set that was not imported; choose another folder")
 
 
-def _import_codes(published: list[PublishedScene], domain: Domain, out: Path) -> Imported:
+def _import_codes(published: list[PublishedScene], domain: Clevr, out: Path) -> Imported:
     if any(out.glob("*.tar")):
         raise UserError(f"{out}: holds shards; choose another folder for code without pixels")
     done, guess, predictions = Imported(), guess_frame(published, domain), []
@@ -113,21 +112,21 @@ def _import_codes(published: list[PublishedScene], domain: Domain, out: Path) ->
     return done
 
 
-def guess_frame(published: list[PublishedScene], domain: Domain) -> tuple[int, int]:
+def guess_frame(published: list[PublishedScene], domain: Clevr) -> tuple[int, int]:
     """Of `FRAMES`, the one in which cameras explain the pixel coordinates best, for scenes that do not say theirs."""
     telling = [scene for scene in published if scene.frame is None and scene.pixels is not None and len(scene.points) >= 3]
     if not telling:
         return FRAMES[0]
 
     def misfit(frame: tuple[int, int]) -> float:
-        usual = domain.canonical_shot(*frame, QUALITY).camera
+        usual = domain.canonical_shot(*frame, QUALITY).viewpoint
         fits = (fit_camera(usual, *frame, scene.points, scene.pixels) for scene in telling[:FRAME_TRIALS] if scene.pixels is not None)
         return float(np.median([fit.residuals.mean() for fit in fits]))
 
     return min(FRAMES, key=misfit)
 
 
-def _import_shards(published: list[PublishedScene], domain: Domain, out: Path, images: Path, source: str) -> Imported:
+def _import_shards(published: list[PublishedScene], domain: Clevr, out: Path, images: Path, source: str) -> Imported:
     found = {scene.key: path for scene in published if (path := _find_image(images, scene)) is not None}
     done = Imported(missing=[scene.key for scene in published if scene.key not in found])
     here = [scene for scene in published if scene.key in found]
@@ -149,7 +148,7 @@ def _import_shards(published: list[PublishedScene], domain: Domain, out: Path, i
     return done
 
 
-def _finished(out: Path, statement: dict[str, Any], scenes: list[PublishedScene], images: dict[str, Path], domain: Domain) -> list[Row]:
+def _finished(out: Path, statement: dict[str, Any], scenes: list[PublishedScene], images: dict[str, Path], domain: Clevr) -> list[Row]:
     """The rows of the whole shards, from the first on, that an earlier call for the same scenes and images finished."""
     if not (out / STATEMENT).exists() or read_json(out / STATEMENT) != statement:
         return []
@@ -204,7 +203,7 @@ def _statement(scenes: list[PublishedScene], first_image: Path, source: str) -> 
     }
 
 
-def _with_image(scene: PublishedScene, domain: Domain, path: Path, done: Imported) -> Sample:
+def _with_image(scene: PublishedScene, domain: Clevr, path: Path, done: Imported) -> Sample:
     data = path.read_bytes()
     pixels = decode_image(data, str(path))
     height, width, _ = pixels.shape
@@ -220,13 +219,13 @@ def _stored_image(data: bytes, pixels: np.ndarray) -> tuple[bytes, str]:
     return (data, suffix) if suffix and plain else (encode_image(pixels), ".png")
 
 
-def _sample(scene: PublishedScene, domain: Domain, frame: tuple[int, int], done: Imported) -> Sample:
+def _sample(scene: PublishedScene, domain: Clevr, frame: tuple[int, int], done: Imported) -> Sample:
     """The scene as a sample under its recovered camera, a single black pixel for its image; `done` learns of it."""
     shot = domain.canonical_shot(*frame, QUALITY)
     if scene.pixels is None:
         done.without_pixels.append(scene.key)
     else:
-        fit = fit_camera(shot.camera, *frame, scene.points, scene.pixels)
+        fit = fit_camera(shot.viewpoint, *frame, scene.points, scene.pixels)
         shot = replace(shot, camera=fit.camera)
         done.residuals[scene.key] = fit.residuals
     if any(abs(domain.location(obj)[2] - domain.solid(obj).scale) > ON_GROUND for obj in scene.scene):

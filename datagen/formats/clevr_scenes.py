@@ -53,7 +53,7 @@ def relationships(directions: Mapping[str, list[float]], places: np.ndarray) -> 
 
 def published_scene(sample: Sample, index: int, filename: str) -> dict[str, Any]:
     """A sample as one entry of ``scenes``."""
-    directions = published_directions(sample.shot.camera)
+    directions = published_directions(sample.shot.viewpoint)
     places = np.array([sample.domain.location(obj) for obj in sample.scene]).reshape(-1, 3)
     objects = []
     for obj, label in zip(sample.scene, sample.record["labels"], strict=True):

@@ -1,18 +1,19 @@
 """COCO instances (Lin et al. 2014) as ``pycocotools`` loads them: ``annotations/instances.json`` beside ``images/``.
 
-A shape is a category; every argument of the statement is in the annotation's ``attributes``. Segmentations are in COCO's uncompressed
-run-length code; area and box are those of the visible pixels. An object of which nothing shows has no annotation.
+A shape is a category, in a domain without shapes a statement; all other arguments are in the annotation's ``attributes``. Segmentations
+are in COCO's uncompressed run-length code; area and box are those of the visible pixels. An object of which nothing shows has no
+annotation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from datagen.domain import Choice, Domain
-from datagen.domains import DOMAINS
+from datagen.domain import Domain
+from datagen.errors import UserError
 from datagen.files import write_bytes
 from datagen.formats.writing import json_document
 from datagen.sample import Sample
@@ -22,31 +23,31 @@ CATEGORY = "shape"  # the argument whose words are the categories
 
 
 def export_coco(samples: Iterator[Sample], out: Path) -> None:
-    """Write the samples to `out`, images under their keys. Ids count from 1."""
-    kinds = categories()
+    """Write the samples, at least one, to `out`, images under their keys. Ids count from 1. `UserError` if not all are of one domain."""
+    first = next(samples := iter(samples))
+    kinds = categories(first.domain)
     ids = {kind["name"]: kind["id"] for kind in kinds}
     fields = {"info": {"description": "igllm", "version": "1.0"}, "licenses": [], "categories": kinds}
     numbers = count(1)
     with json_document(out / "annotations" / "instances.json", fields, ("images", "annotations")) as document:
-        for image_id, sample in enumerate(samples, 1):
+        for image_id, sample in enumerate(chain([first], samples), 1):
+            if sample.domain != first.domain:
+                named = f"sample {sample.key} is of the domain {sample.domain.name}, the first of {first.domain.name}"
+                raise UserError(f"{named}: export each domain alone")
             name = sample.key + sample.suffix
             write_bytes(out / "images" / name, sample.image)
             document.add("images", {"id": image_id, "file_name": name, "width": sample.shot.width, "height": sample.shot.height})
             for obj, label in zip(sample.scene, sample.record["labels"], strict=True):
                 if label["visible_pixels"]:
-                    row = {"id": next(numbers), "image_id": image_id, "category_id": ids[obj[CATEGORY]]}
+                    row = {"id": next(numbers), "image_id": image_id, "category_id": ids[obj.values.get(CATEGORY, obj.statement)]}
                     document.add("annotations", {**row, **_seen(label), "attributes": attributes(obj, sample.domain)})
 
 
-def categories() -> list[dict[str, Any]]:
-    """The shapes of all domains, numbered from 1."""
-    words = [(domain.name, word) for domain in DOMAINS.values() for word in _shapes(domain)]
-    return [{"id": number, "name": word, "supercategory": domain} for number, (domain, word) in enumerate(words, 1)]
-
-
-def _shapes(domain: Domain) -> tuple[str, ...]:
-    arguments = (a for statement in domain.statements for a in statement.arguments)
-    return next((a.words for a in arguments if isinstance(a, Choice) and a.name == CATEGORY), ())
+def categories(domain: Domain) -> list[dict[str, Any]]:
+    """The kinds of object that a domain has, numbered from 1."""
+    shapes = (c.words for statement in domain.statements for c in statement.choices if c.name == CATEGORY)
+    words = next(shapes, tuple(statement.name for statement in domain.statements))
+    return [{"id": number, "name": word, "supercategory": domain.name} for number, word in enumerate(words, 1)]
 
 
 def _seen(label: Mapping[str, Any]) -> dict[str, Any]:

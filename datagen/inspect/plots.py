@@ -46,13 +46,16 @@ def sections(statistics: Statistics, facts: FolderFacts) -> list[Section]:
     """All sections that the data set has something to show in."""
     records = f"Every record: {counted(statistics.samples, 'sample')}, {counted(statistics.objects, 'object')}."
     images = f"{counted(statistics.images.images, 'image')}, evenly spread over the {counted(statistics.samples, 'sample')}."
-    lamps = f"Positions: every object, {statistics.objects:,}. Lamps: of {counted(statistics.images.images, 'evenly spread sample')}."
+    where, places = "Where objects are", records
+    if statistics.lamps:
+        where = "Where objects and lamps are"
+        places = f"Positions: every object, {statistics.objects:,}. Lamps: of {counted(statistics.images.images, 'evenly spread sample')}."
     seen = f"{records} Visible share: {counted(statistics.images.images, 'evenly spread sample')}."
     groups: list[tuple[str, str, list[Panel]]] = [
         ("What the scenes hold", records, _scene_panels(statistics)),
         ("Which words come together", f"{records} Red: never, where chance would give five or more.", _pair_panels(statistics)),
-        ("Where objects and lamps are", lamps, _place_panels(statistics)),
-        ("What the camera sees", seen, _seen_panels(statistics)),
+        (where, places, _place_panels(statistics)),
+        ("What is seen", seen, _seen_panels(statistics)),
         ("Images", images, _image_panels(statistics)),
         ("How it was made and what it takes on disk", records, _origin_panels(statistics, facts)),
     ]
@@ -229,7 +232,7 @@ def _from_above(ax: Axes, statistics: Statistics) -> None:
     cells = int(np.clip(np.sqrt(statistics.objects), 10, 48))
     density, extent = statistics.positions.occupied(cells)
     ax.imshow(density, cmap=DENSITY, vmin=0, origin="lower", extent=extent)
-    _label(ax, "objects from above", "x in m", "y in m")
+    _label(ax, "objects from above" if statistics.cameras else "objects", f"x in {statistics.unit}", f"y in {statistics.unit}")
     _view_directions(ax, statistics.cameras)
 
 
@@ -296,7 +299,7 @@ def _wider(n: int) -> int:
     return 4 if n < 200 else 2 if n < 20_000 else 1
 
 
-# What the camera sees
+# What is seen
 
 
 def _seen_panels(statistics: Statistics) -> list[Panel]:

@@ -17,7 +17,7 @@ import numpy as np
 from datagen.domain import Domain, Number, Statement
 from datagen.errors import UserError
 from datagen.inspect.histograms import Histogram, Plane
-from datagen.labels import cast, min_visible_pixels
+from datagen.labels import look, min_visible_pixels
 from datagen.progress import progress
 from datagen.sample import Sample
 from datagen.scene import Camera, Object, Scene, Shot
@@ -220,6 +220,11 @@ class Statistics:
         """By seed and split, the indices: eight bytes a sample, the one thing that grows."""
         self.no_index = 0
 
+    @property
+    def unit(self) -> str:
+        """That of positions."""
+        return " or ".join(dict.fromkeys(tally.domain.unit for tally in self.statements.values()))
+
     def add(self, sample: Sample) -> None:
         """Count a sample's record. ValueError, KeyError, TypeError or AttributeError if the record is damaged."""
         self.samples += 1
@@ -255,8 +260,9 @@ class Statistics:
             self.centres_outside += 1
 
     def _add_shot(self, shot: Shot) -> None:
-        camera = (str(getattr(shot.camera, "name", "")), shot.camera)
-        self.cameras[camera if camera in self.cameras or len(self.cameras) < MOST_CAMERAS else None] += 1
+        if shot.camera is not None:
+            camera = (str(shot.camera.name), shot.camera)
+            self.cameras[camera if camera in self.cameras or len(self.cameras) < MOST_CAMERAS else None] += 1
         for lamp in shot.lamps:
             lamps = self.lamps.setdefault(lamp.name, Lamps())
             lamps.count += 1
@@ -344,7 +350,7 @@ def gather(samples: Samples) -> Statistics:
 
 def pixels_alone(obj: Object, domain: Domain, shot: Shot) -> int:
     """How many pixels would show the object if nothing stood before it."""
-    alone = cast(Scene(domain.name, (obj,)), domain, shot.camera, shot.width, shot.height)
+    alone = look(Scene(domain.name, (obj,)), domain, shot)
     return int(alone.visible_pixels(1)[0])
 
 

@@ -41,6 +41,7 @@ def write_failures(path: Path, evaluation: Evaluation, shown: Sequence[Shown], a
         sections=[_section(one) for one in shown],
         absent=absent,
         threshold=THRESHOLD,
+        unit=get_domain(evaluation.train.domain).unit,
     )
     write_bytes(path, page.encode())
 

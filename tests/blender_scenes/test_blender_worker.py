@@ -17,7 +17,7 @@ import pytest
 
 from datagen.domains import get_domain
 from datagen.domains.clevr import SIZES
-from datagen.labels import cast
+from datagen.labels import look
 from datagen.sample import decode_image
 from datagen.scene import Object, Scene, Shot
 
@@ -100,7 +100,7 @@ def changed(one: np.ndarray, two: np.ndarray, by: int = 12) -> np.ndarray:
 
 def mask(scene: Scene, obj: Object, shot: Shot) -> np.ndarray:
     """The pixels at which an object of the scene is seen."""
-    return cast(scene, CLEVR, shot.camera, shot.width, shot.height).owner == scene.objects.index(obj)
+    return look(scene, CLEVR, shot).owner == scene.objects.index(obj)
 
 
 def grown(area: np.ndarray, by: int = 1) -> np.ndarray:

@@ -15,7 +15,7 @@ from datagen.depth import depth_file, depth_map, encode_depth
 from datagen.domains import get_domain
 from datagen.domains.clevr import CAMERA
 from datagen.ground import Sweep
-from datagen.labels import cast
+from datagen.labels import look
 from datagen.sampling import draw
 from datagen.scene import Camera, Scene
 from datagen.settings import DatasetSettings
@@ -33,7 +33,7 @@ def points(camera: Camera, depth: np.ndarray) -> np.ndarray:
 def test_objects_stand_before_the_ground_and_keep_the_labels_depth() -> None:
     sample = draw(DatasetSettings(width=160, height=120), 1)
     depth = depth_map(sample.view, sample.shot.camera, CLEVR)
-    ground = depth_map(cast(Scene("clevr", ()), CLEVR, CAMERA, 160, 120), CAMERA, CLEVR)
+    ground = depth_map(look(Scene("clevr", ()), CLEVR, sample.shot), CAMERA, CLEVR)
     owned = sample.view.owner >= 0
     assert (depth[owned] == sample.view.depth[owned].astype(np.float32)).all()
     assert (depth[owned] <= ground[owned] + 1e-3).all()

@@ -28,8 +28,9 @@ from datagen.formats.clevr_import import CODES, guess_frame, import_clevr
 from datagen.formats.clevr_scenes import PublishedScene, published_directions, read_scenes, relationships
 from datagen.formats.export import export
 from datagen.inspect import inspect
+from datagen.jobs import RenderJob
 from datagen.labels import decode_rle
-from datagen.pool import RenderJob, RenderPool
+from datagen.pool import RenderPool
 from datagen.sample import Sample, make_sample
 from datagen.sampling import draw
 from datagen.scene import Camera

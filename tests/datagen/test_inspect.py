@@ -22,7 +22,7 @@ from datagen.inspect.folder import folder_facts
 from datagen.inspect.histograms import Histogram, Plane
 from datagen.inspect.pictures import outline
 from datagen.inspect.statistics import index_gaps, pixels_alone, spread
-from datagen.labels import cast, min_visible_pixels
+from datagen.labels import look, min_visible_pixels
 from datagen.manifest import MANIFEST, STATEMENT
 from datagen.sample import Sample, make_sample
 from datagen.sampling import draw
@@ -131,7 +131,7 @@ def test_visible_share_is_of_what_an_object_shows_alone(drawn: list[Sample], fou
     for sample in drawn:
         shot = sample.shot
         for obj, label in zip(sample.scene, sample.record["labels"], strict=True):
-            alone = cast(Scene("clevr", (obj,)), CLEVR, shot.camera, shot.width, shot.height).visible_pixels(1)[0]
+            alone = look(Scene("clevr", (obj,)), CLEVR, shot).visible_pixels(1)[0]
             assert pixels_alone(obj, CLEVR, shot) == alone
             shares.setdefault(len(sample.scene), []).append(label["visible_pixels"] / alone)
     for count, values in shares.items():

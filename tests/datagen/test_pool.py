@@ -13,12 +13,14 @@ from pathlib import Path
 
 import pytest
 
+import datagen.jobs as jobs_module
 import datagen.pool as pool_module
 from datagen.cores import CoreClaims, available_cores
 from datagen.errors import UserError
 from datagen.files import read_jsonl
 from datagen.gpus import Gpu, choose_gpus
-from datagen.pool import BlenderWorker, DrawJob, Failed, RenderJob, RenderPool
+from datagen.jobs import DrawJob, Failed, RenderJob
+from datagen.pool import BlenderWorker, RenderPool
 from datagen.sample import Sample
 from datagen.scene import Object, Scene
 from datagen.settings import DatasetSettings
@@ -48,7 +50,7 @@ def test_crashes_and_hangs_inside_blender_cost_only_their_own_scene(
     faults: Callable[[dict[int, str]], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = faults({1: "crash", 2: "crash once", 3: "hang once"})
-    monkeypatch.setattr(pool_module, "FRAME_SECONDS", 3.0)
+    monkeypatch.setattr(jobs_module, "FRAME_SECONDS", 3.0)
     with RenderPool(1) as pool:
         outcomes = {job.index: outcome for job, outcome in pool.render(DrawJob(TINY, index) for index in range(5))}
     assert {index for index, outcome in outcomes.items() if isinstance(outcome, Sample)} == {0, 2, 3, 4}
@@ -61,7 +63,7 @@ def test_crashes_and_hangs_inside_blender_cost_only_their_own_scene(
 
 def test_a_hang_that_lasts_is_a_failure_that_says_so(faults: Callable[[dict[int, str]], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     faults({0: "hang"})
-    monkeypatch.setattr(pool_module, "FRAME_SECONDS", 1.5)
+    monkeypatch.setattr(jobs_module, "FRAME_SECONDS", 1.5)
     with RenderPool(1) as pool:
         [(_, outcome)] = pool.render([DrawJob(TINY, 0)])
     assert isinstance(outcome, Failed)
@@ -76,7 +78,7 @@ def test_where_every_scene_fails_the_run_ends_early(faults: Callable[[dict[int, 
 
 
 def test_a_hung_worker_ends_with_its_parent(tmp_path: Path) -> None:
-    code = "from datagen.pool import *; import datagen.pool, sys; datagen.pool.WORKER = 'faulty_worker'\n"
+    code = "from datagen.jobs import *; from datagen.pool import *; import datagen.pool, sys; datagen.pool.WORKER = 'faulty_worker'\n"
     code += "with RenderPool(1) as pool: list(pool.render([DrawJob(DatasetSettings(width=48, height=36), 0)]))"
     path = os.pathsep.join([str(FAULTS), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "FAULTS": '{"0": "hang"}', "FAULTS_FOLDER": str(tmp_path), "PYTHONPATH": path}

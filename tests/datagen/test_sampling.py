@@ -18,7 +18,8 @@ from datagen.camera import Rays, project, rays
 from datagen.domains import get_domain
 from datagen.domains.clevr import CAMERA, SIZES
 from datagen.errors import UserError
-from datagen.labels import _windows, cast, decode_rle, encode_rle, label_objects, min_visible_pixels
+from datagen.labels import decode_rle, encode_rle, label_objects, look, min_visible_pixels
+from datagen.raycast import _windows
 from datagen.sampling import Drawn, check_request, draw
 from datagen.scene import Camera, Scene
 from datagen.settings import DatasetSettings
@@ -95,7 +96,7 @@ def test_the_built_in_splits_draw_what_they_always_drew(pinned: Any) -> None:
     sizes = {"width": frame[0], "height": frame[1], "min_objects": counts[0], "max_objects": counts[1]}
     sample = draw(DatasetSettings(split=split, seed=seed, **sizes), index)
     assert digest([sample.scene.to_json(), sample.shot.to_json()["lamps"], sample.shot.noise_seed, sample.attempt]) == scene
-    assert digest(label_objects(sample.scene, CLEVR, sample.shot.camera, sample.view)) == labels
+    assert digest(label_objects(sample.scene, CLEVR, sample.shot, sample.view)) == labels
 
 
 def digest(data: Any) -> str:
@@ -128,7 +129,7 @@ def test_named_cameras_are_taken_evenly_and_leave_the_tries_as_they_are() -> Non
         if sample.attempt == other.attempt:
             assert sample.scene == other.scene
             assert sample.shot.lamps == other.shot.lamps
-        assert (sample.view.owner == cast(sample.scene, CLEVR, sample.shot.camera, 64, 48).owner).all()
+        assert (sample.view.owner == look(sample.scene, CLEVR, sample.shot).owner).all()
 
 
 def test_jitter_moves_cameras_and_lamps_no_further_than_asked() -> None:
@@ -157,8 +158,8 @@ HOPELESS: dict[str, tuple[dict[str, Any], str]] = {
     "no room": ({"rules": Split("corner", LARGE, (("loc.x", -1.0, 1.0), ("loc.y", -1.0, 1.0)))}, "leaves no room for 10 objects"),
     "one place for two": ({"rules": Split("dot", ranges=(("loc.x", 0.0, 0.0), ("loc.y", 0.0, 0.0)), objects=(1, 2))}, "wider ranges"),
     "looking away": ({"cameras": (CAMERA, Camera((7.0, -6.0, 5.0), (20.0, -20.0, 5.0), name="away"))}, "camera 'away'"),
-    "too far": ({"cameras": (Camera((0.0, 0.0, 200.0)),)}, "does not see enough"),
-    "amid the objects": ({"cameras": (Camera((0.0, 0.0, 0.5), (1.0, 0.0, 0.5)),)}, "does not see enough"),
+    "too far": ({"cameras": (Camera((0.0, 0.0, 200.0)),)}, "does not show enough"),
+    "amid the objects": ({"cameras": (Camera((0.0, 0.0, 0.5), (1.0, 0.0, 0.5)),)}, "does not show enough"),
 }
 
 
@@ -226,7 +227,7 @@ def test_nothing_of_a_solid_is_outside_its_window(kind: Any, stand: Any, place: 
 def test_the_nearer_object_owns_a_pixel() -> None:
     sample = drawn(1)
     for index, obj in enumerate(sample.scene.objects):
-        alone = cast(Scene("clevr", (obj,)), CLEVR, CAMERA, 320, 240)
+        alone = look(Scene("clevr", (obj,)), CLEVR, SHOT)
         mine = sample.view.owner == index
         assert (alone.owner[mine] == 0).all()
         hidden = (alone.owner == 0) & ~mine
@@ -235,7 +236,7 @@ def test_the_nearer_object_owns_a_pixel() -> None:
 
 def test_labels_agree_with_the_view() -> None:
     sample = drawn(2)
-    for index, label in enumerate(label_objects(sample.scene, CLEVR, sample.shot.camera, sample.view)):
+    for index, label in enumerate(label_objects(sample.scene, CLEVR, sample.shot, sample.view)):
         mask = decode_rle(label["mask"])
         assert (mask == (sample.view.owner == index)).all()
         assert label["visible_pixels"] == mask.sum()
@@ -256,6 +257,6 @@ def test_run_lengths_survive(height: int, width: int, bits: int) -> None:
 def test_the_mirrored_scene_gives_the_mirrored_view() -> None:
     for index in range(6):
         sample = drawn(index)
-        mirrored = cast(CLEVR.mirrored(sample.scene), CLEVR, CAMERA, 320, 240)
+        mirrored = look(CLEVR.mirrored(sample.scene), CLEVR, SHOT)
         seen, flipped = sample.view.owner >= 0, mirrored.owner[:, ::-1] >= 0
         assert (seen != flipped).mean() < 1e-3  # numbers are rounded anew

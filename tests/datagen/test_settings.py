@@ -144,7 +144,7 @@ BAD_SPLITS: list[tuple[Any, str]] = [
     ("\xff\udcff".encode("utf-8", "surrogateescape").decode("latin-1"), "is not JSON"),
     ('{"name": "a", "name": "b"}', "'name' is given twice"),
     ([], "must be an object"),
-    ({"shapes": []}, "has the key 'shapes'; known are name, combinations, ranges, objects"),
+    ({"shapes": []}, "has the key 'shapes'; known are name, combinations, ranges, regions, objects"),
     ({"name": "a/b"}, "name is .* must be a name"),
     ({"name": 3}, "name is 3"),
     ({"name": "cogent-a"}, "built-in"),

@@ -1,0 +1,122 @@
+"""One dot on a plain image: IG-LLM's two-dimensional task (Kulits et al. 2024), where numbers are all that there is to say.
+
+The unit square lies in the middle of the frame, as large as leaves every dot whole: x runs to the right, y upwards, and both are 0 in its
+lower left corner. Lengths are in sides of the square.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from datagen.disc import Disc
+from datagen.domain import Number, Statement
+from datagen.labels import NOBODY, View
+from datagen.painted import PaintedDomain
+from datagen.scene import Object, Scene, Shot, Vec3
+from datagen.splits import Region, Split
+from datagen.stream import Stream
+
+RADIUS = 0.05
+DOT, GROUND = (255, 0, 0), (255, 255, 255)
+"""8-bit colours."""
+DECIMALS = 4
+CHECKERS = 13  # cells along each side of the checkerboard's square
+PLACEMENT_TRIES = 100  # positions tried for a dot before it counts as none
+
+
+def checkerboard(cells: int, decimals: int = DECIMALS) -> tuple[Region, ...]:
+    """A sparse checkerboard of `cells` by `cells` cells: of every other row and column, every other cell, all four corners among them.
+
+    It is its own mirror image, so that mirrored training images stay in training cells. `cells` is one more than a multiple of 4.
+    """
+    edges = [round(i / cells, decimals) for i in range(cells + 1)]
+
+    def lines(first: int) -> tuple[tuple[float, float], ...]:
+        return tuple((edges[i], edges[i + 1]) for i in range(first, cells, 4))
+
+    return tuple((("loc.x", lines(first)), ("loc.y", lines(first))) for first in (0, 2))
+
+
+class Dot2d(PaintedDomain):
+    """The domain of one dot. See the module's docstring and `Domain`."""
+
+    name: ClassVar[str] = "dot2d"
+    statements: ClassVar[tuple[Statement, ...]] = (Statement("dot", (Number("loc", (0.0, 0.0), (1.0, 1.0), DECIMALS, "sides"),)),)
+    max_objects: ClassVar[int] = 1
+    splits: ClassVar[Mapping[str, Split]] = {
+        split.name: split
+        for split in (
+            Split("default", objects=(1, 1)),
+            Split("checkerboard", objects=(1, 1), regions=checkerboard(CHECKERS)),
+        )
+    }
+    drawn_numbers: ClassVar[tuple[str, ...]] = ("loc.x", "loc.y")
+    unit: ClassVar[str] = "sides"
+    ap_thresholds: ClassVar[tuple[float, ...]] = (math.inf, 0.1, 0.05, 0.02, 0.01)
+
+    def location(self, obj: Object) -> Vec3:
+        x, y = obj["loc"]
+        return (x, y, 0.0)
+
+    def mirrored(self, scene: Scene) -> Scene:
+        flipped = (obj.replaced(loc=(1.0 - obj["loc"][0], obj["loc"][1])) for obj in scene.objects)
+        return self.canonical(Scene(scene.domain, tuple(flipped)))
+
+    def sample_scene(self, rng: Stream, count: int, split: Split) -> Scene | None:
+        """Each dot evenly over what the split allows."""
+        dots = []
+        for _ in range(count):
+            spot = _spot(rng, split)
+            if spot is None:
+                return None
+            dots.append(self.canonical_object(Object("dot", {"loc": spot})))
+        return Scene(self.name, tuple(sorted(dots, key=self.order)))
+
+    def centres(self, objects: Sequence[Object], shot: Shot) -> np.ndarray:
+        side, left, bottom = _square(shot)
+        places = np.array([self.location(obj) for obj in objects]).reshape(-1, 3)
+        return places * (side, -side, 1.0) + (left, bottom, 0.0)
+
+    def view(self, scene: Scene, shot: Shot, least: float = 0.0) -> View | None:
+        """A pixel shows a dot if its centre does; of several dots, the last."""
+        owner = np.full((shot.height, shot.width), NOBODY, np.int16)
+        for index, disc in enumerate(self._discs(scene, shot)):
+            window = disc.window(shot.width, shot.height)
+            owner[window][disc.inside(window)] = index
+        view = View(owner)
+        return view if (view.visible_pixels(len(scene)) >= least).all() else None
+
+    def paint(self, scene: Scene, shot: Shot) -> np.ndarray:
+        """Each value is the mean over the pixel's area, to the nearest 8-bit value: an integral, not a sample."""
+        image = np.empty((shot.height, shot.width, 3))
+        image[:] = GROUND
+        for disc in self._discs(scene, shot):
+            window = disc.window(shot.width, shot.height)
+            covered = disc.coverage(window)[..., None]
+            image[window] += (np.array(DOT) - image[window]) * covered
+        return np.rint(image).astype(np.uint8)
+
+    def _discs(self, scene: Scene, shot: Shot) -> list[Disc]:
+        """The dots on the frame, in the scene's order, which their picture does not depend on: all have one colour."""
+        side, _, _ = _square(shot)
+        return [Disc(x, y, RADIUS * side) for x, y, _ in self.centres(scene.objects, shot).tolist()]
+
+
+def _square(shot: Shot) -> tuple[float, float, float]:
+    """The unit square on the frame, in pixels: its side, where its left edge is, and where its lower one."""
+    side = min(shot.width, shot.height) / (1 + 2 * RADIUS)
+    return side, (shot.width - side) / 2, (shot.height + side) / 2
+
+
+def _spot(rng: Stream, split: Split) -> tuple[float, float] | None:
+    """A position, evenly out of those that the split allows; None after `PLACEMENT_TRIES`."""
+    ends = [split.range(name) or (0.0, 1.0) for name in ("loc.x", "loc.y")]
+    for _ in range(PLACEMENT_TRIES):
+        x, y = (round(rng.uniform(*pair), DECIMALS) for pair in ends)
+        if split.holds({"loc.x": x, "loc.y": y}):
+            return x, y
+    return None

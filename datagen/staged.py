@@ -1,0 +1,55 @@
+"""Domains of objects in space: before a camera, under lamps, rendered by Blender, with labels from an exact ray cast."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from datagen.camera import ground_directions, project
+from datagen.domain import Domain
+from datagen.labels import View
+from datagen.raycast import Solid, cast
+from datagen.scene import Camera, Lamp, Object, Quality, Scene, Shot, Vec3
+
+if TYPE_CHECKING:
+    from datagen.stream import Stream
+
+
+class StagedDomain(Domain):
+    """A domain that Blender renders: by its name, `blender_scenes.builders` has the builder that puts its scenes on a stage."""
+
+    camera: ClassVar[Camera]
+    """The standard one. Directions and the order of objects stay its own, whatever camera a scene is seen by."""
+    lamps: ClassVar[tuple[Lamp, ...]]
+    """Where they stand unmoved."""
+
+    @abstractmethod
+    def solid(self, obj: Object) -> Solid:
+        """The geometry that labels are computed from, and that Blender is given."""
+
+    @property
+    def directions(self) -> Mapping[str, Vec3]:
+        return ground_directions(self.camera)
+
+    def canonical_shot(self, width: int, height: int, quality: Quality) -> Shot:
+        return Shot(width, height, quality, self.camera, self.lamps, noise_seed=0)
+
+    def sample_shot(self, rng: Stream, template: Shot, light_jitter: float) -> Shot:
+        """The template with its noise seed drawn, and its lamps moved by up to `light_jitter` metres along each axis, uniformly."""
+        lamps = []
+        for lamp in template.lamps:
+            x, y, z = (round((rng.uniform(-light_jitter, light_jitter) + v) * 1e6) / 1e6 for v in lamp.location)
+            lamps.append(replace(lamp, location=(x, y, z)))
+        return replace(template, lamps=tuple(lamps), noise_seed=rng.below(2**31))
+
+    def centres(self, objects: Sequence[Object], shot: Shot) -> np.ndarray:
+        places = np.array([self.location(obj) for obj in objects]).reshape(-1, 3)
+        return project(shot.viewpoint, shot.width, shot.height, places)
+
+    def view(self, scene: Scene, shot: Shot, least: float = 0.0) -> View | None:
+        solids = [self.solid(obj) for obj in scene.objects]
+        return cast(solids, shot.viewpoint, shot.width, shot.height, least=least)

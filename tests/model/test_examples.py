@@ -1,0 +1,69 @@
+"""Training examples of every domain: where their targets say that objects are, and that their tokens say the code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from datagen.sample import Sample
+from datagen.shards import Samples
+from model.codec import CodeCodec
+from model.config import PROMPT
+from model.data import ExampleMaker
+from model.dense import DenseLayout
+from model.images import Frame
+from model.tokens import domain_tokenizer
+
+GRID, SPLIT = (8, 10), 2
+
+
+def maker(samples: Samples, numbers: str = "head", augment: bool = False) -> ExampleMaker:
+    """The frames of 160x120 pixels lie in one of 160x128, four rows down; a token has 16 x 16 pixels, and 2 x 2 dense cells."""
+    domain = samples.at(0).domain
+    codec = CodeCodec(domain, domain_tokenizer(domain, [PROMPT]), numbers)
+    frame = Frame(128, 160, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    return ExampleMaker(codec, frame, [[1, 2]], GRID, DenseLayout.of(domain, codec.slots, SPLIT), augment=augment, guide=True)
+
+
+def tokens(sample: Sample) -> Iterator[tuple[int, int]]:
+    """The visual token and the dense cell of each object's label."""
+    for label in sample.record["labels"]:
+        x, y, _ = label["pixel_coords"]
+        row, column = int((y + 4) // 8), int(x // 8)
+        token = row // 2 * 10 + column // 2
+        yield token, 4 * token + row % 2 * 2 + column % 2
+
+
+def test_targets_lie_where_the_labels_do(each: Samples) -> None:
+    make = maker(each)
+    for sample in each:
+        example = make(sample, None)
+        places = list(tokens(sample))
+        assert set(np.flatnonzero(example["dense_words"][:, 0] == 1)) == {cell for _, cell in places}
+        assert set(example["centres"]) == {-1} | {token for token, _ in places}
+        first = example["dense_numbers"][places[0][1]]
+        slot, obj = make.codec.slots[0], sample.scene.objects[0]
+        assert first[0] == pytest.approx(slot.normalise(slot.value(obj)), abs=1e-6)
+
+
+@pytest.mark.parametrize("numbers", ["head", "char"])
+def test_tokens_say_the_code(each: Samples, numbers: str) -> None:
+    make = maker(each, numbers)
+    for sample in each:
+        example = make(sample, None)
+        assert make.codec.decode(example["input_ids"][2:], example["number_values"][2:]) == sample.code
+        assert len(example["input_ids"]) - 2 <= make.codec.max_tokens
+
+
+def test_mirrored_targets_lie_mirrored(each: Samples) -> None:
+    make = maker(each, augment=True)
+    for sample in each:
+        example = make(sample, np.random.default_rng(2))  # whose first draw says: mirror
+        mirrored = sample.domain.mirrored(sample.scene)
+        if mirrored is not None and not sample.domain.violations(mirrored):
+            rows, columns = zip(*(divmod(token, 10) for token, _ in tokens(sample)), strict=True)
+            seen = [divmod(token, 10) for token in set(example["centres"]) - {-1}]
+            assert {row for row, _ in seen} == set(rows)
+            assert all(min(abs(9 - column - other) for other in columns) <= 1 for _, column in seen)  # rounded anew, on a border perhaps
