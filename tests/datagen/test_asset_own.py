@@ -16,7 +16,7 @@ from datagen.assets.own import kept_asset, own_assets
 from datagen.errors import UserError
 from datagen.rotations import Symmetry
 
-FAULTS = Path(__file__).parents[2] / "faults"
+FAULTS = Path(__file__).parents[1] / "faults"
 
 
 @pytest.fixture(autouse=True)

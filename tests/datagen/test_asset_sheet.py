@@ -14,7 +14,7 @@ from datagen.assets import own
 from datagen.assets.library import CLASSES
 from datagen.inspect import assets as sheets
 
-FAULTS = Path(__file__).parents[2] / "faults"
+FAULTS = Path(__file__).parents[1] / "faults"
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from meshes import brute_force, plain, unit_cube
+from asset_meshes import brute_force, plain, unit_cube
 
 from datagen.assets.library import CLASSES, instance
 from datagen.assets.mesh import Mesh

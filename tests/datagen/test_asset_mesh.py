@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 import pytest
-from meshes import plain, unit_cube
+from asset_meshes import plain, unit_cube
 
 from datagen.assets import modelling
 from datagen.assets.mesh import Mesh, joined, mesh_bytes, mesh_from, normalised
