@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from test_mesh import open_edges
+from test_asset_mesh import open_edges
 
 from datagen.assets.library import CLASSES, MOST_SEED, Asset, instance, instance_id, is_instance
 from datagen.assets.solid import MeshSolid

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 import pytest
+from asset_meshes import brute_force, plain, unit_cube
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from asset_meshes import brute_force, plain, unit_cube
 
 from datagen.assets.library import CLASSES, instance
 from datagen.assets.mesh import Mesh
