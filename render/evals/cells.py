@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from datagen.domains import get_domain
 from datagen.errors import UserError
 from datagen.files import read_json, write_json
 from datagen.intervals import intervals as bootstrap
 from datagen.scores import summarize
-from render.evals.plan import Request
+from render.evals.plan import Evaluation, Request
 
 
 @dataclass(frozen=True)
@@ -58,21 +59,22 @@ def read_cell(folder: Path, request: Request) -> Cell | None:
     asked = json.loads(json.dumps(request.asked))  # as JSON has it, without tuples
     if not isinstance(content, dict) or content.get("asked") != asked:
         raise UserError(f"{path}: damaged (it does not state what its name stands for); delete it to have it run again")
-    if not _whole(content, [condition.key for condition in request.evaluation.conditions]):
+    if not _whole(content, request.evaluation):
         raise UserError(f"{path}: damaged (something that was measured is missing); delete it to have it run again")
     return Cell(request, **{name: content[name] for name in _FOUND})
 
 
-def _whole(content: Mapping[str, Any], conditions: Sequence[str]) -> bool:
+def _whole(content: Mapping[str, Any], evaluation: Evaluation) -> bool:
     """Whether all is there that tables and plots read."""
+    precision = {"ap": {f"{distance:g}": None for distance in get_domain(evaluation.train.domain).ap_thresholds}}
     training, pretraining, scores, intervals, versions = (content.get(name) for name in _FOUND)
     return (
         all(isinstance(run, dict) and all(_is_number(run.get(n)) for n in RUN_FACTS) for run in (training, pretraining or training))
         and isinstance(versions, dict)
         and isinstance(scores, dict)
-        and all(_is_table(scores.get(key), summarize([]), _is_number) for key in conditions)
+        and all(_is_table(scores.get(c.key), summarize([]) | precision, _is_number) for c in evaluation.conditions)
         and isinstance(intervals, dict)
-        and all(_is_table(intervals.get(key), bootstrap([]), _are_ends) for key in conditions)
+        and all(_is_table(intervals.get(c.key), bootstrap([]) | precision, _are_ends) for c in evaluation.conditions)
     )
 
 

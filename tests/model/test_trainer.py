@@ -67,7 +67,8 @@ def test_a_step_is_the_same_however_its_samples_are_gathered(renders: Samples, t
     base = replace(QUICK, vision=vision, feedback_noise=0.0, steps=3, save_steps=0)
     for name, changes in {"whole": {"batch_size": 8}, "halves": {"batch_size": 4, "accumulation": 2}}.items():
         train(replace(base, **changes), "tiny", data=Data([renders.path]), out=tmp_path / name, device="cpu")
-    assert close(weights_of(tmp_path / "whole"), weights_of(tmp_path / "halves"), 2e-5)
+    # AdamW makes a share of a step (1e-3) of the rounding of a gradient that is next to nothing, as a rare word's is.
+    assert close(weights_of(tmp_path / "whole"), weights_of(tmp_path / "halves"), 1e-4)
     for one, other in zip(losses_of(tmp_path / "whole"), losses_of(tmp_path / "halves"), strict=True):
         assert one == pytest.approx(other, rel=1e-4)
 
@@ -140,7 +141,7 @@ def test_the_best_model_by_validation_loss_is_kept(renders: Samples, tmp_path: P
 
 def test_validation_loss_does_not_depend_on_the_batches(renders: Samples, tmp_path: Path) -> None:
     val = generate(replace(SMALL, seed=8), 5, tmp_path / "val")
-    base = replace(QUICK, steps=1, eval_steps=1, save_steps=0, number_weight=3.0, dense_weight=0.0)
+    base = replace(QUICK, steps=1, eval_steps=1, save_steps=0, number_weight=3.0, dense_weight=0.0, guide_weight=0.0)
     seen = []
     for size, accumulation in ((4, 1), (2, 2)):
         out = tmp_path / f"by-{size}"

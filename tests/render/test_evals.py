@@ -161,7 +161,7 @@ def test_what_determines_a_cell_names_it_and_nothing_else_does() -> None:
     assert len({request.digest for request in (one, *others)}) == 1 + len(others)
 
 
-@pytest.mark.parametrize(("share", "shared"), [(0.5, (375, 375)), (0.25, (188, 562)), (0.0, (None, 750))])
+@pytest.mark.parametrize(("share", "shared"), [(0.5, (750, 750)), (0.25, (375, 1125)), (0.0, (None, 1500))])
 def test_the_budget_is_spent_whatever_the_data(share: float, shared: tuple[int | None, int]) -> None:
     for request in requests(sizes=(500, 4000), pretrain_share=share):
         assert (request.pretraining and request.pretraining.steps, request.training.steps) == shared
