@@ -112,7 +112,7 @@ def bare_processes() -> Iterator[list[BareProcess]]:
 def _serve(core: int) -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {core})
-    from blender_scenes.worker import claim_stdout
+    from blender_scenes.parent import claim_stdout
 
     with claim_stdout() as out:
         import bpy

@@ -8,7 +8,7 @@ from typing import Any
 
 import bpy
 
-from blender_scenes.worker import claim_stdout
+from blender_scenes.parent import claim_stdout
 
 TYPES = ("OPTIX", "CUDA", "HIP", "METAL", "ONEAPI")
 """Best first: a card that OptiX drives is known to CUDA too."""

@@ -13,15 +13,12 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
-import json
 import os
-import signal
 import sys
 from collections.abc import Sequence
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+from blender_scenes.parent import claim_stdout, die_with_parent, leave_interrupts, say
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,8 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--cpus", type=_cpus, help="processors to stay on, e.g. 0,1")
     parser.add_argument("--gpu", nargs=2, metavar=("TYPE", "ID"), help="render on this device of Cycles")
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    _die_with_parent()
+    leave_interrupts()
+    die_with_parent()
     if options.cpus and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, options.cpus)  # before bpy and numpy are imported, which start a thread per processor that they see
     with claim_stdout() as out:
@@ -46,39 +43,21 @@ def _cpus(text: str) -> set[int]:
     return {int(part) for part in text.split(",")}
 
 
-def _die_with_parent() -> None:
-    """Have the kernel end this process when its parent ends: a Blender that hangs never comes to see that its input has ended."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def claim_stdout() -> BinaryIO:
-    """A private stream to standard output, which itself is pointed at standard error: Blender prints to it at will."""
-    private = os.dup(1)
-    os.dup2(2, 1)
-    return os.fdopen(private, "wb")
-
-
 def serve(requests: BinaryIO, out: BinaryIO, gpu: tuple[str, str] | None = None) -> None:
     """Answer requests until there are no more; on a GPU, given by Cycles' type and id of it, or on the CPU."""
     import bpy
 
     from blender_scenes.answer import Answerer
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Blender installs its own handler
+    leave_interrupts()
     answerer = Answerer(gpu)
-    _say(out, {"ready": True, "bpy": bpy.app.version_string})
+    say(out, {"ready": True, "bpy": bpy.app.version_string})
     for line in requests:
         files = answerer.answer(line)
         if isinstance(files, str):
-            _say(out, {"error": files})
+            say(out, {"error": files})
         else:
-            _say(out, {"files": {suffix: len(data) for suffix, data in files.items()}}, b"".join(files.values()))
-
-
-def _say(out: BinaryIO, header: dict[str, Any], payload: bytes = b"") -> None:
-    out.write(json.dumps(header).encode() + b"\n" + payload)
-    out.flush()
+            say(out, {"files": {suffix: len(data) for suffix, data in files.items()}}, b"".join(files.values()))
 
 
 if __name__ == "__main__":

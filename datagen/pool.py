@@ -8,21 +8,17 @@ hangs or leaks is a worker's death, never the caller's: it is replaced and the j
 from __future__ import annotations
 
 import contextlib
-import json
 import queue
-import selectors
-import subprocess
-import sys
-import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import cycle, islice
 from types import TracebackType
-from typing import IO, Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
+from datagen.child import Child, module_command
 from datagen.cores import CoreClaims, available_cores
 from datagen.errors import UserError
 from datagen.gpus import Gpu
@@ -49,100 +45,71 @@ class BlenderWorker:
 
     def __init__(self, *arguments: str) -> None:
         """`arguments` are the worker's own, as ``"--cpus", "0"``."""
-        # -P keeps the current folder, where a stray bpy.py may lie, off the worker's path.
-        self._command = [sys.executable, "-P", "-m", WORKER, *arguments]
-        self._process: subprocess.Popen[bytes] | None = None
-        self._log: IO[bytes] | None = None
+        self._command = module_command(WORKER, *arguments)
+        self._child: Child | None = None
         self._lock = threading.Lock()
         self._closed = False
 
     @property
     def pid(self) -> int | None:
         """The process, if it runs."""
-        return None if self._process is None else self._process.pid
+        child = self._child
+        return None if child is None else child.pid
 
     def render(self, job: RenderJob | DrawJob) -> Sample | Failed:
         """The sample of a job, or what Blender says against it. Raises `WorkerDied` if the process ends or hangs."""
-        if self._process is None:
-            self._start_surely()
-        send, receive = self._pipes()
-        try:
-            send.write(json.dumps(job.request(), allow_nan=False).encode() + b"\n")
-            send.flush()
-        except OSError:
-            raise self._death("") from None
-        answer = self._header(receive, job.patience)
-        if "error" in answer:
-            return Failed(str(answer["error"]))
-        files = {suffix: receive.read(size) for suffix, size in answer["files"].items()}
-        if any(len(files[suffix]) != size for suffix, size in answer["files"].items()):
-            raise self._death("")
+        child = self._child or self._start_surely()
+        with self._dying_of(child, job.patience):
+            child.ask(job.request())
+            answer = child.answer(job.patience)
+            if "error" in answer:
+                return Failed(str(answer["error"]))
+            files = {suffix: child.read(size) for suffix, size in answer["files"].items()}
         return Sample.from_files(job.key, files, "the Blender worker")
 
     def stop(self) -> None:
         """End the process."""
         with self._lock:
-            process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    with contextlib.suppress(OSError):  # what was still buffered for a dead process is of no use
-                        pipe.close()
-        if self._log is not None:
-            self._log.close()
-            self._log = None
+            child, self._child = self._child, None
+        if child is not None:
+            child.stop()
 
     def close(self) -> None:
         """End the process for good: it is not started again."""
         self._closed = True
         self.stop()
 
-    def _start_surely(self) -> None:
+    def _start_surely(self) -> Child:
         """Start the process; `UserError` if it dies each time before it can take a job."""
-        for attempt in range(1, TRIES + 1):
+        death: WorkerDied | None = None
+        for _ in range(TRIES):
             try:
-                self._start()
-                return
-            except WorkerDied as death:
-                if attempt == TRIES:
-                    raise UserError(f"Blender does not start: {death}\nRun `igllm doctor` to see what is missing.") from None
+                return self._start()
+            except WorkerDied as died:
+                death = died
+        raise UserError(f"Blender does not start: {death}\nRun `igllm doctor` to see what is missing.")
 
-    def _start(self) -> None:
+    def _start(self) -> Child:
         if self._closed:
             raise WorkerDied("the pool was closed")
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process that writes to it
         with self._lock:
-            self._process = subprocess.Popen(
-                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, start_new_session=True
-            )
-        self._header(self._pipes()[1], START_SECONDS)
+            child = self._child = Child(self._command)
+        with self._dying_of(child, START_SECONDS):
+            child.answer(START_SECONDS)
+        return child
 
-    def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
-        process = self._process
-        if process is None or process.stdin is None or process.stdout is None:
-            raise WorkerDied("the worker was stopped")
-        return process.stdin, process.stdout
+    @contextlib.contextmanager
+    def _dying_of(self, child: Child, seconds: float) -> Iterator[None]:
+        """Stop a process that ends or hangs, and say so by `WorkerDied`."""
+        try:
+            yield
+        except TimeoutError:
+            raise self._death(child, f"said nothing for {seconds:.0f} s") from None
+        except EOFError:
+            raise self._death(child, f"ended with status {child.status()}") from None
 
-    def _header(self, stream: IO[bytes], seconds: float) -> dict[str, Any]:
-        """The next line, which must begin to come within so many seconds; what follows it comes at once."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(stream, selectors.EVENT_READ)
-            if not selector.select(seconds):
-                raise self._death(f"said nothing for {seconds:.0f} s")
-        line = stream.readline()
-        if not line.endswith(b"\n"):
-            raise self._death("")
-        return json.loads(line)
-
-    def _death(self, why: str) -> WorkerDied:
-        tail = ""
-        if self._log is not None:
-            self._log.seek(0)
-            tail = self._log.read().decode(errors="replace").strip()[-600:]
-        if not why and self._process is not None:
-            why = f"ended with status {self._process.wait()}"
+    def _death(self, child: Child, why: str) -> WorkerDied:
+        tail = child.tail()
         self.stop()
         return WorkerDied(f"the Blender worker {why}" + (f":\n{tail}" if tail else ""))
 

@@ -11,16 +11,11 @@ import hashlib
 import json
 import os
 import re
-import selectors
-import subprocess
-import sys
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -29,6 +24,7 @@ from datagen.assets.library import Asset
 from datagen.assets.limits import MOST_BYTES, MOST_FILES, MOST_SLOTS, MOST_TRIANGLES, SECONDS, START_SECONDS
 from datagen.assets.mesh import mesh_from
 from datagen.cache import cache_folder
+from datagen.child import Child, module_command
 from datagen.errors import UserError
 from datagen.files import write_bytes
 from datagen.progress import progress
@@ -225,8 +221,7 @@ class _Importer:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._process: subprocess.Popen[bytes] | None = None
-        self._log: IO[bytes] | None = None
+        self._child: Child | None = None
 
     def __enter__(self) -> _Importer:
         return self
@@ -236,63 +231,31 @@ class _Importer:
 
     def opened(self, path: Path) -> bytes:
         """The ``.npz`` of a file's asset. `_RefusedError` for whatever prevents it, `UserError` if Blender does not start."""
-        process = self._process or self._start()
-        assert process.stdin is not None and process.stdout is not None
+        child = self._child or self._start()
         try:
-            process.stdin.write(json.dumps({"path": str(path.absolute())}).encode() + b"\n")
-            process.stdin.flush()
-            answer = self._line(process, self._seconds)
-            if answer is not None and "error" not in answer:
-                data = process.stdout.read(answer["bytes"])
-                if len(data) == answer["bytes"]:
-                    return data
-                answer = None
+            child.ask({"path": str(path.absolute())})
+            answer = child.answer(self._seconds)
+            if "error" not in answer:
+                return child.read(answer["bytes"])
         except TimeoutError:
             self._stop()
             raise _RefusedError(f"Blender did not open it within {self._seconds:g} s") from None
-        except OSError:
-            answer = None
-        if answer is None:
+        except EOFError:
             self._stop()
-            raise _RefusedError("Blender crashed on it")
+            raise _RefusedError("Blender crashed on it") from None
         raise _RefusedError(str(answer["error"])[:300])
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process that writes to it
-        # -P keeps the current folder, where a stray bpy.py may lie, off its path.
-        command = [sys.executable, "-P", "-m", IMPORTER]
-        started = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, start_new_session=True)
-        self._process = started
+    def _start(self) -> Child:
+        child = self._child = Child(module_command(IMPORTER))
         try:
-            ready = self._line(started, START_SECONDS)
-        except TimeoutError:
-            ready = None
-        if ready is None:
-            self._log.seek(0)
-            tail = self._log.read().decode(errors="replace").strip()[-600:]
+            child.answer(START_SECONDS)
+        except (TimeoutError, EOFError):
+            tail = child.tail()
             self._stop()
-            raise UserError(f"Blender does not start, which opens the files: {tail}\nRun `igllm doctor` to see what is missing.")
-        return started
-
-    def _line(self, process: subprocess.Popen[bytes], seconds: float) -> dict[str, Any] | None:
-        """What it says next; None if it has ended. TimeoutError if it says nothing for so long."""
-        assert process.stdout is not None
-        with selectors.DefaultSelector() as selector:
-            selector.register(process.stdout, selectors.EVENT_READ)
-            if not selector.select(seconds):
-                raise TimeoutError
-        line = process.stdout.readline()
-        return json.loads(line) if line.endswith(b"\n") else None
+            raise UserError(f"Blender does not start, which opens the files: {tail}\nRun `igllm doctor` to see what is missing.") from None
+        return child
 
     def _stop(self) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    with contextlib.suppress(OSError):
-                        pipe.close()
-        if self._log is not None:
-            self._log.close()
-            self._log = None
+        child, self._child = self._child, None
+        if child is not None:
+            child.stop()
