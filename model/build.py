@@ -22,6 +22,7 @@ from model.tokens import domain_tokenizer
 
 _SHARED = (
     "vision_layer",
+    "vision_merge",
     "freeze_vision",
     "numbers",
     "number_feedback",

@@ -17,7 +17,8 @@ class IGLLMConfig(PreTrainedConfig):
 
     ``image_height`` and ``image_width`` in pixels; ``image_mean`` and ``image_std`` per channel in [0, 1]. ``vision_layer`` is
     the hidden state that is read from a tower of transformer layers (-2: the penultimate, as in IG-LLM); a convolutional tower gives
-    its last map. ``prefix_token_ids`` come before the image, as a chat template has it; ``num_token_id`` is that of `[NUM]`.
+    its last map. ``vision_merge`` x ``vision_merge`` neighbouring cells of it make one visual token. ``prefix_token_ids`` come before
+    the image, as a chat template has it; ``num_token_id`` is that of `[NUM]`.
 
     ``vision_base`` and ``language_base`` (``name``, ``revision``, ``sha256`` where known) name the checkpoint that a part's weights are
     taken from, because a model's own file does not hold them: the part is frozen, but for LoRA's adapters. None: the file holds
@@ -51,6 +52,7 @@ class IGLLMConfig(PreTrainedConfig):
     image_mean: list[float] = field(default_factory=lambda: [0.48145466, 0.4578275, 0.40821073])  # CLIP's
     image_std: list[float] = field(default_factory=lambda: [0.26862954, 0.26130258, 0.27577711])
     vision_layer: int = -2
+    vision_merge: int = 1
     freeze_vision: bool = True
     num_token_id: int = 0
     numbers: str = "head"

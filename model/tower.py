@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from transformers import AutoModel
 
+from datagen.errors import UserError
 from model.config import IGLLMConfig
 
 PLACE_FREQUENCIES = 8
@@ -17,12 +18,14 @@ PLACE_FREQUENCIES = 8
 class VisionTower(nn.Module):
     """Tokens in reading order, one for each cell of a ``rows`` x ``columns`` grid.
 
-    A transformer's patch tokens are taken from ``config.vision_layer``, its class token left out. A convolutional map's cells
-    do not know their place, as patch tokens do: sines and cosines of it are appended as further channels.
+    A transformer's patch tokens are taken from ``config.vision_layer``, its class token left out. With ``config.vision_merge`` above 1,
+    neighbours are joined into one token, their channels side by side (pixel shuffle, Shi et al. 2016, the other way around): what the
+    tower learns, it learns of the finer cells, and the language model reads no more tokens for it. A convolutional map's cells
+    do not know their place, as patch tokens do: sines and cosines of the token's are appended as further channels.
     """
 
     def __init__(self, config: IGLLMConfig, encoder: nn.Module | None = None) -> None:
-        """An adapter around `encoder`; without one, around a tower that is made from scratch."""
+        """An adapter around `encoder`; without one, around a tower made from scratch. `UserError` if its map cannot be merged evenly."""
         super().__init__()
         self.encoder: Any = encoder or AutoModel.from_config(config.vision_config)
         self.layer = config.vision_layer
@@ -30,13 +33,18 @@ class VisionTower(nn.Module):
         self.convolutional = not hasattr(vision, "patch_size")
         if self.convolutional:
             stride = _stride(self.encoder)
-            self.rows, self.columns = math.ceil(config.image_height / stride), math.ceil(config.image_width / stride)
-            self.width = vision.hidden_sizes[-1] + 4 * PLACE_FREQUENCIES
+            rows, columns = math.ceil(config.image_height / stride), math.ceil(config.image_width / stride)
+            channels, places = vision.hidden_sizes[-1], 4 * PLACE_FREQUENCIES
         else:
             patch = vision.patch_size
             patch_height, patch_width = patch if isinstance(patch, list | tuple) else (patch, patch)
-            self.rows, self.columns = config.image_height // patch_height, config.image_width // patch_width
-            self.width = vision.hidden_size
+            rows, columns = config.image_height // patch_height, config.image_width // patch_width
+            channels, places = vision.hidden_size, 0
+        self.merge = config.vision_merge
+        if rows % self.merge or columns % self.merge:
+            raise UserError(f"vision_merge={self.merge} does not divide the tower's map of {rows} x {columns} cells")
+        self.rows, self.columns = rows // self.merge, columns // self.merge
+        self.width = channels * self.merge**2 + places
         if config.freeze_vision:
             self.encoder.requires_grad_(False)
 
@@ -45,11 +53,19 @@ class VisionTower(nn.Module):
         pixel_values = pixel_values.to(self.encoder.dtype)
         if not self.convolutional:
             states = self.encoder(pixel_values, output_hidden_states=True).hidden_states[self.layer]
-            return states[:, -self.rows * self.columns :]
+            return self._merged(states[:, -self.rows * self.columns * self.merge**2 :])
         # Channels last: the same convolutions, faster on a CPU (benchmarks/tower_layout.py).
         features = self.encoder(pixel_values.contiguous(memory_format=torch.channels_last)).last_hidden_state.flatten(2).transpose(1, 2)
+        features = self._merged(features)
         place = place_code(self.rows, self.columns, PLACE_FREQUENCIES).to(features)
         return torch.cat([features, place.expand(len(features), -1, -1)], dim=-1)
+
+    def _merged(self, cells: torch.Tensor) -> torch.Tensor:
+        """(batch, the map's cells, channels) to (batch, rows * columns, merge² * channels), a token's cells in reading order."""
+        if self.merge == 1:
+            return cells
+        grid = cells.reshape(len(cells), self.rows, self.merge, self.columns, self.merge, -1)
+        return grid.transpose(2, 3).flatten(3).flatten(1, 2)
 
 
 def place_code(rows: int, columns: int, frequencies: int) -> torch.Tensor:

@@ -23,6 +23,7 @@ IGLLM_ALONE = (
     "vision_model",
     "language_model",
     "vision_layer",
+    "vision_merge",
     "lora_rank",
     "lora_alpha",
     "lora_dropout",
@@ -63,6 +64,7 @@ class Preset:
     image_height: int = _setting(336, "height of the frame of a tower made from scratch, pixels")
     image_width: int = _setting(336, "width of that frame, pixels")
     vision_layer: int = _setting(-2, "hidden state that is read from a transformer tower")
+    vision_merge: int = _setting(1, "cells of the tower, each way, that make one visual token")
     freeze_vision: bool = _setting(True, "whether the tower keeps its weights")
     lora_rank: int = _setting(0, "rank of LoRA's adapters on the language model; 0: all of it is trained")
     lora_alpha: int = _setting(0, "LoRA's alpha: adapters are scaled by alpha / rank")
@@ -101,7 +103,7 @@ class Preset:
     seed: int = _setting(0, "seed of weights, order and augmentation")
 
     def __post_init__(self) -> None:
-        sizes = ("image_height", "image_width", "dense_split", "batch_size", "align_batch_size", "accumulation", "steps")
+        sizes = ("image_height", "image_width", "vision_merge", "dense_split", "batch_size", "align_batch_size", "accumulation", "steps")
         intervals = ("save_seconds", "log_steps", "eval_steps")
         rates = ("learning_rate", "projector_learning_rate", "head_learning_rate", "align_learning_rate")
         for name in (*sizes, *intervals, *rates):

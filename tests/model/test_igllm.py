@@ -15,6 +15,7 @@ from transformers import AutoConfig
 
 from datagen.code import parse_code
 from datagen.domains import get_domain
+from datagen.errors import UserError
 from datagen.shards import Samples
 from model.build import build
 from model.codec import NUM, CodeCodec
@@ -27,6 +28,7 @@ from model.images import Frame, jitter
 from model.numbers import NumberFeedback, NumericHead, squared_errors
 from model.order import Mixture
 from model.presets import get_preset
+from model.tower import VisionTower
 from model.train import example_maker
 from model.trainer import parameter_groups
 
@@ -95,6 +97,29 @@ def test_a_clip_tower_gives_its_penultimate_patch_tokens(clip: IGLLM) -> None:
     states = clip.tower.encoder(images, output_hidden_states=True).hidden_states
     assert clip.tower(images).shape == (2, 16, 32)
     assert torch.equal(clip.tower(images), states[-2][:, 1:])
+
+
+def test_neighbouring_cells_of_the_tower_make_one_token(clip: IGLLM) -> None:
+    torch.manual_seed(0)
+    merged = build(replace(TINY, vision_merge=2), CLEVR)[0].eval().tower
+    images = torch.randn(2, 3, 128, 160)
+    cells = merged.encoder(images).last_hidden_state  # of 8 pixels
+    channels = cells.shape[1]
+    assert cells.shape[2:] == (16, 20)
+    assert (merged.rows, merged.columns) == (8, 10)
+    tokens = merged(images).unflatten(1, (8, 10))
+    for quarter, (below, beside) in enumerate([(0, 0), (0, 1), (1, 0), (1, 1)]):
+        inside = tokens[..., quarter * channels : (quarter + 1) * channels]
+        assert torch.allclose(inside, cells[:, :, below::2, beside::2].permute(0, 2, 3, 1), atol=1e-3)
+
+    clip.config.vision_merge = 4
+    try:
+        assert VisionTower(clip.config)(torch.randn(1, 3, 64, 64)).shape == (1, 1, 16 * 32)
+        clip.config.vision_merge = 3
+        with pytest.raises(UserError, match="vision_merge=3 does not divide the tower's map of 4 x 4 cells"):
+            VisionTower(clip.config)
+    finally:
+        clip.config.vision_merge = 1
 
 
 def test_padding_changes_nothing(tiny: IGLLM, codec: CodeCodec, renders: Samples) -> None:
