@@ -14,6 +14,7 @@ from typing import Any
 # Everything else is imported by the verb that needs it, so that --help answers at once.
 from datagen.errors import PartlyDone, UserError
 
+QUALITIES = ("draft", "standard", "reference")
 BUILT_IN = Path()  # in the place of a folder of assets: those modelled here
 EPILOG = """\
 the whole loop:
@@ -578,14 +579,14 @@ def _eval(verbs: Any) -> None:
         run_eval,
         "repeat an evaluation of the paper",
         "Generate data, train models on several sizes of it, test them in and out of distribution, and write table.md, plots.png, "
-        "failures.html and metrics.json. Each cell (method, size, seed) that is finished is kept in a small file and not run again.",
+        "pictures.html and metrics.json. Each cell (method, size, seed) that is finished is kept in a small file and not run again.",
     )
-    verb.add_argument("name", choices=("clevr-cogent",), help="which evaluation")
+    verb.add_argument("name", help="which evaluation: one of those below, which say what is done where a flag is not given")
     verb.add_argument("--out", type=Path, required=True, help="folder for everything")
     verb.add_argument("--cells", type=Path, metavar="DIR", help="folder of finished cells, read and written (default: OUT/cells)")
-    verb.add_argument("--methods", type=_words, default="head,char,derender", help="which models, separated by commas")
-    verb.add_argument("--sizes", type=_integers, default="500,4000", help="training images, separated by commas")
-    verb.add_argument("--seeds", type=_integers, default="0", help="of weights, order and augmentation, separated by commas")
+    verb.add_argument("--methods", type=_words, help="which models, separated by commas (default: all)")
+    verb.add_argument("--sizes", type=_integers, help="training images, separated by commas")
+    verb.add_argument("--seeds", type=_integers, help="of weights, order and augmentation, separated by commas")
     verb.add_argument("--preset", default="tiny", help="IG-LLM's: tiny, small, paper, or a .toml file")
     verb.add_argument(
         "--set",
@@ -595,27 +596,35 @@ def _eval(verbs: Any) -> None:
         dest="settings",
         help="change a setting of all models (default: none); may be repeated",
     )
-    verb.add_argument("--budget", type=_positive, default=24_000, help="images that each model sees, pretraining included")
-    verb.add_argument("--pretrain-share", type=float, default=0.5, help="share of it for the pretraining of IG-LLM's tower")
-    _add_frame(verb, 160, 120, "draft")
-    verb.add_argument("--max-objects", type=_positive, default=10, help="most objects in a scene")
-    verb.add_argument("--test-scenes", type=_positive, default=500, help="test images, in and out of distribution each")
+    verb.add_argument("--budget", type=_positive, help="images that each model sees, pretraining included")
+    verb.add_argument("--pretrain-share", type=float, help="share of it for the pretraining of IG-LLM's tower")
+    verb.add_argument("--width", type=_positive, help="pixels")
+    verb.add_argument("--height", type=_positive, help="pixels")
+    verb.add_argument("--quality", choices=QUALITIES, help="speed against noise")
+    verb.add_argument("--max-objects", type=_positive, help="most objects in a scene")
+    verb.add_argument("--test-scenes", type=_positive, help="test images of each condition")
     _add_workers(verb)
     _add_device(verb)
+    verb.late_epilog = _evaluations_text
+
+
+def _evaluations_text() -> str:
+    from render.evals.catalogue import catalogue_text
+
+    return catalogue_text()
 
 
 def run_eval(options: argparse.Namespace) -> None:
     """igllm eval"""
-    from render.evals.cogent import clevr_cogent
-    from render.evals.plan import Plan
-    from render.evals.results import FAILURES, PLOTS, TABLE
+    from render.evals.catalogue import asked
+    from render.evals.results import PICTURES, PLOTS, TABLE
     from render.evals.run import evaluate
 
-    frame = {name: getattr(options, name) for name in ("width", "height", "quality", "max_objects", "test_scenes")}
-    names = ("methods", "sizes", "seeds", "preset", "budget", "pretrain_share")
-    plan = Plan(changes=options.settings, **{name: getattr(options, name) for name in names})
-    evaluate(clevr_cogent(**frame), plan, options.out, cells=options.cells, workers=options.workers, device=options.device)
-    for name in (TABLE, PLOTS, FAILURES):
+    scale = ("sizes", "seeds", "budget", "pretrain_share", "width", "height", "quality", "max_objects", "test_scenes")
+    given = {name: getattr(options, name) for name in scale}
+    evaluation, plan = asked(options.name, options.preset, options.settings, options.methods, **given)
+    evaluate(evaluation, plan, options.out, cells=options.cells, workers=options.workers, device=options.device)
+    for name in (TABLE, PLOTS, PICTURES, *evaluation.figures):
         print(f"{os.path.abspath(options.out / name)}")
 
 
@@ -660,7 +669,7 @@ def _add_frame(verb: argparse.ArgumentParser, width: int | None, height: int | N
     verb.add_argument("--width", type=_positive, default=width, help="pixels" + ("" if width else " (320 without --data)"))
     verb.add_argument("--height", type=_positive, default=height, help="pixels" + ("" if height else " (240 without --data)"))
     note = "" if quality else " (standard without --data)"
-    verb.add_argument("--quality", choices=("draft", "standard", "reference"), default=quality, help="speed against noise" + note)
+    verb.add_argument("--quality", choices=QUALITIES, default=quality, help="speed against noise" + note)
 
 
 def _add_workers(verb: argparse.ArgumentParser) -> None:

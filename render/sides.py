@@ -12,7 +12,7 @@ from datagen.domain import Domain
 from datagen.errors import CodeError, UserError
 from datagen.predictions import Prediction, read_predictions
 from datagen.sample import Sample
-from datagen.scene import Scene
+from datagen.scene import Scene, Shot
 from datagen.shards import Samples
 
 
@@ -52,6 +52,10 @@ class Side:
     def domain(self) -> Domain | None:
         """The domain that the first sample's record names; None for a prediction file."""
         return None if self._samples is None else self._samples[self._samples.keys[0]].domain
+
+    def shot(self, key: str) -> Shot | None:
+        """The shot of a sample; None if this side has no such sample."""
+        return self._samples.shot(key)[0] if self._samples is not None and key in self._samples else None
 
     def answer(self, key: str, domain: Domain) -> Answer | None:
         """What this side says of a key; None if nothing. `UserError` if it is damaged or of another domain."""

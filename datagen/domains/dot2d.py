@@ -7,7 +7,8 @@ lower left corner. Lengths are in sides of the square.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -41,6 +42,20 @@ def checkerboard(cells: int, decimals: int = DECIMALS) -> tuple[Region, ...]:
     return tuple((("loc.x", lines(first)), ("loc.y", lines(first))) for first in (0, 2))
 
 
+def gaps(cells: int, decimals: int = DECIMALS) -> tuple[Region, ...]:
+    """What `checkerboard` leaves of the square: rows that it passes over, and between its cells in those that it has."""
+    least = 10.0**-decimals
+
+    def between(taken: Iterable[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+        ends = [(0.0, -least), *sorted(taken), (1.0 + least, 1.0)]
+        left = ((round(a[1] + least, decimals), round(b[0] - least, decimals)) for a, b in pairwise(ends))
+        return tuple((low, high) for low, high in left if low <= high)
+
+    fields = [dict(region) for region in checkerboard(cells, decimals)]
+    rows: Region = (("loc.y", between(row for field in fields for row in field["loc.y"])),)
+    return (rows, *((("loc.x", between(field["loc.x"])), ("loc.y", field["loc.y"])) for field in fields))
+
+
 class Dot2d(PaintedDomain):
     """The domain of one dot. See the module's docstring and `Domain`."""
 
@@ -52,6 +67,7 @@ class Dot2d(PaintedDomain):
         for split in (
             Split("default", objects=(1, 1)),
             Split("checkerboard", objects=(1, 1), regions=checkerboard(CHECKERS)),
+            Split("checkerboard-gaps", objects=(1, 1), regions=gaps(CHECKERS)),
         )
     }
     drawn_numbers: ClassVar[tuple[str, ...]] = ("loc.x", "loc.y")

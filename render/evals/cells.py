@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datagen.domains import get_domain
 from datagen.errors import UserError
 from datagen.files import read_json, write_json
 from datagen.intervals import intervals as bootstrap
-from datagen.scores import summarize
-from render.evals.plan import Evaluation, Request
+from datagen.scene import Scene
+from datagen.scores import score_scene, summarize
+from render.evals.declaration import Evaluation
+from render.evals.plan import Request
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Cell:
     """A cell that was run.
 
     ``training`` and ``pretraining`` (None without) have `RUN_FACTS`: steps, images seen, and seconds. ``scores`` and ``intervals``: by the
-    condition's key what `summarize` and `datagen.intervals.intervals` give. ``versions``: of what it was run with, and the device.
+    condition's key what `summarize` and the evaluation's own measure give, and `datagen.intervals.intervals`. ``versions``: of what it was
+    run with, and the device.
     """
 
     request: Request
@@ -65,24 +67,27 @@ def read_cell(folder: Path, request: Request) -> Cell | None:
 
 
 def _whole(content: Mapping[str, Any], evaluation: Evaluation) -> bool:
-    """Whether all is there that tables and plots read."""
-    precision = {"ap": {f"{distance:g}": None for distance in get_domain(evaluation.train.domain).ap_thresholds}}
+    """Whether all is there that this evaluation measures."""
+    empty = Scene(evaluation.domain.name, ())
+    nothing = [score_scene(empty, empty, evaluation.domain)]
+    score_pattern, interval_pattern = summarize(nothing) | evaluation.measure([empty]), bootstrap(nothing, resamples=1)
     training, pretraining, scores, intervals, versions = (content.get(name) for name in _FOUND)
     return (
         all(isinstance(run, dict) and all(_is_number(run.get(n)) for n in RUN_FACTS) for run in (training, pretraining or training))
         and isinstance(versions, dict)
         and isinstance(scores, dict)
-        and all(_is_table(scores.get(c.key), summarize([]) | precision, _is_number) for c in evaluation.conditions)
+        and all(_is_table(scores.get(c.key), score_pattern, _is_number) for c in evaluation.conditions)
         and isinstance(intervals, dict)
-        and all(_is_table(intervals.get(c.key), bootstrap([]) | precision, _are_ends) for c in evaluation.conditions)
+        and all(_is_table(intervals.get(c.key), interval_pattern, _are_ends) for c in evaluation.conditions)
     )
 
 
 def _is_table(found: Any, pattern: Any, is_value: Callable[[Any], bool]) -> bool:
-    """Whether a result has the entries that one of no scenes has, and nothing but values in it."""
+    """Whether a result has the entries that the pattern has, empty tables aside, and nothing but values in it."""
     if not isinstance(pattern, dict):
         return found is None or is_value(found)
-    if not isinstance(found, dict) or not pattern.keys() <= found.keys():
+    needed = {name for name, entry in pattern.items() if entry != {}}
+    if not isinstance(found, dict) or not needed <= found.keys():
         return False
     return all(_is_table(value, pattern.get(name), is_value) for name, value in found.items())
 

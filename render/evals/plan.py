@@ -1,4 +1,4 @@
-"""What an evaluation asks: which models, trained on how much of what, tested on what. Nothing here is run."""
+"""What is asked of an evaluation: which models, trained on how much, and the digests of all that determines them. Nothing here is run."""
 
 from __future__ import annotations
 
@@ -12,83 +12,38 @@ from typing import TYPE_CHECKING, Any
 
 from datagen.errors import UserError
 from datagen.settings import DatasetSettings
+from render.evals.declaration import Evaluation, Method
 
 if TYPE_CHECKING:
     from model.presets import Preset
 
 FORMAT_VERSION = 1
 """Of cells. A change of what is measured, or of what training with the same settings does, raises it, and older cells are run again."""
-
-
-@dataclass(frozen=True)
-class Method:
-    """A way to a trained model. ``preset`` None is the one asked for; ``changes`` are ``KEY=VALUE``; ``pretrained`` says whether a tower
-    that can be pretrained is, within the same budget."""
-
-    name: str
-    label: str
-    preset: str | None = None
-    changes: tuple[str, ...] = ()
-    pretrained: bool = True
-
-
-METHODS = {
-    method.name: method
-    for method in (
-        Method("head", "IG-LLM, numeric head", changes=("numbers=head",)),
-        Method("char", "IG-LLM, characters", changes=("numbers=char",)),
-        Method("derender", "neural scene de-rendering", preset="derender", pretrained=False),
-    )
-}
-
-
-@dataclass(frozen=True)
-class Condition:
-    """Scenes to test on: ``key`` in files and folders, ``label`` for people."""
-
-    key: str
-    label: str
-    data: DatasetSettings
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What models learn from and are tested on. The first of ``conditions`` is what they were trained on (ID), the other is not (OOD).
-
-    Training sets of several sizes are drawn with the same seed, so the smaller are the beginnings of the larger. The seeds of all data
-    must differ: neighbouring seeds share no scene.
-    """
-
-    name: str
-    title: str
-    train: DatasetSettings
-    val: DatasetSettings
-    conditions: tuple[Condition, Condition]
-    val_scenes: int
-    test_scenes: int
+LATER_SETTINGS: Mapping[str, Any] = {"vision_merge": 1}
+"""Settings of presets that came after cells were first kept, each with the value that does what was done before it came: where a preset
+has that value, a cell does not state the setting, and older cells keep their names. The value is written here and not taken from the
+preset's defaults, so that a default that changes cannot change what a kept cell stands for."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """Which cells are asked for: each method at each size with each seed.
 
-    ``preset`` is IG-LLM's, a name or a file; ``changes`` (``KEY=VALUE``) go to the presets of all methods. ``budget`` is the number of
-    images that each model sees in training, whatever the size of its data; ``pretrain_share`` of it goes to the tower's pretraining where
-    the method has one. ``seeds`` are those of weights, order and augmentation; the data stay the same. `UserError` for what cannot be.
+    ``methods`` are names of the evaluation's. ``preset`` is IG-LLM's, a name or a file; ``changes`` (``KEY=VALUE``) go to the presets of
+    all methods. ``budget`` is the number of images that each model sees in training, whatever the size of its data; ``pretrain_share`` of
+    it goes to the tower's pretraining where the method has one. ``seeds`` are those of weights, order and augmentation; the data stay the
+    same. `UserError` for what cannot be.
     """
 
-    methods: Sequence[str] = tuple(METHODS)
-    sizes: Sequence[int] = (500, 4000)
-    seeds: Sequence[int] = (0,)
-    preset: str = "tiny"
-    changes: Sequence[str] = ()
-    budget: int = 24_000
-    pretrain_share: float = 0.5
+    methods: Sequence[str]
+    sizes: Sequence[int]
+    seeds: Sequence[int]
+    preset: str
+    changes: Sequence[str]
+    budget: int
+    pretrain_share: float
 
     def __post_init__(self) -> None:
-        for name in self.methods:
-            if name not in METHODS:
-                raise UserError(f"there is no method {name!r}; choose among {', '.join(METHODS)}")
         for what, values in (("method", self.methods), ("size", self.sizes), ("seed", self.seeds)):
             if not values:
                 raise UserError(f"no {what} is given: at least one is needed")
@@ -103,9 +58,14 @@ class Plan:
             raise UserError(f"a pretraining share of {self.pretrain_share:g}: it must be at least 0 and below 1")
 
     def requests(self, evaluation: Evaluation) -> list[Request]:
-        """The cells in the order in which they are run: those that share a pretraining are neighbours. `UserError` for a bad preset."""
+        """The cells in the order in which they are run: those that share a pretraining are neighbours. `UserError` for an unknown method
+        or a bad preset."""
+        known = {method.name: method for method in evaluation.methods}
+        for name in self.methods:
+            if name not in known:
+                raise UserError(f"the evaluation {evaluation.name} has no method {name!r}; choose among {', '.join(known)}")
         return [
-            self._request(METHODS[method], size, seed, evaluation) for seed in self.seeds for size in self.sizes for method in self.methods
+            self._request(known[method], size, seed, evaluation) for seed in self.seeds for size in self.sizes for method in self.methods
         ]
 
     def _request(self, method: Method, size: int, seed: int, evaluation: Evaluation) -> Request:
@@ -171,7 +131,7 @@ class Request:
             "size": self.size,
             "seed": self.seed,
             "preset": self.preset_name,
-            "settings": settings,
+            "settings": _stated(settings),
             "pretraining": None if pretraining is None else {k: v for k, v in _learning(pretraining).items() if v != settings[k]},
             "train": _drawn(self.evaluation.train),
             "val": {"scenes": self.evaluation.val_scenes, **_drawn(self.evaluation.val)},
@@ -190,6 +150,11 @@ def _learning(preset: Preset) -> dict[str, Any]:
     counted = ("steps", "batch_size", "accumulation")
     free = set(FREE_TO_CHANGE) - set(counted)
     return {name: value for name, value in preset.to_json().items() if name not in free}
+
+
+def _stated(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What a cell states of them: see `LATER_SETTINGS`."""
+    return {name: value for name, value in settings.items() if name not in LATER_SETTINGS or value != LATER_SETTINGS[name]}
 
 
 def _drawn(data: DatasetSettings) -> dict[str, Any]:

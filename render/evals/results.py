@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from datagen.files import atomic_file, write_bytes, write_json
 from render.evals.cells import Cell
-from render.evals.plan import Evaluation
+from render.evals.declaration import Evaluation
 from render.evals.table import table_text
 
-TABLE, METRICS, PLOTS, FAILURES = "table.md", "metrics.json", "plots.png", "failures.html"
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TABLE, METRICS, PLOTS, PICTURES = "table.md", "metrics.json", "plots.png", "pictures.html"
 
 
 def write_results(out: Path, evaluation: Evaluation, cells: Sequence[Cell]) -> None:
@@ -19,5 +23,10 @@ def write_results(out: Path, evaluation: Evaluation, cells: Sequence[Cell]) -> N
 
     write_json(out / METRICS, {"evaluation": evaluation.name, "cells": [cell.to_json() for cell in cells]})
     write_bytes(out / TABLE, table_text(evaluation, cells).encode())
-    with atomic_file(out / PLOTS) as stream:
-        plot(evaluation, cells).savefig(stream, format="png", dpi=110)
+    write_figure(out / PLOTS, plot(evaluation, cells))
+
+
+def write_figure(path: Path, figure: Figure) -> None:
+    """Write a figure as PNG, whole."""
+    with atomic_file(path) as stream:
+        figure.savefig(stream, format="png", dpi=110)

@@ -15,21 +15,22 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datagen.domains import get_domain
 from datagen.errors import UserError
 from datagen.files import read_json, write_json
 from datagen.generate import generate
 from datagen.intervals import intervals
 from datagen.scores import summarize
 from datagen.settings import DatasetSettings
-from render.compare import Scored, score_sides
+from render.compare import score_sides
 from render.evals.cells import Cell, check_cells_folder, read_cell, write_cell
-from render.evals.plan import Condition, Evaluation, Plan, Request
-from render.evals.results import FAILURES, write_results
+from render.evals.declaration import Condition, Evaluation
+from render.evals.plan import Plan, Request
+from render.evals.results import PICTURES, write_figure, write_results
 from render.sides import Side
 
 if TYPE_CHECKING:
     from model.presets import Preset
+    from render.evals.pictures import Shown
 
 DATA, RUNS, PREDICTIONS, CELLS = "data", "runs", "predictions", "cells"
 SECONDS = "seconds.json"
@@ -38,7 +39,7 @@ SECONDS = "seconds.json"
 def evaluate(
     evaluation: Evaluation, plan: Plan, out: Path, *, cells: Path | None = None, workers: int | None = None, device: str = "auto"
 ) -> list[Cell]:
-    """Run the cells of a plan that are not in the folder `cells` (``out/cells`` by default), and write table, plots and failures.
+    """Run the cells of a plan that are not in the folder `cells` (``out/cells`` by default), and write table, plots and pictures.
 
     `workers` are Blender's processes, `device` is where models run. Table and plots are written anew after each cell. Raises `UserError`
     for what cannot be asked or is damaged, and whatever generation and training raise.
@@ -62,7 +63,7 @@ def evaluate(
         write_results(out, evaluation, [found[r.digest] for r in requests if r.digest in found])
     done = [found[request.digest] for request in requests]
     write_results(out, evaluation, done)
-    workshop.write_failures(requests)
+    workshop.write_pictures(requests)
     return done
 
 
@@ -79,30 +80,36 @@ class Workshop:
 
         pretrained = None if request.pretraining is None else self._pretrain(request)
         run = self._train(request, pretrained)
-        scenes = {c.key: [s.scene for s in self._scored(request, c, run)] for c in self.evaluation.conditions}
+        scored, said = {}, {}
+        for condition in self.evaluation.conditions:
+            shown = self._predicted(request, condition, run)
+            scored[condition.key] = [s.scene for s in score_sides(shown.truth, shown.guess, shown.keys, self.evaluation.domain)]
+            answers = (shown.guess.answer(key, self.evaluation.domain) for key in shown.keys)
+            said[condition.key] = [None if answer is None else answer.scene for answer in answers]
         return Cell(
             request,
             training=_facts(request.training, run),
             pretraining=None if request.pretraining is None or pretrained is None else _facts(request.pretraining, pretrained),
-            scores={key: summarize(scores) for key, scores in scenes.items()},
-            intervals={key: intervals(scores) for key, scores in scenes.items()},
+            scores={key: summarize(scores) | self.evaluation.measure(said[key]) for key, scores in scored.items()},
+            intervals={key: intervals(scores) for key, scores in scored.items()},
             versions={"igllm": version("igllm"), "torch": version("torch"), "device": pick_device(self.device).type},
         )
 
-    def write_failures(self, requests: Sequence[Request]) -> None:
-        """Write the page of failures: of each method, the first seed at the largest size, as far as its predictions are in this folder."""
-        from render.evals.failures import Shown, write_failures
+    def write_pictures(self, requests: Sequence[Request]) -> None:
+        """Write the page of pictures, of each method at its largest size, and the evaluation's figures, of every size: those of the first
+        seed, as far as their predictions are in this folder."""
+        from render.evals.pictures import write_pictures
 
-        shown, absent = [], []
-        for name in dict.fromkeys(r.method.name for r in requests):
-            request = max((r for r in requests if r.method.name == name), key=lambda r: r.size)
-            for condition in self.evaluation.conditions[::-1]:
-                if self._predictions(request, condition).exists() and self._test(condition).exists():
-                    truth, guess = self._sides(request, condition)
-                    shown.append(Shown(request, condition, truth, guess, self._keys(truth)))
-                else:
-                    absent.append(f"{request.title}, {condition.label}")
-        write_failures(self.out / FAILURES, self.evaluation, shown, absent)
+        first = [r for r in requests if r.seed == requests[0].seed]
+        largest = [max((r for r in first if r.method == m), key=lambda r: r.size) for m in dict.fromkeys(r.method for r in first)]
+        paged = [(request, condition) for request in largest for condition in self.evaluation.conditions[::-1]]
+        shown = [self._shown(request, condition) for request, condition in paged]
+        absent = [f"{r.title}, {c.label}" for (r, c), there in zip(paged, shown, strict=True) if there is None]
+        write_pictures(self.out / PICTURES, self.evaluation, [one for one in shown if one is not None], absent)
+        if self.evaluation.figures:
+            every = [one for r in first for c in self.evaluation.conditions if (one := self._shown(r, c)) is not None]
+            for name, draw in self.evaluation.figures.items():
+                write_figure(self.out / name, draw(self.evaluation, every))
 
     def _pretrain(self, request: Request) -> Path:
         from model.train import pretrain
@@ -147,8 +154,8 @@ class Workshop:
     def _test(self, condition: Condition) -> Path:
         return self.out / DATA / f"test-{condition.key}"
 
-    def _scored(self, request: Request, condition: Condition, run: Path) -> list[Scored]:
-        """The scores of a trained model's predictions, which are made if they are not there."""
+    def _predicted(self, request: Request, condition: Condition, run: Path) -> Shown:
+        """A trained model's predictions, which are made if they are not there."""
         from model.load import find_model
         from model.predict import DatasetImages, Predictor, predict_file
 
@@ -157,15 +164,19 @@ class Workshop:
         if not path.exists():
             predictor = Predictor.of(find_model(str(run)), self.device)
             predict_file(predictor, DatasetImages(test, self.evaluation.test_scenes), path)
-        truth, guess = self._sides(request, condition)
-        return score_sides(truth, guess, self._keys(truth), get_domain(condition.data.domain))
+        shown = self._shown(request, condition)
+        assert shown is not None
+        return shown
 
-    def _sides(self, request: Request, condition: Condition) -> tuple[Side, Side]:
-        return Side(self._test(condition)), Side(self._predictions(request, condition))
+    def _shown(self, request: Request, condition: Condition) -> Shown | None:
+        """The predictions that are in this folder, at its test scenes, of which an earlier call may have drawn more; None without."""
+        from render.evals.pictures import Shown
 
-    def _keys(self, truth: Side) -> list[str]:
-        """The test scenes: an earlier call may have drawn more."""
-        return truth.keys[: self.evaluation.test_scenes]
+        test, path = self._test(condition), self._predictions(request, condition)
+        if not (path.exists() and test.exists()):
+            return None
+        truth = Side(test)
+        return Shown(request, condition, truth, Side(path), truth.keys[: self.evaluation.test_scenes])
 
 
 def _finished(run: Path) -> bool:

@@ -6,10 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from render.evals.cells import Cell
-from render.evals.plan import Evaluation
-
-Path = tuple[str, ...]
-MATCHED, ALL = "accuracy_matched", "accuracy_all"
+from render.evals.declaration import Condition, Evaluation, Measure
 
 
 def table_text(evaluation: Evaluation, cells: Sequence[Cell]) -> str:
@@ -17,47 +14,25 @@ def table_text(evaluation: Evaluation, cells: Sequence[Cell]) -> str:
     lines = [f"# {evaluation.title}", ""]
     for condition in evaluation.conditions:
         lines += [f"## {condition.label[0].upper()}{condition.label[1:]}", ""]
-        lines += ["Of matched objects, as the paper tells them, beside how many are matched:", ""]
-        lines += _table(
-            cells, condition.key, [("L2, m", ("location_l2",)), *_choices(cells, condition.key, MATCHED), ("recall", ("recall",))]
-        )
-        lines += ["", "Of all true objects, a missed one being wrong:", ""]
-        lines += _table(cells, condition.key, [*_choices(cells, condition.key, ALL), *_WHOLE])
-        lines += [""]
+        for table in evaluation.tables:
+            lines += [table.intro, "", *_scores(cells, condition, table.columns), ""]
     lines += ["## Training", "", *_training(cells), ""]
     lines += [
-        "Accuracies, recall, AP (average precision, by the distance in metres that a right object may be off) and relations in %. In",
-        "brackets: 95 % intervals, from drawing the test scenes anew 1,000 times; they do not hold what another training would change.",
+        evaluation.note,
+        "In brackets: 95 % intervals, from drawing the test scenes anew 1,000 times; they do not hold what another training would change.",
     ]
     return "\n".join(lines) + "\n"
 
 
-_WHOLE: list[tuple[str, Path]] = [
-    ("count", ("count_accuracy",)),
-    ("AP ∞", ("ap", "inf")),
-    ("AP 1", ("ap", "1")),
-    ("AP 0.5", ("ap", "0.5")),
-    ("AP 0.25", ("ap", "0.25")),
-    ("AP 0.125", ("ap", "0.125")),
-    ("relations", ("relations",)),
-    ("missed", ("missed",)),
-    ("extra", ("extra",)),
-]
 _HEAD = ("method", "images", "seed")
 
 
-def _choices(cells: Sequence[Cell], condition: str, over: str) -> list[tuple[str, Path]]:
-    """A column for each attribute that any cell has."""
-    names = dict.fromkeys(name for cell in cells for name in cell.scores[condition][over])
-    return [(name, (over, name)) for name in names]
-
-
-def _table(cells: Sequence[Cell], condition: str, columns: Sequence[tuple[str, Path]]) -> list[str]:
+def _scores(cells: Sequence[Cell], condition: Condition, columns: Sequence[Measure]) -> list[str]:
     def row(cell: Cell) -> Iterable[str]:
-        scores, ends = cell.scores[condition], cell.intervals[condition]
-        return (_told(path, at(scores, path), at(ends, path)) for _, path in columns)
+        scores, ends = cell.scores[condition.key], cell.intervals[condition.key]
+        return (_told(column, at(scores, column.path), at(ends, column.path)) for column in columns)
 
-    return _rows(cells, [title for title, _ in columns], row)
+    return _rows(cells, [column.title for column in columns], row)
 
 
 def _training(cells: Sequence[Cell]) -> list[str]:
@@ -79,7 +54,7 @@ def _rows(cells: Sequence[Cell], titles: Sequence[str], row: Callable[[Cell], It
     return lines
 
 
-def at(table: Mapping[str, Any], path: Path) -> Any:
+def at(table: Mapping[str, Any], path: Sequence[str]) -> Any:
     """The entry of a nested result; None if there is none."""
     found: Any = table
     for name in path:
@@ -87,12 +62,12 @@ def at(table: Mapping[str, Any], path: Path) -> Any:
     return found
 
 
-def _told(path: Path, value: float | None, ends: Sequence[float] | None) -> str:
-    """A score for people: metres to the millimetre, numbers of objects as they are, all else in percent."""
+def _told(column: Measure, value: float | None, ends: Sequence[float] | None) -> str:
+    """A score for people, and its interval if it has one."""
     if value is None:
         return "–"
-    if path in (("missed",), ("extra",)):
+    if column.form == "count":
         return f"{value:,}"
-    scale, digits = (1, 3) if path == ("location_l2",) else (100, 1)
+    scale, digits = 100 if column.form == "share" else 1, column.decimals
     between = "" if ends is None else f" ({scale * ends[0]:.{digits}f}–{scale * ends[1]:.{digits}f})"
     return f"{scale * value:.{digits}f}{between}"

@@ -120,6 +120,11 @@ def test_the_checkerboard_is_one_and_its_own_mirror_image(x: float, y: float) ->
     assert split.holds(dict(zip(("loc.x", "loc.y"), flipped, strict=True))) == in_checkerboard(x, y)
 
 
+@given(UNIT, UNIT)
+def test_its_gaps_are_all_the_rest(x: float, y: float) -> None:
+    assert DOT2D.split("checkerboard-gaps").holds({"loc.x": x, "loc.y": y}) != in_checkerboard(x, y)
+
+
 @given(st.integers(0, 2**32 - 1), st.integers(0, 10**6))
 @settings(deadline=None)
 def test_training_positions_lie_in_the_checkerboard(seed: int, index: int) -> None:
@@ -128,7 +133,7 @@ def test_training_positions_lie_in_the_checkerboard(seed: int, index: int) -> No
 
 
 def test_positions_are_even_over_what_a_split_allows() -> None:
-    for split in ("default", "checkerboard"):
+    for split in ("default", "checkerboard", "checkerboard-gaps"):
         places = [draw(DatasetSettings("dot2d", split, width=16, height=16), i).scene.objects[0]["loc"] for i in range(1200)]
         quarters = np.histogram2d(*np.transpose(places), bins=2, range=[[0, 1], [0, 1]])[0] / 1200
         assert np.abs(quarters - 1 / 4).max() < 0.06, split

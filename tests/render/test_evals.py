@@ -24,9 +24,9 @@ from datagen.scores import score_scene, summarize
 from datagen.shards import Samples
 from igllm import main
 from render.evals.cells import Cell, read_cell, write_cell
-from render.evals.cogent import clevr_cogent
-from render.evals.failures import Shown, write_failures
-from render.evals.plan import Plan, Request
+from render.evals.catalogue import asked
+from render.evals.pictures import Shown, write_pictures
+from render.evals.plan import Request
 from render.evals.results import write_results
 from render.sides import Side
 
@@ -104,8 +104,9 @@ def test_table_plots_and_page_are_there(done: Path) -> None:
             assert table.count(f"| {method} | {size} | 0 |") == 5
     with Image.open(done / "plots.png") as plots:
         assert plots.width > plots.height > 300
-    page = Page(done / "failures.html")
-    assert page.tags.count("article") == page.tags.count("img") == 2 * 2 * 6
+    page = Page(done / "pictures.html")
+    assert page.tags.count("article") == 2 * 2 * 6
+    assert page.tags.count("img") == 2 * page.tags.count("article")  # the image, and what was read drawn over it
     assert all(link.startswith(("#", "data:image/png;base64,")) for link in page.links)
     assert len(json.loads((done / "metrics.json").read_text())["cells"]) == 4
 
@@ -114,9 +115,9 @@ def test_finished_cells_are_not_run_again(done: Path, tmp_path: Path, capsys: py
     """Elsewhere, with the cells alone: no data, no training, the same table."""
     assert run(tmp_path / "other", "--cells", done / "cells") == 0
     assert capsys.readouterr().err.count("is there") == 4
-    assert {path.name for path in (tmp_path / "other").iterdir()} == {"table.md", "plots.png", "metrics.json", "failures.html"}
+    assert {path.name for path in (tmp_path / "other").iterdir()} == {"table.md", "plots.png", "metrics.json", "pictures.html"}
     assert (tmp_path / "other" / "table.md").read_text() == (done / "table.md").read_text()
-    assert "Not shown, as their predictions are not in this folder" in (tmp_path / "other" / "failures.html").read_text()
+    assert "Not shown, as their predictions are not in this folder" in (tmp_path / "other" / "pictures.html").read_text()
 
 
 def test_a_killed_evaluation_goes_on_to_the_same_cells(done: Path, tmp_path: Path) -> None:
@@ -141,8 +142,9 @@ def test_a_killed_evaluation_goes_on_to_the_same_cells(done: Path, tmp_path: Pat
     assert len(cells_of(out)) == 2
 
 
-def requests(**settings: Any) -> list[Request]:
-    return Plan(**{"methods": ("head", "char"), **settings}).requests(clevr_cogent(test_scenes=4))
+def requests(**given: Any) -> list[Request]:
+    evaluation, plan = asked("clevr-cogent", **{"methods": ("head", "char"), "test_scenes": 4, **given})
+    return plan.requests(evaluation)
 
 
 def test_what_determines_a_cell_names_it_and_nothing_else_does() -> None:
@@ -157,7 +159,7 @@ def test_what_determines_a_cell_names_it_and_nothing_else_does() -> None:
         {"changes": ("learning_rate=0.1",)},
     ]
     others = [requests(**{"sizes": (500,), **change})[0] for change in changes]
-    others += [Plan(methods=("head",), sizes=(500,)).requests(clevr_cogent(test_scenes=n, width=w))[0] for n, w in ((5, 160), (4, 162))]
+    others += [requests(sizes=(500,), test_scenes=n, width=w)[0] for n, w in ((5, 160), (4, 162))]
     assert len({request.digest for request in (one, *others)}) == 1 + len(others)
 
 
@@ -189,9 +191,8 @@ def known_cell(request: Request, right: int) -> Cell:
 
 
 def test_the_table_of_known_cells(tmp_path: Path) -> None:
-    evaluation = clevr_cogent(test_scenes=4)
     cells = [known_cell(request, right) for request, right in zip(requests(sizes=(500, 4000), seeds=(0, 7)), (1, 2, 3, 4) * 2, strict=True)]
-    write_results(tmp_path, evaluation, cells)
+    write_results(tmp_path, cells[0].request.evaluation, cells)
     lines = (tmp_path / "table.md").read_text().splitlines()
     rows = [line for line in lines if line.startswith("| IG-LLM, characters | 4,000 | 7 |")]
     whole = "100.0 (100.0–100.0)"
@@ -209,7 +210,7 @@ def test_the_table_of_known_cells(tmp_path: Path) -> None:
             assert line.count("|") == columns
 
 
-def test_the_failures_page_has_the_worst_first_and_escapes(tmp_path: Path) -> None:
+def test_the_page_of_pictures_has_the_worst_first_and_escapes(tmp_path: Path) -> None:
     attack = "<img src=x onerror=alert(1)>"
     fine, off, nothing, wild, broken = samples = make_samples(5)
     truth = save_shards(tmp_path / "truth", samples)
@@ -219,8 +220,8 @@ def test_the_failures_page_has_the_worst_first_and_escapes(tmp_path: Path) -> No
     evaluation = request.evaluation
     keys = [sample.key for sample in samples]
     shown = [Shown(request, evaluation.conditions[1], Side(truth), Side(guess), keys)]
-    write_failures(tmp_path / "failures.html", evaluation, shown, absent=[attack])
-    source, page = (tmp_path / "failures.html").read_text(), Page(tmp_path / "failures.html")
+    write_pictures(tmp_path / "pictures.html", evaluation, shown, absent=[attack])
+    source, page = (tmp_path / "pictures.html").read_text(), Page(tmp_path / "pictures.html")
     assert "<img src=x" not in source
     assert page.text.count(attack) == 2  # what is absent, and the code that does not parse
     assert page.tags.count("article") == 5
@@ -241,7 +242,7 @@ def status_of(arguments: Sequence[object]) -> int | str | None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (("--methods", "head,tail"), "no method 'tail'; choose among head, char"),
+        (("--methods", "head,tail"), "has no method 'tail'; choose among head, char"),
         (("--methods", "head,head"), "given twice"),
         (("--sizes", "0"), "a size of 0"),
         (("--sizes", "500,-1"), "a size of -1"),
@@ -272,7 +273,7 @@ def test_bad_input_gets_one_message_and_status_two(
 
 def test_only_known_evaluations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert status_of(["eval", "clevr-cogentz", "--out", tmp_path / "x"]) == 2
-    assert "invalid choice" in capsys.readouterr().err
+    assert "there is no evaluation 'clevr-cogentz'; choose one of clevr-cogent, 2d" in capsys.readouterr().err
 
 
 def without(path: str) -> Any:

@@ -1,0 +1,71 @@
+"""The evaluations by name, and what a command asks of one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from datagen.errors import UserError
+from render.evals import cogent, dots
+from render.evals.declaration import Evaluation, Scale
+from render.evals.plan import Plan
+
+DEFAULT_SCALE = "tiny"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An evaluation at any scale, and its scales by preset."""
+
+    make: Callable[[Scale], Evaluation]
+    scales: Mapping[str, Scale]
+
+
+EVALUATIONS: Mapping[str, Entry] = {
+    "clevr-cogent": Entry(cogent.clevr_cogent, cogent.SCALES),
+    "2d": Entry(dots.dots, dots.SCALES),
+}
+
+
+def asked(
+    name: str, preset: str = "tiny", changes: Sequence[str] = (), methods: Sequence[str] | None = None, **given: Any
+) -> tuple[Evaluation, Plan]:
+    """The evaluation and the plan of a call: `given` are fields of `Scale`, and what is None or not there is as the scale of the preset
+    has it. A preset without a scale, and every file, takes `DEFAULT_SCALE`'s, but none of its changes, which are that preset's own.
+
+    `changes` come on top of the scale's. `UserError` for an unknown evaluation and for what cannot be asked.
+    """
+    if name not in EVALUATIONS:
+        raise UserError(f"there is no evaluation {name!r}; choose one of {', '.join(EVALUATIONS)}")
+    entry = EVALUATIONS[name]
+    usual = entry.scales.get(preset) or replace(entry.scales[DEFAULT_SCALE], changes=())
+    scale = replace(usual, **{field: value for field, value in given.items() if value is not None})
+    evaluation = entry.make(scale)
+    names = [method.name for method in evaluation.methods] if methods is None else methods
+    plan = Plan(names, scale.sizes, scale.seeds, preset, (*scale.changes, *changes), scale.budget, scale.pretrain_share)
+    return evaluation, plan
+
+
+def catalogue_text() -> str:
+    """The evaluations with their methods and scales, in words."""
+    lines = ["evaluations, their methods, and what they do where flags say nothing else, by preset (others: as tiny):"]
+    for name, entry in EVALUATIONS.items():
+        for preset, scale in entry.scales.items():
+            evaluation = entry.make(scale)
+            if preset == DEFAULT_SCALE:
+                lines += [f"  {name}: {evaluation.title}", f"    --methods {','.join(m.name for m in evaluation.methods)}"]
+            lines.append(f"    {preset}: {_flags(scale)}")
+    return "\n".join(lines)
+
+
+def _flags(scale: Scale) -> str:
+    told = []
+    for field in fields(scale):
+        value = getattr(scale, field.name)
+        if field.name == "changes":
+            told += [f"--set {change}" for change in value]
+        elif value is not None:
+            text = ",".join(map(str, value)) if isinstance(value, tuple) else value
+            told.append(f"--{field.name.replace('_', '-')} {text}")
+    return " ".join(told)

@@ -1,0 +1,144 @@
+"""What an evaluation is made of: methods, data, conditions, and what is told of the results. A declaration is one file beside this one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from datagen.domain import Domain
+from datagen.domains import get_domain
+from datagen.scene import Quality, Scene
+from datagen.settings import DatasetSettings
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from render.evals.pictures import Shown
+
+VAL_SCENES = 100
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to a trained model. ``preset`` None is the one asked for; ``changes`` are ``KEY=VALUE``; ``pretrained`` says whether a tower
+    that can be pretrained is, within the same budget."""
+
+    name: str
+    label: str
+    preset: str | None = None
+    changes: tuple[str, ...] = ()
+    pretrained: bool = True
+
+
+HEAD = Method("head", "IG-LLM, numeric head", changes=("numbers=head",))
+CHAR = Method("char", "IG-LLM, characters", changes=("numbers=char",))
+DERENDER = Method("derender", "neural scene de-rendering", preset="derender", pretrained=False)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large an evaluation is with a preset, where flags say nothing else: `Plan`'s sizes, budget, share of pretraining and seeds, the
+    frames in pixels, the most objects of a scene (None: the split's), the test scenes of each condition, and ``KEY=VALUE`` changes of
+    the preset."""
+
+    sizes: tuple[int, ...]
+    budget: int
+    pretrain_share: float
+    width: int
+    height: int
+    test_scenes: int
+    quality: Quality = "draft"
+    max_objects: int | None = None
+    seeds: tuple[int, ...] = (0,)
+    changes: tuple[str, ...] = ()
+
+    def data(self, domain: str, split: str, seed: int) -> DatasetSettings:
+        """Scenes of a domain's split, framed at this scale. `UserError` for what cannot be drawn."""
+        fewest, most = get_domain(domain).split(split).objects
+        most = most if self.max_objects is None else self.max_objects
+        frame = {"width": self.width, "height": self.height, "quality": self.quality}
+        return DatasetSettings(domain, split, seed=seed, min_objects=min(fewest, most), max_objects=most, **frame)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Scenes to test on: ``key`` in files and folders, ``label`` for people."""
+
+    key: str
+    label: str
+    data: DatasetSettings
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One number as tables and plots tell it: ``path`` finds it in a cell's scores. Shares are told in percent, distances in the domain's
+    unit, angles in degrees, to so many ``decimals``, counts as they are. ``log`` asks a plot for a logarithmic axis."""
+
+    title: str
+    path: tuple[str, ...]
+    form: Literal["share", "distance", "angle", "count"] = "share"
+    decimals: int = 1
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns under a line that says what they count."""
+
+    intro: str
+    columns: tuple[Measure, ...]
+
+
+def no_more(guesses: Sequence[Scene | None]) -> dict[str, Any]:
+    """Nothing is measured beside the scores."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What models learn from and are tested on. The first of ``conditions`` is what they were trained on (ID), the others are not (OOD).
+
+    Training sets of several sizes are drawn with the same seed, so the smaller are the beginnings of the larger. The seeds of all data
+    must differ: neighbouring seeds share no scene. ``measure`` gives, from what a method says of a condition's scenes (None where it does
+    not parse), whatever tables need beside `datagen.scores.summarize`. The page of pictures shows the ``worst`` scenes or a ``spread`` from
+    worst to best. ``figures`` draw further pictures, by file name, from the predictions.
+    """
+
+    name: str
+    title: str
+    methods: tuple[Method, ...]
+    train: DatasetSettings
+    val: DatasetSettings
+    conditions: tuple[Condition, ...]
+    test_scenes: int
+    tables: tuple[Table, ...]
+    note: str
+    panels: tuple[Measure, ...]
+    val_scenes: int = VAL_SCENES
+    shown: Literal["worst", "spread"] = "spread"
+    measure: Callable[[Sequence[Scene | None]], dict[str, Any]] = no_more
+    figures: Mapping[str, Callable[[Evaluation, Sequence[Shown]], Figure]] = field(default_factory=dict)
+
+    @property
+    def domain(self) -> Domain:
+        """That of all its data."""
+        return get_domain(self.train.domain)
+
+
+def choices(domain: Domain, over: str) -> tuple[Measure, ...]:
+    """The accuracy of each attribute, ``over`` being `MATCHED` or `ALL`."""
+    names = dict.fromkeys(choice.name for statement in domain.statements for choice in statement.choices)
+    return tuple(Measure(name, (over, name)) for name in names)
+
+
+def precisions(domain: Domain) -> tuple[Measure, ...]:
+    """Average precision at each of the domain's distances."""
+    return tuple(Measure(f"AP {t:g}".replace("inf", "∞"), ("ap", f"{t:g}")) for t in domain.ap_thresholds)
+
+
+MATCHED, ALL = "accuracy_matched", "accuracy_all"
+RECALL = Measure("recall", ("recall",))
+COUNT = Measure("count", ("count_accuracy",))
+RELATIONS = Measure("relations", ("relations",))
+MISSED, EXTRA = Measure("missed", ("missed",), "count"), Measure("extra", ("extra",), "count")

@@ -1,0 +1,74 @@
+"""Numeric parameter spaces in two dimensions: IG-LLM's second evaluation (Kulits et al. 2024), one dot on a plain image.
+
+Models learn from dots in the cells of a sparse checkerboard. Do they read dots between the cells? A number written as characters is a
+choice among the strings that training has seen; the numeric head can give any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from datagen.domains import get_domain
+from datagen.scene import Scene
+from render.evals.declaration import CHAR, COUNT, HEAD, Condition, Evaluation, Measure, Scale, Table, precisions
+from render.evals.maps import MAPS, error_maps
+
+TRAIN_SEED, VAL_SEED, TEST_INSIDE_SEED, TEST_OUTSIDE_SEED = 4201, 4202, 4203, 4204
+"""Of the data. They never change: cells of all who run this share their scenes."""
+TEACHING = ("dense_weight=0", "guide_weight=0")
+"""Numbers are learnt from the code alone, as in the paper: the dense loss would teach the tower to read positions, and what is left to
+compare is how well either method repeats them."""
+SCALES = {
+    "tiny": Scale(
+        sizes=(100, 1000, 10_000),
+        budget=96_000,
+        pretrain_share=0.0,
+        width=64,
+        height=64,
+        test_scenes=1000,
+        changes=("image_height=64", "image_width=64", "batch_size=64", *TEACHING),
+    ),
+    # The paper's 40,000 steps of 32, in frames of its tower's size.
+    "paper": Scale(sizes=(1000, 10_000), budget=1_280_000, pretrain_share=0.0, width=336, height=336, test_scenes=1000),
+}
+DISTINCT = "distinct"
+
+
+def distinct(guesses: Sequence[Scene | None]) -> dict[str, Any]:
+    """How many different values of x and of y, and how many different positions, a model gives."""
+    spots = [obj["loc"] for guess in guesses if guess is not None for obj in guess.objects]
+    return {DISTINCT: {"x": len({x for x, _ in spots}), "y": len({y for _, y in spots}), "positions": len(set(spots))}}
+
+
+def dots(scale: Scale) -> Evaluation:
+    """The evaluation at a scale."""
+    domain = get_domain("dot2d")
+    error = Measure("error, sides", ("location_l2",), "distance", 4)
+    counts = tuple(Measure(f"distinct {name}", (DISTINCT, name), "count") for name in ("x", "y", "positions"))
+    nearer = tuple(Measure(f"within {m.path[1]}", m.path) for m in precisions(domain)[1:])
+    return Evaluation(
+        name="2d",
+        title="One dot, two numbers",
+        methods=(HEAD, CHAR),
+        train=scale.data("dot2d", "checkerboard", TRAIN_SEED),
+        val=scale.data("dot2d", "checkerboard", VAL_SEED),
+        conditions=(
+            Condition("inside", "inside the training cells (in distribution)", scale.data("dot2d", "checkerboard", TEST_INSIDE_SEED)),
+            Condition("outside", "outside of them (out of distribution)", scale.data("dot2d", "checkerboard-gaps", TEST_OUTSIDE_SEED)),
+        ),
+        test_scenes=scale.test_scenes,
+        tables=(Table("Of all test images:", (error, *nearer, COUNT, *counts)),),
+        note=(
+            "Error: the mean distance between true and predicted dot, in sides of the square. Within: the share of dots, in %, read\n"
+            "nearer than that. Count: the share of images, in %, read as one dot. Distinct: how many different values a method gives."
+        ),
+        panels=(
+            Measure("error, sides of the square", ("location_l2",), "distance", log=True),
+            Measure("read within 0.02 sides", ("ap", "0.02")),
+            Measure("different positions given", (DISTINCT, "positions"), "count"),
+            Measure("different values of x given", (DISTINCT, "x"), "count"),
+        ),
+        measure=distinct,
+        figures={MAPS: error_maps},
+    )

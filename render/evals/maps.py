@@ -1,0 +1,65 @@
+"""Error maps of dots: how far off each test dot is read, where it lies on the square, and where the dots go that a method gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Rectangle
+
+from datagen.splits import Split
+from render.evals.declaration import Evaluation
+from render.evals.pictures import Shown
+
+MAPS = "maps.png"
+LEAST, MOST = 1e-3, 0.3  # sides: where the scale of colours ends
+
+
+def error_maps(evaluation: Evaluation, shown: Sequence[Shown]) -> Figure:
+    """A column a method and size, with the training cells outlined: above, the true dots, coloured by the distance to what is read; below,
+    what is read, coloured alike. Scenes read as no dot or as several are left out."""
+    columns = list({one.request.digest: one.request for one in shown}.values())
+    figure = Figure(figsize=(3.1 * max(1, len(columns)) + 1, 6.6), layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.08))
+    if not columns:
+        return figure
+    grid = figure.subplots(2, len(columns), squeeze=False)
+    for (above, below), request in zip(grid.T, columns, strict=True):
+        spots = np.array([pair for one in shown if one.request.digest == request.digest for pair in _spots(one)]).reshape(-1, 2, 2)
+        errors = np.linalg.norm(spots[:, 0] - spots[:, 1], axis=1).clip(LEAST, MOST)
+        for axes, places in ((above, spots[:, 0]), (below, spots[:, 1])):
+            dots = axes.scatter(*places.T, c=errors, s=5, cmap="viridis_r", norm=LogNorm(LEAST, MOST), linewidths=0)
+            _square(axes, evaluation.train.allowed)
+        above.set_title(f"{request.method.label}\n{request.size:,} training images", fontsize=10)
+    grid[0, 0].set_ylabel("true dots")
+    grid[1, 0].set_ylabel("dots read")
+    figure.colorbar(dots, ax=grid, label="error, sides of the square", shrink=0.7)
+    return figure
+
+
+def _spots(one: Shown) -> Iterator[tuple[tuple[float, float], tuple[float, float]]]:
+    """The true and the predicted position in each scene of one dot read as one."""
+    domain = one.request.evaluation.domain
+    for key in one.keys:
+        truth, guess = one.truth.answer(key, domain), one.guess.answer(key, domain)
+        if truth is None or guess is None or truth.scene is None or guess.scene is None:
+            continue
+        if len(truth.scene) == len(guess.scene) == 1:
+            yield truth.scene.objects[0]["loc"], guess.scene.objects[0]["loc"]
+
+
+def _square(axes: Axes, trained: Split) -> None:
+    """The unit square with what the split allows outlined."""
+    for region in trained.regions:
+        intervals = dict(region)
+        for left, right in intervals["loc.x"]:
+            for bottom, top in intervals["loc.y"]:
+                axes.add_patch(Rectangle((left, bottom), right - left, top - bottom, fill=False, linewidth=0.7, edgecolor="#20242c"))
+    axes.set_aspect("equal")
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_xticks([0, 1])
+    axes.set_yticks([0, 1])

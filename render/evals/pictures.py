@@ -1,0 +1,95 @@
+"""The page of pictures: scenes as each method read them, both codes, and what it read drawn over the image. One file, pictures within."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datagen.files import write_bytes
+from datagen.sample import encode_image
+from render.compare import Scored, report_sample, score_sides
+from render.evals.declaration import Condition, Evaluation
+from render.evals.plan import Request
+from render.overlay import overlay
+from render.report import Picture, render_page, spread
+from render.sides import Side
+
+MOST = 8  # scenes of a method and condition
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The predictions of a cell under one condition, and the truth, at these keys."""
+
+    request: Request
+    condition: Condition
+    truth: Side
+    guess: Side
+    keys: Sequence[str]
+
+
+def write_pictures(path: Path, evaluation: Evaluation, shown: Sequence[Shown], absent: Sequence[str]) -> None:
+    """Write the page of what is shown; `absent` names what cannot be, for want of its predictions. What predictions say is escaped."""
+    page = render_page(
+        "evals/pictures.html",
+        title=f"{evaluation.title}: pictures",
+        worst=evaluation.shown == "worst",
+        sections=[_section(one, evaluation) for one in shown],
+        absent=absent,
+        threshold=_near(evaluation),
+        unit=evaluation.domain.unit,
+    )
+    write_bytes(path, page.encode())
+
+
+def _near(evaluation: Evaluation) -> float:
+    """The distance of average precision by which scenes are ordered: the middle one of the domain's."""
+    thresholds = evaluation.domain.ap_thresholds
+    return thresholds[len(thresholds) // 2]
+
+
+def badness(scored: Scored, threshold: float) -> tuple[float, ...]:
+    """How bad a scene was read, to sort by: lack of average precision at that distance first, then wrong words and extra objects, then how
+    far rotations and places are off."""
+    scene = scored.scene
+    wrong = sum(tally.all - tally.right for tally in scene.choices.values())
+    turned, apart = sum(scene.rotation_errors), sum(pair.distance for pair in scene.pairs)
+    return 1 - scene.average_precision[threshold], wrong + max(0, scene.guesses - len(scene.pairs)), turned, apart
+
+
+def _section(one: Shown, evaluation: Evaluation) -> dict[str, Any]:
+    domain, threshold = evaluation.domain, _near(evaluation)
+    scored = score_sides(one.truth, one.guess, one.keys, domain)
+    ordered = sorted(scored, key=lambda s: badness(s, threshold), reverse=True)
+    chosen = ordered[:MOST] if evaluation.shown == "worst" else spread(ordered[::-1], MOST)
+    return {
+        "anchor": f"{one.request.method.name}-{one.condition.key}",
+        "method": one.request.method.label,
+        "size": one.request.size,
+        "condition": one.condition.label,
+        "scenes": len(scored),
+        "faultless": sum(s.scene.average_precision[threshold] == 1 for s in scored),
+        "cards": [(report_sample(one.truth, one.guess, s, domain), _pictures(one, s.key, evaluation)) for s in chosen],
+    }
+
+
+def _pictures(one: Shown, key: str, evaluation: Evaluation) -> list[Picture]:
+    """The image, and the image with what was read drawn over it, if it was read as a scene."""
+    truth, guess = one.truth.answer(key, evaluation.domain), one.guess.answer(key, evaluation.domain)
+    if truth is None or truth.image is None:
+        return []
+    found = [_picture("Input", truth.image)]
+    shot = one.truth.shot(key)
+    if shot is not None and guess is not None and guess.scene is not None:
+        found.append(_picture("What was read, drawn over it", overlay(truth.image, guess.scene, shot, evaluation.domain)))
+    return found
+
+
+def _picture(caption: str, pixels: np.ndarray) -> Picture:
+    source = "data:image/png;base64," + base64.b64encode(encode_image(pixels)).decode()
+    return Picture(caption, source, pixels.shape[1], pixels.shape[0])
