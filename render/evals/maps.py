@@ -23,8 +23,9 @@ def error_maps(evaluation: Evaluation, shown: Sequence[Shown]) -> Figure:
     """A column a method and size, with the training cells outlined: above, the true dots, coloured by the distance to what is read; below,
     what is read, coloured alike. Scenes read as no dot or as several are left out."""
     columns = list({one.request.digest: one.request for one in shown}.values())
-    figure = Figure(figsize=(3.1 * max(1, len(columns)) + 1, 6.6), layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.08))
+    figure = Figure(figsize=(3.1 * max(2, len(columns)) + 1, 6.6), layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.08))
     if not columns:
+        figure.text(0.1, 0.5, "There are no predictions in this folder to draw maps from.")
         return figure
     grid = figure.subplots(2, len(columns), squeeze=False)
     for (above, below), request in zip(grid.T, columns, strict=True):

@@ -23,8 +23,8 @@ from datagen.predictions import Prediction
 from datagen.scores import score_scene, summarize
 from datagen.shards import Samples
 from igllm import main
-from render.evals.cells import Cell, read_cell, write_cell
 from render.evals.catalogue import asked
+from render.evals.cells import Cell, read_cell, write_cell
 from render.evals.pictures import Shown, write_pictures
 from render.evals.plan import Request
 from render.evals.results import write_results
@@ -320,6 +320,21 @@ def test_a_damaged_cell_is_told_before_anything_is_run(
     assert message in said
     assert request.digest in said
     assert not (tmp_path / "x").exists()
+
+
+def test_kept_cells_are_read_by_every_later_version(tmp_path: Path) -> None:
+    """With the preset as it was then, whatever settings have come since; `render.evals.plan.LATER_SETTINGS` is where a new one is named."""
+    kept = Path(__file__).parents[2] / "docs" / "cogent"
+    what = ["eval", "clevr-cogent", "--preset", kept / "tiny.toml", "--cells", kept / "cells", "--out", tmp_path]
+    assert main(list(map(str, what))) == 0
+    assert (tmp_path / "table.md").read_text() == (kept / "table.md").read_text()
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_later_setting_is_stated_unless_it_does_what_was_done_before() -> None:
+    (merged,), (plain,) = requests(methods=("head",), sizes=(500,)), requests(methods=("head",), sizes=(500,), changes=("vision_merge=1",))
+    assert merged.asked["settings"]["vision_merge"] == 2
+    assert "vision_merge" not in plain.asked["settings"]
 
 
 def test_data_of_another_frame_are_refused(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
