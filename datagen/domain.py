@@ -10,6 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
@@ -17,6 +18,7 @@ import numpy as np
 
 from datagen.errors import UserError
 from datagen.scene import Object, Quality, Scene, Shot, Value, Vec3
+from datagen.splits import word_table
 
 if TYPE_CHECKING:
     from datagen.ground import Sweep
@@ -91,6 +93,14 @@ class Statement:
         return tuple(a for a in self.arguments if isinstance(a, Number))
 
 
+@dataclass(frozen=True)
+class Groups:
+    """What words of a choice have in common: the argument, and by each of its words the group that it is in (a chair's class)."""
+
+    argument: str
+    of: Mapping[str, str]
+
+
 class Domain(ABC):
     """A kind of scene. Subclasses declare the class variables and answer the questions below, some of which have a usual answer."""
 
@@ -98,6 +108,8 @@ class Domain(ABC):
     statements: ClassVar[tuple[Statement, ...]]
     synonyms: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
     """Other words for words of the vocabularies. Training may write them; code that is parsed or predicted has none."""
+    groups: ClassVar[Mapping[str, Groups]] = MappingProxyType({})
+    """By a name of their own, groups of words that scores count beside the words themselves."""
     max_objects: ClassVar[int]
     """The most objects a scene can hold; decoding stops there."""
     splits: ClassVar[Mapping[str, Split]]
@@ -132,6 +144,19 @@ class Domain(ABC):
         """`drawn_numbers` with where each is declared: the argument and which of its components."""
         numbers = {number.name: number for statement in self.statements for number in statement.numbers}
         return {name: (numbers[name.split(".")[0]], "xyz".index(name[-1]) if "." in name else 0) for name in self.drawn_numbers}
+
+    def draw_words(self, rng: Stream, split: Split) -> tuple[str, ...]:
+        """A word for each of `drawn_words`, evenly out of those that the split allows beside the words before."""
+        table = word_table(split, self._drawn_choices)
+        words: tuple[str, ...] = ()
+        for _ in self._drawn_choices:
+            words = (*words, table[words][rng.below(len(table[words]))])
+        return words
+
+    @cached_property
+    def _drawn_choices(self) -> tuple[Choice, ...]:
+        choices = {choice.name: choice for statement in self.statements for choice in statement.choices}
+        return tuple(choices[name] for name in self.drawn_words)
 
     # Objects and scenes
 

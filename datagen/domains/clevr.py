@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from typing import ClassVar
 
 from datagen.domain import Choice, Number, Statement
@@ -16,7 +15,7 @@ from datagen.ground import Sweep, sweep_behind
 from datagen.placing import Disc, free_spot
 from datagen.scene import Camera, Lamp, Object, Scene, Value, Vec3
 from datagen.solids import Solid
-from datagen.splits import Split, word_table
+from datagen.splits import Split
 from datagen.staged import StagedDomain
 from datagen.stream import Stream
 
@@ -135,15 +134,12 @@ class Clevr(StagedDomain):
 
     def sample_scene(self, rng: Stream, count: int, split: Split) -> Scene | None:
         """As CLEVR places objects, one after the other. Cubes alone take a rotation; one that no split narrows is drawn from [0, 360)."""
-        table = word_table(split, self._drawn_choices)
         low, high = split.range("rotation") or (0.0, 360.0)
         ends = split.range("loc.x") or (-PLANE, PLANE), split.range("loc.y") or (-PLANE, PLANE)
         chosen: list[tuple[tuple[str, ...], float]] = []
         taken: list[Disc] = []
         for _ in range(count):
-            words: tuple[str, ...] = ()
-            for _ in self._drawn_choices:
-                words = (*words, table[words][rng.below(len(table[words]))])
+            words = self.draw_words(rng, split)
             chosen.append((words, rng.uniform(low, high)))
             radius = SIZES[words[1]]
             spot = free_spot(rng, taken, radius, *ends, self.axes, _allowed(split, *chosen[-1]))
@@ -160,11 +156,6 @@ class Clevr(StagedDomain):
         values: dict[str, Value] = {"loc": location, "shape": shape, "size": size, "material": material, "color": color}
         values["rotation"] = degrees
         return self.canonical_object(Object("add", values))
-
-    @cached_property
-    def _drawn_choices(self) -> tuple[Choice, ...]:
-        choices = {choice.name: choice for choice in self.statements[0].choices}
-        return tuple(choices[name] for name in self.drawn_words)
 
 
 def _least_turn(degrees: float) -> float:
