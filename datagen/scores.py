@@ -1,8 +1,8 @@
 """How well one scene describes another, and many of them together.
 
 Everything is read from the domain's declaration: the choices of its statements, `Domain.groups`, `Domain.location` and its `unit`,
-`Domain.rotation_error`, `Domain.directions` and `Domain.ap_thresholds`. Where a domain has no words, no rotations or no directions, there is nothing to count.
-Objects are matched on location alone (`datagen.matching`). Only average precision pairs objects otherwise.
+`Domain.rotation_error`, `Domain.directions` and `Domain.ap_thresholds`. Where a domain has no words, no rotations or no directions,
+there is nothing to count. Objects are matched on location alone (`datagen.matching`). Only average precision pairs objects otherwise.
 """
 
 from __future__ import annotations
@@ -187,7 +187,8 @@ def summarize(scores: Sequence[SceneScores]) -> dict[str, Any]:
     - ``count_accuracy``: the share of scenes with the true number of objects;
     - ``recall``: matched / true objects; ``precision``: matched / guessed objects;
     - ``location_l2``: mean distance, in the domain's unit, over all matched pairs (Kulits et al. 2024), to be read beside recall;
-    - ``accuracy_matched``, ``accuracy_all``: by choice argument and `Domain.groups`, over matched pairs and all true objects (`count_choices`);
+    - ``accuracy_matched``, ``accuracy_all``: by choice argument and `Domain.groups`, over matched pairs and over all
+      true objects (`count_choices`);
     - ``ap``: by threshold in that unit, the mean over scenes of `average_precision`;
     - ``rotation_error``: ``mean`` and ``median`` in degrees over ``pairs`` matched pairs (`rotation_errors`);
     - ``relations``: the share of relations that agree (`count_relations`).
