@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 
@@ -101,6 +101,24 @@ class Groups:
     of: Mapping[str, str]
 
 
+class Language(Protocol):
+    """What the grammar of graphics code takes of a `Domain`, or of a `datagen.dialects.Dialect` of one."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def statements(self) -> tuple[Statement, ...]: ...
+
+    @property
+    def synonyms(self) -> Mapping[str, tuple[str, ...]]: ...
+
+    @property
+    def max_objects(self) -> int: ...
+
+    def statement(self, name: str) -> Statement: ...
+
+
 class Domain(ABC):
     """A kind of scene. Subclasses declare the class variables and answer the questions below, some of which have a usual answer."""
 
@@ -122,7 +140,7 @@ class Domain(ABC):
     """That of locations and of the distances between them."""
     ap_thresholds: ClassVar[tuple[float, ...]] = (math.inf, 1.0, 0.5, 0.25, 0.125)
     """The distances of average precision, in that unit, widest first: in metres, those of set-prediction work on CLEVR (Zhang et al. 2019,
-    Locatello et al. 2020)."""
+    Locatello et al. 2020). None where objects have but one place: then neither that nor the location's error tells anything."""
     ground: ClassVar[Sweep | None] = None
     """What the objects stand on, and what is behind them; None where there is nothing."""
 

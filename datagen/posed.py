@@ -84,18 +84,18 @@ class PosedDomain(StagedDomain):
         return float(self.symmetry(truth).degrees(self.rotation(truth), self.rotation(guess)))
 
 
-def canonical_angles(angles: Vec3, symmetry: Symmetry) -> Vec3:
-    """The angles of a rotation as `ROTATION` declares them, the same for all that look like it."""
+def canonical_angles(angles: Vec3, symmetry: Symmetry, decimals: int = ROTATION.decimals) -> Vec3:
+    """The angles of a rotation in `ROTATION`'s range, to so many decimals, the same for all that look like it."""
     met: list[Vec3] = []
-    at = _rounded(angles)
+    at = _rounded(angles, decimals)
     while at not in met:  # rounding turns a little, and what is turned least may then be another: until nothing moves
         met.append(at)
-        at = _rounded(to_euler(symmetry.canonical(from_euler(np.array(at)))).tolist())
+        at = _rounded(to_euler(symmetry.canonical(from_euler(np.array(at)))).tolist(), decimals)
     return min(met[met.index(at) :])
 
 
-def _rounded(angles: Sequence[float]) -> Vec3:
-    x, y, z = (round(angle, ROTATION.decimals) + 0.0 for angle in angles)
+def _rounded(angles: Sequence[float], decimals: int) -> Vec3:
+    x, y, z = (round(angle, decimals) + 0.0 for angle in angles)
     return (x, y, z)
 
 

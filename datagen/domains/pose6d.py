@@ -34,6 +34,7 @@ class Pose6d(So3):
     statements: ClassVar[tuple[Statement, ...]] = (Statement("add", (LOCATION, ROTATION)),)
     splits: ClassVar[Mapping[str, Split]] = {"default": Split("default", objects=(1, 1))}
     drawn_numbers: ClassVar[tuple[str, ...]] = ("loc.x", "loc.y", "loc.z", *ROTATION_COMPONENTS)
+    ap_thresholds: ClassVar[tuple[float, ...]] = PosedDomain.ap_thresholds
     camera: ClassVar[Camera] = CAMERA
     lamps: ClassVar[tuple[Lamp, ...]] = LAMPS
 

@@ -62,6 +62,7 @@ class So3(PosedDomain):
         )
     }
     drawn_numbers: ClassVar[tuple[str, ...]] = ROTATION_COMPONENTS
+    ap_thresholds: ClassVar[tuple[float, ...]] = ()
     camera: ClassVar[Camera] = CAMERA
     lamps: ClassVar[tuple[Lamp, ...]] = LAMPS
 
