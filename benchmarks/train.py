@@ -133,7 +133,7 @@ def parts(preset: Preset, data: Path, device: torch.device) -> tuple[IGLLM, Code
     domain = Samples(data).at(0).domain
     model, tokenizer = build(preset, domain)
     model.to(device)
-    make = example_maker(model, CodeCodec(domain, tokenizer, preset.numbers), preset)
+    make = example_maker(model, CodeCodec(domain, tokenizer, preset.numbers, preset.rotations), preset)
     source = CodeSource(archive, make)
     if preset.cache_features:
         cache = FeatureCache.fill(model.tower, Frame.of(model.config), source, "benchmark", preset.batch_size)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Protocol
 
 import bpy
 
 from blender_scenes.clevr import ClevrBuilder
 from blender_scenes.devices import enable_gpu
+from blender_scenes.posed import PosedBuilder
 from blender_scenes.quality import QUALITY, Settings, set_up_cycles, set_up_shot
-from datagen.domains import get_domain
+from datagen.domains import DOMAINS, get_domain
 from datagen.errors import UserError
+from datagen.posed import PosedDomain
 from datagen.scene import Scene, Shot
 
 
@@ -23,7 +26,10 @@ class Builder(Protocol):
         """Add the scene's objects and the shot's lamps, whole or in parts, to the stage, and aim its camera."""
 
 
-BUILDERS: dict[str, Callable[[bpy.types.Scene], Builder]] = {"clevr": ClevrBuilder}
+BUILDERS: dict[str, Callable[[bpy.types.Scene], Builder]] = {
+    "clevr": ClevrBuilder,
+    **{name: partial(PosedBuilder, domain=domain) for name, domain in DOMAINS.items() if isinstance(domain, PosedDomain)},
+}
 
 
 class Stages:

@@ -14,6 +14,7 @@ from datagen.scene import Camera, Lamp, Vec3
 
 SUN_STRENGTH = 0.45  # W/m²
 SUN_EULER = (0.236, 0.417, 0.097)  # radians
+AMBIENT = 0.3  # of the open stage's surroundings, where white is 1
 PARTS = {"sun": 4, "back": 2}
 """Into how many equal parts the strongest lamps can be cut. Cycles, when it draws lamps evenly, then draws the sun four times as often as
 the fill: about by the light that they send to the ground (sun 0.43, back 0.28, key 0.20, fill 0.09). They are eight in all because a
@@ -22,9 +23,7 @@ sample pattern of 8 or 16 meets eight lamps equally often."""
 
 def build_stage(scene: bpy.types.Scene, camera: Camera) -> None:
     """What is the same for every shot of a domain: the sweep behind the objects as `camera` sees them, world, a camera."""
-    world = bpy.data.worlds.new("black")
-    world.node_tree.nodes["Background"].inputs["Strength"].default_value = 0.0
-    scene.world = world
+    scene.world = _world("black", 0.0)
     ground = sweep_behind(camera)
     sweep = add_object(scene, "sweep", new_mesh("sweep", _surface(ground)))
     sweep.data.materials.append(material("ground"))
@@ -32,6 +31,13 @@ def build_stage(scene: bpy.types.Scene, camera: Camera) -> None:
     # Cycles turns a mesh that one object alone shows into the world's frame, where the boxes around these long, slanting facets are huge
     # and all rays enter all of them. A second object, which nothing ever sees, keeps it from that: a frame takes 7 % less time.
     add_object(scene, "sweep's twin", sweep.data).location.z = -1000.0
+    scene.camera = add_object(scene, "camera", bpy.data.cameras.new("camera"))
+
+
+def build_open_stage(scene: bpy.types.Scene) -> None:
+    """The same for objects that float: no ground, but an even grey all around, which lights them from every side."""
+    scene.world = _world("grey", AMBIENT)
+    scene.world.cycles.sampling_method = "NONE"  # what leaves an object meets it anyway: no rays are sent to look for it
     scene.camera = add_object(scene, "camera", bpy.data.cameras.new("camera"))
 
 
@@ -68,6 +74,15 @@ def add_object(scene: bpy.types.Scene, name: str, data: bpy.types.ID) -> bpy.typ
     made = bpy.data.objects.new(name, data)
     scene.collection.objects.link(made)
     return made
+
+
+def _world(name: str, grey: float) -> bpy.types.World:
+    """Surroundings of one grey, as linear light."""
+    world = bpy.data.worlds.new(name)
+    background = world.node_tree.nodes["Background"]
+    background.inputs["Color"].default_value = (1.0, 1.0, 1.0, 1.0)
+    background.inputs["Strength"].default_value = grey
+    return world
 
 
 def _placed(location: Vec3, target: Vec3) -> Matrix:

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from datagen.domain import Choice, Domain, Number, Statement
+from datagen.domain import Choice, Domain, Language, Number, Statement
 from datagen.errors import CodeError
 from datagen.scene import Object, Scene, Value
 
@@ -40,7 +40,7 @@ def write_code(scene: Scene, domain: Domain) -> str:
     return "".join(write_object(obj, domain) + "\n" for obj in domain.canonical(scene).objects)
 
 
-def write_object(obj: Object, domain: Domain) -> str:
+def write_object(obj: Object, domain: Language) -> str:
     """The one line of code, without its end, that makes an object."""
     statement = domain.statement(obj.statement)
     arguments = (f"{a.name}={write_value(obj[a.name], a)}" for a in statement.arguments)
@@ -55,7 +55,7 @@ def write_value(value: Value, argument: Choice | Number) -> str:
     return digits[0] if argument.components == 1 else f"({', '.join(digits)})"
 
 
-def parse_code(text: str, domain: Domain) -> Scene:
+def parse_code(text: str, domain: Language) -> Scene:
     """The scene that graphics code describes, objects in the order written, numbers as written.
 
     Checks form, names and vocabulary; ranges are `Domain.violations`' business. Raises `CodeError`.
@@ -144,7 +144,7 @@ def _one_of(words: tuple[str, ...]) -> str:
     return words[0] if len(words) == 1 else f"one of {', '.join(words)}"
 
 
-def _statement(tokens: _Tokens, domain: Domain) -> Object:
+def _statement(tokens: _Tokens, domain: Language) -> Object:
     names = tuple(s.name for s in domain.statements)
     name = tokens.take("name", f"a statement, {_one_of(names)}")
     if name.text not in names:

@@ -10,13 +10,15 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 
 from datagen.errors import UserError
 from datagen.scene import Object, Quality, Scene, Shot, Value, Vec3
+from datagen.splits import word_table
 
 if TYPE_CHECKING:
     from datagen.ground import Sweep
@@ -91,6 +93,32 @@ class Statement:
         return tuple(a for a in self.arguments if isinstance(a, Number))
 
 
+@dataclass(frozen=True)
+class Groups:
+    """What words of a choice have in common: the argument, and by each of its words the group that it is in (a chair's class)."""
+
+    argument: str
+    of: Mapping[str, str]
+
+
+class Language(Protocol):
+    """What the grammar of graphics code takes of a `Domain`, or of a `datagen.dialects.Dialect` of one."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def statements(self) -> tuple[Statement, ...]: ...
+
+    @property
+    def synonyms(self) -> Mapping[str, tuple[str, ...]]: ...
+
+    @property
+    def max_objects(self) -> int: ...
+
+    def statement(self, name: str) -> Statement: ...
+
+
 class Domain(ABC):
     """A kind of scene. Subclasses declare the class variables and answer the questions below, some of which have a usual answer."""
 
@@ -98,6 +126,8 @@ class Domain(ABC):
     statements: ClassVar[tuple[Statement, ...]]
     synonyms: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
     """Other words for words of the vocabularies. Training may write them; code that is parsed or predicted has none."""
+    groups: ClassVar[Mapping[str, Groups]] = MappingProxyType({})
+    """By a name of their own, groups of words that scores count beside the words themselves."""
     max_objects: ClassVar[int]
     """The most objects a scene can hold; decoding stops there."""
     splits: ClassVar[Mapping[str, Split]]
@@ -110,7 +140,7 @@ class Domain(ABC):
     """That of locations and of the distances between them."""
     ap_thresholds: ClassVar[tuple[float, ...]] = (math.inf, 1.0, 0.5, 0.25, 0.125)
     """The distances of average precision, in that unit, widest first: in metres, those of set-prediction work on CLEVR (Zhang et al. 2019,
-    Locatello et al. 2020)."""
+    Locatello et al. 2020). None where objects have but one place: then neither that nor the location's error tells anything."""
     ground: ClassVar[Sweep | None] = None
     """What the objects stand on, and what is behind them; None where there is nothing."""
 
@@ -132,6 +162,19 @@ class Domain(ABC):
         """`drawn_numbers` with where each is declared: the argument and which of its components."""
         numbers = {number.name: number for statement in self.statements for number in statement.numbers}
         return {name: (numbers[name.split(".")[0]], "xyz".index(name[-1]) if "." in name else 0) for name in self.drawn_numbers}
+
+    def draw_words(self, rng: Stream, split: Split) -> tuple[str, ...]:
+        """A word for each of `drawn_words`, evenly out of those that the split allows beside the words before."""
+        table = word_table(split, self._drawn_choices)
+        words: tuple[str, ...] = ()
+        for _ in self._drawn_choices:
+            words = (*words, table[words][rng.below(len(table[words]))])
+        return words
+
+    @cached_property
+    def _drawn_choices(self) -> tuple[Choice, ...]:
+        choices = {choice.name: choice for statement in self.statements for choice in statement.choices}
+        return tuple(choices[name] for name in self.drawn_words)
 
     # Objects and scenes
 

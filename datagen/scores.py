@@ -1,8 +1,8 @@
 """How well one scene describes another, and many of them together.
 
-Everything is read from the domain's declaration: the choices of its statements, `Domain.location` and its `unit`, `Domain.rotation_error`,
-`Domain.directions` and `Domain.ap_thresholds`. Where a domain has no words, no rotations or no directions, there is nothing to count.
-Objects are matched on location alone (`datagen.matching`). Only average precision pairs objects otherwise.
+Everything is read from the domain's declaration: the choices of its statements, `Domain.groups`, `Domain.location` and its `unit`,
+`Domain.rotation_error`, `Domain.directions` and `Domain.ap_thresholds`. Where a domain has no words, no rotations or no directions,
+there is nothing to count. Objects are matched on location alone (`datagen.matching`). Only average precision pairs objects otherwise.
 """
 
 from __future__ import annotations
@@ -71,17 +71,29 @@ def score_scene(truth: Scene, guess: Scene | None, domain: Domain, confidence: S
 
 
 def count_choices(truth: Scene, guess: Scene, pairs: Sequence[Pair], domain: Domain) -> dict[str, Tally]:
-    """For every choice argument, how many matched objects have the true word.
+    """For every choice argument, how many matched objects have the true word; for the domain's groups, how many one of the true group.
 
     Over matched pairs as IG-LLM reports it (Kulits et al. 2024); over all true objects a missed one counts as wrong.
     """
+    words: dict[str, tuple[str, Mapping[str, str] | None]] = {
+        name: (name, None) for name in dict.fromkeys(c.name for s in domain.statements for c in s.choices)
+    }
+    groups = {name: (group.argument, group.of) for name, group in domain.groups.items()}
     tallies = {}
-    for name in dict.fromkeys(c.name for s in domain.statements for c in s.choices):
-        having = {i for i, o in enumerate(truth.objects) if name in o.values}
-        matched = [p for p in pairs if p.truth in having]
-        right = sum(truth.objects[p.truth][name] == guess.objects[p.guess].values.get(name) for p in matched)
-        tallies[name] = Tally(right, len(matched), len(having))
+    for name, (argument, of) in {**words, **groups}.items():
+        true, said = ([_word(obj, argument, of) for obj in scene.objects] for scene in (truth, guess))
+        matched = [p for p in pairs if true[p.truth] is not None]
+        right = sum(true[p.truth] == said[p.guess] for p in matched)
+        tallies[name] = Tally(right, len(matched), len(true) - true.count(None))
     return tallies
+
+
+def _word(obj: Object, argument: str, of: Mapping[str, str] | None) -> str | None:
+    """An object's word for an argument, or the group that it is in; None where it has none."""
+    word = obj.values.get(argument)
+    if word is None:
+        return None
+    return str(word) if of is None else of[str(word)]
 
 
 def rotation_errors(truth: Scene, guess: Scene, pairs: Sequence[Pair], domain: Domain) -> tuple[float, ...]:
@@ -175,7 +187,8 @@ def summarize(scores: Sequence[SceneScores]) -> dict[str, Any]:
     - ``count_accuracy``: the share of scenes with the true number of objects;
     - ``recall``: matched / true objects; ``precision``: matched / guessed objects;
     - ``location_l2``: mean distance, in the domain's unit, over all matched pairs (Kulits et al. 2024), to be read beside recall;
-    - ``accuracy_matched``, ``accuracy_all``: by choice argument, over matched pairs and over all true objects (`count_choices`);
+    - ``accuracy_matched``, ``accuracy_all``: by choice argument and `Domain.groups`, over matched pairs and over all
+      true objects (`count_choices`);
     - ``ap``: by threshold in that unit, the mean over scenes of `average_precision`;
     - ``rotation_error``: ``mean`` and ``median`` in degrees over ``pairs`` matched pairs (`rotation_errors`);
     - ``relations``: the share of relations that agree (`count_relations`).

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -34,6 +35,17 @@ class StagedDomain(Domain):
     @property
     def directions(self) -> Mapping[str, Vec3]:
         return ground_directions(self.camera)
+
+    @cached_property
+    def axes(self) -> tuple[Vec3, Vec3]:
+        """Right and behind on the ground, as the standard camera sees it: unit vectors."""
+        directions = ground_directions(self.camera)
+        return directions["right"], directions["behind"]
+
+    def order(self, obj: Object) -> tuple[float, ...]:
+        """Left to right as the standard camera sees the ground; what is equally far right, front to back."""
+        (x, y, z), (right, behind) = self.location(obj), self.axes
+        return (x * right[0] + y * right[1], x * behind[0] + y * behind[1], z)
 
     def canonical_shot(self, width: int, height: int, quality: Quality) -> Shot:
         return Shot(width, height, quality, self.camera, self.lamps, noise_seed=0)

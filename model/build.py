@@ -10,7 +10,8 @@ from typing import Any, Literal
 import torch
 from transformers import AutoConfig, AutoTokenizer
 
-from datagen.domain import Domain
+from datagen.dialects import dialect
+from datagen.domain import Domain, Language
 from datagen.errors import UserError
 from model.bases import Base, vision_config_of
 from model.codec import NUM
@@ -24,6 +25,7 @@ _SHARED = (
     "vision_layer",
     "vision_merge",
     "freeze_vision",
+    "rotations",
     "numbers",
     "number_feedback",
     "feedback_noise",
@@ -42,9 +44,10 @@ TRAINED: dict[Stage, tuple[str, ...]] = {"pretrain": ("tower", "projector", "den
 def build(preset: Preset, domain: Domain, *, stage: Stage = "train", told: Mapping[str, Any] | None = None) -> tuple[IGLLM, Any]:
     """The model and its tokenizer. ``told`` goes into the configuration: what is known of the preset, the data and the code.
 
-    Frozen is all that the stage does not train (`TRAINED`). Raises `UserError` for a checkpoint that cannot be loaded or does not fit.
+    Frozen is all that the stage does not train (`TRAINED`). Raises `UserError` for a checkpoint that cannot be loaded or does not fit,
+    and for rotations that the domain does not have.
     """
-    tokenizer, language_base = make_tokenizer(preset, domain)
+    tokenizer, language_base = make_tokenizer(preset, dialect(domain, preset.rotations))
     vision, vision_base, frame = _vision(preset)
     text, language_base = _text(preset, tokenizer, language_base)
     config = IGLLMConfig(
@@ -74,7 +77,7 @@ def build(preset: Preset, domain: Domain, *, stage: Stage = "train", told: Mappi
     return model, tokenizer
 
 
-def make_tokenizer(preset: Preset, domain: Domain) -> tuple[Any, Base | None]:
+def make_tokenizer(preset: Preset, domain: Language) -> tuple[Any, Base | None]:
     """The language model's tokenizer with `[NUM]`, an end and a chat template, and the checkpoint that it is of."""
     if preset.language_model == FROM_SCRATCH:
         return domain_tokenizer(domain, PROMPTS), None

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from datagen.code import parse_code, write_object
-from datagen.domain import Argument, Choice, Domain, Number, Statement
+from datagen.dialects import dialect
+from datagen.domain import Argument, Choice, Domain, Language, Number, Statement
 from datagen.errors import UserError
 from datagen.scene import Object, Scene
 from model.automaton import START, Arc, Automaton
@@ -134,7 +135,7 @@ def pieces(statement: Statement, arguments: Sequence[Argument] | None = None) ->
     return [*found, Words(text + ")\n")]
 
 
-def numeric_slots(domain: Domain) -> list[Slot]:
+def numeric_slots(domain: Language) -> list[Slot]:
     """Every numeric place of a domain's statements, in declared order: what a slot's index counts."""
     return [piece for statement in domain.statements for piece in pieces(statement) if isinstance(piece, Slot)]
 
@@ -171,21 +172,22 @@ class Encoded:
 class CodeCodec:
     """The code of one domain in the tokens of one tokenizer.
 
+    ``rotations`` names the dialect that tokens spell (`datagen.dialects`); scenes, and code that is decoded, are the domain's own.
     ``numbers`` says how a number is written: ``head``, as a `[NUM]` token whose value travels beside it (spelling it out is forbidden), or
     ``char``, character by character to the declared decimals. ``automaton`` is the grammar of a line from `START` to `START`, and ``table``
     its arrays, whose runs end at `START` and before numbers; in ``ended``, whose only token is the end-of-sequence token, all is said.
     ``slot_at`` (states,) holds the slot's index where `[NUM]` comes next, else -1. `UserError` for a tokenizer that cannot write the code.
     """
 
-    def __init__(self, domain: Domain, tokenizer: Any, numbers: str = "head") -> None:
-        self.domain, self.tokenizer, self.numbers = domain, tokenizer, numbers
+    def __init__(self, domain: Domain, tokenizer: Any, numbers: str = "head", rotations: str = "own") -> None:
+        self.domain, self.dialect, self.tokenizer, self.numbers = domain, dialect(domain, rotations), tokenizer, numbers
         self.num, self.end = tokenizer.convert_tokens_to_ids(NUM), tokenizer.eos_token_id
         if self.end is None or (numbers == "head" and self.num in (None, tokenizer.unk_token_id)):
             raise UserError(f"the tokenizer has no {NUM} or no end-of-sequence token, so it is not one of a trained run")
         self._ids: dict[str, list[int]] = {}
         self._anchor = self._cut(_ANCHOR)
-        self._pieces = {s.name: pieces(s) for s in domain.statements}
-        self.slots = numeric_slots(domain)
+        self._pieces = {s.name: pieces(s) for s in self.dialect.statements}
+        self.slots = numeric_slots(self.dialect)
         self._slot_index = {slot: i for i, slot in enumerate(self.slots)}
         self.automaton, self.ended, self.slot_at = self._grammar()
         self.table = self.automaton.table(stops=[START, *np.flatnonzero(self.slot_at >= 0)])
@@ -204,7 +206,7 @@ class CodeCodec:
         values: list[float] = []
         slots: list[int] = []
         objects: list[int] = []
-        for number, obj in enumerate(scene.objects):
+        for number, obj in enumerate(map(self.dialect.said, scene.objects)):
             for piece in self._places(obj, style):
                 if isinstance(piece, Slot) and self.numbers == "head":
                     ids.append(self.num)
@@ -219,7 +221,8 @@ class CodeCodec:
         return Encoded([*ids, self.end], [*values, 0.0], [*slots, -1], [*objects, -1])
 
     def decode(self, ids: Sequence[int], values: Sequence[float]) -> str:
-        """The code that token ids spell, `[NUM]` replaced by its normalised value's meaning; one line per object, canonical in itself.
+        """The domain's code for what token ids spell, `[NUM]` replaced by its normalised value's meaning; one line per object, canonical in
+        itself.
 
         The ids, up to the end-of-sequence token, are a path of the automaton.
         """
@@ -227,8 +230,8 @@ class CodeCodec:
         for (state, arc), value in zip(self._walk(ids), values, strict=False):
             slot = self.slot_at[state]
             text.append(arc.text if slot < 0 else self.slots[slot].written(self.slots[slot].denormalise(value)))
-        scene = parse_code("".join(text), self.domain)
-        return "".join(write_object(self.domain.canonical_object(obj), self.domain) + "\n" for obj in scene.objects)
+        scene = parse_code("".join(text), self.dialect)
+        return "".join(write_object(self.dialect.meant(obj), self.domain) + "\n" for obj in scene.objects)
 
     def confidence(self, ids: Sequence[int], scores: Sequence[float]) -> list[float]:
         """For each statement that token ids spell, the exponential of the summed log-probabilities of its tokens, digits left out."""
@@ -252,7 +255,7 @@ class CodeCodec:
     def _places(self, obj: Object, style: Style | None) -> list[Piece]:
         if style is None:
             return self._pieces[obj.statement]
-        statement = self.domain.statement(obj.statement)
+        statement = self.dialect.statement(obj.statement)
         return pieces(statement, style.order(statement.arguments))
 
     def _text(self, piece: Words, obj: Object, style: Style | None) -> str:
@@ -320,6 +323,6 @@ class CodeCodec:
             automaton.link(state, self._tokens(text), target, text)
 
 
-def choice_targets(obj: Object, domain: Domain) -> list[int]:
+def choice_targets(obj: Object, domain: Language) -> list[int]:
     """The index of each word of an object in its vocabulary, in declared order."""
     return [choice.words.index(obj[choice.name]) for choice in domain.statement(obj.statement).choices]

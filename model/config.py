@@ -24,6 +24,8 @@ class IGLLMConfig(PreTrainedConfig):
     taken from, because a model's own file does not hold them: the part is frozen, but for LoRA's adapters. None: the file holds
     all of the part. ``lora`` (``rank``, ``alpha``, ``dropout``) puts adapters on the language model.
 
+    ``rotations`` is how the model writes those of its domain (`datagen.dialects.Rotations`).
+
     ``numbers`` is ``head`` (`[NUM]` tokens, values from the numeric head) or ``char`` (digits as text). ``feedback_noise`` is the standard
     deviation, in normalised units, of what training adds to the true values fed back, so that a model does not come to rely on more
     digits than it will predict. ``number_weight`` and ``dense_weight`` weigh the losses beside next-token cross-entropy;
@@ -45,6 +47,7 @@ class IGLLMConfig(PreTrainedConfig):
     language_base: dict[str, Any] | None = None
     lora: dict[str, Any] | None = None
     domain: str = "clevr"
+    rotations: str = "own"
     prompt: str = PROMPT
     prefix_token_ids: list[int] = field(default_factory=list)
     image_height: int = 336

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from datagen.domain import Domain
+from datagen.domain import Language
 from datagen.scene import Object
 from model.codec import Slot, choice_targets
 
@@ -37,7 +37,7 @@ class DenseLayout:
     split: int = 1
 
     @staticmethod
-    def of(domain: Domain, slots: Sequence[Slot], split: int = 1) -> DenseLayout | None:
+    def of(domain: Language, slots: Sequence[Slot], split: int = 1) -> DenseLayout | None:
         """The layout of a domain with one statement; None where statements differ and a cell has no one set of answers."""
         if len(domain.statements) != 1:
             return None
@@ -53,7 +53,7 @@ class DenseLayout:
         """How much is read per cell."""
         return 1 + self.numbers + sum(self.words)
 
-    def targets(self, objects: tuple[Object, ...], cells: list[int | None], tokens: int, domain: Domain) -> dict[str, np.ndarray]:
+    def targets(self, objects: tuple[Object, ...], cells: list[int | None], tokens: int, domain: Language) -> dict[str, np.ndarray]:
         """Targets of all cells of ``tokens`` tokens, where object i has its centre in ``cells[i]``; the first object in a cell wins.
 
         ``dense_numbers`` (cells, numbers) float32 in normalised units and ``dense_words`` (cells, 1 + choices) int64: presence (0 or 1),

@@ -14,6 +14,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import ModelOutput
 
+from datagen.dialects import dialect
 from datagen.domains import get_domain
 from model.bases import Base, fetch_weights
 from model.codec import numeric_slots
@@ -60,14 +61,14 @@ class IGLLM(PreTrainedModel):
         self.tower = VisionTower(config, encoder)
         self.language_model: Any = language_model or AutoModelForCausalLM.from_config(config.text_config)
         width = config.text_config.hidden_size
-        domain = get_domain(config.domain)
-        self.slots = numeric_slots(domain)
+        written = dialect(get_domain(config.domain), config.rotations)
+        self.slots = numeric_slots(written)
         headed = config.numbers == "head"
         self.projector = nn.Linear(self.tower.width, width)
         self.numeric_head = NumericHead(width) if headed else None
         feedback = headed and config.number_feedback
         self.number_feedback = NumberFeedback(width, [slot.statement for slot in self.slots]) if feedback else None
-        layout = DenseLayout.of(domain, self.slots, config.dense_split) if config.dense_weight else None
+        layout = DenseLayout.of(written, self.slots, config.dense_split) if config.dense_weight else None
         self.dense_head = DenseHead(width, layout) if layout else None
         self.post_init()
         if config.guide_weight:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer
 
+from datagen.dialects import dialect
 from datagen.domains import DOMAINS
 from datagen.errors import UserError
 from datagen.files import read_json
@@ -86,4 +87,8 @@ def check_config(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder}: model format {config.get('format_version')!r}, but this igllm reads {FORMAT_VERSION}")
     if config.get("domain") not in DOMAINS:
         raise UserError(f"{folder}: is a model of the domain {config.get('domain')!r}; known are {', '.join(DOMAINS)}")
+    try:
+        dialect(DOMAINS[config["domain"]], str(config.get("rotations", "own")))
+    except UserError as error:
+        raise UserError(f"{folder}: {error}") from None
     return config

@@ -73,7 +73,7 @@ class CodePredictor(Predictor):
     def __init__(self, loaded: Loaded) -> None:
         super().__init__(loaded)
         config = self.model.config
-        self.codec = CodeCodec(get_domain(config.domain), loaded.tokenizer, config.numbers)
+        self.codec = CodeCodec(get_domain(config.domain), loaded.tokenizer, config.numbers, config.rotations)
         self.prompt = prompt_tokens(loaded.tokenizer, [config.prompt]).asked[0]
 
     def _read(self, keys: list[str], pixel_values: torch.Tensor, decoding: Decoding) -> Iterator[Prediction]:

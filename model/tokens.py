@@ -11,7 +11,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
 from transformers import PreTrainedTokenizerFast
 
-from datagen.domain import Domain, Statement
+from datagen.domain import Language, Statement
 from model.codec import NUM, Words, pieces
 from model.digits import CHARACTERS
 from model.prompts import PLAIN_TEMPLATE
@@ -19,7 +19,7 @@ from model.prompts import PLAIN_TEMPLATE
 PAD, BEGIN, END, UNKNOWN = "[PAD]", "[BOS]", "[EOS]", "[UNK]"
 
 
-def domain_tokenizer(domain: Domain, prompts: Sequence[str]) -> PreTrainedTokenizerFast:
+def domain_tokenizer(domain: Language, prompts: Sequence[str]) -> PreTrainedTokenizerFast:
     """A tokenizer whose words are the pieces of a domain's canonical code, fragments of them, and the words of all prompts.
 
     The longest word counts first: canonical code falls into its pieces; the fragments are for code in another style (keywords shuffled,
@@ -46,7 +46,7 @@ def domain_tokenizer(domain: Domain, prompts: Sequence[str]) -> PreTrainedTokeni
     )
 
 
-def _fragments(statement: Statement, domain: Domain) -> Iterator[str]:
+def _fragments(statement: Statement, domain: Language) -> Iterator[str]:
     """What a statement's code is made of besides punctuation: its name, its keywords, its words and their synonyms."""
     yield f"{statement.name}("
     yield from (f"{argument.name}=" for argument in statement.arguments)

@@ -87,7 +87,7 @@ def train(
 
     def begin(told: Told) -> Learner:
         model, tokenizer = build(preset, domain, told=told)
-        make = example_maker(model, CodeCodec(domain, tokenizer, preset.numbers), preset)
+        make = example_maker(model, CodeCodec(domain, tokenizer, preset.numbers, preset.rotations), preset)
 
         def source(archive: Archive) -> Source:
             return CodeSource(archive, make, _features(preset, model, CodeSource(archive, make), archive))
@@ -120,7 +120,7 @@ def pretrain(preset: Preset, name: str, *, data: Data, out: Path, device: str = 
 
     def begin(told: Told) -> Learner:
         model, tokenizer = build(preset, domain, stage="pretrain", told=told)
-        make = replace(example_maker(model, CodeCodec(domain, tokenizer, preset.numbers), preset), text=False)
+        make = replace(example_maker(model, CodeCodec(domain, tokenizer, preset.numbers, preset.rotations), preset), text=False)
         return Learner(model, tokenizer, lambda archive: SampleSource(archive, make), Collator(tokenizer.pad_token_id))
 
     stage = _Stage("pretrain", preset, name, device, preset.batch_size, begin, labels="dense_words")
@@ -138,7 +138,8 @@ def align(preset: Preset, name: str, *, data: Data, out: Path, device: str = "au
     if preset.vision_model == FROM_SCRATCH:
         raise UserError("alignment is between parts that are trained already: give --vision-model")
     # Nothing but the projector is there to be trained, and nothing but it goes on to the next stage.
-    preset = replace(preset, lora_rank=0, freeze_vision=True, numbers="char", number_feedback=False, dense_weight=0.0, augment=False)
+    preset = replace(preset, lora_rank=0, freeze_vision=True, rotations="own", numbers="char", number_feedback=False)
+    preset = replace(preset, dense_weight=0.0, augment=False)
     preset = replace(preset, learning_rate=preset.align_learning_rate, projector_learning_rate=preset.align_learning_rate)
     archives, val = _opened(data)
 

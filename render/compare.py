@@ -141,11 +141,13 @@ def _check_frames(one: np.ndarray, other: np.ndarray, key: str, candidate: Path)
 
 
 def _merit(scored: Scored) -> tuple[float, ...]:
-    """The order of the report, best first: mean AP over the thresholds, then recall, then how small FLIP and the distances are."""
+    """The order of the report, best first: mean AP over the thresholds, then recall, then how small turns, FLIP and distances are."""
     scene = scored.scene
     flip = scored.image.flip if scored.image is not None else 1.0
     apart = sum(p.distance for p in scene.pairs) / max(1, len(scene.pairs))
-    return fmean(scene.average_precision.values()), len(scene.pairs) / max(1, scene.truths), -flip, -apart
+    turned = sum(scene.rotation_errors) / max(1, len(scene.rotation_errors))
+    precision = fmean(scene.average_precision.values() or [0.0])
+    return precision, len(scene.pairs) / max(1, scene.truths), -turned, -flip, -apart
 
 
 def report_sample(truth: Side, guess: Side, scored: Scored, domain: Domain) -> ReportSample:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
 from datagen.assets import furniture, household, vehicles
+from datagen.assets.ids import SeededIds
 from datagen.assets.mesh import Mesh, normalised
 from datagen.assets.model import Levels, Model
-from datagen.errors import UserError
 from datagen.rotations import NO_SYMMETRY, Symmetry
 from datagen.stream import Stream
 
@@ -27,8 +26,7 @@ CLASSES: dict[str, Callable[[Stream], Model]] = {
     "table": furniture.table,
     "teapot": household.teapot,
 }
-MOST_SEED = 999_999
-_ID = re.compile(rf"({'|'.join(CLASSES)})-(0|[1-9][0-9]{{0,5}})")
+_IDS = SeededIds("asset", "class of assets", tuple(CLASSES), "aeroplane-3")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,25 +45,18 @@ class Asset:
 
 
 def instance_id(kind: str, seed: int) -> str:
-    """The id of a class's instance. `UserError` for a class that there is not, or a seed outside [0, `MOST_SEED`]."""
-    if kind not in CLASSES:
-        raise UserError(f"there is no class of assets {kind!r}; choose one of {', '.join(CLASSES)}")
-    if not 0 <= seed <= MOST_SEED:
-        raise UserError(f"the seed of an asset is {seed}, but must be between 0 and {MOST_SEED:,}")
-    return f"{kind}-{seed}"
+    """The id of a class's instance, of a seed up to `datagen.assets.ids.MOST_SEED`. `UserError` for what there is not."""
+    return _IDS.join(kind, seed)
 
 
 def is_instance(asset_id: str) -> bool:
     """Whether an id is that of a model made here."""
-    return _ID.fullmatch(asset_id) is not None
+    return asset_id in _IDS
 
 
 @lru_cache(maxsize=256)
 def instance(asset_id: str) -> Asset:
     """The asset of an id like ``aeroplane-3``, to the bit the same in every process. `UserError` if there is none."""
-    found = _ID.fullmatch(asset_id)
-    if found is None:
-        raise UserError(f"there is no asset {asset_id!r}; ids are a class ({', '.join(CLASSES)}), a hyphen and a seed, as aeroplane-3")
-    kind, seed = found[1], int(found[2])
+    kind, seed = _IDS.split(asset_id)
     model = CLASSES[kind](Stream(zlib.crc32(kind.encode()), seed))
     return Asset(asset_id, kind, normalised(model.mesh), model.colors, model.symmetry)

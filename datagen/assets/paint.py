@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, get_args
 
-from datagen.assets.library import MOST_SEED, Asset
+from datagen.assets.ids import SeededIds
+from datagen.assets.library import Asset
 from datagen.assets.model import GREY, PAINTS, WOODS, Levels, pick, two_paints
 from datagen.errors import UserError
 from datagen.rotations import NO_SYMMETRY, Symmetry
@@ -21,7 +21,7 @@ Pattern = Literal["plain", "stripes", "checks", "noise", "wood", "image"]
 Finish = Literal["rubber", "metal"]
 PATTERNS: tuple[str, ...] = tuple(pattern for pattern in get_args(Pattern) if pattern != "image")
 """The patterns that have ids; an image has a file."""
-_ID = re.compile(rf"({'|'.join(PATTERNS)})-(0|[1-9][0-9]{{0,5}})")
+_IDS = SeededIds("texture", "texture pattern", PATTERNS, "checks-12")
 
 
 @dataclass(frozen=True)
@@ -48,21 +48,15 @@ class Paint:
 
 
 def texture_id(pattern: str, seed: int) -> str:
-    """The id of a pattern's instance. `UserError` for a pattern that there is not, or a seed outside [0, `MOST_SEED`]."""
-    if pattern not in PATTERNS:
-        raise UserError(f"there is no texture {pattern!r}; choose one of {', '.join(PATTERNS)}")
-    if not 0 <= seed <= MOST_SEED:
-        raise UserError(f"the seed of a texture is {seed}, but must be between 0 and {MOST_SEED:,}")
-    return f"{pattern}-{seed}"
+    """The id of a pattern's instance, of a seed up to `datagen.assets.ids.MOST_SEED`. `UserError` for what there is not."""
+    return _IDS.join(pattern, seed)
 
 
 @lru_cache(maxsize=1024)
 def texture(name: str) -> Paint:
     """The paint of an id like ``checks-12``, the same in every process. `UserError` if there is none."""
-    found = _ID.fullmatch(name)
-    if found is None:
-        raise UserError(f"there is no texture {name!r}; ids are a pattern ({', '.join(PATTERNS)}), a hyphen and a seed, as checks-12")
-    return _drawn(found[1], Stream(zlib.crc32(b"texture " + found[1].encode()), int(found[2])))
+    pattern, seed = _IDS.split(name)
+    return _drawn(pattern, Stream(zlib.crc32(b"texture " + pattern.encode()), seed))
 
 
 def _drawn(pattern: str, rng: Stream) -> Paint:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datagen.domain import Domain
+from datagen.domains.assets import Assets
 from datagen.domains.clevr import Clevr
 from datagen.domains.dot2d import Dot2d
+from datagen.domains.pose6d import Pose6d
+from datagen.domains.so3 import So3
 from datagen.errors import UserError
 
-DOMAINS: dict[str, Domain] = {domain.name: domain for domain in (Clevr(), Dot2d())}
+DOMAINS: dict[str, Domain] = {domain.name: domain for domain in (Clevr(), Dot2d(), So3(), Pose6d(), Assets())}
 
 
 def get_domain(name: str) -> Domain:

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from typing import ClassVar
 
-from datagen.camera import ground_directions
 from datagen.domain import Choice, Number, Statement
 from datagen.ground import Sweep, sweep_behind
+from datagen.placing import Disc, free_spot
 from datagen.scene import Camera, Lamp, Object, Scene, Value, Vec3
 from datagen.solids import Solid
-from datagen.splits import Split, word_table
+from datagen.splits import Split
 from datagen.staged import StagedDomain
 from datagen.stream import Stream
 
@@ -46,9 +45,6 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
 }
 """Those of CLEVR's questions."""
 
-Disc = tuple[float, float, float]
-"""What an object covers of the plane: x, y, radius in metres."""
-
 _PALETTE_ONE = ("gray", "blue", "brown", "yellow")
 _PALETTE_TWO = ("red", "green", "purple", "cyan")
 
@@ -71,9 +67,6 @@ SPLITS = {
 
 MAX_OBJECTS = 10
 PLANE = 3.0  # objects' centres lie in [-PLANE, PLANE] along x and y
-MIN_GAP = 0.25  # between bounding circles on the plane
-MIN_MARGIN = 0.4  # along each of left/right/front/behind
-PLACEMENT_TRIES = 50  # positions tried for one object before the scene is drawn anew
 CUBE_SYMMETRY = 90.0  # degrees
 
 CAMERA = Camera(location=(7.481, -6.508, 5.344), target=(0.0, 0.0, 0.0), lens_mm=35.0, sensor_mm=32.0)
@@ -82,15 +75,6 @@ LAMPS = (
     Lamp("fill", (-4.671, -4.014, 3.011), 0.5, 23.6, (0.762, 0.818, 1.0)),
     Lamp("back", (-1.169, 2.646, 5.816), 1.0, 39.3, (1.0, 1.0, 1.0)),
 )
-
-
-_DIRECTIONS = ground_directions(CAMERA)
-_RIGHT, _BEHIND = _DIRECTIONS["right"], _DIRECTIONS["behind"]
-
-
-def _along(direction: str, location: Vec3) -> float:
-    axis = _DIRECTIONS[direction]
-    return location[0] * axis[0] + location[1] * axis[1]
 
 
 class Clevr(StagedDomain):
@@ -124,11 +108,6 @@ class Clevr(StagedDomain):
     def canonical_object(self, obj: Object) -> Object:
         return super().canonical_object(obj).replaced(rotation=_least_turn(float(obj["rotation"])) if obj["shape"] == "cube" else 0.0)
 
-    def order(self, obj: Object) -> tuple[float, ...]:
-        """Left to right as the standard camera sees the plane; what is equally far right, front to back."""
-        location = self.location(obj)
-        return (_along("right", location), _along("behind", location), location[2])
-
     def location(self, obj: Object) -> Vec3:
         x, y, z = obj["loc"]
         return (x, y, z)
@@ -141,11 +120,11 @@ class Clevr(StagedDomain):
 
     def mirrored(self, scene: Scene) -> Scene:
         """Reflected across the vertical plane through the camera's axis. Every shape here is its own mirror image."""
-        x, y, _ = _DIRECTIONS["right"]
+        x, y, _ = self.axes[0]
         axis = 2 * math.degrees(math.atan2(x, -y))  # twice the angle of the plane's own direction
         flipped = []
         for obj in scene.objects:
-            across = _along("right", obj["loc"])
+            across = obj["loc"][0] * x + obj["loc"][1] * y
             location = (obj["loc"][0] - 2 * across * x, obj["loc"][1] - 2 * across * y, obj["loc"][2])
             flipped.append(obj.replaced(loc=location, rotation=(axis - obj["rotation"]) % CUBE_SYMMETRY))
         return self.canonical(Scene(scene.domain, tuple(flipped)))
@@ -155,18 +134,15 @@ class Clevr(StagedDomain):
 
     def sample_scene(self, rng: Stream, count: int, split: Split) -> Scene | None:
         """As CLEVR places objects, one after the other. Cubes alone take a rotation; one that no split narrows is drawn from [0, 360)."""
-        table = word_table(split, self._drawn_choices)
         low, high = split.range("rotation") or (0.0, 360.0)
         ends = split.range("loc.x") or (-PLANE, PLANE), split.range("loc.y") or (-PLANE, PLANE)
         chosen: list[tuple[tuple[str, ...], float]] = []
         taken: list[Disc] = []
         for _ in range(count):
-            words: tuple[str, ...] = ()
-            for _ in self._drawn_choices:
-                words = (*words, table[words][rng.below(len(table[words]))])
+            words = self.draw_words(rng, split)
             chosen.append((words, rng.uniform(low, high)))
             radius = SIZES[words[1]]
-            spot = _free_spot(rng, taken, radius, *ends, _allowed(split, *chosen[-1]))
+            spot = free_spot(rng, taken, radius, *ends, self.axes, _allowed(split, *chosen[-1]))
             if spot is None:
                 return None
             taken.append((*spot, radius))
@@ -181,11 +157,6 @@ class Clevr(StagedDomain):
         values["rotation"] = degrees
         return self.canonical_object(Object("add", values))
 
-    @cached_property
-    def _drawn_choices(self) -> tuple[Choice, ...]:
-        choices = {choice.name: choice for choice in self.statements[0].choices}
-        return tuple(choices[name] for name in self.drawn_words)
-
 
 def _least_turn(degrees: float) -> float:
     """The rotation of a cube among those that look the same, rounded."""
@@ -198,35 +169,3 @@ def _allowed(split: Split, words: tuple[str, ...], degrees: float) -> Callable[[
         return None
     turn = {"rotation": _least_turn(degrees)} if words[0] == "cube" else {}
     return lambda x, y: split.holds({"loc.x": x, "loc.y": y, **turn})
-
-
-def _free_spot(  # noqa: PLR0917
-    rng: Stream,
-    taken: list[Disc],
-    radius: float,
-    x_ends: tuple[float, float],
-    y_ends: tuple[float, float],
-    allowed: Callable[[float, float], bool] | None,
-) -> tuple[float, float] | None:
-    """A position that is allowed and keeps CLEVR's gap and margins to what is placed; None after `PLACEMENT_TRIES`."""
-    random = rng.random
-    (x_low, x_high), (y_low, y_high) = x_ends, y_ends
-    x_span, y_span = x_high - x_low, y_high - y_low
-    for _ in range(PLACEMENT_TRIES):
-        x = round((x_low + x_span * random()) * 1000) / 1000
-        y = round((y_low + y_span * random()) * 1000) / 1000
-        if (allowed is None or allowed(x, y)) and _keeps_clear(x, y, radius, taken):
-            return x, y
-    return None
-
-
-def _keeps_clear(x: float, y: float, radius: float, taken: list[Disc]) -> bool:
-    """Whether an object there keeps CLEVR's gap and margins to all others."""
-    (right_x, right_y, _), (behind_x, behind_y, _) = _RIGHT, _BEHIND
-    for other_x, other_y, other in taken:
-        off_x, off_y = x - other_x, y - other_y
-        if abs(off_x * right_x + off_y * right_y) < MIN_MARGIN or abs(off_x * behind_x + off_y * behind_y) < MIN_MARGIN:
-            return False
-        if math.hypot(off_x, off_y) - radius - other < MIN_GAP:
-            return False
-    return True

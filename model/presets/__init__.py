@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from datagen.dialects import Rotations
 from datagen.errors import UserError
 
 FOLDER = Path(__file__).parent
@@ -27,6 +28,7 @@ IGLLM_ALONE = (
     "lora_rank",
     "lora_alpha",
     "lora_dropout",
+    "rotations",
     "numbers",
     "number_feedback",
     "feedback_noise",
@@ -69,6 +71,7 @@ class Preset:
     lora_rank: int = _setting(0, "rank of LoRA's adapters on the language model; 0: all of it is trained")
     lora_alpha: int = _setting(0, "LoRA's alpha: adapters are scaled by alpha / rank")
     lora_dropout: float = _setting(0.0, "dropout before LoRA's adapters")
+    rotations: Rotations = _setting("own", "how free rotations are written in training; own: as the domain's code does")  # noqa: RUF009 - the type is a Literal
     numbers: Literal["head", "char"] = _setting("head", "numbers by the numeric head, or written as characters")
     number_feedback: bool = _setting(False, "whether a number's value is embedded back into the sequence (numbers=head)")
     feedback_noise: float = _setting(0.0, "noise on the true values fed back in training, normalised units")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 """Of cells. A change of what is measured, or of what training with the same settings does, raises it, and older cells are run again."""
-LATER_SETTINGS: Mapping[str, Any] = {"vision_merge": 1}
+LATER_SETTINGS: Mapping[str, Any] = {"vision_merge": 1, "rotations": "own"}
 """Settings of presets that came after cells were first kept, each with the value that does what was done before it came: where a preset
 has that value, a cell does not state the setting, and older cells keep their names. The value is written here and not taken from the
 preset's defaults, so that a default that changes cannot change what a kept cell stands for."""
@@ -78,7 +78,7 @@ class Plan:
         possible = method.pretrained and not base.freeze_vision and base.dense_weight > 0
         seen = round(self.budget * self.pretrain_share) if possible else 0
         # Without a numeric head, which pretraining does not train: a model with one and a model without can both begin with it.
-        pretraining = replace(base, numbers="char", steps=max(1, round(seen / step))) if seen else None
+        pretraining = replace(preset, numbers="char", steps=max(1, round(seen / step))) if seen else None
         training = replace(preset, steps=max(1, round((self.budget - seen) / step)))
         return Request(method, size, seed, Path(name).stem, training, pretraining, evaluation)
 

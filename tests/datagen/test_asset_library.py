@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from test_asset_mesh import open_edges
 
-from datagen.assets.library import CLASSES, MOST_SEED, Asset, instance, instance_id, is_instance
+from datagen.assets.ids import MOST_SEED
+from datagen.assets.library import CLASSES, Asset, instance, instance_id, is_instance
 from datagen.assets.solid import MeshSolid
 from datagen.camera import rays
 from datagen.errors import UserError

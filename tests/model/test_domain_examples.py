@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 
+from datagen.code import parse_code
+from datagen.dialects import REPRESENTATIONS, dialect
 from datagen.sample import Sample
 from datagen.shards import Samples
 from model.codec import CodeCodec
@@ -19,12 +21,13 @@ from model.tokens import domain_tokenizer
 GRID, SPLIT = (8, 10), 2
 
 
-def maker(samples: Samples, numbers: str = "head", augment: bool = False) -> ExampleMaker:
+def maker(samples: Samples, numbers: str = "head", augment: bool = False, rotations: str = "own") -> ExampleMaker:
     """The frames of 160x120 pixels lie in one of 160x128, four rows down; a token has 16 x 16 pixels, and 2 x 2 dense cells."""
     domain = samples.at(0).domain
-    codec = CodeCodec(domain, domain_tokenizer(domain, [PROMPT]), numbers)
+    written = dialect(domain, rotations)
+    codec = CodeCodec(domain, domain_tokenizer(written, [PROMPT]), numbers, rotations)
     frame = Frame(128, 160, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-    return ExampleMaker(codec, frame, [[1, 2]], GRID, DenseLayout.of(domain, codec.slots, SPLIT), augment=augment, guide=True)
+    return ExampleMaker(codec, frame, [[1, 2]], GRID, DenseLayout.of(written, codec.slots, SPLIT), augment=augment, guide=True)
 
 
 def tokens(sample: Sample) -> Iterator[tuple[int, int]]:
@@ -55,6 +58,27 @@ def test_tokens_say_the_code(each: Samples, numbers: str) -> None:
         example = make(sample, None)
         assert make.codec.decode(example["input_ids"][2:], example["number_values"][2:]) == sample.code
         assert len(example["input_ids"]) - 2 <= make.codec.max_tokens
+
+
+@pytest.mark.parametrize("numbers", ["head", "char"])
+@pytest.mark.parametrize("rotations", REPRESENTATIONS)
+@pytest.mark.parametrize("name", ["so3", "pose6d"])
+def test_tokens_of_every_dialect_say_the_pose(data_of: Callable[[str], Samples], name: str, rotations: str, numbers: str) -> None:
+    samples = data_of(name)
+    make = maker(samples, numbers, rotations=rotations)
+    components = REPRESENTATIONS[rotations].number.components
+    assert sum(slot.argument.name == "rotation" for slot in make.codec.slots) == components
+    for sample in samples:
+        example = make(sample, None)
+        code = make.codec.decode(example["input_ids"][2:], example["number_values"][2:])
+        [true], [said] = sample.scene.objects, parse_code(code, sample.domain).objects
+        assert sample.domain.location(said) == sample.domain.location(true)
+        assert sample.domain.rotation_error(true, said) <= (1.5 if rotations == "euler_int" else 0.03)
+        assert len(example["input_ids"]) - 2 <= make.codec.max_tokens
+        [cell] = np.flatnonzero(example["dense_words"][:, 0] == 1)
+        in_dialect = make.codec.dialect.said(true)
+        coordinates = [x for slot in make.codec.slots for x in slot.coordinates(slot.normalise(slot.value(in_dialect)))]
+        assert example["dense_numbers"][cell] == pytest.approx(coordinates, abs=1e-6)
 
 
 def test_mirrored_targets_lie_mirrored(each: Samples) -> None:

@@ -1,0 +1,36 @@
+"""Posed assets in Blender: the builder of every `datagen.posed.PosedDomain`."""
+
+from __future__ import annotations
+
+import bpy
+
+from blender_scenes.assets import AssetShelf
+from blender_scenes.stage import PARTS, add_lamp, add_sun, aim_camera, build_open_stage, build_stage
+from datagen.posed import PosedDomain
+from datagen.scene import Scene, Shot
+
+
+class PosedBuilder:
+    """Keeps the stage in a Blender scene, and on it the objects and lamps of one scene at a time; meshes and paints stay for the next.
+
+    The stage is CLEVR's where the domain has a ground, sun included, else a plain light background that objects float in front of.
+    """
+
+    def __init__(self, stage: bpy.types.Scene, domain: PosedDomain) -> None:
+        self._stage, self._domain = stage, domain
+        self._shelf = AssetShelf()
+        if domain.ground is None:
+            build_open_stage(stage)
+        else:
+            build_stage(stage, domain.camera)
+
+    def show(self, scene: Scene, shot: Shot, lamp_parts: bool) -> None:
+        """Put `scene` on the stage as `shot` lights and frames it. The stage must be clear."""
+        parts = PARTS if lamp_parts else {}
+        aim_camera(self._stage, shot.viewpoint)
+        if self._domain.ground is not None:
+            add_sun(self._stage, parts.get("sun", 1))
+        for lamp in shot.lamps:
+            add_lamp(self._stage, lamp, parts.get(lamp.name, 1))
+        for obj in self._domain.canonical(scene).objects:  # the tracer's rounding follows the order
+            self._shelf.place(self._stage, self._domain.asset(obj), self._domain.solid(obj), self._domain.paints(obj))

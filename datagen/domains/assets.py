@@ -1,0 +1,144 @@
+"""Several assets on CLEVR's stage: standing on the floor, or floating over it, turned any way.
+
+A shape is an asset's id, which code names as one word; of every class some instances are known, to train on, and others are held out, as
+are some textures of every pattern. The words of what is held out are in the language, so that its scenes can be written and rendered,
+but no training split says them: on unseen shapes what counts is the class, and the pose.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+
+from datagen.assets.library import CLASSES, Asset, instance, instance_id
+from datagen.assets.paint import PATTERNS, Paint, paints, texture, texture_id
+from datagen.domain import Choice, Groups, Number, Statement
+from datagen.domains import clevr
+from datagen.ground import Sweep, sweep_behind
+from datagen.placing import Disc, free_spot
+from datagen.posed import ROTATION, ROTATION_COMPONENTS, PosedDomain, draw_rotation
+from datagen.scene import Camera, Lamp, Object, Scene
+from datagen.splits import Split
+from datagen.stream import Stream
+
+KNOWN, HELD_OUT = range(5), range(5, 8)
+"""The seeds of each class's instances."""
+OWN = "own"
+"""The texture of an asset that keeps its own colours."""
+SEEN_TEXTURES = {pattern: (0, 1, 2, 3) for pattern in PATTERNS}
+UNSEEN_TEXTURES = {pattern: (4, 5) for pattern in PATTERNS} | {"plain": (5, 6)}  # plain-4 is plain-0
+"""The seeds of each pattern."""
+
+KINDS = {instance_id(kind, seed): kind for kind in CLASSES for seed in (*KNOWN, *HELD_OUT)}
+KNOWN_SHAPES = tuple(instance_id(kind, seed) for kind in CLASSES for seed in KNOWN)
+UNSEEN_SHAPES = tuple(shape for shape in KINDS if shape not in KNOWN_SHAPES)
+SEEN = (OWN, *(texture_id(pattern, seed) for pattern, seeds in SEEN_TEXTURES.items() for seed in seeds))
+UNSEEN = tuple(texture_id(pattern, seed) for pattern, seeds in UNSEEN_TEXTURES.items() for seed in seeds)
+
+MAX_OBJECTS = 4
+PLANE = 2.5  # objects' centres lie in [-PLANE, PLANE] along x and y
+LOCATION = Number("loc", (-PLANE, -PLANE, 0.0), (PLANE, PLANE, PLANE), 3, "m")
+SCALE = Number("scale", (0.8,), (1.2,), 3, "m")
+CLEARANCE = Number("clearance", (0.0,), (1.0,), 3, "m")
+"""From the floor up to an object's lowest point. Code does not say it, but it is drawn, and a split can narrow it."""
+
+CAMERA = Camera(location=(5.985, -5.206, 4.275), target=(0.0, 0.0, 0.0), lens_mm=35.0, sensor_mm=32.0)
+"""CLEVR's, nearer by a fifth: nearly all objects are whole on the frame."""
+
+FREE = ()
+ON_THE_FLOOR = (("clearance", 0.0, 0.0), ("rotation.x", 0.0, 0.0), ("rotation.y", 0.0, 0.0))
+"""What a split narrows for objects that stand upright on the floor."""
+
+
+def splits(known: tuple[str, ...], unseen: tuple[str, ...]) -> dict[str, Split]:
+    """The splits of a domain of these shapes: ``floor`` and ``default`` have all of them; ``-free`` says that objects float."""
+    words = {"known": (known, SEEN), "unseen-textures": (known, UNSEEN), "unseen-shapes": (unseen, SEEN)}
+    found = [Split("default", objects=(1, MAX_OBJECTS)), Split("floor", ranges=ON_THE_FLOOR, objects=(1, MAX_OBJECTS))]
+    for suffix, ranges in (("", ON_THE_FLOOR), ("-free", FREE)):
+        for name, (shapes, textures) in words.items():
+            found.append(Split(name + suffix, ((("shape", shapes), ("texture", textures)),), ranges, (1, MAX_OBJECTS)))
+    return {split.name: split for split in found}
+
+
+class Assets(PosedDomain):
+    """The domain of scenes of assets. See the module's docstring and `Domain`."""
+
+    name: ClassVar[str] = "assets"
+    # As in CLEVR place comes first, then from what shows at a glance to what takes a closer look.
+    statements: ClassVar[tuple[Statement, ...]] = (
+        Statement("add", (LOCATION, SCALE, Choice("texture", SEEN + UNSEEN), Choice("shape", tuple(KINDS)), ROTATION)),
+    )
+    groups: ClassVar[Mapping[str, Groups]] = {
+        "class": Groups("shape", KINDS),
+        "pattern": Groups("texture", {OWN: OWN, **{word: texture(word).pattern for word in (*SEEN[1:], *UNSEEN)}}),
+    }
+    max_objects: ClassVar[int] = MAX_OBJECTS
+    splits: ClassVar[Mapping[str, Split]] = splits(KNOWN_SHAPES, UNSEEN_SHAPES)
+    drawn_words: ClassVar[tuple[str, ...]] = ("shape", "texture")
+    drawn_numbers: ClassVar[tuple[str, ...]] = ("loc.x", "loc.y", "scale", *ROTATION_COMPONENTS)
+    ground: ClassVar[Sweep | None] = sweep_behind(CAMERA)
+    camera: ClassVar[Camera] = CAMERA
+    lamps: ClassVar[tuple[Lamp, ...]] = clevr.LAMPS
+
+    @property
+    def drawn_ranges(self) -> dict[str, tuple[Number, int]]:
+        return {**super().drawn_ranges, CLEARANCE.name: (CLEARANCE, 0)}
+
+    def asset(self, obj: Object) -> Asset:
+        return instance(obj["shape"])
+
+    def paints(self, obj: Object) -> tuple[Paint, ...]:
+        return paints(self.asset(obj), None if obj["texture"] == OWN else texture(obj["texture"]))
+
+    def rotation_error(self, truth: Object, guess: Object) -> float | None:
+        """Degrees of the turn between both, modulo the true shape's symmetry; None for another class, whose front is another thing.
+
+        Where a pattern begins is no matter of pose: of an unseen texture nobody could know it.
+        """
+        kinds = self.groups["class"].of
+        if kinds[truth["shape"]] != kinds[guess["shape"]]:
+            return None
+        return float(self.asset(truth).symmetry.degrees(self.rotation(truth), self.rotation(guess)))
+
+    def sample_scene(self, rng: Stream, count: int, split: Split) -> Scene | None:
+        """One object after the other, as CLEVR places them; between those that float, too, there is an upright gap."""
+        objects: list[Object] = []
+        taken: list[Disc] = []
+        for _ in range(count):
+            obj = self._placed(rng, split, taken)
+            if obj is None:
+                return None
+            objects.append(obj)
+        return Scene(self.name, tuple(sorted(objects, key=self.order)))
+
+    def _placed(self, rng: Stream, split: Split, taken: list[Disc]) -> Object | None:
+        """An object where the split and those that are `taken` leave room for it; None where they do not."""
+        shape, texture = self.draw_words(rng, split)
+        scale, clearance = (_drawn(rng, split, number) for number in (SCALE, CLEARANCE))
+        rotation = draw_rotation(rng, split)
+        if rotation is None:
+            return None
+        values = {"loc": (0.0, 0.0, 0.0), "scale": scale, "texture": texture, "shape": shape, "rotation": rotation}
+        obj = self.canonical_object(Object("add", values))
+        around = self.solid(obj).hull()
+        radius = float(np.hypot(around[:, 0], around[:, 1]).max())
+        numbers = {"scale": scale, "clearance": clearance, **dict(zip(ROTATION_COMPONENTS, rotation, strict=True))}
+        x_ends, y_ends = (split.range(name) or (-PLANE, PLANE) for name in ("loc.x", "loc.y"))
+        spot = free_spot(rng, taken, radius, x_ends, y_ends, self.axes, lambda x, y: split.holds({"loc.x": x, "loc.y": y, **numbers}))
+        if spot is None:
+            return None
+        taken.append((*spot, radius))
+        return obj.replaced(loc=(*spot, _raised(clearance - float(around[:, 2].min()))))
+
+
+def _drawn(rng: Stream, split: Split, number: Number) -> float:
+    low, high = split.range(number.name) or (number.low[0], number.high[0])
+    return round(rng.uniform(low, high), number.decimals)
+
+
+def _raised(height: float) -> float:
+    """The height to millimetres, never lower, so that nothing sinks into the floor."""
+    return math.ceil(height * 1000) / 1000

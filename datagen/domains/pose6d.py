@@ -1,0 +1,57 @@
+"""`datagen.domains.so3`'s aeroplane anywhere before the camera, turned any way: IG-LLM's task of 6-DoF pose (Kulits et al. 2024)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from datagen.camera import project
+from datagen.domain import Number, Statement
+from datagen.domains.so3 import So3
+from datagen.labels import View
+from datagen.posed import ROTATION, ROTATION_COMPONENTS, PosedDomain
+from datagen.scene import Camera, Lamp, Object, Scene, Shot, Value, Vec3
+from datagen.splits import Split
+from datagen.stream import Stream
+
+LOCATION = Number("loc", (-2.0, -1.2, -1.6), (2.0, 1.5, 1.6), 3, "m")
+"""A box that reaches beyond what the camera sees: the frame bounds where objects are drawn."""
+LEAST_SHARE = 0.95  # of the mesh's vertices that are on the frame
+
+CAMERA = Camera(location=(0.0, -4.9, 1.2), target=(0.0, 0.0, 0.0), lens_mm=35.0, sensor_mm=32.0)
+LAMPS = (
+    Lamp("key", (3.4, -3.8, 4.2), 0.5, 420.0, (1.0, 0.932, 0.817)),
+    Lamp("fill", (-4.6, -3.0, 1.0), 0.5, 160.0, (0.762, 0.818, 1.0)),
+)
+
+
+class Pose6d(So3):
+    """The domain of one pose. See the module's docstring and `Domain`."""
+
+    name: ClassVar[str] = "pose6d"
+    statements: ClassVar[tuple[Statement, ...]] = (Statement("add", (LOCATION, ROTATION)),)
+    drawn_numbers: ClassVar[tuple[str, ...]] = ("loc.x", "loc.y", "loc.z", *ROTATION_COMPONENTS)
+    ap_thresholds: ClassVar[tuple[float, ...]] = PosedDomain.ap_thresholds
+    camera: ClassVar[Camera] = CAMERA
+    lamps: ClassVar[tuple[Lamp, ...]] = LAMPS
+
+    def location(self, obj: Object) -> Vec3:
+        return PosedDomain.location(self, obj)
+
+    def draw(self, rng: Stream, split: Split) -> dict[str, Value] | None:
+        """As `So3.draw`, with a location that is even over the box; what the frame cuts off, `view` refuses."""
+        values = super().draw(rng, split)
+        ends = [split.range(f"loc.{axis}") or pair for axis, pair in zip("xyz", zip(LOCATION.low, LOCATION.high, strict=True), strict=True)]
+        return None if values is None else {"loc": tuple(rng.uniform(*pair) for pair in ends), **values}
+
+    def view(self, scene: Scene, shot: Shot, least: float = 0.0) -> View | None:
+        if least and any(self._share(obj, shot) < LEAST_SHARE for obj in scene.objects):
+            return None
+        return super().view(scene, shot, least)
+
+    def _share(self, obj: Object, shot: Shot) -> float:
+        """How much of an object is on the frame, by its vertices."""
+        points = project(shot.viewpoint, shot.width, shot.height, self.solid(obj).hull())
+        inside = (points > 0).all(1) & (points[:, 0] < shot.width) & (points[:, 1] < shot.height)
+        return float(np.mean(inside))

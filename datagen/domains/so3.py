@@ -1,0 +1,99 @@
+"""A toy aeroplane in the origin, turned any way: IG-LLM's task of orientation (Kulits et al. 2024).
+
+The camera is fixed, light is random, and no two orientations look alike. One split, to train on, holds ranges of rotation out; another,
+to test on, lies within them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from datagen.assets.library import Asset, instance
+from datagen.domain import Statement
+from datagen.posed import ROTATION, ROTATION_COMPONENTS, PosedDomain, draw_rotation
+from datagen.scene import Camera, Lamp, Object, Scene, Value, Vec3
+from datagen.splits import Region, Split
+from datagen.stream import Stream
+
+AEROPLANE = "aeroplane-39"
+"""Its body, its wings and its fin differ in colour, and its left half is its right half's mirror image."""
+RADIUS = 1.0  # metres
+
+CAMERA = Camera(location=(0.0, -2.95, 1.0), target=(0.0, 0.0, 0.0), lens_mm=35.0, sensor_mm=32.0)
+LAMPS = (
+    Lamp("key", (2.6, -2.6, 3.0), 0.5, 160.0, (1.0, 0.932, 0.817)),
+    Lamp("fill", (-3.4, -1.8, 0.6), 0.5, 60.0, (0.762, 0.818, 1.0)),
+)
+
+HELD_OUT, MARGIN = (25.0, 65.0), 5.0  # degrees of each quarter turn about X and Z, and how far inside them tests stay
+HELD_OUT_TILT = 65.0  # degrees up and down of Y; towards its ends X and Z turn about one axis, and ranges of them hold nothing out
+_QUARTERS = (-180.0, -90.0, 0.0, 90.0)
+
+
+def _within() -> Region:
+    """Where all three angles are in what is held out, by the margin."""
+    turns = tuple((quarter + HELD_OUT[0] + MARGIN, quarter + HELD_OUT[1] - MARGIN) for quarter in _QUARTERS)
+    tilt = HELD_OUT_TILT - MARGIN
+    return tuple(zip(ROTATION_COMPONENTS, (turns, ((-tilt, tilt),), turns), strict=True))
+
+
+def _outside() -> tuple[Region, ...]:
+    """Where at least one of the angles is not."""
+    starts = (-180.0, *(quarter + HELD_OUT[1] for quarter in _QUARTERS))
+    ends = (*(quarter + HELD_OUT[0] for quarter in _QUARTERS), 180.0)
+    turns = tuple(zip(starts, ends, strict=True))
+    tilts = ((-90.0, -HELD_OUT_TILT), (HELD_OUT_TILT, 90.0))
+    return tuple(((component, part),) for component, part in zip(ROTATION_COMPONENTS, (turns, tilts, turns), strict=True))
+
+
+class So3(PosedDomain):
+    """The domain of one orientation. See the module's docstring and `Domain`."""
+
+    name: ClassVar[str] = "so3"
+    statements: ClassVar[tuple[Statement, ...]] = (Statement("add", (ROTATION,)),)
+    max_objects: ClassVar[int] = 1
+    splits: ClassVar[Mapping[str, Split]] = {
+        split.name: split
+        for split in (
+            Split("default", objects=(1, 1)),
+            Split("seen", objects=(1, 1), regions=_outside()),
+            Split("held-out", objects=(1, 1), regions=(_within(),)),
+        )
+    }
+    drawn_numbers: ClassVar[tuple[str, ...]] = ROTATION_COMPONENTS
+    ap_thresholds: ClassVar[tuple[float, ...]] = ()
+    camera: ClassVar[Camera] = CAMERA
+    lamps: ClassVar[tuple[Lamp, ...]] = LAMPS
+
+    @property
+    def directions(self) -> Mapping[str, Vec3]:
+        """None: there is nothing beside the object."""
+        return {}
+
+    def asset(self, obj: Object) -> Asset:
+        return instance(AEROPLANE)
+
+    def location(self, obj: Object) -> Vec3:
+        return (0.0, 0.0, 0.0)
+
+    def scale(self, obj: Object) -> float:
+        return RADIUS
+
+    def mirrored(self, scene: Scene) -> Scene:
+        return self.canonical(Scene(scene.domain, tuple(map(self.mirror_image, scene.objects))))
+
+    def sample_scene(self, rng: Stream, count: int, split: Split) -> Scene | None:
+        """Each rotation evenly over all that the split allows."""
+        objects = []
+        for _ in range(count):
+            drawn = self.draw(rng, split)
+            if drawn is None:
+                return None
+            objects.append(self.canonical_object(Object("add", drawn)))
+        return Scene(self.name, tuple(sorted(objects, key=self.order)))
+
+    def draw(self, rng: Stream, split: Split) -> dict[str, Value] | None:
+        """The values of one object; None where the split's regions were not met."""
+        rotation = draw_rotation(rng, split)
+        return None if rotation is None else {"rotation": rotation}
