@@ -141,6 +141,10 @@ class Domain(ABC):
     ap_thresholds: ClassVar[tuple[float, ...]] = (math.inf, 1.0, 0.5, 0.25, 0.125)
     """The distances of average precision, in that unit, widest first: in metres, those of set-prediction work on CLEVR (Zhang et al. 2019,
     Locatello et al. 2020). None where objects have but one place: then neither that nor the location's error tells anything."""
+    rotation_thresholds: ClassVar[tuple[float, ...]] = ()
+    """The angles, in degrees and narrowest first, within which scores count rotations as right; none where a mean tells enough."""
+    sizes: ClassVar[tuple[str, ...]] = ()
+    """Numeric arguments of one component, beside place and rotation, whose errors scores tell."""
     ground: ClassVar[Sweep | None] = None
     """What the objects stand on, and what is behind them; None where there is nothing."""
 

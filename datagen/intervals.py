@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from datagen.scores import SceneScores, thresholds
+from datagen.scores import SceneScores, rotation_thresholds, thresholds
 
 RESAMPLES, LEVEL, SEED = 1000, 0.95, 0
 _MOST_COUNTS = 2**22  # numbers held at once
@@ -36,7 +36,9 @@ def intervals(scores: Sequence[SceneScores], resamples: int = RESAMPLES, level: 
         for part in name[:-1]:
             table = table.setdefault(part, {})
         table[name[-1]] = _ends(np.concatenate(values) if values else np.empty(0), level)
-    return {"accuracy_matched": {}, "accuracy_all": {}, "ap": {}} | result  # without any scene, neither words nor thresholds are known
+    result["rotation_error"].setdefault("within", {})
+    # Without any scene, neither words nor thresholds are known.
+    return {"accuracy_matched": {}, "accuracy_all": {}, "ap": {}, "size_error": {}} | result
 
 
 def _draws(scores: Sequence[SceneScores], resamples: int, seed: int) -> Iterator[np.ndarray]:
@@ -69,8 +71,14 @@ def _statistics(scores: Sequence[SceneScores]) -> Iterator[tuple[tuple[str, ...]
         yield ("accuracy_all", name), _ratio(right, of_all)
     for threshold in thresholds(scores):
         yield ("ap", f"{threshold:g}"), _ratio(np.array([s.average_precision[threshold] for s in scores]), ones)
-    yield ("rotation_error", "mean"), _ratio(each(lambda s: sum(s.rotation_errors)), each(lambda s: len(s.rotation_errors)))
+    turns = each(lambda s: len(s.rotation_errors))
+    yield ("rotation_error", "mean"), _ratio(each(lambda s: sum(s.rotation_errors)), turns)
     yield ("rotation_error", "median"), _median([s.rotation_errors for s in scores])
+    for angle in rotation_thresholds(scores):
+        yield ("rotation_error", "within", f"{angle:g}"), _ratio(np.array([s.rotations_within[angle] for s in scores], float), turns)
+    for name in dict.fromkeys(name for s in scores for name in s.size_errors):
+        errors = [s.size_errors[name] for s in scores]
+        yield ("size_error", name), _ratio(np.array([sum(own) for own in errors], float), np.array([len(own) for own in errors], float))
     yield ("relations",), _ratio(each(lambda s: s.relations_right), each(lambda s: s.relations))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -35,6 +36,8 @@ class PosedDomain(StagedDomain):
 
     Every statement has the argument `ROTATION`, and ``loc`` and ``scale`` unless the domain says otherwise (`location`, `scale`).
     """
+
+    rotation_thresholds: ClassVar[tuple[float, ...]] = (5.0, 15.0, 30.0)
 
     @abstractmethod
     def asset(self, obj: Object) -> Asset:

@@ -32,7 +32,8 @@ class Tally:
 class SceneScores:
     """One scene's counts, from which `summarize` forms every rate.
 
-    ``rotation_errors`` in degrees; ``relations`` are counted over ordered pairs of matched objects and the domain's directions;
+    ``rotation_errors`` in degrees, and how many of them are below each of the domain's thresholds; ``size_errors`` by argument, absolute,
+    in its unit, one a matched pair; ``relations`` are counted over ordered pairs of matched objects and the domain's directions;
     ``average_precision`` in [0, 1] by threshold in the domain's unit.
     """
 
@@ -42,6 +43,8 @@ class SceneScores:
     pairs: tuple[Pair, ...]
     choices: Mapping[str, Tally]
     rotation_errors: tuple[float, ...]
+    rotations_within: Mapping[float, int]
+    size_errors: Mapping[str, tuple[float, ...]]
     relations_right: int
     relations: int
     average_precision: Mapping[float, float]
@@ -64,6 +67,8 @@ def score_scene(truth: Scene, guess: Scene | None, domain: Domain, confidence: S
         pairs=pairs,
         choices=count_choices(truth, answer, pairs, domain),
         rotation_errors=rotations,
+        rotations_within={t: sum(error < t for error in rotations) for t in domain.rotation_thresholds},
+        size_errors={name: size_errors(truth, answer, pairs, name) for name in domain.sizes},
         relations_right=right,
         relations=relations,
         average_precision={t: average_precision(truth, guess, domain, t, confidence) for t in domain.ap_thresholds},
@@ -111,6 +116,12 @@ def rotation_errors(truth: Scene, guess: Scene, pairs: Sequence[Pair], domain: D
         if error is not None:
             errors.append(error)
     return tuple(errors)
+
+
+def size_errors(truth: Scene, guess: Scene, pairs: Sequence[Pair], name: str) -> tuple[float, ...]:
+    """How far a number of one component is off, for every matched pair in which both objects have it."""
+    both = ((truth.objects[p.truth].values, guess.objects[p.guess].values) for p in pairs)
+    return tuple(abs(one[name] - other[name]) for one, other in both if name in one and name in other)
 
 
 def count_relations(truth: Scene, guess: Scene, pairs: Sequence[Pair], domain: Domain) -> tuple[int, int]:
@@ -190,7 +201,9 @@ def summarize(scores: Sequence[SceneScores]) -> dict[str, Any]:
     - ``accuracy_matched``, ``accuracy_all``: by choice argument and `Domain.groups`, over matched pairs and over all
       true objects (`count_choices`);
     - ``ap``: by threshold in that unit, the mean over scenes of `average_precision`;
-    - ``rotation_error``: ``mean`` and ``median`` in degrees over ``pairs`` matched pairs (`rotation_errors`);
+    - ``rotation_error``: ``mean`` and ``median`` in degrees over ``pairs`` matched pairs (`rotation_errors`), and the share of these
+      ``within`` each of `Domain.rotation_thresholds`;
+    - ``size_error``: by argument of `Domain.sizes`, the mean over matched pairs, in its unit;
     - ``relations``: the share of relations that agree (`count_relations`).
     """
     truths, guesses = sum(s.truths for s in scores), sum(s.guesses for s in scores)
@@ -213,8 +226,10 @@ def summarize(scores: Sequence[SceneScores]) -> dict[str, Any]:
         "rotation_error": {
             "mean": fmean(angles) if angles else None,
             "median": median(angles) if angles else None,
+            "within": {f"{t:g}": _rate(sum(s.rotations_within[t] for s in scores), len(angles)) for t in rotation_thresholds(scores)},
             "pairs": len(angles),
         },
+        "size_error": {name: fmean(errors) if errors else None for name, errors in _all_size_errors(scores).items()},
         "relations": _rate(sum(s.relations_right for s in scores), sum(s.relations for s in scores)),
     }
 
@@ -222,6 +237,16 @@ def summarize(scores: Sequence[SceneScores]) -> dict[str, Any]:
 def thresholds(scores: Sequence[SceneScores]) -> tuple[float, ...]:
     """Those of average precision, which scenes of one domain share; none without any scene."""
     return tuple(scores[0].average_precision) if scores else ()
+
+
+def rotation_thresholds(scores: Sequence[SceneScores]) -> tuple[float, ...]:
+    """Those of rotations, as `thresholds`."""
+    return tuple(scores[0].rotations_within) if scores else ()
+
+
+def _all_size_errors(scores: Sequence[SceneScores]) -> dict[str, list[float]]:
+    names = dict.fromkeys(name for s in scores for name in s.size_errors)
+    return {name: [error for s in scores for error in s.size_errors[name]] for name in names}
 
 
 def _rate(right: int, of: int) -> float | None:

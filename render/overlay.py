@@ -1,20 +1,25 @@
-"""A scene drawn over an image: the outlines of its objects, as the domain sees them in that shot."""
+"""A scene drawn over an image: the outlines of its objects as the domain sees them in that shot, and the axes of those in poses."""
 
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image, ImageDraw
 
+from datagen.camera import project
 from datagen.domain import Domain
 from datagen.labels import look
-from datagen.scene import Scene, Shot
+from datagen.posed import PosedDomain
+from datagen.scene import Object, Scene, Shot
 
 SIDE = 192  # pixels: smaller images are enlarged by a whole factor to at least so many each way
 INK = (255, 0, 160)
+AXES = ((230, 30, 30), (20, 150, 40), (30, 70, 240))
+"""Red, green and blue: an object's own x, y and z."""
 
 
 def overlay(image: np.ndarray, scene: Scene, shot: Shot, domain: Domain) -> np.ndarray:
-    """The image (height, width, 3) uint8, enlarged if it is small, with the outlines of a scene's objects. The scene need not be the
-    image's: a predicted one shows how well it fits."""
+    """The image (height, width, 3) uint8, enlarged if it is small, with the outlines of a scene's objects, and where the domain has poses
+    their axes, as long as the object's radius. The scene need not be the image's: a predicted one shows how well it fits."""
     factor = max(1, -(-SIDE // min(image.shape[:2])))
     large = image.repeat(factor, axis=0).repeat(factor, axis=1)
     owner = look(scene, domain, shot).owner.repeat(factor, axis=0).repeat(factor, axis=1)
@@ -24,4 +29,21 @@ def overlay(image: np.ndarray, scene: Scene, shot: Shot, domain: Domain) -> np.n
     edge[:, 1:] |= owner[:, 1:] != owner[:, :-1]
     edge[:, :-1] |= owner[:, 1:] != owner[:, :-1]
     large[edge] = INK
-    return large
+    if not isinstance(domain, PosedDomain):
+        return large
+    canvas = Image.fromarray(large)
+    for obj in scene.objects:
+        _draw_axes(ImageDraw.Draw(canvas), obj, shot, domain, factor)
+    return np.array(canvas)
+
+
+def _draw_axes(draw: ImageDraw.ImageDraw, obj: Object, shot: Shot, domain: PosedDomain, factor: int) -> None:
+    """An object's axes, the farthest end first; none of an object that reaches behind the camera."""
+    origin = np.array(domain.location(obj))
+    ends = origin + domain.scale(obj) * domain.rotation(obj).T
+    points = project(shot.viewpoint, shot.width, shot.height, np.vstack([origin, ends]))
+    if (points[:, 2] <= 0).any():
+        return
+    centre, *tips = (points[:, :2] * factor).tolist()
+    for axis in np.argsort(-points[1:, 2]):
+        draw.line([tuple(centre), tuple(tips[axis])], fill=AXES[axis], width=3)

@@ -76,6 +76,7 @@ class Assets(PosedDomain):
         "pattern": Groups("texture", {OWN: OWN, **{word: texture(word).pattern for word in (*SEEN[1:], *UNSEEN)}}),
     }
     max_objects: ClassVar[int] = MAX_OBJECTS
+    sizes: ClassVar[tuple[str, ...]] = (SCALE.name,)
     splits: ClassVar[Mapping[str, Split]] = splits(KNOWN_SHAPES, UNSEEN_SHAPES)
     drawn_words: ClassVar[tuple[str, ...]] = ("shape", "texture")
     drawn_numbers: ClassVar[tuple[str, ...]] = ("loc.x", "loc.y", "scale", *ROTATION_COMPONENTS)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from datagen.errors import UserError
-from render.evals import cogent, dots
+from render.evals import cogent, dots, library, pose, so3
 from render.evals.declaration import Evaluation, Scale
 from render.evals.plan import Plan
 
@@ -25,6 +25,9 @@ class Entry:
 EVALUATIONS: Mapping[str, Entry] = {
     "clevr-cogent": Entry(cogent.clevr_cogent, cogent.SCALES),
     "2d": Entry(dots.dots, dots.SCALES),
+    "so3": Entry(so3.so3, so3.SCALES),
+    "6dof": Entry(pose.pose, pose.SCALES),
+    "assets": Entry(library.library, library.SCALES),
 }
 
 

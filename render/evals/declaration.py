@@ -127,14 +127,20 @@ class Evaluation:
 
 
 def choices(domain: Domain, over: str) -> tuple[Measure, ...]:
-    """The accuracy of each attribute, ``over`` being `MATCHED` or `ALL`."""
+    """The accuracy of each attribute and group of words, ``over`` being `MATCHED` or `ALL`."""
     names = dict.fromkeys(choice.name for statement in domain.statements for choice in statement.choices)
-    return tuple(Measure(name, (over, name)) for name in names)
+    return tuple(Measure(name, (over, name)) for name in (*names, *domain.groups))
 
 
 def precisions(domain: Domain) -> tuple[Measure, ...]:
     """Average precision at each of the domain's distances."""
     return tuple(Measure(f"AP {t:g}".replace("inf", "∞"), ("ap", f"{t:g}")) for t in domain.ap_thresholds)
+
+
+def rotations(domain: Domain) -> tuple[Measure, ...]:
+    """Mean and median of the angle between true and predicted rotation, and the shares within the domain's angles."""
+    told = tuple(Measure(f"rotation, {name}", ("rotation_error", name), "angle") for name in ("mean", "median"))
+    return told + tuple(Measure(f"within {t:g}°", ("rotation_error", "within", f"{t:g}")) for t in domain.rotation_thresholds)
 
 
 MATCHED, ALL = "accuracy_matched", "accuracy_all"

@@ -60,7 +60,7 @@ def dots(scale: Scale) -> Evaluation:
         test_scenes=scale.test_scenes,
         tables=(Table("Of all test images:", (error, *nearer, COUNT, *counts)),),
         note=(
-            "Error: the mean distance between true and predicted dot, in sides of the square. Within: the share of dots, in %, read\n"
+            "Error: the mean distance between true and predicted dot, in sides of the square. Within: the share of dots, in %, read "
             "nearer than that. Count: the share of images, in %, read as one dot. Distinct: how many different values a method gives."
         ),
         panels=(

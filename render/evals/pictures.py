@@ -47,19 +47,20 @@ def write_pictures(path: Path, evaluation: Evaluation, shown: Sequence[Shown], a
     write_bytes(path, page.encode())
 
 
-def _near(evaluation: Evaluation) -> float:
-    """The distance of average precision by which scenes are ordered: the middle one of the domain's."""
+def _near(evaluation: Evaluation) -> float | None:
+    """The distance of average precision by which scenes are ordered: the middle one of the domain's, if it has any."""
     thresholds = evaluation.domain.ap_thresholds
-    return thresholds[len(thresholds) // 2]
+    return thresholds[len(thresholds) // 2] if thresholds else None
 
 
-def badness(scored: Scored, threshold: float) -> tuple[float, ...]:
-    """How bad a scene was read, to sort by: lack of average precision at that distance first, then wrong words and extra objects, then how
-    far rotations and places are off."""
+def badness(scored: Scored, threshold: float | None) -> tuple[float, ...]:
+    """How bad a scene was read, to sort by: lack of average precision at that distance first, then missed, wrong words and extra objects,
+    then how far rotations and places are off."""
     scene = scored.scene
+    precision = 1.0 if threshold is None else scene.average_precision[threshold]
     wrong = sum(tally.all - tally.right for tally in scene.choices.values())
     turned, apart = sum(scene.rotation_errors), sum(pair.distance for pair in scene.pairs)
-    return 1 - scene.average_precision[threshold], wrong + max(0, scene.guesses - len(scene.pairs)), turned, apart
+    return 1 - precision, scene.truths + scene.guesses - 2 * len(scene.pairs) + wrong, turned, apart
 
 
 def _section(one: Shown, evaluation: Evaluation) -> dict[str, Any]:
@@ -73,7 +74,7 @@ def _section(one: Shown, evaluation: Evaluation) -> dict[str, Any]:
         "size": one.request.size,
         "condition": one.condition.label,
         "scenes": len(scored),
-        "faultless": sum(s.scene.average_precision[threshold] == 1 for s in scored),
+        "faultless": None if threshold is None else sum(s.scene.average_precision[threshold] == 1 for s in scored),
         "cards": [(report_sample(one.truth, one.guess, s, domain), _pictures(one, s.key, evaluation)) for s in chosen],
     }
 
