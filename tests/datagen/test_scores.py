@@ -15,8 +15,11 @@ from hypothesis import strategies as st
 from datagen.domain import Statement
 from datagen.domains import get_domain
 from datagen.domains.clevr import COLORS, MATERIALS, SHAPES, SIZES, Clevr
+from datagen.rotations import geodesic_degrees
+from datagen.sampling import draw
 from datagen.scene import Object, Scene, Vec3
 from datagen.scores import average_precision, score_scene, summarize
+from datagen.settings import DatasetSettings
 
 DOMAIN = get_domain("clevr")
 EMPTY = Scene("clevr", ())
@@ -258,7 +261,26 @@ def test_nothing_at_all_has_no_scores() -> None:
 def test_rotation_is_modulo_symmetry_and_only_of_cubes_taken_for_cubes() -> None:
     truth = cubes(cube(0, rotation=88.0), cube(2, rotation=10.0), cube(-2).replaced(shape="sphere"))
     guess = cubes(cube(0, rotation=4.0), cube(2, rotation=50.0).replaced(shape="cylinder"), cube(-2, rotation=70.0))
-    assert summarize([score_scene(truth, guess, DOMAIN)])["rotation_error"] == {"mean": 6.0, "median": 6.0, "pairs": 1}
+    assert summarize([score_scene(truth, guess, DOMAIN)])["rotation_error"] == {"mean": 6.0, "median": 6.0, "within": {}, "pairs": 1}
+
+
+def test_rotations_within_angles_and_errors_of_sizes_of_domains_that_ask_for_them() -> None:
+    assets = get_domain("assets")
+    drawn = (draw(DatasetSettings("assets", "known", seed=3, width=64, height=48), i).scene.objects[0] for i in range(40))
+    plain = [obj for obj in drawn if geodesic_degrees(np.eye(3), assets.rotation(obj)) > 1][:3]  # turned about Z, as all on the floor
+    truth = Scene("assets", tuple(o.replaced(loc=(2.0 * i - 2, 0.0, 0.5), shape="aeroplane-0") for i, o in enumerate(plain)))
+    steps = ((0.0, 0.05), (10.0, -0.1), (40.0, 0.0))
+    said = [
+        o.replaced(rotation=(0.0, 0.0, o["rotation"][2] + a), scale=o["scale"] + s) for o, (a, s) in zip(truth.objects, steps, strict=True)
+    ]
+    scores = [score_scene(truth, Scene("assets", tuple(said)), assets)]
+    assert summarize(scores)["rotation_error"]["within"] == {
+        "5": pytest.approx(1 / 3),
+        "15": pytest.approx(2 / 3),
+        "30": pytest.approx(2 / 3),
+    }
+    assert summarize(scores)["size_error"] == {"scale": pytest.approx(0.05)}
+    assert summarize([])["rotation_error"]["within"] == summarize([])["size_error"] == {}
 
 
 def along(right: float, behind: float) -> Object:

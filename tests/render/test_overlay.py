@@ -8,7 +8,7 @@ import pytest
 from datagen.domains import get_domain
 from datagen.labels import look
 from datagen.scene import Object, Scene
-from render.overlay import INK, SIDE, overlay
+from render.overlay import AXES, INK, SIDE, overlay
 
 DOT2D = get_domain("dot2d")
 
@@ -38,3 +38,17 @@ def test_nothing_read_is_nothing_drawn() -> None:
     shot = DOT2D.canonical_shot(200, 200, "draft")
     image = np.arange(200 * 200 * 3, dtype=np.uint8).reshape(200, 200, 3)
     assert (overlay(image, Scene("dot2d", ()), shot, DOT2D) == image).all()
+
+
+def test_poses_show_the_axes_of_an_object_and_no_others() -> None:
+    """Unturned: x, red, to the right; z, blue, upwards; y, green, away from the camera and foreshortened."""
+    so3 = get_domain("so3")
+    image = np.zeros((96, 96, 3), np.uint8)
+    drawn = overlay(image, Scene("so3", (Object("add", {"rotation": (0.0, 0.0, 0.0)}),)), so3.canonical_shot(96, 96, "draft"), so3)
+    middle = drawn.shape[0] / 2
+    found = {axis: np.argwhere((drawn == ink).all(-1)) for axis, ink in zip("xyz", AXES, strict=True)}
+    lengths = {axis: np.abs(places - middle).max() for axis, places in found.items()}
+    assert lengths["y"] < lengths["z"]
+    assert lengths["y"] < lengths["x"]
+    assert found["x"][:, 1].max() - middle == lengths["x"]
+    assert middle - found["z"][:, 0].min() == lengths["z"]
