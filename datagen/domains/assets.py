@@ -20,7 +20,7 @@ from datagen.domains import clevr
 from datagen.ground import Sweep, sweep_behind
 from datagen.placing import Disc, free_spot
 from datagen.posed import ROTATION, ROTATION_COMPONENTS, PosedDomain, draw_rotation
-from datagen.scene import Camera, Lamp, Object, Scene
+from datagen.scene import Camera, Lamp, Object, Scene, Value
 from datagen.splits import Split
 from datagen.stream import Stream
 
@@ -128,7 +128,7 @@ class Assets(PosedDomain):
         rotation = draw_rotation(rng, split)
         if rotation is None:
             return None
-        values = {"loc": (0.0, 0.0, 0.0), "scale": scale, "texture": texture, "shape": shape, "rotation": rotation}
+        values: dict[str, Value] = {"loc": (0.0, 0.0, 0.0), "scale": scale, "texture": texture, "shape": shape, "rotation": rotation}
         obj = self.canonical_object(Object("add", values))
         around = self.solid(obj).hull()
         radius = float(np.hypot(around[:, 0], around[:, 1]).max())

@@ -71,7 +71,9 @@ def own_domain(name: str) -> Assets:
         raise UserError(f"the assets of the domain {name!r} are not on this machine; read their folder: igllm inspect --assets DIR")
     facts = {shape: _facts(entry, str(path), shape) for shape, entry in read_object(path).items()}
     kinds = {shape: kind for shape, (kind, _) in facts.items()}
-    known, unseen, of_class = [], [], Counter[str]()
+    known: list[str] = []
+    unseen: list[str] = []
+    of_class: Counter[str] = Counter()
     for shape, kind in kinds.items():
         of_class[kind] += 1
         (known if of_class[kind] % EVERY else unseen).append(shape)

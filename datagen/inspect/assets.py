@@ -35,7 +35,7 @@ def inspect_assets(folder: Path | None, out: Path) -> dict[str, Any]:
         raise UserError(f"{out}: a file is in the place of the folder to write; name another")
     ids = [instance_id(kind, seed) for kind in CLASSES for seed in range(INSTANCES)]
     own = OwnAssets(tuple(map(instance, ids)), {}, ()) if folder is None else own_assets(folder)
-    found = {
+    found: dict[str, Any] = {
         "assets": [_row(asset, own.paths.get(asset.id)) for asset in own.assets],
         "refused": [{"path": refused.path, "reason": refused.reason} for refused in own.refused],
     }
