@@ -120,6 +120,7 @@ def _generate(verbs: Any) -> None:
     )
     verb.late_epilog = _domains_text
     verb.add_argument("--domain", default="clevr", help="kind of scene: one of those below")
+    verb.add_argument("--assets", type=Path, metavar="DIR", help="model files of your own for the shapes of --domain assets")
     verb.add_argument("--split", default="default", metavar="NAME|FILE", help="what scenes may hold: a split of the domain, or a JSON file")
     verb.add_argument("--num", type=_positive, required=True, help="number of samples")
     verb.add_argument("--seed", type=int, default=0, help="seed of everything random")
@@ -161,9 +162,11 @@ def run_generate(options: argparse.Namespace) -> None:
         raise UserError("--ray-address goes with --executor ray")
     if options.device == "gpu" and options.executor == "ray":
         raise UserError("--executor ray renders on CPUs")
-    names = ("domain", "seed", "width", "height", "quality", "min_objects", "max_objects", "camera_jitter", "light_jitter", "shard_size")
+    domain = _own_domain(options.domain, options.assets) if options.assets else options.domain
+    names = ("seed", "width", "height", "quality", "min_objects", "max_objects", "camera_jitter", "light_jitter", "shard_size")
     settings = DatasetSettings(
-        rules=load_split(options.split, get_domain(options.domain)),
+        domain=domain,
+        rules=load_split(options.split, get_domain(domain)),
         cameras=load_cameras(options.cameras) if options.cameras else (),
         image_format=options.format,
         captions=options.captions,
@@ -177,7 +180,20 @@ def run_generate(options: argparse.Namespace) -> None:
         samples = generate_on_ray(settings, options.num, options.out, address=options.ray_address, workers=options.workers, shards=shards)
     else:
         samples = generate(settings, options.num, options.out, options.workers, shards, device=options.device)
-    print(f"{options.out}: {len(samples)} samples")
+    print(f"{options.out}: {len(samples)} samples" + (f" of the domain {domain}" if options.assets else ""))
+
+
+def _own_domain(domain: str, folder: Path) -> str:
+    """The name of the domain of a folder's assets; tells which of its files are left out."""
+    from datagen.assets.own import own_assets
+    from datagen.domains.own_assets import keep_domain
+
+    if domain != "assets":
+        raise UserError("--assets goes with --domain assets")
+    found = own_assets(folder)
+    for refused in found.refused:
+        print(f"igllm generate: {folder}: left out: {refused.path}: {refused.reason}", file=sys.stderr)
+    return keep_domain(found)
 
 
 def _verify(verbs: Any) -> None:

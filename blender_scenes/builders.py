@@ -13,7 +13,7 @@ from blender_scenes.clevr import ClevrBuilder
 from blender_scenes.devices import enable_gpu
 from blender_scenes.posed import PosedBuilder
 from blender_scenes.quality import QUALITY, Settings, set_up_cycles, set_up_shot
-from datagen.domains import DOMAINS, get_domain
+from datagen.domains import get_domain
 from datagen.errors import UserError
 from datagen.posed import PosedDomain
 from datagen.scene import Scene, Shot
@@ -26,10 +26,8 @@ class Builder(Protocol):
         """Add the scene's objects and the shot's lamps, whole or in parts, to the stage, and aim its camera."""
 
 
-BUILDERS: dict[str, Callable[[bpy.types.Scene], Builder]] = {
-    "clevr": ClevrBuilder,
-    **{name: partial(PosedBuilder, domain=domain) for name, domain in DOMAINS.items() if isinstance(domain, PosedDomain)},
-}
+BUILDERS: dict[str, Callable[[bpy.types.Scene], Builder]] = {"clevr": ClevrBuilder}
+"""Of the domains that are no `PosedDomain`: those have one builder together."""
 
 
 class Stages:
@@ -63,13 +61,21 @@ class Stages:
             _remove([o for o in stage.objects if o not in standing])
 
     def _stage(self, domain: str) -> tuple[bpy.types.Scene, Builder]:
-        if domain not in BUILDERS:
-            raise UserError(f"no builder for the domain {domain!r}; there are {', '.join(BUILDERS)}")
         if domain not in self._made:
+            build = _builder(domain)
             stage = bpy.data.scenes.new(domain)
             set_up_cycles(stage, self._device)
-            self._made[domain] = stage, BUILDERS[domain](stage)
+            self._made[domain] = stage, build(stage)
         return self._made[domain]
+
+
+def _builder(name: str) -> Callable[[bpy.types.Scene], Builder]:
+    domain = get_domain(name)
+    if isinstance(domain, PosedDomain):
+        return partial(PosedBuilder, domain=domain)
+    if name not in BUILDERS:
+        raise UserError(f"no builder for the domain {name!r}; there are {', '.join(BUILDERS)}")
+    return BUILDERS[name]
 
 
 def _remove(objects: list[bpy.types.Object]) -> None:

@@ -135,8 +135,9 @@ def check_split(split: Split, domain: Domain, where: str) -> None:
 def _check_words(words: tuple[str, ...], choice: Choice, where: str, field: str) -> None:
     if not words or len(set(words)) < len(words):
         refuse(where, field, list(words), f"a list of different words out of {', '.join(choice.words)}")
+    declared = set(choice.words)
     for i, word in enumerate(words):
-        if word not in choice.words:
+        if word not in declared:
             refuse(where, f"{field}[{i}]", word, f"one of {', '.join(choice.words)}")
 
 

@@ -20,7 +20,7 @@ from datagen.domains import clevr
 from datagen.ground import Sweep, sweep_behind
 from datagen.placing import Disc, free_spot
 from datagen.posed import ROTATION, ROTATION_COMPONENTS, PosedDomain, draw_rotation
-from datagen.scene import Camera, Lamp, Object, Scene
+from datagen.scene import Camera, Lamp, Object, Scene, Value
 from datagen.splits import Split
 from datagen.stream import Stream
 
@@ -48,33 +48,40 @@ CLEARANCE = Number("clearance", (0.0,), (1.0,), 3, "m")
 CAMERA = Camera(location=(5.985, -5.206, 4.275), target=(0.0, 0.0, 0.0), lens_mm=35.0, sensor_mm=32.0)
 """CLEVR's, nearer by a fifth: nearly all objects are whole on the frame."""
 
-FREE = ()
 ON_THE_FLOOR = (("clearance", 0.0, 0.0), ("rotation.x", 0.0, 0.0), ("rotation.y", 0.0, 0.0))
 """What a split narrows for objects that stand upright on the floor."""
 
 
 def splits(known: tuple[str, ...], unseen: tuple[str, ...]) -> dict[str, Split]:
-    """The splits of a domain of these shapes: ``floor`` and ``default`` have all of them; ``-free`` says that objects float."""
-    words = {"known": (known, SEEN), "unseen-textures": (known, UNSEEN), "unseen-shapes": (unseen, SEEN)}
+    """The splits of a domain of these shapes: in ``default`` objects float and are any, in ``floor`` they stand and are any.
+
+    Of the others, by what they hold, each is there with objects that stand, and as ``-free`` with objects that float.
+    """
+    words = {"known": (known, SEEN), "unseen-textures": (known, UNSEEN), **({"unseen-shapes": (unseen, SEEN)} if unseen else {})}
     found = [Split("default", objects=(1, MAX_OBJECTS)), Split("floor", ranges=ON_THE_FLOOR, objects=(1, MAX_OBJECTS))]
-    for suffix, ranges in (("", ON_THE_FLOOR), ("-free", FREE)):
+    for suffix, ranges in (("", ON_THE_FLOOR), ("-free", ())):
         for name, (shapes, textures) in words.items():
             found.append(Split(name + suffix, ((("shape", shapes), ("texture", textures)),), ranges, (1, MAX_OBJECTS)))
     return {split.name: split for split in found}
+
+
+def statement(shapes: tuple[str, ...]) -> Statement:
+    """The one statement of a domain of these shapes: as in CLEVR place comes first, then what shows at a glance, then the rest."""
+    return Statement("add", (LOCATION, SCALE, Choice("texture", SEEN + UNSEEN), Choice("shape", shapes), ROTATION))
+
+
+def groups(kinds: Mapping[str, str]) -> dict[str, Groups]:
+    """The classes of shapes, given by shape, and the patterns of textures."""
+    patterns = {word: OWN if word == OWN else texture(word).pattern for word in SEEN + UNSEEN}
+    return {"class": Groups("shape", kinds), "pattern": Groups("texture", patterns)}
 
 
 class Assets(PosedDomain):
     """The domain of scenes of assets. See the module's docstring and `Domain`."""
 
     name: ClassVar[str] = "assets"
-    # As in CLEVR place comes first, then from what shows at a glance to what takes a closer look.
-    statements: ClassVar[tuple[Statement, ...]] = (
-        Statement("add", (LOCATION, SCALE, Choice("texture", SEEN + UNSEEN), Choice("shape", tuple(KINDS)), ROTATION)),
-    )
-    groups: ClassVar[Mapping[str, Groups]] = {
-        "class": Groups("shape", KINDS),
-        "pattern": Groups("texture", {OWN: OWN, **{word: texture(word).pattern for word in (*SEEN[1:], *UNSEEN)}}),
-    }
+    statements: ClassVar[tuple[Statement, ...]] = (statement(tuple(KINDS)),)
+    groups: ClassVar[Mapping[str, Groups]] = groups(KINDS)
     max_objects: ClassVar[int] = MAX_OBJECTS
     sizes: ClassVar[tuple[str, ...]] = (SCALE.name,)
     splits: ClassVar[Mapping[str, Split]] = splits(KNOWN_SHAPES, UNSEEN_SHAPES)
@@ -122,7 +129,7 @@ class Assets(PosedDomain):
         rotation = draw_rotation(rng, split)
         if rotation is None:
             return None
-        values = {"loc": (0.0, 0.0, 0.0), "scale": scale, "texture": texture, "shape": shape, "rotation": rotation}
+        values: dict[str, Value] = {"loc": (0.0, 0.0, 0.0), "scale": scale, "texture": texture, "shape": shape, "rotation": rotation}
         obj = self.canonical_object(Object("add", values))
         around = self.solid(obj).hull()
         radius = float(np.hypot(around[:, 0], around[:, 1]).max())

@@ -19,7 +19,7 @@ LOCATION = Number("loc", (-2.0, -1.2, -1.6), (2.0, 1.5, 1.6), 3, "m")
 """A box that reaches beyond what the camera sees: the frame bounds where objects are drawn."""
 LEAST_SHARE = 0.95  # of the mesh's vertices that are on the frame
 
-CAMERA = Camera(location=(0.0, -4.9, 1.2), target=(0.0, 0.0, 0.0), lens_mm=35.0, sensor_mm=32.0)
+CAMERA = Camera(location=(0.0, -5.0, 0.0), target=(0.0, 0.0, 0.0), lens_mm=35.0, sensor_mm=32.0)
 LAMPS = (
     Lamp("key", (3.4, -3.8, 4.2), 0.5, 420.0, (1.0, 0.932, 0.817)),
     Lamp("fill", (-4.6, -3.0, 1.0), 0.5, 160.0, (0.762, 0.818, 1.0)),

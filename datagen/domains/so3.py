@@ -20,7 +20,7 @@ AEROPLANE = "aeroplane-39"
 """Its body, its wings and its fin differ in colour, and its left half is its right half's mirror image."""
 RADIUS = 1.0  # metres
 
-CAMERA = Camera(location=(0.0, -2.95, 1.0), target=(0.0, 0.0, 0.0), lens_mm=35.0, sensor_mm=32.0)
+CAMERA = Camera(location=(0.0, -3.12, 0.0), target=(0.0, 0.0, 0.0), lens_mm=35.0, sensor_mm=32.0)
 LAMPS = (
     Lamp("key", (2.6, -2.6, 3.0), 0.5, 160.0, (1.0, 0.932, 0.817)),
     Lamp("fill", (-3.4, -1.8, 0.6), 0.5, 60.0, (0.762, 0.818, 1.0)),

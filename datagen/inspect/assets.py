@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 from datagen.assets.library import CLASSES, Asset, instance, instance_id
 from datagen.assets.own import OwnAssets, own_assets
 from datagen.assets.picture import picture
+from datagen.domains.own_assets import keep_domain
 from datagen.errors import UserError
 from datagen.files import write_bytes, write_json
 from datagen.inspect.page import png
@@ -34,10 +35,12 @@ def inspect_assets(folder: Path | None, out: Path) -> dict[str, Any]:
         raise UserError(f"{out}: a file is in the place of the folder to write; name another")
     ids = [instance_id(kind, seed) for kind in CLASSES for seed in range(INSTANCES)]
     own = OwnAssets(tuple(map(instance, ids)), {}, ()) if folder is None else own_assets(folder)
-    found = {
+    found: dict[str, Any] = {
         "assets": [_row(asset, own.paths.get(asset.id)) for asset in own.assets],
         "refused": [{"path": refused.path, "reason": refused.reason} for refused in own.refused],
     }
+    if folder is not None and own.assets:
+        found["domain"] = keep_domain(own)
     write_json(out / LIST, found)
     if not own.assets:
         told = "\n".join(f"  {refused.path}: {refused.reason}" for refused in own.refused[:10])
@@ -74,6 +77,8 @@ def assets_text(found: dict[str, Any]) -> str:
     classes = Counter(row["class"] for row in rows)
     lines = [f"assets: {len(rows)}; classes: {len(classes)}; triangles: {min(triangles):,} to {max(triangles):,}"]
     lines.append("  " + ", ".join(f"{kind} {count}" for kind, count in classes.most_common(40)))
+    if "domain" in found:
+        lines.append(f"domain: {found['domain']}")
     lines += [f"  left out: {refused['path']}: {refused['reason']}" for refused in found["refused"]]
     return "\n".join(lines)
 

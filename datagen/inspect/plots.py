@@ -155,7 +155,10 @@ def _object_counts(ax: Axes, statistics: Statistics) -> None:
 
 
 def _words(ax: Axes, tally: StatementTally, name: str) -> None:
-    counter, strangers = tally.words[name], tally.strangers[name]
+    (title, shown), strangers = _shown(tally, name), tally.strangers[name]
+    counter = dict.fromkeys(shown.values(), 0)
+    for word, n in tally.words[name].items():
+        counter[shown[word]] += n
     rows = [(word, n, BLUE) for word, n in counter.items()] + [(word, n, RED) for word, n in strangers.items()]
     rows = rows[:MOST_WORDS]
     ax.barh(range(len(rows)), [n for _, n, _ in rows], color=[ink for _, _, ink in rows], height=0.72)
@@ -165,8 +168,17 @@ def _words(ax: Axes, tally: StatementTally, name: str) -> None:
         ax.annotate(f" {_short(n)}", (n, place), va="center", fontsize=7.5, color=GRAY if n else RED)
     ax.set_xlim(0, max(1, *(n for _, n, _ in rows)) * 1.14)
     note = "red: undeclared" if strangers else ""
-    _label(ax, f"{_statement(tally)}{name}", f"objects {note}".strip())
+    _label(ax, f"{_statement(tally)}{title}", f"objects {note}".strip())
     _count_axis(ax.xaxis)
+
+
+def _shown(tally: StatementTally, name: str) -> tuple[str, Mapping[str, str]]:
+    """What to call an argument, and each of its words: where they are too many to read, their groups, if the domain has any."""
+    words = tally.words[name]
+    for title, groups in tally.domain.groups.items():
+        if groups.argument == name and len(words) > MOST_WORDS:
+            return title, groups.of
+    return name, {word: word for word in words}
 
 
 def _statement(tally: StatementTally) -> str:
@@ -185,8 +197,14 @@ def _pair_panels(statistics: Statistics) -> list[Panel]:
 
 
 def _pair(ax: Axes, tally: StatementTally, a: str, b: str) -> None:
-    table, holes = tally.pairs[a, b], set(tally.holes(a, b))
-    rows, columns = list(tally.words[a]), list(tally.words[b])
+    (row_title, row_of), (column_title, column_of) = _shown(tally, a), _shown(tally, b)
+    rows, columns = (list(dict.fromkeys(shown.values())) for shown in (row_of, column_of))
+    places = (
+        [names.index(shown[word]) for word in tally.words[name]] for names, shown, name in ((rows, row_of, a), (columns, column_of, b))
+    )
+    table = np.zeros((len(rows), len(columns)), np.int64)
+    np.add.at(table, np.ix_(*places), tally.pairs[a, b])
+    holes = set(tally.holes(a, b)) if (row_title, column_title) == (a, b) else set()
     most = max(1, int(table.max()))
     ax.imshow(table, cmap=DENSITY, vmin=0, vmax=most, aspect="auto")
     ax.set_xticks(range(len(columns)), [_word(word) for word in columns], rotation=45 if len(columns) > 5 else 0)
@@ -203,7 +221,7 @@ def _pair(ax: Axes, tally: StatementTally, a: str, b: str) -> None:
         box = (columns.index(column) - 0.46, rows.index(row) - 0.44)
         ax.add_patch(_outline(box, 0.92, 0.88))
     note = f"{len(holes)} never together" if holes else "objects with both words"
-    _label(ax, f"{_statement(tally)}{a} × {b}", note)
+    _label(ax, f"{_statement(tally)}{row_title} × {column_title}", note)
 
 
 def _outline(corner: tuple[float, float], width: float, height: float) -> Rectangle:

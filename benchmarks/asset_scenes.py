@@ -1,0 +1,56 @@
+"""What a frame of assets costs beside one of CLEVR's: a worker's processor time, and its memory at its highest.
+
+    python benchmarks/asset_scenes.py [--num 40] [--width 160] [--height 120]
+
+One worker each, started and warmed up with three frames; assets' meshes and materials are made as scenes ask for them. Processor time, so
+that what else the machine does counts little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from datagen.jobs import DrawJob
+from datagen.pool import RenderPool
+from datagen.settings import DatasetSettings
+
+
+def main() -> None:
+    """Measure, and print a line for each domain and split."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--num", type=int, default=40, help="frames")
+    parser.add_argument("--width", type=int, default=160)
+    parser.add_argument("--height", type=int, default=120)
+    options = parser.parse_args()
+    frame = {"seed": 1, "width": options.width, "height": options.height, "quality": "draft", "min_objects": 1, "max_objects": 4}
+    for domain, split in (("clevr", "default"), ("assets", "known"), ("assets", "default")):
+        measure(DatasetSettings(domain, split, **frame), options.num)
+
+
+def measure(settings: DatasetSettings, num: int) -> None:
+    """Print what the frames cost."""
+    with RenderPool(1) as pool:
+        list(pool.render(DrawJob(settings, num + index) for index in range(3)))
+        [pid] = pool.pids
+        before = processor_seconds(pid)
+        list(pool.render(DrawJob(settings, index) for index in range(num)))
+        milliseconds = 1000 * (processor_seconds(pid) - before) / num
+        print(f"{settings.domain} {settings.split}: {milliseconds:.0f} ms a frame, {highest_memory(pid)} MiB", flush=True)
+
+
+def processor_seconds(pid: int) -> float:
+    """What a process has used up so far, in user's and system's mode."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def highest_memory(pid: int) -> int:
+    """The most that a process had resident, in MiB."""
+    [line] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) // 1024
+
+
+if __name__ == "__main__":
+    main()

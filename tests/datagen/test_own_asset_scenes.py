@@ -1,0 +1,99 @@
+"""Scenes of people's own files: the domain that a folder makes, found again by its name. A stand-in plays Blender's part in opening."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import igllm
+from datagen.assets import own
+from datagen.assets.find import find_asset
+from datagen.assets.own import own_assets
+from datagen.code import parse_code, write_code
+from datagen.domains import get_domain
+from datagen.domains.own_assets import keep_domain, own_domain
+from datagen.errors import UserError
+from datagen.sampling import draw
+from datagen.settings import DatasetSettings
+
+FAULTS = Path(__file__).parents[1] / "faults"
+
+
+@pytest.fixture(autouse=True)
+def stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    monkeypatch.setattr(own, "IMPORTER", "faulty_importer")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FAULTS), str(FAULTS.parents[1])]))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("FAULTS_LOG", str(tmp_path / "log"))
+    find_asset.cache_clear()
+    own_domain.cache_clear()
+    yield
+    find_asset.cache_clear()
+    own_domain.cache_clear()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Six chairs, one of which is a lamp, and a file that is damaged."""
+    made = tmp_path / "models"
+    (made / "chair").mkdir(parents=True)
+    for number in range(6):
+        (made / "chair" / f"c{number}.glb").write_text("x" * number)
+    (made / "damaged.glb").write_text("-")
+    (made / "assets.json").write_text('{"chair/c0.glb": {"class": "lamp", "symmetry": "C2"}}')
+    return made
+
+
+def test_a_folder_makes_a_domain_with_its_classes_and_symmetries(folder: Path) -> None:
+    name = keep_domain(own_assets(folder))
+    domain = get_domain(name)
+    [shape] = [choice for choice in domain.statements[0].choices if choice.name == "shape"]
+    assert sorted(domain.groups["class"].of[word] for word in shape.words) == ["chair"] * 5 + ["lamp"]
+    [lamp] = [word for word in shape.words if domain.groups["class"].of[word] == "lamp"]
+    unseen = dict(domain.split("unseen-shapes").combinations[0])["shape"]
+    assert len(unseen) == 1 and lamp not in unseen  # every fifth of a class
+    scene = draw(DatasetSettings(name, width=64, height=48), 0).scene
+    assert parse_code(write_code(scene, domain), domain) == scene
+    one = scene.objects[0].replaced(shape=lamp, rotation=(0.0, 0.0, 0.0))
+    assert domain.rotation_error(one, one.replaced(rotation=(0.0, 0.0, 180.0))) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_the_name_says_which_models_there_are(folder: Path) -> None:
+    name = keep_domain(own_assets(folder))
+    assert keep_domain(own_assets(folder)) == name
+    assert pickle.loads(pickle.dumps(get_domain(name))) is get_domain(name)
+    (folder / "chair" / "c5.glb").write_text("another")
+    assert keep_domain(own_assets(folder)) != name
+    assert get_domain(name).name == name  # of the models that it had
+
+
+def test_a_domain_whose_folder_was_never_read_is_an_error_that_says_what_to_do() -> None:
+    with pytest.raises(UserError, match="igllm inspect --assets DIR"):
+        get_domain("assets:0123456789ab")
+    with pytest.raises(UserError, match="no domain"):
+        get_domain("assets:../../etc")
+
+
+def test_inspect_names_the_domain_and_generate_refuses_another(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert igllm.main(["inspect", "--assets", str(folder), "--out", str(tmp_path / "sheet")]) == 0
+    name = json.loads((tmp_path / "sheet" / "asset-list.json").read_text())["domain"]
+    assert f"domain: {name}" in capsys.readouterr().out
+    arguments = ["generate", "--assets", str(folder), "--num", "1", "--out", str(tmp_path / "data")]
+    assert igllm.main(arguments) == 2
+    assert "--domain assets" in capsys.readouterr().err
+
+
+def test_generate_renders_them(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = ["--width", "64", "--height", "48", "--quality", "draft", "--workers", "1"]
+    out = tmp_path / "data"
+    assert igllm.main(["generate", "--domain", "assets", "--assets", str(folder), "--num", "2", *frame, "--out", str(out)]) == 0
+    told = capsys.readouterr()
+    assert "left out: damaged.glb: no such format" in told.err
+    name = json.loads((out / "dataset.json").read_text())["domain"]
+    assert told.out.strip().endswith(f"2 samples of the domain {name}")
+    assert igllm.main(["verify", str(out)]) == 0

@@ -1,0 +1,49 @@
+"""Models that write a dialect: built, saved and loaded with it, what they predict is the domain's own code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datagen.code import parse_code
+from datagen.dialects import REPRESENTATIONS
+from datagen.domains import get_domain
+from datagen.errors import UserError
+from model.build import build
+from model.load import load_model
+from model.predict import Predictor
+from model.presets import get_preset
+
+TINY = get_preset("tiny")
+
+
+@pytest.mark.parametrize("numbers", ["head", "char"])
+@pytest.mark.parametrize("rotations", REPRESENTATIONS)
+def test_a_model_of_a_dialect_predicts_its_domains_code(rotations: str, numbers: str, tmp_path: Path) -> None:
+    domain = get_domain("pose6d")
+    settings = [f"rotations={rotations}", f"numbers={numbers}", f"number_feedback={str(numbers == 'head').lower()}"]
+    model, tokenizer = build(TINY.changed(settings), domain)
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    predictor = Predictor.of(tmp_path, "cpu")
+    assert predictor.model.config.rotations == rotations
+    rng = np.random.default_rng(0)
+    for prediction in predictor.predict((str(i), rng.integers(0, 256, (96, 96, 3), np.uint8)) for i in range(2)):
+        scene = parse_code(prediction.code, domain)
+        assert domain.canonical(scene).objects == scene.objects
+        assert len(prediction.confidence) == len(scene)
+
+
+def test_rotations_that_a_domain_has_not_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="clevr domain has no free rotations"):
+        build(TINY.changed(["rotations=6d"]), get_domain("clevr"))
+    build(TINY.changed(["rotations=6d"]), get_domain("so3"))[0].save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    for wrong, said in ((("so3", "quaternion"), "none of own"), (("so3", ["6d"]), "none of own"), (("dot2d", "6d"), "no free rotations")):
+        config["domain"], config["rotations"] = wrong
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        with pytest.raises(UserError, match=said):
+            load_model(tmp_path, "cpu")
