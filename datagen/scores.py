@@ -120,8 +120,8 @@ def rotation_errors(truth: Scene, guess: Scene, pairs: Sequence[Pair], domain: D
 
 def size_errors(truth: Scene, guess: Scene, pairs: Sequence[Pair], name: str) -> tuple[float, ...]:
     """How far a number of one component is off, for every matched pair in which both objects have it."""
-    both = ((truth.objects[p.truth].values, guess.objects[p.guess].values) for p in pairs)
-    return tuple(abs(one[name] - other[name]) for one, other in both if name in one and name in other)
+    both = ((truth.objects[p.truth].values.get(name), guess.objects[p.guess].values.get(name)) for p in pairs)
+    return tuple(abs(one - other) for one, other in both if isinstance(one, float) and isinstance(other, float))
 
 
 def count_relations(truth: Scene, guess: Scene, pairs: Sequence[Pair], domain: Domain) -> tuple[int, int]:

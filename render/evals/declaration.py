@@ -57,8 +57,16 @@ class Scale:
         """Scenes of a domain's split, framed at this scale. `UserError` for what cannot be drawn."""
         fewest, most = get_domain(domain).split(split).objects
         most = most if self.max_objects is None else self.max_objects
-        frame = {"width": self.width, "height": self.height, "quality": self.quality}
-        return DatasetSettings(domain, split, seed=seed, min_objects=min(fewest, most), max_objects=most, **frame)
+        return DatasetSettings(
+            domain,
+            split,
+            seed=seed,
+            width=self.width,
+            height=self.height,
+            quality=self.quality,
+            min_objects=min(fewest, most),
+            max_objects=most,
+        )
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,12 @@ compare is how well either method repeats them."""
 SCALES = {
     "tiny": Scale(
         sizes=(100, 1000, 10_000),
-        budget=96_000,
+        budget=64_000,
         pretrain_share=0.0,
-        width=64,
-        height=64,
+        width=32,
+        height=32,
         test_scenes=1000,
-        changes=("image_height=64", "image_width=64", "batch_size=64", *TEACHING),
+        changes=("image_height=32", "image_width=32", "batch_size=64", *TEACHING),
     ),
     # The paper's 40,000 steps of 32, in frames of its tower's size.
     "paper": Scale(sizes=(1000, 10_000), budget=1_280_000, pretrain_share=0.0, width=336, height=336, test_scenes=1000),

@@ -74,7 +74,7 @@ def test_everything_told_is_measured(name: str) -> None:
 
 def test_flags_come_before_the_scale_and_a_file_takes_no_changes() -> None:
     evaluation, plan = asked("2d", width=48, sizes=(7,), changes=("steps=9",))
-    assert (evaluation.train.width, evaluation.train.height, plan.sizes) == (48, 64, (7,))
+    assert (evaluation.train.width, evaluation.train.height, plan.sizes) == (48, 32, (7,))
     assert plan.changes[-1] == "steps=9"
     assert "dense_weight=0" in plan.changes
     assert asked("2d", str(MINI))[1].changes == ()

@@ -41,14 +41,15 @@ def test_nothing_read_is_nothing_drawn() -> None:
 
 
 def test_poses_show_the_axes_of_an_object_and_no_others() -> None:
-    """Unturned: x, red, to the right; z, blue, upwards; y, green, away from the camera and foreshortened."""
+    """Turned a little to the left: x, red, to the right; z, blue, upwards; y, green, to the left and away, foreshortened."""
     so3 = get_domain("so3")
     image = np.zeros((96, 96, 3), np.uint8)
-    drawn = overlay(image, Scene("so3", (Object("add", {"rotation": (0.0, 0.0, 0.0)}),)), so3.canonical_shot(96, 96, "draft"), so3)
+    drawn = overlay(image, Scene("so3", (Object("add", {"rotation": (0.0, 0.0, 30.0)}),)), so3.canonical_shot(96, 96, "draft"), so3)
     middle = drawn.shape[0] / 2
     found = {axis: np.argwhere((drawn == ink).all(-1)) for axis, ink in zip("xyz", AXES, strict=True)}
     lengths = {axis: np.abs(places - middle).max() for axis, places in found.items()}
     assert lengths["y"] < lengths["z"]
     assert lengths["y"] < lengths["x"]
     assert found["x"][:, 1].max() - middle == lengths["x"]
+    assert middle - found["y"][:, 1].min() == lengths["y"]
     assert middle - found["z"][:, 0].min() == lengths["z"]
