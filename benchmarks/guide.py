@@ -6,16 +6,15 @@ python benchmarks/guide.py --data DATA [--preset tiny] [--batch 16] [--repeats 1
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 
 import torch
+from turns import alternately
 
-from datagen.archive import open_archive
 from datagen.domains import get_domain
+from datagen.shards import Samples
 from model.build import build
 from model.codec import CodeCodec
 from model.data import CodeSource, Collator
@@ -23,17 +22,6 @@ from model.load import Loaded
 from model.predict import Predictor
 from model.presets import get_preset
 from model.train import example_maker
-
-
-def alternately(tasks: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """The median seconds of each task, taken in turn, so that a busy machine slows all alike. The first two rounds warm up."""
-    times: dict[str, list[float]] = {name: [] for name in tasks}
-    for _ in range(repeats + 2):
-        for name, task in tasks.items():
-            begin = time.perf_counter()
-            task()
-            times[name].append(time.perf_counter() - begin)
-    return {name: median(values[2:]) for name, values in times.items()}
 
 
 def main() -> None:
@@ -44,17 +32,17 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=10)
     options = parser.parse_args()
-    domain, archive = get_domain("clevr"), open_archive(options.data)
+    domain, samples = get_domain("clevr"), Samples(options.data)
     steps: dict[str, Callable[[], object]] = {}
     predictions: dict[str, Callable[[], object]] = {}
     for name, weight in (("plain", 0.0), ("guided", 0.3)):
         torch.manual_seed(0)
         preset = replace(get_preset(options.preset), guide_weight=weight)
         model, tokenizer = build(preset, domain)
-        source = CodeSource(archive, example_maker(model, CodeCodec(domain, tokenizer, preset.numbers, preset.rotations), preset))
+        source = CodeSource(samples.archive, example_maker(model, CodeCodec(domain, tokenizer, preset.numbers, preset.rotations), preset))
         batch = Collator(tokenizer.pad_token_id)([source.example(i, None) for i in range(options.batch)])
         steps[name] = lambda model=model, batch=batch: model.train()(**batch).loss.backward()
-        images = [(str(i), source._sample(i).pixels()) for i in range(options.batch)]
+        images = [(str(i), samples.at(i).pixels()) for i in range(options.batch)]
         predictor = Predictor.around(Loaded(model, tokenizer, name, name))
         predictions[name] = lambda predictor=predictor, images=images: list(predictor.predict(images))
     for what, tasks in (("a step's gradients", steps), ("predicting", predictions)):

@@ -6,20 +6,18 @@ python benchmarks/tower_layout.py [--batch 16] [--repeats 20]
 from __future__ import annotations
 
 import argparse
-import time
-from statistics import median
+from functools import partial
 
 import torch
 from transformers import AutoConfig, AutoModel
+from turns import alternately
 
 from model.presets import get_preset
 
 
-def seconds(tower: torch.nn.Module, images: torch.Tensor) -> float:
+def there_and_back(tower: torch.nn.Module, images: torch.Tensor) -> None:
     """One forward and backward pass."""
-    begin = time.perf_counter()
     tower(images).last_hidden_state.sum().backward()
-    return time.perf_counter() - begin
 
 
 def main() -> None:
@@ -32,11 +30,8 @@ def main() -> None:
     tower = AutoModel.from_config(AutoConfig.for_model(**preset.vision))
     images = torch.randn(options.batch, 3, preset.image_height, preset.image_width)
     layouts = {"contiguous": images, "channels last": images.contiguous(memory_format=torch.channels_last)}
-    times: dict[str, list[float]] = {name: [] for name in layouts}
-    for _ in range(options.repeats + 2):
-        for name, batch in layouts.items():
-            times[name].append(seconds(tower, batch))
-    medians = {name: median(values[2:]) for name, values in times.items()}  # the first two warm up
+    passes = {name: partial(there_and_back, tower, batch) for name, batch in layouts.items()}
+    medians = alternately(passes, options.repeats)
     for name, value in medians.items():
         print(f"{name:14} {value:.4f} s a pass of {options.batch} images")
     print(f"ratio          {medians['contiguous'] / medians['channels last']:.2f}")

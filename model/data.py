@@ -90,7 +90,7 @@ class ExampleMaker:
         }
         if self.guide:
             cells = [-1 if (cell := cell_of(x, y, *self.grid)) is None else cell for x, y in centres]
-            tokens["centres"] = [-1] * before + [*(cells[i] if i >= 0 else -1 for i in code.objects)]
+            tokens["centres"] = [-1] * before + [cells[i] if i >= 0 else -1 for i in code.objects]
         return tokens
 
     def _centres(self, scene: Scene, sample: Sample, place: Placement) -> list[tuple[float, float]]:

@@ -7,16 +7,16 @@ by the template engine.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from datagen.errors import UserError
 from datagen.files import write_bytes, write_json, write_jsonl
+from datagen.pages import render_template
 from datagen.sample import encode_image
 from render.codediff import Row
 
@@ -125,11 +125,8 @@ def _install(draft: Path, out: Path) -> None:
 
 def render_page(template: str, **values: Any) -> str:
     """The page that a template of this folder makes of the values; everything that is put into it is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"percent": _percent, "number": _number, "distance": _distance, "ends": _ends}
-    return environment.get_template(template).render(**values, max_raw_code=MAX_RAW_CODE)
+    filters: dict[str, Callable[..., str]] = {"percent": _percent, "number": _number, "distance": _distance, "ends": _ends}
+    return render_template(Path(__file__).parent, template, filters, style="report.css", max_raw_code=MAX_RAW_CODE, **values)
 
 
 def _percent(share: float | None, digits: int = 1) -> str:

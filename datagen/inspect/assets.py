@@ -61,7 +61,7 @@ def asset_sheet(assets: Sequence[Asset]) -> Image.Image:
         lines = (
             asset.id,
             f"{asset.kind}, {len(asset.mesh):,} triangles",
-            f"extent {_extent(asset)}",
+            "extent " + " x ".join(f"{size:.2f}" for size in _extent(asset)),
             f"symmetry: {asset.symmetry.words()}",
         )
         for number, line in enumerate(lines):
@@ -84,21 +84,20 @@ def assets_text(found: dict[str, Any]) -> str:
 
 
 def _row(asset: Asset, path: str | None) -> dict[str, Any]:
-    low, high = asset.mesh.bounds().tolist()
     return {
         "id": asset.id,
         "class": asset.kind,
         "path": path,
         "triangles": len(asset.mesh),
         "slots": len(asset.colors),
-        "extent": [round(b - a, 4) for a, b in zip(low, high, strict=True)],
+        "extent": [round(size, 4) for size in _extent(asset)],
         "symmetry": str(asset.symmetry),
     }
 
 
-def _extent(asset: Asset) -> str:
+def _extent(asset: Asset) -> list[float]:
     low, high = asset.mesh.bounds()
-    return " x ".join(f"{size:.2f}" for size in high - low)
+    return (high - low).tolist()
 
 
 def _fitted(line: str) -> str:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image, ImageDraw
 
 from datagen.inspect.pictures import COLUMNS, ROWS, color, font, labelled, object_words
 from datagen.inspect.plots import Section, bytes_text, counted
+from datagen.pages import render_template
 from datagen.sample import Sample
 
 MARGIN = 24  # pixels of the overview
@@ -44,13 +44,14 @@ def render_page(name: str, found: Mapping[str, Any], sections: Sequence[Section]
 
     `found` is the content of ``statistics.json``. Every word of the data set is escaped by the template engine.
     """
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"bytes": bytes_text, "thousands": "{:,}".format, "numbers": _numbers}
     plots = [(section, _picture(section.picture)) for section in sections]
     cards = [(sample, _picture(labelled(sample)), _lines(sample)) for sample in shown]
-    return environment.get_template("inspect.html").render(
+    return render_template(
+        Path(__file__).parent,
+        "inspect.html",
+        {"bytes": bytes_text, "thousands": "{:,}".format, "numbers": _numbers},
+        style="inspect.css",
+        title=f"{name}: what is in it",
         name=name,
         found=found,
         lead=lead(found),

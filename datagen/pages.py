@@ -1,0 +1,22 @@
+"""Pages from templates: one frame around all of them, and everything that is put into one is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+
+def render_template(folder: Path, template: str, filters: Mapping[str, Callable[..., Any]], **values: Any) -> str:
+    """The page that a template of `folder` makes of the values; it may extend ``page.html``, which is in this folder."""
+    environment = Environment(
+        loader=FileSystemLoader([folder, Path(__file__).parent]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= filters
+    return environment.get_template(template).render(**values)
