@@ -1,29 +1,42 @@
-"""The builders by domain name, and one stage for each, made when first asked for. Importing this imports bpy."""
+"""One stage for each domain, with the builder that the domain names, made when first asked for. Importing this imports bpy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
 import bpy
 
-from blender_scenes.clevr import ClevrBuilder
 from blender_scenes.devices import enable_gpu
 from blender_scenes.quality import QUALITY, Settings, set_up_cycles, set_up_shot
 from datagen.domains import get_domain
-from datagen.errors import UserError
+from datagen.errors import Hopeless, UserError
+from datagen.outside import load
 from datagen.scene import Scene, Shot
+from datagen.staged import StagedDomain
 
 
 class Builder(Protocol):
-    """Puts scenes of one domain on a stage."""
+    """Puts scenes of one domain on a stage, which it is made with: an empty Blender scene of its own."""
+
+    def __init__(self, stage: bpy.types.Scene) -> None:
+        """Put there what stays for all scenes."""
 
     def show(self, scene: Scene, shot: Shot, lamp_parts: bool) -> None:
         """Add the scene's objects and the shot's lamps, whole or in parts, to the stage, and aim its camera."""
 
 
-BUILDERS: dict[str, Callable[[bpy.types.Scene], Builder]] = {"clevr": ClevrBuilder}
+def load_builder(name: str) -> type[Builder]:
+    """The builder that a domain declares; `Hopeless` if it has none, or one that cannot be imported."""
+    domain = get_domain(name)
+    if not isinstance(domain, StagedDomain):
+        raise Hopeless(f"the {name} domain is painted without Blender, and has no builder")
+    try:
+        builder: type[Builder] = load(domain.builder, f"the builder of the {name} domain")
+    except UserError as error:
+        raise Hopeless(str(error)) from error
+    return builder
 
 
 class Stages:
@@ -43,7 +56,8 @@ class Stages:
 
         `settings` are in place of those that the shot's quality names.
 
-        Raises `UserError` for a domain or a word that is unknown, ValueError for what Blender cannot do.
+        Raises `UserError` for a domain or a word that is unknown, `Hopeless` for a domain that cannot be staged, ValueError for what
+        Blender cannot do.
         """
         get_domain(scene.domain).check(scene)
         stage, builder = self._stage(scene.domain)
@@ -57,12 +71,11 @@ class Stages:
             _remove([o for o in stage.objects if o not in standing])
 
     def _stage(self, domain: str) -> tuple[bpy.types.Scene, Builder]:
-        if domain not in BUILDERS:
-            raise UserError(f"no builder for the domain {domain!r}; there are {', '.join(BUILDERS)}")
         if domain not in self._made:
+            builder = load_builder(domain)
             stage = bpy.data.scenes.new(domain)
             set_up_cycles(stage, self._device)
-            self._made[domain] = stage, BUILDERS[domain](stage)
+            self._made[domain] = stage, builder(stage)
         return self._made[domain]
 
 
