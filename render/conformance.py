@@ -180,7 +180,7 @@ def masks_are_what_changes(samples: Samples, folder: Path) -> None:
     shots = Recorded(samples)
     whole = {sample.key: sample for sample in samples if len(sample.scene)}
     codes = {key: write_code(Scene(s.scene.domain, s.scene.objects[1:]), s.domain) for key, s in whole.items()}
-    render_codes(codes, shots, folder)
+    render_codes(codes, shots, folder, workers=1)
     without = Samples(folder)
     for key, sample in whole.items():
         change = np.abs(without[key].pixels().astype(int) - sample.pixels()).mean(2)
@@ -205,7 +205,7 @@ def a_sample_depends_on_seed_and_index_alone(samples: Samples, folder: Path) -> 
 
 def the_true_code_gives_the_true_image(samples: Samples, folder: Path) -> None:
     """Code under the recorded light is rendered to the image that was generated, with the same labels."""
-    rendered = render_codes({key: samples.code(key) for key in samples.keys}, Recorded(samples), folder)
+    rendered = render_codes({key: samples.code(key) for key in samples.keys}, Recorded(samples), folder, workers=1)
     _see(rendered.keys == samples.keys, f"code that cannot be rendered: {rendered.refused}")
     again = Samples(folder)
     for sample in samples:

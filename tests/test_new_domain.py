@@ -10,8 +10,6 @@ import sysconfig
 import venv
 from pathlib import Path
 
-import numpy as np
-
 from datagen.archive import open_archive
 
 GUIDE = Path(__file__).parent.parent / "docs" / "new-domain.md"
@@ -56,7 +54,6 @@ def test_the_guide_leads_a_domain_from_outside_once_around(tmp_path: Path) -> No
         done = environment.run(commands, package)
         assert done.returncode == 0, (commands, done.stdout, done.stderr)
         said += done.stdout
-    assert "ok       domain: tetra, of the package igllm-tetra 0.1" in said
     assert "data: 8 samples" in said
     archive = open_archive(package / "data")
     records = [json.loads(archive.files(number)[".json"]) for number in range(8)]
@@ -65,5 +62,6 @@ def test_the_guide_leads_a_domain_from_outside_once_around(tmp_path: Path) -> No
     metrics = json.loads((package / "report" / "metrics.json").read_text())
     assert (metrics["domain"], metrics["samples"], metrics["unparsable"]) == ("tetra", 8, 0)
     assert set(metrics["scene"]["accuracy_all"]) == {"color"}
-    assert metrics["scene"]["rotation_error"] is None or np.isfinite(metrics["scene"]["rotation_error"])
+    assert 0 <= metrics["scene"]["rotation_error"]["mean"] <= 60
+    assert (package / "data" / "inspect" / "index.html").is_file()
     assert (package / "drawn" / "scene.png").is_file()
