@@ -144,8 +144,11 @@ def _generate(verbs: Any) -> None:
 
 def _domains_text() -> str:
     from datagen.domains import DOMAINS
+    from datagen.outside import outside_packages
 
-    return "domains and their splits: " + "; ".join(f"{name} ({', '.join(domain.splits)})" for name, domain in DOMAINS.items())
+    built_in = [f"{name} ({', '.join(domain.splits)})" for name, domain in DOMAINS.items()]
+    brought = [f"{name} (of the package {package})" for name, package in outside_packages().items() if name not in DOMAINS]
+    return "domains and their splits: " + "; ".join(built_in + brought)
 
 
 def run_generate(options: argparse.Namespace) -> None:

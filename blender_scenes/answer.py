@@ -9,6 +9,7 @@ import numpy as np
 
 from blender_scenes.builders import Stages
 from blender_scenes.frame import FrameGrabber, save_blend
+from datagen.errors import Hopeless
 from datagen.jobs import Failed, attempted, read_job
 from datagen.sample import Sample
 from datagen.scene import Scene, Shot
@@ -21,10 +22,16 @@ class Answerer:
         """Renders on a GPU, given by Cycles' type and id of it, or on the CPU."""
         self._stages, self._grabber = Stages(gpu), FrameGrabber()
 
-    def answer(self, line: bytes) -> dict[str, bytes] | str:
-        """The sample's files by suffix, or what is wrong with the request."""
-        outcome = attempted(lambda: self.sample(json.loads(line)))
-        return outcome.reason if isinstance(outcome, Failed) else outcome.files()
+    def answer(self, line: bytes) -> tuple[dict[str, Any], bytes]:
+        """The line to answer a request with, and the bytes behind it."""
+        try:
+            outcome = attempted(lambda: self.sample(json.loads(line)))
+        except Hopeless as error:
+            return {"hopeless": str(error)}, b""
+        if isinstance(outcome, Failed):
+            return {"error": outcome.reason}, b""
+        files = outcome.files()
+        return {"files": {suffix: len(data) for suffix, data in files.items()}}, b"".join(files.values())
 
     def sample(self, request: dict[str, Any]) -> Sample:
         """The sample that is asked for."""

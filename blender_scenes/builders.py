@@ -1,4 +1,4 @@
-"""The builders by domain name, and one stage for each, made when first asked for. Importing this imports bpy."""
+"""One stage for each domain, with the builder that the domain names, made when first asked for. Importing this imports bpy."""
 
 from __future__ import annotations
 
@@ -9,25 +9,34 @@ from typing import Protocol
 
 import bpy
 
-from blender_scenes.clevr import ClevrBuilder
 from blender_scenes.devices import enable_gpu
-from blender_scenes.posed import PosedBuilder
 from blender_scenes.quality import QUALITY, Settings, set_up_cycles, set_up_shot
 from datagen.domains import get_domain
-from datagen.errors import UserError
+from datagen.errors import Hopeless, UserError
+from datagen.outside import load
 from datagen.posed import PosedDomain
 from datagen.scene import Scene, Shot
+from datagen.staged import StagedDomain
 
 
 class Builder(Protocol):
-    """Puts scenes of one domain on a stage."""
+    """Puts scenes of one domain on a stage, which it is made with: an empty Blender scene of its own. One of a `PosedDomain` is given
+    the domain as well."""
 
     def show(self, scene: Scene, shot: Shot, lamp_parts: bool) -> None:
         """Add the scene's objects and the shot's lamps, whole or in parts, to the stage, and aim its camera."""
 
 
-BUILDERS: dict[str, Callable[[bpy.types.Scene], Builder]] = {"clevr": ClevrBuilder}
-"""Of the domains that are no `PosedDomain`: those have one builder together."""
+def load_builder(name: str) -> Callable[[bpy.types.Scene], Builder]:
+    """The builder that a domain declares; `Hopeless` if it has none, or one that cannot be imported."""
+    domain = get_domain(name)
+    if not isinstance(domain, StagedDomain):
+        raise Hopeless(f"the {name} domain is painted without Blender, and has no builder")
+    try:
+        builder: Callable[..., Builder] = load(domain.builder, f"the builder of the {name} domain")
+    except UserError as error:
+        raise Hopeless(str(error)) from error
+    return partial(builder, domain=domain) if isinstance(domain, PosedDomain) else builder
 
 
 class Stages:
@@ -47,7 +56,8 @@ class Stages:
 
         `settings` are in place of those that the shot's quality names.
 
-        Raises `UserError` for a domain or a word that is unknown, ValueError for what Blender cannot do.
+        Raises `UserError` for a domain or a word that is unknown, `Hopeless` for a domain that cannot be staged, ValueError for what
+        Blender cannot do.
         """
         get_domain(scene.domain).check(scene)
         stage, builder = self._stage(scene.domain)
@@ -62,20 +72,11 @@ class Stages:
 
     def _stage(self, domain: str) -> tuple[bpy.types.Scene, Builder]:
         if domain not in self._made:
-            build = _builder(domain)
+            builder = load_builder(domain)
             stage = bpy.data.scenes.new(domain)
             set_up_cycles(stage, self._device)
-            self._made[domain] = stage, build(stage)
+            self._made[domain] = stage, builder(stage)
         return self._made[domain]
-
-
-def _builder(name: str) -> Callable[[bpy.types.Scene], Builder]:
-    domain = get_domain(name)
-    if isinstance(domain, PosedDomain):
-        return partial(PosedBuilder, domain=domain)
-    if name not in BUILDERS:
-        raise UserError(f"no builder for the domain {name!r}; there are {', '.join(BUILDERS)}")
-    return BUILDERS[name]
 
 
 def _remove(objects: list[bpy.types.Object]) -> None:

@@ -8,7 +8,7 @@ import bpy
 
 from blender_scenes.materials import linear_color
 from blender_scenes.shapes import shape_mesh
-from blender_scenes.stage import PARTS, add_lamp, add_object, add_sun, aim_camera, build_stage
+from blender_scenes.stage import add_object, build_stage, set_up
 from datagen.domains.clevr import CAMERA, COLORS, Clevr
 from datagen.scene import Object, Scene, Shot
 
@@ -24,11 +24,7 @@ class ClevrBuilder:
 
     def show(self, scene: Scene, shot: Shot, lamp_parts: bool) -> None:
         """Put `scene` on the stage as `shot` lights and frames it. The stage must be clear."""
-        parts = PARTS if lamp_parts else {}
-        aim_camera(self._stage, shot.viewpoint)
-        add_sun(self._stage, parts.get("sun", 1))
-        for lamp in shot.lamps:
-            add_lamp(self._stage, lamp, parts.get(lamp.name, 1))
+        set_up(self._stage, shot, lamp_parts)
         for obj in _DOMAIN.canonical(scene).objects:  # the tracer's rounding follows the order
             self._add(obj)
 

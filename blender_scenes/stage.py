@@ -10,7 +10,7 @@ from blender_scenes.materials import material
 from blender_scenes.shapes import new_mesh
 from datagen.camera import look_at
 from datagen.ground import Sweep, sweep_behind
-from datagen.scene import Camera, Lamp, Vec3
+from datagen.scene import Camera, Lamp, Shot, Vec3
 
 SUN_STRENGTH = 0.45  # W/m²
 SUN_EULER = (0.236, 0.417, 0.097)  # radians
@@ -39,6 +39,15 @@ def build_open_stage(scene: bpy.types.Scene) -> None:
     scene.world = _world("grey", AMBIENT)
     scene.world.cycles.sampling_method = "NONE"  # what leaves an object meets it anyway: no rays are sent to look for it
     scene.camera = add_object(scene, "camera", bpy.data.cameras.new("camera"))
+
+
+def set_up(scene: bpy.types.Scene, shot: Shot, lamp_parts: bool) -> None:
+    """Aim the camera, and put up the sun and the lamps, as the shot has them."""
+    parts = PARTS if lamp_parts else {}
+    aim_camera(scene, shot.viewpoint)
+    add_sun(scene, parts.get("sun", 1))
+    for lamp in shot.lamps:
+        add_lamp(scene, lamp, parts.get(lamp.name, 1))
 
 
 def aim_camera(scene: bpy.types.Scene, camera: Camera) -> None:

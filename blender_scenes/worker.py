@@ -6,7 +6,8 @@
 - a request is a line: ``{"settings": DatasetSettings.to_json(), "index": I}`` asks for a sample of a data set, drawn here;
   ``{"key": K, "scene": Scene.to_json(), "shot": Shot.to_json(), "blend": null or an absolute path}`` for a scene that is given;
 - the answer is a line ``{"files": {SUFFIX: SIZE, ...}}`` and the sample's files, one after another;
-  or a line ``{"error": MESSAGE}``, after which the worker takes the next request;
+  or a line ``{"error": MESSAGE}``, after which the worker takes the next request; or ``{"hopeless": MESSAGE}``, if every request of that
+  domain would end so;
 - the end of its input ends it, and so does the end of its parent, whatever Blender is doing.
 """
 
@@ -53,11 +54,7 @@ def serve(requests: BinaryIO, out: BinaryIO, gpu: tuple[str, str] | None = None)
     answerer = Answerer(gpu)
     say(out, {"ready": True, "bpy": bpy.app.version_string})
     for line in requests:
-        files = answerer.answer(line)
-        if isinstance(files, str):
-            say(out, {"error": files})
-        else:
-            say(out, {"files": {suffix: len(data) for suffix, data in files.items()}}, b"".join(files.values()))
+        say(out, *answerer.answer(line))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ from typing import Any, Literal
 
 from packaging.requirements import Requirement
 
+from datagen.errors import UserError
+
 PACKAGES = {
     "libGL.so.1": "libgl1",
     "libICE.so.6": "libice6",
@@ -93,6 +95,7 @@ def examine() -> Iterator[Check]:
     if libraries.status != "problem":
         yield from check_blender()
     yield check_torch()
+    yield from check_domains()
     yield check_cores()
     yield check_memory()
     yield check_disk(Path.cwd())
@@ -180,6 +183,26 @@ def check_torch() -> Check:
     if isinstance(answer, str):
         return Check("PyTorch", "problem", f"torch cannot be used: {answer}", "in a checkout: pip install -c constraints.txt .")
     return Check("PyTorch", "ok", f"{answer['version']} on {', '.join([*answer['devices'], 'cpu'])}, {answer['threads']} threads")
+
+
+def check_domains() -> Iterator[Check]:
+    """The domains that other packages bring can be used. Where numpy is missing, which the check of packages tells, none is looked at."""
+    try:
+        from datagen.domains import DOMAINS, get_domain
+        from datagen.outside import outside_packages
+    except ImportError:
+        return
+    for name, package in outside_packages().items():
+        if name in DOMAINS:
+            detail = f"{name}, of the package {package}, is not used: a domain that is built in has that name"
+            yield Check("domain", "warning", detail, "give it another name")
+            continue
+        try:
+            get_domain(name)
+        except UserError as error:
+            yield Check("domain", "problem", str(error), f"mend or uninstall the package {package}")
+        else:
+            yield Check("domain", "ok", f"{name}, of the package {package}")
 
 
 def check_cores() -> Check:

@@ -1,7 +1,8 @@
 """What a domain declares: its statements, vocabularies, numeric ranges and units, and the few facts that code needs of it.
 
 Writer, parser, validator, tokenizer slots, constrained decoder and metrics all read this one declaration. A new domain is one file in
-`datagen/domains/`: a `datagen.staged.StagedDomain` with a builder in `blender_scenes/`, or a `datagen.painted.PaintedDomain`.
+`datagen/domains/`, or in a package of its own (`datagen.outside`): a `datagen.staged.StagedDomain` with a builder, or a
+`datagen.painted.PaintedDomain`. ``docs/new-domain.md`` is the guide.
 """
 
 from __future__ import annotations

@@ -11,6 +11,10 @@ class PartlyDone(UserError):
     """Part of what was asked could not be done, the rest was. The message says which part; the command line exits with 1."""
 
 
+class Hopeless(UserError):
+    """What one job met and every other would: none is worth trying."""
+
+
 class ImageError(UserError):
     """An image that cannot be read. Where there are others, they are read without it."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from datagen.domain import Domain
 from datagen.domains import get_domain
-from datagen.errors import UserError
+from datagen.errors import Hopeless, UserError
 from datagen.produce import Render, produce
 from datagen.sample import Sample, make_sample
 from datagen.scene import Quality, Scene, Shot
@@ -106,9 +106,11 @@ class Failed:
 
 
 def attempted(make: Callable[[], Sample]) -> Sample | Failed:
-    """The sample, or what is wrong with the job: whatever a scene's values provoke must not cost the run."""
+    """The sample, or what is wrong with the job: whatever a scene's values provoke must not cost the run. What is `Hopeless` does."""
     try:
         return make()
+    except Hopeless:
+        raise
     except UserError as error:
         return Failed(str(error))
     except Exception as error:

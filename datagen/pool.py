@@ -20,7 +20,7 @@ import numpy as np
 
 from datagen.child import Child, module_command
 from datagen.cores import CoreClaims, available_cores
-from datagen.errors import UserError
+from datagen.errors import Hopeless, UserError
 from datagen.gpus import Gpu
 from datagen.jobs import DrawJob, Failed, RenderJob, attempted
 from datagen.painted import PaintedDomain
@@ -57,11 +57,14 @@ class BlenderWorker:
         return None if child is None else child.pid
 
     def render(self, job: RenderJob | DrawJob) -> Sample | Failed:
-        """The sample of a job, or what Blender says against it. Raises `WorkerDied` if the process ends or hangs."""
+        """The sample of a job, or what Blender says against it. `WorkerDied` if the process ends or hangs, `Hopeless` if it could
+        render none of that domain."""
         child = self._child or self._start_surely()
         with self._dying_of(child, job.patience):
             child.ask(job.request())
             answer = child.answer(job.patience)
+            if "hopeless" in answer:
+                raise Hopeless(str(answer["hopeless"]))
             if "error" in answer:
                 return Failed(str(answer["error"]))
             files = {suffix: child.read(size) for suffix, size in answer["files"].items()}
@@ -152,7 +155,7 @@ class RenderPool:
         """What becomes of jobs, in order of completion; jobs are taken as workers come free.
 
         A job whose worker dies is tried once more; a second death is that job's failure. Raises `UserError` if Blender does not
-        start, or fails at every one of the first `HOPELESS` jobs.
+        start, cannot stage a job's domain, or fails at every one of the first `HOPELESS` jobs.
         """
         source = iter(jobs)
         waiting: set[Future[tuple[AnyJob, Sample | Failed]]] = set()

@@ -37,6 +37,7 @@ class PosedDomain(StagedDomain):
     Every statement has the argument `ROTATION`, and ``loc`` and ``scale`` unless the domain says otherwise (`location`, `scale`).
     """
 
+    builder: ClassVar[str] = "blender_scenes.posed:PosedBuilder"
     rotation_thresholds: ClassVar[tuple[float, ...]] = (5.0, 15.0, 30.0)
 
     @abstractmethod

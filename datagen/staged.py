@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 
 class StagedDomain(Domain):
-    """A domain that Blender renders: by its name, `blender_scenes.builders` has the builder that puts its scenes on a stage."""
+    """A domain that Blender renders: its builder puts its scenes on a stage."""
 
+    builder: ClassVar[str]
+    """``package.module:Class``, a `blender_scenes.builders.Builder`: named, not imported, for only a Blender worker has bpy."""
     camera: ClassVar[Camera]
     """The standard one. Directions and the order of objects stay its own, whatever camera a scene is seen by."""
     lamps: ClassVar[tuple[Lamp, ...]]

@@ -10,10 +10,11 @@ import torch
 from transformers import AutoTokenizer
 
 from datagen.dialects import dialect
-from datagen.domains import DOMAINS
+from datagen.domains import get_domain
 from datagen.errors import UserError
 from datagen.files import read_json
 from datagen.shards import file_sha256
+from datagen.untrusted import as_text
 from model.bases import LOADING_ERRORS, WEIGHTS_FILE
 from model.config import FORMAT_VERSION
 from model.derender.derenderer import Derenderer
@@ -85,10 +86,12 @@ def check_config(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder}: its config.json is not one of an igllm model")
     if config.get("format_version") != FORMAT_VERSION:
         raise UserError(f"{folder}: model format {config.get('format_version')!r}, but this igllm reads {FORMAT_VERSION}")
-    if config.get("domain") not in DOMAINS:
-        raise UserError(f"{folder}: is a model of the domain {config.get('domain')!r}; known are {', '.join(DOMAINS)}")
     try:
-        dialect(DOMAINS[config["domain"]], str(config.get("rotations", "own")))
+        domain = get_domain(as_text(config.get("domain"), "config.json", "domain"))
+    except UserError as error:
+        raise UserError(f"{folder}: this model's domain cannot be had: {error}") from None
+    try:
+        dialect(domain, str(config.get("rotations", "own")))
     except UserError as error:
         raise UserError(f"{folder}: {error}") from None
     return config

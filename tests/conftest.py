@@ -11,21 +11,12 @@ from functools import cache
 
 import pytest
 
-from datagen.domains import DOMAINS, get_domain
+from datagen.domains import DOMAINS
 from datagen.generate import generate
-from datagen.settings import DatasetSettings
 from datagen.shards import Samples
+from render.conformance import small_set
 
-
-def small(domain: str) -> DatasetSettings:
-    """What the shared data set of a domain is asked to be: two to four objects where it has as many."""
-    most = get_domain(domain).max_objects
-    return DatasetSettings(
-        domain, seed=7, width=160, height=120, quality="draft", min_objects=min(2, most), max_objects=min(4, most), shard_size=6
-    )
-
-
-SMALL = small("clevr")
+SMALL = small_set("clevr")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -36,8 +27,8 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(scope="session")
 def data_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Samples]:
-    """By domain, sixteen samples as `small` asks for them, in shards of six."""
-    return cache(lambda domain: generate(small(domain), 16, tmp_path_factory.mktemp(domain) / "data"))
+    """By domain, sixteen samples as `small_set` asks for them, in shards of six."""
+    return cache(lambda domain: generate(small_set(domain), 16, tmp_path_factory.mktemp(domain) / "data"))
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The domains by name. A new one is a file here and, if Blender renders it, a builder in `blender_scenes/`."""
+"""The domains by name: those built in, each a file here, and those that other packages bring."""
 
 from __future__ import annotations
 
@@ -10,14 +10,23 @@ from datagen.domains.own_assets import is_own_domain, own_domain
 from datagen.domains.pose6d import Pose6d
 from datagen.domains.so3 import So3
 from datagen.errors import UserError
+from datagen.outside import outside_domain, outside_packages
 
 DOMAINS: dict[str, Domain] = {domain.name: domain for domain in (Clevr(), Dot2d(), So3(), Pose6d(), Assets())}
+"""Those built in. No other can take their names."""
 
 
 def get_domain(name: str) -> Domain:
-    """The domain of that name, or of that name's assets of somebody's own; `UserError` if there is none."""
+    """The domain of that name: built in, of that name's assets of somebody's own, or of a package; `UserError` if there is none, or if the
+    package's cannot be used."""
     if is_own_domain(name):
         return own_domain(name)
-    if name not in DOMAINS:
-        raise UserError(f"there is no domain {name!r}; choose one of {', '.join(DOMAINS)}")
-    return DOMAINS[name]
+    found = DOMAINS.get(name) or outside_domain(name)
+    if found is None:
+        raise UserError(f"there is no domain {name!r}; choose one of {', '.join(domain_names())}, or install the package that brings it")
+    return found
+
+
+def domain_names() -> list[str]:
+    """The names of all, those built in first."""
+    return [*DOMAINS, *(name for name in outside_packages() if name not in DOMAINS)]

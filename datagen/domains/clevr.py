@@ -81,6 +81,7 @@ class Clevr(StagedDomain):
     """The CLEVR domain. See the module's docstring and `Domain`."""
 
     name: ClassVar[str] = "clevr"
+    builder: ClassVar[str] = "blender_scenes.clevr:ClevrBuilder"
     # Place comes first: a model that has said where an object is can look there for what it is, from what shows at a glance
     # (colour) to what takes a closer look (shape, and the rotation that goes with it).
     statements: ClassVar[tuple[Statement, ...]] = (

@@ -33,20 +33,6 @@ def move_first_object(sample) -> tuple[str, Scene]:
     return write_code(moved, CLEVR), moved
 
 
-def test_the_true_code_with_the_recorded_light_gives_the_true_image(each: Samples, tmp_path: Path) -> None:
-    codes = {key: each.code(key) for key in each.keys}
-    rendered = render_codes(codes, Recorded(each), tmp_path)
-    assert rendered.keys == each.keys
-    again = Samples(tmp_path)
-    for sample in each:
-        twin = again[sample.key]
-        assert same_image(sample.pixels(), twin.pixels())
-        assert twin.code == sample.code
-        assert twin.scene == sample.scene
-        assert twin.record["labels"] == sample.record["labels"]
-        assert twin.shot == sample.shot
-
-
 def test_moving_an_object_in_the_code_moves_it_in_the_image(renders: Samples, tmp_path: Path) -> None:
     sample = renders[renders.keys[0]]
     code, moved = move_first_object(sample)

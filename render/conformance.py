@@ -1,0 +1,256 @@
+"""What every domain promises: the checks of its admission, for those built in and for those that other packages bring.
+
+`check_domain` makes them all. A promise that is not kept is a `Broken`, which says what was seen.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from datagen.code import parse_code, write_code
+from datagen.domain import Domain
+from datagen.domains import get_domain
+from datagen.errors import UserError
+from datagen.generate import generate
+from datagen.labels import decode_rle, look, min_visible_pixels
+from datagen.sampling import check_request, draw
+from datagen.scene import Object, Scene, Shot
+from datagen.settings import DatasetSettings
+from datagen.shards import Samples
+from datagen.splits import Split, check_split
+from model.codec import CodeCodec
+from model.config import PROMPT
+from model.tokens import domain_tokenizer
+from render.images import same_image
+from render.rerender import Recorded, render_codes
+
+SCENES = 8  # that a check of a domain draws
+
+
+class Broken(AssertionError):
+    """A promise that a domain does not keep."""
+
+
+def check_domain(name: str, folder: Path) -> None:
+    """Make every check of a domain; those of samples render a few, small and in draft quality, below `folder`. Raises `Broken`."""
+    domain = get_domain(name)
+    for check in DOMAIN_CHECKS:
+        check(domain)
+    samples = generate(small_set(name), 6, folder / "samples")
+    for number, check_samples in enumerate(SAMPLE_CHECKS):
+        check_samples(samples, folder / f"check-{number}")
+
+
+def small_set(name: str) -> DatasetSettings:
+    """What the data set that samples are checked on is asked to be: up to four objects where a scene holds as many."""
+    most = get_domain(name).max_objects
+    return DatasetSettings(
+        name, seed=7, width=160, height=120, quality="draft", min_objects=min(2, most), max_objects=min(4, most), shard_size=6
+    )
+
+
+def splits_are_sound_and_can_be_drawn(domain: Domain) -> None:
+    """Every split says what the domain declares, survives its JSON, and gives valid scenes of as many objects as it says."""
+    _see(
+        domain.split("default") == Split("default", objects=domain.split("default").objects),
+        "the split 'default' does not allow everything",
+    )
+    for name, split in domain.splits.items():
+        _see(name == split.name, f"the split {name!r} calls itself {split.name!r}")
+        check_split(split, domain, f"the split {name!r}")
+        _see(Split.from_json(_through_json(split.to_json()), domain, name) == split, f"the split {name!r} is another once read from JSON")
+        asked = _asked(domain, name)
+        _see(DatasetSettings.from_json(_through_json(asked.to_json())) == asked, f"settings of the split {name!r} are others out of JSON")
+        check_request(asked)
+        for scene in _scenes(asked):
+            _see(split.objects[0] <= len(scene) <= split.objects[1], f"the split {name!r} gave {len(scene)} objects")
+
+
+def scenes_are_valid_and_canonical(domain: Domain) -> None:
+    """Drawn scenes are within the declared ranges and canonical, in whatever order their objects come; an index gives one scene."""
+    for index, scene in enumerate(_scenes(_asked(domain))):
+        _see(not domain.violations(scene), f"a drawn scene is outside of what is declared: {'; '.join(domain.violations(scene))}")
+        domain.check(scene)
+        for order in (scene.objects, scene.objects[::-1]):
+            again = domain.canonical(Scene(scene.domain, order)).objects
+            _see(again == scene.objects, f"a drawn scene is not in canonical form: {scene.objects}, whose form is {again}")
+        _see(
+            draw(_asked(domain), index).scene.objects == scene.objects,
+            f"index {index} gave two scenes: something random is not drawn from `rng`",
+        )
+
+
+def narrowed_splits_are_kept(domain: Domain) -> None:
+    """Scenes keep to the words and ranges of a split, for everything that the domain declares as drawn."""
+    for word in domain.drawn_words:
+        choice = next(c for statement in domain.statements for c in statement.choices if c.name == word)
+        for scene in _narrowed(domain, Split(f"one-{word}", (((word, choice.words[:1]),),), objects=domain.split("default").objects)):
+            found = {obj[word] for obj in scene if word in obj.values}
+            _see(found <= {choice.words[0]}, f"a split that allows {word} {choice.words[0]!r} alone gave {', '.join(sorted(found))}")
+    for component, (number, axis) in domain.drawn_ranges.items():
+        if number.period is not None:
+            continue  # canonical form may lead an angle out of a range
+        low, high = number.low[axis], number.high[axis]
+        ends = (round(low + (high - low) / 8, number.decimals), round(high - (high - low) / 8, number.decimals))
+        for scene in _narrowed(domain, Split("narrow", ranges=((component, *ends),), objects=domain.split("default").objects)):
+            for value in (number.as_tuple(obj[number.name])[axis] for obj in scene if number.name in obj.values):
+                _see(ends[0] <= value <= ends[1], f"a split that narrows {component} to {list(ends)} gave {value:g}")
+
+
+def code_comes_back(domain: Domain) -> None:
+    """Code parses to its scene, and the model's tokens say it again, with numbers by the head and as characters."""
+    tokenizer = domain_tokenizer(domain, [PROMPT])
+    codecs = [CodeCodec(domain, tokenizer, numbers) for numbers in ("head", "char")]
+    for scene in _scenes(_asked(domain)):
+        code = write_code(scene, domain)
+        _see(parse_code(code, domain).objects == scene.objects, f"code does not parse to its scene: {code}")
+        for codec in codecs:
+            encoded = codec.encode(scene)
+            _see(codec.decode(encoded.ids, encoded.values) == code, f"a model's tokens do not say the code again: {code}")
+
+
+def mirrored_scenes_lie_mirrored(domain: Domain) -> None:
+    """Where a scene has a mirror image, its objects lie there on the frame."""
+    shot = domain.canonical_shot(64, 48, "draft")
+    for scene in _scenes(_asked(domain)):
+        mirrored = domain.mirrored(scene)
+        if mirrored is None:
+            continue
+        there = sorted(domain.centres(mirrored.objects, shot).tolist())
+        wanted = sorted([64 - x, y, depth] for x, y, depth in domain.centres(scene.objects, shot).tolist())
+        _see(
+            np.allclose(there, wanted, atol=0.05),
+            f"`mirrored` puts objects to {there} on the frame, not {wanted}: leave it out if in doubt",
+        )
+
+
+def what_is_not_declared_is_refused(domain: Domain) -> None:
+    """`check` refuses a statement or a word that there is not, and a number that is none."""
+    obj = next(scene for scene in _scenes(_asked(domain)) if len(scene)).objects[0]
+    statement = domain.statement(obj.statement)
+    bad = [Object("nothing", obj.values)]
+    bad += [obj.replaced(**{choice.name: "no such word"}) for choice in statement.choices]
+    bad += [obj.replaced(**{number.name: number.as_value([float("nan")] * number.components)}) for number in statement.numbers]
+    for one in bad:
+        try:
+            domain.check(Scene(domain.name, (one,)))
+        except UserError:
+            continue
+        raise Broken(f"`check` takes {one}")
+
+
+def samples_hold_what_they_promise(samples: Samples, folder: Path) -> None:
+    """A sample's code is its scene's, its shot survives JSON, its labels are where objects are, and every object is seen."""
+    for index, sample in enumerate(samples):
+        domain, shot = sample.domain, sample.shot
+        _see(sample.record["index"] == index, f"{sample.key} has the index {sample.record['index']}")
+        _see(sample.pixels().shape == (shot.height, shot.width, 3), f"{sample.key} has pixels of the shape {sample.pixels().shape}")
+        _see(parse_code(sample.code, domain).objects == sample.scene.objects, f"{sample.key}: the code is not the scene's")
+        _see(Shot.from_json(_through_json(shot.to_json())) == shot, f"{sample.key}: the shot is another out of JSON")
+        centres = domain.centres(sample.scene.objects, shot)
+        for label, centre in zip(sample.record["labels"], centres.tolist(), strict=True):
+            _see(label["visible_pixels"] >= min_visible_pixels(shot.width, shot.height), f"{sample.key} has an object that is hardly seen")
+            _see(
+                np.allclose(label["pixel_coords"], centre, atol=1e-6), f"{sample.key} has a label at {label['pixel_coords']}, not {centre}"
+            )
+
+
+def masks_are_what_is_seen(samples: Samples, folder: Path) -> None:
+    """Masks are what `view` says, and an object that is taken away leaves pixels that show none."""
+    for sample in samples:
+        view = look(sample.scene, sample.domain, sample.shot)
+        for index, label in enumerate(sample.record["labels"]):
+            _see(
+                bool((decode_rle(label["mask"]) == (view.owner == index)).all()),
+                f"{sample.key}: the mask of object {index + 1} is not its view",
+            )
+        left = look(Scene(sample.scene.domain, sample.scene.objects[1:]), sample.domain, sample.shot)
+        _see(
+            (left.owner >= 0).sum() < (view.owner >= 0).sum(), f"{sample.key}: without its first object, as much of the frame shows objects"
+        )
+
+
+def masks_are_what_changes(samples: Samples, folder: Path) -> None:
+    """Where the picture is that of the labels: an object that is taken out of the code changes the pixels of its mask, most of all."""
+    shots = Recorded(samples)
+    whole = {sample.key: sample for sample in samples if len(sample.scene)}
+    codes = {key: write_code(Scene(s.scene.domain, s.scene.objects[1:]), s.domain) for key, s in whole.items()}
+    render_codes(codes, shots, folder, workers=1)
+    without = Samples(folder)
+    for key, sample in whole.items():
+        change = np.abs(without[key].pixels().astype(int) - sample.pixels()).mean(2)
+        mask = decode_rle(sample.record["labels"][0]["mask"]).astype(bool)
+        inside, outside = float(change[mask].mean()), float(change[~mask].mean())
+        _see(
+            inside > 3 * outside,
+            f"{key}: taking out object 1 changes its mask by {inside:.1f} and the rest by {outside:.1f} of 255: labels lie elsewhere",
+        )
+
+
+def a_sample_depends_on_seed_and_index_alone(samples: Samples, folder: Path) -> None:
+    """Fewer samples, one worker, other shards, begun and gone on with: the same code and labels to the bit, the same image."""
+    asked = replace(small_set(samples.at(0).domain.name), shard_size=2)
+    generate(asked, 1, folder, workers=1)
+    for sample in generate(asked, 3, folder, workers=1):
+        twin = samples[sample.key]
+        _see(sample.files()[".json"] == twin.files()[".json"], f"{sample.key} has other labels when it is made again")
+        _see(sample.code == twin.code, f"{sample.key} has another code when it is made again")
+        _see(same_image(sample.pixels(), twin.pixels()), f"{sample.key} has another image when it is made again")
+
+
+def the_true_code_gives_the_true_image(samples: Samples, folder: Path) -> None:
+    """Code under the recorded light is rendered to the image that was generated, with the same labels."""
+    rendered = render_codes({key: samples.code(key) for key in samples.keys}, Recorded(samples), folder, workers=1)
+    _see(rendered.keys == samples.keys, f"code that cannot be rendered: {rendered.refused}")
+    again = Samples(folder)
+    for sample in samples:
+        twin = again[sample.key]
+        _see(same_image(sample.pixels(), twin.pixels()), f"{sample.key}: its code gives another image")
+        for what in ("code", "scene", "shot"):
+            _see(getattr(twin, what) == getattr(sample, what), f"{sample.key}: rendered from its code, it has another {what}")
+        _see(twin.record["labels"] == sample.record["labels"], f"{sample.key}: rendered from its code, it has other labels")
+
+
+DOMAIN_CHECKS: tuple[Callable[[Domain], None], ...] = (
+    splits_are_sound_and_can_be_drawn,
+    scenes_are_valid_and_canonical,
+    narrowed_splits_are_kept,
+    code_comes_back,
+    mirrored_scenes_lie_mirrored,
+    what_is_not_declared_is_refused,
+)
+SAMPLE_CHECKS: tuple[Callable[[Samples, Path], None], ...] = (
+    samples_hold_what_they_promise,
+    masks_are_what_is_seen,
+    masks_are_what_changes,
+    a_sample_depends_on_seed_and_index_alone,
+    the_true_code_gives_the_true_image,
+)
+"""Each with a folder of its own to write to."""
+
+
+def _see(kept: bool | np.bool_, said: str) -> None:
+    if not kept:
+        raise Broken(said)
+
+
+def _asked(domain: Domain, split: str = "default") -> DatasetSettings:
+    return DatasetSettings(domain.name, split, width=64, height=48)
+
+
+def _scenes(asked: DatasetSettings) -> Iterator[Scene]:
+    return (draw(asked, index).scene for index in range(SCENES))
+
+
+def _narrowed(domain: Domain, split: Split) -> Iterator[Scene]:
+    return _scenes(DatasetSettings(domain.name, rules=split, width=64, height=48))
+
+
+def _through_json(data: object) -> dict:
+    found: dict = json.loads(json.dumps(data))
+    return found

@@ -1,0 +1,162 @@
+"""Packages that bring domains: found by name, told apart from those built in, and named when they are broken."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from datagen.doctor import check_domains
+from datagen.domains import domain_names, get_domain
+from datagen.errors import UserError
+from datagen.files import write_json
+from datagen.outside import outside_domain
+from datagen.shards import Samples
+from igllm import main
+from model.load import check_config, find_model
+
+DOT = "from datagen.domains.dot2d import Dot2d\n\n\nclass Mine(Dot2d):\n    name = {name!r}\n"
+LACKING = """from datagen.staged import StagedDomain
+
+
+class Mine(StagedDomain):
+    name = "mine"
+    location = solid = sample_scene = None
+"""
+UNBUILT = """from datagen.domains.clevr import Clevr
+
+
+class Mine(Clevr):
+    name = "mine"
+    builder = "mine_builder:MineBuilder"
+"""
+FRAME = ("--width", "48", "--height", "36", "--quality", "draft")
+
+
+class Site:
+    """A folder on the path, with what `pip install` leaves of packages."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def bring(self, package: str, entry_points: dict[str, str], **modules: str) -> None:
+        for name, text in modules.items():
+            (self.folder / f"{name}.py").write_text(text)
+        info = self.folder / f"{package.replace('-', '_')}-0.1.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 0.1\n")
+        lines = "".join(f"{name} = {value}\n" for name, value in entry_points.items())
+        (info / "entry_points.txt").write_text(f"[igllm.domains]\n{lines}")
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """On the path of this process and of those it starts."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=":")
+    monkeypatch.chdir(tmp_path)
+    outside_domain.cache_clear()
+    return Site(folder)
+
+
+def generate(domain: str, capsys: pytest.CaptureFixture[str], num: int = 2) -> tuple[int, str]:
+    """The status of generating two samples into ``data``, and what was said of it."""
+    status = main(["generate", "--domain", domain, "--num", str(num), "--out", "data", "--workers", "1", *FRAME])
+    return status, capsys.readouterr().err
+
+
+def test_a_domain_of_a_package_is_found_by_its_name(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    site.bring("dots", {"found": "found_dots:Mine"}, found_dots=DOT.format(name="found"))
+    assert domain_names() == ["clevr", "dot2d", "found"]
+    assert generate("found", capsys)[0] == 0
+    assert Samples(Path("data")).at(0).domain is get_domain("found")
+    with pytest.raises(SystemExit):
+        main(["generate", "--help"])
+    assert "found (of the package dots 0.1)" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "said"),
+    [
+        ("mine_gone:Mine", None, "ModuleNotFoundError: No module named 'mine_gone'"),
+        ("mine_raising:Mine", "import math\n\nmath.sqrt(-1)\n", "mine_raising:Mine: ValueError"),
+        ("mine_raising_too:Mine", "\n\nraise OSError('no such luck')\n", "mine_raising_too.py, line 3)"),
+        ("mine_garbled:Mine", "class Mine:\n    name =\n", "mine_garbled.py, line 2"),
+        ("mine_other:Mine", "Yours = 1\n", "has no attribute 'Mine'"),
+        ("mine_number:Mine", "Mine = 1\n", "is no subclass of datagen.staged.StagedDomain or datagen.painted.PaintedDomain"),
+        ("mine_abstract:Mine", "from datagen.staged import StagedDomain as Mine\n", "abstract class StagedDomain"),
+        ("mine_lacking:Mine", LACKING, "does not declare statements, max_objects, splits, drawn_numbers, builder, camera, lamps"),
+        ("mine_named:Mine", DOT.format(name="yours"), "calls itself 'yours'"),
+        ("mine_clash:Mine", DOT.format(name="dot2d"), "calls itself 'dot2d'"),
+    ],
+)
+def test_a_broken_domain_is_named_and_leaves_the_others_alone(
+    value: str, text: str | None, said: str, site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.bring("breakage", {"mine": value}, **({value.partition(":")[0]: text} if text else {}))
+    status, error = generate("mine", capsys)
+    assert status == 2
+    assert "the domain 'mine' of the package breakage 0.1" in error
+    assert said in error
+    assert "Traceback" not in error
+    assert error.count("\n") == 1
+    assert not Path("data").exists()
+    assert [check.status for check in check_domains()] == ["problem"]
+    assert generate("dot2d", capsys)[0] == 0
+
+
+def test_names_are_taken_once(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    site.bring("one", {"twice": "nowhere:Mine", "clevr": "nowhere:Mine"})
+    site.bring("two", {"twice": "nowhere:Mine"})
+    status, error = generate("twice", capsys)
+    assert status == 2
+    assert "several packages bring a domain 'twice': one 0.1, two 0.1" in error
+    assert get_domain("clevr").__module__ == "datagen.domains.clevr"
+    assert domain_names() == ["clevr", "dot2d", "twice"]
+    checks = {check.detail.split(",")[0]: check for check in check_domains()}
+    assert (checks["clevr"].status, "package one 0.1" in checks["clevr"].detail) == ("warning", True)
+
+
+def test_an_unknown_domain_gets_the_names_of_all(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    site.bring("breakage", {"mine": "nowhere:Mine"})
+    status, error = generate("yours", capsys)
+    assert (status, "no domain 'yours'; choose one of clevr, dot2d, mine, or install" in error) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("builder", "said"),
+    [
+        (None, "ModuleNotFoundError: No module named 'mine_builder'"),
+        ("import bpy\n\nbpy.no.such.thing\n", "mine_builder.py, line 3)"),
+    ],
+)
+def test_a_builder_that_cannot_be_imported_ends_the_run(
+    builder: str | None, said: str, site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.bring("unbuilt", {"mine": "mine_unbuilt:Mine"}, mine_unbuilt=UNBUILT, **({"mine_builder": builder} if builder else {}))
+    status, error = generate("mine", capsys)
+    assert status == 2
+    assert "the builder of the mine domain cannot be imported: mine_builder:MineBuilder" in error
+    assert said in error
+    assert "Traceback" not in error
+
+
+def test_data_and_models_name_domains_but_no_code(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file beside the data, which a data set and a model ask for in every way, is not run."""
+    assert generate("dot2d", capsys)[0] == 0
+    Path("evil.py").write_text("raise SystemExit('it was run')\n")
+    for folder in ("loose", "model"):
+        Path(folder).mkdir()
+    for name in ("evil", "evil:Evil", "evil.py", "./evil.py:Evil"):
+        sample = Samples(Path("data")).at(0)
+        files = sample.files() | {".json": json.dumps(sample.record | {"domain": name}).encode()}
+        for suffix, content in files.items():
+            (Path("loose") / f"{sample.key}{suffix}").write_bytes(content)
+        assert main(["inspect", "loose", "--out", "page"]) == 2
+        assert f"no domain {name!r}" in capsys.readouterr().err
+        write_json(Path("model") / "config.json", json.loads((find_model(None) / "config.json").read_text()) | {"domain": name})
+        with pytest.raises(UserError, match="model: this model's domain cannot be had: there is no domain"):
+            check_config(Path("model"))
