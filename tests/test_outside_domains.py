@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from datagen.doctor import check_domains
-from datagen.domains import domain_names, get_domain
+from datagen.domains import DOMAINS, domain_names, get_domain
 from datagen.errors import UserError
 from datagen.files import write_json
 from datagen.outside import outside_domain
@@ -70,7 +70,7 @@ def generate(domain: str, capsys: pytest.CaptureFixture[str], num: int = 2) -> t
 
 def test_a_domain_of_a_package_is_found_by_its_name(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     site.bring("dots", {"found": "found_dots:Mine"}, found_dots=DOT.format(name="found"))
-    assert domain_names() == ["clevr", "dot2d", "found"]
+    assert domain_names() == [*DOMAINS, "found"]
     assert generate("found", capsys)[0] == 0
     assert Samples(Path("data")).at(0).domain is get_domain("found")
     with pytest.raises(SystemExit):
@@ -115,7 +115,7 @@ def test_names_are_taken_once(site: Site, capsys: pytest.CaptureFixture[str]) ->
     assert status == 2
     assert "several packages bring a domain 'twice': one 0.1, two 0.1" in error
     assert get_domain("clevr").__module__ == "datagen.domains.clevr"
-    assert domain_names() == ["clevr", "dot2d", "twice"]
+    assert domain_names() == [*DOMAINS, "twice"]
     checks = {check.detail.split(",")[0]: check for check in check_domains()}
     assert (checks["clevr"].status, "package one 0.1" in checks["clevr"].detail) == ("warning", True)
 
@@ -123,7 +123,7 @@ def test_names_are_taken_once(site: Site, capsys: pytest.CaptureFixture[str]) ->
 def test_an_unknown_domain_gets_the_names_of_all(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     site.bring("breakage", {"mine": "nowhere:Mine"})
     status, error = generate("yours", capsys)
-    assert (status, "no domain 'yours'; choose one of clevr, dot2d, mine, or install" in error) == (2, True)
+    assert (status, f"no domain 'yours'; choose one of {', '.join(DOMAINS)}, mine, or install" in error) == (2, True)
 
 
 @pytest.mark.parametrize(
