@@ -23,9 +23,6 @@ from datagen.scene import Object, Scene, Shot
 from datagen.settings import DatasetSettings
 from datagen.shards import Samples
 from datagen.splits import Split, check_split
-from model.codec import CodeCodec
-from model.config import PROMPT
-from model.tokens import domain_tokenizer
 from render.images import same_image
 from render.rerender import Recorded, render_codes
 
@@ -104,6 +101,10 @@ def narrowed_splits_are_kept(domain: Domain) -> None:
 
 def code_comes_back(domain: Domain) -> None:
     """Code parses to its scene, and the model's tokens say it again, with numbers by the head and as characters."""
+    from model.codec import CodeCodec  # with the model comes torch, which no other check needs
+    from model.config import PROMPT
+    from model.tokens import domain_tokenizer
+
     tokenizer = domain_tokenizer(domain, [PROMPT])
     codecs = [CodeCodec(domain, tokenizer, numbers) for numbers in ("head", "char")]
     for scene in _scenes(_asked(domain)):
