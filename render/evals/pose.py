@@ -12,7 +12,15 @@ from render.evals.so3 import method
 TRAIN_SEED, VAL_SEED, TEST_ID_SEED, TEST_OOD_SEED = 4401, 4402, 4403, 4404
 """Of the data. They never change: cells of all who run this share their scenes."""
 SCALES = {
-    "tiny": Scale(sizes=(4000,), budget=48_000, pretrain_share=0.5, width=160, height=120, test_scenes=500),
+    "tiny": Scale(
+        sizes=(4000,),
+        budget=48_000,
+        pretrain_share=0.5,
+        width=128,
+        height=96,
+        test_scenes=500,
+        changes=("image_height=96", "image_width=128"),
+    ),
     # The paper's 200,000 steps of 32.
     "paper": Scale(sizes=(10_000,), budget=6_400_000, pretrain_share=0.0, width=320, height=240, quality="standard", test_scenes=1000),
 }

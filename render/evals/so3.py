@@ -16,10 +16,10 @@ SCALES = {
         sizes=(4000,),
         budget=48_000,
         pretrain_share=0.5,
-        width=96,
-        height=96,
+        width=64,
+        height=64,
         test_scenes=500,
-        changes=("image_height=96", "image_width=96"),
+        changes=("image_height=64", "image_width=64"),
     ),
     # The paper's 40,000 steps of 32, in frames of its tower's size.
     "paper": Scale(sizes=(10_000,), budget=1_280_000, pretrain_share=0.0, width=336, height=336, quality="standard", test_scenes=1000),
