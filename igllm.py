@@ -13,8 +13,8 @@ from typing import Any
 
 # Everything else is imported by the verb that needs it, so that --help answers at once.
 from datagen.errors import PartlyDone, UserError
+from datagen.scene import QUALITIES
 
-QUALITIES = ("draft", "standard", "reference")
 BUILT_IN = Path()  # in the place of a folder of assets: those modelled here
 EPILOG = """\
 the whole loop:

@@ -4,39 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Protocol
 
 import bpy
 
 from blender_scenes.devices import enable_gpu
 from blender_scenes.quality import QUALITY, Settings, set_up_cycles, set_up_shot
+from datagen.domain import Domain
 from datagen.domains import get_domain
 from datagen.errors import Hopeless, UserError
 from datagen.outside import load
-from datagen.posed import PosedDomain
 from datagen.scene import Scene, Shot
 from datagen.staged import StagedDomain
 
 
 class Builder(Protocol):
-    """Puts scenes of one domain on a stage, which it is made with: an empty Blender scene of its own. One of a `PosedDomain` is given
-    the domain as well."""
+    """Puts scenes of one domain on a stage. It is made with both: an empty Blender scene of its own, and the domain."""
 
     def show(self, scene: Scene, shot: Shot, lamp_parts: bool) -> None:
         """Add the scene's objects and the shot's lamps, whole or in parts, to the stage, and aim its camera."""
 
 
-def load_builder(name: str) -> Callable[[bpy.types.Scene], Builder]:
+def load_builder(domain: Domain) -> Callable[[bpy.types.Scene, Domain], Builder]:
     """The builder that a domain declares; `Hopeless` if it has none, or one that cannot be imported."""
-    domain = get_domain(name)
     if not isinstance(domain, StagedDomain):
-        raise Hopeless(f"the {name} domain is painted without Blender, and has no builder")
+        raise Hopeless(f"the {domain.name} domain is painted without Blender, and has no builder")
     try:
-        builder: Callable[..., Builder] = load(domain.builder, f"the builder of the {name} domain")
+        builder: Callable[[bpy.types.Scene, Domain], Builder] = load(domain.builder, f"the builder of the {domain.name} domain")
     except UserError as error:
         raise Hopeless(str(error)) from error
-    return partial(builder, domain=domain) if isinstance(domain, PosedDomain) else builder
+    return builder
 
 
 class Stages:
@@ -59,8 +56,9 @@ class Stages:
         Raises `UserError` for a domain or a word that is unknown, `Hopeless` for a domain that cannot be staged, ValueError for what
         Blender cannot do.
         """
-        get_domain(scene.domain).check(scene)
-        stage, builder = self._stage(scene.domain)
+        domain = get_domain(scene.domain)
+        domain.check(scene)
+        stage, builder = self._stage(domain)
         standing = set(stage.objects)
         settings = settings or QUALITY[shot.quality]
         set_up_shot(stage, shot, settings)
@@ -70,13 +68,13 @@ class Stages:
         finally:
             _remove([o for o in stage.objects if o not in standing])
 
-    def _stage(self, domain: str) -> tuple[bpy.types.Scene, Builder]:
-        if domain not in self._made:
+    def _stage(self, domain: Domain) -> tuple[bpy.types.Scene, Builder]:
+        if domain.name not in self._made:
             builder = load_builder(domain)
-            stage = bpy.data.scenes.new(domain)
+            stage = bpy.data.scenes.new(domain.name)
             set_up_cycles(stage, self._device)
-            self._made[domain] = stage, builder(stage)
-        return self._made[domain]
+            self._made[domain.name] = stage, builder(stage, domain)
+        return self._made[domain.name]
 
 
 def _remove(objects: list[bpy.types.Object]) -> None:

@@ -9,28 +9,26 @@ import bpy
 from blender_scenes.materials import linear_color
 from blender_scenes.shapes import shape_mesh
 from blender_scenes.stage import add_object, build_stage, set_up
-from datagen.domains.clevr import CAMERA, COLORS, Clevr
+from datagen.domains.clevr import COLORS, Clevr
 from datagen.scene import Object, Scene, Shot
-
-_DOMAIN = Clevr()
 
 
 class ClevrBuilder:
     """Keeps the stage in a Blender scene, and on it the objects and lamps of one scene at a time."""
 
-    def __init__(self, stage: bpy.types.Scene) -> None:
-        self._stage = stage
-        build_stage(stage, CAMERA)
+    def __init__(self, stage: bpy.types.Scene, domain: Clevr) -> None:
+        self._stage, self._domain = stage, domain
+        build_stage(stage, domain.camera)
 
     def show(self, scene: Scene, shot: Shot, lamp_parts: bool) -> None:
         """Put `scene` on the stage as `shot` lights and frames it. The stage must be clear."""
         set_up(self._stage, shot, lamp_parts)
-        for obj in _DOMAIN.canonical(scene).objects:  # the tracer's rounding follows the order
+        for obj in self._domain.canonical(scene).objects:  # the tracer's rounding follows the order
             self._add(obj)
 
     def _add(self, obj: Object) -> None:
         """Place an object where the labels' ray cast has it."""
-        solid = _DOMAIN.solid(obj)
+        solid = self._domain.solid(obj)
         added = add_object(self._stage, solid.kind, shape_mesh(solid.kind, obj["material"]))
         added.location = solid.location
         added.scale = (solid.scale,) * 3

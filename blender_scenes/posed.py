@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 
 from blender_scenes.assets import AssetShelf
-from blender_scenes.stage import PARTS, add_lamp, add_sun, aim_camera, build_open_stage, build_stage
+from blender_scenes.stage import build_open_stage, build_stage, set_up
 from datagen.posed import PosedDomain
 from datagen.scene import Scene, Shot
 
@@ -26,11 +26,6 @@ class PosedBuilder:
 
     def show(self, scene: Scene, shot: Shot, lamp_parts: bool) -> None:
         """Put `scene` on the stage as `shot` lights and frames it. The stage must be clear."""
-        parts = PARTS if lamp_parts else {}
-        aim_camera(self._stage, shot.viewpoint)
-        if self._domain.ground is not None:
-            add_sun(self._stage, parts.get("sun", 1))
-        for lamp in shot.lamps:
-            add_lamp(self._stage, lamp, parts.get(lamp.name, 1))
+        set_up(self._stage, shot, lamp_parts, sun=self._domain.ground is not None)
         for obj in self._domain.canonical(scene).objects:  # the tracer's rounding follows the order
             self._shelf.place(self._stage, self._domain.asset(obj), self._domain.solid(obj), self._domain.paints(obj))

@@ -41,11 +41,12 @@ def build_open_stage(scene: bpy.types.Scene) -> None:
     scene.camera = add_object(scene, "camera", bpy.data.cameras.new("camera"))
 
 
-def set_up(scene: bpy.types.Scene, shot: Shot, lamp_parts: bool) -> None:
-    """Aim the camera, and put up the sun and the lamps, as the shot has them."""
+def set_up(scene: bpy.types.Scene, shot: Shot, lamp_parts: bool, sun: bool = True) -> None:
+    """Aim the camera, and put up the sun, if there is to be one, and the lamps, as the shot has them."""
     parts = PARTS if lamp_parts else {}
     aim_camera(scene, shot.viewpoint)
-    add_sun(scene, parts.get("sun", 1))
+    if sun:
+        add_sun(scene, parts.get("sun", 1))
     for lamp in shot.lamps:
         add_lamp(scene, lamp, parts.get(lamp.name, 1))
 

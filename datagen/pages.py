@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,3 +21,8 @@ def render_template(folder: Path, template: str, filters: Mapping[str, Callable[
     )
     environment.filters |= filters
     return environment.get_template(template).render(**values)
+
+
+def embedded(png: bytes) -> str:
+    """The address of a picture that is within its page, of the content of its file."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()

@@ -1,4 +1,4 @@
-"""What tests share: one small data set of each domain."""
+"""What tests share: one small data set of each domain, and a stand-in for the process that opens people's own files."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything reads it: tests reach no hub
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 
 import pytest
 
+from datagen.assets import own
+from datagen.assets.find import find_asset
 from datagen.domains import DOMAINS
+from datagen.domains.own_assets import own_domain
 from datagen.generate import generate
 from datagen.shards import Samples
 from render.conformance import small_set
@@ -41,3 +45,18 @@ def renders(data_of: Callable[[str], Samples]) -> Samples:
 def each(request: pytest.FixtureRequest, data_of: Callable[[str], Samples]) -> Samples:
     """The same of every domain, one after the other."""
     return data_of(request.param)
+
+
+@pytest.fixture
+def importer_stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """A stand-in plays Blender's part in opening people's own files, and logs each in ``tmp_path / "log"``; nothing is kept of before."""
+    faults = Path(__file__).parent / "faults"
+    monkeypatch.setattr(own, "IMPORTER", "faulty_importer")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(faults), str(faults.parents[1])]))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("FAULTS_LOG", str(tmp_path / "log"))
+    for cached in (find_asset, own_domain):
+        cached.cache_clear()
+    yield
+    for cached in (find_asset, own_domain):
+        cached.cache_clear()

@@ -8,10 +8,10 @@ import numpy as np
 
 from datagen.camera import project
 from datagen.domain import Number, Statement
-from datagen.domains.so3 import So3
+from datagen.domains.so3 import OneAeroplane
 from datagen.labels import View
-from datagen.posed import ROTATION, ROTATION_COMPONENTS, PosedDomain
-from datagen.scene import Camera, Lamp, Object, Scene, Shot, Value, Vec3
+from datagen.posed import ROTATION, ROTATION_COMPONENTS
+from datagen.scene import Camera, Lamp, Object, Scene, Shot, Value
 from datagen.splits import Split
 from datagen.stream import Stream
 
@@ -26,21 +26,17 @@ LAMPS = (
 )
 
 
-class Pose6d(So3):
+class Pose6d(OneAeroplane):
     """The domain of one pose. See the module's docstring and `Domain`."""
 
     name: ClassVar[str] = "pose6d"
     statements: ClassVar[tuple[Statement, ...]] = (Statement("add", (LOCATION, ROTATION)),)
     drawn_numbers: ClassVar[tuple[str, ...]] = ("loc.x", "loc.y", "loc.z", *ROTATION_COMPONENTS)
-    ap_thresholds: ClassVar[tuple[float, ...]] = PosedDomain.ap_thresholds
     camera: ClassVar[Camera] = CAMERA
     lamps: ClassVar[tuple[Lamp, ...]] = LAMPS
 
-    def location(self, obj: Object) -> Vec3:
-        return PosedDomain.location(self, obj)
-
     def draw(self, rng: Stream, split: Split) -> dict[str, Value] | None:
-        """As `So3.draw`, with a location that is even over the box; what the frame cuts off, `view` refuses."""
+        """As `OneAeroplane.draw`, with a location that is even over the box; what the frame cuts off, `view` refuses."""
         values = super().draw(rng, split)
         ends = [split.range(f"loc.{axis}") or pair for axis, pair in zip("xyz", zip(LOCATION.low, LOCATION.high, strict=True), strict=True)]
         return None if values is None else {"loc": tuple(rng.uniform(*pair) for pair in ends), **values}

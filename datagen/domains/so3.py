@@ -47,11 +47,9 @@ def _outside() -> tuple[Region, ...]:
     return tuple(((component, part),) for component, part in zip(ROTATION_COMPONENTS, (turns, tilts, turns), strict=True))
 
 
-class So3(PosedDomain):
-    """The domain of one orientation. See the module's docstring and `Domain`."""
+class OneAeroplane(PosedDomain):
+    """What `So3` shares with `datagen.domains.pose6d.Pose6d`: the aeroplane, alone, and the rotations that splits hold out."""
 
-    name: ClassVar[str] = "so3"
-    statements: ClassVar[tuple[Statement, ...]] = (Statement("add", (ROTATION,)),)
     max_objects: ClassVar[int] = 1
     splits: ClassVar[Mapping[str, Split]] = {
         split.name: split
@@ -61,10 +59,6 @@ class So3(PosedDomain):
             Split("held-out", objects=(1, 1), regions=(_within(),)),
         )
     }
-    drawn_numbers: ClassVar[tuple[str, ...]] = ROTATION_COMPONENTS
-    ap_thresholds: ClassVar[tuple[float, ...]] = ()
-    camera: ClassVar[Camera] = CAMERA
-    lamps: ClassVar[tuple[Lamp, ...]] = LAMPS
 
     @property
     def directions(self) -> Mapping[str, Vec3]:
@@ -73,9 +67,6 @@ class So3(PosedDomain):
 
     def asset(self, obj: Object) -> Asset:
         return instance(AEROPLANE)
-
-    def location(self, obj: Object) -> Vec3:
-        return (0.0, 0.0, 0.0)
 
     def scale(self, obj: Object) -> float:
         return RADIUS
@@ -97,3 +88,17 @@ class So3(PosedDomain):
         """The values of one object; None where the split's regions were not met."""
         rotation = draw_rotation(rng, split)
         return None if rotation is None else {"rotation": rotation}
+
+
+class So3(OneAeroplane):
+    """The domain of one orientation. See the module's docstring and `Domain`."""
+
+    name: ClassVar[str] = "so3"
+    statements: ClassVar[tuple[Statement, ...]] = (Statement("add", (ROTATION,)),)
+    drawn_numbers: ClassVar[tuple[str, ...]] = ROTATION_COMPONENTS
+    ap_thresholds: ClassVar[tuple[float, ...]] = ()
+    camera: ClassVar[Camera] = CAMERA
+    lamps: ClassVar[tuple[Lamp, ...]] = LAMPS
+
+    def location(self, obj: Object) -> Vec3:
+        return (0.0, 0.0, 0.0)

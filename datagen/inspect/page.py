@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from datagen.inspect.pictures import COLUMNS, ROWS, color, font, labelled, object_words
 from datagen.inspect.plots import Section, bytes_text, counted
-from datagen.pages import render_template
+from datagen.pages import embedded, render_template
 from datagen.sample import Sample
 
 MARGIN = 24  # pixels of the overview
@@ -104,7 +103,7 @@ def png(picture: Image.Image) -> bytes:
 
 
 def _picture(picture: Image.Image) -> _Picture:
-    return _Picture("data:image/png;base64," + base64.b64encode(png(picture)).decode(), picture.width, picture.height)
+    return _Picture(embedded(png(picture)), picture.width, picture.height)
 
 
 def _lines(sample: Sample) -> list[_Line]:

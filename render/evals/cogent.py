@@ -14,6 +14,7 @@ from render.evals.declaration import (
     DERENDER,
     EXTRA,
     HEAD,
+    L2,
     MATCHED,
     MISSED,
     RECALL,
@@ -62,7 +63,7 @@ def clevr_cogent(scale: Scale) -> Evaluation:
         tables=(
             Table(
                 "Of matched objects, as the paper tells them, beside how many are matched:",
-                (Measure("L2, m", ("location_l2",), "distance", 3), *choices(domain, MATCHED), RECALL),
+                (L2, *choices(domain, MATCHED), RECALL),
             ),
             Table(
                 "Of all true objects, a missed one being wrong:",
@@ -75,7 +76,7 @@ def clevr_cogent(scale: Scale) -> Evaluation:
             Measure("right number of objects", COUNT.path),
             Measure("AP, any distance", ("ap", "inf")),
             Measure("AP at 0.5 m", ("ap", "0.5")),
-            Measure("L2 of matched objects, metres", ("location_l2",), "distance", 3),
+            Measure("L2 of matched objects, metres", L2.path, "distance", 3),
         ),
         shown="worst",
     )

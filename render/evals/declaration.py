@@ -152,6 +152,7 @@ def rotations(domain: Domain) -> tuple[Measure, ...]:
 
 
 MATCHED, ALL = "accuracy_matched", "accuracy_all"
+L2 = Measure("L2, m", ("location_l2",), "distance", 3)
 RECALL = Measure("recall", ("recall",))
 COUNT = Measure("count", ("count_accuracy",))
 RELATIONS = Measure("relations", ("relations",))

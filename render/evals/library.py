@@ -11,6 +11,7 @@ from render.evals.declaration import (
     ALL,
     COUNT,
     EXTRA,
+    L2,
     MATCHED,
     MISSED,
     RECALL,
@@ -23,7 +24,7 @@ from render.evals.declaration import (
     precisions,
     rotations,
 )
-from render.evals.so3 import method
+from render.evals.pose import METHODS
 
 TRAIN_SEED, VAL_SEED, TEST_ID_SEED, TEST_TEXTURES_SEED, TEST_SHAPES_SEED = 4501, 4502, 4503, 4504, 4505
 """Of the data. They never change: cells of all who run this share their scenes."""
@@ -32,13 +33,11 @@ SCALES = {
     # The paper's 500,000 steps of 32 for its scenes of ShapeNet's objects.
     "paper": Scale(sizes=(100_000,), budget=16_000_000, pretrain_share=0.0, width=320, height=240, quality="standard", test_scenes=1000),
 }
-METHODS = (method("char", "euler", "Euler angles"), method("head", "euler", "Euler angles"), method("head", "6d", "two columns"))
 
 
 def library(scale: Scale) -> Evaluation:
     """The evaluation at a scale."""
     domain = get_domain("assets")
-    place = Measure("L2, m", ("location_l2",), "distance", 3)
     size = Measure("scale, m", ("size_error", "scale"), "distance", 3)
     return Evaluation(
         name="assets",
@@ -53,7 +52,7 @@ def library(scale: Scale) -> Evaluation:
         ),
         test_scenes=scale.test_scenes,
         tables=(
-            Table("Of matched objects:", (place, size, *rotations(domain), *choices(domain, MATCHED), RECALL)),
+            Table("Of matched objects:", (L2, size, *rotations(domain), *choices(domain, MATCHED), RECALL)),
             Table("Of all true objects, a missed one being wrong:", (*choices(domain, ALL), COUNT, *precisions(domain), MISSED, EXTRA)),
         ),
         note=(
@@ -63,7 +62,7 @@ def library(scale: Scale) -> Evaluation:
         ),
         panels=(
             *(Measure(f"{name}, of all true objects", (ALL, name)) for name in ("class", "shape", "texture", "pattern")),
-            Measure("L2 of matched objects, metres", place.path, "distance"),
+            Measure("L2 of matched objects, metres", L2.path, "distance"),
             Measure("rotation error, median, degrees", ("rotation_error", "median"), "angle"),
             Measure("within 15°", ("rotation_error", "within", "15")),
             Measure("scale error, metres", size.path, "distance"),

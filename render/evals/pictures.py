@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from datagen.files import write_bytes
+from datagen.pages import embedded
 from datagen.sample import encode_image
 from render.compare import Scored, report_sample, score_sides
 from render.evals.declaration import Condition, Evaluation
@@ -92,5 +92,4 @@ def _pictures(one: Shown, key: str, evaluation: Evaluation) -> list[Picture]:
 
 
 def _picture(caption: str, pixels: np.ndarray) -> Picture:
-    source = "data:image/png;base64," + base64.b64encode(encode_image(pixels)).decode()
-    return Picture(caption, source, pixels.shape[1], pixels.shape[0])
+    return Picture(caption, embedded(encode_image(pixels)), pixels.shape[1], pixels.shape[0])

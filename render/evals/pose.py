@@ -6,7 +6,7 @@ Does a model that learnt place and orientation together read both, and orientati
 from __future__ import annotations
 
 from datagen.domains import get_domain
-from render.evals.declaration import COUNT, Condition, Evaluation, Measure, Scale, Table, rotations
+from render.evals.declaration import COUNT, L2, Condition, Evaluation, Measure, Scale, Table, rotations
 from render.evals.so3 import method
 
 TRAIN_SEED, VAL_SEED, TEST_ID_SEED, TEST_OOD_SEED = 4401, 4402, 4403, 4404
@@ -30,7 +30,6 @@ METHODS = (method("char", "euler", "Euler angles"), method("head", "euler", "Eul
 def pose(scale: Scale) -> Evaluation:
     """The evaluation at a scale."""
     domain = get_domain("pose6d")
-    place = Measure("L2, m", ("location_l2",), "distance", 3)
     return Evaluation(
         name="6dof",
         title="6-DoF pose of a toy aeroplane",
@@ -42,14 +41,14 @@ def pose(scale: Scale) -> Evaluation:
             Condition("OOD", "rotations held out (out of distribution)", scale.data("pose6d", "held-out", TEST_OOD_SEED)),
         ),
         test_scenes=scale.test_scenes,
-        tables=(Table("Of all aeroplanes found:", (place, *rotations(domain), COUNT)),),
+        tables=(Table("Of all aeroplanes found:", (L2, *rotations(domain), COUNT)),),
         note=(
             "L2: the mean distance in metres between true and predicted place. Rotation: the angle in degrees of the turn between "
             "true and predicted orientation; within: the share, in %, that is nearer than that. Count: the share of images, in %, "
             "read as one aeroplane."
         ),
         panels=(
-            Measure("L2, metres", place.path, "distance"),
+            Measure("L2, metres", L2.path, "distance"),
             Measure("rotation error, median, degrees", ("rotation_error", "median"), "angle"),
             Measure("within 15°", ("rotation_error", "within", "15")),
             Measure("within 30°", ("rotation_error", "within", "30")),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +14,7 @@ from datagen.assets.own import kept_asset, own_assets
 from datagen.errors import UserError
 from datagen.rotations import Symmetry
 
-FAULTS = Path(__file__).parents[1] / "faults"
-
-
-@pytest.fixture(autouse=True)
-def stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    monkeypatch.setattr(own, "IMPORTER", "faulty_importer")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FAULTS), str(FAULTS.parents[1])]))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("FAULTS_LOG", str(tmp_path / "log"))
-    find_asset.cache_clear()
-    yield
-    find_asset.cache_clear()
+pytestmark = pytest.mark.usefixtures("importer_stand_in")
 
 
 def write(folder: Path, **files: str) -> Path:

@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import igllm
-from datagen.assets import own
-from datagen.assets.find import find_asset
 from datagen.assets.own import own_assets
 from datagen.code import parse_code, write_code
 from datagen.domains import get_domain
-from datagen.domains.own_assets import keep_domain, own_domain
+from datagen.domains.own_assets import keep_domain
 from datagen.errors import UserError
 from datagen.sampling import draw
 from datagen.settings import DatasetSettings
 
-FAULTS = Path(__file__).parents[1] / "faults"
-
-
-@pytest.fixture(autouse=True)
-def stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    monkeypatch.setattr(own, "IMPORTER", "faulty_importer")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FAULTS), str(FAULTS.parents[1])]))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("FAULTS_LOG", str(tmp_path / "log"))
-    find_asset.cache_clear()
-    own_domain.cache_clear()
-    yield
-    find_asset.cache_clear()
-    own_domain.cache_clear()
+pytestmark = pytest.mark.usefixtures("importer_stand_in")
 
 
 @pytest.fixture
