@@ -9,6 +9,7 @@ from typing import Protocol
 import bpy
 
 from blender_scenes.devices import enable_gpu
+from blender_scenes.fresh import start_empty
 from blender_scenes.quality import QUALITY, Settings, set_up_cycles, set_up_shot
 from datagen.domain import Domain
 from datagen.domains import get_domain
@@ -41,7 +42,7 @@ class Stages:
 
     def __init__(self, gpu: tuple[str, str] | None = None) -> None:
         """Rendered on the CPU, or on the GPU that Cycles knows by this type and id."""
-        bpy.ops.wm.read_factory_settings(use_empty=True)
+        start_empty()
         if gpu is not None:
             enable_gpu(*gpu)
         self._device = "CPU" if gpu is None else "GPU"

@@ -8,6 +8,7 @@ from typing import Any
 
 import bpy
 
+from blender_scenes.fresh import start_empty
 from blender_scenes.parent import claim_stdout
 
 TYPES = ("OPTIX", "CUDA", "HIP", "METAL", "ONEAPI")
@@ -47,6 +48,6 @@ def _devices(preferences: Any, kind: str) -> list[Any]:
 
 if __name__ == "__main__":
     with claim_stdout() as out:
-        bpy.ops.wm.read_factory_settings(use_empty=True)
+        start_empty()
         out.write(json.dumps(find_gpus()).encode() + b"\n")
     sys.exit(0)

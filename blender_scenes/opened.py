@@ -10,6 +10,7 @@ from typing import Any
 import bpy
 import numpy as np
 
+from blender_scenes.fresh import start_empty
 from datagen.assets.limits import MOST_SLOTS, MOST_TRIANGLES
 from datagen.assets.mesh import Mesh, mesh_bytes, normalised
 from datagen.assets.model import GREY, Levels
@@ -37,7 +38,7 @@ def asset_file(path: Path) -> bytes:
 
     Raises whatever Blender does for a file that is damaged, and ValueError for one that is empty or too large.
     """
-    bpy.ops.wm.read_factory_settings(use_empty=True)
+    start_empty()
     bpy.context.preferences.filepaths.use_scripts_auto_execute = False
     try:
         _OPEN[path.suffix.lower()](str(path))

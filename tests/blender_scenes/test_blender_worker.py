@@ -241,3 +241,12 @@ def test_stays_on_its_processors_and_ends_with_its_input() -> None:
     threads = [os.sched_getaffinity(int(t.name)) for t in Path(f"/proc/{worker.process.pid}/task").iterdir()]
     assert threads and all(allowed == {cpu} for allowed in threads)
     assert worker.end() == 0
+
+
+def test_killed_it_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    worker = Worker()
+    worker.render(SCENE, replace(SHOT, width=16, height=12))
+    worker.process.kill()
+    worker.process.wait()
+    assert not list(tmp_path.iterdir())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,9 +25,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> OwnAssets:
-    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
-    return own_assets(folder, PATIENCE)
+def passing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that the processes which open files have for passing files."""
+    return tmp_path_factory.mktemp("passing")
+
+
+@pytest.fixture(scope="module")
+def found(folder: Path, passing: Path, tmp_path_factory: pytest.TempPathFactory) -> OwnAssets:
+    with pytest.MonkeyPatch.context() as context:
+        context.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        context.setenv("TMPDIR", str(passing))
+        return own_assets(folder, PATIENCE)
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -68,3 +75,8 @@ def test_bad_files_are_told_with_the_reason(found: OwnAssets) -> None:
 def test_no_script_in_a_file_runs(found: OwnAssets, folder: Path) -> None:
     assert {"trap/text.blend", "trap/driver.blend"} <= set(found.paths.values())
     assert not (folder / "sprung.txt").exists()
+
+
+def test_nothing_is_left_in_the_folder_for_passing_files(found: OwnAssets, passing: Path) -> None:
+    assert found.assets
+    assert not list(passing.iterdir())
