@@ -21,7 +21,7 @@ from model.codec import numeric_slots
 from model.config import IGLLMConfig
 from model.dense import DenseHead, DenseLayout
 from model.guide import guide_loss
-from model.numbers import NumberFeedback, NumericHead, squared_errors
+from model.numbers import NumberFeedback, NumericHead, squared_errors, surprises
 from model.tower import VisionTower
 
 IGNORED = -100
@@ -65,7 +65,7 @@ class IGLLM(PreTrainedModel):
         self.slots = numeric_slots(written)
         headed = config.numbers == "head"
         self.projector = nn.Linear(self.tower.width, width)
-        self.numeric_head = NumericHead(width) if headed else None
+        self.numeric_head = NumericHead(width, config.number_modes) if headed else None
         feedback = headed and config.number_feedback
         self.number_feedback = NumberFeedback(width, [slot.statement for slot in self.slots]) if feedback else None
         layout = DenseLayout.of(written, self.slots, config.dense_split) if config.dense_weight else None
@@ -248,15 +248,20 @@ class IGLLM(PreTrainedModel):
         output.loss = output.token_loss if output.loss is None else output.loss + output.token_loss
         if self.numeric_head is not None and number_values is not None and number_slots is not None:
             at = number_slots >= 0
-            errors = squared_errors(
-                self.numeric_head(states[at]), number_values[at], self.periods()[number_slots[at]], self.config.number_close
-            )
-            output.number_loss = errors.sum() * per_number
+            output.number_loss = self._number_losses(states[at], number_values[at], number_slots[at]).sum() * per_number
             output.loss = output.loss + self.config.number_weight * output.number_loss
         if guide is not None:
             output.guide_loss = guide_loss(thought.attentions, before.shape[1], visual.shape[1], guide) * per_centre
             output.loss = output.loss + self.config.guide_weight * output.guide_loss
         return output
+
+    def _number_losses(self, states: torch.Tensor, true: torch.Tensor, slots: torch.Tensor) -> torch.Tensor:
+        """(numbers,) the loss of each number, of true values (numbers,) in slots (numbers,), before states (numbers, width)."""
+        assert self.numeric_head is not None
+        periods = self.periods()[slots]
+        if self.config.number_modes > 1:
+            return surprises(self.numeric_head.mixture(states), true, periods)
+        return squared_errors(self.numeric_head(states), true, periods, self.config.number_close)
 
     def periods(self) -> torch.Tensor:
         """(slots,) the period of each slot in normalised units, 0 for none."""

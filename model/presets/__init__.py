@@ -32,6 +32,7 @@ IGLLM_ALONE = (
     "numbers",
     "number_feedback",
     "feedback_noise",
+    "number_modes",
     "number_close",
     "dense_weight",
     "dense_split",
@@ -73,6 +74,9 @@ class Preset:
     lora_dropout: float = _setting(0.0, "dropout before LoRA's adapters")
     rotations: Rotations = _setting("own", "how free rotations are written in training; own: as the domain's code does")  # noqa: RUF009 - the type is a Literal
     numbers: Literal["head", "char"] = _setting("head", "numbers by the numeric head, or written as characters")
+    number_modes: int = _setting(
+        1, "values that the numeric head weighs for a number, the likeliest being said; 1: it gives one (numbers=head)"
+    )
     number_feedback: bool = _setting(False, "whether a number's value is embedded back into the sequence (numbers=head)")
     feedback_noise: float = _setting(0.0, "noise on the true values fed back in training, normalised units")
     number_weight: float = _setting(1.0, "weight of the numbers' error")
@@ -106,7 +110,17 @@ class Preset:
     seed: int = _setting(0, "seed of weights, order and augmentation")
 
     def __post_init__(self) -> None:
-        sizes = ("image_height", "image_width", "vision_merge", "dense_split", "batch_size", "align_batch_size", "accumulation", "steps")
+        sizes = (
+            "image_height",
+            "image_width",
+            "vision_merge",
+            "number_modes",
+            "dense_split",
+            "batch_size",
+            "align_batch_size",
+            "accumulation",
+            "steps",
+        )
         intervals = ("save_seconds", "log_steps", "eval_steps")
         rates = ("learning_rate", "projector_learning_rate", "head_learning_rate", "align_learning_rate")
         for name in (*sizes, *intervals, *rates):
@@ -129,6 +143,8 @@ class Preset:
         for name in ("warmup", "lora_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be a share, at least 0 and below 1")
+        if self.number_modes > 1 and self.number_close:
+            raise UserError("number_close belongs to squared errors, and with several number_modes there are none: --set number_close=0")
         if self.lora_rank and not self.lora_alpha:
             raise UserError("lora_rank without lora_alpha: adapters scaled by 0 learn nothing; the paper takes twice the rank")
         if self.cache_features and self.augment:
