@@ -29,7 +29,7 @@ demo: $(BASE)
 
 test: lint
 	@$(BIN)/igllm doctor --libraries
-	$(BIN)/pytest -m 'not slow' $(ARGS)
+	$(BIN)/pytest -m 'not slow' -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 test-slow: $(DEV)
 	@$(BIN)/igllm doctor --libraries
