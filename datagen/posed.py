@@ -109,7 +109,7 @@ def draw_rotation(rng: Stream, split: Split) -> Vec3 | None:
     Over all rotations X and Z are uniform, and so is the sine of Y: the volume element is its cosine.
     """
     x_ends, y_ends, z_ends = (
-        split.range(name) or (low, high) for name, low, high in zip(ROTATION_COMPONENTS, ROTATION.low, ROTATION.high, strict=True)
+        split.range(name, low, high) for name, low, high in zip(ROTATION_COMPONENTS, ROTATION.low, ROTATION.high, strict=True)
     )
     low, high = (math.sin(math.radians(end)) for end in y_ends)
     for _ in range(ROTATION_TRIES):

@@ -37,9 +37,9 @@ class Split:
     objects: tuple[int, int] = (3, 10)
     regions: tuple[Region, ...] = ()
 
-    def range(self, component: str) -> tuple[float, float] | None:
-        """The ends that a component is narrowed to; None where the domain's own range holds."""
-        return next(((low, high) for name, low, high in self.ranges if name == component), None)
+    def range(self, component: str, low: float, high: float) -> tuple[float, float]:
+        """The ends that a component is narrowed to; the domain's own, low and high, where it is not."""
+        return next(((least, most) for name, least, most in self.ranges if name == component), (low, high))
 
     def holds(self, numbers: Mapping[str, float]) -> bool:
         """Whether an object's numbers, by component, are in one of the regions; those that are not given may be anything."""

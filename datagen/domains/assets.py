@@ -134,7 +134,7 @@ class Assets(PosedDomain):
         around = self.solid(obj).hull()
         radius = float(np.hypot(around[:, 0], around[:, 1]).max())
         numbers = {"scale": scale, "clearance": clearance, **dict(zip(ROTATION_COMPONENTS, rotation, strict=True))}
-        x_ends, y_ends = (split.range(name) or (-PLANE, PLANE) for name in ("loc.x", "loc.y"))
+        x_ends, y_ends = (split.range(name, -PLANE, PLANE) for name in ("loc.x", "loc.y"))
         spot = free_spot(rng, taken, radius, x_ends, y_ends, self.axes, lambda x, y: split.holds({"loc.x": x, "loc.y": y, **numbers}))
         if spot is None:
             return None
@@ -143,7 +143,7 @@ class Assets(PosedDomain):
 
 
 def _drawn(rng: Stream, split: Split, number: Number) -> float:
-    low, high = split.range(number.name) or (number.low[0], number.high[0])
+    low, high = split.range(number.name, number.low[0], number.high[0])
     return round(rng.uniform(low, high), number.decimals)
 
 

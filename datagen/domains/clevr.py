@@ -135,8 +135,8 @@ class Clevr(StagedDomain):
 
     def sample_scene(self, rng: Stream, count: int, split: Split) -> Scene | None:
         """As CLEVR places objects, one after the other. Cubes alone take a rotation; one that no split narrows is drawn from [0, 360)."""
-        low, high = split.range("rotation") or (0.0, 360.0)
-        ends = split.range("loc.x") or (-PLANE, PLANE), split.range("loc.y") or (-PLANE, PLANE)
+        low, high = split.range("rotation", 0.0, 360.0)
+        ends = split.range("loc.x", -PLANE, PLANE), split.range("loc.y", -PLANE, PLANE)
         chosen: list[tuple[tuple[str, ...], float]] = []
         taken: list[Disc] = []
         for _ in range(count):

@@ -130,7 +130,7 @@ def _square(shot: Shot) -> tuple[float, float, float]:
 
 def _spot(rng: Stream, split: Split) -> tuple[float, float] | None:
     """A position, evenly out of those that the split allows; None after `PLACEMENT_TRIES`."""
-    ends = [split.range(name) or (0.0, 1.0) for name in ("loc.x", "loc.y")]
+    ends = [split.range(name, 0.0, 1.0) for name in ("loc.x", "loc.y")]
     for _ in range(PLACEMENT_TRIES):
         x, y = (round(rng.uniform(*pair), DECIMALS) for pair in ends)
         if split.holds({"loc.x": x, "loc.y": y}):

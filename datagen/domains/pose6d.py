@@ -38,7 +38,7 @@ class Pose6d(OneAeroplane):
     def draw(self, rng: Stream, split: Split) -> dict[str, Value] | None:
         """As `OneAeroplane.draw`, with a location that is even over the box; what the frame cuts off, `view` refuses."""
         values = super().draw(rng, split)
-        ends = [split.range(f"loc.{axis}") or pair for axis, pair in zip("xyz", zip(LOCATION.low, LOCATION.high, strict=True), strict=True)]
+        ends = [split.range(f"loc.{axis}", *pair) for axis, pair in zip("xyz", zip(LOCATION.low, LOCATION.high, strict=True), strict=True)]
         return None if values is None else {"loc": tuple(rng.uniform(*pair) for pair in ends), **values}
 
     def view(self, scene: Scene, shot: Shot, least: float = 0.0) -> View | None:
