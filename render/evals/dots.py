@@ -22,7 +22,7 @@ compare is how well either method repeats them."""
 SCALES = {
     "tiny": Scale(
         sizes=(100, 1000, 10_000),
-        budget=64_000,
+        budget=32_000,
         pretrain_share=0.0,
         width=32,
         height=32,

@@ -14,7 +14,7 @@ TRAIN_SEED, VAL_SEED, TEST_ID_SEED, TEST_OOD_SEED = 4301, 4302, 4303, 4304
 SCALES = {
     "tiny": Scale(
         sizes=(4000,),
-        budget=48_000,
+        budget=24_000,
         pretrain_share=0.5,
         width=64,
         height=64,
