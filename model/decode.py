@@ -1,8 +1,9 @@
 """Decoding: batched, with the key-value cache, and held to the grammar, so that what the model says always parses.
 
 A text's log-likelihood is the sum, over its tokens, of their log-probability among what the grammar allows. A number that the numeric head
-gives has no density: it is the head's value given the text before it, and adds nothing. So texts with the same words have the same
-numbers, and candidates differ in their words and how many objects they name. Numbers written digit by digit are tokens like any other.
+gives is its value, the likeliest where it weighs several, given the text before it, and adds nothing. So texts with the same words have
+the same numbers, and candidates differ in their words and how many objects they name. Numbers written digit by digit are tokens like any
+other.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 from transformers import AutoConfig
@@ -25,7 +25,7 @@ from model.dense import DenseLayout, cell_of
 from model.guide import guide_loss
 from model.igllm import IGLLM
 from model.images import Frame, jitter
-from model.numbers import NumberFeedback, NumericHead, squared_errors
+from model.numbers import NumberFeedback, NumericHead, squared_errors, surprises
 from model.order import Mixture
 from model.presets import get_preset
 from model.tower import VisionTower
@@ -101,7 +101,8 @@ def test_a_clip_tower_gives_its_penultimate_patch_tokens(clip: IGLLM) -> None:
 
 def test_neighbouring_cells_of_the_tower_make_one_token(clip: IGLLM) -> None:
     torch.manual_seed(0)
-    merged = build(replace(TINY, vision_merge=2), CLEVR)[0].eval().tower
+    finer = {**TINY.vision, "hidden_sizes": [16, 32], "depths": [1, 1]}
+    merged = build(replace(TINY, vision_merge=2, vision=finer), CLEVR)[0].eval().tower
     images = torch.randn(2, 3, 128, 160)
     cells = merged.encoder(images).last_hidden_state  # of 8 pixels
     channels = cells.shape[1]
@@ -202,6 +203,35 @@ def test_beyond_what_is_close_an_error_counts_linearly(predicted: float, true: f
     off = abs(predicted - true)
     assert error.item() == pytest.approx(off**2 if off <= close else 2 * close * off - close**2)
     assert guess.grad.abs().item() == pytest.approx(2 * min(off, close))
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.floats(0.1, 1), st.floats(-1, 1), st.floats(0.05, 0.2)), min_size=1, max_size=4))
+def test_the_density_of_a_mixture_is_one(modes: list[tuple[float, float, float]]) -> None:
+    weight, centre, spread = torch.tensor(modes, dtype=torch.float64).unbind(-1)
+    mixture = (weight.div(weight.sum()).log(), centre, spread.log())
+    values = torch.linspace(-4, 4, 8001, dtype=torch.float64)
+    every = tuple(part.expand(len(values), -1) for part in mixture)
+    density = (-surprises(every, values, torch.zeros(len(values)))).exp()
+    assert torch.trapezoid(density, values).item() == pytest.approx(1, abs=1e-4)
+    turned = surprises(tuple(part[None] for part in mixture), torch.tensor([0.3 + 2.0]), torch.tensor([2.0]))
+    straight = surprises(tuple(part[None] for part in mixture), torch.tensor([0.3]), torch.tensor([2.0]))
+    assert turned.item() == pytest.approx(straight.item(), abs=1e-5)
+
+
+@pytest.mark.parametrize(("modes", "said"), [(1, 0.2), (4, 0.5)])
+def test_between_two_values_one_mode_says_their_mean_and_several_the_likelier(modes: int, said: float) -> None:
+    """Seven of ten times the number is 0.5, else -0.5, and nothing tells when."""
+    torch.manual_seed(0)
+    head, states = NumericHead(16, modes), torch.randn(1, 16).expand(100, -1)
+    true, periods = torch.tensor([0.5] * 70 + [-0.5] * 30), torch.zeros(100)
+    optimizer = torch.optim.Adam(head.parameters(), 0.01)
+    for _ in range(600):
+        optimizer.zero_grad()
+        errors = squared_errors(head(states), true, periods) if modes == 1 else surprises(head.mixture(states), true, periods)
+        errors.mean().backward()
+        optimizer.step()
+    assert head(states[0]).item() == pytest.approx(said, abs=0.05)
 
 
 def test_a_head_that_looks_where_it_should_has_no_guide_loss() -> None:

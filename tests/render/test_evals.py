@@ -331,10 +331,11 @@ def test_kept_cells_are_read_by_every_later_version(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
-def test_a_later_setting_is_stated_unless_it_does_what_was_done_before() -> None:
-    (merged,), (plain,) = requests(methods=("head",), sizes=(500,)), requests(methods=("head",), sizes=(500,), changes=("vision_merge=1",))
-    assert merged.asked["settings"]["vision_merge"] == 2
-    assert "vision_merge" not in plain.asked["settings"]
+@pytest.mark.parametrize(("setting", "before", "since"), [("vision_merge", 1, 2), ("number_modes", 1, 4)])
+def test_a_later_setting_is_stated_unless_it_does_what_was_done_before(setting: str, before: int, since: int) -> None:
+    plain, new = (requests(methods=("head",), sizes=(500,), changes=(f"{setting}={value}",))[0] for value in (before, since))
+    assert new.asked["settings"][setting] == since
+    assert setting not in plain.asked["settings"]
 
 
 def test_data_of_another_frame_are_refused(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
