@@ -35,6 +35,7 @@ _SHARED = (
     "dense_weight",
     "dense_split",
     "guide_weight",
+    "guide_read",
 )
 
 Stage = Literal["pretrain", "align", "train"]
