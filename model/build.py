@@ -35,7 +35,6 @@ _SHARED = (
     "dense_weight",
     "dense_split",
     "guide_weight",
-    "guide_read",
 )
 
 Stage = Literal["pretrain", "align", "train"]

@@ -31,7 +31,7 @@ class IGLLMConfig(PreTrainedConfig):
     does not come to rely on more digits than it will predict. ``number_weight`` and ``dense_weight`` weigh the losses beside next-token
     cross-entropy; the squared errors of numbers of one mode grow linearly beyond ``number_close``, normalised, where that is not 0. The
     dense read-out splits a visual token's cell into ``dense_split`` x ``dense_split`` cells. ``guide_weight`` weighs the loss of
-    `model.guide`; with ``guide_read``, what the guided head looks at is added to the state that writes.
+    `model.guide`.
 
     ``preset``, ``data_digest`` and ``code_version`` tell how the model was trained; nothing depends on them.
     """
@@ -68,7 +68,6 @@ class IGLLMConfig(PreTrainedConfig):
     dense_weight: float = 0.0
     dense_split: int = 1
     guide_weight: float = 0.0
-    guide_read: bool = False
     preset: dict[str, Any] = field(default_factory=dict)
     data_digest: str = ""
     code_version: str = ""

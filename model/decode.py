@@ -109,11 +109,9 @@ class _Work:
     def see(self, pixel_values: torch.Tensor, prompt: list[int]) -> None:
         """What comes before the code."""
         ids = torch.tensor(prompt, device=self.device).expand(len(pixel_values), -1)
-        self.visual = self.model.see(pixel_values)
-        hidden = self._think(torch.cat([self.model.begin(self.visual), self.model.embed(ids, None, None)], dim=1))
+        hidden = self._think(torch.cat([self.model.begin(pixel_values), self.model.embed(ids, None, None)], dim=1))
         if self.decoding.lanes > 1:
             self.cache.batch_repeat_interleave(self.decoding.lanes)
-            self.visual = self.visual.repeat_interleave(self.decoding.lanes, 0)
         self.texts = self._begun(hidden.repeat_interleave(self.decoding.lanes, 0))
 
     def _begun(self, hidden: torch.Tensor) -> _Texts:
@@ -128,7 +126,7 @@ class _Work:
         return _Texts(hidden, count + START, count, likelihood, tokens, column, column.clone(), numbers, count - 1, self.chances)
 
     def _think(self, embedded: torch.Tensor) -> torch.Tensor:
-        return self.model.think(embedded, self.visual, past_key_values=self.cache, use_cache=True)[0][:, -1]
+        return self.model.think(embedded, past_key_values=self.cache, use_cache=True).last_hidden_state[:, -1]
 
     def say(self) -> None:
         """One token of every text."""
@@ -188,7 +186,7 @@ class _Work:
             self.decoded[image] = self._decoded(rows[place * lanes : (place + 1) * lanes])
         self.images = [image for image, over in zip(self.images, ended, strict=True) if not over]
         left = (~mask).nonzero()[:, 0]
-        self.texts, self.visual = self.texts.at(left), self.visual[left]
+        self.texts = self.texts.at(left)
         self.cache.batch_select_indices(left)
 
     def _decoded(self, rows: list[tuple[float, list[int], list[float], list[float]]]) -> Decoded:

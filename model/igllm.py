@@ -20,7 +20,7 @@ from model.bases import Base, fetch_weights
 from model.codec import numeric_slots
 from model.config import IGLLMConfig
 from model.dense import DenseHead, DenseLayout
-from model.guide import guide_loss, guided_looks
+from model.guide import guide_loss
 from model.numbers import NumberFeedback, NumericHead, squared_errors, surprises
 from model.tower import VisionTower
 
@@ -70,10 +70,7 @@ class IGLLM(PreTrainedModel):
         self.number_feedback = NumberFeedback(width, [slot.statement for slot in self.slots]) if feedback else None
         layout = DenseLayout.of(written, self.slots, config.dense_split) if config.dense_weight else None
         self.dense_head = DenseHead(width, layout) if layout else None
-        self.guide_read = nn.Linear(width, width, bias=False) if config.guide_read else None
         self.post_init()
-        if self.guide_read is not None:
-            nn.init.zeros_(self.guide_read.weight)  # a model that is trained without begins as it is
         if config.guide_weight:
             self._tell_attention()
         if config.lora:
@@ -174,8 +171,11 @@ class IGLLM(PreTrainedModel):
         """The tower's features (batch, cells, tower's width) to visual tokens (batch, cells, width)."""
         return self.projector(visual_features.to(self.projector.weight.dtype))
 
-    def begin(self, visual: torch.Tensor) -> torch.Tensor:
-        """All that comes before the text (batch, prefix + cells, width), of visual tokens (batch, cells, width)."""
+    def begin(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """All that comes before the text (batch, prefix + cells, width), of images (batch, 3, height, width)."""
+        return self._after_prefix(self.see(pixel_values))
+
+    def _after_prefix(self, visual: torch.Tensor) -> torch.Tensor:
         prefix = torch.tensor(self.config.prefix_token_ids, dtype=torch.long, device=visual.device)
         embedded = self.language_model.get_input_embeddings()(prefix)
         return torch.cat([embedded.expand(len(visual), -1, -1), visual.to(embedded.dtype)], dim=1)
@@ -189,21 +189,9 @@ class IGLLM(PreTrainedModel):
             number_values = number_values + self.config.feedback_noise * torch.randn_like(number_values)
         return embedded + self.number_feedback(number_values, number_slots).to(embedded.dtype)
 
-    def think(self, embedded: torch.Tensor, visual: torch.Tensor, **cache: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """States (batch, length, width) of embeddings (batch, length, width), which follow what a cache holds.
-
-        With them, where the guided head looks from each on the ``visual`` tokens (batch, cells, width): (batch, length, cells), None if
-        there is none.
-        """
-        guided = self.config.guide_weight > 0
-        thought = self.language_model.get_decoder()(inputs_embeds=embedded, output_attentions=guided, **cache)
-        if not guided:
-            return thought.last_hidden_state, None
-        cells = visual.shape[1]
-        looks = guided_looks(thought.attentions, len(self.config.prefix_token_ids) + cells, cells)
-        if self.guide_read is None:
-            return thought.last_hidden_state, looks
-        return thought.last_hidden_state + self.guide_read(looks.to(visual.dtype) @ visual).to(thought.last_hidden_state.dtype), looks
+    def think(self, embedded: torch.Tensor, **cache: Any) -> Any:
+        """The language model's decoder on embeddings; ``last_hidden_state`` (batch, length, width), and the cache if asked."""
+        return self.language_model.get_decoder()(inputs_embeds=embedded, **cache)
 
     def token_logits(self, states: torch.Tensor) -> torch.Tensor:
         """Hidden states (..., width) to next-token logits (..., vocabulary)."""
@@ -247,11 +235,11 @@ class IGLLM(PreTrainedModel):
             output.loss = self.config.dense_weight * output.dense_loss
         if input_ids is None:
             return output
-        before = self.begin(visual)
+        before = self._after_prefix(visual)
+        guide = centres if labels is not None and self.config.guide_weight else None
         read = torch.cat([before, self.embed(input_ids, number_values, number_slots)], dim=1)
-        predicting = slice(before.shape[1] - 1, -1)  # the state at t - 1 predicts token t
-        states, looks = self.think(read, visual)
-        states = states[:, predicting]
+        thought = self.think(read, output_attentions=guide is not None)
+        states = thought.last_hidden_state[:, before.shape[1] - 1 : -1]  # the state at t - 1 predicts token t
         if labels is None:
             return IGLLMOutput(logits=self.token_logits(states))
         learnt = labels != IGNORED
@@ -262,8 +250,8 @@ class IGLLM(PreTrainedModel):
             at = number_slots >= 0
             output.number_loss = self._number_losses(states[at], number_values[at], number_slots[at]).sum() * per_number
             output.loss = output.loss + self.config.number_weight * output.number_loss
-        if looks is not None and centres is not None:
-            output.guide_loss = guide_loss(looks[:, predicting], centres) * per_centre
+        if guide is not None:
+            output.guide_loss = guide_loss(thought.attentions, before.shape[1], visual.shape[1], guide) * per_centre
             output.loss = output.loss + self.config.guide_weight * output.guide_loss
         return output
 

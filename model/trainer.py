@@ -205,4 +205,4 @@ def parameter_groups(model: torch.nn.Module, preset: Preset) -> list[dict[str, A
 def _learning_rate(name: str, preset: Preset) -> float:
     if name.startswith(("numeric_head", "number_feedback")):
         return preset.head_learning_rate
-    return preset.projector_learning_rate if name.startswith(("projector", "dense_head", "guide_read")) else preset.learning_rate
+    return preset.projector_learning_rate if name.startswith(("projector", "dense_head")) else preset.learning_rate

@@ -37,7 +37,6 @@ IGLLM_ALONE = (
     "dense_weight",
     "dense_split",
     "guide_weight",
-    "guide_read",
     "cache_features",
     "vary_prompts",
     "shuffle_attributes",
@@ -85,7 +84,6 @@ class Preset:
     dense_weight: float = _setting(0.0, "weight of the auxiliary loss on the visual tokens; 0 leaves it out")
     dense_split: int = _setting(1, "cells, each way, that the auxiliary loss splits a visual token's cell into")
     guide_weight: float = _setting(0.0, "weight of the loss that shows one attention head where an object is; 0 leaves it out")
-    guide_read: bool = _setting(False, "whether what that head looks at is added to the state that writes")
     augment: bool = _setting(False, "whether images are mirrored and jittered in training")
     cache_features: bool = _setting(False, "whether a frozen tower's features are computed once and kept on disk")
     vary_prompts: bool = _setting(True, "whether training asks for the code in varying words")
@@ -147,8 +145,6 @@ class Preset:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be a share, at least 0 and below 1")
         if self.number_modes > 1 and self.number_close:
             raise UserError("number_close belongs to squared errors, and with several number_modes there are none: --set number_close=0")
-        if self.guide_read and not self.guide_weight:
-            raise UserError("guide_read reads what a guided head looks at, and there is none: --set guide_weight=0.3")
         if self.lora_rank and not self.lora_alpha:
             raise UserError("lora_rank without lora_alpha: adapters scaled by 0 learn nothing; the paper takes twice the rank")
         if self.cache_features and self.augment:

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
-from transformers import AutoConfig, DynamicCache
+from transformers import AutoConfig
 
 from datagen.code import parse_code
 from datagen.domains import get_domain
@@ -22,7 +22,7 @@ from model.codec import NUM, CodeCodec
 from model.config import IGLLMConfig
 from model.data import CodeSource, Collator, SampleSource
 from model.dense import DenseLayout, cell_of
-from model.guide import guide_loss, guided_looks
+from model.guide import guide_loss
 from model.igllm import IGLLM
 from model.images import Frame, jitter
 from model.numbers import NumberFeedback, NumericHead, squared_errors, surprises
@@ -142,13 +142,13 @@ def test_numbers_are_read_where_num_is_predicted(tiny: IGLLM, codec: CodeCodec, 
     tiny.eval()
     batch = batch_of(tiny, codec, renders, 1)
     first, second = (int(i) for i in (batch["number_slots"][0] >= 0).nonzero()[:2, 0])
-    visual = tiny.see(batch["pixel_values"])
-    before_text = tiny.begin(visual)
+    visual = tiny.begin(batch["pixel_values"])
 
     def read(at: int) -> torch.Tensor:
-        text = tiny.embed(batch["input_ids"], batch["number_values"], batch["number_slots"])
-        hidden, _ = tiny.think(torch.cat([before_text, text], 1), visual)
-        return tiny.numeric_head(hidden[0, before_text.shape[1] + at - 1])
+        hidden = tiny.think(
+            torch.cat([visual, tiny.embed(batch["input_ids"], batch["number_values"], batch["number_slots"])], 1)
+        ).last_hidden_state
+        return tiny.numeric_head(hidden[0, visual.shape[1] + at - 1])
 
     before = read(first), read(second)
     batch["number_values"][0, first] += 0.5
@@ -241,31 +241,9 @@ def test_a_head_that_looks_where_it_should_has_no_guide_loss() -> None:
     attentions[1][0, 0] = 0.0
     for token, centre in ((1, 2), (2, 0)):  # a token is predicted by the one before it
         attentions[1][0, 0, start + token - 1, 1 + centre] = 1.0
-
-    def loss() -> torch.Tensor:
-        return guide_loss(guided_looks(attentions, start, 3)[:, start - 1 : -1], centres)
-
-    assert loss() == 0
+    assert guide_loss(attentions, start, 3, centres) == 0
     attentions[1][0, 0, start, 1 + 2] = 0.25
-    assert loss().item() == pytest.approx(np.log(4), rel=1e-5)
-
-
-def test_what_the_guided_head_looks_at_is_read(codec: CodeCodec, renders: Samples) -> None:
-    """At first it adds nothing; then each state gets what its own look takes from the visual tokens, in pieces with a cache as at once."""
-    torch.manual_seed(0)
-    model = build(replace(TINY, guide_read=True), CLEVR)[0].eval()
-    batch = batch_of(model, codec, renders, 2)
-    visual = model.see(batch["pixel_values"])
-    embedded = torch.cat([model.begin(visual), model.embed(batch["input_ids"], None, None)], 1)
-    plain, looks = model.think(embedded, visual)
-    torch.nn.init.normal_(model.guide_read.weight)
-    states, _ = model.think(embedded, visual)
-    assert not torch.allclose(states, plain)
-    assert torch.allclose(states, plain + model.guide_read(looks @ visual), atol=1e-5)
-    cache, half = DynamicCache(config=model.config.text_config), embedded.shape[1] - 20
-    first, _ = model.think(embedded[:, :half], visual, past_key_values=cache, use_cache=True)
-    second, _ = model.think(embedded[:, half:], visual, past_key_values=cache, use_cache=True)
-    assert torch.allclose(torch.cat([first, second], 1), states, atol=1e-4)
+    assert guide_loss(attentions, start, 3, centres).item() == pytest.approx(np.log(4), rel=1e-5)
 
 
 def test_a_guide_tells_for_every_token_of_an_object_where_its_centre_is(tiny: IGLLM, codec: CodeCodec, renders: Samples) -> None:
