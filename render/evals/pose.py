@@ -14,7 +14,7 @@ TRAIN_SEED, VAL_SEED, TEST_ID_SEED, TEST_OOD_SEED = 4401, 4402, 4403, 4404
 SCALES = {
     "tiny": Scale(
         sizes=(4000,),
-        budget=24_000,
+        budget=48_000,
         pretrain_share=0.5,
         width=128,
         height=96,

@@ -104,7 +104,9 @@ def test_num_is_trained_with_the_adapters_and_survives(parts: dict[str, Path], l
     rows = {name for name in changed if "trainable_tokens_delta" in name}
     assert rows
     assert {name for name in changed if "lora_" not in name} - rows == {
-        f"{part}.{kind}" for part in ("projector", "numeric_head.hidden", "numeric_head.value") for kind in ("weight", "bias")
+        f"{part}.{kind}"
+        for part in ("projector", "numeric_head.hidden", "numeric_head.value", "numeric_head.modes")
+        for kind in ("weight", "bias")
     }
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
