@@ -28,6 +28,7 @@ class NumericHead(nn.Module):
         super().__init__()
         self.hidden = nn.Linear(width, width)
         self.value = nn.Linear(width, 1)
+        # Centres are told from the one value, so that training can go on from a head of one mode.
         self.modes = nn.Linear(width, 3 * modes) if modes > 1 else None
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
