@@ -22,3 +22,11 @@ def mirrored_objects(scene: Scene, domain: Domain) -> tuple[Object, ...] | None:
     scenes = [domain.mirrored(Scene(scene.domain, (obj,))) for obj in scene.objects]
     objects = tuple(obj for alone in scenes if alone is not None for obj in alone.objects)
     return None if len(objects) < len(scene) or domain.violations(Scene(scene.domain, objects)) else objects
+
+
+def told_in_order(scene: Scene, domain: Domain, rng: np.random.Generator, noise: float) -> Scene:
+    """A scene's objects in the order of where they would stand with normal noise, of that standard deviation, on the first of the sort
+    keys of `Domain.order`: those between which a glance cannot decide come one way or the other."""
+    keys = [domain.order(obj) for obj in scene.objects]
+    moved = [(first + noise * rng.standard_normal(), *rest) for first, *rest in keys]
+    return Scene(scene.domain, tuple(scene.objects[i] for i in sorted(range(len(moved)), key=moved.__getitem__)))

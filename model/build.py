@@ -29,7 +29,7 @@ _SHARED = (
     "numbers",
     "number_feedback",
     "feedback_noise",
-    "number_modes",
+    "number_cells",
     "number_weight",
     "number_close",
     "dense_weight",

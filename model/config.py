@@ -26,12 +26,13 @@ class IGLLMConfig(PreTrainedConfig):
 
     ``rotations`` is how the model writes those of its domain (`datagen.dialects.Rotations`).
 
-    ``numbers`` is ``head`` (`[NUM]` tokens, values from the numeric head, the likeliest of ``number_modes``) or ``char`` (digits as text).
+    ``numbers`` is ``head`` (`[NUM]` tokens, values from the numeric head; with ``number_cells`` one that can also say what it sees in a
+    cell, see `model.cells`) or ``char`` (digits as text).
     ``feedback_noise`` is the standard deviation, in normalised units, of what training adds to the true values fed back, so that a model
     does not come to rely on more digits than it will predict. ``number_weight`` and ``dense_weight`` weigh the losses beside next-token
-    cross-entropy; the squared errors of numbers of one mode grow linearly beyond ``number_close``, normalised, where that is not 0. The
-    dense read-out splits a visual token's cell into ``dense_split`` x ``dense_split`` cells. ``guide_weight`` weighs the loss of
-    `model.guide`.
+    cross-entropy; squared errors of numbers, which there are without ``number_cells``, grow linearly beyond ``number_close``, normalised,
+    where that is not 0. The dense read-out splits a visual token's cell into ``dense_split`` x ``dense_split`` cells. ``guide_weight``
+    weighs the loss of `model.guide`.
 
     ``preset``, ``data_digest`` and ``code_version`` tell how the model was trained; nothing depends on them.
     """
@@ -60,7 +61,7 @@ class IGLLMConfig(PreTrainedConfig):
     freeze_vision: bool = True
     num_token_id: int = 0
     numbers: str = "head"
-    number_modes: int = 1
+    number_cells: bool = False
     number_feedback: bool = False
     feedback_noise: float = 0.0
     number_weight: float = 1.0

@@ -15,7 +15,7 @@ from datagen.domain import Domain
 from datagen.errors import UserError
 from datagen.sample import Sample
 from datagen.scene import Scene
-from model.augment import varied
+from model.augment import told_in_order, varied
 from model.codec import CodeCodec, Style
 from model.dense import DenseLayout, cell_of
 from model.features import FeatureCache
@@ -30,7 +30,7 @@ class ExampleMaker:
     The first of ``prompts`` (token ids) is the canonical one, which prediction uses. ``grid`` is the tower's (rows, columns);
     ``layout`` None leaves dense labels out, ``text`` False the code; ``guide`` adds on which visual token the centre of the object
     falls that a token tells of. Variation: with ``augment`` images are mirrored by half and jittered, with ``shuffle_attributes`` and
-    ``synonyms`` so is the code (see `model.codec.Style`).
+    ``synonyms`` so is the code (see `model.codec.Style`), and with ``order_noise`` the order of objects (`model.augment.told_in_order`).
     """
 
     codec: CodeCodec
@@ -41,6 +41,7 @@ class ExampleMaker:
     augment: bool
     shuffle_attributes: bool = False
     synonyms: bool = False
+    order_noise: float = 0.0
     text: bool = True
     guide: bool = False
 
@@ -58,6 +59,8 @@ class ExampleMaker:
         else:
             place = self.frame.placement(sample.shot.height, sample.shot.width)
             example = {"visual_features": torch.from_numpy(features)}
+        if rng is not None and self.order_noise:
+            scene = told_in_order(scene, self.codec.domain, rng, self.order_noise)
         centres = self._centres(scene, sample, place) if self.guide or self.layout is not None else []
         if self.text:
             example |= self._tokens(scene, prompt, rng, centres)

@@ -109,7 +109,9 @@ class _Work:
     def see(self, pixel_values: torch.Tensor, prompt: list[int]) -> None:
         """What comes before the code."""
         ids = torch.tensor(prompt, device=self.device).expand(len(pixel_values), -1)
-        hidden = self._think(torch.cat([self.model.begin(pixel_values), self.model.embed(ids, None, None)], dim=1))
+        visual = self.model.see(pixel_values)
+        hidden = self._think(torch.cat([self.model.after_prefix(visual), self.model.embed(ids, None, None)], dim=1))
+        self.cells = self.model.cells(visual)
         if self.decoding.lanes > 1:
             self.cache.batch_repeat_interleave(self.decoding.lanes)
         self.texts = self._begun(hidden.repeat_interleave(self.decoding.lanes, 0))
@@ -146,7 +148,9 @@ class _Work:
         texts.statements = texts.statements + (state == START)
         texts.state = self.grammar.targets[state, option]
         if self.model.numeric_head is not None:
-            slot, value = self.grammar.slot_at[state], self.model.numeric_head(texts.hidden).float()
+            slot = self.grammar.slot_at[state]
+            images = torch.arange(len(slot), device=self.device) // self.decoding.lanes
+            value = self.model.numbers(texts.hidden, slot.clamp(min=0), images, self.cells).float()
             texts.values[:, self.said] = value
             texts.numbers = torch.where(slot[:, None] == self.every_slot, value[:, None], texts.numbers)
             texts.last = torch.where(slot >= 0, slot, texts.last)
@@ -187,6 +191,8 @@ class _Work:
         self.images = [image for image, over in zip(self.images, ended, strict=True) if not over]
         left = (~mask).nonzero()[:, 0]
         self.texts = self.texts.at(left)
+        if self.cells is not None:
+            self.cells = self.cells.at((1 - torch.tensor(ended, device=self.device)).nonzero()[:, 0])
         self.cache.batch_select_indices(left)
 
     def _decoded(self, rows: list[tuple[float, list[int], list[float], list[float]]]) -> Decoded:

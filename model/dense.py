@@ -1,7 +1,7 @@
 """A dense auxiliary task on the visual tokens: what object, if any, has its centre in a token's cell.
 
-The labels come with every rendered sample. They teach the tower to see, long before the language model's loss does or without it, and
-play no part in prediction.
+The labels come with every rendered sample. They teach the tower to see, long before the language model's loss does or without it. In
+prediction, only a numeric head that may say what a cell shows (`model.cells`) makes use of what was learnt.
 """
 
 from __future__ import annotations
@@ -95,6 +95,17 @@ class DenseHead(nn.Module):
         """(batch, tokens, width) to (batch, cells, layout's width): log odds of presence, numbers, logits of every choice's words."""
         answer = self.read(tokens).unflatten(-1, (-1, self.layout.width)).flatten(1, 2)
         return torch.cat([answer[..., :1] + RARE, answer[..., 1:]], dim=-1)
+
+    @torch.no_grad()
+    def values(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(batch, tokens, width) to (batch, cells, slots): the normalised numbers of what has its centre in a cell, if anything has."""
+        answer = self(tokens.to(self.read.weight.dtype))[..., 1 : 1 + self.layout.numbers]
+        parts = answer.split([slot.coordinate_count for slot in self.layout.slots], dim=-1)
+        read = [
+            part.squeeze(-1) if not slot.period else torch.atan2(*part.unbind(-1)) * slot.period / (2 * math.pi)
+            for slot, part in zip(self.layout.slots, parts, strict=True)
+        ]
+        return torch.stack(read, dim=-1)
 
     def loss(self, tokens: torch.Tensor, numbers: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
         """Presence's cross-entropy summed over cells, and that of every choice and the numbers' Huber loss summed over objects.

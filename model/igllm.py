@@ -17,11 +17,12 @@ from transformers.utils import ModelOutput
 from datagen.dialects import dialect
 from datagen.domains import get_domain
 from model.bases import Base, fetch_weights
+from model.cells import SHOWN, CellHead, Cells, Mixture
 from model.codec import numeric_slots
 from model.config import IGLLMConfig
 from model.dense import DenseHead, DenseLayout
 from model.guide import guide_loss
-from model.numbers import NumberFeedback, NumericHead, squared_errors, surprises
+from model.numbers import NumberFeedback, NumericHead, squared_errors
 from model.tower import VisionTower
 
 IGNORED = -100
@@ -65,11 +66,11 @@ class IGLLM(PreTrainedModel):
         self.slots = numeric_slots(written)
         headed = config.numbers == "head"
         self.projector = nn.Linear(self.tower.width, width)
-        self.numeric_head = NumericHead(width, config.number_modes) if headed else None
         feedback = headed and config.number_feedback
         self.number_feedback = NumberFeedback(width, [slot.statement for slot in self.slots]) if feedback else None
         layout = DenseLayout.of(written, self.slots, config.dense_split) if config.dense_weight else None
         self.dense_head = DenseHead(width, layout) if layout else None
+        self.numeric_head = self._new_head(width) if headed else None
         self.post_init()
         if config.guide_weight:
             self._tell_attention()
@@ -77,6 +78,11 @@ class IGLLM(PreTrainedModel):
             self.language_model = get_peft_model(self.language_model, self._lora_config())
         elif config.language_base:
             self.language_model.requires_grad_(False)
+
+    def _new_head(self, width: int) -> NumericHead:
+        if not self.config.number_cells or self.dense_head is None:
+            return NumericHead(width)
+        return CellHead(width, len(self.slots), self.config.dense_split)
 
     @classmethod
     def on_bases(cls, config: IGLLMConfig, vision_dtype: torch.dtype, language_dtype: torch.dtype, **fetching: Any) -> IGLLM:
@@ -171,11 +177,23 @@ class IGLLM(PreTrainedModel):
         """The tower's features (batch, cells, tower's width) to visual tokens (batch, cells, width)."""
         return self.projector(visual_features.to(self.projector.weight.dtype))
 
-    def begin(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """All that comes before the text (batch, prefix + cells, width), of images (batch, 3, height, width)."""
-        return self._after_prefix(self.see(pixel_values))
+    def cells(self, visual: torch.Tensor) -> Cells | None:
+        """What the numeric head can say of what the visual tokens (batch, tokens, width) show; None if it has no such choice."""
+        if not isinstance(self.numeric_head, CellHead) or self.dense_head is None:
+            return None
+        return self.numeric_head.cells(visual, self.dense_head.values(visual))
 
-    def _after_prefix(self, visual: torch.Tensor) -> torch.Tensor:
+    def numbers(self, states: torch.Tensor, slots: torch.Tensor, images: torch.Tensor, cells: Cells | None) -> torch.Tensor:
+        """(numbers,) normalised values before states (numbers, width), in slots (numbers,), of the images (numbers,) of a batch."""
+        assert self.numeric_head is not None
+        return self.numeric_head(states) if cells is None else self._mixture(states, slots, images, cells).likeliest()
+
+    def _mixture(self, states: torch.Tensor, slots: torch.Tensor, images: torch.Tensor, cells: Cells) -> Mixture:
+        assert isinstance(self.numeric_head, CellHead)
+        return self.numeric_head.mixture(states, slots, images, cells)
+
+    def after_prefix(self, visual: torch.Tensor) -> torch.Tensor:
+        """All that comes before the text (batch, prefix + tokens, width), of visual tokens (batch, tokens, width)."""
         prefix = torch.tensor(self.config.prefix_token_ids, dtype=torch.long, device=visual.device)
         embedded = self.language_model.get_input_embeddings()(prefix)
         return torch.cat([embedded.expand(len(visual), -1, -1), visual.to(embedded.dtype)], dim=1)
@@ -235,7 +253,7 @@ class IGLLM(PreTrainedModel):
             output.loss = self.config.dense_weight * output.dense_loss
         if input_ids is None:
             return output
-        before = self._after_prefix(visual)
+        before = self.after_prefix(visual)
         guide = centres if labels is not None and self.config.guide_weight else None
         read = torch.cat([before, self.embed(input_ids, number_values, number_slots)], dim=1)
         thought = self.think(read, output_attentions=guide is not None)
@@ -247,21 +265,30 @@ class IGLLM(PreTrainedModel):
         output.token_loss = tokens * per_token
         output.loss = output.token_loss if output.loss is None else output.loss + output.token_loss
         if self.numeric_head is not None and number_values is not None and number_slots is not None:
-            at = number_slots >= 0
-            output.number_loss = self._number_losses(states[at], number_values[at], number_slots[at]).sum() * per_number
+            losses = self._number_losses(states, number_values, number_slots, centres, self.cells(visual))
+            output.number_loss = losses.sum() * per_number
             output.loss = output.loss + self.config.number_weight * output.number_loss
         if guide is not None:
             output.guide_loss = guide_loss(thought.attentions, before.shape[1], visual.shape[1], guide) * per_centre
             output.loss = output.loss + self.config.guide_weight * output.guide_loss
         return output
 
-    def _number_losses(self, states: torch.Tensor, true: torch.Tensor, slots: torch.Tensor) -> torch.Tensor:
-        """(numbers,) the loss of each number, of true values (numbers,) in slots (numbers,), before states (numbers, width)."""
+    def _number_losses(
+        self, states: torch.Tensor, values: torch.Tensor, slots: torch.Tensor, centres: torch.Tensor | None, cells: Cells | None
+    ) -> torch.Tensor:
+        """(numbers,) the loss of each number, of states (batch, length, width) and what `forward` takes, (batch, length) each."""
         assert self.numeric_head is not None
+        images, places = (slots >= 0).nonzero(as_tuple=True)
+        states, values, slots = states[images, places], values[images, places], slots[images, places]
         periods = self.periods()[slots]
-        if self.config.number_modes > 1:
-            return surprises(self.numeric_head.mixture(states), true, periods)
-        return squared_errors(self.numeric_head(states), true, periods, self.config.number_close)
+        if cells is None:
+            return squared_errors(self.numeric_head(states), values, periods, self.config.number_close)
+        mixture = self._mixture(states, slots, images, cells)
+        if centres is None:
+            return mixture.surprises(values, periods)
+        tokens = centres[images, places]
+        misses = mixture.misses(tokens.clamp(min=0), self.config.dense_split).masked_fill(tokens < 0, 0.0)
+        return mixture.surprises(values, periods) + SHOWN * misses
 
     def periods(self) -> torch.Tensor:
         """(slots,) the period of each slot in normalised units, 0 for none."""

@@ -5,7 +5,6 @@ A value travels in normalised units, its declared range mapped to [-1, 1].
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -14,40 +13,23 @@ from torch import nn
 from model.tower import fourier
 
 FEEDBACK_FREQUENCIES = 5
-SHARPEST, WIDEST = 0.005, 1.0  # spreads of a mode, normalised: a sharper one would pull at every digit
 
 
 class NumericHead(nn.Module):
-    """The value at a position that predicts `[NUM]`: tanh, linear, GELU, linear to a scalar (IG-LLM's published head).
+    """The value at a position that predicts `[NUM]`: tanh, linear, GELU, linear to a scalar (IG-LLM's published head)."""
 
-    With several ``modes`` it gives a mixture of so many Laplace distributions (mixture density networks, Bishop 1994), and its value is the
-    centre of the likeliest. Which of two objects is told next can be a toss-up; one value alone would then be learnt to lie between them.
-    """
-
-    def __init__(self, width: int, modes: int = 1) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.hidden = nn.Linear(width, width)
         self.value = nn.Linear(width, 1)
-        # Centres are told from the one value, so that training can go on from a head of one mode.
-        self.modes = nn.Linear(width, 3 * modes) if modes > 1 else None
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """(..., width) hidden states to (...) normalised values, in the head's own precision: bfloat16 has no digits for millimetres."""
-        if self.modes is None:
-            with torch.autocast(states.device.type, enabled=False):
-                return self.value(self._thought(states)).squeeze(-1)
-        weights, centres, _ = self.mixture(states)
-        return centres.gather(-1, weights.argmax(-1, keepdim=True)).squeeze(-1)
-
-    def mixture(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Of several modes, (..., modes) each: logarithms of their weights, centres, and logarithms of their spreads."""
-        assert self.modes is not None
         with torch.autocast(states.device.type, enabled=False):
-            thought = self._thought(states)
-            weights, off, spreads = self.modes(thought).chunk(3, dim=-1)
-            return weights.log_softmax(-1), self.value(thought) + off, spreads.clamp(math.log(SHARPEST), math.log(WIDEST))
+            return self.value(self.thought(states)).squeeze(-1)
 
-    def _thought(self, states: torch.Tensor) -> torch.Tensor:
+    def thought(self, states: torch.Tensor) -> torch.Tensor:
+        """What its last layer makes the value of; (..., width)."""
         return nn.functional.gelu(self.hidden(torch.tanh(states.to(self.value.weight.dtype))))
 
 
@@ -99,18 +81,11 @@ def squared_errors(predicted: torch.Tensor, true: torch.Tensor, period: torch.Te
 
     With ``close``, errors beyond it grow by their size from there on (Huber 1964), so that the few large ones do not outweigh the rest.
     """
-    off = _distances(predicted, true, period)
+    off = distances(predicted, true, period)
     return torch.where(off > close, close * (2 * off - close), off.square()) if close else off.square()
 
 
-def surprises(mixture: tuple[torch.Tensor, torch.Tensor, torch.Tensor], true: torch.Tensor, period: torch.Tensor) -> torch.Tensor:
-    """(numbers,) minus the log-density of the true values (numbers,) under `NumericHead.mixture`; distances as in `squared_errors`."""
-    weights, centres, spreads = mixture
-    off = _distances(centres, true[..., None], period[..., None])
-    return -(weights - off * (-spreads).exp() - spreads - math.log(2)).logsumexp(-1)
-
-
-def _distances(predicted: torch.Tensor, true: torch.Tensor, period: torch.Tensor) -> torch.Tensor:
+def distances(predicted: torch.Tensor, true: torch.Tensor, period: torch.Tensor) -> torch.Tensor:
     """How far normalised values are apart, the shorter way around where there is a period."""
     off = predicted - true
     around = torch.where(period > 0, period * torch.round(off / period.clamp(min=1e-6)), 0.0)

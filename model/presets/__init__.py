@@ -32,7 +32,7 @@ IGLLM_ALONE = (
     "numbers",
     "number_feedback",
     "feedback_noise",
-    "number_modes",
+    "number_cells",
     "number_close",
     "dense_weight",
     "dense_split",
@@ -41,6 +41,7 @@ IGLLM_ALONE = (
     "vary_prompts",
     "shuffle_attributes",
     "synonyms",
+    "order_noise",
     "projector_learning_rate",
     "head_learning_rate",
     "align_learning_rate",
@@ -74,8 +75,8 @@ class Preset:
     lora_dropout: float = _setting(0.0, "dropout before LoRA's adapters")
     rotations: Rotations = _setting("own", "how free rotations are written in training; own: as the domain's code does")  # noqa: RUF009 - the type is a Literal
     numbers: Literal["head", "char"] = _setting("head", "numbers by the numeric head, or written as characters")
-    number_modes: int = _setting(
-        1, "values that the numeric head weighs for a number, the likeliest being said; 1: it gives one (numbers=head)"
+    number_cells: bool = _setting(
+        False, "whether a number may be what the dense read-out says of a cell, if that is likelier (numbers=head)"
     )
     number_feedback: bool = _setting(False, "whether a number's value is embedded back into the sequence (numbers=head)")
     feedback_noise: float = _setting(0.0, "noise on the true values fed back in training, normalised units")
@@ -88,6 +89,7 @@ class Preset:
     cache_features: bool = _setting(False, "whether a frozen tower's features are computed once and kept on disk")
     vary_prompts: bool = _setting(True, "whether training asks for the code in varying words")
     shuffle_attributes: bool = _setting(False, "whether training shuffles the order of keywords")
+    order_noise: float = _setting(0.0, "noise, metres, on where objects stand when training puts them in order")
     synonyms: bool = _setting(False, "whether training replaces attribute words by synonyms")
     learning_rate: float = _setting(2e-5, "peak learning rate of the language model or its adapters, and of a tower that is trained")
     projector_learning_rate: float = _setting(2e-5, "peak learning rate of the projector and the dense read-out")
@@ -114,7 +116,6 @@ class Preset:
             "image_height",
             "image_width",
             "vision_merge",
-            "number_modes",
             "dense_split",
             "batch_size",
             "align_batch_size",
@@ -132,6 +133,7 @@ class Preset:
             "dense_weight",
             "guide_weight",
             "feedback_noise",
+            "order_noise",
             "weight_decay",
             "lora_rank",
             "lora_alpha",
@@ -143,8 +145,10 @@ class Preset:
         for name in ("warmup", "lora_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be a share, at least 0 and below 1")
-        if self.number_modes > 1 and self.number_close:
-            raise UserError("number_close belongs to squared errors, and with several number_modes there are none: --set number_close=0")
+        if self.number_cells and self.number_close:
+            raise UserError("number_close belongs to squared errors, and with number_cells there are none: --set number_close=0")
+        if self.number_cells and not self.dense_weight:
+            raise UserError("number_cells needs the dense read-out, whose numbers they are: --set dense_weight=1")
         if self.lora_rank and not self.lora_alpha:
             raise UserError("lora_rank without lora_alpha: adapters scaled by 0 learn nothing; the paper takes twice the rank")
         if self.cache_features and self.augment:

@@ -11,7 +11,7 @@ from typing import Any
 
 from datagen.domains import get_domain
 from datagen.scene import Scene
-from render.evals.declaration import CHAR, COUNT, HEAD, Condition, Evaluation, Measure, Scale, Table, precisions
+from render.evals.declaration import CHAR, COUNT, HEAD, PLAIN_HEAD, Condition, Evaluation, Measure, Scale, Table, precisions
 from render.evals.maps import MAPS, error_maps
 
 TRAIN_SEED, VAL_SEED, TEST_INSIDE_SEED, TEST_OUTSIDE_SEED = 4201, 4202, 4203, 4204
@@ -27,7 +27,7 @@ SCALES = {
         width=32,
         height=32,
         test_scenes=1000,
-        changes=("image_height=32", "image_width=32", "batch_size=64", *TEACHING),
+        changes=("image_height=32", "image_width=32", "batch_size=64", *PLAIN_HEAD, *TEACHING),
     ),
     # The paper's 40,000 steps of 32, in frames of its tower's size.
     "paper": Scale(sizes=(1000, 10_000), budget=1_280_000, pretrain_share=0.0, width=336, height=336, test_scenes=1000),

@@ -6,7 +6,7 @@ Does a model that learnt place and orientation together read both, and orientati
 from __future__ import annotations
 
 from datagen.domains import get_domain
-from render.evals.declaration import COUNT, L2, Condition, Evaluation, Measure, Scale, Table, rotations
+from render.evals.declaration import COUNT, L2, PLAIN_HEAD, Condition, Evaluation, Measure, Scale, Table, rotations
 from render.evals.so3 import method
 
 TRAIN_SEED, VAL_SEED, TEST_ID_SEED, TEST_OOD_SEED = 4401, 4402, 4403, 4404
@@ -19,7 +19,7 @@ SCALES = {
         width=128,
         height=96,
         test_scenes=500,
-        changes=("image_height=96", "image_width=128"),
+        changes=("image_height=96", "image_width=128", *PLAIN_HEAD),
     ),
     # The paper's 200,000 steps of 32.
     "paper": Scale(sizes=(10_000,), budget=6_400_000, pretrain_share=0.0, width=320, height=240, quality="standard", test_scenes=1000),

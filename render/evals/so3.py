@@ -7,7 +7,7 @@ the matrix; in characters or by the numeric head. Data are the same for all; wha
 from __future__ import annotations
 
 from datagen.domains import get_domain
-from render.evals.declaration import COUNT, Condition, Evaluation, Measure, Method, Scale, Table, rotations
+from render.evals.declaration import COUNT, PLAIN_HEAD, Condition, Evaluation, Measure, Method, Scale, Table, rotations
 
 TRAIN_SEED, VAL_SEED, TEST_ID_SEED, TEST_OOD_SEED = 4301, 4302, 4303, 4304
 """Of the data. They never change: cells of all who run this share their scenes."""
@@ -19,7 +19,7 @@ SCALES = {
         width=64,
         height=64,
         test_scenes=500,
-        changes=("image_height=64", "image_width=64"),
+        changes=("image_height=64", "image_width=64", *PLAIN_HEAD),
     ),
     # The paper's 40,000 steps of 32, in frames of its tower's size.
     "paper": Scale(sizes=(10_000,), budget=1_280_000, pretrain_share=0.0, width=336, height=336, quality="standard", test_scenes=1000),

@@ -61,6 +61,8 @@ class Setting:
 
 
 def setting(tokenizer_kind: str, numbers: str, seed: int = 0, sharpness: float = 25.0, feedback: bool = True) -> Setting:
+    """``numbers`` is head, char, or cells: a head that can also say what a cell shows."""
+    cells, numbers = numbers == "cells", numbers.replace("cells", "head")
     tokenizer = TOKENIZERS[tokenizer_kind]()
     layers = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
     config = IGLLMConfig(
@@ -71,6 +73,9 @@ def setting(tokenizer_kind: str, numbers: str, seed: int = 0, sharpness: float =
         num_token_id=tokenizer.convert_tokens_to_ids(NUM),
         numbers=numbers,
         number_feedback=feedback,
+        number_cells=cells,
+        dense_weight=float(cells),
+        dense_split=2,
     )
     codec = Recording(Few(), tokenizer, numbers)
     torch.manual_seed(seed)
@@ -83,4 +88,6 @@ def setting(tokenizer_kind: str, numbers: str, seed: int = 0, sharpness: float =
         model.projector.weight.mul_(5)
         if model.number_feedback is not None:
             model.number_feedback.embed.weight.mul_(20)
+        if cells:
+            model.numeric_head.key.weight.mul_(100)  # so that some numbers are the head's own, some a cell's
     return Setting(model, codec, torch.randn(3, 3, 32, 32), tokenizer.encode(PROMPT, add_special_tokens=False))

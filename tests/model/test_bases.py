@@ -35,7 +35,7 @@ from model.trainer import parameter_groups
 
 CLEVR = get_domain("clevr")
 TINY = replace(get_preset("tiny"), augment=False)
-PAPER_LIKE = {"freeze_vision": True, "lora_rank": 4, "lora_alpha": 8, "dense_weight": 0.0, "number_feedback": False}
+PAPER_LIKE = {"freeze_vision": True, "lora_rank": 4, "lora_alpha": 8, "dense_weight": 0.0, "number_cells": False, "number_feedback": False}
 
 
 @pytest.fixture(scope="module")
@@ -104,9 +104,7 @@ def test_num_is_trained_with_the_adapters_and_survives(parts: dict[str, Path], l
     rows = {name for name in changed if "trainable_tokens_delta" in name}
     assert rows
     assert {name for name in changed if "lora_" not in name} - rows == {
-        f"{part}.{kind}"
-        for part in ("projector", "numeric_head.hidden", "numeric_head.value", "numeric_head.modes")
-        for kind in ("weight", "bias")
+        f"{part}.{kind}" for part in ("projector", "numeric_head.hidden", "numeric_head.value") for kind in ("weight", "bias")
     }
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
@@ -212,7 +210,9 @@ def test_code_is_encoded_as_the_language_model_would_read_it(parts: dict[str, Pa
 
 
 def test_weights_of_another_run_are_taken_or_refused(parts: dict[str, Path], tmp_path: Path) -> None:
-    aligned, tokenizer = build(made_on(parts, "clip", "llama", numbers="char", dense_weight=0.0, freeze_vision=True), CLEVR, stage="align")
+    aligned, tokenizer = build(
+        made_on(parts, "clip", "llama", numbers="char", dense_weight=0.0, number_cells=False, freeze_vision=True), CLEVR, stage="align"
+    )
     assert {name for name, p in aligned.named_parameters() if p.requires_grad} == {"projector.weight", "projector.bias"}
     aligned.save_pretrained(tmp_path / "aligned")
     tokenizer.save_pretrained(tmp_path / "aligned")

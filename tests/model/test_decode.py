@@ -20,8 +20,10 @@ from model.choosing import Decoding
 from model.codec import CodeCodec
 from model.decode import decode
 
+SETTINGS = [*((kind, numbers) for kind in TOKENIZERS for numbers in ("head", "char")), ("words", "cells")]
 
-@pytest.fixture(scope="module", params=[(kind, numbers) for kind in TOKENIZERS for numbers in ("head", "char")], ids=" ".join)
+
+@pytest.fixture(scope="module", params=SETTINGS, ids=" ".join)
 def any_setting(request: pytest.FixtureRequest) -> Iterator[Setting]:
     yield setting(*request.param)
 
@@ -42,7 +44,10 @@ def whole_pass(setting: Setting, image: torch.Tensor, ids: list[int], values: li
         hidden = setting.model.think(torch.cat([visual, setting.model.embed(text, *fed)], 1)).last_hidden_state
         hidden = hidden[0, visual.shape[1] + len(before) - 1 : -1]
         logits = setting.model.token_logits(hidden)
-        numbers = torch.zeros(len(ids)) if setting.model.numeric_head is None else setting.model.numeric_head(hidden)
+        numbers = torch.zeros(len(ids))
+        if setting.model.numeric_head is not None:
+            at, of_one = torch.tensor(slots).clamp(min=0), torch.zeros(len(ids), dtype=torch.long)
+            numbers = setting.model.numbers(hidden, at, of_one, setting.model.cells(visual))
     allowed = [list(codec.automaton.arcs[state]) for state in states]
     scores = [dict(zip(a, row[a].log_softmax(-1).tolist(), strict=True)) for a, row in zip(allowed, logits, strict=True)]
     return scores, torch.where(torch.tensor(slots) >= 0, numbers, 0.0)
@@ -144,7 +149,7 @@ def test_whatever_the_weights_it_parses(seed: int, sharpness: float, way: str) -
             assert len(parse_code(candidate.code, CLEVR)) <= 3
 
 
-@pytest.mark.parametrize(("kind", "numbers"), [("words", "head"), ("byte level", "head"), ("words", "char")])
+@pytest.mark.parametrize(("kind", "numbers"), [("words", "head"), ("byte level", "head"), ("words", "char"), ("words", "cells")])
 def test_ended_images_leave_the_batch(kind: str, numbers: str) -> None:
     """Sixteen images, some of which say more than others, say what each of them says alone."""
     torch.manual_seed(0)
@@ -153,6 +158,23 @@ def test_ended_images_leave_the_batch(kind: str, numbers: str) -> None:
     together = any_setting.decode(images)
     alone = [any_setting.decode(image[None])[0] for image in images]
     assert [one.candidates[0].logp for one in together] == pytest.approx([one.candidates[0].logp for one in alone], abs=1e-2)
+    assert [one.code for one in together] == [one.code for one in alone]
+
+
+def test_some_numbers_are_the_head_s_own_and_some_a_cell_s() -> None:
+    cells = setting("words", "cells")
+    with torch.inference_mode():
+        read = cells.model.cells(cells.model.see(cells.images))
+    assert read is not None
+    seen = {round(value, 4) for value in read.values.flatten().tolist()}
+    said = [
+        round(v, 4)
+        for one in cells.decode()
+        for ids, values in cells.codec.heard[one.code]
+        for i, v in zip(ids, values, strict=True)
+        if i == cells.codec.num
+    ]
+    assert 0 < sum(value in seen for value in said) < len(said)
 
 
 def test_half_precision_models_decode() -> None:

@@ -17,15 +17,16 @@ from datagen.code import parse_code
 from datagen.domains import get_domain
 from datagen.errors import UserError
 from datagen.shards import Samples
+from model import cells
 from model.build import build
 from model.codec import NUM, CodeCodec
 from model.config import IGLLMConfig
 from model.data import CodeSource, Collator, SampleSource
-from model.dense import DenseLayout, cell_of
+from model.dense import DenseHead, DenseLayout, cell_of
 from model.guide import guide_loss
 from model.igllm import IGLLM
 from model.images import Frame, jitter
-from model.numbers import NumberFeedback, NumericHead, squared_errors, surprises
+from model.numbers import NumberFeedback, NumericHead, squared_errors
 from model.order import Mixture
 from model.presets import get_preset
 from model.tower import VisionTower
@@ -142,7 +143,7 @@ def test_numbers_are_read_where_num_is_predicted(tiny: IGLLM, codec: CodeCodec, 
     tiny.eval()
     batch = batch_of(tiny, codec, renders, 1)
     first, second = (int(i) for i in (batch["number_slots"][0] >= 0).nonzero()[:2, 0])
-    visual = tiny.begin(batch["pixel_values"])
+    visual = tiny.after_prefix(tiny.see(batch["pixel_values"]))
 
     def read(at: int) -> torch.Tensor:
         hidden = tiny.think(
@@ -207,31 +208,68 @@ def test_beyond_what_is_close_an_error_counts_linearly(predicted: float, true: f
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0.1, 1), st.floats(-1, 1), st.floats(0.05, 0.2)), min_size=1, max_size=4))
-def test_the_density_of_a_mixture_is_one(modes: list[tuple[float, float, float]]) -> None:
-    weight, centre, spread = torch.tensor(modes, dtype=torch.float64).unbind(-1)
-    mixture = (weight.div(weight.sum()).log(), centre, spread.log())
+def test_the_density_of_what_may_be_said_is_one(parts: list[tuple[float, float, float]]) -> None:
+    weight, centre, spread = torch.tensor(parts, dtype=torch.float64).unbind(-1)
+    some = cells.Mixture(weight.div(weight.sum()).log(), centre, spread.log())
     values = torch.linspace(-4, 4, 8001, dtype=torch.float64)
-    every = tuple(part.expand(len(values), -1) for part in mixture)
-    density = (-surprises(every, values, torch.zeros(len(values)))).exp()
+    density = (-cells.Mixture(*(part.expand(len(values), -1) for part in some)).surprises(values, torch.zeros(len(values)))).exp()
     assert torch.trapezoid(density, values).item() == pytest.approx(1, abs=1e-4)
-    turned = surprises(tuple(part[None] for part in mixture), torch.tensor([0.3 + 2.0]), torch.tensor([2.0]))
-    straight = surprises(tuple(part[None] for part in mixture), torch.tensor([0.3]), torch.tensor([2.0]))
-    assert turned.item() == pytest.approx(straight.item(), abs=1e-5)
+    one, period = cells.Mixture(*(part[None] for part in some)), torch.tensor([2.0])
+    assert one.surprises(torch.tensor([0.3 + 2.0]), period).item() == pytest.approx(
+        one.surprises(torch.tensor([0.3]), period).item(), abs=1e-5
+    )
 
 
-@pytest.mark.parametrize(("modes", "said"), [(1, 0.2), (4, 0.5)])
-def test_between_two_values_one_mode_says_their_mean_and_several_the_likelier(modes: int, said: float) -> None:
-    """Seven of ten times the number is 0.5, else -0.5, and nothing tells when."""
+@pytest.mark.parametrize(("choice", "said"), [(False, 0.2), (True, 0.5)])
+def test_in_a_toss_up_a_number_lies_between_and_a_choice_of_cells_does_not(choice: bool, said: float) -> None:
+    """Seven of ten times the number is what one visual token shows, 0.5, else what another does, -0.5; nothing tells when."""
     torch.manual_seed(0)
-    head, states = NumericHead(16, modes), torch.randn(1, 16).expand(100, -1)
-    true, periods = torch.tensor([0.5] * 70 + [-0.5] * 30), torch.zeros(100)
+    head = cells.CellHead(16, slots=2, split=1) if choice else NumericHead(16)
+    states, visual = torch.randn(1, 16).expand(100, -1), torch.randn(1, 3, 16)
+    shown = torch.tensor([[[9.0, -0.5], [9.0, 0.1], [9.0, 0.5]]])  # in the other slot they show something else
+    true, periods, slots, images = torch.tensor([0.5] * 70 + [-0.5] * 30), torch.zeros(100), torch.ones(100).long(), torch.zeros(100).long()
     optimizer = torch.optim.Adam(head.parameters(), 0.01)
+
+    def mixture() -> cells.Mixture:
+        return head.mixture(states, slots, images, head.cells(visual, shown))
+
     for _ in range(600):
         optimizer.zero_grad()
-        errors = squared_errors(head(states), true, periods) if modes == 1 else surprises(head.mixture(states), true, periods)
+        errors = mixture().surprises(true, periods) if choice else squared_errors(head(states), true, periods)
         errors.mean().backward()
         optimizer.step()
-    assert head(states[0]).item() == pytest.approx(said, abs=0.05)
+    value = mixture().likeliest()[0] if choice else head(states[0])
+    assert value.item() == pytest.approx(said, abs=0.05)
+    if choice:
+        weights = mixture().weights[0].exp().tolist()
+        assert weights[1] + weights[3] > 0.9
+        assert weights[3] == pytest.approx(0.7, abs=0.1)
+
+
+def test_a_choice_misses_by_the_weight_that_is_not_on_a_token_s_cells() -> None:
+    weights = torch.tensor([[0.1, 0.2, 0.3, 0.05, 0.05, 0.1, 0.1, 0.05, 0.05]]).log()  # its own, then two tokens of 2 x 2 cells
+    some = cells.Mixture(weights, torch.zeros(1, 9), torch.zeros(1, 9))
+    assert some.misses(torch.tensor([0]), 2).exp().item() == pytest.approx(1 / 0.6)
+    assert some.misses(torch.tensor([1]), 2).exp().item() == pytest.approx(1 / 0.3)
+
+
+def test_what_a_cell_shows_is_what_its_targets_say(codec: CodeCodec, renders: Samples) -> None:
+    """A read-out of tokens that are the targets themselves, angles with a period among them."""
+    layout = DenseLayout.of(CLEVR, codec.slots)
+    assert layout is not None
+    objects = renders[renders.keys[0]].scene.objects
+    targets = layout.targets(objects, list(range(len(objects))), len(objects), CLEVR)
+    head = DenseHead(layout.width, layout)
+    with torch.no_grad():
+        head.read.weight.copy_(torch.eye(layout.width))
+        head.read.bias.zero_()
+    tokens = torch.zeros(1, len(objects), layout.width)
+    tokens[0, :, 1 : 1 + layout.numbers] = torch.from_numpy(targets["dense_numbers"]) * 0.7  # what is read need not lie on the circle
+    for slot, column in zip(layout.slots, head.values(tokens)[0].T.tolist(), strict=True):
+        for obj, value in zip(objects, column, strict=True):
+            scale = 1.0 if slot.period else 0.7
+            off = value - scale * slot.normalise(slot.value(obj))
+            assert abs(off - slot.period * round(off / (slot.period or 1))) < 1e-5
 
 
 def test_a_head_that_looks_where_it_should_has_no_guide_loss() -> None:

@@ -334,8 +334,8 @@ def test_kept_cells_are_read_by_every_later_version(name: str, place: str, tmp_p
     assert not (tmp_path / "data").exists()
 
 
-@pytest.mark.parametrize(("setting", "before", "since"), [("vision_merge", 1, 2), ("number_modes", 1, 4)])
-def test_a_later_setting_is_stated_unless_it_does_what_was_done_before(setting: str, before: int, since: int) -> None:
+@pytest.mark.parametrize(("setting", "before", "since"), [("vision_merge", 1, 2), ("number_cells", False, True), ("order_noise", 0.0, 0.1)])
+def test_a_later_setting_is_stated_unless_it_does_what_was_done_before(setting: str, before: Any, since: Any) -> None:
     plain, new = (requests(methods=("head",), sizes=(500,), changes=(f"{setting}={value}",))[0] for value in (before, since))
     assert new.asked["settings"][setting] == since
     assert setting not in plain.asked["settings"]
