@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from datagen.code import parse_code
 from datagen.dialects import REPRESENTATIONS, dialect
+from datagen.domains import get_domain
 from datagen.sample import Sample
+from datagen.scene import Object, Scene
 from datagen.shards import Samples
+from model.augment import told_in_order
 from model.codec import CodeCodec
 from model.config import PROMPT
 from model.data import ExampleMaker
@@ -91,3 +98,36 @@ def test_mirrored_targets_lie_mirrored(each: Samples) -> None:
             seen = [divmod(token, 10) for token in set(example["centres"]) - {-1}]
             assert {row for row, _ in seen} == set(rows)
             assert all(min(abs(9 - column - other) for other in columns) <= 1 for _, column in seen)  # rounded anew, on a border perhaps
+
+
+def test_a_noisy_order_moves_numbers_and_where_to_look_together(each: Samples) -> None:
+    plain = maker(each)
+    told = replace(plain, order_noise=100.0)  # so much that any order comes
+
+    def statements(example: dict) -> Counter:
+        """Of every object, its token and the numbers said of it."""
+        said = zip(example["centres"], example["number_values"], example["number_slots"], strict=True)
+        return Counter((centre, value, slot) for centre, value, slot in said if slot >= 0)
+
+    orders = set()
+    for seed in range(5):
+        for sample in each:
+            canonical, noisy = plain(sample, None), told(sample, np.random.default_rng(seed))
+            assert statements(noisy) == statements(canonical)
+            assert (noisy["dense_words"] == canonical["dense_words"]).all()
+            assert told(sample, None)["input_ids"] == canonical["input_ids"]
+            orders.add(noisy["number_values"] == canonical["number_values"])
+    assert orders == {True} if plain.codec.domain.max_objects == 1 else False in orders
+
+
+@given(st.lists(st.tuples(st.integers(-30, 30), st.integers(-30, 30)), max_size=10), st.integers(0, 99))
+def test_noise_exchanges_only_neighbours_in_the_order(places: list[tuple[int, int]], seed: int) -> None:
+    """Of objects that are further apart than noise reaches, the one further left comes first."""
+    clevr = get_domain("clevr")
+    words = {"color": "red", "material": "metal", "size": "large", "shape": "cube", "rotation": 0.0}
+    scene = clevr.canonical(Scene("clevr", tuple(Object("add", {"loc": (x / 10, y / 10, 0.7), **words}) for x, y in places)))
+    told = told_in_order(scene, clevr, np.random.default_rng(seed), 0.1)
+    assert sorted(map(clevr.order, told)) == sorted(map(clevr.order, scene))
+    left = [clevr.order(obj)[0] for obj in told]
+    assert all(later > earlier - 1.2 for i, earlier in enumerate(left) for later in left[i + 1 :])
+    assert told_in_order(scene, clevr, np.random.default_rng(seed), 0.0) == scene
