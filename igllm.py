@@ -339,6 +339,7 @@ def _pretrain(verbs: Any) -> None:
         "every sample tell. Then: igllm train --init RUN.",
     )
     _add_training(verb)
+    verb.add_argument("--init", metavar="RUN", help="begin with the weights of this run, such as a pretraining on something easier")
 
 
 def run_pretrain(options: argparse.Namespace) -> None:
@@ -346,7 +347,8 @@ def run_pretrain(options: argparse.Namespace) -> None:
     from model.train import pretrain
 
     preset = _asked_preset(options, "batch_size")
-    pretrain(preset, Path(options.preset).stem, data=_asked_data(options), out=options.out, device=options.device)
+    name = Path(options.preset).stem
+    pretrain(preset, name, data=_asked_data(options), out=options.out, device=options.device, init=options.init)
     print(f"{options.out}: pretrained for {preset.steps} steps")
 
 

@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 from transformers import TrainingArguments, set_seed
 
 from datagen.archive import Archive, open_archive
+from datagen.dialects import dialect
 from datagen.domain import Domain
 from datagen.domains import get_domain
 from datagen.errors import UserError
@@ -104,11 +105,11 @@ def train(
     return _run(stage, archives, data.weights, val, out, look)
 
 
-def pretrain(preset: Preset, name: str, *, data: Data, out: Path, device: str = "auto") -> IGLLM:
+def pretrain(preset: Preset, name: str, *, data: Data, out: Path, device: str = "auto", init: str | None = None) -> IGLLM:
     """Teach a preset's tower to see, without the language model: what object has its centre where, by the dense loss alone.
 
-    Trains tower, projector and dense read-out; `train` begins with them by its ``init``. Raises `UserError` as `train` does, and for a
-    preset that freezes its tower or has no dense loss.
+    Trains tower, projector and dense read-out; `train`, or another pretraining, begins with them by its ``init``. Raises `UserError` as
+    `train` does, and for a preset that freezes its tower or has no dense loss.
     """
     _refuse_derendering(preset, "pretraining")
     if preset.freeze_vision:
@@ -123,7 +124,7 @@ def pretrain(preset: Preset, name: str, *, data: Data, out: Path, device: str = 
         make = replace(example_maker(model, CodeCodec(domain, tokenizer, preset.numbers, preset.rotations), preset), text=False)
         return Learner(model, tokenizer, lambda archive: SampleSource(archive, make), Collator(tokenizer.pad_token_id))
 
-    stage = _Stage("pretrain", preset, name, device, preset.batch_size, begin, labels="dense_words")
+    stage = _Stage("pretrain", preset, name, device, preset.batch_size, begin, labels="dense_words", init=init)
     return _run(stage, archives, data.weights, val, out)
 
 
@@ -246,15 +247,27 @@ def _run(  # noqa: PLR0917
 
 
 def take_weights(model: IGLLM, folder: Path) -> None:
-    """Begin with the weights of another run; `UserError` if they do not fit or there is no projector among them."""
-    check_config(folder)
+    """Begin with the weights of another run; `UserError` if they do not fit or there is no projector among them.
+
+    Of a run that wrote the domain's rotations in another way, tower and projector are taken: all else knows other words and numbers.
+    """
+    config = check_config(folder)
     try:
         weights = load_file(folder / WEIGHTS_FILE)
+        if _written_otherwise(model, config):
+            weights = {name: value for name, value in weights.items() if name.startswith(("tower.", "projector."))}
         model.take(weights)
     except LOADING_ERRORS as error:
         raise UserError(f"--init {folder}: {error}; give the same preset, parts and settings as that run had") from None
     if "projector.weight" not in weights:
         raise UserError(f"--init {folder}: has no projector; the model is damaged")
+
+
+def _written_otherwise(model: IGLLM, config: Mapping[str, Any]) -> bool:
+    """Whether a configuration's rotations are not the model's, their domain being the same."""
+    domain = get_domain(model.config.domain)
+    now, then = (dialect(domain, name).statements for name in (model.config.rotations, config.get("rotations", "own")))
+    return config["domain"] == domain.name and now != then
 
 
 def _features(preset: Preset, model: IGLLM, images: Any, archive: Archive) -> FeatureCache | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -17,6 +19,7 @@ from datagen.stream import Stream
 
 LOCATION = Number("loc", (-2.0, -1.2, -1.6), (2.0, 1.5, 1.6), 3, "m")
 """A box that reaches beyond what the camera sees: the frame bounds where objects are drawn."""
+CENTRED = tuple((f"loc.{axis}", -0.1, 0.1) for axis in "xyz")
 LEAST_SHARE = 0.95  # of the mesh's vertices that are on the frame
 
 CAMERA = Camera(location=(0.0, -5.0, 0.0), target=(0.0, 0.0, 0.0), lens_mm=35.0, sensor_mm=32.0)
@@ -32,6 +35,10 @@ class Pose6d(OneAeroplane):
     name: ClassVar[str] = "pose6d"
     statements: ClassVar[tuple[Statement, ...]] = (Statement("add", (LOCATION, ROTATION)),)
     drawn_numbers: ClassVar[tuple[str, ...]] = ("loc.x", "loc.y", "loc.z", *ROTATION_COMPONENTS)
+    splits: ClassVar[Mapping[str, Split]] = {
+        **OneAeroplane.splits,
+        "centred": replace(OneAeroplane.splits["seen"], name="centred", ranges=CENTRED),
+    }
     camera: ClassVar[Camera] = CAMERA
     lamps: ClassVar[tuple[Lamp, ...]] = LAMPS
 

@@ -109,13 +109,23 @@ def no_more(guesses: Sequence[Scene | None]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
+class Lesson:
+    """Something easier, on which a tower's pretraining begins: so many scenes of these data, for a share of the images that it sees."""
+
+    data: DatasetSettings
+    scenes: int
+    share: float
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What models learn from and are tested on. The first of ``conditions`` is what they were trained on (ID), the others are not (OOD).
 
     Training sets of several sizes are drawn with the same seed, so the smaller are the beginnings of the larger. The seeds of all data
-    must differ: neighbouring seeds share no scene. ``measure`` gives, from what a method says of a condition's scenes (None where it does
-    not parse), whatever tables need beside `datagen.scores.summarize`. The page of pictures shows the ``worst`` scenes or a ``spread`` from
-    worst to best. ``figures`` draw further pictures, by file name, from the predictions.
+    must differ: neighbouring seeds share no scene. ``pretraining`` are ``KEY=VALUE`` changes to what a tower is pretrained with, whatever
+    the method trains with later; a ``lesson`` comes before it. ``measure`` gives, from what a method says of a condition's scenes (None
+    where it does not parse), whatever tables need beside `datagen.scores.summarize`. The page of pictures shows the ``worst`` scenes or a
+    ``spread`` from worst to best. ``figures`` draw further pictures, by file name, from the predictions.
     """
 
     name: str
@@ -128,6 +138,8 @@ class Evaluation:
     tables: tuple[Table, ...]
     note: str
     panels: tuple[Measure, ...]
+    pretraining: tuple[str, ...] = ()
+    lesson: Lesson | None = None
     val_scenes: int = VAL_SCENES
     shown: Literal["worst", "spread"] = "spread"
     measure: Callable[[Sequence[Scene | None]], dict[str, Any]] = no_more

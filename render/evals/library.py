@@ -25,7 +25,7 @@ from render.evals.declaration import (
     precisions,
     rotations,
 )
-from render.evals.pose import METHODS
+from render.evals.pose import METHODS, PRETRAINING
 
 TRAIN_SEED, VAL_SEED, TEST_ID_SEED, TEST_TEXTURES_SEED, TEST_SHAPES_SEED = 4501, 4502, 4503, 4504, 4505
 """Of the data. They never change: cells of all who run this share their scenes."""
@@ -54,6 +54,7 @@ def library(scale: Scale) -> Evaluation:
             Condition("shapes", "unseen shapes of known classes", scale.data("assets", "unseen-shapes", TEST_SHAPES_SEED)),
         ),
         test_scenes=scale.test_scenes,
+        pretraining=PRETRAINING,
         tables=(
             Table("Of matched objects:", (L2, size, *rotations(domain), *choices(domain, MATCHED), RECALL)),
             Table("Of all true objects, a missed one being wrong:", (*choices(domain, ALL), COUNT, *precisions(domain), MISSED, EXTRA)),

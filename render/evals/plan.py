@@ -78,9 +78,14 @@ class Plan:
         possible = method.pretrained and not base.freeze_vision and base.dense_weight > 0
         seen = round(self.budget * self.pretrain_share) if possible else 0
         # Without a numeric head, which pretraining does not train: a model with one and a model without can both begin with it.
-        pretraining = replace(preset, numbers="char", steps=max(1, round(seen / step))) if seen else None
+        pretraining = preset.changed([*evaluation.pretraining, "numbers=char"]) if seen else None
         training = replace(preset, steps=max(1, round((self.budget - seen) / step)))
-        return Request(method, size, seed, Path(name).stem, training, pretraining, evaluation)
+        if pretraining is None:
+            return Request(method, size, seed, Path(name).stem, training, None, None, evaluation)
+        first = round(seen * evaluation.lesson.share) if evaluation.lesson else 0
+        lesson = replace(pretraining, steps=max(1, round(first / step))) if evaluation.lesson else None
+        pretraining = replace(pretraining, steps=max(1, round((seen - first) / step)))
+        return Request(method, size, seed, Path(name).stem, training, pretraining, lesson, evaluation)
 
 
 @dataclass(frozen=True)
@@ -93,13 +98,14 @@ class Request:
     preset_name: str
     training: Preset
     pretraining: Preset | None
+    lesson: Preset | None
     evaluation: Evaluation
 
     @cached_property
     def asked(self) -> dict[str, Any]:
         """All that determines the cell, as plain data."""
         tests = {c.key: {"scenes": self.evaluation.test_scenes, **_drawn(c.data)} for c in self.evaluation.conditions}
-        return {**self._learnt("train", self.training, self.pretraining), "tests": tests}
+        return {**self._learnt("train", self.training, self.pretraining), **self._taught(), "tests": tests}
 
     @property
     def digest(self) -> str:
@@ -110,12 +116,25 @@ class Request:
     def pretraining_digest(self) -> str:
         """The name of the pretraining, which cells of several methods may share."""
         assert self.pretraining is not None
-        return digest(self._learnt("pretrain", self.pretraining, None))
+        return digest({**self._learnt("pretrain", self.pretraining, None), **self._taught()})
+
+    @property
+    def lesson_digest(self) -> str:
+        """The name of the lesson, which pretrainings may share."""
+        assert self.lesson is not None
+        return digest({**self._learnt("lesson", self.lesson, None), **self._taught()})
 
     @property
     def title(self) -> str:
         """The cell in words."""
         return f"{self.method.name}, {self.size} images, seed {self.seed}"
+
+    def _taught(self) -> dict[str, Any]:
+        """The lesson, where there is one: cells kept before there were any keep their names."""
+        if self.lesson is None or self.evaluation.lesson is None:
+            return {}
+        given = self.evaluation.lesson
+        return {"lesson": {"steps": self.lesson.steps, "scenes": given.scenes, **_drawn(given.data)}}
 
     def _learnt(self, stage: str, preset: Preset, pretraining: Preset | None) -> dict[str, Any]:
         """All that determines a trained model; of the pretraining, the settings that differ."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from datagen.errors import UserError
 from datagen.files import read_json, write_json
@@ -30,6 +30,7 @@ from render.sides import Side
 
 if TYPE_CHECKING:
     from model.presets import Preset
+    from model.train import Data
     from render.evals.pictures import Shown
 
 DATA, RUNS, PREDICTIONS, CELLS = "data", "runs", "predictions", "cells"
@@ -89,7 +90,7 @@ class Workshop:
         return Cell(
             request,
             training=_facts(request.training, run),
-            pretraining=None if request.pretraining is None or pretrained is None else _facts(request.pretraining, pretrained),
+            pretraining=None if request.pretraining is None else self._pretraining_facts(request),
             scores={key: summarize(scores) | self.evaluation.measure(said[key]) for key, scores in scored.items()},
             intervals={key: intervals(scores) for key, scores in scored.items()},
             versions={"igllm": version("igllm"), "torch": version("torch"), "device": pick_device(self.device).type},
@@ -112,29 +113,53 @@ class Workshop:
                 write_figure(self.out / name, draw(self.evaluation, every))
 
     def _pretrain(self, request: Request) -> Path:
+        assert request.pretraining is not None
+        init = None if request.lesson is None else self._teach(request)
+        return self._see(request, request.pretraining, f"pretrain-{request.pretraining_digest}", lambda: self._learnt_from(request), init)
+
+    def _teach(self, request: Request) -> Path:
+        assert request.lesson is not None
+        lesson = self.evaluation.lesson
+        assert lesson is not None
+
+        def data() -> Data:
+            from model.train import Data
+
+            return Data([self._data("lesson", lesson.data, lesson.scenes)])
+
+        return self._see(request, request.lesson, f"lesson-{request.lesson_digest}", data, None)
+
+    def _see(self, request: Request, preset: Preset, name: str, data: Callable[[], Data], init: Path | None) -> Path:
+        """A tower's pretraining, or its lesson."""
         from model.train import pretrain
 
-        assert request.pretraining is not None
-        run = self.out / RUNS / f"pretrain-{request.pretraining_digest}"
+        run = self.out / RUNS / name
         if not _finished(run):
-            data = self._learnt_from(request)
+            learnt_from = data()
             with _clocked(run):
-                pretrain(request.pretraining, request.preset_name, data=data, out=run, device=self.device)
+                pretrain(preset, request.preset_name, data=learnt_from, out=run, device=self.device, init=_stated(init))
         return run
+
+    def _pretraining_facts(self, request: Request) -> dict[str, float]:
+        """The `RUN_FACTS` of the pretraining, its lesson included."""
+        assert request.pretraining is not None
+        facts = _facts(request.pretraining, self.out / RUNS / f"pretrain-{request.pretraining_digest}")
+        if request.lesson is None:
+            return facts
+        before = _facts(request.lesson, self.out / RUNS / f"lesson-{request.lesson_digest}")
+        return {name: round(facts[name] + before[name], 1) for name in facts}
 
     def _train(self, request: Request, pretrained: Path | None) -> Path:
         from model.train import train
 
         run = self.out / RUNS / f"{request.method.name}-{request.digest}"
-        # The run states where it began, and is the same run for whoever names the folder otherwise.
-        init = None if pretrained is None else os.path.abspath(pretrained)
         if not _finished(run):
             data = self._learnt_from(request)
             with _clocked(run):
-                train(request.training, request.preset_name, data=data, out=run, device=self.device, init=init)
+                train(request.training, request.preset_name, data=data, out=run, device=self.device, init=_stated(pretrained))
         return run
 
-    def _learnt_from(self, request: Request) -> Any:
+    def _learnt_from(self, request: Request) -> Data:
         from model.train import Data
 
         train = self._data(f"train-{request.size}", self.evaluation.train, request.size)
@@ -177,6 +202,11 @@ class Workshop:
             return None
         truth = Side(test)
         return Shown(request, condition, truth, Side(path), truth.keys[: self.evaluation.test_scenes])
+
+
+def _stated(init: Path | None) -> str | None:
+    """A run states where it began, and is the same run for whoever names the folder otherwise."""
+    return None if init is None else os.path.abspath(init)
 
 
 def _finished(run: Path) -> bool:

@@ -49,7 +49,7 @@ def test_every_evaluation_can_be_asked_at_every_scale(name: str, preset: str) ->
     requests = plan.requests(evaluation)
     assert len({request.digest for request in requests}) == len(requests) == len(plan.sizes) * len(evaluation.methods)
     for request in requests:
-        seen = [r.steps * r.batch_size * r.accumulation for r in (request.training, request.pretraining) if r is not None]
+        seen = [r.steps * r.batch_size * r.accumulation for r in (request.training, request.pretraining, request.lesson) if r is not None]
         assert sum(seen) == pytest.approx(plan.budget, rel=0.01)
 
 
