@@ -110,10 +110,10 @@ def no_more(guesses: Sequence[Scene | None]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Lesson:
-    """Something easier, on which a tower's pretraining begins: so many scenes of these data, for a share of the images that it sees."""
+    """Something easier, on which a tower's pretraining begins, for a ``share`` of the images that it sees: half as many scenes as it is
+    trained on later."""
 
     data: DatasetSettings
-    scenes: int
     share: float
 
 

@@ -119,6 +119,11 @@ class Request:
         return digest({**self._learnt("pretrain", self.pretraining, None), **self._taught()})
 
     @property
+    def lesson_scenes(self) -> int:
+        """How many scenes a lesson has."""
+        return max(1, self.size // 2)
+
+    @property
     def lesson_digest(self) -> str:
         """The name of the lesson, which pretrainings may share."""
         assert self.lesson is not None
@@ -133,8 +138,7 @@ class Request:
         """The lesson, where there is one: cells kept before there were any keep their names."""
         if self.lesson is None or self.evaluation.lesson is None:
             return {}
-        given = self.evaluation.lesson
-        return {"lesson": {"steps": self.lesson.steps, "scenes": given.scenes, **_drawn(given.data)}}
+        return {"lesson": {"steps": self.lesson.steps, "scenes": self.lesson_scenes, **_drawn(self.evaluation.lesson.data)}}
 
     def _learnt(self, stage: str, preset: Preset, pretraining: Preset | None) -> dict[str, Any]:
         """All that determines a trained model; of the pretraining, the settings that differ."""

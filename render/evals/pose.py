@@ -45,7 +45,7 @@ def pose(scale: Scale) -> Evaluation:
         ),
         test_scenes=scale.test_scenes,
         pretraining=PRETRAINING,
-        lesson=Lesson(scale.data("pose6d", "centred", LESSON_SEED), scenes=4000, share=0.2),
+        lesson=Lesson(scale.data("pose6d", "centred", LESSON_SEED), share=0.2),
         tables=(Table("Of all aeroplanes found:", (L2, *rotations(domain), COUNT)),),
         note=(
             "L2: the mean distance in metres between true and predicted place. Rotation: the angle in degrees of the turn between "

@@ -125,7 +125,7 @@ class Workshop:
         def data() -> Data:
             from model.train import Data
 
-            return Data([self._data("lesson", lesson.data, lesson.scenes)])
+            return Data([self._data(f"lesson-{request.lesson_scenes}", lesson.data, request.lesson_scenes)])
 
         return self._see(request, request.lesson, f"lesson-{request.lesson_digest}", data, None)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from datagen.code import parse_code
 from datagen.dialects import REPRESENTATIONS
@@ -16,6 +17,7 @@ from model.build import build
 from model.load import load_model
 from model.predict import Predictor
 from model.presets import get_preset
+from model.train import take_weights
 
 TINY = get_preset("tiny")
 
@@ -47,3 +49,19 @@ def test_rotations_that_a_domain_has_not_are_refused(tmp_path: Path) -> None:
         (tmp_path / "config.json").write_text(json.dumps(config))
         with pytest.raises(UserError, match=said):
             load_model(tmp_path, "cpu")
+
+
+@pytest.mark.parametrize(("then", "now", "all_of_it"), [("6d", "euler", False), ("euler", "own", True), ("6d", "6d", True)])
+def test_of_a_run_that_wrote_rotations_otherwise_the_tower_goes_on(then: str, now: str, all_of_it: bool, tmp_path: Path) -> None:
+    domain = get_domain("pose6d")
+    torch.manual_seed(0)
+    before, tokenizer = build(TINY.changed([f"rotations={then}", "numbers=char"]), domain)
+    before.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    torch.manual_seed(1)
+    after, _ = build(TINY.changed([f"rotations={now}", "numbers=char"]), domain)
+    fresh = {name: value.clone() for name, value in after.state_dict().items()}
+    take_weights(after, tmp_path)
+    for name, value in after.state_dict().items():
+        taken = all_of_it or name.startswith(("tower.", "projector."))
+        assert torch.equal(value, before.state_dict()[name] if taken else fresh[name]), name

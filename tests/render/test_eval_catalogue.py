@@ -127,6 +127,19 @@ def test_poses_are_read_and_scored(done: tuple[str, Path]) -> None:
             assert all(share is None for share in within) or within == sorted(within)
 
 
+def test_towers_are_pretrained_once_for_all_who_share_them(done: tuple[str, Path]) -> None:
+    name, out = done
+    pretrainings, lessons = (list((out / "runs").glob(pattern)) for pattern in ("pretrain-*", "lesson-*"))
+    assert len(pretrainings) == (2 if name == "so3" else 1)
+    assert len(lessons) == (1 if name == "6dof" else 0)
+    for run in pretrainings:
+        began = json.loads((run / "run.json").read_text())["init"]
+        assert began == (str(lessons[0]) if lessons else None)
+    _, plan = asked(name, str(MINI), budget=16)
+    for cell in cells_of(out):
+        assert cell["pretraining"]["images"] + cell["training"]["images"] == pytest.approx(plan.budget, abs=4)
+
+
 def test_pages_of_poses_show_what_was_read(done: tuple[str, Path]) -> None:
     name, out = done
     evaluation, _ = asked(name)
