@@ -31,7 +31,14 @@ TRAIN_SEED, VAL_SEED, TEST_ID_SEED, TEST_TEXTURES_SEED, TEST_SHAPES_SEED = 4501,
 """Of the data. They never change: cells of all who run this share their scenes."""
 SCALES = {
     "tiny": Scale(
-        sizes=(8000,), budget=48_000, pretrain_share=0.5, width=160, height=120, max_objects=3, test_scenes=500, changes=PLAIN_HEAD
+        sizes=(4000,),
+        budget=36_000,
+        pretrain_share=0.55,
+        width=128,
+        height=96,
+        max_objects=3,
+        test_scenes=300,
+        changes=("image_height=96", "image_width=128", *PLAIN_HEAD),
     ),
     # The paper's 500,000 steps of 32 for its scenes of ShapeNet's objects.
     "paper": Scale(sizes=(100_000,), budget=16_000_000, pretrain_share=0.0, width=320, height=240, quality="standard", test_scenes=1000),
