@@ -1,9 +1,12 @@
-"""A numeric head that can also say what it sees in one cell of the image.
+"""A head that can also say what it sees in one cell of the image, numbers and words.
 
 Which of several objects is told next can be a toss-up. A value computed from the state then lies between them, where there is nothing;
 what the dense read-out (`model.dense`) says of a cell is where one of them is. So a number has a choice: the head's own value, or that of
 any cell, found by attention (a pointer network, Vinyals, Fortunato and Jaitly 2015). All together are a mixture of Laplace distributions
 (a mixture density network, Bishop 1994), which is learnt by its likelihood: of what may be said, what is sharp and often right wins.
+
+Words can be helped alike: to the language model's logits is added the logarithm of what the read-out says of the cells that the state
+looks at (as pointer-generator networks copy words of their source, See, Liu and Manning 2017).
 """
 
 from __future__ import annotations
@@ -21,19 +24,22 @@ KEY_WIDTH = 64
 OWN_FIRST = 5.0  # the log odds of the head's own value against any one cell, about: where training begins
 FIRST_SPREAD = -3.0  # and the logarithm of each one's spread
 SHOWN = 0.3  # weight of the loss that shows which token an object is on, beside that of its numbers
+UNLIKELIEST = 1e-3  # probability of a word, below which what is seen does not count against it further
 SHARPEST, WIDEST = 0.005, 1.0  # spreads, normalised: a sharper one would pull at every digit
 
 
 @dataclass(frozen=True)
 class Cells:
-    """What can be said of a batch's cells: ``keys`` (batch, cells, `KEY_WIDTH`) they are found by, ``values`` (batch, cells, slots)."""
+    """What can be said of a batch's cells: ``keys`` (batch, cells, `KEY_WIDTH`) they are found by, ``values`` (batch, cells, slots), and
+    ``words`` (batch, cells, words of all choices), their probabilities."""
 
     keys: torch.Tensor
     values: torch.Tensor
+    words: torch.Tensor
 
     def at(self, rows: torch.Tensor) -> Cells:
         """Those of some images, in that order."""
-        return Cells(self.keys[rows], self.values[rows])
+        return Cells(self.keys[rows], self.values[rows], self.words[rows])
 
 
 class Mixture(NamedTuple):
@@ -52,10 +58,11 @@ class Mixture(NamedTuple):
         off = distances(self.centres, true[..., None], period[..., None])
         return -(self.weights - off * (-self.spreads).exp() - self.spreads - math.log(2)).logsumexp(-1)
 
-    def misses(self, tokens: torch.Tensor, split: int) -> torch.Tensor:
-        """(numbers,) minus the logarithm of the weight of the cells of one visual token each, of (numbers, 1 + cells) distributions."""
-        cells = self.weights[:, 1:].reshape(len(tokens), -1, split**2).logsumexp(-1)
-        return -cells.gather(1, tokens[:, None]).squeeze(1)
+
+def misses(weights: torch.Tensor, tokens: torch.Tensor, split: int) -> torch.Tensor:
+    """(n,) minus the logarithm of the weight of the cells of one visual token each, of logarithms of weights (n, cells)."""
+    of_tokens = weights.reshape(len(tokens), -1, split**2).logsumexp(-1)
+    return -of_tokens.gather(1, tokens[:, None]).squeeze(1)
 
 
 class CellHead(NumericHead):
@@ -68,11 +75,17 @@ class CellHead(NumericHead):
         self.key = nn.Linear(width, split**2 * KEY_WIDTH)
         self.spread = nn.Embedding(slots, 1)
 
-    def cells(self, visual: torch.Tensor, values: torch.Tensor) -> Cells:
-        """Of visual tokens (batch, tokens, width), and what the dense read-out says of their cells (batch, cells, slots)."""
+    def cells(self, visual: torch.Tensor, values: torch.Tensor, words: torch.Tensor) -> Cells:
+        """Of visual tokens (batch, tokens, width), and what the dense read-out says of their cells, as `Cells` has it."""
         with torch.autocast(visual.device.type, enabled=False):
             keys = self.key(visual.to(self.key.weight.dtype))
-            return Cells(keys.reshape(len(visual), -1, KEY_WIDTH), values.to(keys.dtype))
+            return Cells(keys.reshape(len(visual), -1, KEY_WIDTH), values.to(keys.dtype), words.to(keys.dtype))
+
+    def look(self, states: torch.Tensor, cells: Cells) -> torch.Tensor:
+        """(batch, length, cells) the logarithms of weights, among cells alone, before states (batch, length, width)."""
+        with torch.autocast(states.device.type, enabled=False):
+            queries = self.query(states.to(self.query.weight.dtype))
+            return (queries @ cells.keys.transpose(1, 2) / math.sqrt(KEY_WIDTH)).log_softmax(-1)
 
     def mixture(self, states: torch.Tensor, slots: torch.Tensor, images: torch.Tensor, cells: Cells) -> Mixture:
         """What may be said of numbers before states (numbers, width), in slots (numbers,), of the images (numbers,) of a batch."""
@@ -86,3 +99,8 @@ class CellHead(NumericHead):
             spreads = torch.cat([own_spread, self.spread(slots).expand_as(values)], dim=-1) + FIRST_SPREAD
             centres = torch.cat([self.value(thought), values], dim=-1)
             return Mixture(weights, centres, spreads.clamp(math.log(SHARPEST), math.log(WIDEST)))
+
+
+def hints(looks: torch.Tensor, cells: Cells) -> torch.Tensor:
+    """(batch, length, words) the logarithms of the words' probabilities in the cells that are looked at, as `CellHead.look` gives them."""
+    return (looks.exp() @ cells.words).clamp(min=UNLIKELIEST).log()

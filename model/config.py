@@ -27,7 +27,8 @@ class IGLLMConfig(PreTrainedConfig):
     ``rotations`` is how the model writes those of its domain (`datagen.dialects.Rotations`).
 
     ``numbers`` is ``head`` (`[NUM]` tokens, values from the numeric head; with ``number_cells`` one that can also say what it sees in a
-    cell, see `model.cells`) or ``char`` (digits as text).
+    cell, see `model.cells`) or ``char`` (digits as text). ``word_token_ids`` are the tokens, one each, of the words of all choices in
+    their order, if what is seen in a cell helps to say them too.
     ``feedback_noise`` is the standard deviation, in normalised units, of what training adds to the true values fed back, so that a model
     does not come to rely on more digits than it will predict. ``number_weight`` and ``dense_weight`` weigh the losses beside next-token
     cross-entropy; squared errors of numbers, which there are without ``number_cells``, grow linearly beyond ``number_close``, normalised,
@@ -62,6 +63,7 @@ class IGLLMConfig(PreTrainedConfig):
     num_token_id: int = 0
     numbers: str = "head"
     number_cells: bool = False
+    word_token_ids: list[int] = field(default_factory=list)
     number_feedback: bool = False
     feedback_noise: float = 0.0
     number_weight: float = 1.0

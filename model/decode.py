@@ -135,7 +135,9 @@ class _Work:
         texts = self.texts
         full = (texts.state == START) & (texts.statements >= self.codec.domain.max_objects)
         texts.state = texts.state.masked_fill(full, self.codec.ended)
-        logits = self.model.token_logits(texts.hidden).gather(-1, self.grammar.tokens[texts.state]).float()
+        images = torch.arange(len(texts.hidden), device=self.device) // self.decoding.lanes
+        cells = None if self.cells is None else self.cells.at(images)
+        logits = self.model.token_logits(texts.hidden[:, None], cells)[:, 0].gather(-1, self.grammar.tokens[texts.state]).float()
         log_probability = logits.masked_fill(~self.grammar.allowed[texts.state], -torch.inf).log_softmax(-1)
         rows, option = self.decoding.choose(log_probability, texts.likelihood, texts.chances[:, self.said])
         if rows is not None:
@@ -149,7 +151,6 @@ class _Work:
         texts.state = self.grammar.targets[state, option]
         if self.model.numeric_head is not None:
             slot = self.grammar.slot_at[state]
-            images = torch.arange(len(slot), device=self.device) // self.decoding.lanes
             value = self.model.numbers(texts.hidden, slot.clamp(min=0), images, self.cells).float()
             texts.values[:, self.said] = value
             texts.numbers = torch.where(slot[:, None] == self.every_slot, value[:, None], texts.numbers)

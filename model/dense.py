@@ -107,6 +107,12 @@ class DenseHead(nn.Module):
         ]
         return torch.stack(read, dim=-1)
 
+    @torch.no_grad()
+    def words(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(batch, tokens, width) to (batch, cells, words of all choices): the probability of every word, among its choice's."""
+        answer = self(tokens.to(self.read.weight.dtype))[..., 1 + self.layout.numbers :]
+        return torch.cat([choice.softmax(-1) for choice in answer.split(list(self.layout.words), dim=-1)], dim=-1)
+
     def loss(self, tokens: torch.Tensor, numbers: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
         """Presence's cross-entropy summed over cells, and that of every choice and the numbers' Huber loss summed over objects.
 

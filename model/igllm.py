@@ -17,7 +17,7 @@ from transformers.utils import ModelOutput
 from datagen.dialects import dialect
 from datagen.domains import get_domain
 from model.bases import Base, fetch_weights
-from model.cells import SHOWN, CellHead, Cells, Mixture
+from model.cells import SHOWN, CellHead, Cells, Mixture, hints, misses
 from model.codec import numeric_slots
 from model.config import IGLLMConfig
 from model.dense import DenseHead, DenseLayout
@@ -181,7 +181,7 @@ class IGLLM(PreTrainedModel):
         """What the numeric head can say of what the visual tokens (batch, tokens, width) show; None if it has no such choice."""
         if not isinstance(self.numeric_head, CellHead) or self.dense_head is None:
             return None
-        return self.numeric_head.cells(visual, self.dense_head.values(visual))
+        return self.numeric_head.cells(visual, self.dense_head.values(visual), self.dense_head.words(visual))
 
     def numbers(self, states: torch.Tensor, slots: torch.Tensor, images: torch.Tensor, cells: Cells | None) -> torch.Tensor:
         """(numbers,) normalised values before states (numbers, width), in slots (numbers,), of the images (numbers,) of a batch."""
@@ -211,9 +211,18 @@ class IGLLM(PreTrainedModel):
         """The language model's decoder on embeddings; ``last_hidden_state`` (batch, length, width), and the cache if asked."""
         return self.language_model.get_decoder()(inputs_embeds=embedded, **cache)
 
-    def token_logits(self, states: torch.Tensor) -> torch.Tensor:
-        """Hidden states (..., width) to next-token logits (..., vocabulary)."""
-        return self.language_model.get_output_embeddings()(states)
+    def token_logits(self, states: torch.Tensor, cells: Cells | None) -> torch.Tensor:
+        """Hidden states (batch, length, width) to next-token logits (batch, length, vocabulary); ``cells`` are those of the images."""
+        logits = self.language_model.get_output_embeddings()(states)
+        return logits if cells is None or not self.config.word_token_ids else self._hinted(logits, self._looks(states, cells), cells)
+
+    def _looks(self, states: torch.Tensor, cells: Cells) -> torch.Tensor:
+        assert isinstance(self.numeric_head, CellHead)
+        return self.numeric_head.look(states, cells)
+
+    def _hinted(self, logits: torch.Tensor, looks: torch.Tensor, cells: Cells) -> torch.Tensor:
+        words = torch.tensor(self.config.word_token_ids, device=logits.device)
+        return logits.index_add(-1, words, hints(looks, cells).to(logits.dtype))
 
     def forward(
         self,
@@ -258,18 +267,22 @@ class IGLLM(PreTrainedModel):
         read = torch.cat([before, self.embed(input_ids, number_values, number_slots)], dim=1)
         thought = self.think(read, output_attentions=guide is not None)
         states = thought.last_hidden_state[:, before.shape[1] - 1 : -1]  # the state at t - 1 predicts token t
+        cells = self.cells(visual)
+        logits = self.token_logits(states, cells)
         if labels is None:
-            return IGLLMOutput(logits=self.token_logits(states))
+            return IGLLMOutput(logits=logits)
         learnt = labels != IGNORED
-        tokens = nn.functional.cross_entropy(self.token_logits(states[learnt]).float(), labels[learnt], reduction="sum")
+        tokens = nn.functional.cross_entropy(logits[learnt].float(), labels[learnt], reduction="sum")
         output.token_loss = tokens * per_token
         output.loss = output.token_loss if output.loss is None else output.loss + output.token_loss
         if self.numeric_head is not None and number_values is not None and number_slots is not None:
-            losses = self._number_losses(states, number_values, number_slots, centres, self.cells(visual))
+            losses = self._number_losses(states, number_values, number_slots, centres, cells)
             output.number_loss = losses.sum() * per_number
             output.loss = output.loss + self.config.number_weight * output.number_loss
         if guide is not None:
             output.guide_loss = guide_loss(thought.attentions, before.shape[1], visual.shape[1], guide) * per_centre
+            if cells is not None and self.config.word_token_ids:
+                output.guide_loss = output.guide_loss + self._word_misses(states, labels, guide, cells) * per_centre
             output.loss = output.loss + self.config.guide_weight * output.guide_loss
         return output
 
@@ -287,8 +300,13 @@ class IGLLM(PreTrainedModel):
         if centres is None:
             return mixture.surprises(values, periods)
         tokens = centres[images, places]
-        misses = mixture.misses(tokens.clamp(min=0), self.config.dense_split).masked_fill(tokens < 0, 0.0)
-        return mixture.surprises(values, periods) + SHOWN * misses
+        missed = misses(mixture.weights[:, 1:], tokens.clamp(min=0), self.config.dense_split).masked_fill(tokens < 0, 0.0)
+        return mixture.surprises(values, periods) + SHOWN * missed
+
+    def _word_misses(self, states: torch.Tensor, labels: torch.Tensor, centres: torch.Tensor, cells: Cells) -> torch.Tensor:
+        """How far states that predict words look elsewhere than at their object, summed, as `model.cells.misses` counts it."""
+        words = torch.isin(labels, torch.tensor(self.config.word_token_ids, device=labels.device)) & (centres >= 0)
+        return misses(self._looks(states, cells)[words], centres[words], self.config.dense_split).sum()
 
     def periods(self) -> torch.Tensor:
         """(slots,) the period of each slot in normalised units, 0 for none."""

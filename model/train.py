@@ -140,7 +140,7 @@ def align(preset: Preset, name: str, *, data: Data, out: Path, device: str = "au
         raise UserError("alignment is between parts that are trained already: give --vision-model")
     # Nothing but the projector is there to be trained, and nothing but it goes on to the next stage.
     preset = replace(preset, lora_rank=0, freeze_vision=True, rotations="own", numbers="char", number_feedback=False)
-    preset = replace(preset, dense_weight=0.0, number_cells=False, augment=False)
+    preset = replace(preset, dense_weight=0.0, number_cells=False, word_cells=False, augment=False)
     preset = replace(preset, learning_rate=preset.align_learning_rate, projector_learning_rate=preset.align_learning_rate)
     archives, val = _opened(data)
 

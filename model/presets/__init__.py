@@ -33,6 +33,7 @@ IGLLM_ALONE = (
     "number_feedback",
     "feedback_noise",
     "number_cells",
+    "word_cells",
     "number_close",
     "dense_weight",
     "dense_split",
@@ -78,6 +79,7 @@ class Preset:
     number_cells: bool = _setting(
         False, "whether a number may be what the dense read-out says of a cell, if that is likelier (numbers=head)"
     )
+    word_cells: bool = _setting(False, "whether what the dense read-out says of a cell helps to say words, too (with number_cells)")
     number_feedback: bool = _setting(False, "whether a number's value is embedded back into the sequence (numbers=head)")
     feedback_noise: float = _setting(0.0, "noise on the true values fed back in training, normalised units")
     number_weight: float = _setting(1.0, "weight of the numbers' error")
@@ -147,6 +149,8 @@ class Preset:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be a share, at least 0 and below 1")
         if self.number_cells and self.number_close:
             raise UserError("number_close belongs to squared errors, and with number_cells there are none: --set number_close=0")
+        if self.word_cells and not self.number_cells:
+            raise UserError("word_cells finds its cells as numbers do: --set number_cells=true")
         if self.number_cells and not self.dense_weight:
             raise UserError("number_cells needs the dense read-out, whose numbers they are: --set dense_weight=1")
         if self.lora_rank and not self.lora_alpha:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 VAL_SCENES = 100
 
 
-PLAIN_HEAD = ("number_cells=false", "number_weight=40", "number_close=0.05")
+PLAIN_HEAD = ("number_cells=false", "word_cells=false", "number_weight=40", "number_close=0.05")
 """Changes to the preset `tiny` that give it the paper's numeric head, a number from a state; errors of a few hundredths, squared, weigh
 little else."""
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 """Of cells. A change of what is measured, or of what training with the same settings does, raises it, and older cells are run again."""
-LATER_SETTINGS: Mapping[str, Any] = {"vision_merge": 1, "rotations": "own", "number_cells": False, "order_noise": 0.0}
+LATER_SETTINGS: Mapping[str, Any] = {"vision_merge": 1, "rotations": "own", "number_cells": False, "order_noise": 0.0, "word_cells": False}
 """Settings of presets that came after cells were first kept, each with the value that does what was done before it came: where a preset
 has that value, a cell does not state the setting, and older cells keep their names. The value is written here and not taken from the
 preset's defaults, so that a default that changes cannot change what a kept cell stands for."""

@@ -43,11 +43,12 @@ def whole_pass(setting: Setting, image: torch.Tensor, ids: list[int], values: li
         fed = torch.tensor([before + values]).float(), torch.tensor([[-1] * len(before) + slots])
         hidden = setting.model.think(torch.cat([visual, setting.model.embed(text, *fed)], 1)).last_hidden_state
         hidden = hidden[0, visual.shape[1] + len(before) - 1 : -1]
-        logits = setting.model.token_logits(hidden)
+        cells = setting.model.cells(visual)
+        logits = setting.model.token_logits(hidden[None], cells)[0]
         numbers = torch.zeros(len(ids))
         if setting.model.numeric_head is not None:
             at, of_one = torch.tensor(slots).clamp(min=0), torch.zeros(len(ids), dtype=torch.long)
-            numbers = setting.model.numbers(hidden, at, of_one, setting.model.cells(visual))
+            numbers = setting.model.numbers(hidden, at, of_one, cells)
     allowed = [list(codec.automaton.arcs[state]) for state in states]
     scores = [dict(zip(a, row[a].log_softmax(-1).tolist(), strict=True)) for a, row in zip(allowed, logits, strict=True)]
     return scores, torch.where(torch.tensor(slots) >= 0, numbers, 0.0)

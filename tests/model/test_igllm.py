@@ -231,7 +231,7 @@ def test_in_a_toss_up_a_number_lies_between_and_a_choice_of_cells_does_not(choic
     optimizer = torch.optim.Adam(head.parameters(), 0.01)
 
     def mixture() -> cells.Mixture:
-        return head.mixture(states, slots, images, head.cells(visual, shown))
+        return head.mixture(states, slots, images, head.cells(visual, shown, torch.empty(1, 3, 0)))
 
     for _ in range(600):
         optimizer.zero_grad()
@@ -248,9 +248,18 @@ def test_in_a_toss_up_a_number_lies_between_and_a_choice_of_cells_does_not(choic
 
 def test_a_choice_misses_by_the_weight_that_is_not_on_a_token_s_cells() -> None:
     weights = torch.tensor([[0.1, 0.2, 0.3, 0.05, 0.05, 0.1, 0.1, 0.05, 0.05]]).log()  # its own, then two tokens of 2 x 2 cells
-    some = cells.Mixture(weights, torch.zeros(1, 9), torch.zeros(1, 9))
-    assert some.misses(torch.tensor([0]), 2).exp().item() == pytest.approx(1 / 0.6)
-    assert some.misses(torch.tensor([1]), 2).exp().item() == pytest.approx(1 / 0.3)
+    assert cells.misses(weights[:, 1:], torch.tensor([0]), 2).exp().item() == pytest.approx(1 / 0.6)
+    assert cells.misses(weights[:, 1:], torch.tensor([1]), 2).exp().item() == pytest.approx(1 / 0.3)
+
+
+def test_words_are_helped_by_the_cells_that_a_state_looks_at() -> None:
+    looks = torch.tensor([[[0.75, 0.25], [1.0, 0.0]]]).log()
+    seen = cells.Cells(torch.empty(1, 2, 0), torch.empty(1, 2, 0), torch.tensor([[[0.9, 0.1, 1.0], [0.1, 0.9, 0.0]]]))
+    assert cells.hints(looks, seen).exp()[0].tolist() == [
+        pytest.approx([0.7, 0.3, 0.75]),
+        pytest.approx([0.9, 0.1, 1.0]),
+    ]
+    assert cells.hints(looks.flip(-1), seen)[0, 1, 2].exp().item() == pytest.approx(cells.UNLIKELIEST)
 
 
 def test_what_a_cell_shows_is_what_its_targets_say(codec: CodeCodec, renders: Samples) -> None:

@@ -103,7 +103,13 @@ def test_what_pretraining_learns_training_begins_with(renders: Samples, tmp_path
 @pytest.mark.parametrize(("setting", "said"), [("freeze_vision=true", "freezes"), ("dense_weight=0", "dense loss")])
 def test_pretraining_refuses_what_it_cannot_teach(renders: Samples, tmp_path: Path, setting: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
-        pretrain(QUICK.changed([setting, "number_cells=false"]), "tiny", data=Data([renders.path]), out=tmp_path / "run", device="cpu")
+        pretrain(
+            QUICK.changed([setting, "number_cells=false", "word_cells=false"]),
+            "tiny",
+            data=Data([renders.path]),
+            out=tmp_path / "run",
+            device="cpu",
+        )
 
 
 def test_a_batch_says_what_each_image_says_alone(overfit: Path, renders: Samples) -> None:

@@ -141,7 +141,17 @@ def test_the_best_model_by_validation_loss_is_kept(renders: Samples, tmp_path: P
 
 def test_validation_loss_does_not_depend_on_the_batches(renders: Samples, tmp_path: Path) -> None:
     val = generate(replace(SMALL, seed=8), 5, tmp_path / "val")
-    base = replace(QUICK, steps=1, eval_steps=1, save_steps=0, number_weight=3.0, dense_weight=0.0, number_cells=False, guide_weight=0.0)
+    base = replace(
+        QUICK,
+        steps=1,
+        eval_steps=1,
+        save_steps=0,
+        number_weight=3.0,
+        dense_weight=0.0,
+        number_cells=False,
+        word_cells=False,
+        guide_weight=0.0,
+    )
     seen = []
     for size, accumulation in ((4, 1), (2, 2)):
         out = tmp_path / f"by-{size}"
@@ -204,7 +214,9 @@ def test_gradient_checkpointing_changes_nothing(parts: dict[str, Path], renders:
 def test_frozen_parts_in_bfloat16_are_trained_on_resumed_and_predict(parts: dict[str, Path], renders: Samples, tmp_path: Path) -> None:
     """As `paper` is trained: what is frozen in bfloat16, adapters, projector and head in float32."""
     pair = {"vision_model": str(parts["clip"]), "language_model": str(parts["llama"]), "freeze_vision": True, "bf16": True}
-    preset = replace(QUICK, **pair, lora_rank=2, lora_alpha=4, dense_weight=0.0, number_cells=False, augment=False, feedback_noise=0.0)
+    preset = replace(
+        QUICK, **pair, lora_rank=2, lora_alpha=4, dense_weight=0.0, number_cells=False, word_cells=False, augment=False, feedback_noise=0.0
+    )
     model = train(preset, "tiny", data=Data([renders.path]), out=tmp_path / "run", device="cpu")
     assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
     assert {p.dtype for name, p in model.named_parameters() if "layers" in name and not p.requires_grad} == {torch.bfloat16}
