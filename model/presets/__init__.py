@@ -147,12 +147,7 @@ class Preset:
         for name in ("warmup", "lora_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}: it must be a share, at least 0 and below 1")
-        if self.number_cells and self.number_close:
-            raise UserError("number_close belongs to squared errors, and with number_cells there are none: --set number_close=0")
-        if self.word_cells and not self.number_cells:
-            raise UserError("word_cells finds its cells as numbers do: --set number_cells=true")
-        if self.number_cells and not self.dense_weight:
-            raise UserError("number_cells needs the dense read-out, whose numbers they are: --set dense_weight=1")
+        self._check_cells()
         if self.lora_rank and not self.lora_alpha:
             raise UserError("lora_rank without lora_alpha: adapters scaled by 0 learn nothing; the paper takes twice the rank")
         if self.cache_features and self.augment:
@@ -161,6 +156,14 @@ class Preset:
             raise UserError("cache_features needs freeze_vision: the features of a tower that is trained do not keep")
         if self.kind == "derender":
             self._check_derendering()
+
+    def _check_cells(self) -> None:
+        if self.number_cells and self.number_close:
+            raise UserError("number_close belongs to squared errors, and with number_cells there are none: --set number_close=0")
+        if self.word_cells and not self.number_cells:
+            raise UserError("word_cells finds its cells as numbers do: --set number_cells=true")
+        if self.number_cells and not self.dense_weight:
+            raise UserError("number_cells needs the dense read-out, whose numbers they are: --set dense_weight=1")
 
     def _check_derendering(self) -> None:
         default = Preset()

@@ -35,15 +35,8 @@ from model.trainer import parameter_groups
 
 CLEVR = get_domain("clevr")
 TINY = replace(get_preset("tiny"), augment=False)
-PAPER_LIKE = {
-    "freeze_vision": True,
-    "lora_rank": 4,
-    "lora_alpha": 8,
-    "dense_weight": 0.0,
-    "number_cells": False,
-    "word_cells": False,
-    "number_feedback": False,
-}
+BLIND = {"dense_weight": 0.0, "number_cells": False, "word_cells": False}  # without a dense read-out
+PAPER_LIKE = {"freeze_vision": True, "lora_rank": 4, "lora_alpha": 8, "number_feedback": False, **BLIND}
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +212,7 @@ def test_code_is_encoded_as_the_language_model_would_read_it(parts: dict[str, Pa
 
 def test_weights_of_another_run_are_taken_or_refused(parts: dict[str, Path], tmp_path: Path) -> None:
     aligned, tokenizer = build(
-        made_on(parts, "clip", "llama", numbers="char", dense_weight=0.0, number_cells=False, word_cells=False, freeze_vision=True),
+        made_on(parts, "clip", "llama", numbers="char", freeze_vision=True, **BLIND),
         CLEVR,
         stage="align",
     )

@@ -28,6 +28,7 @@ from model.presets import FOLDER, get_preset
 from model.run import newest_checkpoint
 from model.train import Data, align, train
 
+BLIND = {"dense_weight": 0.0, "number_cells": False, "word_cells": False}  # without a dense read-out
 QUICK = replace(get_preset("tiny"), steps=4, save_steps=2, log_steps=2, batch_size=4, report_to="none")
 CLI = [sys.executable, "-P", "-m", "igllm"]
 
@@ -214,9 +215,7 @@ def test_gradient_checkpointing_changes_nothing(parts: dict[str, Path], renders:
 def test_frozen_parts_in_bfloat16_are_trained_on_resumed_and_predict(parts: dict[str, Path], renders: Samples, tmp_path: Path) -> None:
     """As `paper` is trained: what is frozen in bfloat16, adapters, projector and head in float32."""
     pair = {"vision_model": str(parts["clip"]), "language_model": str(parts["llama"]), "freeze_vision": True, "bf16": True}
-    preset = replace(
-        QUICK, **pair, lora_rank=2, lora_alpha=4, dense_weight=0.0, number_cells=False, word_cells=False, augment=False, feedback_noise=0.0
-    )
+    preset = replace(QUICK, **pair, lora_rank=2, lora_alpha=4, **BLIND, augment=False, feedback_noise=0.0)
     model = train(preset, "tiny", data=Data([renders.path]), out=tmp_path / "run", device="cpu")
     assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
     assert {p.dtype for name, p in model.named_parameters() if "layers" in name and not p.requires_grad} == {torch.bfloat16}
