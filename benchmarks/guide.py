@@ -1,4 +1,4 @@
-"""What the guided attention head costs in training, and eager attention in prediction: seconds and their ratios, in one run.
+"""What the guided attention head and the choice of cells cost, in training and in prediction: seconds and their ratios, in one run.
 
 python benchmarks/guide.py --data DATA [--preset tiny] [--batch 16] [--repeats 10]
 """
@@ -25,7 +25,7 @@ from model.train import example_maker
 
 
 def main() -> None:
-    """Measure steps of training with and without the guide, then prediction with either attention."""
+    """Measure steps of training and prediction of the preset as it is, without a choice of cells, and without the guide either."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--preset", default="tiny")
@@ -35,9 +35,10 @@ def main() -> None:
     domain, samples = get_domain("clevr"), Samples(options.data)
     steps: dict[str, Callable[[], object]] = {}
     predictions: dict[str, Callable[[], object]] = {}
-    for name, weight in (("plain", 0.0), ("guided", 0.3)):
+    blind = {"number_cells": False, "word_cells": False}
+    for name, changes in (("plain", {"guide_weight": 0.0, **blind}), ("guided", blind), ("cells", {})):
         torch.manual_seed(0)
-        preset = replace(get_preset(options.preset), guide_weight=weight)
+        preset = replace(get_preset(options.preset), **changes)
         model, tokenizer = build(preset, domain)
         source = CodeSource(samples.archive, example_maker(model, CodeCodec(domain, tokenizer, preset.numbers, preset.rotations), preset))
         batch = Collator(tokenizer.pad_token_id)([source.example(i, None) for i in range(options.batch)])
@@ -49,7 +50,7 @@ def main() -> None:
         found = alternately(tasks, options.repeats)
         for name, value in found.items():
             print(f"{what}, {name:7} {value:.3f} s for {options.batch} images")
-        print(f"{what}, guided / plain {found['guided'] / found['plain']:.2f}")
+        print(f"{what}, guided / plain {found['guided'] / found['plain']:.2f}, cells / guided {found['cells'] / found['guided']:.2f}")
 
 
 if __name__ == "__main__":
