@@ -32,8 +32,8 @@ TRAIN_SEED, VAL_SEED, TEST_ID_SEED, TEST_TEXTURES_SEED, TEST_SHAPES_SEED = 4501,
 SCALES = {
     "tiny": Scale(
         sizes=(4000,),
-        budget=36_000,
-        pretrain_share=0.55,
+        budget=84_000,
+        pretrain_share=0.76,
         width=128,
         height=96,
         max_objects=3,
