@@ -111,7 +111,8 @@ class DenseHead(nn.Module):
     def words(self, tokens: torch.Tensor) -> torch.Tensor:
         """(batch, tokens, width) to (batch, cells, words of all choices): the probability of every word, among its choice's."""
         answer = self(tokens.to(self.read.weight.dtype))[..., 1 + self.layout.numbers :]
-        return torch.cat([choice.softmax(-1) for choice in answer.split(list(self.layout.words), dim=-1)], dim=-1)
+        choices = answer.split(list(self.layout.words), dim=-1) if self.layout.words else ()
+        return torch.cat([answer[..., :0], *(choice.softmax(-1) for choice in choices)], dim=-1)
 
     def loss(self, tokens: torch.Tensor, numbers: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
         """Presence's cross-entropy summed over cells, and that of every choice and the numbers' Huber loss summed over objects.
