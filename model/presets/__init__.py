@@ -161,7 +161,7 @@ class Preset:
         if self.number_cells and self.number_close:
             raise UserError("number_close belongs to squared errors, and with number_cells there are none: --set number_close=0")
         if self.word_cells and not self.number_cells:
-            raise UserError("word_cells finds its cells as numbers do: --set number_cells=true")
+            raise UserError("word_cells finds its cells as numbers do: --set number_cells=true, or word_cells=false too")
         if self.number_cells and not self.dense_weight:
             raise UserError("number_cells needs the dense read-out, whose numbers they are: --set dense_weight=1")
 

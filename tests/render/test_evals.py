@@ -322,7 +322,7 @@ def test_a_damaged_cell_is_told_before_anything_is_run(
     assert not (tmp_path / "x").exists()
 
 
-@pytest.mark.parametrize(("name", "place"), [("clevr-cogent", "cogent"), ("2d", "evals/2d"), ("so3", "evals/so3")])
+@pytest.mark.parametrize(("name", "place"), [("clevr-cogent", "cogent"), ("2d", "evals/2d"), ("so3", "evals/so3"), ("6dof", "evals/6dof"), ("assets", "evals/assets")])
 def test_kept_cells_are_read_by_every_later_version(name: str, place: str, tmp_path: Path) -> None:
     """With the preset as it was then, whatever settings have come since; `render.evals.plan.LATER_SETTINGS` is where a new one is named."""
     kept = Path(__file__).parents[2] / "docs" / place
@@ -334,9 +334,14 @@ def test_kept_cells_are_read_by_every_later_version(name: str, place: str, tmp_p
     assert not (tmp_path / "data").exists()
 
 
-@pytest.mark.parametrize(("setting", "before", "since"), [("vision_merge", 1, 2), ("number_cells", False, True), ("order_noise", 0.0, 0.1)])
+@pytest.mark.parametrize(
+    ("setting", "before", "since"),
+    [("vision_merge", 1, 2), ("number_cells", False, True), ("order_noise", 0.0, 0.1), ("word_cells", False, True)],
+)
 def test_a_later_setting_is_stated_unless_it_does_what_was_done_before(setting: str, before: Any, since: Any) -> None:
-    plain, new = (requests(methods=("head",), sizes=(500,), changes=(f"{setting}={value}",))[0] for value in (before, since))
+    plain, new = (
+        requests(methods=("head",), sizes=(500,), changes=("word_cells=false", f"{setting}={value}"))[0] for value in (before, since)
+    )
     assert new.asked["settings"][setting] == since
     assert setting not in plain.asked["settings"]
 
