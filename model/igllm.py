@@ -212,7 +212,8 @@ class IGLLM(PreTrainedModel):
         return self.language_model.get_decoder()(inputs_embeds=embedded, **cache)
 
     def token_logits(self, states: torch.Tensor, cells: Cells | None) -> torch.Tensor:
-        """Hidden states (batch, length, width) to next-token logits (batch, length, vocabulary); ``cells`` are those of the images."""
+        """Hidden states (batch, length, width) to next-token logits (batch, length, vocabulary); ``cells`` are those of the images, and
+        None leaves out what they show."""
         logits = self.language_model.get_output_embeddings()(states)
         return logits if cells is None or not self.config.word_token_ids else self._hinted(logits, self._looks(states, cells), cells)
 
@@ -268,11 +269,12 @@ class IGLLM(PreTrainedModel):
         thought = self.think(read, output_attentions=guide is not None)
         states = thought.last_hidden_state[:, before.shape[1] - 1 : -1]  # the state at t - 1 predicts token t
         cells = self.cells(visual)
-        logits = self.token_logits(states, cells)
         if labels is None:
-            return IGLLMOutput(logits=logits)
+            return IGLLMOutput(logits=self.token_logits(states, cells))
         learnt = labels != IGNORED
-        tokens = nn.functional.cross_entropy(logits[learnt].float(), labels[learnt], reduction="sum")
+        # A large vocabulary's logits are formed where they are needed alone.
+        logits = self.token_logits(states, cells)[learnt] if self.config.word_token_ids else self.token_logits(states[learnt], None)
+        tokens = nn.functional.cross_entropy(logits.float(), labels[learnt], reduction="sum")
         output.token_loss = tokens * per_token
         output.loss = output.token_loss if output.loss is None else output.loss + output.token_loss
         if self.numeric_head is not None and number_values is not None and number_slots is not None:

@@ -322,7 +322,10 @@ def test_a_damaged_cell_is_told_before_anything_is_run(
     assert not (tmp_path / "x").exists()
 
 
-@pytest.mark.parametrize(("name", "place"), [("clevr-cogent", "cogent"), ("2d", "evals/2d"), ("so3", "evals/so3"), ("6dof", "evals/6dof"), ("assets", "evals/assets")])
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [("clevr-cogent", "cogent"), ("2d", "evals/2d"), ("so3", "evals/so3"), ("6dof", "evals/6dof"), ("assets", "evals/assets")],
+)
 def test_kept_cells_are_read_by_every_later_version(name: str, place: str, tmp_path: Path) -> None:
     """With the preset as it was then, whatever settings have come since; `render.evals.plan.LATER_SETTINGS` is where a new one is named."""
     kept = Path(__file__).parents[2] / "docs" / place
