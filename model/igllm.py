@@ -215,10 +215,13 @@ class IGLLM(PreTrainedModel):
         """Hidden states (batch, length, width) to next-token logits (batch, length, vocabulary); ``cells`` are those of the images, and
         None leaves out what they show."""
         logits = self.language_model.get_output_embeddings()(states)
-        return logits if cells is None or not self.config.word_token_ids else self._hinted(logits, self._looks(states, cells), cells)
+        looks = self._looks(states, cells)
+        return logits if looks is None or cells is None else self._hinted(logits, looks, cells)
 
-    def _looks(self, states: torch.Tensor, cells: Cells) -> torch.Tensor:
-        assert isinstance(self.numeric_head, CellHead)
+    def _looks(self, states: torch.Tensor, cells: Cells | None) -> torch.Tensor | None:
+        """Where states look for words; None where what cells show does not help to say them."""
+        if cells is None or not self.config.word_token_ids or not isinstance(self.numeric_head, CellHead):
+            return None
         return self.numeric_head.look(states, cells)
 
     def _hinted(self, logits: torch.Tensor, looks: torch.Tensor, cells: Cells) -> torch.Tensor:
@@ -273,7 +276,11 @@ class IGLLM(PreTrainedModel):
             return IGLLMOutput(logits=self.token_logits(states, cells))
         learnt = labels != IGNORED
         # A large vocabulary's logits are formed where they are needed alone.
-        logits = self.token_logits(states, cells)[learnt] if self.config.word_token_ids else self.token_logits(states[learnt], None)
+        looks = self._looks(states, cells)
+        if looks is None or cells is None:
+            logits = self.token_logits(states[learnt], None)
+        else:
+            logits = self._hinted(self.token_logits(states, None), looks, cells)[learnt]
         tokens = nn.functional.cross_entropy(logits.float(), labels[learnt], reduction="sum")
         output.token_loss = tokens * per_token
         output.loss = output.token_loss if output.loss is None else output.loss + output.token_loss
@@ -283,8 +290,8 @@ class IGLLM(PreTrainedModel):
             output.loss = output.loss + self.config.number_weight * output.number_loss
         if guide is not None:
             output.guide_loss = guide_loss(thought.attentions, before.shape[1], visual.shape[1], guide) * per_centre
-            if cells is not None and self.config.word_token_ids:
-                output.guide_loss = output.guide_loss + self._word_misses(states, labels, guide, cells) * per_centre
+            if looks is not None:
+                output.guide_loss = output.guide_loss + self._word_misses(looks, labels, guide) * per_centre
             output.loss = output.loss + self.config.guide_weight * output.guide_loss
         return output
 
@@ -305,10 +312,10 @@ class IGLLM(PreTrainedModel):
         missed = misses(mixture.weights[:, 1:], tokens.clamp(min=0), self.config.dense_split).masked_fill(tokens < 0, 0.0)
         return mixture.surprises(values, periods) + SHOWN * missed
 
-    def _word_misses(self, states: torch.Tensor, labels: torch.Tensor, centres: torch.Tensor, cells: Cells) -> torch.Tensor:
+    def _word_misses(self, looks: torch.Tensor, labels: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
         """How far states that predict words look elsewhere than at their object, summed, as `model.cells.misses` counts it."""
         words = torch.isin(labels, torch.tensor(self.config.word_token_ids, device=labels.device)) & (centres >= 0)
-        return misses(self._looks(states, cells)[words], centres[words], self.config.dense_split).sum()
+        return misses(looks[words], centres[words], self.config.dense_split).sum()
 
     def periods(self) -> torch.Tensor:
         """(slots,) the period of each slot in normalised units, 0 for none."""

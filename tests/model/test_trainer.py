@@ -148,10 +148,8 @@ def test_validation_loss_does_not_depend_on_the_batches(renders: Samples, tmp_pa
         eval_steps=1,
         save_steps=0,
         number_weight=3.0,
-        dense_weight=0.0,
-        number_cells=False,
-        word_cells=False,
         guide_weight=0.0,
+        **BLIND,
     )
     seen = []
     for size, accumulation in ((4, 1), (2, 2)):
