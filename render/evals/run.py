@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datagen.errors import UserError
-from datagen.files import read_json, write_json
 from datagen.generate import generate
 from datagen.intervals import intervals
 from datagen.scores import summarize
 from datagen.settings import DatasetSettings
 from render.compare import score_sides
 from render.evals.cells import Cell, check_cells_folder, read_cell, write_cell
+from render.evals.clock import clocked, seconds
 from render.evals.declaration import Condition, Evaluation
 from render.evals.plan import Plan, Request
 from render.evals.results import PICTURES, write_figure, write_results
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
     from render.evals.pictures import Shown
 
 DATA, RUNS, PREDICTIONS, CELLS = "data", "runs", "predictions", "cells"
-SECONDS = "seconds.json"
 
 
 def evaluate(
@@ -136,7 +133,7 @@ class Workshop:
         run = self.out / RUNS / name
         if not _finished(run):
             learnt_from = data()
-            with _clocked(run):
+            with clocked(run):
                 pretrain(preset, request.preset_name, data=learnt_from, out=run, device=self.device, init=_stated(init))
         return run
 
@@ -155,7 +152,7 @@ class Workshop:
         run = self.out / RUNS / f"{request.method.name}-{request.digest}"
         if not _finished(run):
             data = self._learnt_from(request)
-            with _clocked(run):
+            with clocked(run):
                 train(request.training, request.preset_name, data=data, out=run, device=self.device, init=_stated(pretrained))
         return run
 
@@ -214,28 +211,10 @@ def _finished(run: Path) -> bool:
     return (run / "config.json").is_file()
 
 
-@contextmanager
-def _clocked(run: Path) -> Iterator[None]:
-    """Add the seconds that go by in the block to those that earlier calls worked on a run."""
-    begin = time.monotonic()
-    try:
-        yield
-    finally:
-        from model.run import RUN
-
-        if (run / RUN).exists():  # else it was refused
-            write_json(run / SECONDS, {"seconds": _seconds(run) + time.monotonic() - begin})
-
-
-def _seconds(run: Path) -> float:
-    path = run / SECONDS
-    return float(read_json(path)["seconds"]) if path.exists() else 0.0
-
-
 def _facts(preset: Preset, run: Path) -> dict[str, float]:
     """The `RUN_FACTS` of a finished run."""
     images = preset.steps * preset.batch_size * preset.accumulation
-    return {"steps": preset.steps, "images": images, "seconds": round(_seconds(run), 1)}
+    return {"steps": preset.steps, "images": images, "seconds": round(seconds(run), 1)}
 
 
 def _tell(text: str) -> None:

@@ -1,0 +1,46 @@
+"""How long a run was worked on, in all calls together, those that were killed included."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from datagen.files import read_json, write_json
+
+SECONDS = "seconds.json"
+EVERY = 2.0  # seconds between two notes: as much is not counted where a call is killed
+
+
+@contextmanager
+def clocked(run: Path) -> Iterator[None]:
+    """Add the seconds that go by in the block to those that earlier calls worked on a run. A run that is not begun within the block,
+    because it was refused, keeps none."""
+    before, begin, over = seconds(run), time.monotonic(), threading.Event()
+
+    def note() -> None:
+        from model.run import RUN
+
+        if (run / RUN).exists():
+            write_json(run / SECONDS, {"seconds": before + time.monotonic() - begin})
+
+    def tick() -> None:
+        while not over.wait(EVERY):
+            note()
+
+    ticking = threading.Thread(target=tick, daemon=True)
+    ticking.start()
+    try:
+        yield
+    finally:
+        over.set()
+        ticking.join()
+        note()
+
+
+def seconds(run: Path) -> float:
+    """The seconds that were worked on a run so far."""
+    path = run / SECONDS
+    return float(read_json(path)["seconds"]) if path.exists() else 0.0
