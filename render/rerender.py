@@ -87,9 +87,9 @@ def render_codes(
     With ``blend`` also ``{key}.blend``. Code that does not parse is set aside; numbers out of their declared range are rendered and
     warned of.
     """
-    out.mkdir(parents=True, exist_ok=True)
     rendered = Rendered([], {}, [])
     jobs = list(_jobs(codes, shots, out, rendered, blend))
+    out.mkdir(parents=True, exist_ok=True)
     todo = [job for job in jobs if not _is_there(job, out)]
     cores = len(available_cores())
     with RenderPool(workers, threads=max(1, cores // (workers or min(cores, len(todo) or 1)))) as pool:

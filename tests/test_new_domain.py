@@ -10,6 +10,8 @@ import sysconfig
 import venv
 from pathlib import Path
 
+import pytest
+
 from datagen.archive import open_archive
 
 GUIDE = Path(__file__).parent.parent / "docs" / "new-domain.md"
@@ -18,7 +20,7 @@ COMMANDS = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 _IGLLM = "#!{python}\nimport sys\n\nfrom igllm import main\n\nsys.exit(main())\n"
-_PIP = '#!/bin/sh\nexec "{python}" -P -m pip "$@"\n'
+_MODULE = '#!/bin/sh\nexec "{{python}}" -P -m {module} "$@"\n'
 
 
 class Environment:
@@ -29,7 +31,9 @@ class Environment:
         self.bin = folder / "bin"
         self.site = next((folder / "lib").glob("python*/site-packages"))
         (self.site / "outer.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
-        for name, text in (("igllm", _IGLLM), ("pip", _PIP)):
+        modules = {"pip": "pip", "torchrun": "torch.distributed.run"}
+        scripts = {"igllm": _IGLLM, **{name: _MODULE.format(module=module) for name, module in modules.items()}}
+        for name, text in scripts.items():
             (self.bin / name).write_text(text.format(python=self.bin / "python"))
             (self.bin / name).chmod(0o755)
 
@@ -42,15 +46,21 @@ class Environment:
         )
 
 
-def test_the_guide_leads_a_domain_from_outside_once_around(tmp_path: Path) -> None:
-    text, package = GUIDE.read_text(), tmp_path / "package"
-    package.mkdir()
-    for name, content in FILE.findall(text):
-        (package / name).write_text(content)
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A folder with the guide's files."""
+    made = tmp_path / "package"
+    made.mkdir()
+    for name, content in FILE.findall(GUIDE.read_text()):
+        (made / name).write_text(content)
+    return made
+
+
+def test_the_guide_leads_a_domain_from_outside_once_around(package: Path, tmp_path: Path) -> None:
     assert {path.name for path in package.iterdir()} == {"tetra.py", "tetra_builder.py", "pyproject.toml", "test_tetra.py", "scene.py"}
     environment = Environment(tmp_path / "environment")
     said = ""
-    for commands in COMMANDS.findall(text):
+    for commands in COMMANDS.findall(GUIDE.read_text()):
         done = environment.run(commands, package)
         assert done.returncode == 0, (commands, done.stdout, done.stderr)
         said += done.stdout
@@ -65,3 +75,24 @@ def test_the_guide_leads_a_domain_from_outside_once_around(tmp_path: Path) -> No
     assert 0 <= metrics["scene"]["rotation_error"]["mean"] <= 60
     assert (package / "data" / "inspect" / "index.html").is_file()
     assert (package / "drawn" / "scene.png").is_file()
+
+
+@pytest.mark.slow
+def test_ranks_of_torchrun_and_workers_of_ray_find_it_too(package: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    environment = Environment(tmp_path / "environment")
+    for commands in (
+        "pip install -e .",
+        "igllm generate --domain tetra --num 8 --seed 1 --out data --width 64 --height 48 --quality draft --shard-size 4",
+        "igllm generate --domain tetra --num 8 --seed 1 --out ray --width 64 --height 48 --quality draft --shard-size 4 "
+        "--executor ray --workers 2",
+        "igllm verify ray",
+        "igllm compare --reference data --candidate ray --out same",
+        "torchrun --no-python --nproc-per-node 2 igllm train --data data --out run --steps 3 --batch-size 4 --device cpu",
+        "igllm roundtrip --model run --data ray --out report --device cpu",
+    ):
+        done = environment.run(commands, package)
+        assert done.returncode == 0, (commands, done.stdout, done.stderr)
+    same, report = (json.loads((package / name / "metrics.json").read_text()) for name in ("same", "report"))
+    assert (same["scene"]["location_l2"], same["image"]["same"]) == (0, 1)
+    assert (report["domain"], report["samples"], report["image"]["samples"]) == ("tetra", 8, 8)

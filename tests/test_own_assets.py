@@ -1,0 +1,103 @@
+"""People's own model files, once around: what the verbs do with them, with Blender opening and rendering them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datagen.archive import open_archive
+from igllm import main
+from render.conformance import check_domain
+
+WEDGE = "v 0 0 0\nv 2 0 0\nv 2 1 0\nv 0 1 0\nv 2 0 {top}\nv 2 1 {top}\nf 1 4 3 2\nf 2 3 6 5\nf 1 5 6 4\nf 1 2 5\nf 4 6 3\n"
+"""Rises to one side, as an .obj; Y is up."""
+TENT = """ply
+format ascii 1.0
+element vertex 5
+property float x
+property float y
+property float z
+element face 5
+property list uchar int vertex_indices
+end_header
+0 0 0
+3 0 0
+3 1 0
+0 1 0
+1.5 0.5 {top}
+4 0 3 2 1
+3 0 1 4
+3 1 2 4
+3 2 3 4
+3 3 0 4
+"""
+FRAME = ("--width", "64", "--height", "48", "--quality", "draft", "--workers", "1")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six wedges, a tent, and a file that is no model."""
+    made = tmp_path_factory.mktemp("own") / "models"
+    for kind in ("wedge", "tent"):
+        (made / kind).mkdir(parents=True)
+    for number in range(6):
+        (made / "wedge" / f"wedge_{number}.obj").write_text(WEDGE.format(top=1 + number / 4))
+    (made / "tent" / "tent_0.ply").write_text(TENT.format(top=1.5))
+    (made / "tent" / "torn.ply").write_text(TENT[: len(TENT) // 2])
+    return made
+
+
+@pytest.fixture(scope="module")
+def name(folder: Path) -> str:
+    """The domain of these files."""
+    assert igllm("inspect", "--assets", folder, "--out", folder.parent / "sheet") == 0
+    listed = json.loads((folder.parent / "sheet" / "asset-list.json").read_text())
+    assert [refused["path"] for refused in listed["refused"]] == ["tent/torn.ply"]
+    return str(listed["domain"])
+
+
+def igllm(*words: object) -> int:
+    return main(list(map(str, words)))
+
+
+def test_they_keep_what_domains_promise(name: str, tmp_path: Path) -> None:
+    check_domain(name, tmp_path)
+
+
+def test_a_model_learns_of_them_and_what_it_writes_is_rendered(folder: Path, name: str, tmp_path: Path) -> None:
+    asked = ("generate", "--domain", "assets", "--assets", folder, "--num", 8, "--shard-size", 4, *FRAME)
+    data, halves, val = tmp_path / "data", (tmp_path / "half-0", tmp_path / "half-1"), tmp_path / "val"
+    assert igllm(*asked, "--split", "known", "--seed", 1, "--out", data) == 0
+    for number, half in enumerate(halves):
+        assert igllm(*asked, "--split", "known", "--seed", 1, "--shards", number, "--out", half) == 0
+    assert igllm("merge", halves[0], "--from", halves[1]) == 0
+    assert _records(halves[0]) == _records(data)
+    assert igllm(*asked, "--split", "unseen-shapes", "--seed", 2, "--out", val) == 0
+    assert len(_shapes(val)) == 1
+    assert not _shapes(val) & _shapes(data)
+    exports = [("export", "--data", data, "--format", name, "--out", tmp_path / name) for name in ("coco", "hf")]
+    for verb in (("verify", data), ("inspect", data), *exports):
+        assert igllm(*verb) == 0
+
+    run, predicted, rendered, report = (tmp_path / name for name in ("run", "pred.jsonl", "rendered", "report"))
+    assert igllm("train", "--data", data, "--val", val, "--out", run, "--steps", 3, "--batch-size", 4, "--device", "cpu") == 0
+    assert igllm("predict", "--model", run, "--data", val, "--out", predicted, "--device", "cpu") == 0
+    assert igllm("render", "--code", predicted, "--data", val, "--out", rendered, "--workers", 1) == 0
+    assert igllm("compare", "--reference", val, "--candidate", rendered, "--out", report) == 0
+    metrics = json.loads((report / "metrics.json").read_text())
+    assert (metrics["domain"], metrics["samples"], metrics["unparsable"], metrics["image"]["samples"]) == (name, 8, 0, 8)
+    assert set(metrics["scene"]["accuracy_all"]) == {"texture", "shape", "class", "pattern"}
+
+
+def _records(data: Path) -> list[dict[str, Any]]:
+    """The records of a data set's eight samples."""
+    archive = open_archive(data)
+    return [json.loads(archive.files(number)[".json"]) for number in range(8)]
+
+
+def _shapes(data: Path) -> set[str]:
+    """The shapes in a data set's scenes."""
+    return {obj["shape"] for record in _records(data) for obj in record["scene"]["objects"]}
