@@ -14,7 +14,7 @@ from datagen.dialects import dialect
 from datagen.domain import Domain, Language
 from datagen.errors import UserError
 from model.bases import Base, vision_config_of
-from model.codec import NUM, Words, pieces
+from model.codec import NUM, word_texts
 from model.config import IGLLMConfig
 from model.igllm import IGLLM
 from model.presets import FROM_SCRATCH, Preset
@@ -103,8 +103,7 @@ def _word_tokens(domain: Language, tokenizer: Any) -> list[int]:
     where the tokenizer cuts a word in pieces."""
     if len(domain.statements) != 1:
         return []
-    texts = [text for piece in pieces(domain.statements[0]) if isinstance(piece, Words) and piece.argument for text in piece.texts]
-    found = [tokenizer.encode(text, add_special_tokens=False) for text in texts]
+    found = [tokenizer.encode(text, add_special_tokens=False) for text in word_texts(domain.statements[0])]
     return [ids[0] for ids in found] if all(len(ids) == 1 for ids in found) else []
 
 

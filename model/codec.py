@@ -135,6 +135,11 @@ def pieces(statement: Statement, arguments: Sequence[Argument] | None = None) ->
     return [*found, Words(text + ")\n")]
 
 
+def word_texts(statement: Statement) -> list[str]:
+    """The words of a statement's choices, each with what stands before it in code, in declared order."""
+    return [text for piece in pieces(statement) if isinstance(piece, Words) and piece.argument for text in piece.texts]
+
+
 def numeric_slots(domain: Language) -> list[Slot]:
     """Every numeric place of a domain's statements, in declared order: what a slot's index counts."""
     return [piece for statement in domain.statements for piece in pieces(statement) if isinstance(piece, Slot)]

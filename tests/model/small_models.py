@@ -13,7 +13,7 @@ from datagen.code import parse_code
 from datagen.domains import get_domain
 from datagen.domains.clevr import Clevr
 from model.choosing import Decoding
-from model.codec import NUM, CodeCodec, Words, pieces
+from model.codec import NUM, CodeCodec, word_texts
 from model.config import PROMPT, IGLLMConfig
 from model.decode import decode
 from model.igllm import IGLLM
@@ -21,7 +21,6 @@ from model.tokens import domain_tokenizer
 
 CLEVR = get_domain("clevr")
 LINE = 'add(loc=(0, 0, 0), color="red", material="metal", size="large", shape="cube", rotation=0)'
-WORDS = [text for piece in pieces(CLEVR.statements[0]) if isinstance(piece, Words) and piece.argument for text in piece.texts]
 TOKENIZERS = {"words": lambda: domain_tokenizer(CLEVR, [PROMPT]), **KINDS}
 
 
@@ -75,7 +74,7 @@ def setting(tokenizer_kind: str, numbers: str, seed: int = 0, sharpness: float =
         numbers=numbers,
         number_feedback=feedback,
         number_cells=cells,
-        word_token_ids=[tokenizer.encode(text, add_special_tokens=False)[0] for text in WORDS] if cells else [],
+        word_token_ids=[tokenizer.encode(text, add_special_tokens=False)[0] for text in word_texts(CLEVR.statements[0])] if cells else [],
         dense_weight=float(cells),
         dense_split=2,
     )
