@@ -121,6 +121,7 @@ def _generate(verbs: Any) -> None:
     verb.late_epilog = _domains_text
     verb.add_argument("--domain", default="clevr", help="kind of scene: one of those below")
     verb.add_argument("--assets", type=Path, metavar="DIR", help="model files of your own for the shapes of --domain assets")
+    verb.add_argument("--textures", type=Path, metavar="DIR", help="images of your own for the textures of --domain assets")
     verb.add_argument("--split", default="default", metavar="NAME|FILE", help="what scenes may hold: a split of the domain, or a JSON file")
     verb.add_argument("--num", type=_positive, required=True, help="number of samples")
     verb.add_argument("--seed", type=int, default=0, help="seed of everything random")
@@ -165,7 +166,8 @@ def run_generate(options: argparse.Namespace) -> None:
         raise UserError("--ray-address goes with --executor ray")
     if options.device == "gpu" and options.executor == "ray":
         raise UserError("--executor ray renders on CPUs")
-    domain = _own_domain(options.domain, options.assets) if options.assets else options.domain
+    own = options.assets is not None or options.textures is not None
+    domain = _own_domain(options.domain, options.assets, options.textures) if own else options.domain
     names = ("seed", "width", "height", "quality", "min_objects", "max_objects", "camera_jitter", "light_jitter", "shard_size")
     settings = DatasetSettings(
         domain=domain,
@@ -183,20 +185,23 @@ def run_generate(options: argparse.Namespace) -> None:
         samples = generate_on_ray(settings, options.num, options.out, address=options.ray_address, workers=options.workers, shards=shards)
     else:
         samples = generate(settings, options.num, options.out, options.workers, shards, device=options.device)
-    print(f"{options.out}: {len(samples)} samples" + (f" of the domain {domain}" if options.assets else ""))
+    print(f"{options.out}: {len(samples)} samples" + (f" of the domain {domain}" if own else ""))
 
 
-def _own_domain(domain: str, folder: Path) -> str:
-    """The name of the domain of a folder's assets; tells which of its files are left out."""
+def _own_domain(domain: str, assets: Path | None, textures: Path | None) -> str:
+    """The name of the domain of folders' assets and textures; tells which of their files are left out."""
     from datagen.assets.own import own_assets
+    from datagen.assets.own_textures import own_textures
     from datagen.domains.own_assets import keep_domain
 
     if domain != "assets":
-        raise UserError("--assets goes with --domain assets")
-    found = own_assets(folder)
-    for refused in found.refused:
-        print(f"igllm generate: {folder}: left out: {refused.path}: {refused.reason}", file=sys.stderr)
-    return keep_domain(found)
+        raise UserError(f"--{'assets' if assets else 'textures'} goes with --domain assets")
+    own = None if assets is None else own_assets(assets)
+    images = None if textures is None else own_textures(textures)
+    for folder, found in ((assets, own), (textures, images)):
+        for refused in found.refused if found else ():
+            print(f"igllm generate: {folder}: left out: {refused.path}: {refused.reason}", file=sys.stderr)
+    return keep_domain(own, images)
 
 
 def _verify(verbs: Any) -> None:
@@ -250,23 +255,25 @@ def _inspect(verbs: Any) -> None:
         run_inspect,
         "look at a data set, or at assets: samples, labels, plots and statistics",
         "Write a page (index.html) with samples, their labels, plots and tables; the same plots as one picture (overview.png); a contact "
-        "sheet (contact-sheet.png); and all numbers (statistics.json), of which the most telling are printed. With --assets, write a sheet "
-        "with a picture of each asset (asset-sheet.png) and their list (asset-list.json); files that cannot be used are named.",
+        "sheet (contact-sheet.png); and all numbers (statistics.json), of which the most telling are printed. With --assets or --textures, "
+        "write sheets with a picture of each (asset-sheet.png, texture-sheet.png) and their list (asset-list.json); files that cannot be "
+        "used are named, and so is the domain that they make.",
     )
     verb.add_argument("data", type=_place, nargs="?", metavar="DIR|URL", help="a data set: shards or loose samples")
     verb.add_argument(
         "--assets", type=Path, nargs="?", const=BUILT_IN, metavar="DIR", help="your model files; without DIR the built-in ones"
     )
-    verb.add_argument("--out", type=Path, help="folder to write (default: DIR/inspect; for built-in assets: inspect)")
+    verb.add_argument("--textures", type=Path, metavar="DIR", help="your images for textures")
+    verb.add_argument("--out", type=Path, help="folder to write (default: DIR/inspect; for built-in assets and textures: inspect)")
 
 
 def run_inspect(options: argparse.Namespace) -> None:
     """igllm inspect"""
     from datagen.inspect import PAGE, inspect, statistics_text
 
-    if (options.data is None) == (options.assets is None):
-        raise UserError("name a data set, or say --assets [DIR]: one of the two")
-    if options.assets is not None:
+    if (options.data is None) == (options.assets is None and options.textures is None):
+        raise UserError("name a data set, or say --assets [DIR] or --textures DIR: one of the two")
+    if options.data is None:
         _inspect_assets(options)
         return
     if options.out is None and not isinstance(options.data, Path):
@@ -277,12 +284,16 @@ def run_inspect(options: argparse.Namespace) -> None:
 
 
 def _inspect_assets(options: argparse.Namespace) -> None:
-    from datagen.inspect.assets import SHEET, assets_text, inspect_assets
+    from datagen.inspect.assets import SHEET, TEXTURE_SHEET, assets_text, inspect_built_in, inspect_own
 
-    folder = None if options.assets is BUILT_IN else options.assets
-    out = options.out or (folder or Path()) / "inspect"
-    print(assets_text(inspect_assets(folder, out)))
-    print(f"sheet: {os.path.abspath(out / SHEET)}")
+    built_in = options.assets is BUILT_IN
+    if built_in and options.textures is not None:
+        raise UserError("--textures goes with --assets DIR, or alone: then they are worn by the built-in assets")
+    out = options.out or (Path() if options.textures else options.assets) / "inspect"
+    print(assets_text(inspect_built_in(out) if built_in else inspect_own(out, options.assets, options.textures)))
+    for sheet, asked in ((SHEET, options.assets), (TEXTURE_SHEET, options.textures)):
+        if asked is not None:
+            print(f"sheet: {os.path.abspath(out / sheet)}")
 
 
 def _export(verbs: Any) -> None:

@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-import io
 import json
-import warnings
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from datagen.code import write_code
 from datagen.domain import Domain
 from datagen.domains import get_domain
-from datagen.errors import ImageError, UserError
+from datagen.encoding import IMAGE_SUFFIXES, decode_image, encode_image
+from datagen.errors import UserError
 from datagen.labels import View, label_objects, look
 from datagen.scene import Scene, Shot
 
 FORMAT_VERSION = 2
-IMAGE_SUFFIXES = {"png": ".png", "jpg": ".jpg", "webp": ".webp"}
-"""The suffix of an image's file by the name of its format."""
 CAPTION_SUFFIX, DEPTH_SUFFIX = ".txt", ".depth.npy"
 EXTRA_SUFFIXES = (CAPTION_SUFFIX, DEPTH_SUFFIX)
 SUFFIXES = (*IMAGE_SUFFIXES.values(), ".py", ".json", *EXTRA_SUFFIXES)
 """All files that a sample may have, in the order in which a shard holds them."""
-_ENCODINGS: dict[str, dict[str, Any]] = {
-    "png": {"format": "PNG", "compress_level": 6, "compress_type": zlib.Z_RLE},  # a quarter of the time for 3 % more bytes
-    "jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
-    "webp": {"format": "WEBP", "quality": 95, "method": 4},
-}
-_READ = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "TGA")  # no format that runs other programs
 
 
 @dataclass(frozen=True)
@@ -117,34 +106,3 @@ def make_sample(
     }
     image = encode_image(pixels, image_format)
     return Sample(key, image, write_code(scene, domain), record, IMAGE_SUFFIXES[image_format], extras or {})
-
-
-def encode_image(pixels: np.ndarray, image_format: str = "png") -> bytes:
-    """(height, width, 3) uint8 as a png, jpg or webp without any metadata, so that equal pixels give equal bytes."""
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, **_ENCODINGS[image_format])
-    return stream.getvalue()
-
-
-def decode_image(data: bytes, where: str) -> np.ndarray:
-    """An encoded image of any mode as (height, width, 3) uint8, upright as its EXIF data says; the first frame of several.
-
-    What is transparent shows white; 16 bits of grey become 8. `ImageError` naming `where` if it cannot be read.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of size: Pillow refuses what is dangerous; of metadata: they do not matter here
-            with Image.open(io.BytesIO(data), formats=_READ) as image:
-                return np.array(_as_rgb(ImageOps.exif_transpose(image)))
-    except Exception as error:  # Pillow's decoders raise what they like at bytes from anywhere
-        reason = "no image format that is known" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
-        raise ImageError(f"{where}: not a readable image ({reason})") from None
-
-
-def _as_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # which Pillow would cut off at 255
-        return Image.fromarray((np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        shown = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown).convert("RGB")
-    return image.convert("RGB")

@@ -9,8 +9,8 @@ from typing import Any
 from datagen.cameras import cameras_from_json, cameras_to_json, check_cameras, extremes
 from datagen.domain import Domain
 from datagen.domains import get_domain
+from datagen.encoding import IMAGE_SUFFIXES
 from datagen.errors import UserError
-from datagen.sample import IMAGE_SUFFIXES
 from datagen.scene import QUALITIES, Camera, Quality, Shot
 from datagen.splits import Split, check_counts, check_split
 from datagen.untrusted import as_flag, as_integer, as_number, as_text, refuse

@@ -169,15 +169,17 @@ def load_split(text: str, domain: Domain) -> Split:
 @lru_cache(maxsize=64)
 def word_table(split: Split, choices: tuple[Choice, ...]) -> Mapping[tuple[str, ...], tuple[str, ...]]:
     """The words to draw the next of `choices` from, by the words drawn for those before: all that some combination allows beside them."""
+    combinations = [{name: frozenset(words) for name, words in combination} for combination in split.combinations]
     table: dict[tuple[str, ...], tuple[str, ...]] = {}
-    drawn: list[tuple[str, ...]] = [()]
-    for place, choice in enumerate(choices):
-        for words in drawn:
-            open_to = [c for c in map(dict, split.combinations) if all(_takes(c, choices[i], word) for i, word in enumerate(words))]
-            table[words] = tuple(word for word in choice.words if any(_takes(c, choice, word) for c in open_to))
-        drawn = [(*words, word) for words in drawn if len(words) == place for word in table[words]]
+    drawn: dict[tuple[str, ...], tuple[int, ...]] = {(): tuple(range(len(combinations)))}  # by words, which combinations allow them
+    for choice in choices:
+        taking = {word: {i for i, c in enumerate(combinations) if word in c.get(choice.name, (word,))} for word in choice.words}
+        allowed = {open_to: tuple(w for w in choice.words if not taking[w].isdisjoint(open_to)) for open_to in set(drawn.values())}
+        table |= {words: allowed[open_to] for words, open_to in drawn.items()}
+        if choice is not choices[-1]:
+            drawn = {
+                (*words, word): tuple(i for i in open_to if i in taking[word])
+                for words, open_to in drawn.items()
+                for word in allowed[open_to]
+            }
     return table
-
-
-def _takes(combination: Mapping[str, tuple[str, ...]], choice: Choice, word: str) -> bool:
-    return word in combination.get(choice.name, choice.words)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -28,15 +29,15 @@ def _short(found: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file of at most `MAX_BYTES`, no key given twice; `UserError` naming the file otherwise."""
+def read_object(path: Path, most: int = MAX_BYTES) -> dict[str, Any]:
+    """The JSON object in a file of at most so many bytes, no key given twice; `UserError` naming the file otherwise."""
     try:
         with path.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+            data = stream.read(most + 1)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
-    if len(data) > MAX_BYTES:
-        raise UserError(f"{path}: has more than {MAX_BYTES} bytes")
+    if len(data) > most:
+        raise UserError(f"{path}: has more than {most} bytes")
     try:
         content = json.loads(data, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
@@ -47,7 +48,7 @@ def read_object(path: Path) -> dict[str, Any]:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        twice = next(key for i, (key, _) in enumerate(pairs) if key in [k for k, _ in pairs[:i]])
+        [(twice, _)] = Counter(key for key, _ in pairs).most_common(1)
         raise ValueError(f"the key {twice!r} is given twice")
     return found
 

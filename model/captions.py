@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from datagen.archive import Archive
+from datagen.encoding import decode_image
 from datagen.errors import UserError
-from datagen.sample import CAPTION_SUFFIX, decode_image
+from datagen.sample import CAPTION_SUFFIX
 from model.features import FeatureCache
 from model.igllm import IGNORED
 from model.images import Frame

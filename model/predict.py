@@ -18,11 +18,11 @@ import torch
 from tqdm import tqdm
 
 from datagen.domains import get_domain
+from datagen.encoding import decode_image
 from datagen.errors import ImageError, UserError
 from datagen.files import read_jsonl
 from datagen.predictions import Prediction, is_key, write_predictions
 from datagen.progress import progress
-from datagen.sample import decode_image
 from datagen.shards import Samples
 from model.choosing import Decoding
 from model.codec import CodeCodec

@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from datagen.encoding import encode_image
 from datagen.errors import UserError
 from datagen.files import write_bytes, write_json, write_jsonl
 from datagen.pages import render_template
-from datagen.sample import encode_image
 from render.codediff import Row
 
 T = TypeVar("T")

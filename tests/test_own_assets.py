@@ -1,4 +1,4 @@
-"""People's own model files, once around: what the verbs do with them, with Blender opening and rendering them."""
+"""People's own model files and images, once around: what the verbs do with them, with Blender opening and rendering them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from datagen.archive import open_archive
+from datagen.domains import get_domain
+from datagen.labels import decode_rle
+from datagen.shards import Samples
 from igllm import main
 from render.conformance import check_domain
 
@@ -39,7 +43,7 @@ FRAME = ("--width", "64", "--height", "48", "--quality", "draft", "--workers", "
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six wedges, a tent, and a file that is no model."""
+    """Six wedges, a tent, and a file that is no model; beside it six images to wear, three of them red, and a file that is none."""
     made = tmp_path_factory.mktemp("own") / "models"
     for kind in ("wedge", "tent"):
         (made / kind).mkdir(parents=True)
@@ -47,15 +51,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (made / "wedge" / f"wedge_{number}.obj").write_text(WEDGE.format(top=1 + number / 4))
     (made / "tent" / "tent_0.ply").write_text(TENT.format(top=1.5))
     (made / "tent" / "torn.ply").write_text(TENT[: len(TENT) // 2])
+    images = made.with_name("images") / "paper"
+    images.mkdir(parents=True)
+    for number in range(6):
+        Image.new("RGB", (16, 16), (220, number, 0) if number % 2 else (0, number, 220)).save(images / f"{number}.png")
+    (images / "torn.jpg").write_bytes(b"torn")
     return made
 
 
 @pytest.fixture(scope="module")
 def name(folder: Path) -> str:
     """The domain of these files."""
-    assert igllm("inspect", "--assets", folder, "--out", folder.parent / "sheet") == 0
+    assert igllm("inspect", "--assets", folder, "--textures", folder.with_name("images"), "--out", folder.parent / "sheet") == 0
     listed = json.loads((folder.parent / "sheet" / "asset-list.json").read_text())
-    assert [refused["path"] for refused in listed["refused"]] == ["tent/torn.ply"]
+    assert [refused["path"] for refused in listed["refused"]] == ["tent/torn.ply", "paper/torn.jpg"]
     return str(listed["domain"])
 
 
@@ -67,8 +76,23 @@ def test_they_keep_what_domains_promise(name: str, tmp_path: Path) -> None:
     check_domain(name, tmp_path)
 
 
+def test_objects_wear_the_images(name: str, tmp_path: Path) -> None:
+    words = {choice.name: choice.words for choice in get_domain(name).statements[0].choices}
+    textures, shape = words["texture"], words["shape"][0]
+    assert len(textures) == 1 + 6
+    for texture in textures[1:]:
+        code = f'add(loc=(0, 0, 1), scale=1, texture="{texture}", shape="{shape}", rotation=(0, 0, 0))\n'
+        (tmp_path / f"{texture}.py").write_text(code)
+        assert igllm("render", "--code", tmp_path / f"{texture}.py", "--domain", name, "--out", tmp_path, *FRAME) == 0
+        sample = Samples(tmp_path)[texture]
+        mask = decode_rle(sample.record["labels"][0]["mask"]).astype(bool)
+        red, _, blue = sample.pixels()[mask].mean(0)
+        assert (red > 2 * blue) if int(texture[0]) % 2 else (blue > 2 * red)
+
+
 def test_a_model_learns_of_them_and_what_it_writes_is_rendered(folder: Path, name: str, tmp_path: Path) -> None:
-    asked = ("generate", "--domain", "assets", "--assets", folder, "--num", 8, "--shard-size", 4, *FRAME)
+    own = ("--domain", "assets", "--assets", folder, "--textures", folder.with_name("images"))
+    asked = ("generate", *own, "--num", 8, "--shard-size", 4, *FRAME)
     data, halves, val = tmp_path / "data", (tmp_path / "half-0", tmp_path / "half-1"), tmp_path / "val"
     assert igllm(*asked, "--split", "known", "--seed", 1, "--out", data) == 0
     for number, half in enumerate(halves):

@@ -12,6 +12,7 @@ from datagen.assets.ids import SeededIds
 from datagen.assets.mesh import Mesh, normalised
 from datagen.assets.model import Levels, Model
 from datagen.rotations import NO_SYMMETRY, Symmetry
+from datagen.scene import Vec3
 from datagen.stream import Stream
 
 CLASSES: dict[str, Callable[[Stream], Model]] = {
@@ -42,6 +43,12 @@ class Asset:
     mesh: Mesh
     colors: tuple[Levels, ...]
     symmetry: Symmetry = NO_SYMMETRY
+
+    def extent(self) -> Vec3:
+        """Its sizes along X, Y and Z, at scale 1."""
+        low, high = self.mesh.bounds()
+        x, y, z = (high - low).tolist()
+        return (x, y, z)
 
 
 def instance_id(kind: str, seed: int) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-MOST_FILES = 20_000
+MOST_FILES = 20_000  # in a folder
+MOST_LIST_BYTES = 20_000_000  # of a file that lists them
 MOST_BYTES = 200_000_000  # of a file, and of each file that it names
 MOST_TRIANGLES = 100_000
 MOST_SLOTS = 64

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import re
 import zipfile
 from collections.abc import Iterator
@@ -20,8 +19,9 @@ from urllib.parse import unquote
 
 import numpy as np
 
+from datagen.assets.folder import Refused, RefusedError, file_id, files_in, first_folder, kept_file, slug
 from datagen.assets.library import Asset
-from datagen.assets.limits import MOST_BYTES, MOST_FILES, MOST_SLOTS, MOST_TRIANGLES, SECONDS, START_SECONDS
+from datagen.assets.limits import MOST_BYTES, MOST_LIST_BYTES, MOST_SLOTS, MOST_TRIANGLES, SECONDS, START_SECONDS
 from datagen.assets.mesh import mesh_from
 from datagen.cache import cache_folder
 from datagen.child import Child, module_command
@@ -29,6 +29,7 @@ from datagen.errors import UserError
 from datagen.files import write_bytes
 from datagen.progress import progress
 from datagen.rotations import NO_SYMMETRY, Symmetry
+from datagen.scene import Vec3
 from datagen.untrusted import as_name, as_object, as_text, only_keys, read_object
 
 IMPORTER = "blender_scenes.importer"
@@ -36,24 +37,38 @@ SUFFIXES = (".blend", ".glb", ".gltf", ".obj", ".ply", ".usd", ".usda", ".usdc",
 NOTES = "assets.json"
 """In the folder, if its owner likes: of a file, its class and its symmetry."""
 VERSION = 1  # of what is kept
-_MARK = 12  # digits of the digest in an id
-_ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,47}}-([0-9a-f]{{{_MARK}}})")
 
 
 @dataclass(frozen=True)
-class Refused:
-    """A file that is left out, by its path within the folder, and why."""
+class OwnAsset:
+    """What is known of a file's asset: all but its mesh and colours, of which a folder may hold more than fit into memory.
 
-    path: str
-    reason: str
+    ``path`` is within the folder, None for one that is modelled here; ``extent`` the sizes along X, Y and Z, once normalised.
+    """
+
+    id: str
+    kind: str
+    symmetry: Symmetry
+    path: str | None
+    triangles: int
+    slots: int
+    extent: Vec3
+
+    @classmethod
+    def of(cls, asset: Asset, path: str | None) -> OwnAsset:
+        """Of an asset."""
+        return cls(asset.id, asset.kind, asset.symmetry, path, len(asset.mesh), len(asset.colors), asset.extent())
+
+    def whole(self) -> Asset:
+        """With its mesh, as it is kept on this machine."""
+        return replace(kept_asset(self.id), kind=self.kind, symmetry=self.symmetry)
 
 
 @dataclass(frozen=True)
 class OwnAssets:
-    """What a folder gave: its assets in the order of their paths, each file's path by the asset's id, and what is left out."""
+    """What a folder gave: its assets in the order of their paths, and what is left out."""
 
-    assets: tuple[Asset, ...]
-    paths: dict[str, str]
+    assets: tuple[OwnAsset, ...]
     refused: tuple[Refused, ...]
 
 
@@ -63,64 +78,41 @@ def own_assets(folder: Path, seconds: float = SECONDS) -> OwnAssets:
     A file's class is the first folder beneath `folder` that it is in, or its own name; ``assets.json`` may say otherwise. `UserError` if
     there is no such folder, it holds no model file, its ``assets.json`` is wrong, or Blender does not start.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder}: there is no such folder of assets")
-    files = _model_files(folder)
-    notes = _notes(folder)
-    for name in notes:
-        if name not in files:
-            raise UserError(f"{folder / NOTES}: there is no file {name!r} in {folder}")
-    found: dict[str, Asset] = {}
-    paths: dict[str, str] = {}
+    files = files_in(folder, SUFFIXES, "model")
+    notes = _notes(folder, files)
+    found: dict[str, OwnAsset] = {}
     refused: list[Refused] = []
     with _Importer(seconds) as importer:
         for name in progress(files, len(files), "assets"):
             try:
                 asset = _asset(folder, name, importer)
                 if asset.id in found:
-                    raise _RefusedError(f"the same as {paths[asset.id]}")
-            except _RefusedError as error:
+                    raise RefusedError(f"the same as {found[asset.id].path}")
+            except RefusedError as error:
                 refused.append(Refused(name, str(error)))
                 continue
             kind, symmetry = notes.get(name, (None, NO_SYMMETRY))
-            found[asset.id], paths[asset.id] = replace(asset, kind=kind or _kind(name), symmetry=symmetry), name
-    return OwnAssets(tuple(found.values()), paths, tuple(refused))
+            kind = kind or first_folder(name) or slug(Path(name).stem)
+            found[asset.id] = OwnAsset.of(replace(asset, kind=kind, symmetry=symmetry), name)
+    return OwnAssets(tuple(found.values()), tuple(refused))
 
 
 def kept_asset(asset_id: str) -> Asset:
     """The asset of an id that `own_assets` gave on this machine, without its class and symmetry. `UserError` if there is none."""
-    found = _ID.fullmatch(asset_id)
-    paths = sorted(_cache().glob(f"{found[1]}*.npz")) if found else []
-    if not paths:
+    path = kept_file(_cache(), ".npz", asset_id)
+    if path is None:
         raise UserError(f"there is no asset {asset_id!r} on this machine; read its folder again, as with igllm inspect --assets DIR")
-    return _kept(paths[0], asset_id)
+    return _kept(path, asset_id)
 
 
-class _RefusedError(Exception):
-    """Why a file is left out."""
-
-
-def _model_files(folder: Path) -> list[str]:
-    """The model files' paths within the folder, in order. Hidden files and folders are passed over, links to folders not followed."""
-    found = []
-    for at, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in files:
-            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
-                found.append((Path(at) / name).relative_to(folder).as_posix())
-        if len(found) > MOST_FILES:
-            raise UserError(f"{folder}: more than {MOST_FILES:,} model files; name a smaller folder")
-    if not found:
-        raise UserError(f"{folder}: no model file is in it; known are {', '.join(SUFFIXES)}")
-    return sorted(found)
-
-
-def _notes(folder: Path) -> dict[str, tuple[str | None, Symmetry]]:
-    path = folder / NOTES
+def _notes(folder: Path, files: list[str]) -> dict[str, tuple[str | None, Symmetry]]:
+    path, known = folder / NOTES, set(files)
     if not path.exists():
         return {}
     notes: dict[str, tuple[str | None, Symmetry]] = {}
-    for name, value in read_object(path).items():
+    for name, value in read_object(path, MOST_LIST_BYTES).items():
+        if name not in known:
+            raise UserError(f"{path}: there is no file {name!r} in {folder}")
         entry = as_object(value, str(path), name)
         only_keys(entry, ("class", "symmetry"), str(path), name)
         kind = as_name(entry["class"], str(path), f"{name}: class") if "class" in entry else None
@@ -132,16 +124,6 @@ def _notes(folder: Path) -> dict[str, tuple[str | None, Symmetry]]:
     return notes
 
 
-def _slug(text: str) -> str:
-    """The text as a name that code, files and keys can carry."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("._-")[:48] or "asset"
-
-
-def _kind(name: str) -> str:
-    path = Path(name)
-    return _slug(path.parts[0] if len(path.parts) > 1 else path.stem)
-
-
 def _cache() -> Path:
     return cache_folder("assets")
 
@@ -151,8 +133,8 @@ def _asset(folder: Path, name: str, importer: _Importer) -> Asset:
     try:
         key = _digest(folder, path)
     except OSError as error:
-        raise _RefusedError(f"cannot be read ({error.strerror or error})") from None
-    asset_id = f"{_slug(path.stem)}-{key[:_MARK]}"
+        raise RefusedError(f"cannot be read ({error.strerror or error})") from None
+    asset_id = file_id(path, key)
     kept = _cache() / f"{key}.npz"
     if kept.exists():
         with contextlib.suppress(UserError):  # one that is damaged is made anew
@@ -163,7 +145,7 @@ def _asset(folder: Path, name: str, importer: _Importer) -> Asset:
         return _kept(kept, asset_id)
     except UserError:
         kept.unlink()
-        raise _RefusedError("Blender gave something else than triangles") from None
+        raise RefusedError("Blender gave something else than triangles") from None
 
 
 def _kept(path: Path, asset_id: str) -> Asset:
@@ -186,7 +168,7 @@ def _digest(folder: Path, path: Path) -> str:
     for part in (path, *_named(folder, path)):
         size = part.stat().st_size
         if size > MOST_BYTES:
-            raise _RefusedError(f"{part.name} has {size:,} bytes, more than {MOST_BYTES:,}")
+            raise RefusedError(f"{part.name} has {size:,} bytes, more than {MOST_BYTES:,}")
         sha.update(f"\0{size}\0".encode())
         with part.open("rb") as stream:
             for block in iter(lambda: stream.read(1 << 20), b""):
@@ -211,7 +193,7 @@ def _named(folder: Path, path: Path) -> Iterator[Path]:
     for name in names:
         named = (path.parent / (unquote(name) if suffix == ".gltf" else name)).resolve()
         if not named.is_relative_to(folder.resolve()):
-            raise _RefusedError(f"names the file {name[:80]!r} outside the folder")
+            raise RefusedError(f"names the file {name[:80]!r} outside the folder")
         if named.is_file():
             yield named
 
@@ -230,7 +212,7 @@ class _Importer:
         self._stop()
 
     def opened(self, path: Path) -> bytes:
-        """The ``.npz`` of a file's asset. `_RefusedError` for whatever prevents it, `UserError` if Blender does not start."""
+        """The ``.npz`` of a file's asset. `RefusedError` for whatever prevents it, `UserError` if Blender does not start."""
         child = self._child or self._start()
         try:
             child.ask({"path": str(path.absolute())})
@@ -239,11 +221,11 @@ class _Importer:
                 return child.read(answer["bytes"])
         except TimeoutError:
             self._stop()
-            raise _RefusedError(f"Blender did not open it within {self._seconds:g} s") from None
+            raise RefusedError(f"Blender did not open it within {self._seconds:g} s") from None
         except EOFError:
             self._stop()
-            raise _RefusedError("Blender crashed on it") from None
-        raise _RefusedError(str(answer["error"])[:300])
+            raise RefusedError("Blender crashed on it") from None
+        raise RefusedError(str(answer["error"])[:300])
 
     def _start(self) -> Child:
         child = self._child = Child(module_command(IMPORTER))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -32,11 +33,32 @@ SEEN_TEXTURES = {pattern: (0, 1, 2, 3) for pattern in PATTERNS}
 UNSEEN_TEXTURES = {pattern: (4, 5) for pattern in PATTERNS} | {"plain": (5, 6)}  # plain-4 is plain-0
 """The seeds of each pattern."""
 
-KINDS = {instance_id(kind, seed): kind for kind in CLASSES for seed in (*KNOWN, *HELD_OUT)}
-KNOWN_SHAPES = tuple(instance_id(kind, seed) for kind in CLASSES for seed in KNOWN)
-UNSEEN_SHAPES = tuple(shape for shape in KINDS if shape not in KNOWN_SHAPES)
-SEEN = (OWN, *(texture_id(pattern, seed) for pattern, seeds in SEEN_TEXTURES.items() for seed in seeds))
-UNSEEN = tuple(texture_id(pattern, seed) for pattern, seeds in UNSEEN_TEXTURES.items() for seed in seeds)
+
+@dataclass(frozen=True)
+class Words:
+    """The words of one choice: of each the group that it belongs to, and which are held out from training."""
+
+    groups: Mapping[str, str]
+    unseen: tuple[str, ...]
+
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """Those that training says."""
+        held_out = set(self.unseen)
+        return tuple(word for word in self.groups if word not in held_out)
+
+
+SHAPES = Words(
+    {instance_id(kind, seed): kind for kind in CLASSES for seed in (*KNOWN, *HELD_OUT)},
+    tuple(instance_id(kind, seed) for kind in CLASSES for seed in HELD_OUT),
+)
+"""The models made here, with their classes."""
+TEXTURES = Words(
+    {OWN: OWN}
+    | {texture_id(name, seed): name for seeded in (SEEN_TEXTURES, UNSEEN_TEXTURES) for name, seeds in seeded.items() for seed in seeds},
+    tuple(texture_id(pattern, seed) for pattern, seeds in UNSEEN_TEXTURES.items() for seed in seeds),
+)
+"""The textures made here, with their patterns."""
 
 MAX_OBJECTS = 4
 PLANE = 2.5  # objects' centres lie in [-PLANE, PLANE] along x and y
@@ -52,39 +74,44 @@ ON_THE_FLOOR = (("clearance", 0.0, 0.0), ("rotation.x", 0.0, 0.0), ("rotation.y"
 """What a split narrows for objects that stand upright on the floor."""
 
 
-def splits(known: tuple[str, ...], unseen: tuple[str, ...]) -> dict[str, Split]:
-    """The splits of a domain of these shapes: in ``default`` objects float and are any, in ``floor`` they stand and are any.
+def splits(shapes: Words, textures: Words) -> dict[str, Split]:
+    """The splits of a domain of these words: in ``default`` objects float and are any, in ``floor`` they stand and are any.
 
-    Of the others, by what they hold, each is there with objects that stand, and as ``-free`` with objects that float.
+    Of the others, by what they hold, each is there with objects that stand, and as ``-free`` with objects that float; those of what is
+    unseen, if there is anything.
     """
-    words = {"known": (known, SEEN), "unseen-textures": (known, UNSEEN), **({"unseen-shapes": (unseen, SEEN)} if unseen else {})}
+    words = {
+        "known": (shapes.seen, textures.seen),
+        "unseen-textures": (shapes.seen, textures.unseen),
+        "unseen-shapes": (shapes.unseen, textures.seen),
+    }
     found = [Split("default", objects=(1, MAX_OBJECTS)), Split("floor", ranges=ON_THE_FLOOR, objects=(1, MAX_OBJECTS))]
     for suffix, ranges in (("", ON_THE_FLOOR), ("-free", ())):
-        for name, (shapes, textures) in words.items():
-            found.append(Split(name + suffix, ((("shape", shapes), ("texture", textures)),), ranges, (1, MAX_OBJECTS)))
+        for name, (of_shapes, of_textures) in words.items():
+            if of_shapes and of_textures:
+                found.append(Split(name + suffix, ((("shape", of_shapes), ("texture", of_textures)),), ranges, (1, MAX_OBJECTS)))
     return {split.name: split for split in found}
 
 
-def statement(shapes: tuple[str, ...]) -> Statement:
-    """The one statement of a domain of these shapes: as in CLEVR place comes first, then what shows at a glance, then the rest."""
-    return Statement("add", (LOCATION, SCALE, Choice("texture", SEEN + UNSEEN), Choice("shape", shapes), ROTATION))
+def statement(shapes: Words, textures: Words) -> Statement:
+    """The one statement of a domain of these words: as in CLEVR place comes first, then what shows at a glance, then the rest."""
+    return Statement("add", (LOCATION, SCALE, Choice("texture", tuple(textures.groups)), Choice("shape", tuple(shapes.groups)), ROTATION))
 
 
-def groups(kinds: Mapping[str, str]) -> dict[str, Groups]:
-    """The classes of shapes, given by shape, and the patterns of textures."""
-    patterns = {word: OWN if word == OWN else texture(word).pattern for word in SEEN + UNSEEN}
-    return {"class": Groups("shape", kinds), "pattern": Groups("texture", patterns)}
+def groups(shapes: Words, textures: Words) -> dict[str, Groups]:
+    """The classes of shapes, and the patterns of textures."""
+    return {"class": Groups("shape", shapes.groups), "pattern": Groups("texture", textures.groups)}
 
 
 class Assets(PosedDomain):
     """The domain of scenes of assets. See the module's docstring and `Domain`."""
 
     name: ClassVar[str] = "assets"
-    statements: ClassVar[tuple[Statement, ...]] = (statement(tuple(KINDS)),)
-    groups: ClassVar[Mapping[str, Groups]] = groups(KINDS)
+    statements: ClassVar[tuple[Statement, ...]] = (statement(SHAPES, TEXTURES),)
+    groups: ClassVar[Mapping[str, Groups]] = groups(SHAPES, TEXTURES)
     max_objects: ClassVar[int] = MAX_OBJECTS
     sizes: ClassVar[tuple[str, ...]] = (SCALE.name,)
-    splits: ClassVar[Mapping[str, Split]] = splits(KNOWN_SHAPES, UNSEEN_SHAPES)
+    splits: ClassVar[Mapping[str, Split]] = splits(SHAPES, TEXTURES)
     drawn_words: ClassVar[tuple[str, ...]] = ("shape", "texture")
     drawn_numbers: ClassVar[tuple[str, ...]] = ("loc.x", "loc.y", "scale", *ROTATION_COMPONENTS)
     ground: ClassVar[Sweep | None] = sweep_behind(CAMERA)
@@ -98,8 +125,12 @@ class Assets(PosedDomain):
     def asset(self, obj: Object) -> Asset:
         return instance(obj["shape"])
 
+    def texture(self, word: str) -> Paint:
+        """The paint that a texture other than `OWN` is."""
+        return texture(word)
+
     def paints(self, obj: Object) -> tuple[Paint, ...]:
-        return paints(self.asset(obj), None if obj["texture"] == OWN else texture(obj["texture"]))
+        return paints(self.asset(obj), None if obj["texture"] == OWN else self.texture(obj["texture"]))
 
     def rotation_error(self, truth: Object, guess: Object) -> float | None:
         """Degrees of the turn between both, modulo the true shape's symmetry; None for another class, whose front is another thing.

@@ -1,8 +1,9 @@
-"""Scenes of people's own assets: the domain `datagen.domains.assets` with the models of a folder for its shapes.
+"""Scenes of people's own assets: the domain `datagen.domains.assets` with the models of a folder for its shapes, the images of a folder
+for its textures, or both.
 
-Such a domain is named by what its models are, ``assets:3f2a9c01b4d2``: the name is a digest of their ids, which are digests of their files,
-and of what the folder says of them. What belongs to a name is kept on this machine when its folder is read; so data sets, checkpoints
-and predictions, which hold the name, find the same models again or say what is missing, and no name from outside opens a file.
+Such a domain is named by what they are, ``assets:3f2a9c01b4d2``: the name is a digest of their ids, which are digests of their files, and
+of what the folder says of them. What belongs to a name is kept on this machine when its folders are read; so data sets, checkpoints and
+predictions, which hold the name, find the same models and images again or say what is missing, and no name from outside opens a file.
 """
 
 from __future__ import annotations
@@ -19,9 +20,12 @@ from typing import Any, ClassVar
 
 from datagen.assets.find import find_asset
 from datagen.assets.library import Asset
+from datagen.assets.limits import MOST_LIST_BYTES
 from datagen.assets.own import OwnAssets
+from datagen.assets.own_textures import OwnTextures, own_paint
+from datagen.assets.paint import Paint
 from datagen.cache import cache_folder
-from datagen.domains.assets import Assets, groups, splits, statement
+from datagen.domains.assets import OWN, SHAPES, TEXTURES, Assets, Words, groups, splits, statement
 from datagen.errors import UserError
 from datagen.files import write_json
 from datagen.rotations import Symmetry
@@ -29,29 +33,41 @@ from datagen.scene import Object
 from datagen.untrusted import as_name, as_object, as_text, only_keys, read_object, refuse
 
 EVERY = 5
-"""Of each class every fifth model, in the order of ids, is held out."""
+"""Of each class every fifth model, and of each pattern every fifth image, in the order of ids, is held out."""
 _NAME = re.compile(r"assets:([0-9a-f]{12})")
 
 
 class OwnAssetsDomain(Assets):
-    """The domain of certain models; one class is made for each name (`own_domain`)."""
+    """The domain of certain models and images; one class is made for each name (`own_domain`)."""
 
     asset_facts: ClassVar[Mapping[str, tuple[str, Symmetry]]]
-    """Of each shape its class and its symmetry."""
+    """Of each shape that is a file's, its class and its symmetry."""
+    own_textures: ClassVar[frozenset[str]]
+    """The textures that are a file's."""
 
     def asset(self, obj: Object) -> Asset:
-        kind, symmetry = self.asset_facts[obj["shape"]]
-        return replace(find_asset(obj["shape"]), kind=kind, symmetry=symmetry)
+        found, facts = find_asset(obj["shape"]), self.asset_facts.get(obj["shape"])
+        return found if facts is None else replace(found, kind=facts[0], symmetry=facts[1])
+
+    def texture(self, word: str) -> Paint:
+        return own_paint(word) if word in self.own_textures else super().texture(word)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return own_domain, (self.name,)
 
 
-def keep_domain(own: OwnAssets) -> str:
-    """Keep on this machine what the domain of these assets needs; its name. `UserError` if there are none."""
-    if not own.assets:
-        raise UserError("none of the model files can be used; `igllm inspect --assets DIR` says why")
-    facts = {asset.id: {"class": asset.kind, "symmetry": str(asset.symmetry)} for asset in sorted(own.assets, key=lambda asset: asset.id)}
+def keep_domain(own: OwnAssets | None, textures: OwnTextures | None = None) -> str:
+    """Keep on this machine what the domain of these needs; its name. Without assets its shapes are those modelled here, without textures
+    its textures. `UserError` if a folder gave none."""
+    facts: dict[str, dict[str, str]] = {}
+    if own is not None:
+        if not own.assets:
+            raise UserError("none of the model files can be used; `igllm inspect --assets DIR` says why")
+        facts |= {asset.id: {"class": asset.kind, "symmetry": str(asset.symmetry)} for asset in sorted(own.assets, key=lambda a: a.id)}
+    if textures is not None:
+        if not textures.patterns:
+            raise UserError("none of the images can be used; `igllm inspect --textures DIR` says why")
+        facts |= {texture: {"pattern": pattern} for texture, pattern in sorted(textures.patterns.items())}
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
     write_json(_kept(digest), facts)
     return f"assets:{digest}"
@@ -64,25 +80,35 @@ def is_own_domain(name: str) -> bool:
 
 @lru_cache(maxsize=16)
 def own_domain(name: str) -> Assets:
-    """The domain of that name. `UserError` if the folder of its assets was not read on this machine."""
+    """The domain of that name. `UserError` if its folders were not read on this machine."""
     found = _NAME.fullmatch(name)
     path = _kept(found[1]) if found else None
     if path is None or not path.is_file():
-        raise UserError(f"the assets of the domain {name!r} are not on this machine; read their folder: igllm inspect --assets DIR")
-    facts = {shape: _facts(entry, str(path), shape) for shape, entry in read_object(path).items()}
-    kinds = {shape: kind for shape, (kind, _) in facts.items()}
-    known: list[str] = []
-    unseen: list[str] = []
-    of_class: Counter[str] = Counter()
-    for shape, kind in kinds.items():
-        of_class[kind] += 1
-        (known if of_class[kind] % EVERY else unseen).append(shape)
+        raise UserError(
+            f"the assets of the domain {name!r} are not on this machine; read the folders that they come from: igllm inspect --assets DIR, "
+            "or --textures DIR, or both as they were given when it was made"
+        )
+    shapes: dict[str, tuple[str, Symmetry]] = {}
+    patterns: dict[str, str] = {}
+    for word, entry in read_object(path, MOST_LIST_BYTES).items():
+        fields = as_object(entry, str(path), word)
+        if "pattern" in fields:
+            only_keys(fields, ("pattern",), str(path), word)
+            patterns[word] = as_name(fields["pattern"], str(path), f"{word}: pattern")
+        else:
+            shapes[word] = _facts(fields, str(path), word)
+    kinds = {shape: kind for shape, (kind, _) in shapes.items()}
+    words = (
+        Words(kinds, _held_out(kinds)) if shapes else SHAPES,
+        Words({OWN: OWN} | patterns, _held_out(patterns)) if patterns else TEXTURES,
+    )
     declared = {
         "name": name,
-        "statements": (statement(tuple(kinds)),),
-        "groups": groups(kinds),
-        "splits": splits(tuple(known), tuple(unseen)),
-        "asset_facts": facts,
+        "statements": (statement(*words),),
+        "groups": groups(*words),
+        "splits": splits(*words),
+        "asset_facts": shapes,
+        "own_textures": frozenset(patterns),
     }
     made: Assets = type("OwnAssetsDomain", (OwnAssetsDomain,), declared)()
     return made
@@ -92,8 +118,18 @@ def _kept(digest: str) -> Path:
     return cache_folder("assets") / "domains" / f"{digest}.json"
 
 
-def _facts(entry: Any, where: str, shape: str) -> tuple[str, Symmetry]:
-    fields = as_object(entry, where, shape)
+def _held_out(grouped: Mapping[str, str]) -> tuple[str, ...]:
+    """Of words with their groups, every so many of each group."""
+    met: Counter[str] = Counter()
+    held_out = []
+    for word, group in grouped.items():
+        met[group] += 1
+        if met[group] % EVERY == 0:
+            held_out.append(word)
+    return tuple(held_out)
+
+
+def _facts(fields: Mapping[str, Any], where: str, shape: str) -> tuple[str, Symmetry]:
     only_keys(fields, ("class", "symmetry"), where, shape)
     try:
         return as_name(fields.get("class"), where, f"{shape}: class"), Symmetry.parse(as_text(fields.get("symmetry"), where, shape))

@@ -19,6 +19,7 @@ from PIL import Image
 from datagen.code import write_code
 from datagen.dataset import IMPORTED, package_versions
 from datagen.domains.clevr import Clevr
+from datagen.encoding import decode_image, encode_image
 from datagen.errors import UserError
 from datagen.files import atomic_file, read_json, write_bytes, write_json, write_jsonl
 from datagen.formats.camera_fit import GOOD_PIXELS, fit_camera
@@ -26,7 +27,7 @@ from datagen.formats.clevr_scenes import PublishedScene, read_scenes
 from datagen.manifest import MANIFEST, STATEMENT, Row, read_manifest, shard_name
 from datagen.predictions import Prediction, write_predictions
 from datagen.progress import progress
-from datagen.sample import FORMAT_VERSION, Sample, decode_image, encode_image, make_sample
+from datagen.sample import FORMAT_VERSION, Sample, make_sample
 from datagen.scene import Quality
 from datagen.shards import Samples, file_sha256, sample_blocks, write_blocks
 from datagen.store import LocalStore

@@ -10,8 +10,9 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
+from datagen.encoding import encode_image
 from datagen.files import atomic_file
-from datagen.sample import Sample, encode_image
+from datagen.sample import Sample
 
 
 def png_bytes(sample: Sample) -> bytes:

@@ -1,107 +1,111 @@
-"""Assets to look at before they are used: one sheet with all of them, and a list."""
+"""Assets and textures to look at before they are used: sheets with all of them, and a list."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw
-
-from datagen.assets.library import CLASSES, Asset, instance, instance_id
-from datagen.assets.own import OwnAssets, own_assets
-from datagen.assets.picture import picture
+from datagen.assets.folder import Refused
+from datagen.assets.library import CLASSES, instance, instance_id
+from datagen.assets.own import OwnAsset, own_assets
+from datagen.assets.own_textures import own_textures
 from datagen.domains.own_assets import keep_domain
 from datagen.errors import UserError
 from datagen.files import write_bytes, write_json
 from datagen.inspect.page import png
-from datagen.inspect.pictures import font
+from datagen.inspect.sheets import asset_sheet, texture_sheet
 from datagen.inspect.statistics import spread
 
-SHEET, LIST = "asset-sheet.png", "asset-list.json"
+SHEET, TEXTURE_SHEET, LIST = "asset-sheet.png", "texture-sheet.png", "asset-list.json"
 INSTANCES = 8  # of each class modelled here
-COLUMNS = 8
 MOST_SHOWN = 400
-TILE, GAP, LINE = 168, 6, 16  # pixels
 
 
-def inspect_assets(folder: Path | None, out: Path) -> dict[str, Any]:
-    """Write ``asset-sheet.png`` and ``asset-list.json`` of a folder's assets, or of the classes modelled here, into `out`.
+def inspect_built_in(out: Path) -> dict[str, Any]:
+    """Write ``asset-sheet.png`` and ``asset-list.json`` of the classes modelled here into `out`.
 
-    Returns the list. `UserError` if there is nothing to show, or `out` is a file.
+    Returns the list. `UserError` if `out` is a file.
     """
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out}: a file is in the place of the folder to write; name another")
-    ids = [instance_id(kind, seed) for kind in CLASSES for seed in range(INSTANCES)]
-    own = OwnAssets(tuple(map(instance, ids)), {}, ()) if folder is None else own_assets(folder)
-    found: dict[str, Any] = {
-        "assets": [_row(asset, own.paths.get(asset.id)) for asset in own.assets],
-        "refused": [{"path": refused.path, "reason": refused.reason} for refused in own.refused],
-    }
-    if folder is not None and own.assets:
-        found["domain"] = keep_domain(own)
+    _check_folder(out)
+    assets = [instance(instance_id(kind, seed)) for kind in CLASSES for seed in range(INSTANCES)]
+    found: dict[str, Any] = {"assets": [_row(OwnAsset.of(asset, None)) for asset in assets], "refused": []}
     write_json(out / LIST, found)
-    if not own.assets:
-        told = "\n".join(f"  {refused.path}: {refused.reason}" for refused in own.refused[:10])
-        raise UserError(f"{folder}: none of its {len(own.refused)} model files can be used:\n{told}")
-    write_bytes(out / SHEET, png(asset_sheet([own.assets[i] for i in spread(range(len(own.assets)), MOST_SHOWN)])))
+    write_bytes(out / SHEET, png(asset_sheet(assets)))
     return found
 
 
-def asset_sheet(assets: Sequence[Asset]) -> Image.Image:
-    """Each asset in its own colours from the front right, with its id, class, triangles, extent and symmetry beneath."""
-    columns = min(COLUMNS, len(assets))
-    wide, high = TILE + GAP, TILE + 4 * LINE + GAP
-    sheet = Image.new("RGB", (columns * wide + GAP, -(-len(assets) // columns) * high + GAP), "white")
-    pen = ImageDraw.Draw(sheet)
-    for i, asset in enumerate(assets):
-        left, top = GAP + i % columns * wide, GAP + i // columns * high
-        sheet.paste(Image.fromarray(picture(asset, TILE)), (left, top))
-        lines = (
-            asset.id,
-            f"{asset.kind}, {len(asset.mesh):,} triangles",
-            "extent " + " x ".join(f"{size:.2f}" for size in _extent(asset)),
-            f"symmetry: {asset.symmetry.words()}",
-        )
-        for number, line in enumerate(lines):
-            ink = "#1b1f27" if number == 0 else "#626b7a"
-            pen.text((left + 4, top + TILE + number * LINE), _fitted(line), fill=ink, font=font(12))
-    return sheet
+def inspect_own(out: Path, assets: Path | None, textures: Path | None) -> dict[str, Any]:
+    """Write ``asset-list.json`` of a folder's assets, of a folder's textures, or of both, and a sheet of each, into `out`.
+
+    Returns the list, with the name of the domain that they make. `UserError` if a folder has nothing to show, or `out` is a file.
+    """
+    _check_folder(out)
+    if textures is not None and out.resolve().is_relative_to(textures.resolve()):
+        raise UserError(f"{out}: lies in the folder of textures, of which the sheet would be one more; name another")
+    own = None if assets is None else own_assets(assets)
+    images = None if textures is None else own_textures(textures)
+    found: dict[str, Any] = {"refused": [asdict(refused) for part in (own, images) if part for refused in part.refused]}
+    empty = []
+    if own is not None:
+        found["assets"] = [_row(asset) for asset in own.assets]
+        empty += [] if own.assets else [_told(assets, "model files", own.refused)]
+    if images is not None:
+        found["textures"] = [{"id": name, "pattern": pattern, "path": images.paths[name]} for name, pattern in images.patterns.items()]
+        empty += [] if images.patterns else [_told(textures, "images", images.refused)]
+    if not empty:
+        found["domain"] = keep_domain(own, images)
+    write_json(out / LIST, found)
+    if empty:
+        raise UserError("\n".join(empty))
+    if own is not None:
+        write_bytes(out / SHEET, png(asset_sheet([asset.whole() for asset in spread(own.assets, MOST_SHOWN)])))
+    if images is not None:
+        write_bytes(out / TEXTURE_SHEET, png(texture_sheet(spread(list(images.patterns.items()), MOST_SHOWN))))
+    return found
 
 
 def assets_text(found: dict[str, Any]) -> str:
     """The list as lines for people."""
-    rows = found["assets"]
-    triangles = [row["triangles"] for row in rows]
-    classes = Counter(row["class"] for row in rows)
-    lines = [f"assets: {len(rows)}; classes: {len(classes)}; triangles: {min(triangles):,} to {max(triangles):,}"]
-    lines.append("  " + ", ".join(f"{kind} {count}" for kind, count in classes.most_common(40)))
+    lines = []
+    if "assets" in found:
+        triangles = [row["triangles"] for row in found["assets"]]
+        kinds = Counter(row["class"] for row in found["assets"])
+        lines.append(f"assets: {len(triangles)}; classes: {len(kinds)}; triangles: {min(triangles):,} to {max(triangles):,}")
+        lines.append(_counts(kinds))
+    if "textures" in found:
+        patterns = Counter(row["pattern"] for row in found["textures"])
+        lines.append(f"textures: {patterns.total()}; patterns: {len(patterns)}")
+        lines.append(_counts(patterns))
     if "domain" in found:
         lines.append(f"domain: {found['domain']}")
     lines += [f"  left out: {refused['path']}: {refused['reason']}" for refused in found["refused"]]
     return "\n".join(lines)
 
 
-def _row(asset: Asset, path: str | None) -> dict[str, Any]:
+def _check_folder(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: a file is in the place of the folder to write; name another")
+
+
+def _row(asset: OwnAsset) -> dict[str, Any]:
     return {
         "id": asset.id,
         "class": asset.kind,
-        "path": path,
-        "triangles": len(asset.mesh),
-        "slots": len(asset.colors),
-        "extent": [round(size, 4) for size in _extent(asset)],
+        "path": asset.path,
+        "triangles": asset.triangles,
+        "slots": asset.slots,
+        "extent": [round(size, 4) for size in asset.extent],
         "symmetry": str(asset.symmetry),
     }
 
 
-def _extent(asset: Asset) -> list[float]:
-    low, high = asset.mesh.bounds()
-    return (high - low).tolist()
+def _told(folder: Path | None, what: str, refused: Sequence[Refused]) -> str:
+    reasons = "\n".join(f"  {one.path}: {one.reason}" for one in refused[:10])
+    return f"{folder}: none of its {len(refused)} {what} can be used:\n{reasons}"
 
 
-def _fitted(line: str) -> str:
-    """The line, cut to the tile's width."""
-    while font(12).getlength(line) > TILE - 4:
-        line = line.removesuffix("…")[:-1] + "…"
-    return line
+def _counts(counted: Counter[str]) -> str:
+    return "  " + ", ".join(f"{name} {count}" for name, count in counted.most_common(40))

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from datagen.encoding import encode_image
 from datagen.files import write_bytes
 from datagen.pages import embedded
-from datagen.sample import encode_image
 from render.compare import Scored, report_sample, score_sides
 from render.evals.declaration import Condition, Evaluation
 from render.evals.plan import Request

@@ -17,8 +17,8 @@ import pytest
 
 from datagen.domains import get_domain
 from datagen.domains.clevr import SIZES
+from datagen.encoding import decode_image
 from datagen.labels import look
-from datagen.sample import decode_image
 from datagen.scene import Object, Scene, Shot
 
 CLEVR = get_domain("clevr")

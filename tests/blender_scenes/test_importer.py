@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,16 +32,16 @@ def passing(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(folder: Path, passing: Path, tmp_path_factory: pytest.TempPathFactory) -> OwnAssets:
+def found(folder: Path, passing: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnAssets]:
     with pytest.MonkeyPatch.context() as context:
         context.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         context.setenv("TMPDIR", str(passing))
-        return own_assets(folder, PATIENCE)
+        yield own_assets(folder, PATIENCE)
 
 
 @pytest.mark.parametrize("name", GOOD)
 def test_every_format_gives_the_same_model(found: OwnAssets, name: str) -> None:
-    [asset] = [a for a in found.assets if found.paths[a.id] == f"post/{name}"]
+    [asset] = [a.whole() for a in found.assets if a.path == f"post/{name}"]
     assert asset.kind == "post"
     mesh = asset.mesh
     assert len(mesh) == 36
@@ -73,7 +74,7 @@ def test_bad_files_are_told_with_the_reason(found: OwnAssets) -> None:
 
 
 def test_no_script_in_a_file_runs(found: OwnAssets, folder: Path) -> None:
-    assert {"trap/text.blend", "trap/driver.blend"} <= set(found.paths.values())
+    assert {"trap/text.blend", "trap/driver.blend"} <= {asset.path for asset in found.assets}
     assert not (folder / "sprung.txt").exists()
 
 

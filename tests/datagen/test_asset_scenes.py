@@ -11,7 +11,7 @@ import pytest
 from datagen.assets.library import CLASSES
 from datagen.assets.paint import texture
 from datagen.domains import get_domain
-from datagen.domains.assets import KINDS, KNOWN_SHAPES, OWN, SEEN, UNSEEN, UNSEEN_SHAPES
+from datagen.domains.assets import OWN, SHAPES, TEXTURES
 from datagen.errors import UserError
 from datagen.placing import MIN_GAP
 from datagen.sampling import draw
@@ -61,22 +61,26 @@ def test_objects_keep_a_gap_seen_from_above(split: str) -> None:
 
 @pytest.mark.parametrize("suffix", ["", "-free"])
 def test_splits_hold_out_shapes_and_textures(suffix: str) -> None:
-    allowed = {"known": (KNOWN_SHAPES, SEEN), "unseen-textures": (KNOWN_SHAPES, UNSEEN), "unseen-shapes": (UNSEEN_SHAPES, SEEN)}
+    allowed = {
+        "known": (SHAPES.seen, TEXTURES.seen),
+        "unseen-textures": (SHAPES.seen, TEXTURES.unseen),
+        "unseen-shapes": (SHAPES.unseen, TEXTURES.seen),
+    }
     for name, (shapes, textures) in allowed.items():
         for scene in scenes(name + suffix, 4):
             assert all(obj["shape"] in shapes and obj["texture"] in textures for obj in scene)
 
 
 def test_of_every_class_some_instances_are_known_and_others_held_out() -> None:
-    assert not set(KNOWN_SHAPES) & set(UNSEEN_SHAPES) and not set(SEEN) & set(UNSEEN)
-    for shapes in (KNOWN_SHAPES, UNSEEN_SHAPES):
-        assert {KINDS[shape] for shape in shapes} == set(CLASSES)
+    assert not set(SHAPES.seen) & set(SHAPES.unseen) and not set(TEXTURES.seen) & set(TEXTURES.unseen)
+    for shapes in (SHAPES.seen, SHAPES.unseen):
+        assert {SHAPES.groups[shape] for shape in shapes} == set(CLASSES)
 
 
 def test_no_two_textures_look_alike() -> None:
-    looks = [texture(word) for word in (*SEEN, *UNSEEN) if word != OWN]
+    looks = [texture(word) for word in (*TEXTURES.seen, *TEXTURES.unseen) if word != OWN]
     assert len(set(looks)) == len(looks)
-    assert {look.pattern for look in map(texture, UNSEEN)} == {look.pattern for look in looks}
+    assert {look.pattern for look in map(texture, TEXTURES.unseen)} == {look.pattern for look in looks}
 
 
 def test_a_split_of_ones_own_can_narrow_the_clearance(tmp_path: Path) -> None:

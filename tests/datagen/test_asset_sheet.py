@@ -13,6 +13,7 @@ import igllm
 from datagen.assets import own
 from datagen.assets.library import CLASSES
 from datagen.inspect import assets as sheets
+from datagen.inspect.sheets import TILE
 
 FAULTS = Path(__file__).parents[1] / "faults"
 
@@ -36,8 +37,8 @@ def test_the_classes_modelled_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert [row["id"] for row in rows] == [f"{kind}-0" for kind in CLASSES]
     assert all(0 < size <= 2 for row in rows for size in row["extent"])
     with Image.open(tmp_path / sheets.SHEET) as sheet:
-        assert sheet.width > 8 * sheets.TILE
-        left = sheet.convert("L").crop((0, 0, sheets.TILE, sheets.TILE))
+        assert sheet.width > 8 * TILE
+        left = sheet.convert("L").crop((0, 0, TILE, TILE))
         assert left.getextrema()[0] < 120  # something is drawn
     assert "assets: 10; classes: 10" in capsys.readouterr().out
 
@@ -58,7 +59,7 @@ def test_what_cannot_be_shown_is_one_message(folder: Path, tmp_path: Path, capsy
     (folder / "damaged.obj").write_text("2")
     for arguments, message in (
         (["--assets", str(folder)], "none of its 1 model files can be used:\n  damaged.obj: no such format"),
-        (["--assets", str(tmp_path / "nowhere")], "no such folder of assets"),
+        (["--assets", str(tmp_path / "nowhere")], "no such folder of model files"),
         ([], "one of the two"),
         ([str(folder), "--assets"], "one of the two"),
         (["--assets", "--out", str(folder / "damaged.obj")], "name another"),

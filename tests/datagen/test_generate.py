@@ -20,11 +20,12 @@ from PIL import Image
 
 from datagen.dataset import open_dataset
 from datagen.domains import get_domain
+from datagen.encoding import encode_image
 from datagen.errors import UserError
 from datagen.files import read_jsonl
 from datagen.generate import generate
 from datagen.manifest import MANIFEST, STATEMENT
-from datagen.sample import FORMAT_VERSION, encode_image
+from datagen.sample import FORMAT_VERSION
 from datagen.settings import DatasetSettings
 from datagen.shards import Samples, file_sha256, write_shard
 from datagen.store import LOCK

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from datagen.encoding import decode_image, encode_image
 from datagen.errors import ImageError
-from datagen.sample import decode_image, encode_image
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (6, 9, 3), np.uint8)

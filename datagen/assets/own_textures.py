@@ -1,0 +1,104 @@
+"""People's own textures: every image in a folder, kept as a square PNG of its middle, which objects then wear.
+
+What is kept lies in this machine's cache under the file's digest: Blender opens what was decoded and written here, never the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from datagen.assets.folder import Refused, RefusedError, file_id, files_in, first_folder, kept_file
+from datagen.assets.limits import MOST_BYTES
+from datagen.assets.paint import Paint, image_paint
+from datagen.cache import cache_folder
+from datagen.encoding import decode_image, encode_image
+from datagen.errors import ImageError, UserError
+from datagen.files import write_bytes
+from datagen.progress import progress
+
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+SIDE = 512  # pixels that are kept at most: more than any object has on a frame
+NO_FOLDER = "image"
+"""The pattern of an image that lies in no folder beneath the one that was named."""
+VERSION = 1  # of what is kept
+
+
+@dataclass(frozen=True)
+class OwnTextures:
+    """What a folder gave: by the texture's id its pattern, and its path within the folder, in the order of paths; what is left out."""
+
+    patterns: dict[str, str]
+    paths: dict[str, str]
+    refused: tuple[Refused, ...]
+
+
+def own_textures(folder: Path) -> OwnTextures:
+    """The images in a folder and those beneath it. An image's pattern is the first folder beneath `folder` that it is in.
+
+    `UserError` if there is no such folder, or it holds no image.
+    """
+    patterns: dict[str, str] = {}
+    paths: dict[str, str] = {}
+    refused: list[Refused] = []
+    files = files_in(folder, SUFFIXES, "image")
+    for name in progress(files, len(files), "textures"):
+        try:
+            texture_id = _kept(folder / name)
+            if texture_id in paths:
+                raise RefusedError(f"the same as {paths[texture_id]}")
+        except RefusedError as error:
+            refused.append(Refused(name, str(error)))
+            continue
+        patterns[texture_id], paths[texture_id] = first_folder(name) or NO_FOLDER, name
+    return OwnTextures(patterns, paths, tuple(refused))
+
+
+@lru_cache(maxsize=4096)
+def own_paint(texture_id: str) -> Paint:
+    """The paint of an id that `own_textures` gave on this machine: once across the whole of an asset. `UserError` if there is none."""
+    return image_paint(kept_image(texture_id))
+
+
+def kept_image(texture_id: str) -> Path:
+    """The square image of an id that `own_textures` gave on this machine. `UserError` if there is none."""
+    path = kept_file(_cache(), ".png", texture_id)
+    if path is None:
+        raise UserError(f"there is no texture {texture_id!r} on this machine; read its folder again, as with igllm inspect --textures DIR")
+    return path
+
+
+def _cache() -> Path:
+    return cache_folder("textures")
+
+
+def _kept(path: Path) -> str:
+    """The id of an image, which is kept from now on."""
+    try:
+        if (size := path.stat().st_size) > MOST_BYTES:
+            raise RefusedError(f"{path.name} has {size:,} bytes, more than {MOST_BYTES:,}")
+        data = path.read_bytes()
+    except OSError as error:
+        raise RefusedError(f"cannot be read ({error.strerror or error})") from None
+    key = hashlib.sha256(f"igllm texture {VERSION}\0".encode() + data).hexdigest()
+    kept = _cache() / f"{key}.png"
+    if not kept.exists():
+        write_bytes(kept, encode_image(_square(data, path.name)))
+    return file_id(path, key)
+
+
+def _square(data: bytes, name: str) -> np.ndarray:
+    """The middle of an image, (side, side, 3) uint8."""
+    try:
+        image = Image.fromarray(decode_image(data, name))
+    except ImageError as error:
+        raise RefusedError(str(error)) from None
+    side = min(image.size)
+    left, top = ((length - side) // 2 for length in image.size)
+    middle = image.crop((left, top, left + side, top + side))  # first: resizing would let what is beyond shine in
+    return np.array(middle.resize((min(SIDE, side),) * 2))

@@ -1,0 +1,60 @@
+"""Sheets of tiles, each with lines of text beneath: of assets, drawn without Blender, and of textures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PIL import Image, ImageDraw
+
+from datagen.assets.library import Asset
+from datagen.assets.own_textures import kept_image
+from datagen.assets.picture import picture
+from datagen.inspect.pictures import font
+
+COLUMNS = 8
+TILE, GAP, LINE = 168, 6, 16  # pixels
+
+
+def asset_sheet(assets: Sequence[Asset]) -> Image.Image:
+    """Each asset in its own colours from the front right, with its id, class, triangles, extent and symmetry."""
+    return _sheet([Image.fromarray(picture(asset, TILE)) for asset in assets], [_asset_lines(asset) for asset in assets])
+
+
+def texture_sheet(textures: Sequence[tuple[str, str]]) -> Image.Image:
+    """Each texture, given by its id with its pattern, as it is kept on this machine."""
+    tiles = []
+    for name, _ in textures:
+        with Image.open(kept_image(name), formats=("PNG",)) as image:
+            tiles.append(image.convert("RGB").resize((TILE, TILE)))
+    return _sheet(tiles, textures)
+
+
+def _asset_lines(asset: Asset) -> tuple[str, ...]:
+    return (
+        asset.id,
+        f"{asset.kind}, {len(asset.mesh):,} triangles",
+        "extent " + " x ".join(f"{size:.2f}" for size in asset.extent()),
+        f"symmetry: {asset.symmetry.words()}",
+    )
+
+
+def _sheet(tiles: Sequence[Image.Image], texts: Sequence[Sequence[str]]) -> Image.Image:
+    """Tiles of `TILE` x `TILE` pixels with the lines of each, the first of which is its name."""
+    columns = min(COLUMNS, len(tiles))
+    wide, high = TILE + GAP, TILE + len(texts[0]) * LINE + GAP
+    sheet = Image.new("RGB", (columns * wide + GAP, -(-len(tiles) // columns) * high + GAP), "white")
+    pen = ImageDraw.Draw(sheet)
+    for i, (tile, lines) in enumerate(zip(tiles, texts, strict=True)):
+        left, top = GAP + i % columns * wide, GAP + i // columns * high
+        sheet.paste(tile, (left, top))
+        for number, line in enumerate(lines):
+            ink = "#1b1f27" if number == 0 else "#626b7a"
+            pen.text((left + 4, top + TILE + number * LINE), _fitted(line), fill=ink, font=font(12))
+    return sheet
+
+
+def _fitted(line: str) -> str:
+    """The line, cut to the tile's width."""
+    while font(12).getlength(line) > TILE - 4:
+        line = line.removesuffix("…")[:-1] + "…"
+    return line
