@@ -329,9 +329,11 @@ def test_a_damaged_cell_is_told_before_anything_is_run(
 def test_kept_cells_are_read_by_every_later_version(name: str, place: str, tmp_path: Path) -> None:
     """With the preset as it was then, whatever settings have come since; `render.evals.plan.LATER_SETTINGS` is where a new one is named."""
     kept = Path(__file__).parents[2] / "docs" / place
-    methods = dict.fromkeys(json.loads(cell.read_text())["asked"]["method"] for cell in (kept / "cells").iterdir())
-    declared = [method.name for method in asked(name)[0].methods if method.name in methods]
-    what = ["eval", name, "--methods", ",".join(declared), "--preset", kept / "tiny.toml", "--cells", kept / "cells", "--out", tmp_path]
+    wanted = [json.loads(cell.read_text())["asked"] for cell in (kept / "cells").iterdir()]
+    methods = ",".join(method.name for method in asked(name)[0].methods if method.name in {one["method"] for one in wanted})
+    seeds = ",".join(map(str, sorted({one["seed"] for one in wanted})))
+    given = ["--methods", methods, "--seeds", seeds, "--preset", kept / "tiny.toml", "--cells", kept / "cells"]
+    what = ["eval", name, *given, "--out", tmp_path]
     assert main(list(map(str, what))) == 0
     assert (tmp_path / "table.md").read_text() == (kept / "table.md").read_text()
     assert not (tmp_path / "data").exists()
