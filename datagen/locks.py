@@ -1,4 +1,4 @@
-"""Locks on ranges of shards, so that writers of disjoint shards may share a folder."""
+"""Locks: on ranges of shards, so that writers of disjoint shards may share a folder, and on what only one call may write."""
 
 from __future__ import annotations
 
@@ -46,6 +46,41 @@ def lock_statement(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def hold(path: Path) -> Iterator[None]:
+    """Be the only process that writes a file or a folder, until the block ends or this process dies; `InUse` if another does.
+
+    A hidden file beside it is there meanwhile. The lock is the process's, so that children which outlive it hold nothing.
+    """
+    lock = path.with_name(f".{path.name}.lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                raise InUse(f"{path}: another call is writing it; wait for it or choose another place") from None
+            raise
+        if _is_there(lock, descriptor):
+            break
+        os.close(descriptor)  # whoever held it took it away meanwhile
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _is_there(path: Path, descriptor: int) -> bool:
+    """Whether an open file is the one that a path leads to."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _named(start: int, length: int) -> str:

@@ -21,6 +21,7 @@ from datagen.domains import get_domain
 from datagen.encoding import decode_image
 from datagen.errors import ImageError, UserError
 from datagen.files import read_jsonl
+from datagen.locks import hold
 from datagen.predictions import Prediction, is_key, write_predictions
 from datagen.progress import progress
 from datagen.shards import Samples
@@ -139,10 +140,17 @@ def predict_file(
 ) -> dict[str, str]:
     """Write ``pred.jsonl`` for all images but those that cannot be read; these are told on stderr, and returned: why, by key.
 
-    What an interrupted call with the same weights and settings has predicted, or found unreadable, is kept.
+    What an interrupted call with the same weights and settings has predicted, or found unreadable, is kept. `UserError` while another call
+    writes the same file.
     """
     predictor.check(decoding)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    with hold(out):
+        return _predict_rest(predictor, images, out, batch_size, decoding)
+
+
+def _predict_rest(
+    predictor: Predictor, images: ImageFiles | DatasetImages, out: Path, batch_size: int, decoding: Decoding
+) -> dict[str, str]:
     keys = hashlib.sha256("\n".join(images.keys).encode()).hexdigest()
     partial = _Partial(out.with_name(f".{out.name}.partial"), {"model": predictor.digest, "keys": keys, "decoding": asdict(decoding)})
     for reason in partial.skipped.values():

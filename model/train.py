@@ -10,6 +10,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -27,6 +28,7 @@ from datagen.domain import Domain
 from datagen.domains import get_domain
 from datagen.errors import UserError
 from datagen.files import write_jsonl
+from datagen.locks import hold
 from datagen.overlap import data_digest, refuse_overlap
 from datagen.sample import Sample
 from datagen.store import Place
@@ -199,7 +201,7 @@ def _refuse_derendering(preset: Preset, stage: str) -> None:
 def _run(  # noqa: PLR0917
     stage: _Stage, archives: Sequence[Archive], weights: Sequence[float] | None, val: Archive | None, out: Path, look: Look | None = None
 ) -> Any:
-    """Train from the newest checkpoint in `out`, or from the beginning, to the end."""
+    """What all stages do: state the run, be alone with its folder, and train."""
     preset = stage.preset
     weights = [len(archive) for archive in archives] if weights is None else weights
     mixed = [(data_digest(archive), float(weight)) for archive, weight in zip(archives, weights, strict=True)]
@@ -207,32 +209,44 @@ def _run(  # noqa: PLR0917
     quiet_transformers()
     arguments = _arguments(stage, out, evaluate=val is not None)
     step_samples = stage.batch_size * preset.accumulation * arguments.world_size
-    with arguments.main_process_first(local=False):
-        if arguments.process_index == 0:
-            statement = {
-                "stage": stage.name,
-                "model": stage.preset_name,
-                "data": digest,
-                "val": None if val is None else data_digest(val),
-                "init": stage.init,
-            }
-            state_run(out, preset, **statement, **{"samples a step": step_samples})
-    set_seed(preset.seed)
-    told = {"preset": {"name": stage.preset_name, **preset.to_json()}, "data_digest": digest, "code_version": version("igllm")}
-    learner = stage.begin(told)
+    statement = {
+        "stage": stage.name,
+        "model": stage.preset_name,
+        "data": digest,
+        "val": None if val is None else data_digest(val),
+        "init": stage.init,
+        "samples a step": step_samples,
+    }
+    with ExitStack() as held:
+        with arguments.main_process_first(local=False):
+            if arguments.process_index == 0:
+                held.enter_context(hold(out))
+                state_run(out, preset, **statement)
+        told = {"preset": {"name": stage.preset_name, **preset.to_json()}, "data_digest": digest, "code_version": version("igllm")}
+        set_seed(preset.seed)
+        learner = stage.begin(told)
+        if stage.init is not None:
+            take_weights(learner.model, find_model(stage.init))
+        learner.model.to(arguments.device)
+        sources = [learner.source(archive) for archive in archives]
+        mixture = Mixture(sources, weights, preset.seed, preset.steps * step_samples)
+        _learn(learner, preset, arguments, mixture, None if val is None else InOrder(learner.source(val)), out, look)
+    return learner.model
+
+
+def _learn(  # noqa: PLR0917
+    learner: Learner, preset: Preset, arguments: TrainingArguments, data: Mixture, val: InOrder | None, out: Path, look: Look | None
+) -> None:
+    """Train from the newest checkpoint in `out`, or from the beginning, to the end."""
     model, tokenizer = learner.model, learner.tokenizer
-    if stage.init is not None:
-        take_weights(model, find_model(stage.init))
-    model.to(arguments.device)
-    sources = [learner.source(archive) for archive in archives]
     trainer = IGTrainer(
         preset=preset,
         look=None if look is None else lambda step: look.call(Loaded(model, tokenizer, str(out), f"step {step}"), step),
         look_steps=0 if look is None else look.steps,
         model=model,
         args=arguments,
-        train_dataset=Mixture(sources, weights, preset.seed, preset.steps * step_samples),
-        eval_dataset=None if val is None else InOrder(learner.source(val)),
+        train_dataset=data,
+        eval_dataset=val,
         data_collator=learner.collate,
         processing_class=tokenizer,
     )
@@ -243,7 +257,6 @@ def _run(  # noqa: PLR0917
     trainer.save_final()
     if trainer.is_world_process_zero():
         write_jsonl(out / "log.jsonl", trainer.state.log_history)
-    return model
 
 
 def take_weights(model: IGLLM, folder: Path) -> None:

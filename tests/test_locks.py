@@ -1,0 +1,61 @@
+"""What only one call may write: another is told so, and a call that was killed leaves nothing behind that stops the next."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from datagen.locks import InUse, hold
+from datagen.shards import Samples
+from igllm import main
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from datagen.locks import hold
+
+with hold(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Another process writes `path`; it is killed in the end."""
+    process = subprocess.Popen([sys.executable, "-P", "-c", HOLDER, str(path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def test_one_call_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "out"
+    with held(path), pytest.raises(InUse, match="another call is writing it"), hold(path):
+        pass
+    for _ in range(2):  # whoever held it was killed; then nobody was
+        with hold(path):
+            assert [entry.name for entry in path.parent.iterdir()] == [".out.lock"]
+        assert not list(path.parent.iterdir())
+
+
+def test_training_and_prediction_are_told(renders: Samples, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, predicted = tmp_path / "run", tmp_path / "pred.jsonl"
+    with held(out):
+        assert main(["train", "--data", str(renders.path), "--out", str(out), "--steps", "1", "--device", "cpu"]) == 2
+    assert f"igllm train: {out}: another call is writing it; wait for it" in capsys.readouterr().err
+    assert not out.exists()
+    with held(predicted):
+        assert main(["predict", "--data", str(renders.path), "--out", str(predicted), "--device", "cpu"]) == 2
+    assert f"{predicted}: another call is writing it" in capsys.readouterr().err
+    assert not predicted.exists()
