@@ -6,14 +6,18 @@ import errno
 import fcntl
 import os
 import struct
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import count
 from pathlib import Path
 
 from datagen.errors import UserError
 from datagen.ranges import runs
 
 _STATEMENT = 1 << 40  # the byte that guards dataset.json; byte k guards shard k
+
+SECONDS_BETWEEN_LOOKS = 1.0
 
 
 class InUse(UserError):
@@ -73,6 +77,21 @@ def hold(path: Path) -> Iterator[None]:
     finally:
         lock.unlink(missing_ok=True)
         os.close(descriptor)
+
+
+@contextmanager
+def turn(path: Path, tell: Callable[[str], None]) -> Iterator[None]:
+    """As `hold`, but wait for another process that holds it; `tell` is called once if there is one."""
+    with ExitStack() as held:
+        for attempt in count():
+            try:
+                held.enter_context(hold(path))
+                break
+            except InUse:
+                if not attempt:
+                    tell(f"waiting for another call, which is at {path}")
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+        yield
 
 
 def _is_there(path: Path, descriptor: int) -> bool:

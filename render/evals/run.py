@@ -1,7 +1,8 @@
 """Running an evaluation: data, training and prediction of every cell that is not there yet; then what they say together.
 
 In the folder: ``data`` (one data set for each training size, one for validation, one for each condition), ``runs`` (run folders, named
-by method and digest), ``predictions``, ``cells``, and the reports. Every part takes up what an earlier call has finished.
+by method and digest), ``predictions``, ``cells``, and the reports. Every part takes up what an earlier call has finished, and waits for
+what another call is just at, so that several may share a folder, each with methods or seeds of its own.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 from datagen.errors import UserError
 from datagen.generate import generate
 from datagen.intervals import intervals
+from datagen.locks import turn
 from datagen.scores import summarize
 from datagen.settings import DatasetSettings
 from render.compare import score_sides
@@ -131,10 +133,11 @@ class Workshop:
         from model.train import pretrain
 
         run = self.out / RUNS / name
-        if not _finished(run):
-            learnt_from = data()
-            with clocked(run):
-                pretrain(preset, request.preset_name, data=learnt_from, out=run, device=self.device, init=_stated(init))
+        with turn(run.with_name(f"{name}.turn"), _tell):
+            if not _finished(run):
+                learnt_from = data()
+                with clocked(run):
+                    pretrain(preset, request.preset_name, data=learnt_from, out=run, device=self.device, init=_stated(init))
         return run
 
     def _pretraining_facts(self, request: Request) -> dict[str, float]:
@@ -166,7 +169,8 @@ class Workshop:
         """A data set of at least `num` samples, generated as far as it is not there."""
         place = self.out / DATA / name
         if name not in self._whole:
-            generate(settings, num, place, self.workers)
+            with turn(place, _tell):
+                generate(settings, num, place, self.workers)
             self._whole.add(name)
         return place
 

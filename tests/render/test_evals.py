@@ -142,6 +142,22 @@ def test_a_killed_evaluation_goes_on_to_the_same_cells(done: Path, tmp_path: Pat
     assert len(cells_of(out)) == 2
 
 
+def test_calls_that_share_a_folder_share_its_work(done: Path, tmp_path: Path) -> None:
+    """Two at once, of a method each: both want the same data and the same pretraining, and one of them all cells."""
+    out = tmp_path / "shared"
+    one, both = ("--sizes", "6", "--methods", "char"), ("--sizes", "6")
+    command = [Path(sys.executable).with_name("igllm"), "eval", "clevr-cogent", "--out", out, *WHAT, *one]
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert run(out, *both) == 0
+    told = process.communicate()[1]
+    assert process.returncode == 0, told
+    undisturbed = cells_of(done)
+    assert len(cells_of(out)) == 2
+    for name, cell in cells_of(out).items():
+        assert measured(cell) == measured(undisturbed[name])
+    assert len(list((out / "runs").glob("[!.]*"))) == 3
+
+
 def requests(**given: Any) -> list[Request]:
     evaluation, plan = asked("clevr-cogent", **{"methods": ("head", "char"), "test_scenes": 4, **given})
     return plan.requests(evaluation)
