@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from datagen.assets import own
 from datagen.assets.find import find_asset
@@ -24,6 +25,8 @@ from datagen.shards import Samples
 from render.conformance import small_set
 
 SMALL = small_set("clevr")
+settings.register_profile("patient", deadline=None)  # how long an example takes says what else the machine is doing
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -33,7 +33,7 @@ def agreement(one: np.ndarray, two: np.ndarray) -> float:
     return float((np.isfinite(one) & np.isfinite(two)).sum() / either.sum()) if either.any() else 1.0
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(places, st.floats(0.2, 0.8), st.floats(-180, 180))
 def test_a_cube_is_the_cube_of_closed_form(location: tuple[float, float, float], scale: float, degrees: float) -> None:
     ours = MeshSolid(CUBE, location, scale, from_euler(np.array([0, 0, degrees]))).depth(GRID)
@@ -43,7 +43,7 @@ def test_a_cube_is_the_cube_of_closed_form(location: tuple[float, float, float],
     np.testing.assert_allclose(ours[both], exact[both], rtol=1e-9)
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(places, st.floats(0.2, 0.8), st.integers(0, 99))
 def test_a_fine_ball_is_nearly_the_sphere_of_closed_form(location: tuple[float, float, float], scale: float, seed: int) -> None:
     ours = MeshSolid(BALL, location, scale, random_rotation(Stream(seed))).depth(GRID)
@@ -67,7 +67,7 @@ def test_agrees_with_brute_force(kind: str) -> None:
             assert brute_force(corners[index[row, column]][None], GRID, row, column) == pytest.approx(expected, rel=1e-9)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(*[st.floats(-3, 3)] * 3), min_size=3, max_size=3), st.integers(0, 50))
 def test_any_triangle_wherever_it_is(corners: list[tuple[float, float, float]], seed: int) -> None:
     """In front of the camera, behind it, across it, edge on."""

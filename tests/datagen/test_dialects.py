@@ -6,7 +6,7 @@ import math
 from typing import get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from datagen.code import parse_code, write_object
@@ -35,7 +35,6 @@ def test_they_are_all_there() -> None:
 
 @EVERY_WAY
 @given(obj=CANONICAL)
-@settings(deadline=None)
 def test_what_is_said_is_what_is_meant(rotations: str, obj: Object) -> None:
     way = dialect(POSE6D, rotations)
     said = way.said(obj)
@@ -51,7 +50,6 @@ def test_what_is_said_is_what_is_meant(rotations: str, obj: Object) -> None:
 
 @EVERY_WAY
 @given(data=st.data())
-@settings(deadline=None)
 def test_whatever_is_written_is_an_orientation(rotations: str, data: st.DataObject) -> None:
     """Numbers out of range, columns of nothing, parallel columns: the scene that they mean is valid and canonical."""
     way = dialect(SO3, rotations)

@@ -40,7 +40,7 @@ def shot(width: int, height: int) -> Shot:
 
 
 @given(st.floats(-3, 40), st.floats(-3, 30), st.floats(0.1, 15))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_coverage_is_the_area(x: float, y: float, radius: float) -> None:
     """Against 64 x 64 points a pixel: each row of points is off by less than one point at either end of its chord."""
     disc, many = Disc(x, y, radius), 64
@@ -51,7 +51,6 @@ def test_coverage_is_the_area(x: float, y: float, radius: float) -> None:
 
 
 @given(st.floats(20, 30), st.floats(20, 30), st.floats(0.01, 19))
-@settings(deadline=None)
 def test_a_whole_disc_covers_its_area_whatever_its_place(x: float, y: float, radius: float) -> None:
     disc = Disc(x, y, radius)
     assert disc.coverage((slice(0, 50), slice(0, 50))).sum() == pytest.approx(math.pi * radius**2, rel=1e-9)
@@ -59,7 +58,6 @@ def test_a_whole_disc_covers_its_area_whatever_its_place(x: float, y: float, rad
 
 
 @given(UNIT, UNIT, FRAMES)
-@settings(deadline=None)
 def test_every_dot_is_whole_and_round_and_where_its_code_says(x: float, y: float, frame: tuple[int, int]) -> None:
     width, height = frame
     scene, side = dot(x, y), min(frame) / (1 + 2 * RADIUS)
@@ -77,7 +75,6 @@ def test_every_dot_is_whole_and_round_and_where_its_code_says(x: float, y: float
 
 
 @given(UNIT, UNIT)
-@settings(deadline=None)
 def test_the_mask_holds_the_pixels_that_the_dot_covers_most_of(x: float, y: float) -> None:
     scene = dot(x, y)
     dark = 1 - DOT2D.paint(scene, shot(160, 120))[..., 1] / 255.0
@@ -87,7 +84,6 @@ def test_the_mask_holds_the_pixels_that_the_dot_covers_most_of(x: float, y: floa
 
 
 @given(UNIT, UNIT, FRAMES)
-@settings(deadline=None)
 def test_the_mirrored_dot_has_the_mirrored_image(x: float, y: float, frame: tuple[int, int]) -> None:
     one = DOT2D.paint(dot(x, y), shot(*frame)).astype(int)
     other = DOT2D.paint(DOT2D.mirrored(dot(x, y)), shot(*frame)).astype(int)
@@ -126,7 +122,6 @@ def test_its_gaps_are_all_the_rest(x: float, y: float) -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 10**6))
-@settings(deadline=None)
 def test_training_positions_lie_in_the_checkerboard(seed: int, index: int) -> None:
     [obj] = draw(DatasetSettings("dot2d", "checkerboard", seed=seed, width=32, height=32), index).scene
     assert in_checkerboard(*obj["loc"])

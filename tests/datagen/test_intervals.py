@@ -34,7 +34,7 @@ def flat(table: dict[str, Any], path: tuple[str, ...] = ()) -> dict[tuple[str, .
     return found
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(SEEDS, st.integers(1, 9))
 def test_they_are_those_of_resampling_step_by_step(seed: int, scenes: int) -> None:
     """Scenes drawn one by one and summed up by `summarize` itself, which knows nothing of arrays."""

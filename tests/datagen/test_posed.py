@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -30,7 +30,6 @@ ROUNDING = 0.02  # degrees, of three angles
 
 
 @given(ANGLES, SYMMETRIES)
-@settings(deadline=None)
 def test_canonical_angles_look_the_same_and_stay(angles: tuple[float, float, float], symmetry: Symmetry) -> None:
     one = canonical_angles(angles, symmetry)
     assert canonical_angles(one, symmetry) == one
@@ -39,7 +38,6 @@ def test_canonical_angles_look_the_same_and_stay(angles: tuple[float, float, flo
 
 
 @given(ANGLES, st.tuples(*(st.integers(-2, 2) for _ in range(3))))
-@settings(deadline=None)
 def test_equal_rotations_have_equal_numbers(angles: tuple[float, float, float], turns: tuple[int, int, int]) -> None:
     rounded = tuple(round(angle, 2) for angle in angles)
     around = tuple(angle + 360 * turn for angle, turn in zip(rounded, turns, strict=True))

@@ -81,7 +81,7 @@ def renamed(camera: Camera, name: str) -> Camera:
 
 
 @given(settings_of_all_kinds())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_settings_survive_json(asked: DatasetSettings) -> None:
     text = json.dumps(asked.to_json(), allow_nan=False)
     assert DatasetSettings.from_json(json.loads(text)) == asked
@@ -89,7 +89,6 @@ def test_settings_survive_json(asked: DatasetSettings) -> None:
 
 
 @given(splits())
-@settings(deadline=None)
 def test_the_word_table_leads_to_every_allowed_object_and_to_no_other(split: Split) -> None:
     choices = tuple(CLEVR.statements[0].argument(name) for name in CLEVR.drawn_words)
     table = word_table(split, choices)  # type: ignore[arg-type]

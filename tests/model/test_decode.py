@@ -141,7 +141,7 @@ def test_draws_depend_on_seed_and_key_alone(kind: str, numbers: str) -> None:
     assert together != any_setting.decode(**how, keys=["b", "a", "c"])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**16), sharpness=st.sampled_from([0.0, 1.0, 100.0, 1e4]), way=st.sampled_from(list(WAYS)))
 def test_whatever_the_weights_it_parses(seed: int, sharpness: float, way: str) -> None:
     any_weights = setting("words", "head" if seed % 2 else "char", seed, sharpness)

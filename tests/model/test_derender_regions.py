@@ -30,7 +30,7 @@ FRAME = Frame(120, 160, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 HEIGHT, WIDTH = 120, 160
 
 rectangles = st.tuples(st.integers(0, WIDTH - 1), st.integers(0, HEIGHT - 1), st.integers(1, 60), st.integers(1, 60))
-bounded = settings(deadline=None, max_examples=50)
+bounded = settings(max_examples=50)
 boxes = st.tuples(*(st.floats(low, high, width=32) for low, high in ((30, 130), (30, 90), (1, 40), (1, 40))))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
 from transformers import AutoConfig
@@ -206,7 +206,6 @@ def test_beyond_what_is_close_an_error_counts_linearly(predicted: float, true: f
     assert guess.grad.abs().item() == pytest.approx(2 * min(off, close))
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0.1, 1), st.floats(-1, 1), st.floats(0.05, 0.2)), min_size=1, max_size=4))
 def test_the_density_of_what_may_be_said_is_one(parts: list[tuple[float, float, float]]) -> None:
     weight, centre, spread = torch.tensor(parts, dtype=torch.float64).unbind(-1)

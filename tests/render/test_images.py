@@ -23,7 +23,7 @@ def test_equal_images(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr().out == ""
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 255))
 def test_scores_are_in_range(seed: int, strength: int) -> None:
     one = noise(seed)
