@@ -31,6 +31,12 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     sync_folder(path.parent)
 
 
+def check_folder(path: Path, what: str) -> None:
+    """`UserError` if a file is in the place of a folder to write, which messages call ``what``."""
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path}: a file is in the place of {what}; name another")
+
+
 def sync_folder(folder: Path) -> None:
     """Make the folder's renames survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)

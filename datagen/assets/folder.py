@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from datagen.assets.limits import MOST_FILES
 from datagen.errors import UserError
+from datagen.progress import progress
+
+T = TypeVar("T")
 
 _MARK = 12  # digits of a file's digest in its id
 _ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,47}}-([0-9a-f]{{{_MARK}}})")
@@ -42,6 +47,26 @@ def files_in(folder: Path, suffixes: tuple[str, ...], what: str) -> list[str]:
     if not found:
         raise UserError(f"{folder}: no {what} file is in it; known are {', '.join(suffixes)}")
     return sorted(found)
+
+
+def read_each(
+    files: list[str], told: str, read: Callable[[str], tuple[str, T]]
+) -> tuple[dict[str, T], dict[str, str], tuple[Refused, ...]]:
+    """What `read` gives of each file, by the id that it gives too, the paths by id, and which files are left out: those that `read`
+    refuses by a `RefusedError`, and those with an id that another has. Progress is ``told`` by that name."""
+    found: dict[str, T] = {}
+    paths: dict[str, str] = {}
+    refused: list[Refused] = []
+    for name in progress(files, len(files), told):
+        try:
+            key, value = read(name)
+            if key in found:
+                raise RefusedError(f"the same as {paths[key]}")
+        except RefusedError as error:
+            refused.append(Refused(name, str(error)))
+            continue
+        found[key], paths[key] = value, name
+    return found, paths, tuple(refused)
 
 
 def file_id(path: Path, digest: str) -> str:

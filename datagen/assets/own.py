@@ -19,7 +19,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from datagen.assets.folder import Refused, RefusedError, file_id, files_in, first_folder, kept_file, slug
+from datagen.assets.folder import Refused, RefusedError, file_id, files_in, first_folder, kept_file, read_each, slug
 from datagen.assets.library import Asset
 from datagen.assets.limits import MOST_BYTES, MOST_LIST_BYTES, MOST_SLOTS, MOST_TRIANGLES, SECONDS, START_SECONDS
 from datagen.assets.mesh import mesh_from
@@ -27,7 +27,6 @@ from datagen.cache import cache_folder
 from datagen.child import Child, module_command
 from datagen.errors import UserError
 from datagen.files import write_bytes
-from datagen.progress import progress
 from datagen.rotations import NO_SYMMETRY, Symmetry
 from datagen.scene import Vec3
 from datagen.untrusted import as_name, as_object, as_text, only_keys, read_object
@@ -80,21 +79,16 @@ def own_assets(folder: Path, seconds: float = SECONDS) -> OwnAssets:
     """
     files = files_in(folder, SUFFIXES, "model")
     notes = _notes(folder, files)
-    found: dict[str, OwnAsset] = {}
-    refused: list[Refused] = []
     with _Importer(seconds) as importer:
-        for name in progress(files, len(files), "assets"):
-            try:
-                asset = _asset(folder, name, importer)
-                if asset.id in found:
-                    raise RefusedError(f"the same as {found[asset.id].path}")
-            except RefusedError as error:
-                refused.append(Refused(name, str(error)))
-                continue
+
+        def read(name: str) -> tuple[str, OwnAsset]:
+            asset = _asset(folder, name, importer)
             kind, symmetry = notes.get(name, (None, NO_SYMMETRY))
             kind = kind or first_folder(name) or slug(Path(name).stem)
-            found[asset.id] = OwnAsset.of(replace(asset, kind=kind, symmetry=symmetry), name)
-    return OwnAssets(tuple(found.values()), tuple(refused))
+            return asset.id, OwnAsset.of(replace(asset, kind=kind, symmetry=symmetry), name)
+
+        found, _, refused = read_each(files, "assets", read)
+    return OwnAssets(tuple(found.values()), refused)
 
 
 def kept_asset(asset_id: str) -> Asset:

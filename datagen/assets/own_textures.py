@@ -13,14 +13,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from datagen.assets.folder import Refused, RefusedError, file_id, files_in, first_folder, kept_file
+from datagen.assets.folder import Refused, RefusedError, file_id, files_in, first_folder, kept_file, read_each
 from datagen.assets.limits import MOST_BYTES
 from datagen.assets.paint import Paint, image_paint
 from datagen.cache import cache_folder
 from datagen.encoding import decode_image, encode_image
 from datagen.errors import ImageError, UserError
 from datagen.files import write_bytes
-from datagen.progress import progress
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 SIDE = 512  # pixels that are kept at most: more than any object has on a frame
@@ -43,20 +42,8 @@ def own_textures(folder: Path) -> OwnTextures:
 
     `UserError` if there is no such folder, or it holds no image.
     """
-    patterns: dict[str, str] = {}
-    paths: dict[str, str] = {}
-    refused: list[Refused] = []
     files = files_in(folder, SUFFIXES, "image")
-    for name in progress(files, len(files), "textures"):
-        try:
-            texture_id = _kept(folder / name)
-            if texture_id in paths:
-                raise RefusedError(f"the same as {paths[texture_id]}")
-        except RefusedError as error:
-            refused.append(Refused(name, str(error)))
-            continue
-        patterns[texture_id], paths[texture_id] = first_folder(name) or NO_FOLDER, name
-    return OwnTextures(patterns, paths, tuple(refused))
+    return OwnTextures(*read_each(files, "textures", lambda name: (_kept(folder / name), first_folder(name) or NO_FOLDER)))
 
 
 @lru_cache(maxsize=4096)

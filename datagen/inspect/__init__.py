@@ -8,8 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from datagen.errors import UserError
-from datagen.files import write_bytes, write_json
+from datagen.files import check_folder, write_bytes, write_json
 from datagen.shards import Samples
 from datagen.store import Place
 
@@ -28,8 +27,7 @@ def inspect(data: Place, out: Path) -> dict[str, Any]:
     from datagen.inspect.plots import sections
     from datagen.inspect.statistics import gather, spread
 
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out}: a file is in the place of the folder to write; name another")
+    check_folder(out, "the folder to write")
     samples = Samples(data)
     facts = folder_facts(samples)
     statistics = gather(samples)

@@ -14,7 +14,7 @@ from datagen.assets.own import OwnAsset, own_assets
 from datagen.assets.own_textures import own_textures
 from datagen.domains.own_assets import keep_domain
 from datagen.errors import UserError
-from datagen.files import write_bytes, write_json
+from datagen.files import check_folder, write_bytes, write_json
 from datagen.inspect.page import png
 from datagen.inspect.sheets import asset_sheet, texture_sheet
 from datagen.inspect.statistics import spread
@@ -29,7 +29,7 @@ def inspect_built_in(out: Path) -> dict[str, Any]:
 
     Returns the list. `UserError` if `out` is a file.
     """
-    _check_folder(out)
+    check_folder(out, "the folder to write")
     assets = [instance(instance_id(kind, seed)) for kind in CLASSES for seed in range(INSTANCES)]
     found: dict[str, Any] = {"assets": [_row(OwnAsset.of(asset, None)) for asset in assets], "refused": []}
     write_json(out / LIST, found)
@@ -42,7 +42,7 @@ def inspect_own(out: Path, assets: Path | None, textures: Path | None) -> dict[s
 
     Returns the list, with the name of the domain that they make. `UserError` if a folder has nothing to show, or `out` is a file.
     """
-    _check_folder(out)
+    check_folder(out, "the folder to write")
     if textures is not None and out.resolve().is_relative_to(textures.resolve()):
         raise UserError(f"{out}: lies in the folder of textures, of which the sheet would be one more; name another")
     own = None if assets is None else own_assets(assets)
@@ -83,11 +83,6 @@ def assets_text(found: dict[str, Any]) -> str:
         lines.append(f"domain: {found['domain']}")
     lines += [f"  left out: {refused['path']}: {refused['reason']}" for refused in found["refused"]]
     return "\n".join(lines)
-
-
-def _check_folder(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out}: a file is in the place of the folder to write; name another")
 
 
 def _row(asset: OwnAsset) -> dict[str, Any]:

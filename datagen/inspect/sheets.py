@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 from datagen.assets.library import Asset
 from datagen.assets.own_textures import kept_image
 from datagen.assets.picture import picture
+from datagen.encoding import decode_image
 from datagen.inspect.pictures import font
 
 COLUMNS = 8
@@ -22,11 +23,8 @@ def asset_sheet(assets: Sequence[Asset]) -> Image.Image:
 
 def texture_sheet(textures: Sequence[tuple[str, str]]) -> Image.Image:
     """Each texture, given by its id with its pattern, as it is kept on this machine."""
-    tiles = []
-    for name, _ in textures:
-        with Image.open(kept_image(name), formats=("PNG",)) as image:
-            tiles.append(image.convert("RGB").resize((TILE, TILE)))
-    return _sheet(tiles, textures)
+    kept = [kept_image(name) for name, _ in textures]
+    return _sheet([Image.fromarray(decode_image(path.read_bytes(), str(path))).resize((TILE, TILE)) for path in kept], textures)
 
 
 def _asset_lines(asset: Asset) -> tuple[str, ...]:

@@ -46,12 +46,6 @@ _FOUND = ("training", "pretraining", "scores", "intervals", "versions")
 RUN_FACTS = ("steps", "images", "seconds")
 
 
-def check_cells_folder(folder: Path) -> None:
-    """`UserError` if cells cannot be kept there: better now than after the first training."""
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder}: a file is in the place of the folder of cells; name another")
-
-
 def read_cell(folder: Path, request: Request) -> Cell | None:
     """The finished cell; None if there is none. `UserError` if its file is damaged."""
     path = _path(folder, request)

@@ -14,14 +14,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datagen.errors import UserError
+from datagen.files import check_folder
 from datagen.generate import generate
 from datagen.intervals import intervals
 from datagen.locks import turn
 from datagen.scores import summarize
 from datagen.settings import DatasetSettings
 from render.compare import score_sides
-from render.evals.cells import Cell, check_cells_folder, read_cell, write_cell
+from render.evals.cells import Cell, read_cell, write_cell
 from render.evals.clock import clocked, seconds
 from render.evals.declaration import Condition, Evaluation
 from render.evals.plan import Plan, Request
@@ -45,10 +45,9 @@ def evaluate(
     for what cannot be asked or is damaged, and whatever generation and training raise.
     """
     requests = plan.requests(evaluation)
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out}: a file is in the place of the folder of the evaluation; name another")
+    check_folder(out, "the folder of the evaluation")
     folder = out / CELLS if cells is None else cells
-    check_cells_folder(folder)
+    check_folder(folder, "the folder of cells")  # better now than after the first training
     found = {request.digest: cell for request in requests if (cell := read_cell(folder, request)) is not None}
     workshop = Workshop(evaluation, out, workers, device)
     for number, request in enumerate(requests, 1):
