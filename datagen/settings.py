@@ -11,11 +11,12 @@ from datagen.domain import Domain
 from datagen.domains import get_domain
 from datagen.encoding import IMAGE_SUFFIXES
 from datagen.errors import UserError
+from datagen.record import MAX_SEED, MAX_SIDE
 from datagen.scene import QUALITIES, Camera, Quality, Shot
 from datagen.splits import Split, check_counts, check_split
 from datagen.untrusted import as_flag, as_integer, as_number, as_text, refuse
 
-MAX_SEED = 2**32  # SeedSequence splits larger numbers into words, where neighbouring streams could meet
+MAX_SHARD_SIZE = 1_000_000
 LAMP_CLEARANCE = 0.5  # metres that every lamp must keep from the ground
 
 
@@ -59,12 +60,12 @@ class DatasetSettings:
             raise UserError(f"quality {self.quality!r} is none of {', '.join(QUALITIES)}")
         if not 0 <= self.seed < MAX_SEED:
             raise UserError(f"the seed {self.seed} is not in [0, {MAX_SEED})")
-        if not (16 <= self.width <= 8192 and 16 <= self.height <= 8192):
-            raise UserError(f"a frame of {self.width}x{self.height} pixels: from 16 to 8192 each way are possible")
+        if not (16 <= self.width <= MAX_SIDE and 16 <= self.height <= MAX_SIDE):
+            raise UserError(f"a frame of {self.width}x{self.height} pixels: from 16 to {MAX_SIDE} each way are possible")
         if self.image_format not in IMAGE_SUFFIXES:
             raise UserError(f"image format {self.image_format!r} is none of {', '.join(IMAGE_SUFFIXES)}")
-        if self.shard_size < 1:
-            raise UserError(f"a shard size of {self.shard_size}: at least 1 is needed")
+        if not 1 <= self.shard_size <= MAX_SHARD_SIZE:
+            raise UserError(f"a shard size of {self.shard_size}: from 1 to {MAX_SHARD_SIZE:,} samples are possible")
         self._check_shots(domain)
 
     def _fill(self, **values: Any) -> None:

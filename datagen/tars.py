@@ -42,13 +42,23 @@ def _plain(header: bytes) -> tuple[str, int] | None:
 
 
 def _any_members(stream: IO[bytes]) -> Iterator[tuple[str, int, int, int]]:
+    start = stream.tell()
+    end = stream.seek(0, io.SEEK_END)
+    stream.seek(start)
     try:
         with tarfile.open(fileobj=stream, mode="r:") as tar:
             while (entry := tar.next()) is not None:
                 tar.members.clear()  # type: ignore[attr-defined]  # which would grow with the tar
+                # A header's numbers are believed only as far as the file goes: a size may be negative, or as large as anyone likes.
+                if entry.issparse():
+                    raise tarfile.ReadError(f"{entry.name:.80}: a sparse file, whose holes no sample has")
+                if (entry.isreg() and not 0 <= entry.size <= end - entry.offset_data) or tar.offset <= entry.offset:
+                    raise tarfile.ReadError(f"{entry.name:.80}: a header that states {entry.size:,} bytes, which are not there")
                 if entry.isreg():
                     yield entry.name, entry.offset, entry.offset_data, entry.size
             stream.seek(tar.offset)
+    except RecursionError:  # tarfile reads a header that names the next by calling itself
+        raise tarfile.ReadError("too many headers that only name the next") from None
     except (ArithmeticError, LookupError, ValueError) as error:  # what tarfile lets through of a header that makes no sense
         raise tarfile.ReadError(f"a damaged header ({error})") from error
     if stream.read(BLOCK).strip(b"\0"):  # where tarfile ends without a word

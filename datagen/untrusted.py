@@ -29,6 +29,12 @@ def _short(found: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
+def declared_as(error: Exception) -> str:
+    """What msgspec says of a value that is not as declared, in words: the field, then what was expected there."""
+    problem, _, field = str(error).replace("`", "").partition(" - at $")
+    return f"{field.lstrip('.')}: {problem[0].lower()}{problem[1:]}" if field else problem
+
+
 def read_object(path: Path, most: int = MAX_BYTES) -> dict[str, Any]:
     """The JSON object in a file of at most so many bytes, no key given twice; `UserError` naming the file otherwise."""
     try:

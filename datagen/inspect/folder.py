@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from datagen.dataset import read_statement, spool_owner
 from datagen.errors import UserError
 from datagen.manifest import STATEMENT, Manifest, read_manifest
 from datagen.shards import Samples
@@ -54,7 +55,8 @@ def folder_facts(samples: Samples) -> FolderFacts:
     if manifest.rows or manifest.problems:
         _compare(manifest, shards, facts)
     if store.scratch.is_dir():
-        facts.spooled = sum(len(Spool(path, mend=False)) for path in store.scratch.glob("*.spool"))
+        owner = spool_owner(read_statement(store)) if statement is not None else b""
+        facts.spooled = sum(len(Spool(path, owner, mend=False)) for path in store.scratch.glob("*.spool"))
         facts.problems.append(f"a run is unfinished: {facts.spooled:,} finished samples wait in {store.scratch} and are not counted here")
     return facts
 
@@ -62,7 +64,7 @@ def folder_facts(samples: Samples) -> FolderFacts:
 def _settings(text: str, where: str) -> dict[str, str]:
     try:
         statement = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{where}: damaged ({error})") from None
     if not isinstance(statement, dict):
         raise UserError(f"{where}: damaged (a JSON object is expected)")

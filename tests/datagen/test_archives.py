@@ -211,6 +211,35 @@ def test_damaged_tars_and_endless_names_are_one_message(tmp_path: Path) -> None:
         len(open_archive(write_tar(tmp_path / "c.tar", [])))
 
 
+def crafted(size: bytes, kind: bytes = tarfile.REGTYPE, name: bytes = b"a.jpg") -> bytes:
+    """A header in GNU's format whose size field holds these 12 bytes, with a checksum that agrees."""
+    entry = bytearray(tarfile.TarInfo(name.decode()).tobuf(tarfile.GNU_FORMAT))
+    entry[124:136], entry[156:157], entry[148:156] = size, kind, b" " * 8
+    entry[148:156] = b"%06o\0 " % sum(entry)
+    return bytes(entry)
+
+
+BASE_256_NEGATIVE, BASE_256_HUGE = b"\xff" * 10 + b"\xfc\x00", b"\x80" + b"\x7f" * 11
+SPARSE = crafted(b"00000000012\0", tarfile.GNUTYPE_SPARSE)
+HEADERS = {
+    "negative": crafted(BASE_256_NEGATIVE),
+    "negative, of a kind that is passed over": crafted(b"00000000000\0") + crafted(BASE_256_NEGATIVE, b"Q", b"b.jpg"),
+    "huge": crafted(BASE_256_HUGE),
+    "more than there is": crafted(b"77777777777\0"),
+    "sparse": SPARSE[:386] + b"0" * 11 + b"\0" + b"7" * 11 + b"\0" + SPARSE[410:],
+    "names of names": b"".join(crafted(b"00000000001\0", tarfile.GNUTYPE_LONGNAME) + b"x" + b"\0" * 511 for _ in range(3000)),
+}
+
+
+@pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS)
+def test_what_a_header_states_is_held_against_the_file(tmp_path: Path, header: bytes) -> None:
+    (tmp_path / "shard-000000.tar").write_bytes(header + b"\0" * 2048)
+    with pytest.raises(UserError, match=r"shard-000000\.tar: not a readable tar"):
+        len(Samples(tmp_path))
+    with pytest.raises(UserError, match=r"shard-000000\.tar: not a readable tar"):
+        list(Samples(tmp_path).files())
+
+
 @given(st.data())
 def test_no_bytes_are_a_crash(data: st.DataObject) -> None:
     """Headers overwritten here and there: the samples that are found lie within the tar, or it is called damaged."""

@@ -254,7 +254,7 @@ def test_frames_of_several_sizes(drawn: list[Sample], tmp_path: Path) -> None:
 
 def test_manifest_and_spool_are_told(drawn: list[Sample], tmp_path: Path) -> None:
     write_shard(tmp_path / "shard-000000.tar", drawn[:5])
-    spool = Spool(tmp_path / SPOOL / "000001.spool")
+    spool = Spool(tmp_path / SPOOL / "000001.spool", b"")
     for number, sample in enumerate(drawn[5:7]):
         spool.put(number, sample_blocks(sample))
     size = (tmp_path / "shard-000000.tar").stat().st_size
@@ -285,7 +285,7 @@ DAMAGE: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
     (lambda record: record["labels"][0].pop("pixel_coords"), "000000000 is damaged"),
     (lambda record: record["labels"][0].update(visible_pixels="many"), "000000000 is damaged"),
     (lambda record: record.update(index="first"), "000000000 is damaged"),
-    (lambda record: record.update(domain="clever"), "no domain 'clever'"),
+    (lambda record: record.update(domain="clever"), "the domain is 'clever'"),
 ]
 
 
