@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from datagen.errors import UserError
-from datagen.scene import Quality
+from datagen.scene import Camera, Quality
 from datagen.untrusted import declared_as
 
 T = TypeVar("T")
@@ -31,13 +31,13 @@ Name = Annotated[str, Meta(max_length=200)]
 
 
 class CameraRecord(Struct):
-    """See `datagen.scene.Camera`."""
+    """See `datagen.scene.Camera`, whose defaults hold for what older data sets do not record."""
 
     location: Point
-    target: Point
-    lens_mm: Positive
-    sensor_mm: Positive
-    name: Name
+    target: Point = Camera.target
+    lens_mm: Positive = Camera.lens_mm
+    sensor_mm: Positive = Camera.sensor_mm
+    name: Name = Camera.name
 
 
 class LampRecord(Struct):
