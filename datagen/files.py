@@ -14,10 +14,15 @@ import jsonlines
 
 from datagen.errors import UserError
 
+LONGEST_NAME = 200  # bytes of a name, so that there is room for what temporary files add to it; file systems take 255
+SYSTEMS_FILES = ("thumbs.db", "desktop.ini", "__macosx")  # what Windows and macOS leave in folders and archives beside hidden files
+
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """A binary file that takes its place at `path` when the block ends well, and vanishes when it does not."""
+    if path.is_dir():
+        raise UserError(f"{path}: a folder is in the place of the file to write; name another")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -31,10 +36,71 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     sync_folder(path.parent)
 
 
-def check_folder(path: Path, what: str) -> None:
-    """`UserError` if a file is in the place of a folder to write, which messages call ``what``."""
-    if path.exists() and not path.is_dir():
-        raise UserError(f"{path}: a file is in the place of {what}; name another")
+def check_folder(path: Path, what: str = "the folder to write") -> None:
+    """`UserError` if no folder, which messages call ``what``, can be written at `path`. For before work begins: it changes nothing."""
+    with _as_user_error(path):
+        if path.resolve() == Path(path.anchor or "/").resolve():
+            raise UserError(f"{path}: that is the root of all folders; name a folder in it")
+        _check_name(path)
+        if path.exists() and not path.is_dir():
+            raise UserError(f"{path}: a file is in the place of {what}; name another")
+        _check_writable(path, path)
+
+
+def check_file(path: Path) -> None:
+    """`UserError` if no file can be written at `path`. For before work begins: it changes nothing."""
+    with _as_user_error(path):
+        if path.is_dir():
+            raise UserError(f"{path}: a folder is in the place of the file to write; name a file in it")
+        _check_name(path)
+        _check_writable(path, path.parent)
+
+
+@contextmanager
+def _as_user_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: nothing can be written there ({error.strerror or error}); name another place") from None
+    except ValueError:  # what pathlib says to a NUL
+        raise UserError(f"{str(path)!r}: no file or folder can have such a name; name another place") from None
+
+
+def _check_name(path: Path) -> None:
+    if any(ord(character) < 32 or ord(character) == 127 for character in str(path)):
+        raise UserError(f"{str(path)!r}: holds a character that cannot be seen, such as the end of a line; name another place")
+    if len(os.fsencode(path.name)) > LONGEST_NAME:
+        raise UserError(f"{path}: the name is too long: {LONGEST_NAME} bytes are possible; name another place")
+
+
+def _check_writable(path: Path, folder: Path) -> None:
+    """`UserError`, which names `path`, unless `folder` can be written in, or made."""
+    for there in (path, *path.parents):
+        if there.is_symlink() and not there.exists():
+            raise UserError(f"{path}: {there} is a link to {os.readlink(there)}, which is not there; make that, or name another place")
+    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if not there.is_dir():
+        raise UserError(f"{path}: {there} is a file, so nothing can be written in it; name another place")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"{path}: the folder {there} may not be written to; name another place, or change its permissions")
+
+
+def passed_over(name: str) -> bool:
+    """Whether readers of folders and tars take no notice of a file: it is hidden, as macOS' ``._x.tar`` beside ``x.tar``, or a system's."""
+    return name.startswith(".") or name.lower() in SYSTEMS_FILES
+
+
+def beside(path: Path, ending: str) -> Path:
+    """The hidden file ``.NAME.ENDING`` that belongs to a file or folder, the same however that is written (``.``, ``x/../x``).
+
+    It lies beside it, or in a folder whose own place cannot be written to.
+    """
+    whole = path.resolve()
+    if not whole.name:
+        raise UserError(f"{path}: that is the root of all folders; name a folder in it")
+    if whole.is_dir() and not os.access(whole.parent, os.W_OK | os.X_OK):
+        return whole / f".{ending}"
+    return whole.with_name(f".{whole.name}.{ending}")
 
 
 def sync_folder(folder: Path) -> None:

@@ -20,7 +20,7 @@ import fsspec
 
 from datagen.cache import cache_folder
 from datagen.errors import UserError
-from datagen.files import sync_folder, write_bytes
+from datagen.files import passed_over, sync_folder, write_bytes
 
 LOCK, SPOOL = ".lock", ".spool"
 _VERSIONS = ("size", "ETag", "etag", "generation", "LastModified", "last_modified", "updated", "mtime", "created")
@@ -65,7 +65,7 @@ class Store(ABC):
 
     @abstractmethod
     def sizes(self) -> dict[str, int]:
-        """The bytes of the files in it by name, sorted; `UserError` if there is no such folder."""
+        """The bytes of the files in it by name, sorted, but for those that are `passed_over`; `UserError` if there is no such folder."""
 
     @abstractmethod
     def stamps(self) -> dict[str, str]:
@@ -145,7 +145,7 @@ class LocalStore(Store):
         if not self.path.is_dir():
             raise UserError(f"{self.path}: there is no such data set (a folder of shards or of loose samples is expected)")
         with os.scandir(self.path) as entries:
-            return dict(sorted((entry.name, entry.stat().st_size) for entry in entries if entry.is_file()))
+            return dict(sorted((entry.name, entry.stat().st_size) for entry in entries if entry.is_file() and not passed_over(entry.name)))
 
     def stamps(self) -> dict[str, str]:
         with os.scandir(self.path) as entries:
@@ -221,7 +221,7 @@ class RemoteStore(Store):
                     raise UserError(f"{self.name}: there is no such data set (shards are expected)") from None
                 entries = []
         files = {entry["name"].rpartition("/")[2]: entry for entry in entries if entry["type"] == "file"}
-        return dict(sorted(files.items()))
+        return {name: files[name] for name in sorted(files) if not passed_over(name)}
 
     def open(self, name: str) -> IO[bytes]:
         with self._trouble(name):

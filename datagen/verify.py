@@ -14,7 +14,7 @@ from datagen.progress import progress
 from datagen.ranges import told
 from datagen.settings import DatasetSettings
 from datagen.spool import Spool
-from datagen.store import LOCK, Place, Store, open_store
+from datagen.store import Place, Store, open_store
 
 
 @dataclass
@@ -106,5 +106,5 @@ def _strangers(store: Store, verdict: Verdict, sizes: dict[str, int], shards: se
         if name.endswith(".tar") and name not in shards:
             beyond = "a shard beyond the data set's number" if shard_number(name) is not None else "a tar that is none of its shards"
             verdict.problems.append(f"{name}: {beyond}, which readers would take in")
-        elif name not in {STATEMENT, MANIFEST, FAILURES, LOCK, *parts, *shards}:
+        elif name not in {STATEMENT, MANIFEST, FAILURES, *parts, *shards}:
             verdict.notes.append(f"{name}: none of the data set's files")

@@ -160,7 +160,7 @@ def test_the_overview_names_every_verb_at_once() -> None:
         (["predict", "--data", "d"], "--data needs --out"),
         (["render", "--code", "nowhere.py", "--out", "x"], "nowhere.py"),
         (["render", "--code", "scene.txt", "--out", "x"], "scene.txt"),
-        (["render", "--code", "bad.py", "--out", "x"], "line 1, column 1: found import"),
+        (["render", "--code", "bad.py", "--out", "x"], "line 1, column 1: import is no statement"),
         (["render", "--code", "bad.jsonl", "--out", "x"], "bad.jsonl, line 2"),
         (["render", "--code", "twice.jsonl", "--out", "x"], "comes twice"),
         (["render", "--code", "escape.jsonl", "--out", "x"], "base name"),
