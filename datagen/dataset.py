@@ -29,7 +29,7 @@ from datagen.sample import FORMAT_VERSION, Sample
 from datagen.settings import DatasetSettings, sample_key
 from datagen.shards import block_extents, label_bytes, sample_blocks, write_blocks
 from datagen.spool import Spool
-from datagen.store import Place, Store, open_store
+from datagen.store import Place, Store, check_place, open_store
 
 IMPORTED = "imported_from"  # the field of dataset.json that only imported data sets have, which no settings made
 SHARDS_WAITING = 4  # how many whole spools may wait to be written before rendering waits for them
@@ -222,6 +222,7 @@ def open_dataset(
 
     `UserError` if it is another data set, or if another run holds one of the shards.
     """
+    check_place(where)
     store, statement = open_store(where), state(settings, num, device)
     store.make()
     with lock_shards(store.lock, store.name, shards):

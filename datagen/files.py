@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -129,28 +130,39 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         writer.write_all(rows)
 
 
+def read_text(path: Path) -> str:
+    """The text of a file; `UserError` naming the file, and the place of what is no text."""
+    try:
+        return decode_text(path.read_bytes(), str(path))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def decode_text(data: bytes, where: str) -> str:
+    """Text out of UTF-8, or UTF-16 as its first bytes say, lines ended in any system's way; `UserError` that begins with `where`."""
+    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode(encoding, errors="replace").split("\n")
+        place = f"line {len(before)}, column {len(before[-1]) + 1}"
+        raise UserError(f"{where}: {place}: the byte 0x{data[error.start]:02X} is no UTF-8 text; save the file as UTF-8") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def read_json(path: Path) -> Any:
     """The JSON in a file; `UserError` naming the file if it is missing or damaged."""
-    return _read(path, lambda: json.loads(path.read_text()))
+    text = read_text(path)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: damaged ({error})") from None
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """The JSON objects of a file, a line each; `UserError` naming file and line if it is missing or damaged."""
-
-    def rows() -> list[dict[str, Any]]:
-        try:
-            with jsonlines.open(path) as reader:
-                return list(reader.iter(type=dict, skip_empty=True))
-        except jsonlines.InvalidLineError as error:
-            raise UserError(f"{path}, line {error.lineno}: a JSON object is expected ({error})") from None
-
-    return _read(path, rows)
-
-
-def _read(path: Path, read: Callable[[], Any]) -> Any:
+    lines = read_text(path).split("\n")
     try:
-        return read()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except ValueError as error:
-        raise UserError(f"{path}: damaged ({error})") from None
+        return list(jsonlines.Reader(lines).iter(type=dict, skip_empty=True))
+    except jsonlines.InvalidLineError as error:
+        raise UserError(f"{path}, line {error.lineno}: a JSON object is expected ({error})") from None

@@ -73,7 +73,7 @@ class Sample:
             raise UserError(f"{where}: sample {key} lacks its {', '.join(missing)}")
         extras = {suffix: files[suffix] for suffix in EXTRA_SUFFIXES if suffix in files}
         try:
-            sample = Sample(key, files[suffix], files[".py"].decode(), json.loads(files[".json"]), suffix, extras)
+            sample = Sample(key, files[suffix], files[".py"].decode("utf-8-sig"), json.loads(files[".json"]), suffix, extras)
             _ = sample.scene, sample.shot, sample.record["domain"], sample.record["labels"]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{where}: sample {key} is damaged ({type(error).__name__}: {error})") from None

@@ -137,7 +137,7 @@ def test_the_overview_names_every_verb_at_once() -> None:
     ("arguments", "message"),
     [
         (["generate", "--num", "0", "--out", "x"], "positive"),
-        (["generate", "--num", "many", "--out", "x"], "invalid positive int value"),
+        (["generate", "--num", "many", "--out", "x"], "'many' is no whole number"),
         (["generate", "--out", "x"], "--num"),
         (["generate", "--num", "1", "--out", "x", "--domain", "clever"], "no domain 'clever'"),
         (["generate", "--num", "1", "--out", "x", "--split", "cogent-z"], "no split 'cogent-z'"),
@@ -145,10 +145,10 @@ def test_the_overview_names_every_verb_at_once() -> None:
         (["generate", "--num", "1", "--out", "x", "--domain", "dot2d", "--device", "gpu"], "without Blender, on the CPU"),
         (["generate", "--num", "1", "--out", "x", "--max-objects", "30"], "places 0 to 10"),
         (["generate", "--num", "1", "--out", "x", "--seed", "-1"], "seed -1"),
-        (["generate", "--num", "1", "--out", "x", "--quality", "best"], "invalid choice"),
+        (["generate", "--num", "1", "--out", "x", "--quality", "best"], "'best' is none of draft"),
         (["inspect", "nowhere"], "no such data set"),
         (["export", "--data", "nowhere", "--format", "coco", "--out", "x"], "no such data set"),
-        (["export", "--data", "nowhere", "--format", "voc", "--out", "x"], "invalid choice"),
+        (["export", "--data", "nowhere", "--format", "voc", "--out", "x"], "'voc' is none of clevr, coco, hf"),
         (["import", "--format", "clevr", "--scenes", "nowhere.json", "--out", "x"], "nowhere.json: cannot be read"),
         (["import", "--format", "clevr", "--scenes", "bad.py", "--out", "x"], "bad.py: not JSON"),
         (["train", "--data", "nowhere", "--out", "run"], "no such data set"),
@@ -168,7 +168,7 @@ def test_the_overview_names_every_verb_at_once() -> None:
         (["render", "--code", "bad.py", "--out", "x", "--data", "d", "--width", "10"], "exclude each other"),
         (["compare", "--reference", "nowhere", "--candidate", "nowhere", "--out", "x"], "no such data set"),
         (["roundtrip", "--model", "nowhere", "--data", "nowhere", "--out", "x"], "neither a shipped model"),
-        (["paint"], "invalid choice"),
+        (["paint"], "'paint' is none of generate, verify"),
     ],
 )
 def test_bad_input_gets_one_message_and_status_two(
