@@ -15,8 +15,9 @@ from typing import Any
 
 # Everything else is imported by the verb that needs it, so that --help answers at once.
 from datagen.cache import lend_home
-from datagen.commandline import Help, Parser, file_to_write, folder_to_write, integers, number, positive, whole, words
+from datagen.commandline import Help, Parser, file_to_write, folder_to_write, integers, number, positive, samples_to_write, whole, words
 from datagen.errors import PartlyDone, UserError
+from datagen.ranges import counted
 from datagen.scene import QUALITIES
 
 BUG = 70  # the status where igllm itself is at fault
@@ -181,7 +182,7 @@ def run_generate(options: argparse.Namespace) -> None:
         samples = generate_on_ray(settings, options.num, options.out, address=options.ray_address, workers=options.workers, shards=shards)
     else:
         samples = generate(settings, options.num, options.out, options.workers, shards, device=options.device)
-    print(f"{options.out}: {len(samples)} samples" + (f" of the domain {domain}" if own else ""))
+    print(f"{options.out}: {counted(len(samples), 'sample')}" + (f" of the domain {domain}" if own else ""))
 
 
 def _own_domain(domain: str, assets: Path | None, textures: Path | None) -> str:
@@ -220,8 +221,9 @@ def run_verify(options: argparse.Namespace) -> int:
         print(line)
     for line in verdict.notes:
         print(f"note: {line}")
-    judgement = "whole" if verdict.whole else f"{len(verdict.problems)} problem{'s' if len(verdict.problems) > 1 else ''}"
-    print(f"{options.data}: {verdict.samples} of {verdict.expected} samples are as the manifest states: {judgement}")
+    be = "is" if verdict.expected == 1 else "are"
+    judgement = "whole" if verdict.whole else counted(len(verdict.problems), "problem")
+    print(f"{options.data}: {verdict.samples} of {counted(verdict.expected, 'sample')} {be} as the manifest states: {judgement}")
     return 0 if verdict.whole else 1
 
 
@@ -242,7 +244,8 @@ def run_merge(options: argparse.Namespace) -> None:
     from datagen.merge import merge
 
     manifest = merge(options.data, options.others)
-    print(f"{options.data}: {sum(row.samples for row in manifest.rows.values())} samples in {len(manifest.rows)} shards")
+    samples = sum(row.samples for row in manifest.rows.values())
+    print(f"{options.data}: {counted(samples, 'sample')} in {counted(len(manifest.rows), 'shard')}")
 
 
 def _inspect(verbs: Any) -> None:
@@ -326,7 +329,7 @@ def _import(verbs: Any) -> None:
     verb.add_argument("--format", choices=("clevr",), required=True, help="format to read")
     verb.add_argument("--scenes", type=Path, required=True, help="CLEVR's scenes file, or the JSON of one scene")
     verb.add_argument("--images", type=Path, help="folder of the images that the scenes name")
-    verb.add_argument("--out", type=folder_to_write, required=True, help="folder to write to")
+    verb.add_argument("--out", type=samples_to_write, required=True, help="folder to write to")
 
 
 def run_import(options: argparse.Namespace) -> None:
@@ -336,7 +339,7 @@ def run_import(options: argparse.Namespace) -> None:
     imported = import_clevr(options.scenes, options.out, options.images)
     for line in imported.lines():
         print(f"igllm import: {line}", file=sys.stderr)
-    print(f"{options.out}: {len(imported.keys)} scenes")
+    print(f"{options.out}: {counted(len(imported.keys), 'scene')}")
 
 
 def _pretrain(verbs: Any) -> None:
@@ -358,7 +361,7 @@ def run_pretrain(options: argparse.Namespace) -> None:
     preset = _asked_preset(options, "batch_size")
     name = Path(options.preset).stem
     pretrain(preset, name, data=_asked_data(options), out=options.out, device=options.device, init=options.init)
-    print(f"{options.out}: pretrained for {preset.steps} steps")
+    print(f"{options.out}: pretrained for {counted(preset.steps, 'step')}")
 
 
 def _align(verbs: Any) -> None:
@@ -378,7 +381,7 @@ def run_align(options: argparse.Namespace) -> None:
 
     preset = _asked_preset(options, "align_batch_size")
     align(preset, Path(options.preset).stem, data=_asked_data(options), out=options.out, device=options.device)
-    print(f"{options.out}: aligned for {preset.steps} steps")
+    print(f"{options.out}: aligned for {counted(preset.steps, 'step')}")
 
 
 def _train(verbs: Any) -> None:
@@ -422,7 +425,7 @@ def run_train(options: argparse.Namespace) -> None:
 
     stage = {"init": options.init, "look": Look(look, options.sample_every) if options.sample_every else None}
     train(preset, Path(options.preset).stem, data=_asked_data(options), out=options.out, device=options.device, **stage)
-    print(f"{options.out}: trained for {preset.steps} steps")
+    print(f"{options.out}: trained for {counted(preset.steps, 'step')}")
 
 
 def _add_training(verb: Parser) -> None:
@@ -526,7 +529,7 @@ def _render(verbs: Any) -> None:
         "light are those recorded for the same key; the scene comes from the code alone.",
     )
     verb.add_argument("--code", type=Path, required=True, help="pred.jsonl, or a .py file of graphics code")
-    verb.add_argument("--out", type=folder_to_write, required=True, help="folder for the pictures")
+    verb.add_argument("--out", type=samples_to_write, required=True, help="folder for the pictures")
     verb.add_argument("--data", type=_place, help="data set whose recorded shots to use, a folder or a URL")
     verb.add_argument("--lighting", choices=("canonical", "recorded"), help="default: recorded with --data, else canonical")
     verb.add_argument("--domain", default="clevr", help="kind of scene, where no --data says it")

@@ -56,7 +56,7 @@ def generate_on_ray(
         enter(store, statement)
         task = ray.remote(num_cpus=1, max_retries=RETRIES)(_render_shard)
         outcomes = _outcomes(ray, partial(task.remote, settings, num, store.place), chosen, workers or len(chosen))
-        failures = [failure for found in progress(outcomes, len(chosen), "shards") for failure in found]
+        failures = [failure for found in progress(outcomes, len(chosen), "rendering shards") for failure in found]
     if shards is None:
         with lock_shards(store.lock, store.name, None):
             gather(store)

@@ -108,6 +108,14 @@ def folder_to_write(text: str) -> Path:
     return path
 
 
+def samples_to_write(text: str) -> Path:
+    """The path of a folder that can be written, and that readers of samples know for one."""
+    from datagen.store import check_place
+
+    check_place(Path(text))
+    return Path(text)
+
+
 def file_to_write(text: str) -> Path:
     """The path of a file that can be written."""
     path = Path(text)

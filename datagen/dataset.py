@@ -80,7 +80,7 @@ class DatasetWriter:
         numbers = list(range(shard_count(num, settings.shard_size)) if shards is None else shards)
         self._rows = read_manifest(store, {part_name(number) for number in numbers} & self._sizes.keys()).rows
         there = {number for number in numbers if shard_name(number) in self._sizes}
-        trusted = {number: self._trusted(number) for number in progress(sorted(there), len(there), "check")} if there else {}
+        trusted = {number: self._trusted(number) for number in progress(sorted(there), len(there), "checking shards")} if there else {}
         self._shards = {number: self._open(number, trusted.get(number, set())) for number in numbers}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="shards")
         self._waiting: list[Future[None]] = []

@@ -69,7 +69,7 @@ def open_index(store: Store, shards: Sequence[str]) -> SampleIndex:
     stamps = store.stamps()
     made_from = json.dumps([str(store.place), [(shard, stamps.get(shard)) for shard in shards]])
     digest = hashlib.sha256(made_from.encode()).hexdigest()[:32]
-    folder = cache_folder("index")
+    folder = cache_folder("indexing shards")
     rows = _cached(folder, digest)
     try:
         if rows is None:
@@ -100,7 +100,7 @@ def tar_rows(stream: IO[bytes], shard: int = 0) -> np.ndarray:
 
 def _rows(store: Store, shards: Sequence[str]) -> np.ndarray:
     parts = []
-    for number, shard in enumerate(progress(shards, len(shards), "index") if len(shards) > MANY_SHARDS else shards):
+    for number, shard in enumerate(progress(shards, len(shards), "indexing shards") if len(shards) > MANY_SHARDS else shards):
         try:
             with store.open(shard) as stream:
                 parts.append(tar_rows(stream, number))

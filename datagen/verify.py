@@ -11,7 +11,7 @@ from datagen.dataset import IMPORTED, read_statement, shard_count, stated_settin
 from datagen.errors import UserError
 from datagen.manifest import FAILURES, MANIFEST, STATEMENT, Row, is_part, read_manifest, shard_name, shard_number
 from datagen.progress import progress
-from datagen.ranges import told
+from datagen.ranges import counted, told
 from datagen.settings import DatasetSettings
 from datagen.spool import Spool
 from datagen.store import Place, Store, open_store
@@ -101,7 +101,7 @@ def _waiting(store: Store, shard: int) -> str:
 def _strangers(store: Store, verdict: Verdict, sizes: dict[str, int], shards: set[str]) -> None:
     parts = [name for name in sizes if is_part(name)]
     if parts:
-        verdict.notes.append(f"{len(parts)} parts of the manifest are not joined yet; `igllm merge` does it")
+        verdict.notes.append(f"{counted(len(parts), 'part')} of the manifest {'is' if len(parts) == 1 else 'are'} not joined yet; `igllm merge` does it")
     for name in sizes:
         if name.endswith(".tar") and name not in shards:
             beyond = "a shard beyond the data set's number" if shard_number(name) is not None else "a tar that is none of its shards"

@@ -199,4 +199,8 @@ def test_a_file_where_a_folder_should_be(tmp_path: Path, capsys: pytest.CaptureF
 def test_progress_off_a_terminal_is_plain() -> None:
     assert progress_line("generate", 120, 1000, 40.0) == "generate: 120/1000, 3/s, 293 s left"
     assert progress_line("generate", 10, 10, 5.0) == "generate: 10/10, 2/s, 5 s"
+    assert progress_line("verify", 8000, 20000, 0.5) == "verify: 8000/20000, 16,000/s, 1 s left"
+    assert progress_line("render", 3, 1000, 90.0) == "render: 3/1000, 30 s each, 8 h 18 min left"
+    assert progress_line("render", 3, 1_000_000, 90.0) == "render: 3/1000000, 30 s each, 347 d 5 h left"
+    assert progress_line("index", 5, 5, 0.0) == "index: 5/5, 0 s"
     assert "\r" not in progress_line("x", 1, None, 1.0)
