@@ -95,13 +95,14 @@ def _sample_problems(store: Store, settings: DatasetSettings, row: Row) -> list[
 def _waiting(store: Store, shard: int) -> str:
     """How many finished samples of a shard wait on this machine. Only looks: the run that writes them may be at work."""
     count = len(Spool(store.scratch / f"{shard:06d}.spool", mend=False))
-    return f" ({count} finished samples wait in the spool)" if count else ""
+    return f" ({counted(count, 'finished sample')} in the spool)" if count else ""
 
 
 def _strangers(store: Store, verdict: Verdict, sizes: dict[str, int], shards: set[str]) -> None:
     parts = [name for name in sizes if is_part(name)]
     if parts:
-        verdict.notes.append(f"{counted(len(parts), 'part')} of the manifest {'is' if len(parts) == 1 else 'are'} not joined yet; `igllm merge` does it")
+        be = "is" if len(parts) == 1 else "are"
+        verdict.notes.append(f"{counted(len(parts), 'part')} of the manifest {be} not joined yet; `igllm merge` does it")
     for name in sizes:
         if name.endswith(".tar") and name not in shards:
             beyond = "a shard beyond the data set's number" if shard_number(name) is not None else "a tar that is none of its shards"
