@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tarfile
 from abc import ABC, abstractmethod
@@ -70,7 +71,7 @@ def open_archive(where: Place, cache_bytes: int = CACHE_BYTES) -> Archive:
 def open_tars(where: Place) -> tuple[Store, list[str]]:
     """The store that a folder, URL, tar or pattern means, and the names of the tars in it, sorted; none where there are none."""
     text = str(where).rstrip("/")
-    if not text.endswith(".tar"):
+    if not text.endswith(".tar") or os.path.isdir(text):
         store = open_store(where)
         return store, [name for name in store.sizes() if name.endswith(".tar")]
     folder, slash, pattern = text.rpartition("/")

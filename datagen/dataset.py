@@ -32,7 +32,7 @@ from datagen.sample import FORMAT_VERSION, Sample
 from datagen.settings import MAX_SHARD_SIZE, DatasetSettings, sample_key
 from datagen.shards import block_extents, label_bytes, sample_blocks, write_blocks
 from datagen.spool import Spool
-from datagen.store import Place, Store, open_store
+from datagen.store import Place, Store, check_place, open_store
 from datagen.untrusted import declared_as
 
 IMPORTED = "imported_from"  # the field of dataset.json that only imported data sets have, which no settings made
@@ -94,7 +94,7 @@ class DatasetWriter:
         rows = read_manifest(store, {part_name(number) for number in numbers} & self._sizes.keys()).rows
         self._rows = {number: row for number, row in rows.items() if row.fits(settings.shard_size)}
         there = {number for number in numbers if shard_name(number) in self._sizes}
-        trusted = {number: self._trusted(number) for number in progress(sorted(there), len(there), "check")} if there else {}
+        trusted = {number: self._trusted(number) for number in progress(sorted(there), len(there), "checking shards")} if there else {}
         self._shards = {number: self._open(number, trusted.get(number, set())) for number in numbers}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="shards")
         self._waiting: list[Future[None]] = []
@@ -236,6 +236,7 @@ def open_dataset(
 
     `UserError` if it is another data set, or if another run holds one of the shards.
     """
+    check_place(where)
     store, statement = open_store(where), state(settings, num, device)
     store.make()
     with lock_shards(store.lock, store.name, shards):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 
-from datagen.errors import UserError
+from datagen.errors import UserError, did_you_mean
 from datagen.scene import Object, Quality, Scene, Shot, Value, Vec3
 from datagen.splits import word_table
 
@@ -175,7 +175,8 @@ class Domain(ABC):
     def split(self, name: str) -> Split:
         """The built-in split of that name; `UserError` if there is none."""
         if name not in self.splits:
-            raise UserError(f"the {self.name} domain has no split {name!r}; choose one of {', '.join(self.splits)}")
+            known = ", ".join(self.splits)
+            raise UserError(f"the {self.name} domain has no split {name!r}; choose one of {known}{did_you_mean(name, self.splits)}")
         return self.splits[name]
 
     @property

@@ -5,6 +5,7 @@ The declaration is msgspec's, which reads and checks a record in less time than 
 
 from __future__ import annotations
 
+import codecs
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -118,7 +119,7 @@ def read_photograph_record(data: bytes, where: str) -> dict[str, Any]:
 
 def _read(data: bytes, kind: type[T], where: str) -> tuple[dict[str, Any], T]:
     try:
-        record = msgspec.json.decode(data)
+        record = msgspec.json.decode(data.removeprefix(codecs.BOM_UTF8))
         return record, msgspec.convert(record, kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise UserError(f"{where} is damaged: {declared_as(error)}") from None

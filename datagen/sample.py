@@ -74,7 +74,7 @@ class Sample:
             raise UserError(f"{where}: sample {key} lacks its {', '.join(missing)}")
         extras = {suffix: files[suffix] for suffix in EXTRA_SUFFIXES if suffix in files}
         try:
-            code = files[".py"].decode()
+            code = files[".py"].decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise UserError(f"{where}: sample {key} is damaged: its code is not UTF-8 ({error.reason})") from None
         sample = Sample(key, files[suffix], code, read_sample_record(files[".json"], f"{where}: sample {key}"), suffix, extras)

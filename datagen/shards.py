@@ -136,7 +136,7 @@ class Samples:
         code = self.archive.files(self._number(key)).get(".py")
         if code is None:
             raise UserError(f"{self.path}: sample {key} lacks its .py")
-        return code.decode()
+        return code.decode("utf-8-sig")
 
     def shot(self, key: str) -> tuple[Shot, Domain]:
         """How a sample was photographed, and its domain: all that re-rendering takes from a data set. Looks at nothing else."""

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datagen.errors import UserError
+from datagen.errors import UserError, did_you_mean
 from datagen.untrusted import as_integer, as_list, as_name, as_numbers, as_object, as_text, only_keys, read_object, refuse
 
 if TYPE_CHECKING:
@@ -162,7 +162,8 @@ def load_split(text: str, domain: Domain) -> Split:
     if text in domain.splits:
         return domain.splits[text]
     if not text.endswith(".json"):
-        raise UserError(f"the {domain.name} domain has no split {text!r}; choose one of {', '.join(domain.splits)}, or give a FILE.json")
+        known, meant = ", ".join(domain.splits), did_you_mean(text, domain.splits)
+        raise UserError(f"the {domain.name} domain has no split {text!r}; choose one of {known}, or give a FILE.json{meant}")
     return Split.from_json(read_object(Path(text)), domain, text, Path(text).stem)
 
 

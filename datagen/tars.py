@@ -7,6 +7,8 @@ import tarfile
 from collections.abc import Iterator
 from typing import IO
 
+from datagen.files import passed_over
+
 BLOCK = tarfile.BLOCKSIZE
 
 
@@ -66,8 +68,11 @@ def _any_members(stream: IO[bytes]) -> Iterator[tuple[str, int, int, int]]:
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """A member's key and suffix as WebDataset splits them: at the first dot of the base name."""
-    key, dot, suffix = name.rpartition("/")[2].partition(".")
+    """A member's key and suffix as WebDataset splits them: at the first dot of the base name. Both are empty if it is `passed_over`."""
+    base = name.rpartition("/")[2]
+    if passed_over(base):
+        return "", ""
+    key, dot, suffix = base.partition(".")
     return key, dot + suffix
 
 

@@ -12,10 +12,10 @@ from datagen.dataset import IMPORTED, read_statement, shard_count, spool_owner, 
 from datagen.errors import UserError
 from datagen.manifest import FAILURES, MANIFEST, STATEMENT, Row, is_part, read_manifest, shard_name, shard_number
 from datagen.progress import progress
-from datagen.ranges import told
+from datagen.ranges import counted, told
 from datagen.settings import DatasetSettings
 from datagen.spool import Spool
-from datagen.store import LOCK, Place, Store, open_store
+from datagen.store import Place, Store, open_store
 
 
 @dataclass
@@ -45,7 +45,7 @@ def verify(where: Place) -> Verdict:
     # The number is as anybody wrote it: what is gone through is what is there, and what is not is told in runs.
     there = {number for name in sizes if (number := shard_number(name)) is not None}
     known = sorted(shard for shard in {*manifest.rows, *there, *spools} if shard < count)
-    for before, shard in zip([-1, *known], progress(known, len(known), "verify: shards"), strict=False):
+    for before, shard in zip([-1, *known], progress(known, len(known), "verifying shards"), strict=False):
         verdict.problems += _absent(before + 1, shard)
         name, waiting = shard_name(shard), spools.get(shard, "")
         row = manifest.rows.get(shard)
@@ -81,7 +81,7 @@ def _spools(store: Store, statement: Mapping[str, Any]) -> dict[int, str]:
     found, owner = {}, spool_owner(statement)
     for path in sorted(store.scratch.glob("*.spool")):
         if path.stem.isdigit() and (count := len(Spool(path, owner, mend=False))):
-            found[int(path.stem)] = f" ({count} finished samples wait in the spool)"
+            found[int(path.stem)] = f" ({counted(count, 'finished sample')} in the spool)"
     return found
 
 
@@ -111,10 +111,11 @@ def _sample_problems(store: Store, settings: DatasetSettings, row: Row) -> list[
 def _strangers(store: Store, verdict: Verdict, sizes: dict[str, int], shards: set[str]) -> None:
     parts = [name for name in sizes if is_part(name)]
     if parts:
-        verdict.notes.append(f"{len(parts)} parts of the manifest are not joined yet; `igllm merge` does it")
+        be = "is" if len(parts) == 1 else "are"
+        verdict.notes.append(f"{counted(len(parts), 'part')} of the manifest {be} not joined yet; `igllm merge` does it")
     for name in sizes:
         if name.endswith(".tar") and name not in shards:
             beyond = "a shard beyond the data set's number" if shard_number(name) is not None else "a tar that is none of its shards"
             verdict.problems.append(f"{name}: {beyond}, which readers would take in")
-        elif name not in {STATEMENT, MANIFEST, FAILURES, LOCK, *parts, *shards}:
+        elif name not in {STATEMENT, MANIFEST, FAILURES, *parts, *shards}:
             verdict.notes.append(f"{name}: none of the data set's files")

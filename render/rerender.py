@@ -12,7 +12,7 @@ from datagen.cores import available_cores
 from datagen.domain import Domain
 from datagen.domains import get_domain
 from datagen.errors import CodeError, UserError
-from datagen.files import read_json, write_bytes
+from datagen.files import read_json, read_text, write_bytes
 from datagen.jobs import Failed, RenderJob
 from datagen.painted import PaintedDomain
 from datagen.pool import RenderPool
@@ -64,10 +64,7 @@ def read_codes(path: Path) -> dict[str, str]:
         return {key: prediction.code for key, prediction in read_predictions(path).items()}
     if path.suffix != ".py":
         raise UserError(f"{path}: graphics code is read from a .py file or a pred.jsonl")
-    try:
-        return {path.stem: path.read_text()}
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from None
+    return {path.stem: read_text(path)}
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from datagen.inspect.folder import FolderFacts
 from datagen.inspect.histograms import Histogram
 from datagen.inspect.statistics import StatementTally, Statistics, attempts_text, component_name
 from datagen.labels import min_visible_pixels
+from datagen.ranges import counted
 from datagen.scene import Camera
 
 BLUE, PALE, RED, GRAY, INK = "#2f6fdb", "#bcd4f8", "#c4161c", "#626b7a", "#1b1f27"
@@ -485,8 +486,3 @@ def bytes_text(size: float) -> str:
         if size >= bound:
             return f"{size / bound:.1f} {unit}"
     return f"{size:.0f} B"
-
-
-def counted(n: int, thing: str) -> str:
-    """``1 sample``, ``2,000 samples``."""
-    return f"{n:,} {thing}{'' if n == 1 else 's'}"
