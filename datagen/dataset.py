@@ -23,6 +23,7 @@ import msgspec
 from datagen.checks import check_shard
 from datagen.domains import get_domain
 from datagen.errors import UserError
+from datagen.files import decode_json
 from datagen.locks import lock_shards, lock_statement
 from datagen.manifest import STATEMENT, Failure, Row, gather, part_name, read_manifest, shard_name, write_part
 from datagen.painted import PaintedDomain
@@ -301,8 +302,8 @@ def read_statement(store: Store) -> Mapping[str, Any]:
     if text is None:
         raise UserError(f"{place}: there is no such file, so this is not a data set of ours")
     try:
-        statement = msgspec.json.decode(text)
-    except (ValueError, RecursionError) as error:
+        statement = decode_json(text)
+    except ValueError as error:
         raise UserError(f"{place}: damaged ({error}); put it back from a copy, or generate into another folder") from None
     found = statement.get("format_version") if isinstance(statement, dict) else None
     if found != FORMAT_VERSION:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import jsonlines
+import msgspec
 
 from datagen.errors import UserError
 
@@ -154,15 +155,23 @@ def read_json(path: Path) -> Any:
     """The JSON in a file; `UserError` naming the file if it is missing or damaged."""
     text = read_text(path)
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return decode_json(text)
+    except ValueError as error:
         raise UserError(f"{path}: damaged ({error})") from None
+
+
+def decode_json(text: str | bytes) -> Any:
+    """What strict JSON says: no NaN or infinity, no half of a surrogate pair, no nesting without end. ValueError for anything else."""
+    try:
+        return msgspec.json.decode(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """The JSON objects of a file, a line each; `UserError` naming file and line if it is missing or damaged."""
     lines = read_text(path).split("\n")
     try:
-        return list(jsonlines.Reader(lines).iter(type=dict, skip_empty=True))
+        return list(jsonlines.Reader(lines, loads=decode_json).iter(type=dict, skip_empty=True))
     except jsonlines.InvalidLineError as error:
         raise UserError(f"{path}, line {error.lineno}: a JSON object is expected ({error})") from None

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from datagen.files import decode_json
 from datagen.record import MAX_INDEX
 from datagen.store import Store
 from datagen.untrusted import declared_as
@@ -102,14 +103,14 @@ def read_manifest(store: Store, names: Iterable[str]) -> Manifest:
     for name in (MANIFEST, FAILURES, *manifest.parts):
         for number, line in enumerate((store.text(name) or "").splitlines(), 1):
             try:
-                content = msgspec.json.decode(line)
+                content = decode_json(line)
                 if name != FAILURES and "name" in content:
                     row = msgspec.convert(content, Row)
                     manifest.rows[row.shard] = row
                 else:
                     failure = msgspec.convert(content, Failure)
                     manifest.failures[failure.index] = failure
-            except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
+            except (ValueError, TypeError) as error:
                 manifest.problems.append(f"{name}, line {number}: damaged ({declared_as(error)})")
     missing = {index for row in manifest.rows.values() for index in row.missing}
     manifest.failures = {index: failure for index, failure in sorted(manifest.failures.items()) if index in missing}

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from datagen.errors import UserError
+from datagen.files import decode_json
 from datagen.scene import Camera, Quality
 from datagen.untrusted import declared_as
 
@@ -119,9 +120,9 @@ def read_photograph_record(data: bytes, where: str) -> dict[str, Any]:
 
 def _read(data: bytes, kind: type[T], where: str) -> tuple[dict[str, Any], T]:
     try:
-        record = msgspec.json.decode(data.removeprefix(codecs.BOM_UTF8))
+        record = decode_json(data.removeprefix(codecs.BOM_UTF8))
         return record, msgspec.convert(record, kind)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(f"{where} is damaged: {declared_as(error)}") from None
 
 

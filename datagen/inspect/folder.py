@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Any
 
 from datagen.dataset import read_statement, spool_owner
 from datagen.errors import UserError
+from datagen.files import decode_json
 from datagen.manifest import STATEMENT, Manifest, read_manifest
 from datagen.shards import Samples
 from datagen.spool import Spool
@@ -63,8 +63,8 @@ def folder_facts(samples: Samples) -> FolderFacts:
 
 def _settings(text: str, where: str) -> dict[str, str]:
     try:
-        statement = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        statement = decode_json(text)
+    except ValueError as error:
         raise UserError(f"{where}: damaged ({error})") from None
     if not isinstance(statement, dict):
         raise UserError(f"{where}: damaged (a JSON object is expected)")
