@@ -42,7 +42,7 @@ class _Element:
 def ply_near(data: bytes) -> bytes:
     """A ``.ply``, moved to the origin if it is far away and holds the digits: as text, or as doubles.
 
-    `RefusedError` for vertices written as text that are no finite numbers, of which Blender would make zeros.
+    `RefusedError` for vertices that are no finite numbers, of which Blender would make zeros.
     """
     head, found, body = data.partition(b"end_header")
     start = body.find(b"\n") + 1
@@ -83,9 +83,9 @@ def _header(text: str) -> tuple[str, list[_Element]]:
 
 
 def _moved(body: bytes, before: list[_Element], vertex: _Element, order: str) -> bytes:
-    """The binary rows with the vertices moved, where they are doubles and far away."""
+    """The binary rows with the vertices moved, where they are doubles and far away. `RefusedError` for those that are not finite."""
     rows = [_row(element, order) for element in (*before, vertex)] if order else [None]
-    if any(row is None for row in rows) or {vertex.types[name] for name in "xyz"} != {"f8"}:
+    if any(row is None for row in rows):
         return body
     start = sum(element.count * np.dtype(row).itemsize for element, row in zip(before, rows, strict=False))
     kind = np.dtype(rows[-1])
@@ -93,7 +93,9 @@ def _moved(body: bytes, before: list[_Element], vertex: _Element, order: str) ->
         return body
     vertices: Any = np.frombuffer(body, kind, vertex.count, start).copy()
     points = np.stack([vertices[name] for name in "xyz"], axis=1).astype(float)
-    if not np.isfinite(points).all() or not is_far(points):
+    if not np.isfinite(points).all():
+        raise RefusedError(f"its vertex {int(np.flatnonzero(~np.isfinite(points).all(1))[0]) + 1:,} is not finite")
+    if not is_far(points) or {vertex.types[name] for name in "xyz"} != {"f8"}:
         return body
     for name, values in zip("xyz", (points - middle(points)).T, strict=True):
         vertices[name] = values
