@@ -196,8 +196,8 @@ def _own_domain(domain: str, assets: Path | None, textures: Path | None) -> str:
     own = None if assets is None else own_assets(assets)
     images = None if textures is None else own_textures(textures)
     for folder, found in ((assets, own), (textures, images)):
-        for refused in found.refused if found else ():
-            print(f"igllm generate: {folder}: left out: {refused.path}: {refused.reason}", file=sys.stderr)
+        for line in found.remarks() if found else ():
+            print(f"igllm generate: {folder}: {line}", file=sys.stderr)
     return keep_domain(own, images)
 
 

@@ -1,8 +1,9 @@
 """The process that opens people's own assets: one file after another, each into triangles and colours.
 
 ``python -P -m blender_scenes.importer`` speaks on its standard streams. It says ``{"ready": true}`` once. A request is a line
-``{"path": ABSOLUTE}``; the answer is a line ``{"bytes": N}`` and N bytes, the ``.npz`` of `datagen.assets.own`, or a line
-``{"error": REASON}``. A file may crash or hang it: whoever started it then starts another. It runs no script that a file carries.
+``{"path": ABSOLUTE, "notes": [TEXT]}``; the answer is a line ``{"bytes": N}`` and N bytes, the ``.npz`` of `datagen.assets.own` with these
+notes and its own, or a line ``{"error": REASON}``. ``{"path": ABSOLUTE, "names": true}`` asks for ``{"names": [NAME]}``, the files that a
+file names. A file may crash or hang it: whoever started it then starts another. It runs no script that a file carries.
 """
 
 from __future__ import annotations
@@ -23,15 +24,23 @@ def main() -> int:
     die_with_parent()
     _bound_memory()
     with claim_stdout() as out:
-        from blender_scenes.opened import asset_file
+        from blender_scenes.opened import asset_file, named_files
+        from blender_scenes.reasons import Unreadable, reason
 
         leave_interrupts()
         say(out, {"ready": True})
         for line in sys.stdin.buffer:
+            request = json.loads(line)
+            path = Path(request["path"])
             try:
-                data = asset_file(Path(json.loads(line)["path"]))
+                if "names" in request:
+                    say(out, {"names": named_files(path)})
+                    continue
+                data = asset_file(path, request["notes"])
+            except Unreadable as error:
+                say(out, {"error": str(error)})
             except Exception as error:  # whatever a file provokes must not cost the parent its process
-                say(out, {"error": f"{error}".strip() or type(error).__name__})
+                say(out, {"error": reason(error, path.suffix)})
             else:
                 say(out, {"bytes": len(data)}, data)
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,11 @@ from typing import Any
 import bpy
 import numpy as np
 
+from blender_scenes.colors import Painter
 from blender_scenes.fresh import start_empty
+from blender_scenes.names import blend_names, usd_names
+from blender_scenes.reasons import Unreadable, reading
+from blender_scenes.surface import Surface, read
 from datagen.assets.limits import MOST_SLOTS, MOST_TRIANGLES
 from datagen.assets.mesh import Mesh, mesh_bytes, normalised
 from datagen.assets.model import GREY, Levels
@@ -18,7 +22,11 @@ from datagen.assets.model import GREY, Levels
 _QUARTER = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 """Blender's importers leave a model facing -Y, where Blender's own front is; assets face +X."""
 _SHAPES = {"MESH", "CURVE", "SURFACE", "META", "FONT"}
-_SAMPLES = 64  # along each side of an image whose mean colour is taken
+_MOST_ROUNDED = 0.005  # of a model's extent: what rounding may have moved its vertices by
+_DOT, _FEW = 0.01, 0.01  # a model is a dot if so little of its reach holds all but so few of its vertices
+_LEAST_AREA = 0.02  # of all triangles of a model whose reach is 1: of less, hardly a pixel would show
+_THIN = 0.3  # the same: of less, few scenes show the pixels of it that they must (`datagen.labels.MIN_VISIBLE_PIXELS`)
+_MOST_NOTES = 20
 
 _OPEN: dict[str, Callable[[str], Any]] = {
     ".blend": lambda path: bpy.ops.wm.open_mainfile(filepath=path, load_ui=False, use_scripts=False),
@@ -26,87 +34,99 @@ _OPEN: dict[str, Callable[[str], Any]] = {
     ".gltf": lambda path: bpy.ops.import_scene.gltf(filepath=path),
     ".obj": lambda path: bpy.ops.wm.obj_import(filepath=path),
     ".ply": lambda path: bpy.ops.wm.ply_import(filepath=path),
+    ".stl": lambda path: bpy.ops.wm.stl_import(filepath=path),
     ".usd": lambda path: bpy.ops.wm.usd_import(filepath=path),
     ".usda": lambda path: bpy.ops.wm.usd_import(filepath=path),
     ".usdc": lambda path: bpy.ops.wm.usd_import(filepath=path),
     ".usdz": lambda path: bpy.ops.wm.usd_import(filepath=path),
 }
+_TOO_MANY = f"it has more than {MOST_TRIANGLES:,} triangles; make a simpler copy"
 
 
-def asset_file(path: Path) -> bytes:
-    """The ``.npz`` of a file's asset: a normalised mesh, and ``colors`` (slots, 3) uint8, the largest surface in slot 0.
+def asset_file(path: Path, notes: Sequence[str] = ()) -> bytes:
+    """The ``.npz`` of a file's asset: a normalised mesh, ``colors`` (slots, 3) uint8, the largest surface in slot 0, and ``notes``, those
+    that are given and what else was not as it should be.
 
-    Raises whatever Blender does for a file that is damaged, and ValueError for one that is empty or too large.
+    `Unreadable` for a file that is damaged, empty or too large, or that has no shape to see.
     """
-    start_empty()
-    bpy.context.preferences.filepaths.use_scripts_auto_execute = False
-    try:
-        _OPEN[path.suffix.lower()](str(path))
-    except RuntimeError as error:
-        raise ValueError(_short(str(error))) from None
-    mesh, colors = _gathered()
+    with reading(path.suffix):
+        _open(path)
+        painter = Painter(factors=path.suffix == ".obj", notes=list(notes))
+        pieces = _gathered(painter)
+    notes = painter.notes
+    vertices, triangles = _joined(pieces)
+    areas = _areas(vertices, triangles)
+    slots, colors = _slots(pieces, areas, notes)
+    mesh = Mesh(vertices, triangles, slots, np.concatenate([piece.smooth for piece in pieces]))
+    _check_rounding(pieces, vertices[triangles])
     try:
         mesh = normalised(mesh.transformed(_QUARTER))
     except ValueError as error:
-        raise ValueError(f"nothing to see: {error}") from None
-    if not len(mesh):
-        raise ValueError("nothing to see: its triangles have no area")
-    mesh, colors = _largest_first(mesh, colors)
-    return mesh_bytes(mesh, colors=np.array(colors, np.uint8))
+        raise Unreadable(f"nothing to see: {error}") from None
+    _check_shape(mesh, notes)
+    mesh, colors = _without_unused(mesh, colors)
+    return mesh_bytes(mesh, colors=np.array(colors, np.uint8), notes=np.array(_few(notes), str))
 
 
-def _short(message: str) -> str:
-    """The first line of Blender's message that says something."""
-    lines = [line.removeprefix("Error: ").strip() for line in message.splitlines()]
-    return next((line for line in lines if line), "Blender cannot read it")[:200]
+def named_files(path: Path) -> list[str]:
+    """The files that a ``.blend`` or a USD file names and that its shape or its colours can come from, as seen from its folder.
+
+    `Unreadable` for a file that is damaged.
+    """
+    with reading(path.suffix):
+        if path.suffix != ".blend":
+            return usd_names(path)
+        _open(path)
+        return blend_names()
+
+
+def _open(path: Path) -> None:
+    """Open a file, of which no script runs."""
+    start_empty()
+    bpy.context.preferences.filepaths.use_scripts_auto_execute = False
+    _OPEN[path.suffix](str(path))
+
+
+def _few(notes: list[str]) -> list[str]:
+    return notes if len(notes) <= _MOST_NOTES else [*notes[: _MOST_NOTES - 1], f"and {len(notes) - _MOST_NOTES + 1} more of the kind"]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one object shows of one material: its mean linear colour, None where nothing says it, and whose part it is."""
+
+    key: tuple[str | None, str | None]
+    color: np.ndarray | None
 
 
 @dataclass(frozen=True)
 class _Piece:
-    """One object's triangles in the world, which slot each has there, and whether it is shaded smoothly."""
+    """One object's triangles in the world, which of its parts each belongs to, whether it is shaded smoothly, and what rounding to 32 bits
+    can have moved its vertices by."""
 
     vertices: np.ndarray
     triangles: np.ndarray
-    slots: np.ndarray
     smooth: np.ndarray
+    parts: tuple[_Part, ...]
+    part_of: np.ndarray
+    rounded: float
 
 
-def _gathered() -> tuple[Mesh, list[Levels]]:
-    """All that a render of the open scene would show, with one slot for each material."""
-    colors: list[Levels] = []
-    slot_of: dict[str | None, int] = {}
-
-    def slot(material: bpy.types.Material | None) -> int:
-        name = None if material is None else material.name_full
-        if name not in slot_of:
-            slot_of[name] = min(len(colors), MOST_SLOTS - 1)
-            if len(colors) < MOST_SLOTS:
-                colors.append(_color(material))
-        return slot_of[name]
-
+def _gathered(painter: Painter) -> list[_Piece]:
+    """All that a render of the open scene would show."""
     pieces: list[_Piece] = []
-    count = start = 0
-    for piece in _pieces(slot):
+    count = 0
+    for piece in _pieces(painter):
         count += len(piece.triangles)
         if count > MOST_TRIANGLES:
-            raise ValueError(f"it has more than {MOST_TRIANGLES:,} triangles; make a simpler copy")
-        pieces.append(_Piece(piece.vertices, piece.triangles + start, piece.slots, piece.smooth))
-        start += len(piece.vertices)
+            raise Unreadable(_TOO_MANY)
+        pieces.append(piece)
     if not count:
-        raise ValueError("nothing to see: it has no triangles")
-    vertices = np.concatenate([p.vertices for p in pieces])
-    if not np.isfinite(vertices).all() or np.abs(vertices).max() > 1e12:
-        raise ValueError("its vertices are not finite, or absurdly far away")
-    mesh = Mesh(
-        vertices,
-        np.concatenate([p.triangles for p in pieces]),
-        np.concatenate([p.slots for p in pieces]),
-        np.concatenate([p.smooth for p in pieces]),
-    )
-    return mesh, colors
+        raise Unreadable("nothing to see: it has no triangles")
+    return pieces
 
 
-def _pieces(slot: Callable[[bpy.types.Material | None], int]) -> Iterator[_Piece]:
+def _pieces(painter: Painter) -> Iterator[_Piece]:
     graph = bpy.context.evaluated_depsgraph_get()
     for shown in graph.object_instances:
         obj = shown.object
@@ -114,69 +134,128 @@ def _pieces(slot: Callable[[bpy.types.Material | None], int]) -> Iterator[_Piece
             continue
         world = np.array(shown.matrix_world, float)
         mesh = obj.to_mesh()
-        if mesh is not None:
-            slots = [slot(place.material) for place in obj.material_slots] or [slot(None)]
-            yield _piece(mesh, world, np.array(slots))
+        if mesh is not None and len(mesh.polygons):
+            yield _piece(obj, mesh, world, painter)
         obj.to_mesh_clear()
 
 
-def _piece(mesh: bpy.types.Mesh, world: np.ndarray, slots: np.ndarray) -> _Piece:
+def _piece(obj: bpy.types.Object, mesh: bpy.types.Mesh, world: np.ndarray, painter: Painter) -> _Piece:
     mesh.calc_loop_triangles()
     if len(mesh.loop_triangles) > MOST_TRIANGLES:
-        raise ValueError(f"it has more than {MOST_TRIANGLES:,} triangles; make a simpler copy")
-    vertices = _read(mesh.vertices, "co", 3, np.float32).astype(float) @ world[:3, :3].T + world[:3, 3]
-    triangles = _read(mesh.loop_triangles, "vertices", 3, np.int32)
-    if np.linalg.det(world[:3, :3]) < 0:
-        triangles = triangles[:, ::-1]
-    material = _read(mesh.loop_triangles, "material_index", 1, np.int32).reshape(-1)
-    smooth = _read(mesh.polygons, "use_smooth", 1, np.bool_).reshape(-1)
-    polygon = _read(mesh.loop_triangles, "polygon_index", 1, np.int32).reshape(-1)
-    return _Piece(vertices, triangles, slots[np.clip(material, 0, len(slots) - 1)], smooth[polygon])
+        raise Unreadable(_TOO_MANY)
+    own = read(mesh.vertices, "co", 3, np.float32).astype(float)
+    vertices = own @ world[:3, :3].T + world[:3, 3]
+    if not np.isfinite(vertices).all() or np.abs(vertices).max() > 1e12:
+        raise Unreadable("its vertices are not finite, or absurdly far away")
+    triangles = read(mesh.loop_triangles, "vertices", 3, np.int32)
+    materials = [place.material for place in obj.material_slots] or [None]
+    slots = read(mesh.loop_triangles, "material_index", 1, np.int32).reshape(-1).clip(0, len(materials) - 1)
+    areas = _areas(vertices, triangles)
+    used = np.unique(slots)
+    parts = []
+    for slot in used:
+        chosen = np.flatnonzero(slots == slot)
+        surface = Surface(mesh, chosen, areas[chosen])
+        parts.append(_part(materials[slot], surface, painter, obj))
+    smooth = read(mesh.polygons, "use_smooth", 1, np.bool_).reshape(-1)
+    polygon = read(mesh.loop_triangles, "polygon_index", 1, np.int32).reshape(-1)
+    turned = triangles[:, ::-1] if np.linalg.det(world[:3, :3]) < 0 else triangles
+    return _Piece(vertices, turned, smooth[polygon], tuple(parts), np.searchsorted(used, slots), _rounded(obj, own, world))
 
 
-def _read(collection: Any, name: str, width: int, kind: type) -> np.ndarray:
-    values: np.ndarray = np.empty(len(collection) * width, kind)
-    collection.foreach_get(name, values)
-    return values.reshape(-1, width)
+def _part(material: bpy.types.Material | None, surface: Surface, painter: Painter, obj: bpy.types.Object) -> _Part:
+    color = painter.color(material, surface)
+    name = None if material is None else material.name_full
+    return _Part((name, obj.data.name_full if surface.by_vertex else None), None if color is None else surface.mean(color))
 
 
-def _largest_first(mesh: Mesh, colors: list[Levels]) -> tuple[Mesh, list[Levels]]:
-    """Slots by falling area, those without triangles left out: slot 0 is what a scene repaints."""
-    a, b, c = np.moveaxis(mesh.corners(), 1, 0)
-    areas = np.bincount(mesh.slots, np.linalg.norm(np.cross(b - a, c - a), axis=1), len(colors))
-    counts = np.bincount(mesh.slots, minlength=len(colors))
-    order = [int(slot) for slot in np.argsort(-areas, kind="stable") if counts[slot]]
-    place = np.zeros(len(colors), int)
+def _rounded(obj: bpy.types.Object, own: np.ndarray, world: np.ndarray) -> float:
+    """What rounding can have moved an object's vertices by: of their own coordinates, of its place, or of the places it was led through."""
+    far = float(np.abs(own).max()) * float(np.linalg.norm(world[:3, :3], 2))
+    places = [world[:3, 3]]
+    at = obj.parent
+    while at is not None:
+        places.append(np.array(at.matrix_world.translation, float))
+        at = at.parent
+    return float(max(far, np.abs(places).max())) * 2.0**-24
+
+
+def _joined(pieces: list[_Piece]) -> tuple[np.ndarray, np.ndarray]:
+    """All vertices (V, 3), and all triangles (T, 3)."""
+    starts = np.cumsum([0, *(len(piece.vertices) for piece in pieces[:-1])])
+    triangles = [piece.triangles + start for piece, start in zip(pieces, starts, strict=True)]
+    return np.concatenate([piece.vertices for piece in pieces]), np.concatenate(triangles)
+
+
+def _areas(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    a, b, c = np.moveaxis(vertices[triangles], 1, 0)
+    return np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2
+
+
+def _slots(pieces: list[_Piece], areas: np.ndarray, notes: list[str]) -> tuple[np.ndarray, list[Levels]]:
+    """Of each triangle its slot, and the colours of the slots, those with the largest areas first: slot 0 is what a scene repaints.
+
+    A slot is a material, or where vertex colours show what of it is in one mesh.
+    """
+    place_of: dict[tuple[str | None, str | None], int] = {}
+    colored: list[tuple[int, np.ndarray | None, float]] = []
+    slots = []
+    start = 0
+    for piece in pieces:
+        places = np.array([place_of.setdefault(part.key, len(place_of)) for part in piece.parts])
+        sizes = np.bincount(piece.part_of, areas[start : start + len(piece.triangles)], len(piece.parts))
+        start += len(piece.triangles)
+        colored += [(int(place), part.color, size) for place, part, size in zip(places, piece.parts, sizes, strict=True)]
+        slots.append(places[piece.part_of])
+    colors = [_mixed([(color, size) for at, color, size in colored if at == place]) for place in range(len(place_of))]
+    return _largest(np.concatenate(slots), areas, np.array(colors), notes)
+
+
+def _mixed(parts: list[tuple[np.ndarray | None, float]]) -> np.ndarray:
+    """The mean (3,) of colours with their areas."""
+    known = [(color, max(size, 1e-30)) for color, size in parts if color is not None]
+    if not known:
+        return np.array(GREY) / 255
+    colors, sizes = zip(*known, strict=True)
+    return np.average(colors, axis=0, weights=sizes)
+
+
+def _largest(slots: np.ndarray, areas: np.ndarray, colors: np.ndarray, notes: list[str]) -> tuple[np.ndarray, list[Levels]]:
+    """Slots in the order of their areas, as many as an asset may have; what is beyond takes the slot whose colour is nearest."""
+    order = np.argsort(-np.bincount(slots, areas, len(colors)), kind="stable")
+    place = np.empty(len(colors), int)
     place[order] = np.arange(len(order))
-    return Mesh(mesh.vertices, mesh.triangles, place[mesh.slots], mesh.smooth), [colors[slot] for slot in order]
+    kept = colors[order[:MOST_SLOTS]]
+    for slot in order[MOST_SLOTS:]:
+        place[slot] = np.abs(kept - colors[slot]).sum(1).argmin()
+    if len(colors) > MOST_SLOTS:
+        notes.append(f"it has {len(colors)} materials, more than {MOST_SLOTS}: the smallest take the most similar of the others' colours")
+    return place[slots], [_levels(color) for color in kept]
 
 
-def _color(material: bpy.types.Material | None) -> Levels:
-    """The colour of a material as one: its base colour, or the mean of the image in its place."""
-    if material is None:
-        return GREY
-    shader = next((n for n in (material.node_tree.nodes if material.node_tree else ()) if n.type == "BSDF_PRINCIPLED"), None)
-    if shader is None:
-        return _levels(np.array(material.diffuse_color[:3]))
-    socket = shader.inputs["Base Color"]
-    source = socket.links[0].from_node if socket.links else None
-    if source is not None and source.type == "TEX_IMAGE" and source.image is not None:
-        return _mean(source.image)
-    return _levels(np.array(socket.default_value[:3]))
+def _without_unused(mesh: Mesh, colors: list[Levels]) -> tuple[Mesh, list[Levels]]:
+    """Without the slots whose triangles were too small to keep."""
+    used = np.unique(mesh.slots)
+    return Mesh(mesh.vertices, mesh.triangles, np.searchsorted(used, mesh.slots), mesh.smooth), [colors[slot] for slot in used]
 
 
-def _mean(image: bpy.types.Image) -> Levels:
-    if not image.has_data and not (image.size[0] and image.size[1]):
-        return GREY
-    small = image.copy()
-    small.scale(_SAMPLES, _SAMPLES)
-    pixels = np.empty(_SAMPLES * _SAMPLES * 4, np.float32)
-    small.pixels.foreach_get(pixels)
-    encoded = image.colorspace_settings.name == "sRGB" and not image.is_float
-    bpy.data.images.remove(small)
-    mean = pixels.reshape(-1, 4)[:, :3].astype(float)
-    linear = np.where(mean <= 0.04045, mean / 12.92, ((mean + 0.055) / 1.055) ** 2.4) if encoded else mean
-    return _levels(linear.mean(0))
+def _check_rounding(pieces: list[_Piece], corners: np.ndarray) -> None:
+    extent = float(np.ptp(corners.reshape(-1, 3), axis=0).max())
+    if max(piece.rounded for piece in pieces) > _MOST_ROUNDED * extent > 0:
+        raise Unreadable("it lies so far from the origin that its shape is lost in 32-bit numbers; move it to the origin")
+
+
+def _check_shape(mesh: Mesh, notes: list[str]) -> None:
+    """See that there is something to see."""
+    few = max(1, int(_FEW * len(mesh.vertices)))
+    spread = np.sort(np.linalg.norm(mesh.vertices - np.median(mesh.vertices, axis=0), axis=1))
+    if spread[: len(spread) - few].max(initial=0) < _DOT:
+        raise Unreadable(f"{few:,} of its {len(mesh.vertices):,} vertices lie so far away from the others that these are a dot")
+    area = float(_areas(mesh.vertices, mesh.triangles).sum())
+    if area < _LEAST_AREA:
+        raise Unreadable("nothing to see: it has no area, all of it lies on a line or nearly so")
+    if area < _THIN:
+        notes.append("it is so thin that a generated scene, which must show enough of every object, will hardly hold it")
 
 
 def _levels(linear: np.ndarray) -> Levels:

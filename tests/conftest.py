@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from datagen.assets import own
+from datagen.assets import opening
 from datagen.assets.find import find_asset
 from datagen.domains import DOMAINS
 from datagen.domains.own_assets import own_domain
@@ -58,7 +58,7 @@ def each(request: pytest.FixtureRequest, data_of: Callable[[str], Samples]) -> S
 def importer_stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """A stand-in plays Blender's part in opening people's own files, and logs each in ``tmp_path / "log"``; nothing is kept of before."""
     faults = Path(__file__).parent / "faults"
-    monkeypatch.setattr(own, "IMPORTER", "faulty_importer")
+    monkeypatch.setattr(opening, "IMPORTER", "faulty_importer")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(faults), str(faults.parents[1])]))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("FAULTS_LOG", str(tmp_path / "log"))

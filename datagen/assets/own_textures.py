@@ -5,7 +5,9 @@ What is kept lies in this machine's cache under the file's digest: Blender opens
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from datagen.assets.folder import Refused, RefusedError, file_id, files_in, first_folder, kept_file, read_each
+from datagen.assets.folder import Refused, RefusedError, file_id, files_in, first_folder, kept_file, printable, read_each, remarks
 from datagen.assets.limits import MOST_BYTES
 from datagen.assets.paint import Paint, image_paint
 from datagen.cache import cache_folder
@@ -22,19 +24,44 @@ from datagen.errors import ImageError, UserError
 from datagen.files import write_bytes
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+OTHERS = (
+    ".avif",
+    ".dds",
+    ".exr",
+    ".gif",
+    ".hdr",
+    ".heic",
+    ".heif",
+    ".jp2",
+    ".jxl",
+    ".ktx",
+    ".ktx2",
+    ".pgm",
+    ".ppm",
+    ".psd",
+    ".svg",
+    ".tga",
+)
+"""Images in other formats, so that none of them is passed over without a word."""
 SIDE = 512  # pixels that are kept at most: more than any object has on a frame
 NO_FOLDER = "image"
 """The pattern of an image that lies in no folder beneath the one that was named."""
-VERSION = 1  # of what is kept
+VERSION = 2  # of what is kept
 
 
 @dataclass(frozen=True)
 class OwnTextures:
-    """What a folder gave: by the texture's id its pattern, and its path within the folder, in the order of paths; what is left out."""
+    """What a folder gave: by the texture's id its pattern, and its path within the folder, in the order of paths; what is left out; how
+    many files of other formats there are, by suffix."""
 
     patterns: dict[str, str]
     paths: dict[str, str]
     refused: tuple[Refused, ...]
+    passed: Mapping[str, int]
+
+    def remarks(self) -> list[str]:
+        """What there is to say of the files, as lines for people."""
+        return remarks((), self.refused, self.passed)
 
 
 def own_textures(folder: Path) -> OwnTextures:
@@ -42,8 +69,9 @@ def own_textures(folder: Path) -> OwnTextures:
 
     `UserError` if there is no such folder, or it holds no image.
     """
-    files = files_in(folder, SUFFIXES, "image")
-    return OwnTextures(*read_each(files, "textures", lambda name: (_kept(folder / name), first_folder(name) or NO_FOLDER)))
+    listing = files_in(folder, SUFFIXES, OTHERS, "image")
+    read = read_each(listing.files, "textures", lambda name: (_kept(folder / name), first_folder(name) or NO_FOLDER))
+    return OwnTextures(*read, listing.passed)
 
 
 @lru_cache(maxsize=4096)
@@ -68,15 +96,21 @@ def _kept(path: Path) -> str:
     """The id of an image, which is kept from now on."""
     try:
         if (size := path.stat().st_size) > MOST_BYTES:
-            raise RefusedError(f"{path.name} has {size:,} bytes, more than {MOST_BYTES:,}")
+            raise RefusedError(f"{printable(path.name)} has {size:,} bytes, more than {MOST_BYTES:,}")
         data = path.read_bytes()
     except OSError as error:
         raise RefusedError(f"cannot be read ({error.strerror or error})") from None
     key = hashlib.sha256(f"igllm texture {VERSION}\0".encode() + data).hexdigest()
     kept = _cache() / f"{key}.png"
-    if not kept.exists():
-        write_bytes(kept, encode_image(_square(data, path.name)))
+    if not _is_image(kept):  # there is none, or one that is damaged
+        write_bytes(kept, encode_image(_square(data, printable(path.name))))
     return file_id(path, key)
+
+
+def _is_image(path: Path) -> bool:
+    with contextlib.suppress(OSError, ImageError):
+        return len(decode_image(path.read_bytes(), str(path))) <= SIDE
+    return False
 
 
 def _square(data: bytes, name: str) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from datagen.assets.folder import Refused
+from datagen.assets.folder import Refused, printable, remarks
 from datagen.assets.library import CLASSES, instance, instance_id
 from datagen.assets.own import OwnAsset, own_assets
 from datagen.assets.own_textures import own_textures
@@ -48,6 +48,7 @@ def inspect_own(out: Path, assets: Path | None, textures: Path | None) -> dict[s
     own = None if assets is None else own_assets(assets)
     images = None if textures is None else own_textures(textures)
     found: dict[str, Any] = {"refused": [asdict(refused) for part in (own, images) if part for refused in part.refused]}
+    found["passed_over"] = {suffix: count for part in (own, images) if part for suffix, count in part.passed.items()}
     empty = []
     if own is not None:
         found["assets"] = [_row(asset) for asset in own.assets]
@@ -81,7 +82,9 @@ def assets_text(found: dict[str, Any]) -> str:
         lines.append(_counts(patterns))
     if "domain" in found:
         lines.append(f"domain: {found['domain']}")
-    lines += [f"  left out: {refused['path']}: {refused['reason']}" for refused in found["refused"]]
+    notes = [(row["path"], note) for row in found.get("assets", ()) for note in row["notes"]]
+    refused = [Refused(**one) for one in found["refused"]]
+    lines += [f"  {line}" for line in remarks(notes, refused, found.get("passed_over", {}))]
     return "\n".join(lines)
 
 
@@ -94,11 +97,12 @@ def _row(asset: OwnAsset) -> dict[str, Any]:
         "slots": asset.slots,
         "extent": [round(size, 4) for size in asset.extent],
         "symmetry": str(asset.symmetry),
+        "notes": list(asset.notes),
     }
 
 
 def _told(folder: Path | None, what: str, refused: Sequence[Refused]) -> str:
-    reasons = "\n".join(f"  {one.path}: {one.reason}" for one in refused[:10])
+    reasons = "\n".join(f"  {printable(one.path)}: {one.reason}" for one in refused[:10])
     return f"{folder}: none of its {len(refused)} {what} can be used:\n{reasons}"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datagen.assets import own
+from datagen.assets import named, opening
 from datagen.assets.find import find_asset
 from datagen.assets.own import kept_asset, own_assets
 from datagen.errors import UserError
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("importer_stand_in")
 
 
 def write(folder: Path, **files: str) -> Path:
-    """Files of these contents; ``chairs__a_glb`` is chairs/a.glb."""
+    """Files of these contents; ``chairs__a_stl`` is chairs/a.stl."""
     for name, text in files.items():
         path = folder / (name.replace("__", "/").rpartition("_")[0] + "." + name.rpartition("_")[2])
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,43 +34,43 @@ def opened(tmp_path: Path) -> list[str]:
 def test_bad_files_are_told_with_the_reason_and_the_others_read(tmp_path: Path) -> None:
     folder = write(
         tmp_path / "models",
-        a_glb="1",
+        a_stl="1",
         crash_obj="2",
         damaged_ply="3",
         hang_usd="4",
         nonsense_usdz="5",
         pickle_blend="6",
-        short_glb="7",
-        z_glb="88",
+        short_stl="7",
+        z_stl="88",
     )
     found = own_assets(folder, seconds=5)
-    assert [asset.path for asset in found.assets] == ["a.glb", "z.glb"]
+    assert [asset.path for asset in found.assets] == ["a.stl", "z.stl"]
     reasons = {refused.path: refused.reason for refused in found.refused}
-    assert list(reasons) == ["crash.obj", "damaged.ply", "hang.usd", "nonsense.usdz", "pickle.blend", "short.glb"]
-    assert "crashed" in reasons["crash.obj"] and "crashed" in reasons["short.glb"]
+    assert list(reasons) == ["crash.obj", "damaged.ply", "hang.usd", "nonsense.usdz", "pickle.blend", "short.stl"]
+    assert "crashed" in reasons["crash.obj"] and "crashed" in reasons["short.stl"]
     assert reasons["damaged.ply"] == "no such format"
     assert "within 5 s" in reasons["hang.usd"]
     assert "something else than triangles" in reasons["nonsense.usdz"] and "something else" in reasons["pickle.blend"]
 
 
 def test_a_file_is_opened_once_and_again_when_it_or_what_is_kept_changes(tmp_path: Path) -> None:
-    folder = write(tmp_path / "models", a_glb="1", b_obj="mtllib paint.mtl\n")
+    folder = write(tmp_path / "models", a_stl="1", b_obj="mtllib paint.mtl\n")
     first = own_assets(folder)
-    assert opened(tmp_path) == ["a.glb", "b.obj"]
+    assert opened(tmp_path) == ["a.stl", "b.obj"]
     assert own_assets(folder) == first
-    assert opened(tmp_path) == ["a.glb", "b.obj"]
-    write(folder, a_glb="12", paint_mtl="Kd 1 0 0")
+    assert opened(tmp_path) == ["a.stl", "b.obj"]
+    write(folder, a_stl="12", paint_mtl="Kd 1 0 0")
     assert [a.id for a in own_assets(folder).assets] != [a.id for a in first.assets]
-    assert opened(tmp_path)[2:] == ["a.glb", "b.obj"]
+    assert opened(tmp_path)[2:] == ["a.stl", "b.obj"]
     for kept in (tmp_path / "cache").rglob("*.npz"):
         kept.write_bytes(b"spoilt")
     own_assets(folder)
-    assert opened(tmp_path)[4:] == ["a.glb", "b.obj"]
+    assert opened(tmp_path)[4:] == ["a.stl", "b.obj"]
 
 
 def test_an_asset_is_found_by_its_id_alone(tmp_path: Path) -> None:
-    [asset] = [found.whole() for found in own_assets(write(tmp_path / "models", **{"my chair__a b_glb": "1"})).assets]
-    assert asset.id.startswith("a_b-") and asset.kind == "my_chair" and asset.colors == ((1, 2, 3),)
+    [asset] = [found.whole() for found in own_assets(write(tmp_path / "models", **{"my chair__a b_stl": "1"})).assets]
+    assert asset.id.startswith("a_b-") and asset.kind.startswith("my_chair-") and asset.colors == ((1, 2, 3),)
     assert find_asset(asset.id).mesh.digest() == asset.mesh.digest()
     assert find_asset("mug-1").kind == "mug"
     for wrong in ("a_b-000000000000", "../../x", "a*-*", "a_b"):
@@ -79,7 +79,7 @@ def test_an_asset_is_found_by_its_id_alone(tmp_path: Path) -> None:
 
 
 def test_what_is_kept_is_checked(tmp_path: Path) -> None:
-    [asset] = [found.whole() for found in own_assets(write(tmp_path / "models", a_glb="1")).assets]
+    [asset] = [found.whole() for found in own_assets(write(tmp_path / "models", a_stl="1")).assets]
     [kept] = (tmp_path / "cache").rglob("*.npz")
     for change in ({"colors": np.zeros((0, 3), np.uint8)}, {"vertices": asset.mesh.vertices * 5}, {"slots": np.array([7])}):
         with np.load(kept) as arrays:
@@ -92,8 +92,8 @@ def test_what_is_kept_is_checked(tmp_path: Path) -> None:
 
 
 def test_notes_state_class_and_symmetry(tmp_path: Path) -> None:
-    folder = write(tmp_path / "models", vases__tall_glb="1", b_glb="22")
-    (folder / "assets.json").write_text(json.dumps({"vases/tall.glb": {"symmetry": "Cinf"}, "b.glb": {"class": "bottle"}}))
+    folder = write(tmp_path / "models", vases__tall_stl="1", b_stl="22")
+    (folder / "assets.json").write_text(json.dumps({"vases/tall.stl": {"symmetry": "Cinf"}, "b.stl": {"class": "bottle"}}))
     b, tall = own_assets(folder).assets
     assert (b.kind, b.symmetry) == ("bottle", Symmetry())
     assert (tall.kind, tall.symmetry) == ("vases", Symmetry(0))
@@ -103,29 +103,29 @@ def test_notes_state_class_and_symmetry(tmp_path: Path) -> None:
     ("notes", "message"),
     [
         ("[]", "must be an object"),
-        ('{"x.glb": {}}', "no file 'x.glb'"),
-        ('{"a.glb": {"symmetry": "round"}}', "write C1"),
-        ('{"a.glb": {"class": "a/b"}}', "must be a name"),
-        ('{"a.glb": {"up": "y"}}', "the key 'up'"),
+        ('{"x.stl": {}}', "no file 'x.stl'"),
+        ('{"a.stl": {"symmetry": "round"}}', "write C1"),
+        ('{"a.stl": {"class": "a/b"}}', "must be a name"),
+        ('{"a.stl": {"up": "y"}}', "the key 'up'"),
         ("{", "is not JSON"),
     ],
 )
 def test_wrong_notes_are_an_error(tmp_path: Path, notes: str, message: str) -> None:
-    folder = write(tmp_path / "models", a_glb="1")
+    folder = write(tmp_path / "models", a_stl="1")
     (folder / "assets.json").write_text(notes)
     with pytest.raises(UserError, match=message):
         own_assets(folder)
 
 
 def test_too_large_and_twice_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(own, "MOST_BYTES", 100)
-    folder = write(tmp_path / "models", a_glb="1", big_ply="x" * 101, z__a_glb="1", other_obj="mtllib big.ply\n")
+    monkeypatch.setattr(named, "MOST_BYTES", 100)
+    folder = write(tmp_path / "models", a_stl="1", big_ply="x" * 101, z__a_stl="1", other_obj="mtllib big.ply\n")
     found = own_assets(folder)
     assert len(found.assets) == 1
     assert {r.path: r.reason for r in found.refused} == {
         "big.ply": "big.ply has 101 bytes, more than 100",
         "other.obj": "big.ply has 101 bytes, more than 100",
-        "z/a.glb": "the same as a.glb",
+        "z/a.stl": "the same as a.stl",
     }
 
 
@@ -143,6 +143,6 @@ def test_no_folder_no_model_no_blender(tmp_path: Path, monkeypatch: pytest.Monke
         own_assets(tmp_path / "none")
     with pytest.raises(UserError, match=r"no model file is in it; known are \.blend, \.glb"):
         own_assets(write(tmp_path / "empty", notes_txt="", hidden__x_txt=""))
-    monkeypatch.setattr(own, "IMPORTER", "no_such_importer")
+    monkeypatch.setattr(opening, "IMPORTER", "no_such_importer")
     with pytest.raises(UserError, match="Blender does not start"):
-        own_assets(write(tmp_path / "models", a_glb="1"))
+        own_assets(write(tmp_path / "models", a_stl="1"))

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import igllm
-from datagen.assets import own
+from datagen.assets import opening
 from datagen.assets.library import CLASSES
 from datagen.inspect import assets as sheets
 from datagen.inspect.sheets import TILE
@@ -21,7 +21,7 @@ FAULTS = Path(__file__).parents[1] / "faults"
 @pytest.fixture
 def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A folder of models, which a stand-in for Blender opens."""
-    monkeypatch.setattr(own, "IMPORTER", "faulty_importer")
+    monkeypatch.setattr(opening, "IMPORTER", "faulty_importer")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FAULTS), str(FAULTS.parents[1])]))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("FAULTS_LOG", str(tmp_path / "log"))
@@ -44,14 +44,14 @@ def test_the_classes_modelled_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 def test_a_folder_of_files_with_a_bad_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (folder / "a.glb").write_text("1")
+    (folder / "a.stl").write_text("1")
     (folder / "damaged.obj").write_text("2")
     assert igllm.main(["inspect", "--assets", str(folder)]) == 0
     said = capsys.readouterr().out
     assert "assets: 1; classes: 1" in said and "left out: damaged.obj: no such format" in said
     assert (folder / "inspect" / sheets.SHEET).is_file()
     found = json.loads((folder / "inspect" / sheets.LIST).read_text())
-    assert [row["path"] for row in found["assets"]] == ["a.glb"]
+    assert [row["path"] for row in found["assets"]] == ["a.stl"]
     assert found["refused"] == [{"path": "damaged.obj", "reason": "no such format"}]
 
 

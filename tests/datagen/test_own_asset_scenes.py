@@ -26,9 +26,9 @@ def folder(tmp_path: Path) -> Path:
     made = tmp_path / "models"
     (made / "chair").mkdir(parents=True)
     for number in range(6):
-        (made / "chair" / f"c{number}.glb").write_text("x" * number)
-    (made / "damaged.glb").write_text("-")
-    (made / "assets.json").write_text('{"chair/c0.glb": {"class": "lamp", "symmetry": "C2"}}')
+        (made / "chair" / f"c{number}.stl").write_text("x" * number)
+    (made / "damaged.stl").write_text("-")
+    (made / "assets.json").write_text('{"chair/c0.stl": {"class": "lamp", "symmetry": "C2"}}')
     return made
 
 
@@ -50,7 +50,7 @@ def test_the_name_says_which_models_there_are(folder: Path) -> None:
     name = keep_domain(own_assets(folder))
     assert keep_domain(own_assets(folder)) == name
     assert pickle.loads(pickle.dumps(get_domain(name))) is get_domain(name)
-    (folder / "chair" / "c5.glb").write_text("another")
+    (folder / "chair" / "c5.stl").write_text("another")
     assert keep_domain(own_assets(folder)) != name
     assert get_domain(name).name == name  # of the models that it had
 
@@ -76,7 +76,7 @@ def test_generate_renders_them(folder: Path, tmp_path: Path, capsys: pytest.Capt
     out = tmp_path / "data"
     assert igllm.main(["generate", "--domain", "assets", "--assets", str(folder), "--num", "2", *frame, "--out", str(out)]) == 0
     told = capsys.readouterr()
-    assert "left out: damaged.glb: no such format" in told.err
+    assert "left out: damaged.stl: no such format" in told.err
     name = json.loads((out / "dataset.json").read_text())["domain"]
     assert told.out.strip().endswith(f"2 samples of the domain {name}")
     assert igllm.main(["verify", str(out)]) == 0

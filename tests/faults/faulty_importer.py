@@ -17,7 +17,11 @@ def main() -> None:
     out = sys.stdout.buffer
     say(out, {"ready": True})
     for line in sys.stdin:
-        path = Path(json.loads(line)["path"])
+        request = json.loads(line)
+        path = Path(request["path"])
+        if "names" in request:
+            say(out, {"names": []})
+            continue
         with Path(os.environ["FAULTS_LOG"]).open("a") as log:
             log.write(f"{path.name}\n")
         if path.stem.startswith("hang"):

@@ -1,0 +1,49 @@
+"""What Blender's readers raise at a file, as a reason in plain words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_USD = re.compile(r"Error in '.*?' at line \d+ in file \S+ : '(.*?)\s*'\s*(?:\n|$)", re.DOTALL)
+"""OpenUSD's errors, of which the first says what is wrong with the file."""
+_CIRCLE, _MEMORY = "RecursionError", "MemoryError"
+_LONGEST = 200  # characters
+
+
+class Unreadable(Exception):
+    """Why a file gives no asset, in words for its owner."""
+
+
+@contextmanager
+def reading(suffix: str) -> Iterator[None]:
+    """Whatever a reader raises within such a block, at a file of that suffix, becomes `Unreadable`."""
+    try:
+        yield
+    except Unreadable:
+        raise
+    except Exception as error:  # whatever a file provokes
+        raise Unreadable(reason(error, suffix)) from None
+
+
+def reason(error: Exception, suffix: str) -> str:
+    """An error in plain words: of Blender's own the first line that says something, of a script of Blender's what it ended with."""
+    text = str(error)
+    if found := _USD.search(text):
+        return f"OpenUSD cannot read it ({' '.join(found[1].split())})"[:_LONGEST]
+    if isinstance(error, RuntimeError) and "Traceback (most recent call last)" not in text:
+        lines = [line.removeprefix("Error: ").strip() for line in text.splitlines()]
+        return next((line for line in lines if line), "Blender cannot read it")[:_LONGEST]
+    ended = f"{type(error).__name__}: {text}" if not isinstance(error, RuntimeError) else _last_line(text)
+    if _CIRCLE in ended:
+        return "it is nested too deeply, or contains itself in a circle"
+    if _MEMORY in ended:
+        return "it needs more memory than a model may take"
+    return f"Blender's reader of {suffix} files cannot make sense of it ({' '.join(ended.split())})"[:_LONGEST]
+
+
+def _last_line(text: str) -> str:
+    """What a traceback ends with: the last line that is neither of its frames nor where Blender adds that it happened."""
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith((" ", "\t", "Location:"))]
+    return lines[-1]

@@ -1,0 +1,68 @@
+"""A part of a mesh as points to look up images and vertex colours at. Importing this imports bpy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+import numpy as np
+
+_POINTS = 4096  # on the whole of a surface
+_LEAST, _MOST = 4, 1024  # on one triangle
+
+
+class Surface:
+    """Points, evenly over each of some of a mesh's triangles; the same for the same mesh.
+
+    ``weights`` (N,) float64, how much of the area each stands for; ``by_vertex`` says whether vertex colours were looked up.
+    """
+
+    def __init__(self, mesh: bpy.types.Mesh, chosen: np.ndarray, areas: np.ndarray) -> None:
+        """Of the triangles whose numbers are `chosen` (T,), with their `areas` (T,)."""
+        self._mesh = mesh
+        each = int(np.clip(-(-_POINTS // max(len(chosen), 1)), _LEAST, _MOST))
+        first, second = np.array([0.7548776662466927, 0.5698402909980532])[:, None] * np.arange(1, each + 1) % 1  # the R2 sequence
+        beyond = first + second > 1
+        first, second = np.where(beyond, 1 - first, first), np.where(beyond, 1 - second, second)
+        corners = np.stack([1 - first - second, first, second], axis=1)
+        self._at = np.repeat(chosen, each)
+        self._corners = np.tile(corners, (len(chosen), 1))
+        self.weights = np.repeat(np.asarray(areas, float) / each, each)
+        self.by_vertex = False
+
+    def mean(self, color: np.ndarray) -> np.ndarray:
+        """The mean (3,) of a colour at the points, (N, 3) or (1, 3)."""
+        if len(color) == 1 or not self.weights.sum() > 0:
+            return color.mean(0)
+        return self.weights @ color / self.weights.sum()
+
+    def uv(self, name: str = "") -> np.ndarray | None:
+        """The points' places on an image, (N, 2): of the layer of that name, of the one that is rendered without one; None if there is
+        none."""
+        layers = self._mesh.uv_layers
+        layer = layers.get(name) if name else next((each for each in layers if each.active_render), None)
+        if layer is None or not len(layer.uv):
+            return None
+        return np.nan_to_num(self._blended(read(layer.uv, "vector", 2, np.float32), "CORNER"))
+
+    def vertex_colors(self, name: str = "") -> np.ndarray | None:
+        """The linear vertex colours at the points, (N, 3): of the layer of that name, of the one that is rendered without one; None if
+        there are none."""
+        layers = self._mesh.color_attributes
+        at = layers.find(name) if name else layers.render_color_index
+        if not 0 <= at < len(layers) or layers[at].domain not in ("POINT", "CORNER"):
+            return None
+        self.by_vertex = True
+        return np.nan_to_num(self._blended(read(layers[at].data, "color", 4, np.float32)[:, :3], layers[at].domain))
+
+    def _blended(self, values: np.ndarray, domain: str) -> np.ndarray:
+        """Values of corners, or of vertices, between the corners of each point's triangle."""
+        corners = read(self._mesh.loop_triangles, "loops" if domain == "CORNER" else "vertices", 3, np.int32)[self._at]
+        return np.einsum("nc,ncv->nv", self._corners, values[corners].astype(float))
+
+
+def read(collection: Any, name: str, width: int, kind: type) -> np.ndarray:
+    """A property of all of Blender's items, (items, width)."""
+    values: np.ndarray = np.empty(len(collection) * width, kind)
+    collection.foreach_get(name, values)
+    return values.reshape(-1, width)

@@ -1,0 +1,174 @@
+"""What stands in a ``.gltf`` or ``.glb`` file as text: the names of other files, and where its nodes are."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import struct
+from itertools import product
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+
+from datagen.assets.far import is_far
+from datagen.assets.folder import RefusedError
+
+_MAGIC, _JSON = b"glTF", b"JSON"
+_HEADER = struct.Struct("<4sII")  # magic, version, bytes of all
+_CHUNK = struct.Struct("<I4s")  # bytes, sort
+
+
+def gltf_names(data: bytes) -> list[str]:
+    """The files that a file names: its buffers and images that it does not hold itself. `RefusedError` for one that is damaged."""
+    content = _content(data)
+    parts = [part for name in ("buffers", "images") for part in _objects(content, name)]
+    return [unquote(part["uri"]) for part in parts if isinstance(part.get("uri"), str) and not part["uri"].startswith("data:")]
+
+
+def gltf_near(data: bytes) -> bytes:
+    """The file with its nodes around the origin, if they lie so far away that Blender, which rounds to 32 bits, would spoil it.
+
+    `RefusedError` for a file that is damaged, or whose nodes contain each other in a circle.
+    """
+    content = _content(data)
+    nodes = _objects(content, "nodes")
+    roots = _roots(nodes)
+    corners = _corners(content, nodes, roots)
+    if not len(corners) or not is_far(corners):
+        return data
+    middle = (corners.min(0) + corners.max(0)) / 2
+    for root in roots:
+        _shift(nodes, root, middle)
+    return _replaced(data, content)
+
+
+def _content(data: bytes) -> dict[str, Any]:
+    text = data
+    if data.startswith(_MAGIC):
+        try:
+            length, sort = _CHUNK.unpack_from(data, _HEADER.size)
+        except struct.error:
+            raise RefusedError("it is cut short: its header is not whole") from None
+        text = data[_HEADER.size + _CHUNK.size :][:length]
+        if sort != _JSON or len(text) < length:
+            raise RefusedError("it is cut short, or no .glb file")
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        raise RefusedError("it is damaged: what should be JSON is none") from None
+    if not isinstance(content, dict):
+        raise RefusedError("it is damaged: its JSON is no object")
+    return content
+
+
+def _objects(content: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    found = content.get(name, [])
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise RefusedError(f"it is damaged: its {name} are no list of objects")
+    return found
+
+
+def _replaced(data: bytes, content: dict[str, Any]) -> bytes:
+    text = json.dumps(content).encode()
+    if not data.startswith(_MAGIC):
+        return text
+    _, version, _ = _HEADER.unpack_from(data)
+    length, _ = _CHUNK.unpack_from(data, _HEADER.size)
+    rest = data[_HEADER.size + _CHUNK.size + length :]
+    text += b" " * (-len(text) % 4)
+    whole = _HEADER.size + _CHUNK.size + len(text) + len(rest)
+    return _HEADER.pack(_MAGIC, version, whole) + _CHUNK.pack(len(text), _JSON) + text + rest
+
+
+def _children(nodes: list[dict[str, Any]], node: dict[str, Any]) -> list[int]:
+    children = node.get("children", [])
+    if not isinstance(children, list) or not all(isinstance(child, int) and 0 <= child < len(nodes) for child in children):
+        raise RefusedError("it is damaged: a node's children are not among its nodes")
+    return children
+
+
+def _roots(nodes: list[dict[str, Any]]) -> list[int]:
+    """The nodes that no other contains. `RefusedError` where some cannot be reached from them, or can be reached twice."""
+    owned = [child for node in nodes for child in _children(nodes, node)]
+    roots = sorted(set(range(len(nodes))) - set(owned))
+    if len(owned) != len(set(owned)):
+        raise RefusedError("its nodes form no tree: one is contained in two others, or twice")
+    met, at = set(roots), list(roots)
+    while at:
+        children = _children(nodes, nodes[at.pop()])
+        met.update(children)
+        at += children
+    if len(met) < len(nodes):
+        raise RefusedError("its nodes contain each other in a circle")
+    return roots
+
+
+def _matrix(node: dict[str, Any]) -> np.ndarray:
+    """A node's own transformation, (4, 4)."""
+    try:
+        if "matrix" in node:
+            return np.array(node["matrix"], float).reshape(4, 4).T
+        x, y, z, w = map(float, node.get("rotation", (0, 0, 0, 1)))
+        turn = np.array(
+            [
+                [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+                [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+                [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+            ]
+        )
+        matrix = np.eye(4)
+        matrix[:3, :3] = turn * np.array(node.get("scale", (1, 1, 1)), float).reshape(3)
+        matrix[:3, 3] = np.array(node.get("translation", (0, 0, 0)), float).reshape(3)
+    except (TypeError, ValueError):
+        raise RefusedError("it is damaged: a node's place is not made of numbers") from None
+    if not np.isfinite(matrix).all():
+        raise RefusedError("it is damaged: a node's place is not finite")
+    return matrix
+
+
+def _corners(content: dict[str, Any], nodes: list[dict[str, Any]], roots: list[int]) -> np.ndarray:
+    """The corners (N, 3) of the boxes, as the file states them, around the meshes that it shows."""
+    boxes = _boxes(content)
+    corners = [np.empty((0, 3))]
+    waiting = [(root, np.eye(4)) for root in roots]
+    while waiting:
+        at, outer = waiting.pop()
+        whole = outer @ _matrix(nodes[at])
+        for box in boxes.get(nodes[at].get("mesh"), ()):
+            corners.append(np.array(list(product(*box.T))) @ whole[:3, :3].T + whole[:3, 3])
+        waiting += [(child, whole) for child in _children(nodes, nodes[at])]
+    return np.concatenate(corners)
+
+
+def _boxes(content: dict[str, Any]) -> dict[Any, list[np.ndarray]]:
+    """By mesh the boxes (2, 3) around its parts, of those that state them as they must."""
+    accessors, found = _objects(content, "accessors"), {}
+    for number, mesh in enumerate(_objects(content, "meshes")):
+        boxes = []
+        for part in mesh.get("primitives", ()):
+            with contextlib.suppress(LookupError, TypeError, ValueError):  # Blender will say what is wrong with it
+                accessor = accessors[part["attributes"]["POSITION"]]
+                box = np.array([accessor["min"], accessor["max"]], float)
+                if box.shape == (2, 3) and np.isfinite(box).all():
+                    boxes.append(box)
+        found[number] = boxes
+    return found
+
+
+def _shift(nodes: list[dict[str, Any]], root: int, by: np.ndarray) -> None:
+    """Move a node, with what it contains, by -`by`: where a node without a mesh stands near, those within it move, for there it is that
+    the large numbers are."""
+    waiting = [(root, by)]
+    while waiting:
+        at, move = waiting.pop()
+        node, matrix = nodes[at], _matrix(nodes[at])
+        children = _children(nodes, node)
+        stands_near = np.abs(matrix[:3, 3]).max() < np.abs(move).max() / 2
+        if stands_near and children and "mesh" not in node and abs(np.linalg.det(matrix[:3, :3])) > 1e-12:
+            within = np.linalg.solve(matrix[:3, :3], move)
+            waiting += [(child, within) for child in children]
+        elif "matrix" in node:
+            node["matrix"][12:15] = (matrix[:3, 3] - move).tolist()
+        else:
+            node["translation"] = (matrix[:3, 3] - move).tolist()

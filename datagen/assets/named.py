@@ -1,0 +1,144 @@
+"""The files that a model is made of: its own, those that it names, and those that they name in turn.
+
+All of them are in a model's digest, and Blender is shown copies of these and no others; so what is kept of a model is never that of other
+files. All lie in the folder that was named: a file that names one outside it is left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from datagen.assets.folder import RefusedError, printable
+from datagen.assets.gltf import gltf_names, gltf_near
+from datagen.assets.limits import MOST_BYTES, MOST_NAMED
+from datagen.assets.obj import There, missing_faces, mtl_names, mtl_read, obj_names, obj_read, undefined_materials
+from datagen.assets.points import ply_near, stl_near
+
+ASKED = (".blend", ".usd", ".usda", ".usdc", ".usdz")
+"""Which names they hold is Blender's to say: they are no plain text."""
+
+Ask = Callable[[Path], list[str]]
+"""The names in one of those files, as seen from its folder. `RefusedError` if it cannot be opened."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The files that a model is made of, by their paths within its folder, its own first, and what it names that is not there."""
+
+    folder: Path
+    files: tuple[str, ...]
+    missing: tuple[str, ...]
+
+    @classmethod
+    def of(cls, folder: Path, name: str, ask: Ask) -> Parts:
+        """Those of a file within a folder. `RefusedError` if it names a file outside, or one of them cannot be read, or is too large."""
+        files, missing = [name], []
+        for at in files:  # which grows meanwhile
+            for named in _names(folder, at, ask):
+                found = _found(folder, at, named)
+                if found is None:
+                    missing.append(named)
+                elif found not in files:
+                    files.append(found)
+            if len(files) > MOST_NAMED:
+                raise RefusedError(f"names more than {MOST_NAMED} files")
+        return cls(folder, tuple(files), tuple(dict.fromkeys(missing)))
+
+    def digest(self, version: str) -> str:
+        """SHA-256 of what is in all of the files, and of how they lie to each other; ``version`` is of what is made of them."""
+        sha = hashlib.sha256(version.encode())
+        home = os.path.dirname(self.files[0])
+        for number, name in enumerate(self.files):
+            data = read_part(self.folder / name)
+            place = os.path.relpath(name, home or ".") if number else ""
+            sha.update(b"\0".join([b"", os.fsencode(place), f"{len(data)}".encode(), data]))
+        for name in self.missing:
+            sha.update(b"\0missing\0" + name.encode("utf-8", "surrogatepass"))
+        return sha.hexdigest()
+
+    def copy(self, to: Path) -> Path:
+        """Copies of all beneath a folder, with the coordinates and names that Blender would misread mended; the model's own file there.
+
+        `RefusedError` for coordinates that are none.
+        """
+        places = [self._place(to, Path(name)) for name in self.files]
+        for name, place in zip(self.files, places, strict=True):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(self._mended(name))
+        return places[0]
+
+    def notes(self) -> list[str]:
+        """What is amiss with the names in it."""
+        notes = [f"names '{printable(name)[:120]}', which is not there" for name in self.missing]
+        if self.files[0].lower().endswith(".obj"):
+            text, *libraries = (_text(self.folder / name) for name in self.files if name.lower().endswith((".obj", ".mtl")))
+            undefined = (printable(name)[:80] for name in undefined_materials(text, libraries))
+            notes += [f"uses the material '{name}', which nothing defines: grey is taken" for name in undefined]
+            if count := missing_faces(text):
+                notes.append(f"{count:,} of its faces name vertices that are not there, and are left out")
+        return notes
+
+    def _place(self, to: Path, path: Path) -> Path:
+        """Where the copy of a file goes. Blender is told the way to the model's own, so that holds nothing but what is Unicode."""
+        own = Path(self.files[0])
+        if path == own:
+            return to.joinpath(*map(printable, own.parent.parts), printable(own.stem) + own.suffix.lower())
+        return to.joinpath(*(printable(part) if part in own.parent.parts else part for part in path.parts))
+
+    def _mended(self, name: str) -> bytes:
+        data, suffix = read_part(self.folder / name), Path(name).suffix.lower()
+        if suffix == ".obj":
+            return obj_read(data, _there(self.folder, name))
+        mend = {".mtl": mtl_read, ".gltf": gltf_near, ".glb": gltf_near, ".ply": ply_near, ".stl": stl_near}.get(suffix)
+        return data if mend is None else mend(data)
+
+
+def read_part(path: Path) -> bytes:
+    """What is in a file. `RefusedError` if it is too large, or cannot be read."""
+    try:
+        if (size := path.stat().st_size) > MOST_BYTES:
+            raise RefusedError(f"{printable(path.name)} has {size:,} bytes, more than {MOST_BYTES:,}")
+        return path.read_bytes()
+    except OSError as error:
+        raise RefusedError(f"{printable(path.name)} cannot be read ({error.strerror or error})") from None
+
+
+def _names(folder: Path, at: str, ask: Ask) -> list[str]:
+    """What a file names, as seen from its folder."""
+    path, suffix = folder / at, Path(at).suffix.lower()
+    if suffix == ".obj":
+        return obj_names(_text(path), path.stem, _there(folder, at))
+    if suffix == ".mtl":
+        return mtl_names(_text(path), _there(folder, at))
+    if suffix in (".gltf", ".glb"):
+        return gltf_names(read_part(path))
+    return ask(path) if suffix in ASKED else []
+
+
+def _there(folder: Path, at: str) -> There:
+    return lambda name: _found(folder, at, name) is not None
+
+
+def _found(folder: Path, at: str, name: str) -> str | None:
+    """The path within a folder of the file that another there names; None if there is none. `RefusedError` if it is outside."""
+    shown = printable(name)[:80]
+    home = Path(os.path.abspath(folder))
+    try:
+        path = Path(os.path.normpath((home / at).parent / name))
+        real, inside = path.resolve(), home.resolve()
+        there = real.is_file()
+    except (OSError, RuntimeError, ValueError):  # too long, a circle of links, a NUL
+        raise RefusedError(f"names the file '{shown}', which no file can be called") from None
+    if not real.is_relative_to(inside) or not (path.is_relative_to(home) or Path(name).is_absolute()):
+        raise RefusedError(f"names the file '{shown}' outside the folder")
+    if not there:
+        return None
+    return (path.relative_to(home) if path.is_relative_to(home) else real.relative_to(inside)).as_posix()
+
+
+def _text(path: Path) -> str:
+    return read_part(path).decode(errors="surrogateescape")
