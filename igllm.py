@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
 import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # Everything else is imported by the verb that needs it, so that --help answers at once.
 from datagen.cache import lend_home
@@ -19,6 +18,9 @@ from datagen.commandline import Help, Parser, file_to_write, folder_to_write, in
 from datagen.errors import PartlyDone, UserError
 from datagen.ranges import counted
 from datagen.scene import QUALITIES
+
+if TYPE_CHECKING:
+    from datagen.predictions import Prediction
 
 BUG = 70  # the status where igllm itself is at fault
 BUILT_IN = Path()  # in the place of a folder of assets: those modelled here
@@ -314,7 +316,7 @@ def run_export(options: argparse.Namespace) -> None:
     """igllm export"""
     from datagen.formats.export import export
 
-    print(f"{options.out}: {export(options.data, options.format, options.out)} samples")
+    print(f"{options.out}: {counted(export(options.data, options.format, options.out), 'sample')}")
 
 
 def _import(verbs: Any) -> None:
@@ -484,40 +486,82 @@ def _predict(verbs: Any) -> None:
     _add_model(verb)
     source = verb.add_mutually_exclusive_group(required=True)
     source.add_argument("--data", type=_place, help="data set whose images to read, a folder or a URL")
-    source.add_argument("--images", type=Path, nargs="+", metavar="FILE", help="image files to read")
+    source.add_argument("--images", type=Path, nargs="+", metavar="FILE", help="image files to read, or folders of them")
     verb.add_argument("--out", type=file_to_write, help="the pred.jsonl to write (default, with --images: the code is printed)")
-    verb.add_argument("--samples", type=positive, default=1, metavar="K", help="candidates: the best of K beams, or K drawn by chance")
-    verb.add_argument("--temperature", type=number, help="draw tokens by their probability at this temperature (default: the likeliest)")
-    verb.add_argument("--top-p", type=number, default=1.0, help="draw from the likeliest tokens that share this much of the probability")
-    verb.add_argument("--beams", type=positive, default=1, help="search with this many texts at a time, and take the best")
-    verb.add_argument("--seed", type=whole, default=0, help="of what is drawn, beside an image's key")
+    verb.add_argument(
+        "--samples",
+        type=positive,
+        default=1,
+        metavar="K",
+        help="give K codes for each image, likeliest first: the K likeliest that are found or, with --temperature, K random ones",
+    )
+    verb.add_argument("--temperature", type=number, metavar="T", help="choose at random, more freely the higher (default: the likeliest)")
+    verb.add_argument("--top-p", type=number, default=1.0, metavar="P", help="with --temperature: among the likeliest that share P of 1")
+    verb.add_argument("--beams", type=positive, default=1, metavar="B", help="follow the B likeliest beginnings of a code (beam search)")
+    verb.add_argument("--seed", type=whole, default=0, help="of random choices, together with the image's key")
 
 
 def run_predict(options: argparse.Namespace) -> int:
     """igllm predict"""
-    from datagen.predictions import read_predictions
+    from datagen.pictures import DatasetImages, ImageFiles
+    from datagen.predictions import check_predictions_place, read_predictions
     from model.choosing import Decoding
     from model.load import find_model
-    from model.predict import DatasetImages, ImageFiles, Predictor, predict_file
+    from model.predict import Predictor, predict_file
 
     if options.out is None and options.data:
         raise UserError("--data needs --out, the pred.jsonl to write")
+    if options.out is not None:
+        check_predictions_place(options.out)
     settings = {name: getattr(options, name) for name in ("samples", "temperature", "top_p", "beams", "seed")}
     if options.samples > 1 and options.temperature is None:
         settings["beams"] = max(options.beams, options.samples)
     decoding = Decoding(**settings)
-    images = DatasetImages(options.data) if options.data else ImageFiles(options.images)
-    predictor = Predictor.of(find_model(options.model), options.device)
+    model = find_model(options.model)
+    images = DatasetImages(options.data) if options.data else ImageFiles(_asked_images(options))
+    predictor = Predictor.of(model, options.device)
     with tempfile.TemporaryDirectory() as folder:
         out = options.out or Path(folder) / "pred.jsonl"
         skipped = predict_file(predictor, images, out, options.batch_size, decoding)
-        shown = read_predictions(out) if options.out is None else {}
-    written = len(images.keys) - len(skipped)
-    for prediction in shown.values():
-        print((f"# {prediction.key}\n" if written > 1 else "") + prediction.code, end="")
+        predictions = read_predictions(out)
+    for prediction in predictions.values() if options.out is None else ():
+        print(_printed(prediction, keyed=len(predictions) > 1), end="")
+    if predictions and not any(prediction.code for prediction in predictions.values()):
+        print(f"igllm predict: warning: {_nothing_named(len(predictions))}", file=sys.stderr)
     if options.out is not None:
-        print(f"{out}: {written} predictions" + (f", {len(skipped)} images skipped" if skipped else ""))
-    return 2 if skipped and not written else 0
+        print(f"{out}: {counted(len(predictions), 'prediction')}" + (f", {counted(len(skipped), 'image')} skipped" if skipped else ""))
+    return 2 if skipped and not predictions else 0
+
+
+def _asked_images(options: argparse.Namespace) -> list[Path]:
+    """The files that --images means; tells which files of a folder are left out."""
+    from datagen.pictures import find_images
+
+    images, others = find_images(options.images)
+    if options.out in images:
+        raise UserError(f"{options.out}: is one of the images; name another file to write")
+    if others:
+        named = ", ".join(str(path) for path in others[:3]) + (", …" if len(others) > 3 else "")
+        print(f"igllm predict: left out, as their names are not those of images: {named}", file=sys.stderr)
+    return images
+
+
+def _printed(prediction: Prediction, keyed: bool) -> str:
+    """A prediction as it is shown: its code, or all its candidates, marked by comments, which are no part of the code."""
+    key = f"# {prediction.key}\n" if keyed else ""
+    if prediction.candidates is None:
+        return key + prediction.code
+    every = len(prediction.candidates)
+    marked = (
+        f"# candidate {rank} of {every}, log-likelihood {one.logp:.4g}\n{one.code}" for rank, one in enumerate(prediction.candidates, 1)
+    )
+    return key + "".join(marked)
+
+
+def _nothing_named(count: int) -> str:
+    """What to say of codes that are all empty."""
+    which = "the one code is empty" if count == 1 else f"all {count} codes are empty"
+    return f"{which}: no object is named. The model may have learnt too little, or other images than these."
 
 
 def _render(verbs: Any) -> None:
@@ -534,7 +578,7 @@ def _render(verbs: Any) -> None:
     verb.add_argument("--lighting", choices=("canonical", "recorded"), help="default: recorded with --data, else canonical")
     verb.add_argument("--domain", default="clevr", help="kind of scene, where no --data says it")
     _add_frame(verb, None, None, None)
-    verb.add_argument("--blend", action="store_true", help="save each stage as a .blend file too")
+    verb.add_argument("--blend", action="store_true", help="also write {key}.blend: the scene, to open in Blender")
     _add_workers(verb)
 
 
@@ -554,8 +598,9 @@ def run_render(options: argparse.Namespace) -> int:
     for warning in rendered.warnings:
         print(f"igllm render: warning: {warning}", file=sys.stderr)
     for key, reason in rendered.refused.items():
-        print(f"igllm render: {options.code}: {key}: {reason}", file=sys.stderr)
-    print(f"{options.out}: {len(rendered.keys)} pictures" + (f", {len(rendered.refused)} refused" if rendered.refused else ""))
+        named = "" if options.code.suffix == ".py" else f" {key}:"
+        print(f"igllm render: {options.code}:{named} {reason}", file=sys.stderr)
+    print(f"{options.out}: {counted(len(rendered.keys), 'picture')}" + (f", {len(rendered.refused)} refused" if rendered.refused else ""))
     return 2 if rendered.refused and not rendered.keys else 0
 
 
@@ -577,7 +622,7 @@ def run_compare(options: argparse.Namespace) -> None:
     """igllm compare"""
     from render.compare import compare
 
-    _tell(compare(options.reference, options.candidate, options.out, kind=options.domain), options.out)
+    _tell(options.verb, compare(options.reference, options.candidate, options.out, kind=options.domain), options.out)
 
 
 def _roundtrip(verbs: Any) -> None:
@@ -597,13 +642,18 @@ def _roundtrip(verbs: Any) -> None:
 
 def run_roundtrip(options: argparse.Namespace) -> None:
     """igllm roundtrip"""
+    from datagen.pictures import DatasetImages
     from model.load import find_model
     from model.predict import Predictor
+    from render.report import check_report_folder
     from render.roundtrip import roundtrip
 
-    predictor = Predictor.of(find_model(options.model), options.device)
+    check_report_folder(options.out)  # all that is cheap comes before the model is loaded
+    model = find_model(options.model)
+    DatasetImages(options.data, options.num)
+    predictor = Predictor.of(model, options.device)
     batching = {"batch_size": options.batch_size, "workers": options.workers}
-    _tell(roundtrip(predictor, options.data, options.out, num=options.num, **batching), options.out)
+    _tell(options.verb, roundtrip(predictor, options.data, options.out, num=options.num, **batching), options.out)
 
 
 def _eval(verbs: Any) -> None:
@@ -611,33 +661,34 @@ def _eval(verbs: Any) -> None:
         verbs,
         run_eval,
         "repeat an evaluation of the paper",
-        "Generate data, train models on several sizes of it, test them in and out of distribution, and write table.md, plots.png, "
-        "pictures.html and metrics.json. Each cell (method, size, seed) that is finished is kept in a small file and not run again.",
+        "Generate data, train models on several sizes of it, test them on scenes like those and on others, and write table.md, plots.png,\n"
+        "pictures.html and metrics.json. What is finished (a method, at a size, with a seed: a cell) is kept, and not run again.",
     )
-    verb.add_argument("name", help="which evaluation: one of those below, which say what is done where a flag is not given")
+    verb.formatter_class = argparse.RawDescriptionHelpFormatter
+    verb.add_argument("name", metavar="NAME", help="which evaluation: one of those below")
     verb.add_argument("--out", type=folder_to_write, required=True, help="folder for everything")
     verb.add_argument(
         "--cells", type=folder_to_write, metavar="DIR", help="folder of finished cells, read and written (default: OUT/cells)"
     )
-    verb.add_argument("--methods", type=words, help="which models, separated by commas (default: all)")
-    verb.add_argument("--sizes", type=integers, help="training images, separated by commas")
-    verb.add_argument("--seeds", type=integers, help="of weights, order and augmentation, separated by commas")
-    verb.add_argument("--preset", default="tiny", help="IG-LLM's: tiny, small, paper, or a .toml file")
+    verb.add_argument("--methods", type=words, metavar="M,M", help="which methods, of those below, separated by commas (default: all)")
+    verb.add_argument("--sizes", type=integers, metavar="N,N", help="numbers of training images, separated by commas")
+    verb.add_argument("--seeds", type=integers, metavar="S,S", help="of training (weights, order, augmentation), separated by commas")
+    verb.add_argument("--preset", default="tiny", help="IG-LLM's: tiny (default), small, paper, or a .toml file")
     verb.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="KEY=VALUE",
         dest="settings",
-        help="change a setting of all models (default: none); may be repeated",
+        help="change a setting of training, of all models; may be repeated",
     )
-    verb.add_argument("--budget", type=positive, help="images that each model sees, pretraining included")
-    verb.add_argument("--pretrain-share", type=number, help="share of it for the pretraining of IG-LLM's tower")
-    verb.add_argument("--width", type=positive, help="pixels")
-    verb.add_argument("--height", type=positive, help="pixels")
-    verb.add_argument("--quality", choices=QUALITIES, help="speed against noise")
-    verb.add_argument("--max-objects", type=positive, help="most objects in a scene")
-    verb.add_argument("--test-scenes", type=positive, help="test images of each condition")
+    verb.add_argument("--budget", type=positive, metavar="N", help="images that each model sees in training, repeated if need be")
+    verb.add_argument("--pretrain-share", type=number, metavar="P", help="share of the budget that first teaches IG-LLM's tower to see")
+    verb.add_argument("--width", type=positive, metavar="N", help="of the images, in pixels")
+    verb.add_argument("--height", type=positive, metavar="N", help="of the images, in pixels")
+    verb.add_argument("--quality", choices=QUALITIES, help="of the renders: speed against noise")
+    verb.add_argument("--max-objects", type=positive, metavar="N", help="most objects in a scene")
+    verb.add_argument("--test-scenes", type=positive, metavar="N", help="how many images each test has")
     _add_workers(verb)
     _add_device(verb)
     verb.late_epilog = _evaluations_text
@@ -651,13 +702,14 @@ def _evaluations_text() -> str:
 
 def run_eval(options: argparse.Namespace) -> None:
     """igllm eval"""
-    from render.evals.catalogue import asked
+    from render.evals.catalogue import asked, scale_of, scale_text
     from render.evals.results import PICTURES, PLOTS, TABLE
     from render.evals.run import evaluate
 
     scale = ("sizes", "seeds", "budget", "pretrain_share", "width", "height", "quality", "max_objects", "test_scenes")
     given = {name: getattr(options, name) for name in scale}
     evaluation, plan = asked(options.name, options.preset, options.settings, options.methods, **given)
+    print(f"eval: {options.name} with {scale_text(scale_of(options.name, options.preset, **given))}", file=sys.stderr)
     evaluate(evaluation, plan, options.out, cells=options.cells, workers=options.workers, device=options.device)
     for name in (TABLE, PLOTS, PICTURES, *evaluation.figures):
         print(f"{os.path.abspath(options.out / name)}")
@@ -680,7 +732,7 @@ def run_demo(options: argparse.Namespace) -> None:
     """igllm demo"""
     from render.demo import demo
 
-    _tell(demo(options.out, options.workers, options.device), options.out / "report")
+    _tell(options.verb, demo(options.out, options.workers, options.device), options.out / "report")
 
 
 def _doctor(verbs: Any) -> None:
@@ -727,9 +779,15 @@ def _add_model(verb: argparse.ArgumentParser) -> None:
     _add_device(verb)
 
 
-def _tell(metrics: dict[str, Any], out: Path) -> None:
-    print(json.dumps({"scene": metrics["scene"], "image": metrics["image"]}, indent=2))
-    print(f"report: {os.path.abspath(out / 'index.html')}")
+def _tell(verb: str, metrics: dict[str, Any], out: Path) -> None:
+    from render.report import METRICS, PAGE
+    from render.summary import summary_text
+
+    print(summary_text(metrics))
+    print(f"all scores: {os.path.abspath(out / METRICS)}")
+    print(f"report: {os.path.abspath(out / PAGE)}")
+    if not metrics["scene"]["guessed"] and metrics["samples"] > metrics["missing"] + metrics["unparsable"]:
+        print(f"igllm {verb}: warning: {_nothing_named(metrics['samples'] - metrics['missing'] - metrics['unparsable'])}", file=sys.stderr)
 
 
 if __name__ == "__main__":

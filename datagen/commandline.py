@@ -20,11 +20,28 @@ class Help(argparse.ArgumentDefaultsHelpFormatter):
         return action.help if told else super()._get_help_string(action)
 
 
+class _Once(argparse.Action):
+    """Keeps the value of an option, and refuses another one, where argparse itself takes the last without a word."""
+
+    given = False
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None) -> None:
+        if option is not None and self.given:
+            every = f", with all its values behind it: {option} A B" if self.nargs == "+" else ""
+            raise argparse.ArgumentError(self, f"is given twice; give it once{every}")
+        self.given = True
+        setattr(namespace, self.dest, values)
+
+
 class Parser(argparse.ArgumentParser):
     """The parser of the command or of a verb. ``late_epilog`` makes the end of its help when that is asked for: what it imports may take
     seconds."""
 
     late_epilog: Callable[[], str] | None = None
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.register("action", None, _Once)
 
     def format_help(self) -> str:
         if self.late_epilog is not None:

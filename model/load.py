@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from model.run import newest_checkpoint
 MODELS: dict[str, type[IGLLM] | type[Derenderer]] = {"igllm": IGLLM, "igllm-derender": Derenderer}
 WEIGHTS = Path(__file__).parent / "weights"
 SHIPPED_DEFAULT = "tiny"
+TOKENIZER_FILES = ("*token*.json", "vocab.*", "merges.txt", "*.model", "chat_template*")
+"""Patterns of the files that any kind of tokenizer is saved in."""
 TRAIN_ONE = "train one with `igllm train --preset tiny --data DIR --out RUN` and give `--model RUN`"
 
 
@@ -50,7 +53,7 @@ def find_model(name: str | None) -> Path:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model and its tokenizer, if it has one; ``name`` and ``digest`` tell which weights they are."""
+    """A model and its tokenizer, if it has one; ``name`` says where it was, ``digest`` what it is, as `model_digest` does."""
 
     model: IGLLM | Derenderer
     tokenizer: Any
@@ -72,7 +75,7 @@ def load_model(folder: Path, device: str = "auto") -> Loaded:
     try:
         model, told = kind.from_pretrained(folder, use_safetensors=True, dtype=dtype, output_loading_info=True)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False) if kind is IGLLM else None
-        digest = file_sha256(folder / WEIGHTS_FILE)
+        digest = model_digest(folder)
     except LOADING_ERRORS as error:
         raise UserError(f"{folder}: this model cannot be loaded ({(str(error) or repr(error)).splitlines()[0]})") from None
     if told["missing_keys"]:  # which transformers would fill with random numbers
@@ -89,6 +92,12 @@ def _check_tokens(config: IGLLMConfig, tokenizer: Any, folder: Path) -> None:
     fits = config.num_token_id == tokenizer.convert_tokens_to_ids(NUM) and config.word_token_ids in ([], words)
     if not fits or not all(0 <= token < config.text_config.vocab_size for token in config.prefix_token_ids):
         raise UserError(f"{folder}: its config.json names other tokens than its tokenizer has; put both back from one copy")
+
+
+def model_digest(folder: Path) -> str:
+    """The SHA-256 of all that determines what a model writes: configuration, which names pretrained parts by theirs, weights, tokenizer."""
+    files = sorted({path for pattern in ("config.json", WEIGHTS_FILE, *TOKENIZER_FILES) for path in folder.glob(pattern)})
+    return hashlib.sha256("\n".join(f"{path.name} {file_sha256(path)}" for path in files).encode()).hexdigest()
 
 
 def check_config(folder: Path) -> dict[str, Any]:

@@ -154,8 +154,18 @@ def test_the_overview_names_every_verb_at_once() -> None:
         (["train", "--data", "nowhere", "--out", "run"], "no such data set"),
         (["train", "--data", "nowhere", "--out", "run", "--preset", "huge"], "no preset 'huge'"),
         (["train", "--data", "nowhere", "--out", "run", "--set", "stepz=3"], "stepz"),
-        (["predict", "--images", "nowhere.png"], "nowhere.png: not a readable image"),
-        (["predict", "--model", "nowhere", "--images", "a.png", "--out", "p.jsonl"], "neither a shipped model nor a run folder"),
+        (["predict", "--images", "nowhere.png"], "nowhere.png: there is no such file"),
+        (["predict", "--images", "*.gif", "--out", "p.jsonl"], "*.gif: there is no such file"),
+        (["predict", "--images", "empty"], "empty: no image file is in this folder"),
+        (["predict", "--images", "bad.py", "--out", "."], ".: is a folder; name the file to write, such as pred.jsonl"),
+        (["predict", "--images", "bad.py", "--out", "bad.py"], "bad.py: is one of the images; name another file to write"),
+        (["predict", "--images", "a.png", "--images", "b.png"], "--images: is given twice; give it once, with all its values behind it"),
+        (
+            ["compare", "--reference", "a", "--candidate", "b", "--candidate", "c", "--out", "x"],
+            "--candidate: is given twice; give it once",
+        ),
+        (["generate", "--num", "1", "--num", "1", "--out", "x"], "--num: is given twice"),
+        (["predict", "--model", "nowhere", "--images", "bad.py", "--out", "p.jsonl"], "neither a shipped model nor a run folder"),
         (["predict", "--out", "p.jsonl"], "--images"),
         (["predict", "--data", "d"], "--data needs --out"),
         (["render", "--code", "nowhere.py", "--out", "x"], "nowhere.py"),
@@ -167,6 +177,8 @@ def test_the_overview_names_every_verb_at_once() -> None:
         (["render", "--code", "bad.py", "--out", "x", "--lighting", "recorded"], "--data"),
         (["render", "--code", "bad.py", "--out", "x", "--data", "d", "--width", "10"], "exclude each other"),
         (["compare", "--reference", "nowhere", "--candidate", "nowhere", "--out", "x"], "no such data set"),
+        (["roundtrip", "--data", "empty", "--out", "x"], "empty: no samples here"),
+        (["roundtrip", "--data", "empty", "--out", "."], ".: this folder holds something other than a report"),
         (["roundtrip", "--model", "nowhere", "--data", "nowhere", "--out", "x"], "neither a shipped model"),
         (["paint"], "'paint' is none of generate, verify"),
     ],
@@ -175,6 +187,7 @@ def test_bad_input_gets_one_message_and_status_two(
     arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
     Path("bad.py").write_text("import os\n")
     Path("bad.jsonl").write_text('{"key": "a", "code": ""}\n{"key": \n')
     Path("twice.jsonl").write_text('{"key": "a", "code": ""}\n' * 2)
