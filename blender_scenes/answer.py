@@ -25,12 +25,11 @@ class Answerer:
     def answer(self, line: bytes) -> tuple[dict[str, Any], bytes]:
         """The line to answer a request with, and the bytes behind it."""
         try:
-            outcome = attempted(lambda: self.sample(json.loads(line)))
+            files = attempted(lambda: self.sample(json.loads(line)).files())
         except Hopeless as error:
             return {"hopeless": str(error)}, b""
-        if isinstance(outcome, Failed):
-            return {"error": outcome.reason}, b""
-        files = outcome.files()
+        if isinstance(files, Failed):
+            return {"error": files.reason}, b""
         return {"files": {suffix: len(data) for suffix, data in files.items()}}, b"".join(files.values())
 
     def sample(self, request: dict[str, Any]) -> Sample:

@@ -12,7 +12,7 @@ from datagen.domains import get_domain
 from datagen.encoding import IMAGE_SUFFIXES
 from datagen.errors import UserError
 from datagen.ground import sweep_for
-from datagen.scene import QUALITIES, Camera, Quality, Shot
+from datagen.scene import QUALITIES, Camera, Quality, Shot, check_frame
 from datagen.splits import Split, check_counts, check_split
 from datagen.untrusted import as_flag, as_integer, as_number, as_text, refuse
 
@@ -60,8 +60,7 @@ class DatasetSettings:
             raise UserError(f"quality {self.quality!r} is none of {', '.join(QUALITIES)}")
         if not 0 <= self.seed < MAX_SEED:
             raise UserError(f"the seed {self.seed} is not in [0, {MAX_SEED})")
-        if not (16 <= self.width <= 8192 and 16 <= self.height <= 8192):
-            raise UserError(f"a frame of {self.width}x{self.height} pixels: from 16 to 8192 each way are possible")
+        check_frame(self.width, self.height)
         if self.image_format not in IMAGE_SUFFIXES:
             raise UserError(f"image format {self.image_format!r} is none of {', '.join(IMAGE_SUFFIXES)}")
         if self.shard_size < 1:
