@@ -71,17 +71,32 @@ def aim_camera(scene: bpy.types.Scene, camera: Camera) -> None:
 
 def turn_sweep(scene: bpy.types.Scene, shot: Shot) -> float:
     """Put the sweep, if the stage has one, where depth is cast against it for this shot; how far it is turned from the domain's own."""
-    sweep = next((shown for shown in scene.objects if TURN in shown), None)
+    sweep = _sweep_of(scene)
     if sweep is None:
         return 0.0
     own = Sweep(sweep[TURN])
     wanted = sweep_for(own, shot.viewpoint, shot.width, shot.height)
-    twins = [shown for shown in scene.objects if shown.data == sweep.data]
     mesh = _sweep_mesh(wanted)
-    for shown in twins:
+    for shown in [sweep, *_twins(scene, sweep)]:
         shown.data = mesh
     sweep.rotation_euler = (0.0, 0.0, wanted.turn)
     return wanted.turn - own.turn
+
+
+def remove_twin(scene: bpy.types.Scene) -> None:
+    """Leave of the sweep what is seen."""
+    sweep = _sweep_of(scene)
+    if sweep is not None:
+        bpy.data.batch_remove(_twins(scene, sweep))
+        del sweep[TURN]
+
+
+def _sweep_of(scene: bpy.types.Scene) -> bpy.types.Object | None:
+    return next((shown for shown in scene.objects if TURN in shown), None)
+
+
+def _twins(scene: bpy.types.Scene, sweep: bpy.types.Object) -> list[bpy.types.Object]:
+    return [shown for shown in scene.objects if shown.data == sweep.data and shown != sweep]
 
 
 def add_lamp(scene: bpy.types.Scene, lamp: Lamp, parts: int = 1) -> None:

@@ -41,7 +41,7 @@ class Sweep:
         points = np.concatenate([[(-self.near, 0.0)], curve, [(self.flat + self.radius, self.height)]])
         return points, np.concatenate([normals[:1], normals, normals[-1:]])
 
-    def room(self, point: Vec3) -> float:
+    def room(self, point: Vec3 | np.ndarray) -> float:
         """How far a point is in front of the sweep's surface, which is taken without its ends; negative behind it."""
         _, y, z = self._local() @ np.asarray(point, float)
         ends, _ = self.profile()

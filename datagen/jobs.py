@@ -26,7 +26,7 @@ MOST_SAID = 300  # characters of an unforeseen error
 
 @dataclass(frozen=True)
 class RenderJob:
-    """A scene to render. ``blend`` also saves the stage there, as a .blend file."""
+    """A scene to render. ``blend`` also saves it there, as a .blend file (see `blender_scenes.blend`)."""
 
     key: str
     scene: Scene
