@@ -177,6 +177,8 @@ def run_generate(options: argparse.Namespace) -> None:
         depth=options.depth,
         **{name: getattr(options, name) for name in names},
     )
+    for warning in settings.warnings():
+        print(f"igllm generate: {warning}", file=sys.stderr)
     shards = parse_shards(options.shards, shard_count(options.num, settings.shard_size)) if options.shards else None
     if options.executor == "ray":
         from datagen.cluster import generate_on_ray

@@ -13,13 +13,11 @@ from msgspec import Meta, Struct
 
 from datagen.errors import UserError
 from datagen.files import decode_json
-from datagen.scene import Camera, Quality
+from datagen.scene import FRAME_SIDES, Camera, Quality
 from datagen.untrusted import declared_as
 
 T = TypeVar("T")
 
-MAX_SIDE = 8192
-"""Pixels of a frame, each way."""
 MAX_SEED = 2**32  # SeedSequence splits larger numbers into words, where neighbouring streams could meet
 MAX_ATTEMPT = 1_000_000  # a scene that took so many tries was never drawn
 MAX_INDEX = 2**53  # whole numbers that every reader of JSON holds exactly
@@ -27,7 +25,7 @@ MAX_INDEX = 2**53  # whole numbers that every reader of JSON holds exactly
 Coordinate = Annotated[float, Meta(ge=-1e9, le=1e9)]  # metres or pixels: what is further off is no picture's
 Positive = Annotated[float, Meta(gt=0, le=1e9)]
 Count = Annotated[int, Meta(ge=0, le=MAX_INDEX)]
-Side = Annotated[int, Meta(ge=1, le=MAX_SIDE)]
+Side = Annotated[int, Meta(ge=1, le=FRAME_SIDES[1])]
 Point = tuple[Coordinate, Coordinate, Coordinate]
 Name = Annotated[str, Meta(max_length=200)]
 
