@@ -14,7 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 # Everything else is imported by the verb that needs it, so that --help answers at once.
 from datagen.cache import lend_home
-from datagen.commandline import Help, Parser, file_to_write, folder_to_write, integers, number, positive, samples_to_write, whole, words
+from datagen.commandline import (
+    Help,
+    Parser,
+    file_to_write,
+    folder_to_write,
+    integers,
+    number,
+    positive,
+    run_to_write,
+    samples_to_write,
+    whole,
+    words,
+)
 from datagen.errors import PartlyDone, UserError
 from datagen.ranges import counted
 from datagen.scene import QUALITIES
@@ -440,7 +452,7 @@ def _add_training(verb: Parser) -> None:
     )
     verb.add_argument("--weight", type=number, action="append", help="share of each --data, in their order (default: by their sizes)")
     verb.add_argument("--val", type=_place, help="data set to measure the loss on; train refuses one that shares a scene with --data")
-    verb.add_argument("--out", type=folder_to_write, required=True, help="run folder")
+    verb.add_argument("--out", type=run_to_write, required=True, help="run folder")
     verb.add_argument("--vision-model", metavar="NAME|DIR", help="pretrained vision tower: hub name or folder (default: the preset's)")
     verb.add_argument("--language-model", metavar="NAME|DIR", help="pretrained language model: hub name or folder (default: the preset's)")
     verb.add_argument("--steps", type=positive, help="optimizer steps (default: the preset's, which are those of training)")
@@ -668,7 +680,7 @@ def _eval(verbs: Any) -> None:
     )
     verb.formatter_class = argparse.RawDescriptionHelpFormatter
     verb.add_argument("name", metavar="NAME", help="which evaluation: one of those below")
-    verb.add_argument("--out", type=folder_to_write, required=True, help="folder for everything")
+    verb.add_argument("--out", type=run_to_write, required=True, help="folder for everything")
     verb.add_argument(
         "--cells", type=folder_to_write, metavar="DIR", help="folder of finished cells, read and written (default: OUT/cells)"
     )
@@ -725,7 +737,7 @@ def _demo(verbs: Any) -> None:
         "Generate new CLEVR scenes, read them with the shipped model, re-render what it wrote, compare, and write a page. Then train the "
         "model a little further on a few hundred renders, to see the trainer at work, and take the scenes around again.",
     )
-    verb.add_argument("--out", type=folder_to_write, default="demo", help="folder for everything")
+    verb.add_argument("--out", type=run_to_write, default="demo", help="folder for everything")
     _add_workers(verb)
     _add_device(verb)
 

@@ -125,6 +125,16 @@ def folder_to_write(text: str) -> Path:
     return path
 
 
+def run_to_write(text: str) -> Path:
+    """The path of a folder that can be written, with a name that the libraries take which write models."""
+    path = folder_to_write(text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{path}: the name is no UTF-8 text, as the libraries that write models need it; name another place") from None
+    return path
+
+
 def samples_to_write(text: str) -> Path:
     """The path of a folder that can be written, and that readers of samples know for one."""
     from datagen.store import check_place

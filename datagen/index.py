@@ -43,7 +43,7 @@ class SampleIndex:
 
     def key(self, number: int) -> str:
         """The key of a sample."""
-        return bytes(self.rows[number]["key"]).decode(errors="surrogateescape")
+        return bytes(self.rows[number]["key"]).decode()
 
     def extent(self, number: int) -> tuple[int, int, int]:
         """Shard, offset and length of a sample."""
@@ -52,7 +52,7 @@ class SampleIndex:
 
     def find(self, key: str) -> int | None:
         """The number of the first sample with that key; None if there is none."""
-        wanted = key.encode(errors="surrogateescape")
+        wanted = key.encode()
         at = bisect.bisect_left(range(len(self)), wanted, key=lambda i: bytes(self.rows[self.rows[i]["order"]]["key"]))
         number = int(self.rows[at]["order"]) if at < len(self) else None
         return number if number is not None and bytes(self.rows[number]["key"]) == wanted else None
@@ -61,7 +61,7 @@ class SampleIndex:
         """A key that two samples have; None if there is none."""
         keys = self.rows["key"][self.rows["order"]]
         twice = np.flatnonzero(keys[1:] == keys[:-1])
-        return bytes(keys[twice[0]]).decode(errors="surrogateescape") if len(twice) else None
+        return bytes(keys[twice[0]]).decode() if len(twice) else None
 
 
 def open_index(store: Store, shards: Sequence[str]) -> SampleIndex:
@@ -69,7 +69,7 @@ def open_index(store: Store, shards: Sequence[str]) -> SampleIndex:
     stamps = store.stamps()
     made_from = json.dumps([str(store.place), [(shard, stamps.get(shard)) for shard in shards]])
     digest = hashlib.sha256(made_from.encode()).hexdigest()[:32]
-    folder = cache_folder("indexing shards")
+    folder = cache_folder("index")
     rows = _cached(folder, digest)
     try:
         if rows is None:
@@ -87,7 +87,7 @@ def open_index(store: Store, shards: Sequence[str]) -> SampleIndex:
 def tar_rows(stream: IO[bytes], shard: int = 0) -> np.ndarray:
     """The rows of one tar, ``order`` left at zero. `UserError` for a key that is too long, `tarfile.TarError` if it is damaged."""
     found = list(sample_extents(stream))
-    keys = [key.encode(errors="surrogateescape") for key, _, _ in found]
+    keys = [key.encode(errors="replace") for key, _, _ in found]
     width = max(map(len, keys), default=1)
     if width > LONGEST_KEY:
         raise UserError(f"a sample's name has {width} bytes, {LONGEST_KEY} at most are possible")

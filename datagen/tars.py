@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 import tarfile
 from collections.abc import Iterator
 from typing import IO
 
 from datagen.files import passed_over
+from datagen.predictions import is_key
 
 BLOCK = tarfile.BLOCKSIZE
 
@@ -68,12 +70,27 @@ def _any_members(stream: IO[bytes]) -> Iterator[tuple[str, int, int, int]]:
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """A member's key and suffix as WebDataset splits them: at the first dot of the base name. Both are empty if it is `passed_over`."""
+    """A member's key (see `plain_key`) and suffix as WebDataset splits them: at the first dot of the base name. Both are empty if it is
+    `passed_over`."""
     base = name.rpartition("/")[2]
     if passed_over(base):
         return "", ""
-    key, dot, suffix = base.partition(".")
-    return key, dot + suffix
+    stem, dot, suffix = base.partition(".")
+    return plain_key(stem), dot + suffix
+
+
+def plain_key(stem: str) -> str:
+    """The key of files of that stem, different for every stem: what no key can hold (`is_key`) is written as ``%`` and two digits a byte,
+    and so is a ``%`` that could be taken for that."""
+    if stem.isalnum() or (is_key(stem) and "%" not in stem):
+        return stem
+    return re.sub(r"%(?=[0-9A-F]{2})|[^%]", lambda found: _escaped(found.group()), stem)
+
+
+def _escaped(character: str) -> str:
+    if character != "%" and is_key("a" + character):
+        return character
+    return "".join(f"%{byte:02X}" for byte in character.encode(errors="surrogateescape"))
 
 
 def sample_extents(stream: IO[bytes]) -> Iterator[tuple[str, int, int]]:
