@@ -518,15 +518,13 @@ def _predict(verbs: Any) -> None:
 def run_predict(options: argparse.Namespace) -> int:
     """igllm predict"""
     from datagen.pictures import DatasetImages, ImageFiles
-    from datagen.predictions import check_predictions_place, read_predictions
+    from datagen.predictions import read_predictions
     from model.choosing import Decoding
     from model.load import find_model
     from model.predict import Predictor, predict_file
 
     if options.out is None and options.data:
         raise UserError("--data needs --out, the pred.jsonl to write")
-    if options.out is not None:
-        check_predictions_place(options.out)
     settings = {name: getattr(options, name) for name in ("samples", "temperature", "top_p", "beams", "seed")}
     if options.samples > 1 and options.temperature is None:
         settings["beams"] = max(options.beams, options.samples)

@@ -16,9 +16,10 @@ from tqdm import tqdm
 from datagen.domains import get_domain
 from datagen.encoding import decode_image
 from datagen.errors import ImageError, UserError
+from datagen.files import check_file
 from datagen.locks import hold
 from datagen.pictures import Pictures
-from datagen.predictions import Prediction, check_predictions_place, write_predictions
+from datagen.predictions import Prediction, write_predictions
 from datagen.progress import progress
 from model.choosing import Decoding
 from model.codec import CodeCodec
@@ -99,7 +100,7 @@ def predict_file(predictor: Predictor, images: Pictures, out: Path, batch_size: 
     `UserError` while another call writes the same file, or if a folder is in its place.
     """
     predictor.check(decoding)
-    check_predictions_place(out)
+    check_file(out)
     with hold(out):
         return _predict_rest(predictor, images, out, batch_size, decoding)
 
