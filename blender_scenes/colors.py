@@ -59,6 +59,10 @@ class Painter:
         """What a material shows on a surface; None where nothing says so, or it is not understood."""
         if material is None:
             return surface.vertex_colors()
+        shown = self._shown(material, surface)
+        return _product(shown, surface.vertex_colors()) if self.factors and shown is not None else shown
+
+    def _shown(self, material: bpy.types.Material, surface: Surface) -> Color | None:
         name = material.name
         if material.node_tree is None:
             return np.array([material.diffuse_color[:3]], float)
@@ -121,7 +125,7 @@ class _Tree:
     def principled(self, node: Any, _: Any) -> Color | None:
         """Its own colour, and what it emits."""
         own, glow = self.color(node.inputs["Base Color"]), self._glow(node.inputs["Emission Color"], node.inputs["Emission Strength"])
-        return _sum(own, glow)
+        return _sum(own, glow if own is not None or glow is None or glow.any() else None)  # what emits nothing does not make it black
 
     def emission(self, node: Any, _: Any) -> Color | None:
         """What it emits."""
@@ -329,13 +333,9 @@ def _product(a: Color, b: Color | None) -> Color:
 def _pixels(image: bpy.types.Image) -> np.ndarray | None:
     if image.source not in ("FILE", "GENERATED"):
         return None
-    if not image.has_data and not image.packed_file and image.source == "FILE":
-        image.update()
-    wide, high = image.size
-    if not wide or not high:
-        return None
-    small = image.copy()
     try:
+        small = image.copy()
+        wide, high = image.size
         if max(wide, high) > _MOST_PIXELS:
             small.scale(min(wide, _MOST_PIXELS), min(high, _MOST_PIXELS))
         wide, high = small.size
@@ -345,6 +345,8 @@ def _pixels(image: bpy.types.Image) -> np.ndarray | None:
         return None
     finally:
         bpy.data.images.remove(small)
+    if not pixels.size or not image.has_data:
+        return None
     return _linear(pixels.reshape(high, wide, -1), encoded=image.colorspace_settings.name == "sRGB" and not image.is_float)
 
 

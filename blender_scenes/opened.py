@@ -25,7 +25,7 @@ _SHAPES = {"MESH", "CURVE", "SURFACE", "META", "FONT"}
 _MOST_ROUNDED = 0.005  # of a model's extent: what rounding may have moved its vertices by
 _DOT, _FEW = 0.01, 0.01  # a model is a dot if so little of its reach holds all but so few of its vertices
 _LEAST_AREA = 0.02  # of all triangles of a model whose reach is 1: of less, hardly a pixel would show
-_THIN = 0.13  # the same: of less, a scene would not show the pixels that it must (`datagen.labels.MIN_VISIBLE_PIXELS`)
+_THIN = 0.3  # the same: of less, few scenes show the pixels of it that they must (`datagen.labels.MIN_VISIBLE_PIXELS`)
 _MOST_NOTES = 20
 
 _OPEN: dict[str, Callable[[str], Any]] = {
@@ -247,13 +247,13 @@ def _check_rounding(pieces: list[_Piece], corners: np.ndarray) -> None:
 
 def _check_shape(mesh: Mesh, notes: list[str]) -> None:
     """See that there is something to see."""
-    area = float(_areas(mesh.vertices, mesh.triangles).sum())
-    if area < _LEAST_AREA:
-        raise Unreadable("nothing to see: it has no area, all of it lies on a line or nearly so")
     few = max(1, int(_FEW * len(mesh.vertices)))
     spread = np.sort(np.linalg.norm(mesh.vertices - np.median(mesh.vertices, axis=0), axis=1))
     if spread[: len(spread) - few].max(initial=0) < _DOT:
         raise Unreadable(f"{few:,} of its {len(mesh.vertices):,} vertices lie so far away from the others that these are a dot")
+    area = float(_areas(mesh.vertices, mesh.triangles).sum())
+    if area < _LEAST_AREA:
+        raise Unreadable("nothing to see: it has no area, all of it lies on a line or nearly so")
     if area < _THIN:
         notes.append("it is so thin that a generated scene, which must show enough of every object, will hardly hold it")
 

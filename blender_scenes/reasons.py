@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_USD = re.compile(r"Error in '.*?' at line \d+ in file \S+ : '(.*?)\s*'\s*(?:\n|$)", re.DOTALL)
+"""OpenUSD's errors, of which the first says what is wrong with the file."""
 _CIRCLE, _MEMORY = "RecursionError", "MemoryError"
 _LONGEST = 200  # characters
 
@@ -27,6 +30,8 @@ def reading(suffix: str) -> Iterator[None]:
 def reason(error: Exception, suffix: str) -> str:
     """An error in plain words: of Blender's own the first line that says something, of a script of Blender's what it ended with."""
     text = str(error)
+    if found := _USD.search(text):
+        return f"OpenUSD cannot read it ({' '.join(found[1].split())})"[:_LONGEST]
     if isinstance(error, RuntimeError) and "Traceback (most recent call last)" not in text:
         lines = [line.removeprefix("Error: ").strip() for line in text.splitlines()]
         return next((line for line in lines if line), "Blender cannot read it")[:_LONGEST]

@@ -38,7 +38,7 @@ class Importer:
         """The files that a file names, as seen from its folder. `RefusedError` for whatever prevents it, `UserError` if Blender does not
         start."""
         with tempfile.TemporaryDirectory(prefix="igllm-") as folder:
-            copy = Path(folder) / f"model{path.suffix.lower()}"
+            copy = Path(folder) / (printable(path.stem) + path.suffix.lower())
             copy.write_bytes(read_part(path))
             names = self._asked({"path": str(copy), "names": True}, folder)["names"]
         return [str(name) for name in names]

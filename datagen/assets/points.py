@@ -42,7 +42,7 @@ class _Element:
 def ply_near(data: bytes) -> bytes:
     """A ``.ply``, moved to the origin if it is far away and holds the digits: as text, or as doubles.
 
-    `RefusedError` for vertices written as text that are no finite numbers, of which Blender would make zeros.
+    `RefusedError` for vertices that are no finite numbers, of which Blender would make zeros.
     """
     head, found, body = data.partition(b"end_header")
     start = body.find(b"\n") + 1
@@ -60,11 +60,11 @@ def ply_near(data: bytes) -> bytes:
     if sort == "ascii":
         lines = body.split(b"\n")
         skipped = sum(element.count for element in before)
-        rows = list(range(skipped, skipped + vertex.count))
-        if rows and rows[-1] >= len(lines):
+        if skipped + vertex.count > len(lines):
             raise RefusedError(f"it is cut short: it has fewer lines than its {vertex.count:,} vertices")
         if None in vertex.types.values():
             return data
+        rows = list(range(skipped, skipped + vertex.count))
         x, y, z = (list(vertex.types).index(name) for name in "xyz")
         return whole_head + b"\n".join(near_lines(lines, rows, whole_head.count(b"\n") + 1, (x, y, z)))
     return whole_head + _moved(body, before, vertex, _ORDERS.get(sort, ""))
@@ -78,14 +78,16 @@ def _header(text: str) -> tuple[str, list[_Element]]:
         elif words[:1] == ["element"]:
             elements.append(_Element(words[1], int(words[2]), {}))
         elif words[:1] == ["property"]:
+            if words[-1] in elements[-1].types or elements[-1].count < 0:
+                raise ValueError
             elements[-1].types[words[-1]] = _TYPES.get(words[1])
     return sort, elements
 
 
 def _moved(body: bytes, before: list[_Element], vertex: _Element, order: str) -> bytes:
-    """The binary rows with the vertices moved, where they are doubles and far away."""
+    """The binary rows with the vertices moved, where they are doubles and far away. `RefusedError` for those that are not finite."""
     rows = [_row(element, order) for element in (*before, vertex)] if order else [None]
-    if any(row is None for row in rows) or {vertex.types[name] for name in "xyz"} != {"f8"}:
+    if any(row is None for row in rows):
         return body
     start = sum(element.count * np.dtype(row).itemsize for element, row in zip(before, rows, strict=False))
     kind = np.dtype(rows[-1])
@@ -93,7 +95,9 @@ def _moved(body: bytes, before: list[_Element], vertex: _Element, order: str) ->
         return body
     vertices: Any = np.frombuffer(body, kind, vertex.count, start).copy()
     points = np.stack([vertices[name] for name in "xyz"], axis=1).astype(float)
-    if not np.isfinite(points).all() or not is_far(points):
+    if not np.isfinite(points).all():
+        raise RefusedError(f"its vertex {int(np.flatnonzero(~np.isfinite(points).all(1))[0]) + 1:,} is not finite")
+    if not is_far(points) or {vertex.types[name] for name in "xyz"} != {"f8"}:
         return body
     for name, values in zip("xyz", (points - middle(points)).T, strict=True):
         vertices[name] = values
