@@ -223,7 +223,10 @@ class _Tree:
 
     def _glow(self, color: Any, strength: Any) -> Color | None:
         """What a surface emits, no brighter than its colour at most: its hue counts, not what it lights."""
-        hue, much = self.color(color), self.color(strength)
+        much = self.color(strength)
+        if much is not None and not much.any():
+            return np.zeros((1, 3))
+        hue = self.color(color)
         if hue is None or much is None:
             return hue
         light = hue * np.maximum(much, 0)
