@@ -34,15 +34,16 @@ class Painter:
             return np.array([material.diffuse_color[:3]], float)
         output = material.node_tree.get_output_node("ALL")
         if output is None or not output.inputs["Surface"].is_linked:
-            self._note(f"the material {name!r} has no surface: grey is taken")
+            self.note(f"the material {name!r} has no surface: grey is taken")
             return None
         try:
-            return Tree(surface, self._pixels, self.factors).shader(output.inputs["Surface"])
+            return Tree(surface, self).shader(output.inputs["Surface"])
         except NotUnderstood as error:
-            self._note(f"the colour of the material {name!r} is not understood ({error}): grey is taken")
+            self.note(f"the colour of the material {name!r} is not understood ({error}): grey is taken")
             return None
 
-    def _pixels(self, image: bpy.types.Image | None) -> np.ndarray | None:
+    def pixels(self, image: bpy.types.Image | None) -> np.ndarray | None:
+        """The linear pixels (height, width, 3) of an image, the lowest row first; None for one that cannot be read."""
         if image is None:
             return None
         if image.name_full not in self._images:
@@ -50,9 +51,10 @@ class Painter:
             if found is None:
                 name = bpy.path.basename(image.filepath) or image.name
                 if not any(f"{name}'" in note for note in self.notes):  # that it is not there may be known already
-                    self._note(f"the image {name!r} cannot be read: the colour is taken without it")
+                    self.note(f"the image {name!r} cannot be read: the colour is taken without it")
         return self._images[image.name_full]
 
-    def _note(self, text: str) -> None:
+    def note(self, text: str) -> None:
+        """Take note, once, of what is not as it should be."""
         if text not in self.notes:
             self.notes.append(text)

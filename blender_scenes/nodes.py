@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import bpy
 import numpy as np
@@ -13,8 +13,20 @@ from blender_scenes.surface import Surface
 Color = np.ndarray
 """Linear red, green and blue at points, (N, 3), or of all alike, (1, 3)."""
 
-Pixels = Callable[[bpy.types.Image | None], np.ndarray | None]
-"""The linear pixels (height, width, 3) of an image, the lowest row first; None for one that cannot be read."""
+
+class Worn(Protocol):
+    """What a tree must know of its file: its images, and how they are meant."""
+
+    @property
+    def factors(self) -> bool:
+        """Whether an image is multiplied by the colour of the socket that it is linked to, as an ``.obj`` means it."""
+
+    def pixels(self, image: bpy.types.Image | None) -> np.ndarray | None:
+        """The linear pixels (height, width, 3) of an image, the lowest row first; None for one that cannot be read."""
+
+    def note(self, text: str) -> None:
+        """Take note of what is not as it should be."""
+
 
 _OF_COLOR = {
     "BSDF_METALLIC": "Base Color",
@@ -47,12 +59,15 @@ class NotUnderstood(Exception):
     """A node of which it is not known what colour it gives."""
 
 
-class Tree:
-    """One node tree, to be evaluated at the points of a surface. ``factors`` says that an image is multiplied by the colour of the socket
-    that it is linked to, as an ``.obj`` means it; ``outer`` are the nodes of the groups that lead here."""
+class _Elsewhere(Exception):
+    """An image that is laid on by something else than the mesh's places on it, moved and repeated."""
 
-    def __init__(self, surface: Surface, pixels: Pixels, factors: bool, outer: tuple[Any, ...] = ()) -> None:
-        self._surface, self._pixels, self._factors, self._outer = surface, pixels, factors, outer
+
+class Tree:
+    """One node tree, to be evaluated at the points of a surface; ``outer`` are the nodes of the groups that lead here."""
+
+    def __init__(self, surface: Surface, worn: Worn, outer: tuple[Any, ...] = ()) -> None:
+        self._surface, self._worn, self._outer = surface, worn, outer
 
     def shader(self, socket: Any) -> Color | None:
         """The colour of the shader that is linked to a socket; None for one that shows nothing."""
@@ -75,7 +90,7 @@ class Tree:
         if node.type not in _COLORS:
             raise NotUnderstood(f"the node {node.bl_label!r}")
         value = _COLORS[node.type](self, node, output)
-        return product(_constant(socket), value) if self._factors and node.type == "TEX_IMAGE" else value
+        return product(_constant(socket), value) if self._worn.factors and node.type == "TEX_IMAGE" else value
 
     def principled(self, node: Any, _: Any) -> Color | None:
         """Its own colour, and what it emits."""
@@ -141,10 +156,14 @@ class Tree:
         """The colours of an image where the points lie on it, or its mean where that is not known."""
         if output.name != "Color":
             raise NotUnderstood(f"the {output.name.lower()} of the node {node.bl_label!r}")
-        pixels = self._pixels(node.image)
+        pixels = self._worn.pixels(node.image)
         if pixels is None:
             return None
-        places = self._places(node)
+        try:
+            places = self._places(node)
+        except _Elsewhere:
+            self._worn.note(f"how the image {node.image.name!r} is laid on is not understood: its mean is taken")
+            places = None
         if places is None:
             return pixels.reshape(-1, 3).mean(0, keepdims=True)
         high, wide = pixels.shape[:2]
@@ -159,14 +178,14 @@ class Tree:
         inner = next((socket for socket in end.inputs if socket.identifier == output.identifier), None) if end else None
         if inner is None:
             raise NotUnderstood(f"the group {node.node_tree.name!r}")
-        return evaluate(Tree(self._surface, self._pixels, self._factors, (*self._outer, node)), inner)
+        return evaluate(Tree(self._surface, self._worn, (*self._outer, node)), inner)
 
     def without(self, output: Any, evaluate: Any) -> Color | None:
         """A group's input, seen from where the group is."""
         outer = next((socket for socket in self._outer[-1].inputs if socket.identifier == output.identifier), None) if self._outer else None
         if outer is None:
             raise NotUnderstood("the input of a group")
-        return evaluate(Tree(self._surface, self._pixels, self._factors, self._outer[:-1]), outer)
+        return evaluate(Tree(self._surface, self._worn, self._outer[:-1]), outer)
 
     def _blended(self, node: Any, share: Any, first: Any, second: Any) -> Color | None:
         if node.blend_type not in _BLENDS:
@@ -194,32 +213,57 @@ class Tree:
         return found
 
     def _places(self, node: Any) -> np.ndarray | None:
-        """Where on an image points lie, (N, 2); None where it is not known, and the mean of the image must do."""
+        """Where on an image points lie, (N, 2); None where the mesh has no places on it."""
         if node.projection != "FLAT":
-            return None
-        found = _source(node.inputs["Vector"])
-        if found is None:
-            return self._surface.uv()
-        at, output = found
-        if at.type == "MAPPING" and at.vector_type == "POINT":
-            return self._mapped(at)
-        if at.type == "UVMAP":
-            return self._surface.uv(at.uv_map)
-        return self._surface.uv() if at.type == "TEX_COORD" and output.name == "UV" else None
+            raise _Elsewhere
+        return self._surface.uv() if _source(node.inputs["Vector"]) is None else self._vector(node.inputs["Vector"])
 
-    def _mapped(self, node: Any) -> np.ndarray | None:
-        found = _source(node.inputs["Vector"])
-        if found is None or any(node.inputs[name].is_linked for name in ("Location", "Rotation", "Scale")):
-            return None
-        at, output = found
-        known = at.type == "UVMAP" or (at.type == "TEX_COORD" and output.name == "UV")
-        places = self._surface.uv(at.uv_map if at.type == "UVMAP" else "") if known else None
+    def _vector(self, socket: Any) -> np.ndarray | None:
+        """The first two coordinates (N, 2) at a socket that leads to places on an image."""
+        found = _source(socket)
+        if found is None or found[0].type not in _VECTORS:
+            raise _Elsewhere
+        return _VECTORS[found[0].type](self, *found)
+
+    def uv_map(self, node: Any, _: Any) -> np.ndarray | None:
+        """The mesh's places, by name."""
+        return self._surface.uv(node.uv_map)
+
+    def uv_output(self, _: Any, output: Any) -> np.ndarray | None:
+        """The mesh's places."""
+        if output.name != "UV":
+            raise _Elsewhere
+        return self._surface.uv()
+
+    def mapped(self, node: Any, _: Any) -> np.ndarray | None:
+        """Places scaled, turned and shifted."""
+        if node.vector_type != "POINT" or any(node.inputs[name].is_linked for name in ("Location", "Rotation", "Scale")):
+            raise _Elsewhere
+        places = self._vector(node.inputs["Vector"])
         if places is None:
             return None
-        turn = node.inputs["Rotation"].default_value[2]
-        scaled = places * np.array(node.inputs["Scale"].default_value[:2])
-        turned = scaled @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
-        return turned + np.array(node.inputs["Location"].default_value[:2])
+        location, rotation, scale = (np.array(node.inputs[name].default_value) for name in ("Location", "Rotation", "Scale"))
+        cos, sin = np.cos(rotation[2]), np.sin(rotation[2])
+        shifted: np.ndarray = places * scale[:2] @ np.array([[cos, sin], [-sin, cos]]) + location[:2]
+        return shifted
+
+    def combined(self, node: Any, _: Any) -> np.ndarray | None:
+        """Two coordinates, each repeated in its own way."""
+        first, second = (self._coordinate(node.inputs[axis]) for axis in (0, 1))
+        return None if first is None or second is None else np.stack([first, second], axis=1)
+
+    def _coordinate(self, socket: Any) -> np.ndarray | None:
+        found = _source(socket)
+        if found is None:
+            raise _Elsewhere
+        node, output = found
+        if node.type == "MATH" and node.operation in _REPEATS:
+            inner = self._coordinate(node.inputs[0])
+            return None if inner is None else _REPEATS[node.operation](inner)
+        if node.type != "SEPXYZ" or output.name not in ("X", "Y"):
+            raise _Elsewhere
+        places = self._vector(node.inputs[0])
+        return None if places is None else places[:, 0] if output.name == "X" else places[:, 1]
 
 
 _SHADERS: dict[str, Callable[[Tree, Any, Any], Color | None]] = {
@@ -247,6 +291,14 @@ _COLORS: dict[str, Callable[[Tree, Any, Any], Color | None]] = {
     "GROUP": lambda tree, node, output: tree.within(node, output, Tree.color),
     "GROUP_INPUT": lambda tree, _, output: tree.without(output, Tree.color),
 }
+_VECTORS: dict[str, Callable[[Tree, Any, Any], np.ndarray | None]] = {
+    "UVMAP": Tree.uv_map,
+    "TEX_COORD": Tree.uv_output,
+    "MAPPING": Tree.mapped,
+    "COMBXYZ": Tree.combined,
+}
+_REPEATS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"WRAP": lambda x: x % 1, "PINGPONG": lambda x: 1 - np.abs(x % 2 - 1)}
+"""How a coordinate is brought into [0, 1], as glTF's readers do it."""
 _WRAPS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "REPEAT": lambda places: places % 1,
     "EXTEND": lambda places: places.clip(0, 1),

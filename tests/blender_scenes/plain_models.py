@@ -50,14 +50,17 @@ def gltf(
     material: dict[str, Any] | None = None,
     color: tuple[float, float, float] | None = None,
     image: str | None = None,
+    *,
     nodes: list[dict[str, Any]] | None = None,
     roots: tuple[int, ...] = (0,),
+    places: tuple[tuple[float, float], ...] = PLACES,
+    sampler: dict[str, int] | None = None,
 ) -> str:
     """A cube as a ``.gltf``, all that it needs within it but for the ``image``. Its mesh is 0, and so is its material's texture."""
     corners = np.concatenate([CORNERS[list(face)] for face in FACES]).astype("<f4")
     arrays: list[tuple[np.ndarray, int, str]] = [(corners, 5126, "VEC3")]
     arrays.append((np.array([4 * face + i for face in range(6) for i in (0, 1, 2, 0, 2, 3)], "<u2"), 5123, "SCALAR"))
-    arrays.append((np.tile(np.array(PLACES, "<f4"), (6, 1)), 5126, "VEC2"))
+    arrays.append((np.tile(np.array(places, "<f4"), (6, 1)), 5126, "VEC2"))
     attributes = {"POSITION": 0, "TEXCOORD_0": 2}
     if color is not None:
         arrays.append((np.tile(np.array(color, "<f4"), (24, 1)), 5126, "VEC3"))
@@ -85,7 +88,7 @@ def gltf(
         content["materials"] = [material]
         content["extensionsUsed"] = sorted(material.get("extensions", {}))
     if image is not None:
-        content |= {"images": [{"uri": image}], "textures": [{"source": 0}]}
+        content |= {"images": [{"uri": image}], "textures": [{"source": 0, "sampler": 0}], "samplers": [sampler or {}]}
     return json.dumps(content)
 
 

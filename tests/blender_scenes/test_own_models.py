@@ -126,6 +126,29 @@ def palette_model(place: int) -> str:
     return "".join(f"vt {(place + 0.5) / 4} 0.5\n" if line.startswith("vt") else f"{line}\n" for line in lines)
 
 
+def palette_gltf(place: int, sampler: dict[str, int], **transform: Any) -> str:
+    """A cube that wears one pixel of palette.png, which the sampler repeats, or a transformation moves there."""
+    texture = {"index": 0} | ({"extensions": {"KHR_texture_transform": transform}} if transform else {})
+    material = {"pbrMetallicRoughness": {"baseColorTexture": texture}}
+    text = gltf(material, image="palette.png", places=(((place + 0.5) / 4, 0.5),) * 4, sampler=sampler)
+    return text.replace('"extensionsUsed": []', '"extensionsUsed": ["KHR_texture_transform"]')
+
+
+CLAMP, MIRROR, REPEAT = 33071, 33648, 10497
+REPEATED: dict[str, tuple[str, int]] = {
+    "clamp": (palette_gltf(6, {"wrapS": CLAMP, "wrapT": CLAMP}), 3),
+    "clamp and repeat": (palette_gltf(6, {"wrapS": CLAMP, "wrapT": REPEAT}), 3),
+    "mirror": (palette_gltf(5, {"wrapS": MIRROR, "wrapT": MIRROR}), 2),
+    "mirror and clamp": (palette_gltf(5, {"wrapS": MIRROR, "wrapT": CLAMP}), 2),
+    "repeat": (palette_gltf(5, {}), 1),
+    "repeat and mirror": (palette_gltf(-3, {"wrapS": REPEAT, "wrapT": MIRROR}), 1),
+    "shifted": (palette_gltf(0, {}, offset=[0.5, 0.0]), 2),
+    "scaled": (palette_gltf(1, {}, scale=[0.5, 1.0]), 0),
+    "turned": (palette_gltf(0, {}, rotation=np.pi, offset=[0.75, 0.0]), 2),
+}
+"""Ways to reach a pixel of palette.png, and which."""
+
+
 @pytest.fixture(scope="module")
 def listed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What `igllm inspect --assets` lists of all these."""
@@ -139,6 +162,7 @@ def listed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         f"f {' '.join(str(i + 1) for i in face)}\n" for face in FACES
     )
     files |= {f"palette/{place}.obj": palette_model(place) for place in range(-1, 5)}
+    files |= {f"palette/{name}.gltf": text for name, (text, _) in REPEATED.items()}
     files["palette/palette.mtl"] = mtl(map_Kd="palette.png")
     for name, content in files.items():
         (folder / "in" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -190,3 +214,9 @@ def test_what_is_amiss_is_told(listed: dict[str, Any]) -> None:
 @pytest.mark.parametrize("place", range(-1, 5))
 def test_the_colour_is_that_of_the_part_of_an_image_that_is_worn(listed: dict[str, Any], place: int) -> None:
     assert listed[f"palette/{place}.obj"]["colors"] == [list(PALETTE[place % 4])]
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_an_image_is_repeated_and_moved_as_gltf_says(listed: dict[str, Any], name: str) -> None:
+    row = listed[f"palette/{name}.gltf"]
+    assert row["colors"] == [list(PALETTE[REPEATED[name][1]])] and not row["notes"]
