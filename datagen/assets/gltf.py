@@ -120,7 +120,7 @@ def _matrix(node: dict[str, Any]) -> np.ndarray:
         matrix = np.eye(4)
         matrix[:3, :3] = turn * np.array(node.get("scale", (1, 1, 1)), float).reshape(3)
         matrix[:3, 3] = np.array(node.get("translation", (0, 0, 0)), float).reshape(3)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise RefusedError("it is damaged: a node's place is not made of numbers") from None
     if not np.isfinite(matrix).all():
         raise RefusedError("it is damaged: a node's place is not finite")
@@ -135,24 +135,24 @@ def _corners(content: dict[str, Any], nodes: list[dict[str, Any]], roots: list[i
     while waiting:
         at, outer = waiting.pop()
         whole = outer @ _matrix(nodes[at])
-        for box in boxes.get(nodes[at].get("mesh"), ()):
+        for box in boxes.get(str(nodes[at].get("mesh")), ()):
             corners.append(np.array(list(product(*box.T))) @ whole[:3, :3].T + whole[:3, 3])
         waiting += [(child, whole) for child in _children(nodes, nodes[at])]
     return np.concatenate(corners)
 
 
-def _boxes(content: dict[str, Any]) -> dict[Any, list[np.ndarray]]:
+def _boxes(content: dict[str, Any]) -> dict[str, list[np.ndarray]]:
     """By mesh the boxes (2, 3) around its parts, of those that state them as they must."""
-    accessors, found = _objects(content, "accessors"), {}
+    accessors = _objects(content, "accessors")
+    found: dict[str, list[np.ndarray]] = {}
     for number, mesh in enumerate(_objects(content, "meshes")):
-        boxes = []
-        for part in mesh.get("primitives", ()):
-            with contextlib.suppress(LookupError, TypeError, ValueError):  # Blender will say what is wrong with it
+        boxes = found[str(number)] = []
+        with contextlib.suppress(LookupError, TypeError, ValueError, OverflowError):  # Blender will say what is wrong with it
+            for part in mesh["primitives"]:
                 accessor = accessors[part["attributes"]["POSITION"]]
                 box = np.array([accessor["min"], accessor["max"]], float)
                 if box.shape == (2, 3) and np.isfinite(box).all():
                     boxes.append(box)
-        found[number] = boxes
     return found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +92,8 @@ class Parts:
 
     def _mended(self, name: str) -> bytes:
         data, suffix = read_part(self.folder / name), Path(name).suffix.lower()
+        if suffix in (".obj", ".mtl"):
+            data = data.removeprefix(BOM_UTF8)  # which Blender would take for the first letters of a word
         if suffix == ".obj":
             return obj_read(data, _there(self.folder, name))
         mend = {".mtl": mtl_read, ".gltf": gltf_near, ".glb": gltf_near, ".ply": ply_near, ".stl": stl_near}.get(suffix)
@@ -102,6 +105,8 @@ def read_part(path: Path) -> bytes:
     try:
         if (size := path.stat().st_size) > MOST_BYTES:
             raise RefusedError(f"{printable(path.name)} has {size:,} bytes, more than {MOST_BYTES:,}")
+        if not path.is_file():  # but a pipe, of which reading waits
+            raise RefusedError(f"{printable(path.name)} is no file")
         return path.read_bytes()
     except OSError as error:
         raise RefusedError(f"{printable(path.name)} cannot be read ({error.strerror or error})") from None
@@ -141,4 +146,4 @@ def _found(folder: Path, at: str, name: str) -> str | None:
 
 
 def _text(path: Path) -> str:
-    return read_part(path).decode(errors="surrogateescape")
+    return read_part(path).removeprefix(BOM_UTF8).decode(errors="surrogateescape")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from datagen.assets.far import near_lines
 
@@ -15,6 +15,7 @@ _LIBRARIES = re.compile(r"^[ \t]*mtllib[ \t]+(.+?)[ \t]*\r?$", re.MULTILINE)
 _MAPS = re.compile(r"^[ \t]*(?:map_\w+|bump|disp|decal|refl|norm)[ \t]+(.+?)[ \t]*\r?$", re.MULTILINE | re.IGNORECASE)
 _IMAGE = re.compile(r"^[ \t]*map_Kd[ \t]", re.MULTILINE | re.IGNORECASE)
 _COLOR = re.compile(r"^[ \t]*Kd[ \t]+(.+)$", re.MULTILINE)
+_GREY = re.compile(r"^[ \t]*Kd[ \t]+(\S+)[ \t]*\r?$", re.MULTILINE)
 _DEFINED = re.compile(r"^[ \t]*newmtl[ \t]+(.+?)[ \t]*\r?$", re.MULTILINE)
 _USED = re.compile(r"^[ \t]*usemtl[ \t]+(.+?)[ \t]*\r?$", re.MULTILINE)
 _ARGUMENTS = {"-o": 3, "-s": 3, "-t": 3, "-mm": 2}
@@ -51,9 +52,10 @@ def obj_read(data: bytes, there: There) -> bytes:
 
 
 def mtl_read(data: bytes) -> bytes:
-    """An ``.mtl`` as Blender reads it rightly: an image is multiplied by its material's colour, which is white if none is stated, and if
-    it is black, as some programs write for "none"."""
-    blocks = re.split(r"(?m)^(?=[ \t]*newmtl\b)", data.decode(errors="surrogateescape"))
+    """An ``.mtl`` as Blender reads it rightly: a colour of one number is grey, and an image is multiplied by its material's colour, which
+    is white if none is stated, and if it is black, as some programs write for "none"."""
+    text = _GREY.sub(r"Kd \1 \1 \1", data.decode(errors="surrogateescape"))
+    blocks = re.split(r"(?m)^(?=[ \t]*newmtl\b)", text)
     return "".join(map(_whitened, blocks)).encode(errors="surrogateescape")
 
 
@@ -104,11 +106,7 @@ def _image(name: str, there: There) -> str:
     plain = name.strip('"')
     slashed = plain.replace("\\", "/")
     inside = re.sub(r"^[A-Za-z]:/", "", slashed)
-    return next(_tries(plain, slashed, os.path.basename(inside), there=there), slashed)
-
-
-def _tries(*names: str, there: There) -> Iterator[str]:
-    yield from (name for name in names if name and there(name))
+    return next((each for each in (plain, slashed, os.path.basename(inside)) if each and there(each)), slashed)
 
 
 def missing_faces(text: str) -> int:

@@ -60,11 +60,11 @@ def ply_near(data: bytes) -> bytes:
     if sort == "ascii":
         lines = body.split(b"\n")
         skipped = sum(element.count for element in before)
-        rows = list(range(skipped, skipped + vertex.count))
-        if rows and rows[-1] >= len(lines):
+        if skipped + vertex.count > len(lines):
             raise RefusedError(f"it is cut short: it has fewer lines than its {vertex.count:,} vertices")
         if None in vertex.types.values():
             return data
+        rows = list(range(skipped, skipped + vertex.count))
         x, y, z = (list(vertex.types).index(name) for name in "xyz")
         return whole_head + b"\n".join(near_lines(lines, rows, whole_head.count(b"\n") + 1, (x, y, z)))
     return whole_head + _moved(body, before, vertex, _ORDERS.get(sort, ""))
@@ -78,6 +78,8 @@ def _header(text: str) -> tuple[str, list[_Element]]:
         elif words[:1] == ["element"]:
             elements.append(_Element(words[1], int(words[2]), {}))
         elif words[:1] == ["property"]:
+            if words[-1] in elements[-1].types or elements[-1].count < 0:
+                raise ValueError
             elements[-1].types[words[-1]] = _TYPES.get(words[1])
     return sort, elements
 
