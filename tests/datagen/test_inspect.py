@@ -186,6 +186,9 @@ def test_page_and_pictures_open(found: dict[str, Any], data: Path, drawn: list[S
     assert json.loads((out / STATISTICS).read_text()) == found
     page = Page((out / PAGE).read_text())
     assert "script" not in page.tags
+    narrow = (out / PAGE).read_text().partition("@media (max-width: 860px)")[2]
+    assert re.search(r"table \{[^}]*overflow-x: auto", narrow)  # what is wider than a telephone's screen is scrolled to, not cut off
+    assert re.search(r"\.card \{[^}]*overflow-x: auto", narrow)
     links = [target for target in page.targets if not target.startswith("data:image/png;base64,")]
     assert set(links) == {OVERVIEW, SHEET, STATISTICS}
     assert drawn[0].code.splitlines()[0] in page.text
