@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from datagen.splits import Split
     from datagen.stream import Stream
 
+FARTHEST = 1e6
+"""What no number of a scene exceeds, whatever its unit, be it within its declared range or not."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -243,9 +246,13 @@ class Domain(ABC):
         return found
 
     def check(self, scene: Scene) -> None:
-        """`check_form`, and raise `UserError` for a word that is not in its vocabulary too. Ranges are `violations`' business."""
+        """`check_form`, and raise `UserError` for a word that is not in its vocabulary too, and for a number past all bounds. Ranges are
+        `violations`' business."""
         self.check_form(scene)
         for index, obj in enumerate(scene.objects, 1):
+            for number in self.statement(obj.statement).numbers:
+                if max(map(abs, number.as_tuple(obj[number.name]))) > FARTHEST:
+                    raise UserError(f"object {index}: {number.name} {obj[number.name]} is beyond {FARTHEST:,.0f} {number.unit}: nothing is")
             for choice in self.statement(obj.statement).choices:
                 if obj[choice.name] not in choice.words:
                     raise UserError(f"object {index}: {choice.name} {obj[choice.name]!r} is none of {', '.join(choice.words)}")

@@ -69,7 +69,10 @@ class BlenderWorker:
             if "error" in answer:
                 return Failed(str(answer["error"]))
             files = {suffix: child.read(size) for suffix, size in answer["files"].items()}
-        return Sample.from_files(job.key, files, "the Blender worker")
+        try:
+            return Sample.from_files(job.key, files, "the Blender worker")
+        except UserError as error:
+            return Failed(str(error))
 
     def stop(self) -> None:
         """End the process."""

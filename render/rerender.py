@@ -111,8 +111,8 @@ def _jobs(codes: Mapping[str, str], shots: Standard | Recorded, out: Path, rende
     for key, code in codes.items():
         shot, domain = shots.shot(key)
         try:
-            check_frame(shot.width, shot.height)
             written = parse_code(code, domain)
+            domain.check(domain.canonical(written))
         except UserError as error:
             rendered.refused[key] = str(error)
             continue

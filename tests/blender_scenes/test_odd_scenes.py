@@ -23,7 +23,8 @@ ODD = {
     "camera": thing("7.481, -6.508, 5.344"),
     "plane": thing("7.481, -6.508, 6.344", "cube"),
     "behind": thing("14.962, -13.016, 10.688") + thing("0, 0, 0.7"),
-    "far": thing("999999999999, -999999999999, 0"),
+    "far": thing("1000000, -999999, 0"),
+    "farther": thing("999999999999, 0, 0"),
     "twins": thing("0, 0, 0.7") * 2,
     "painted": thing("0, 0, 0.7", "cube", "red") + thing("0, 0, 0.7", "cube", "blue"),
     "half": thing("0, 0, 0.7") + thing("2, 0, 0.7") + thing("0.6, 0, 0.7", "cylinder", "red"),
@@ -42,7 +43,8 @@ def test_odd_scenes_are_rendered_and_told_of(tmp_path: Path, capsys: pytest.Capt
     assert {line.partition(":")[0] for line in odd} == {"camera", "twins", "painted", "half"}
     assert "half: objects stand in each other: 1 (green rubber large sphere) and 3 (red rubber large cylinder)" in odd
     samples = Samples(tmp_path / "out")
-    assert set(samples.keys) == set(ODD)
+    assert set(samples.keys) == set(ODD) - {"farther"}
+    assert "farther: object 1: loc (999999999999.0, 0.0, 0.0) is beyond 1,000,000 m" in said
     labels = {sample.key: sample.record["labels"] for sample in samples}
     assert labels["camera"][0]["visible_pixels"] == 48 * 36
     assert labels["plane"][0]["visible_pixels"] == labels["far"][0]["visible_pixels"] == 0
@@ -60,22 +62,3 @@ def test_frames_that_no_verb_takes_are_refused_before_blender_starts(tmp_path: P
         assert main(["render", "--code", str(tmp_path / "a.py"), "--out", str(tmp_path / "out"), *size]) == 2
         assert "from 16 to 8192 each way are possible" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
-
-
-def test_a_recorded_frame_that_is_none_costs_only_its_own_picture(
-    renders: Samples, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    data = tmp_path / "data"
-    data.mkdir()
-    for key in renders.keys[:2]:
-        record = dict(renders[key].record)
-        if key == renders.keys[0]:
-            record["shot"] = {**record["shot"], "width": 100_000}
-        (data / f"{key}.json").write_text(json.dumps(record))
-        (data / f"{key}.py").write_text(renders.code(key))
-    write_predictions(tmp_path / "codes.jsonl", (Prediction(key, renders.code(key)) for key in renders.keys[:2]))
-    command = ["render", "--code", str(tmp_path / "codes.jsonl"), "--data", str(data), "--out", str(tmp_path / "out"), "--workers", "1"]
-    assert main(command) == 0
-    assert f"{renders.keys[0]}: a frame of 100000x" in capsys.readouterr().err
-    assert Samples(tmp_path / "out").keys == [renders.keys[1]]
-    assert np.ptp(Samples(tmp_path / "out").at(0).pixels()) > 0
