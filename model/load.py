@@ -15,13 +15,14 @@ from datagen.errors import UserError
 from datagen.files import read_json
 from datagen.shards import file_sha256
 from datagen.untrusted import as_text
-from model.bases import LOADING_ERRORS, WEIGHTS_FILE
+from model.bases import WEIGHTS_FILE
 from model.config import FORMAT_VERSION
 from model.derender.derenderer import Derenderer
 from model.device import pick_device
 from model.igllm import IGLLM
 from model.quiet import quiet_transformers
 from model.run import newest_checkpoint
+from model.tables import reason
 
 MODELS: dict[str, type[IGLLM] | type[Derenderer]] = {"igllm": IGLLM, "igllm-derender": Derenderer}
 WEIGHTS = Path(__file__).parent / "weights"
@@ -70,8 +71,10 @@ def load_model(folder: Path, device: str = "auto") -> Loaded:
         model, told = kind.from_pretrained(folder, use_safetensors=True, dtype=dtype, output_loading_info=True)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True) if kind is IGLLM else None
         digest = file_sha256(folder / WEIGHTS_FILE)
-    except LOADING_ERRORS as error:
-        raise UserError(f"{folder}: this model cannot be loaded ({(str(error) or repr(error)).splitlines()[0]})") from None
+    except UserError:
+        raise
+    except Exception as error:  # damaged files; libraries say so in many ways
+        raise UserError(f"{folder}: this model cannot be loaded ({reason(error)})") from None
     if told["missing_keys"]:  # which transformers would fill with random numbers
         raise UserError(f"{folder}: its weights lack {min(told['missing_keys'])}; the model is damaged")
     if kind is IGLLM:
