@@ -614,12 +614,16 @@ def run_render(options: argparse.Namespace) -> int:
         raise UserError("--lighting recorded needs --data, the data set that recorded it")
     shots = Recorded(Samples(options.data), options.lighting == "canonical") if options.data else Standard(options.domain, **frame)
     codes = read_codes(options.code)
-    rendered = render_codes(codes, shots, options.out, workers=options.workers, blend=options.blend)
+    alone = options.code.suffix == ".jsonl"  # a folder of what a file predicts holds nothing else; one of scenes may be added to
+    rendered = render_codes(codes, shots, options.out, workers=options.workers, blend=options.blend, clear=alone)
     for warning in rendered.warnings:
         print(f"igllm render: warning: {warning}", file=sys.stderr)
     for key, reason in rendered.refused.items():
         named = "" if options.code.suffix == ".py" else f" {key}:"
         print(f"igllm render: {options.code}:{named} {reason}", file=sys.stderr)
+    for count, fate in ((rendered.removed, "removed: not of this code"), (rendered.others, "kept: not of this code")):
+        if count:
+            print(f"igllm render: {options.out}: {_count(count, 'older picture')} {fate}", file=sys.stderr)
     print(f"{options.out}: {_count(len(rendered.keys), 'picture')}" + (f", {len(rendered.refused)} refused" if rendered.refused else ""))
     return 2 if rendered.refused and not rendered.keys else 0
 

@@ -35,8 +35,9 @@ def roundtrip(
     check_report_folder(out)
     images = DatasetImages(data, num)
     predict_file(predictor, images, out / PREDICTIONS, batch_size)
-    render_codes(read_codes(out / PREDICTIONS), Recorded(Samples(data)), out / RENDERED, workers=workers)
+    codes = read_codes(out / PREDICTIONS)
+    rendered = render_codes(codes, Recorded(Samples(data)), out / RENDERED, workers=workers, clear=True)
+    candidate = out / (RENDERED if rendered.keys else PREDICTIONS)
     facts = {"Model": predictor.name, **(heading or {})}
-    return compare(
-        data, out / RENDERED, out, images.keys, predictions=out / PREDICTIONS, heading=facts, title="Images, their code, and back"
-    )
+    title = "Images, their code, and back"
+    return compare(data, candidate, out, images.keys, predictions=out / PREDICTIONS, heading=facts, title=title)
