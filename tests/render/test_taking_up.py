@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datagen.errors import UserError
 from datagen.files import write_bytes
+from datagen.generate import generate
 from datagen.predictions import Prediction, write_predictions
+from datagen.settings import DatasetSettings
 from datagen.written import LIST, Written
 from igllm import main
+from model.choosing import Decoding
+from model.decode import GREEDY
+from model.predict import Predictor
 from render import rerender
 from render.rerender import Standard, render_codes
+from render.roundtrip import roundtrip
 
 SHOT = Standard("dot2d", 24, 24, "draft")
 CODES = st.dictionaries(st.sampled_from("abcd"), st.sampled_from([*(f"dot(loc=({x}, 0.5))\n" for x in (0.2, 0.4)), "nonsense"]), min_size=1)
@@ -150,3 +160,43 @@ def test_a_list_that_names_what_is_elsewhere_is_refused(tmp_path: Path, name: An
     (tmp_path / LIST).write_text(json.dumps({"file": name, "made_from": "", "sha256": None}) + "\n")
     with pytest.raises(UserError, match="damaged"):
         Written(tmp_path)
+
+
+class Painter(Predictor):
+    """A model of dots that says what it is told to."""
+
+    def __init__(self, code: str, domain: str = "dot2d") -> None:
+        self.name, self.digest, self.code = "painter", code, code
+        self.model = SimpleNamespace(config=SimpleNamespace(domain=domain))
+
+    def predict(self, images: Iterable[tuple[str, np.ndarray]], batch_size: int = 32, decoding: Decoding = GREEDY) -> Iterator[Prediction]:
+        for key, _ in images:
+            yield Prediction(key, self.code)
+
+    def _read(self, keys: list[str], pixel_values: torch.Tensor, decoding: Decoding) -> Iterator[Prediction]:
+        raise NotImplementedError
+
+
+def test_a_round_trip_over_an_older_one_ends_as_a_fresh_one(tmp_path: Path) -> None:
+    """Of other data under the same keys, by another model, of fewer samples; by one whose code cannot be read; and back."""
+    one, other = (generate(DatasetSettings("dot2d", seed=seed, width=24, height=24), 4, tmp_path / str(seed)).path for seed in (1, 2))
+    assert isinstance(one, Path)
+    assert isinstance(other, Path)
+    place = "dot(loc=({}, 0.5))\n".format
+    used = tmp_path / "used"
+    calls = [(one, place(0.2), None), (other, place(0.2), None), (other, "nonsense", None), (other, place(0.4), 2), (one, place(0.4), None)]
+    for number, (data, code, num) in enumerate(calls):
+        fresh = tmp_path / f"fresh{number}"
+        metrics = [roundtrip(Painter(code), data, out, num=num, workers=1) for out in (used, fresh)]
+        assert metrics[0] == {**metrics[1], "candidate": metrics[0]["candidate"]}
+        assert metrics[0]["unparsable"] == (4 if code == "nonsense" else 0)
+        kept = [contents(out / "rendered") if (out / "rendered").exists() else {} for out in (used, fresh)]
+        assert kept[0] == kept[1]
+
+
+def test_a_model_of_another_domain_is_refused_before_it_predicts(tmp_path: Path) -> None:
+    data = generate(DatasetSettings("dot2d", width=24, height=24), 1, tmp_path / "data").path
+    assert isinstance(data, Path)
+    with pytest.raises(UserError, match="painter writes code of the domain clevr, and the data are of dot2d"):
+        roundtrip(Painter("", "clevr"), data, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
