@@ -166,7 +166,6 @@ def _domains_text() -> str:
 def run_generate(options: argparse.Namespace) -> None:
     """igllm generate"""
     from datagen.cameras import load_cameras
-    from datagen.dataset import shard_count
     from datagen.domains import get_domain
     from datagen.generate import generate
     from datagen.ranges import parse_shards
@@ -321,7 +320,7 @@ def _export(verbs: Any) -> None:
         "Write images and labels as CLEVR publishes them (clevr), as COCO instances (coco), or as an image folder for Hugging Face "
         "datasets (hf). Call again to write them anew.",
     )
-    verb.add_argument("--data", type=_place, required=True, help="data set to write: shards or loose samples")
+    verb.add_argument("--data", type=_place, required=True, metavar="DIR|URL", help="data set to write: shards or loose samples")
     verb.add_argument("--format", choices=("clevr", "coco", "hf"), required=True, help="format to write")
     verb.add_argument("--out", type=folder_to_write, required=True, help="folder to write to")
 
@@ -495,12 +494,13 @@ def _predict(verbs: Any) -> None:
         verbs,
         run_predict,
         "write the graphics code of images",
-        "Read images with a trained model and write pred.jsonl: key, code, and a confidence for each object. Output always parses.",
+        "Read images with a trained model and write pred.jsonl: for each image its key, the graphics code of its scene, and how sure the "
+        "model is of each object, from 0 to 1. Call again to go on after an interruption.",
     )
     _add_model(verb)
     source = verb.add_mutually_exclusive_group(required=True)
-    source.add_argument("--data", type=_place, help="data set whose images to read, a folder or a URL")
-    source.add_argument("--images", type=Path, nargs="+", metavar="FILE", help="image files to read, or folders of them")
+    source.add_argument("--data", type=_place, metavar="DIR|URL", help="read the images of this data set")
+    source.add_argument("--images", type=Path, nargs="+", metavar="FILE", help="read these image files, and those in these folders")
     verb.add_argument("--out", type=file_to_write, help="the pred.jsonl to write (default, with --images: the code is printed)")
     verb.add_argument(
         "--samples",
@@ -510,15 +510,28 @@ def _predict(verbs: Any) -> None:
         help="give K codes for each image, likeliest first: the K likeliest that are found or, with --temperature, K random ones",
     )
     verb.add_argument("--temperature", type=number, metavar="T", help="choose at random, more freely the higher (default: the likeliest)")
-    verb.add_argument("--top-p", type=number, default=1.0, metavar="P", help="with --temperature: among the likeliest that share P of 1")
-    verb.add_argument("--beams", type=positive, default=1, metavar="B", help="follow the B likeliest beginnings of a code (beam search)")
-    verb.add_argument("--seed", type=whole, default=0, help="of random choices, together with the image's key")
+    verb.add_argument(
+        "--top-p",
+        type=number,
+        default=1.0,
+        metavar="P",
+        help="with --temperature: choose only among the likeliest words, as many as have this share of the probability together",
+    )
+    verb.add_argument(
+        "--beams",
+        type=positive,
+        default=1,
+        metavar="B",
+        help="search with B beginnings of the code at a time, the likeliest",
+    )
+    verb.add_argument("--seed", type=whole, default=0, help="of what --temperature chooses at random, together with the image's key")
 
 
 def run_predict(options: argparse.Namespace) -> int:
     """igllm predict"""
     from datagen.pictures import DatasetImages, ImageFiles
     from datagen.predictions import read_predictions
+    from datagen.shards import Samples
     from model.choosing import Decoding
     from model.load import find_model
     from model.predict import Predictor, predict_file
@@ -532,6 +545,8 @@ def run_predict(options: argparse.Namespace) -> int:
     model = find_model(options.model)
     images = DatasetImages(options.data) if options.data else ImageFiles(_asked_images(options))
     predictor = Predictor.of(model, options.device)
+    if options.data and (reason := predictor.foreign(Samples(options.data).at(0).domain)):
+        print(f"igllm predict: warning: {reason}", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
         out = options.out or Path(folder) / "pred.jsonl"
         skipped = predict_file(predictor, images, out, options.batch_size, decoding)
@@ -581,13 +596,17 @@ def _render(verbs: Any) -> None:
         verbs,
         run_render,
         "render graphics code",
-        "Render code, from a pred.jsonl or a file of your own, into {key}.png, .py and .json. With --data, frame, quality, camera and "
-        "light are those recorded for the same key; the scene comes from the code alone.",
+        "Render code, from a pred.jsonl or a file of your own, into {key}.png, .py and .json. With --data, size, quality, camera and light "
+        "are those that the data set has for the same key; the scene comes from the code alone. Call again to go on after an interruption.",
     )
     verb.add_argument("--code", type=Path, required=True, help="pred.jsonl, or a .py file of graphics code")
     verb.add_argument("--out", type=samples_to_write, required=True, help="folder for the pictures")
-    verb.add_argument("--data", type=_place, help="data set whose recorded shots to use, a folder or a URL")
-    verb.add_argument("--lighting", choices=("canonical", "recorded"), help="default: recorded with --data, else canonical")
+    verb.add_argument("--data", type=_place, metavar="DIR|URL", help="data set whose size, quality, camera and light to use")
+    verb.add_argument(
+        "--lighting",
+        choices=("canonical", "recorded"),
+        help="recorded: the light of --data (default with it); canonical: the standard light of the domain",
+    )
     verb.add_argument("--domain", default="clevr", help="kind of scene, where no --data says it")
     _add_frame(verb, None, None, None)
     verb.add_argument("--blend", action="store_true", help="also write {key}.blend: the scene, to open in Blender")
@@ -606,12 +625,16 @@ def run_render(options: argparse.Namespace) -> int:
         raise UserError("--lighting recorded needs --data, the data set that recorded it")
     shots = Recorded(Samples(options.data), options.lighting == "canonical") if options.data else Standard(options.domain, **frame)
     codes = read_codes(options.code)
-    rendered = render_codes(codes, shots, options.out, workers=options.workers, blend=options.blend)
+    alone = options.code.suffix == ".jsonl"  # a folder of what a file predicts holds nothing else; one of scenes may be added to
+    rendered = render_codes(codes, shots, options.out, workers=options.workers, blend=options.blend, clear=alone)
     for warning in rendered.warnings:
         print(f"igllm render: warning: {warning}", file=sys.stderr)
     for key, reason in rendered.refused.items():
         named = "" if options.code.suffix == ".py" else f" {key}:"
         print(f"igllm render: {options.code}:{named} {reason}", file=sys.stderr)
+    for count, fate in ((rendered.removed, "removed: not of this code"), (rendered.others, "kept: not of this code")):
+        if count:
+            print(f"igllm render: {options.out}: {counted(count, 'older picture')} {fate}", file=sys.stderr)
     print(f"{options.out}: {counted(len(rendered.keys), 'picture')}" + (f", {len(rendered.refused)} refused" if rendered.refused else ""))
     return 2 if rendered.refused and not rendered.keys else 0
 
@@ -624,10 +647,10 @@ def _compare(verbs: Any) -> None:
         "Match the scenes of two sides object by object, score them, score the images where both sides have them, and write a report "
         "(metrics.json, index.html, pictures). Either side is a data set, a folder of rendered code, or a pred.jsonl (scenes only).",
     )
-    verb.add_argument("--reference", type=Path, required=True, help="the truth")
-    verb.add_argument("--candidate", type=Path, required=True, help="what to score")
+    verb.add_argument("--reference", type=Path, required=True, metavar="TRUTH", help="the truth: one of these three")
+    verb.add_argument("--candidate", type=Path, required=True, metavar="ANSWER", help="what to score: one of these three")
     verb.add_argument("--out", type=folder_to_write, required=True, help="folder of the report")
-    verb.add_argument("--domain", default="clevr", help="kind of scene, where both sides are a pred.jsonl and do not say it")
+    verb.add_argument("--domain", default="clevr", help="kind of scene, if both sides are a pred.jsonl, which does not say it")
 
 
 def run_compare(options: argparse.Namespace) -> None:
@@ -642,11 +665,11 @@ def _roundtrip(verbs: Any) -> None:
         verbs,
         run_roundtrip,
         "predict, render and compare in one go",
-        "Predict the code of a data set's images, render it under the recorded light, compare, and write a report. The report's folder "
-        "keeps pred.jsonl and rendered/.",
+        "Predict the code of a data set's images, render it under the light that the data set has for each, compare, and write a report. "
+        "The report's folder keeps pred.jsonl and rendered/. Call again to go on after an interruption.",
     )
     _add_model(verb)
-    verb.add_argument("--data", type=Path, required=True, help="data set to read")
+    verb.add_argument("--data", type=Path, required=True, metavar="DIR", help="data set to read")
     verb.add_argument("--num", type=positive, help="only its first NUM samples")
     verb.add_argument("--out", type=folder_to_write, required=True, help="folder of the report")
     _add_workers(verb)
@@ -787,7 +810,7 @@ def _add_device(verb: argparse.ArgumentParser) -> None:
 
 def _add_model(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--model", metavar="NAME|RUN", help="a shipped model's name, or a run folder (default: the shipped tiny)")
-    verb.add_argument("--batch-size", type=positive, default=32, help="images a step")
+    verb.add_argument("--batch-size", type=positive, default=32, help="images read at a time; fewer need less memory")
     _add_device(verb)
 
 
@@ -798,8 +821,12 @@ def _tell(verb: str, metrics: dict[str, Any], out: Path) -> None:
     print(summary_text(metrics))
     print(f"all scores: {os.path.abspath(out / METRICS)}")
     print(f"report: {os.path.abspath(out / PAGE)}")
-    if not metrics["scene"]["guessed"] and metrics["samples"] > metrics["missing"] + metrics["unparsable"]:
-        print(f"igllm {verb}: warning: {_nothing_named(metrics['samples'] - metrics['missing'] - metrics['unparsable'])}", file=sys.stderr)
+    readable = metrics["samples"] - metrics["missing"] - metrics["unparsable"]
+    if metrics["unparsable"] and not readable:
+        warning = "no code can be read: is it of another domain, or of another program?"
+        print(f"igllm {verb}: warning: {warning}", file=sys.stderr)
+    elif readable and not metrics["scene"]["guessed"]:
+        print(f"igllm {verb}: warning: {_nothing_named(readable)}", file=sys.stderr)
 
 
 if __name__ == "__main__":
