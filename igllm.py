@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 import argparse
-import json
+import io
 import os
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # Everything else is imported by the verb that needs it, so that --help answers at once.
+from datagen.cache import lend_home
+from datagen.commandline import (
+    Help,
+    Parser,
+    file_to_write,
+    folder_to_write,
+    integers,
+    number,
+    positive,
+    run_to_write,
+    samples_to_write,
+    whole,
+    words,
+)
 from datagen.errors import PartlyDone, UserError
+from datagen.ranges import counted
 from datagen.scene import QUALITIES
 
+if TYPE_CHECKING:
+    from datagen.predictions import Prediction
+
+BUG = 70  # the status where igllm itself is at fault
 BUILT_IN = Path()  # in the place of a folder of assets: those modelled here
 EPILOG = """\
 the whole loop:
@@ -29,84 +49,73 @@ Every verb can be interrupted and called again: it goes on where it stopped. Bad
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; the exit status."""
-    options = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file may have a name that this terminal cannot show
+    lend_home()
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        options = _parser().parse_args(given)
         return options.run(options) or 0
     except UserError as error:
-        print(f"igllm {options.verb}: {error}", file=sys.stderr)
-        return 1 if isinstance(error, PartlyDone) else 2
+        return _end(given, str(error), 1 if isinstance(error, PartlyDone) else 2)
     except KeyboardInterrupt:
-        print(f"igllm {options.verb}: interrupted; call it again to go on", file=sys.stderr)
-        return 130
+        return _end(given, "interrupted; call it again to go on", 130)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        print(f"igllm {options.verb}: {where}{error.strerror or error}", file=sys.stderr)
-        return 2
+        return _end(given, f"{where}{error.strerror or error}", 2)
+    except Exception as error:
+        if os.environ.get("IGLLM_TRACEBACK"):
+            raise
+        return _end(given, _reported(error), BUG)
+
+
+def _end(given: Sequence[str], message: str, status: int) -> int:
+    print(f"igllm {given[0]}: {message}", file=sys.stderr)
+    return status
+
+
+def _reported(error: Exception) -> str:
+    """A line about an error that is none of the user's; where it came about is kept in a file."""
+    with tempfile.NamedTemporaryFile("w", prefix="igllm-error-", suffix=".txt", errors="backslashreplace", delete=False) as file:
+        print(*traceback.format_exception(error), sep="", file=file)
+    said = str(error).partition("\n")[0]
+    return f"an error of igllm's own, {type(error).__name__}: {said}; please report it with the file {file.name}"
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="igllm",
         description="Inverse graphics with language models: images to graphics code, and back through Blender.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=_Verb)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     data, models = (_generate, _verify, _merge, _inspect, _export, _import), (_pretrain, _align, _train, _predict)
     for add in (*data, *models, _render, _compare, _roundtrip, _eval, _demo, _doctor):
         add(verbs)
     return parser
 
 
-class _Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Tells defaults where there are any and the help does not tell them itself."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        told = action.default in (None, False) or "default" in (action.help or "")
-        return action.help if told else super()._get_help_string(action)
-
-
-class _Verb(argparse.ArgumentParser):
-    """A verb's parser. ``late_epilog`` makes the end of its help when help is asked for: what it imports may take seconds."""
-
-    late_epilog: Callable[[], str] | None = None
-
-    def format_help(self) -> str:
-        if self.late_epilog is not None:
-            self.epilog = self.late_epilog()
-        return super().format_help()
-
-
-def _verb(verbs: Any, run: Callable[[argparse.Namespace], int | None], help: str, story: str) -> _Verb:
+def _verb(verbs: Any, run: Callable[[argparse.Namespace], int | None], help: str, story: str) -> Parser:
     name = run.__name__.removeprefix("run_")
-    verb: _Verb = verbs.add_parser(name, help=help, description=story, formatter_class=_Help)
+    verb: Parser = verbs.add_parser(name, help=help, description=story, formatter_class=Help)
     verb.set_defaults(run=run)
     return verb
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not positive")
-    return value
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(","))
-
-
-def _integers(text: str) -> tuple[int, ...]:
-    return tuple(map(int, _words(text)))
-
-
-_integers.__name__ = "whole numbers, separated by commas:"
-_positive.__name__ = "positive int"  # what argparse calls it in its message
 
 
 def _place(text: str) -> str | Path:
     from datagen.store import place
 
     return place(text)
+
+
+def _place_to_write(text: str) -> str | Path:
+    from datagen.store import check_place, place
+
+    where = place(text)
+    check_place(where)
+    return where
 
 
 def _generate(verbs: Any) -> None:
@@ -123,16 +132,18 @@ def _generate(verbs: Any) -> None:
     verb.add_argument("--assets", type=Path, metavar="DIR", help="model files of your own for the shapes of --domain assets")
     verb.add_argument("--textures", type=Path, metavar="DIR", help="images of your own for the textures of --domain assets")
     verb.add_argument("--split", default="default", metavar="NAME|FILE", help="what scenes may hold: a split of the domain, or a JSON file")
-    verb.add_argument("--num", type=_positive, required=True, help="number of samples")
-    verb.add_argument("--seed", type=int, default=0, help="seed of everything random")
-    verb.add_argument("--out", type=_place, required=True, metavar="DIR|URL", help="folder of the data set, or a URL that fsspec knows")
+    verb.add_argument("--num", type=positive, required=True, help="number of samples")
+    verb.add_argument("--seed", type=whole, default=0, help="seed of everything random")
+    verb.add_argument(
+        "--out", type=_place_to_write, required=True, metavar="DIR|URL", help="folder of the data set, or a URL that fsspec knows"
+    )
     _add_frame(verb, 320, 240, "standard")
-    verb.add_argument("--min-objects", type=int, help="fewest objects in a scene (default: the split's)")
-    verb.add_argument("--max-objects", type=int, help="most objects in a scene (default: the split's)")
+    verb.add_argument("--min-objects", type=whole, help="fewest objects in a scene (default: the split's)")
+    verb.add_argument("--max-objects", type=whole, help="most objects in a scene (default: the split's)")
     verb.add_argument("--cameras", type=Path, metavar="FILE", help="JSON file of named cameras (default: the domain's own)")
-    verb.add_argument("--camera-jitter", type=float, default=0.0, help="metres a camera is moved by at most, along each axis")
-    verb.add_argument("--light-jitter", type=float, default=1.0, help="metres a lamp is moved by at most, along each axis")
-    verb.add_argument("--shard-size", type=_positive, default=1000, help="samples in a shard")
+    verb.add_argument("--camera-jitter", type=number, default=0.0, help="metres a camera is moved by at most, along each axis")
+    verb.add_argument("--light-jitter", type=number, default=1.0, help="metres a lamp is moved by at most, along each axis")
+    verb.add_argument("--shard-size", type=positive, default=1000, help="samples in a shard")
     verb.add_argument("--shards", metavar="A-B", help="render only these shards of the --num samples: 12-40, or 3,7-9 (see `igllm merge`)")
     verb.add_argument("--executor", choices=("local", "ray"), default="local", help="where to render: this machine, or a Ray cluster")
     verb.add_argument("--ray-address", metavar="ADDRESS", help="the Ray cluster (default: one of this machine alone)")
@@ -178,6 +189,8 @@ def run_generate(options: argparse.Namespace) -> None:
         depth=options.depth,
         **{name: getattr(options, name) for name in names},
     )
+    for warning in settings.warnings():
+        print(f"igllm generate: {warning}", file=sys.stderr)
     shards = parse_shards(options.shards, shard_count(options.num, settings.shard_size)) if options.shards else None
     if options.executor == "ray":
         from datagen.cluster import generate_on_ray
@@ -185,7 +198,7 @@ def run_generate(options: argparse.Namespace) -> None:
         samples = generate_on_ray(settings, options.num, options.out, address=options.ray_address, workers=options.workers, shards=shards)
     else:
         samples = generate(settings, options.num, options.out, options.workers, shards, device=options.device)
-    print(f"{options.out}: {len(samples)} samples" + (f" of the domain {domain}" if own else ""))
+    print(f"{options.out}: {counted(len(samples), 'sample')}" + (f" of the domain {domain}" if own else ""))
 
 
 def _own_domain(domain: str, assets: Path | None, textures: Path | None) -> str:
@@ -224,8 +237,9 @@ def run_verify(options: argparse.Namespace) -> int:
         print(line)
     for line in verdict.notes:
         print(f"note: {line}")
-    judgement = "whole" if verdict.whole else f"{len(verdict.problems)} problem{'s' if len(verdict.problems) > 1 else ''}"
-    print(f"{options.data}: {verdict.samples} of {verdict.expected} samples are as the manifest states: {judgement}")
+    be = "is" if verdict.expected == 1 else "are"
+    judgement = "whole" if verdict.whole else counted(len(verdict.problems), "problem")
+    print(f"{options.data}: {verdict.samples} of {counted(verdict.expected, 'sample')} {be} as the manifest states: {judgement}")
     return 0 if verdict.whole else 1
 
 
@@ -246,7 +260,8 @@ def run_merge(options: argparse.Namespace) -> None:
     from datagen.merge import merge
 
     manifest = merge(options.data, options.others)
-    print(f"{options.data}: {sum(row.samples for row in manifest.rows.values())} samples in {len(manifest.rows)} shards")
+    samples = sum(row.samples for row in manifest.rows.values())
+    print(f"{options.data}: {counted(samples, 'sample')} in {counted(len(manifest.rows), 'shard')}")
 
 
 def _inspect(verbs: Any) -> None:
@@ -264,7 +279,9 @@ def _inspect(verbs: Any) -> None:
         "--assets", type=Path, nargs="?", const=BUILT_IN, metavar="DIR", help="your model files; without DIR the built-in ones"
     )
     verb.add_argument("--textures", type=Path, metavar="DIR", help="your images for textures")
-    verb.add_argument("--out", type=Path, help="folder to write (default: DIR/inspect; for built-in assets and textures: inspect)")
+    verb.add_argument(
+        "--out", type=folder_to_write, help="folder to write (default: DIR/inspect; for built-in assets and textures: inspect)"
+    )
 
 
 def run_inspect(options: argparse.Namespace) -> None:
@@ -306,14 +323,14 @@ def _export(verbs: Any) -> None:
     )
     verb.add_argument("--data", type=_place, required=True, help="data set to write: shards or loose samples")
     verb.add_argument("--format", choices=("clevr", "coco", "hf"), required=True, help="format to write")
-    verb.add_argument("--out", type=Path, required=True, help="folder to write to")
+    verb.add_argument("--out", type=folder_to_write, required=True, help="folder to write to")
 
 
 def run_export(options: argparse.Namespace) -> None:
     """igllm export"""
     from datagen.formats.export import export
 
-    print(f"{options.out}: {export(options.data, options.format, options.out)} samples")
+    print(f"{options.out}: {counted(export(options.data, options.format, options.out), 'sample')}")
 
 
 def _import(verbs: Any) -> None:
@@ -328,7 +345,7 @@ def _import(verbs: Any) -> None:
     verb.add_argument("--format", choices=("clevr",), required=True, help="format to read")
     verb.add_argument("--scenes", type=Path, required=True, help="CLEVR's scenes file, or the JSON of one scene")
     verb.add_argument("--images", type=Path, help="folder of the images that the scenes name")
-    verb.add_argument("--out", type=Path, required=True, help="folder to write to")
+    verb.add_argument("--out", type=samples_to_write, required=True, help="folder to write to")
 
 
 def run_import(options: argparse.Namespace) -> None:
@@ -338,7 +355,7 @@ def run_import(options: argparse.Namespace) -> None:
     imported = import_clevr(options.scenes, options.out, options.images)
     for line in imported.lines():
         print(f"igllm import: {line}", file=sys.stderr)
-    print(f"{options.out}: {len(imported.keys)} scenes")
+    print(f"{options.out}: {counted(len(imported.keys), 'scene')}")
 
 
 def _pretrain(verbs: Any) -> None:
@@ -360,7 +377,7 @@ def run_pretrain(options: argparse.Namespace) -> None:
     preset = _asked_preset(options, "batch_size")
     name = Path(options.preset).stem
     pretrain(preset, name, data=_asked_data(options), out=options.out, device=options.device, init=options.init)
-    print(f"{options.out}: pretrained for {preset.steps} steps")
+    print(f"{options.out}: pretrained for {counted(preset.steps, 'step')}")
 
 
 def _align(verbs: Any) -> None:
@@ -380,7 +397,7 @@ def run_align(options: argparse.Namespace) -> None:
 
     preset = _asked_preset(options, "align_batch_size")
     align(preset, Path(options.preset).stem, data=_asked_data(options), out=options.out, device=options.device)
-    print(f"{options.out}: aligned for {preset.steps} steps")
+    print(f"{options.out}: aligned for {counted(preset.steps, 'step')}")
 
 
 def _train(verbs: Any) -> None:
@@ -398,7 +415,7 @@ def _train(verbs: Any) -> None:
     verb.add_argument("--numbers", choices=("head", "char"), help="numbers by the numeric head, or as characters (default: the preset's)")
     verb.add_argument("--number-feedback", action="store_true", help="embed each number's value back into the sequence")
     verb.add_argument("--cache-features", action="store_true", help="compute a frozen tower's features once, and keep them on disk")
-    verb.add_argument("--sample-every", type=_positive, metavar="STEPS", help="take four images around every so many steps: RUN/samples")
+    verb.add_argument("--sample-every", type=positive, metavar="STEPS", help="take four images around every so many steps: RUN/samples")
 
 
 def run_train(options: argparse.Namespace) -> None:
@@ -424,22 +441,22 @@ def run_train(options: argparse.Namespace) -> None:
 
     stage = {"init": options.init, "look": Look(look, options.sample_every) if options.sample_every else None}
     train(preset, Path(options.preset).stem, data=_asked_data(options), out=options.out, device=options.device, **stage)
-    print(f"{options.out}: trained for {preset.steps} steps")
+    print(f"{options.out}: trained for {counted(preset.steps, 'step')}")
 
 
-def _add_training(verb: _Verb) -> None:
+def _add_training(verb: Parser) -> None:
     verb.formatter_class = argparse.RawDescriptionHelpFormatter
     verb.add_argument("--preset", default="tiny", help="tiny (default; no download), small, paper, derender, or a .toml file like theirs")
     verb.add_argument(
         "--data", type=_place, required=True, action="append", help="data set to learn from, a folder or a URL; may be repeated"
     )
-    verb.add_argument("--weight", type=float, action="append", help="share of each --data, in their order (default: by their sizes)")
+    verb.add_argument("--weight", type=number, action="append", help="share of each --data, in their order (default: by their sizes)")
     verb.add_argument("--val", type=_place, help="data set to measure the loss on; train refuses one that shares a scene with --data")
-    verb.add_argument("--out", type=Path, required=True, help="run folder")
+    verb.add_argument("--out", type=run_to_write, required=True, help="run folder")
     verb.add_argument("--vision-model", metavar="NAME|DIR", help="pretrained vision tower: hub name or folder (default: the preset's)")
     verb.add_argument("--language-model", metavar="NAME|DIR", help="pretrained language model: hub name or folder (default: the preset's)")
-    verb.add_argument("--steps", type=_positive, help="optimizer steps (default: the preset's, which are those of training)")
-    verb.add_argument("--batch-size", type=_positive, help="samples a step on one device (default: the preset's)")
+    verb.add_argument("--steps", type=positive, help="optimizer steps (default: the preset's, which are those of training)")
+    verb.add_argument("--batch-size", type=positive, help="samples a step on one device (default: the preset's)")
     verb.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings", help="change a setting; may be repeated")
     _add_device(verb)
     verb.late_epilog = _settings_text
@@ -483,21 +500,28 @@ def _predict(verbs: Any) -> None:
     _add_model(verb)
     source = verb.add_mutually_exclusive_group(required=True)
     source.add_argument("--data", type=_place, help="data set whose images to read, a folder or a URL")
-    source.add_argument("--images", type=Path, nargs="+", metavar="FILE", help="image files to read")
-    verb.add_argument("--out", type=Path, help="the pred.jsonl to write (default, with --images: the code is printed)")
-    verb.add_argument("--samples", type=_positive, default=1, metavar="K", help="candidates: the best of K beams, or K drawn by chance")
-    verb.add_argument("--temperature", type=float, help="draw tokens by their probability at this temperature (default: the likeliest)")
-    verb.add_argument("--top-p", type=float, default=1.0, help="draw from the likeliest tokens that share this much of the probability")
-    verb.add_argument("--beams", type=_positive, default=1, help="search with this many texts at a time, and take the best")
-    verb.add_argument("--seed", type=int, default=0, help="of what is drawn, beside an image's key")
+    source.add_argument("--images", type=Path, nargs="+", metavar="FILE", help="image files to read, or folders of them")
+    verb.add_argument("--out", type=file_to_write, help="the pred.jsonl to write (default, with --images: the code is printed)")
+    verb.add_argument(
+        "--samples",
+        type=positive,
+        default=1,
+        metavar="K",
+        help="give K codes for each image, likeliest first: the K likeliest that are found or, with --temperature, K random ones",
+    )
+    verb.add_argument("--temperature", type=number, metavar="T", help="choose at random, more freely the higher (default: the likeliest)")
+    verb.add_argument("--top-p", type=number, default=1.0, metavar="P", help="with --temperature: among the likeliest that share P of 1")
+    verb.add_argument("--beams", type=positive, default=1, metavar="B", help="follow the B likeliest beginnings of a code (beam search)")
+    verb.add_argument("--seed", type=whole, default=0, help="of random choices, together with the image's key")
 
 
 def run_predict(options: argparse.Namespace) -> int:
     """igllm predict"""
+    from datagen.pictures import DatasetImages, ImageFiles
     from datagen.predictions import read_predictions
     from model.choosing import Decoding
     from model.load import find_model
-    from model.predict import DatasetImages, ImageFiles, Predictor, predict_file
+    from model.predict import Predictor, predict_file
 
     if options.out is None and options.data:
         raise UserError("--data needs --out, the pred.jsonl to write")
@@ -505,18 +529,51 @@ def run_predict(options: argparse.Namespace) -> int:
     if options.samples > 1 and options.temperature is None:
         settings["beams"] = max(options.beams, options.samples)
     decoding = Decoding(**settings)
-    images = DatasetImages(options.data) if options.data else ImageFiles(options.images)
-    predictor = Predictor.of(find_model(options.model), options.device)
+    model = find_model(options.model)
+    images = DatasetImages(options.data) if options.data else ImageFiles(_asked_images(options))
+    predictor = Predictor.of(model, options.device)
     with tempfile.TemporaryDirectory() as folder:
         out = options.out or Path(folder) / "pred.jsonl"
         skipped = predict_file(predictor, images, out, options.batch_size, decoding)
-        shown = read_predictions(out) if options.out is None else {}
-    written = len(images.keys) - len(skipped)
-    for prediction in shown.values():
-        print((f"# {prediction.key}\n" if written > 1 else "") + prediction.code, end="")
+        predictions = read_predictions(out)
+    for prediction in predictions.values() if options.out is None else ():
+        print(_printed(prediction, keyed=len(predictions) > 1), end="")
+    if predictions and not any(prediction.code for prediction in predictions.values()):
+        print(f"igllm predict: warning: {_nothing_named(len(predictions))}", file=sys.stderr)
     if options.out is not None:
-        print(f"{out}: {written} predictions" + (f", {len(skipped)} images skipped" if skipped else ""))
-    return 2 if skipped and not written else 0
+        print(f"{out}: {counted(len(predictions), 'prediction')}" + (f", {counted(len(skipped), 'image')} skipped" if skipped else ""))
+    return 2 if skipped and not predictions else 0
+
+
+def _asked_images(options: argparse.Namespace) -> list[Path]:
+    """The files that --images means; tells which files of a folder are left out."""
+    from datagen.pictures import find_images
+
+    images, others = find_images(options.images)
+    if options.out in images:
+        raise UserError(f"{options.out}: is one of the images; name another file to write")
+    if others:
+        named = ", ".join(str(path) for path in others[:3]) + (", …" if len(others) > 3 else "")
+        print(f"igllm predict: left out, as their names are not those of images: {named}", file=sys.stderr)
+    return images
+
+
+def _printed(prediction: Prediction, keyed: bool) -> str:
+    """A prediction as it is shown: its code, or all its candidates, marked by comments, which are no part of the code."""
+    key = f"# {prediction.key}\n" if keyed else ""
+    if prediction.candidates is None:
+        return key + prediction.code
+    every = len(prediction.candidates)
+    marked = (
+        f"# candidate {rank} of {every}, log-likelihood {one.logp:.4g}\n{one.code}" for rank, one in enumerate(prediction.candidates, 1)
+    )
+    return key + "".join(marked)
+
+
+def _nothing_named(count: int) -> str:
+    """What to say of codes that are all empty."""
+    which = "the one code is empty" if count == 1 else f"all {count} codes are empty"
+    return f"{which}: no object is named. The model may have learnt too little, or other images than these."
 
 
 def _render(verbs: Any) -> None:
@@ -528,12 +585,12 @@ def _render(verbs: Any) -> None:
         "light are those recorded for the same key; the scene comes from the code alone.",
     )
     verb.add_argument("--code", type=Path, required=True, help="pred.jsonl, or a .py file of graphics code")
-    verb.add_argument("--out", type=Path, required=True, help="folder for the pictures")
+    verb.add_argument("--out", type=samples_to_write, required=True, help="folder for the pictures")
     verb.add_argument("--data", type=_place, help="data set whose recorded shots to use, a folder or a URL")
     verb.add_argument("--lighting", choices=("canonical", "recorded"), help="default: recorded with --data, else canonical")
     verb.add_argument("--domain", default="clevr", help="kind of scene, where no --data says it")
     _add_frame(verb, None, None, None)
-    verb.add_argument("--blend", action="store_true", help="save each stage as a .blend file too")
+    verb.add_argument("--blend", action="store_true", help="also write {key}.blend: the scene, to open in Blender")
     _add_workers(verb)
 
 
@@ -553,8 +610,9 @@ def run_render(options: argparse.Namespace) -> int:
     for warning in rendered.warnings:
         print(f"igllm render: warning: {warning}", file=sys.stderr)
     for key, reason in rendered.refused.items():
-        print(f"igllm render: {options.code}: {key}: {reason}", file=sys.stderr)
-    print(f"{options.out}: {len(rendered.keys)} pictures" + (f", {len(rendered.refused)} refused" if rendered.refused else ""))
+        named = "" if options.code.suffix == ".py" else f" {key}:"
+        print(f"igllm render: {options.code}:{named} {reason}", file=sys.stderr)
+    print(f"{options.out}: {counted(len(rendered.keys), 'picture')}" + (f", {len(rendered.refused)} refused" if rendered.refused else ""))
     return 2 if rendered.refused and not rendered.keys else 0
 
 
@@ -568,7 +626,7 @@ def _compare(verbs: Any) -> None:
     )
     verb.add_argument("--reference", type=Path, required=True, help="the truth")
     verb.add_argument("--candidate", type=Path, required=True, help="what to score")
-    verb.add_argument("--out", type=Path, required=True, help="folder of the report")
+    verb.add_argument("--out", type=folder_to_write, required=True, help="folder of the report")
     verb.add_argument("--domain", default="clevr", help="kind of scene, where both sides are a pred.jsonl and do not say it")
 
 
@@ -576,7 +634,7 @@ def run_compare(options: argparse.Namespace) -> None:
     """igllm compare"""
     from render.compare import compare
 
-    _tell(compare(options.reference, options.candidate, options.out, kind=options.domain), options.out)
+    _tell(options.verb, compare(options.reference, options.candidate, options.out, kind=options.domain), options.out)
 
 
 def _roundtrip(verbs: Any) -> None:
@@ -589,20 +647,25 @@ def _roundtrip(verbs: Any) -> None:
     )
     _add_model(verb)
     verb.add_argument("--data", type=Path, required=True, help="data set to read")
-    verb.add_argument("--num", type=_positive, help="only its first NUM samples")
-    verb.add_argument("--out", type=Path, required=True, help="folder of the report")
+    verb.add_argument("--num", type=positive, help="only its first NUM samples")
+    verb.add_argument("--out", type=folder_to_write, required=True, help="folder of the report")
     _add_workers(verb)
 
 
 def run_roundtrip(options: argparse.Namespace) -> None:
     """igllm roundtrip"""
+    from datagen.pictures import DatasetImages
     from model.load import find_model
     from model.predict import Predictor
+    from render.report import check_report_folder
     from render.roundtrip import roundtrip
 
-    predictor = Predictor.of(find_model(options.model), options.device)
+    check_report_folder(options.out)  # all that is cheap comes before the model is loaded
+    model = find_model(options.model)
+    DatasetImages(options.data, options.num)
+    predictor = Predictor.of(model, options.device)
     batching = {"batch_size": options.batch_size, "workers": options.workers}
-    _tell(roundtrip(predictor, options.data, options.out, num=options.num, **batching), options.out)
+    _tell(options.verb, roundtrip(predictor, options.data, options.out, num=options.num, **batching), options.out)
 
 
 def _eval(verbs: Any) -> None:
@@ -610,31 +673,34 @@ def _eval(verbs: Any) -> None:
         verbs,
         run_eval,
         "repeat an evaluation of the paper",
-        "Generate data, train models on several sizes of it, test them in and out of distribution, and write table.md, plots.png, "
-        "pictures.html and metrics.json. Each cell (method, size, seed) that is finished is kept in a small file and not run again.",
+        "Generate data, train models on several sizes of it, test them on scenes like those and on others, and write table.md, plots.png,\n"
+        "pictures.html and metrics.json. What is finished (a method, at a size, with a seed: a cell) is kept, and not run again.",
     )
-    verb.add_argument("name", help="which evaluation: one of those below, which say what is done where a flag is not given")
-    verb.add_argument("--out", type=Path, required=True, help="folder for everything")
-    verb.add_argument("--cells", type=Path, metavar="DIR", help="folder of finished cells, read and written (default: OUT/cells)")
-    verb.add_argument("--methods", type=_words, help="which models, separated by commas (default: all)")
-    verb.add_argument("--sizes", type=_integers, help="training images, separated by commas")
-    verb.add_argument("--seeds", type=_integers, help="of weights, order and augmentation, separated by commas")
-    verb.add_argument("--preset", default="tiny", help="IG-LLM's: tiny, small, paper, or a .toml file")
+    verb.formatter_class = argparse.RawDescriptionHelpFormatter
+    verb.add_argument("name", metavar="NAME", help="which evaluation: one of those below")
+    verb.add_argument("--out", type=run_to_write, required=True, help="folder for everything")
+    verb.add_argument(
+        "--cells", type=folder_to_write, metavar="DIR", help="folder of finished cells, read and written (default: OUT/cells)"
+    )
+    verb.add_argument("--methods", type=words, metavar="M,M", help="which methods, of those below, separated by commas (default: all)")
+    verb.add_argument("--sizes", type=integers, metavar="N,N", help="numbers of training images, separated by commas")
+    verb.add_argument("--seeds", type=integers, metavar="S,S", help="of training (weights, order, augmentation), separated by commas")
+    verb.add_argument("--preset", default="tiny", help="IG-LLM's: tiny (default), small, paper, or a .toml file")
     verb.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="KEY=VALUE",
         dest="settings",
-        help="change a setting of all models (default: none); may be repeated",
+        help="change a setting of training, of all models; may be repeated",
     )
-    verb.add_argument("--budget", type=_positive, help="images that each model sees, pretraining included")
-    verb.add_argument("--pretrain-share", type=float, help="share of it for the pretraining of IG-LLM's tower")
-    verb.add_argument("--width", type=_positive, help="pixels")
-    verb.add_argument("--height", type=_positive, help="pixels")
-    verb.add_argument("--quality", choices=QUALITIES, help="speed against noise")
-    verb.add_argument("--max-objects", type=_positive, help="most objects in a scene")
-    verb.add_argument("--test-scenes", type=_positive, help="test images of each condition")
+    verb.add_argument("--budget", type=positive, metavar="N", help="images that each model sees in training, repeated if need be")
+    verb.add_argument("--pretrain-share", type=number, metavar="P", help="share of the budget that first teaches IG-LLM's tower to see")
+    verb.add_argument("--width", type=positive, metavar="N", help="of the images, in pixels")
+    verb.add_argument("--height", type=positive, metavar="N", help="of the images, in pixels")
+    verb.add_argument("--quality", choices=QUALITIES, help="of the renders: speed against noise")
+    verb.add_argument("--max-objects", type=positive, metavar="N", help="most objects in a scene")
+    verb.add_argument("--test-scenes", type=positive, metavar="N", help="how many images each test has")
     _add_workers(verb)
     _add_device(verb)
     verb.late_epilog = _evaluations_text
@@ -648,13 +714,14 @@ def _evaluations_text() -> str:
 
 def run_eval(options: argparse.Namespace) -> None:
     """igllm eval"""
-    from render.evals.catalogue import asked
+    from render.evals.catalogue import asked, scale_of, scale_text
     from render.evals.results import PICTURES, PLOTS, TABLE
     from render.evals.run import evaluate
 
     scale = ("sizes", "seeds", "budget", "pretrain_share", "width", "height", "quality", "max_objects", "test_scenes")
     given = {name: getattr(options, name) for name in scale}
     evaluation, plan = asked(options.name, options.preset, options.settings, options.methods, **given)
+    print(f"eval: {options.name} with {scale_text(scale_of(options.name, options.preset, **given))}", file=sys.stderr)
     evaluate(evaluation, plan, options.out, cells=options.cells, workers=options.workers, device=options.device)
     for name in (TABLE, PLOTS, PICTURES, *evaluation.figures):
         print(f"{os.path.abspath(options.out / name)}")
@@ -668,7 +735,7 @@ def _demo(verbs: Any) -> None:
         "Generate new CLEVR scenes, read them with the shipped model, re-render what it wrote, compare, and write a page. Then train the "
         "model a little further on a few hundred renders, to see the trainer at work, and take the scenes around again.",
     )
-    verb.add_argument("--out", type=Path, default=Path("demo"), help="folder for everything")
+    verb.add_argument("--out", type=run_to_write, default="demo", help="folder for everything")
     _add_workers(verb)
     _add_device(verb)
 
@@ -677,7 +744,7 @@ def run_demo(options: argparse.Namespace) -> None:
     """igllm demo"""
     from render.demo import demo
 
-    _tell(demo(options.out, options.workers, options.device), options.out / "report")
+    _tell(options.verb, demo(options.out, options.workers, options.device), options.out / "report")
 
 
 def _doctor(verbs: Any) -> None:
@@ -698,14 +765,14 @@ def run_doctor(options: argparse.Namespace) -> int:
 
 
 def _add_frame(verb: argparse.ArgumentParser, width: int | None, height: int | None, quality: str | None) -> None:
-    verb.add_argument("--width", type=_positive, default=width, help="pixels" + ("" if width else " (320 without --data)"))
-    verb.add_argument("--height", type=_positive, default=height, help="pixels" + ("" if height else " (240 without --data)"))
+    verb.add_argument("--width", type=positive, default=width, help="pixels" + ("" if width else " (320 without --data)"))
+    verb.add_argument("--height", type=positive, default=height, help="pixels" + ("" if height else " (240 without --data)"))
     note = "" if quality else " (standard without --data)"
     verb.add_argument("--quality", choices=QUALITIES, default=quality, help="speed against noise" + note)
 
 
 def _add_workers(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--workers", type=_positive, help="Blender processes, or painting threads (default: one a core, or one a GPU)")
+    verb.add_argument("--workers", type=positive, help="Blender processes, or painting threads (default: one a core, or one a GPU)")
 
 
 def _add_render_device(verb: argparse.ArgumentParser) -> None:
@@ -720,13 +787,19 @@ def _add_device(verb: argparse.ArgumentParser) -> None:
 
 def _add_model(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--model", metavar="NAME|RUN", help="a shipped model's name, or a run folder (default: the shipped tiny)")
-    verb.add_argument("--batch-size", type=_positive, default=32, help="images a step")
+    verb.add_argument("--batch-size", type=positive, default=32, help="images a step")
     _add_device(verb)
 
 
-def _tell(metrics: dict[str, Any], out: Path) -> None:
-    print(json.dumps({"scene": metrics["scene"], "image": metrics["image"]}, indent=2))
-    print(f"report: {os.path.abspath(out / 'index.html')}")
+def _tell(verb: str, metrics: dict[str, Any], out: Path) -> None:
+    from render.report import METRICS, PAGE
+    from render.summary import summary_text
+
+    print(summary_text(metrics))
+    print(f"all scores: {os.path.abspath(out / METRICS)}")
+    print(f"report: {os.path.abspath(out / PAGE)}")
+    if not metrics["scene"]["guessed"] and metrics["samples"] > metrics["missing"] + metrics["unparsable"]:
+        print(f"igllm {verb}: warning: {_nothing_named(metrics['samples'] - metrics['missing'] - metrics['unparsable'])}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from blender_scenes.blend import save_blend
 from blender_scenes.builders import Stages
-from blender_scenes.frame import FrameGrabber, save_blend
+from blender_scenes.frame import FrameGrabber
 from datagen.errors import Hopeless
 from datagen.jobs import Failed, attempted, read_job
 from datagen.sample import Sample
@@ -25,12 +26,11 @@ class Answerer:
     def answer(self, line: bytes) -> tuple[dict[str, Any], bytes]:
         """The line to answer a request with, and the bytes behind it."""
         try:
-            outcome = attempted(lambda: self.sample(json.loads(line)))
+            files = attempted(lambda: self.sample(json.loads(line)).files())
         except Hopeless as error:
             return {"hopeless": str(error)}, b""
-        if isinstance(outcome, Failed):
-            return {"error": outcome.reason}, b""
-        files = outcome.files()
+        if isinstance(files, Failed):
+            return {"error": files.reason}, b""
         return {"files": {suffix: len(data) for suffix, data in files.items()}}, b"".join(files.values())
 
     def sample(self, request: dict[str, Any]) -> Sample:
@@ -40,8 +40,8 @@ class Answerer:
         def render(scene: Scene, shot: Shot) -> np.ndarray:
             with self._stages.showing(scene, shot) as stage:
                 pixels = self._grabber.grab(stage)
-                if job.blend is not None:
-                    save_blend(stage, job.blend)
+            if job.blend is not None:
+                save_blend(job)
             return pixels
 
         return job.sample(render)

@@ -11,6 +11,7 @@ from blender_scenes.shapes import shape_mesh
 from blender_scenes.stage import add_object, build_stage, set_up
 from datagen.domains.clevr import COLORS, Clevr
 from datagen.scene import Object, Scene, Shot
+from datagen.solids import Solid
 
 
 class ClevrBuilder:
@@ -23,12 +24,15 @@ class ClevrBuilder:
     def show(self, scene: Scene, shot: Shot, lamp_parts: bool) -> None:
         """Put `scene` on the stage as `shot` lights and frames it. The stage must be clear."""
         set_up(self._stage, shot, lamp_parts)
+        placed = set()
         for obj in self._domain.canonical(scene).objects:  # the tracer's rounding follows the order
-            self._add(obj)
+            solid = self._domain.solid(obj)
+            if solid not in placed:  # of several in the very same place, whose light gets lost between them, the labels see the first
+                self._add(obj, solid)
+            placed.add(solid)
 
-    def _add(self, obj: Object) -> None:
+    def _add(self, obj: Object, solid: Solid) -> None:
         """Place an object where the labels' ray cast has it."""
-        solid = self._domain.solid(obj)
         added = add_object(self._stage, solid.kind, shape_mesh(solid.kind, obj["material"]))
         added.location = solid.location
         added.scale = (solid.scale,) * 3

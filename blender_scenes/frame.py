@@ -1,10 +1,9 @@
-"""Pixels out of Blender, and .blend files."""
+"""Pixels out of Blender."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from pathlib import Path
 from typing import IO
 
 import bpy
@@ -44,15 +43,3 @@ class FrameGrabber:
     def close(self) -> None:
         """Free the memory."""
         self._file.close()
-
-
-def save_blend(stage: bpy.types.Scene, path: Path) -> None:
-    """Save the stage to a .blend file that opens on it; a reader never sees half of one."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.blend")
-    bpy.context.window.scene = stage
-    stage.render.filepath = "//"  # renders from the file go beside it
-    try:
-        bpy.ops.wm.save_as_mainfile(filepath=str(partial), copy=True, relative_remap=False, check_existing=False)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

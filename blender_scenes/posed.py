@@ -27,5 +27,9 @@ class PosedBuilder:
     def show(self, scene: Scene, shot: Shot, lamp_parts: bool) -> None:
         """Put `scene` on the stage as `shot` lights and frames it. The stage must be clear."""
         set_up(self._stage, shot, lamp_parts, sun=self._domain.ground is not None)
+        placed = set()
         for obj in self._domain.canonical(scene).objects:  # the tracer's rounding follows the order
-            self._shelf.place(self._stage, self._domain.asset(obj), self._domain.solid(obj), self._domain.paints(obj))
+            asset, pose = self._domain.asset(obj), (self._domain.location(obj), self._domain.scale(obj), obj["rotation"])
+            if (asset.id, pose) not in placed:  # as with CLEVR's: of several in the very same place, the labels see the first
+                self._shelf.place(self._stage, asset, self._domain.solid(obj), self._domain.paints(obj))
+            placed.add((asset.id, pose))

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import bpy
 from mathutils import Matrix
 
-from blender_scenes.geometry import Surface, swept
+from blender_scenes.geometry import swept
+from blender_scenes.kept import Kept
 from blender_scenes.materials import material
 from blender_scenes.shapes import new_mesh
 from datagen.camera import look_at
-from datagen.ground import Sweep, sweep_behind
+from datagen.ground import Sweep, sweep_behind, sweep_for
 from datagen.scene import Camera, Lamp, Shot, Vec3
 
 SUN_STRENGTH = 0.45  # W/m²
 SUN_EULER = (0.236, 0.417, 0.097)  # radians
+TURN = "turn"
+"""The property by which the sweep is known among a stage's objects: the turn of the domain's own, in radians."""
+MESHES_KEPT = 16  # of sweeps
 AMBIENT = 0.3  # of the open stage's surroundings, where white is 1
 PARTS = {"sun": 4, "back": 2}
 """Into how many equal parts the strongest lamps can be cut. Cycles, when it draws lamps evenly, then draws the sun four times as often as
@@ -22,15 +28,18 @@ sample pattern of 8 or 16 meets eight lamps equally often."""
 
 
 def build_stage(scene: bpy.types.Scene, camera: Camera) -> None:
-    """What is the same for every shot of a domain: the sweep behind the objects as `camera` sees them, world, a camera."""
+    """What is the same for every shot of a domain: the sweep behind the objects as `camera` sees them, world, a camera.
+
+    For other cameras `set_up` puts the sweep where theirs is.
+    """
     scene.world = _world("black", 0.0)
     ground = sweep_behind(camera)
-    sweep = add_object(scene, "sweep", new_mesh("sweep", _surface(ground)))
-    sweep.data.materials.append(material("ground"))
+    sweep = add_object(scene, "ground", _sweep_mesh(ground))
     sweep.rotation_euler = (0.0, 0.0, ground.turn)
+    sweep[TURN] = ground.turn
     # Cycles turns a mesh that one object alone shows into the world's frame, where the boxes around these long, slanting facets are huge
     # and all rays enter all of them. A second object, which nothing ever sees, keeps it from that: a frame takes 7 % less time.
-    add_object(scene, "sweep's twin", sweep.data).location.z = -1000.0
+    add_object(scene, "ground's twin", sweep.data).location.z = -1000.0
     scene.camera = add_object(scene, "camera", bpy.data.cameras.new("camera"))
 
 
@@ -42,11 +51,12 @@ def build_open_stage(scene: bpy.types.Scene) -> None:
 
 
 def set_up(scene: bpy.types.Scene, shot: Shot, lamp_parts: bool, sun: bool = True) -> None:
-    """Aim the camera, and put up the sun, if there is to be one, and the lamps, as the shot has them."""
+    """Aim the camera, turn the sweep to it, and put up the sun, if there is to be one, and the lamps, as the shot has them."""
     parts = PARTS if lamp_parts else {}
     aim_camera(scene, shot.viewpoint)
+    turned = turn_sweep(scene, shot)
     if sun:
-        add_sun(scene, parts.get("sun", 1))
+        add_sun(scene, parts.get("sun", 1), turned)  # with the sweep: else its backdrop would stand in its own shadow
     for lamp in shot.lamps:
         add_lamp(scene, lamp, parts.get(lamp.name, 1))
 
@@ -57,6 +67,36 @@ def aim_camera(scene: bpy.types.Scene, camera: Camera) -> None:
     scene.camera.data.sensor_fit = "AUTO"
     scene.camera.data.sensor_width = camera.sensor_mm
     scene.camera.data.lens = camera.lens_mm
+
+
+def turn_sweep(scene: bpy.types.Scene, shot: Shot) -> float:
+    """Put the sweep, if the stage has one, where depth is cast against it for this shot; how far it is turned from the domain's own."""
+    sweep = _sweep_of(scene)
+    if sweep is None:
+        return 0.0
+    own = Sweep(sweep[TURN])
+    wanted = sweep_for(own, shot.viewpoint, shot.width, shot.height)
+    mesh = _sweep_mesh(wanted)
+    for shown in [sweep, *_twins(scene, sweep)]:
+        shown.data = mesh
+    sweep.rotation_euler = (0.0, 0.0, wanted.turn)
+    return wanted.turn - own.turn
+
+
+def remove_twin(scene: bpy.types.Scene) -> None:
+    """Leave of the sweep what is seen."""
+    sweep = _sweep_of(scene)
+    if sweep is not None:
+        bpy.data.batch_remove(_twins(scene, sweep))
+        del sweep[TURN]
+
+
+def _sweep_of(scene: bpy.types.Scene) -> bpy.types.Object | None:
+    return next((shown for shown in scene.objects if TURN in shown), None)
+
+
+def _twins(scene: bpy.types.Scene, sweep: bpy.types.Object) -> list[bpy.types.Object]:
+    return [shown for shown in scene.objects if shown.data == sweep.data and shown != sweep]
 
 
 def add_lamp(scene: bpy.types.Scene, lamp: Lamp, parts: int = 1) -> None:
@@ -71,12 +111,12 @@ def add_lamp(scene: bpy.types.Scene, lamp: Lamp, parts: int = 1) -> None:
         add_object(scene, lamp.name, light).matrix_world = _placed(lamp.location, (0.0, 0.0, 0.0)) @ aside
 
 
-def add_sun(scene: bpy.types.Scene, parts: int = 1) -> None:
-    """The sun, as `parts` equal ones in one place."""
+def add_sun(scene: bpy.types.Scene, parts: int = 1, turned: float = 0.0) -> None:
+    """The sun, as `parts` equal ones in one place, turned about Z by so many radians."""
     light = bpy.data.lights.new("sun", "SUN")
     light.energy = SUN_STRENGTH / parts
     for _ in range(parts):
-        add_object(scene, "sun", light).rotation_euler = SUN_EULER
+        add_object(scene, "sun", light).rotation_euler = (*SUN_EULER[:2], SUN_EULER[2] + turned)
 
 
 def add_object(scene: bpy.types.Scene, name: str, data: bpy.types.ID) -> bpy.types.Object:
@@ -100,6 +140,20 @@ def _placed(location: Vec3, target: Vec3) -> Matrix:
     return Matrix.Translation(location) @ Matrix(look_at(location, target).tolist()).to_4x4()
 
 
-def _surface(sweep: Sweep) -> Surface:
-    points, normals = sweep.profile()
-    return swept(points, normals, sweep.half_width)
+def _remove_mesh(mesh: bpy.types.Mesh) -> None:
+    bpy.data.meshes.remove(mesh)  # looked up now: Blender may have been emptied since this was imported
+
+
+_meshes: Kept[bpy.types.Mesh] = Kept(MESHES_KEPT, _remove_mesh)
+
+
+def _sweep_mesh(sweep: Sweep) -> bpy.types.Mesh:
+    """The sweep before it is turned."""
+
+    def make() -> bpy.types.Mesh:
+        points, normals = sweep.profile()
+        mesh = new_mesh("ground", swept(points, normals, sweep.half_width))
+        mesh.materials.append(material("ground"))
+        return mesh
+
+    return _meshes.get(replace(sweep, turn=0.0), make)

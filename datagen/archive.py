@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tarfile
 from abc import ABC, abstractmethod
@@ -18,7 +19,7 @@ from datagen.index import SampleIndex, open_index
 from datagen.manifest import read_manifest
 from datagen.sample import SUFFIXES
 from datagen.store import Place, Store, open_store, place
-from datagen.tars import files_of_blocks, split_name, tar_members
+from datagen.tars import files_of_blocks, plain_key, split_name, tar_members
 
 CACHE_BYTES = 50_000_000_000  # of shards fetched from URLs that are kept on this machine
 MOST_NAMES = 100_000  # that a pattern may stand for
@@ -70,7 +71,7 @@ def open_archive(where: Place, cache_bytes: int = CACHE_BYTES) -> Archive:
 def open_tars(where: Place) -> tuple[Store, list[str]]:
     """The store that a folder, URL, tar or pattern means, and the names of the tars in it, sorted; none where there are none."""
     text = str(where).rstrip("/")
-    if not text.endswith(".tar"):
+    if not text.endswith(".tar") or os.path.isdir(text):
         store = open_store(where)
         return store, [name for name in store.sizes() if name.endswith(".tar")]
     folder, slash, pattern = text.rpartition("/")
@@ -198,8 +199,9 @@ class LooseArchive(Archive):
     def __init__(self, store: Store) -> None:
         self.name, self.store, self.shards = store.name, store, ()
         self._sizes = store.sizes()
-        keys = sorted(name.removesuffix(".json") for name in self._sizes if name.endswith(".json"))
-        self._keys = [key for key in keys if key + ".py" in self._sizes]  # which tells a sample's record from any other JSON
+        stems = sorted(name.removesuffix(".json") for name in self._sizes if name.endswith(".json"))
+        self._stems = [stem for stem in stems if stem + ".py" in self._sizes]  # which tells a sample's record from any other JSON
+        self._keys = list(map(plain_key, self._stems))
         self._numbers: Mapping[str, int] = {key: number for number, key in enumerate(self._keys)}
         if not self._keys:
             raise UserError(f"{self.name}: no samples here (neither *.tar shards nor {{key}}.png, .py and .json)")
@@ -224,7 +226,7 @@ class LooseArchive(Archive):
 
     def _of(self, number: int) -> list[tuple[str, str]]:
         """Suffix and name of a sample's files."""
-        return [(suffix, self._keys[number] + suffix) for suffix in SUFFIXES if self._keys[number] + suffix in self._sizes]
+        return [(suffix, name) for suffix in SUFFIXES if (name := self._stems[number] + suffix) in self._sizes]
 
 
 def _read(store: Store, name: str, offset: int, size: int) -> bytes:

@@ -12,6 +12,9 @@ import numpy as np
 
 from datagen.scene import Camera, Vec3
 
+IN_FRONT = 1e-6  # metres along a camera's axis
+NOWHERE, FAR_OFF = -1.0, 1e9  # pixels
+
 
 def look_at(location: Vec3, target: Vec3) -> np.ndarray:
     """The (3, 3) rotation whose columns are right, up and back of a camera at `location` facing `target`, upright."""
@@ -47,11 +50,17 @@ def _axes(camera: Camera) -> np.ndarray:
 
 
 def project(camera: Camera, width: int, height: int, points: np.ndarray) -> np.ndarray:
-    """World points (N, 3) in metres to (N, 3): x and y in pixels from the top left corner, depth in metres along the axis."""
+    """World points (N, 3) in metres to (N, 3): x and y in pixels from the top left corner, depth in metres along the axis.
+
+    A point that is not in front of the camera, by `IN_FRONT` at least, is nowhere on the frame: its x and y are `NOWHERE`, outside of it.
+    One that is far beside it is not further off than `FAR_OFF`.
+    """
     local = (np.asarray(points, float) - camera.location) @ _axes(camera)
-    depth = -local[:, 2]
-    scale = focal_pixels(camera, width, height) / depth
-    return np.stack([width / 2 + local[:, 0] * scale, height / 2 - local[:, 1] * scale, depth], axis=1)
+    depth = 0.0 - local[:, 2]
+    ahead = depth >= IN_FRONT
+    scale = focal_pixels(camera, width, height) / np.where(ahead, depth, 1.0)
+    on_frame = (width / 2 + local[:, 0] * scale, height / 2 - local[:, 1] * scale)
+    return np.stack([*(np.where(ahead, np.clip(place, -FAR_OFF, FAR_OFF), NOWHERE) for place in on_frame), depth], axis=1)
 
 
 @dataclass(frozen=True)

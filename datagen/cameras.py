@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from datagen.ground import Sweep
+from datagen.ground import Sweep, bare_share, sweep_for
 from datagen.scene import Camera
 from datagen.untrusted import as_list, as_name, as_number, as_numbers, as_object, only_keys, read_object, refuse
 
@@ -69,15 +69,19 @@ def moved(camera: Camera, step: tuple[float, float, float]) -> Camera:
     return Camera((x, y, z), camera.target, camera.lens_mm, camera.sensor_mm, camera.name)
 
 
-def check_cameras(cameras: tuple[Camera, ...], jitter: float, ground: Sweep | None, where: str) -> None:
+Frame = tuple[int, int]
+"""Width and height in pixels."""
+
+
+def check_cameras(cameras: tuple[Camera, ...], jitter: float, ground: Sweep | None, frame: Frame, where: str) -> None:
     """Refuse cameras that cannot take a picture, with a `UserError` that begins with `where` and names the field."""
     if not 1 <= len(cameras) <= MAX_CAMERAS or len({c.name for c in cameras}) < len(cameras):
         refuse(where, "the list of cameras", [c.name for c in cameras], f"1 to {MAX_CAMERAS} different names")
     for camera in cameras:
-        _check(camera, jitter, ground, where)
+        _check(camera, jitter, ground, frame, where)
 
 
-def _check(camera: Camera, jitter: float, ground: Sweep | None, where: str) -> None:
+def _check(camera: Camera, jitter: float, ground: Sweep | None, frame: Frame, where: str) -> None:
     name = as_name(camera.name, where, "a camera's name")
     bounds: Mapping[str, tuple[float, tuple[float, float]]] = {
         "lens_mm": (camera.lens_mm, LENS_MM),
@@ -91,6 +95,17 @@ def _check(camera: Camera, jitter: float, ground: Sweep | None, where: str) -> N
     if off < jitter + CLEARANCE:
         allowed = f"at least {jitter + CLEARANCE:g} m from the camera's location along an axis (the jitter, and {CLEARANCE:g})"
         refuse(where, f"{name}.target", list(camera.target), allowed)
-    if ground is not None and min(ground.room(stand.location) for stand in extremes(camera, jitter)) < CLEARANCE:
+    if ground is not None and any(sweep_for(ground, at, *frame).room(at.location) < CLEARANCE for at in extremes(camera, jitter)):
         allowed = f"at least {CLEARANCE:g} m above the ground and in front of the backdrop, the jitter included"
         refuse(where, f"{name}.location", list(camera.location), allowed)
+
+
+def bare_spots(cameras: tuple[Camera, ...], jitter: float, ground: Sweep, frame: Frame) -> list[str]:
+    """A line for each camera that looks past the ground and its backdrop, or could with the jitter: its pictures will be black there."""
+    worst = {camera.name: max(bare_share(ground, at, *frame) for at in extremes(camera, jitter)) for camera in cameras}
+    return [
+        f"the camera {name!r} looks past the ground and the backdrop: {'up to ' if jitter else ''}{share:.1%} of its frame will be black; "
+        "aim it lower, or take a longer lens"
+        for name, share in worst.items()
+        if share
+    ]

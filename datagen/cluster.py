@@ -26,7 +26,7 @@ from datagen.progress import progress
 from datagen.sampling import check_request
 from datagen.settings import DatasetSettings
 from datagen.shards import Samples
-from datagen.store import Place, open_store
+from datagen.store import Place, check_place, open_store
 
 RETRIES = 5  # of a task whose process or node died
 SECONDS_TO_ANSWER = 10.0
@@ -48,6 +48,7 @@ def generate_on_ray(
     or a folder that all of them share. Rendered on CPUs.
     """
     check_request(settings)
+    check_place(out)
     ray, store, statement = _ray(), open_store(out), state(settings, num, "CPU")
     chosen = list(range(shard_count(num, settings.shard_size))) if shards is None else list(shards)
     with _cluster(ray, address, workers):
@@ -55,7 +56,7 @@ def generate_on_ray(
         enter(store, statement)
         task = ray.remote(num_cpus=1, max_retries=RETRIES)(_render_shard)
         outcomes = _outcomes(ray, partial(task.remote, settings, num, store.place), chosen, workers or len(chosen))
-        failures = [failure for found in progress(outcomes, len(chosen), "shards") for failure in found]
+        failures = [failure for found in progress(outcomes, len(chosen), "rendering shards") for failure in found]
     if shards is None:
         with lock_shards(store.lock, store.name, None):
             gather(store)

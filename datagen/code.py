@@ -6,21 +6,25 @@ One statement per object, for example::
 
 The grammar is fixed and small: statements on lines of their own, keyword arguments in any order, double- or
 single-quoted words, finite decimals without underscore, exponent or imaginary part; blank lines and ``#`` comments are skipped. Anything
-else is a `CodeError` that names line, column and what was expected.
+else is a `CodeError` that names line, column and what is wrong there.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from datagen.domain import Choice, Domain, Language, Number, Statement
-from datagen.errors import CodeError
+from datagen.errors import CodeError, did_you_mean
 from datagen.scene import Object, Scene, Value
 
 MAX_CHARACTERS = 100_000
 MAX_STATEMENTS = 1_000
+MOST_LISTED = 12  # words that a message lists
+AFTER_VALUE = "a value is followed by a comma or by the closing )"
+_COUNTS = {0: "none", 1: "one", 2: "two", 3: "three", 4: "four"}
 
 _TOKEN = re.compile(
     r"""
@@ -61,7 +65,7 @@ def parse_code(text: str, domain: Language) -> Scene:
     Checks form, names and vocabulary; ranges are `Domain.violations`' business. Raises `CodeError`.
     """
     if len(text) > MAX_CHARACTERS:
-        raise CodeError(1, 1, f"{len(text)} characters", f"at most {MAX_CHARACTERS}")
+        raise CodeError(1, 1, f"{len(text):,} characters, at most {MAX_CHARACTERS:,} are read")
     tokens = _Tokens(text)
     objects: list[Object] = []
     while True:
@@ -69,10 +73,10 @@ def parse_code(text: str, domain: Language) -> Scene:
         if tokens.peek.kind == "end":
             return Scene(domain.name, tuple(objects))
         if len(objects) == MAX_STATEMENTS:
-            raise tokens.error(f"at most {MAX_STATEMENTS} statements")
+            raise tokens.error(f"one statement too many: at most {MAX_STATEMENTS:,} are read")
         objects.append(_statement(tokens, domain))
         if tokens.peek.kind not in ("newline", "end"):
-            raise tokens.error("the end of the line")
+            raise tokens.unexpected("each statement has a line of its own")
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ def _lex(text: str) -> Iterator[_Token]:
         match = _TOKEN.match(text, at)
         column = at - start + 1
         if match is None:
-            raise CodeError(line, column, repr(text[at : at + 16]), "graphics code")
+            raise CodeError(line, column, _unreadable(text, at))
         kind, piece = str(match.lastgroup), match.group()
         at = match.end()
         if kind == "mark":
@@ -101,6 +105,23 @@ def _lex(text: str) -> Iterator[_Token]:
         elif kind != "space":
             yield _Token(kind, piece, line, column)
     yield _Token("end", "", line, at - start + 1)
+
+
+def _unreadable(text: str, at: int) -> str:
+    """What is wrong where no token begins."""
+    character, line = text[at], text[at:].partition("\n")[0]
+    if character in "\"'":
+        return f"{_cut(line)} is no word in quotes: it ends on its line, has at most 64 characters, and no backslash"
+    if number := re.match(r"[+-]?\.?[0-9][0-9A-Za-z_.]*", line):
+        return f"{_cut(number.group())} is no number for graphics code: a plain decimal is, of at most 12 digits, then 15 decimals"
+    if character.isascii() and character.isprintable():
+        return f"{character} has no place in graphics code"
+    name = unicodedata.name(character, "a control character")
+    return f"the character U+{ord(character):04X} ({name}) has no place in graphics code"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 24 else f"{text[:24]}…"
 
 
 class _Tokens:
@@ -116,13 +137,11 @@ class _Tokens:
             self.peek = next(self._stream)
         return token
 
-    def take(self, kind: str, expected: str, text: str | None = None) -> _Token:
+    def take(self, kind: str, rule: str, text: str | None = None) -> _Token:
+        """The next token, which must be of that kind and text; ``rule`` says to people what must be there."""
         if self.peek.kind != kind or (text is not None and self.peek.text != text):
-            raise self.error(expected)
+            raise self.unexpected(rule)
         return self.next()
-
-    def mark(self, text: str) -> None:
-        self.take("mark", f"'{text}'", text)
 
     def at_mark(self, text: str) -> bool:
         return self.peek.kind == "mark" and self.peek.text == text
@@ -131,72 +150,92 @@ class _Tokens:
         while self.peek.kind == "newline":
             self.next()
 
-    def error(self, expected: str) -> CodeError:
-        return _error(self.peek, expected)
+    def unexpected(self, rule: str) -> CodeError:
+        """The error that the next token breaks a rule."""
+        found = {"end": "the end of the code", "newline": "the end of the line"}.get(self.peek.kind, self.peek.text)
+        return self.error(f"found {found}, but {rule}")
+
+    def error(self, problem: str) -> CodeError:
+        return _error(self.peek, problem)
 
 
-def _error(token: _Token, expected: str) -> CodeError:
-    found = {"end": "the end of the code", "newline": "the end of the line"}.get(token.kind, token.text)
-    return CodeError(token.line, token.column, found, expected)
+def _error(token: _Token, problem: str) -> CodeError:
+    return CodeError(token.line, token.column, problem)
 
 
-def _one_of(words: tuple[str, ...]) -> str:
-    return words[0] if len(words) == 1 else f"one of {', '.join(words)}"
+def _listed(words: tuple[str, ...]) -> str:
+    """Words for people, few of them where there are many."""
+    more = f", … ({len(words)} in all)" if len(words) > MOST_LISTED else ""
+    return ", ".join(words[:MOST_LISTED]) + more
 
 
 def _statement(tokens: _Tokens, domain: Language) -> Object:
     names = tuple(s.name for s in domain.statements)
-    name = tokens.take("name", f"a statement, {_one_of(names)}")
+    known = _listed(tuple(f"{name}(...)" for name in names))
+    name = tokens.take("name", f"a statement begins with its name: {known}")
     if name.text not in names:
-        raise _error(name, f"a statement, {_one_of(names)}")
+        raise _error(name, f"{name.text} is no statement of the {domain.name} domain, which has {known}{did_you_mean(name.text, names)}")
     statement = domain.statement(name.text)
-    tokens.mark("(")
+    tokens.take("mark", f"{name.text} must be followed by (", "(")
     values: dict[str, Value] = {}
     while not tokens.at_mark(")"):
         if values:
-            tokens.mark(",")
+            tokens.take("mark", AFTER_VALUE, ",")
             if tokens.at_mark(")"):
                 break
         key, value = _argument(tokens, statement, values)
         values[key] = value
-    missing = tuple(a.name for a in statement.arguments if a.name not in values)
+    missing = [f"{a.name}=…" for a in statement.arguments if a.name not in values]
     if missing:
-        raise tokens.error(f"the missing {', '.join(missing)}")
-    tokens.mark(")")
+        raise tokens.error(f"{name.text}(...) lacks {' and '.join(missing)}")
+    tokens.next()
     return Object(statement.name, {a.name: values[a.name] for a in statement.arguments})
 
 
 def _argument(tokens: _Tokens, statement: Statement, seen: dict[str, Value]) -> tuple[str, Value]:
-    open_names = tuple(a.name for a in statement.arguments if a.name not in seen)
-    expected = f"a keyword, {_one_of(open_names)}" if open_names else "')'"
-    key = tokens.take("name", expected)
-    if key.text not in open_names:
-        raise _error(key, expected)
-    tokens.mark("=")
+    names = tuple(a.name for a in statement.arguments)
+    key = tokens.take("name", f"every value of {statement.name}(...) follows its keyword: {_listed(names)}")
+    if key.text in seen:
+        raise _error(key, f"{key.text} is given twice")
+    if key.text not in names:
+        raise _error(key, f"{statement.name}(...) has no {key.text}: its keywords are {_listed(names)}{did_you_mean(key.text, names)}")
+    tokens.take("mark", f"{key.text} must be followed by =", "=")
     argument = statement.argument(key.text)
     if isinstance(argument, Choice):
         return key.text, _word(tokens, argument)
-    if argument.components == 1:
-        return key.text, _number(tokens)
-    tokens.mark("(")
-    components = []
-    for i in range(argument.components):
-        if i:
-            tokens.mark(",")
-        components.append(_number(tokens))
-    if tokens.at_mark(","):
-        tokens.next()
-    tokens.mark(")")
-    return key.text, tuple(components)
+    return key.text, _number(tokens, argument) if argument.components == 1 else _numbers(tokens, argument)
 
 
 def _word(tokens: _Tokens, choice: Choice) -> str:
-    expected = f"a quoted word, {_one_of(choice.words)}"
-    token = tokens.take("string", expected)
-    if token.text[1:-1] not in choice.words:
-        raise _error(token, expected)
-    return token.text[1:-1]
+    token = tokens.peek
+    if token.kind != "string":
+        raise tokens.unexpected(f'{choice.name} needs a word in quotes, such as {choice.name}="{choice.words[0]}"')
+    word = tokens.next().text[1:-1]
+    if word not in choice.words:
+        raise _error(token, f'"{word}" is no {choice.name}: known are {_listed(choice.words)}{did_you_mean(word, choice.words)}')
+    return word
 
 
-def _number(tokens: _Tokens) -> float:
-    return float(tokens.take("number", "a decimal number").text)
+def _numbers(tokens: _Tokens, argument: Number) -> tuple[float, ...]:
+    """As many numbers as the argument has, in parentheses."""
+    begin, needed = tokens.peek, f"{argument.name} needs {_count(argument.components)}"
+    tokens.take("mark", f"{needed} in parentheses", "(")
+    found: list[float] = []
+    while not tokens.at_mark(")"):
+        if found:
+            tokens.take("mark", AFTER_VALUE, ",")
+            if tokens.at_mark(")"):
+                break
+        found.append(_number(tokens, argument))
+    tokens.next()
+    if len(found) != argument.components:
+        raise _error(begin, f"{needed}, found {_COUNTS.get(len(found), len(found))}")
+    return tuple(found)
+
+
+def _number(tokens: _Tokens, argument: Number) -> float:
+    return float(tokens.take("number", f"{argument.name} needs {_count(argument.components)}").text)
+
+
+def _count(numbers: int) -> str:
+    return "a number" if numbers == 1 else f"{_COUNTS.get(numbers, numbers)} numbers"

@@ -16,23 +16,36 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from datagen.checks import check_shard
 from datagen.domains import get_domain
 from datagen.errors import UserError
+from datagen.files import decode_json
 from datagen.locks import lock_shards, lock_statement
 from datagen.manifest import STATEMENT, Failure, Row, gather, part_name, read_manifest, shard_name, write_part
 from datagen.painted import PaintedDomain
 from datagen.progress import progress
+from datagen.record import MAX_INDEX
 from datagen.sample import FORMAT_VERSION, Sample
-from datagen.settings import DatasetSettings, sample_key
+from datagen.settings import MAX_SHARD_SIZE, DatasetSettings, sample_key
 from datagen.shards import block_extents, label_bytes, sample_blocks, write_blocks
 from datagen.spool import Spool
-from datagen.store import Place, Store, open_store
+from datagen.store import Place, Store, check_place, open_store
+from datagen.untrusted import declared_as
 
 IMPORTED = "imported_from"  # the field of dataset.json that only imported data sets have, which no settings made
 SHARDS_WAITING = 4  # how many whole spools may wait to be written before rendering waits for them
+
+
+class Statement(msgspec.Struct):
+    """What every ``dataset.json`` states beside the settings, which an imported data set lacks."""
+
+    num: Annotated[int, msgspec.Meta(ge=1, le=MAX_INDEX)]
+    shard_size: Annotated[int, msgspec.Meta(ge=1, le=MAX_SHARD_SIZE)]
+    versions: dict[str, str]
 
 
 def package_versions(blender: bool = True) -> dict[str, str]:
@@ -72,15 +85,17 @@ class _Shard:
 class DatasetWriter:
     """A run's hold on shards of a data set (see `open_dataset`)."""
 
-    def __init__(self, store: Store, settings: DatasetSettings, num: int, shards: Iterable[int] | None) -> None:
-        self.store, self.settings, self._num, self._whole = store, settings, num, shards is None
+    def __init__(self, store: Store, settings: DatasetSettings, num: int, shards: Iterable[int] | None, owner: bytes) -> None:
+        """``owner`` is the `spool_owner` of the data set."""
+        self.store, self.settings, self._num, self._whole, self._owner = store, settings, num, shards is None, owner
         if self._whole:
             store.tidy()
         self._sizes = store.sizes()
         numbers = list(range(shard_count(num, settings.shard_size)) if shards is None else shards)
-        self._rows = read_manifest(store, {part_name(number) for number in numbers} & self._sizes.keys()).rows
+        rows = read_manifest(store, {part_name(number) for number in numbers} & self._sizes.keys()).rows
+        self._rows = {number: row for number, row in rows.items() if row.fits(settings.shard_size)}
         there = {number for number in numbers if shard_name(number) in self._sizes}
-        trusted = {number: self._trusted(number) for number in progress(sorted(there), len(there), "check")} if there else {}
+        trusted = {number: self._trusted(number) for number in progress(sorted(there), len(there), "checking shards")} if there else {}
         self._shards = {number: self._open(number, trusted.get(number, set())) for number in numbers}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="shards")
         self._waiting: list[Future[None]] = []
@@ -130,7 +145,7 @@ class DatasetWriter:
         known = 0 if row is None else row.samples + len(row.missing)
         target = range(number * size, max(min((number + 1) * size, self._num), number * size + min(known, size)))
         with _told(self.store):
-            return _Shard(number, row, target, held, Spool(self.store.scratch / f"{number:06d}.spool"))
+            return _Shard(number, row, target, held, Spool(self.store.scratch / f"{number:06d}.spool", self._owner))
 
     def _trusted(self, number: int) -> set[int]:
         """The indices in a shard's tar if it is to the byte what the manifest says, else none."""
@@ -185,7 +200,7 @@ class DatasetWriter:
                     again.update(label_bytes(blocks))
                 yield blocks
 
-        built.parent.mkdir(parents=True, exist_ok=True)
+        built.parent.mkdir(exist_ok=True)
         try:
             with built.open("wb") as stream:
                 written = write_blocks(stream, samples())
@@ -222,11 +237,12 @@ def open_dataset(
 
     `UserError` if it is another data set, or if another run holds one of the shards.
     """
+    check_place(where)
     store, statement = open_store(where), state(settings, num, device)
     store.make()
     with lock_shards(store.lock, store.name, shards):
         enter(store, statement)
-        writer = DatasetWriter(store, settings, num, shards)
+        writer = DatasetWriter(store, settings, num, shards, spool_owner(statement))
         try:
             yield writer
         finally:
@@ -239,6 +255,12 @@ def state(settings: DatasetSettings, num: int, device: str) -> dict[str, Any]:
         raise UserError(f"{num} samples: at least 1 is needed")
     versions = package_versions(blender=not isinstance(get_domain(settings.domain), PaintedDomain))
     return {"format_version": FORMAT_VERSION, **settings.to_json(), "num": num, "device": device, "versions": versions}
+
+
+def spool_owner(statement: Mapping[str, Any]) -> bytes:
+    """A digest of all in a data set's statement that its samples' pixels and labels depend on."""
+    facts = {**statement, "num": None, "versions": statement["versions"].get("bpy")}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).digest()
 
 
 def enter(store: Store, statement: Mapping[str, Any]) -> None:
@@ -280,14 +302,16 @@ def read_statement(store: Store) -> Mapping[str, Any]:
     if text is None:
         raise UserError(f"{place}: there is no such file, so this is not a data set of ours")
     try:
-        statement = json.loads(text)
+        statement = decode_json(text)
     except ValueError as error:
         raise UserError(f"{place}: damaged ({error}); put it back from a copy, or generate into another folder") from None
     found = statement.get("format_version") if isinstance(statement, dict) else None
     if found != FORMAT_VERSION:
         raise UserError(f"{place}: format version {found!r}, but this igllm reads version {FORMAT_VERSION}")
-    if not isinstance(statement.get("num"), int) or not isinstance(statement.get("versions"), dict):
-        raise UserError(f"{place}: damaged (num or versions are missing); put it back from a copy, or generate into another folder")
+    try:
+        msgspec.convert(statement, Statement)
+    except msgspec.ValidationError as error:
+        raise UserError(f"{place}: damaged ({declared_as(error)}); put it back from a copy, or generate into another folder") from None
     return statement
 
 
@@ -306,4 +330,6 @@ def _told(store: Store) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if not store.lock.exists():
+            raise UserError(f"{store.name}: was removed while this run was writing it; call it again to begin anew") from error
         raise UserError(f"{store.name}: {error.strerror or error}; what is finished is kept: call it again to go on") from error

@@ -8,6 +8,7 @@ import numpy as np
 
 from datagen.camera import rays
 from datagen.domain import Domain
+from datagen.ground import sweep_for
 from datagen.labels import View, look
 from datagen.scene import Camera, Scene, Shot
 
@@ -20,7 +21,9 @@ def depth_map(view: View, camera: Camera, domain: Domain) -> np.ndarray:
     if view.depth is None:
         raise ValueError(f"the {domain.name} domain has no depth")
     height, width = view.depth.shape
-    behind = np.inf if domain.ground is None else domain.ground.depth(rays(camera, width, height))
+    behind: float | np.ndarray = np.inf
+    if domain.ground is not None:
+        behind = sweep_for(domain.ground, camera, width, height).depth(rays(camera, width, height))
     return np.minimum(view.depth, behind).astype(np.float32)
 
 

@@ -271,6 +271,8 @@ def _probe(program: str) -> dict[str, Any] | str:
         process = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=PROBE_SECONDS)
     except subprocess.TimeoutExpired:
         return f"no answer in {PROBE_SECONDS:g} s"
+    except OSError as error:
+        return f"{sys.executable} cannot be started: {error.strerror or error}"
     for line in process.stdout.splitlines():
         if line.startswith(_ANSWER):
             answer: dict[str, Any] = json.loads(line.removeprefix(_ANSWER))

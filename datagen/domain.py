@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 
-from datagen.errors import UserError
+from datagen.errors import UserError, did_you_mean
 from datagen.scene import Object, Quality, Scene, Shot, Value, Vec3
 from datagen.splits import word_table
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from datagen.splits import Split
     from datagen.stream import Stream
 
+FARTHEST = 1e6
+"""What no number of a scene exceeds, whatever its unit, be it within its declared range or not."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -34,6 +37,11 @@ class Choice:
 
     name: str
     words: tuple[str, ...]
+    form: ClassVar[str] = "a word"
+
+    def fits(self, value: Value) -> bool:
+        """Whether a value is a word, in the vocabulary or not."""
+        return isinstance(value, str)
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,17 @@ class Number:
     @property
     def components(self) -> int:
         return len(self.low)
+
+    @property
+    def form(self) -> str:
+        """What a value looks like, in words."""
+        return "a finite number" if self.components == 1 else f"{self.components} finite numbers"
+
+    def fits(self, value: Value) -> bool:
+        """Whether a value has this argument's components, all of them finite numbers."""
+        components = value if isinstance(value, tuple) else (value,)
+        of_kind = isinstance(value, tuple) == (self.components > 1) and len(components) == self.components
+        return of_kind and all(isinstance(x, int | float) and math.isfinite(x) for x in components)
 
     def as_tuple(self, value: Value) -> tuple[float, ...]:
         """The components of a value of this argument, a scalar's as well."""
@@ -159,7 +178,8 @@ class Domain(ABC):
     def split(self, name: str) -> Split:
         """The built-in split of that name; `UserError` if there is none."""
         if name not in self.splits:
-            raise UserError(f"the {self.name} domain has no split {name!r}; choose one of {', '.join(self.splits)}")
+            known = ", ".join(self.splits)
+            raise UserError(f"the {self.name} domain has no split {name!r}; choose one of {known}{did_you_mean(name, self.splits)}")
         return self.splits[name]
 
     @property
@@ -226,18 +246,32 @@ class Domain(ABC):
         return found
 
     def check(self, scene: Scene) -> None:
-        """Raise `UserError` for a statement or a word that the domain does not declare, and for a number that is none."""
+        """`check_form`, and raise `UserError` for a word that is not in its vocabulary too, and for a number past all bounds. Ranges are
+        `violations`' business."""
+        self.check_form(scene)
+        for index, obj in enumerate(scene.objects, 1):
+            for number in self.statement(obj.statement).numbers:
+                if max(map(abs, number.as_tuple(obj[number.name]))) > FARTHEST:
+                    raise UserError(f"object {index}: {number.name} {obj[number.name]} is beyond {FARTHEST:,.0f} {number.unit}: nothing is")
+            for choice in self.statement(obj.statement).choices:
+                if obj[choice.name] not in choice.words:
+                    raise UserError(f"object {index}: {choice.name} {obj[choice.name]!r} is none of {', '.join(choice.words)}")
+
+    def check_form(self, scene: Scene) -> None:
+        """Raise `UserError` unless every object is a statement of the domain's, with all its arguments and no other: a word for each
+        choice, and as many finite numbers as declared."""
         for index, obj in enumerate(scene.objects, 1):
             if obj.statement not in (s.name for s in self.statements):
                 raise UserError(f"object {index}: there is no statement {obj.statement!r} in the {self.name} domain")
             statement = self.statement(obj.statement)
-            for choice in statement.choices:
-                word = obj.values.get(choice.name)
-                if word not in choice.words:
-                    raise UserError(f"object {index}: {choice.name} {word!r} is none of {', '.join(choice.words)}")
-            for number in statement.numbers:
-                if not all(math.isfinite(x) for x in number.as_tuple(obj[number.name])):
-                    raise UserError(f"object {index}: {number.name} {obj[number.name]!r} is not finite")
+            differing = {argument.name for argument in statement.arguments} ^ obj.values.keys()
+            if differing:
+                name = min(differing)
+                problem = f"has no argument {name!r}" if name in obj.values else f"lacks {name}"
+                raise UserError(f"object {index}: {obj.statement} {problem}")
+            for argument in statement.arguments:
+                if not argument.fits(obj[argument.name]):
+                    raise UserError(f"object {index}: {argument.name} is {obj[argument.name]!r}, not {argument.form}")
 
     @abstractmethod
     def sample_scene(self, rng: Stream, count: int, split: Split) -> Scene | None:

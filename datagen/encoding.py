@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import warnings
 import zlib
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from datagen.asides import without_asides
 from datagen.errors import ImageError
+from datagen.rgb import as_rgb
 
 IMAGE_SUFFIXES = {"png": ".png", "jpg": ".jpg", "webp": ".webp"}
 """The suffix of an image's file by the name of its format."""
@@ -30,24 +33,24 @@ def encode_image(pixels: np.ndarray, image_format: str = "png") -> bytes:
 
 
 def decode_image(data: bytes, where: str) -> np.ndarray:
-    """An encoded image of any mode as (height, width, 3) uint8, upright as its EXIF data says; the first frame of several.
+    """An encoded image of any mode as (height, width, 3) uint8, as it looks (`datagen.rgb`); the first frame of several.
 
-    What is transparent shows white; 16 bits of grey become 8. `ImageError` naming `where` if it cannot be read.
+    Damage to what is said beside the pixels does not matter. `ImageError` naming `where` if it cannot be read, or if nothing says which of
+    its numbers are black and white.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of size: Pillow refuses what is dangerous; of metadata: they do not matter here
-            with Image.open(io.BytesIO(data), formats=_READ) as image:
-                return np.array(_as_rgb(ImageOps.exif_transpose(image)))
+        return _decoded(data)
     except Exception as error:  # Pillow's decoders raise what they like at bytes from anywhere
-        reason = "no image format that is known" if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
+        for bare in without_asides(data):
+            with contextlib.suppress(Exception):
+                return _decoded(bare)
+        unknown = "no image format that is known, or a rare kind of one"
+        reason = unknown if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
         raise ImageError(f"{where}: not a readable image ({reason})") from None
 
 
-def _as_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # which Pillow would cut off at 255
-        return Image.fromarray((np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        shown = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown).convert("RGB")
-    return image.convert("RGB")
+def _decoded(data: bytes) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of size: Pillow refuses what is dangerous; of metadata: they do not matter here
+        with Image.open(io.BytesIO(data), formats=_READ) as image:
+            return np.array(as_rgb(image))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class UserError(Exception):
     """Something the user can mend. The message says what, where and what to do; the command line exits with 2."""
@@ -20,11 +23,15 @@ class ImageError(UserError):
 
 
 class CodeError(UserError):
-    """Graphics code that breaks the grammar, with the place and what was expected there.
+    """Graphics code that breaks the grammar: the place and what is wrong there. ``line`` and ``column`` count from 1."""
 
-    ``line`` and ``column`` count from 1.
-    """
+    def __init__(self, line: int, column: int, problem: str) -> None:
+        self.line, self.column, self.problem = line, column, problem
+        super().__init__(f"line {line}, column {column}: {problem}")
 
-    def __init__(self, line: int, column: int, found: str, expected: str) -> None:
-        self.line, self.column, self.found, self.expected = line, column, found, expected
-        super().__init__(f"line {line}, column {column}: found {found}, expected {expected}")
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``; did you mean "red"?`` for the known word that is most like one that is not known, to end a message with; empty if none is."""
+    by_letters = {name.lower(): name for name in known}
+    near = get_close_matches(word.lower(), by_letters, n=1)
+    return f'; did you mean "{by_letters[near[0]]}"?' if near else ""

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import jsonlines
+import msgspec
 
 from datagen.errors import UserError
+
+LONGEST_NAME = 200  # bytes of a name, so that there is room for what temporary files add to it; file systems take 255
+SYSTEMS_FILES = ("thumbs.db", "desktop.ini", "__macosx")  # what Windows and macOS leave in folders and archives beside hidden files
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """A binary file that takes its place at `path` when the block ends well, and vanishes when it does not."""
+    if path.is_dir():
+        raise UserError(f"{path}: a folder is in the place of the file to write; name another")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -31,10 +38,71 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     sync_folder(path.parent)
 
 
-def check_folder(path: Path, what: str) -> None:
-    """`UserError` if a file is in the place of a folder to write, which messages call ``what``."""
-    if path.exists() and not path.is_dir():
-        raise UserError(f"{path}: a file is in the place of {what}; name another")
+def check_folder(path: Path, what: str = "the folder to write") -> None:
+    """`UserError` if no folder, which messages call ``what``, can be written at `path`. For before work begins: it changes nothing."""
+    with _as_user_error(path):
+        if path.resolve() == Path(path.anchor or "/").resolve():
+            raise UserError(f"{path}: that is the root of all folders; name a folder in it")
+        _check_name(path)
+        if path.exists() and not path.is_dir():
+            raise UserError(f"{path}: a file is in the place of {what}; name another")
+        _check_writable(path, path)
+
+
+def check_file(path: Path) -> None:
+    """`UserError` if no file can be written at `path`. For before work begins: it changes nothing."""
+    with _as_user_error(path):
+        if path.is_dir():
+            raise UserError(f"{path}: a folder is in the place of the file to write; name a file in it")
+        _check_name(path)
+        _check_writable(path, path.parent)
+
+
+@contextmanager
+def _as_user_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: nothing can be written there ({error.strerror or error}); name another place") from None
+    except ValueError:  # what pathlib says to a NUL
+        raise UserError(f"{str(path)!r}: no file or folder can have such a name; name another place") from None
+
+
+def _check_name(path: Path) -> None:
+    if any(ord(character) < 32 or ord(character) == 127 for character in str(path)):
+        raise UserError(f"{str(path)!r}: holds a character that cannot be seen, such as the end of a line; name another place")
+    if len(os.fsencode(path.name)) > LONGEST_NAME:
+        raise UserError(f"{path}: the name is too long: {LONGEST_NAME} bytes are possible; name another place")
+
+
+def _check_writable(path: Path, folder: Path) -> None:
+    """`UserError`, which names `path`, unless `folder` can be written in, or made."""
+    for there in (path, *path.parents):
+        if there.is_symlink() and not there.exists():
+            raise UserError(f"{path}: {there} is a link to {os.readlink(there)}, which is not there; make that, or name another place")
+    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if not there.is_dir():
+        raise UserError(f"{path}: {there} is a file, so nothing can be written in it; name another place")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"{path}: the folder {there} may not be written to; name another place, or change its permissions")
+
+
+def passed_over(name: str) -> bool:
+    """Whether readers of folders and tars take no notice of a file: it is hidden, as macOS' ``._x.tar`` beside ``x.tar``, or a system's."""
+    return name.startswith(".") or name.lower() in SYSTEMS_FILES
+
+
+def beside(path: Path, ending: str) -> Path:
+    """The hidden file ``.NAME.ENDING`` that belongs to a file or folder, the same however that is written (``.``, ``x/../x``).
+
+    It lies beside it, or in a folder whose own place cannot be written to.
+    """
+    whole = path.resolve()
+    if not whole.name:
+        raise UserError(f"{path}: that is the root of all folders; name a folder in it")
+    if whole.is_dir() and not os.access(whole.parent, os.W_OK | os.X_OK):
+        return whole / f".{ending}"
+    return whole.with_name(f".{whole.name}.{ending}")
 
 
 def sync_folder(folder: Path) -> None:
@@ -63,28 +131,47 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         writer.write_all(rows)
 
 
+def read_text(path: Path) -> str:
+    """The text of a file; `UserError` naming the file, and the place of what is no text."""
+    try:
+        return decode_text(path.read_bytes(), str(path))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def decode_text(data: bytes, where: str) -> str:
+    """Text out of UTF-8, or UTF-16 as its first bytes say, lines ended in any system's way; `UserError` that begins with `where`."""
+    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode(encoding, errors="replace").split("\n")
+        place = f"line {len(before)}, column {len(before[-1]) + 1}"
+        raise UserError(f"{where}: {place}: the byte 0x{data[error.start]:02X} is no UTF-8 text; save the file as UTF-8") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def read_json(path: Path) -> Any:
     """The JSON in a file; `UserError` naming the file if it is missing or damaged."""
-    return _read(path, lambda: json.loads(path.read_text()))
+    text = read_text(path)
+    try:
+        return decode_json(text)
+    except ValueError as error:
+        raise UserError(f"{path}: damaged ({error})") from None
+
+
+def decode_json(text: str | bytes) -> Any:
+    """What strict JSON says: no NaN or infinity, no half of a surrogate pair, no nesting without end. ValueError for anything else."""
+    try:
+        return msgspec.json.decode(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """The JSON objects of a file, a line each; `UserError` naming file and line if it is missing or damaged."""
-
-    def rows() -> list[dict[str, Any]]:
-        try:
-            with jsonlines.open(path) as reader:
-                return list(reader.iter(type=dict, skip_empty=True))
-        except jsonlines.InvalidLineError as error:
-            raise UserError(f"{path}, line {error.lineno}: a JSON object is expected ({error})") from None
-
-    return _read(path, rows)
-
-
-def _read(path: Path, read: Callable[[], Any]) -> Any:
+    lines = read_text(path).split("\n")
     try:
-        return read()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except ValueError as error:
-        raise UserError(f"{path}: damaged ({error})") from None
+        return list(jsonlines.Reader(lines, loads=decode_json).iter(type=dict, skip_empty=True))
+    except jsonlines.InvalidLineError as error:
+        raise UserError(f"{path}, line {error.lineno}: a JSON object is expected ({error})") from None

@@ -100,7 +100,7 @@ def tar_rows(stream: IO[bytes], shard: int = 0) -> np.ndarray:
 
 def _rows(store: Store, shards: Sequence[str]) -> np.ndarray:
     parts = []
-    for number, shard in enumerate(progress(shards, len(shards), "index") if len(shards) > MANY_SHARDS else shards):
+    for number, shard in enumerate(progress(shards, len(shards), "indexing shards") if len(shards) > MANY_SHARDS else shards):
         try:
             with store.open(shard) as stream:
                 parts.append(tar_rows(stream, number))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from datagen.domain import Domain
 from datagen.domains import get_domain
@@ -21,10 +21,12 @@ FRAME_SECONDS = 60.0
 PIXEL_SECONDS: dict[Quality, float] = {"draft": 1e-3, "standard": 1e-3, "reference": 0.1}
 """A frame is waited for `FRAME_SECONDS` and this much for each pixel, some twenty times what a slow core takes; then it hangs."""
 
+MOST_SAID = 300  # characters of an unforeseen error
+
 
 @dataclass(frozen=True)
 class RenderJob:
-    """A scene to render. ``blend`` also saves the stage there, as a .blend file."""
+    """A scene to render. ``blend`` also saves it there, as a .blend file (see `blender_scenes.blend`)."""
 
     key: str
     scene: Scene
@@ -83,6 +85,7 @@ class DrawJob:
 
 
 Job = RenderJob | DrawJob
+Made = TypeVar("Made")
 
 
 def read_job(request: Mapping[str, Any]) -> Job:
@@ -105,8 +108,9 @@ class Failed:
     reason: str
 
 
-def attempted(make: Callable[[], Sample]) -> Sample | Failed:
-    """The sample, or what is wrong with the job: whatever a scene's values provoke must not cost the run. What is `Hopeless` does."""
+def attempted(make: Callable[[], Made]) -> Made | Failed:
+    """What is made, or in one line what is wrong with the job: whatever a scene's values provoke must not cost the run. What is
+    `Hopeless` does."""
     try:
         return make()
     except Hopeless:
@@ -114,7 +118,8 @@ def attempted(make: Callable[[], Sample]) -> Sample | Failed:
     except UserError as error:
         return Failed(str(error))
     except Exception as error:
-        return Failed(f"{type(error).__name__}: {error}".strip())
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:MOST_SAID].removesuffix(":")
+        return Failed(f"it cannot be rendered ({said})")
 
 
 def _patience(width: int, height: int, quality: Quality) -> float:

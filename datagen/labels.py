@@ -45,7 +45,8 @@ def look(scene: Scene, domain: Domain, shot: Shot) -> View:
 def label_objects(scene: Scene, domain: Domain, shot: Shot, view: View) -> list[dict[str, Any]]:
     """Per object: ``pixel_coords`` [x, y, depth], ``visible_pixels``, ``bbox`` [x, y, width, height], ``mask``.
 
-    Pixels from the top left corner, depth in metres (0 in a plane), the mask in COCO's uncompressed run-length code.
+    Pixels from the top left corner, depth in metres (0 in a plane), the mask in COCO's uncompressed run-length code. A centre that is
+    not in front of the camera has x and y of -1, and a depth that is not positive.
     """
     centres = domain.centres(scene.objects, shot)
     runs = _Runs(view.owner)

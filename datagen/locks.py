@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 
 from datagen.errors import UserError
+from datagen.files import beside
 from datagen.ranges import runs
 
 _STATEMENT = 1 << 40  # the byte that guards dataset.json; byte k guards shard k
@@ -58,7 +59,7 @@ def hold(path: Path) -> Iterator[None]:
 
     A hidden file beside it is there meanwhile. The lock is the process's, so that children which outlive it hold nothing.
     """
-    lock = path.with_name(f".{path.name}.lock")
+    lock = beside(path, "lock")
     lock.parent.mkdir(parents=True, exist_ok=True)
     while True:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)

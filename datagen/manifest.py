@@ -8,24 +8,30 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
+
+from datagen.files import decode_json
+from datagen.record import MAX_INDEX
 from datagen.store import Store
+from datagen.untrusted import declared_as
 
 STATEMENT = "dataset.json"
 MANIFEST = "manifest.jsonl"
 FAILURES = "failures.jsonl"
 _PART = re.compile(r"manifest\.(\d{6,})\.jsonl")
-_SHARD = re.compile(r"shard-(\d{6,})\.tar")
+_SHARD = re.compile(r"shard-(\d{6,12})\.tar")
+Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_INDEX)]
 
 
 @dataclass(frozen=True)
 class Failure:
     """A scene that could not be rendered: it killed Blender twice, or was refused."""
 
-    index: int
+    index: Count
     seed: int
     key: str
     reason: str
@@ -36,11 +42,11 @@ class Row:
     """A shard's line. ``labels`` is the SHA-256 of its samples' .py and .json, in order; ``missing`` are the indices it lacks."""
 
     name: str
-    samples: int
-    bytes: int
+    samples: Count
+    bytes: Count
     sha256: str
     labels: str
-    missing: tuple[int, ...]
+    missing: tuple[Count, ...]
 
     @property
     def shard(self) -> int:
@@ -49,24 +55,14 @@ class Row:
             raise ValueError(f"{self.name} is not a shard's name")
         return number
 
-    def indices(self, shard_size: int) -> list[int]:
-        """The indices of the samples that the shard holds."""
-        first = self.shard * shard_size
-        return [i for i in range(first, first + self.samples + len(self.missing)) if i not in self.missing]
+    def fits(self, shard_size: int) -> bool:
+        """Whether a shard of that size can hold what the line states."""
+        return self.samples + len(self.missing) <= shard_size
 
-    @staticmethod
-    def from_json(data: Mapping[str, Any]) -> Row:
-        """The inverse of `asdict`; raises ValueError, KeyError or TypeError on anything else."""
-        row = Row(
-            str(data["name"]),
-            int(data["samples"]),
-            int(data["bytes"]),
-            str(data["sha256"]),
-            str(data["labels"]),
-            tuple(map(int, data["missing"])),
-        )
-        _ = row.shard
-        return row
+    def indices(self, shard_size: int) -> list[int]:
+        """The indices of the samples that a shard holds which `fits`."""
+        first, missing = self.shard * shard_size, set(self.missing)
+        return [i for i in range(first, first + self.samples + len(missing)) if i not in missing]
 
 
 @dataclass
@@ -105,16 +101,17 @@ def read_manifest(store: Store, names: Iterable[str]) -> Manifest:
     manifest = Manifest()
     manifest.parts = sorted(filter(is_part, names))
     for name in (MANIFEST, FAILURES, *manifest.parts):
-        for line, data in _lines(store, name, manifest.problems):
+        for number, line in enumerate((store.text(name) or "").splitlines(), 1):
             try:
-                if name != FAILURES and "name" in data:
-                    row = Row.from_json(data)
+                content = decode_json(line)
+                if name != FAILURES and "name" in content:
+                    row = msgspec.convert(content, Row)
                     manifest.rows[row.shard] = row
                 else:
-                    failure = Failure(int(data["index"]), int(data["seed"]), str(data["key"]), str(data["reason"]))
+                    failure = msgspec.convert(content, Failure)
                     manifest.failures[failure.index] = failure
-            except (ValueError, KeyError, TypeError) as error:
-                manifest.problems.append(f"{name}, line {line}: damaged ({type(error).__name__}: {error})")
+            except (ValueError, TypeError) as error:
+                manifest.problems.append(f"{name}, line {number}: damaged ({declared_as(error)})")
     missing = {index for row in manifest.rows.values() for index in row.missing}
     manifest.failures = {index: failure for index, failure in sorted(manifest.failures.items()) if index in missing}
     return manifest
@@ -152,16 +149,3 @@ def gather(store: Store) -> Manifest:
     manifest = join(store)
     store.tidy()
     return manifest
-
-
-def _lines(store: Store, name: str, problems: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate((store.text(name) or "").splitlines(), 1):
-        try:
-            data = json.loads(line)
-        except ValueError as error:
-            problems.append(f"{name}, line {number}: damaged ({error})")
-            continue
-        if isinstance(data, dict):
-            yield number, data
-        else:
-            problems.append(f"{name}, line {number}: damaged (a JSON object is expected)")

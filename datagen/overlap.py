@@ -13,6 +13,7 @@ from datagen.errors import UserError
 from datagen.index import open_index
 from datagen.manifest import read_manifest
 from datagen.progress import progress
+from datagen.ranges import counted
 from datagen.settings import DatasetSettings
 
 CODE = ".py"
@@ -52,8 +53,8 @@ def refuse_overlap(train: Archive, val: Archive) -> None:
             shared, first = shared + 1, first or key
     if shared:
         raise UserError(
-            f"{val.name}: {shared} scenes are in the training data {train.name} too, {first} the first; "
-            "generate the validation set with another seed"
+            f"{val.name}: {counted(shared, 'scene')} {'is' if shared == 1 else 'are'} in the training data {train.name} too, {first} the "
+            "first; generate the validation set with another seed"
         )
 
 
@@ -89,7 +90,7 @@ def _codes(archive: Archive) -> Iterator[tuple[str, bytes]]:
 
 def _shown(archive: Archive) -> Iterator[tuple[str, bytes]]:
     """All codes, with progress."""
-    return progress(_codes(archive), len(archive), "compare scenes")
+    return progress(_codes(archive), len(archive), "checking that no validation scene is in the training data")
 
 
 def _short(code: bytes) -> int:

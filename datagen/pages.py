@@ -11,7 +11,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 
 def render_template(folder: Path, template: str, filters: Mapping[str, Callable[..., Any]], **values: Any) -> str:
-    """The page that a template of `folder` makes of the values; it may extend ``page.html``, which is in this folder."""
+    """The page that a template of `folder` makes of the values; it may extend ``page.html``, which is in this folder.
+
+    What is no text in the values, such as a file's name in another encoding, is shown by its code.
+    """
     environment = Environment(
         loader=FileSystemLoader([folder, Path(__file__).parent]),
         autoescape=True,
@@ -20,7 +23,8 @@ def render_template(folder: Path, template: str, filters: Mapping[str, Callable[
         lstrip_blocks=True,
     )
     environment.filters |= filters
-    return environment.get_template(template).render(**values)
+    page = environment.get_template(template).render(**values)
+    return page.encode(errors="backslashreplace").decode()
 
 
 def embedded(png: bytes) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import signal
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -68,7 +69,10 @@ class BlenderWorker:
             if "error" in answer:
                 return Failed(str(answer["error"]))
             files = {suffix: child.read(size) for suffix, size in answer["files"].items()}
-        return Sample.from_files(job.key, files, "the Blender worker")
+        try:
+            return Sample.from_files(job.key, files, "the Blender worker")
+        except UserError as error:
+            return Failed(str(error))
 
     def stop(self) -> None:
         """End the process."""
@@ -109,12 +113,19 @@ class BlenderWorker:
         except TimeoutError:
             raise self._death(child, f"said nothing for {seconds:.0f} s") from None
         except EOFError:
-            raise self._death(child, f"ended with status {child.status()}") from None
+            raise self._death(child, f"ended with status {_status_text(child.status())}") from None
 
     def _death(self, child: Child, why: str) -> WorkerDied:
-        tail = child.tail()
+        tail = child.tail().splitlines()
         self.stop()
-        return WorkerDied(f"the Blender worker {why}" + (f":\n{tail}" if tail else ""))
+        return WorkerDied(f"the Blender worker {why}" + (f"; the last that it said: {tail[-1].strip()}" if tail else ""))
+
+
+def _status_text(status: int) -> str:
+    """An exit status in words: a negative one is a signal's."""
+    if status == -signal.SIGKILL:
+        return f"{status} (killed: often for want of memory)"
+    return f"{status} ({signal.Signals(-status).name})" if -status in set(signal.Signals) else str(status)
 
 
 class RenderPool:

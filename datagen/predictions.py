@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -63,7 +64,8 @@ class Prediction:
 
 def is_key(key: str) -> bool:
     """Whether that can be the key of a prediction: the base name of files, on one line."""
-    return key != "" and not key.startswith(".") and key.isprintable() and not set(key) & set("/\\")
+    spaced = "".join(" " if unicodedata.category(character) == "Zs" else character for character in key)  # macOS puts U+202F in names
+    return key != "" and not key.startswith(".") and spaced.isprintable() and not set(key) & set("/\\")
 
 
 def _is_share(value: Any) -> bool:

@@ -30,5 +30,25 @@ def progress(items: Iterable[T], total: int | None = None, desc: str = "") -> It
 def progress_line(desc: str, done: int, total: int | None, seconds: float) -> str:
     """One plain line: ``generate: 120/1000, 3.2/s, 275 s left``."""
     rate = done / seconds if seconds > 0 else 0.0
-    left = f", {(total - done) / rate:.0f} s left" if total and rate and done < total else f", {seconds:.0f} s"
-    return f"{desc}: {done}{f'/{total}' if total else ''}, {rate:.3g}/s{left}"
+    left = f"{_duration((total - done) / rate)} left" if total and rate and done < total else _duration(seconds)
+    return f"{desc}: {done}{f'/{total}' if total else ''}{_pace(rate)}, {left}"
+
+
+def _pace(rate: float) -> str:
+    """How fast it goes, by the second; where that is slow, how long one takes."""
+    if rate == 0:
+        return ""
+    if rate < 0.1:
+        return f", {_duration(1 / rate)} each"
+    return f", {rate:,.0f}/s" if rate >= 100 else f", {rate:.3g}/s"
+
+
+def _duration(seconds: float) -> str:
+    """``45 s``, ``12 min``, ``3 h 5 min``, ``4 d 7 h``."""
+    if seconds < 600:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 120:
+        return f"{minutes} min"
+    hours = minutes // 60
+    return f"{hours} h {minutes % 60} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"

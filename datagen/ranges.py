@@ -1,4 +1,4 @@
-"""Runs of numbers, as a command line writes them and as messages tell them: ``3``, ``12-40``, ``0-3,7``."""
+"""Numbers as a command line writes them and as messages tell them: ``3``, ``12-40``, ``0-3,7``; ``1 sample``, ``2,000 samples``."""
 
 from __future__ import annotations
 
@@ -34,6 +34,11 @@ def runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
         start, length = number, 1
     if length:
         yield start, length
+
+
+def counted(number: int, thing: str) -> str:
+    """``1 sample``, ``2,000 samples``."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def told(numbers: Iterable[int]) -> str:

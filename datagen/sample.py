@@ -16,6 +16,7 @@ from datagen.domains import get_domain
 from datagen.encoding import IMAGE_SUFFIXES, decode_image, encode_image
 from datagen.errors import UserError
 from datagen.labels import View, label_objects, look
+from datagen.record import read_sample_record
 from datagen.scene import Scene, Shot
 
 FORMAT_VERSION = 2
@@ -73,10 +74,15 @@ class Sample:
             raise UserError(f"{where}: sample {key} lacks its {', '.join(missing)}")
         extras = {suffix: files[suffix] for suffix in EXTRA_SUFFIXES if suffix in files}
         try:
-            sample = Sample(key, files[suffix], files[".py"].decode(), json.loads(files[".json"]), suffix, extras)
-            _ = sample.scene, sample.shot, sample.record["domain"], sample.record["labels"]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{where}: sample {key} is damaged ({type(error).__name__}: {error})") from None
+            code = files[".py"].decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise UserError(f"{where}: sample {key} is damaged: its code is not UTF-8 ({error.reason})") from None
+        sample = Sample(key, files[suffix], code, read_sample_record(files[".json"], f"{where}: sample {key}"), suffix, extras)
+        domain = sample.domain
+        try:
+            domain.check_form(sample.scene)
+        except UserError as error:
+            raise UserError(f"{where}: sample {key} is damaged: {error}") from None
         return sample
 
 

@@ -12,10 +12,21 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
+from datagen.errors import UserError
+
 Vec3 = tuple[float, float, float]
 Value = str | float | tuple[float, ...]
 Quality = Literal["draft", "standard", "reference"]
 QUALITIES: tuple[str, ...] = get_args(Quality)
+FRAME_SIDES = (16, 8192)
+"""The shortest and the longest side, in pixels, of a frame that any verb takes."""
+
+
+def check_frame(width: int, height: int) -> None:
+    """`UserError` for a frame of so many pixels that no verb takes."""
+    low, high = FRAME_SIDES
+    if not (low <= width <= high and low <= height <= high):
+        raise UserError(f"a frame of {width}x{height} pixels: from {low} to {high} each way are possible")
 
 
 @dataclass(frozen=True)

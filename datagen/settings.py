@@ -6,16 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from datagen.cameras import cameras_from_json, cameras_to_json, check_cameras, extremes
+from datagen.cameras import bare_spots, cameras_from_json, cameras_to_json, check_cameras, extremes
 from datagen.domain import Domain
 from datagen.domains import get_domain
 from datagen.encoding import IMAGE_SUFFIXES
 from datagen.errors import UserError
-from datagen.scene import QUALITIES, Camera, Quality, Shot
+from datagen.ground import sweep_for
+from datagen.record import MAX_SEED
+from datagen.scene import QUALITIES, Camera, Quality, Shot, check_frame
 from datagen.splits import Split, check_counts, check_split
 from datagen.untrusted import as_flag, as_integer, as_number, as_text, refuse
 
-MAX_SEED = 2**32  # SeedSequence splits larger numbers into words, where neighbouring streams could meet
+MAX_SHARD_SIZE = 1_000_000
 LAMP_CLEARANCE = 0.5  # metres that every lamp must keep from the ground
 
 
@@ -59,12 +61,11 @@ class DatasetSettings:
             raise UserError(f"quality {self.quality!r} is none of {', '.join(QUALITIES)}")
         if not 0 <= self.seed < MAX_SEED:
             raise UserError(f"the seed {self.seed} is not in [0, {MAX_SEED})")
-        if not (16 <= self.width <= 8192 and 16 <= self.height <= 8192):
-            raise UserError(f"a frame of {self.width}x{self.height} pixels: from 16 to 8192 each way are possible")
+        check_frame(self.width, self.height)
         if self.image_format not in IMAGE_SUFFIXES:
             raise UserError(f"image format {self.image_format!r} is none of {', '.join(IMAGE_SUFFIXES)}")
-        if self.shard_size < 1:
-            raise UserError(f"a shard size of {self.shard_size}: at least 1 is needed")
+        if not 1 <= self.shard_size <= MAX_SHARD_SIZE:
+            raise UserError(f"a shard size of {self.shard_size}: from 1 to {MAX_SHARD_SIZE:,} samples are possible")
         self._check_shots(domain)
 
     def _fill(self, **values: Any) -> None:
@@ -80,12 +81,13 @@ class DatasetSettings:
             self._refuse_views(domain)
             return
         self._fill(cameras=self.cameras or (template.camera,))
-        check_cameras(self.cameras, self.camera_jitter, domain.ground, "the cameras")
+        check_cameras(self.cameras, self.camera_jitter, domain.ground, (self.width, self.height), "the cameras")
         if domain.ground is None:
             return
+        sweeps = {sweep_for(domain.ground, camera, self.width, self.height) for camera in self.cameras}
         for lamp in template.lamps:
-            stands = (stand.location for stand in extremes(Camera(lamp.location), self.light_jitter))
-            if min(map(domain.ground.room, stands)) < LAMP_CLEARANCE:
+            stands = [stand.location for stand in extremes(Camera(lamp.location), self.light_jitter)]
+            if min(sweep.room(stand) for sweep in sweeps for stand in stands) < LAMP_CLEARANCE:
                 raise UserError(
                     f"a light jitter of {self.light_jitter:g} m would bring the {lamp.name} lamp nearer to the ground than "
                     f"{LAMP_CLEARANCE:g} m; ask for less"
@@ -97,6 +99,11 @@ class DatasetSettings:
         for name, value in asked.items():
             if value:
                 raise UserError(f"the {domain.name} domain has no camera: {name} cannot be asked of it")
+
+    def warnings(self) -> list[str]:
+        """What can be asked, but will hardly be meant, a line each."""
+        ground = get_domain(self.domain).ground
+        return [] if ground is None else bare_spots(self.cameras, self.camera_jitter, ground, (self.width, self.height))
 
     @property
     def objects(self) -> tuple[int, int]:

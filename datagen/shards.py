@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from datagen.domain import Domain
 from datagen.domains import get_domain
 from datagen.errors import UserError
 from datagen.files import atomic_file
+from datagen.record import read_photograph_record
 from datagen.sample import Sample
 from datagen.scene import Shot
 from datagen.store import Place
@@ -136,7 +136,7 @@ class Samples:
         code = self.archive.files(self._number(key)).get(".py")
         if code is None:
             raise UserError(f"{self.path}: sample {key} lacks its .py")
-        return code.decode()
+        return code.decode("utf-8-sig")
 
     def shot(self, key: str) -> tuple[Shot, Domain]:
         """How a sample was photographed, and its domain: all that re-rendering takes from a data set. Looks at nothing else."""
@@ -144,11 +144,8 @@ class Samples:
         record = None if number is None else self.archive.files(number).get(".json")
         if record is None:
             raise UserError(f"{self.path}: there is no record of a sample {key}")
-        try:
-            content = json.loads(record)
-            return Shot.from_json(content["shot"]), get_domain(content["domain"])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{self.path}: the record of {key} is damaged ({type(error).__name__}: {error})") from None
+        content = read_photograph_record(record, f"{self.path}: the record of {key}")
+        return Shot.from_json(content["shot"]), get_domain(content["domain"])
 
     def _number(self, key: str) -> int:
         number = self.archive.find(key)

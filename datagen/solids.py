@@ -43,11 +43,15 @@ class Solid:
         return _HULLS[self.kind] * self.scale @ _about_z(self.degrees).T + self.location
 
     def depth(self, rays: Rays) -> np.ndarray:
-        """Where rays enter the solid: (rows, columns) in multiples of their direction; infinity where they miss."""
+        """Where rays first meet the solid: (rows, columns) in multiples of their direction; infinity where they miss.
+
+        That is where they enter it, and for rays from within, where they leave it.
+        """
         local = rays.turned(_about_z(self.degrees).T / self.scale, np.asarray(self.location, float))
         with np.errstate(divide="ignore", invalid="ignore"):
             enter, leave = _INTERVAL[self.kind](local)
-            return np.where((enter <= leave) & (enter > 0), enter, np.inf)
+            first = np.where(enter > 0, enter, leave)
+            return np.where((enter <= leave) & (first > 0), first, np.inf)
 
 
 @lru_cache(maxsize=1024)
@@ -76,10 +80,7 @@ def _slabs(start: np.ndarray, steps: np.ndarray) -> Interval:
 
 
 def _sphere(rays: Rays) -> Interval:
-    """Rays that meet it leave it again: where they enter says it all."""
-    a, b = rays.squares(), rays.along(rays.origin[None])[0]
-    enter = (-b - np.sqrt(b * b - a * (float(rays.origin @ rays.origin) - 1.0))) / a
-    return enter, enter
+    return _quadratic(rays.squares(), rays.along(rays.origin[None])[0], float(rays.origin @ rays.origin) - 1.0)
 
 
 def _cube(rays: Rays) -> Interval:

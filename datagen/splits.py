@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datagen.errors import UserError
+from datagen.errors import UserError, did_you_mean
 from datagen.untrusted import as_integer, as_list, as_name, as_numbers, as_object, as_text, only_keys, read_object, refuse
 
 if TYPE_CHECKING:
@@ -40,6 +40,10 @@ class Split:
     def range(self, component: str, low: float, high: float) -> tuple[float, float]:
         """The ends that a component is narrowed to; the domain's own, low and high, where it is not."""
         return next(((least, most) for name, least, most in self.ranges if name == component), (low, high))
+
+    def allows(self, words: Mapping[str, str]) -> bool:
+        """Whether an object may have these words, by argument, whatever its others are."""
+        return any(all(word in dict(combination).get(name, (word,)) for name, word in words.items()) for combination in self.combinations)
 
     def holds(self, numbers: Mapping[str, float]) -> bool:
         """Whether an object's numbers, by component, are in one of the regions; those that are not given may be anything."""
@@ -162,7 +166,8 @@ def load_split(text: str, domain: Domain) -> Split:
     if text in domain.splits:
         return domain.splits[text]
     if not text.endswith(".json"):
-        raise UserError(f"the {domain.name} domain has no split {text!r}; choose one of {', '.join(domain.splits)}, or give a FILE.json")
+        known, meant = ", ".join(domain.splits), did_you_mean(text, domain.splits)
+        raise UserError(f"the {domain.name} domain has no split {text!r}; choose one of {known}, or give a FILE.json{meant}")
     return Split.from_json(read_object(Path(text)), domain, text, Path(text).stem)
 
 

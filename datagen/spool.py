@@ -7,27 +7,32 @@ full disk tore is told by its digest, and dropped with all that follows it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-_HEADER = struct.Struct("<4sqq32s")  # mark, index, length, digest of index and blocks
-_MARK = b"IGS1"
+_HEADER = struct.Struct("<4sqq32s")  # mark, index, length, digest of owner, index and blocks
+_MARK = b"IGS2"
 
 
 class Spool:
-    """The finished samples of one shard by index, each as `datagen.shards.sample_blocks` gives it."""
+    """The finished samples of one shard by index, each as `datagen.shards.sample_blocks` gives it.
 
-    def __init__(self, path: Path, mend: bool = True) -> None:
-        """Read the log at `path`, if there is one; `mend` cuts off what is torn, which only its writer may do."""
-        self.path = path
+    Every sample is sealed with its ``owner``, a digest of what the data set is: what another data set left here is as good as torn.
+    """
+
+    def __init__(self, path: Path, owner: bytes, mend: bool = True) -> None:
+        """Read the log at `path`, if there is one; `mend` cuts off what is torn or another's, which only its writer may do."""
+        self.path, self._owner = path, owner
         self._extents: dict[int, tuple[int, int]] = {}
+        self._end = 0
         if path.exists():
-            end = self._scan()
+            self._end = self._scan()
             if mend:
-                os.truncate(path, end)
+                os.truncate(path, self._end)
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._extents)
@@ -39,11 +44,13 @@ class Spool:
         return index in self._extents
 
     def put(self, index: int, blocks: bytes) -> None:
-        """Append a sample. An `OSError` leaves the log as it was."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        record = _HEADER.pack(_MARK, index, len(blocks), _digest(index, blocks)) + blocks
-        with self.path.open("ab", buffering=0) as stream:
-            start = stream.tell()
+        """Append a sample. An `OSError` leaves the log as it was; one of them is that somebody removed or changed it meanwhile."""
+        self.path.parent.mkdir(exist_ok=True)
+        record = _HEADER.pack(_MARK, index, len(blocks), self._digest(index, blocks)) + blocks
+        with self.path.open("ab" if self._end == 0 else "r+b", buffering=0) as stream:
+            start = stream.seek(0, os.SEEK_END)
+            if start != self._end:
+                raise FileExistsError(errno.EEXIST, "another process writes it", str(self.path))
             try:
                 left = memoryview(record)
                 while left:
@@ -53,6 +60,7 @@ class Spool:
                     stream.truncate(start)
                 raise
         self._extents[index] = (start + _HEADER.size, len(blocks))
+        self._end = start + len(record)
 
     def read(self, index: int) -> bytes:
         """A sample's blocks."""
@@ -64,6 +72,7 @@ class Spool:
     def remove(self) -> None:
         """Remove the log."""
         self._extents.clear()
+        self._end = 0
         self.path.unlink(missing_ok=True)
 
     def _scan(self) -> int:
@@ -74,12 +83,11 @@ class Spool:
                 mark, index, length, digest = _HEADER.unpack(header)
                 if mark != _MARK or not 0 <= length <= size - end - _HEADER.size:
                     break
-                if _digest(index, stream.read(length)) != digest:
+                if self._digest(index, stream.read(length)) != digest:
                     break
                 self._extents[index] = (end + _HEADER.size, length)
                 end += _HEADER.size + length
         return end
 
-
-def _digest(index: int, blocks: bytes) -> bytes:
-    return hashlib.sha256(struct.pack("<q", index) + blocks).digest()
+    def _digest(self, index: int, blocks: bytes) -> bytes:
+        return hashlib.sha256(self._owner + struct.pack("<q", index) + blocks).digest()

@@ -20,7 +20,7 @@ import fsspec
 
 from datagen.cache import cache_folder
 from datagen.errors import UserError
-from datagen.files import sync_folder, write_bytes
+from datagen.files import check_folder, passed_over, sync_folder, write_bytes
 
 LOCK, SPOOL = ".lock", ".spool"
 _VERSIONS = ("size", "ETag", "etag", "generation", "LastModified", "last_modified", "updated", "mtime", "created")
@@ -32,6 +32,14 @@ Place = str | Path
 def place(text: str) -> Place:
     """What a command line names: a URL stays text, all else is a path."""
     return text if re.match(r"[a-z][a-z0-9+.-]*://", text) else Path(text)
+
+
+def check_place(where: Place) -> None:
+    """`UserError` if no data set can be written there. For before work begins: it changes nothing."""
+    if str(where).rstrip("/").endswith(".tar"):
+        raise UserError(f"{where}: a data set is a folder, and readers take a name that ends in .tar for one tar; leave that ending off")
+    if isinstance(where, Path):
+        check_folder(where)
 
 
 def open_store(where: Place) -> Store:
@@ -65,7 +73,7 @@ class Store(ABC):
 
     @abstractmethod
     def sizes(self) -> dict[str, int]:
-        """The bytes of the files in it by name, sorted; `UserError` if there is no such folder."""
+        """The bytes of the files in it by name, sorted, but for those that are `passed_over`; `UserError` if there is no such folder."""
 
     @abstractmethod
     def stamps(self) -> dict[str, str]:
@@ -106,7 +114,7 @@ class Store(ABC):
         """A whole text file, what is not text in it replaced; None if it is not there, `UserError` if it cannot be read."""
         try:
             with self.open(name) as stream:
-                return stream.read().decode(errors="replace")
+                return stream.read().decode("utf-8-sig", errors="replace")
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -145,7 +153,7 @@ class LocalStore(Store):
         if not self.path.is_dir():
             raise UserError(f"{self.path}: there is no such data set (a folder of shards or of loose samples is expected)")
         with os.scandir(self.path) as entries:
-            return dict(sorted((entry.name, entry.stat().st_size) for entry in entries if entry.is_file()))
+            return dict(sorted((entry.name, entry.stat().st_size) for entry in entries if entry.is_file() and not passed_over(entry.name)))
 
     def stamps(self) -> dict[str, str]:
         with os.scandir(self.path) as entries:
@@ -221,7 +229,7 @@ class RemoteStore(Store):
                     raise UserError(f"{self.name}: there is no such data set (shards are expected)") from None
                 entries = []
         files = {entry["name"].rpartition("/")[2]: entry for entry in entries if entry["type"] == "file"}
-        return dict(sorted(files.items()))
+        return {name: files[name] for name in sorted(files) if not passed_over(name)}
 
     def open(self, name: str) -> IO[bytes]:
         with self._trouble(name):

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 import tarfile
 from collections.abc import Iterator
 from typing import IO
+
+from datagen.files import passed_over
+from datagen.predictions import is_key
 
 BLOCK = tarfile.BLOCKSIZE
 
@@ -42,13 +46,23 @@ def _plain(header: bytes) -> tuple[str, int] | None:
 
 
 def _any_members(stream: IO[bytes]) -> Iterator[tuple[str, int, int, int]]:
+    start = stream.tell()
+    end = stream.seek(0, io.SEEK_END)
+    stream.seek(start)
     try:
         with tarfile.open(fileobj=stream, mode="r:") as tar:
             while (entry := tar.next()) is not None:
                 tar.members.clear()  # type: ignore[attr-defined]  # which would grow with the tar
+                # A header's numbers are believed only as far as the file goes: a size may be negative, or as large as anyone likes.
+                if entry.issparse():
+                    raise tarfile.ReadError(f"{entry.name:.80}: a sparse file, whose holes no sample has")
+                if (entry.isreg() and not 0 <= entry.size <= end - entry.offset_data) or tar.offset <= entry.offset:
+                    raise tarfile.ReadError(f"{entry.name:.80}: a header that states {entry.size:,} bytes, which are not there")
                 if entry.isreg():
                     yield entry.name, entry.offset, entry.offset_data, entry.size
             stream.seek(tar.offset)
+    except RecursionError:  # tarfile reads a header that names the next by calling itself
+        raise tarfile.ReadError("too many headers that only name the next") from None
     except (ArithmeticError, LookupError, ValueError) as error:  # what tarfile lets through of a header that makes no sense
         raise tarfile.ReadError(f"a damaged header ({error})") from error
     if stream.read(BLOCK).strip(b"\0"):  # where tarfile ends without a word
@@ -56,9 +70,27 @@ def _any_members(stream: IO[bytes]) -> Iterator[tuple[str, int, int, int]]:
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """A member's key and suffix as WebDataset splits them: at the first dot of the base name."""
-    key, dot, suffix = name.rpartition("/")[2].partition(".")
-    return key, dot + suffix
+    """A member's key (see `plain_key`) and suffix as WebDataset splits them: at the first dot of the base name. Both are empty if it is
+    `passed_over`."""
+    base = name.rpartition("/")[2]
+    if passed_over(base):
+        return "", ""
+    stem, dot, suffix = base.partition(".")
+    return plain_key(stem), dot + suffix
+
+
+def plain_key(stem: str) -> str:
+    """The key of files of that stem, different for every stem: what no key can hold (`is_key`) is written as ``%`` and two digits a byte,
+    and so is a ``%`` that could be taken for that."""
+    if stem.isalnum() or (is_key(stem) and "%" not in stem):
+        return stem
+    return re.sub(r"%(?=[0-9A-F]{2})|[^%]", lambda found: _escaped(found.group()), stem)
+
+
+def _escaped(character: str) -> str:
+    if character != "%" and is_key("a" + character):
+        return character
+    return "".join(f"%{byte:02X}" for byte in character.encode(errors="surrogateescape"))
 
 
 def sample_extents(stream: IO[bytes]) -> Iterator[tuple[str, int, int]]:

@@ -10,7 +10,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from datagen.errors import UserError
+from datagen.errors import UserError, did_you_mean
+from datagen.files import decode_text
 
 MAX_BYTES = 1_000_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -29,6 +30,12 @@ def _short(found: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
+def declared_as(error: Exception) -> str:
+    """What msgspec says of a value that is not as declared, in words: the field, then what was expected there."""
+    problem, _, field = str(error).replace("`", "").partition(" - at $")
+    return f"{field.lstrip('.')}: {problem[0].lower()}{problem[1:]}" if field else problem
+
+
 def read_object(path: Path, most: int = MAX_BYTES) -> dict[str, Any]:
     """The JSON object in a file of at most so many bytes, no key given twice; `UserError` naming the file otherwise."""
     try:
@@ -38,8 +45,9 @@ def read_object(path: Path, most: int = MAX_BYTES) -> dict[str, Any]:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
     if len(data) > most:
         raise UserError(f"{path}: has more than {most} bytes")
+    text = decode_text(data, str(path))
     try:
-        content = json.loads(data, object_pairs_hook=_unique)
+        content = json.loads(text, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: is not JSON as expected ({error})") from None
     return as_object(content, str(path), "its content")
@@ -114,4 +122,5 @@ def only_keys(data: Mapping[str, Any], keys: Collection[str], where: str, field:
     """Refuse keys that mean nothing."""
     unknown = [key for key in data if key not in keys]
     if unknown:
-        raise UserError(f"{where}: {field} has the key {unknown[0]!r:.80}; known are {', '.join(keys)}")
+        known = ", ".join(keys)
+        raise UserError(f"{where}: {field} has the key {unknown[0]!r:.80}; known are {known}{did_you_mean(unknown[0], keys)}")

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from datagen.checks import check_shard
-from datagen.dataset import IMPORTED, read_statement, shard_count, stated_settings
+from datagen.dataset import IMPORTED, read_statement, shard_count, spool_owner, stated_settings
 from datagen.errors import UserError
 from datagen.manifest import FAILURES, MANIFEST, STATEMENT, Row, is_part, read_manifest, shard_name, shard_number
 from datagen.progress import progress
-from datagen.ranges import told
+from datagen.ranges import counted, told
 from datagen.settings import DatasetSettings
 from datagen.spool import Spool
-from datagen.store import LOCK, Place, Store, open_store
+from datagen.store import Place, Store, open_store
 
 
 @dataclass
@@ -37,36 +38,51 @@ def verify(where: Place) -> Verdict:
     sizes = store.sizes()
     statement = read_statement(store)
     settings = None if IMPORTED in statement else stated_settings(store, statement)
-    size = settings.shard_size if settings else int(statement["shard_size"])
-    manifest = read_manifest(store, sizes)
-    verdict = Verdict(expected=statement["num"], problems=manifest.problems)
-    shards = range(shard_count(verdict.expected, size))
-    for shard in _by_samples(shards, size, verdict.expected):
-        row, name = manifest.rows.get(shard), shard_name(shard)
-        wanted = range(shard * size, min((shard + 1) * size, verdict.expected))
+    num, size = statement["num"], statement["shard_size"]
+    count = shard_count(num, size)
+    manifest, spools = read_manifest(store, sizes), _spools(store, statement)
+    verdict = Verdict(expected=num, problems=manifest.problems)
+    # The number is as anybody wrote it: what is gone through is what is there, and what is not is told in runs.
+    there = {number for name in sizes if (number := shard_number(name)) is not None}
+    known = sorted(shard for shard in {*manifest.rows, *there, *spools} if shard < count)
+    for before, shard in zip([-1, *known], progress(known, len(known), "verifying shards"), strict=False):
+        verdict.problems += _absent(before + 1, shard)
+        name, waiting = shard_name(shard), spools.get(shard, "")
+        row = manifest.rows.get(shard)
         if row is None:
-            there = "it is not in the manifest" if name in sizes else "it is not there"
-            verdict.problems.append(f"{name}: {there}" + _waiting(store, shard))
+            verdict.problems.append(f"{name}: {'it is not in the manifest' if shard in there else 'it is not there'}{waiting}")
             continue
+        if not row.fits(size):
+            verdict.problems.append(f"{name}: the manifest states {row.samples:,} samples, more than the {size:,} of a shard")
+            continue
+        wanted = range(shard * size, min((shard + 1) * size, num))
         absent = sorted(set(wanted) - set(row.indices(size)))
         if absent:
             failed = [index for index in absent if index in manifest.failures]
             reason = f"; {told(failed)} could not be rendered ({FAILURES})" if failed else ""
-            verdict.problems.append(f"{name}: lacks the samples {told(absent)}{reason}" + _waiting(store, shard))
+            verdict.problems.append(f"{name}: lacks the samples {told(absent)}{reason}{waiting}")
         found = _shard_problems(store, settings, row, sizes.get(name))
         verdict.problems += found
         verdict.samples += 0 if found else row.samples
-    _strangers(store, verdict, sizes, {shard_name(shard) for shard in {*shards, *manifest.rows}})
+    verdict.problems += _absent(known[-1] + 1 if known else 0, count)
+    _strangers(store, verdict, sizes, {shard_name(shard) for shard in {*known, *manifest.rows}})
     return verdict
 
 
-def _by_samples(shards: range, size: int, num: int) -> Iterator[int]:
-    """The shards, while the progress tells of samples."""
-    last = None
-    for index in progress(range(num), num, "verify"):
-        if index // size != last:
-            last = index // size
-            yield shards[last]
+def _absent(first: int, end: int) -> list[str]:
+    """The line that tells of shards of which nothing is there."""
+    if end - first > 1:
+        return [f"{shard_name(first)} to {shard_name(end - 1)}: none of these {end - first:,} is there"]
+    return [f"{shard_name(first)}: it is not there"] if first < end else []
+
+
+def _spools(store: Store, statement: Mapping[str, Any]) -> dict[int, str]:
+    """By shard, how many finished samples wait on this machine, in words. Only looks: the run that writes them may be at work."""
+    found, owner = {}, spool_owner(statement)
+    for path in sorted(store.scratch.glob("*.spool")):
+        if path.stem.isdigit() and (count := len(Spool(path, owner, mend=False))):
+            found[int(path.stem)] = f" ({counted(count, 'finished sample')} in the spool)"
+    return found
 
 
 def _shard_problems(store: Store, settings: DatasetSettings | None, row: Row, size: int | None) -> list[str]:
@@ -92,19 +108,14 @@ def _sample_problems(store: Store, settings: DatasetSettings, row: Row) -> list[
     return [] if labels == row.labels else [f"{row.name}: its labels are not those that the manifest states"]
 
 
-def _waiting(store: Store, shard: int) -> str:
-    """How many finished samples of a shard wait on this machine. Only looks: the run that writes them may be at work."""
-    count = len(Spool(store.scratch / f"{shard:06d}.spool", mend=False))
-    return f" ({count} finished samples wait in the spool)" if count else ""
-
-
 def _strangers(store: Store, verdict: Verdict, sizes: dict[str, int], shards: set[str]) -> None:
     parts = [name for name in sizes if is_part(name)]
     if parts:
-        verdict.notes.append(f"{len(parts)} parts of the manifest are not joined yet; `igllm merge` does it")
+        be = "is" if len(parts) == 1 else "are"
+        verdict.notes.append(f"{counted(len(parts), 'part')} of the manifest {be} not joined yet; `igllm merge` does it")
     for name in sizes:
         if name.endswith(".tar") and name not in shards:
             beyond = "a shard beyond the data set's number" if shard_number(name) is not None else "a tar that is none of its shards"
             verdict.problems.append(f"{name}: {beyond}, which readers would take in")
-        elif name not in {STATEMENT, MANIFEST, FAILURES, LOCK, *parts, *shards}:
+        elif name not in {STATEMENT, MANIFEST, FAILURES, *parts, *shards}:
             verdict.notes.append(f"{name}: none of the data set's files")

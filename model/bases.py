@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
@@ -19,7 +20,10 @@ from datagen.errors import UserError
 from datagen.shards import file_sha256
 
 WEIGHTS_FILE = "model.safetensors"
-LOADING_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError, SafetensorError)
+LOADING_ERRORS = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError),
+    *(SafetensorError, StrictDataclassError),
+)
 """What transformers raises for a checkpoint that is not there, damaged, or of another kind."""
 _NO_SUCH_FILE = "does not appear to have a file named"
 
@@ -95,7 +99,7 @@ class Base:
             revisions.append("main")  # where the hub keeps, for checkpoints older than safetensors, a conversion of them
         for revision in revisions:
             try:
-                return kind.from_pretrained(self.name, revision=revision, **keywords)
+                return kind.from_pretrained(self.name, revision=revision, trust_remote_code=False, **keywords)
             except LOADING_ERRORS as error:
                 reason = _first_line(error)
                 if _NO_SUCH_FILE not in reason:

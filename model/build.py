@@ -14,7 +14,7 @@ from datagen.dialects import dialect
 from datagen.domain import Domain, Language
 from datagen.errors import UserError
 from model.bases import Base, vision_config_of
-from model.codec import NUM, word_texts
+from model.codec import NUM, word_tokens
 from model.config import IGLLMConfig
 from model.igllm import IGLLM
 from model.presets import FROM_SCRATCH, Preset
@@ -60,7 +60,7 @@ def build(preset: Preset, domain: Domain, *, stage: Stage = "train", told: Mappi
         domain=domain.name,
         prefix_token_ids=prompt_tokens(tokenizer).prefix,
         num_token_id=tokenizer.convert_tokens_to_ids(NUM),
-        word_token_ids=_word_tokens(dialect(domain, preset.rotations), tokenizer) if preset.word_cells else [],
+        word_token_ids=word_tokens(dialect(domain, preset.rotations), tokenizer) if preset.word_cells else [],
         **frame,
         **{name: getattr(preset, name) for name in _SHARED},
         **(told or {}),
@@ -96,15 +96,6 @@ def make_tokenizer(preset: Preset, domain: Language) -> tuple[Any, Base | None]:
     with tempfile.TemporaryDirectory() as folder:  # a tokenizer that was saved may cut text otherwise than one of an old checkpoint
         tokenizer.save_pretrained(folder)
         return AutoTokenizer.from_pretrained(folder), base
-
-
-def _word_tokens(domain: Language, tokenizer: Any) -> list[int]:
-    """The tokens of the words of all choices, in their order; none where statements differ, so that no cell has one set of words, or
-    where the tokenizer cuts a word in pieces."""
-    if len(domain.statements) != 1:
-        return []
-    found = [tokenizer.encode(text, add_special_tokens=False) for text in word_texts(domain.statements[0])]
-    return [ids[0] for ids in found] if all(len(ids) == 1 for ids in found) else []
 
 
 def _vision(preset: Preset) -> tuple[Any, Base | None, dict[str, Any]]:

@@ -62,11 +62,12 @@ class CaptionSource:
         self.archive, self.make, self.features, self.far_shards = archive, make, features, archive.far_shards
         self._unusable = torch.zeros(len(archive), dtype=torch.bool).share_memory_()  # type: ignore[no-untyped-call]
         self._named = 0
-        first = self.archive.files(0)
-        if CAPTION_SUFFIX not in first:
+        firsts = range(min(MOST_SKIPPED, len(archive)))
+        if not any(CAPTION_SUFFIX in self._files(number) for number in firsts):
+            none = "no sample has" if len(firsts) == len(archive) else f"none of the first {len(firsts):,} samples has"
             raise UserError(
-                f"{archive.name}: sample {archive.key(0)} has {', '.join(sorted(first))}, but no {CAPTION_SUFFIX}; pairs of an image and a "
-                "caption are needed: `igllm generate --captions` writes them"
+                f"{archive.name}: {none} a {CAPTION_SUFFIX} ({archive.key(0)} has {', '.join(sorted(self._files(0)))}); pairs of an image "
+                "and a caption are needed: `igllm generate --captions` writes them"
             )
 
     @property
@@ -94,7 +95,12 @@ class CaptionSource:
 
     def _example(self, number: int, rng: np.random.Generator | None) -> dict[str, Any]:
         files = self._files(number)
-        caption = " ".join(files.get(CAPTION_SUFFIX, b"").decode(errors="replace").split())
+        if CAPTION_SUFFIX not in files:
+            raise _Unusable("it has no caption")
+        try:
+            caption = " ".join(files[CAPTION_SUFFIX].decode("utf-8-sig").split())
+        except UnicodeDecodeError:
+            raise _Unusable("its caption is not UTF-8 text") from None
         if not caption:
             raise _Unusable("its caption is empty")
         if self.features is None:
@@ -107,6 +113,7 @@ class CaptionSource:
         return example | self.make.text(caption, rng)
 
     def _files(self, number: int) -> dict[str, bytes]:
+        """A pair's files by suffix, in lower case: cameras and Windows write ``.JPG``."""
         return {suffix.lower(): data for suffix, data in self.archive.files(number).items()}
 
     def _pixel_values(self, files: dict[str, bytes], number: int) -> torch.Tensor:

@@ -140,6 +140,15 @@ def word_texts(statement: Statement) -> list[str]:
     return [text for piece in pieces(statement) if isinstance(piece, Words) and piece.argument for text in piece.texts]
 
 
+def word_tokens(domain: Language, tokenizer: Any) -> list[int]:
+    """The tokens of the words of all choices, in their order; none where statements differ, so that no cell has one set of words, or
+    where the tokenizer cuts a word in pieces."""
+    if len(domain.statements) != 1:
+        return []
+    found = [tokenizer.encode(text, add_special_tokens=False) for text in word_texts(domain.statements[0])]
+    return [ids[0] for ids in found] if all(len(ids) == 1 for ids in found) else []
+
+
 def numeric_slots(domain: Language) -> list[Slot]:
     """Every numeric place of a domain's statements, in declared order: what a slot's index counts."""
     return [piece for statement in domain.statements for piece in pieces(statement) if isinstance(piece, Slot)]

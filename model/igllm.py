@@ -23,6 +23,7 @@ from model.config import IGLLMConfig
 from model.dense import DenseHead, DenseLayout
 from model.guide import guide_loss
 from model.numbers import NumberFeedback, NumericHead, squared_errors
+from model.ties import plain_names, tied_names, without_twins
 from model.tower import VisionTower
 
 IGNORED = -100
@@ -55,6 +56,7 @@ class IGLLM(PreTrainedModel):
     _keep_in_fp32_modules: ClassVar[list[str]] = ["numeric_head", "number_feedback"]  # bfloat16 has no digits for millimetres
     # The losses are normalised by counts of their own, which come with the batch (see `model.trainer`).
     accepts_loss_kwargs = False
+    all_tied_weights_keys: dict[str, str]
 
     def __init__(self, config: IGLLMConfig, encoder: nn.Module | None = None, language_model: nn.Module | None = None) -> None:
         """A model of that configuration; parts that are not given are made from scratch."""
@@ -74,8 +76,13 @@ class IGLLM(PreTrainedModel):
         self.post_init()
         if config.guide_weight:
             self._tell_attention()
+        if language_model is not None:  # a checkpoint may hold two embeddings where its configuration says one
+            config.text_config.tie_word_embeddings = self._one_embedding()
+        # By this attribute transformers, too, ties weights again when it loads them.
+        self.all_tied_weights_keys = tied_names(self, self.all_tied_weights_keys)
         if config.lora:
             self.language_model = get_peft_model(self.language_model, self._lora_config())
+            self.all_tied_weights_keys = tied_names(self)
         elif config.language_base:
             self.language_model.requires_grad_(False)
 
@@ -107,19 +114,25 @@ class IGLLM(PreTrainedModel):
 
     def take(self, weights: Mapping[str, torch.Tensor]) -> set[str]:
         """Load the weights that a file of this model holds; the names of those it lacks. ValueError for those that do not fit."""
-        own = self.own_state_dict()
+        places = self._without_bases(self.state_dict())
+        there: dict[str, str] = {}
         for name, value in weights.items():
-            if name not in own or own[name].shape != value.shape:
+            if name not in places or places[name].shape != value.shape:
                 raise ValueError(f"its weights hold {name} {tuple(value.shape)}, which this model has no place for")
+            other = there.setdefault(self.all_tied_weights_keys.get(name, name), name)
+            if not torch.equal(weights[other], value):
+                raise ValueError(f"its weights hold {other} and {name} with different values, which are one tensor in this model")
         self.load_state_dict(dict(weights), strict=False)
-        return set(own) - set(weights)
+        return set(self.own_state_dict()) - set(there)
 
     def own_state_dict(self, state: Mapping[str, torch.Tensor] | None = None) -> dict[str, torch.Tensor]:
-        """Of a state (by default the model's), what its own file holds: all but what a checkpoint named in the configuration holds."""
-        own = {name: value for name, value in (state or self.state_dict()).items() if not self._is_of_a_base(name)}
-        if self.config.lora and self.config.text_config.tie_word_embeddings:  # what is tied has one value under two names
-            own = {name: value for name, value in own.items() if ".lm_head.token_adapter." not in name}
-        return own
+        """Of a state (by default the model's), what its own file holds: every tensor once, but for those that a checkpoint named in
+        the configuration holds. Names are those of a model without wrappers."""
+        own = self._without_bases(plain_names(self.state_dict() if state is None else state))
+        return without_twins(own, self.all_tied_weights_keys)
+
+    def _without_bases(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {name: value for name, value in state.items() if not self._is_of_a_base(name)}
 
     def _is_of_a_base(self, name: str) -> bool:
         if name.startswith("tower."):
@@ -141,6 +154,7 @@ class IGLLM(PreTrainedModel):
         """The same function without adapters: theirs is added to the weights that they adapt. For prediction; changes this model."""
         if self.config.lora:
             self.language_model = self.language_model.merge_and_unload()
+            self.all_tied_weights_keys = tied_names(self)
         return self
 
     def train(self, mode: bool = True) -> IGLLM:
@@ -324,13 +338,18 @@ class IGLLM(PreTrainedModel):
     def _tell_attention(self) -> None:
         self.language_model.set_attn_implementation("eager")  # others keep their weights to themselves
 
+    def _one_embedding(self) -> bool:
+        """Whether the language model reads and writes tokens by the same weights."""
+        return self.language_model.get_input_embeddings().weight is self.language_model.get_output_embeddings().weight
+
     def _lora_config(self) -> LoraConfig:
         """Adapters on every linear layer of the decoder, and the rows of `[NUM]`, which no checkpoint has trained."""
         lora, rows = self.config.lora, [self.config.num_token_id]
         tokens = {}
         if self.config.numbers == "head":
-            tied = self.config.text_config.tie_word_embeddings
-            parts = [self.language_model.get_input_embeddings(), *([] if tied else [self.language_model.get_output_embeddings()])]
+            parts = [self.language_model.get_input_embeddings()]
+            if not self._one_embedding():
+                parts.append(self.language_model.get_output_embeddings())
             tokens = {name: rows for name, module in self.language_model.named_modules() if any(module is part for part in parts)}
         return LoraConfig(
             r=lora["rank"],

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from transformers import AutoTokenizer
 
@@ -14,9 +16,11 @@ from datagen.domains import get_domain
 from datagen.errors import UserError
 from datagen.files import read_json
 from datagen.shards import file_sha256
-from datagen.untrusted import as_text
+from datagen.untrusted import as_text, declared_as
 from model.bases import LOADING_ERRORS, WEIGHTS_FILE
-from model.config import FORMAT_VERSION
+from model.codec import NUM, word_tokens
+from model.config import FORMAT_VERSION, IGLLMConfig
+from model.declared import DECLARATIONS
 from model.derender.derenderer import Derenderer
 from model.device import pick_device
 from model.igllm import IGLLM
@@ -26,6 +30,8 @@ from model.run import newest_checkpoint
 MODELS: dict[str, type[IGLLM] | type[Derenderer]] = {"igllm": IGLLM, "igllm-derender": Derenderer}
 WEIGHTS = Path(__file__).parent / "weights"
 SHIPPED_DEFAULT = "tiny"
+TOKENIZER_FILES = ("*token*.json", "vocab.*", "merges.txt", "*.model", "chat_template*")
+"""Patterns of the files that any kind of tokenizer is saved in."""
 TRAIN_ONE = "train one with `igllm train --preset tiny --data DIR --out RUN` and give `--model RUN`"
 
 
@@ -47,7 +53,7 @@ def find_model(name: str | None) -> Path:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model and its tokenizer, if it has one; ``name`` and ``digest`` tell which weights they are."""
+    """A model and its tokenizer, if it has one; ``name`` says where it was, ``digest`` what it is, as `model_digest` does."""
 
     model: IGLLM | Derenderer
     tokenizer: Any
@@ -68,24 +74,43 @@ def load_model(folder: Path, device: str = "auto") -> Loaded:
     quiet_transformers()
     try:
         model, told = kind.from_pretrained(folder, use_safetensors=True, dtype=dtype, output_loading_info=True)
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True) if kind is IGLLM else None
-        digest = file_sha256(folder / WEIGHTS_FILE)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False) if kind is IGLLM else None
+        digest = model_digest(folder)
     except LOADING_ERRORS as error:
         raise UserError(f"{folder}: this model cannot be loaded ({(str(error) or repr(error)).splitlines()[0]})") from None
     if told["missing_keys"]:  # which transformers would fill with random numbers
         raise UserError(f"{folder}: its weights lack {min(told['missing_keys'])}; the model is damaged")
     if kind is IGLLM:
+        _check_tokens(model.config, tokenizer, folder)
         model = model.merged()
     return Loaded(model.to(where).eval(), tokenizer, str(folder), digest)
+
+
+def _check_tokens(config: IGLLMConfig, tokenizer: Any, folder: Path) -> None:
+    """`UserError` if a configuration's tokens are not its tokenizer's: a model would read and write others than it means."""
+    words = word_tokens(dialect(get_domain(config.domain), config.rotations), tokenizer)
+    fits = config.num_token_id == tokenizer.convert_tokens_to_ids(NUM) and config.word_token_ids in ([], words)
+    if not fits or not all(0 <= token < config.text_config.vocab_size for token in config.prefix_token_ids):
+        raise UserError(f"{folder}: its config.json names other tokens than its tokenizer has; put both back from one copy")
+
+
+def model_digest(folder: Path) -> str:
+    """The SHA-256 of all that determines what a model writes: configuration, which names pretrained parts by theirs, weights, tokenizer."""
+    files = sorted({path for pattern in ("config.json", WEIGHTS_FILE, *TOKENIZER_FILES) for path in folder.glob(pattern)})
+    return hashlib.sha256("\n".join(f"{path.name} {file_sha256(path)}" for path in files).encode()).hexdigest()
 
 
 def check_config(folder: Path) -> dict[str, Any]:
     """The configuration of the model in a folder, as plain data; `UserError` unless this igllm reads such models."""
     config = read_json(folder / "config.json")
-    if not isinstance(config, dict) or config.get("model_type") not in MODELS:
+    if not isinstance(config, dict) or str(config.get("model_type")) not in MODELS:
         raise UserError(f"{folder}: its config.json is not one of an igllm model")
     if config.get("format_version") != FORMAT_VERSION:
         raise UserError(f"{folder}: model format {config.get('format_version')!r}, but this igllm reads {FORMAT_VERSION}")
+    try:
+        msgspec.convert(config, DECLARATIONS[config["model_type"]])
+    except msgspec.ValidationError as error:
+        raise UserError(f"{folder}: its config.json is damaged: {declared_as(error)}") from None
     try:
         domain = get_domain(as_text(config.get("domain"), "config.json", "domain"))
     except UserError as error:

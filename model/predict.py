@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,11 +16,11 @@ from tqdm import tqdm
 from datagen.domains import get_domain
 from datagen.encoding import decode_image
 from datagen.errors import ImageError, UserError
-from datagen.files import read_jsonl
+from datagen.files import check_file
 from datagen.locks import hold
-from datagen.predictions import Prediction, is_key, write_predictions
+from datagen.pictures import Pictures
+from datagen.predictions import Prediction, write_predictions
 from datagen.progress import progress
-from datagen.shards import Samples
 from model.choosing import Decoding
 from model.codec import CodeCodec
 from model.decode import GREEDY, decode
@@ -32,6 +28,7 @@ from model.derender.decode import write_perceived
 from model.derender.derenderer import Derenderer
 from model.images import Frame
 from model.load import Loaded, load_model
+from model.partial import Partial
 from model.prompts import prompt_tokens
 
 
@@ -96,131 +93,47 @@ class DerenderPredictor(Predictor):
             yield Prediction(key, code, confidence=confidence)
 
 
-class ImageFiles:
-    """Loose image files as a source of images, keyed by their stems."""
-
-    def __init__(self, paths: list[Path]) -> None:
-        self._paths = {path.stem: path for path in paths}
-        if len(self._paths) < len(paths):
-            raise UserError("--images: two files have the same stem, which is a prediction's key; rename one")
-        bad = [str(path) for path in paths if not is_key(path.stem)]
-        if bad:
-            raise UserError(f"--images: {bad[0]!r}: its stem cannot be a prediction's key; rename it to one of letters and digits")
-
-    @property
-    def keys(self) -> list[str]:
-        return list(self._paths)
-
-    def pixels(self, key: str) -> np.ndarray:
-        """(height, width, 3) uint8, upright; `ImageError` for a file that cannot be read."""
-        path = self._paths[key]
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise ImageError(f"{path}: not a readable image ({error.strerror or error})") from None
-        return decode_image(data, str(path))
-
-
-class DatasetImages:
-    """The images of a data set, or of its first ``num`` samples."""
-
-    def __init__(self, data: Path, num: int | None = None) -> None:
-        self._samples = Samples(data)
-        if num is not None and not 1 <= num <= len(self._samples):
-            raise UserError(f"--num {num}: {data} holds {len(self._samples)} samples")
-        self.keys = self._samples.keys[:num]
-
-    def pixels(self, key: str) -> np.ndarray:
-        """(height, width, 3) uint8; `ImageError` for an image that cannot be read."""
-        return self._samples[key].pixels()
-
-
-def predict_file(
-    predictor: Predictor, images: ImageFiles | DatasetImages, out: Path, batch_size: int = 32, decoding: Decoding = GREEDY
-) -> dict[str, str]:
+def predict_file(predictor: Predictor, images: Pictures, out: Path, batch_size: int = 32, decoding: Decoding = GREEDY) -> dict[str, str]:
     """Write ``pred.jsonl`` for all images but those that cannot be read; these are told on stderr, and returned: why, by key.
 
-    What an interrupted call with the same weights and settings has predicted, or found unreadable, is kept. `UserError` while another call
-    writes the same file.
+    What an interrupted call with the same model and settings has made of an image is taken up where the image is still the same.
+    `UserError` while another call writes the same file, or if a folder is in its place.
     """
     predictor.check(decoding)
+    check_file(out)
     with hold(out):
         return _predict_rest(predictor, images, out, batch_size, decoding)
 
 
-def _predict_rest(
-    predictor: Predictor, images: ImageFiles | DatasetImages, out: Path, batch_size: int, decoding: Decoding
-) -> dict[str, str]:
-    keys = hashlib.sha256("\n".join(images.keys).encode()).hexdigest()
-    partial = _Partial(out.with_name(f".{out.name}.partial"), {"model": predictor.digest, "keys": keys, "decoding": asdict(decoding)})
-    for reason in partial.skipped.values():
-        _tell(reason)
-    todo = [key for key in images.keys if key not in partial.predictions and key not in partial.skipped]
+def _predict_rest(predictor: Predictor, images: Pictures, out: Path, batch_size: int, decoding: Decoding) -> dict[str, str]:
+    partial = Partial(out.with_name(f".{out.name}.partial"), predictor.digest, decoding)
+    partial.take_up(images)
+    source = _Unpredicted(images, partial.predictions.keys())
     with partial.appending():
-        for prediction in progress(predictor.predict(_readable(images, todo, partial), batch_size, decoding), len(todo), "predict"):
-            partial.add(prediction)
-    write_predictions(out, (partial.predictions[key] for key in images.keys if key not in partial.skipped))
+        for prediction in progress(predictor.predict(source, batch_size, decoding), len(source.keys), "predict"):
+            partial.add(prediction, source.digests[prediction.key])
+    write_predictions(out, (partial.predictions[key] for key in images.keys if key not in source.skipped))
     partial.path.unlink()
-    return partial.skipped
+    return source.skipped
 
 
-def _readable(images: ImageFiles | DatasetImages, keys: list[str], partial: _Partial) -> Iterator[tuple[str, np.ndarray]]:
-    for key in keys:
-        try:
-            yield key, images.pixels(key)
-        except ImageError as error:
-            _tell(str(error))
-            partial.skip(key, str(error))
+class _Unpredicted:
+    """The images that are still to be predicted: as they pass, the digests of their files, and which are ``skipped``, and why."""
 
-
-def _tell(reason: str) -> None:
-    tqdm.write(f"igllm predict: skipped: {reason}", file=sys.stderr)
-
-
-class _Partial:
-    """What there is of a ``pred.jsonl`` that is being written: a header that says of what, then a line an image, safe to cut anywhere."""
-
-    def __init__(self, path: Path, header: dict[str, Any]) -> None:
-        self.path = path
-        self.predictions: dict[str, Prediction] = {}
+    def __init__(self, images: Pictures, done: Collection[str]) -> None:
+        self._images = images
+        self.keys = [key for key in images.keys if key not in done]
+        self.digests: dict[str, str] = {}
         self.skipped: dict[str, str] = {}
-        if not self._read(header):
-            path.write_text(json.dumps(header) + "\n")
 
-    def _read(self, header: dict[str, Any]) -> bool:
-        """Take up what an earlier call left; False if there is nothing of this header, or it is damaged."""
-        if not self.path.exists():
-            return False
-        lines = self.path.read_bytes()
-        self.path.write_bytes(lines[: lines.rfind(b"\n") + 1])  # a kill may have cut the last line short
-        with suppress(UserError):
-            rows = read_jsonl(self.path)
-            if rows and rows[0] == header:
-                self._take_up(rows[1:])
-                return True
-        return False
-
-    def _take_up(self, rows: list[dict[str, Any]]) -> None:
-        for row in rows:
-            if "skipped" in row:
-                self.skipped[row["key"]] = row["skipped"]
-            else:
-                self.predictions[row["key"]] = Prediction.from_json(row, str(self.path))
-
-    @contextmanager
-    def appending(self) -> Iterator[None]:
-        """While it lasts, `add` and `skip` may be called."""
-        with self.path.open("a") as self._stream:
-            yield
-
-    def add(self, prediction: Prediction) -> None:
-        self.predictions[prediction.key] = prediction
-        self._write(prediction.to_json())
-
-    def skip(self, key: str, reason: str) -> None:
-        self.skipped[key] = reason
-        self._write({"key": key, "skipped": reason})
-
-    def _write(self, row: dict[str, Any]) -> None:
-        self._stream.write(json.dumps(row) + "\n")
-        self._stream.flush()
+    def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
+        for key in self.keys:
+            try:
+                encoded = self._images.encoded(key)
+                pixels = decode_image(encoded, self._images.name(key))
+            except ImageError as error:
+                tqdm.write(f"predict: skipped: {error}", file=sys.stderr)
+                self.skipped[key] = str(error)
+                continue
+            self.digests[key] = hashlib.sha256(encoded).hexdigest()
+            yield key, pixels

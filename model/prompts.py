@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from datagen.errors import UserError
+from model.chat_template import apply_template
 from model.config import PROMPT
 
 PROMPTS = (
@@ -58,21 +59,23 @@ class PromptTokens:
 
 def prompt_tokens(tokenizer: Any, prompts: Sequence[str] = PROMPTS) -> PromptTokens:
     """The prompts in the tokenizer's chat template, the image before the question; `UserError` for a template that cannot have that."""
-    halves = [_halves(tokenizer, prompt) for prompt in prompts]
-    prefixes, asked = [half[0] for half in halves], [half[1] for half in halves]
+    separator = "" if tokenizer.chat_template == PLAIN_TEMPLATE else "\n"
+    conversations = [[{"role": "user", "content": f"{IMAGE}{separator}{prompt}"}] for prompt in prompts]
+    halves = [text.partition(IMAGE) for text in _texts(tokenizer, conversations)]
+    if not all(image for _, image, _ in halves):
+        raise UserError("the tokenizer's chat template drops what the user says; a tokenizer with another template is needed")
+    prefixes, asked = ([tokenizer.encode(half[side], add_special_tokens=False) for half in halves] for side in (0, 2))
     if any(prefix != prefixes[0] for prefix in prefixes):
         raise UserError("the tokenizer's chat template puts the question before the image; a tokenizer with another template is needed")
     return PromptTokens(prefixes[0], asked)
 
 
-def _halves(tokenizer: Any, prompt: str) -> tuple[list[int], list[int]]:
-    separator = "" if tokenizer.chat_template == PLAIN_TEMPLATE else "\n"
-    message = {"role": "user", "content": f"{IMAGE}{separator}{prompt}"}
+def _texts(tokenizer: Any, conversations: list[list[dict[str, str]]]) -> list[str]:
+    if tokenizer.chat_template in (PLAIN_TEMPLATE, VICUNA_TEMPLATE):
+        texts: list[str] = tokenizer.apply_chat_template(conversations, tokenize=False, add_generation_prompt=True)
+        return texts
     try:
-        text = tokenizer.apply_chat_template([message], tokenize=False, add_generation_prompt=True)
-    except Exception as error:  # a template is a program of its checkpoint's author
+        template = tokenizer.get_chat_template()
+    except ValueError as error:  # it has none, or several and none of them is the default
         raise UserError(f"the tokenizer's chat template cannot be applied ({error})") from None
-    before, image, after = text.partition(IMAGE)
-    if not image:
-        raise UserError("the tokenizer's chat template drops what the user says; a tokenizer with another template is needed")
-    return tokenizer.encode(before, add_special_tokens=False), tokenizer.encode(after, add_special_tokens=False)
+    return apply_template(template, tokenizer.special_tokens_map, conversations)

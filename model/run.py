@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.errors import UserError
-from datagen.files import read_json, sync_folder, write_json
+from datagen.files import passed_over, read_json, sync_folder, write_json
 from model.config import FORMAT_VERSION
 from model.presets import Preset
 
@@ -43,7 +43,7 @@ def state_run(out: Path, preset: Preset, **statement: Any) -> None:
             raise UserError(
                 f"{out}: is a run with {key} {before.get(key)!r}, not {now[key]!r}; choose another folder, or the same settings"
             )
-    elif out.exists() and any(out.iterdir()):
+    elif out.exists() and not all(passed_over(path.name) for path in out.iterdir()):
         raise UserError(f"{out}: holds something that is not a run; choose another folder")
     write_json(out / RUN, stated)
 

@@ -11,15 +11,18 @@ from datagen.code import parse_code
 from datagen.cores import available_cores
 from datagen.domain import Domain
 from datagen.domains import get_domain
-from datagen.errors import CodeError, UserError
-from datagen.files import read_json, write_bytes
+from datagen.errors import UserError
+from datagen.files import read_json, read_text, write_bytes
+from datagen.ground import bare_share
+from datagen.intersect import odd_placements
 from datagen.jobs import Failed, RenderJob
 from datagen.painted import PaintedDomain
 from datagen.pool import RenderPool
 from datagen.predictions import read_predictions
 from datagen.progress import progress
-from datagen.scene import Quality, Shot
+from datagen.scene import Quality, Scene, Shot, check_frame
 from datagen.shards import Samples
+from datagen.staged import StagedDomain
 
 LIGHTINGS = ("canonical", "recorded")
 
@@ -32,6 +35,9 @@ class Standard:
     width: int = 320
     height: int = 240
     quality: Quality = "standard"
+
+    def __post_init__(self) -> None:
+        check_frame(self.width, self.height)
 
     def shot(self, key: str) -> tuple[Shot, Domain]:
         """The same shot, and the domain, for every key."""
@@ -64,10 +70,7 @@ def read_codes(path: Path) -> dict[str, str]:
         return {key: prediction.code for key, prediction in read_predictions(path).items()}
     if path.suffix != ".py":
         raise UserError(f"{path}: graphics code is read from a .py file or a pred.jsonl")
-    try:
-        return {path.stem: path.read_text()}
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from None
+    return {path.stem: read_text(path)}
 
 
 @dataclass(frozen=True)
@@ -108,15 +111,28 @@ def _jobs(codes: Mapping[str, str], shots: Standard | Recorded, out: Path, rende
     for key, code in codes.items():
         shot, domain = shots.shot(key)
         try:
-            scene = domain.canonical(parse_code(code, domain))
-        except CodeError as error:
+            written = parse_code(code, domain)
+            domain.check(domain.canonical(written))
+        except UserError as error:
             rendered.refused[key] = str(error)
             continue
         if blend and isinstance(domain, PaintedDomain):
             raise UserError(f"{key}: the {domain.name} domain is painted without Blender, so that there is no .blend file of it")
         rendered.keys.append(key)
-        rendered.warnings.extend(f"{key}: {violation}" for violation in domain.violations(scene))
-        yield RenderJob(key, scene, shot, out / f"{key}.blend" if blend else None)
+        rendered.warnings.extend(f"{key}: {warning}" for warning in _warnings(written, domain, shot))
+        yield RenderJob(key, domain.canonical(written), shot, out / f"{key}.blend" if blend else None)
+
+
+def _warnings(written: Scene, domain: Domain, shot: Shot) -> list[str]:
+    """What is odd about a scene and its shot, a line each; objects are numbered as they were written."""
+    scene = Scene(written.domain, tuple(map(domain.canonical_object, written.objects)))
+    warnings = domain.violations(scene)
+    if isinstance(domain, StagedDomain):
+        warnings += odd_placements(scene, domain, shot.viewpoint)
+    share = 0.0 if domain.ground is None else bare_share(domain.ground, shot.viewpoint, shot.width, shot.height)
+    if share:
+        warnings.append(f"the camera looks past the ground and the backdrop: {share:.1%} of the frame will be black")
+    return warnings
 
 
 def _is_there(job: RenderJob, out: Path) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from datagen.pictures import DatasetImages
 from datagen.shards import Samples
 from render.compare import compare
 from render.report import PREDICTIONS, RENDERED, check_report_folder
@@ -29,7 +30,7 @@ def roundtrip(
 
     The folder also keeps ``pred.jsonl`` and ``rendered/``, which a second call takes up where the first was interrupted.
     """
-    from model.predict import DatasetImages, predict_file
+    from model.predict import predict_file
 
     check_report_folder(out)
     images = DatasetImages(data, num)

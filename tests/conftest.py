@@ -6,6 +6,7 @@ import os
 
 # Before anything reads them: tests reach no hub, and where several processes of them run, each computes on one core.
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["IGLLM_TRACEBACK"] = "1"  # an error of igllm's own is raised, not told in a line
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 

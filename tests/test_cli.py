@@ -137,7 +137,7 @@ def test_the_overview_names_every_verb_at_once() -> None:
     ("arguments", "message"),
     [
         (["generate", "--num", "0", "--out", "x"], "positive"),
-        (["generate", "--num", "many", "--out", "x"], "invalid positive int value"),
+        (["generate", "--num", "many", "--out", "x"], "'many' is no whole number"),
         (["generate", "--out", "x"], "--num"),
         (["generate", "--num", "1", "--out", "x", "--domain", "clever"], "no domain 'clever'"),
         (["generate", "--num", "1", "--out", "x", "--split", "cogent-z"], "no split 'cogent-z'"),
@@ -145,36 +145,49 @@ def test_the_overview_names_every_verb_at_once() -> None:
         (["generate", "--num", "1", "--out", "x", "--domain", "dot2d", "--device", "gpu"], "without Blender, on the CPU"),
         (["generate", "--num", "1", "--out", "x", "--max-objects", "30"], "places 0 to 10"),
         (["generate", "--num", "1", "--out", "x", "--seed", "-1"], "seed -1"),
-        (["generate", "--num", "1", "--out", "x", "--quality", "best"], "invalid choice"),
+        (["generate", "--num", "1", "--out", "x", "--quality", "best"], "'best' is none of draft"),
         (["inspect", "nowhere"], "no such data set"),
         (["export", "--data", "nowhere", "--format", "coco", "--out", "x"], "no such data set"),
-        (["export", "--data", "nowhere", "--format", "voc", "--out", "x"], "invalid choice"),
+        (["export", "--data", "nowhere", "--format", "voc", "--out", "x"], "'voc' is none of clevr, coco, hf"),
         (["import", "--format", "clevr", "--scenes", "nowhere.json", "--out", "x"], "nowhere.json: cannot be read"),
         (["import", "--format", "clevr", "--scenes", "bad.py", "--out", "x"], "bad.py: not JSON"),
         (["train", "--data", "nowhere", "--out", "run"], "no such data set"),
         (["train", "--data", "nowhere", "--out", "run", "--preset", "huge"], "no preset 'huge'"),
         (["train", "--data", "nowhere", "--out", "run", "--set", "stepz=3"], "stepz"),
-        (["predict", "--images", "nowhere.png"], "nowhere.png: not a readable image"),
-        (["predict", "--model", "nowhere", "--images", "a.png", "--out", "p.jsonl"], "neither a shipped model nor a run folder"),
+        (["predict", "--images", "nowhere.png"], "nowhere.png: there is no such file"),
+        (["predict", "--images", "*.gif", "--out", "p.jsonl"], "*.gif: there is no such file"),
+        (["predict", "--images", "empty"], "empty: no image file is in this folder"),
+        (["predict", "--images", "bad.py", "--out", "."], ".: a folder is in the place of the file to write; name a file in it"),
+        (["predict", "--images", "bad.py", "--out", "bad.py"], "bad.py: is one of the images; name another file to write"),
+        (["predict", "--images", "a.png", "--images", "b.png"], "--images: is given twice; give it once, with all its values behind it"),
+        (
+            ["compare", "--reference", "a", "--candidate", "b", "--candidate", "c", "--out", "x"],
+            "--candidate: is given twice; give it once",
+        ),
+        (["generate", "--num", "1", "--num", "1", "--out", "x"], "--num: is given twice"),
+        (["predict", "--model", "nowhere", "--images", "bad.py", "--out", "p.jsonl"], "neither a shipped model nor a run folder"),
         (["predict", "--out", "p.jsonl"], "--images"),
         (["predict", "--data", "d"], "--data needs --out"),
         (["render", "--code", "nowhere.py", "--out", "x"], "nowhere.py"),
         (["render", "--code", "scene.txt", "--out", "x"], "scene.txt"),
-        (["render", "--code", "bad.py", "--out", "x"], "line 1, column 1: found import"),
+        (["render", "--code", "bad.py", "--out", "x"], "line 1, column 1: import is no statement"),
         (["render", "--code", "bad.jsonl", "--out", "x"], "bad.jsonl, line 2"),
         (["render", "--code", "twice.jsonl", "--out", "x"], "comes twice"),
         (["render", "--code", "escape.jsonl", "--out", "x"], "base name"),
         (["render", "--code", "bad.py", "--out", "x", "--lighting", "recorded"], "--data"),
         (["render", "--code", "bad.py", "--out", "x", "--data", "d", "--width", "10"], "exclude each other"),
         (["compare", "--reference", "nowhere", "--candidate", "nowhere", "--out", "x"], "no such data set"),
+        (["roundtrip", "--data", "empty", "--out", "x"], "empty: no samples here"),
+        (["roundtrip", "--data", "empty", "--out", "."], ".: this folder holds something other than a report"),
         (["roundtrip", "--model", "nowhere", "--data", "nowhere", "--out", "x"], "neither a shipped model"),
-        (["paint"], "invalid choice"),
+        (["paint"], "'paint' is none of generate, verify"),
     ],
 )
 def test_bad_input_gets_one_message_and_status_two(
     arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
     Path("bad.py").write_text("import os\n")
     Path("bad.jsonl").write_text('{"key": "a", "code": ""}\n{"key": \n')
     Path("twice.jsonl").write_text('{"key": "a", "code": ""}\n' * 2)
@@ -199,4 +212,8 @@ def test_a_file_where_a_folder_should_be(tmp_path: Path, capsys: pytest.CaptureF
 def test_progress_off_a_terminal_is_plain() -> None:
     assert progress_line("generate", 120, 1000, 40.0) == "generate: 120/1000, 3/s, 293 s left"
     assert progress_line("generate", 10, 10, 5.0) == "generate: 10/10, 2/s, 5 s"
+    assert progress_line("verify", 8000, 20000, 0.5) == "verify: 8000/20000, 16,000/s, 1 s left"
+    assert progress_line("render", 3, 1000, 90.0) == "render: 3/1000, 30 s each, 8 h 18 min left"
+    assert progress_line("render", 3, 1_000_000, 90.0) == "render: 3/1000000, 30 s each, 347 d 5 h left"
+    assert progress_line("index", 5, 5, 0.0) == "index: 5/5, 0 s"
     assert "\r" not in progress_line("x", 1, None, 1.0)

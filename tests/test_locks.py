@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from datagen.errors import UserError
+from datagen.files import write_json
 from datagen.locks import InUse, hold
 from datagen.shards import Samples
 from igllm import main
@@ -59,3 +61,27 @@ def test_training_and_prediction_are_told(renders: Samples, tmp_path: Path, caps
         assert main(["predict", "--data", str(renders.path), "--out", str(predicted), "--device", "cpu"]) == 2
     assert f"{predicted}: another call is writing it" in capsys.readouterr().err
     assert not predicted.exists()
+
+
+@pytest.mark.parametrize("name", [".", "./", "../here", "x/.."])
+def test_a_folder_is_held_by_whatever_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = tmp_path / "here"
+    (here / "x").mkdir(parents=True)
+    monkeypatch.chdir(here)
+    with held(here), pytest.raises(InUse, match="another call is writing it"), hold(Path(name)):
+        pass
+    with hold(Path(name)):
+        assert [entry.name for entry in tmp_path.iterdir() if entry != here] == [".here.lock"]
+
+
+def test_the_root_is_no_place_to_write() -> None:
+    with pytest.raises(UserError, match="root of all folders"), hold(Path("/")):
+        pass
+
+
+@pytest.mark.parametrize("name", [".", "..", "/", ""])
+def test_a_folder_is_no_file_to_write(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="a folder is in the place of the file"):
+        write_json(Path(name), {})
+    assert not list(tmp_path.iterdir())

@@ -9,7 +9,7 @@ from datagen.domains.dot2d import Dot2d
 from datagen.domains.own_assets import is_own_domain, own_domain
 from datagen.domains.pose6d import Pose6d
 from datagen.domains.so3 import So3
-from datagen.errors import UserError
+from datagen.errors import UserError, did_you_mean
 from datagen.outside import outside_domain, outside_packages
 
 DOMAINS: dict[str, Domain] = {domain.name: domain for domain in (Clevr(), Dot2d(), So3(), Pose6d(), Assets())}
@@ -23,7 +23,9 @@ def get_domain(name: str) -> Domain:
         return own_domain(name)
     found = DOMAINS.get(name) or outside_domain(name)
     if found is None:
-        raise UserError(f"there is no domain {name!r}; choose one of {', '.join(domain_names())}, or install the package that brings it")
+        known = domain_names()
+        meant = did_you_mean(name, known)
+        raise UserError(f"there is no domain {name!r}; choose one of {', '.join(known)}, or install the package that brings it{meant}")
     return found
 
 

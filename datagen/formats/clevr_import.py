@@ -6,6 +6,7 @@ standard ones. Labels come from our own ray cast under the recovered camera.
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -214,10 +215,11 @@ def _with_image(scene: PublishedScene, domain: Clevr, path: Path, done: Imported
 
 def _stored_image(data: bytes, pixels: np.ndarray) -> tuple[bytes, str]:
     """The image file as a sample holds it, and its suffix: as it came if it is plain RGB, else its pixels (height, width, 3) as a PNG."""
-    with Image.open(io.BytesIO(data)) as image:
+    with contextlib.suppress(Exception), Image.open(io.BytesIO(data)) as image:  # damage beside the pixels, which were read
         suffix = _KEPT.get(image.format or "")
-        plain = image.mode == "RGB" and not image.getexif()
-    return (data, suffix) if suffix and plain else (encode_image(pixels), ".png")
+        if suffix and image.mode == "RGB" and not image.getexif():
+            return data, suffix
+    return encode_image(pixels), ".png"
 
 
 def _sample(scene: PublishedScene, domain: Clevr, frame: tuple[int, int], done: Imported) -> Sample:

@@ -27,7 +27,7 @@ from datagen.camera import ground_directions
 from datagen.domain import Choice, Domain
 from datagen.errors import UserError
 from datagen.sample import Sample
-from datagen.scene import Camera, Object, Scene, Vec3
+from datagen.scene import FRAME_SIDES, Camera, Object, Scene, Vec3
 
 MARGIN = 0.2  # metres along a direction before a relation holds (the published generator's epsilon)
 RELATIONS = ("right", "behind", "front", "left")
@@ -207,8 +207,9 @@ def _frame(place: _Place) -> tuple[int, int] | None:
     if place.value is None:
         return None
     sides = place.value
-    if not isinstance(sides, list) or len(sides) != 2 or not all(type(side) is int and 16 <= side <= 8192 for side in sides):
-        raise place.refuse("width and height in pixels, from 16 to 8192")
+    low, high = FRAME_SIDES
+    if not isinstance(sides, list) or len(sides) != 2 or not all(type(side) is int and low <= side <= high for side in sides):
+        raise place.refuse(f"width and height in pixels, from {low} to {high}")
     return sides[0], sides[1]
 
 

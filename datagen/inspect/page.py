@@ -11,8 +11,9 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from datagen.inspect.pictures import COLUMNS, ROWS, color, font, labelled, object_words
-from datagen.inspect.plots import Section, bytes_text, counted
+from datagen.inspect.plots import Section, bytes_text
 from datagen.pages import embedded, render_template
+from datagen.ranges import counted
 from datagen.sample import Sample
 
 MARGIN = 24  # pixels of the overview

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from datagen.dialects import Rotations
 from datagen.errors import UserError
+from datagen.files import read_text
 
 FOLDER = Path(__file__).parent
 NAMES = tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
@@ -200,7 +201,7 @@ def get_preset(name: str) -> Preset:
     if path.suffix != ".toml" or not path.is_file():
         raise UserError(f"there is no preset {name!r}; choose one of {', '.join(NAMES)}, or give a .toml file")
     try:
-        content = tomllib.loads(path.read_text())
+        content = tomllib.loads(read_text(path))
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: not a readable preset ({error})") from None
     return _from_table(content, str(path))

@@ -39,30 +39,36 @@ def asked(
 
     `changes` come on top of the scale's. `UserError` for an unknown evaluation and for what cannot be asked.
     """
-    if name not in EVALUATIONS:
-        raise UserError(f"there is no evaluation {name!r}; choose one of {', '.join(EVALUATIONS)}")
-    entry = EVALUATIONS[name]
-    usual = entry.scales.get(preset) or replace(entry.scales[DEFAULT_SCALE], changes=())
-    scale = replace(usual, **{field: value for field, value in given.items() if value is not None})
-    evaluation = entry.make(scale)
+    scale = scale_of(name, preset, **given)
+    evaluation = EVALUATIONS[name].make(scale)
     names = [method.name for method in evaluation.methods] if methods is None else methods
     plan = Plan(names, scale.sizes, scale.seeds, preset, (*scale.changes, *changes), scale.budget, scale.pretrain_share)
     return evaluation, plan
 
 
+def scale_of(name: str, preset: str = "tiny", **given: Any) -> Scale:
+    """How large an evaluation is, as `asked` takes it. `UserError` for an unknown one."""
+    if name not in EVALUATIONS:
+        raise UserError(f"there is no evaluation {name!r}; choose one of {', '.join(EVALUATIONS)}")
+    scales = EVALUATIONS[name].scales
+    usual = scales.get(preset) or replace(scales[DEFAULT_SCALE], changes=())
+    return replace(usual, **{field: value for field, value in given.items() if value is not None})
+
+
 def catalogue_text() -> str:
-    """The evaluations with their methods and scales, in words."""
-    lines = ["evaluations, their methods, and what they do where flags say nothing else, by preset (others: as tiny):"]
+    """The evaluations with their methods, in words."""
+    lines = ["evaluations, and their --methods:"]
     for name, entry in EVALUATIONS.items():
-        for preset, scale in entry.scales.items():
-            evaluation = entry.make(scale)
-            if preset == DEFAULT_SCALE:
-                lines += [f"  {name}: {evaluation.title}", f"    --methods {','.join(m.name for m in evaluation.methods)}"]
-            lines.append(f"    {preset}: {_flags(scale)}")
+        evaluation = entry.make(entry.scales[DEFAULT_SCALE])
+        lines += [f"  {name:14}{evaluation.title}", f"  {'':14}{','.join(method.name for method in evaluation.methods)}"]
+    lines.append(
+        "sizes, budget and so on, where you give none, are the preset's: a call begins by saying which, docs/evaluation.md lists them all"
+    )
     return "\n".join(lines)
 
 
-def _flags(scale: Scale) -> str:
+def scale_text(scale: Scale) -> str:
+    """A scale as the flags that ask for it."""
     told = []
     for field in fields(scale):
         value = getattr(scale, field.name)

@@ -18,6 +18,7 @@ from datagen.files import check_folder
 from datagen.generate import generate
 from datagen.intervals import intervals
 from datagen.locks import turn
+from datagen.pictures import DatasetImages
 from datagen.scores import summarize
 from datagen.settings import DatasetSettings
 from render.compare import score_sides
@@ -182,7 +183,7 @@ class Workshop:
     def _predicted(self, request: Request, condition: Condition, run: Path) -> Shown:
         """A trained model's predictions, which are made if they are not there."""
         from model.load import find_model
-        from model.predict import DatasetImages, Predictor, predict_file
+        from model.predict import Predictor, predict_file
 
         path = self._predictions(request, condition)
         test = self._data(self._test(condition).name, condition.data, self.evaluation.test_scenes)

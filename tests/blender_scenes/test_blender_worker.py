@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from datagen.domains import get_domain
 from datagen.domains.clevr import SIZES
 from datagen.encoding import decode_image
 from datagen.labels import look
-from datagen.scene import Object, Scene, Shot
+from datagen.scene import Camera, Object, Scene, Shot
 
 CLEVR = get_domain("clevr")
 SHOT = CLEVR.canonical_shot(160, 120, "draft")
@@ -213,6 +214,9 @@ def test_what_cannot_be_rendered_is_an_error_and_the_worker_lives_on(worker: Wor
 def test_a_request_that_is_none_is_an_error(worker: Worker) -> None:
     for request in (b"not json", b"[]", b"{}", json.dumps({"scene": SCENE.to_json(), "shot": {}}).encode()):
         assert "error" in worker.send(request)[0]
+    unheard_of = json.dumps({"key": "a", "scene": SCENE.to_json(), "shot": replace(SHOT, camera=Camera((math.nan, 0.0, 0.0))).to_json()})
+    error = worker.send(unheard_of.encode())[0]["error"]
+    assert "cannot be rendered" in error and "\n" not in error
     assert "2x1" in worker.error(SCENE, replace(SHOT, width=2, height=1))
     assert "noise seed" in worker.error(SCENE, replace(SHOT, noise_seed=-1))
 

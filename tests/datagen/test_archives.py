@@ -24,9 +24,11 @@ from datagen import fetch
 from datagen.archive import FarArchive, TarArchive, open_archive
 from datagen.cache import cache_folder
 from datagen.errors import UserError
+from datagen.predictions import is_key
 from datagen.shards import Samples, write_shard
 from datagen.store import open_store
-from datagen.tars import files_of_blocks, sample_extents, tar_members
+from datagen.tars import files_of_blocks, plain_key, sample_extents, tar_members
+from datagen.verify import verify
 
 NUM = 22
 
@@ -126,6 +128,64 @@ def test_without_a_cache_folder_the_index_is_made_in_memory(near: Path, tmp_path
     assert len(Samples(near)) == NUM
 
 
+def test_what_systems_leave_beside_shards_is_passed_over(tmp_path: Path) -> None:
+    fill(tmp_path, 6)
+    for name in ("._shard-000000.tar", "._shard-000009.tar", ".DS_Store", "Thumbs.db", "desktop.ini", "._dataset.json"):
+        (tmp_path / name).write_bytes(b"\0\5\x16\7Mac OS X        ")
+    (tmp_path / "__MACOSX").mkdir()
+    (tmp_path / "__MACOSX" / "._shard-000000.tar").write_bytes(b"Mac OS X")
+    assert Samples(tmp_path).keys == [f"{i:09d}" for i in range(6)]
+    assert (verify(tmp_path).problems, verify(tmp_path).notes) == ([], [])
+    assert fill(tmp_path, 8) == [6, 7]
+    assert (tmp_path / "._shard-000000.tar").exists()
+
+
+def test_what_systems_leave_among_loose_samples_and_in_tars_is_passed_over(tmp_path: Path) -> None:
+    files = [(name + suffix, data) for name in ("a", "b") for suffix, data in constant_sample(SETTINGS, 0).files().items()]
+    left = [("Thumbs.db", b"1"), *((f"._{name}", b"Mac OS X") for name, _ in files)]
+    (tmp_path / "loose").mkdir()
+    for name, data in files + left:
+        (tmp_path / "loose" / name).write_bytes(data)
+    mixed = [member for pair in zip(left, [*files, ("__MACOSX/._a.png", b"1")], strict=True) for member in pair]
+    write_tar(tmp_path / "tars" / "a.tar", mixed)
+    for where in (tmp_path / "loose", tmp_path / "tars", tmp_path / "tars" / "a.tar"):
+        assert [sample.key for sample in Samples(where)] == ["a", "b"]
+
+
+def test_a_folder_that_is_called_like_a_tar_is_read(tmp_path: Path) -> None:
+    write_shard(tmp_path / "x.tar" / "a.tar", [constant_sample(SETTINGS, 0)])
+    assert Samples(tmp_path / "x.tar").keys == Samples(f"{tmp_path}/x.tar/").keys == ["000000000"]
+
+
+STEMS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/.\0") | st.sampled_from("\udc80\udcff%%%09AF ab"), min_size=1)
+
+
+@given(st.lists(STEMS, unique=True, max_size=5))
+def test_different_names_are_different_keys(stems: list[str]) -> None:
+    """And each can be the key of a prediction, and be encoded."""
+    keys = [plain_key(stem) for stem in stems]
+    assert len(set(keys)) == len(stems)
+    assert all(is_key(key) for key in keys)
+    assert all(key == stem for key, stem in zip(keys, stems, strict=True) if is_key(stem) and "%" not in stem)
+    "".join(keys).encode()
+
+
+def test_names_in_other_encodings_stay_apart(tmp_path: Path) -> None:
+    """In a tar and in a folder: two names that only differ in bytes that are no UTF-8, or in how an accent is made."""
+    names = [b"caf\xe9", b"caf\xe8", "café".encode(), "cafe\N{COMBINING ACUTE ACCENT}".encode(), b"a b", b"a_b", b"A_b"]
+    keys = ["caf%E9", "caf%E8", "café", "cafe\N{COMBINING ACUTE ACCENT}", "a b", "a_b", "A_b"]
+    (tmp_path / "loose").mkdir()
+    members = []
+    for number, name in enumerate(map(os.fsdecode, names)):
+        for suffix, data in constant_sample(SETTINGS, number).files().items():
+            (tmp_path / "loose" / (name + suffix)).write_bytes(data)
+            members.append((name + suffix, data))
+    for where in (tmp_path / "loose", write_tar(tmp_path / "a.tar", members)):
+        samples = Samples(where)
+        assert sorted(samples.keys) == sorted(keys)
+        assert [samples[key].record["index"] for key in keys] == list(range(len(keys)))
+
+
 def test_repeated_keys_are_refused(tmp_path: Path) -> None:
     for name in ("a.tar", "b.tar"):
         write_shard(tmp_path / "two" / name, [constant_sample(SETTINGS, 0)])
@@ -209,6 +269,35 @@ def test_damaged_tars_and_endless_names_are_one_message(tmp_path: Path) -> None:
         len(open_archive(tmp_path / "b.tar"))
     with pytest.raises(UserError, match="no samples"):
         len(open_archive(write_tar(tmp_path / "c.tar", [])))
+
+
+def crafted(size: bytes, kind: bytes = tarfile.REGTYPE, name: bytes = b"a.jpg") -> bytes:
+    """A header in GNU's format whose size field holds these 12 bytes, with a checksum that agrees."""
+    entry = bytearray(tarfile.TarInfo(name.decode()).tobuf(tarfile.GNU_FORMAT))
+    entry[124:136], entry[156:157], entry[148:156] = size, kind, b" " * 8
+    entry[148:156] = b"%06o\0 " % sum(entry)
+    return bytes(entry)
+
+
+BASE_256_NEGATIVE, BASE_256_HUGE = b"\xff" * 10 + b"\xfc\x00", b"\x80" + b"\x7f" * 11
+SPARSE = crafted(b"00000000012\0", tarfile.GNUTYPE_SPARSE)
+HEADERS = {
+    "negative": crafted(BASE_256_NEGATIVE),
+    "negative, of a kind that is passed over": crafted(b"00000000000\0") + crafted(BASE_256_NEGATIVE, b"Q", b"b.jpg"),
+    "huge": crafted(BASE_256_HUGE),
+    "more than there is": crafted(b"77777777777\0"),
+    "sparse": SPARSE[:386] + b"0" * 11 + b"\0" + b"7" * 11 + b"\0" + SPARSE[410:],
+    "names of names": b"".join(crafted(b"00000000001\0", tarfile.GNUTYPE_LONGNAME) + b"x" + b"\0" * 511 for _ in range(3000)),
+}
+
+
+@pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS)
+def test_what_a_header_states_is_held_against_the_file(tmp_path: Path, header: bytes) -> None:
+    (tmp_path / "shard-000000.tar").write_bytes(header + b"\0" * 2048)
+    with pytest.raises(UserError, match=r"shard-000000\.tar: not a readable tar"):
+        len(Samples(tmp_path))
+    with pytest.raises(UserError, match=r"shard-000000\.tar: not a readable tar"):
+        list(Samples(tmp_path).files())
 
 
 @given(st.data())

@@ -74,38 +74,80 @@ def test_layout_is_free_as_in_python() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "line", "column", "expected"),
+    ("code", "line", "column", "problem"),
     [
-        ("import os", 1, 1, "a statement"),
-        ('__import__("os").system("true")', 1, 1, "a statement"),
-        (LINE + "\n" + LINE.replace("add", "eval"), 2, 1, "a statement"),
-        (LINE.replace("37.2", "3e1"), 1, LINE.index("37.2") + 1, "graphics code"),
-        (LINE.replace("37.2", "3_7"), 1, LINE.index("37.2") + 1, "graphics code"),
-        (LINE.replace("37.2", "3j"), 1, LINE.index("37.2") + 1, "graphics code"),
-        (LINE.replace("37.2", "nan"), 1, LINE.index("37.2") + 1, "a decimal number"),
-        (LINE.replace("37.2", "(1, 2)"), 1, LINE.index("37.2") + 1, "a decimal number"),
-        (LINE.replace("37.2", '"37.2"'), 1, LINE.index("37.2") + 1, "a decimal number"),
-        (LINE.replace("37.2", "1 + 2"), 1, 104, "graphics code"),
-        (LINE.replace('"cyan"', '"pink"'), 1, LINE.index('"cyan"') + 1, "one of gray, red"),
-        (LINE.replace('"cyan"', "cyan"), 1, LINE.index('"cyan"') + 1, "a quoted word"),
-        (LINE.replace('"cyan"', 'f"cyan"'), 1, LINE.index('"cyan"') + 1, "a quoted word"),
-        (LINE.replace('"cyan"', '"cy" "an"'), 1, LINE.index('"cyan"') + 1, "one of gray, red"),
-        (LINE.replace("(1.234, -0.456, 0.495)", "(1.234, -0.456)"), 1, 23, "','"),
-        (LINE.replace('color="cyan"', 'shape="cube"'), 1, LINE.index("color") + 1, "a keyword, one of color, rotation"),
-        (LINE.replace(', color="cyan"', ""), 1, 92, "the missing color"),
-        (LINE[:-1], 1, 106, "','"),
-        (LINE + " " + LINE, 1, 108, "the end of the line"),
-        (LINE + "; pass", 1, 107, "graphics code"),
-        ("add", 1, 4, "'('"),
-        ("((((((((", 1, 1, "a statement"),
-        ("\x00", 1, 1, "graphics code"),
+        ("import os", 1, 1, "import is no statement of the clevr domain, which has add(...)"),
+        ('__import__("os").system("true")', 1, 1, "__import__ is no statement"),
+        (LINE + "\n" + LINE.replace("add", "eval"), 2, 1, "eval is no statement"),
+        (LINE.replace("add", "ad"), 1, 1, 'did you mean "add"?'),
+        (LINE.replace("37.2", "3e1"), 1, LINE.index("37.2") + 1, "3e1 is no number for graphics code"),
+        (LINE.replace("37.2", "3_7"), 1, LINE.index("37.2") + 1, "3_7 is no number for graphics code"),
+        (LINE.replace("37.2", "3j"), 1, LINE.index("37.2") + 1, "3j is no number for graphics code"),
+        (LINE.replace("37.2", "nan"), 1, LINE.index("37.2") + 1, "found nan, but rotation needs a number"),
+        (LINE.replace("37.2", "(1, 2)"), 1, LINE.index("37.2") + 1, "found (, but rotation needs a number"),
+        (LINE.replace("37.2", '"37.2"'), 1, LINE.index("37.2") + 1, 'found "37.2", but rotation needs a number'),
+        (LINE.replace("37.2", ""), 1, LINE.index("37.2") + 1, "found ), but rotation needs a number"),
+        (LINE.replace("37.2", "1 + 2"), 1, 104, "+ has no place in graphics code"),
+        (LINE.replace('"cyan"', '"pink"'), 1, LINE.index('"cyan"') + 1, '"pink" is no color: known are gray, red, '),
+        (LINE.replace('"cyan"', '"Cyam"'), 1, LINE.index('"cyan"') + 1, 'did you mean "cyan"?'),
+        (LINE.replace('"cyan"', "cyan"), 1, LINE.index('"cyan"') + 1, 'found cyan, but color needs a word in quotes, such as color="gray"'),
+        (LINE.replace('"cyan"', 'f"cyan"'), 1, LINE.index('"cyan"') + 1, "color needs a word in quotes"),
+        (LINE.replace('"cyan"', '"cy" "an"'), 1, LINE.index('"cyan"') + 1, '"cy" is no color'),
+        (LINE.replace('"cyan"', "'cyan"), 1, LINE.index('"cyan"') + 1, "is no word in quotes"),
+        (LINE.replace("(1.234, -0.456, 0.495)", "(1.234, -0.456)"), 1, 9, "loc needs three numbers, found two"),
+        (LINE.replace("(1.234, -0.456, 0.495)", "(0, 0, 0, 0,)"), 1, 9, "loc needs three numbers, found four"),
+        (LINE.replace("(1.234, -0.456, 0.495)", "()"), 1, 9, "loc needs three numbers, found none"),
+        (LINE.replace("(1.234, -0.456, 0.495)", "5"), 1, 9, "found 5, but loc needs three numbers in parentheses"),
+        (LINE.replace("color", "colour"), 1, LINE.index("color") + 1, "add(...) has no colour: its keywords are loc, color, material, "),
+        (LINE.replace("color", "colour"), 1, LINE.index("color") + 1, 'did you mean "color"?'),
+        (LINE.replace('color="cyan"', 'shape="cube"'), 1, LINE.index("color") + 1, "shape is given twice"),
+        (LINE.replace(', color="cyan"', ""), 1, 92, "add(...) lacks color=…"),
+        ("add(rotation=3)", 1, 15, "add(...) lacks loc=… and color=… and material=… and size=… and shape=…"),
+        ("add(3)", 1, 5, "found 3, but every value of add(...) follows its keyword"),
+        (LINE[:-1], 1, 106, "found the end of the code, but a value is followed by a comma or by the closing )"),
+        (LINE + " " + LINE, 1, 108, "found add, but each statement has a line of its own"),
+        (LINE + "; pass", 1, 107, "; has no place in graphics code"),
+        ("add", 1, 4, "add must be followed by ("),
+        ("((((((((", 1, 1, "found (, but a statement begins with its name: add(...)"),
+        ("\x00", 1, 1, "the character U+0000 (a control character)"),
+        (f"\r\n{LINE}\x00", 2, 107, "the character U+0000 (a control character)"),
+        (
+            LINE.replace('"cyan"', "\N{LEFT DOUBLE QUOTATION MARK}c"),
+            1,
+            LINE.index('"cyan"') + 1,
+            "the character U+201C (LEFT DOUBLE QUOTATION MARK)",
+        ),
+        (LINE.replace(", ", ",\N{NO-BREAK SPACE}", 1), 1, 16, "the character U+00A0 (NO-BREAK SPACE) has no place in graphics code"),
+        (LINE.replace("-0.456", "\N{MINUS SIGN}0.456"), 1, 17, "the character U+2212 (MINUS SIGN)"),
     ],
 )
-def test_anything_else_is_refused_with_its_place(code: str, line: int, column: int, expected: str) -> None:
+def test_anything_else_is_refused_with_its_place(code: str, line: int, column: int, problem: str) -> None:
     with pytest.raises(CodeError) as caught:
         parse_code(code, CLEVR)
     assert (caught.value.line, caught.value.column) == (line, column)
-    assert expected in caught.value.expected
+    assert problem in caught.value.problem
+    assert str(caught.value).startswith(f"line {line}, column {column}: ")
+
+
+@given(st.data(), st.characters(min_codepoint=128, exclude_categories=["Cs"]), st.integers(0, 3))
+def test_a_stray_character_is_named_where_it_stands(data: st.DataObject, stray: str, lines: int) -> None:
+    """What may look like nothing, or like something that is allowed, is told by its code point."""
+    at = data.draw(st.sampled_from([at for at in range(len(LINE)) if LINE[:at].count('"') % 2 == 0 and LINE[at - 1] != "-"]))
+    with pytest.raises(CodeError) as caught:
+        parse_code("# a scene\n" * lines + LINE[:at] + stray + LINE[at:], CLEVR)
+    assert (caught.value.line, caught.value.column) == (lines + 1, at + 1)
+    assert f"the character U+{ord(stray):04X} " in str(caught.value)
+
+
+@pytest.mark.parametrize("name", DOMAINS)
+def test_messages_are_short_however_many_words_there_are(name: str) -> None:
+    domain = get_domain(name)
+    for statement in domain.statements:
+        for choice in statement.choices:
+            with pytest.raises(CodeError) as caught:
+                parse_code(f'{statement.name}({choice.name}="{choice.words[-1]}x")', domain)
+            assert f'did you mean "{choice.words[-1]}"?' in str(caught.value)
+            assert len(str(caught.value)) < 400
 
 
 @given(st.text(max_size=200) | st.text(alphabet="add(loc=,.123)\"' \n_shape", max_size=200))

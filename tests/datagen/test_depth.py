@@ -7,14 +7,15 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from datagen.camera import look_at, rays
 from datagen.depth import depth_file, depth_map, encode_depth
 from datagen.domains import get_domain
 from datagen.domains.clevr import CAMERA
-from datagen.ground import Sweep
+from datagen.errors import UserError
+from datagen.ground import Sweep, bare_share, sweep_for
 from datagen.labels import look
 from datagen.sampling import draw
 from datagen.scene import Camera, Scene
@@ -95,3 +96,65 @@ def test_the_sweep_stands_behind_what_the_domains_camera_sees() -> None:
     assert profile[0].tolist() == [-30.0, 0.0]
     assert profile[-1] == pytest.approx([20.0, 23.0])
     assert len(profile) == len(normals) == 35
+
+
+JITTER = st.floats(-1, 1)
+
+
+@given(JITTER, JITTER, JITTER, st.sampled_from([(320, 240), (64, 64), (480, 320)]))
+def test_the_standard_camera_jittered_keeps_the_domains_own_sweep(x: float, y: float, z: float, frame: tuple[int, int]) -> None:
+    """So data sets made before a sweep could be turned are rendered again as they are."""
+    for name in ("clevr", "assets"):
+        domain = get_domain(name)
+        at = np.add(domain.camera.location, (x, y, z)).tolist()
+        assert sweep_for(domain.ground, Camera(tuple(at)), *frame) == domain.ground
+
+
+@given(
+    st.floats(0, 2 * math.pi),
+    st.floats(4, 200),
+    st.floats(0.2, 80),
+    st.floats(12, 300),
+    st.tuples(st.floats(-2, 2), st.floats(-2, 2), st.floats(0, 1)),
+    st.sampled_from([(320, 240), (240, 320), (256, 256), (8192, 1024)]),
+)
+@example(-math.pi / 2, 11.0, 3.0, 35.0, (0.0, 0.0, 0.0), (320, 240))
+def test_every_camera_has_a_backdrop(  # noqa: PLR0917
+    angle: float, away: float, high: float, lens: float, target: tuple[float, float, float], frame: tuple[int, int]
+) -> None:
+    """From all around, far and near, high and low, wide and long, whatever the frame's shape."""
+    camera = Camera((away * math.cos(angle), away * math.sin(angle), high), target, lens)
+    if target[2] > high + 0.5:
+        return  # one that looks up may see past the backdrop, and is told so
+    sweep = sweep_for(CLEVR.ground, camera, *frame)
+    assert sweep.room(camera.location) > 0
+    grid = rays(camera, *(round(side * 64 / max(frame)) for side in frame))
+    assert np.isfinite(sweep.depth(grid)).all()
+    assert bare_share(CLEVR.ground, camera, *frame) == 0.0
+
+
+def test_depth_of_another_camera_is_that_of_its_own_backdrop() -> None:
+    sample = draw(DatasetSettings(width=64, height=48, cameras=(Camera((0.0, -11.0, 3.0)),)), 0)
+    depth = depth_map(sample.view, sample.shot.camera, CLEVR)
+    assert np.isfinite(depth).all()
+    assert np.isinf(CLEVR.ground.depth(rays(sample.shot.camera, 64, 48))).any()
+
+
+def test_cameras_and_lamps_keep_clear_of_the_backdrop_that_each_camera_has() -> None:
+    behind_the_usual_one = Camera((-19.0, 15.0, 8.0))
+    assert CLEVR.ground.room(behind_the_usual_one.location) < 0
+    assert not DatasetSettings(cameras=(behind_the_usual_one,)).warnings()
+    with pytest.raises(UserError, match="above the ground"):
+        DatasetSettings(cameras=(Camera((0.0, -11.0, 0.05)),))
+    with pytest.raises(UserError, match="key lamp nearer to the ground"):
+        DatasetSettings(cameras=(Camera((-10.0, 4.0, 4.0)),), light_jitter=4.0)
+
+
+def test_what_sees_past_everything_is_told_with_the_jitter_included() -> None:
+    up = Camera((0.0, -9.0, 1.0), (0.0, 0.0, 11.0), lens_mm=9.0, name="up")
+    [line] = DatasetSettings(cameras=(CAMERA, up)).warnings()
+    assert "'up'" in line and "up to" not in line
+    [line] = DatasetSettings(cameras=(CAMERA, up), camera_jitter=0.5).warnings()
+    assert "up to" in line
+    assert not DatasetSettings().warnings()
+    assert not DatasetSettings(domain="so3").warnings()

@@ -5,16 +5,19 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageCms
 
 from datagen.encoding import decode_image, encode_image
 from datagen.errors import ImageError
+from datagen.rgb import ORIENTATION
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (6, 9, 3), np.uint8)
@@ -30,22 +33,184 @@ def test_what_we_write_is_read_to_the_bit() -> None:
     assert np.array_equal(decode_image(encode_image(PIXELS), "x"), PIXELS)
 
 
-@pytest.mark.parametrize(
-    ("image_format", "mode"),
-    [
-        *(("PNG", mode) for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")),
-        *(("TIFF", mode) for mode in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I", "F")),
-        *(("JPEG", mode) for mode in ("L", "RGB", "CMYK", "YCbCr")),
-        *(("WEBP", mode) for mode in ("RGB", "RGBA")),
-        *(("GIF", mode) for mode in ("1", "L", "P")),
-        *(("BMP", mode) for mode in ("1", "L", "P", "RGB", "RGBA")),
-    ],
-)
-def test_every_mode_that_a_format_can_hold(image_format: str, mode: str) -> None:
-    data = encoded(Image.fromarray(PIXELS).convert("L" if mode == "PA" else "RGB").convert(mode), image_format)
-    read = decode_image(data, "x")
-    assert read.shape == PIXELS.shape
+MODES = {
+    "PNG": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"),
+    "TIFF": ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "I;16", "I;16B", "F"),
+    "GIF": ("1", "L", "P"),
+    "BMP": ("1", "L", "P", "RGB"),
+    "TGA": ("1", "L", "LA", "P", "RGB", "RGBA"),
+    "PPM": ("1", "L", "RGB", "I;16"),
+    "WEBP": ("RGB", "RGBA"),
+    "JPEG2000": ("L", "LA", "RGB", "RGBA", "I;16"),
+}
+
+
+def of_mode(mode: str, colors: np.ndarray, alpha: np.ndarray) -> tuple[Image.Image, np.ndarray]:
+    """An image of a mode from (height, width, 3) uint8 and, where it can be, (height, width) transparency; and what is to be seen of it."""
+    grey = colors[..., 0]
+    if mode == "1":
+        return Image.fromarray(grey).point(lambda v: 255 * (v > 127)).convert("1"), np.where(grey > 127, 255, 0)[..., None].repeat(3, -1)
+    if mode in ("I;16", "I;16B"):
+        deep = grey.astype(np.dtype("<u2" if mode == "I;16" else ">u2")) * 257
+        return Image.fromarray(deep), grey[..., None].repeat(3, -1)
+    if mode == "F":
+        return Image.fromarray(grey.astype(np.float32) / 255), grey[..., None].repeat(3, -1)
+    few = colors // 128 * 255  # what palettes hold of all, and CMYK without a loss
+    if mode in ("P", "CMYK"):
+        return Image.fromarray(few).convert(mode), few
+    if mode == "PA":
+        return Image.fromarray(few).convert("P").convert("PA"), few
+    plain = Image.fromarray(colors).convert("RGB" if "RGB" in mode else "L")
+    seen = np.array(plain.convert("RGB"))
+    if mode.endswith("A"):
+        plain.putalpha(Image.fromarray(alpha))
+        seen = np.where(alpha[..., None] > 0, seen, 255)
+    return plain, seen
+
+
+@given(data=st.data(), image_format=st.sampled_from(sorted(MODES)), seed=st.integers(0, 99))
+def test_known_pixels_in_known_pixels_out(data: st.DataObject, image_format: str, seed: int) -> None:
+    """Of every mode that a format without losses can hold, and however it is turned by its metadata."""
+    mode = data.draw(st.sampled_from(MODES[image_format]))
+    turn = data.draw(st.sampled_from(sorted(TURNED))) if image_format in ("PNG", "TIFF", "WEBP") else 1
+    rng = np.random.default_rng(seed)
+    colors = rng.integers(0, 256, (*rng.integers(9, 20, 2), 3), np.uint8)
+    alpha = rng.integers(0, 2, colors.shape[:2], np.uint8) * 255
+    alpha[0, 0] = 255
+    image, seen = of_mode(mode, colors, alpha)
+    options: dict[str, Any] = {"lossless": True, "exact": True} if image_format == "WEBP" else {}
+    if turn > 1:
+        exif = Image.Exif()
+        exif[ORIENTATION] = turn
+        options["exif"] = exif
+    read = decode_image(encoded(image, image_format, **options), "x")
     assert read.dtype == np.uint8
+    assert np.array_equal(read, TURNED[turn](seen))
+
+
+TURNED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    1: lambda seen: seen,
+    2: lambda seen: seen[:, ::-1],
+    3: lambda seen: seen[::-1, ::-1],
+    4: lambda seen: seen[::-1],
+    5: lambda seen: seen.transpose(1, 0, 2),
+    6: lambda seen: np.rot90(seen, -1),
+    7: lambda seen: seen[::-1, ::-1].transpose(1, 0, 2),
+    8: np.rot90,
+}
+"""By EXIF's orientation, what is shown of what is stored."""
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK", "YCbCr"])
+def test_photographs_are_read_in_every_mode(mode: str) -> None:
+    smooth = np.array(Image.fromarray(PIXELS[:2, :2]).resize((32, 24), Image.Resampling.BICUBIC))
+    image = Image.fromarray(smooth).convert(mode)
+    read = decode_image(encoded(image, "JPEG", quality=98), "x")
+    assert np.abs(read.astype(int) - np.array(image.convert("RGB"))).mean() < 4
+
+
+def tiff(values: bytes, width: int, **tags: int) -> bytes:
+    """A TIFF of one row of numbers, of which the tags say what they are."""
+    known = {"width": 256, "height": 257, "bits": 258, "compression": 259, "photometric": 262, "at": 273}
+    known |= {"samples": 277, "rows": 278, "bytes": 279, "sample_format": 339}
+    stated = {"width": width, "height": 1, "compression": 1, "photometric": 1, "samples": 1, "rows": 1, "bytes": len(values), **tags}
+    stated["at"] = 8 + 2 + 12 * (len(stated) + 1) + 4
+    entries = sorted((known[name], value) for name, value in stated.items())
+    head = b"II*\0" + struct.pack("<IH", 8, len(entries))
+    return head + b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries) + b"\0" * 4 + values
+
+
+@pytest.mark.parametrize(
+    ("data", "seen"),
+    [
+        (tiff(struct.pack("<3H", 0, 257, 65535), 3, bits=16, photometric=0), [255, 254, 0]),
+        (tiff(bytes([0x00, 0x0F, 0xFF, 0x80, 0x00]), 3, bits=12), [0, 255, 128]),
+        (tiff(struct.pack("<3f", 0, 0.5, 1), 3, bits=32, sample_format=3), [0, 128, 255]),
+        (b"P5 3 1 1000\n" + struct.pack(">3H", 0, 500, 1000), [0, 128, 255]),
+        (b"Pf\n3 1\n-1.0\n" + struct.pack("<3f", 0, 0.5, 1), [0, 128, 255]),
+    ],
+    ids=["white is 0", "12 bits", "floating point", "another white", "float map"],
+)
+def test_deep_grey_is_as_light_as_its_format_says(data: bytes, seen: list[int]) -> None:
+    assert decode_image(data, "x")[0, :, 1].tolist() == seen
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (
+            tiff(struct.pack("<3f", 0, 0.5, 255), 3, bits=32, sample_format=3),
+            "floating-point numbers from 0 to 255, and only 0 for black to 1",
+        ),
+        (tiff(struct.pack("<3f", -0.1, 0.5, 1), 3, bits=32, sample_format=3), "floating-point numbers from -0.1 to 1"),
+        (tiff(struct.pack("<3f", 0, np.nan, 1), 3, bits=32, sample_format=3), "infinite or none"),
+        (
+            tiff(struct.pack("<3I", 0, 128, 255), 3, bits=32),
+            "whole numbers of 32 bits, from 0 to 255, and nothing says which of them is white",
+        ),
+        (tiff(struct.pack("<3h", -5, 0, 255), 3, bits=16, sample_format=2), "numbers with a sign"),
+        (tiff(struct.pack("<3b", -5, 0, 99), 3, bits=8, sample_format=2), "numbers with a sign"),
+        (encoded(Image.new("RGBA", (3, 3), (9, 9, 9, 0)), "PNG"), "every pixel of it is transparent"),
+    ],
+    ids=["bright floats", "negative floats", "no number", "32 bits", "signed 16", "signed 8", "transparent"],
+)
+def test_what_nobody_can_know_to_be_light_or_dark_is_refused(data: bytes, reason: str) -> None:
+    with pytest.raises(ImageError, match=rf"^scan\.tif: not a readable image \(.*{reason}"):
+        decode_image(data, "scan.tif")
+
+
+def test_a_transparent_shade_of_deep_grey_is_white() -> None:
+    deep = Image.fromarray(np.array([[0, 257, 32896]], np.uint16))
+    assert decode_image(encoded(deep, "PNG", transparency=257), "x")[0, :, 0].tolist() == [0, 255, 128]
+
+
+def test_a_colour_profile_is_heeded_and_a_damaged_one_passed_over() -> None:
+    """A profile whose red is the blue of sRGB: swapped colours that any other way of reading would show as they are stored."""
+    red = Image.new("RGB", (4, 4), (200, 30, 30))
+    plain = decode_image(encoded(red, "PNG"), "x")
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    same = decode_image(encoded(red, "PNG", icc_profile=lab), "x")
+    assert np.abs(same.astype(int) - plain).max() <= 2
+    at = {name: lab.index(name) for name in (b"rXYZ", b"bXYZ")}
+    swapped = bytearray(lab)
+    for one, other in ((b"rXYZ", b"bXYZ"), (b"bXYZ", b"rXYZ")):
+        swapped[at[one] + 4 : at[one] + 12] = lab[at[other] + 4 : at[other] + 12]
+    swapped_read = decode_image(encoded(red, "PNG", icc_profile=bytes(swapped)), "x")[0, 0].astype(int)
+    assert swapped_read[2] > swapped_read[0] + 100
+    for broken in (lab[:100], b"no profile"):
+        assert np.array_equal(decode_image(encoded(red, "PNG", icc_profile=broken), "x"), plain)
+
+
+@given(
+    name=st.sampled_from([b"eXIf", b"iCCP", b"pHYs", b"sRGB", b"gAMA", b"cHRM", b"tEXt", b"zTXt", b"iTXt", b"tIME", b"acTL", b"sBIT"]),
+    content=st.binary(max_size=12),
+    checked=st.booleans(),
+)
+def test_damage_beside_the_pixels_of_a_png_does_not_matter(name: bytes, content: bytes, checked: bool) -> None:
+    assume(not (name == b"eXIf" and content[:1] in b"IM"))  # which may say how it is turned
+    png = encode_image(PIXELS)
+    checksum = zlib.crc32(name + content) ^ (not checked)
+    aside = struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
+    assert np.array_equal(decode_image(png[:33] + aside + png[33:], "x"), PIXELS)
+
+
+@given(
+    marker=st.integers(0xE0, 0xEF),
+    begin=st.sampled_from([b"", b"Exif\0\0", b"JFIF\0", b"ICC_PROFILE\0", b"MPF\0", b"Photoshop 3.0\0", b"http://ns.adobe.com/xap/1.0/\0"]),
+    content=st.binary(max_size=8),
+)
+def test_damage_beside_the_pixels_of_a_photograph_does_not_matter(marker: int, begin: bytes, content: bytes) -> None:
+    jpeg = encoded(Image.fromarray(PIXELS), "JPEG")
+    aside = struct.pack(">BBH", 0xFF, marker, 2 + len(begin + content)) + begin + content
+    assert np.array_equal(decode_image(jpeg[:2] + aside + jpeg[2:], "x"), decode_image(jpeg, "x"))
+
+
+@given(data=st.data(), image_format=st.sampled_from(["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "TGA", "JPEG2000"]))
+def test_a_file_that_was_cut_short_shows_all_or_nothing(data: st.DataObject, image_format: str) -> None:
+    whole = encoded(Image.fromarray(PIXELS), image_format)
+    with suppress(ImageError):
+        read = decode_image(whole[: data.draw(st.integers(0, len(whole) - 1))], "x")
+        assert np.array_equal(read, decode_image(whole, "x"))
 
 
 def test_transparent_is_white() -> None:
@@ -65,15 +230,8 @@ def test_transparent_is_white() -> None:
 
 def test_sixteen_bits_are_scaled() -> None:
     deep = np.array([[0, 257, 32896, 65535]], np.uint16)
-    assert decode_image(encoded(Image.fromarray(deep), "PNG"), "x")[0, :, 0].tolist() == [0, 1, 128, 255]
-    assert decode_image(encoded(Image.fromarray(deep.astype(np.int32)), "TIFF"), "x")[0, :, 1].tolist() == [0, 1, 128, 255]
-
-
-def test_a_rotated_photograph_stands_upright() -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6  # shown after a quarter turn clockwise
-    data = encoded(Image.fromarray(PIXELS), "PNG", exif=exif)
-    assert np.array_equal(decode_image(data, "x"), np.rot90(PIXELS, -1))
+    for image_format in ("PNG", "TIFF"):
+        assert decode_image(encoded(Image.fromarray(deep), image_format), "x")[0, :, 0].tolist() == [0, 1, 128, 255]
 
 
 def test_of_an_animation_the_first_frame_is_taken() -> None:

@@ -6,9 +6,12 @@ import errno
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from constant_scenes import SETTINGS, constant_sample, constant_samples, contents, fill
@@ -20,6 +23,7 @@ from datagen.generate import generate
 from datagen.manifest import FAILURES, MANIFEST, STATEMENT
 from datagen.shards import Samples, sample_blocks
 from datagen.spool import Spool
+from datagen.store import SPOOL
 
 NUM = 10
 
@@ -226,7 +230,7 @@ def test_what_goes_wrong_beside_the_rendering_ends_it(
 
 
 def test_a_spool_that_cannot_be_written_is_as_it_was(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "a.spool")
+    spool = Spool(tmp_path / "a.spool", b"")
     spool.put(3, b"x" * 1000)
     size = spool.path.stat().st_size
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -237,4 +241,40 @@ def test_a_spool_that_cannot_be_written_is_as_it_was(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert spool.path.stat().st_size == size
-    assert list(Spool(spool.path)) == [3]
+    assert list(Spool(spool.path, b"")) == [3]
+
+
+@pytest.mark.parametrize("other", [{"seed": 6}, {"quality": "standard"}, {"light_jitter": 0.5}])
+def test_what_another_data_set_left_in_the_spool_is_not_taken_up(tmp_path: Path, other: dict[str, Any]) -> None:
+    """A run is killed, its folder emptied as people do it, which leaves hidden files, and another data set begun there."""
+    settings = replace(SETTINGS, **other)
+    with open_dataset(tmp_path / "a", SETTINGS, NUM) as writer:
+        for index in (0, 1, 4):
+            writer.put(constant_sample(SETTINGS, index))
+    for path in (tmp_path / "a").iterdir():
+        if not path.name.startswith("."):
+            path.unlink()
+    assert len(list((tmp_path / "a" / SPOOL).iterdir())) == 2
+    assert fill(tmp_path / "a", NUM, settings) == list(range(NUM))
+    fill(tmp_path / "b", NUM, settings)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_a_folder_removed_while_it_is_written_is_one_message_and_stays_away(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    with open_dataset(folder, SETTINGS, NUM) as writer:
+        writer.put(constant_sample(SETTINGS, 0))
+        shutil.rmtree(folder)
+        with pytest.raises(UserError, match="set: was removed while this run was writing it; call it again to begin anew"):
+            writer.put(constant_sample(SETTINGS, 1))
+    assert not folder.exists()
+    assert fill(folder, NUM) == list(range(NUM))
+
+
+def test_samples_removed_under_a_running_writer_are_not_mixed_with_later_ones(tmp_path: Path) -> None:
+    with open_dataset(tmp_path, SETTINGS, NUM) as writer:
+        writer.put(constant_sample(SETTINGS, 0))
+        shutil.rmtree(tmp_path / SPOOL)
+        with pytest.raises(UserError, match="call it again to go on"):
+            writer.put(constant_sample(SETTINGS, 1))
+    assert fill(tmp_path, NUM) == list(range(NUM))

@@ -62,7 +62,7 @@ def test_without_proof_the_codes_are_read(sets: Path, tmp_path: Path, monkeypatc
 def test_a_shard_that_the_manifest_does_not_know_proves_nothing(sets: Path, tmp_path: Path) -> None:
     shutil.copytree(sets / "other", tmp_path / "val")
     write_shard(tmp_path / "val" / "shard-000009.tar", [constant_sample(SETTINGS, 3)])
-    with pytest.raises(UserError, match="1 scenes are in the training data"):
+    with pytest.raises(UserError, match="1 scene is in the training data"):
         refuse_overlap(open_archive(sets / "train"), open_archive(tmp_path / "val"))
 
 

@@ -56,7 +56,8 @@ def test_crashes_and_hangs_inside_blender_cost_only_their_own_scene(
     assert {index for index, outcome in outcomes.items() if isinstance(outcome, Sample)} == {0, 2, 3, 4}
     crashed = outcomes[1]
     assert isinstance(crashed, Failed)
-    assert "status -11" in crashed.reason
+    assert "status -11 (SIGSEGV)" in crashed.reason
+    assert "\n" not in crashed.reason
     tried = [len((said / str(index)).read_text().splitlines()) for index in (1, 2, 3)]
     assert tried == [2, 1, 1]
 

@@ -34,11 +34,20 @@ def test_predictions_are_read_as_written(tmp_path: Path) -> None:
         {"candidates": ["a"]},
         {"candidates": [{"code": "a"}]},
         {"candidates": [{"code": "a", "logp": True}]},
-        {"candidates": [{"code": "a", "logp": float("inf")}]},
+        {"candidates": [{"code": "a", "logp": "inf"}]},
         {"candidates": [{"code": "a", "logp": -2}, {"code": "b", "logp": -1}]},
     ],
 )
 def test_anything_else_is_refused(fields: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "pred.jsonl").write_text(json.dumps({"key": "a", "code": "", **fields}) + "\n")
     with pytest.raises(UserError, match="prediction 1"):
+        read_predictions(tmp_path / "pred.jsonl")
+
+
+@pytest.mark.parametrize(
+    "line", ['{"key": "a", "code": "\\ud800"}', '{"key": "a", "code": "", "confidence": [NaN]}', "[" * 200_000, '{"a": Infinity}']
+)
+def test_a_line_that_is_not_json_is_named(line: str, tmp_path: Path) -> None:
+    (tmp_path / "pred.jsonl").write_text(json.dumps({"key": "b", "code": ""}) + "\n" + line + "\n")
+    with pytest.raises(UserError, match=r"pred\.jsonl, line 2: a JSON object is expected"):
         read_predictions(tmp_path / "pred.jsonl")

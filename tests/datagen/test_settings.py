@@ -208,7 +208,7 @@ BAD_CAMERAS: list[tuple[Any, str]] = [
     ({"a": {**STANDS, "target": [7, -6, 5]}}, "a.target is .* at least 0.1 m from the camera's location"),
     ({"a": {"location": [7, -6, -1]}}, "a.location is .* above the ground and in front of the backdrop"),
     ({"a": {"location": [7, -6, 0]}}, "a.location is .* above the ground"),
-    ({"a": {"location": [-40, 40, 5]}}, "in front of the backdrop"),
+    ({"a": {"location": [-40, 13, 5], "target": [-80, 26, 5]}}, "in front of the backdrop"),
     ({"a": {"location": [7, -6, 5000]}}, r"a.location\[2\] is 5000.0, but must be in \[-500, 500\] m"),
 ]
 

@@ -218,3 +218,53 @@ def test_a_protocol_that_is_not_there_is_told(tmp_path: Path) -> None:
         Samples(f"memory://{tmp_path.name}/nowhere")
     assert place("s3://bucket/set") == "s3://bucket/set"
     assert place("C/D") == Path("C/D")
+
+
+def test_numbers_that_anybody_may_have_written_are_not_counted_through(tmp_path: Path) -> None:
+    fill(tmp_path, 8)
+    statement = json.loads((tmp_path / STATEMENT).read_text())
+    (tmp_path / STATEMENT).write_text(json.dumps({**statement, "num": 10**15}))
+    verdict = verify(tmp_path)
+    assert verdict.problems == ["shard-000002.tar to shard-249999999999999.tar: none of these 249,999,999,999,998 is there"]
+    assert (verdict.samples, verdict.expected) == (8, 10**15)
+
+
+@pytest.mark.parametrize("field", ["num", "shard_size"])
+@pytest.mark.parametrize("value", [0, -1, 10**18, 1.5, "8", None, True])
+def test_a_statement_without_sensible_numbers_is_refused(tmp_path: Path, field: str, value: object) -> None:
+    fill(tmp_path, 4)
+    statement = json.loads((tmp_path / STATEMENT).read_text())
+    for imported in ({}, {"imported_from": "scenes.json"}):
+        (tmp_path / STATEMENT).write_text(json.dumps({**statement, field: value, **imported}))
+        with pytest.raises(UserError, match=rf"dataset\.json: damaged \(.*{field}"):
+            verify(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (b"[" * 100_000, "manifest.jsonl, line 2: damaged"),
+        (b'{"name": "shard-000001.tar", "samples": 1e999}', "manifest.jsonl, line 2: damaged"),
+        (b'{"name": "shard-000001.tar", "samples": Infinity}', "manifest.jsonl, line 2: damaged"),
+        (b'{"name": 7}', "manifest.jsonl, line 2: damaged"),
+        (b"[1]", "manifest.jsonl, line 2: damaged"),
+    ],
+    ids=["deep", "infinity", "Infinity", "types", "list"],
+)
+def test_a_damaged_line_of_the_manifest_is_a_problem(tmp_path: Path, line: bytes, problem: str) -> None:
+    fill(tmp_path, 8)
+    first, _ = (tmp_path / MANIFEST).read_bytes().splitlines()
+    (tmp_path / MANIFEST).write_bytes(first + b"\n" + line + b"\n")
+    problems = verify(tmp_path).problems
+    assert problems[0].startswith(problem)
+    assert problems[1:] == ["shard-000001.tar: it is not in the manifest"]
+
+
+def test_a_row_that_states_more_than_a_shard_holds_is_not_believed(tmp_path: Path) -> None:
+    fill(tmp_path, 8)
+    first, second = (tmp_path / MANIFEST).read_text().splitlines()
+    changed = {**json.loads(second), "samples": 10**15}
+    (tmp_path / MANIFEST).write_text(f"{first}\n{json.dumps(changed)}\n")
+    assert verify(tmp_path).problems == ["shard-000001.tar: the manifest states 1,000,000,000,000,000 samples, more than the 4 of a shard"]
+    assert fill(tmp_path, 8) == []  # the tar itself is whole
+    assert verify(tmp_path).whole

@@ -149,6 +149,32 @@ def test_naming_ends_and_a_useless_data_set_is_refused(tmp_path: Path, make: Cap
     assert told[-1].endswith("further ones are counted, not named")
 
 
+@pytest.mark.parametrize("first", [0, 1, 3])
+def test_pairs_of_other_systems(tmp_path: Path, make: CaptionMaker, first: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """Suffixes in capitals, marks of byte order, and what systems leave behind are taken; the first pairs may have no text."""
+    members = []
+    for number in range(6):
+        json_, image, text = pair(number)
+        key = image[0].removesuffix(".jpg")
+        members += [(f"._{key}.jpg", b"Mac OS X"), json_, (f"{key}.JPG", image[1])]
+        if number >= first:
+            members.append((f"{key}.Txt", b"\xef\xbb\xbf" + text[1]))
+    members += [("__MACOSX/._000000001.jpg", b"Mac OS X"), (".DS_Store", b"Bud1"), ("Thumbs.db", b"\xd0\xcf")]
+    source = CaptionSource(open_archive(tar(tmp_path / "a.tar", members)), make)
+    assert len(source) == 6
+    assert [number_of(source.example(number, None)) for number in range(6)] == [max(number, first) for number in range(6)]
+    assert source.skipped == first
+    assert capsys.readouterr().err.count("it has no caption") == first
+
+
+def test_a_caption_that_is_no_utf8_text_is_left_out(tmp_path: Path, make: CaptionMaker, capsys: pytest.CaptureFixture[str]) -> None:
+    members = [*pair(1), *pair(2), *pair(3)]
+    members[2], members[5] = (members[2][0], "w1".encode("utf-16")), (members[5][0], b"caf\xe9")
+    source = CaptionSource(open_archive(tar(tmp_path / "a.tar", members)), make)
+    assert number_of(source.example(0, None)) == 3
+    assert capsys.readouterr().err.count("its caption is not UTF-8 text") == 2
+
+
 def test_long_captions_are_cut_and_prompts_vary(tmp_path: Path, make: CaptionMaker) -> None:
     source = CaptionSource(open_archive(tar(tmp_path / "a.tar", pair(1, caption="w1 " * 30))), make)
     learnt = [label for label in source.example(0, None)["labels"] if label != -100]
@@ -168,7 +194,7 @@ def test_our_own_shards_need_captions(tmp_path: Path, make: CaptionMaker, captio
     if captions:
         assert CaptionSource(open_archive(tmp_path), make).example(0, None)["labels"][-1] == WORDS.index("[EOS]")
     else:
-        with pytest.raises(UserError, match=r"no \.txt; .*--captions"):
+        with pytest.raises(UserError, match=r"no sample has a \.txt .*--captions"):
             CaptionSource(open_archive(tmp_path), make)
 
 

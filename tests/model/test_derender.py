@@ -23,6 +23,7 @@ from datagen.domains import get_domain
 from datagen.errors import UserError
 from datagen.files import read_json, read_jsonl
 from datagen.generate import generate
+from datagen.pictures import DatasetImages
 from datagen.predictions import read_predictions
 from datagen.scores import score_scene, summarize
 from datagen.shards import Samples
@@ -34,7 +35,7 @@ from model.derender.decode import write_perceived
 from model.derender.derenderer import Derenderer, check_domain
 from model.learner import Learner
 from model.load import Loaded
-from model.predict import DatasetImages, Predictor, predict_file
+from model.predict import Predictor, predict_file
 from model.presets import get_preset
 from model.run import newest_checkpoint
 from model.train import Data, align, pretrain, train

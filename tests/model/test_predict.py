@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
-from small_models import setting
+from small_models import CLEVR, LINE, setting
 
 from datagen.code import parse_code
 from datagen.domains import get_domain
 from datagen.errors import UserError
-from datagen.predictions import read_predictions
+from datagen.pictures import ImageFiles
+from datagen.predictions import Prediction, read_predictions
+from igllm import main
 from model.choosing import Decoding
-from model.predict import ImageFiles, Predictor, predict_file
+from model.decode import GREEDY
+from model.load import load_model
+from model.predict import Predictor, predict_file
 
 DRAWN = Decoding(samples=3, temperature=1.0)
 
@@ -81,58 +93,205 @@ def test_candidates_are_written_best_first(predictor: Predictor, images: list[Pa
     assert all(p.candidates is None for p in read_predictions(tmp_path / "pred.jsonl").values())
 
 
-@pytest.mark.parametrize("kept", [0, 10, 300, 600, 900, 10_000])
-def test_an_interrupted_call_is_taken_up_wherever_it_was_cut(
-    predictor: Predictor, images: list[Path], tmp_path: Path, kept: int, monkeypatch: pytest.MonkeyPatch
+class Stub(Predictor):
+    """A model that tells what it was asked by: its own digest, the way to choose, the key, and a pixel of the image."""
+
+    def __init__(self, digest: str = "one") -> None:
+        self.name, self.digest = "stub", digest
+
+    def predict(self, images: Iterable[tuple[str, np.ndarray]], batch_size: int = 32, decoding: Decoding = GREEDY) -> Iterator[Prediction]:
+        for key, pixels in images:
+            yield Prediction(key, f"# {self.digest} {decoding.seed} {key} {pixels[0, 0]}\n")
+
+    def _read(self, keys: list[str], pixel_values: torch.Tensor, decoding: Decoding) -> Iterator[Prediction]:
+        raise NotImplementedError
+
+
+class Killed(BaseException):
+    """In the place of a signal that cannot be caught: nothing is tidied up that would not be."""
+
+
+class Until(ImageFiles):
+    """Image files in whose midst the process dies."""
+
+    def __init__(self, paths: list[Path], key: str) -> None:
+        super().__init__(paths)
+        self.last = key
+
+    def encoded(self, key: str) -> bytes:
+        if key == self.last:
+            raise Killed
+        return super().encoded(key)
+
+
+def paint(path: Path, shade: int) -> None:
+    """An image of one shade; none at all where that is 0."""
+    if shade:
+        Image.new("L", (12, 12), shade).save(path)
+    else:
+        path.write_bytes(b"not a picture")
+
+
+@given(
+    shades=st.lists(st.integers(0, 3), min_size=2, max_size=6),
+    later=st.lists(st.integers(0, 3), min_size=6, max_size=6),
+    same_images=st.booleans(),
+    died_at=st.integers(0, 5),
+    cut=st.integers(0, 40),
+    order=st.permutations(range(6)),
+    model=st.sampled_from(["one", "other"]),
+    seed=st.sampled_from([0, 1]),
+)
+def test_what_is_taken_up_is_what_a_fresh_call_would_say(  # noqa: PLR0917
+    shades: list[int], later: list[int], same_images: bool, died_at: int, cut: int, order: list[int], model: str, seed: int
 ) -> None:
-    source, out, partial = ImageFiles(images), tmp_path / "pred.jsonl", tmp_path / ".pred.jsonl.partial"
-    predict_file(predictor, source, out, batch_size=1, decoding=DRAWN)
-    whole = out.read_bytes()
-    out.unlink()
-    monkeypatch.setattr(Path, "unlink", lambda path, **_: None)  # keeps the partial file, with all that was done in it
-    predict_file(predictor, source, out, batch_size=1, decoding=DRAWN)
-    monkeypatch.undo()
-    out.unlink()
-    partial.write_bytes(partial.read_bytes()[:kept])
-    skipped = predict_file(predictor, source, out, batch_size=3, decoding=DRAWN)
-    assert [json.loads(line)["code"] for line in out.read_bytes().splitlines()] == [json.loads(x)["code"] for x in whole.splitlines()]
-    assert set(skipped) == {"2", "4", "5", "7"}
-    assert not partial.exists()
+    """Killed anywhere, cut anywhere; then other images, of other names and order, an image mended or broken, model or settings changed."""
+    with TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{i}.png" for i in range(6)]
+        for path, shade in zip(paths, shades, strict=False):
+            paint(path, shade)
+        out, partial, fresh = (Path(folder) / name for name in ("pred.jsonl", ".pred.jsonl.partial", "fresh.jsonl"))
+        with suppress(Killed):
+            predict_file(Stub(), Until(paths[: len(shades)], str(died_at)), out, batch_size=1)
+        if partial.exists() and cut:
+            partial.write_bytes(partial.read_bytes()[:-cut])
+        if not same_images:
+            for path, shade in zip(paths, later, strict=True):
+                paint(path, shade)
+        chosen = [paths[i] for i in order if paths[i].exists()]
+        decoding = Decoding(seed=seed)
+        skipped = predict_file(Stub(model), ImageFiles(chosen), out, decoding=decoding)
+        assert skipped == predict_file(Stub(model), ImageFiles(chosen), fresh, decoding=decoding)
+        assert out.read_bytes() == fresh.read_bytes()
+        assert not partial.exists()
 
 
-def test_what_was_found_unreadable_stays_skipped_and_is_told_again(
-    predictor: Predictor, images: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def killed_after(paths: list[Path], key: str, out: Path) -> None:
+    with pytest.raises(Killed):
+        predict_file(Stub(), Until(paths, key), out, batch_size=1)
+
+
+def test_how_much_was_taken_up_is_told_and_why_the_rest_was_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths, out = [tmp_path / f"{i}.png" for i in range(5)], tmp_path / "pred.jsonl"
+    for path in paths:
+        paint(path, 1)
+    killed_after(paths, "3", out)
+    assert "taken up" not in capsys.readouterr().err
+    paint(paths[1], 2)
+    killed_after(paths, "4", out)
+    assert "2 of 5 predictions taken up from an interrupted call; 1 begun anew, as their images have changed" in capsys.readouterr().err
+    predict_file(Stub("other"), ImageFiles(paths), out, decoding=Decoding(seed=1))
+    told = capsys.readouterr().err
+    assert "begun anew: they were made with another model and other settings of decoding" in told
+    assert "taken up" not in told
+    killed_after(paths, "3", out)
+    partial = tmp_path / ".pred.jsonl.partial"
+    partial.write_bytes(partial.read_bytes() + b"[]\n")
+    predict_file(Stub(), ImageFiles(paths), out)
+    assert "damaged, and begun anew" in capsys.readouterr().err
+
+
+def test_images_taken_up_are_not_predicted_again(tmp_path: Path) -> None:
+    paths, out = [tmp_path / f"{i}.png" for i in range(5)], tmp_path / "pred.jsonl"
+    for path in paths:
+        paint(path, 1)
+    killed_after(paths, "3", out)
+
+    class Counting(Stub):
+        def predict(self, images: Iterable[tuple[str, np.ndarray]], *settings: Any) -> Iterator[Prediction]:
+            self.seen = list(images)
+            return super().predict(self.seen, *settings)
+
+    counting = Counting()
+    predict_file(counting, ImageFiles(paths), out)
+    assert [key for key, _ in counting.seen] == ["3", "4"]
+
+
+def test_a_model_is_all_of_its_files(folder: Path, tmp_path: Path) -> None:
+    """Its configuration and its tokenizer, too; what a run keeps beside them is no part of it."""
+    digests = {load_model(folder, "cpu").digest}
+    for name, change in (("config.json", {"number_feedback_scale": 2}), ("tokenizer_config.json", {"padding_side": "left"})):
+        other = tmp_path / name
+        shutil.copytree(folder, other)
+        (other / name).write_text(json.dumps(json.loads((other / name).read_text()) | change))
+        (other / "log.jsonl").write_text("{}\n")
+        digests.add(load_model(other, "cpu").digest)
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    (copy / "log.jsonl").write_text("{}\n")
+    assert load_model(copy, "cpu").digest in digests
+    assert len(digests) == 3
+
+
+def test_a_folder_in_the_place_of_the_predictions_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="a folder is in the place of the file to write"):
+        predict_file(Stub(), ImageFiles([]), tmp_path)
+
+
+def said(folder: Path, *arguments: object) -> list[str]:
+    return list(map(str, ("predict", "--model", folder, "--device", "cpu", *arguments)))
+
+
+def test_a_folder_and_a_pattern_mean_the_images_in_order(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Interrupted(ImageFiles):
-        def pixels(self, key: str) -> np.ndarray:
-            if key == "6":
-                raise KeyboardInterrupt
-            return super().pixels(key)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    for name in ("b.png", "a.JPG", "c[1].png", "._b.png", "notes.txt", "d.heic"):
+        paint(tmp_path / "photos" / "x.png", 1)
+        (tmp_path / "photos" / "x.png").rename(tmp_path / "photos" / name)
+    (tmp_path / "photos" / "more").mkdir()
+    assert main(said(folder, "--images", "photos", "--out", "p.jsonl")) == 0
+    assert list(read_predictions(tmp_path / "p.jsonl")) == ["a", "b", "c[1]"]
+    told = capsys.readouterr()
+    assert "left out, as their names are not those of images: photos/d.heic, photos/notes.txt" in told.err
+    assert "p.jsonl: 3 predictions\n" in told.out
+    assert main(said(folder, "--images", "photos/*.png", "--out", "q.jsonl")) == 0
+    assert list(read_predictions(tmp_path / "q.jsonl")) == ["b", "c[1]"]
+    assert main(said(folder, "--images", "photos/c[1].png", "--out", "q.jsonl")) == 0
+    assert list(read_predictions(tmp_path / "q.jsonl")) == ["c[1]"]
+    assert "q.jsonl: 1 prediction\n" in capsys.readouterr().out
 
-    with pytest.raises(KeyboardInterrupt):
-        predict_file(predictor, Interrupted(images), tmp_path / "pred.jsonl", batch_size=1)
-    images[3].unlink()  # it was read before
-    Image.new("RGB", (8, 8)).save(images[2])
-    capsys.readouterr()
-    skipped = predict_file(predictor, ImageFiles(images), tmp_path / "pred.jsonl", batch_size=1)
-    assert set(skipped) == {"2", "4", "5", "7"}
-    assert str(images[2]) in capsys.readouterr().err
-    assert list(read_predictions(tmp_path / "pred.jsonl")) == ["0", "1", "3", "6"]
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_candidates_are_printed_with_their_marks(folder: Path, tmp_path: Path, count: int, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = [tmp_path / f"{i}.png" for i in range(count)]
+    for path in paths:
+        paint(path, 100)
+    drawn = ("--samples", 3, "--temperature", 1)
+    assert main(said(folder, "--images", *paths, *drawn)) == 0
+    shown = capsys.readouterr().out
+    assert main(said(folder, "--images", *paths, *drawn, "--out", tmp_path / "p.jsonl")) == 0
+    expected = []
+    for prediction in read_predictions(tmp_path / "p.jsonl").values():
+        assert prediction.candidates is not None
+        expected += [f"# {prediction.key}"] * (count > 1)
+        for rank, one in enumerate(prediction.candidates, 1):
+            expected += [f"# candidate {rank} of 3, log-likelihood {one.logp:.4g}", *one.code.splitlines()]
+    assert shown.splitlines() == expected
+    assert parse_code(shown, get_domain("clevr")) is not None  # the marks are comments
 
 
-def test_other_settings_begin_anew(predictor: Predictor, images: list[Path], tmp_path: Path) -> None:
-    source, out, partial = ImageFiles(images[:2]), tmp_path / "pred.jsonl", tmp_path / ".pred.jsonl.partial"
-    predict_file(predictor, source, out, decoding=DRAWN)
-    whole = out.read_bytes()
-    marked = json.dumps({"key": "0", "code": "", "confidence": []})
-    for other in ({"model": predictor.digest, "keys": "of others", "decoding": {}}, {}, "damaged"):
-        partial.write_text(json.dumps(other) + "\n" + marked + "\n")
-        predict_file(predictor, source, out, decoding=DRAWN)
-        assert out.read_bytes() == whole
+def test_it_is_said_if_nothing_is_named_anywhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two models of which one, whatever it sees, ends at once, and the other goes on as long as it may."""
+    small, outcomes = setting("words", "head"), set()
+    paint(tmp_path / "a.png", 100)
+    for sign in (1.0, -1.0):
+        with torch.no_grad():
+            words = small.model.language_model.get_output_embeddings().weight
+            words.zero_()
+            words[small.codec.tokenizer.eos_token_id] = sign
+            words[small.codec.encode(parse_code(LINE, CLEVR)).ids[0]] = -sign
+        small.model.save_pretrained(tmp_path / f"model{sign}")
+        small.codec.tokenizer.save_pretrained(tmp_path / f"model{sign}")
+        assert main(said(tmp_path / f"model{sign}", "--images", tmp_path / "a.png", "--out", tmp_path / "p.jsonl")) == 0
+        empty = read_predictions(tmp_path / "p.jsonl")["a"].code == ""
+        outcomes.add((empty, "the one code is empty: no object is named" in capsys.readouterr().err))
+    assert outcomes == {(True, True), (False, False)}
 
 
 def test_names_that_cannot_be_keys_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="same stem"):
+    with pytest.raises(UserError, match=r"a\.png and .*a\.jpg: both would have the key 'a'"):
         ImageFiles([tmp_path / "a.png", tmp_path / "a.jpg"])
     for name in (".hidden.png", "line\nbreak.png"):
         with pytest.raises(UserError, match="cannot be a prediction's key"):

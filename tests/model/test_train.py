@@ -19,12 +19,13 @@ from datagen.code import parse_code
 from datagen.errors import UserError
 from datagen.files import read_jsonl
 from datagen.generate import generate
+from datagen.pictures import DatasetImages, ImageFiles
 from datagen.predictions import read_predictions
 from datagen.scores import score_scene, summarize
 from datagen.shards import Samples
 from model.choosing import Decoding
 from model.load import find_model
-from model.predict import DatasetImages, ImageFiles, Predictor, predict_file
+from model.predict import Predictor, predict_file
 from model.presets import Preset, get_preset
 from model.run import newest_checkpoint
 from model.train import Data, pretrain, train

@@ -13,6 +13,7 @@ from comparison_sets import DOMAIN, make_samples, moved, save_loose, save_predic
 from datagen.errors import UserError
 from datagen.predictions import Prediction, write_predictions
 from datagen.sample import make_sample
+from igllm import main
 from render.compare import compare
 
 SAVERS = {"shards": save_shards, "loose": save_loose, "predictions": save_predictions}
@@ -125,3 +126,31 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     one = save_shards(tmp_path / "a", make_samples(1))
     with pytest.raises(UserError, match="nowhere"):
         compare(one, tmp_path / "nowhere", tmp_path / "report")
+
+
+def test_the_command_ends_with_a_few_lines_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    samples = make_samples()
+    one = save_shards(tmp_path / "a", samples)
+    for name, candidate in (("b", save_loose(tmp_path / "b", [moved(s) for s in samples])), ("p", tmp_path / "p.jsonl")):
+        if name == "p":
+            save_predictions(candidate, samples[:1], Prediction(samples[1].key, BAD_CODE))
+        assert main(["compare", "--reference", str(one), "--candidate", str(candidate), "--out", str(tmp_path / "report")]) == 0
+        told = capsys.readouterr()
+        lines = {line.split()[0]: line for line in told.out.splitlines()}
+        assert len(lines) == len(told.out.splitlines()) <= 9
+        assert ("images" in lines) == (name == "b")
+        assert "warning" not in told.err
+    assert "1 without an answer, 1 whose code cannot be read" in lines["scenes"]
+    assert lines["attributes"].count("33.3 %") == 4
+    assert "33.3 % within 1 m" in lines["AP"]
+    assert lines["all"].endswith("/report/metrics.json")
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_command_says_if_no_object_is_named(tmp_path: Path, count: int, capsys: pytest.CaptureFixture[str]) -> None:
+    samples = make_samples(count)
+    empty = save_predictions(tmp_path / "p.jsonl", [], *(Prediction(s.key, "") for s in samples))
+    one = save_shards(tmp_path / "a", samples)
+    assert main(["compare", "--reference", str(one), "--candidate", str(empty), "--out", str(tmp_path / "report")]) == 0
+    expected = "the one code is empty" if count == 1 else "all 3 codes are empty"
+    assert f"igllm compare: warning: {expected}: no object is named" in capsys.readouterr().err

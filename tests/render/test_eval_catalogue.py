@@ -16,7 +16,7 @@ from datagen.scene import Scene
 from datagen.scores import score_scene, summarize
 from datagen.shards import Samples
 from igllm import main
-from render.evals.catalogue import EVALUATIONS, asked, catalogue_text
+from render.evals.catalogue import EVALUATIONS, asked, scale_text
 from render.evals.plots import COLORS, STYLES
 from render.evals.table import at
 
@@ -95,10 +95,19 @@ def test_an_unknown_evaluation_is_told() -> None:
         asked("3d")
 
 
-def test_help_lists_evaluations_methods_and_scales() -> None:
-    text = catalogue_text()
-    assert "--methods head,char,derender" in text
-    assert "paper: --sizes 4000 --budget 1280000" in text
+def test_help_lists_evaluations_and_methods(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["eval", "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert "  clevr-cogent  CLEVR-CoGenT" in lines
+    assert lines[lines.index("  clevr-cogent  CLEVR-CoGenT") + 1].split() == ["head,char,derender"]
+
+
+def test_the_guide_lists_what_each_does_without_flags() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text()
+    for name, entry in EVALUATIONS.items():
+        for preset, scale in entry.scales.items():
+            assert f"| `{name}` | `{preset}` | `{scale_text(scale)}` |" in guide
 
 
 @pytest.fixture(scope="module", params=["so3", "6dof", "assets"])

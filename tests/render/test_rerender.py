@@ -99,7 +99,7 @@ def test_what_cannot_be_rendered_is_told(renders: Samples, tmp_path: Path) -> No
     codes = {"good": good, "far": far, "bad": "import os"}
     rendered = render_codes(codes, Standard(width=32, height=24, quality="draft"), tmp_path)
     assert rendered.keys == ["good", "far"]
-    assert rendered.refused["bad"].startswith("line 1, column 1: found import")
+    assert rendered.refused["bad"].startswith("line 1, column 1: import is no statement")
     assert any("far: object" in warning and "outside" in warning for warning in rendered.warnings)
     with pytest.raises(UserError, match="no record of a sample good"):
         render_codes({"good": good}, Recorded(renders), tmp_path)

@@ -1,0 +1,137 @@
+"""Which objects of a scene stand in each other: no renderer can show such a scene as its code says it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import linprog
+from scipy.spatial import ConvexHull, QhullError
+
+from datagen import raycast
+from datagen.inspect.pictures import object_words
+from datagen.placing import MIN_GAP
+from datagen.scene import Camera, Scene
+from datagen.solids import Solid
+from datagen.staged import StagedDomain
+
+TOUCH = 0.01  # metres that two solids may reach into each other and still count as touching
+SHRINK = 0.98  # of a hull, before hulls are held against each other: they may touch
+ROUNDING = 0.002  # metres by which rounded locations may be nearer
+MOST_TOLD = 3  # pairs that are named
+
+
+def intersecting(solids: Sequence[raycast.Solid]) -> list[tuple[int, int]]:
+    """The pairs (i, j), i < j, that share more than a touch of space.
+
+    Cubes, spheres and cylinders are held against each other themselves; of other solids (meshes) it is their convex hulls, so that
+    something in another's hollow is among the pairs. Cubes as far apart as CLEVR places objects are not: by its rule, which goes by the
+    length of their sides, the corners of two may meet, in a scene of a hundred or so.
+    """
+    balls = [_ball(solid) for solid in solids]
+    centres, radii = np.array([centre for centre, _ in balls]).reshape(-1, 3), np.array([radius for _, radius in balls])
+    found = []
+    for i in range(len(solids) - 1):
+        near = np.linalg.norm(centres[i + 1 :] - centres[i], axis=1) < radii[i + 1 :] + radii[i]
+        found += [(i, j) for j in (np.flatnonzero(near) + i + 1).tolist() if _meet(solids[i], solids[j])]
+    return found
+
+
+def _ball(solid: raycast.Solid) -> tuple[np.ndarray, float]:
+    """A ball that holds the solid."""
+    hull = solid.hull()
+    centre = (hull.min(axis=0) + hull.max(axis=0)) / 2
+    return centre, float(np.linalg.norm(hull - centre, axis=1).max())
+
+
+def _meet(one: raycast.Solid, other: raycast.Solid) -> bool:
+    if not isinstance(one, Solid) or not isinstance(other, Solid):
+        return _hulls_meet(one.hull(), other.hull())
+    if one.kind == "sphere":
+        return _reaches(one, other)
+    if other.kind == "sphere":
+        return _reaches(other, one)
+    aside, above = math.dist(one.location[:2], other.location[:2]), abs(one.location[2] - other.location[2])
+    if aside - one.scale - other.scale >= MIN_GAP - ROUNDING:
+        return False
+    return one.scale + other.scale - above > TOUCH and _footprints_meet(one, other)
+
+
+def _reaches(ball: Solid, solid: Solid) -> bool:
+    """Whether a ball reaches into a solid: how far its centre is from it."""
+    x, y, z = _seen_from(solid, ball)
+    if solid.kind == "sphere":
+        away = math.hypot(x, y, z) - solid.scale
+    else:
+        aside = (math.hypot(x, y),) if solid.kind == "cylinder" else (abs(x), abs(y))
+        away = math.hypot(*(max(0.0, off - solid.scale) for off in (*aside, abs(z))))
+    return ball.scale - away > TOUCH
+
+
+def _footprints_meet(one: Solid, other: Solid) -> bool:
+    """Whether two upright solids overlap on the plane: a disc or a square each."""
+    if one.kind == other.kind == "cylinder":
+        return one.scale + other.scale - math.dist(one.location[:2], other.location[:2]) > TOUCH
+    if one.kind == "cylinder" or other.kind == "cylinder":
+        disc, square = (one, other) if one.kind == "cylinder" else (other, one)
+        x, y, _ = _seen_from(square, disc)
+        return disc.scale - math.hypot(*(max(0.0, abs(off) - square.scale) for off in (x, y))) > TOUCH
+    return _square_overlaps(one, other) and _square_overlaps(other, one)
+
+
+def _square_overlaps(one: Solid, other: Solid) -> bool:
+    """Whether the shadows of two squares overlap along both sides of the first: if so both ways around, the squares do."""
+    angle = math.radians(other.degrees - one.degrees)
+    reach = other.scale * (abs(math.cos(angle)) + abs(math.sin(angle)))
+    x, y, _ = _seen_from(one, other)
+    return one.scale + reach - max(abs(x), abs(y)) > TOUCH
+
+
+def _seen_from(solid: Solid, other: Solid) -> tuple[float, float, float]:
+    """Where another solid's centre is in the frame of one that is turned about Z, in metres."""
+    x, y, z = (there - here for there, here in zip(other.location, solid.location, strict=True))
+    cos, sin = math.cos(math.radians(solid.degrees)), math.sin(math.radians(solid.degrees))
+    return cos * x + sin * y, cos * y - sin * x, z
+
+
+def _hulls_meet(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two hulls, each a little smaller, share a point: a mean of the one's corners that is a mean of the other's."""
+    first, second = _corners(one), _corners(other)
+    equal = np.vstack(
+        [
+            np.hstack([first.T, -second.T]),
+            np.hstack([np.ones((1, len(first))), np.zeros((1, len(second)))]),
+            np.hstack([np.zeros((1, len(first))), np.ones((1, len(second)))]),
+        ]
+    )
+    return bool(linprog(np.zeros(len(first) + len(second)), A_eq=equal, b_eq=[0.0, 0.0, 0.0, 1.0, 1.0]).status == 0)
+
+
+def _corners(hull: np.ndarray) -> np.ndarray:
+    """The corners of a hull, a little smaller; of a flat one, all points."""
+    try:
+        corners = hull[ConvexHull(hull).vertices]
+    except QhullError:
+        corners = hull
+    centre = corners.mean(axis=0)
+    return centre + SHRINK * (corners - centre)
+
+
+def odd_placements(scene: Scene, domain: StagedDomain, camera: Camera) -> list[str]:
+    """What no picture can show as the scene says it, a line each: objects in each other, or around the camera. Objects are numbered from
+    1 in the scene's order."""
+    solids = [domain.solid(obj) for obj in scene]
+    named = [f"{number} ({object_words(domain, obj)})" for number, obj in enumerate(scene, 1)]
+    lines = []
+    pairs = intersecting(solids)
+    if pairs:
+        told = "; ".join(f"{named[i]} and {named[j]}" for i, j in pairs[:MOST_TOLD])
+        rest = f"; and {len(pairs) - MOST_TOLD} more pairs" if len(pairs) > MOST_TOLD else ""
+        exact = all(isinstance(solid, Solid) for solid in solids)
+        lines.append(f"objects stand in each other{'' if exact else ', judged by their convex hulls'}: {told}{rest}")
+    lens = Solid("sphere", camera.location, 2 * TOUCH)
+    around = [name for name, solid in zip(named, solids, strict=True) if isinstance(solid, Solid) and _reaches(lens, solid)]
+    if around:
+        lines.append(f"the camera is inside object {', '.join(around)}, whose dark inside is all that it sees")
+    return lines

@@ -1,0 +1,103 @@
+"""An opened image of any mode as 8-bit sRGB, upright, as it looks: its numbers mean what its format says, and nothing is guessed."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image, ImageCms, TiffImagePlugin
+
+ORIENTATION = 0x0112  # the EXIF tag
+TIFF_BITS, TIFF_PHOTOMETRIC, TIFF_SAMPLE_FORMAT = 258, 262, 339
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
+"""Modes of images by the colour space that a profile is of."""
+SAVE_AS = "save it with 8 or 16 bits a channel"
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    """The first frame in mode RGB. ValueError with the reason where nothing says how dark or light its numbers are."""
+    image.load()
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and 2 in image.tag_v2.get(TIFF_SAMPLE_FORMAT, ()):
+        raise ValueError(f"it has numbers with a sign, and nothing says which of them is white; {SAVE_AS}")
+    if image.mode == "F":
+        shown = _grey(_from_floats(np.asarray(image)))
+    elif image.mode.startswith("I"):
+        shown = _grey(_from_deep(image))
+    else:
+        shown = _on_white(image)
+    turn = _UPRIGHT.get(_orientation(image))
+    shown = shown if turn is None else shown.transpose(turn)
+    return _in_srgb(shown, image.info.get("icc_profile"))
+
+
+def _grey(shares: np.ndarray) -> Image.Image:
+    """From (height, width) in [0, 1]."""
+    return Image.fromarray(np.round(255 * shares).astype(np.uint8))
+
+
+def _from_floats(values: np.ndarray) -> np.ndarray:
+    """Numbers from 0, black, to 1, white; others say nothing of how light they are."""
+    if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
+        found = f"from {np.nanmin(values):g} to {np.nanmax(values):g}" if np.isfinite(values).all() else "that are infinite or none"
+        raise ValueError(f"it has floating-point numbers {found}, and only 0 for black to 1 for white is understood; {SAVE_AS}")
+    return values
+
+
+def _from_deep(image: Image.Image) -> np.ndarray:
+    """Grey of more than 8 bits, as far as the format says which number is white."""
+    values = np.asarray(image).astype(np.int64)
+    white = 65535
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        tags = image.tag_v2
+        if image.mode == "I":
+            found = f"from {values.min()} to {values.max()}"
+            raise ValueError(
+                f"it has whole numbers of {tags[TIFF_BITS][0]} bits, {found}, and nothing says which of them is white; {SAVE_AS}"
+            )
+        white = 2 ** tags[TIFF_BITS][0] - 1
+        if tags[TIFF_PHOTOMETRIC] == 0:  # there, 0 is white
+            values = white - values
+    clear = image.info.get("transparency")
+    return np.where(values == clear, 1, values / white) if isinstance(clear, int) else values / white
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """What is transparent shows white; modes that have no transparency stay as they are, for their profile is of that mode."""
+    if not image.has_transparency_data:
+        return image if image.mode in ("L", "CMYK") else image.convert("RGB")
+    shown = image.convert("RGBA")
+    if shown.getchannel("A").getextrema()[1] == 0:
+        raise ValueError("every pixel of it is transparent")
+    return Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown).convert("RGB")
+
+
+def _orientation(image: Image.Image) -> int:
+    """How the image is to be turned; where its metadata is damaged, not at all."""
+    try:
+        return int(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # Pillow raises what it likes at metadata from anywhere
+        return 1
+
+
+def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """RGB as a screen shows it: by the colour profile that came with the image, if there is one that can be read."""
+    if profile:
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            mode = _MODES.get(source.profile.xcolor_space.strip())
+            if mode == image.mode or (mode == "RGB" and image.mode == "L"):
+                made = ImageCms.profileToProfile(image.convert(mode), source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+                assert made is not None
+                return made
+        except (ImageCms.PyCMSError, OSError, ValueError):
+            pass  # what is no profile says nothing of the colours
+    return image.convert("RGB")

@@ -1,0 +1,84 @@
+"""What the ``config.json`` of a model of ours must hold, declared: checked before anything is made of it.
+
+What its parts' own configurations may hold is transformers' to say; of a field that is absent, the default of `model.config` holds.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from datagen.record import Side
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+Deviation = Annotated[float, Meta(gt=0, le=1000)]
+Weight = Annotated[float, Meta(ge=0, le=1e9)]
+Token = Annotated[int, Meta(ge=0, lt=2**31)]
+Few = Annotated[int, Meta(ge=1, le=64)]
+Width = Annotated[int, Meta(ge=1, le=65536)]
+
+
+class Seeing(Struct):
+    """The fields of both kinds of model."""
+
+    domain: str
+    vision_config: dict[str, Any]
+    image_height: Side | UnsetType = UNSET
+    image_width: Side | UnsetType = UNSET
+    image_mean: tuple[Share, Share, Share] | UnsetType = UNSET
+    image_std: tuple[Deviation, Deviation, Deviation] | UnsetType = UNSET
+    number_weight: Weight | UnsetType = UNSET
+
+
+class StatedBase(Struct, forbid_unknown_fields=True):
+    """See `model.bases.Base`."""
+
+    name: str
+    revision: str | None = None
+    sha256: str | None = None
+
+
+class StatedAdapters(Struct, forbid_unknown_fields=True):
+    """Those of LoRA."""
+
+    rank: Width
+    alpha: Annotated[float, Meta(gt=0, le=1e6)]
+    dropout: Annotated[float, Meta(ge=0, lt=1)]
+
+
+class DeclaredIGLLM(Seeing, kw_only=True):
+    """See `model.config.IGLLMConfig`."""
+
+    text_config: dict[str, Any]
+    vision_base: StatedBase | None = None
+    language_base: StatedBase | None = None
+    lora: StatedAdapters | None = None
+    rotations: str | UnsetType = UNSET
+    prompt: Annotated[str, Meta(max_length=10_000)] | UnsetType = UNSET
+    prefix_token_ids: list[Token] | UnsetType = UNSET
+    vision_layer: Annotated[int, Meta(ge=-1000, le=1000)] | UnsetType = UNSET
+    vision_merge: Few | UnsetType = UNSET
+    freeze_vision: bool | UnsetType = UNSET
+    num_token_id: Token | UnsetType = UNSET
+    numbers: Literal["head", "char"] | UnsetType = UNSET
+    number_cells: bool | UnsetType = UNSET
+    word_token_ids: list[Token] | UnsetType = UNSET
+    number_feedback: bool | UnsetType = UNSET
+    feedback_noise: Weight | UnsetType = UNSET
+    number_close: Weight | UnsetType = UNSET
+    dense_weight: Weight | UnsetType = UNSET
+    dense_split: Few | UnsetType = UNSET
+    guide_weight: Weight | UnsetType = UNSET
+
+
+class DeclaredDerenderer(Seeing, kw_only=True):
+    """See `model.derender.config.DerenderConfig`."""
+
+    width: Width | UnsetType = UNSET
+    region_width: Width | UnsetType = UNSET
+    threshold: Share | UnsetType = UNSET
+
+
+DECLARATIONS: dict[str, type[Seeing]] = {"igllm": DeclaredIGLLM, "igllm-derender": DeclaredDerenderer}
+"""By ``model_type``."""

@@ -1,0 +1,40 @@
+"""Which names of a model's state are one tensor: tied embeddings, shared layers, and what wrappers make of names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+WRAPPERS = ("_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_orig_mod")
+"""What FSDP, activation checkpointing and `torch.compile` put into the names of what they wrap."""
+REPLICATED = "module."  # before every name of what DDP or DeepSpeed wraps
+
+
+def plain_names(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A state under the names that it has without wrappers."""
+    plain = {".".join(part for part in name.split(".") if part not in WRAPPERS): value for name, value in state.items()}
+    while plain and all(name.startswith(REPLICATED) for name in plain):
+        plain = {name.removeprefix(REPLICATED): value for name, value in plain.items()}
+    return plain
+
+
+def tied_names(model: nn.Module, declared: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Of each tensor that a model's state has under several names, every further name to the first.
+
+    What counts is that it is the same tensor; tensors that are merely equal are not tied. While a model has no weights yet, what will be
+    tied has to be ``declared``, name by name.
+    """
+    state = plain_names(model.state_dict(keep_vars=True))
+    tensors = {name: id(value) for name, value in state.items()}
+    tensors |= {name: tensors[other] for name, other in (declared or {}).items() if other in tensors}
+    first: dict[int, str] = {}
+    names = {name: first.setdefault(tensor, name) for name, tensor in tensors.items()}
+    return {name: kept for name, kept in names.items() if name != kept}
+
+
+def without_twins(state: Mapping[str, torch.Tensor], tied: Mapping[str, str]) -> dict[str, torch.Tensor]:
+    """A state with every tied tensor once. Names whose values have come to differ are all kept, so that none is lost."""
+    twins = {name for name, kept in tied.items() if name in state and kept in state and torch.equal(state[name], state[kept])}
+    return {name: value for name, value in state.items() if name not in twins}

@@ -1,0 +1,44 @@
+"""The scores of a comparison in a few lines, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+WIDTH = 12  # of the names
+
+
+def summary_text(metrics: Mapping[str, Any]) -> str:
+    """A table of what ``metrics.json`` holds: a line each for scenes, objects, attributes and so on, as far as there is anything to say."""
+    return "\n".join(f"{name:{WIDTH}}{text}" for name, text in _lines(metrics))
+
+
+def _lines(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    scene, unit, image = metrics["scene"], metrics["unit"], metrics["image"]
+    without = [(metrics["missing"], "without an answer"), (metrics["unparsable"], "whose code cannot be read")]
+    yield "scenes", ", ".join([str(metrics["samples"]), *(f"{count} {what}" for count, what in without if count)])
+    objects = f"{scene['guessed']} named, {scene['objects']} true ones, {scene['matched']} pairs"
+    yield "objects", f"{objects}; the right number of them in {_percent(scene['count_accuracy'])} of the scenes"
+    if scene["accuracy_all"]:
+        yield "attributes", ", ".join(f"{name} {_percent(share)}" for name, share in scene["accuracy_all"].items()) + " of the true objects"
+    if scene["location_l2"] is not None:
+        yield "location", f"{scene['location_l2']:.3g} {unit} apart, the mean over pairs"
+    turned = scene["rotation_error"]
+    if turned["pairs"]:
+        yield "rotation", f"{turned['mean']:.3g}° apart, the mean over {turned['pairs']} pairs; the median is {turned['median']:.3g}°"
+    for name, error in scene["size_error"].items():
+        if error is not None:
+            yield name, f"{error:.3g} apart, the mean over pairs"
+    if scene["ap"]:
+        yield "AP", ", ".join(f"{_percent(scene['ap'][limit])} {_within(limit, unit)}" for limit in sorted(scene["ap"], key=float))
+    if image is not None:
+        scores = f"PSNR {image['psnr']:.1f} dB, SSIM {image['ssim']:.3f}, FLIP {image['flip']:.3f} (0: no visible difference)"
+        yield "images", f"{scores}, the mean over {image['samples']}"
+
+
+def _within(limit: str, unit: str) -> str:
+    return "at any distance" if limit == "inf" else f"within {limit} {unit}"
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f} %"

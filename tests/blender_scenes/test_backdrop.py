@@ -1,0 +1,74 @@
+"""Cameras of one's own, rendered: ground and backdrop fill every frame, where depth says that they are."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import pytest
+
+from datagen.jobs import RenderJob
+from datagen.pool import RenderPool
+from datagen.sample import Sample
+from datagen.shards import Samples
+from igllm import main
+
+CAMERAS = {
+    "front": {"location": [0, -11, 3]},
+    "back": {"location": [1, 10, 4]},
+    "left": {"location": [-9, -2, 4]},
+    "low": {"location": [0, -11, 0.4]},
+    "wide": {"location": [5, -5, 4], "lens_mm": 12},
+    "sky": {"location": [0, -9, 1], "target": [0, 0, 11], "lens_mm": 9, "sensor_mm": 36},
+}
+FRAME = ["--width", "64", "--height", "48", "--quality", "draft"]
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Samples, str]:
+    """Three dozen samples of these cameras, and what was said."""
+    folder = tmp_path_factory.mktemp("views")
+    (folder / "cameras.json").write_text(json.dumps(CAMERAS))
+    command = ["generate", "--num", "36", "--out", str(folder / "data"), "--cameras", str(folder / "cameras.json"), *FRAME]
+    with pytest.MonkeyPatch.context() as patch:
+        said = io.StringIO()
+        patch.setattr("sys.stderr", said)
+        assert main([*command, "--min-objects", "1", "--max-objects", "2", "--workers", "1", "--depth"]) == 0
+    return Samples(folder / "data"), said.getvalue()
+
+
+def test_no_camera_looks_into_a_black_hole(seen: tuple[Samples, str]) -> None:
+    names = set()
+    for sample in seen[0]:
+        name = sample.shot.viewpoint.name
+        names.add(name)
+        bare = np.isinf(np.load(io.BytesIO(sample.extras[".depth.npy"])))
+        black = sample.pixels().max(axis=2) == 0
+        assert bare.any() == (name == "sky")
+        assert black.any() == (name == "sky")
+        # Where depth finds nothing there is nothing, but for the seam, which the denoiser blurs.
+        assert (black != bare).mean() < 0.05
+    assert names == set(CAMERAS)
+
+
+def test_a_camera_that_looks_past_everything_is_named_before_anything_is_rendered(seen: tuple[Samples, str]) -> None:
+    [line] = [line for line in seen[1].splitlines() if "looks past" in line]
+    assert line.startswith("igllm generate: the camera 'sky' looks past the ground and the backdrop")
+    assert "% of its frame will be black" in line
+
+
+def test_the_stage_is_as_it_was_after_another_cameras_shot(seen: tuple[Samples, str], renders: Samples) -> None:
+    """What one shot turned does not stay turned: equal to the bit, in one process."""
+    own = next(sample for sample in seen[0] if sample.shot.viewpoint.name == "left")
+    usual = renders[renders.keys[0]]
+    pictures = []
+    with RenderPool(1) as pool:
+        for number, of in enumerate((usual, own, usual, own)):
+            [(_, sample)] = pool.render([RenderJob(str(number), of.scene, of.shot)])
+            assert isinstance(sample, Sample)
+            pictures.append(sample.pixels())
+    assert (pictures[0] == pictures[2]).all()
+    assert (pictures[1] == pictures[3]).all()
+    assert (pictures[0] == usual.pixels()).all()
+    assert (pictures[1] == own.pixels()).all()

@@ -1,0 +1,106 @@
+"""Records that anybody may have written: as declared, or one message, before anything is counted through or allocated."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from constant_scenes import SETTINGS, constant_sample
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datagen.errors import UserError
+from datagen.formats.export import export
+from datagen.inspect import inspect
+from datagen.sample import Sample
+from datagen.shards import Samples, write_shard
+
+SAMPLE = constant_sample(replace(SETTINGS, max_objects=3), 0)
+FILES = SAMPLE.files()
+STRANGE = [None, True, -1, 10**18, 1e308, 1e-320, "", "x" * 300, "\u0000", [], {}, [[]], [1e400], {"size": [10**9, 10**9]}, 0.5]
+# What a damaged or malicious writer can put in the place of a field, beside its absence.
+
+
+def paths(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The way to every value within plain JSON."""
+    if at:
+        yield at
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield from paths(inner, (*at, key))
+
+
+PATHS = list(paths(json.loads(FILES[".json"])))
+
+
+def read(record: bytes) -> Sample:
+    return Sample.from_files(SAMPLE.key, {**FILES, ".json": record}, "set")
+
+
+@given(st.sampled_from(PATHS), st.sampled_from(STRANGE), st.booleans())
+def test_any_field_replaced_is_one_message_or_as_declared(path: tuple[Any, ...], strange: Any, absent: bool) -> None:
+    record = copy.deepcopy(json.loads(FILES[".json"]))
+    owner = record
+    for key in path[:-1]:
+        owner = owner[key]
+    if absent:
+        del owner[path[-1]]
+    else:
+        owner[path[-1]] = strange
+    try:
+        sample = read(json.dumps(record).encode())
+    except UserError as error:
+        assert str(error).startswith("set: sample 000000000")
+        return
+    # What is accepted can be used: the frame can be allocated, every object is one of the domain's.
+    assert 0 < sample.shot.width * sample.shot.height <= 8192**2
+    assert len(sample.domain.centres(sample.scene.objects, sample.shot)) == len(sample.record["labels"])
+    assert sample.record == record
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"[" * 100_000,
+        b'{"domain": ' * 50_000,
+        FILES[".json"].replace(b'"clevr"', b'"\\ud800"'),
+        FILES[".json"].replace(b'"index": 0', b'"index": NaN'),
+        FILES[".json"].replace(b'"index": 0', b'"index": 1e999'),
+        b"\xff" + FILES[".json"],
+        b"",
+    ],
+    ids=["deep", "deep objects", "surrogate", "nan", "infinity", "not UTF-8", "empty"],
+)
+def test_json_that_is_none_is_one_message(record: bytes) -> None:
+    with pytest.raises(UserError, match="set: sample 000000000 is damaged"):
+        read(record)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda record: record.update(attempt=1e308), "attempt"),
+        (lambda record: record.update(domain=True), "domain"),
+        (lambda record: record["shot"].update(width=10**9), "width"),
+        (lambda record: record["labels"][0].update(mask={"size": [10**9] * 2, "counts": [10**18]}), "mask"),
+        (lambda record: record["labels"][0]["mask"]["counts"].append(1), "the mask of object 1 is not one of 32x24 pixels"),
+    ],
+)
+def test_every_reader_of_a_set_refuses_it_alike(tmp_path: Path, change: Any, message: str) -> None:
+    record = copy.deepcopy(dict(SAMPLE.record))
+    record = json.loads(json.dumps(record))
+    change(record)
+    write_shard(tmp_path / "shard-000000.tar", [replace(SAMPLE, record=record)])
+    for use in (lambda: inspect(tmp_path, tmp_path / "page"), lambda: export(tmp_path, "coco", tmp_path / "coco")):
+        with pytest.raises(UserError, match=rf"(?s)000000000 is damaged.*{message}"):
+            use()
+
+
+def test_a_record_is_kept_to_the_byte(tmp_path: Path) -> None:
+    write_shard(tmp_path / "shard-000000.tar", [SAMPLE])
+    assert Samples(tmp_path).at(0).files() == FILES

@@ -1,0 +1,119 @@
+"""Model folders that anybody may have made: nothing in them is run, and what is not as declared is one message."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from datagen.errors import UserError
+from igllm import main
+from model.chat_template import apply_template
+from model.load import WEIGHTS, check_config, load_model
+from model.prompts import VICUNA_TEMPLATE
+
+CONFIG = json.loads((WEIGHTS / "tiny" / "config.json").read_text())
+TALK = [[{"role": "user", "content": f"<image> {question}?"}] for question in ("what", "é🎈")]
+IRRELEVANT = {"preset", "data_digest", "code_version", "transformers_version", "architectures", "dtype", "use_cache"}
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(WEIGHTS / "tiny", tmp_path / "copy"))
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    from PIL import Image
+
+    path = tmp_path / "a.png"
+    Image.fromarray(np.zeros((24, 32, 3), np.uint8)).save(path)
+    return path
+
+
+@pytest.mark.parametrize("where", ["tokenizer_config.json", "config.json"])
+def test_code_in_a_model_folder_is_not_run_whatever_is_answered(
+    copy: Path, picture: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], where: str
+) -> None:
+    """Transformers asks whether to run what ``auto_map`` names; here somebody says yes to everything."""
+    (copy / "evil.py").write_text(f"open({str(copy / 'PWNED')!r}, 'w')\nclass X: pass\n")
+    content = json.loads((copy / where).read_text())
+    named = {"AutoTokenizer": ["evil.X", "evil.X"], "AutoConfig": "evil.X", "AutoModel": "evil.X"}
+    (copy / where).write_text(json.dumps({**content, "tokenizer_class": "X", "auto_map": named}))
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n" * 100))
+    status = main(["predict", "--model", str(copy), "--images", str(picture)])
+    assert not (copy / "PWNED").exists()
+    assert status in (0, 2)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+        "{% set ns = namespace(x='xxxxxxxx') %}{% for a in range(99999) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
+        "{{ 'x' * 999999999 }}{{ messages[0]['content'] }}",
+        "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{% for",
+    ],
+)
+def test_a_chat_template_that_does_not_behave_is_one_message(template: str) -> None:
+    with pytest.raises(UserError, match="chat template"):
+        apply_template(template, {"bos_token": "<s>"}, TALK)
+
+
+def test_a_template_apart_gives_what_the_tokenizer_gives() -> None:
+    tokenizer = load_model(WEIGHTS / "tiny", "cpu").tokenizer
+    tokenizer.chat_template = VICUNA_TEMPLATE
+    expected = tokenizer.apply_chat_template(TALK, tokenize=False, add_generation_prompt=True)
+    assert apply_template(VICUNA_TEMPLATE, tokenizer.special_tokens_map, TALK) == expected
+
+
+@settings(max_examples=200)
+@given(
+    st.sampled_from(sorted(CONFIG.keys() - IRRELEVANT)),
+    st.sampled_from([None, -1, 0, 10**12, 1e308, float("nan"), "", "x", [], [1], {}, {"model_type": "no such"}]),
+)
+def test_a_field_of_the_configuration_that_is_not_as_declared_is_named(
+    tmp_path_factory: pytest.TempPathFactory, field: str, value: object
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "declared"
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps({**CONFIG, field: value}))
+    try:
+        check_config(folder)
+    except UserError as error:
+        assert str(folder) in str(error)
+        return
+    # What is let through has the type that the model is made with.
+    assert type(value) is type(CONFIG[field]) or CONFIG[field] is None or isinstance(value, int | float)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"image_mean": 0}, "image_mean"),
+        ({"image_std": [0.2, 0.0, 0.2]}, "image_std"),
+        ({"image_height": 10**9}, "image_height"),
+        ({"vision_config": {"model_type": "no such"}}, "cannot be loaded"),
+        ({"text_config": {**CONFIG["text_config"], "hidden_size": -1}}, "cannot be loaded"),
+        ({"num_token_id": 10**6}, "copy"),
+        ({"word_token_ids": [5]}, "copy"),
+    ],
+)
+def test_a_damaged_configuration_is_one_message(
+    copy: Path, picture: Path, capsys: pytest.CaptureFixture[str], change: dict[str, object], message: str
+) -> None:
+    (copy / "config.json").write_text(json.dumps({**CONFIG, **change}))
+    assert main(["predict", "--model", str(copy), "--images", str(picture)]) == 2
+    told = capsys.readouterr().err
+    assert message in told
+    assert "Traceback" not in told
