@@ -6,6 +6,7 @@ files. All lie in the folder that was named: a file that names one outside it is
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from codecs import BOM_UTF8
@@ -75,7 +76,7 @@ class Parts:
 
     def notes(self) -> list[str]:
         """What is amiss with the names in it."""
-        notes = [f"names '{printable(name)[:120]}', which is not there" for name in self.missing]
+        notes = [f"names '{printable(name[:120])}', which is not there" for name in self.missing]
         own, suffix = self.folder / self.files[0], Path(self.files[0]).suffix.lower()
         if suffix == ".ply":
             notes += ply_notes(read_part(own))
@@ -86,7 +87,7 @@ class Parts:
     def _obj_notes(self) -> list[str]:
         text, *libraries = (_text(self.folder / name) for name in self.files if name.lower().endswith((".obj", ".mtl")))
         notes = [note for library in libraries for note in mtl_notes(library)]
-        undefined = (printable(name)[:80] for name in undefined_materials(text, libraries))
+        undefined = (printable(name[:80]) for name in undefined_materials(text, libraries))
         notes += [f"uses the material '{name}', which nothing defines: grey is taken" for name in undefined]
         if count := missing_faces(text):
             notes.append(f"{count:,} of its faces name vertices that are not there, and are left out")
@@ -146,13 +147,17 @@ def _there(folder: Path, at: str) -> There:
 
 def _found(folder: Path, at: str, name: str) -> str | None:
     """The path within a folder of the file that another there names; None if there is none. `RefusedError` if it is outside."""
-    shown = printable(name)[:80]
+    shown = printable(name[:80])
     home = Path(os.path.abspath(folder))
+    inside, path = home.resolve(), Path(os.path.normpath((home / at).parent / name))
     try:
-        path = Path(os.path.normpath((home / at).parent / name))
-        real, inside = path.resolve(), home.resolve()
+        real = path.resolve()
         there = real.is_file()
-    except (OSError, RuntimeError, ValueError):  # too long, a circle of links, a NUL
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise RefusedError(f"names the file '{shown}', which cannot be looked up ({error.strerror})") from None
+        real, there = path, False
+    except (RuntimeError, ValueError):  # a circle of links, a NUL
         raise RefusedError(f"names the file '{shown}', which no file can be called") from None
     if not real.is_relative_to(inside) or not (path.is_relative_to(home) or Path(name).is_absolute()):
         raise RefusedError(f"names the file '{shown}' outside the folder")

@@ -8,18 +8,17 @@ import re
 from collections.abc import Callable
 
 from datagen.assets.far import near_lines
-from datagen.assets.folder import printable
+from datagen.assets.folder import RefusedError, printable
+from datagen.assets.limits import MOST_TRIANGLES
 
 There = Callable[[str], bool]
 """Whether there is a file of a name, as seen from the one that names it."""
 
-_LIBRARIES = re.compile(r"^[ \t]*mtllib[ \t]+(.+?)[ \t]*\r?$", re.MULTILINE)
-_MAPS = re.compile(r"^[ \t]*(?:map_\w+|bump|disp|decal|refl|norm)[ \t]+(.+?)[ \t]*\r?$", re.MULTILINE | re.IGNORECASE)
+_LIBRARIES, _DEFINED, _USED = (re.compile(rf"^[ \t]*{word}[ \t]+(\S.*)$", re.MULTILINE) for word in ("mtllib", "newmtl", "usemtl"))
+_MAPS = re.compile(r"^[ \t]*(?:map_\w+|bump|disp|decal|refl|norm)[ \t]+(\S.*)$", re.MULTILINE | re.IGNORECASE)
 _IMAGE = re.compile(r"^[ \t]*map_Kd[ \t]+", re.MULTILINE | re.IGNORECASE)
-_COLOR = re.compile(r"^[ \t]*Kd[ \t]+(.+?)[ \t]*\r?$", re.MULTILINE | re.IGNORECASE)
+_COLOR = re.compile(r"^[ \t]*Kd[ \t]+(\S.*)$", re.MULTILINE | re.IGNORECASE)
 _BRIGHTEST = 1.5  # what goes beyond is of 255
-_DEFINED = re.compile(r"^[ \t]*newmtl[ \t]+(.+?)[ \t]*\r?$", re.MULTILINE)
-_USED = re.compile(r"^[ \t]*usemtl[ \t]+(.+?)[ \t]*\r?$", re.MULTILINE)
 _ARGUMENTS = {"-o": 3, "-s": 3, "-t": 3, "-mm": 2}
 """How many words follow an option, at most; of others one does."""
 
@@ -33,15 +32,17 @@ def obj_names(text: str, stem: str, there: There) -> list[str]:
 
 def mtl_names(text: str, there: There) -> list[str]:
     """The images that an ``.mtl`` names."""
-    return [_image(_without_options(rest), there) for rest in _MAPS.findall(text)]
+    return [_image(_without_options(rest.rstrip()), there) for rest in _MAPS.findall(text)]
 
 
 def obj_read(data: bytes, there: There) -> bytes:
     """An ``.obj`` as Blender reads it rightly: one library a line, all of it moved to the origin if it is far away, and colours of vertices
     up to 1 where they go up to 255.
 
-    `RefusedError` for vertices that are not finite numbers, of which Blender would make zeros.
+    `RefusedError` for one that is too large, or has vertices that are not finite numbers, of which Blender would make zeros.
     """
+    if data.count(b"\nf ") > MOST_TRIANGLES:
+        raise RefusedError(f"it has more than {MOST_TRIANGLES:,} triangles; make a simpler copy")
 
     def one_a_line(found: re.Match[str]) -> str:
         return "\n".join(f"mtllib {name}" for name in _libraries(found[1], there))
@@ -76,7 +77,7 @@ def mtl_read(data: bytes) -> bytes:
 
 def mtl_notes(text: str) -> list[str]:
     """What is amiss with the colours of an ``.mtl``."""
-    strange = [found[1] for block in _materials(text) if (found := _COLOR.search(block)) and _kd(block) is None]
+    strange = [found[1].rstrip() for block in _materials(text) if (found := _COLOR.search(block)) and _kd(block) is None]
     return [f"the colour 'Kd {printable(words)[:60]}' is not understood: grey is taken" for words in strange]
 
 
@@ -113,13 +114,13 @@ def _color(words: list[str]) -> tuple[float, float, float] | None:
 
 def undefined_materials(text: str, libraries: list[str]) -> list[str]:
     """The materials that an ``.obj`` uses, and that none of its libraries, given as their texts, defines."""
-    defined = {name for library in libraries for name in _DEFINED.findall(library)}
-    return [name for name in dict.fromkeys(_USED.findall(text)) if name not in defined]
+    defined = {name.rstrip() for library in libraries for name in _DEFINED.findall(library)}
+    return [name for name in dict.fromkeys(name.rstrip() for name in _USED.findall(text)) if name not in defined]
 
 
 def _libraries(rest: str, there: There) -> list[str]:
     """The names on a line: one, which may hold blanks, or several, where there is none of the whole."""
-    whole = rest.strip('"')
+    whole = rest.strip().strip('"')
     words = rest.split()
     return [whole] if there(whole) or len(words) == 1 or rest.startswith('"') else words
 
