@@ -147,6 +147,13 @@ class Tree:
         color, power = self.color(node.inputs["Color"]), self.color(node.inputs["Gamma"])
         return None if color is None or power is None else np.maximum(color, 0) ** power
 
+    def vector_math(self, node: Any, _: Any) -> Color | None:
+        """A colour scaled and shifted, as USD's textures may be."""
+        if node.operation not in _SUMS:
+            raise NotUnderstood(f"the node {node.bl_label!r} of {node.operation.lower()}")
+        a, b, c = (self.color(socket) for socket in node.inputs[:3])
+        return None if a is None or b is None or c is None else _SUMS[node.operation](a, b, c)
+
     def invert(self, node: Any, _: Any) -> Color | None:
         """A colour turned to its opposite, wholly or in part."""
         color, share = self.color(node.inputs["Color"]), self.color(node.inputs[0])
@@ -288,6 +295,7 @@ _COLORS: dict[str, Callable[[Tree, Any, Any], Color | None]] = {
     "MIX_RGB": Tree.mix,
     "GAMMA": Tree.gamma,
     "INVERT": Tree.invert,
+    "VECT_MATH": Tree.vector_math,
     "GROUP": lambda tree, node, output: tree.within(node, output, Tree.color),
     "GROUP_INPUT": lambda tree, _, output: tree.without(output, Tree.color),
 }
@@ -296,6 +304,12 @@ _VECTORS: dict[str, Callable[[Tree, Any, Any], np.ndarray | None]] = {
     "TEX_COORD": Tree.uv_output,
     "MAPPING": Tree.mapped,
     "COMBXYZ": Tree.combined,
+}
+_SUMS: dict[str, Callable[[Color, Color, Color], Color]] = {
+    "ADD": lambda a, b, _: a + b,
+    "SUBTRACT": lambda a, b, _: a - b,
+    "MULTIPLY": lambda a, b, _: a * b,
+    "MULTIPLY_ADD": lambda a, b, c: a * b + c,
 }
 _REPEATS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"WRAP": lambda x: x % 1, "PINGPONG": lambda x: 1 - np.abs(x % 2 - 1)}
 """How a coordinate is brought into [0, 1], as glTF's readers do it."""

@@ -145,13 +145,17 @@ def _cache() -> Path:
 def _opened(folder: Path, name: str, importer: Importer) -> _Found:
     """The asset of a file, kept from now on."""
     parts = Parts.of(folder, name, lambda path: _names(path, importer))
-    key = parts.digest(f"igllm asset {VERSION} {Path(name).suffix.lower()}")
+    version = f"igllm asset {VERSION} {Path(name).suffix.lower()}"
+    key = parts.digest(version)
     asset_id = file_id(Path(name), key)
     kept = _cache() / f"{key}.npz"
     if kept.exists():
         with contextlib.suppress(UserError):  # one that is damaged is made anew
             return _kept(kept, asset_id)
-    write_bytes(kept, importer.opened(parts))
+    data = importer.opened(parts)
+    if parts.digest(version) != key:
+        raise RefusedError("it changed while it was read; read the folder again")
+    write_bytes(kept, data)
     try:
         return _kept(kept, asset_id)
     except UserError:

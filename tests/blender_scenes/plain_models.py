@@ -23,11 +23,17 @@ def obj(head: str = "", size: float = 1.0, at: tuple[float, float, float] = (0, 
     return "\n".join([*lines, *("f " + " ".join(f"{i + 1}/{k + 1}" for k, i in enumerate(face)) for face in FACES)]) + "\n"
 
 
-def ply(at: float = 0.0, color: tuple[int, int, int] | None = None, sort: str = "ascii", number: str = "double") -> bytes:
-    """A cube as a ``.ply``, with all coordinates moved by ``at``; ``color`` is that of its vertices."""
+def ply(
+    at: float = 0.0,
+    color: tuple[int, int, int] | None = None,
+    sort: str = "ascii",
+    number: str = "double",
+    names: tuple[str, str, str] = ("red", "green", "blue"),
+) -> bytes:
+    """A cube as a ``.ply``, with all coordinates moved by ``at``; ``color`` is that of its vertices, and called by these names."""
     head = ["ply", f"format {sort} 1.0", "comment a cube", "element vertex 8", *(f"property {number} {axis}" for axis in "xyz")]
     if color is not None:
-        head += [f"property uchar {name}" for name in ("red", "green", "blue")]
+        head += [f"property uchar {name}" for name in names]
     head += ["element face 6", "property list uchar int vertex_indices", "end_header"]
     if sort == "ascii":
         rows = [" ".join([*map(repr, (corner + at).tolist()), *map(str, color or ())]) for corner in CORNERS]
@@ -55,9 +61,12 @@ def gltf(
     roots: tuple[int, ...] = (0,),
     places: tuple[tuple[float, float], ...] = PLACES,
     sampler: dict[str, int] | None = None,
+    corner: float = -1.0,
 ) -> str:
-    """A cube as a ``.gltf``, all that it needs within it but for the ``image``. Its mesh is 0, and so is its material's texture."""
+    """A cube as a ``.gltf``, all that it needs within it but for the ``image``. Its mesh is 0, and so is its material's texture; ``corner``
+    is one of its coordinates."""
     corners = np.concatenate([CORNERS[list(face)] for face in FACES]).astype("<f4")
+    corners[0, 0] = corner
     arrays: list[tuple[np.ndarray, int, str]] = [(corners, 5126, "VEC3")]
     arrays.append((np.array([4 * face + i for face in range(6) for i in (0, 1, 2, 0, 2, 3)], "<u2"), 5123, "SCALAR"))
     arrays.append((np.tile(np.array(places, "<f4"), (6, 1)), 5126, "VEC2"))
@@ -98,8 +107,8 @@ def surface(factor: tuple[float, float, float] | None = None, textured: bool = F
     return {"pbrMetallicRoughness": base | ({"baseColorTexture": {"index": 0}} if textured else {}), **more}
 
 
-def usda(mesh: str = "", shader: str = "", image: str = "", at: str = "0, 0, 0") -> str:
-    """A square as a ``.usda``, with more lines for its mesh and, if it wears one, for its surface's shader."""
+def usda(mesh: str = "", shader: str = "", image: str = "", texture: str = "", at: str = "0, 0, 0") -> str:
+    """A square as a ``.usda``, with more lines for its mesh and, if it wears them, for its surface's shader and its texture."""
     worn = f"""
     def Material "M" {{
         token outputs:surface.connect = </A/M/S.outputs:surface>
@@ -111,6 +120,7 @@ def usda(mesh: str = "", shader: str = "", image: str = "", at: str = "0, 0, 0")
         def Shader "T" {{
             uniform token info:id = "UsdUVTexture"
             asset inputs:file = @{image}@
+            {texture}
             float2 inputs:st.connect = </A/M/R.outputs:result>
             float3 outputs:rgb
         }}

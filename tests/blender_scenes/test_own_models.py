@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import struct
 from typing import Any
 
 import numpy as np
@@ -61,9 +63,17 @@ COLORS: dict[str, tuple[str | bytes, tuple[float, float, float]]] = {
     "vertex.obj": (obj(color="0.5 0 1"), (HALF, 0, 1)),
     "kd-vertex.obj": (obj("mtllib kd.mtl\nusemtl m", color="1 0.5 1"), (0, HALF / 2, 1)),
     "vertex.ply": (ply(color=(LEVEL, 0, 0)), RED),
+    "diffuse.ply": (ply(color=(LEVEL, 0, 0), names=("diffuse_red", "diffuse_green", "diffuse_blue")), RED),
+    "r-g-b.ply": (ply(color=(LEVEL, 0, 0), names=("r", "g", "b")), RED),
+    "binary.ply": (ply(sort="binary_little_endian"), GREY),
+    "bytes.obj": (obj(color=f"{LEVEL} 0 0"), RED),
+    "bytes-kd.obj": (WORN.format("bytes-kd"), (0.2, 0.4, 0)),
+    "lower.obj": (WORN.format("lower"), RED),
     "vertex.usda": (usda("color3f[] primvars:displayColor = [(0, 0.5, 1)]"), (0, 0.5, 1)),
     "surface.usda": (usda(shader="color3f inputs:diffuseColor = (0, 0.5, 1)"), (0, 0.5, 1)),
     "image.usda": (usda(shader=TEXTURED, image="red.png"), RED),
+    "scaled.usda": (usda(shader=TEXTURED, image="red.png", texture="float4 inputs:scale = (0.5, 1, 1, 1)"), product(RED, (0.5, 1, 1))),
+    "each.usda": (usda('color3f[] primvars:displayColor = [(0, 0.5, 1)] (interpolation = "uniform")'), (0, 0.5, 1)),
     "gone.usda": (usda(shader=TEXTURED, image="nowhere.png"), GREY),
     "emission.usda": (usda(shader="color3f inputs:diffuseColor = (0, 0, 0)\ncolor3f inputs:emissiveColor = (0, 0, 1)"), (0, 0, 1)),
 }
@@ -77,6 +87,8 @@ LIBRARIES = {
     "gone": mtl(Kd="0 0.5 1", map_Kd="nowhere.png"),
     "torn": mtl(Kd="0 0.5 1", map_Kd="torn.png"),
     "emission": mtl(Kd="0 0 0", Ke="0 1 0"),
+    "bytes-kd": mtl(Kd="51 102 0"),
+    "lower": mtl(kd="1 1 1", map_kd="red.png"),
 }
 CUBES: dict[str, str | bytes] = {
     "far/text.obj": obj(size=0.1, at=FAR),
@@ -92,6 +104,8 @@ CUBES: dict[str, str | bytes] = {
 }
 """Files that each show a cube."""
 POINTS = [" ".join(map(str, corner)) for corner in CORNERS]
+TRIANGLES = b"".join(np.array([(0, 0, 1), (0, 0, z), (1, 0, 0), (0, 1, z)], "<f4").tobytes() + b"\0\0" for z in (0, 1))
+"""Two, as a binary ``.stl`` has them."""
 SHAPELESS: dict[str, tuple[str | bytes, str]] = {
     "float.ply": (ply(4649776.22, sort="binary_little_endian", number="float"), "far from the origin"),
     "cancelled.gltf": (
@@ -109,12 +123,30 @@ SHAPELESS: dict[str, tuple[str | bytes, str]] = {
     "nan.ply": (ply().replace(b"\n-1.0", b"\nnan", 1), "'nan'"),
     "nan-binary.ply": (ply(np.nan, sort="binary_little_endian", number="float"), "its vertex 1 is not finite"),
     "nan.stl": (stl().replace("vertex -1.0", "vertex nan", 1), "'nan'"),
+    "nan.gltf": (gltf(corner=np.nan), "a vertex that is not finite"),
     "circle.gltf": (gltf(nodes=[{"mesh": 0}, {"children": [2]}, {"children": [1]}]), "in a circle"),
     "header.glb": (b"glTF", "cut short"),
     "accessor.gltf": (gltf().replace('"count": 24', '"count": 99999'), "cannot make sense of it"),
     "torn.usda": ("#usda 1.0\ndef Mesh {", "OpenUSD cannot read it (torn.usda:2:"),
 }
 """Files that show nothing right, and what the reason says."""
+
+SIDES = "".join(f"f {' '.join(str(i + 1) for i in face)}\n" for face in FACES)
+THIN = "".join(f"v {x * 0.01} {y * 0.01} {z}\n" for x, y, z in CORNERS) + SIDES
+FACE_COLORS = re.sub(rb"(?m)^(4 .*)$", rb"\1 200 0 0", ply()).replace(
+    b"vertex_indices", b"vertex_indices\nproperty uchar red\nproperty uchar green\nproperty uchar blue"
+)
+NOTED: dict[str, tuple[str | bytes, str]] = {
+    "undefined.obj": (obj("usemtl m"), "uses the material 'm', which nothing defines: grey is taken"),
+    "library.obj": (obj("mtllib nowhere.mtl", size=3), "names 'nowhere.mtl', which is not there"),
+    "kd.obj": (WORN.format("kd"), "the colour 'Kd spectral red.rfl' is not understood: grey is taken"),
+    "faces.obj": (obj() + "f 1 2 99\nf -1 -2 -3\nf -1 -2 -30\n", "2 of its faces name vertices that are not there, and are left out"),
+    "thin.obj": (THIN, "it is so thin that a generated scene, which must show enough of every object, will hardly hold it"),
+    "texture.ply": (ply().replace(b"comment", b"comment TextureFile"), "its texture 'a cube' is not read: grey is taken"),
+    "faces.ply": (FACE_COLORS, "the colours of its faces are not read: grey is taken"),
+    "color.stl": (b"COLOR=".ljust(80) + struct.pack("<I", 2) + TRIANGLES, "its colours are not read: grey is taken"),
+}
+"""Files that are not as they should be, and what is noted."""
 
 PALETTE = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255))
 """The pixels of palette.png."""
@@ -156,13 +188,10 @@ def listed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     files = {f"colors/{name}": content for name, (content, _) in COLORS.items()} | CUBES
     files |= {f"colors/{name}.mtl": text for name, text in LIBRARIES.items()}
     files |= {f"shapeless/{name}": content for name, (content, _) in SHAPELESS.items()}
-    files["notes/undefined.obj"] = obj("usemtl m")
-    files["notes/torn.obj"] = obj(size=2) + "f 1 2 99\nf -1 -2 -3\nf -1 -2 -30\n"
-    files["notes/thin.obj"] = "".join(f"v {x * 0.01} {y * 0.01} {z}\n" for x, y, z in CORNERS) + "".join(
-        f"f {' '.join(str(i + 1) for i in face)}\n" for face in FACES
-    )
+    files |= {f"notes/{name}": content for name, (content, _) in NOTED.items()}
     files |= {f"palette/{place}.obj": palette_model(place) for place in range(-1, 5)}
     files |= {f"palette/{name}.gltf": text for name, (text, _) in REPEATED.items()}
+    files["notes/kd.mtl"] = mtl(Kd="spectral red.rfl")
     files["palette/palette.mtl"] = mtl(map_Kd="palette.png")
     for name, content in files.items():
         (folder / "in" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -202,13 +231,9 @@ def test_what_has_no_shape_is_left_out_with_the_reason(listed: dict[str, Any], n
     assert "Traceback" not in reason and "/tmp" not in reason and len(reason) < 300
 
 
-def test_what_is_amiss_is_told(listed: dict[str, Any]) -> None:
-    [undefined] = listed["notes/undefined.obj"]["notes"]
-    assert undefined == "uses the material 'm', which nothing defines: grey is taken"
-    [torn] = listed["notes/torn.obj"]["notes"]
-    assert torn == "2 of its faces name vertices that are not there, and are left out"
-    [thin] = listed["notes/thin.obj"]["notes"]
-    assert "so thin" in thin
+@pytest.mark.parametrize("name", NOTED)
+def test_what_is_amiss_is_noted(listed: dict[str, Any], name: str) -> None:
+    assert listed[f"notes/{name}"]["notes"] == [NOTED[name][1]]
 
 
 @pytest.mark.parametrize("place", range(-1, 5))

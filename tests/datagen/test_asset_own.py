@@ -88,6 +88,24 @@ def test_what_an_older_version_kept_is_found_by_its_id_and_never_read_as_new(tmp
     assert own_assets(folder) == first
 
 
+def test_a_file_that_changes_while_it_is_read_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write(tmp_path / "models", a_stl="1", b_stl="22")
+    real = opening.Importer.opened
+
+    def opened_late(importer: opening.Importer, parts: named.Parts) -> bytes:
+        data = real(importer, parts)
+        (folder / "a.stl").write_text("another")
+        return data
+
+    with monkeypatch.context() as context:
+        context.setattr(opening.Importer, "opened", opened_late)
+        found = own_assets(folder)
+    assert [asset.path for asset in found.assets] == ["b.stl"]
+    assert "changed while it was read" in found.refused[0].reason
+    again = own_assets(folder)
+    assert again.assets[0].path == "a.stl" and opened(tmp_path) == ["a.stl", "b.stl", "a.stl"]
+
+
 def test_whatever_is_kept_and_cannot_be_read_is_made_anew(tmp_path: Path) -> None:
     folder = write(tmp_path / "models", a_stl="1", b_usd="22")
     first = own_assets(folder)

@@ -112,6 +112,12 @@ def test_a_file_that_names_one_outside_the_folder_is_left_out_with_its_name(
     assert log.read_text().split() == ["good.stl"]  # nobody opened it
 
 
+def test_many_libraries_on_a_line_are_no_name_that_is_too_long(tmp_path: Path) -> None:
+    names = [f"library_{number}.mtl" for number in range(100)]
+    write(tmp_path, {"x.obj": f"mtllib {' '.join(names)}\n{CUBE}"} | dict.fromkeys(names, ""))
+    assert Parts.of(tmp_path, "x.obj", nobody).files == ("x.obj", *names)
+
+
 def test_a_link_out_of_the_folder_is_outside(tmp_path: Path) -> None:
     write(tmp_path, {"outside/secret.png": "secret", "models/x.obj": f"mtllib x.mtl\n{CUBE}", "models/x.mtl": "map_Kd d/secret.png"})
     (tmp_path / "models" / "d").symlink_to(tmp_path / "outside")
@@ -138,9 +144,10 @@ def test_a_name_that_no_file_can_have_costs_its_own_file_alone(tmp_path: Path) -
     os.mkfifo(folder / "pipe.obj")
     (folder / "gone.obj").symlink_to("nowhere.obj")
     found = own_assets(folder)
-    assert [asset.path for asset in found.assets] == ["good.obj"]
+    assert [asset.path for asset in found.assets] == ["good.obj", "long.gltf"]
+    assert found.assets[1].notes == (f"names '{'x' * 120}', which is not there",)
     reasons = {refused.path: refused.reason for refused in found.refused}
-    assert sorted(reasons) == ["gone.obj", "half.gltf", "long.gltf", "nul.gltf", "nul.obj", "pipe.obj"]
+    assert sorted(reasons) == ["gone.obj", "half.gltf", "nul.gltf", "nul.obj", "pipe.obj"]
     assert "'a\\x00b.mtl', which no file can be called" in reasons["nul.obj"]
     assert reasons["pipe.obj"] == "pipe.obj is no file"
 
@@ -180,3 +187,15 @@ def test_whatever_is_in_a_file_it_is_read_or_left_out(tmp_path_factory: pytest.T
         except RefusedError as error:
             notes = [str(error)]
         assert all(note.isprintable() for note in notes)
+
+
+def test_lines_without_end_are_read_at_once(tmp_path: Path) -> None:
+    """Blanks by the million, where a pattern that tries each would never come back."""
+    blanks = " " * 1_000_000
+    write(
+        tmp_path,
+        {"x.obj": f"mtllib a{blanks}b.mtl\nusemtl a{blanks}b\n{CUBE}", "x.mtl": f"newmtl a{blanks}b\nKd 1{blanks}1 x\nmap_Kd a{blanks}b\n"},
+    )
+    parts = Parts.of(tmp_path, "x.obj", nobody)
+    assert parts.copy(tmp_path / "copy").is_file()
+    assert all(len(note) < 300 for note in parts.notes())
