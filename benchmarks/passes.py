@@ -42,7 +42,7 @@ def main() -> None:
 def number_objects(stage: bpy.types.Scene, scene: Scene) -> None:
     """Give every object its index, from 1 on; what else is there keeps 0."""
     for index, obj in enumerate(scene.objects, 1):
-        gap = {placed: np.abs(np.subtract(placed.location, obj["loc"])).max() for placed in stage.objects if placed.name != "sweep"}
+        gap = {placed: np.abs(np.subtract(placed.location, obj["loc"])).max() for placed in stage.objects if placed.name != "ground"}
         nearest = min(gap, key=lambda placed: gap[placed])
         assert gap[nearest] < 1e-4 and nearest.pass_index == 0
         nearest.pass_index = index

@@ -22,6 +22,7 @@ from datagen.untrusted import declared_as
 STATEMENT = "dataset.json"
 MANIFEST = "manifest.jsonl"
 FAILURES = "failures.jsonl"
+SOURCES = "sources.jsonl"  # of an import: what each shard was made of
 _PART = re.compile(r"manifest\.(\d{6,})\.jsonl")
 _SHARD = re.compile(r"shard-(\d{6,12})\.tar")
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_INDEX)]

@@ -10,7 +10,7 @@ from typing import Any
 from datagen.checks import check_shard
 from datagen.dataset import IMPORTED, read_statement, shard_count, spool_owner, stated_settings
 from datagen.errors import UserError
-from datagen.manifest import FAILURES, MANIFEST, STATEMENT, Row, is_part, read_manifest, shard_name, shard_number
+from datagen.manifest import FAILURES, MANIFEST, SOURCES, STATEMENT, Row, is_part, read_manifest, shard_name, shard_number
 from datagen.progress import progress
 from datagen.ranges import counted, told
 from datagen.settings import DatasetSettings
@@ -117,5 +117,5 @@ def _strangers(store: Store, verdict: Verdict, sizes: dict[str, int], shards: se
         if name.endswith(".tar") and name not in shards:
             beyond = "a shard beyond the data set's number" if shard_number(name) is not None else "a tar that is none of its shards"
             verdict.problems.append(f"{name}: {beyond}, which readers would take in")
-        elif name not in {STATEMENT, MANIFEST, FAILURES, *parts, *shards}:
+        elif name not in {STATEMENT, MANIFEST, FAILURES, SOURCES, *parts, *shards}:
             verdict.notes.append(f"{name}: none of the data set's files")

@@ -1,12 +1,14 @@
 """The camera of a published scene, recovered from where its objects are in the world and on the frame.
 
 CLEVR (Johnson et al. 2017) moves the camera by up to 0.5 m along each axis, keeps it facing one spot, and records neither. Lens and
-sensor are known, so that two pixel coordinates an object are left to explain by three coordinates of the camera's place.
+sensor are known, so that two pixel coordinates and a depth of each object are left to explain by three coordinates of the camera's place.
+Where they cannot be, any camera is sought; what is found is told with what there is to doubt about it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,21 +17,31 @@ from scipy.optimize import least_squares
 from datagen.camera import project
 from datagen.scene import Camera, Vec3
 
+JITTER = 0.5  # metres along each axis from CLEVR's usual place, at most
+SLACK = 0.1  # metres by which a place told from rounded coordinates may be beyond
 PIXELS_PER_METRE = 1.0
 """Weight of the expectation that the camera is at its usual place: the error of a coordinate rounded to whole pixels (0.29 px, one standard
 deviation) over a jitter uniform in ±0.5 m (0.29 m). With it, even a single object gives a definite answer."""
+PIXELS_PER_DEPTH = 500.0
+"""Weight of a depth: CLEVR records them to micrometres, but here 2 mm count as much as a pixel."""
 ROUNDING = 0.5 + 1e-6  # pixels between a coordinate and the nearest whole one
-GOOD_PIXELS = 2.0  # residuals beyond make it worth asking whether the camera faces another spot
+GOOD_PIXELS, GOOD_DEPTH = 1.0, 0.02  # pixels along either side, and metres, within which a coordinate counts as explained
 ENOUGH = 1e-6  # relative change of error or place at which the search ends: micrometres, where rounded pixels tell centimetres
-MIN_POINTS_FOR_TARGET = 3  # six equations for the six numbers of place and target
+LEAST_HEIGHT = 0.101  # metres above the floor that a camera is sought, no lower than one may stand
+STARTS = 8, (5.0, 25.0, 50.0, 80.0)
+"""Where the search for any camera may begin: at so many places around the objects, at these elevations in degrees."""
+SEARCHED = 8  # of these, the ones that show objects nearest to where they are seen
+WIDEST = 3.0  # powers of e by which a lens may differ from the usual
+EVALUATIONS = 60  # of one search
 
 
 @dataclass(frozen=True)
 class CameraFit:
-    """A camera, and how far from the given pixels (N,) it shows each point."""
+    """A camera, how far from the given pixels (N,) it shows each point, and in words what there is to doubt about it, if anything."""
 
     camera: Camera
     residuals: np.ndarray
+    doubt: str | None = None
 
     @property
     def worst(self) -> float:
@@ -37,36 +49,131 @@ class CameraFit:
         return float(self.residuals.max(initial=0.0))
 
 
-def fit_camera(usual: Camera, width: int, height: int, points: np.ndarray, pixels: np.ndarray) -> CameraFit:
-    """The camera that shows world `points` (N, 3), in metres, at `pixels` (N, 2) of a frame of that size.
+@dataclass(frozen=True)
+class Sightings:
+    """World ``points`` (N, 3) in metres, seen at ``pixels`` (N, 2) of a frame of that size, and if known ``depths`` (N,) in metres."""
 
-    Where `usual` itself explains every coordinate to within its rounding, it is the answer. Else lens and sensor are `usual`'s, the place
-    is sought, and the target as well where `usual`'s leaves more than `GOOD_PIXELS`. The least squares are robust (soft L1), so that one
-    bad coordinate does not move the camera.
-    """
-    off = project(usual, width, height, points)[:, :2] - pixels
-    if (np.abs(off) <= ROUNDING).all():
-        return CameraFit(usual, np.linalg.norm(off, axis=1))
+    width: int
+    height: int
+    points: np.ndarray
+    pixels: np.ndarray
+    depths: np.ndarray | None = None
 
-    def placed(numbers: np.ndarray) -> Camera:
-        return replace(usual, location=_vector(numbers))
+    def off(self, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
+        """How far from the given ones a camera has the pixels (N, 2) and the depths (N,), which are 0 where none are given."""
+        seen = project(camera, self.width, self.height, self.points)
+        return seen[:, :2] - self.pixels, np.zeros(len(seen)) if self.depths is None else seen[:, 2] - self.depths
 
-    def aimed(numbers: np.ndarray) -> Camera:
-        return replace(usual, location=_vector(numbers[:3]), target=_vector(numbers[3:]))
+    def explained_by(self, camera: Camera, pixels: float = GOOD_PIXELS) -> bool:
+        """Whether all is where this camera has it, pixels to so many along either side."""
+        off, deep = self.off(camera)
+        return bool((np.abs(off) <= pixels).all() and (np.abs(deep) <= GOOD_DEPTH).all())
 
-    def solve(start: np.ndarray, camera_of: Callable[[np.ndarray], Camera]) -> CameraFit:
+    def fit(self, camera: Camera, doubt: str | None = None) -> CameraFit:
+        """The camera as an answer."""
+        return CameraFit(camera, np.linalg.norm(self.off(camera)[0], axis=1), doubt)
+
+    def enough(self, numbers: int) -> bool:
+        """Whether there is more to explain than by so many numbers anything could be."""
+        return len(self.points) * (2 if self.depths is None else 3) > numbers
+
+    def search(self, start: np.ndarray, camera_of: Callable[[np.ndarray], Camera], weights: np.ndarray) -> Camera:
+        """The camera of the numbers that explain most, from `start`, of which the first three are a place. The least squares are robust
+        (soft L1), so that one bad coordinate does not move the camera; `weights` hold numbers to their start, in pixels."""
+
         def errors(numbers: np.ndarray) -> np.ndarray:
-            off = project(camera_of(numbers), width, height, points)[:, :2] - pixels
-            return np.concatenate([off.reshape(-1), (numbers - start) * PIXELS_PER_METRE])
+            off, deep = self.off(camera_of(numbers))
+            return np.concatenate([off.reshape(-1), deep * PIXELS_PER_DEPTH, (numbers - start) * weights])
 
-        camera = camera_of(least_squares(errors, start, loss="soft_l1", ftol=ENOUGH, xtol=ENOUGH).x.round(6))
-        return CameraFit(camera, np.linalg.norm(project(camera, width, height, points)[:, :2] - pixels, axis=1))
+        least = np.full(len(start), -np.inf)
+        least[2] = LEAST_HEIGHT
+        start = np.maximum(start, least + ENOUGH)
+        bounds = (least, np.full(len(start), np.inf))
+        found = least_squares(errors, start, bounds=bounds, loss="soft_l1", ftol=ENOUGH, xtol=ENOUGH, max_nfev=EVALUATIONS)
+        return camera_of(found.x.round(6))
 
-    place = np.array(usual.location)
-    fit = solve(place, placed)
-    if fit.worst <= GOOD_PIXELS or len(points) < MIN_POINTS_FOR_TARGET:
-        return fit
-    return min(fit, solve(np.concatenate([place, usual.target]), aimed), key=lambda f: float(np.square(f.residuals).mean()))
+
+def fit_camera(usual: Camera, seen: Sightings) -> CameraFit:
+    """The camera that explains what is `seen`.
+
+    Where `usual` itself explains all, pixels to within their rounding, it is the answer. Else its place is sought, the rest as `usual`'s;
+    and where that explains not all, any camera, upright, over the floor. An answer without doubt is within CLEVR's jitter of `usual` and
+    explains everything by fewer numbers than there are to explain.
+    """
+    depths = seen.depths
+    if depths is not None and (depths <= 0).any():
+        ahead = depths > 0  # what is not has no place on the frame
+        found = fit_camera(usual, replace(seen, points=seen.points[ahead], pixels=seen.pixels[ahead], depths=depths[ahead]))
+        return seen.fit(found.camera, found.doubt or "an object is not in front of it")
+    if seen.explained_by(usual, ROUNDING):
+        return seen.fit(usual, None if seen.enough(2) else "too few objects tell of it")
+    near = near_usual(usual, seen)
+    if seen.explained_by(near) and within_jitter(usual, near):
+        return seen.fit(near, None if seen.enough(3) else "too few objects tell of it")
+    other = _anywhere(usual, seen)
+    if other is not None:
+        away = math.dist(other.location, usual.location)
+        return seen.fit(other, f"it is none of CLEVR's: {away:.2f} m from the usual place, lens {other.lens_mm:.1f} mm")
+    if depths is not None:
+        flat = replace(seen, depths=None)
+        blind = fit_camera(usual, flat).camera
+        if flat.explained_by(blind):
+            return seen.fit(blind, "the depths in pixel_coords tell of another, or are none along its axis")
+    off, deep = seen.off(near)
+    worst = f"{np.linalg.norm(off, axis=1).max():.1f} px" + (f" and {np.abs(deep).max():.2f} m of depth" if depths is not None else "")
+    return seen.fit(near, f"none explains where the objects are seen; the nearest is up to {worst} off")
+
+
+def within_jitter(usual: Camera, camera: Camera) -> bool:
+    """Whether CLEVR could have moved `usual` to there."""
+    return float(np.abs(np.subtract(camera.location, usual.location)).max()) <= JITTER + SLACK
+
+
+def near_usual(usual: Camera, seen: Sightings) -> Camera:
+    """The camera at the place, near its usual one, that explains most."""
+    return seen.search(np.array(usual.location), lambda place: replace(usual, location=_vector(place)), np.full(3, PIXELS_PER_METRE))
+
+
+def _anywhere(usual: Camera, seen: Sightings) -> Camera | None:
+    """A camera that explains all, wherever it stands; None if none is found, or if what there is to explain does not tell it.
+
+    Numbers are the place, the direction as two angles, and, where depths are known, the lens as a power of e.
+    """
+    free = 5 if seen.depths is None else 6
+    if not seen.enough(free):
+        return None
+
+    def camera_of(numbers: np.ndarray) -> Camera:
+        place, ahead = numbers[:3], _ahead(numbers[3], numbers[4])
+        lens = usual.lens_mm * math.exp(min(WIDEST, max(-WIDEST, numbers[5]))) if free == 6 else usual.lens_mm
+        nearest = max(1.0, float(-place @ ahead))  # metres along the axis to where it passes the origin
+        return replace(usual, location=_vector(place), target=_vector(place + nearest * ahead), lens_mm=lens)
+
+    starts = [np.array([*start, 0.0][:free]) for start in _starts(usual, seen)]
+    nearest_first = sorted(starts, key=lambda numbers: float(np.abs(seen.off(camera_of(numbers))[0]).sum()))
+    for start in nearest_first[:SEARCHED]:
+        camera = seen.search(start, camera_of, np.zeros(free))
+        if seen.explained_by(camera):
+            return camera
+    return None
+
+
+def _starts(usual: Camera, seen: Sightings) -> Iterator[list[float]]:
+    """Places to search from, each with the two angles under which the objects lie: `usual`'s, and others all around the objects, as far
+    away as they are deep."""
+    middle = seen.points.mean(axis=0)
+    away = math.dist(usual.location, usual.target) if seen.depths is None else float(np.median(seen.depths))
+    around, elevations = STARTS
+    steps = [np.subtract(usual.location, middle)]
+    steps += [away * _ahead(turn, rise) for rise in np.radians(elevations) for turn in np.arange(around) * (2 * math.pi / around)]
+    for step in steps:
+        x, y, z = (-step / np.linalg.norm(step)).tolist()
+        yield [*(middle + step).tolist(), math.atan2(y, x), math.asin(max(-1.0, min(1.0, z)))]
+
+
+def _ahead(turn: float, rise: float) -> np.ndarray:
+    """The direction of two angles in radians: about Z, and over the plane."""
+    return np.array([math.cos(turn) * math.cos(rise), math.sin(turn) * math.cos(rise), math.sin(rise)])
 
 
 def _vector(numbers: np.ndarray) -> Vec3:

@@ -1,14 +1,15 @@
 """Published CLEVR as a data set of ours: code under the camera that saw it, ready to render, or shards with the published pixels.
 
-A scenes file records neither camera nor lamps. The camera is recovered (`datagen.formats.camera_fit`); the lamps are the domain's
-standard ones. Labels come from our own ray cast under the recovered camera.
+A published scenes file records neither camera nor lamps. The camera is recovered (`datagen.formats.camera_fit`), but where the file states
+it, as ours do; the lamps are the domain's standard ones. Labels come from our own ray cast under that camera.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -17,20 +18,20 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from datagen.code import write_code
 from datagen.dataset import IMPORTED, package_versions
 from datagen.domains.clevr import Clevr
 from datagen.encoding import decode_image, encode_image
 from datagen.errors import UserError
-from datagen.files import atomic_file, read_json, write_bytes, write_json, write_jsonl
-from datagen.formats.camera_fit import GOOD_PIXELS, fit_camera
+from datagen.files import atomic_file, read_json, read_jsonl, write_bytes, write_json, write_jsonl
+from datagen.formats.camera_fit import ROUNDING, CameraFit, Sightings, fit_camera, near_usual
 from datagen.formats.clevr_scenes import PublishedScene, read_scenes
-from datagen.manifest import MANIFEST, STATEMENT, Row, read_manifest, shard_name
-from datagen.predictions import Prediction, write_predictions
+from datagen.manifest import MANIFEST, SOURCES, STATEMENT, Row, read_manifest, shard_name
+from datagen.predictions import Prediction, read_predictions, write_predictions
 from datagen.progress import progress
+from datagen.ranges import counted
 from datagen.sample import FORMAT_VERSION, Sample, make_sample
-from datagen.scene import Quality
-from datagen.shards import Samples, file_sha256, sample_blocks, write_blocks
+from datagen.scene import Camera, Quality
+from datagen.shards import file_sha256, sample_blocks, write_blocks
 from datagen.store import LocalStore
 
 CODES = "codes.jsonl"
@@ -41,32 +42,50 @@ QUALITY: Quality = "standard"  # what the recorded shot asks of a rendering
 SHARD_SIZE = 1000
 _KEPT = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp"}
 ON_GROUND = 0.01  # metres between a centre's height and its solid's
+IMPORTER = 2  # goes up when the same file and images would give other samples
+MOST_DOUBTS = 10  # cameras in doubt that are told of one by one
 
 
 @dataclass
 class Imported:
-    """What came of an import. ``residuals`` has, by key, how far (pixels) the recovered camera shows each object from its pixel_coords.
+    """What came of an import. By key, ``stated`` has the cameras that the file states, ``recovered`` those that were sought.
 
-    Of ``keys``, the first ``earlier`` were imported by a call before: only the others are in what follows.
+    Of ``keys``, the first ``earlier`` were imported by a call before: only the others are in what follows. ``stale`` are the scenes of
+    shards of an earlier call that were made of something else, and are made anew.
     """
 
     keys: list[str] = field(default_factory=list)
     earlier: int = 0
+    stale: int = 0
     missing: list[str] = field(default_factory=list)
     without_pixels: list[str] = field(default_factory=list)
+    without_depths: list[str] = field(default_factory=list)
     off_ground: list[str] = field(default_factory=list)
-    residuals: dict[str, np.ndarray] = field(default_factory=dict)
+    stated: dict[str, CameraFit] = field(default_factory=dict)
+    recovered: dict[str, CameraFit] = field(default_factory=dict)
+
+    @property
+    def doubts(self) -> dict[str, str]:
+        """By key, what there is to doubt about cameras."""
+        return {key: fit.doubt for key, fit in (self.stated | self.recovered).items() if fit.doubt is not None}
 
     def lines(self) -> list[str]:
         """What there is to tell of the cameras, and to warn of."""
-        told = [f"{self.earlier} scenes were there already, imported by an earlier call"] if self.earlier else []
-        if self.residuals:
-            every = np.concatenate(list(self.residuals.values()))
-            middle, worst = (float(np.median(every)), float(every.max())) if len(every) else (0.0, 0.0)
-            told.append(f"cameras recovered for {len(self.residuals)} scenes: residual median {middle:.2f} px, largest {worst:.2f} px")
-        poor = [key for key, residuals in self.residuals.items() if residuals.max(initial=0.0) > GOOD_PIXELS]
-        told += _named(f"scenes with an object more than {GOOD_PIXELS:g} px from its pixel_coords", poor)
+        told = []
+        if self.earlier:
+            told.append(f"there already, imported by an earlier call: {counted(self.earlier, 'scene')}")
+        if self.stale:
+            told.append(f"imported anew, for the file, the images or the shards have changed: {counted(self.stale, 'scene')}")
+        if self.stated:
+            told.append(f"cameras as the file states them: {counted(len(self.stated), 'scene')}")
+        if self.recovered:
+            told.append(_recovered_line(self.recovered))
+        doubts = self.doubts
+        told += [f"the camera of {key} is in doubt: {doubt}" for key, doubt in list(doubts.items())[:MOST_DOUBTS]]
+        if len(doubts) > MOST_DOUBTS:
+            told.append(f"in doubt as well, and with them the labels: {counted(len(doubts) - MOST_DOUBTS, 'more camera')}")
         told += _named("scenes without pixel_coords, where the standard camera is assumed", self.without_pixels)
+        told += _named("scenes whose pixel_coords lack the depth: cameras known to decimetres, if the lens is CLEVR's", self.without_depths)
         told += _named("images not there, scenes left out", self.missing)
         told += _named("scenes with objects whose height does not fit their size here, which will float or sink", self.off_ground)
         return told
@@ -76,10 +95,22 @@ def _named(what: str, keys: list[str]) -> list[str]:
     return [f"{what}: {len(keys)} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"] if keys else []
 
 
+def _recovered_line(fits: Mapping[str, CameraFit]) -> str:
+    """How well the cameras that were sought explain what is seen, the worst by its key."""
+    doubtful = sum(fit.doubt is not None for fit in fits.values())
+    every = np.concatenate([fit.residuals for fit in fits.values()])
+    middle = float(np.median(every)) if len(every) else 0.0
+    key, worst = max(((key, fit.worst) for key, fit in fits.items()), key=lambda named: named[1])
+    return (
+        f"cameras recovered for {counted(len(fits), 'scene')}, {doubtful or 'none'} of them in doubt: residual median {middle:.2f} px, "
+        f"largest {worst:.2f} px ({key})"
+    )
+
+
 def import_clevr(scenes: Path, out: Path, images: Path | None = None) -> Imported:
     """Read a CLEVR scenes file into `out`: shards where `images` has the pictures, else ``codes.jsonl`` with loose code and records.
 
-    Called again after an interruption, it keeps the shards that are finished.
+    Called again after an interruption, it keeps the shards that are finished, if what they were made of is what it was.
 
     `UserError` for a malformed file, a folder that holds something else, or if not one image is there.
     """
@@ -103,6 +134,7 @@ def _refuse_other(out: Path) -> None:
 def _import_codes(published: list[PublishedScene], domain: Clevr, out: Path) -> Imported:
     if any(out.glob("*.tar")):
         raise UserError(f"{out}: holds shards; choose another folder for code without pixels")
+    _forget_codes(out, {scene.key for scene in published})
     done, guess, predictions = Imported(), guess_frame(published, domain), []
     for scene in progress(published, total=len(published), desc="import"):
         sample = _sample(scene, domain, scene.frame or guess, done)
@@ -114,6 +146,14 @@ def _import_codes(published: list[PublishedScene], domain: Clevr, out: Path) -> 
     return done
 
 
+def _forget_codes(out: Path, keys: set[str]) -> None:
+    """Remove what an earlier call wrote of scenes that are no longer asked for: a reader of the folder would take it in."""
+    if (out / CODES).exists():
+        for key in set(read_predictions(out / CODES)) - keys:
+            for suffix in (".py", ".json"):
+                (out / f"{key}{suffix}").unlink(missing_ok=True)
+
+
 def guess_frame(published: list[PublishedScene], domain: Clevr) -> tuple[int, int]:
     """Of `FRAMES`, the one in which cameras explain the pixel coordinates best, for scenes that do not say theirs."""
     telling = [scene for scene in published if scene.frame is None and scene.pixels is not None and len(scene.points) >= 3]
@@ -122,10 +162,22 @@ def guess_frame(published: list[PublishedScene], domain: Clevr) -> tuple[int, in
 
     def misfit(frame: tuple[int, int]) -> float:
         usual = domain.canonical_shot(*frame, QUALITY).viewpoint
-        fits = (fit_camera(usual, *frame, scene.points, scene.pixels) for scene in telling[:FRAME_TRIALS] if scene.pixels is not None)
-        return float(np.median([fit.residuals.mean() for fit in fits]))
+        return float(np.median([_misfit(scene, usual, frame) for scene in telling[:FRAME_TRIALS]]))
 
     return min(FRAMES, key=misfit)
+
+
+def _misfit(scene: PublishedScene, usual: Camera, frame: tuple[int, int]) -> float:
+    """How far, in pixels in the mean, the best camera near the usual one shows objects from where they are seen."""
+    seen = _sightings(scene, frame)
+    if scene.camera is not None:
+        usual = scene.camera
+    return float(seen.fit(near_usual(usual, seen)).residuals.mean())
+
+
+def _sightings(scene: PublishedScene, frame: tuple[int, int]) -> Sightings:
+    assert scene.pixels is not None
+    return Sightings(*frame, scene.points, scene.pixels, scene.depths)
 
 
 def _import_shards(published: list[PublishedScene], domain: Clevr, out: Path, images: Path, source: str) -> Imported:
@@ -134,40 +186,58 @@ def _import_shards(published: list[PublishedScene], domain: Clevr, out: Path, im
     here = [scene for scene in published if scene.key in found]
     if not here:
         raise UserError(f"{images}: none of the {len(published)} images is here, such as {published[0].filename}")
+    if (out / CODES).exists():
+        raise UserError(f"{out}: holds code without pixels; choose another folder for shards")
     statement = _statement(here, found[here[0].key], source)
-    rows = _finished(out, statement, here, found, domain)
+    earlier = _rows(out)
+    rows = _finished(out, statement, earlier, here, found)
     write_json(out / STATEMENT, statement)  # first: it says whose the shards are
-    write_jsonl(out / MANIFEST, map(asdict, rows))
-    for old in {*out.glob("shard-*.tar")} - {out / row.name for row in rows}:
+    write_jsonl(out / MANIFEST, map(asdict, rows.values()))
+    done.stale = sum(row.samples for row in earlier.values()) - sum(row.samples for row in rows.values())
+    for old in {*out.glob("shard-*.tar")} - {out / row.name for row in rows.values()}:
         old.unlink()
-    done.earlier = sum(row.samples for row in rows)
+    done.earlier = sum(row.samples for row in rows.values())
     done.keys += [scene.key for scene in here[: done.earlier]]
     samples = (_with_image(scene, domain, found[scene.key], done) for scene in here[done.earlier :])
     shown = progress(samples, total=len(here) - done.earlier, desc="import")
-    for number in range(len(rows), -(-len(here) // SHARD_SIZE)):
-        rows.append(_write_shard(out, number, shown))
-        write_jsonl(out / MANIFEST, map(asdict, rows))
+    for shard in _shards(here)[len(rows) :]:
+        rows[_sources(shard, found)] = _write_shard(out, len(rows), shown)
+        write_jsonl(out / SOURCES, ({"name": row.name, "made_of": sources} for sources, row in rows.items()))
+        write_jsonl(out / MANIFEST, map(asdict, rows.values()))
     return done
 
 
-def _finished(out: Path, statement: dict[str, Any], scenes: list[PublishedScene], images: dict[str, Path], domain: Clevr) -> list[Row]:
-    """The rows of the whole shards, from the first on, that an earlier call for the same scenes and images finished."""
-    if not (out / STATEMENT).exists() or read_json(out / STATEMENT) != statement:
-        return []
-    there = read_manifest(LocalStore(out), [MANIFEST]).rows
-    rows: list[Row] = []
-    while (row := there.get(len(rows))) is not None:
-        path, due = out / row.name, scenes[len(rows) * SHARD_SIZE :][:SHARD_SIZE]
-        if not path.exists() or file_sha256(path) != row.sha256:
+def _shards(scenes: list[PublishedScene]) -> list[list[PublishedScene]]:
+    return [scenes[start : start + SHARD_SIZE] for start in range(0, len(scenes), SHARD_SIZE)]
+
+
+def _sources(scenes: list[PublishedScene], images: dict[str, Path]) -> str:
+    """The SHA-256 of all that a shard of these scenes is made of: what the file says of each, its image, and how they are imported."""
+    parts = [str(IMPORTER), *(f"{scene.digest} {file_sha256(images[scene.key])}" for scene in scenes)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _rows(out: Path) -> dict[int, Row]:
+    """The manifest of an earlier call, by shard."""
+    return read_manifest(LocalStore(out), [MANIFEST]).rows if (out / STATEMENT).exists() else {}
+
+
+def _finished(
+    out: Path, statement: dict[str, Any], earlier: dict[int, Row], scenes: list[PublishedScene], images: dict[str, Path]
+) -> dict[str, Row]:
+    """The rows of the whole shards, from the first on, that an earlier call made of the very same scenes and images, by `_sources`."""
+    if not (out / STATEMENT).exists() or read_json(out / STATEMENT) != statement or not (out / SOURCES).exists():
+        return {}
+    made_of = {row.get("name"): row.get("made_of") for row in read_jsonl(out / SOURCES)}
+    kept: dict[str, Row] = {}
+    for number, shard in enumerate(_shards(scenes)):
+        row, sources = earlier.get(number), _sources(shard, images)
+        if row is None or made_of.get(row.name) != sources:
             break
-        held = Samples.of_shards([path])
-        if {key: held.code(key) for key in held.keys} != {scene.key: write_code(scene.scene, domain) for scene in due}:
+        if not (out / row.name).exists() or file_sha256(out / row.name) != row.sha256:
             break
-        first = images[due[0].key]
-        if not np.array_equal(held[due[0].key].pixels(), decode_image(first.read_bytes(), str(first))):
-            break  # another folder of images
-        rows.append(row)
-    return rows
+        kept[sources] = row
+    return kept
 
 
 def _find_image(images: Path, scene: PublishedScene) -> Path | None:
@@ -209,6 +279,9 @@ def _with_image(scene: PublishedScene, domain: Clevr, path: Path, done: Imported
     data = path.read_bytes()
     pixels = decode_image(data, str(path))
     height, width, _ = pixels.shape
+    if scene.frame is not None and scene.frame != (width, height):
+        stated = "x".join(map(str, scene.frame))
+        raise UserError(f"{path}: has {width}x{height} pixels, but its scene is of {stated}, and so are its pixel_coords")
     image, suffix = _stored_image(data, pixels)
     return replace(_sample(scene, domain, (width, height), done), image=image, suffix=suffix)
 
@@ -223,15 +296,32 @@ def _stored_image(data: bytes, pixels: np.ndarray) -> tuple[bytes, str]:
 
 
 def _sample(scene: PublishedScene, domain: Clevr, frame: tuple[int, int], done: Imported) -> Sample:
-    """The scene as a sample under its recovered camera, a single black pixel for its image; `done` learns of it."""
+    """The scene as a sample under its camera, a single black pixel for its image; `done` learns of it."""
     shot = domain.canonical_shot(*frame, QUALITY)
-    if scene.pixels is None:
-        done.without_pixels.append(scene.key)
-    else:
-        fit = fit_camera(shot.viewpoint, *frame, scene.points, scene.pixels)
-        shot = replace(shot, camera=fit.camera)
-        done.residuals[scene.key] = fit.residuals
+    shot = replace(shot, camera=_camera(scene, shot.viewpoint, frame, done))
     if any(abs(domain.location(obj)[2] - domain.solid(obj).scale) > ON_GROUND for obj in scene.scene):
         done.off_ground.append(scene.key)
     done.keys.append(scene.key)
     return make_sample(scene.key, scene.scene, shot, np.zeros((1, 1, 3), np.uint8), split=scene.split)
+
+
+def _camera(scene: PublishedScene, usual: Camera, frame: tuple[int, int], done: Imported) -> Camera:
+    """The camera that the scene states; else the one that explains its pixel coordinates; without any, the usual one."""
+    if scene.pixels is None:
+        if scene.camera is None:
+            done.without_pixels.append(scene.key)
+            return usual
+        done.stated[scene.key] = CameraFit(scene.camera, np.zeros(0))
+        return scene.camera
+    seen = _sightings(scene, frame)
+    if scene.camera is not None:
+        fit = seen.fit(scene.camera)
+        if not seen.explained_by(scene.camera, ROUNDING):
+            doubt = f"the one that the file states shows an object {fit.worst:.1f} px from its pixel_coords, or at another depth"
+            fit = replace(fit, doubt=doubt)
+        done.stated[scene.key] = fit
+        return scene.camera
+    if scene.depths is None:
+        done.without_depths.append(scene.key)
+    fit = done.recovered[scene.key] = fit_camera(usual, seen)
+    return fit.camera

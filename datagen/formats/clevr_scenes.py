@@ -8,11 +8,13 @@ What the published generator does and its files do not say, as its source and it
 - j is in ``relationships[r][i]`` when object j lies more than 0.2 m from object i along the direction r;
 - ``rotation`` is called degrees, but was handed to Blender as radians: so many radians is what the images show. A scene of ours
   says ``"rotation_unit": "degrees"`` and means it;
-- the frame's size is not recorded (the published images are 480x320); a scene of ours says ``"image_size": [width, height]``.
+- the frame's size is not recorded (the published images are 480x320); a scene of ours says ``"image_size": [width, height]``;
+- nor is the camera; a scene of ours says ``"camera": {"name", "location", "target", "lens_mm", "sensor_mm"}``.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -24,12 +26,15 @@ from typing import Any
 import numpy as np
 
 from datagen.camera import ground_directions
+from datagen.cameras import cameras_from_json, cameras_to_json, check_cameras
 from datagen.domain import Choice, Domain
 from datagen.errors import UserError
 from datagen.sample import Sample
 from datagen.scene import FRAME_SIDES, Camera, Object, Scene, Vec3
+from datagen.untrusted import as_text
 
 MARGIN = 0.2  # metres along a direction before a relation holds (the published generator's epsilon)
+USUAL_FRAME = (320, 240)  # the published generator's
 RELATIONS = ("right", "behind", "front", "left")
 _SPLIT = re.compile(r"[A-Za-z0-9_-]{1,32}")  # it becomes part of file names
 MAX_NAME = 80  # characters of an image's name: a tar's plain header holds 100
@@ -69,6 +74,7 @@ def published_scene(sample: Sample, index: int, filename: str) -> dict[str, Any]
         "relationships": relationships(directions, places),
         "objects": objects,
         "image_size": [sample.shot.width, sample.shot.height],
+        "camera": {"name": sample.shot.viewpoint.name, **cameras_to_json((sample.shot.viewpoint,))[sample.shot.viewpoint.name]},
         "rotation_unit": "degrees",
     }
 
@@ -85,8 +91,9 @@ def split_of(sample: Sample) -> str:
 class PublishedScene:
     """A scene as read: canonical, with the image it belongs to.
 
-    ``points`` (N, 3) in metres and ``pixels`` (N, 2), or None where the file has none, are in the file's order of objects. ``frame`` is
-    (width, height) where the file says it.
+    ``points`` (N, 3) in metres, ``pixels`` (N, 2) and ``depths`` (N,) in metres, or None where the file has none, are in the file's order
+    of objects. ``frame`` is (width, height) and ``camera`` the camera, where the file says them; ``digest`` is the SHA-256 of the whole
+    entry.
     """
 
     key: str
@@ -95,7 +102,10 @@ class PublishedScene:
     scene: Scene
     points: np.ndarray
     pixels: np.ndarray | None
+    depths: np.ndarray | None
     frame: tuple[int, int] | None
+    camera: Camera | None
+    digest: str
 
 
 def read_scenes(path: Path, domain: Domain) -> list[PublishedScene]:
@@ -174,14 +184,19 @@ def _scene(place: _Place, domain: Domain) -> PublishedScene:
     if split.value is not None and not (isinstance(split.value, str) and _SPLIT.fullmatch(split.value)):
         raise split.refuse("one word of letters, digits, - and _")
     objects = list(named.field("objects").items())
+    pixels, depths = _pixels(objects)
+    frame = _frame(named.field("image_size"))
     return PublishedScene(
         key=PurePosixPath(filename).stem,
         filename=filename,
         split=split.value,
         scene=domain.canonical(Scene(domain.name, tuple(_object(o, domain, unit.value == "degrees") for o in objects))),
         points=np.array([o.field("3d_coords").numbers(3) for o in objects]).reshape(-1, 3),
-        pixels=_pixels(objects),
-        frame=_frame(named.field("image_size")),
+        pixels=pixels,
+        depths=depths,
+        frame=frame,
+        camera=_camera(named.field("camera"), frame, domain),
+        digest=hashlib.sha256(json.dumps(place.value, sort_keys=True).encode()).hexdigest(),
     )
 
 
@@ -195,12 +210,26 @@ def _object(place: _Place, domain: Domain, degrees: bool) -> Object:
     return Object(statement.name, {**words, "loc": location, "rotation": turn if degrees else math.degrees(turn) % 360.0})
 
 
-def _pixels(objects: list[_Place]) -> np.ndarray | None:
-    """(N, 2) where every object has pixel coordinates, else None."""
+def _pixels(objects: list[_Place]) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """(N, 2) where every object has pixel coordinates, and (N,) where all of them have a depth, else None."""
     places = [o.field("pixel_coords") for o in objects]
     if any(place.value is None for place in places):
+        return None, None
+    rows = [place.numbers(2) for place in places]
+    depths = np.array([row[2] for row in rows]) if all(len(row) == 3 for row in rows) else None
+    return np.array([row[:2] for row in rows]).reshape(-1, 2), depths
+
+
+def _camera(place: _Place, frame: tuple[int, int] | None, domain: Domain) -> Camera | None:
+    if place.value is None:
         return None
-    return np.array([place.numbers(2)[:2] for place in places]).reshape(-1, 2)
+    if not isinstance(place.value, dict):
+        raise place.refuse("a camera {name, location, target, lens_mm, sensor_mm}")
+    fields = dict(place.value)
+    name = as_text(fields.pop("name", Camera.name), place.where, "name")
+    cameras = cameras_from_json({name: fields}, place.where)
+    check_cameras(cameras, 0.0, domain.ground, frame or USUAL_FRAME, place.where)
+    return cameras[0]
 
 
 def _frame(place: _Place) -> tuple[int, int] | None:

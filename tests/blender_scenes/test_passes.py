@@ -6,17 +6,38 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "masks.py"
 
 
-@pytest.mark.parametrize(("meshes", "least_iou", "farthest"), [([], 0.9, 150.0), (["--sharp"], 0.98, 50.0)])
-def test_labels_agree_with_cycles_own_passes(meshes: list[str], least_iou: float, farthest: float, tmp_path: Path) -> None:
-    """The rounded edges of cubes and cylinders cost their masks 3 % and lie up to some centimetres behind the labels' sharp ones."""
-    path = tmp_path / "figures.json"
-    subprocess.run([sys.executable, BENCHMARK, "--num", "2", "--json", path, *meshes], check=True, stdout=subprocess.DEVNULL)
+OWN = {"front": {"location": [0, -11, 5]}, "back": {"location": [3, 10, 6]}, "wide": {"location": [-4, -5, 7], "lens_mm": 15}}
+
+
+@pytest.mark.parametrize(
+    ("meshes", "cameras", "least_iou", "farthest"), [([], {}, 0.9, 150.0), (["--sharp"], {}, 0.98, 50.0), (["--sharp"], OWN, 0.97, 50.0)]
+)
+def test_labels_agree_with_cycles_own_passes(
+    meshes: list[str], cameras: dict[str, Any], least_iou: float, farthest: float, tmp_path: Path
+) -> None:
+    """The rounded edges of cubes and cylinders cost their masks 3 % and lie up to some centimetres behind the labels' sharp ones.
+
+    Cameras of one's own have their own backdrop, in Cycles as in the labels."""
+    path, file = tmp_path / "figures.json", tmp_path / "cameras.json"
+    file.write_text(json.dumps(cameras))
+    command = [
+        sys.executable,
+        BENCHMARK,
+        "--num",
+        "4" if cameras else "2",
+        "--json",
+        path,
+        *meshes,
+        *(["--cameras", file] if cameras else []),
+    ]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     figures = json.loads(path.read_text())
     assert figures["same owner away from edges"] > 0.9999
     assert figures["same owner"] > 0.995

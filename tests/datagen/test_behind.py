@@ -32,7 +32,7 @@ def scene_at(domain: str, *places: tuple[float, float, float]) -> Scene:
 def test_labels_of_an_object_anywhere_are_plain_numbers_that_agree(domain: str, place: tuple[float, float, float]) -> None:
     kind = get_domain(domain)
     shot = kind.canonical_shot(32, 24, "draft")
-    scene = scene_at(domain, place)
+    scene = kind.canonical(scene_at(domain, place))
     view = look(scene, kind, shot)
     [label] = label_objects(scene, kind, shot, view)
     sample = make_sample("a", scene, shot, np.zeros((24, 32, 3), np.uint8), view)
