@@ -37,7 +37,7 @@ def lend_home() -> None:
     if not os.path.isabs(home) and (private := _private_home()) is not None:
         os.environ["HOME"] = str(private)
         _note(f"no home folder is known, so what is kept for later is kept in {private}")
-    elif not os.access(home, os.W_OK):
+    elif not all(os.path.isdir(folder) and os.access(folder, os.W_OK) for folder in (home, os.environ.get("XDG_CACHE_HOME") or home)):
         os.environ.setdefault("MPLCONFIGDIR", str(cache_folder("matplotlib")))
 
 
