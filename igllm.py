@@ -42,6 +42,7 @@ the whole loop:
   igllm roundtrip --model runs/tiny --data data/val --out reports/tiny
 
 Every verb can be interrupted and called again: it goes on where it stopped. Bad input ends with status 2 and one message.
+Status 70 is an error of igllm's own; IGLLM_TRACEBACK=1 shows where it came about.
 """
 
 
