@@ -44,6 +44,7 @@ the whole loop:
   igllm roundtrip --model runs/tiny --data data/val --out reports/tiny
 
 Every verb can be interrupted and called again: it goes on where it stopped. Bad input ends with status 2 and one message.
+Status 70 is an error of igllm's own; IGLLM_TRACEBACK=1 shows where it came about.
 """
 
 
@@ -132,22 +133,24 @@ def _generate(verbs: Any) -> None:
     verb.add_argument("--assets", type=Path, metavar="DIR", help="model files of your own for the shapes of --domain assets")
     verb.add_argument("--textures", type=Path, metavar="DIR", help="images of your own for the textures of --domain assets")
     verb.add_argument("--split", default="default", metavar="NAME|FILE", help="what scenes may hold: a split of the domain, or a JSON file")
-    verb.add_argument("--num", type=positive, required=True, help="number of samples")
-    verb.add_argument("--seed", type=whole, default=0, help="seed of everything random")
+    verb.add_argument("--num", type=positive, required=True, metavar="N", help="how many samples the data set has in all")
+    verb.add_argument("--seed", type=whole, default=0, metavar="N", help="of all that is drawn: another seed gives other scenes")
     verb.add_argument(
         "--out", type=_place_to_write, required=True, metavar="DIR|URL", help="folder of the data set, or a URL that fsspec knows"
     )
     _add_frame(verb, 320, 240, "standard")
-    verb.add_argument("--min-objects", type=whole, help="fewest objects in a scene (default: the split's)")
-    verb.add_argument("--max-objects", type=whole, help="most objects in a scene (default: the split's)")
-    verb.add_argument("--cameras", type=Path, metavar="FILE", help="JSON file of named cameras (default: the domain's own)")
-    verb.add_argument("--camera-jitter", type=number, default=0.0, help="metres a camera is moved by at most, along each axis")
-    verb.add_argument("--light-jitter", type=number, default=1.0, help="metres a lamp is moved by at most, along each axis")
-    verb.add_argument("--shard-size", type=positive, default=1000, help="samples in a shard")
+    verb.add_argument("--min-objects", type=whole, metavar="N", help="fewest objects in a scene (default: the split's)")
+    verb.add_argument("--max-objects", type=whole, metavar="N", help="most objects in a scene (default: the split's)")
+    verb.add_argument("--cameras", type=Path, metavar="FILE", help="JSON file of cameras by name (default: the domain's own camera)")
+    verb.add_argument("--camera-jitter", type=number, default=0.0, metavar="M", help="metres a camera is moved by at most, along each axis")
+    verb.add_argument("--light-jitter", type=number, default=1.0, metavar="M", help="metres a lamp is moved by at most, along each axis")
+    verb.add_argument("--shard-size", type=positive, default=1000, metavar="N", help="samples in each shard, which is one tar")
     verb.add_argument("--shards", metavar="A-B", help="render only these shards of the --num samples: 12-40, or 3,7-9 (see `igllm merge`)")
     verb.add_argument("--executor", choices=("local", "ray"), default="local", help="where to render: this machine, or a Ray cluster")
     verb.add_argument("--ray-address", metavar="ADDRESS", help="the Ray cluster (default: one of this machine alone)")
-    verb.add_argument("--format", choices=("png", "jpg", "webp"), default="png", help="of the images; jpg and webp lose a little")
+    verb.add_argument(
+        "--format", choices=("png", "jpg", "webp"), default="png", help="file format of the images; jpg and webp lose a little"
+    )
     verb.add_argument("--captions", action="store_true", help="add {key}.txt: a few true sentences about the scene")
     verb.add_argument("--depth", action="store_true", help="add {key}.depth.npy: metres to what each pixel shows")
     _add_workers(verb)
@@ -221,7 +224,7 @@ def _verify(verbs: Any) -> None:
         verbs,
         run_verify,
         "check that a data set is whole",
-        "Read every shard and sample of a data set and compare them with its manifest and dataset.json. Prints a line a problem and a "
+        "Read every shard and sample of a data set and compare them with its manifest and dataset.json. Prints each problem, and a "
         "summary; ends with status 1 if anything is missing or damaged. `igllm generate` with the same settings repairs it.",
     )
     verb.add_argument("data", type=_place, metavar="DIR|URL", help="the data set")
@@ -247,11 +250,19 @@ def _merge(verbs: Any) -> None:
         verbs,
         run_merge,
         "join what several writers rendered of a data set",
-        "Join the parts that `igllm generate --shards` wrote of a data set's manifest, and take in the shards of other folders of the same "
-        "settings. Ends with status 1 if shards or samples are still missing.",
+        "Make one data set of what several calls of `igllm generate --shards` rendered of it, into the same folder or, with --from, into "
+        "others, which stay as they are. Ends with status 1 if shards or samples are still missing.",
     )
     verb.add_argument("data", type=_place, metavar="DIR|URL", help="the data set")
-    verb.add_argument("--from", type=_place, nargs="+", default=[], metavar="OTHER", dest="others", help="take in the shards of these too")
+    verb.add_argument(
+        "--from",
+        type=_place,
+        nargs="+",
+        default=[],
+        metavar="OTHER",
+        dest="others",
+        help="folders or URLs of the same settings, to copy shards from",
+    )
 
 
 def run_merge(options: argparse.Namespace) -> None:
@@ -271,7 +282,7 @@ def _inspect(verbs: Any) -> None:
         "Write a page (index.html) with samples, their labels, plots and tables; the same plots as one picture (overview.png); a contact "
         "sheet (contact-sheet.png); and all numbers (statistics.json), of which the most telling are printed. With --assets or --textures, "
         "write sheets with a picture of each (asset-sheet.png, texture-sheet.png) and their list (asset-list.json); files that cannot be "
-        "used are named, and so is the domain that they make.",
+        "used are named, with the reason.",
     )
     verb.add_argument("data", type=_place, nargs="?", metavar="DIR|URL", help="a data set: shards or loose samples")
     verb.add_argument(
@@ -292,8 +303,8 @@ def run_inspect(options: argparse.Namespace) -> None:
     if options.data is None:
         _inspect_assets(options)
         return
-    if options.out is None and not isinstance(options.data, Path):
-        raise UserError("a data set at a URL needs --out, the folder to write")
+    if options.out is None and (not isinstance(options.data, Path) or (options.data.suffix == ".tar" and not options.data.is_dir())):
+        raise UserError("a data set at a URL, or in a tar, needs --out, the folder to write")
     out = options.out or options.data / "inspect"
     print(statistics_text(inspect(options.data, out)))
     print(f"page: {os.path.abspath(out / PAGE)}")
@@ -338,12 +349,12 @@ def _import(verbs: Any) -> None:
         run_import,
         "read CLEVR's scene files",
         "Read a CLEVR scenes file and recover the camera of each scene from 3d_coords and pixel_coords. With --images, write shards with "
-        "those images, to train on. Without, write codes.jsonl and a record a scene, to render: "
+        "those images, to train on. Without, write codes.jsonl and, for each scene, a record of its camera, to render: "
         "igllm render --code OUT/codes.jsonl --data OUT.",
     )
     verb.add_argument("--format", choices=("clevr",), required=True, help="format to read")
-    verb.add_argument("--scenes", type=Path, required=True, help="CLEVR's scenes file, or the JSON of one scene")
-    verb.add_argument("--images", type=Path, help="folder of the images that the scenes name")
+    verb.add_argument("--scenes", type=Path, required=True, metavar="FILE", help="CLEVR's scenes file, or the JSON of one scene")
+    verb.add_argument("--images", type=Path, metavar="DIR", help="folder of the images that the scenes name")
     verb.add_argument("--out", type=samples_to_write, required=True, help="folder to write to")
 
 
@@ -788,14 +799,17 @@ def run_doctor(options: argparse.Namespace) -> int:
 
 
 def _add_frame(verb: argparse.ArgumentParser, width: int | None, height: int | None, quality: str | None) -> None:
-    verb.add_argument("--width", type=positive, default=width, help="pixels" + ("" if width else " (320 without --data)"))
-    verb.add_argument("--height", type=positive, default=height, help="pixels" + ("" if height else " (240 without --data)"))
+    for name, value, usual in (("--width", width, 320), ("--height", height, 240)):
+        text = "of the images, in pixels" + ("" if value else f" ({usual} without --data)")
+        verb.add_argument(name, type=positive, default=value, metavar="N", help=text)
     note = "" if quality else " (standard without --data)"
-    verb.add_argument("--quality", choices=QUALITIES, default=quality, help="speed against noise" + note)
+    verb.add_argument("--quality", choices=QUALITIES, default=quality, help="draft is quick and grainy, reference slow and clean" + note)
 
 
 def _add_workers(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--workers", type=positive, help="Blender processes, or painting threads (default: one a core, or one a GPU)")
+    verb.add_argument(
+        "--workers", type=positive, metavar="N", help="Blender processes, or painting threads (default: one a core, or one a GPU)"
+    )
 
 
 def _add_render_device(verb: argparse.ArgumentParser) -> None:
