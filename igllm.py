@@ -169,6 +169,7 @@ def _domains_text() -> str:
 def run_generate(options: argparse.Namespace) -> None:
     """igllm generate"""
     from datagen.cameras import load_cameras
+    from datagen.dataset import shard_count
     from datagen.domains import get_domain
     from datagen.generate import generate
     from datagen.ranges import parse_shards
