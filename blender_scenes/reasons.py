@@ -31,7 +31,8 @@ def reason(error: Exception, suffix: str) -> str:
     """An error in plain words: of Blender's own the first line that says something, of a script of Blender's what it ended with."""
     text = str(error)
     if found := _USD.search(text):
-        return f"OpenUSD cannot read it ({' '.join(found[1].split())})"[:_LONGEST]
+        said = re.sub(r"parse error matching \S+", "not what is expected", " ".join(found[1].split()))
+        return f"OpenUSD cannot read it ({said})"[:_LONGEST]
     if isinstance(error, RuntimeError) and "Traceback (most recent call last)" not in text:
         lines = [line.removeprefix("Error: ").strip() for line in text.splitlines()]
         return next((line for line in lines if line), "Blender cannot read it")[:_LONGEST]

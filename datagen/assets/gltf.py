@@ -59,8 +59,9 @@ def _content(data: bytes) -> dict[str, Any]:
             raise RefusedError("it is cut short, or no .glb file")
     try:
         content = json.loads(text)
-    except (ValueError, RecursionError):
-        raise RefusedError("it is damaged: what should be JSON is none") from None
+    except (ValueError, RecursionError) as error:
+        where = f" from line {error.lineno}, column {error.colno} on" if isinstance(error, json.JSONDecodeError) else ""
+        raise RefusedError(f"it is damaged: its JSON cannot be read{where}") from None
     if not isinstance(content, dict):
         raise RefusedError("it is damaged: its JSON is no object")
     return content

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
@@ -122,7 +123,12 @@ def _libraries(rest: str, there: There) -> list[str]:
     """The names on a line: one, which may hold blanks, or several, where there is none of the whole."""
     whole = rest.strip().strip('"')
     words = rest.split()
-    return [whole] if there(whole) or len(words) == 1 or rest.startswith('"') else words
+    if len(words) == 1 or rest.startswith('"'):
+        return [whole]
+    with contextlib.suppress(RefusedError):  # what is outside, or no name, is told of the word that is
+        if there(whole):
+            return [whole]
+    return words
 
 
 def _without_options(rest: str) -> str:

@@ -68,7 +68,7 @@ def keep_domain(own: OwnAssets | None, textures: OwnTextures | None = None) -> s
         if not textures.patterns:
             raise UserError("none of the images can be used; `igllm inspect --textures DIR` says why")
         facts |= {texture: {"pattern": pattern} for texture, pattern in sorted(textures.patterns.items())}
-    digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
+    digest = _digest(facts)
     write_json(_kept(digest), facts)
     return f"assets:{digest}"
 
@@ -88,9 +88,12 @@ def own_domain(name: str) -> Assets:
             f"the assets of the domain {name!r} are not on this machine; read the folders that they come from: igllm inspect --assets DIR, "
             "or --textures DIR, or both as they were given when it was made"
         )
+    facts = read_object(path, MOST_LIST_BYTES)
+    if f"assets:{_digest(facts)}" != name:
+        raise UserError(f"{path}: damaged: it is not what the domain {name!r} was made of; read the folders that it comes from again")
     shapes: dict[str, tuple[str, Symmetry]] = {}
     patterns: dict[str, str] = {}
-    for word, entry in read_object(path, MOST_LIST_BYTES).items():
+    for word, entry in facts.items():
         fields = as_object(entry, str(path), word)
         if "pattern" in fields:
             only_keys(fields, ("pattern",), str(path), word)
@@ -112,6 +115,10 @@ def own_domain(name: str) -> Assets:
     }
     made: Assets = type("OwnAssetsDomain", (OwnAssetsDomain,), declared)()
     return made
+
+
+def _digest(facts: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
 
 
 def _kept(digest: str) -> Path:

@@ -124,6 +124,8 @@ SHAPELESS: dict[str, tuple[str | bytes, str]] = {
     "nan-binary.ply": (ply(np.nan, sort="binary_little_endian", number="float"), "its vertex 1 is not finite"),
     "nan.stl": (stl().replace("vertex -1.0", "vertex nan", 1), "'nan'"),
     "nan.gltf": (gltf(corner=np.nan), "a vertex that is not finite"),
+    "torn.gltf": (gltf()[:300], "its JSON cannot be read from line 1, column"),
+    "torn-tuple.usda": (usda().partition("(0, 1, 0)")[0] + "(0, ", "not what is expected at"),
     "circle.gltf": (gltf(nodes=[{"mesh": 0}, {"children": [2]}, {"children": [1]}]), "in a circle"),
     "header.glb": (b"glTF", "cut short"),
     "accessor.gltf": (gltf().replace('"count": 24', '"count": 99999'), "cannot make sense of it"),

@@ -107,7 +107,7 @@ def test_a_file_that_names_one_outside_the_folder_is_left_out_with_its_name(
     found = own_assets(tmp_path / "models")
     assert [asset.path for asset in found.assets] == ["good.stl"]
     [refused] = found.refused
-    assert "outside the folder" in refused.reason and "outside/secret.png" in refused.reason
+    assert refused.reason in [f"names the file '{up}../outside/secret.png' outside the folder" for up in ("", "../")]
     log = tmp_path / "log"
     assert log.read_text().split() == ["good.stl"]  # nobody opened it
 

@@ -12,7 +12,7 @@ import igllm
 from datagen.assets.own import own_assets
 from datagen.code import parse_code, write_code
 from datagen.domains import get_domain
-from datagen.domains.own_assets import keep_domain
+from datagen.domains.own_assets import keep_domain, own_domain
 from datagen.errors import UserError
 from datagen.sampling import draw
 from datagen.settings import DatasetSettings
@@ -60,6 +60,19 @@ def test_a_domain_whose_folder_was_never_read_is_an_error_that_says_what_to_do()
         get_domain("assets:0123456789ab")
     with pytest.raises(UserError, match="no domain"):
         get_domain("assets:../../etc")
+
+
+def test_what_is_kept_of_a_domain_is_what_its_name_says_or_refused(folder: Path, tmp_path: Path) -> None:
+    name = keep_domain(own_assets(folder))
+    [kept] = (tmp_path / "cache").rglob(f"{name.partition(':')[2]}.json")
+    whole = kept.read_text()
+    for damage in ("{}", whole.replace("lamp", "sofa"), whole[:-5]):
+        own_domain.cache_clear()
+        kept.write_text(damage)
+        with pytest.raises(UserError, match=rf"{kept.name}: "):
+            get_domain(name)
+    assert keep_domain(own_assets(folder)) == name
+    get_domain(name)
 
 
 def test_inspect_names_the_domain_and_generate_refuses_another(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
