@@ -16,7 +16,10 @@ from datagen.errors import UserError
 from datagen.files import read_jsonl, write_jsonl
 from datagen.shards import file_sha256
 
-LIST = ".igllm-files.jsonl"
+
+def list_name(verb: str) -> str:
+    """The name of a verb's list: what one has written, another must not take for its own."""
+    return f".igllm-{verb}.jsonl"
 
 
 @dataclass(frozen=True)
@@ -27,15 +30,16 @@ class _Row:
 
 
 class Written:
-    """The files that igllm has written into a folder, which need not be there yet. `UserError` if its list is damaged."""
+    """The files that a verb has written into a folder, which need not be there yet. `UserError` if its list is damaged."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, verb: str) -> None:
+        self.folder, self.list = folder, folder / list_name(verb)
         self._rows: dict[str, _Row] = {}
-        path = folder / LIST
+        path = self.list
         if path.exists():
             lines = path.read_bytes()
-            path.write_bytes(lines[: lines.rfind(b"\n") + 1])  # a kill may have cut the last line short
+            if not lines.endswith(b"\n"):  # a kill has cut the last line short
+                path.write_bytes(lines[: lines.rfind(b"\n") + 1])
             for row in read_jsonl(path):
                 if set(row) != set(_Row.__annotations__) or not _is_within(row["file"]):
                     raise UserError(f"{path}: damaged; choose another folder")
@@ -75,7 +79,7 @@ class Written:
             (self.folder / row.file).unlink(missing_ok=True)
             del self._rows[row.file]
         if rows:
-            write_jsonl(self.folder / LIST, map(vars, self._rows.values()))
+            write_jsonl(self.list, map(vars, self._rows.values()))
 
     def _is_untouched(self, row: _Row) -> bool:
         path = self.folder / row.file
@@ -86,7 +90,7 @@ class Written:
             return
         self._rows.update({row.file: row for row in rows})
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / LIST).open("a") as stream:
+        with (self.list).open("a") as stream:
             stream.writelines(json.dumps(vars(row)) + "\n" for row in rows)
             stream.flush()
             os.fsync(stream.fileno())

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 METRICS, SAMPLES, PAGE, PICTURES = "metrics.json", "samples.jsonl", "index.html", "pictures"
 PREDICTIONS, RENDERED = "pred.jsonl", "rendered"  # what a round trip keeps beside them
-OURS = {METRICS, SAMPLES, PAGE, PICTURES, PREDICTIONS, f".{PREDICTIONS}.partial", RENDERED}
+OURS = {METRICS, SAMPLES, PAGE, PICTURES, PREDICTIONS, RENDERED}
 MAX_SHOWN = 100
 MAX_RAW_CODE = 4000  # characters of code that does not parse
 
@@ -64,8 +64,13 @@ def check_report_folder(out: Path) -> None:
     """Refuse, with a `UserError`, a place where a report would overwrite something that is none."""
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: a file is in the place of the report; name another folder")
-    if out.is_dir() and not (out / METRICS).is_file() and not {path.name for path in out.iterdir()} <= OURS:
+    if out.is_dir() and not (out / METRICS).is_file() and not all(_is_ours(path.name) for path in out.iterdir()):
         raise UserError(f"{out}: this folder holds something other than a report; name another, or an empty one")
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a report has a file of that name, or an interrupted call has left it: beside a file, hidden, and called after it."""
+    return name in OURS or any(name.startswith(f".{whole}.") for whole in OURS)
 
 
 def spread(ordered: Sequence[T], most: int = MAX_SHOWN) -> list[T]:

@@ -107,7 +107,7 @@ def render_codes(
     jobs = list(_jobs(codes, shots, out, rendered, blend))
     check_folder(out, "the folder for the pictures")
     with hold(out.absolute()):
-        written = Written(out)
+        written = Written(out, "render")
         _refuse_samples_of_others(written)
         for job in jobs:
             written.refuse_strangers(_names(job))

@@ -17,7 +17,7 @@ from datagen.progress import progress
 from datagen.sample import Sample
 from datagen.shards import Samples
 from datagen.store import Place
-from datagen.written import LIST, Written
+from datagen.written import Written
 
 EXPORTERS: dict[str, Callable[[Iterator[Sample], Path], None]] = {"clevr": export_clevr, "coco": export_coco, "hf": export_hf}
 
@@ -34,12 +34,9 @@ def export(data: Place, format: str, out: Path) -> int:
     if out.absolute() == samples.store.place:
         raise UserError(f"{out}: is the data set itself; choose another folder")
     check_folder(out, "the folder to write")
-    out = out.absolute()
-    with hold(out):
-        written = Written(out)
-        strangers = sorted(_files_in(out) - written.made_from.keys() - {LIST})
-        if strangers:
-            raise UserError(f"{out}: holds other files too, such as {strangers[0]}; choose another folder, or an empty one")
+    _refuse_strangers(out)
+    with hold(out.absolute()):
+        out, written = out.absolute(), Written(out.absolute(), "export")
         draft = out.with_name(f".{out.name}.export")
         shutil.rmtree(draft, ignore_errors=True)  # of a call that was killed
         try:
@@ -50,10 +47,19 @@ def export(data: Place, format: str, out: Path) -> int:
     return len(samples)
 
 
+def _refuse_strangers(out: Path) -> None:
+    """`UserError` if there is a file in a folder that no export has written."""
+    written = Written(out, "export")
+    ours = written.made_from.keys() | {written.list.name}
+    stranger = next((name for name in _files_in(out) if name not in ours), None)
+    if stranger is not None:
+        raise UserError(f"{out}: holds other files too, such as {stranger}; choose another folder, or an empty one")
+
+
 def _install(draft: Path, written: Written) -> None:
     """Put a finished export in the place of an earlier one, file by file."""
-    names = _files_in(draft)
-    written.remove([name for name in written.made_from if name not in names])
+    names = sorted(_files_in(draft))
+    written.remove(sorted(written.made_from.keys() - set(names)))
     written.begin(dict.fromkeys(names, ""))
     for name in names:
         place = written.folder / name
@@ -65,6 +71,6 @@ def _install(draft: Path, written: Written) -> None:
             folder.rmdir()
 
 
-def _files_in(folder: Path) -> set[str]:
+def _files_in(folder: Path) -> Iterator[str]:
     """The paths, within a folder, of all files in it."""
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    return (path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())

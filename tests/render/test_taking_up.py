@@ -22,7 +22,7 @@ from datagen.files import write_bytes
 from datagen.generate import generate
 from datagen.predictions import Prediction, write_predictions
 from datagen.settings import DatasetSettings
-from datagen.written import LIST, Written
+from datagen.written import Written, list_name
 from igllm import main
 from model.choosing import Decoding
 from model.decode import GREEDY
@@ -31,6 +31,7 @@ from render import rerender
 from render.rerender import Standard, render_codes
 from render.roundtrip import roundtrip
 
+LIST = list_name("render")
 SHOT = Standard("dot2d", 24, 24, "draft")
 CODES = st.dictionaries(st.sampled_from("abcd"), st.sampled_from([*(f"dot(loc=({x}, 0.5))\n" for x in (0.2, 0.4)), "nonsense"]), min_size=1)
 
@@ -159,7 +160,7 @@ def test_a_picture_that_was_changed_since_is_not_removed(tmp_path: Path) -> None
 def test_a_list_that_names_what_is_elsewhere_is_refused(tmp_path: Path, name: Any) -> None:
     (tmp_path / LIST).write_text(json.dumps({"file": name, "made_from": "", "sha256": None}) + "\n")
     with pytest.raises(UserError, match="damaged"):
-        Written(tmp_path)
+        Written(tmp_path, "render")
 
 
 class Painter(Predictor):
@@ -200,3 +201,18 @@ def test_a_model_of_another_domain_is_refused_before_it_predicts(tmp_path: Path)
     with pytest.raises(UserError, match="painter writes code of the domain clevr, and the data are of dot2d"):
         roundtrip(Painter("", "clevr"), data, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_what_a_killed_round_trip_has_left_is_taken_up(tmp_path: Path) -> None:
+    """Locks and half written files, too; a folder of other things is no report."""
+    data = generate(DatasetSettings("dot2d", width=24, height=24), 1, tmp_path / "data").path
+    assert isinstance(data, Path)
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in (".pred.jsonl.partial", ".pred.jsonl.lock", ".pred.jsonl.123.tmp", ".rendered.lock"):
+        (out / name).touch()
+    assert roundtrip(Painter("dot(loc=(0.2, 0.5))\n"), data, out, workers=1)["samples"] == 1
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / ".pred").touch()
+    with pytest.raises(UserError, match="something other than a report"):
+        roundtrip(Painter(""), data, tmp_path / "other", workers=1)
