@@ -44,6 +44,7 @@ the whole loop:
   igllm roundtrip --model runs/tiny --data data/val --out reports/tiny
 
 Every verb can be interrupted and called again: it goes on where it stopped. Bad input ends with status 2 and one message.
+Status 70 is an error of igllm's own; IGLLM_TRACEBACK=1 shows where it came about.
 """
 
 
@@ -132,22 +133,24 @@ def _generate(verbs: Any) -> None:
     verb.add_argument("--assets", type=Path, metavar="DIR", help="model files of your own for the shapes of --domain assets")
     verb.add_argument("--textures", type=Path, metavar="DIR", help="images of your own for the textures of --domain assets")
     verb.add_argument("--split", default="default", metavar="NAME|FILE", help="what scenes may hold: a split of the domain, or a JSON file")
-    verb.add_argument("--num", type=positive, required=True, help="number of samples")
-    verb.add_argument("--seed", type=whole, default=0, help="seed of everything random")
+    verb.add_argument("--num", type=positive, required=True, metavar="N", help="how many samples the data set has in all")
+    verb.add_argument("--seed", type=whole, default=0, metavar="N", help="of all that is drawn: another seed gives other scenes")
     verb.add_argument(
         "--out", type=_place_to_write, required=True, metavar="DIR|URL", help="folder of the data set, or a URL that fsspec knows"
     )
     _add_frame(verb, 320, 240, "standard")
-    verb.add_argument("--min-objects", type=whole, help="fewest objects in a scene (default: the split's)")
-    verb.add_argument("--max-objects", type=whole, help="most objects in a scene (default: the split's)")
-    verb.add_argument("--cameras", type=Path, metavar="FILE", help="JSON file of named cameras (default: the domain's own)")
-    verb.add_argument("--camera-jitter", type=number, default=0.0, help="metres a camera is moved by at most, along each axis")
-    verb.add_argument("--light-jitter", type=number, default=1.0, help="metres a lamp is moved by at most, along each axis")
-    verb.add_argument("--shard-size", type=positive, default=1000, help="samples in a shard")
+    verb.add_argument("--min-objects", type=whole, metavar="N", help="fewest objects in a scene (default: the split's)")
+    verb.add_argument("--max-objects", type=whole, metavar="N", help="most objects in a scene (default: the split's)")
+    verb.add_argument("--cameras", type=Path, metavar="FILE", help="JSON file of cameras by name (default: the domain's own camera)")
+    verb.add_argument("--camera-jitter", type=number, default=0.0, metavar="M", help="metres a camera is moved by at most, along each axis")
+    verb.add_argument("--light-jitter", type=number, default=1.0, metavar="M", help="metres a lamp is moved by at most, along each axis")
+    verb.add_argument("--shard-size", type=positive, default=1000, metavar="N", help="samples in each shard, which is one tar")
     verb.add_argument("--shards", metavar="A-B", help="render only these shards of the --num samples: 12-40, or 3,7-9 (see `igllm merge`)")
     verb.add_argument("--executor", choices=("local", "ray"), default="local", help="where to render: this machine, or a Ray cluster")
     verb.add_argument("--ray-address", metavar="ADDRESS", help="the Ray cluster (default: one of this machine alone)")
-    verb.add_argument("--format", choices=("png", "jpg", "webp"), default="png", help="of the images; jpg and webp lose a little")
+    verb.add_argument(
+        "--format", choices=("png", "jpg", "webp"), default="png", help="file format of the images; jpg and webp lose a little"
+    )
     verb.add_argument("--captions", action="store_true", help="add {key}.txt: a few true sentences about the scene")
     verb.add_argument("--depth", action="store_true", help="add {key}.depth.npy: metres to what each pixel shows")
     _add_workers(verb)
@@ -222,7 +225,7 @@ def _verify(verbs: Any) -> None:
         verbs,
         run_verify,
         "check that a data set is whole",
-        "Read every shard and sample of a data set and compare them with its manifest and dataset.json. Prints a line a problem and a "
+        "Read every shard and sample of a data set and compare them with its manifest and dataset.json. Prints each problem, and a "
         "summary; ends with status 1 if anything is missing or damaged. `igllm generate` with the same settings repairs it.",
     )
     verb.add_argument("data", type=_place, metavar="DIR|URL", help="the data set")
@@ -248,11 +251,19 @@ def _merge(verbs: Any) -> None:
         verbs,
         run_merge,
         "join what several writers rendered of a data set",
-        "Join the parts that `igllm generate --shards` wrote of a data set's manifest, and take in the shards of other folders of the same "
-        "settings. Ends with status 1 if shards or samples are still missing.",
+        "Make one data set of what several calls of `igllm generate --shards` rendered of it, into the same folder or, with --from, into "
+        "others, which stay as they are. Ends with status 1 if shards or samples are still missing.",
     )
     verb.add_argument("data", type=_place, metavar="DIR|URL", help="the data set")
-    verb.add_argument("--from", type=_place, nargs="+", default=[], metavar="OTHER", dest="others", help="take in the shards of these too")
+    verb.add_argument(
+        "--from",
+        type=_place,
+        nargs="+",
+        default=[],
+        metavar="OTHER",
+        dest="others",
+        help="folders or URLs of the same settings, to copy shards from",
+    )
 
 
 def run_merge(options: argparse.Namespace) -> None:
@@ -272,7 +283,7 @@ def _inspect(verbs: Any) -> None:
         "Write a page (index.html) with samples, their labels, plots and tables; the same plots as one picture (overview.png); a contact "
         "sheet (contact-sheet.png); and all numbers (statistics.json), of which the most telling are printed. With --assets or --textures, "
         "write sheets with a picture of each (asset-sheet.png, texture-sheet.png) and their list (asset-list.json); files that cannot be "
-        "used are named, and so is the domain that they make.",
+        "used are named, with the reason.",
     )
     verb.add_argument("data", type=_place, nargs="?", metavar="DIR|URL", help="a data set: shards or loose samples")
     verb.add_argument(
@@ -293,8 +304,8 @@ def run_inspect(options: argparse.Namespace) -> None:
     if options.data is None:
         _inspect_assets(options)
         return
-    if options.out is None and not isinstance(options.data, Path):
-        raise UserError("a data set at a URL needs --out, the folder to write")
+    if options.out is None and (not isinstance(options.data, Path) or (options.data.suffix == ".tar" and not options.data.is_dir())):
+        raise UserError("a data set at a URL, or in a tar, needs --out, the folder to write")
     out = options.out or options.data / "inspect"
     print(statistics_text(inspect(options.data, out)))
     print(f"page: {os.path.abspath(out / PAGE)}")
@@ -321,7 +332,7 @@ def _export(verbs: Any) -> None:
         "Write images and labels as CLEVR publishes them (clevr), as COCO instances (coco), or as an image folder for Hugging Face "
         "datasets (hf). Call again to write them anew.",
     )
-    verb.add_argument("--data", type=_place, required=True, help="data set to write: shards or loose samples")
+    verb.add_argument("--data", type=_place, required=True, metavar="DIR|URL", help="data set to write: shards or loose samples")
     verb.add_argument("--format", choices=("clevr", "coco", "hf"), required=True, help="format to write")
     verb.add_argument("--out", type=folder_to_write, required=True, help="folder to write to")
 
@@ -339,12 +350,12 @@ def _import(verbs: Any) -> None:
         run_import,
         "read CLEVR's scene files",
         "Read a CLEVR scenes file and recover the camera of each scene from 3d_coords and pixel_coords. With --images, write shards with "
-        "those images, to train on. Without, write codes.jsonl and a record a scene, to render: "
+        "those images, to train on. Without, write codes.jsonl and, for each scene, a record of its camera, to render: "
         "igllm render --code OUT/codes.jsonl --data OUT.",
     )
     verb.add_argument("--format", choices=("clevr",), required=True, help="format to read")
-    verb.add_argument("--scenes", type=Path, required=True, help="CLEVR's scenes file, or the JSON of one scene")
-    verb.add_argument("--images", type=Path, help="folder of the images that the scenes name")
+    verb.add_argument("--scenes", type=Path, required=True, metavar="FILE", help="CLEVR's scenes file, or the JSON of one scene")
+    verb.add_argument("--images", type=Path, metavar="DIR", help="folder of the images that the scenes name")
     verb.add_argument("--out", type=samples_to_write, required=True, help="folder to write to")
 
 
@@ -495,12 +506,13 @@ def _predict(verbs: Any) -> None:
         verbs,
         run_predict,
         "write the graphics code of images",
-        "Read images with a trained model and write pred.jsonl: key, code, and a confidence for each object. Output always parses.",
+        "Read images with a trained model and write pred.jsonl: for each image its key, the graphics code of its scene, and how sure the "
+        "model is of each object, from 0 to 1. Call again to go on after an interruption.",
     )
     _add_model(verb)
     source = verb.add_mutually_exclusive_group(required=True)
-    source.add_argument("--data", type=_place, help="data set whose images to read, a folder or a URL")
-    source.add_argument("--images", type=Path, nargs="+", metavar="FILE", help="image files to read, or folders of them")
+    source.add_argument("--data", type=_place, metavar="DIR|URL", help="read the images of this data set")
+    source.add_argument("--images", type=Path, nargs="+", metavar="FILE", help="read these image files, and those in these folders")
     verb.add_argument("--out", type=file_to_write, help="the pred.jsonl to write (default, with --images: the code is printed)")
     verb.add_argument(
         "--samples",
@@ -510,23 +522,34 @@ def _predict(verbs: Any) -> None:
         help="give K codes for each image, likeliest first: the K likeliest that are found or, with --temperature, K random ones",
     )
     verb.add_argument("--temperature", type=number, metavar="T", help="choose at random, more freely the higher (default: the likeliest)")
-    verb.add_argument("--top-p", type=number, default=1.0, metavar="P", help="with --temperature: among the likeliest that share P of 1")
-    verb.add_argument("--beams", type=positive, default=1, metavar="B", help="follow the B likeliest beginnings of a code (beam search)")
-    verb.add_argument("--seed", type=whole, default=0, help="of random choices, together with the image's key")
+    verb.add_argument(
+        "--top-p",
+        type=number,
+        default=1.0,
+        metavar="P",
+        help="with --temperature: choose only among the likeliest words, as many as have this share of the probability together",
+    )
+    verb.add_argument(
+        "--beams",
+        type=positive,
+        default=1,
+        metavar="B",
+        help="search with B beginnings of the code at a time, the likeliest",
+    )
+    verb.add_argument("--seed", type=whole, default=0, help="of what --temperature chooses at random, together with the image's key")
 
 
 def run_predict(options: argparse.Namespace) -> int:
     """igllm predict"""
     from datagen.pictures import DatasetImages, ImageFiles
-    from datagen.predictions import check_predictions_place, read_predictions
+    from datagen.predictions import read_predictions
+    from datagen.shards import Samples
     from model.choosing import Decoding
     from model.load import find_model
     from model.predict import Predictor, predict_file
 
     if options.out is None and options.data:
         raise UserError("--data needs --out, the pred.jsonl to write")
-    if options.out is not None:
-        check_predictions_place(options.out)
     settings = {name: getattr(options, name) for name in ("samples", "temperature", "top_p", "beams", "seed")}
     if options.samples > 1 and options.temperature is None:
         settings["beams"] = max(options.beams, options.samples)
@@ -534,6 +557,8 @@ def run_predict(options: argparse.Namespace) -> int:
     model = find_model(options.model)
     images = DatasetImages(options.data) if options.data else ImageFiles(_asked_images(options))
     predictor = Predictor.of(model, options.device)
+    if options.data and (reason := predictor.foreign(Samples(options.data).at(0).domain)):
+        print(f"igllm predict: warning: {reason}", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
         out = options.out or Path(folder) / "pred.jsonl"
         skipped = predict_file(predictor, images, out, options.batch_size, decoding)
@@ -583,13 +608,17 @@ def _render(verbs: Any) -> None:
         verbs,
         run_render,
         "render graphics code",
-        "Render code, from a pred.jsonl or a file of your own, into {key}.png, .py and .json. With --data, frame, quality, camera and "
-        "light are those recorded for the same key; the scene comes from the code alone.",
+        "Render code, from a pred.jsonl or a file of your own, into {key}.png, .py and .json. With --data, size, quality, camera and light "
+        "are those that the data set has for the same key; the scene comes from the code alone. Call again to go on after an interruption.",
     )
     verb.add_argument("--code", type=Path, required=True, help="pred.jsonl, or a .py file of graphics code")
     verb.add_argument("--out", type=samples_to_write, required=True, help="folder for the pictures")
-    verb.add_argument("--data", type=_place, help="data set whose recorded shots to use, a folder or a URL")
-    verb.add_argument("--lighting", choices=("canonical", "recorded"), help="default: recorded with --data, else canonical")
+    verb.add_argument("--data", type=_place, metavar="DIR|URL", help="data set whose size, quality, camera and light to use")
+    verb.add_argument(
+        "--lighting",
+        choices=("canonical", "recorded"),
+        help="recorded: the light of --data (default with it); canonical: the standard light of the domain",
+    )
     verb.add_argument("--domain", default="clevr", help="kind of scene, where no --data says it")
     _add_frame(verb, None, None, None)
     verb.add_argument("--blend", action="store_true", help="also write {key}.blend: the scene, to open in Blender")
@@ -608,12 +637,16 @@ def run_render(options: argparse.Namespace) -> int:
         raise UserError("--lighting recorded needs --data, the data set that recorded it")
     shots = Recorded(Samples(options.data), options.lighting == "canonical") if options.data else Standard(options.domain, **frame)
     codes = read_codes(options.code)
-    rendered = render_codes(codes, shots, options.out, workers=options.workers, blend=options.blend)
+    alone = options.code.suffix == ".jsonl"  # a folder of what a file predicts holds nothing else; one of scenes may be added to
+    rendered = render_codes(codes, shots, options.out, workers=options.workers, blend=options.blend, clear=alone)
     for warning in rendered.warnings:
         print(f"igllm render: warning: {warning}", file=sys.stderr)
     for key, reason in rendered.refused.items():
         named = "" if options.code.suffix == ".py" else f" {key}:"
         print(f"igllm render: {options.code}:{named} {reason}", file=sys.stderr)
+    for count, fate in ((rendered.removed, "removed: not of this code"), (rendered.others, "kept: not of this code")):
+        if count:
+            print(f"igllm render: {options.out}: {counted(count, 'older picture')} {fate}", file=sys.stderr)
     print(f"{options.out}: {counted(len(rendered.keys), 'picture')}" + (f", {len(rendered.refused)} refused" if rendered.refused else ""))
     return 2 if rendered.refused and not rendered.keys else 0
 
@@ -626,10 +659,10 @@ def _compare(verbs: Any) -> None:
         "Match the scenes of two sides object by object, score them, score the images where both sides have them, and write a report "
         "(metrics.json, index.html, pictures). Either side is a data set, a folder of rendered code, or a pred.jsonl (scenes only).",
     )
-    verb.add_argument("--reference", type=Path, required=True, help="the truth")
-    verb.add_argument("--candidate", type=Path, required=True, help="what to score")
+    verb.add_argument("--reference", type=Path, required=True, metavar="TRUTH", help="the truth: one of these three")
+    verb.add_argument("--candidate", type=Path, required=True, metavar="ANSWER", help="what to score: one of these three")
     verb.add_argument("--out", type=folder_to_write, required=True, help="folder of the report")
-    verb.add_argument("--domain", default="clevr", help="kind of scene, where both sides are a pred.jsonl and do not say it")
+    verb.add_argument("--domain", default="clevr", help="kind of scene, if both sides are a pred.jsonl, which does not say it")
 
 
 def run_compare(options: argparse.Namespace) -> None:
@@ -644,11 +677,11 @@ def _roundtrip(verbs: Any) -> None:
         verbs,
         run_roundtrip,
         "predict, render and compare in one go",
-        "Predict the code of a data set's images, render it under the recorded light, compare, and write a report. The report's folder "
-        "keeps pred.jsonl and rendered/.",
+        "Predict the code of a data set's images, render it under the light that the data set has for each, compare, and write a report. "
+        "The report's folder keeps pred.jsonl and rendered/. Call again to go on after an interruption.",
     )
     _add_model(verb)
-    verb.add_argument("--data", type=Path, required=True, help="data set to read")
+    verb.add_argument("--data", type=Path, required=True, metavar="DIR", help="data set to read")
     verb.add_argument("--num", type=positive, help="only its first NUM samples")
     verb.add_argument("--out", type=folder_to_write, required=True, help="folder of the report")
     _add_workers(verb)
@@ -767,14 +800,17 @@ def run_doctor(options: argparse.Namespace) -> int:
 
 
 def _add_frame(verb: argparse.ArgumentParser, width: int | None, height: int | None, quality: str | None) -> None:
-    verb.add_argument("--width", type=positive, default=width, help="pixels" + ("" if width else " (320 without --data)"))
-    verb.add_argument("--height", type=positive, default=height, help="pixels" + ("" if height else " (240 without --data)"))
+    for name, value, usual in (("--width", width, 320), ("--height", height, 240)):
+        text = "of the images, in pixels" + ("" if value else f" ({usual} without --data)")
+        verb.add_argument(name, type=positive, default=value, metavar="N", help=text)
     note = "" if quality else " (standard without --data)"
-    verb.add_argument("--quality", choices=QUALITIES, default=quality, help="speed against noise" + note)
+    verb.add_argument("--quality", choices=QUALITIES, default=quality, help="draft is quick and grainy, reference slow and clean" + note)
 
 
 def _add_workers(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--workers", type=positive, help="Blender processes, or painting threads (default: one a core, or one a GPU)")
+    verb.add_argument(
+        "--workers", type=positive, metavar="N", help="Blender processes, or painting threads (default: one a core, or one a GPU)"
+    )
 
 
 def _add_render_device(verb: argparse.ArgumentParser) -> None:
@@ -789,7 +825,7 @@ def _add_device(verb: argparse.ArgumentParser) -> None:
 
 def _add_model(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--model", metavar="NAME|RUN", help="a shipped model's name, or a run folder (default: the shipped tiny)")
-    verb.add_argument("--batch-size", type=positive, default=32, help="images a step")
+    verb.add_argument("--batch-size", type=positive, default=32, help="images read at a time; fewer need less memory")
     _add_device(verb)
 
 
@@ -800,8 +836,12 @@ def _tell(verb: str, metrics: dict[str, Any], out: Path) -> None:
     print(summary_text(metrics))
     print(f"all scores: {os.path.abspath(out / METRICS)}")
     print(f"report: {os.path.abspath(out / PAGE)}")
-    if not metrics["scene"]["guessed"] and metrics["samples"] > metrics["missing"] + metrics["unparsable"]:
-        print(f"igllm {verb}: warning: {_nothing_named(metrics['samples'] - metrics['missing'] - metrics['unparsable'])}", file=sys.stderr)
+    readable = metrics["samples"] - metrics["missing"] - metrics["unparsable"]
+    if metrics["unparsable"] and not readable:
+        warning = "no code can be read: is it of another domain, or of another program?"
+        print(f"igllm {verb}: warning: {warning}", file=sys.stderr)
+    elif readable and not metrics["scene"]["guessed"]:
+        print(f"igllm {verb}: warning: {_nothing_named(readable)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

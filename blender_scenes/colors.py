@@ -1,49 +1,15 @@
-"""The colours of materials as plain numbers: what a node tree gives at points of a surface. Importing this imports bpy."""
+"""The colours of materials as plain numbers. Importing this imports bpy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import bpy
 import numpy as np
 
+from blender_scenes.nodes import Color, NotUnderstood, Tree, product
+from blender_scenes.pixels import linear_pixels
 from blender_scenes.surface import Surface
-
-Color = np.ndarray
-"""Linear red, green and blue at points, (N, 3), or of all alike, (1, 3)."""
-
-_MOST_PIXELS = 1024  # along each side of an image that is looked up; larger ones are made smaller
-_OF_COLOR = {
-    "BSDF_METALLIC": "Base Color",
-    "BSDF_DIFFUSE": "Color",
-    "BSDF_GLOSSY": "Color",
-    "BSDF_ANISOTROPIC": "Color",
-    "BSDF_GLASS": "Color",
-    "BSDF_REFRACTION": "Color",
-    "BSDF_TRANSLUCENT": "Color",
-    "BSDF_TOON": "Color",
-    "BSDF_SHEEN": "Color",
-    "BSDF_VELVET": "Color",
-    "SUBSURFACE_SCATTERING": "Color",
-    "EEVEE_SPECULAR": "Base Color",
-}
-"""The input of shaders that says their colour."""
-_BLENDS: dict[str, Callable[[Color, Color], Color]] = {
-    "MIX": lambda a, b: b,
-    "MULTIPLY": lambda a, b: a * b,
-    "ADD": lambda a, b: a + b,
-    "SUBTRACT": lambda a, b: a - b,
-    "SCREEN": lambda a, b: 1 - (1 - a) * (1 - b),
-    "DIFFERENCE": lambda a, b: np.abs(a - b),
-    "DARKEN": np.minimum,
-    "LIGHTEN": np.maximum,
-}
-
-
-class NotUnderstood(Exception):
-    """A node of which it is not known what colour it gives."""
 
 
 @dataclass
@@ -60,7 +26,7 @@ class Painter:
         if material is None:
             return surface.vertex_colors()
         shown = self._shown(material, surface)
-        return _product(shown, surface.vertex_colors()) if self.factors and shown is not None else shown
+        return product(shown, surface.vertex_colors()) if self.factors and shown is not None else shown
 
     def _shown(self, material: bpy.types.Material, surface: Surface) -> Color | None:
         name = material.name
@@ -68,291 +34,27 @@ class Painter:
             return np.array([material.diffuse_color[:3]], float)
         output = material.node_tree.get_output_node("ALL")
         if output is None or not output.inputs["Surface"].is_linked:
-            self._note(f"the material {name!r} has no surface: grey is taken")
+            self.note(f"the material {name!r} has no surface: grey is taken")
             return None
         try:
-            return _Tree(self, surface).shader(output.inputs["Surface"])
+            return Tree(surface, self).shader(output.inputs["Surface"])
         except NotUnderstood as error:
-            self._note(f"the colour of the material {name!r} is not understood ({error}): grey is taken")
+            self.note(f"the colour of the material {name!r} is not understood ({error}): grey is taken")
             return None
 
-    def image(self, image: bpy.types.Image | None) -> np.ndarray | None:
-        """The linear pixels (height, width, 3) of an image, the lowest row first; None for one that is not there, or cannot be read."""
+    def pixels(self, image: bpy.types.Image | None) -> np.ndarray | None:
+        """The linear pixels (height, width, 3) of an image, the lowest row first; None for one that cannot be read."""
         if image is None:
             return None
         if image.name_full not in self._images:
-            self._images[image.name_full] = found = _pixels(image)
+            self._images[image.name_full] = found = linear_pixels(image)
             if found is None:
                 name = bpy.path.basename(image.filepath) or image.name
-                if not any(name in note for note in self.notes):  # that it is not there may be known already
-                    self._note(f"the image {name!r} cannot be read: the colour is taken without it")
+                if not any(f"{name}'" in note for note in self.notes):  # that it is not there may be known already
+                    self.note(f"the image {name!r} cannot be read: the colour is taken without it")
         return self._images[image.name_full]
 
-    def _note(self, text: str) -> None:
+    def note(self, text: str) -> None:
+        """Take note, once, of what is not as it should be."""
         if text not in self.notes:
             self.notes.append(text)
-
-
-class _Tree:
-    """The evaluation of one node tree at points. ``outer`` are the nodes of groups that lead here, with the tree that each is in."""
-
-    def __init__(self, painter: Painter, surface: Surface, outer: tuple[Any, ...] = ()) -> None:
-        self._painter, self._surface, self._outer = painter, surface, outer
-
-    def shader(self, socket: Any) -> Color | None:
-        """The colour of the shader that is linked to a socket; None for one that shows nothing."""
-        found = _source(socket)
-        if found is None:
-            return None
-        node, output = found
-        if node.type in _OF_COLOR:
-            return self.color(node.inputs[_OF_COLOR[node.type]])
-        if node.type not in _SHADERS:
-            raise NotUnderstood(f"the shader {node.bl_label!r}")
-        return _SHADERS[node.type](self, node, output)
-
-    def color(self, socket: Any) -> Color | None:
-        """The colour at a socket; None where only an image that cannot be read would say it."""
-        found = _source(socket)
-        if found is None:
-            return _constant(socket)
-        node, output = found
-        if node.type not in _COLORS:
-            raise NotUnderstood(f"the node {node.bl_label!r}")
-        value = _COLORS[node.type](self, node, output)
-        return _product(_constant(socket), value) if self._painter.factors and node.type == "TEX_IMAGE" else value
-
-    def principled(self, node: Any, _: Any) -> Color | None:
-        """Its own colour, and what it emits."""
-        own, glow = self.color(node.inputs["Base Color"]), self._glow(node.inputs["Emission Color"], node.inputs["Emission Strength"])
-        return _sum(own, glow if own is not None or glow is None or glow.any() else None)  # what emits nothing does not make it black
-
-    def emission(self, node: Any, _: Any) -> Color | None:
-        """What it emits."""
-        return self._glow(node.inputs["Color"], node.inputs["Strength"])
-
-    def nothing(self, _: Any, __: Any) -> None:
-        """Of a shader that shows what is behind it."""
-
-    def mixed(self, node: Any, _: Any) -> Color | None:
-        """Of two shaders, in their shares; where one shows nothing the share is how much shows, not of what colour."""
-        first, second = self.shader(node.inputs[1]), self.shader(node.inputs[2])
-        if first is None or second is None:
-            return second if first is None else first
-        share = self.color(node.inputs[0])
-        return None if share is None else first + (second - first) * np.clip(share, 0, 1)
-
-    def added(self, node: Any, _: Any) -> Color | None:
-        """Of two shaders together."""
-        return _sum(self.shader(node.inputs[0]), self.shader(node.inputs[1]))
-
-    def constant(self, _: Any, output: Any) -> Color:
-        """The value of a node that has no inputs."""
-        return _constant(output)
-
-    def light_path(self, _: Any, output: Any) -> Color:
-        """What a camera sees is what counts."""
-        return np.full((1, 3), float(output.name == "Is Camera Ray"))
-
-    def vertex_color(self, node: Any, output: Any) -> Color:
-        """Of the mesh's vertices."""
-        return self._attribute(node, output, node.layer_name)
-
-    def attribute(self, node: Any, output: Any) -> Color:
-        """Of the mesh's vertices, by name."""
-        if node.attribute_type != "GEOMETRY":
-            raise NotUnderstood(f"the node {node.bl_label!r} of a {node.attribute_type.lower()}")
-        return self._attribute(node, output, node.attribute_name)
-
-    def mix(self, node: Any, _: Any) -> Color | None:
-        """Two colours, blended."""
-        if node.type == "MIX_RGB":
-            return self._blended(node, *node.inputs[:3])
-        if node.data_type != "RGBA" or node.factor_mode != "UNIFORM":
-            raise NotUnderstood(f"the node {node.bl_label!r} of a {node.data_type.lower()}")
-        return self._blended(node, node.inputs[0], node.inputs[6], node.inputs[7])
-
-    def gamma(self, node: Any, _: Any) -> Color | None:
-        """A colour to a power."""
-        color, power = self.color(node.inputs["Color"]), self.color(node.inputs["Gamma"])
-        return None if color is None or power is None else np.maximum(color, 0) ** power
-
-    def invert(self, node: Any, _: Any) -> Color | None:
-        """A colour turned to its opposite, wholly or in part."""
-        color, share = self.color(node.inputs["Color"]), self.color(node.inputs[0])
-        return None if color is None or share is None else color + (1 - 2 * color) * share
-
-    def looked_up(self, node: Any, output: Any) -> Color | None:
-        """The colours of an image where the points lie on it, or its mean where that is not known."""
-        if output.name != "Color":
-            raise NotUnderstood(f"the {output.name.lower()} of the node {node.bl_label!r}")
-        pixels = self._painter.image(node.image)
-        if pixels is None:
-            return None
-        places = self._places(node)
-        if places is None:
-            return pixels.reshape(-1, 3).mean(0, keepdims=True)
-        high, wide = pixels.shape[:2]
-        columns, rows = np.floor(_WRAPS[node.extension](places) * [wide, high]).astype(int).T
-        return pixels[np.clip(rows, 0, high - 1), np.clip(columns, 0, wide - 1)]
-
-    def within(self, node: Any, output: Any, evaluate: Any) -> Color | None:
-        """A group's output, seen from within."""
-        if len(self._outer) > 20 or node.node_tree is None:
-            raise NotUnderstood("groups in groups")
-        end = next((n for n in node.node_tree.nodes if n.type == "GROUP_OUTPUT" and n.is_active_output), None)
-        inner = next((socket for socket in end.inputs if socket.identifier == output.identifier), None) if end else None
-        if inner is None:
-            raise NotUnderstood(f"the group {node.node_tree.name!r}")
-        return evaluate(_Tree(self._painter, self._surface, (*self._outer, node)), inner)
-
-    def without(self, output: Any, evaluate: Any) -> Color | None:
-        """A group's input, seen from where the group is."""
-        outer = next((socket for socket in self._outer[-1].inputs if socket.identifier == output.identifier), None) if self._outer else None
-        if outer is None:
-            raise NotUnderstood("the input of a group")
-        return evaluate(_Tree(self._painter, self._surface, self._outer[:-1]), outer)
-
-    def _blended(self, node: Any, share: Any, first: Any, second: Any) -> Color | None:
-        if node.blend_type not in _BLENDS:
-            raise NotUnderstood(f"the node {node.bl_label!r} that blends by {node.blend_type.title().replace('_', ' ')!r}")
-        much, a, b = self.color(share), self.color(first), self.color(second)
-        if much is None or a is None or b is None:
-            return b if a is None else a
-        return a + (_BLENDS[node.blend_type](a, b) - a) * np.clip(much, 0, 1)
-
-    def _glow(self, color: Any, strength: Any) -> Color | None:
-        """What a surface emits, no brighter than its colour at most: its hue counts, not what it lights."""
-        hue, much = self.color(color), self.color(strength)
-        if hue is None or much is None:
-            return hue
-        light = hue * np.maximum(much, 0)
-        return light / np.maximum(1, light.max(1, keepdims=True))
-
-    def _attribute(self, node: Any, output: Any, name: str) -> Color:
-        found = self._surface.vertex_colors(name) if output.name == "Color" else None
-        if found is None:
-            raise NotUnderstood(f"the node {node.bl_label!r} asks for {name!r}, which are no vertex colours of the mesh")
-        return found
-
-    def _places(self, node: Any) -> np.ndarray | None:
-        """Where on an image points lie, (N, 2); None where it is not known, and the mean of the image must do."""
-        if node.projection != "FLAT":
-            return None
-        found = _source(node.inputs["Vector"])
-        if found is None:
-            return self._surface.uv()
-        at, output = found
-        if at.type == "MAPPING" and at.vector_type == "POINT":
-            return self._mapped(at)
-        if at.type == "UVMAP":
-            return self._surface.uv(at.uv_map)
-        return self._surface.uv() if at.type == "TEX_COORD" and output.name == "UV" else None
-
-    def _mapped(self, node: Any) -> np.ndarray | None:
-        found = _source(node.inputs["Vector"])
-        if found is None or any(node.inputs[name].is_linked for name in ("Location", "Rotation", "Scale")):
-            return None
-        at, output = found
-        known = at.type == "UVMAP" or (at.type == "TEX_COORD" and output.name == "UV")
-        places = self._surface.uv(at.uv_map if at.type == "UVMAP" else "") if known else None
-        if places is None:
-            return None
-        turn = node.inputs["Rotation"].default_value[2]
-        scaled = places * np.array(node.inputs["Scale"].default_value[:2])
-        turned = scaled @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
-        return turned + np.array(node.inputs["Location"].default_value[:2])
-
-
-_SHADERS: dict[str, Callable[[_Tree, Any, Any], Color | None]] = {
-    "BSDF_PRINCIPLED": _Tree.principled,
-    "EMISSION": _Tree.emission,
-    "BACKGROUND": _Tree.emission,
-    "BSDF_TRANSPARENT": _Tree.nothing,
-    "HOLDOUT": _Tree.nothing,
-    "MIX_SHADER": _Tree.mixed,
-    "ADD_SHADER": _Tree.added,
-    "GROUP": lambda tree, node, output: tree.within(node, output, _Tree.shader),
-    "GROUP_INPUT": lambda tree, _, output: tree.without(output, _Tree.shader),
-}
-_COLORS: dict[str, Callable[[_Tree, Any, Any], Color | None]] = {
-    "RGB": _Tree.constant,
-    "VALUE": _Tree.constant,
-    "TEX_IMAGE": _Tree.looked_up,
-    "VERTEX_COLOR": _Tree.vertex_color,
-    "ATTRIBUTE": _Tree.attribute,
-    "LIGHT_PATH": _Tree.light_path,
-    "MIX": _Tree.mix,
-    "MIX_RGB": _Tree.mix,
-    "GAMMA": _Tree.gamma,
-    "INVERT": _Tree.invert,
-    "GROUP": lambda tree, node, output: tree.within(node, output, _Tree.color),
-    "GROUP_INPUT": lambda tree, _, output: tree.without(output, _Tree.color),
-}
-_WRAPS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "REPEAT": lambda places: places % 1,
-    "EXTEND": lambda places: places.clip(0, 1),
-    "CLIP": lambda places: places.clip(0, 1),
-    "MIRROR": lambda places: 1 - np.abs(places % 2 - 1),
-}
-
-
-def _source(socket: Any) -> tuple[Any, Any] | None:
-    """The node, with its output, that a socket takes its value from; None if it has its own."""
-    while socket.is_linked and socket.links:
-        link = socket.links[0]
-        if link.is_muted:
-            return None
-        if link.from_node.type != "REROUTE":
-            if link.from_node.mute:
-                raise NotUnderstood(f"the muted node {link.from_node.bl_label!r}")
-            return link.from_node, link.from_socket
-        socket = link.from_node.inputs[0]
-    return None
-
-
-def _constant(socket: Any) -> Color:
-    value = getattr(socket, "default_value", None)
-    if isinstance(value, int | float):
-        return np.full((1, 3), float(value))
-    if value is None:
-        raise NotUnderstood(f"the input {socket.name!r}")
-    return np.array([value[:3]], float)
-
-
-def _sum(a: Color | None, b: Color | None) -> Color | None:
-    if a is None or b is None:
-        return b if a is None else a
-    return a + b
-
-
-def _product(a: Color, b: Color | None) -> Color:
-    return a if b is None else a * b
-
-
-def _pixels(image: bpy.types.Image) -> np.ndarray | None:
-    if image.source not in ("FILE", "GENERATED"):
-        return None
-    try:
-        small = image.copy()
-        wide, high = image.size
-        if max(wide, high) > _MOST_PIXELS:
-            small.scale(min(wide, _MOST_PIXELS), min(high, _MOST_PIXELS))
-        wide, high = small.size
-        pixels = np.empty(wide * high * small.channels, np.float32)
-        small.pixels.foreach_get(pixels)
-    except RuntimeError:
-        return None
-    finally:
-        bpy.data.images.remove(small)
-    if not pixels.size or not image.has_data:
-        return None
-    return _linear(pixels.reshape(high, wide, -1), encoded=image.colorspace_settings.name == "sRGB" and not image.is_float)
-
-
-def _linear(pixels: np.ndarray, encoded: bool) -> np.ndarray:
-    """Pixels of any number of channels as linear red, green and blue."""
-    levels = pixels[..., :3] if pixels.shape[2] > 2 else np.repeat(pixels[..., :1], 3, axis=2)
-    if not encoded:
-        return levels
-    return np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)

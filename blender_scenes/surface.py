@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import bpy
@@ -12,29 +13,29 @@ _LEAST, _MOST = 4, 1024  # on one triangle
 
 
 class Surface:
-    """Points, evenly over each of some of a mesh's triangles; the same for the same mesh.
-
-    ``weights`` (N,) float64, how much of the area each stands for; ``by_vertex`` says whether vertex colours were looked up.
-    """
+    """Points, evenly over each of some of a mesh's triangles; the same for the same mesh. ``by_vertex`` says whether vertex colours were
+    looked up."""
 
     def __init__(self, mesh: bpy.types.Mesh, chosen: np.ndarray, areas: np.ndarray) -> None:
         """Of the triangles whose numbers are `chosen` (T,), with their `areas` (T,)."""
-        self._mesh = mesh
-        each = int(np.clip(-(-_POINTS // max(len(chosen), 1)), _LEAST, _MOST))
-        first, second = np.array([0.7548776662466927, 0.5698402909980532])[:, None] * np.arange(1, each + 1) % 1  # the R2 sequence
+        self._mesh, self._chosen, self._areas = mesh, chosen, areas
+        self._each = int(np.clip(-(-_POINTS // max(len(chosen), 1)), _LEAST, _MOST))
+        self.by_vertex = False
+
+    @cached_property
+    def _corners(self) -> np.ndarray:
+        """How much of each of the corners there is in the points of every triangle, (points of one, 3)."""
+        first, second = np.array([0.7548776662466927, 0.5698402909980532])[:, None] * np.arange(1, self._each + 1) % 1  # the R2 sequence
         beyond = first + second > 1
         first, second = np.where(beyond, 1 - first, first), np.where(beyond, 1 - second, second)
-        corners = np.stack([1 - first - second, first, second], axis=1)
-        self._at = np.repeat(chosen, each)
-        self._corners = np.tile(corners, (len(chosen), 1))
-        self.weights = np.repeat(np.asarray(areas, float) / each, each)
-        self.by_vertex = False
+        return np.stack([1 - first - second, first, second], axis=1)
 
     def mean(self, color: np.ndarray) -> np.ndarray:
         """The mean (3,) of a colour at the points, (N, 3) or (1, 3)."""
-        if len(color) == 1 or not self.weights.sum() > 0:
+        if len(color) == 1 or not self._areas.sum() > 0:
             return color.mean(0)
-        return self.weights @ color / self.weights.sum()
+        mean: np.ndarray = np.repeat(self._areas, self._each) @ color / (self._areas.sum() * self._each)
+        return mean
 
     def uv(self, name: str = "") -> np.ndarray | None:
         """The points' places on an image, (N, 2): of the layer of that name, of the one that is rendered without one; None if there is
@@ -57,8 +58,8 @@ class Surface:
 
     def _blended(self, values: np.ndarray, domain: str) -> np.ndarray:
         """Values of corners, or of vertices, between the corners of each point's triangle."""
-        corners = read(self._mesh.loop_triangles, "loops" if domain == "CORNER" else "vertices", 3, np.int32)[self._at]
-        return np.einsum("nc,ncv->nv", self._corners, values[corners].astype(float))
+        corners = read(self._mesh.loop_triangles, "loops" if domain == "CORNER" else "vertices", 3, np.int32)[self._chosen]
+        return np.einsum("kc,tcv->tkv", self._corners, values[corners].astype(float)).reshape(-1, values.shape[1])
 
 
 def read(collection: Any, name: str, width: int, kind: type) -> np.ndarray:

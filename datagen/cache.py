@@ -36,8 +36,8 @@ def lend_home() -> None:
     home = os.path.expanduser("~")
     if not os.path.isabs(home) and (private := _private_home()) is not None:
         os.environ["HOME"] = str(private)
-        _note(f"no home folder is known, so what is kept for later is kept in {private}")
-    elif not os.access(home, os.W_OK):
+        _note(f"no home folder is known; {private} takes its place")
+    elif not all(os.path.isdir(folder) and os.access(folder, os.W_OK) for folder in (home, os.environ.get("XDG_CACHE_HOME") or home)):
         os.environ.setdefault("MPLCONFIGDIR", str(cache_folder("matplotlib")))
 
 

@@ -16,7 +16,7 @@ class Help(argparse.ArgumentDefaultsHelpFormatter):
     """Tells defaults where there are any and the help does not tell them itself."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        told = action.default in (None, False) or "default" in (action.help or "")
+        told = action.default is None or action.default is False or action.default == [] or "default" in (action.help or "")
         return action.help if told else super()._get_help_string(action)
 
 

@@ -14,7 +14,7 @@ from datagen.manifest import Manifest, Row, gather, read_manifest, shard_name, w
 from datagen.progress import progress
 from datagen.ranges import told
 from datagen.shards import file_sha256
-from datagen.store import Place, Store, open_store
+from datagen.store import Place, Store, check_place, open_store
 
 
 def merge(where: Place, others: Sequence[Place] = ()) -> Manifest:
@@ -24,8 +24,10 @@ def merge(where: Place, others: Sequence[Place] = ()) -> Manifest:
     else is done, if shards or samples are missing.
     """
     store, sources = open_store(where), [open_store(other) for other in others]
-    if not sources:
-        read_statement(store)
+    for needed in sources or [store]:
+        read_statement(needed)
+    if sources:
+        check_place(where)
     with ExitStack() as locks:
         if sources:
             store.make()

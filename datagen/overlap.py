@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
 from datagen.archive import Archive
+from datagen.cache import cache_folder
 from datagen.dataset import IMPORTED, read_statement, stated_settings
 from datagen.errors import UserError
-from datagen.index import open_index
+from datagen.files import write_bytes
 from datagen.manifest import read_manifest
 from datagen.progress import progress
 from datagen.ranges import counted
@@ -20,20 +25,37 @@ CODE = ".py"
 
 
 def data_digest(archive: Archive) -> str:
-    """A SHA-256 that names a data set's content, wherever it lies.
+    """A SHA-256 that names a data set's content, images included, wherever it lies.
 
-    It is made of the manifest's digests of the shards where that states them all; else of every sample's key and code; and where there is
-    no code, of where in the tars each sample lies, for hundreds of gigabytes of strangers' images are not read for it.
+    It is made of the manifest's digests of the shards where that states them all; else of every file of every sample, which is read once
+    and remembered for as long as the files' sizes and times stay. Behind a URL, what the store says of its files' versions stands in for
+    their content.
     """
     stated = _stated(archive)
     if stated is not None:
         return hashlib.sha256("\n".join(sorted(stated)).encode()).hexdigest()
+    stamps = archive.store.stamps()
+    versions = [(name, stamps.get(name, "")) for name in archive.shards or sorted(stamps)]
+    digest = hashlib.sha256(json.dumps([str(archive.store.place), versions]).encode()).hexdigest()
+    if not archive.store.near and all(" " in version for _, version in versions):  # which says more than a size
+        return digest
+    return _remembered(cache_folder("digests") / digest, archive)
+
+
+def _remembered(path: Path, archive: Archive) -> str:
+    """A data set's digest out of a file, or made anew and kept there."""
+    with contextlib.suppress(OSError):
+        kept = path.read_bytes()
+        if re.fullmatch(rb"[0-9a-f]{64}", kept):
+            return kept.decode()
     digest = hashlib.sha256()
-    if archive.shards and CODE not in archive.files(0):
-        digest.update(open_index(archive.store, archive.shards).rows.tobytes())
-    else:
-        for key, code in _codes(archive):
-            digest.update(hashlib.sha256(key.encode(errors="replace")).digest() + hashlib.sha256(code).digest())
+    numbers = range(len(archive))
+    for number in progress(numbers, len(numbers), f"reading {archive.name} to know it again"):
+        digest.update(hashlib.sha256(archive.key(number).encode(errors="replace")).digest())
+        for suffix, data in sorted(archive.files(number).items()):
+            digest.update(hashlib.sha256(suffix.encode(errors="replace")).digest() + hashlib.sha256(data).digest())
+    with contextlib.suppress(OSError):
+        write_bytes(path, digest.hexdigest().encode())
     return digest.hexdigest()
 
 

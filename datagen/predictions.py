@@ -86,12 +86,6 @@ def _candidates(rows: Any, where: str) -> tuple[Candidate, ...]:
     return tuple(found)
 
 
-def check_predictions_place(path: Path) -> None:
-    """`UserError` if a folder is where predictions are to be written."""
-    if path.is_dir():
-        raise UserError(f"{path}: is a folder; name the file to write, such as {path / 'pred.jsonl'}")
-
-
 def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
     """Write ``pred.jsonl`` atomically."""
     write_jsonl(path, (p.to_json() for p in predictions))

@@ -41,6 +41,10 @@ class Split:
         """The ends that a component is narrowed to; the domain's own, low and high, where it is not."""
         return next(((least, most) for name, least, most in self.ranges if name == component), (low, high))
 
+    def allows(self, words: Mapping[str, str]) -> bool:
+        """Whether an object may have these words, by argument, whatever its others are."""
+        return any(all(word in dict(combination).get(name, (word,)) for name, word in words.items()) for combination in self.combinations)
+
     def holds(self, numbers: Mapping[str, float]) -> bool:
         """Whether an object's numbers, by component, are in one of the regions; those that are not given may be anything."""
         return not self.regions or any(

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+from uuid import uuid4
 
 import fsspec
 
@@ -23,7 +24,10 @@ from datagen.errors import UserError
 from datagen.files import check_folder, passed_over, sync_folder, write_bytes
 
 LOCK, SPOOL = ".lock", ".spool"
-_VERSIONS = ("size", "ETag", "etag", "generation", "LastModified", "last_modified", "updated", "mtime", "created")
+_VERSIONS = (
+    *("ETag", "etag", "generation", "md5Hash", "Content-MD5", "Digest", "sha", "blob_id", "LastModified", "last_modified", "Last-Modified"),
+    *("updated", "mtime", "modify", "modified", "created"),
+)
 """What the many kinds of stores call the version of a file, or when it was written."""
 Place = str | Path
 """A folder, or a URL."""
@@ -39,6 +43,8 @@ def check_place(where: Place) -> None:
     if str(where).rstrip("/").endswith(".tar"):
         raise UserError(f"{where}: a data set is a folder, and readers take a name that ends in .tar for one tar; leave that ending off")
     if isinstance(where, Path):
+        if re.fullmatch(r"[a-z][a-z0-9+.-]+:", where.parts[0] if where.parts else ""):
+            raise UserError(f"{where}: a URL has two slashes after its {where.parts[0]}, and a folder is better not called so")
         check_folder(where)
 
 
@@ -77,7 +83,8 @@ class Store(ABC):
 
     @abstractmethod
     def stamps(self) -> dict[str, str]:
-        """By name, a text that changes with a file: its size, and when it was written or the store's own version of it."""
+        """By name, a text that changes with a file: its size, and when it was written or the store's own version of it; where the store
+        tells neither, one that no other call has."""
 
     @abstractmethod
     def open(self, name: str) -> IO[bytes]:
@@ -157,7 +164,7 @@ class LocalStore(Store):
 
     def stamps(self) -> dict[str, str]:
         with os.scandir(self.path) as entries:
-            return {entry.name: f"{entry.stat().st_size} {entry.stat().st_mtime_ns}" for entry in entries if entry.is_file()}
+            return {entry.name: _stamp(entry.stat()) for entry in entries if entry.is_file()}
 
     def open(self, name: str) -> IO[bytes]:
         return (self.path / name).open("rb")
@@ -200,6 +207,7 @@ class RemoteStore(Store):
 
     def __init__(self, url: str, system: Any, root: str) -> None:
         self.name, self._system, self._root, self._made = url, system, root.rstrip("/"), False
+        self._unknown = uuid4().hex  # the version of files of which the store tells none: another for each call
         self.scratch = cache_folder("spool") / hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:16]
         self.lock = self.scratch / "lock"
 
@@ -216,7 +224,11 @@ class RemoteStore(Store):
         return {name: int(entry["size"]) for name, entry in self._listed().items()}
 
     def stamps(self) -> dict[str, str]:
-        return {name: " ".join(str(entry[field]) for field in _VERSIONS if field in entry) for name, entry in self._listed().items()}
+        return {name: self._stamp(entry) for name, entry in self._listed().items()}
+
+    def _stamp(self, entry: dict[str, Any]) -> str:
+        told = [str(entry[field]) for field in _VERSIONS if entry.get(field) is not None]
+        return " ".join([str(entry["size"]), *(told or [self._unknown])])
 
     def _listed(self) -> dict[str, dict[str, Any]]:
         """What the store tells of its files, by name, sorted."""
@@ -267,6 +279,11 @@ class RemoteStore(Store):
             raise
         except Exception as error:
             raise UserError(f"{self.at(name) if name else self.name}: {type(error).__name__}: {error}; call it again to go on") from error
+
+
+def _stamp(status: os.stat_result) -> str:
+    """A copy that keeps the time of writing is still another file, or has another time of change, which nobody can set."""
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
 
 
 def _protocols(system: Any) -> tuple[str, ...]:

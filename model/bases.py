@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
 from transformers.image_processing_base import ImageProcessingMixin
@@ -18,13 +16,9 @@ from transformers.utils import cached_file
 
 from datagen.errors import UserError
 from datagen.shards import file_sha256
+from model.tables import reason
 
 WEIGHTS_FILE = "model.safetensors"
-LOADING_ERRORS = (
-    *(OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError),
-    *(SafetensorError, StrictDataclassError),
-)
-"""What transformers raises for a checkpoint that is not there, damaged, or of another kind."""
 _NO_SUCH_FILE = "does not appear to have a file named"
 
 
@@ -100,11 +94,11 @@ class Base:
         for revision in revisions:
             try:
                 return kind.from_pretrained(self.name, revision=revision, trust_remote_code=False, **keywords)
-            except LOADING_ERRORS as error:
-                reason = _first_line(error)
-                if _NO_SUCH_FILE not in reason:
+            except Exception as error:  # a checkpoint that is not there, damaged, or of another kind; libraries say so in many ways
+                why = reason(error)
+                if _NO_SUCH_FILE not in why:
                     break
-        raise UserError(f"{self.name}: cannot be loaded as a pretrained part ({reason}); give a hub name or a folder saved by transformers")
+        raise UserError(f"{self.name}: cannot be loaded as a pretrained part ({why}); give a hub name or a folder saved by transformers")
 
 
 def fetch_weights(folder_or_name: Any, **fetching: Any) -> str:
@@ -139,7 +133,3 @@ def _folder_sha256(folder: Path) -> str:
 @lru_cache(maxsize=4)  # weights of many gigabytes are asked for when they are named and again when they are loaded
 def _sha256_of(files: tuple[tuple[Path, int, int], ...]) -> str:
     return hashlib.sha256("\n".join(f"{path.name} {file_sha256(path)}" for path, _, _ in files).encode()).hexdigest()
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or repr(error)).splitlines()[0]

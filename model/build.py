@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from datagen.dialects import dialect
 from datagen.domain import Domain, Language
 from datagen.errors import UserError
 from model.bases import Base, vision_config_of
-from model.codec import NUM, word_tokens
+from model.captions import CAPTION_TOKENS
+from model.codec import NUM, CodeCodec, word_tokens
 from model.config import IGLLMConfig
 from model.igllm import IGLLM
 from model.presets import FROM_SCRATCH, Preset
-from model.prompts import PROMPTS, VICUNA_TEMPLATE, prompt_tokens
+from model.prompts import DESCRIBE_PROMPTS, PROMPTS, VICUNA_TEMPLATE, prompt_tokens
+from model.tables import blaming, configuration
 from model.tokens import domain_tokenizer
+from model.tower import VisionTower
 
 _SHARED = (
     "vision_layer",
@@ -42,13 +48,55 @@ TRAINED: dict[Stage, tuple[str, ...]] = {"pretrain": ("tower", "projector", "den
 """What the stages before instruction tuning train; that trains whatever the preset does not freeze."""
 
 
-def build(preset: Preset, domain: Domain, *, stage: Stage = "train", told: Mapping[str, Any] | None = None) -> tuple[IGLLM, Any]:
-    """The model and its tokenizer. ``told`` goes into the configuration: what is known of the preset, the data and the code.
+@dataclass(frozen=True)
+class Plan:
+    """What a preset's model will be: known, and checked as far as that goes, before any weights are there."""
 
-    Frozen is all that the stage does not train (`TRAINED`). Raises `UserError` for a checkpoint that cannot be loaded or does not fit,
-    and for rotations that the domain does not have.
+    preset: Preset
+    stage: Stage
+    tokenizer: Any
+    codec: CodeCodec
+    config: IGLLMConfig
+
+    @property
+    def bases(self) -> dict[str, Any]:
+        """Which checkpoints the parts begin with, for a run to state: of folders the digest of their weights, wherever they lie."""
+        stated = {"vision": self.config.vision_base, "language": self.config.language_base}
+        return {name: base and (base["sha256"] or f"{base['name']}@{base['revision']}") for name, base in stated.items()}
+
+    def build(self, told: Mapping[str, Any] | None = None) -> IGLLM:
+        """The model. ``told`` goes into its configuration: what is known of the preset, the data and the code.
+
+        Frozen is all that the stage does not train (`TRAINED`). `UserError` for a checkpoint that cannot be loaded, and for parts that
+        cannot compute.
+        """
+        preset, config = self.preset, deepcopy(self.config)
+        for name, value in (told or {}).items():
+            setattr(config, name, value)
+        # What is trained keeps the digits of its checkpoint.
+        frozen = torch.bfloat16 if preset.bf16 else torch.float32
+        vision_dtype = frozen if preset.freeze_vision else torch.float32
+        language_dtype = frozen if preset.lora_rank or self.stage == "align" else torch.float32
+        with blaming("the parts"):
+            model = IGLLM.on_bases(config, vision_dtype, language_dtype)
+        _try_out(model, preset)
+        if self.stage != "align":
+            _own_what_is_trained(model, preset)
+        if self.stage in TRAINED:
+            model.requires_grad_(False)
+            for name in TRAINED[self.stage]:
+                model.get_submodule(name).requires_grad_(True)
+        return model
+
+
+def plan(preset: Preset, domain: Domain, *, stage: Stage = "train") -> Plan:
+    """The plan of the model that a preset describes.
+
+    Raises `UserError` for a checkpoint that there is not or that does not fit, for tables that describe no model, for rotations that the
+    domain does not have, and for a language model that does not take as long a text as it may have to.
     """
-    tokenizer, language_base = make_tokenizer(preset, dialect(domain, preset.rotations))
+    said = dialect(domain, preset.rotations)
+    tokenizer, language_base = make_tokenizer(preset, said)
     vision, vision_base, frame = _vision(preset)
     text, language_base = _text(preset, tokenizer, language_base)
     config = IGLLMConfig(
@@ -60,23 +108,74 @@ def build(preset: Preset, domain: Domain, *, stage: Stage = "train", told: Mappi
         domain=domain.name,
         prefix_token_ids=prompt_tokens(tokenizer).prefix,
         num_token_id=tokenizer.convert_tokens_to_ids(NUM),
-        word_token_ids=word_tokens(dialect(domain, preset.rotations), tokenizer) if preset.word_cells else [],
+        word_token_ids=word_tokens(said, tokenizer) if preset.word_cells else [],
         **frame,
         **{name: getattr(preset, name) for name in _SHARED},
-        **(told or {}),
     )
-    # What is trained keeps the digits of its checkpoint.
-    frozen = torch.bfloat16 if preset.bf16 else torch.float32
-    vision_dtype = frozen if preset.freeze_vision else torch.float32
-    language_dtype = frozen if preset.lora_rank or stage == "align" else torch.float32
-    model = IGLLM.on_bases(config, vision_dtype, language_dtype)
-    if stage != "align":
-        _own_what_is_trained(model, preset)
-    if stage in TRAINED:
-        model.requires_grad_(False)
-        for name in TRAINED[stage]:
-            model.get_submodule(name).requires_grad_(True)
-    return model, tokenizer
+    with torch.device("meta"):  # all of a model but its weights
+        with blaming(_source(preset, "vision")):
+            tower = VisionTower(config)
+            _check_size(tower, _source(preset, "vision"))
+        if language_base is None:
+            with blaming(_source(preset, "text")):
+                _check_size(AutoModelForCausalLM.from_config(text), _source(preset, "text"))
+    codec = CodeCodec(domain, tokenizer, preset.numbers, preset.rotations)
+    if stage != "pretrain":
+        answer, prompts = (CAPTION_TOKENS, DESCRIBE_PROMPTS) if stage == "align" else (codec.max_tokens, PROMPTS)
+        asked = max(map(len, prompt_tokens(tokenizer, prompts).asked))
+        _check_positions(text, _source(preset, "text"), len(config.prefix_token_ids) + tower.rows * tower.columns + asked, answer)
+    return Plan(preset, stage, tokenizer, codec, config)
+
+
+def build(preset: Preset, domain: Domain, *, stage: Stage = "train", told: Mapping[str, Any] | None = None) -> tuple[IGLLM, Any]:
+    """The model that a preset describes, and its tokenizer; see `plan` and `Plan.build`."""
+    planned = plan(preset, domain, stage=stage)
+    return planned.build(told), planned.tokenizer
+
+
+def _source(preset: Preset, table: Literal["vision", "text"]) -> str:
+    """What messages call where a part comes from: its checkpoint, or the preset's table."""
+    name = preset.vision_model if table == "vision" else preset.language_model
+    return f"[{table}]" if name == FROM_SCRATCH else name
+
+
+def _check_positions(text: Any, source: str, before: int, answer: int) -> None:
+    """`UserError` for a language model with a table of positions that ends before the longest text does; a warning where it does not
+    break but may read worse."""
+    positions, needed = getattr(text, "max_position_embeddings", None), before + answer
+    if positions is None or positions >= needed:
+        return
+    told = f"{source}: takes {positions} tokens at most; image and question are {before}, and the answer may have {answer} more"
+    if getattr(text, "rope_parameters", None) is None:
+        raise UserError(f"{told}; a language model with at least {needed} positions is needed")
+    print(f"warning: {told}; what lies beyond {positions} it may read and write badly", file=sys.stderr, flush=True)
+
+
+def _check_size(part: Any, source: str) -> None:
+    """`UserError` for a part that this machine's memory does not hold."""
+    needed, memory = 4 * sum(value.numel() for value in part.parameters()), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > memory:
+        raise UserError(f"{source}: its weights have {needed / 1e9:,.0f} GB, and this machine's memory {memory / 1e9:,.0f} GB")
+
+
+def _try_out(model: IGLLM, preset: Preset) -> None:
+    """`UserError` for parts that do not compute what they should, on a blank image and two tokens: then that is known before anything is
+    written."""
+    tower, config = model.tower, model.config
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        model.eval()
+        with blaming(_source(preset, "vision")):
+            seen = tower(torch.zeros(1, 3, config.image_height, config.image_width))
+            if seen.shape[1:] != (tower.rows * tower.columns, tower.width):
+                raise UserError(
+                    f"{_source(preset, 'vision')}: gives {seen.shape[1]} tokens {seen.shape[2]} wide, and by its configuration should give "
+                    f"{tower.rows} x {tower.columns} of {tower.width}; another vision_layer or another tower is needed"
+                )
+        with blaming(_source(preset, "text")):
+            first, other = (model.think(model.embed(torch.tensor([[0, last]]), None, None)).last_hidden_state[:, 0] for last in (0, 1))
+            if not torch.allclose(first, other, rtol=1e-3, atol=1e-4):
+                raise UserError(f"{_source(preset, 'text')}: sees what comes after; a causal language model is needed")
+        model.train()
 
 
 def make_tokenizer(preset: Preset, domain: Language) -> tuple[Any, Base | None]:
@@ -103,17 +202,25 @@ def _vision(preset: Preset) -> tuple[Any, Base | None, dict[str, Any]]:
     if preset.vision_model == FROM_SCRATCH:
         if not preset.vision:
             raise UserError("the preset has no [vision] to make a tower from; give --vision-model")
-        config = AutoConfig.for_model(**preset.vision)
+        config = configuration("vision", preset.vision)
+        if not _sees(config):
+            within = getattr(config, "vision_config", None)
+            meant = f"; did you mean {within.model_type}, the tower in it?" if within is not None else ": a vision tower is needed"
+            raise UserError(f"[vision]: model_type {config.model_type} is not one that sees{meant}")
         return config, None, _frame(config, preset)
     base = Base.named(preset.vision_model)
     whole = base.config()
     config = vision_config_of(whole)
-    if not hasattr(config, "patch_size") and not hasattr(config, "hidden_sizes"):
+    if not _sees(config):
         raise UserError(f"{base.name}: a {whole.model_type} cannot be loaded as a pretrained part that sees: a vision tower is needed")
     frame = _frame(config, preset)
     if (statistics := base.image_statistics()) is not None:
         frame["image_mean"], frame["image_std"] = statistics
     return config, base.at(getattr(whole, "_commit_hash", None)), frame
+
+
+def _sees(config: Any) -> bool:
+    return hasattr(config, "patch_size") or hasattr(config, "hidden_sizes")
 
 
 def _frame(config: Any, preset: Preset) -> dict[str, Any]:
@@ -129,7 +236,7 @@ def _text(preset: Preset, tokenizer: Any, base: Base | None) -> tuple[Any, Base 
         if not preset.text:
             raise UserError("the preset has no [text] to make a language model from; give --language-model")
         ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
-        return AutoConfig.for_model(**preset.text, vocab_size=len(tokenizer), **ids), None
+        return configuration("text", preset.text, vocab_size=len(tokenizer), **ids), None
     config = base.config()
     if not hasattr(config, "vocab_size"):
         raise UserError(f"{base.name}: a {config.model_type} cannot be loaded as a pretrained part that writes: a language model is needed")

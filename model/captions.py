@@ -22,6 +22,7 @@ from model.igllm import IGNORED
 from model.images import Frame
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+CAPTION_TOKENS = 128  # at most, with the end token
 MOST_SKIPPED = 1000  # pairs in a row; then the data set is not one to train on
 MOST_NAMED = 10  # unusable pairs that a process names
 

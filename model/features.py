@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -92,7 +93,7 @@ def _compute(tower: VisionTower, images: Images, batch_size: int, place: Path) -
         stream.truncate(begin + done * row_bytes)
         stream.seek(begin + done * row_bytes)
         batches = [range(first, min(first + batch_size, len(images))) for first in range(done, len(images), batch_size)]
-        for count, batch in enumerate(progress(batches, len(batches), "features"), 1):
+        for count, batch in enumerate(progress(batches, len(batches), "the frozen tower's features, batch by batch"), 1):
             stream.write(_features(tower, [images.pixel_values(number) for number in batch], shape[1:]).tobytes())
             if count % BATCHES_BETWEEN_SYNCS == 0 or batch.stop == len(images):
                 stream.flush()
@@ -123,9 +124,15 @@ def _see_room(place: Path, needed: int, shape: tuple[int, ...]) -> None:
         )
 
 
+_TOLD = ("_name_or_path", "name_or_path", "transformers_version", "architectures")
+"""What a configuration tells of where a model is from, on which nothing depends."""
+
+
 def _tower_digest(tower: VisionTower) -> str:
-    """The SHA-256 of a tower: what it is, which layer is read, and its weights."""
-    digest = hashlib.sha256(f"{type(tower.encoder).__name__} {tower.layer} {tower.rows} {tower.columns}".encode())
+    """The SHA-256 of all that a tower's features depend on: its configuration, which layer is read, how cells are merged, its weights."""
+    settings = {name: value for name, value in tower.encoder.config.to_dict().items() if name not in _TOLD}
+    digest = hashlib.sha256(f"{json.dumps(settings, sort_keys=True, default=str)} {tower.layer} {tower.merge}".encode())
+    digest.update(f" {tower.rows} {tower.columns}".encode())
     for name, tensor in sorted(tower.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)

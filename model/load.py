@@ -17,7 +17,7 @@ from datagen.errors import UserError
 from datagen.files import read_json
 from datagen.shards import file_sha256
 from datagen.untrusted import as_text, declared_as
-from model.bases import LOADING_ERRORS, WEIGHTS_FILE
+from model.bases import WEIGHTS_FILE
 from model.codec import NUM, word_tokens
 from model.config import FORMAT_VERSION, IGLLMConfig
 from model.declared import DECLARATIONS
@@ -26,6 +26,7 @@ from model.device import pick_device
 from model.igllm import IGLLM
 from model.quiet import quiet_transformers
 from model.run import newest_checkpoint
+from model.tables import reason
 
 MODELS: dict[str, type[IGLLM] | type[Derenderer]] = {"igllm": IGLLM, "igllm-derender": Derenderer}
 WEIGHTS = Path(__file__).parent / "weights"
@@ -76,8 +77,10 @@ def load_model(folder: Path, device: str = "auto") -> Loaded:
         model, told = kind.from_pretrained(folder, use_safetensors=True, dtype=dtype, output_loading_info=True)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False) if kind is IGLLM else None
         digest = model_digest(folder)
-    except LOADING_ERRORS as error:
-        raise UserError(f"{folder}: this model cannot be loaded ({(str(error) or repr(error)).splitlines()[0]})") from None
+    except UserError:
+        raise
+    except Exception as error:  # damaged files; libraries say so in many ways
+        raise UserError(f"{folder}: this model cannot be loaded ({reason(error)})") from None
     if told["missing_keys"]:  # which transformers would fill with random numbers
         raise UserError(f"{folder}: its weights lack {min(told['missing_keys'])}; the model is damaged")
     if kind is IGLLM:

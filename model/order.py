@@ -128,6 +128,14 @@ class Interleaving:
         raise AssertionError("the last source's share is one")
 
 
+def check_weights(weights: Sequence[float], data_sets: int) -> None:
+    """`UserError` unless there is a positive number for each data set."""
+    if len(weights) != data_sets:
+        raise UserError(f"{len(weights)} weights for {data_sets} data sets: give one for each")
+    if not all(math.isfinite(weight) and weight > 0 for weight in weights):
+        raise UserError(f"the weights of the data sets are {', '.join(map(str, weights))}: they must be positive numbers")
+
+
 class Mixture(Dataset):
     """``length`` examples of several sources in the order of training, by position: each source shuffled anew every epoch of its own.
 
@@ -137,10 +145,7 @@ class Mixture(Dataset):
     """
 
     def __init__(self, sources: Sequence[Source], weights: Sequence[float], seed: int, length: int) -> None:
-        if len(weights) != len(sources):
-            raise UserError(f"{len(weights)} weights for {len(sources)} data sets: give one for each")
-        if not all(math.isfinite(weight) and weight > 0 for weight in weights):
-            raise UserError(f"the weights of the data sets are {', '.join(map(str, weights))}: they must be positive numbers")
+        check_weights(weights, len(sources))
         self.sources, self.seed, self.length = list(sources), seed, length
         self._interleaving = Interleaving(weights)
         self._epochs: dict[tuple[int, int], Shuffle | WindowedShuffle] = {}

@@ -13,12 +13,14 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from datagen.domain import Domain
 from datagen.domains import get_domain
 from datagen.encoding import decode_image
 from datagen.errors import ImageError, UserError
+from datagen.files import check_file
 from datagen.locks import hold
 from datagen.pictures import Pictures
-from datagen.predictions import Prediction, check_predictions_place, write_predictions
+from datagen.predictions import Prediction, write_predictions
 from datagen.progress import progress
 from model.choosing import Decoding
 from model.codec import CodeCodec
@@ -51,6 +53,13 @@ class Predictor(ABC):
     def check(self, decoding: Decoding) -> None:  # noqa: B027
         """`UserError` if this model has no such ways to choose."""
 
+    def foreign(self, domain: Domain) -> str | None:
+        """Why this model's code cannot be of that domain; None if it can, though it may have words that the other does not know."""
+        own = get_domain(self.model.config.domain)
+        if _arguments(own) == _arguments(domain):
+            return None
+        return f"the model {self.name} writes code of the domain {own.name}, and the data are of {domain.name}"
+
     def predict(self, images: Iterable[tuple[str, np.ndarray]], batch_size: int = 32, decoding: Decoding = GREEDY) -> Iterator[Prediction]:
         """The code of images, each a key and (height, width, 3) uint8 pixels, in order; with several samples, all of them as candidates."""
         self.check(decoding)
@@ -62,6 +71,11 @@ class Predictor(ABC):
     @abstractmethod
     def _read(self, keys: list[str], pixel_values: torch.Tensor, decoding: Decoding) -> Iterator[Prediction]:
         """The code of a batch (batch, 3, height, width)."""
+
+
+def _arguments(domain: Domain) -> dict[str, list[str]]:
+    """The names of a domain's statements, and of what each of them tells."""
+    return {statement.name: sorted(argument.name for argument in statement.arguments) for statement in domain.statements}
 
 
 class CodePredictor(Predictor):
@@ -99,7 +113,7 @@ def predict_file(predictor: Predictor, images: Pictures, out: Path, batch_size: 
     `UserError` while another call writes the same file, or if a folder is in its place.
     """
     predictor.check(decoding)
-    check_predictions_place(out)
+    check_file(out)
     with hold(out):
         return _predict_rest(predictor, images, out, batch_size, decoding)
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from datagen.errors import UserError
 from datagen.files import passed_over, read_json, sync_folder, write_json
+from datagen.shards import file_sha256
 from model.config import FORMAT_VERSION
 from model.presets import Preset
 
 RUN = "run.json"
 BEST = "best"
+WHOLE = "whole.json"  # in a checkpoint, the SHA-256 of each of its other files
 SAVING = ".saving"  # where checkpoint and model are written before they are renamed
 KEPT_CHECKPOINTS = 2
 FREE_TO_CHANGE = (
@@ -32,20 +36,45 @@ FREE_TO_CHANGE = (
 """Settings that may differ between the calls that make up one run, as long as a step has as many samples as before."""
 
 
-def state_run(out: Path, preset: Preset, **statement: Any) -> None:
-    """Write ``run.json``, or see that the one there is of the same run; `UserError` if it is not."""
-    stated = {"format_version": FORMAT_VERSION, **statement, "settings": preset.to_json()}
+_OTHERWISE = {
+    "format_version": "of another version of igllm",
+    "data": "on other data: what --data names, or the --weight of each, is not what it was",
+    "val": "with another data set for --val, or with changed scenes in it",
+    "init": "that began with other weights than --init names now",
+    "vision": "with other weights of the pretrained vision tower",
+    "language": "with other weights of the pretrained language model",
+}
+"""What a run was, where that differs, in words: these are stated as digests."""
+
+
+def check_run(out: Path, preset: Preset, **statement: Any) -> None:
+    """`UserError` if a folder holds anything but a run of that statement. What is not stated is not compared.
+
+    A run that nothing was trained in yet may be stated anew.
+    """
     if (out / RUN).exists():
-        before, now = _compared(read_json(out / RUN), out), _compared(stated, out)
+        before, now = _compared(read_json(out / RUN), out), _compared(_stated(preset, statement), out)
         differing = [key for key in now if before.get(key) != now[key]]
-        if differing:
+        if differing and _has_trained(out):
             key = differing[0]
-            raise UserError(
-                f"{out}: is a run with {key} {before.get(key)!r}, not {now[key]!r}; choose another folder, or the same settings"
-            )
+            was = _OTHERWISE.get(key, f"with {key}={before.get(key)}, not {now[key]}")
+            raise UserError(f"{out}: holds a run {was}; choose another folder, or call it as before")
     elif out.exists() and not all(passed_over(path.name) for path in out.iterdir()):
         raise UserError(f"{out}: holds something that is not a run; choose another folder")
-    write_json(out / RUN, stated)
+
+
+def state_run(out: Path, preset: Preset, **statement: Any) -> None:
+    """Write ``run.json``; `UserError` as `check_run` raises it."""
+    check_run(out, preset, **statement)
+    write_json(out / RUN, _stated(preset, statement))
+
+
+def _stated(preset: Preset, statement: dict[str, Any]) -> dict[str, Any]:
+    return {"format_version": FORMAT_VERSION, **statement, "settings": preset.to_json()}
+
+
+def _has_trained(out: Path) -> bool:
+    return bool(_checkpoints(out)) or (out / BEST).exists() or (out / "config.json").exists()
 
 
 def _compared(stated: Any, out: Path) -> dict[str, Any]:
@@ -55,19 +84,53 @@ def _compared(stated: Any, out: Path) -> dict[str, Any]:
     return {key: value for key, value in flat.items() if key not in (*FREE_TO_CHANGE, "settings")}
 
 
-def newest_checkpoint(run: Path) -> Path | None:
-    """The last whole checkpoint of a run; None if there is none. What is being saved goes by another name."""
-    return next(reversed(_checkpoints(run)), None)
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def newest_checkpoint(run: Path, tell: Callable[[str], None] = _tell) -> Path | None:
+    """The last whole checkpoint of a run; None if none was saved. What is being saved goes by another name.
+
+    ``tell`` is called for each that is newer but damaged. `UserError` if checkpoints are there, and none is whole.
+    """
+    damaged: list[str] = []
+    for checkpoint in reversed(_checkpoints(run)):
+        wrong = _damage(checkpoint)
+        if wrong is None:
+            for other in damaged:
+                tell(f"{other}, so it is passed over for {checkpoint.name}, the newest that is whole")
+            return checkpoint
+        damaged.append(f"{checkpoint}: {wrong}")
+    if damaged:
+        raise UserError(f"{'; '.join(damaged)}. No other checkpoint of this run is whole: remove them to train from the beginning")
+    return None
+
+
+def _damage(checkpoint: Path) -> str | None:
+    """What is wrong with a checkpoint that has its name; None if it holds what was saved."""
+    try:
+        digests = read_json(checkpoint / WHOLE)
+        for name, digest in digests.items():
+            if not (checkpoint / name).is_file():
+                return f"{name} is missing"
+            if file_sha256(checkpoint / name) != digest:
+                return f"{name} is damaged"
+    except (UserError, OSError, AttributeError):
+        return f"{WHOLE}, which says what belongs to it, cannot be read"
+    return None
 
 
 def _checkpoints(run: Path) -> list[Path]:
-    """A run's whole checkpoints, oldest first."""
-    found = [path for path in run.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdigit()]
+    """A run's checkpoints that were saved to the end, oldest first."""
+    found = [path for path in run.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdecimal()]
     return sorted(found, key=lambda path: int(path.name.removeprefix("checkpoint-")))
 
 
 def keep_checkpoint(run: Path, saved: Path) -> None:
     """Give a checkpoint that was saved beside its name, and drop the oldest."""
+    _without_pickle(saved)
+    files = sorted(path for path in saved.rglob("*") if path.is_file())
+    write_json(saved / WHOLE, {path.relative_to(saved).as_posix(): file_sha256(path) for path in files})
     _settle(saved, run / saved.name)
     shutil.rmtree(run / SAVING)
     for old in _checkpoints(run)[:-KEPT_CHECKPOINTS]:
@@ -83,7 +146,10 @@ def keep_best(run: Path, saved: Path, facts: dict[str, Any]) -> None:
 def best_loss(run: Path) -> float:
     """The validation loss of the best model so far, infinite if there is none."""
     path = run / BEST / "best.json"
-    return float(read_json(path)["eval_loss"]) if path.exists() else float("inf")
+    try:
+        return float(read_json(path)["eval_loss"]) if path.exists() else float("inf")
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"{path}: damaged; remove {path.parent} to have the best model found anew") from None
 
 
 def keep_final(run: Path, saved: Path) -> None:

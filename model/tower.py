@@ -13,6 +13,7 @@ from datagen.errors import UserError
 from model.config import IGLLMConfig
 
 PLACE_FREQUENCIES = 8
+LAST_BUT_ONE = -2  # what is read of a tower unless something else is asked for
 
 
 class VisionTower(nn.Module):
@@ -25,7 +26,10 @@ class VisionTower(nn.Module):
     """
 
     def __init__(self, config: IGLLMConfig, encoder: nn.Module | None = None) -> None:
-        """An adapter around `encoder`; without one, around a tower made from scratch. `UserError` if its map cannot be merged evenly."""
+        """An adapter around `encoder`; without one, around a tower made from scratch.
+
+        `UserError` if the tower has not the layer to read, its map has no cell or cannot be merged evenly.
+        """
         super().__init__()
         self.encoder: Any = encoder or AutoModel.from_config(config.vision_config)
         self.layer = config.vision_layer
@@ -40,6 +44,9 @@ class VisionTower(nn.Module):
             patch_height, patch_width = patch if isinstance(patch, list | tuple) else (patch, patch)
             rows, columns = config.image_height // patch_height, config.image_width // patch_width
             channels, places = vision.hidden_size, 0
+        self._check_layer(vision)
+        if not rows * columns:
+            raise UserError(f"the tower's patches are larger than its frame of {config.image_height} x {config.image_width} pixels")
         self.merge = config.vision_merge
         if rows % self.merge or columns % self.merge:
             raise UserError(f"vision_merge={self.merge} does not divide the tower's map of {rows} x {columns} cells")
@@ -47,6 +54,19 @@ class VisionTower(nn.Module):
         self.width = channels * self.merge**2 + places
         if config.freeze_vision:
             self.encoder.requires_grad_(False)
+
+    def _check_layer(self, vision: Any) -> None:
+        """`UserError` for a layer that the tower does not have."""
+        if self.convolutional:
+            if self.layer not in (LAST_BUT_ONE, -1):
+                raise UserError(f"vision_layer={self.layer}: a convolutional tower is read at its end; leave vision_layer out")
+            return
+        layers = getattr(vision, "num_hidden_layers", None)
+        if layers is not None and not -layers - 1 <= self.layer <= layers:
+            raise UserError(
+                f"vision_layer={self.layer}: this tower has {layers} layers, whose hidden states are 0 to {layers}, or from the end "
+                f"-1 to {-layers - 1}"
+            )
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """(batch, 3, height, width) normalised pixels to (batch, rows * columns, width)."""

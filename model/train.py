@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 from transformers import TrainingArguments, set_seed
 
 from datagen.archive import Archive, open_archive
+from datagen.cores import available_cores
 from datagen.dialects import dialect
 from datagen.domain import Domain
 from datagen.domains import get_domain
@@ -31,14 +32,15 @@ from datagen.files import write_jsonl
 from datagen.locks import hold
 from datagen.overlap import data_digest, refuse_overlap
 from datagen.sample import Sample
+from datagen.shards import file_sha256
 from datagen.store import Place
-from model.bases import LOADING_ERRORS, WEIGHTS_FILE
-from model.build import Stage, build
-from model.captions import CaptionMaker, CaptionSource
+from model.bases import WEIGHTS_FILE
+from model.build import Stage, plan
+from model.captions import CAPTION_TOKENS, CaptionMaker, CaptionSource
 from model.codec import CodeCodec
 from model.config import IGLLMConfig
 from model.data import CodeSource, Collator, ExampleMaker, SampleSource
-from model.derender.build import begin_derendering
+from model.derender.build import begin_derendering, check_derendering
 from model.derender.derenderer import Derenderer
 from model.device import pick_device
 from model.features import FeatureCache
@@ -46,14 +48,14 @@ from model.igllm import IGLLM
 from model.images import Frame
 from model.learner import Learner
 from model.load import Loaded, check_config, find_model
-from model.order import InOrder, Mixture, Source
+from model.order import InOrder, Mixture, Source, check_weights
 from model.presets import FROM_SCRATCH, Preset
 from model.prompts import DESCRIBE_PROMPTS, prompt_tokens
 from model.quiet import quiet_transformers
-from model.run import newest_checkpoint, state_run
+from model.run import check_run, newest_checkpoint, state_run
+from model.tables import reason
 from model.trainer import IGTrainer
 
-CAPTION_TOKENS = 128
 NEVER = 10**9  # steps
 
 Told = Mapping[str, Any]
@@ -85,25 +87,28 @@ def train(
     ``init`` is a run whose weights to begin with, such as an alignment's. Raises `UserError` if the run folder belongs to other settings or
     data, or if the validation set shares scenes with the others.
     """
-    archives, val = _opened_apart(data)
-    domain = _domain(archives[0])
+    if preset.kind == "derender":
+        if init is not None:
+            raise UserError("--init begins with the weights of a run of IG-LLM; a de-rendering model begins from nothing")
+        archives, val = _opened(data)
+        domain = _domain(archives[0])
+        check_derendering(preset, domain)
+        derendering = partial(begin_derendering, preset, domain)
+        stage = _Stage("train", preset, name, device, preset.batch_size, derendering, labels="boxes")
+        return _run(stage, archives, data.weights, val, out, look)
+    archives, val = _opened(data)
+    planned = plan(preset, _domain(archives[0]))
 
     def begin(told: Told) -> Learner:
-        model, tokenizer = build(preset, domain, told=told)
-        make = example_maker(model, CodeCodec(domain, tokenizer, preset.numbers, preset.rotations), preset)
+        model, tokenizer = planned.build(told), planned.tokenizer
+        make = example_maker(model, planned.codec, preset)
 
         def source(archive: Archive) -> Source:
             return CodeSource(archive, make, _features(preset, model, CodeSource(archive, make), archive))
 
         return Learner(model, tokenizer, source, Collator(tokenizer.pad_token_id))
 
-    if preset.kind == "derender":
-        if init is not None:
-            raise UserError("--init begins with the weights of a run of IG-LLM; a de-rendering model begins from nothing")
-        derendering = partial(begin_derendering, preset, domain)
-        stage = _Stage("train", preset, name, device, preset.batch_size, derendering, labels="boxes")
-    else:
-        stage = _Stage("train", preset, name, device, preset.batch_size, begin, init=init)
+    stage = _Stage("train", preset, name, device, preset.batch_size, begin, planned.bases, init=init)
     return _run(stage, archives, data.weights, val, out, look)
 
 
@@ -118,15 +123,15 @@ def pretrain(preset: Preset, name: str, *, data: Data, out: Path, device: str = 
         raise UserError("pretraining teaches the tower, and this preset freezes it: --set freeze_vision=false")
     if not preset.dense_weight:
         raise UserError("pretraining learns by the dense loss alone: --set dense_weight=1")
-    archives, val = _opened_apart(data)
-    domain = _domain(archives[0])
+    archives, val = _opened(data)
+    planned = plan(preset, _domain(archives[0]), stage="pretrain")
 
     def begin(told: Told) -> Learner:
-        model, tokenizer = build(preset, domain, stage="pretrain", told=told)
-        make = replace(example_maker(model, CodeCodec(domain, tokenizer, preset.numbers, preset.rotations), preset), text=False)
+        model, tokenizer = planned.build(told), planned.tokenizer
+        make = replace(example_maker(model, planned.codec, preset), text=False)
         return Learner(model, tokenizer, lambda archive: SampleSource(archive, make), Collator(tokenizer.pad_token_id))
 
-    stage = _Stage("pretrain", preset, name, device, preset.batch_size, begin, labels="dense_words", init=init)
+    stage = _Stage("pretrain", preset, name, device, preset.batch_size, begin, planned.bases, labels="dense_words", init=init)
     return _run(stage, archives, data.weights, val, out)
 
 
@@ -145,9 +150,10 @@ def align(preset: Preset, name: str, *, data: Data, out: Path, device: str = "au
     preset = replace(preset, dense_weight=0.0, number_cells=False, word_cells=False, augment=False)
     preset = replace(preset, learning_rate=preset.align_learning_rate, projector_learning_rate=preset.align_learning_rate)
     archives, val = _opened(data)
+    planned = plan(preset, get_domain(IGLLMConfig().domain), stage="align")
 
     def begin(told: Told) -> Learner:
-        model, tokenizer = build(preset, get_domain(IGLLMConfig().domain), stage="align", told=told)
+        model, tokenizer = planned.build(told), planned.tokenizer
         make = CaptionMaker(tokenizer, Frame.of(model.config), prompt_tokens(tokenizer, DESCRIBE_PROMPTS).asked, CAPTION_TOKENS)
 
         def source(archive: Archive) -> Source:
@@ -155,7 +161,7 @@ def align(preset: Preset, name: str, *, data: Data, out: Path, device: str = "au
 
         return Learner(model, tokenizer, source, Collator(tokenizer.pad_token_id))
 
-    stage = _Stage("align", preset, name, device, preset.align_batch_size, begin)
+    stage = _Stage("align", preset, name, device, preset.align_batch_size, begin, planned.bases)
     return _run(stage, archives, data.weights, val, out)
 
 
@@ -179,8 +185,10 @@ def example_maker(model: IGLLM, codec: CodeCodec, preset: Preset) -> ExampleMake
 
 @dataclass(frozen=True)
 class _Stage:
-    """One stage of training. ``begin`` makes what is trained, given what its configuration is to tell of preset, data and code; ``labels``
-    names what a batch has when there is a loss to measure.
+    """One stage of training.
+
+    ``begin`` makes what is trained, given what its configuration is to tell of preset, data and code; ``bases`` tells which checkpoints it
+    begins with (`Plan.bases`), and ``labels`` names what a batch has when there is a loss to measure.
     """
 
     name: Stage
@@ -189,6 +197,7 @@ class _Stage:
     device: str
     batch_size: int
     begin: Callable[[Told], Learner]
+    bases: Mapping[str, str | None] = field(default_factory=dict)
     labels: str = "labels"
     init: str | None = None
 
@@ -201,9 +210,17 @@ def _refuse_derendering(preset: Preset, stage: str) -> None:
 def _run(  # noqa: PLR0917
     stage: _Stage, archives: Sequence[Archive], weights: Sequence[float] | None, val: Archive | None, out: Path, look: Look | None = None
 ) -> Any:
-    """What all stages do: state the run, be alone with its folder, and train."""
+    """What all stages do: be alone with the run folder, see that it is of this run, make the model, state the run, and train.
+
+    Until the model is there, nothing is written.
+    """
     preset = stage.preset
     weights = [len(archive) for archive in archives] if weights is None else weights
+    check_weights(weights, len(archives))
+    init = None if stage.init is None else find_model(stage.init)
+    if val is not None and stage.name != "align":
+        for archive in archives:
+            refuse_overlap(archive, val)
     mixed = [(data_digest(archive), float(weight)) for archive, weight in zip(archives, weights, strict=True)]
     digest = hashlib.sha256(repr(mixed).encode()).hexdigest()
     quiet_transformers()
@@ -214,30 +231,77 @@ def _run(  # noqa: PLR0917
         "model": stage.preset_name,
         "data": digest,
         "val": None if val is None else data_digest(val),
-        "init": stage.init,
+        "init": None if init is None else _weights_digest(init),
         "samples a step": step_samples,
+        **stage.bases,
     }
     with ExitStack() as held:
         with arguments.main_process_first(local=False):
             if arguments.process_index == 0:
                 held.enter_context(hold(out))
-                state_run(out, preset, **statement)
+                check_run(out, preset, **statement)
         told = {"preset": {"name": stage.preset_name, **preset.to_json()}, "data_digest": digest, "code_version": version("igllm")}
         set_seed(preset.seed)
         learner = stage.begin(told)
-        if stage.init is not None:
-            take_weights(learner.model, find_model(stage.init))
+        if init is not None:
+            take_weights(learner.model, init)
         learner.model.to(arguments.device)
+        checkpoint = newest_checkpoint(out, tell=_teller(arguments))
+        if arguments.process_index == 0:
+            state_run(out, preset, **statement)
         sources = [learner.source(archive) for archive in archives]
         mixture = Mixture(sources, weights, preset.seed, preset.steps * step_samples)
-        _learn(learner, preset, arguments, mixture, None if val is None else InOrder(learner.source(val)), out, look)
+        validation = None if val is None else InOrder(learner.source(val))
+        with _in_one_line(stage):
+            _learn(learner, preset, arguments, mixture, validation, out, checkpoint, look)
     return learner.model
 
 
+def _teller(arguments: TrainingArguments) -> Callable[[str], None]:
+    """What prints a line for people, on the first process."""
+
+    def tell(text: str) -> None:
+        if arguments.process_index == 0:
+            print(text, file=sys.stderr, flush=True)
+
+    return tell
+
+
+def _weights_digest(folder: Path) -> str:
+    try:
+        return file_sha256(folder / WEIGHTS_FILE)
+    except OSError as error:
+        raise UserError(f"--init {folder}: {WEIGHTS_FILE} cannot be read ({error.strerror or error})") from None
+
+
+@contextmanager
+def _in_one_line(stage: _Stage) -> Iterator[None]:
+    """What ends training in the middle, said so that it can be mended."""
+    try:
+        yield
+    except UserError as error:
+        told = str(error).rpartition("UserError: ")[2]  # out of a loader it comes with that process's traceback
+        raise error if told == str(error) else UserError(told.strip()) from None
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+            size = "align_batch_size" if stage.name == "align" else "batch_size"
+            raise UserError(
+                f"there is not enough memory for {size}={stage.batch_size}; give a smaller one, and a larger accumulation to match"
+            ) from None
+        raise
+
+
 def _learn(  # noqa: PLR0917
-    learner: Learner, preset: Preset, arguments: TrainingArguments, data: Mixture, val: InOrder | None, out: Path, look: Look | None
+    learner: Learner,
+    preset: Preset,
+    arguments: TrainingArguments,
+    data: Mixture,
+    val: InOrder | None,
+    out: Path,
+    checkpoint: Path | None,
+    look: Look | None,
 ) -> None:
-    """Train from the newest checkpoint in `out`, or from the beginning, to the end."""
+    """Train from a checkpoint, or from the beginning, to the end."""
     model, tokenizer = learner.model, learner.tokenizer
     trainer = IGTrainer(
         preset=preset,
@@ -250,9 +314,9 @@ def _learn(  # noqa: PLR0917
         data_collator=learner.collate,
         processing_class=tokenizer,
     )
-    checkpoint = newest_checkpoint(out)
     if checkpoint is not None:
         trainer.take_up(checkpoint)
+        _teller(arguments)(f"{out}: going on from step {checkpoint.name.removeprefix('checkpoint-')} of {preset.steps}")
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     trainer.save_final()
     if trainer.is_world_process_zero():
@@ -270,8 +334,8 @@ def take_weights(model: IGLLM, folder: Path) -> None:
         if _written_otherwise(model, config):
             weights = {name: value for name, value in weights.items() if name.startswith(("tower.", "projector."))}
         model.take(weights)
-    except LOADING_ERRORS as error:
-        raise UserError(f"--init {folder}: {error}; give the same preset, parts and settings as that run had") from None
+    except Exception as error:  # of a file that is not what its name says
+        raise UserError(f"--init {folder}: {reason(error)}; give the same preset, parts and settings as that run had") from None
     if "projector.weight" not in weights:
         raise UserError(f"--init {folder}: has no projector; the model is damaged")
 
@@ -293,15 +357,6 @@ def _features(preset: Preset, model: IGLLM, images: Any, archive: Archive) -> Fe
 def _opened(data: Data) -> tuple[list[Archive], Archive | None]:
     """The data sets to learn from, and the one that the loss is measured on."""
     return [open_archive(place) for place in data.train], None if data.val is None else open_archive(data.val)
-
-
-def _opened_apart(data: Data) -> tuple[list[Archive], Archive | None]:
-    """The same; `UserError` if the loss would be measured on scenes that are learnt from."""
-    archives, val = _opened(data)
-    if val is not None:
-        for archive in archives:
-            refuse_overlap(archive, val)
-    return archives, val
 
 
 def _domain(archive: Archive) -> Domain:
@@ -343,7 +398,7 @@ def _arguments(stage: _Stage, out: Path, evaluate: bool) -> TrainingArguments:
         remove_unused_columns=False,
         disable_tqdm=not sys.stderr.isatty(),
         use_cpu=pick_device(stage.device).type == "cpu",
-        dataloader_num_workers=preset.loaders,
+        dataloader_num_workers=min(preset.loaders, len(available_cores())),  # more would wait for one another
         dataloader_pin_memory=torch.cuda.is_available(),
     )
     arguments._n_gpu = min(1, arguments.n_gpu)  # several GPUs take a process each, by torchrun or accelerate launch

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from accelerate.utils import broadcast
 from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback
 
+from datagen.errors import UserError
 from datagen.files import read_json, write_json
 from model.presets import Preset
 from model.run import SAVING, best_loss, keep_best, keep_checkpoint, keep_final
@@ -88,7 +90,17 @@ class IGTrainer(Trainer):
             self._sums = {}
         elif "eval_loss" in logs:
             logs |= self._evaluation()
+        self._refuse_divergence(logs)
         super().log(logs, *arguments, **keywords)
+
+    def _refuse_divergence(self, logs: Mapping[str, Any]) -> None:
+        """`UserError` if what is logged tells that the weights have become useless: no later step would mend that."""
+        wrong = next((name for name, value in logs.items() if isinstance(value, float) and not math.isfinite(value)), None)
+        if wrong is not None:
+            raise UserError(
+                f"{self.run_folder}: {wrong} is {logs[wrong]} at step {self.state.global_step}: training has gone astray; begin again in "
+                f"another folder with lower learning rates (learning_rate is {self.preset.learning_rate:g}) or a longer warmup"
+            )
 
     def _pending(self) -> dict[str, float]:
         """The sums, since the last log, of the loss and its parts over all processes."""
@@ -119,8 +131,9 @@ class IGTrainer(Trainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Save beside, then rename: a checkpoint that has its name is whole."""
-        super()._save_checkpoint(model, trial)
         pending = self._pending()
+        self._refuse_divergence(pending)
+        super()._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()  # each process saves the state of its random numbers
         if self.args.should_save:
             saved = self.run_folder / SAVING / f"checkpoint-{self.state.global_step}"

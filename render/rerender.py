@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from datagen.code import parse_code
 from datagen.cores import available_cores
 from datagen.domain import Domain
 from datagen.domains import get_domain
 from datagen.errors import UserError
-from datagen.files import read_json, read_text, write_bytes
+from datagen.files import check_folder, read_text, write_bytes
 from datagen.ground import bare_share
 from datagen.intersect import odd_placements
 from datagen.jobs import Failed, RenderJob
+from datagen.locks import hold
+from datagen.outside import outside_packages
 from datagen.painted import PaintedDomain
 from datagen.pool import RenderPool
 from datagen.predictions import read_predictions
@@ -23,8 +28,10 @@ from datagen.progress import progress
 from datagen.scene import Quality, Scene, Shot, check_frame
 from datagen.shards import Samples
 from datagen.staged import StagedDomain
+from datagen.written import Written
 
 LIGHTINGS = ("canonical", "recorded")
+PICTURE_SUFFIXES, BLEND_SUFFIX = (".png", ".py", ".json"), ".blend"
 
 
 @dataclass(frozen=True)
@@ -75,36 +82,92 @@ def read_codes(path: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Rendered:
-    """What came of a call: the keys that have pictures now, and those whose code does not parse, with the reason."""
+    """What came of a call: the keys that have pictures now, and those whose code does not parse, with the reason; how many pictures of
+    earlier calls were ``removed``, and how many ``others`` of them, of keys that this call was not about, are still there."""
 
     keys: list[str]
     refused: dict[str, str]
     warnings: list[str]
+    removed: int = 0
+    others: int = 0
 
 
 def render_codes(
-    codes: Mapping[str, str], shots: Standard | Recorded, out: Path, *, workers: int | None = None, blend: bool = False
+    codes: Mapping[str, str], shots: Standard | Recorded, out: Path, *, workers: int | None = None, blend: bool = False, clear: bool = False
 ) -> Rendered:
-    """Write ``{key}.png``, ``.py`` and ``.json`` for each code into `out`; what is there from the same code and shot is kept.
+    """Write ``{key}.png``, ``.py`` and ``.json`` for each code into `out`; what is there, untouched, from the same code, shot and software
+    is kept.
 
     With ``blend`` also ``{key}.blend``. Code that does not parse is set aside; numbers out of their declared range are rendered and
-    warned of.
+    warned of. What earlier calls wrote of these keys is replaced; with ``clear``, what they wrote of others is removed.
+
+    `UserError` if `out` holds samples, or files of the names that are to be written, that igllm has not rendered.
     """
     rendered = Rendered([], {}, [])
     jobs = list(_jobs(codes, shots, out, rendered, blend))
-    out.mkdir(parents=True, exist_ok=True)
-    todo = [job for job in jobs if not _is_there(job, out)]
+    check_folder(out, "the folder for the pictures")
+    with hold(out.absolute()):
+        written = Written(out)
+        _refuse_samples_of_others(written)
+        for job in jobs:
+            written.refuse_strangers(_names(job))
+        removed = _remove_stale(written, codes, jobs, clear)
+        todo = [job for job in jobs if not all(written.is_whole(name, _made_from(job)) for name in _names(job))]
+        _render(todo, written, rendered, workers)
+        others = sum(name.endswith(".png") for name in written.made_from) - len(rendered.keys)
+    return replace(rendered, removed=removed, others=others)
+
+
+def _render(jobs: Sequence[RenderJob], written: Written, rendered: Rendered, workers: int | None) -> None:
     cores = len(available_cores())
-    with RenderPool(workers, threads=max(1, cores // (workers or min(cores, len(todo) or 1)))) as pool:
-        for job, sample in progress(pool.render(todo), total=len(todo), desc="render"):
+    with RenderPool(workers, threads=max(1, cores // (workers or min(cores, len(jobs) or 1)))) as pool:
+        written.begin({name: _made_from(job) for job in jobs for name in _names(job)})
+        for job in jobs:
+            (written.folder / f"{job.key}.json").unlink(missing_ok=True)  # the record comes last and says that all is there
+        for job, sample in progress(pool.render(jobs), total=len(jobs), desc="render"):
             if isinstance(sample, Failed):
                 rendered.keys.remove(job.key)
                 rendered.refused[job.key] = sample.reason
+                written.remove(_names(job))
                 continue
-            (out / f"{job.key}.json").unlink(missing_ok=True)  # the record comes last and says that all is there
             for suffix, data in sample.files().items():
-                write_bytes(out / f"{job.key}{suffix}", data)
-    return rendered
+                write_bytes(written.folder / f"{job.key}{suffix}", data)
+            written.finish(_names(job))
+
+
+def _names(job: RenderJob) -> list[str]:
+    """The files that are written for a job."""
+    return [job.key + suffix for suffix in (*PICTURE_SUFFIXES, *([BLEND_SUFFIX] if job.blend else []))]
+
+
+def _made_from(job: RenderJob) -> str:
+    """The digest of all that determines the pictures of a job."""
+    software = {"igllm": version("igllm"), "domain": outside_packages().get(job.domain.name)}
+    if not isinstance(job.domain, PaintedDomain):
+        with suppress(PackageNotFoundError):  # without it, nothing will be rendered
+            software["bpy"] = version("bpy")
+    made_from = [job.key, job.scene.to_json(), job.shot.to_json(), software]
+    return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
+
+
+def _refuse_samples_of_others(written: Written) -> None:
+    """`UserError` if the folder holds samples that were not rendered into it: a comparison would take them for candidates."""
+    folder = written.folder
+    for path in folder.glob("*.tar"):
+        raise UserError(f"{folder}: holds a data set ({path.name}); choose another folder for the pictures")
+    for path in folder.glob("*.json"):
+        if path.name not in written.made_from and path.with_suffix(".py").exists():
+            raise UserError(f"{folder}: holds samples that this verb has not rendered, such as {path.stem}; choose another folder")
+
+
+def _remove_stale(written: Written, codes: Mapping[str, str], jobs: Sequence[RenderJob], clear: bool) -> int:
+    """Remove the files of earlier calls that this call neither writes nor vouches for; how many pictures they were."""
+    current = {_made_from(job) for job in jobs}
+    kept = {name for job in jobs for name in _names(job)}
+    kept |= {name for name, made_from in written.made_from.items() if made_from in current or not (clear or Path(name).stem in codes)}
+    stale = [name for name in written.made_from if name not in kept]
+    written.remove(stale)
+    return sum(name.endswith(".png") for name in stale)
 
 
 def _jobs(codes: Mapping[str, str], shots: Standard | Recorded, out: Path, rendered: Rendered, blend: bool) -> Iterator[RenderJob]:
@@ -133,12 +196,3 @@ def _warnings(written: Scene, domain: Domain, shot: Shot) -> list[str]:
     if share:
         warnings.append(f"the camera looks past the ground and the backdrop: {share:.1%} of the frame will be black")
     return warnings
-
-
-def _is_there(job: RenderJob, out: Path) -> bool:
-    """Whether an earlier call has rendered this very job."""
-    record, image = out / f"{job.key}.json", out / f"{job.key}.png"
-    if not record.is_file() or not image.is_file() or (job.blend is not None and not job.blend.is_file()):
-        return False
-    there: Any = read_json(record)
-    return isinstance(there, dict) and there.get("scene") == job.scene.to_json() and there.get("shot") == job.shot.to_json()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from datagen.errors import UserError
 from datagen.pictures import DatasetImages
 from datagen.shards import Samples
 from render.compare import compare
@@ -28,15 +29,20 @@ def roundtrip(
 ) -> dict[str, Any]:
     """Take the first `num` samples of `data` (all by default) around, and return the metrics of the report in `out`.
 
-    The folder also keeps ``pred.jsonl`` and ``rendered/``, which a second call takes up where the first was interrupted.
+    The folder also keeps ``pred.jsonl`` and ``rendered/``, which a second call takes up where the first was interrupted. `UserError` if the
+    model's code is of another domain.
     """
     from model.predict import predict_file
 
     check_report_folder(out)
     images = DatasetImages(data, num)
+    samples = Samples(data)
+    if reason := predictor.foreign(samples.at(0).domain):
+        raise UserError(f"{reason}; choose a model that was trained on such scenes")
     predict_file(predictor, images, out / PREDICTIONS, batch_size)
-    render_codes(read_codes(out / PREDICTIONS), Recorded(Samples(data)), out / RENDERED, workers=workers)
+    codes = read_codes(out / PREDICTIONS)
+    rendered = render_codes(codes, Recorded(samples), out / RENDERED, workers=workers, clear=True)
+    candidate = out / (RENDERED if rendered.keys else PREDICTIONS)
     facts = {"Model": predictor.name, **(heading or {})}
-    return compare(
-        data, out / RENDERED, out, images.keys, predictions=out / PREDICTIONS, heading=facts, title="Images, their code, and back"
-    )
+    title = "Images, their code, and back"
+    return compare(data, candidate, out, images.keys, predictions=out / PREDICTIONS, heading=facts, title=title)

@@ -39,7 +39,7 @@ class Side:
 
     def __init__(self, path: Path, predictions: Path | None = None) -> None:
         self.path = path
-        self._samples = None if path.is_file() else Samples(path)
+        self._samples = None if path.is_file() and path.suffix != ".tar" else Samples(path)
         source = path if self._samples is None else predictions
         self._predictions = None if source is None else read_predictions(source)
 

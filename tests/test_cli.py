@@ -157,7 +157,7 @@ def test_the_overview_names_every_verb_at_once() -> None:
         (["predict", "--images", "nowhere.png"], "nowhere.png: there is no such file"),
         (["predict", "--images", "*.gif", "--out", "p.jsonl"], "*.gif: there is no such file"),
         (["predict", "--images", "empty"], "empty: no image file is in this folder"),
-        (["predict", "--images", "bad.py", "--out", "."], ".: is a folder; name the file to write, such as pred.jsonl"),
+        (["predict", "--images", "bad.py", "--out", "."], ".: a folder is in the place of the file to write; name a file in it"),
         (["predict", "--images", "bad.py", "--out", "bad.py"], "bad.py: is one of the images; name another file to write"),
         (["predict", "--images", "a.png", "--images", "b.png"], "--images: is given twice; give it once, with all its values behind it"),
         (

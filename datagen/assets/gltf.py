@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import struct
+from collections.abc import Callable
 from itertools import product
 from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
 
-from datagen.assets.far import is_far
+from datagen.assets.far import is_far, middle
 from datagen.assets.folder import RefusedError
 
 _MAGIC, _JSON = b"glTF", b"JSON"
+_FLOAT = 5126  # of a component's type
 _HEADER = struct.Struct("<4sII")  # magic, version, bytes of all
 _CHUNK = struct.Struct("<I4s")  # bytes, sort
 
@@ -26,20 +29,21 @@ def gltf_names(data: bytes) -> list[str]:
     return [unquote(part["uri"]) for part in parts if isinstance(part.get("uri"), str) and not part["uri"].startswith("data:")]
 
 
-def gltf_near(data: bytes) -> bytes:
+def gltf_read(data: bytes, named: Callable[[str], bytes]) -> bytes:
     """The file with its nodes around the origin, if they lie so far away that Blender, which rounds to 32 bits, would spoil it.
 
-    `RefusedError` for a file that is damaged, or whose nodes contain each other in a circle.
+    ``named`` gives what is in another file. `RefusedError` for a file that is damaged, whose nodes contain each other in a circle, or of
+    which a vertex is not finite: Blender would make it zero.
     """
     content = _content(data)
+    _check_vertices(content, lambda number: _buffer(content, number, data, named))
     nodes = _objects(content, "nodes")
     roots = _roots(nodes)
     corners = _corners(content, nodes, roots)
     if not len(corners) or not is_far(corners):
         return data
-    middle = (corners.min(0) + corners.max(0)) / 2
     for root in roots:
-        _shift(nodes, root, middle)
+        _shift(nodes, root, middle(corners))
     return _replaced(data, content)
 
 
@@ -67,6 +71,33 @@ def _objects(content: dict[str, Any], name: str) -> list[dict[str, Any]]:
     if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
         raise RefusedError(f"it is damaged: its {name} are no list of objects")
     return found
+
+
+def _check_vertices(content: dict[str, Any], buffer: Callable[[int], bytes]) -> None:
+    """See that vertices, where they are floats, are finite."""
+    accessors, views = _objects(content, "accessors"), _objects(content, "bufferViews")
+    for mesh in _objects(content, "meshes"):
+        with contextlib.suppress(LookupError, TypeError, ValueError, OverflowError):  # Blender will say what is wrong with it
+            for part in mesh["primitives"]:
+                accessor = accessors[part["attributes"]["POSITION"]]
+                view = views[accessor["bufferView"]]
+                start = view.get("byteOffset", 0) + accessor.get("byteOffset", 0)
+                shape, strides = (accessor["count"], 3), (view.get("byteStride", 12), 4)
+                if (
+                    accessor["componentType"] != _FLOAT
+                    or np.isfinite(np.ndarray(shape, "<f4", buffer(view["buffer"]), start, strides)).all()
+                ):
+                    continue
+                raise RefusedError("it has a vertex that is not finite")
+
+
+def _buffer(content: dict[str, Any], number: int, data: bytes, named: Callable[[str], bytes]) -> bytes:
+    """What is in one of a file's buffers: in it, behind its text, or in a file that it names."""
+    uri = _objects(content, "buffers")[number].get("uri")
+    if uri is None:
+        length, _ = _CHUNK.unpack_from(data, _HEADER.size)
+        return data[_HEADER.size + 2 * _CHUNK.size + length :]
+    return base64.b64decode(uri.partition(",")[2]) if uri.startswith("data:") else named(unquote(uri))
 
 
 def _replaced(data: bytes, content: dict[str, Any]) -> bytes:
@@ -120,7 +151,7 @@ def _matrix(node: dict[str, Any]) -> np.ndarray:
         matrix = np.eye(4)
         matrix[:3, :3] = turn * np.array(node.get("scale", (1, 1, 1)), float).reshape(3)
         matrix[:3, 3] = np.array(node.get("translation", (0, 0, 0)), float).reshape(3)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise RefusedError("it is damaged: a node's place is not made of numbers") from None
     if not np.isfinite(matrix).all():
         raise RefusedError("it is damaged: a node's place is not finite")
@@ -135,24 +166,24 @@ def _corners(content: dict[str, Any], nodes: list[dict[str, Any]], roots: list[i
     while waiting:
         at, outer = waiting.pop()
         whole = outer @ _matrix(nodes[at])
-        for box in boxes.get(nodes[at].get("mesh"), ()):
+        for box in boxes.get(str(nodes[at].get("mesh")), ()):
             corners.append(np.array(list(product(*box.T))) @ whole[:3, :3].T + whole[:3, 3])
         waiting += [(child, whole) for child in _children(nodes, nodes[at])]
     return np.concatenate(corners)
 
 
-def _boxes(content: dict[str, Any]) -> dict[Any, list[np.ndarray]]:
+def _boxes(content: dict[str, Any]) -> dict[str, list[np.ndarray]]:
     """By mesh the boxes (2, 3) around its parts, of those that state them as they must."""
-    accessors, found = _objects(content, "accessors"), {}
+    accessors = _objects(content, "accessors")
+    found: dict[str, list[np.ndarray]] = {}
     for number, mesh in enumerate(_objects(content, "meshes")):
-        boxes = []
-        for part in mesh.get("primitives", ()):
-            with contextlib.suppress(LookupError, TypeError, ValueError):  # Blender will say what is wrong with it
+        boxes = found[str(number)] = []
+        with contextlib.suppress(LookupError, TypeError, ValueError, OverflowError):  # Blender will say what is wrong with it
+            for part in mesh["primitives"]:
                 accessor = accessors[part["attributes"]["POSITION"]]
                 box = np.array([accessor["min"], accessor["max"]], float)
                 if box.shape == (2, 3) and np.isfinite(box).all():
                     boxes.append(box)
-        found[number] = boxes
     return found
 
 

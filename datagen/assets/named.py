@@ -6,17 +6,20 @@ files. All lie in the folder that was named: a file that names one outside it is
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from datagen.assets.folder import RefusedError, printable
-from datagen.assets.gltf import gltf_names, gltf_near
+from datagen.assets.gltf import gltf_names, gltf_read
 from datagen.assets.limits import MOST_BYTES, MOST_NAMED
-from datagen.assets.obj import There, missing_faces, mtl_names, mtl_read, obj_names, obj_read, undefined_materials
-from datagen.assets.points import ply_near, stl_near
+from datagen.assets.obj import There, missing_faces, mtl_names, mtl_notes, mtl_read, obj_names, obj_read, undefined_materials
+from datagen.assets.ply import ply_notes, ply_read
+from datagen.assets.stl import stl_notes, stl_read
 
 ASKED = (".blend", ".usd", ".usda", ".usdc", ".usdz")
 """Which names they hold is Blender's to say: they are no plain text."""
@@ -73,13 +76,21 @@ class Parts:
 
     def notes(self) -> list[str]:
         """What is amiss with the names in it."""
-        notes = [f"names '{printable(name)[:120]}', which is not there" for name in self.missing]
-        if self.files[0].lower().endswith(".obj"):
-            text, *libraries = (_text(self.folder / name) for name in self.files if name.lower().endswith((".obj", ".mtl")))
-            undefined = (printable(name)[:80] for name in undefined_materials(text, libraries))
-            notes += [f"uses the material '{name}', which nothing defines: grey is taken" for name in undefined]
-            if count := missing_faces(text):
-                notes.append(f"{count:,} of its faces name vertices that are not there, and are left out")
+        notes = [f"names '{printable(name[:120])}', which is not there" for name in self.missing]
+        own, suffix = self.folder / self.files[0], Path(self.files[0]).suffix.lower()
+        if suffix == ".ply":
+            notes += ply_notes(read_part(own))
+        if suffix == ".stl":
+            notes += stl_notes(read_part(own))
+        return notes + self._obj_notes() if suffix == ".obj" else notes
+
+    def _obj_notes(self) -> list[str]:
+        text, *libraries = (_text(self.folder / name) for name in self.files if name.lower().endswith((".obj", ".mtl")))
+        notes = [note for library in libraries for note in mtl_notes(library)]
+        undefined = (printable(name[:80]) for name in undefined_materials(text, libraries))
+        notes += [f"uses the material '{name}', which nothing defines: grey is taken" for name in undefined]
+        if count := missing_faces(text):
+            notes.append(f"{count:,} of its faces name vertices that are not there, and are left out")
         return notes
 
     def _place(self, to: Path, path: Path) -> Path:
@@ -92,9 +103,18 @@ class Parts:
     def _mended(self, name: str) -> bytes:
         data, suffix = read_part(self.folder / name), Path(name).suffix.lower()
         if suffix == ".obj":
-            return obj_read(data, _there(self.folder, name))
-        mend = {".mtl": mtl_read, ".gltf": gltf_near, ".glb": gltf_near, ".ply": ply_near, ".stl": stl_near}.get(suffix)
+            return obj_read(data.removeprefix(BOM_UTF8), _there(self.folder, name))
+        if suffix == ".mtl":
+            return mtl_read(data.removeprefix(BOM_UTF8))
+        if suffix in (".gltf", ".glb"):
+            return gltf_read(data, lambda named: self._named(name, named))
+        mend = {".ply": ply_read, ".stl": stl_read}.get(suffix)
         return data if mend is None else mend(data)
+
+    def _named(self, at: str, name: str) -> bytes:
+        """What is in the file that another names; nothing if there is none."""
+        found = _found(self.folder, at, name)
+        return b"" if found is None else read_part(self.folder / found)
 
 
 def read_part(path: Path) -> bytes:
@@ -102,6 +122,8 @@ def read_part(path: Path) -> bytes:
     try:
         if (size := path.stat().st_size) > MOST_BYTES:
             raise RefusedError(f"{printable(path.name)} has {size:,} bytes, more than {MOST_BYTES:,}")
+        if not path.is_file():  # but a pipe, of which reading waits
+            raise RefusedError(f"{printable(path.name)} is no file")
         return path.read_bytes()
     except OSError as error:
         raise RefusedError(f"{printable(path.name)} cannot be read ({error.strerror or error})") from None
@@ -125,13 +147,17 @@ def _there(folder: Path, at: str) -> There:
 
 def _found(folder: Path, at: str, name: str) -> str | None:
     """The path within a folder of the file that another there names; None if there is none. `RefusedError` if it is outside."""
-    shown = printable(name)[:80]
+    shown = printable(name[:80])
     home = Path(os.path.abspath(folder))
+    inside, path = home.resolve(), Path(os.path.normpath((home / at).parent / name))
     try:
-        path = Path(os.path.normpath((home / at).parent / name))
-        real, inside = path.resolve(), home.resolve()
+        real = path.resolve()
         there = real.is_file()
-    except (OSError, RuntimeError, ValueError):  # too long, a circle of links, a NUL
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise RefusedError(f"names the file '{shown}', which cannot be looked up ({error.strerror})") from None
+        real, there = path, False
+    except (RuntimeError, ValueError):  # a circle of links, a NUL
         raise RefusedError(f"names the file '{shown}', which no file can be called") from None
     if not real.is_relative_to(inside) or not (path.is_relative_to(home) or Path(name).is_absolute()):
         raise RefusedError(f"names the file '{shown}' outside the folder")
@@ -141,4 +167,4 @@ def _found(folder: Path, at: str, name: str) -> str | None:
 
 
 def _text(path: Path) -> str:
-    return read_part(path).decode(errors="surrogateescape")
+    return read_part(path).removeprefix(BOM_UTF8).decode(errors="surrogateescape")

@@ -20,6 +20,7 @@ from datagen.assets.folder import Refused, RefusedError, class_name, file_id, fi
 from datagen.assets.library import Asset
 from datagen.assets.limits import MOST_LIST_BYTES, MOST_SLOTS, MOST_TRIANGLES, SECONDS
 from datagen.assets.mesh import mesh_from
+from datagen.assets.model import Levels
 from datagen.assets.named import Parts, read_part
 from datagen.assets.opening import Importer
 from datagen.cache import cache_folder
@@ -45,8 +46,8 @@ VERSION = 2  # of what is kept
 class OwnAsset:
     """What is known of a file's asset: all but its mesh and colours, of which a folder may hold more than fit into memory.
 
-    ``path`` is within the folder, None for one that is modelled here; ``extent`` the sizes along X, Y and Z, once normalised; ``notes``
-    say what of the file was not as it should be, and what was taken for it.
+    ``path`` is within the folder, None for one that is modelled here; ``extent`` the sizes along X, Y and Z, once normalised; ``colors``
+    those of its slots; ``notes`` say what of the file was not as it should be, and what was taken for it.
     """
 
     id: str
@@ -54,14 +55,14 @@ class OwnAsset:
     symmetry: Symmetry
     path: str | None
     triangles: int
-    slots: int
+    colors: tuple[Levels, ...]
     extent: Vec3
     notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, asset: Asset, path: str | None, notes: tuple[str, ...] = ()) -> OwnAsset:
         """Of an asset."""
-        return cls(asset.id, asset.kind, asset.symmetry, path, len(asset.mesh), len(asset.colors), asset.extent(), notes)
+        return cls(asset.id, asset.kind, asset.symmetry, path, len(asset.mesh), asset.colors, asset.extent(), notes)
 
     def whole(self) -> Asset:
         """With its mesh, as it is kept on this machine."""
@@ -144,13 +145,17 @@ def _cache() -> Path:
 def _opened(folder: Path, name: str, importer: Importer) -> _Found:
     """The asset of a file, kept from now on."""
     parts = Parts.of(folder, name, lambda path: _names(path, importer))
-    key = parts.digest(f"igllm asset {VERSION} {Path(name).suffix.lower()}")
+    version = f"igllm asset {VERSION} {Path(name).suffix.lower()}"
+    key = parts.digest(version)
     asset_id = file_id(Path(name), key)
     kept = _cache() / f"{key}.npz"
     if kept.exists():
         with contextlib.suppress(UserError):  # one that is damaged is made anew
             return _kept(kept, asset_id)
-    write_bytes(kept, importer.opened(parts))
+    data = importer.opened(parts)
+    if parts.digest(version) != key:
+        raise RefusedError("it changed while it was read; read the folder again")
+    write_bytes(kept, data)
     try:
         return _kept(kept, asset_id)
     except UserError:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from datagen.errors import UserError
 from datagen.files import write_bytes, write_jsonl
 from datagen.sample import Sample
 
@@ -20,18 +19,14 @@ LABELS = ("pixel_coords", "bbox", "visible_pixels")
 
 
 def export_hf(samples: Iterator[Sample], out: Path) -> None:
-    """Write the samples to ``OUT/train``, images under their keys. `UserError` if other images are there: they would be loaded too."""
+    """Write the samples to ``OUT/train``, images under their keys."""
     folder = out / FOLDER
-    strangers = {path.name for path in folder.glob("*")} - {METADATA}
 
     def rows() -> Iterator[dict[str, Any]]:
         for sample in samples:
             name = sample.key + sample.suffix
             write_bytes(folder / name, sample.image)
-            strangers.discard(name)
             yield {"file_name": name, "key": sample.key, "code": sample.code, "objects": _objects(sample)}
-        if strangers:
-            raise UserError(f"{folder}: holds other files too, such as {min(strangers)}; choose another folder")
 
     write_jsonl(folder / METADATA, rows())
 

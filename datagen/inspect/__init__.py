@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.files import check_folder, write_bytes, write_json
+from datagen.ranges import counted
 from datagen.shards import Samples
 from datagen.store import Place
 
@@ -30,7 +31,7 @@ def inspect(data: Place, out: Path) -> dict[str, Any]:
     check_folder(out, "the folder to write")
     samples = Samples(data)
     facts = folder_facts(samples)
-    statistics = gather(samples)
+    statistics = gather(samples, facts.rules)
     found = {**statistics.to_json(), **facts.to_json()}
     found["problems"] = [*facts.problems, *found["problems"]]
     sheet = contact_sheet(samples[key] for key in spread(samples.keys, COLUMNS * ROWS))
@@ -46,13 +47,14 @@ def inspect(data: Place, out: Path) -> dict[str, Any]:
 
 def statistics_text(found: dict[str, Any]) -> str:
     """The statistics as lines for people."""
-    lines = [f"{found['samples']} samples, {found['objects']} objects, {found['disk']['bytes'] / 1e6:.1f} MB"]
+    lines = [f"{counted(found['samples'], 'sample')}, {counted(found['objects'], 'object')}, {found['disk']['bytes'] / 1e6:.1f} MB"]
     lines += [f"  frames: {_counts(found['frames'])}", f"  objects a scene: {_counts(found['objects_per_scene'])}"]
     for statement in found["statements"]:
         lines += [f"  {name}: {_counts(counter)}" for name, counter in statement["words"].items()]
         lines += [f"  {name}: {_ranges(number)}" for name, number in statement["numbers"].items()]
     images = found["images"]
     lines.append(f"  image mean {images['mean']['mean']:.1f}, spread {images['std']['mean']:.1f} (8-bit, {images['images']} images)")
+    lines += [f"  as asked: {note}" for note in found["as_asked"]]
     lines += [f"  look at: {problem}" for problem in found["problems"]]
     return "\n".join(lines)
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from datagen.dataset import read_statement, spool_owner
+from datagen.dataset import read_statement, spool_owner, stated_settings
 from datagen.errors import UserError
 from datagen.files import decode_json
 from datagen.manifest import STATEMENT, Manifest, read_manifest
 from datagen.shards import Samples
+from datagen.splits import Split
 from datagen.spool import Spool
 
 
@@ -26,6 +28,8 @@ class FolderFacts:
     file_bytes: Counter[str] = field(default_factory=Counter)
     settings: dict[str, str] = field(default_factory=dict)
     """``dataset.json``, nested names joined by dots; empty where there is none."""
+    rules: Split | None = None
+    """What the scenes may hold, where ``dataset.json`` states it."""
     manifest: dict[str, Any] | None = None
     spooled: int = 0
     """Finished samples of unfinished shards."""
@@ -51,6 +55,8 @@ def folder_facts(samples: Samples) -> FolderFacts:
     statement = store.text(STATEMENT)
     if statement is not None:
         facts.settings = _settings(statement, store.at(STATEMENT))
+        with suppress(UserError):  # it is none of ours
+            facts.rules = stated_settings(store, read_statement(store)).allowed
     manifest = read_manifest(store, sizes)
     if manifest.rows or manifest.problems:
         _compare(manifest, shards, facts)

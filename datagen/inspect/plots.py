@@ -206,6 +206,7 @@ def _pair(ax: Axes, tally: StatementTally, a: str, b: str) -> None:
     table = np.zeros((len(rows), len(columns)), np.int64)
     np.add.at(table, np.ix_(*places), tally.pairs[a, b])
     holes = set(tally.holes(a, b)) if (row_title, column_title) == (a, b) else set()
+    odd = {(row, column) for row, column in holes if not tally.excluded({a: row, b: column})}
     most = max(1, int(table.max()))
     ax.imshow(table, cmap=DENSITY, vmin=0, vmax=most, aspect="auto")
     ax.set_xticks(range(len(columns)), [_word(word) for word in columns], rotation=45 if len(columns) > 5 else 0)
@@ -215,13 +216,13 @@ def _pair(ax: Axes, tally: StatementTally, a: str, b: str) -> None:
     if table.size <= 200:
         for i, row in enumerate(rows):
             for j, column in enumerate(columns):
-                ink = RED if (row, column) in holes else "white" if table[i, j] > 0.55 * most else INK
-                weight = "bold" if (row, column) in holes else "normal"
+                ink = RED if (row, column) in odd else "white" if table[i, j] > 0.55 * most else INK
+                weight = "bold" if (row, column) in odd else "normal"
                 ax.text(j, i, _short(int(table[i, j])), ha="center", va="center", fontsize=7.5, color=ink, fontweight=weight)
-    for row, column in holes:
+    for row, column in odd:
         box = (columns.index(column) - 0.46, rows.index(row) - 0.44)
         ax.add_patch(_outline(box, 0.92, 0.88))
-    note = f"{len(holes)} never together" if holes else "objects with both words"
+    note = f"{len(odd)} never together" if odd else f"{len(holes)} left out by the split" if holes else "objects with both words"
     _label(ax, f"{_statement(tally)}{row_title} × {column_title}", note)
 
 

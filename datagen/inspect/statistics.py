@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import combinations
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ from datagen.progress import progress
 from datagen.sample import Sample
 from datagen.scene import Camera, Object, Scene, Shot
 from datagen.shards import Samples
+from datagen.splits import Split
 
 T = TypeVar("T")
 
@@ -42,8 +44,9 @@ def spread(items: Sequence[T], most: int) -> list[T]:
 class StatementTally:
     """What the objects of one statement say: words, words that come together, numbers."""
 
-    def __init__(self, domain: Domain, statement: Statement) -> None:
-        self.domain, self.statement = domain, statement
+    def __init__(self, domain: Domain, statement: Statement, excluded: Callable[[Mapping[str, str]], bool]) -> None:
+        """``excluded`` tells of words, by argument, whether the data set was asked to have no object with all of them."""
+        self.domain, self.statement, self.excluded = domain, statement, excluded
         self.objects = 0
         self.words = {choice.name: Counter(dict.fromkeys(choice.words, 0)) for choice in statement.choices}
         self.strangers: dict[str, Counter[str]] = {choice.name: Counter() for choice in statement.choices}
@@ -195,7 +198,9 @@ class Lamps:
 class Statistics:
     """Everything that `inspect` counts in the samples of a data set."""
 
-    def __init__(self) -> None:
+    def __init__(self, rules: Split | None = None) -> None:
+        """``rules`` are what the scenes may hold; None where only the names of the records' splits tell that."""
+        self.rules = rules
         self.samples = self.objects = 0
         self.domains: Counter[str] = Counter()
         self.frames: Counter[tuple[int, int, str]] = Counter()
@@ -245,8 +250,14 @@ class Statistics:
     def _tally(self, domain: Domain, obj: Object) -> StatementTally:
         key = (domain.name, obj.statement)
         if key not in self.statements:
-            self.statements[key] = StatementTally(domain, domain.statement(obj.statement))
+            self.statements[key] = StatementTally(domain, domain.statement(obj.statement), partial(self._excluded, domain))
         return self.statements[key]
+
+    def _excluded(self, domain: Domain, words: Mapping[str, str]) -> bool:
+        """Whether no split of the samples allows an object with these words. Splits that are not known allow everything."""
+        names = [] if self.rules else {split for _, split in self.indices}
+        splits = [self.rules] if self.rules else [domain.splits.get(str(name)) for name in names]
+        return bool(splits) and not any(split is None or split.allows(words) for split in splits)
 
     def _add_label(self, label: dict[str, Any], shot: Shot, count: int) -> None:
         seen = label["visible_pixels"]
@@ -293,7 +304,7 @@ class Statistics:
         """What a look at the counts should not miss, in words."""
         found = []
         for tally in self.statements.values():
-            found += _strangers(tally) + _out_of_range(tally) + _never(tally)
+            found += _strangers(tally) + _out_of_range(tally) + _never(tally, asked=False) + _against(tally)
         if self.too_little_seen:
             found.append(f"{self.too_little_seen:,} of {self.objects:,} objects show fewer pixels than generation demands of every object")
         for (seed, split), held in self.indices.items():
@@ -307,6 +318,10 @@ class Statistics:
                 f"frames of different sizes; the mean image is of the {self.images.sizes.most_common(1)[0][1]:,} of the most frequent"
             )
         return found
+
+    def as_asked(self) -> list[str]:
+        """What would be odd if the splits had not asked for it, in words."""
+        return [line for tally in self.statements.values() for line in _never(tally, asked=True)]
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON, as ``statistics.json`` holds it; docs/data.md tells what is what."""
@@ -330,13 +345,14 @@ class Statistics:
             "attempts": {attempts_text(power): self.attempts[power] for power in sorted(self.attempts)},
             "origins": origin_rows(self.indices),
             "without_index": self.no_index,
+            "as_asked": self.as_asked(),
             "problems": self.problems(),
         }
 
 
-def gather(samples: Samples) -> Statistics:
+def gather(samples: Samples, rules: Split | None = None) -> Statistics:
     """One pass over all records. `UserError` naming the sample whose record is damaged or whose image cannot be read."""
-    statistics = Statistics()
+    statistics = Statistics(rules)
     looked_at = set(spread(samples.keys, MOST_IMAGES))
     for sample in progress(samples, total=len(samples), desc="inspect"):
         try:
@@ -414,14 +430,25 @@ def _out_of_range(tally: StatementTally) -> list[str]:
     ]
 
 
-def _never(tally: StatementTally) -> list[str]:
-    """Words that never occur, and words that never occur together."""
+def _never(tally: StatementTally, asked: bool) -> list[str]:
+    """Words that never occur, and words that never occur together: those that the split excludes, or else all others."""
     found = []
     for name, counter in tally.words.items():
-        unused = [word for word, n in counter.items() if not n]
+        unused = [word for word, n in counter.items() if not n and tally.excluded({name: word}) == asked]
         if unused and tally.objects >= HOLE * len(counter):
             found.append(f"{tally.statement.name}: {name} is never {', '.join(unused)}")
     for a, b in tally.pairs:
-        if holes := tally.holes(a, b):
-            found.append(f"{tally.statement.name}: {b} and {a} never together: {', '.join(f'{w} {v}' for v, w in holes)}")
+        if holes := [f"{w} {v}" for v, w in tally.holes(a, b) if tally.excluded({a: v, b: w}) == asked]:
+            found.append(f"{tally.statement.name}: {b} and {a} never together: {', '.join(holes)}")
+    return found
+
+
+def _against(tally: StatementTally) -> list[str]:
+    """Words that the split excludes and that occur nevertheless, together with another or alone."""
+    found = []
+    for (a, b), table in tally.pairs.items():
+        rows, columns = list(tally.words[a]), list(tally.words[b])
+        met = [(rows[i], columns[j]) for i, j in np.argwhere(table)]
+        if excluded := [f"{w} {v}" for v, w in met if tally.excluded({a: v, b: w})]:
+            found.append(f"{tally.statement.name}: the split excludes what is there: {b} and {a} {', '.join(excluded)}")
     return found

@@ -181,15 +181,14 @@ class Workshop:
         return self.out / DATA / f"test-{condition.key}"
 
     def _predicted(self, request: Request, condition: Condition, run: Path) -> Shown:
-        """A trained model's predictions, which are made if they are not there."""
+        """A trained model's predictions. A file of an earlier call may be of other weights than the run has now, and is made anew; what
+        such a call left unfinished is taken up where model and images are the same."""
         from model.load import find_model
         from model.predict import Predictor, predict_file
 
-        path = self._predictions(request, condition)
         test = self._data(self._test(condition).name, condition.data, self.evaluation.test_scenes)
-        if not path.exists():
-            predictor = Predictor.of(find_model(str(run)), self.device)
-            predict_file(predictor, DatasetImages(test, self.evaluation.test_scenes), path)
+        predictor = Predictor.of(find_model(str(run)), self.device)
+        predict_file(predictor, DatasetImages(test, self.evaluation.test_scenes), self._predictions(request, condition))
         shown = self._shown(request, condition)
         assert shown is not None
         return shown

@@ -46,6 +46,7 @@ def main() -> None:
     (FOLDER / "broken" / "zero.glb").write_bytes(b"")
 
     write_traps()
+    write_worn()
 
 
 def start() -> None:
@@ -81,6 +82,112 @@ def write_traps() -> None:
     driver = bpy.data.objects["arm"].driver_add("location", 0).driver
     driver.expression = f"(__import__('builtins').{code}, 10.0)[1]"
     bpy.ops.wm.save_as_mainfile(filepath=str(FOLDER / "trap" / "driver.blend"), copy=True)
+
+
+def write_worn() -> None:
+    """Boxes whose surfaces say their colour each in another way; some wear images/worn.png, which is red, in whole or in part."""
+    folder = FOLDER / "worn"
+    (folder / "images").mkdir(parents=True)
+    image = bpy.data.images.new("worn", 4, 4)
+    image.generated_color, image.file_format, image.filepath_raw = (200 / 255, 0, 0, 1), "PNG", str(folder / "images" / "worn.png")
+    image.save()
+    for name, wear in WORN.items():
+        start()
+        bpy.ops.mesh.primitive_cube_add(size=2)
+        material = bpy.data.materials.new("m")
+        bpy.context.object.data.materials.append(material)
+        tree = material.node_tree
+        tree.nodes.clear()
+        wear(tree, tree.nodes.new("ShaderNodeOutputMaterial"))
+        bpy.context.object.name = name
+        bpy.ops.wm.save_as_mainfile(filepath=str(folder / f"{name}.blend"))
+        if name == "image":
+            for suffix in ("usdc", "usda", "usdz"):
+                bpy.ops.wm.usd_export(filepath=str(folder / f"image.{suffix}"), export_textures_mode="NEW")
+    start()
+    bpy.ops.wm.save_as_mainfile(filepath=str(folder / "linked.blend"))
+    with bpy.data.libraries.load(str(folder / "image.blend"), link=True, relative=True) as (_, wanted):
+        wanted.objects = ["image"]
+    bpy.context.scene.collection.objects.link(wanted.objects[0])
+    bpy.ops.wm.save_as_mainfile(filepath=str(folder / "linked.blend"))
+
+
+def principled(tree, output):
+    node = tree.nodes.new("ShaderNodeBsdfPrincipled")
+    tree.links.new(node.outputs[0], output.inputs[0])
+    return node.inputs["Base Color"]
+
+
+def image_node(tree):
+    node = tree.nodes.new("ShaderNodeTexImage")
+    node.image = bpy.data.images.load(str(FOLDER / "worn" / "images" / "worn.png"))
+    return node
+
+
+def wear_image(tree, output):
+    tree.links.new(image_node(tree).outputs["Color"], principled(tree, output))
+
+
+def wear_packed(tree, output):
+    node = image_node(tree)
+    node.image.pack()
+    tree.links.new(node.outputs["Color"], principled(tree, output))
+
+
+def wear_mixed(tree, output):
+    """Half of the product of the image and (0.5, 1, 1), half of blue."""
+    for_blend, blend = tree.nodes.new("ShaderNodeMix"), tree.nodes.new("ShaderNodeMix")
+    for node, how, share, second in ((for_blend, "MULTIPLY", 1.0, (0.5, 1, 1, 1)), (blend, "MIX", 0.5, (0, 0, 1, 1))):
+        node.data_type, node.blend_type = "RGBA", how
+        node.inputs[0].default_value, node.inputs[7].default_value = share, second
+    tree.links.new(image_node(tree).outputs["Color"], for_blend.inputs[6])
+    tree.links.new(for_blend.outputs[2], blend.inputs[6])
+    tree.links.new(blend.outputs[2], principled(tree, output))
+
+
+def wear_group(tree, output):
+    """A group that turns red into its opposite."""
+    group = bpy.data.node_groups.new("opposite", "ShaderNodeTree")
+    for name, way in (("in", "INPUT"), ("out", "OUTPUT")):
+        group.interface.new_socket(name, in_out=way, socket_type="NodeSocketColor")
+    begin, invert, end = (group.nodes.new(kind) for kind in ("NodeGroupInput", "ShaderNodeInvert", "NodeGroupOutput"))
+    group.links.new(begin.outputs[0], invert.inputs["Color"])
+    group.links.new(invert.outputs[0], end.inputs[0])
+    node = tree.nodes.new("ShaderNodeGroup")
+    node.node_tree = group
+    node.inputs[0].default_value = (1, 0, 0, 1)
+    tree.links.new(node.outputs[0], principled(tree, output))
+
+
+def wear_shaders(tree, output):
+    """A quarter glossy red, the rest matt blue."""
+    mix, matt, glossy = (tree.nodes.new(f"ShaderNode{kind}") for kind in ("MixShader", "BsdfDiffuse", "BsdfAnisotropic"))
+    mix.inputs[0].default_value, matt.inputs[0].default_value, glossy.inputs[0].default_value = 0.25, (0, 0, 1, 1), (1, 0, 0, 1)
+    tree.links.new(matt.outputs[0], mix.inputs[1])
+    tree.links.new(glossy.outputs[0], mix.inputs[2])
+    tree.links.new(mix.outputs[0], output.inputs[0])
+
+
+def wear_light(tree, output):
+    node = tree.nodes.new("ShaderNodeEmission")
+    node.inputs["Color"].default_value, node.inputs["Strength"].default_value = (0, 1, 0.5, 1), 7.0
+    tree.links.new(node.outputs[0], output.inputs[0])
+
+
+def wear_noise(tree, output):
+    tree.links.new(tree.nodes.new("ShaderNodeTexNoise").outputs["Color"], principled(tree, output))
+
+
+WORN = {
+    "image": wear_image,
+    "packed": wear_packed,
+    "mixed": wear_mixed,
+    "group": wear_group,
+    "shaders": wear_shaders,
+    "light": wear_light,
+    "noise": wear_noise,
+    "nothing": lambda tree, output: None,
+}
 
 
 if __name__ == "__main__":

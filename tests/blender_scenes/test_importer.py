@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from datagen.assets.limits import MOST_TRIANGLES
+from datagen.assets.model import GREY
 from datagen.assets.own import OwnAssets, own_assets
 
 FILES = Path(__file__).with_name("model_files.py")
@@ -58,6 +61,63 @@ def test_every_format_gives_the_same_model(found: OwnAssets, name: str) -> None:
         red, blue = np.array(asset.colors[:2]) / 255
         np.testing.assert_allclose(red, [0.8, 0.05, 0.05], atol=0.01)
         np.testing.assert_allclose(blue, [0.05, 0.05, 0.8], atol=0.01)
+
+
+RED = ((200 / 255 + 0.055) / 1.055) ** 2.4
+"""What the red of worn.png is as light."""
+WORN = {
+    "image.blend": (RED, 0, 0),
+    "packed.blend": (RED, 0, 0),
+    "mixed.blend": (RED / 4, 0, 0.5),
+    "group.blend": (0, 1, 1),
+    "shaders.blend": (0.25, 0, 0.75),
+    "light.blend": (0, 1, 0.5),
+    "linked.blend": (RED, 0, 0),
+    "image.usda": (RED, 0, 0),
+    "image.usdc": (RED, 0, 0),
+    "image.usdz": (RED, 0, 0),
+}
+
+
+@pytest.mark.parametrize("name", WORN)
+def test_a_surface_has_the_colour_that_its_nodes_give(found: OwnAssets, name: str) -> None:
+    [asset] = [asset for asset in found.assets if asset.path == f"worn/{name}"]
+    np.testing.assert_allclose(np.array(asset.colors) / 255, [WORN[name]], atol=1.5 / 255)
+    assert not asset.notes
+
+
+def test_a_surface_that_is_not_understood_is_grey_and_told(found: OwnAssets) -> None:
+    told = {asset.path: (asset.colors, asset.notes) for asset in found.assets}
+    assert told["worn/noise.blend"] == (
+        (GREY,),
+        ("the colour of the material 'm' is not understood (the node 'Noise Texture'): grey is taken",),
+    )
+    assert told["worn/nothing.blend"] == ((GREY,), ("the material 'm' has no surface: grey is taken",))
+
+
+def test_what_only_blender_can_read_names_files_too(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    models = tmp_path / "models"
+    shutil.copytree(folder / "worn", models)
+    (models / "deep").mkdir()
+    (models / "deep" / "layer.usda").write_text('#usda 1.0\n(\n    subLayers = [@../image.usdc@]\n    upAxis = "Z"\n)\n')
+    before = {asset.path: (asset.id, asset.colors) for asset in own_assets(models, PATIENCE).assets}
+    for image in (models / "images" / "worn.png", models / "textures" / "worn.png"):
+        Image.new("RGB", (4, 4), (0, 0, 255)).save(image)
+    after = {asset.path: (asset.id, asset.colors) for asset in own_assets(models, PATIENCE).assets}
+    wearing = {"image.blend", "linked.blend", "image.usda", "image.usdc", "deep/layer.usda"}
+    for path in wearing:
+        assert before[path][1] == ((147, 0, 0),) and after[path][1] == ((0, 0, 255),)
+    assert {path for path in before if before[path][0] != after[path][0]} == {*wearing, "mixed.blend"}
+    # The same files where what they name is outside.
+    for path in wearing:
+        (tmp_path / "alone" / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(models / path, tmp_path / "alone" / path)
+    reasons = {refused.path: refused.reason for refused in own_assets(tmp_path / "alone" / "deep", PATIENCE).refused}
+    assert reasons == {"layer.usda": "names the file '../image.usdc' outside the folder"}
+    alone = own_assets(tmp_path / "alone", PATIENCE)
+    assert {asset.path for asset in alone.assets} == wearing and not alone.refused
+    assert all("worn.png', which is not there" in note for asset in alone.assets for note in asset.notes)
 
 
 def test_bad_files_are_told_with_the_reason(found: OwnAssets) -> None:

@@ -9,7 +9,7 @@ import tarfile
 from collections.abc import Iterable
 from multiprocessing import get_context
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import fsspec
 import numpy as np
@@ -120,6 +120,23 @@ def test_a_stale_cache_is_not_used(tmp_path: Path, cache: Path) -> None:
     write_shard(shard.parent / "shard-000001.tar", [constant_sample(SETTINGS, i) for i in (4, 5)])
     assert len(Samples(shard.parent)) == 4
     assert len(index_files(cache)) == 1  # those that nobody has used for long are gone
+
+
+@pytest.mark.parametrize("put", ["written over", "moved into place"])
+def test_a_tar_of_the_same_size_and_time_is_another_one(tmp_path: Path, put: str) -> None:
+    """As cp -p and rsync -t leave it."""
+    shard, other = tmp_path / "set" / "a.tar", tmp_path / "other.tar"
+    write_shard(shard, (constant_sample(SETTINGS, i) for i in (0, 1)))
+    write_shard(other, (constant_sample(SETTINGS, i) for i in (2, 3)))
+    assert Samples(shard.parent).keys == ["000000000", "000000001"]
+    before = shard.stat()
+    if put == "written over":
+        shard.write_bytes(other.read_bytes())
+    else:
+        other.replace(shard)
+    os.utime(shard, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (shard.stat().st_size, shard.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert Samples(shard.parent).keys == ["000000002", "000000003"]
 
 
 def test_without_a_cache_folder_the_index_is_made_in_memory(near: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -404,6 +421,29 @@ def test_what_changed_behind_a_url_is_told(far: str) -> None:
     open_store(far).write("shard-000000.tar", b"x" * 20480)
     with pytest.raises(UserError, match="not a readable tar"):
         open_archive(far).files(0)
+
+
+@pytest.mark.parametrize("field", ["created", "ETag", "Last-Modified", None])
+def test_a_shard_that_was_exchanged_behind_a_url_is_fetched_anew(far: str, field: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the same size: by what a store tells of its version, or, where it tells nothing, in every call."""
+    plain, now = MemoryFileSystem.ls, ["1"]
+
+    def ls(self: MemoryFileSystem, path: str, detail: bool = True, **keywords: Any) -> list[Any]:
+        entries = [{**entry} for entry in plain(self, path, detail=True, **keywords)]
+        for entry in entries:
+            created = entry.pop("created", None)
+            entry.update({} if field is None else {field: created if field == "created" else now[0]})
+        return entries if detail else [entry["name"] for entry in entries]
+
+    monkeypatch.setattr(Counting, "ls", ls)
+    first = open_archive(far).files(0)
+    store = open_store(far)
+    store.write("shard-000000.tar", store.read("shard-000001.tar", 0, store.sizes()["shard-000001.tar"]))
+    now[0] = "2"
+    Counting.fetched.clear()
+    assert open_archive(far).files(0) != first
+    open_archive(far).files(0)
+    assert len(Counting.fetched) == (1 if field else 2)
 
 
 def test_the_shards_on_disk_stay_below_the_bound(far: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

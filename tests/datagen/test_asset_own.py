@@ -78,10 +78,51 @@ def test_an_asset_is_found_by_its_id_alone(tmp_path: Path) -> None:
             kept_asset(wrong)
 
 
+def test_what_an_older_version_kept_is_found_by_its_id_and_never_read_as_new(tmp_path: Path) -> None:
+    folder = write(tmp_path / "models", a_stl="1", b_usd="22")
+    first = own_assets(folder)
+    [kept] = (tmp_path / "cache").rglob(f"{first.assets[0].id.rpartition('-')[2]}*.npz")
+    with np.load(kept) as arrays:
+        np.savez(kept.with_name(f"{'0' * 64}.npz"), **{name: arrays[name] for name in arrays if name != "notes"})
+    assert kept_asset(f"a-{'0' * 12}").mesh.digest() == first.assets[0].whole().mesh.digest()
+    assert own_assets(folder) == first
+
+
+def test_a_file_that_changes_while_it_is_read_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write(tmp_path / "models", a_stl="1", b_stl="22")
+    real = opening.Importer.opened
+
+    def opened_late(importer: opening.Importer, parts: named.Parts) -> bytes:
+        data = real(importer, parts)
+        (folder / "a.stl").write_text("another")
+        return data
+
+    with monkeypatch.context() as context:
+        context.setattr(opening.Importer, "opened", opened_late)
+        found = own_assets(folder)
+    assert [asset.path for asset in found.assets] == ["b.stl"]
+    assert "changed while it was read" in found.refused[0].reason
+    again = own_assets(folder)
+    assert again.assets[0].path == "a.stl" and opened(tmp_path) == ["a.stl", "b.stl", "a.stl"]
+
+
+def test_whatever_is_kept_and_cannot_be_read_is_made_anew(tmp_path: Path) -> None:
+    folder = write(tmp_path / "models", a_stl="1", b_usd="22")
+    first = own_assets(folder)
+    kept = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert {path.suffix for path in kept} == {".npz", ".json"}
+    for damage in (b"", b"{}", b'{"names": [1]}', b"PK\x03\x04"):
+        for path in kept:
+            path.write_bytes(damage)
+        assert own_assets(folder) == first
+
+
 def test_what_is_kept_is_checked(tmp_path: Path) -> None:
     [asset] = [found.whole() for found in own_assets(write(tmp_path / "models", a_stl="1")).assets]
     [kept] = (tmp_path / "cache").rglob("*.npz")
-    for change in ({"colors": np.zeros((0, 3), np.uint8)}, {"vertices": asset.mesh.vertices * 5}, {"slots": np.array([7])}):
+    far, none = asset.mesh.vertices * 5, np.zeros((0, 3), np.uint8)
+    changes = ({"colors": none}, {"vertices": far}, {"slots": np.array([7])}, {"notes": np.zeros(3)})
+    for change in changes:
         with np.load(kept) as arrays:
             good = dict(arrays)
         np.savez(kept, **{**good, **change})

@@ -374,6 +374,38 @@ def test_other_data_is_not_written_over(data: Samples, clevr: Path, tmp_path: Pa
         export(data.path, "hf", tmp_path / "hf")
 
 
+@pytest.mark.parametrize("format", ["clevr", "coco", "hf"])
+def test_an_export_into_an_older_one_ends_as_a_fresh_one(data: Samples, tmp_path: Path, format: str) -> None:
+    """Of more samples, and killed within; but what others have put there is never written over."""
+    few = tmp_path / "few"
+    few.mkdir()
+    write_shard(few / "a.tar", [data.at(3)])
+    out, fresh = tmp_path / "out", tmp_path / "fresh"
+    assert export(data.path, format, out) == 12
+    (tmp_path / ".out.export" / "left").mkdir(parents=True)  # by a call that was killed
+    for place in (out, fresh):
+        assert export(few, format, place) == 1
+
+    def contents(folder: Path) -> dict[str, bytes]:
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("[!.]*") if path.is_file()}
+
+    assert contents(out) == contents(fresh)
+    assert not (tmp_path / ".out.export").exists()
+    (out / "cat.png").touch()
+    with pytest.raises(UserError, match=r"holds other files too, such as cat\.png"):
+        export(data.path, format, out)
+    (out / "cat.png").unlink()
+    changed = next(path for path in out.rglob("*.png"))
+    changed.write_bytes(b"mine")
+    other = tmp_path / "other"
+    other.mkdir()
+    write_shard(other / "a.tar", [replace(data.at(4), key="another")])
+    if format != "clevr":  # which numbers its images anew
+        with pytest.raises(UserError, match="was changed after igllm wrote it"):
+            export(other, format, out)
+        assert changed.read_bytes() == b"mine"
+
+
 # Readers of others
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from constant_scenes import fill
 from PIL import Image
 
 from datagen.domains import get_domain
@@ -21,7 +22,7 @@ from datagen.inspect import OVERVIEW, PAGE, SHEET, STATISTICS, inspect, statisti
 from datagen.inspect.folder import folder_facts
 from datagen.inspect.histograms import Histogram, Plane
 from datagen.inspect.pictures import outline
-from datagen.inspect.statistics import index_gaps, pixels_alone, spread
+from datagen.inspect.statistics import gather, index_gaps, pixels_alone, spread
 from datagen.labels import look, min_visible_pixels
 from datagen.manifest import MANIFEST, STATEMENT
 from datagen.sample import Sample, make_sample
@@ -29,6 +30,7 @@ from datagen.sampling import draw
 from datagen.scene import Scene
 from datagen.settings import DatasetSettings
 from datagen.shards import Samples, sample_blocks, write_shard
+from datagen.splits import Split
 from datagen.spool import Spool
 from datagen.store import SPOOL
 
@@ -184,6 +186,9 @@ def test_page_and_pictures_open(found: dict[str, Any], data: Path, drawn: list[S
     assert json.loads((out / STATISTICS).read_text()) == found
     page = Page((out / PAGE).read_text())
     assert "script" not in page.tags
+    narrow = (out / PAGE).read_text().partition("@media (max-width: 860px)")[2]
+    assert re.search(r"table \{[^}]*overflow-x: auto", narrow)  # what is wider than a telephone's screen is scrolled to, not cut off
+    assert re.search(r"\.card \{[^}]*overflow-x: auto", narrow)
     links = [target for target in page.targets if not target.startswith("data:image/png;base64,")]
     assert set(links) == {OVERVIEW, SHEET, STATISTICS}
     assert drawn[0].code.splitlines()[0] in page.text
@@ -209,7 +214,44 @@ def test_combinations_held_out_are_told(tmp_path: Path) -> None:
     assert holes
     assert not holes & allowed
     assert not any(pairs.values())
-    assert any("shape and color never together" in problem for problem in found["problems"])
+    assert any("shape and color never together" in line for line in found["as_asked"])
+    assert not found["problems"]
+
+
+REDS = Split("reds", ((("color", ("red",)),), (("color", ("blue",)), ("shape", ("sphere", "cylinder")))), objects=(2, 4))
+
+
+@pytest.fixture(scope="module")
+def reds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of a split of somebody's own: red and blue alone, and no blue cubes."""
+    folder = tmp_path_factory.mktemp("reds")
+    fill(folder, 60, DatasetSettings(rules=REDS, seed=3, width=WIDTH, height=HEIGHT, quality="draft"))
+    return folder
+
+
+def test_what_a_split_asks_for_is_no_alarm(reds: Path, tmp_path: Path) -> None:
+    found = inspect(reds, tmp_path / "out")
+    assert found["problems"] == []
+    assert found["as_asked"] == [
+        "add: color is never gray, green, brown, purple, cyan, yellow",
+        "add: shape and color never together: cube blue",
+    ]
+    text = statistics_text(found)
+    assert "look at" not in text
+    assert "as asked: add: shape and color never together: cube blue" in text
+    page = Page((tmp_path / "out" / PAGE).read_text())
+    assert "As the split asks" in page.text
+    assert "Look at these" not in page.text
+
+
+def test_what_no_split_asks_for_is_told(reds: Path) -> None:
+    """The same scenes where all is allowed, and where less is."""
+    told = "\n".join(gather(Samples(reds), replace(REDS, combinations=((),))).problems())
+    assert "color is never gray, green, brown, purple, cyan, yellow" in told
+    assert "shape and color never together: cube blue" in told
+    [problem, *_] = gather(Samples(reds), replace(REDS, combinations=((("color", ("red",)),),))).problems()
+    assert problem.startswith("add: the split excludes what is there: shape and color")
+    assert "sphere blue" in problem
 
 
 def test_one_loose_sample_without_objects_or_origin(tmp_path: Path) -> None:

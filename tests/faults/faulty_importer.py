@@ -43,13 +43,13 @@ def main() -> None:
             np.savez(stream, vertices=np.array([{}], object))
             say(out, {"bytes": len(stream.getvalue())}, stream.getvalue())
         else:
-            data = triangle(len(path.read_bytes()))
+            data = triangle(len(path.read_bytes()), request["notes"])
             say(out, {"bytes": len(data)}, data)
 
 
-def triangle(height: int) -> bytes:
+def triangle(height: int, notes: list[str]) -> bytes:
     mesh = Mesh(np.array([(0, 0, 0), (1, 0, 0), (0, 0, height + 1.0)]), np.array([(0, 1, 2)]), np.zeros(1), np.zeros(1))
-    return mesh_bytes(normalised(mesh), colors=np.array([(1, 2, 3)], np.uint8))
+    return mesh_bytes(normalised(mesh), colors=np.array([(1, 2, 3)], np.uint8), notes=np.array(notes, str))
 
 
 def say(out: object, header: dict[str, object], payload: bytes = b"") -> None:

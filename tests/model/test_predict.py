@@ -224,7 +224,7 @@ def test_a_model_is_all_of_its_files(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_folder_in_the_place_of_the_predictions_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is a folder; name the file to write"):
+    with pytest.raises(UserError, match="a folder is in the place of the file to write"):
         predict_file(Stub(), ImageFiles([]), tmp_path)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -69,6 +70,47 @@ def test_the_page_shows_the_scores_and_the_codes(report: Path) -> None:
     for expected in ("Recall", "FLIP", "0.125 m", "000000001", "<b>tiny</b>", "add(", 'shape="'):
         assert expected.lower() in text.lower()
     assert 'class="off-' in (report / "index.html").read_text()
+
+
+class Shown(HTMLParser):
+    """The text that a page shows on a screen of some width, by the rules of its style that hide what has a class."""
+
+    def __init__(self, source: str, width: int) -> None:
+        super().__init__()
+        self.hidden: set[str] = set()
+        self.text = ""
+        self._open: list[bool] = []
+        style = source.partition("<style>")[2].partition("</style>")[0]
+        plain = re.sub(r"@media[^{]*\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}", "", style)
+        narrow = [
+            block for most, block in re.findall(r"@media \(max-width: (\d+)px\) \{((?:[^{}]*\{[^{}]*\})*)", style) if width <= int(most)
+        ]
+        for rules in (plain, *narrow):
+            for name, value in re.findall(r"\.([\w-]+) \{[^}]*display: (\w+)", rules):
+                (self.hidden.add if value == "none" else self.hidden.discard)(name)
+        self.feed(source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self._open.append(tag in ("style", "title") or bool(self.hidden & set((dict(attrs).get("class") or "").split())))
+
+    def handle_endtag(self, tag: str) -> None:
+        self._open.pop()
+
+    def handle_data(self, data: str) -> None:
+        self.text += "" if any(self._open) else data
+
+
+def test_whose_code_is_whose_is_said_on_every_screen(report: Path) -> None:
+    """Side by side under one heading, or, on a telephone, one below the other, each with its name."""
+    source = (report / "index.html").read_text()
+    wide, narrow = Shown(source, 1280), Shown(source, 390)
+    cards, rows = source.count("<article"), source.count('<div class="row matched') + source.count('<div class="row missed')
+    assert rows > cards > 0
+    for words in ("true code", "predicted code"):
+        assert wide.text.count(words) == cards
+        assert narrow.text.count(words) >= rows
+    assert narrow.text.count("add(") == wide.text.count("add(") > 0
 
 
 def test_what_a_prediction_says_is_escaped(tmp_path: Path) -> None:

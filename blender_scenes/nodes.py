@@ -1,0 +1,355 @@
+"""What colour a material's nodes give at points of a surface. Importing this imports bpy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import bpy
+import numpy as np
+
+from blender_scenes.surface import Surface
+
+Color = np.ndarray
+"""Linear red, green and blue at points, (N, 3), or of all alike, (1, 3)."""
+
+
+class Worn(Protocol):
+    """What a tree must know of its file: its images, and how they are meant."""
+
+    @property
+    def factors(self) -> bool:
+        """Whether an image is multiplied by the colour of the socket that it is linked to, as an ``.obj`` means it."""
+
+    def pixels(self, image: bpy.types.Image | None) -> np.ndarray | None:
+        """The linear pixels (height, width, 3) of an image, the lowest row first; None for one that cannot be read."""
+
+    def note(self, text: str) -> None:
+        """Take note of what is not as it should be."""
+
+
+_OF_COLOR = {
+    "BSDF_METALLIC": "Base Color",
+    "BSDF_DIFFUSE": "Color",
+    "BSDF_GLOSSY": "Color",
+    "BSDF_ANISOTROPIC": "Color",
+    "BSDF_GLASS": "Color",
+    "BSDF_REFRACTION": "Color",
+    "BSDF_TRANSLUCENT": "Color",
+    "BSDF_TOON": "Color",
+    "BSDF_SHEEN": "Color",
+    "BSDF_VELVET": "Color",
+    "SUBSURFACE_SCATTERING": "Color",
+    "EEVEE_SPECULAR": "Base Color",
+}
+"""The input of shaders that says their colour."""
+_BLENDS: dict[str, Callable[[Color, Color], Color]] = {
+    "MIX": lambda a, b: b,
+    "MULTIPLY": lambda a, b: a * b,
+    "ADD": lambda a, b: a + b,
+    "SUBTRACT": lambda a, b: a - b,
+    "SCREEN": lambda a, b: 1 - (1 - a) * (1 - b),
+    "DIFFERENCE": lambda a, b: np.abs(a - b),
+    "DARKEN": np.minimum,
+    "LIGHTEN": np.maximum,
+}
+
+
+class NotUnderstood(Exception):
+    """A node of which it is not known what colour it gives."""
+
+
+class _Elsewhere(Exception):
+    """An image that is laid on by something else than the mesh's places on it, moved and repeated."""
+
+
+class Tree:
+    """One node tree, to be evaluated at the points of a surface; ``outer`` are the nodes of the groups that lead here."""
+
+    def __init__(self, surface: Surface, worn: Worn, outer: tuple[Any, ...] = ()) -> None:
+        self._surface, self._worn, self._outer = surface, worn, outer
+
+    def shader(self, socket: Any) -> Color | None:
+        """The colour of the shader that is linked to a socket; None for one that shows nothing."""
+        found = _source(socket)
+        if found is None:
+            return None
+        node, output = found
+        if node.type in _OF_COLOR:
+            return self.color(node.inputs[_OF_COLOR[node.type]])
+        if node.type not in _SHADERS:
+            raise NotUnderstood(f"the shader {node.bl_label!r}")
+        return _SHADERS[node.type](self, node, output)
+
+    def color(self, socket: Any) -> Color | None:
+        """The colour at a socket; None where only an image that cannot be read would say it."""
+        found = _source(socket)
+        if found is None:
+            return _constant(socket)
+        node, output = found
+        if node.type not in _COLORS:
+            raise NotUnderstood(f"the node {node.bl_label!r}")
+        value = _COLORS[node.type](self, node, output)
+        return product(_constant(socket), value) if self._worn.factors and node.type == "TEX_IMAGE" else value
+
+    def principled(self, node: Any, _: Any) -> Color | None:
+        """Its own colour, and what it emits."""
+        own, glow = self.color(node.inputs["Base Color"]), self._glow(node.inputs["Emission Color"], node.inputs["Emission Strength"])
+        return _sum(own, glow if own is not None or glow is None or glow.any() else None)  # what emits nothing does not make it black
+
+    def emission(self, node: Any, _: Any) -> Color | None:
+        """What it emits."""
+        return self._glow(node.inputs["Color"], node.inputs["Strength"])
+
+    def nothing(self, _: Any, __: Any) -> None:
+        """Of a shader that shows what is behind it."""
+
+    def mixed(self, node: Any, _: Any) -> Color | None:
+        """Of two shaders, in their shares; where one shows nothing the share is how much shows, not of what colour."""
+        first, second = self.shader(node.inputs[1]), self.shader(node.inputs[2])
+        if first is None or second is None:
+            return second if first is None else first
+        share = self.color(node.inputs[0])
+        return None if share is None else first + (second - first) * np.clip(share, 0, 1)
+
+    def added(self, node: Any, _: Any) -> Color | None:
+        """Of two shaders together."""
+        return _sum(self.shader(node.inputs[0]), self.shader(node.inputs[1]))
+
+    def constant(self, _: Any, output: Any) -> Color:
+        """The value of a node that has no inputs."""
+        return _constant(output)
+
+    def light_path(self, _: Any, output: Any) -> Color:
+        """What a camera sees is what counts."""
+        return np.full((1, 3), float(output.name == "Is Camera Ray"))
+
+    def vertex_color(self, node: Any, output: Any) -> Color:
+        """Of the mesh's vertices."""
+        return self._attribute(node, output, node.layer_name)
+
+    def attribute(self, node: Any, output: Any) -> Color:
+        """Of the mesh's vertices, by name."""
+        if node.attribute_type != "GEOMETRY":
+            raise NotUnderstood(f"the node {node.bl_label!r} of a {node.attribute_type.lower()}")
+        return self._attribute(node, output, node.attribute_name)
+
+    def mix(self, node: Any, _: Any) -> Color | None:
+        """Two colours, blended."""
+        if node.type == "MIX_RGB":
+            return self._blended(node, *node.inputs[:3])
+        if node.data_type != "RGBA" or node.factor_mode != "UNIFORM":
+            raise NotUnderstood(f"the node {node.bl_label!r} of a {node.data_type.lower()}")
+        return self._blended(node, node.inputs[0], node.inputs[6], node.inputs[7])
+
+    def gamma(self, node: Any, _: Any) -> Color | None:
+        """A colour to a power."""
+        color, power = self.color(node.inputs["Color"]), self.color(node.inputs["Gamma"])
+        return None if color is None or power is None else np.maximum(color, 0) ** power
+
+    def vector_math(self, node: Any, _: Any) -> Color | None:
+        """A colour scaled and shifted, as USD's textures may be."""
+        if node.operation not in _SUMS:
+            raise NotUnderstood(f"the node {node.bl_label!r} of {node.operation.lower()}")
+        a, b, c = (self.color(socket) for socket in node.inputs[:3])
+        return None if a is None or b is None or c is None else _SUMS[node.operation](a, b, c)
+
+    def invert(self, node: Any, _: Any) -> Color | None:
+        """A colour turned to its opposite, wholly or in part."""
+        color, share = self.color(node.inputs["Color"]), self.color(node.inputs[0])
+        return None if color is None or share is None else color + (1 - 2 * color) * share
+
+    def looked_up(self, node: Any, output: Any) -> Color | None:
+        """The colours of an image where the points lie on it, or its mean where that is not known."""
+        if output.name != "Color":
+            raise NotUnderstood(f"the {output.name.lower()} of the node {node.bl_label!r}")
+        pixels = self._worn.pixels(node.image)
+        if pixels is None:
+            return None
+        try:
+            places = self._places(node)
+        except _Elsewhere:
+            self._worn.note(f"how the image {node.image.name!r} is laid on is not understood: its mean is taken")
+            places = None
+        if places is None:
+            return pixels.reshape(-1, 3).mean(0, keepdims=True)
+        high, wide = pixels.shape[:2]
+        columns, rows = np.floor(_WRAPS[node.extension](places) * [wide, high]).astype(int).T
+        return pixels[np.clip(rows, 0, high - 1), np.clip(columns, 0, wide - 1)]
+
+    def within(self, node: Any, output: Any, evaluate: Any) -> Color | None:
+        """A group's output, seen from within."""
+        if len(self._outer) > 20 or node.node_tree is None:
+            raise NotUnderstood("groups in groups")
+        end = next((n for n in node.node_tree.nodes if n.type == "GROUP_OUTPUT" and n.is_active_output), None)
+        inner = next((socket for socket in end.inputs if socket.identifier == output.identifier), None) if end else None
+        if inner is None:
+            raise NotUnderstood(f"the group {node.node_tree.name!r}")
+        return evaluate(Tree(self._surface, self._worn, (*self._outer, node)), inner)
+
+    def without(self, output: Any, evaluate: Any) -> Color | None:
+        """A group's input, seen from where the group is."""
+        outer = next((socket for socket in self._outer[-1].inputs if socket.identifier == output.identifier), None) if self._outer else None
+        if outer is None:
+            raise NotUnderstood("the input of a group")
+        return evaluate(Tree(self._surface, self._worn, self._outer[:-1]), outer)
+
+    def _blended(self, node: Any, share: Any, first: Any, second: Any) -> Color | None:
+        if node.blend_type not in _BLENDS:
+            raise NotUnderstood(f"the node {node.bl_label!r} that blends by {node.blend_type.title().replace('_', ' ')!r}")
+        much, a, b = self.color(share), self.color(first), self.color(second)
+        if much is None or a is None or b is None:
+            return b if a is None else a
+        return a + (_BLENDS[node.blend_type](a, b) - a) * np.clip(much, 0, 1)
+
+    def _glow(self, color: Any, strength: Any) -> Color | None:
+        """What a surface emits, no brighter than its colour at most: its hue counts, not what it lights."""
+        much = self.color(strength)
+        if much is not None and not much.any():
+            return np.zeros((1, 3))
+        hue = self.color(color)
+        if hue is None or much is None:
+            return hue
+        light = hue * np.maximum(much, 0)
+        return light / np.maximum(1, light.max(1, keepdims=True))
+
+    def _attribute(self, node: Any, output: Any, name: str) -> Color:
+        found = self._surface.vertex_colors(name) if output.name == "Color" else None
+        if found is None:
+            raise NotUnderstood(f"the node {node.bl_label!r} asks for {name!r}, which are no vertex colours of the mesh")
+        return found
+
+    def _places(self, node: Any) -> np.ndarray | None:
+        """Where on an image points lie, (N, 2); None where the mesh has no places on it."""
+        if node.projection != "FLAT":
+            raise _Elsewhere
+        return self._surface.uv() if _source(node.inputs["Vector"]) is None else self._vector(node.inputs["Vector"])
+
+    def _vector(self, socket: Any) -> np.ndarray | None:
+        """The first two coordinates (N, 2) at a socket that leads to places on an image."""
+        found = _source(socket)
+        if found is None or found[0].type not in _VECTORS:
+            raise _Elsewhere
+        return _VECTORS[found[0].type](self, *found)
+
+    def uv_map(self, node: Any, _: Any) -> np.ndarray | None:
+        """The mesh's places, by name."""
+        return self._surface.uv(node.uv_map)
+
+    def uv_output(self, _: Any, output: Any) -> np.ndarray | None:
+        """The mesh's places."""
+        if output.name != "UV":
+            raise _Elsewhere
+        return self._surface.uv()
+
+    def mapped(self, node: Any, _: Any) -> np.ndarray | None:
+        """Places scaled, turned and shifted."""
+        if node.vector_type != "POINT" or any(node.inputs[name].is_linked for name in ("Location", "Rotation", "Scale")):
+            raise _Elsewhere
+        places = self._vector(node.inputs["Vector"])
+        if places is None:
+            return None
+        location, rotation, scale = (np.array(node.inputs[name].default_value) for name in ("Location", "Rotation", "Scale"))
+        cos, sin = np.cos(rotation[2]), np.sin(rotation[2])
+        shifted: np.ndarray = places * scale[:2] @ np.array([[cos, sin], [-sin, cos]]) + location[:2]
+        return shifted
+
+    def combined(self, node: Any, _: Any) -> np.ndarray | None:
+        """Two coordinates, each repeated in its own way."""
+        first, second = (self._coordinate(node.inputs[axis]) for axis in (0, 1))
+        return None if first is None or second is None else np.stack([first, second], axis=1)
+
+    def _coordinate(self, socket: Any) -> np.ndarray | None:
+        found = _source(socket)
+        if found is None:
+            raise _Elsewhere
+        node, output = found
+        if node.type == "MATH" and node.operation in _REPEATS:
+            inner = self._coordinate(node.inputs[0])
+            return None if inner is None else _REPEATS[node.operation](inner)
+        if node.type != "SEPXYZ" or output.name not in ("X", "Y"):
+            raise _Elsewhere
+        places = self._vector(node.inputs[0])
+        return None if places is None else places[:, 0] if output.name == "X" else places[:, 1]
+
+
+_SHADERS: dict[str, Callable[[Tree, Any, Any], Color | None]] = {
+    "BSDF_PRINCIPLED": Tree.principled,
+    "EMISSION": Tree.emission,
+    "BACKGROUND": Tree.emission,
+    "BSDF_TRANSPARENT": Tree.nothing,
+    "HOLDOUT": Tree.nothing,
+    "MIX_SHADER": Tree.mixed,
+    "ADD_SHADER": Tree.added,
+    "GROUP": lambda tree, node, output: tree.within(node, output, Tree.shader),
+    "GROUP_INPUT": lambda tree, _, output: tree.without(output, Tree.shader),
+}
+_COLORS: dict[str, Callable[[Tree, Any, Any], Color | None]] = {
+    "RGB": Tree.constant,
+    "VALUE": Tree.constant,
+    "TEX_IMAGE": Tree.looked_up,
+    "VERTEX_COLOR": Tree.vertex_color,
+    "ATTRIBUTE": Tree.attribute,
+    "LIGHT_PATH": Tree.light_path,
+    "MIX": Tree.mix,
+    "MIX_RGB": Tree.mix,
+    "GAMMA": Tree.gamma,
+    "INVERT": Tree.invert,
+    "VECT_MATH": Tree.vector_math,
+    "GROUP": lambda tree, node, output: tree.within(node, output, Tree.color),
+    "GROUP_INPUT": lambda tree, _, output: tree.without(output, Tree.color),
+}
+_VECTORS: dict[str, Callable[[Tree, Any, Any], np.ndarray | None]] = {
+    "UVMAP": Tree.uv_map,
+    "TEX_COORD": Tree.uv_output,
+    "MAPPING": Tree.mapped,
+    "COMBXYZ": Tree.combined,
+}
+_SUMS: dict[str, Callable[[Color, Color, Color], Color]] = {
+    "ADD": lambda a, b, _: a + b,
+    "SUBTRACT": lambda a, b, _: a - b,
+    "MULTIPLY": lambda a, b, _: a * b,
+    "MULTIPLY_ADD": lambda a, b, c: a * b + c,
+}
+_REPEATS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"WRAP": lambda x: x % 1, "PINGPONG": lambda x: 1 - np.abs(x % 2 - 1)}
+"""How a coordinate is brought into [0, 1], as glTF's readers do it."""
+_WRAPS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "REPEAT": lambda places: places % 1,
+    "EXTEND": lambda places: places.clip(0, 1),
+    "CLIP": lambda places: places.clip(0, 1),
+    "MIRROR": lambda places: 1 - np.abs(places % 2 - 1),
+}
+
+
+def _source(socket: Any) -> tuple[Any, Any] | None:
+    """The node, with its output, that a socket takes its value from; None if it has its own."""
+    while socket.is_linked and socket.links:
+        link = socket.links[0]
+        if link.is_muted:
+            return None
+        if link.from_node.type != "REROUTE":
+            if link.from_node.mute:
+                raise NotUnderstood(f"the muted node {link.from_node.bl_label!r}")
+            return link.from_node, link.from_socket
+        socket = link.from_node.inputs[0]
+    return None
+
+
+def _constant(socket: Any) -> Color:
+    value = getattr(socket, "default_value", None)
+    if isinstance(value, int | float):
+        return np.full((1, 3), float(value))
+    if value is None:
+        raise NotUnderstood(f"the input {socket.name!r}")
+    return np.array([value[:3]], float)
+
+
+def _sum(a: Color | None, b: Color | None) -> Color | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return a + b
+
+
+def product(a: Color, b: Color | None) -> Color:
+    """One colour times another, if there is one."""
+    return a if b is None else a * b

@@ -1,0 +1,97 @@
+"""Which files of a folder igllm has written, with what they were made from: what is taken up, replaced or removed is told from all else.
+
+A hidden list in the folder holds a line a file: its name, a digest of what it was made from, and the SHA-256 of its content, which is
+stated once the file is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from datagen.errors import UserError
+from datagen.files import read_jsonl, write_jsonl
+from datagen.shards import file_sha256
+
+LIST = ".igllm-files.jsonl"
+
+
+@dataclass(frozen=True)
+class _Row:
+    file: str
+    made_from: str
+    sha256: str | None = None
+
+
+class Written:
+    """The files that igllm has written into a folder, which need not be there yet. `UserError` if its list is damaged."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._rows: dict[str, _Row] = {}
+        path = folder / LIST
+        if path.exists():
+            lines = path.read_bytes()
+            path.write_bytes(lines[: lines.rfind(b"\n") + 1])  # a kill may have cut the last line short
+            for row in read_jsonl(path):
+                if set(row) != set(_Row.__annotations__) or not _is_within(row["file"]):
+                    raise UserError(f"{path}: damaged; choose another folder")
+                self._rows[row["file"]] = _Row(**row)
+
+    @property
+    def made_from(self) -> Mapping[str, str]:
+        """By file, the digest of what it was made from."""
+        return {name: row.made_from for name, row in self._rows.items()}
+
+    def refuse_strangers(self, names: Iterable[str]) -> None:
+        """`UserError` if a file of one of these names is there that igllm has not written."""
+        for name in names:
+            if name not in self._rows and (self.folder / name).exists():
+                raise UserError(f"{self.folder / name}: is there already, and igllm has not written it; choose another folder")
+
+    def is_whole(self, name: str, made_from: str) -> bool:
+        """Whether a file is there that was made from this, to the last byte as it was written."""
+        row = self._rows.get(name)
+        return row is not None and row.made_from == made_from and self._is_untouched(row)
+
+    def begin(self, made_from: Mapping[str, str]) -> None:
+        """State, before they are written, that these files are igllm's, and by what digest they are made."""
+        self._append([_Row(name, digest) for name, digest in made_from.items()])
+
+    def finish(self, names: Iterable[str]) -> None:
+        """State that these files, which were begun, are whole."""
+        self._append([_Row(name, self._rows[name].made_from, file_sha256(self.folder / name)) for name in names])
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove files that igllm has written. `UserError`, before any is removed, if one was changed by others since."""
+        rows = [self._rows[name] for name in names]
+        for row in rows:
+            if row.sha256 is not None and (self.folder / row.file).exists() and not self._is_untouched(row):
+                raise UserError(f"{self.folder / row.file}: was changed after igllm wrote it, and would be removed now; move it elsewhere")
+        for row in rows:
+            (self.folder / row.file).unlink(missing_ok=True)
+            del self._rows[row.file]
+        if rows:
+            write_jsonl(self.folder / LIST, map(vars, self._rows.values()))
+
+    def _is_untouched(self, row: _Row) -> bool:
+        path = self.folder / row.file
+        return path.is_file() and file_sha256(path) == row.sha256
+
+    def _append(self, rows: list[_Row]) -> None:
+        if not rows:
+            return
+        self._rows.update({row.file: row for row in rows})
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / LIST).open("a") as stream:
+            stream.writelines(json.dumps(vars(row)) + "\n" for row in rows)
+            stream.flush()
+            os.fsync(stream.fileno())
+
+
+def _is_within(name: object) -> bool:
+    """Whether a name leads to something in the folder: the list may come from anywhere, and what it names may be removed."""
+    return isinstance(name, str) and name != "" and not Path(name).is_absolute() and ".." not in Path(name).parts

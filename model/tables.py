@@ -1,0 +1,66 @@
+"""A preset's tables [vision] and [text]: configurations of transformers, for parts from scratch, and what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import Any
+
+from transformers import CONFIG_MAPPING
+
+from datagen.errors import UserError, did_you_mean
+
+_OLD_ROPE = {"rope_theta", "rope_scaling", "partial_rotary_factor"}  # which transformers still takes where there are rope_parameters
+_BACKBONE = {"out_features", "out_indices"}
+_DECIDED = {"dtype": "the setting bf16", "torch_dtype": "the setting bf16"} | dict.fromkeys(
+    ("vocab_size", "bos_token_id", "eos_token_id", "pad_token_id"), "the tokenizer"
+)
+"""Fields that a table must not state, and what decides them."""
+
+
+def configuration(name: str, table: Mapping[str, Any], **given: Any) -> Any:
+    """The configuration that a table describes, with what is ``given`` beside it. `UserError`, naming the table, if it describes none."""
+    if "model_type" not in table:
+        raise UserError(f'[{name}]: model_type is missing; it says what kind of model this is, such as model_type = "resnet" or "llama"')
+    kind = table["model_type"]
+    if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
+        raise UserError(f"[{name}]: model_type is {kind!r}, which transformers does not know{did_you_mean(str(kind), CONFIG_MAPPING)}")
+    known = _fields(CONFIG_MAPPING[kind])
+    for key in table:
+        if key in _DECIDED:
+            raise UserError(f"[{name}]: {key} is decided by {_DECIDED[key]}; leave it out")
+        if key not in known:
+            raise UserError(f"[{name}]: a {kind} has no field {key!r}{did_you_mean(key, known)}")
+    for other, key in CONFIG_MAPPING[kind].attribute_map.items():
+        if key in table and other in table:
+            raise UserError(f"[{name}]: {key} and {other} are two names of one field of a {kind}; leave one out")
+    with blaming(f"[{name}]"):
+        return CONFIG_MAPPING[kind](**{key: value for key, value in table.items() if key != "model_type"}, **given)
+
+
+@contextmanager
+def blaming(part: str) -> Iterator[None]:
+    """Turn what goes wrong, since libraries fail in many ways at what they did not expect, into a `UserError` that begins with `part`."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{part}: cannot be made into a model ({reason(error)})") from error
+
+
+def reason(error: BaseException) -> str:
+    """What an error says, in a line: where validators give it several, the last one, which says what is wrong."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    line = lines[-1] if lines[0].endswith(":") else lines[0]
+    return f"{type(error).__name__}: {line}" if isinstance(error, KeyError | IndexError | ArithmeticError) else line
+
+
+def _fields(kind: Any) -> set[str]:
+    """The fields of a configuration."""
+    found = {field.name for field in fields(kind)} | set(kind.attribute_map) | {"model_type"}
+    found |= _OLD_ROPE if "rope_parameters" in found else set()
+    return found | (_BACKBONE if hasattr(kind, "out_features") else set())

@@ -1,0 +1,259 @@
+"""What the front door refuses before work begins, and what it takes however the machine is set up: places, empty values, texts, homes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import igllm
+from datagen.cameras import load_cameras
+from datagen.domains import get_domain
+from datagen.errors import UserError
+from datagen.files import decode_text, read_json, read_jsonl
+from datagen.shards import Samples
+from datagen.splits import load_split
+from igllm import main
+from model.presets import get_preset
+from render.rerender import read_codes
+
+DOTS = ("generate", "--domain", "dot2d", "--width", "32", "--height", "32")
+
+
+def status_of(*arguments: str) -> int:
+    try:
+        return main(arguments)
+    except SystemExit as stop:  # argparse
+        return int(stop.code or 0)
+
+
+def verbs() -> dict[str, list[argparse.Action]]:
+    """The verbs, each with its options that take a value."""
+    [choice] = (action for action in igllm._parser()._actions if isinstance(action, argparse._SubParsersAction))
+    return {name: [a for a in verb._actions if a.option_strings and a.nargs != 0] for name, verb in choice.choices.items()}
+
+
+OPTIONS = [(verb, action.option_strings[-1]) for verb, actions in verbs().items() for action in actions]
+WRITERS = [verb for verb, option in OPTIONS if option == "--out"]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The current folder: with a file, a link that leads nowhere, and nothing new in the end."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to("nowhere")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    yield tmp_path
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def needed(verb: str, *given: str) -> list[str]:
+    """A call of a verb with all that it must be told, where what is given is not of it."""
+    actions = [action for action in verbs()[verb] if action.required and action.option_strings[-1] not in given]
+    values = {"--num": "2", "--format": "coco" if verb == "export" else "clevr"}
+    name = ["so3"] if verb == "eval" else []
+    images = ["--images", "file"] if verb == "predict" else []
+    return [verb, *name, *images, *(word for a in actions for word in (a.option_strings[-1], values.get(a.option_strings[-1], "d")))]
+
+
+@pytest.mark.parametrize("verb", WRITERS)
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("/", "the root of all folders|a folder is in the place of the file"),
+        ("file/x", "file is a file"),
+        ("file/x/y", "file is a file"),
+        ("link", "a link to nowhere, which is not there"),
+        ("link/x/y", "a link to nowhere, which is not there"),
+        ("n" * 300, "too long"),
+        ("a\nb", r"'a\\nb'"),
+        ("a\0b", r"'a\\x00b'"),
+        ("", "an empty value"),
+        (" ", "an empty value"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_refused_first(
+    verb: str, place: str, message: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status_of(*needed(verb, "--out"), "--out", place) == 2
+    said = capsys.readouterr().err
+    assert re.search(message, said)
+    assert len(said.splitlines()) == 1
+    assert said.startswith(f"igllm {verb}: --out: ")
+
+
+@pytest.mark.parametrize("verb", ["generate", "import", "render"])
+@pytest.mark.parametrize("place", ["x.tar", "x.tar/", "a/b.tar", "memory://x.tar"])
+def test_a_folder_that_readers_would_take_for_a_tar_is_refused_first(
+    verb: str, place: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status_of(*needed(verb, "--out"), "--out", place) == 2
+    assert "take a name that ends in .tar for one tar" in capsys.readouterr().err
+
+
+def test_the_current_folder_is_a_place_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However it is named; braces mean nothing in the name of a folder."""
+    for number, place in enumerate([".", "./", "../here", "{a,b}{0..3}", "missing/parents/x", "with a space"], 1):
+        (tmp_path / f"{number}" / "here").mkdir(parents=True)
+        monkeypatch.chdir(tmp_path / f"{number}" / "here")
+        for num in (number, number + 1):  # the second call goes on
+            assert status_of(*DOTS, "--num", str(num), "--out", place) == 0
+        assert len(Samples(Path(place))) == number + 1
+        assert status_of("verify", place) == 0
+        assert status_of("export", "--data", place, "--format", "coco", "--out", f"{place}/coco") == 0
+
+
+@pytest.mark.parametrize(("verb", "option"), OPTIONS)
+def test_no_option_means_something_else_where_its_value_is_empty(
+    verb: str, option: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A script's variable that is not set must not choose everything, the current folder, or nothing."""
+    for arguments in ((option, ""), (f"{option}=",)):
+        assert status_of(*needed(verb, option), *arguments) == 2
+        assert re.fullmatch(rf"igllm {verb}: (--\S+/)?{option}: an empty value; .*\n", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(("verb", "option"), [("", ""), *OPTIONS])
+def test_what_was_meant_is_asked(verb: str, option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    if not verb:
+        for name in verbs():
+            assert status_of(name[:2] + "x" + name[2:]) == 2
+            assert f'did you mean "{name}"?' in capsys.readouterr().err
+        return
+    wrong = option[:3] + option[2:]
+    assert status_of(verb, wrong, "1") == 2
+    assert f'igllm {verb}: there is no option {wrong}; did you mean "{option}"?' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [(["--domain", "clver"], "clevr"), (["--domain", "dot2d", "--split", "chekerboard"], "checkerboard"), (["--quality", "drft"], "draft")],
+)
+def test_a_word_that_was_meant_is_asked(arguments: list[str], meant: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status_of("generate", "--num", "1", "--out", "x", *arguments) == 2
+    assert f'did you mean "{meant}"?' in capsys.readouterr().err
+
+
+# Texts
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_texts_are_read_as_editors_save_them(encoding: str, end: str, tmp_path: Path) -> None:
+    def saved(name: str, text: str) -> Path:
+        path = tmp_path / name
+        path.write_bytes(text.replace("\n", end).encode(encoding))
+        return path
+
+    code = 'add(loc=(0, 0, 0.7),\n  shape="cube")  # größer\n'
+    assert read_codes(saved("scene.py", code)) == {"scene": code}
+    assert read_json(saved("a.json", '{"é":\n 1}\n')) == {"é": 1}
+    assert read_jsonl(saved("a.jsonl", '{"é": 1}\n\n{"b": "\N{LINE SEPARATOR}"}\n')) == [{"é": 1}, {"b": "\N{LINE SEPARATOR}"}]
+    assert load_cameras(saved("cameras.json", '{"front":\n {"location": [0, -11, 3]}}\n'))[0].location == (0, -11, 3)
+    assert load_split(str(saved("mine.json", '{\n"objects": [1, 1]}\n')), get_domain("dot2d")).objects == (1, 1)
+    assert get_preset(str(saved("mine.toml", "steps = 7\n\n[vision]\n"))).steps == 7
+
+
+@given(st.text(st.characters(exclude_characters="\r", exclude_categories=["Cs"])), st.text(max_size=9))
+def test_what_is_no_text_is_told_with_its_place(before: str, after: str) -> None:
+    before = before.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}")
+    rows = before.split("\n")
+    with pytest.raises(UserError) as caught:
+        decode_text(before.encode() + b"\xe9 " + after.encode(errors="replace"), "a.py")
+    assert str(caught.value).startswith(f"a.py: line {len(rows)}, column {len(rows[-1]) + 1}: the byte 0xE9 ")
+
+
+# Names and machines
+
+
+def test_names_that_are_no_utf8_are_taken_by_every_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = os.fsdecode(b"d\xe9")
+    for arguments in (
+        (*DOTS, "--num", "2", "--out", name),
+        ("verify", name),
+        ("inspect", name),
+        ("export", "--data", name, "--format", "hf", "--out", name + "f"),
+        ("merge", name + "m", "--from", name),
+    ):
+        assert status_of(*arguments) == 0, arguments
+        assert "d\\udce9" in capsys.readouterr().out
+    assert "d\\udce9: what is in it" in (tmp_path / name / "inspect" / "index.html").read_text()
+    for verb in ("train", "pretrain", "align", "eval", "demo"):
+        assert status_of(*needed(verb, "--out"), "--out", name) == 2
+        assert "is no UTF-8 text" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("home", ["none", "cannot be written", "no cache"])
+def test_nothing_ends_for_want_of_a_cache(home: str, tmp_path: Path) -> None:
+    """Where there is no home, or none that can be written, each verb works, with one note and with no folder called ``~``."""
+    (tmp_path / "file").touch()
+    (tmp_path / "tmp").mkdir()
+    settings = {
+        "none": {"HOME": "~"},
+        "cannot be written": {"HOME": str(tmp_path / "file")},
+        "no cache": {"XDG_CACHE_HOME": str(tmp_path / "file")},
+    }[home]
+    kept = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME", "MPLCONFIGDIR")}
+    frame = [*DOTS, "--num", "2", "--out", "d"]
+    look = [] if home == "none" else [["inspect", "d"]]
+    calls = [frame, ["verify", "d"], ["export", "--data", "d", "--format", "coco", "--out", "c"], *look]
+    program = f"import igllm; assert [igllm.main(call) for call in {calls}] == [0] * {len(calls)}"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program],
+        cwd=tmp_path,
+        env={"HOME": os.path.expanduser("~"), **kept, **settings, "TMPDIR": str(tmp_path / "tmp")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("note: ") == 1
+    assert f"{tmp_path / 'tmp'}/igllm-" in done.stderr
+    assert "Matplotlib" not in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c", "d", "file", "tmp"]
+    assert (tmp_path / "tmp" / f"igllm-{os.getuid()}").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_private_folder_of_somebody_else_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that others may write to, or that is a link: nothing is kept then, and nothing ends."""
+    (tmp_path / "d").mkdir()
+    (tmp_path / "tmp").mkdir()
+    theirs = tmp_path / "tmp" / f"igllm-{os.getuid()}"
+    environment = {**os.environ, "XDG_CACHE_HOME": "/dev/null", "TMPDIR": str(tmp_path / "tmp"), "HOME": "~"}
+    theirs.symlink_to(tmp_path / "d")
+    program = f"import igllm; assert igllm.main({[*DOTS, '--num', '2', '--out', 'out']}) == 0"
+    done = subprocess.run([sys.executable, "-P", "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "nothing is kept for later" in done.stderr
+    assert not list((tmp_path / "d").iterdir())
+
+
+def test_an_error_of_our_own_is_one_line_and_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(_: object) -> None:
+        raise ZeroDivisionError("told at length\nin two lines")
+
+    monkeypatch.setattr("datagen.verify.verify", broken)
+    with pytest.raises(ZeroDivisionError):
+        main(["verify", "d"])
+    monkeypatch.delenv("IGLLM_TRACEBACK")
+    assert main(["verify", "d"]) == 70
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("igllm verify: an error of igllm's own, ZeroDivisionError: told at length; please report it with the file ")
+    report = Path(line.rpartition(" ")[2])
+    assert "in broken" in report.read_text()
+    report.unlink()
