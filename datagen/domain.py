@@ -252,7 +252,7 @@ class Domain(ABC):
         for index, obj in enumerate(scene.objects, 1):
             for number in self.statement(obj.statement).numbers:
                 if max(map(abs, number.as_tuple(obj[number.name]))) > FARTHEST:
-                    raise UserError(f"object {index}: {number.name} {obj[number.name]} is beyond {FARTHEST:,.0f} {number.unit}: nothing is")
+                    raise UserError(f"object {index}: {number.name} {obj[number.name]} is past what any number may be, {FARTHEST:,.0f}")
             for choice in self.statement(obj.statement).choices:
                 if obj[choice.name] not in choice.words:
                     raise UserError(f"object {index}: {choice.name} {obj[choice.name]!r} is none of {', '.join(choice.words)}")
