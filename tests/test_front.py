@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,7 @@ def status_of(*arguments: str) -> int:
         return int(stop.code or 0)
 
 
+@cache
 def verbs() -> dict[str, list[argparse.Action]]:
     """The verbs, each with its options that take a value."""
     [choice] = (action for action in igllm._parser()._actions if isinstance(action, argparse._SubParsersAction))
@@ -51,6 +53,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("mine")
     (tmp_path / "link").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "pipe")
     before = sorted(path.name for path in tmp_path.iterdir())
     yield tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == before
@@ -75,6 +79,8 @@ def needed(verb: str, *given: str) -> list[str]:
         ("file/x/y", "file is a file"),
         ("link", "a link to nowhere, which is not there"),
         ("link/x/y", "a link to nowhere, which is not there"),
+        ("loop", "a link to loop, which is not there"),
+        ("pipe", "in the place of the (file|folder)"),
         ("n" * 300, "too long"),
         ("a\nb", r"'a\\nb'"),
         ("a\0b", r"'a\\x00b'"),
@@ -208,7 +214,7 @@ def test_nothing_ends_for_want_of_a_cache(home: str, tmp_path: Path) -> None:
     }[home]
     kept = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME", "MPLCONFIGDIR")}
     frame = [*DOTS, "--num", "2", "--out", "d"]
-    look = [] if home == "none" else [["inspect", "d"]]
+    look = [["inspect", "d"]] if home == "no cache" else []
     calls = [frame, ["verify", "d"], ["export", "--data", "d", "--format", "coco", "--out", "c"], *look]
     program = f"import igllm; assert [igllm.main(call) for call in {calls}] == [0] * {len(calls)}"
     done = subprocess.run(
