@@ -107,6 +107,12 @@ def test_a_folder_that_readers_would_take_for_a_tar_is_refused_first(
     assert "take a name that ends in .tar for one tar" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("place", ["s3:/bucket/set", "S3://bucket/set"])
+def test_a_url_that_is_not_quite_one_makes_no_folder(place: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status_of(*DOTS, "--num", "1", "--out", place) == 2
+    assert "a URL begins in small letters, with two slashes" in capsys.readouterr().err
+
+
 def test_the_current_folder_is_a_place_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However it is named; braces mean nothing in the name of a folder."""
     for number, place in enumerate([".", "./", "../here", "{a,b}{0..3}", "missing/parents/x", "with a space"], 1):
