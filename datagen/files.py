@@ -23,8 +23,7 @@ SYSTEMS_FILES = ("thumbs.db", "desktop.ini", "__macosx")  # what Windows and mac
 @contextmanager
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """A binary file that takes its place at `path` when the block ends well, and vanishes when it does not."""
-    if path.is_dir():
-        raise UserError(f"{path}: a folder is in the place of the file to write; name another")
+    _check_plain(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -41,9 +40,9 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
 def check_folder(path: Path, what: str = "the folder to write") -> None:
     """`UserError` if no folder, which messages call ``what``, can be written at `path`. For before work begins: it changes nothing."""
     with _as_user_error(path):
-        if path.resolve() == Path(path.anchor or "/").resolve():
-            raise UserError(f"{path}: that is the root of all folders; name a folder in it")
         _check_name(path)
+        if path.exists() and path.samefile("/"):
+            raise UserError(f"{path}: that is the root of all folders; name a folder in it")
         if path.exists() and not path.is_dir():
             raise UserError(f"{path}: a file is in the place of {what}; name another")
         _check_writable(path, path)
@@ -52,8 +51,7 @@ def check_folder(path: Path, what: str = "the folder to write") -> None:
 def check_file(path: Path) -> None:
     """`UserError` if no file can be written at `path`. For before work begins: it changes nothing."""
     with _as_user_error(path):
-        if path.is_dir():
-            raise UserError(f"{path}: a folder is in the place of the file to write; name a file in it")
+        _check_plain(path)
         _check_name(path)
         _check_writable(path, path.parent)
 
@@ -66,6 +64,14 @@ def _as_user_error(path: Path) -> Iterator[None]:
         raise UserError(f"{path}: nothing can be written there ({error.strerror or error}); name another place") from None
     except ValueError:  # what pathlib says to a NUL
         raise UserError(f"{str(path)!r}: no file or folder can have such a name; name another place") from None
+
+
+def _check_plain(path: Path) -> None:
+    """`UserError` if what is at `path` cannot be replaced by a file that is written beside it."""
+    if path.is_dir():
+        raise UserError(f"{path}: a folder is in the place of the file to write; name a file in it")
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: a device or pipe is in the place of the file to write; name a file")
 
 
 def _check_name(path: Path) -> None:
@@ -97,7 +103,7 @@ def beside(path: Path, ending: str) -> Path:
 
     It lies beside it, or in a folder whose own place cannot be written to.
     """
-    whole = path.resolve()
+    whole = Path(os.path.realpath(path))
     if not whole.name:
         raise UserError(f"{path}: that is the root of all folders; name a folder in it")
     if whole.is_dir() and not os.access(whole.parent, os.W_OK | os.X_OK):

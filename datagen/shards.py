@@ -28,7 +28,8 @@ def sample_blocks(sample: Sample) -> bytes:
     for suffix, data in sample.files().items():
         member = tarfile.TarInfo(sample.key + suffix)
         member.size, member.mode = len(data), 0o644  # time and owner stay zero
-        blocks += [member.tobuf(tarfile.USTAR_FORMAT), data, b"\0" * (-len(data) % tarfile.BLOCKSIZE)]
+        plain = len(member.name.encode(errors="surrogateescape")) <= tarfile.LENGTH_NAME  # else a header of its own holds the name
+        blocks += [member.tobuf(tarfile.USTAR_FORMAT if plain else tarfile.GNU_FORMAT), data, b"\0" * (-len(data) % tarfile.BLOCKSIZE)]
     return b"".join(blocks)
 
 

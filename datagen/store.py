@@ -43,8 +43,10 @@ def check_place(where: Place) -> None:
     if str(where).rstrip("/").endswith(".tar"):
         raise UserError(f"{where}: a data set is a folder, and readers take a name that ends in .tar for one tar; leave that ending off")
     if isinstance(where, Path):
-        if re.fullmatch(r"[a-z][a-z0-9+.-]+:", where.parts[0] if where.parts else ""):
-            raise UserError(f"{where}: a URL has two slashes after its {where.parts[0]}, and a folder is better not called so")
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(where)):
+            raise UserError(
+                f"{where}: a URL begins in small letters, with two slashes after its colon; a folder is better not called {where.parts[0]}"
+            )
         check_folder(where)
 
 

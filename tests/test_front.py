@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,7 @@ def status_of(*arguments: str) -> int:
         return int(stop.code or 0)
 
 
+@cache
 def verbs() -> dict[str, list[argparse.Action]]:
     """The verbs, each with its options that take a value."""
     [choice] = (action for action in igllm._parser()._actions if isinstance(action, argparse._SubParsersAction))
@@ -51,6 +53,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("mine")
     (tmp_path / "link").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "pipe")
     before = sorted(path.name for path in tmp_path.iterdir())
     yield tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == before
@@ -75,6 +79,8 @@ def needed(verb: str, *given: str) -> list[str]:
         ("file/x/y", "file is a file"),
         ("link", "a link to nowhere, which is not there"),
         ("link/x/y", "a link to nowhere, which is not there"),
+        ("loop", "a link to loop, which is not there"),
+        ("pipe", "in the place of the (file|folder)"),
         ("n" * 300, "too long"),
         ("a\nb", r"'a\\nb'"),
         ("a\0b", r"'a\\x00b'"),
@@ -99,6 +105,12 @@ def test_a_folder_that_readers_would_take_for_a_tar_is_refused_first(
 ) -> None:
     assert status_of(*needed(verb, "--out"), "--out", place) == 2
     assert "take a name that ends in .tar for one tar" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", ["s3:/bucket/set", "S3://bucket/set"])
+def test_a_url_that_is_not_quite_one_makes_no_folder(place: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status_of(*DOTS, "--num", "1", "--out", place) == 2
+    assert "a URL begins in small letters, with two slashes" in capsys.readouterr().err
 
 
 def test_the_current_folder_is_a_place_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +220,7 @@ def test_nothing_ends_for_want_of_a_cache(home: str, tmp_path: Path) -> None:
     }[home]
     kept = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME", "MPLCONFIGDIR")}
     frame = [*DOTS, "--num", "2", "--out", "d"]
-    look = [] if home == "none" else [["inspect", "d"]]
+    look = [["inspect", "d"]] if home == "no cache" else []
     calls = [frame, ["verify", "d"], ["export", "--data", "d", "--format", "coco", "--out", "c"], *look]
     program = f"import igllm; assert [igllm.main(call) for call in {calls}] == [0] * {len(calls)}"
     done = subprocess.run(

@@ -7,6 +7,7 @@ import os
 import pickle
 import tarfile
 from collections.abc import Iterable
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, ClassVar
@@ -201,6 +202,17 @@ def test_names_in_other_encodings_stay_apart(tmp_path: Path) -> None:
         samples = Samples(where)
         assert sorted(samples.keys) == sorted(keys)
         assert [samples[key].record["index"] for key in keys] == list(range(len(keys)))
+
+
+def test_long_names_are_kept_in_shards(tmp_path: Path) -> None:
+    """A plain header holds 100 bytes, which are 32 characters of some scripts."""
+    keys = ["a" * 96, "a" * 97, "桌" * 32, "桌" * 33, "桌" * 300]
+    samples = [replace(constant_sample(SETTINGS, number), key=key) for number, key in enumerate(keys)]
+    assert write_shard(tmp_path / "a.tar", samples) == len(keys)
+    assert Samples(tmp_path).keys == keys
+    assert [sample.files() for sample in Samples(tmp_path)] == [sample.files() for sample in samples]
+    with tarfile.open(tmp_path / "a.tar") as tar:
+        assert tar.getnames() == [key + suffix for key, sample in zip(keys, samples, strict=True) for suffix in sample.files()]
 
 
 def test_repeated_keys_are_refused(tmp_path: Path) -> None:
