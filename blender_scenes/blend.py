@@ -91,9 +91,12 @@ def _let_go(scene: bpy.types.Scene, key: str) -> None:
         for block in blocks:
             block.use_fake_user = False
     bpy.data.orphans_purge(do_local_ids=True, do_linked_ids=True, do_recursive=True)
+    for material in bpy.data.materials:
+        material.name = _NUMBERED.sub(lambda number: f" {int(number[0][1:]) + 1}", material.name)
     for image in bpy.data.images:
         if image.source == "FILE":
             image.pack()
+            image.filepath_raw = f"//{image.name}"  # where it would be unpacked to; not where it was on this machine
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ collections = (getattr(bpy.data, name) for name in dir(bpy.data))
 blocks = [block for kind in collections if isinstance(kind, bpy.types.bpy_prop_collection) for block in kind if hasattr(block, "users")]
 found = {
     "objects": {shown.name: [shown.type, shown.location.z] for shown in bpy.data.objects},
-    "numbered": [block.name for block in blocks if block.name[-4:-3] == "." and not isinstance(block, bpy.types.Material)],
+    "numbered": [block.name for block in blocks if block.name[-4:-3] == "."],
     "unused": [block.name for block in blocks if not block.users or block.use_fake_user],
     "scenes": len(bpy.data.scenes),
     "properties": [name for shown in bpy.data.objects for name in shown.keys()],
