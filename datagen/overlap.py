@@ -22,6 +22,7 @@ from datagen.ranges import counted
 from datagen.settings import DatasetSettings
 
 CODE = ".py"
+MANY_SAMPLES = 1000  # reading more of them shows progress
 
 
 def data_digest(archive: Archive) -> str:
@@ -50,7 +51,8 @@ def _remembered(path: Path, archive: Archive) -> str:
             return kept.decode()
     digest = hashlib.sha256()
     numbers = range(len(archive))
-    for number in progress(numbers, len(numbers), f"reading {archive.name} to know it again"):
+    many = len(numbers) > MANY_SAMPLES
+    for number in progress(numbers, len(numbers), f"reading {archive.name} once, to know it again") if many else numbers:
         digest.update(hashlib.sha256(archive.key(number).encode(errors="replace")).digest())
         for suffix, data in sorted(archive.files(number).items()):
             digest.update(hashlib.sha256(suffix.encode(errors="replace")).digest() + hashlib.sha256(data).digest())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -279,9 +280,9 @@ def _in_one_line(stage: _Stage) -> Iterator[None]:
     """What ends training in the middle, said so that it can be mended."""
     try:
         yield
-    except UserError as error:
-        told = str(error).rpartition("UserError: ")[2]  # out of a loader it comes with that process's traceback
-        raise error if told == str(error) else UserError(told.strip()) from None
+    except UserError as error:  # out of a loader it comes behind that process's traceback
+        *_, told = re.split(r"^datagen\.errors\.\w+: ", str(error), flags=re.MULTILINE)
+        raise (error if told == str(error) else UserError(told.strip())) from None
     except RuntimeError as error:
         if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
             size = "align_batch_size" if stage.name == "align" else "batch_size"
@@ -388,7 +389,7 @@ def _arguments(stage: _Stage, out: Path, evaluate: bool) -> TrainingArguments:
         prediction_loss_only=True,
         label_names=[stage.labels],
         report_to=preset.report_to,
-        run_name=out.name,
+        run_name=out.resolve().name,
         seed=preset.seed,
         bf16=preset.bf16,
         activation_checkpointing=preset.gradient_checkpointing,

@@ -96,3 +96,31 @@ def test_without_a_manifest_the_content_is_read(sets: Path, tmp_path: Path) -> N
     assert loose == again  # the same samples, laid out otherwise
     (tmp_path / "loose" / "000000003.py").write_text("")
     assert data_digest(open_archive(tmp_path / "loose")) != loose
+
+
+@pytest.mark.parametrize("tarred", [False, True])
+def test_without_a_manifest_an_image_counts_too(sets: Path, tarred: bool, tmp_path: Path) -> None:
+    """Painted over in place: key, code and number of bytes stay."""
+    if tarred:
+        archive = without(sets / "train", MANIFEST, tmp_path / "set")
+        target = tmp_path / "set" / "shard-000001.tar"
+    else:
+        archive = open_archive(save_loose(tmp_path / "set", range(10)))
+        target = tmp_path / "set" / "000000003.png"
+    before = data_digest(archive)
+    assert data_digest(open_archive(tmp_path / "set")) == before
+    content = bytearray(target.read_bytes())
+    content[content.index(b"IDAT") + 8] ^= 1
+    target.write_bytes(content)
+    assert data_digest(open_archive(tmp_path / "set")) != before
+
+
+def test_what_is_remembered_of_a_digest_may_be_damaged_or_not_be_kept(sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    archive = without(sets / "train", MANIFEST, tmp_path / "set")
+    digest = data_digest(archive)
+    (kept,) = (tmp_path / "cache" / "igllm" / "digests").iterdir()
+    kept.write_text("nonsense")
+    assert data_digest(archive) == digest
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+    assert data_digest(archive) == digest

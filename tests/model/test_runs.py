@@ -1,0 +1,306 @@
+"""A run folder: taken up from its newest whole checkpoint, by what it was made from and not by names; what was refused leaves none."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+import igllm
+from datagen.files import read_json, read_jsonl, write_json
+from model.run import newest_checkpoint
+
+PRESET = """
+image_height = 64
+image_width = 64
+freeze_vision = false
+batch_size = 2
+log_steps = 1
+report_to = "none"
+dense_weight = 1.0
+[vision]
+model_type = "resnet"
+embedding_size = 8
+hidden_sizes = [8, 8]
+depths = [1, 1]
+layer_type = "basic"
+[text]
+model_type = "llama"
+hidden_size = 16
+intermediate_size = 32
+num_hidden_layers = 1
+num_attention_heads = 2
+num_key_value_heads = 2
+max_position_embeddings = 512
+"""
+Call = Callable[..., int]
+
+
+def generate(out: Path, seed: int = 0, num: int = 6) -> Path:
+    words = ["--domain", "dot2d", "--num", str(num), "--seed", str(seed), "--width", "64", "--height", "64", "--out", str(out)]
+    assert igllm.main(["generate", *words]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def dots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return generate(tmp_path_factory.mktemp("dots") / "data")
+
+
+@pytest.fixture
+def call(dots: Path, tmp_path: Path) -> Call:
+    """`igllm train` of a small preset, into ``tmp_path / "run"`` unless other flags say otherwise."""
+    (tmp_path / "small.toml").write_text(PRESET)
+
+    def call(*flags: str, verb: str = "train", data: Path = dots, out: Path = tmp_path / "run", preset: str = "small.toml") -> int:
+        words = [verb, "--preset", str(tmp_path / preset), "--data", str(data), "--out", str(out), "--device", "cpu"]
+        return igllm.main([*words, *flags])
+
+    return call
+
+
+def loose(data: Path, out: Path) -> Path:
+    """A data set's samples as files of a folder, which no manifest vouches for."""
+    from datagen.shards import Samples
+
+    out.mkdir()
+    for sample in Samples(data):
+        for suffix, content in sample.files().items():
+            (out / f"{sample.key}{suffix}").write_bytes(content)
+    return out
+
+
+def repaint(image: Path) -> None:
+    """Another picture in a file of the same name."""
+    colours = io.BytesIO()
+    Image.new("RGB", Image.open(image).size, (200, 10, 10)).save(colours, "PNG")
+    image.write_bytes(colours.getvalue())
+
+
+@pytest.fixture(scope="module")
+def two_steps(dots: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("two")
+    (folder / "small.toml").write_text(PRESET)
+    words = ["--preset", str(folder / "small.toml"), "--data", str(dots), "--out", str(folder / "run"), "--device", "cpu"]
+    assert igllm.main(["train", *words, "--steps", "2", "--set", "save_steps=1"]) == 0
+    return folder / "run"
+
+
+@pytest.fixture
+def run(two_steps: Path, tmp_path: Path) -> Path:
+    """A run of two steps with a checkpoint after each."""
+    return shutil.copytree(two_steps, tmp_path / "run")
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def test_it_says_from_which_step_it_goes_on(call: Call, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "going on" not in capsys.readouterr().err
+    assert call("--steps", "3") == 0
+    assert f"{run}: going on from step 2 of 3\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("harm", "name"),
+    [
+        *product((truncate, flip, empty, Path.unlink), ("model.safetensors", "optimizer.pt", "trainer_state.json")),
+        *product((truncate, empty, Path.unlink), ("whole.json",)),  # a bit of it may make another file seem damaged
+    ],
+)
+def test_a_damaged_newest_checkpoint_is_passed_over_with_a_word(
+    call: Call, run: Path, harm: Callable[[Path], None], name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    harm(run / "checkpoint-2" / name)
+    capsys.readouterr()
+    assert newest_checkpoint(run) == run / "checkpoint-1"
+    said = capsys.readouterr().err
+    assert said.startswith(f"{run / 'checkpoint-2'}: {name}")
+    assert said.endswith("passed over for checkpoint-1, the newest that is whole\n")
+    if (harm, name) == (truncate, "model.safetensors"):
+        assert call("--steps", "3", "--set", "save_steps=1") == 0
+        assert "going on from step 1 of 3" in capsys.readouterr().err
+        assert newest_checkpoint(run) == run / "checkpoint-3"
+
+
+def test_where_no_checkpoint_is_whole_there_is_one_message(call: Call, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truncate(run / "checkpoint-1" / "optimizer.pt")
+    flip(run / "checkpoint-2" / "model.safetensors")
+    before = (run / "run.json").read_bytes()
+    capsys.readouterr()
+    assert call("--steps", "3") == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "checkpoint-2: model.safetensors is damaged" in said
+    assert "checkpoint-1: optimizer.pt is damaged" in said
+    assert (run / "run.json").read_bytes() == before
+    for checkpoint in run.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
+    assert call("--steps", "1") == 0
+
+
+def test_after_a_damaged_checkpoint_training_gives_what_it_would_have(call: Call, run: Path, tmp_path: Path) -> None:
+    flip(run / "checkpoint-2" / "optimizer.pt")
+    shutil.copytree(run, tmp_path / "undamaged")
+    shutil.rmtree(tmp_path / "undamaged" / "checkpoint-2")  # as if it had been killed before
+    for folder in (run, tmp_path / "undamaged"):
+        assert call("--steps", "3", out=folder) == 0
+    gone_on, straight = (load_file(folder / "model.safetensors") for folder in (run, tmp_path / "undamaged"))
+    assert all(torch.equal(gone_on[name], straight[name]) for name in straight)
+    assert [row["step"] for row in read_jsonl(run / "log.jsonl") if "loss" in row] == [1, 2, 3]
+
+
+def test_other_data_of_the_same_name_and_size_are_refused(
+    call: Call, run: Path, tmp_path: Path, dots: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = (run / "run.json").read_bytes()
+    assert call("--steps", "3", data=generate(tmp_path / "other", seed=7)) == 2
+    assert "holds a run on other data" in capsys.readouterr().err
+    assert (run / "run.json").read_bytes() == kept
+    shutil.copytree(dots, tmp_path / "moved")  # the same data elsewhere
+    assert call("--steps", "3", data=tmp_path / "moved") == 0
+
+
+def test_a_repainted_image_makes_other_data(call: Call, dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = loose(dots, tmp_path / "loose")
+    assert call("--steps", "1", data=data) == 0
+    assert call("--steps", "1", data=data) == 0
+    repaint(data / "000000003.png")
+    assert call("--steps", "1", data=data) == 2
+    assert "holds a run on other data" in capsys.readouterr().err
+
+
+def test_a_repainted_image_is_seen_anew_by_a_frozen_tower(call: Call, dots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first loss depends on the features: equal for equal images, another for the repainted one, though its key stays."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    data = loose(dots, tmp_path / "loose")
+    losses = []
+    for number in range(3):
+        if number == 2:
+            for image in data.glob("*.png"):
+                repaint(image)
+        out = tmp_path / f"run{number}"
+        frozen = ["--cache-features", "--set", "freeze_vision=true", "--steps", "1"]
+        assert call(*frozen, data=data, out=out) == 0
+        losses.append(next(row["loss"] for row in read_jsonl(out / "log.jsonl") if "loss" in row))
+    assert losses[0] == losses[1]
+    assert losses[2] != losses[1]
+    assert len(list((tmp_path / "cache" / "igllm" / "features").iterdir())) == 2
+
+
+def test_init_is_known_by_its_weights(call: Call, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    begun = ["--init", str(run), "--steps", "1"]
+    assert call(*begun, out=tmp_path / "second") == 0
+    run.rename(tmp_path / "elsewhere")  # a folder may move
+    assert call("--init", str(tmp_path / "elsewhere"), "--steps", "1", out=tmp_path / "second") == 0
+    weights = load_file(tmp_path / "elsewhere" / "model.safetensors")
+    weights["projector.bias"] = weights["projector.bias"] + 1
+    save_file(weights, tmp_path / "elsewhere" / "model.safetensors", {"format": "pt"})
+    capsys.readouterr()
+    assert call("--init", str(tmp_path / "elsewhere"), "--steps", "2", out=tmp_path / "second") == 2
+    assert "began with other weights than --init names now" in capsys.readouterr().err
+    truncate(tmp_path / "elsewhere" / "model.safetensors")
+    assert call("--init", str(tmp_path / "elsewhere"), "--steps", "2", out=tmp_path / "third") == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "third").exists()
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "said"),
+    [
+        ('model_type = "resnet"\n', "", "model_type is missing"),
+        ("num_attention_heads = 2", "num_attention_heads = 3", "not a multiple"),
+        ("depths = [1, 1]", "depth = [1, 1]", "did you mean depths"),
+        ("freeze_vision = false", "freeze_vision = false\nvision_layer = 99", "vision_layer=99"),
+    ],
+)
+def test_what_was_refused_does_not_stand_in_the_way(  # noqa: PLR0917
+    was: str, now: str, said: str, call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "wrong.toml").write_text(PRESET.replace(was, now))
+    assert call("--steps", "1", preset="wrong.toml") == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert told.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+    assert call("--steps", "1") == 0
+
+
+def test_a_run_in_which_nothing_was_trained_may_be_asked_for_anew(call: Call, run: Path, tmp_path: Path) -> None:
+    """It was killed while features were computed, say."""
+    (tmp_path / "young").mkdir()
+    write_json(tmp_path / "young" / "run.json", read_json(run / "run.json"))
+    assert call("--steps", "1", "--set", "learning_rate=1e-5", out=tmp_path / "young") == 0
+    assert read_json(tmp_path / "young" / "run.json")["settings"]["learning_rate"] == 1e-5
+    assert call("--steps", "1", "--set", "learning_rate=1e-4", out=tmp_path / "young") == 2
+
+
+def test_training_that_goes_astray_ends_with_a_word(
+    call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from model.igllm import IGLLM
+
+    usual = IGLLM.forward
+
+    def astray(self, *arguments, **keywords):
+        output = usual(self, *arguments, **keywords)
+        output.loss = output.loss * float("nan")
+        return output
+
+    monkeypatch.setattr(IGLLM, "forward", astray)
+    assert call("--steps", "3", "--set", "save_steps=1", "--set", "log_steps=3") == 2
+    said = capsys.readouterr().err
+    assert "training has gone astray" in said
+    assert "lower learning rates" in said
+    assert "Traceback" not in said
+    assert not list((tmp_path / "run").glob("checkpoint-*"))
+
+
+def test_a_damaged_sample_in_a_loader_is_one_message(call: Call, dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = loose(dots, tmp_path / "loose")
+    for image in data.glob("*.png"):
+        truncate(image)
+    assert call("--steps", "1", "--set", "loaders=1", data=data) == 2
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    assert said.count("\n") == 1
+
+
+def test_no_more_loaders_than_cores(call: Call, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder) -> None:
+    asked = []
+    usual = torch.utils.data.DataLoader.__init__
+
+    def noted(self, *arguments, **keywords):
+        asked.append(keywords["num_workers"])
+        usual(self, *arguments, **keywords)
+
+    monkeypatch.setattr("model.train.available_cores", lambda: [0, 1])
+    monkeypatch.setattr(torch.utils.data.DataLoader, "__init__", noted)
+    assert call("--steps", "1", "--set", "loaders=64") == 0
+    assert set(asked) == {2}
+    assert not [warning for warning in recwarn if "worker processes" in str(warning.message)]
+
+
+@pytest.mark.parametrize("weight", ["nan", "inf", "-1", "0"])
+def test_weights_of_data_are_refused_first(call: Call, weight: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("--steps", "1", f"--weight={weight}") == 2
+    assert "positive" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

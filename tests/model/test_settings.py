@@ -1,0 +1,127 @@
+"""Settings: each has one range, which holds wherever a value comes from; whatever is wrong is said in one line that names it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import igllm
+from datagen.errors import UserError
+from model.presets import NAMES, Preset, get_preset, settings
+
+NUMERIC = [name for name, (kind, _) in settings().items() if kind in (int, float)]
+EXTREME = [math.nan, math.inf, -math.inf, -1, -0.5, 0, 10**30, -(10**30), 1e308, 10**400, 10**5000]
+WRONG = [None, "a word", True, [1], {"a": 1}, 1.5, b"bytes", 2 + 1j, object()]
+ANY = st.one_of(st.sampled_from(EXTREME + WRONG), st.floats(), st.integers(), st.text(max_size=5), st.booleans(), st.none())
+
+
+def refused(**changes: Any) -> str | None:
+    """What is said against these settings; None if they are accepted. Nothing but `UserError` may come."""
+    try:
+        Preset(**changes)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+@given(name=st.sampled_from(list(settings())), value=ANY)
+def test_a_setting_is_accepted_or_refused_by_its_name(name: str, value: Any) -> None:
+    said = refused(**{name: value})
+    if said is None:
+        kind = settings()[name][0]
+        assert isinstance(value, (int, float) if kind is float else str if get_args(kind) else kind)
+        assert not isinstance(value, float) or math.isfinite(value)
+    else:
+        assert name in said
+        assert len(said) < 500
+        assert "\n" not in said
+
+
+@pytest.mark.parametrize("name", NUMERIC)
+def test_every_number_has_a_range(name: str) -> None:
+    for value in (math.nan, math.inf, -math.inf, 10**30, -(10**30), 10**5000):
+        said = refused(**{name: value})
+        assert said is not None
+        assert said.startswith(f"{name} is ")
+        assert " at least " in said or " above " in said
+    for text in ("nan", "inf", "-inf", "1e400", "9" * 5000, "", "x", "0x1"):
+        with pytest.raises(UserError, match=name):
+            Preset().changed([f"{name}={text}"])
+
+
+@given(name=st.sampled_from(NUMERIC), number=st.one_of(st.floats(allow_nan=False, allow_infinity=False), st.integers(-(10**12), 10**12)))
+def test_python_the_command_line_and_files_agree(tmp_path_factory: pytest.TempPathFactory, name: str, number: float) -> None:
+    number = settings()[name][0](number)
+    file = tmp_path_factory.getbasetemp() / "settings.toml"
+    file.write_text(f"{name} = {number!r}\n")
+    answers = []
+    for ask in (
+        lambda: replace(Preset(), **{name: number}),
+        lambda: Preset().changed([f"{name}={number!r}"]),
+        lambda: get_preset(str(file)),
+    ):
+        try:
+            answers.append(ask())
+        except UserError as error:
+            answers.append(str(error).removeprefix(f"{file}: "))
+    assert answers[0] == answers[1] == answers[2]
+
+
+@pytest.mark.parametrize("preset", NAMES)
+def test_the_presets_of_the_package_are_in_range(preset: str) -> None:
+    assert get_preset(preset).to_json().keys() == {each.name for each in fields(Preset)}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("lerning_rate = 1e-3", "no setting 'lerning_rate'; did you mean learning_rate"),
+        ("visoin = {}", "did you mean vision"),
+        ("vision = 5", "vision is 5: a table"),
+        ("[text]\nwidth = nan", r"\[text\]: width is nan: "),
+        ("[text]\nmade = 2020-01-01", r"\[text\]: made is datetime"),
+        ("[vision]\nsizes = [1, [inf]]", r"\[vision\]: sizes is "),
+        ("steps = [", "not a readable preset"),
+        ("x = " + "[" * 5000, "not a readable preset"),
+        ("steps = '5'", "steps is 5: a whole number at least 1 and at most 1,000,000,000 is expected"),
+    ],
+)
+def test_files_with_mistakes_are_named_with_them(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(text)
+    with pytest.raises(UserError, match=rf"mine\.toml: .*{said}"):
+        get_preset(str(tmp_path / "mine.toml"))
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_bytes(b"\xef\xbb\xbfsteps = 7\n")
+    assert get_preset(str(tmp_path / "mine.toml")).steps == 7
+
+
+@pytest.mark.parametrize("verb", ["train", "pretrain", "align"])
+@pytest.mark.parametrize(
+    ("assignment", "said"),
+    [
+        ("learning_rate=inf", "learning_rate is inf: a number above 0 and at most 10 is expected"),
+        ("save_seconds=inf", "save_seconds is inf"),
+        ("seed=-1", "seed is -1: a whole number at least 0 and at most 4,294,967,295 is expected"),
+        ("lerning_rate=1", "did you mean learning_rate?"),
+        ("lora_rank=4", "lora_rank without lora_alpha"),
+        ("steps", "KEY=VALUE is expected"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_looked_at(
+    verb: str, assignment: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not even the data need be there."""
+    words = [verb, "--data", str(tmp_path / "nowhere"), "--out", str(tmp_path / "run"), "--set", assignment]
+    assert igllm.main(words) == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert told.count("\n") == 1
+    assert not list(tmp_path.iterdir())
