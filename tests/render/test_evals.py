@@ -142,6 +142,20 @@ def test_a_killed_evaluation_goes_on_to_the_same_cells(done: Path, tmp_path: Pat
     assert len(cells_of(out)) == 2
 
 
+def test_predictions_of_other_weights_are_not_scored(done: Path, tmp_path: Path) -> None:
+    """A cell was deleted, and what lies in the place of its predictions is not what its model says."""
+    out = tmp_path / "again"
+    shutil.copytree(done, out)
+    kept = cells_of(done)
+    name = next(name for name, cell in kept.items() if cell["asked"]["method"] == "head")
+    (out / "cells" / name).unlink()
+    for path in (out / "predictions").glob(f"head-{Path(name).stem}-*.jsonl"):
+        keys = [json.loads(line)["key"] for line in path.read_text().splitlines()]
+        save_predictions(path, [], *(Prediction(key, "") for key in keys))
+    assert run(out) == 0
+    assert measured(cells_of(out)[name]) == measured(kept[name])
+
+
 def test_calls_that_share_a_folder_share_its_work(done: Path, tmp_path: Path) -> None:
     """Two at once, of a method each: both want the same data and the same pretraining, and one of them all cells."""
     out = tmp_path / "shared"
