@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 FARTHEST = 1e6
 """What no number of a scene exceeds, whatever its unit, be it within its declared range or not."""
+ROUNDING = 0.002  # by which two objects that are just far enough apart may be nearer as they are written
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,25 @@ class Groups:
     of: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Spacing:
+    """How far apart objects are: taken as a point, no two of a scene have these components (``loc.x``) nearer than ``least``, in their
+    unit."""
+
+    components: tuple[str, ...]
+    least: float
+
+    def too_near(self, scene: Scene) -> int:
+        """How many pairs of objects are nearer, their decimals' rounding aside."""
+        points = [[_component(obj, name) for name in self.components] for obj in scene.objects]
+        return sum(math.dist(one, other) < self.least - ROUNDING for one, other in combinations(points, 2))
+
+
+def _component(obj: Object, name: str) -> float:
+    name, _, axis = name.partition(".")
+    return float(obj[name]["xyz".index(axis)] if axis else obj[name])
+
+
 class Language(Protocol):
     """What the grammar of graphics code takes of a `Domain`, or of a `datagen.dialects.Dialect` of one."""
 
@@ -163,6 +184,8 @@ class Domain(ABC):
     Locatello et al. 2020). None where objects have but one place: then neither that nor the location's error tells anything."""
     rotation_thresholds: ClassVar[tuple[float, ...]] = ()
     """The angles, in degrees and narrowest first, within which scores count rotations as right; none where a mean tells enough."""
+    spacing: ClassVar[Spacing | None] = None
+    """How far apart a scene's objects are; None where nothing keeps them apart. Decoding names no two that are nearer."""
     sizes: ClassVar[tuple[str, ...]] = ()
     """Numeric arguments of one component, beside place and rotation, whose errors scores tell."""
     ground: ClassVar[Sweep | None] = None

@@ -10,6 +10,7 @@ from datagen.stream import Stream
 
 MIN_GAP = 0.25  # between bounding circles on the plane
 MIN_MARGIN = 0.4  # along each of left/right/front/behind
+LEAST_APART = math.hypot(MIN_MARGIN, MIN_MARGIN)  # so no two positions are nearer than that, whatever stands there
 PLACEMENT_TRIES = 50  # positions tried for one object before the scene is drawn anew
 
 Disc = tuple[float, float, float]

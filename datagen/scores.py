@@ -32,6 +32,7 @@ class Tally:
 class SceneScores:
     """One scene's counts, from which `summarize` forms every rate.
 
+    ``too_near`` counts the pairs of guesses that are nearer than `Domain.spacing` lets any be, None where it lets them be anywhere;
     ``rotation_errors`` in degrees, and how many of them are below each of the domain's thresholds; ``size_errors`` by argument, absolute,
     in its unit, one a matched pair; ``relations`` are counted over ordered pairs of matched objects and the domain's directions;
     ``average_precision`` in [0, 1] by threshold in the domain's unit.
@@ -39,6 +40,7 @@ class SceneScores:
 
     truths: int
     guesses: int
+    too_near: int | None
     count_right: bool
     pairs: tuple[Pair, ...]
     choices: Mapping[str, Tally]
@@ -63,6 +65,7 @@ def score_scene(truth: Scene, guess: Scene | None, domain: Domain, confidence: S
     return SceneScores(
         truths=len(truth),
         guesses=len(answer),
+        too_near=None if domain.spacing is None else domain.spacing.too_near(answer),
         count_right=guess is not None and len(truth) == len(guess),
         pairs=pairs,
         choices=count_choices(truth, answer, pairs, domain),
@@ -195,6 +198,7 @@ def summarize(scores: Sequence[SceneScores]) -> dict[str, Any]:
     """Many scenes' scores as plain JSON; a rate without any case is None.
 
     - ``objects``, ``guessed``, ``matched``, ``missed``, ``extra``: numbers of objects;
+    - ``too_near``: pairs of guessed objects of one scene that are nearer than the domain lets any be (`Domain.spacing`); None if it does;
     - ``count_accuracy``: the share of scenes with the true number of objects;
     - ``recall``: matched / true objects; ``precision``: matched / guessed objects;
     - ``location_l2``: mean distance, in the domain's unit, over all matched pairs (Kulits et al. 2024), to be read beside recall;
@@ -216,6 +220,7 @@ def summarize(scores: Sequence[SceneScores]) -> dict[str, Any]:
         "matched": len(apart),
         "missed": truths - len(apart),
         "extra": guesses - len(apart),
+        "too_near": _sum([s.too_near for s in scores]),
         "count_accuracy": _rate(sum(s.count_right for s in scores), len(scores)),
         "recall": _rate(len(apart), truths),
         "precision": _rate(len(apart), guesses),
@@ -247,6 +252,11 @@ def rotation_thresholds(scores: Sequence[SceneScores]) -> tuple[float, ...]:
 def _all_size_errors(scores: Sequence[SceneScores]) -> dict[str, list[float]]:
     names = dict.fromkeys(name for s in scores for name in s.size_errors)
     return {name: [error for s in scores for error in s.size_errors[name]] for name in names}
+
+
+def _sum(counts: Sequence[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
 
 
 def _rate(right: int, of: int) -> float | None:

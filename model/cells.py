@@ -49,9 +49,14 @@ class Mixture(NamedTuple):
     centres: torch.Tensor
     spreads: torch.Tensor
 
-    def likeliest(self) -> torch.Tensor:
-        """(...) the centre that weighs most."""
-        return self.centres.gather(-1, self.weights.argmax(-1, keepdim=True)).squeeze(-1)
+    def among(self, open_: torch.Tensor) -> Mixture:
+        """What of it is open (..., 1 + cells): the rest weighs nothing."""
+        return self._replace(weights=self.weights.masked_fill(~open_, -torch.inf))
+
+    def likeliest(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Which one weighs most, and its centre; (...) each."""
+        option = self.weights.argmax(-1)
+        return option, self.centres.gather(-1, option[..., None]).squeeze(-1)
 
     def surprises(self, true: torch.Tensor, period: torch.Tensor) -> torch.Tensor:
         """(...) minus the log-density of true values (...); where ``period`` is positive, distances are the shorter way around."""

@@ -4,6 +4,10 @@ A text's log-likelihood is the sum, over its tokens, of their log-probability am
 gives is its value, the likeliest where it weighs several, given the text before it, and adds nothing. So texts with the same words have
 the same numbers, and candidates differ in their words and how many objects they name. Numbers written digit by digit are tokens like any
 other.
+
+Where coverage (`model.coverage`) closes some of the values that a head weighs, the likeliest of the others is said, and adds the logarithm
+of their weight in all: how sure the model is of any place that an object can have. Where all are closed there is no such object, and the
+text ends before it.
 """
 
 from __future__ import annotations
@@ -20,8 +24,10 @@ from transformers import DynamicCache
 from datagen.errors import UserError
 from datagen.predictions import Candidate
 from model.automaton import START
+from model.cells import Cells
 from model.choosing import Decoding
 from model.codec import CodeCodec
+from model.coverage import Coverage
 from model.igllm import IGLLM
 
 GREEDY = Decoding()
@@ -31,8 +37,8 @@ GREEDY = Decoding()
 class Decoded:
     """The code of one image and, per statement, a confidence in [0, 1]; all ``candidates`` for it, best first, which it heads.
 
-    An object's confidence is the probability, among what the grammar allowed, that there is one more object times that of each of its
-    words.
+    An object's confidence is the probability, among what the grammar allowed, that there is one more object, times that of each of its
+    words, times the weight of what coverage left open to its place.
     """
 
     code: str
@@ -74,7 +80,8 @@ class _Texts:
     ``hidden`` (rows, width) is the state that predicts the next token; ``state`` that of the automaton; ``statements`` counts those begun;
     ``likelihood`` is the logarithm of it. Of the tokens so far there are id, normalised value and log-probability in ``tokens``, ``values``
     and ``scores`` (rows, most); ``chances`` has a draw for each. ``numbers`` (rows, slots) holds the latest of each slot and ``last`` the
-    slot that spoke last, -1 for none.
+    slot that spoke last, -1 for none. ``begin`` is where the latest statement begins, and ``without`` the logarithm of the likelihood of
+    the text that ends there. ``named`` and ``shown`` are as `Coverage` has them.
     """
 
     hidden: torch.Tensor
@@ -87,6 +94,10 @@ class _Texts:
     numbers: torch.Tensor
     last: torch.Tensor
     chances: torch.Tensor
+    begin: torch.Tensor
+    without: torch.Tensor
+    named: torch.Tensor
+    shown: torch.Tensor
 
     def at(self, rows: torch.Tensor) -> _Texts:
         """Those of some rows, in that order."""
@@ -102,6 +113,7 @@ class _Work:
         arrays = {**vars(codec.table), "slot_at": codec.slot_at}
         self.grammar = SimpleNamespace(**{name: torch.from_numpy(array).to(self.device) for name, array in arrays.items()})
         self.every_slot = torch.arange(len(codec.slots), device=self.device)
+        self.no_more = codec.table.tokens[START].tolist().index(codec.end)
         self.together = None if model.number_feedback is None else model.number_feedback.together(self.device)
         self.cache = DynamicCache(config=model.config.text_config)
         self.chances = decoding.chances(keys, codec.max_tokens).to(self.device)
@@ -112,6 +124,7 @@ class _Work:
         visual = self.model.see(pixel_values)
         hidden = self._think(torch.cat([self.model.after_prefix(visual), self.model.embed(ids, None, None)], dim=1))
         self.cells = self.model.cells(visual)
+        self.coverage = None if self.cells is None else Coverage.of(self.codec.domain, self.codec.slots, self.device)
         if self.decoding.lanes > 1:
             self.cache.batch_repeat_interleave(self.decoding.lanes)
         self.texts = self._begun(hidden.repeat_interleave(self.decoding.lanes, 0))
@@ -125,7 +138,26 @@ class _Work:
         column = torch.zeros(rows, most, device=self.device)
         numbers = torch.zeros(rows, len(self.codec.slots), device=self.device)
         tokens = torch.full((rows, most), self.codec.end, device=self.device)
-        return _Texts(hidden, count + START, count, likelihood, tokens, column, column.clone(), numbers, count - 1, self.chances)
+        if self.coverage is None:
+            named = shown = column[:, :0]
+        else:
+            named, shown = self.coverage.nothing_named(rows, self.codec.domain.max_objects)
+        return _Texts(
+            hidden=hidden,
+            state=count + START,
+            statements=count,
+            likelihood=likelihood,
+            tokens=tokens,
+            values=column,
+            scores=column.clone(),
+            numbers=numbers,
+            last=count - 1,
+            chances=self.chances,
+            begin=count,
+            without=likelihood,
+            named=named,
+            shown=shown,
+        )
 
     def _think(self, embedded: torch.Tensor) -> torch.Tensor:
         return self.model.think(embedded, past_key_values=self.cache, use_cache=True).last_hidden_state[:, -1]
@@ -144,18 +176,45 @@ class _Work:
             texts, log_probability = texts.at(rows), log_probability[rows]
             self.cache.reorder_cache(rows)
         state, score = texts.state, log_probability.gather(-1, option[:, None])[:, 0]
+        texts.begin = torch.where(state == START, self.said, texts.begin)
+        texts.without = torch.where(state == START, texts.likelihood + log_probability[:, self.no_more], texts.without)
         texts.tokens[:, self.said] = self.grammar.tokens[state, option]
         texts.scores[:, self.said] = score
         texts.likelihood = texts.likelihood + score
         texts.statements = texts.statements + (state == START)
         texts.state = self.grammar.targets[state, option]
         if self.model.numeric_head is not None:
-            slot = self.grammar.slot_at[state]
-            value = self.model.numbers(texts.hidden, slot.clamp(min=0), images, self.cells).float()
-            texts.values[:, self.said] = value
-            texts.numbers = torch.where(slot[:, None] == self.every_slot, value[:, None], texts.numbers)
-            texts.last = torch.where(slot >= 0, slot, texts.last)
+            self._say_number(texts, self.grammar.slot_at[state], images, cells)
         self.texts, self.said = texts, self.said + 1
+
+    def _say_number(self, texts: _Texts, slot: torch.Tensor, images: torch.Tensor, cells: Cells | None) -> None:
+        """The value of the token that is being said, where it is a number, of a slot (rows,), else -1."""
+        if cells is None or self.cells is None:
+            assert self.model.numeric_head is not None
+            value = self.model.numeric_head(texts.hidden).float()
+        else:
+            mixture = self.model.mixture(texts.hidden, slot.clamp(min=0), images, self.cells)
+            if self.coverage is not None:
+                of_texts = {"numbers": texts.numbers, "named": texts.named, "shown": texts.shown}
+                mixture = mixture.among(self.coverage.open(mixture, slot, cells, **of_texts))
+            option, value = mixture.likeliest()
+            value = value.float()
+        texts.values[:, self.said] = value
+        texts.numbers = torch.where(slot[:, None] == self.every_slot, value[:, None], texts.numbers)
+        texts.last = torch.where(slot >= 0, slot, texts.last)
+        if cells is not None and self.coverage is not None:
+            texts.shown = self.coverage.showing(slot, option, cells, texts.shown)
+            texts.named = self.coverage.naming(slot, texts.numbers, texts.statements, texts.named)
+            self._weigh(texts, torch.where(slot >= 0, mixture.weights.logsumexp(-1), 0.0))
+
+    def _weigh(self, texts: _Texts, score: torch.Tensor) -> None:
+        """Add the logarithm of what is open to the number that is being said; a text in which nothing is ends before this object."""
+        closed = score.isneginf()
+        texts.scores[:, self.said] += score
+        texts.likelihood = torch.where(closed, texts.without, texts.likelihood + score)
+        texts.state = texts.state.masked_fill(closed, self.codec.ended)
+        within = torch.arange(texts.tokens.shape[1], device=self.device) >= texts.begin[:, None]
+        texts.tokens = texts.tokens.masked_fill(closed[:, None] & within, self.codec.end)
 
     def listen(self, forced: int) -> None:
         """What the model makes of the token just said, and of so many more that the grammar forces every text to say."""

@@ -197,12 +197,8 @@ class IGLLM(PreTrainedModel):
             return None
         return self.numeric_head.cells(visual, self.dense_head.values(visual), self.dense_head.words(visual))
 
-    def numbers(self, states: torch.Tensor, slots: torch.Tensor, images: torch.Tensor, cells: Cells | None) -> torch.Tensor:
-        """(numbers,) normalised values before states (numbers, width), in slots (numbers,), of the images (numbers,) of a batch."""
-        assert self.numeric_head is not None
-        return self.numeric_head(states) if cells is None else self._mixture(states, slots, images, cells).likeliest()
-
-    def _mixture(self, states: torch.Tensor, slots: torch.Tensor, images: torch.Tensor, cells: Cells) -> Mixture:
+    def mixture(self, states: torch.Tensor, slots: torch.Tensor, images: torch.Tensor, cells: Cells) -> Mixture:
+        """What may be said of numbers before states (numbers, width), in slots (numbers,), of the images (numbers,) of a batch."""
         assert isinstance(self.numeric_head, CellHead)
         return self.numeric_head.mixture(states, slots, images, cells)
 
@@ -319,7 +315,7 @@ class IGLLM(PreTrainedModel):
         periods = self.periods()[slots]
         if cells is None:
             return squared_errors(self.numeric_head(states), values, periods, self.config.number_close)
-        mixture = self._mixture(states, slots, images, cells)
+        mixture = self.mixture(states, slots, images, cells)
         if centres is None:
             return mixture.surprises(values, periods)
         tokens = centres[images, places]

@@ -19,6 +19,8 @@ def _lines(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "scenes", ", ".join([str(metrics["samples"]), *(f"{count} {what}" for count, what in without if count)])
     objects = f"{scene['guessed']} named, {scene['objects']} true ones, {scene['matched']} pairs"
     yield "objects", f"{objects}; the right number of them in {_percent(scene['count_accuracy'])} of the scenes"
+    if scene["too_near"]:
+        yield "too near", f"{scene['too_near']} pairs of those named, nearer than two objects can be"
     if scene["accuracy_all"]:
         yield "attributes", ", ".join(f"{name} {_percent(share)}" for name, share in scene["accuracy_all"].items()) + " of the true objects"
     if scene["location_l2"] is not None:

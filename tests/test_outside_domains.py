@@ -152,7 +152,8 @@ def test_data_and_models_name_domains_but_no_code(site: Site, capsys: pytest.Cap
         Path(folder).mkdir()
     for name in ("evil", "evil:Evil", "evil.py", "./evil.py:Evil"):
         sample = Samples(Path("data")).at(0)
-        files = sample.files() | {".json": json.dumps(sample.record | {"domain": name}).encode()}
+        record = sample.record | {"domain": name, "scene": sample.record["scene"] | {"domain": name}}
+        files = sample.files() | {".json": json.dumps(record).encode()}
         for suffix, content in files.items():
             (Path("loose") / f"{sample.key}{suffix}").write_bytes(content)
         assert main(["inspect", "loose", "--out", "page"]) == 2

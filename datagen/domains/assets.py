@@ -16,10 +16,10 @@ import numpy as np
 
 from datagen.assets.library import CLASSES, Asset, instance, instance_id
 from datagen.assets.paint import PATTERNS, Paint, paints, texture, texture_id
-from datagen.domain import Choice, Groups, Number, Statement
+from datagen.domain import Choice, Groups, Number, Spacing, Statement
 from datagen.domains import clevr
 from datagen.ground import Sweep, sweep_behind
-from datagen.placing import Disc, free_spot
+from datagen.placing import LEAST_APART, Disc, free_spot
 from datagen.posed import ROTATION, ROTATION_COMPONENTS, PosedDomain, draw_rotation
 from datagen.scene import Camera, Lamp, Object, Scene, Value
 from datagen.splits import Split
@@ -114,6 +114,7 @@ class Assets(PosedDomain):
     splits: ClassVar[Mapping[str, Split]] = splits(SHAPES, TEXTURES)
     drawn_words: ClassVar[tuple[str, ...]] = ("shape", "texture")
     drawn_numbers: ClassVar[tuple[str, ...]] = ("loc.x", "loc.y", "scale", *ROTATION_COMPONENTS)
+    spacing: ClassVar[Spacing | None] = Spacing(("loc.x", "loc.y"), LEAST_APART)
     ground: ClassVar[Sweep | None] = sweep_behind(CAMERA)
     camera: ClassVar[Camera] = CAMERA
     lamps: ClassVar[tuple[Lamp, ...]] = clevr.LAMPS

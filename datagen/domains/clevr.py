@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
-from datagen.domain import Choice, Number, Statement
+from datagen.domain import Choice, Number, Spacing, Statement
 from datagen.ground import Sweep, sweep_behind
 from datagen.placing import Disc, free_spot
 from datagen.scene import Camera, Lamp, Object, Scene, Value, Vec3
@@ -102,6 +102,8 @@ class Clevr(StagedDomain):
     splits: ClassVar[Mapping[str, Split]] = SPLITS
     drawn_words: ClassVar[tuple[str, ...]] = ("shape", "size", "material", "color")
     drawn_numbers: ClassVar[tuple[str, ...]] = ("loc.x", "loc.y", "rotation")
+    # Nearer, even the smallest would stand in one another. CLEVR's gap is left to a reader who sees places to within some centimetres.
+    spacing: ClassVar[Spacing | None] = Spacing(("loc.x", "loc.y"), 2 * min(SIZES.values()))
     ground: ClassVar[Sweep | None] = sweep_behind(CAMERA)
     camera: ClassVar[Camera] = CAMERA
     lamps: ClassVar[tuple[Lamp, ...]] = LAMPS

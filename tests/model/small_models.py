@@ -91,4 +91,5 @@ def setting(tokenizer_kind: str, numbers: str, seed: int = 0, sharpness: float =
             model.number_feedback.embed.weight.mul_(20)
         if cells:
             model.numeric_head.key.weight.mul_(100)  # so that some numbers are the head's own, some a cell's
+            model.dense_head.read.weight.mul_(8)  # so that cells show places all over the plane
     return Setting(model, codec, torch.randn(3, 3, 32, 32), tokenizer.encode(PROMPT, add_special_tokens=False))

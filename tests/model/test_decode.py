@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from datagen.code import parse_code
 from datagen.domains.clevr import Clevr
 from datagen.errors import UserError
 from model.automaton import START
+from model.cells import Mixture
 from model.choosing import Decoding
 from model.codec import CodeCodec
 from model.decode import decode
@@ -28,8 +30,8 @@ def any_setting(request: pytest.FixtureRequest) -> Iterator[Setting]:
     yield setting(*request.param)
 
 
-def whole_pass(setting: Setting, image: torch.Tensor, ids: list[int], values: list[float]) -> tuple[list[dict[int, float]], torch.Tensor]:
-    """From one pass over a whole text: the log-probability of every token that the grammar allows, at each place; and the head's values."""
+def whole_pass(setting: Setting, image: torch.Tensor, ids: list[int], values: list[float]) -> tuple[list[dict[int, float]], list[Said]]:
+    """From one pass over a whole text: the log-probability of every token that the grammar allows, at each place; and its numbers."""
     codec, state, states, lines = setting.codec, START, [], 0
     for token in ids:
         states.append(codec.ended if state == START and lines == codec.domain.max_objects else state)
@@ -45,13 +47,53 @@ def whole_pass(setting: Setting, image: torch.Tensor, ids: list[int], values: li
         hidden = hidden[0, visual.shape[1] + len(before) - 1 : -1]
         cells = setting.model.cells(visual)
         logits = setting.model.token_logits(hidden[None], cells)[0]
-        numbers = torch.zeros(len(ids))
-        if setting.model.numeric_head is not None:
+        numbers = []
+        if cells is not None:
             at, of_one = torch.tensor(slots).clamp(min=0), torch.zeros(len(ids), dtype=torch.long)
-            numbers = setting.model.numbers(hidden, at, of_one, cells)
+            numbers = said_of_cells(setting.model.mixture(hidden, at, of_one, cells), cells.values[0, :, :2], slots, values)
+        elif setting.model.numeric_head is not None:
+            own = setting.model.numeric_head(hidden).tolist()
+            numbers = [Said(place, own[place], 0.0) for place, slot in enumerate(slots) if slot >= 0]
     allowed = [list(codec.automaton.arcs[state]) for state in states]
     scores = [dict(zip(a, row[a].log_softmax(-1).tolist(), strict=True)) for a, row in zip(allowed, logits, strict=True)]
-    return scores, torch.where(torch.tensor(slots) >= 0, numbers, 0.0)
+    return scores, numbers
+
+
+class Said(NamedTuple):
+    """A number of a text: its place in it, its value, and what it adds to the log-likelihood."""
+
+    place: int
+    value: float
+    logp: float
+
+
+def said_of_cells(mixture: Mixture, shows: torch.Tensor, slots: list[int], values: list[float]) -> list[Said]:
+    """What is said of a mixture (length, 1 + cells) in a text of these numbers, as `Coverage` has it, one value at a time.
+
+    ``shows`` (cells, 2) are x and y of what the image's cells show; CLEVR's range, three metres either way, is 1.
+    """
+    least = CLEVR.spacing.least / 3
+    found, named, x, seen = [], [], 0.0, None
+    for place, slot in enumerate(slots):
+        if slot < 0:
+            continue
+        weights, centres = mixture.weights[place].tolist(), mixture.centres[place].tolist()
+        closed = set()
+        for option, centre in enumerate(centres if slot < 2 else ()):
+            shown = shows[option - 1].tolist() if option else None
+            spot = shown if slot == 0 else (x, centre)
+            if spot is not None and any(math.dist(spot, other) < least for other in named):
+                closed.add(option)
+            if slot == 1 and seen is not None and math.dist(shown or spot, seen) >= least:
+                closed.add(option)
+        left = [option for option in range(len(centres)) if option not in closed]
+        best = max(left, key=lambda option: weights[option])
+        found.append(Said(place, centres[best], math.log(sum(math.exp(weights[option]) for option in left))))
+        if slot == 0:
+            x, seen = values[place], shows[best - 1].tolist() if best else None
+        if slot == 1:
+            named.append((x, values[place]))
+    return found
 
 
 WAYS = {
@@ -75,17 +117,20 @@ def test_every_candidate_is_what_one_pass_over_it_says(any_setting: Setting, way
             parse_code(candidate.code, CLEVR)
             ids, values = next((i, v) for i, v in heard[candidate.code] if likely(any_setting, image, i, v, candidate.logp))
             if way == "greedy":
-                scores, _ = whole_pass(any_setting, image, ids, values)
-                words_alone = [row[token] for token, row in zip(ids, scores, strict=True)][:-1]
+                scores, numbers = whole_pass(any_setting, image, ids, values)
+                taken = [row[token] for token, row in zip(ids, scores, strict=True)]
                 if any_setting.codec.numbers == "head":
-                    assert sum(map(math.log, said.confidence)) == pytest.approx(sum(words_alone), abs=1e-2)
-                assert all(row[token] > max(row.values()) - 1e-3 for token, row in zip(ids, scores, strict=True))
+                    sure = sum(taken[:-1]) + sum(number.logp for number in numbers)
+                    assert sum(map(math.log, said.confidence)) == pytest.approx(sure, abs=1e-2)
+                free = taken if any_setting.model.config.number_cells is False else taken[:-1]  # else a text can end for want of a place
+                assert all(score > max(row.values()) - 1e-3 for score, row in zip(free, scores, strict=False))
 
 
 def likely(setting: Setting, image: torch.Tensor, ids: list[int], values: list[float], logp: float) -> bool:
     scores, numbers = whole_pass(setting, image, ids, values)
-    where = setting.codec.numbers == "char" or torch.allclose(numbers[numbers != 0], torch.tensor(values)[numbers != 0], atol=1e-3)
-    return bool(where) and abs(sum(row[token] for token, row in zip(ids, scores, strict=True)) - logp) < 1e-2
+    same = all(abs(number.value - values[number.place]) < 1e-3 for number in numbers)
+    words = sum(row[token] for token, row in zip(ids, scores, strict=True))
+    return same and abs(words + sum(number.logp for number in numbers) - logp) < 1e-2
 
 
 def test_a_search_finds_distinct_texts_at_least_as_likely_as_the_greedy_one(any_setting: Setting) -> None:

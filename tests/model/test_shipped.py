@@ -8,6 +8,8 @@ import pytest
 
 from datagen.code import parse_code
 from datagen.domains import get_domain
+from datagen.files import read_jsonl
+from datagen.predictions import read_predictions
 from datagen.scene import Scene
 from datagen.scores import score_scene, summarize
 from datagen.shards import Samples
@@ -18,6 +20,8 @@ from model.ship import MOST_BYTES, ship
 
 CLEVR = get_domain("clevr")
 LOOK = Path(__file__).parent.parent.parent / "docs" / "look"
+TWICE = Path(__file__).parent / "twice"
+"""Renders, some by a camera that was moved, in which the model used to say one object twice, or x of one and y of another."""
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +54,23 @@ def test_it_reads_a_picture_of_clevrs_own_stage(shipped: Predictor) -> None:
     assert scores["accuracy_all"]["shape"] >= 5 / 7
     assert scores["ap"]["0.5"] >= 0.6
     assert scores["location_l2"] < 0.15
+
+
+@pytest.mark.parametrize("way", [[], ["--beams", "2"], ["--samples", "2", "--temperature", "0.5"]], ids=("greedy", "searched", "drawn"))
+def test_it_says_no_object_twice_and_its_neighbour_too(way: list[str], tmp_path: Path) -> None:
+    images = sorted(map(str, TWICE.glob("*.webp")))
+    assert main(["predict", "--images", *images, "--out", str(tmp_path / "pred.jsonl"), *way]) == 0
+    truths = {row["key"]: parse_code(row["code"], CLEVR) for row in read_jsonl(TWICE / "truth.jsonl")}
+    said = read_predictions(tmp_path / "pred.jsonl")
+    assert len(said) == len(truths) == len(images)
+    for prediction in said.values():
+        texts = [prediction.code, *(candidate.code for candidate in prediction.candidates or ())]
+        assert [CLEVR.spacing.too_near(parse_code(code, CLEVR)) for code in texts] == [0] * len(texts)
+        if not way:
+            score = score_scene(truths[prediction.key], parse_code(prediction.code, CLEVR), CLEVR)
+            assert score.count_right
+            assert max(pair.distance for pair in score.pairs) < 0.6
+            assert min(prediction.confidence) < 0.9  # it is not as sure of the neighbour as of the others
 
 
 def test_predict_needs_an_image_and_nothing_else(shipped: Predictor, capsys: pytest.CaptureFixture[str]) -> None:
