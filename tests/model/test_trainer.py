@@ -278,7 +278,7 @@ def test_samples_are_taken_around_while_training(renders: Samples, tmp_path: Pat
         (["--vision-model", "nowhere/none"], "cannot be loaded"),
         (["--init", "nowhere"], "neither a shipped model nor a run folder"),
         (["--cache-features"], "cache_features"),
-        (["--numbers", "roman"], "invalid choice"),
+        (["--numbers", "roman"], "'roman' is none of head, char"),
         (["--numbers", "char", "--number-feedback"], "goes with --numbers head"),
         (["--set", "report_to=wandb"], "pip install wandb"),
         (["--set", "numbers=roman"], "one of head, char"),

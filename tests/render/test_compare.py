@@ -64,7 +64,7 @@ def test_missing_and_unparsable_count_as_missed(tmp_path: Path) -> None:
     assert [row["status"] for row in lines(tmp_path / "report")] == ["compared", "missing", "unparsable"]
     page = (tmp_path / "report" / "index.html").read_text()
     assert "there is no prediction for this sample" in page
-    assert "line 1, column 11: found" in page
+    assert "line 1, column 11: &#34;&lt;script&gt;alert(1)&lt;/script&gt;&#34; is no shape" in page
 
 
 def test_keys_restrict_both_sides(tmp_path: Path) -> None:

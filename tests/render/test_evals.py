@@ -276,7 +276,7 @@ def status_of(arguments: Sequence[object]) -> int | str | None:
         (("--methods", "head,head"), "given twice"),
         (("--sizes", "0"), "a size of 0"),
         (("--sizes", "500,-1"), "a size of -1"),
-        (("--sizes", "many"), "invalid whole numbers"),
+        (("--sizes", "many"), "is no whole number"),
         (("--sizes", "500,500"), "a size is given twice"),
         (("--seeds", "-1"), "a seed of -1"),
         (("--budget", "0"), "not positive"),
@@ -287,8 +287,8 @@ def status_of(arguments: Sequence[object]) -> int | str | None:
         (("--test-scenes", "0"), "not positive"),
         (("--max-objects", "30"), "places 0 to 10"),
         (("--width", "3"), "3x36 pixels"),
-        (("--cells", MINI), "in the place of the folder of cells"),
-        (("--out", MINI), "in the place of the folder of the evaluation"),
+        (("--cells", MINI), "in the place of the folder to write"),
+        (("--out", MINI), "in the place of the folder to write"),
     ],
 )
 def test_bad_input_gets_one_message_and_status_two(
