@@ -88,7 +88,10 @@ def test_what_is_whole_is_not_rendered_again_unless_the_software_has_changed(tmp
         return (tmp_path / "a.png").stat().st_ino != before
 
     render_codes(codes, SHOT, tmp_path, workers=1)
+    for name in (".a.png.99.tmp", ".mine.png.99.tmp"):
+        (tmp_path / name).touch()
     assert not written_anew()
+    assert [path.name for path in tmp_path.glob(".*.tmp")] == [".mine.png.99.tmp"]
     monkeypatch.setattr(rerender, "version", lambda _: "another")
     assert written_anew()
     monkeypatch.setattr(rerender, "outside_packages", lambda: {"dot2d": "dots 2.0"})
