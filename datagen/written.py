@@ -50,6 +50,12 @@ class Written:
         """By file, the digest of what it was made from."""
         return {name: row.made_from for name, row in self._rows.items()}
 
+    def tidy(self) -> None:
+        """Remove what calls that were killed left half written of the listed files in the folder itself."""
+        for left in self.folder.glob(".*.tmp"):
+            if left.name[1:].rsplit(".", 2)[0] in self._rows:
+                left.unlink()
+
     def refuse_strangers(self, names: Iterable[str]) -> None:
         """`UserError` if a file of one of these names is there that igllm has not written."""
         for name in names:

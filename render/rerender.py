@@ -108,6 +108,7 @@ def render_codes(
     check_folder(out, "the folder for the pictures")
     with hold(out.absolute()):
         written = Written(out, "render")
+        written.tidy()
         _refuse_samples_of_others(written)
         for job in jobs:
             written.refuse_strangers(_names(job))

@@ -14,7 +14,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from datagen.errors import UserError
@@ -44,7 +44,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != LIST}
 
 
-@settings(max_examples=40)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])  # draws wait for what was rendered
 @given(first=CODES, then=CODES, width=st.sampled_from([24, 24, 32]), writes=st.integers(0, 13), clear=st.booleans(), data=st.data())
 def test_a_used_folder_ends_as_a_fresh_one(  # noqa: PLR0917
     first: dict[str, str], then: dict[str, str], width: int, writes: int, clear: bool, data: st.DataObject
@@ -88,7 +88,10 @@ def test_what_is_whole_is_not_rendered_again_unless_the_software_has_changed(tmp
         return (tmp_path / "a.png").stat().st_ino != before
 
     render_codes(codes, SHOT, tmp_path, workers=1)
+    for name in (".a.png.99.tmp", ".mine.png.99.tmp"):
+        (tmp_path / name).touch()
     assert not written_anew()
+    assert [path.name for path in tmp_path.glob(".*.tmp")] == [".mine.png.99.tmp"]
     monkeypatch.setattr(rerender, "version", lambda _: "another")
     assert written_anew()
     monkeypatch.setattr(rerender, "outside_packages", lambda: {"dot2d": "dots 2.0"})
