@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datagen.domain import Statement
@@ -20,6 +20,7 @@ from datagen.sampling import draw
 from datagen.scene import Object, Scene, Vec3
 from datagen.scores import average_precision, score_scene, summarize
 from datagen.settings import DatasetSettings
+from datagen.stream import Stream
 
 DOMAIN = get_domain("clevr")
 EMPTY = Scene("clevr", ())
@@ -116,6 +117,24 @@ def test_removing_objects_lowers_recall_and_nothing_else_on_the_matched(seed: in
         assert share == pytest.approx(kept / count)
         assert result["accuracy_matched"][name] == (1 if kept else None)
     assert result["ap"]["0.125"] == pytest.approx(kept / count)
+
+
+@given(st.sampled_from(["clevr", "assets"]), st.integers(0, 2**31), st.integers(2, 6))
+@settings(max_examples=10)
+def test_scenes_of_a_domain_keep_its_spacing_and_an_object_twice_does_not(name: str, seed: int, count: int) -> None:
+    domain = get_domain(name)
+    scene = next(filter(None, (domain.sample_scene(Stream(seed, i), count, domain.split("default")) for i in range(100))))
+    assert summarize([score_scene(scene, scene, domain)])["too_near"] == 0
+    first = scene.objects[0]
+    moved = first.replaced(loc=(first["loc"][0] + 0.1, *first["loc"][1:]))
+    twice = Scene(name, (*scene.objects, first, moved))
+    assert summarize([score_scene(scene, twice, domain), score_scene(scene, scene, domain)])["too_near"] == 3
+    assert summarize([score_scene(scene, None, domain)])["too_near"] == 0
+
+
+def test_what_nothing_keeps_apart_is_never_too_near() -> None:
+    dots = Scene("dot2d", tuple(Object("dot", {"loc": (0.5, 0.5)}) for _ in range(2)))
+    assert summarize([score_scene(dots, dots, get_domain("dot2d"))])["too_near"] is None
 
 
 @given(SEEDS, st.integers(1, 6), st.integers(1, 4))
