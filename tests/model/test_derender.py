@@ -251,8 +251,8 @@ def test_it_has_one_answer(barely: Path, renders: Samples, tmp_path: Path) -> No
         (["--set", "freeze_vision=true"], "freeze_vision=false"),
         (["--full"], "--full"),
         (["--init", "nowhere"], "--init"),
-        (["--preset", "tokens.toml"], "no convolutional trunk"),
-        (["--preset", "typo.toml"], "no convolutional trunk"),
+        (["--preset", "tokens.toml"], "[vision]: "),
+        (["--preset", "typo.toml"], "did you mean resnet?"),
     ],
 )
 def test_what_makes_no_sense_gets_one_message(  # noqa: PLR0917

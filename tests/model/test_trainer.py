@@ -166,7 +166,7 @@ def test_several_data_sets_are_mixed(renders: Samples, tmp_path: Path) -> None:
     other = generate(replace(SMALL, seed=8), 4, tmp_path / "other")
     run = tmp_path / "run"
     train(QUICK, "tiny", data=Data([renders.path, other.path], [1.0, 3.0]), out=run, device="cpu")
-    with pytest.raises(UserError, match="is a run with data"):
+    with pytest.raises(UserError, match="on other data"):
         train(QUICK, "tiny", data=Data([renders.path, other.path], [1.0, 2.0]), out=run, device="cpu")
     with pytest.raises(UserError, match="samples a step"):
         train(replace(QUICK, batch_size=8), "tiny", data=Data([renders.path, other.path], [1.0, 3.0]), out=run, device="cpu")
