@@ -306,6 +306,11 @@ class Domain(ABC):
         """The standard shot: its camera, its lamps unmoved. Without a camera there is nothing but the frame."""
         return Shot(width, height, quality, None, (), noise_seed=0)
 
+    def check_shot(self, shot: Shot) -> None:
+        """Raise `UserError` for a shot that has no camera where the domain's have one, or one where they have none."""
+        if (shot.camera is None) != (self.canonical_shot(shot.width, shot.height, shot.quality).camera is None):
+            raise UserError(f"its shot has {'no' if shot.camera is None else 'a'} camera, unlike those of the {self.name} domain")
+
     def sample_shot(self, rng: Stream, template: Shot, light_jitter: float) -> Shot:
         """The template with what the domain leaves to chance: noise, and lamps moved by up to `light_jitter` metres along each axis."""
         return template

@@ -81,6 +81,7 @@ class Sample:
         domain = sample.domain
         try:
             domain.check_form(sample.scene)
+            domain.check_shot(sample.shot)
         except UserError as error:
             raise UserError(f"{where}: sample {key} is damaged: {error}") from None
         return sample

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from comparison_sets import make_samples, moved, save_predictions, save_shards, with_objects
+from flags import with_flags
 from PIL import Image
 from test_report import Page
 
@@ -38,7 +39,7 @@ PALETTES = ({"gray", "blue", "brown", "yellow"}, {"red", "green", "purple", "cya
 
 
 def run(out: Path, *more: object) -> int:
-    return main(["eval", "clevr-cogent", "--out", str(out), *map(str, (*WHAT, *more))])
+    return main(["eval", "clevr-cogent", *with_flags(("--out", out, *WHAT), more)])
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +126,7 @@ def test_a_killed_evaluation_goes_on_to_the_same_cells(done: Path, tmp_path: Pat
     out = tmp_path / "killed"
     shutil.copytree(done / "data", out / "data")
     often = ("--sizes", "6", "--set", "save_steps=1")
-    command = [Path(sys.executable).with_name("igllm"), "eval", "clevr-cogent", "--out", out, *WHAT, *often]
+    command = [Path(sys.executable).with_name("igllm"), "eval", "clevr-cogent", *with_flags(("--out", out, *WHAT), often)]
     process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         while not list(out.glob("runs/head-*/checkpoint-*")):
@@ -160,7 +161,7 @@ def test_calls_that_share_a_folder_share_its_work(done: Path, tmp_path: Path) ->
     """Two at once, of a method each: both want the same data and the same pretraining, and one of them all cells."""
     out = tmp_path / "shared"
     one, both = ("--sizes", "6", "--methods", "char"), ("--sizes", "6")
-    command = [Path(sys.executable).with_name("igllm"), "eval", "clevr-cogent", "--out", out, *WHAT, *one]
+    command = [Path(sys.executable).with_name("igllm"), "eval", "clevr-cogent", *with_flags(("--out", out, *WHAT), one)]
     process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     assert run(out, *both) == 0
     told = process.communicate()[1]
@@ -294,7 +295,7 @@ def status_of(arguments: Sequence[object]) -> int | str | None:
 def test_bad_input_gets_one_message_and_status_two(
     more: tuple[object, ...], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert status_of(["eval", "clevr-cogent", "--out", tmp_path / "x", *WHAT, *more]) == 2
+    assert status_of(["eval", "clevr-cogent", *with_flags(("--out", tmp_path / "x", *WHAT), more)]) == 2
     said = capsys.readouterr().err
     assert message in said
     assert "Traceback" not in said
