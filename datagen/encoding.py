@@ -24,6 +24,8 @@ _ENCODINGS: dict[str, dict[str, Any]] = {
 }
 _READ = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "TGA")  # no format that runs other programs
 
+_START_OF_DATA, _END_OF_CODESTREAM = b"\xff\x93", b"\xff\xd9"  # JPEG 2000's, which its coded data cannot hold
+
 
 def encode_image(pixels: np.ndarray, image_format: str = "png") -> bytes:
     """(height, width, 3) uint8 as a png, jpg or webp without any metadata, so that equal pixels give equal bytes."""
@@ -53,4 +55,6 @@ def _decoded(data: bytes) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of size: Pillow refuses what is dangerous; of metadata: they do not matter here
         with Image.open(io.BytesIO(data), formats=_READ) as image:
+            if image.format == "JPEG2000" and _END_OF_CODESTREAM not in data[data.rfind(_START_OF_DATA) :]:
+                raise ValueError("it is cut short")  # which its decoder fills with black
             return np.array(as_rgb(image))

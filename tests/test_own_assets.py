@@ -83,8 +83,8 @@ def test_objects_wear_the_images(name: str, tmp_path: Path) -> None:
     for texture in textures[1:]:
         code = f'add(loc=(0, 0, 1), scale=1, texture="{texture}", shape="{shape}", rotation=(0, 0, 0))\n'
         (tmp_path / f"{texture}.py").write_text(code)
-        assert igllm("render", "--code", tmp_path / f"{texture}.py", "--domain", name, "--out", tmp_path, *FRAME) == 0
-        sample = Samples(tmp_path)[texture]
+        assert igllm("render", "--code", tmp_path / f"{texture}.py", "--domain", name, "--out", tmp_path / "rendered", *FRAME) == 0
+        sample = Samples(tmp_path / "rendered")[texture]
         mask = decode_rle(sample.record["labels"][0]["mask"]).astype(bool)
         red, _, blue = sample.pixels()[mask].mean(0)
         assert (red > 2 * blue) if int(texture[0]) % 2 else (blue > 2 * red)

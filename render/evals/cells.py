@@ -44,6 +44,7 @@ class Cell:
 
 _FOUND = ("training", "pretraining", "scores", "intervals", "versions")
 RUN_FACTS = ("steps", "images", "seconds")
+LATER_SCORES = {"too_near"}  # which cells that were kept before lack
 
 
 def read_cell(folder: Path, request: Request) -> Cell | None:
@@ -80,7 +81,7 @@ def _is_table(found: Any, pattern: Any, is_value: Callable[[Any], bool]) -> bool
     """Whether a result has the entries that the pattern has, empty tables aside, and nothing but values in it."""
     if not isinstance(pattern, dict):
         return found is None or is_value(found)
-    needed = {name for name, entry in pattern.items() if entry != {}}
+    needed = {name for name, entry in pattern.items() if entry != {}} - LATER_SCORES
     if not isinstance(found, dict) or not needed <= found.keys():
         return False
     return all(_is_table(value, pattern.get(name), is_value) for name, value in found.items())

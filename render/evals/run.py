@@ -57,8 +57,11 @@ def evaluate(
             _tell(f"{told}: {folder / request.digest}.json is there")
             continue
         _tell(f"{told}: {request.digest}")
-        cell = workshop.run(request)
-        write_cell(folder, cell)
+        with turn(folder / request.digest, _tell):
+            cell = read_cell(folder, request)  # another call may have finished it meanwhile
+            if cell is None:
+                cell = workshop.run(request)
+                write_cell(folder, cell)
         found[request.digest] = cell
         write_results(out, evaluation, [found[r.digest] for r in requests if r.digest in found])
     done = [found[request.digest] for request in requests]

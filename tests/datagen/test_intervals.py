@@ -45,7 +45,7 @@ def test_they_are_those_of_resampling_step_by_step(seed: int, scenes: int) -> No
     for _ in range(40):
         times = rng.multinomial(scenes, [1 / scenes] * scenes)
         resampled.append(flat(summarize([s for s, n in zip(scores, times, strict=True) for _ in range(n)])))
-    assert set(found) == set(resampled[0]) - {(n,) for n in ("objects", "guessed", "matched", "missed", "extra")} - {
+    assert set(found) == set(resampled[0]) - {(n,) for n in ("objects", "guessed", "matched", "missed", "extra", "too_near")} - {
         ("rotation_error", "pairs")
     }
     for path, ends in found.items():

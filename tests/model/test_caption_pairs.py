@@ -21,6 +21,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
+from transformers.configuration_utils import PreTrainedConfig
 
 from datagen.archive import open_archive
 from datagen.errors import UserError
@@ -261,11 +262,12 @@ def test_cached_features_replace_the_same_pairs(conceptual: Path, make: CaptionM
 class Mean(torch.nn.Module):
     """A tower of one token: the mean colour."""
 
-    rows, columns, width, layer = 1, 1, 3, 0
+    rows, columns, width, layer, merge = 1, 1, 3, 0, 1
 
     def __init__(self) -> None:
         super().__init__()
         self.encoder = torch.nn.Linear(1, 1)
+        self.encoder.config = PreTrainedConfig()
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
         return pixel_values.mean((2, 3))[:, None]

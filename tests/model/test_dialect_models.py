@@ -44,7 +44,11 @@ def test_rotations_that_a_domain_has_not_are_refused(tmp_path: Path) -> None:
         build(TINY.changed(["rotations=6d"]), get_domain("clevr"))
     build(TINY.changed(["rotations=6d"]), get_domain("so3"))[0].save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
-    for wrong, said in ((("so3", "quaternion"), "none of own"), (("so3", ["6d"]), "none of own"), (("dot2d", "6d"), "no free rotations")):
+    for wrong, said in (
+        (("so3", "quaternion"), "none of own"),
+        (("so3", ["6d"]), "rotations: expected str"),
+        (("dot2d", "6d"), "no free rotations"),
+    ):
         config["domain"], config["rotations"] = wrong
         (tmp_path / "config.json").write_text(json.dumps(config))
         with pytest.raises(UserError, match=said):

@@ -228,7 +228,7 @@ def test_init_is_known_by_its_weights(call: Call, run: Path, tmp_path: Path, cap
     [
         ('model_type = "resnet"\n', "", "model_type is missing"),
         ("num_attention_heads = 2", "num_attention_heads = 3", "not a multiple"),
-        ("depths = [1, 1]", "depth = [1, 1]", "did you mean depths"),
+        ("depths = [1, 1]", "depth = [1, 1]", 'did you mean "depths"'),
         ("freeze_vision = false", "freeze_vision = false\nvision_layer = 99", "vision_layer=99"),
     ],
 )

@@ -44,12 +44,12 @@ def test_right_tables_make_models(vision: dict, text: dict) -> None:
 
 MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "no type": (without(CLIP, "model_type"), "model_type is missing"),
-    "unknown type": (CLIP | {"model_type": "clip_vison_model"}, "did you mean clip_vision_model"),
+    "unknown type": (CLIP | {"model_type": "clip_vison_model"}, 'did you mean "clip_vision_model"'),
     "type of another type": (CLIP | {"model_type": 3}, "model_type is 3"),
     "type in a list": (CLIP | {"model_type": ["resnet"]}, "which transformers does not know"),
     "does not see": (LLAMA, "not one that sees"),
     "holds a tower": ({"model_type": "clip"}, "did you mean clip_vision_model, the tower in it"),
-    "unknown field": (RESNET | {"hiden_sizes": [8]}, "a resnet has no field 'hiden_sizes'; did you mean hidden_sizes"),
+    "unknown field": (RESNET | {"hiden_sizes": [8]}, "a resnet has no field 'hiden_sizes'; did you mean \"hidden_sizes\""),
     "text for a number": (CLIP | {"hidden_size": "32"}, "hidden_size"),
     "part of a number": (CLIP | {"hidden_size": 32.5}, "hidden_size"),
     "negative width": (CLIP | {"hidden_size": -32}, "cannot be made"),
@@ -81,14 +81,14 @@ def test_mistakes_in_vision(name: str) -> None:
 
 TEXT_MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "no type": (without(LLAMA, "model_type"), "model_type is missing"),
-    "unknown type": (LLAMA | {"model_type": "lama"}, "did you mean llama"),
+    "unknown type": (LLAMA | {"model_type": "lama"}, 'did you mean "llama"'),
     "does not write": (RESNET, "cannot be made"),
     "sees the future": ({"model_type": "bert", **LAYERS}, "sees what comes after; a causal language model"),
     "reads and writes apart": ({"model_type": "t5"}, "cannot be made"),
     "heads that do not divide": (LLAMA | {"num_attention_heads": 5}, "not a multiple"),
     "groups that do not divide": (LLAMA | {"num_attention_heads": 4, "num_key_value_heads": 3}, "cannot be made"),
     "negative layers": (LLAMA | {"num_hidden_layers": -1}, "cannot be made"),
-    "unknown field": (GPT2 | {"n_heads": 2}, "did you mean n_head"),
+    "unknown field": (GPT2 | {"n_heads": 2}, 'did you mean "n_head"'),
     "one field by two names": (GPT2 | {"hidden_size": 64}, "two names of one field"),
     "the tokenizer's": (LLAMA | {"vocab_size": 5}, "vocab_size is decided by the tokenizer"),
     "too few positions": (GPT2 | {"n_positions": 16}, r"takes 16 tokens at most; .* at least \d+ positions is needed"),
@@ -152,7 +152,7 @@ def test_strange_values_make_a_model_or_one_message(table: dict, data: st.DataOb
         (without(RESNET, "model_type"), "model_type is missing"),
         (LLAMA, r"\[vision\]: "),
         (RESNET | {"num_channels": 1}, r"\[vision\]: "),
-        (RESNET | {"hiden_sizes": [8]}, "did you mean hidden_sizes"),
+        (RESNET | {"hiden_sizes": [8]}, 'did you mean "hidden_sizes"'),
         (RESNET | {"hidden_sizes": [-8, 8]}, r"\[vision\]: "),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +20,12 @@ from datagen.errors import UserError
 from datagen.files import read_jsonl
 from datagen.generate import generate
 from datagen.pictures import DatasetImages, ImageFiles
-from datagen.predictions import read_predictions
+from datagen.predictions import Prediction, read_predictions
 from datagen.scores import score_scene, summarize
 from datagen.shards import Samples
 from model.choosing import Decoding
 from model.load import find_model
+from model.partial import Partial
 from model.predict import Predictor, predict_file
 from model.presets import Preset, get_preset
 from model.run import newest_checkpoint
@@ -229,18 +230,21 @@ def test_prediction_writes_every_key_and_takes_up_what_was_begun(barely: Path, r
     predict_file(predictor, DatasetImages(renders.path), out, batch_size=8)
     whole = read_predictions(out)
     assert list(whole) == renders.keys
-    partial = tmp_path / ".pred.jsonl.partial"
-    keys = hashlib.sha256("\n".join(renders.keys).encode()).hexdigest()
-    header = {"model": predictor.digest, "keys": keys, "decoding": asdict(Decoding())}
+    images, path = DatasetImages(renders.path), tmp_path / ".pred.jsonl.partial"
+    partial = Partial(path, predictor.digest, Decoding())
+    partial.take_up(images)
     # One whole batch, so that those left are batched as before: in other company, an untrained model's last digits, and what is nearly as
     # likely, may differ.
-    marked = [{"key": key, "code": "", "confidence": []} for key in renders.keys[:8]]
-    partial.write_text("\n".join(map(json.dumps, [header, *marked])) + "\n" + '{"key": "0000')  # cut short by a kill
-    predict_file(predictor, DatasetImages(renders.path), out, batch_size=8)
+    with partial.appending():
+        for key in renders.keys[:8]:
+            partial.add(Prediction(key, "", confidence=()), hashlib.sha256(images.encoded(key)).hexdigest())
+    with path.open("a") as stream:
+        stream.write('{"key": "0000')  # cut short by a kill
+    predict_file(predictor, images, out, batch_size=8)
     resumed = read_predictions(out)
     assert {resumed[key].code for key in renders.keys[:8]} == {""}  # they were not predicted again
     assert [resumed[key] for key in renders.keys[8:]] == [whole[key] for key in renders.keys[8:]]
-    assert not partial.exists()
+    assert not path.exists()
 
 
 def test_loose_images_are_read(barely: Path, renders: Samples, tmp_path: Path) -> None:

@@ -81,8 +81,8 @@ def test_the_presets_of_the_package_are_in_range(preset: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("lerning_rate = 1e-3", "no setting 'lerning_rate'; did you mean learning_rate"),
-        ("visoin = {}", "did you mean vision"),
+        ("lerning_rate = 1e-3", "no setting 'lerning_rate'; did you mean \"learning_rate\""),
+        ("visoin = {}", 'did you mean "vision"'),
         ("vision = 5", "vision is 5: a table"),
         ("[text]\nwidth = nan", r"\[text\]: width is nan: "),
         ("[text]\nmade = 2020-01-01", r"\[text\]: made is datetime"),
@@ -110,7 +110,7 @@ def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
         ("learning_rate=inf", "learning_rate is inf: a number above 0 and at most 10 is expected"),
         ("save_seconds=inf", "save_seconds is inf"),
         ("seed=-1", "seed is -1: a whole number at least 0 and at most 4,294,967,295 is expected"),
-        ("lerning_rate=1", "did you mean learning_rate?"),
+        ("lerning_rate=1", 'did you mean "learning_rate"?'),
         ("lora_rank=4", "lora_rank without lora_alpha"),
         ("steps", "KEY=VALUE is expected"),
     ],
