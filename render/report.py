@@ -16,7 +16,7 @@ import numpy as np
 
 from datagen.encoding import encode_image
 from datagen.errors import UserError
-from datagen.files import write_bytes, write_json, write_jsonl
+from datagen.files import passed_over, write_bytes, write_json, write_jsonl
 from datagen.pages import render_template
 from render.codediff import Row
 
@@ -69,8 +69,8 @@ def check_report_folder(out: Path) -> None:
 
 
 def _is_ours(name: str) -> bool:
-    """Whether a report has a file of that name, or an interrupted call has left it: beside a file, hidden, and called after it."""
-    return name in OURS or any(name.startswith(f".{whole}.") for whole in OURS)
+    """Whether a report has a file of that name, or it is hidden, as what an interrupted call has left, or a system's."""
+    return name in OURS or passed_over(name)
 
 
 def spread(ordered: Sequence[T], most: int = MAX_SHOWN) -> list[T]:

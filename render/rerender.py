@@ -154,7 +154,7 @@ def _made_from(job: RenderJob) -> str:
 def _refuse_samples_of_others(written: Written) -> None:
     """`UserError` if the folder holds samples that were not rendered into it: a comparison would take them for candidates."""
     folder = written.folder
-    for path in folder.glob("*.tar"):
+    for path in folder.glob("[!.]*.tar"):
         raise UserError(f"{folder}: holds a data set ({path.name}); choose another folder for the pictures")
     for path in folder.glob("*.json"):
         if path.name not in written.made_from and path.with_suffix(".py").exists():

@@ -127,12 +127,12 @@ def _refuse_other(out: Path) -> None:
         statement = read_json(out / STATEMENT)
         if isinstance(statement, dict) and IMPORTED in statement:
             return
-    if (out / STATEMENT).exists() or any(out.glob("*.tar")):
+    if (out / STATEMENT).exists() or any(out.glob("[!.]*.tar")):
         raise UserError(f"{out}: holds a data set that was not imported; choose another folder")
 
 
 def _import_codes(published: list[PublishedScene], domain: Clevr, out: Path) -> Imported:
-    if any(out.glob("*.tar")):
+    if any(out.glob("[!.]*.tar")):
         raise UserError(f"{out}: holds shards; choose another folder for code without pixels")
     _forget_codes(out, {scene.key for scene in published})
     done, guess, predictions = Imported(), guess_frame(published, domain), []
