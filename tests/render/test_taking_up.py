@@ -216,6 +216,6 @@ def test_what_a_killed_round_trip_has_left_is_taken_up(tmp_path: Path) -> None:
         (out / name).touch()
     assert roundtrip(Painter("dot(loc=(0.2, 0.5))\n"), data, out, workers=1)["samples"] == 1
     (tmp_path / "other").mkdir()
-    (tmp_path / "other" / ".pred").touch()
+    (tmp_path / "other" / "notes.txt").touch()
     with pytest.raises(UserError, match="something other than a report"):
         roundtrip(Painter(""), data, tmp_path / "other", workers=1)
