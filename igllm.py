@@ -306,6 +306,8 @@ def run_inspect(options: argparse.Namespace) -> None:
         return
     if options.out is None and (not isinstance(options.data, Path) or (options.data.suffix == ".tar" and not options.data.is_dir())):
         raise UserError("a data set at a URL, or in a tar, needs --out, the folder to write")
+    if options.out is None and not options.data.is_dir():
+        raise UserError(f"{options.data}: there is no such data set (a folder of shards or of loose samples is expected)")
     out = options.out or options.data / "inspect"
     print(statistics_text(inspect(options.data, out)))
     print(f"page: {os.path.abspath(out / PAGE)}")

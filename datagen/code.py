@@ -76,7 +76,7 @@ def parse_code(text: str, domain: Language) -> Scene:
             raise tokens.error(f"one statement too many: at most {MAX_STATEMENTS:,} are read")
         objects.append(_statement(tokens, domain))
         if tokens.peek.kind not in ("newline", "end"):
-            raise tokens.unexpected("each statement has a line of its own")
+            raise tokens.error("one ) too many") if tokens.at_mark(")") else tokens.unexpected("each statement has a line of its own")
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,11 @@ def _unreadable(text: str, at: int) -> str:
     """What is wrong where no token begins."""
     character, line = text[at], text[at:].partition("\n")[0]
     if character in "\"'":
-        return f"{_cut(line)} is no word in quotes: it ends on its line, has at most 64 characters, and no backslash"
+        return f"{_cut(line)} is no word in quotes: it ends with the quote it begins with, on its line, after at most 64 characters"
     if number := re.match(r"[+-]?\.?[0-9][0-9A-Za-z_.]*", line):
         return f"{_cut(number.group())} is no number for graphics code: a plain decimal is, of at most 12 digits, then 15 decimals"
+    if character in "[]{}":
+        return f"{character} has no place in graphics code: several numbers of one argument stand between ( and )"
     if character.isascii() and character.isprintable():
         return f"{character} has no place in graphics code"
     name = unicodedata.name(character, "a control character")

@@ -12,7 +12,7 @@ from scipy.spatial import ConvexHull, QhullError
 from datagen import raycast
 from datagen.inspect.pictures import object_words
 from datagen.placing import MIN_GAP
-from datagen.scene import Camera, Scene
+from datagen.scene import Camera, Object, Scene
 from datagen.solids import Solid
 from datagen.staged import StagedDomain
 
@@ -126,7 +126,7 @@ def odd_placements(scene: Scene, domain: StagedDomain, camera: Camera) -> list[s
     lines = []
     pairs = intersecting(solids)
     if pairs:
-        told = "; ".join(f"{named[i]} and {named[j]}" for i, j in pairs[:MOST_TOLD])
+        told = "; ".join(f"{named[i]} and {named[j]}" + _one_drawn(scene.objects[i], scene.objects[j]) for i, j in pairs[:MOST_TOLD])
         rest = f"; and {len(pairs) - MOST_TOLD} more pairs" if len(pairs) > MOST_TOLD else ""
         exact = all(isinstance(solid, Solid) for solid in solids)
         lines.append(f"objects stand in each other{'' if exact else ', judged by their convex hulls'}: {told}{rest}")
@@ -135,3 +135,8 @@ def odd_placements(scene: Scene, domain: StagedDomain, camera: Camera) -> list[s
     if around:
         lines.append(f"the camera is inside object {', '.join(around)}, whose dark inside is all that it sees")
     return lines
+
+
+def _one_drawn(one: Object, other: Object) -> str:
+    """What to say of two objects that are the same: faces at one place would be drawn black, so that one of them is left out."""
+    return ", which are the same, so that one of them is drawn" if one == other else ""

@@ -190,7 +190,7 @@ def _jobs(codes: Mapping[str, str], shots: Standard | Recorded, out: Path, rende
 def _warnings(written: Scene, domain: Domain, shot: Shot) -> list[str]:
     """What is odd about a scene and its shot, a line each; objects are numbered as they were written."""
     scene = Scene(written.domain, tuple(map(domain.canonical_object, written.objects)))
-    warnings = domain.violations(scene)
+    warnings = domain.violations(scene) if len(scene) else ["the code names no object: the picture shows none"]
     if isinstance(domain, StagedDomain):
         warnings += odd_placements(scene, domain, shot.viewpoint)
     share = 0.0 if domain.ground is None else bare_share(domain.ground, shot.viewpoint, shot.width, shot.height)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from datagen.errors import UserError
+from datagen.errors import UserError, did_you_mean
 from render.evals import cogent, dots, library, pose, so3
 from render.evals.declaration import Evaluation, Scale
 from render.evals.plan import Plan
@@ -49,7 +49,8 @@ def asked(
 def scale_of(name: str, preset: str = "tiny", **given: Any) -> Scale:
     """How large an evaluation is, as `asked` takes it. `UserError` for an unknown one."""
     if name not in EVALUATIONS:
-        raise UserError(f"there is no evaluation {name!r}; choose one of {', '.join(EVALUATIONS)}")
+        known, meant = ", ".join(EVALUATIONS), did_you_mean(name, EVALUATIONS)
+        raise UserError(f"there is no evaluation {name!r}; choose one of {known}{meant}")
     scales = EVALUATIONS[name].scales
     usual = scales.get(preset) or replace(scales[DEFAULT_SCALE], changes=())
     return replace(usual, **{field: value for field, value in given.items() if value is not None})

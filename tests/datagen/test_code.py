@@ -96,6 +96,8 @@ def test_layout_is_free_as_in_python() -> None:
         (LINE.replace('"cyan"', "'cyan"), 1, LINE.index('"cyan"') + 1, "is no word in quotes"),
         (LINE.replace("(1.234, -0.456, 0.495)", "(1.234, -0.456)"), 1, 9, "loc needs three numbers, found two"),
         (LINE.replace("(1.234, -0.456, 0.495)", "(0, 0, 0, 0,)"), 1, 9, "loc needs three numbers, found four"),
+        (LINE.replace("(1.234, -0.456, 0.495)", "[0, 0, 1]"), 1, 9, "several numbers of one argument stand between ( and )"),
+        (LINE + ")", 1, len(LINE) + 1, "one ) too many"),
         (LINE.replace("(1.234, -0.456, 0.495)", "()"), 1, 9, "loc needs three numbers, found none"),
         (LINE.replace("(1.234, -0.456, 0.495)", "5"), 1, 9, "found 5, but loc needs three numbers in parentheses"),
         (LINE.replace("color", "colour"), 1, LINE.index("color") + 1, "add(...) has no colour: its keywords are loc, color, material, "),
