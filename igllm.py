@@ -24,6 +24,7 @@ from datagen.commandline import (
     positive,
     run_to_write,
     samples_to_write,
+    setting,
     whole,
     words,
 )
@@ -470,7 +471,9 @@ def _add_training(verb: Parser) -> None:
     verb.add_argument("--language-model", metavar="NAME|DIR", help="pretrained language model: hub name or folder (default: the preset's)")
     verb.add_argument("--steps", type=positive, help="optimizer steps (default: the preset's, which are those of training)")
     verb.add_argument("--batch-size", type=positive, help="samples a step on one device (default: the preset's)")
-    verb.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings", help="change a setting; may be repeated")
+    verb.add_argument(
+        "--set", type=setting, action="append", default=[], metavar="KEY=VALUE", dest="settings", help="change a setting; may be repeated"
+    )
     _add_device(verb)
     verb.late_epilog = _settings_text
 
@@ -484,7 +487,16 @@ def _asked_preset(options: argparse.Namespace, batch_size: str) -> Any:
         if getattr(options, name, None):
             given[name] = getattr(options, name)
     given |= {batch_size: options.batch_size} if options.batch_size else {}
-    return get_preset(options.preset).changed([*options.settings, *(f"{key}={value}" for key, value in given.items())])
+    return get_preset(options.preset).changed([*_asked_settings(options), *(f"{key}={value}" for key, value in given.items())])
+
+
+def _asked_settings(options: argparse.Namespace) -> list[str]:
+    """What --set says; `UserError` for a key that is given twice, of which only the last would count."""
+    keys = [assignment.partition("=")[0] for assignment in options.settings]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise UserError(f"--set {key}: is given twice; give it once")
+    return list(options.settings)
 
 
 def _asked_data(options: argparse.Namespace) -> Any:
@@ -725,6 +737,7 @@ def _eval(verbs: Any) -> None:
     verb.add_argument("--preset", default="tiny", help="IG-LLM's: tiny (default), small, paper, or a .toml file")
     verb.add_argument(
         "--set",
+        type=setting,
         action="append",
         default=[],
         metavar="KEY=VALUE",
@@ -757,7 +770,7 @@ def run_eval(options: argparse.Namespace) -> None:
 
     scale = ("sizes", "seeds", "budget", "pretrain_share", "width", "height", "quality", "max_objects", "test_scenes")
     given = {name: getattr(options, name) for name in scale}
-    evaluation, plan = asked(options.name, options.preset, options.settings, options.methods, **given)
+    evaluation, plan = asked(options.name, options.preset, _asked_settings(options), options.methods, **given)
     print(f"eval: {options.name} with {scale_text(scale_of(options.name, options.preset, **given))}", file=sys.stderr)
     evaluate(evaluation, plan, options.out, cells=options.cells, workers=options.workers, device=options.device)
     for name in (TABLE, PLOTS, PICTURES, *evaluation.figures):

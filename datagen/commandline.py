@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -118,9 +119,24 @@ def integers(text: str) -> tuple[int, ...]:
     return tuple(map(whole, words(text)))
 
 
+def setting(text: str) -> str:
+    """``KEY=VALUE``."""
+    key, equals, value = text.partition("=")
+    if not (key.strip() and equals and value.strip()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE, such as steps=5000")
+    return text
+
+
+def _of_this_machine(text: str) -> Path:
+    """A path; `UserError` for a URL, which would be taken for one."""
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text):
+        raise UserError(f"{text}: a place on this machine is expected, and this is a URL")
+    return Path(text)
+
+
 def folder_to_write(text: str) -> Path:
     """The path of a folder that can be written."""
-    path = Path(text)
+    path = _of_this_machine(text)
     check_folder(path)
     return path
 
@@ -145,6 +161,6 @@ def samples_to_write(text: str) -> Path:
 
 def file_to_write(text: str) -> Path:
     """The path of a file that can be written."""
-    path = Path(text)
+    path = _of_this_machine(text)
     check_file(path)
     return path

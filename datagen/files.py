@@ -19,11 +19,14 @@ from datagen.errors import UserError
 LONGEST_NAME = 200  # bytes of a name, so that there is room for what temporary files add to it; file systems take 255
 SYSTEMS_FILES = ("thumbs.db", "desktop.ini", "__macosx")  # what Windows and macOS leave in folders and archives beside hidden files
 
+SYSTEMS_PLACES = ("/dev", "/proc", "/sys")  # whose files are none: /dev/stdout may lead to one, and must not be replaced by another
+
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file that takes its place at `path` when the block ends well, and vanishes when it does not."""
+    """A binary file that takes its place at `path`, or where a link there leads, when the block ends well, else vanishes."""
     _check_plain(path)
+    path = path.resolve() if path.is_symlink() else path
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -70,7 +73,7 @@ def _check_plain(path: Path) -> None:
     """`UserError` if what is at `path` cannot be replaced by a file that is written beside it."""
     if path.is_dir():
         raise UserError(f"{path}: a folder is in the place of the file to write; name a file in it")
-    if path.exists() and not path.is_file():
+    if any(path.absolute().is_relative_to(place) for place in SYSTEMS_PLACES) or (path.exists() and not path.is_file()):
         raise UserError(f"{path}: a device or pipe is in the place of the file to write; name a file")
 
 

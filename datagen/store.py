@@ -42,6 +42,8 @@ def check_place(where: Place) -> None:
     """`UserError` if no data set can be written there. For before work begins: it changes nothing."""
     if str(where).rstrip("/").endswith(".tar"):
         raise UserError(f"{where}: a data set is a folder, and readers take a name that ends in .tar for one tar; leave that ending off")
+    if re.fullmatch(r"[a-z][a-z0-9+.-]*:/*", str(where)):
+        raise UserError(f"{where}: a URL that names no folder; write what comes behind {where}")
     if isinstance(where, Path):
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(where)):
             raise UserError(

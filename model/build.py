@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoModelForCausalLM, AutoTokenizer
 
 from datagen.dialects import dialect
 from datagen.domain import Domain, Language
@@ -99,6 +99,7 @@ def plan(preset: Preset, domain: Domain, *, stage: Stage = "train") -> Plan:
     tokenizer, language_base = make_tokenizer(preset, said)
     vision, vision_base, frame = _vision(preset)
     text, language_base = _text(preset, tokenizer, language_base)
+    _check_attends(text, _source(preset, "text"))
     config = IGLLMConfig(
         vision_config=vision,
         text_config=text,
@@ -137,6 +138,14 @@ def _source(preset: Preset, table: Literal["vision", "text"]) -> str:
     """What messages call where a part comes from: its checkpoint, or the preset's table."""
     name = preset.vision_model if table == "vision" else preset.language_model
     return f"[{table}]" if name == FROM_SCRATCH else name
+
+
+def _check_attends(text: Any, source: str) -> None:
+    """`UserError` for a language model that keeps a state of the text (Mamba and its like): as texts of a batch end, or are chosen among,
+    keys and values of attention can be rearranged, and a state cannot."""
+    kind = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(text), None)
+    if getattr(kind, "_is_stateful", False):
+        raise UserError(f"{source}: a {text.model_type} keeps a state of the text, and could not predict; one that only attends is needed")
 
 
 def _check_positions(text: Any, source: str, before: int, answer: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ import torch
 
 from datagen.errors import UserError
 
+LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 1e-6, 1e6
 LARGEST_CHANCE = 1 - 2**-20  # so that rounding cannot lift a draw above the sum of all probabilities
 
 Choose = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor | None, torch.Tensor]]
@@ -37,8 +37,9 @@ class Decoding:
     def __post_init__(self) -> None:
         if self.samples < 1 or self.beams < 1 or self.seed < 0:
             raise UserError(f"samples {self.samples}, beams {self.beams}, seed {self.seed}: at least 1 sample, 1 beam and seed 0 are meant")
-        if self.temperature is not None and not (self.temperature > 0 and math.isfinite(self.temperature)):
-            raise UserError(f"temperature {self.temperature:g}: it must be above 0; leave it out to take the likeliest token each time")
+        if self.temperature is not None and not LOWEST_TEMPERATURE <= self.temperature <= HIGHEST_TEMPERATURE:
+            possible = f"from {LOWEST_TEMPERATURE:g} to {HIGHEST_TEMPERATURE:g} are possible"
+            raise UserError(f"temperature {self.temperature:g}: {possible}; leave it out to take the likeliest token each time")
         if not 0 < self.top_p <= 1:
             raise UserError(f"top-p {self.top_p:g}: it must be a share above 0 and at most 1")
         if self.temperature is None and self.top_p < 1:
@@ -78,7 +79,8 @@ def _likeliest(log_probability: torch.Tensor, so_far: torch.Tensor, chance: torc
 
 def _drawing(temperature: float, top_p: float) -> Choose:
     def choose(log_probability: torch.Tensor, so_far: torch.Tensor, chance: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor]:
-        probability = (log_probability / temperature).softmax(-1)
+        # From the likeliest down: however low the temperature, the largest stays 0 and none becomes a number that is none.
+        probability = ((log_probability - log_probability.amax(-1, keepdim=True)) / temperature).softmax(-1)
         if top_p < 1:
             probability = probability * _nucleus(probability, top_p)
         summed = probability.cumsum(-1)

@@ -102,7 +102,9 @@ def newest_checkpoint(run: Path, tell: Callable[[str], None] = _tell) -> Path | 
             return checkpoint
         damaged.append(f"{checkpoint}: {wrong}")
     if damaged:
-        raise UserError(f"{'; '.join(damaged)}. No other checkpoint of this run is whole: remove them to train from the beginning")
+        raise UserError(
+            f"{'; '.join(damaged)}. No checkpoint of this run is whole; what is named here must be removed before it can be trained anew"
+        )
     return None
 
 

@@ -19,7 +19,7 @@ import igllm
 from datagen.cameras import load_cameras
 from datagen.domains import get_domain
 from datagen.errors import UserError
-from datagen.files import decode_text, read_json, read_jsonl
+from datagen.files import check_file, decode_text, read_json, read_jsonl, write_json
 from datagen.shards import Samples
 from datagen.splits import load_split
 from igllm import main
@@ -269,3 +269,41 @@ def test_an_error_of_our_own_is_one_line_and_a_file(
     report = Path(line.rpartition(" ")[2])
     assert "in broken" in report.read_text()
     report.unlink()
+
+
+def test_a_link_is_written_through_and_places_of_the_system_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    target, link = tmp_path / "real" / "a.json", tmp_path / "link.json"
+    target.write_text("old")
+    link.symlink_to(target)
+    write_json(link, [1])
+    assert link.is_symlink()
+    assert read_json(target) == [1]
+    for place in ("/dev/stdout", "/dev/null", "/proc/x", "/dev/x"):
+        with pytest.raises(UserError, match="a device or pipe is in the place of the file to write"):
+            check_file(Path(place))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["generate", "--num", "2", "--out", "file://"], "a URL that names no folder"),
+        (["export", "--data", "d", "--format", "coco", "--out", "s3://b/x"], "a place on this machine is expected"),
+        (["compare", "--reference", "a", "--candidate", "b", "--out", "file:///tmp/x"], "a place on this machine is expected"),
+        (["train", "--data", "d", "--out", "r", "--set", "vision_model="], "is not KEY=VALUE"),
+        (["train", "--data", "d", "--out", "r", "--set", "=3"], "is not KEY=VALUE"),
+        (["train", "--data", "d", "--out", "r", "--set", "steps=3", "--set", "steps=4"], "--set steps: is given twice"),
+        (["predict", "--images", "a.png", "--temperature", "1e-300"], "temperature 1e-300: from 1e-06 to 1e+06 are possible"),
+    ],
+)
+def test_what_means_something_else_than_it_says_is_refused(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    try:
+        status = main(arguments)
+    except SystemExit as stop:  # argparse
+        status = stop.code
+    assert status == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

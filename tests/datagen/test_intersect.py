@@ -78,7 +78,9 @@ def test_twins_and_half_overlaps_are_named_by_number_and_words() -> None:
     scene = Scene("clevr", (*drawn, drawn[1], drawn[2].replaced(loc=(x + 0.3, y, z))))
     [line] = odd_placements(scene, CLEVR, CAMERA)
     words = " ".join(drawn[1][name] for name in ("color", "material", "size", "shape"))
-    assert line.startswith(f"objects stand in each other: 2 ({words}) and 4 ({words}), which are the same, so that one of them is drawn; 2 (")
+    assert line.startswith(
+        f"objects stand in each other: 2 ({words}) and 4 ({words}), which are the same, so that one of them is drawn; 2 ("
+    )
 
 
 def test_models_are_judged_by_their_hulls() -> None:

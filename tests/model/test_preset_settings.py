@@ -112,7 +112,7 @@ def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
         ("seed=-1", "seed is -1: a whole number at least 0 and at most 4,294,967,295 is expected"),
         ("lerning_rate=1", 'did you mean "learning_rate"?'),
         ("lora_rank=4", "lora_rank without lora_alpha"),
-        ("steps", "KEY=VALUE is expected"),
+        ("steps", "is not KEY=VALUE"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_looked_at(

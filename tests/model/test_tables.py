@@ -81,6 +81,7 @@ def test_mistakes_in_vision(name: str) -> None:
 
 TEXT_MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "no type": (without(LLAMA, "model_type"), "model_type is missing"),
+    "keeps a state": ({"model_type": "mamba", "hidden_size": 32, "num_hidden_layers": 1}, "a mamba keeps a state of the text"),
     "unknown type": (LLAMA | {"model_type": "lama"}, 'did you mean "llama"'),
     "does not write": (RESNET, "cannot be made"),
     "sees the future": ({"model_type": "bert", **LAYERS}, "sees what comes after; a causal language model"),
