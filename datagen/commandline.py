@@ -123,7 +123,7 @@ def setting(text: str) -> str:
     """``KEY=VALUE``."""
     key, equals, value = text.partition("=")
     if not (key.strip() and equals and value.strip()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE, such as steps=5000")
+        raise UserError(f"{text!r} is not KEY=VALUE, such as steps=5000")
     return text
 
 
