@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import warnings
 import zlib
 from typing import Any
@@ -23,6 +24,7 @@ _ENCODINGS: dict[str, dict[str, Any]] = {
     "webp": {"format": "WEBP", "quality": 95, "method": 4},
 }
 _READ = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "TGA")  # no format that runs other programs
+_MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 0)  # as Pillow has it
 
 _START_OF_DATA, _END_OF_CODESTREAM = b"\xff\x93", b"\xff\xd9"  # JPEG 2000's, which its coded data cannot hold
 
@@ -46,9 +48,15 @@ def decode_image(data: bytes, where: str) -> np.ndarray:
         for bare in without_asides(data):
             with contextlib.suppress(Exception):
                 return _decoded(bare)
-        unknown = "no image format that is known, or a rare kind of one"
-        reason = unknown if isinstance(error, UnidentifiedImageError) else str(error) or type(error).__name__
-        raise ImageError(f"{where}: not a readable image ({reason})") from None
+        raise ImageError(f"{where}: not a readable image ({_reason(error)})") from None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "no image format that is known, or a rare kind of one"
+    if isinstance(error, Image.DecompressionBombError) and (pixels := re.search(r"\d+", str(error))):
+        return f"it has {int(pixels[0]):,} pixels, and at most {_MOST_PIXELS:,} are read; make it smaller"
+    return str(error) or type(error).__name__
 
 
 def _decoded(data: bytes) -> np.ndarray:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 
 import numpy as np
-from PIL import Image, ImageCms, TiffImagePlugin
+from PIL import Image, ImageCms, ImageFile, TiffImagePlugin
 
 ORIENTATION = 0x0112  # the EXIF tag
-TIFF_BITS, TIFF_PHOTOMETRIC, TIFF_SAMPLE_FORMAT = 258, 262, 339
+TIFF_BITS, TIFF_PHOTOMETRIC, TIFF_FILL_ORDER, TIFF_SAMPLES, TIFF_PLANAR, TIFF_SAMPLE_FORMAT = 258, 262, 266, 277, 284, 339
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -25,11 +25,11 @@ SAVE_AS = "save it with 8 or 16 bits a channel"
 
 def as_rgb(image: Image.Image) -> Image.Image:
     """The first frame in mode RGB. ValueError with the reason where nothing says how dark or light its numbers are."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        _check_tiff(image)
     image.load()
-    if isinstance(image, TiffImagePlugin.TiffImageFile) and 2 in image.tag_v2.get(TIFF_SAMPLE_FORMAT, ()):
-        raise ValueError(f"it has numbers with a sign, and nothing says which of them is white; {SAVE_AS}")
     if image.mode == "F":
-        shown = _grey(_from_floats(np.asarray(image)))
+        shown = _grey(_from_floats(image))
     elif image.mode.startswith("I"):
         shown = _grey(_from_deep(image))
     else:
@@ -39,17 +39,45 @@ def as_rgb(image: Image.Image) -> Image.Image:
     return _in_srgb(shown, image.info.get("icc_profile"))
 
 
+def _check_tiff(image: TiffImagePlugin.TiffImageFile) -> None:
+    """ValueError for numbers that Pillow would read as others than they are; where it only has to be told how to read them, it is."""
+    tags = image.tag_v2
+    if 2 in tags.get(TIFF_SAMPLE_FORMAT, ()):
+        raise ValueError(f"it has numbers with a sign, and nothing says which of them is white; {SAVE_AS}")
+    bits = set(tags.get(TIFF_BITS, (1,)))
+    if tags.get(TIFF_PLANAR) == 2 and all(tile.codec_name == "raw" for tile in image.tile):  # Pillow then forgets all but the channel
+        if bits == {16} and image.mode in ("RGB", "RGBA"):
+            order = "L" if tags.prefix == b"II" else "B"
+            image.tile = [tile._replace(args=(f"{raw_mode(tile)};16{order}", *(tile.args or ())[1:])) for tile in image.tile]
+        elif bits != {8} or tags.get(TIFF_FILL_ORDER, 1) != 1 or (tags.get(TIFF_SAMPLES, 1) == 1 and tags.get(TIFF_PHOTOMETRIC, 0) == 0):
+            raise ValueError(
+                "its channels lie one after the other (PlanarConfiguration 2) in a way that is not understood; save it without"
+            )
+    if max(bits) > 8 and image.mode[0] not in "FI" and not all(";16" in raw_mode(tile) for tile in image.tile):
+        raise ValueError(f"it has channels of {max(bits)} bits in a way that is not understood; {SAVE_AS}")
+
+
+def raw_mode(tile: ImageFile._Tile) -> str:
+    """How Pillow is to take the numbers of a part of an image that is not yet loaded, such as "RGB;16B"."""
+    return tile.args if isinstance(tile.args, str) else str((tile.args or ("",))[0])
+
+
 def _grey(shares: np.ndarray) -> Image.Image:
     """From (height, width) in [0, 1]."""
     return Image.fromarray(np.round(255 * shares).astype(np.uint8))
 
 
-def _from_floats(values: np.ndarray) -> np.ndarray:
-    """Numbers from 0, black, to 1, white; others say nothing of how light they are."""
+def _from_floats(image: Image.Image) -> np.ndarray:
+    """Numbers from 0, black, to 1, white, or as a TIFF may say the other way round; others say nothing of how light they are."""
+    values = np.asarray(image)
     if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
         found = f"from {np.nanmin(values):g} to {np.nanmax(values):g}" if np.isfinite(values).all() else "that are infinite or none"
         raise ValueError(f"it has floating-point numbers {found}, and only 0 for black to 1 for white is understood; {SAVE_AS}")
-    return values
+    return 1 - values if _is_white_0(image) else values
+
+
+def _is_white_0(image: Image.Image) -> bool:
+    return isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(TIFF_PHOTOMETRIC, 0) == 0
 
 
 def _from_deep(image: Image.Image) -> np.ndarray:
@@ -59,12 +87,13 @@ def _from_deep(image: Image.Image) -> np.ndarray:
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         tags = image.tag_v2
         if image.mode == "I":
-            found = f"from {values.min()} to {values.max()}"
+            unsigned = values.astype(np.uint32)  # Pillow has none of 32 bits
+            found = f"from {unsigned.min()} to {unsigned.max()}"
             raise ValueError(
                 f"it has whole numbers of {tags[TIFF_BITS][0]} bits, {found}, and nothing says which of them is white; {SAVE_AS}"
             )
         white = 2 ** tags[TIFF_BITS][0] - 1
-        if tags[TIFF_PHOTOMETRIC] == 0:  # there, 0 is white
+        if _is_white_0(image):
             values = white - values
     clear = image.info.get("transparency")
     return np.where(values == clear, 1, values / white) if isinstance(clear, int) else values / white

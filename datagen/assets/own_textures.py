@@ -96,7 +96,7 @@ def _kept(path: Path) -> str:
     """The id of an image, which is kept from now on."""
     try:
         if (size := path.stat().st_size) > MOST_BYTES:
-            raise RefusedError(f"{printable(path.name)} has {size:,} bytes, more than {MOST_BYTES:,}")
+            raise RefusedError(f"has {size:,} bytes, more than {MOST_BYTES:,}")
         data = path.read_bytes()
     except OSError as error:
         raise RefusedError(f"cannot be read ({error.strerror or error})") from None
@@ -118,7 +118,7 @@ def _square(data: bytes, name: str) -> np.ndarray:
     try:
         image = Image.fromarray(decode_image(data, name))
     except ImageError as error:
-        raise RefusedError(str(error)) from None
+        raise RefusedError(str(error).removeprefix(f"{name}: ")) from None  # remarks begin with the path
     side = min(image.size)
     left, top = ((length - side) // 2 for length in image.size)
     middle = image.crop((left, top, left + side, top + side))  # first: resizing would let what is beyond shine in

@@ -57,7 +57,7 @@ def test_images_are_read_and_those_that_are_none_told(folder: Path) -> None:
     assert next(reversed(found.patterns)).startswith("grass_field-")
     reasons = {refused.path: refused.reason for refused in found.refused}
     assert list(reasons) == ["brick/torn.png", "text.webp", "wall/b1.png"]
-    assert "not a readable image" in reasons["brick/torn.png"] and "no image format" in reasons["text.webp"]
+    assert reasons["brick/torn.png"].startswith("not a readable image") and "no image format" in reasons["text.webp"]
     assert reasons["wall/b1.png"] == "the same as brick/b1.png"
 
 

@@ -112,7 +112,7 @@ def test_photographs_are_read_in_every_mode(mode: str) -> None:
 def tiff(values: bytes, width: int, **tags: int) -> bytes:
     """A TIFF of one row of numbers, of which the tags say what they are."""
     known = {"width": 256, "height": 257, "bits": 258, "compression": 259, "photometric": 262, "at": 273}
-    known |= {"samples": 277, "rows": 278, "bytes": 279, "sample_format": 339}
+    known |= {"samples": 277, "rows": 278, "bytes": 279, "planar": 284, "sample_format": 339}
     stated = {"width": width, "height": 1, "compression": 1, "photometric": 1, "samples": 1, "rows": 1, "bytes": len(values), **tags}
     stated["at"] = 8 + 2 + 12 * (len(stated) + 1) + 4
     entries = sorted((known[name], value) for name, value in stated.items())
@@ -126,10 +126,11 @@ def tiff(values: bytes, width: int, **tags: int) -> bytes:
         (tiff(struct.pack("<3H", 0, 257, 65535), 3, bits=16, photometric=0), [255, 254, 0]),
         (tiff(bytes([0x00, 0x0F, 0xFF, 0x80, 0x00]), 3, bits=12), [0, 255, 128]),
         (tiff(struct.pack("<3f", 0, 0.5, 1), 3, bits=32, sample_format=3), [0, 128, 255]),
+        (tiff(struct.pack("<3f", 0, 0.2, 1), 3, bits=32, sample_format=3, photometric=0), [255, 204, 0]),
         (b"P5 3 1 1000\n" + struct.pack(">3H", 0, 500, 1000), [0, 128, 255]),
         (b"Pf\n3 1\n-1.0\n" + struct.pack("<3f", 0, 0.5, 1), [0, 128, 255]),
     ],
-    ids=["white is 0", "12 bits", "floating point", "another white", "float map"],
+    ids=["white is 0", "12 bits", "floating point", "floating point, white is 0", "another white", "float map"],
 )
 def test_deep_grey_is_as_light_as_its_format_says(data: bytes, seen: list[int]) -> None:
     assert decode_image(data, "x")[0, :, 1].tolist() == seen
@@ -148,15 +149,48 @@ def test_deep_grey_is_as_light_as_its_format_says(data: bytes, seen: list[int]) 
             tiff(struct.pack("<3I", 0, 128, 255), 3, bits=32),
             "whole numbers of 32 bits, from 0 to 255, and nothing says which of them is white",
         ),
+        (tiff(struct.pack("<3I", 7, 128, 2**32 - 1), 3, bits=32), "from 7 to 4294967295"),
+        (tiff(bytes(3), 3, bits=8, photometric=0, planar=2), "PlanarConfiguration 2"),
         (tiff(struct.pack("<3h", -5, 0, 255), 3, bits=16, sample_format=2), "numbers with a sign"),
         (tiff(struct.pack("<3b", -5, 0, 99), 3, bits=8, sample_format=2), "numbers with a sign"),
         (encoded(Image.new("RGBA", (3, 3), (9, 9, 9, 0)), "PNG"), "every pixel of it is transparent"),
     ],
-    ids=["bright floats", "negative floats", "no number", "32 bits", "signed 16", "signed 8", "transparent"],
+    ids=[
+        "bright floats",
+        "negative floats",
+        "no number",
+        "32 bits",
+        "32 bits, all of them",
+        "white is 0, planar",
+        "signed 16",
+        "signed 8",
+        "transparent",
+    ],
 )
 def test_what_nobody_can_know_to_be_light_or_dark_is_refused(data: bytes, reason: str) -> None:
     with pytest.raises(ImageError, match=rf"^scan\.tif: not a readable image \(.*{reason}"):
         decode_image(data, "scan.tif")
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_channels_that_lie_one_after_the_other_are_read(order: str, depth: int, channels: int) -> None:
+    """What many programs of science write: each channel of a TIFF in a strip of its own."""
+    planes = np.concatenate([PIXELS, np.full((*PIXELS.shape[:2], 1), 255, np.uint8)], -1)[..., :channels].transpose(2, 0, 1)
+    size = PIXELS[..., 0].size * depth // 8
+    number, words = (f"{order}H", lambda *values: struct.pack(f"{order}{len(values)}I", *values))
+    tags = {256: 9, 257: 6, 259: 1, 262: 2, 277: channels, 278: 6, 284: 2} | ({338: 2} if channels == 4 else {})
+    after = 8 + 2 + 12 * (len(tags) + 3) + 4
+    lists = {258: words(*[depth] * channels), 279: words(*[size] * channels)}
+    lists[273] = words(*(after + 3 * 4 * channels + size * channel for channel in range(channels)))
+    entries = {tag: words(value) for tag, value in tags.items()} | {tag: words(after + 4 * channels * i) for i, tag in enumerate(lists)}
+    head = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}H", 42) + words(8) + struct.pack(number, len(entries))
+    for tag in sorted(entries):
+        head += struct.pack(f"{order}HHI", tag, 4, channels if tag in lists else 1) + entries[tag]
+    values = planes if depth == 8 else (planes.astype(np.uint16) * 257).astype(f"{order}u2")
+    data = head + words(0) + b"".join(lists.values()) + values.tobytes()
+    assert np.array_equal(decode_image(data, "x"), PIXELS)
 
 
 def test_a_transparent_shade_of_deep_grey_is_white() -> None:
@@ -261,7 +295,7 @@ def png_of_size(width: int, height: int) -> bytes:
         (b"", "no image format"),
         (b"not a picture", "no image format"),
         (encode_image(PIXELS)[:60], "truncated"),
-        (png_of_size(60_000, 60_000), "bomb"),
+        (png_of_size(60_000, 60_000), "it has 3,600,000,000 pixels, and at most 178,956,970 are read"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "no image format"),  # which Ghostscript would run
     ],
     ids=["empty", "text", "truncated", "bomb", "program"],
