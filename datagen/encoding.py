@@ -65,4 +65,4 @@ def _decoded(data: bytes) -> np.ndarray:
         with Image.open(io.BytesIO(data), formats=_READ) as image:
             if image.format == "JPEG2000" and _END_OF_CODESTREAM not in data[data.rfind(_START_OF_DATA) :]:
                 raise ValueError("it is cut short")  # which its decoder fills with black
-            return np.array(as_rgb(image))
+            return np.array(as_rgb(image, data))
