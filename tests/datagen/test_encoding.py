@@ -309,6 +309,35 @@ def test_a_file_that_was_cut_short_shows_all_or_nothing(data: st.DataObject, ima
         assert np.array_equal(read, decode_image(whole, "x"))
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"subsampling": 2, "quality": 30},
+        {"progressive": True},
+        {"progressive": True, "quality": 100, "subsampling": 0},
+        {"restart_marker_blocks": 2},
+        {"optimize": True},
+    ],
+    ids=["plain", "coarse", "progressive", "fine progressive", "restarting", "optimized"],
+)
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_photograph_may_lack_its_last_two_bytes_but_no_pixel(options: dict[str, Any], mode: str, flat: bool) -> None:
+    """However it is cut: all of its pixels, or none; and all of them if only the marker of its end is missing."""
+    pixels = np.full((40, 24, 3), 128, np.uint8) if flat else np.random.default_rng(1).integers(0, 256, (40, 24, 3), np.uint8)
+    whole = encoded(Image.fromarray(pixels).convert(mode), "JPEG", **options)
+    seen = decode_image(whole, "x")
+    assert whole.endswith(b"\xff\xd9")
+    for length in () if "restart_marker_blocks" in options else (len(whole) - 1, len(whole) - 2):
+        assert np.array_equal(decode_image(whole[:length], "x"), seen)
+    for length in range(len(whole) - 3, 0, -1 if flat else -7):
+        with suppress(ImageError):
+            assert np.array_equal(decode_image(whole[:length], "x"), seen), length
+    with pytest.raises(ImageError):
+        decode_image(whole[: len(whole) - 40], "x")
+
+
 def test_transparent_is_white() -> None:
     grey = np.full((2, 2), 100, np.uint8)
     alpha = np.array([[255, 0], [0, 255]], np.uint8)
