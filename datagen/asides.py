@@ -11,26 +11,35 @@ _EXIF, _ICC, _ADOBE = 0xE1, 0xE2, 0xEE
 
 
 def without_asides(data: bytes) -> Iterator[bytes]:
-    """A PNG or JPEG with ever less of what is no part of its pixels: all that changes how it looks; no colour profile; no more than its
-    transparency (PNG), or its orientation (JPEG). Nothing for files of other formats."""
+    """A PNG or JPEG with ever less of what is no part of its pixels: all that changes how it looks; no colour profile or gamma; no more
+    than its transparency (PNG), or its orientation (JPEG). Nothing for files of other formats."""
     if data.startswith(_PNG):
-        for chunks in ((b"tRNS", b"eXIf", b"iCCP"), (b"tRNS", b"eXIf"), (b"tRNS",)):
+        gamma = (b"gAMA", b"sRGB", b"cICP")
+        for chunks in (
+            (b"tRNS", b"eXIf", b"iCCP", *gamma),
+            (b"tRNS", b"eXIf", *gamma),
+            (b"tRNS", b"eXIf", b"iCCP"),
+            (b"tRNS", b"eXIf"),
+            (b"tRNS",),
+        ):
             yield _png_of(data, chunks)
     elif data.startswith(_JPEG):
         for segments in ((_EXIF, _ICC, _ADOBE), (_EXIF, _ADOBE), (_EXIF,)):
             yield _jpeg_of(data, segments)
 
 
-def _png_of(data: bytes, kept: Collection[bytes]) -> bytes:
-    """The chunks that a PNG cannot be shown without, and of the others these."""
-    at, chunks = len(_PNG), [_PNG]
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The names and the chunks, with their lengths, names and checksums, of a PNG."""
+    at = len(_PNG)
     while at + 12 <= len(data):
         end = at + 12 + int.from_bytes(data[at : at + 4])
-        name = data[at + 4 : at + 8]
-        if name[:1].isupper() or name in kept:
-            chunks.append(data[at:end])
+        yield data[at + 4 : at + 8], data[at:end]
         at = end
-    return b"".join(chunks)
+
+
+def _png_of(data: bytes, kept: Collection[bytes]) -> bytes:
+    """The chunks that a PNG cannot be shown without, and of the others these."""
+    return b"".join([_PNG, *(chunk for name, chunk in png_chunks(data) if name[:1].isupper() or name in kept)])
 
 
 def _jpeg_of(data: bytes, kept: Collection[int]) -> bytes:

@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from datagen.asides import without_asides
 from datagen.errors import ImageError
+from datagen.jpeg_ends import decode_without_end
 from datagen.rgb import as_rgb
 
 IMAGE_SUFFIXES = {"png": ".png", "jpg": ".jpg", "webp": ".webp"}
@@ -48,6 +49,9 @@ def decode_image(data: bytes, where: str) -> np.ndarray:
         for bare in without_asides(data):
             with contextlib.suppress(Exception):
                 return _decoded(bare)
+        with contextlib.suppress(Exception):
+            if (pixels := decode_without_end(data, _decoded)) is not None:
+                return pixels
         raise ImageError(f"{where}: not a readable image ({_reason(error)})") from None
 
 
@@ -65,4 +69,4 @@ def _decoded(data: bytes) -> np.ndarray:
         with Image.open(io.BytesIO(data), formats=_READ) as image:
             if image.format == "JPEG2000" and _END_OF_CODESTREAM not in data[data.rfind(_START_OF_DATA) :]:
                 raise ValueError("it is cut short")  # which its decoder fills with black
-            return np.array(as_rgb(image))
+            return np.array(as_rgb(image, data))

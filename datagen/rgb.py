@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 
 import numpy as np
-from PIL import Image, ImageCms, ImageFile, TiffImagePlugin
+from PIL import Image, ImageCms, ImageFile, PngImagePlugin, TiffImagePlugin
+
+from datagen.png_colors import as_srgb, grey_gamma, load_png
 
 ORIENTATION = 0x0112  # the EXIF tag
 TIFF_BITS, TIFF_PHOTOMETRIC, TIFF_FILL_ORDER, TIFF_SAMPLES, TIFF_PLANAR, TIFF_SAMPLE_FORMAT = 258, 262, 266, 277, 284, 339
@@ -23,17 +25,25 @@ _MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 SAVE_AS = "save it with 8 or 16 bits a channel"
 
 
-def as_rgb(image: Image.Image) -> Image.Image:
-    """The first frame in mode RGB. ValueError with the reason where nothing says how dark or light its numbers are."""
+def as_rgb(image: Image.Image, data: bytes) -> Image.Image:
+    """The first frame in mode RGB of an image that was opened from `data`.
+
+    ValueError with the reason where nothing says how dark or light its numbers are.
+    """
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         _check_tiff(image)
+    loaded: Image.Image = image
+    if isinstance(image, PngImagePlugin.PngImageFile) and image.tile:
+        loaded = load_png(image, raw_mode(image.tile[0]), data)
     image.load()
     if image.mode == "F":
         shown = _grey(_from_floats(image))
     elif image.mode.startswith("I"):
-        shown = _grey(_from_deep(image))
+        gamma = grey_gamma(image, data)
+        shares = _from_deep(image)
+        shown = _grey(as_srgb(shares, gamma) if gamma else shares)
     else:
-        shown = _on_white(image)
+        shown = _on_white(loaded)
     turn = _UPRIGHT.get(_orientation(image))
     shown = shown if turn is None else shown.transpose(turn)
     return _in_srgb(shown, image.info.get("icc_profile"))

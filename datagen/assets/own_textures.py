@@ -46,7 +46,7 @@ OTHERS = (
 SIDE = 512  # pixels that are kept at most: more than any object has on a frame
 NO_FOLDER = "image"
 """The pattern of an image that lies in no folder beneath the one that was named."""
-VERSION = 2  # of what is kept
+VERSION = 3  # of what is kept, and of how images are read
 
 
 @dataclass(frozen=True)

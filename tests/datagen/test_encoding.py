@@ -198,6 +198,67 @@ def test_a_transparent_shade_of_deep_grey_is_white() -> None:
     assert decode_image(encoded(deep, "PNG", transparency=257), "x")[0, :, 0].tolist() == [0, 255, 128]
 
 
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png_of(rows: bytes, width: int, height: int, depth: int = 8, color: int = 2, **chunks: bytes) -> bytes:
+    """A PNG of rows that each begin with a 0, with these chunks before the pixels."""
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
+    asides = b"".join(png_chunk(name.encode(), content) for name, content in chunks.items())
+    ends = png_chunk(b"IDAT", zlib.compress(rows)) + png_chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + asides + ends
+
+
+@given(key=st.tuples(*[st.integers(0, 65535)] * 3), channel=st.integers(0, 2), bit=st.integers(0, 15))
+def test_a_transparent_colour_of_16_bits_is_white_and_none_that_is_near(key: tuple[int, ...], channel: int, bit: int) -> None:
+    near = [value ^ (1 << bit if channel == place else 0) for place, value in enumerate(key)]
+    data = png_of(b"\0" + struct.pack(">6H", *key, *near), 2, 1, 16, tRNS=struct.pack(">3H", *key))
+    assert decode_image(data, "x")[0].tolist() == [[255] * 3, [value >> 8 for value in near]]
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_a_transparent_grey_of_few_bits_is_white(depth: int) -> None:
+    most = 2**depth - 1
+    for key in range(most):
+        data = png_of(bytes([0, key << 8 - depth | most - key << 8 - 2 * depth]), 2, 1, depth, 0, tRNS=struct.pack(">H", key))
+        other = 255 if key == most - key else (most - key) * 255 // most
+        assert decode_image(data, "x")[0, :, 0].tolist() == [255, other]
+
+
+def linear(values: np.ndarray) -> np.ndarray:
+    """The light of sRGB values, 0 to 255, in [0, 1]."""
+    shares = values / 255
+    return np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
+
+
+@pytest.mark.parametrize("gamma", [0.3, 1.0, 2.0])
+@pytest.mark.parametrize(("color", "channels"), [(0, 1), (2, 3), (6, 4)])
+@pytest.mark.parametrize("depth", [8, 16])
+def test_the_gamma_of_a_png_is_heeded(gamma: float, color: int, channels: int, depth: int) -> None:
+    seen = np.arange(100, 252, 8).repeat(channels).reshape(-1, channels)
+    values = np.round(linear(seen) ** gamma * (2**depth - 1))
+    if color == 6:
+        values[:, 3] = 2**depth - 1
+    rows = b"\0" + values.astype(">u2" if depth == 16 else np.uint8).tobytes()
+    stated = struct.pack(">I", round(gamma * 100_000))
+    read = decode_image(png_of(rows, len(seen), 1, depth, color, gAMA=stated), "x")[0].astype(int)
+    assert np.abs(read - seen[:, :1]).max() <= (1 if depth == 16 or gamma < 1 else 8)
+    plain = decode_image(png_of(rows, len(seen), 1, depth, color), "x")
+    for better in ({"sRGB": b"\0"}, {"cICP": bytes([1, 13, 0, 1])}):
+        assert np.array_equal(decode_image(png_of(rows, len(seen), 1, depth, color, gAMA=stated, **better), "x"), plain)
+    for same in (45455, 45000, 47000, 0):
+        assert np.array_equal(decode_image(png_of(rows, len(seen), 1, depth, color, gAMA=struct.pack(">I", same)), "x"), plain)
+
+
+def test_the_gamma_of_a_palette_and_beside_transparency_and_damage() -> None:
+    palette = bytes([55, 55, 55, 9, 9, 9])
+    plain = png_of(bytes([0, 0, 1]), 2, 1, 8, 3, gAMA=struct.pack(">I", 100_000), PLTE=palette, tRNS=bytes([255, 0]))
+    assert decode_image(plain, "x")[0, :, 0].tolist() == [128, 255]
+    torn = struct.pack(">I", 2) + b"tEXt" + b"ab" + bytes(4)  # with a wrong checksum
+    assert decode_image(plain[:33] + torn + plain[33:], "x")[0, :, 0].tolist() == [128, 255]
+
+
 def test_a_colour_profile_is_heeded_and_a_damaged_one_passed_over() -> None:
     """A profile whose red is the blue of sRGB: swapped colours that any other way of reading would show as they are stored."""
     red = Image.new("RGB", (4, 4), (200, 30, 30))
@@ -222,6 +283,7 @@ def test_a_colour_profile_is_heeded_and_a_damaged_one_passed_over() -> None:
 )
 def test_damage_beside_the_pixels_of_a_png_does_not_matter(name: bytes, content: bytes, checked: bool) -> None:
     assume(not (name == b"eXIf" and content[:1] in b"IM"))  # which may say how it is turned
+    assume(not (name == b"gAMA" and len(content) == 4))  # which says how light it is
     png = encode_image(PIXELS)
     checksum = zlib.crc32(name + content) ^ (not checked)
     aside = struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
@@ -245,6 +307,35 @@ def test_a_file_that_was_cut_short_shows_all_or_nothing(data: st.DataObject, ima
     with suppress(ImageError):
         read = decode_image(whole[: data.draw(st.integers(0, len(whole) - 1))], "x")
         assert np.array_equal(read, decode_image(whole, "x"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"subsampling": 2, "quality": 30},
+        {"progressive": True},
+        {"progressive": True, "quality": 100, "subsampling": 0},
+        {"restart_marker_blocks": 2},
+        {"optimize": True},
+    ],
+    ids=["plain", "coarse", "progressive", "fine progressive", "restarting", "optimized"],
+)
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("flat", [False, True])
+def test_a_photograph_may_lack_its_last_two_bytes_but_no_pixel(options: dict[str, Any], mode: str, flat: bool) -> None:
+    """However it is cut: all of its pixels, or none; and all of them if only the marker of its end is missing."""
+    pixels = np.full((40, 24, 3), 128, np.uint8) if flat else np.random.default_rng(1).integers(0, 256, (40, 24, 3), np.uint8)
+    whole = encoded(Image.fromarray(pixels).convert(mode), "JPEG", **options)
+    seen = decode_image(whole, "x")
+    assert whole.endswith(b"\xff\xd9")
+    for length in () if "restart_marker_blocks" in options else (len(whole) - 1, len(whole) - 2):
+        assert np.array_equal(decode_image(whole[:length], "x"), seen)
+    for length in range(len(whole) - 3, 0, -1 if flat else -7):
+        with suppress(ImageError):
+            assert np.array_equal(decode_image(whole[:length], "x"), seen), length
+    with pytest.raises(ImageError):
+        decode_image(whole[: len(whole) - 40], "x")
 
 
 def test_transparent_is_white() -> None:
@@ -279,23 +370,13 @@ def test_a_panorama_is_read() -> None:
     assert decode_image(encoded(Image.new("L", (60_000, 40)), "PNG"), "x").shape == (40, 60_000, 3)
 
 
-def png_of_size(width: int, height: int) -> bytes:
-    """A PNG that claims a size, with next to nothing in it."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 9)) + chunk(b"IEND", b"")
-
-
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
         (b"", "no image format"),
         (b"not a picture", "no image format"),
         (encode_image(PIXELS)[:60], "truncated"),
-        (png_of_size(60_000, 60_000), "it has 3,600,000,000 pixels, and at most 178,956,970 are read"),
+        (png_of(bytes(9), 60_000, 60_000), "it has 3,600,000,000 pixels, and at most 178,956,970 are read"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "no image format"),  # which Ghostscript would run
     ],
     ids=["empty", "text", "truncated", "bomb", "program"],
