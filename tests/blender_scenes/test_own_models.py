@@ -23,6 +23,8 @@ UNLIT = {"extensions": {"KHR_materials_unlit": {}}}
 HALF = ((0.5 + 0.055) / 1.055) ** 2.4
 TEXTURED = "color3f inputs:diffuseColor.connect = </A/M/T.outputs:rgb>"
 
+CUT = "float inputs:opacity.connect = </A/M/T.outputs:a>\nfloat inputs:opacityThreshold = 0.5"
+
 
 def product(*colors: tuple[float, float, float]) -> tuple[float, float, float]:
     red, green, blue = np.prod(colors, axis=0)
@@ -50,6 +52,10 @@ COLORS: dict[str, tuple[str | bytes, tuple[float, float, float]]] = {
         (0.5, 0, 1),
     ),
     "through.gltf": (gltf(surface((0, 0, 1), alphaMode="BLEND")), (0, 0, 1)),
+    "cut-blend.gltf": (gltf(surface(textured=True, alphaMode="BLEND"), image="cut.png"), (1, 0, 0)),
+    "cut-mask.gltf": (gltf(surface(textured=True, alphaMode="MASK"), image="cut.png"), (1, 0, 0)),
+    "cut-unlit.gltf": (gltf(surface(textured=True, alphaMode="BLEND", **UNLIT), image="cut.png"), (1, 0, 0)),
+    "cut-opaque.gltf": (gltf(surface(textured=True), image="cut.png"), (0.5, 0, 0)),
     "gone.gltf": (gltf(surface((0, 1, 0.5), True), image="nowhere.png"), (0, 1, 0.5)),
     "gone-alone.gltf": (gltf(surface(textured=True), image="nowhere.png"), GREY),
     "kd.obj": (WORN.format("kd"), (0, 0.5, 1)),
@@ -60,6 +66,9 @@ COLORS: dict[str, tuple[str | bytes, tuple[float, float, float]]] = {
     "gone.obj": (WORN.format("gone"), (0, 0.5, 1)),
     "torn.obj": (WORN.format("torn"), (0, 0.5, 1)),
     "emission.obj": (WORN.format("emission"), (0, 1, 0)),
+    "cut.obj": (WORN.format("cut"), (1, 0, 0)),
+    "cut-apart.obj": (WORN.format("cut-apart"), (1, 0, 0)),
+    "cut-unused.obj": (WORN.format("cut-unused"), (0.5, 0, 0)),
     "vertex.obj": (obj(color="0.5 0 1"), (HALF, 0, 1)),
     "kd-vertex.obj": (obj("mtllib kd.mtl\nusemtl m", color="1 0.5 1"), (0, HALF / 2, 1)),
     "vertex.ply": (ply(color=(LEVEL, 0, 0)), RED),
@@ -72,6 +81,7 @@ COLORS: dict[str, tuple[str | bytes, tuple[float, float, float]]] = {
     "vertex.usda": (usda("color3f[] primvars:displayColor = [(0, 0.5, 1)]"), (0, 0.5, 1)),
     "surface.usda": (usda(shader="color3f inputs:diffuseColor = (0, 0.5, 1)"), (0, 0.5, 1)),
     "image.usda": (usda(shader=TEXTURED, image="red.png"), RED),
+    "cut.usda": (usda(shader=f"{TEXTURED}\n{CUT}", image="cut.png", texture="float outputs:a"), (1, 0, 0)),
     "scaled.usda": (usda(shader=TEXTURED, image="red.png", texture="float4 inputs:scale = (0.5, 1, 1, 1)"), product(RED, (0.5, 1, 1))),
     "each.usda": (usda('color3f[] primvars:displayColor = [(0, 0.5, 1)] (interpolation = "uniform")'), (0, 0.5, 1)),
     "gone.usda": (usda(shader=TEXTURED, image="nowhere.png"), GREY),
@@ -83,6 +93,9 @@ LIBRARIES = {
     "image": mtl(map_Kd="red.png"),
     "black-image": mtl(Kd="0 0 0", map_Kd="red.png"),
     "kd-image": mtl(Kd="0.5 1 1", map_Kd="-s 1 1 1 red.png"),
+    "cut": mtl(map_Kd="cut.png", map_d="cut.png"),
+    "cut-apart": mtl(map_Kd="cut.png", map_d="stencil.png"),
+    "cut-unused": mtl(map_Kd="cut.png"),
     "one-kd": mtl(Kd="0.5"),
     "gone": mtl(Kd="0 0.5 1", map_Kd="nowhere.png"),
     "torn": mtl(Kd="0 0.5 1", map_Kd="torn.png"),
@@ -199,6 +212,13 @@ def listed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         (folder / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "in" / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     Image.new("RGB", (4, 4), (LEVEL, 0, 0)).save(folder / "in" / "colors" / "red.png")
+    stencil = Image.new("L", (64, 64))
+    stencil.paste(255, (0, 0, 32, 64))
+    stencil.save(folder / "in" / "colors" / "stencil.png")
+    cut = Image.new("RGB", (64, 64))
+    cut.paste((255, 0, 0), (0, 0, 32, 64))
+    cut.putalpha(stencil)
+    cut.save(folder / "in" / "colors" / "cut.png")
     palette = Image.new("RGB", (4, 1))
     palette.putdata(PALETTE)
     palette.save(folder / "in" / "palette" / "palette.png")
