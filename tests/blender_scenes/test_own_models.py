@@ -25,6 +25,8 @@ TEXTURED = "color3f inputs:diffuseColor.connect = </A/M/T.outputs:rgb>"
 
 CUT = "float inputs:opacity.connect = </A/M/T.outputs:a>\nfloat inputs:opacityThreshold = 0.5"
 
+BASE = "color3f inputs:base = (0, 0.5, 1)\ncolor3f inputs:paint.connect = </A/M.inputs:base>"
+
 
 def product(*colors: tuple[float, float, float]) -> tuple[float, float, float]:
     red, green, blue = np.prod(colors, axis=0)
@@ -82,6 +84,11 @@ COLORS: dict[str, tuple[str | bytes, tuple[float, float, float]]] = {
     "surface.usda": (usda(shader="color3f inputs:diffuseColor = (0, 0.5, 1)"), (0, 0.5, 1)),
     "image.usda": (usda(shader=TEXTURED, image="red.png"), RED),
     "cut.usda": (usda(shader=f"{TEXTURED}\n{CUT}", image="cut.png", texture="float outputs:a"), (1, 0, 0)),
+    "input.usda": (usda(shader="color3f inputs:diffuseColor.connect = </A/M.inputs:base>", material=BASE), (0, 0.5, 1)),
+    "input-of-input.usda": (usda(shader="color3f inputs:diffuseColor.connect = </A/M.inputs:paint>", material=BASE), (0, 0.5, 1)),
+    "inherited.usda": (usda(parent="color3f[] primvars:displayColor = [(0, 0.5, 1)]"), (0, 0.5, 1)),
+    "gone-fallback.usda": (usda(shader=TEXTURED, image="nowhere.png", texture="float4 inputs:fallback = (0, 0.5, 1, 1)"), (0, 0.5, 1)),
+    "there-fallback.usda": (usda(shader=TEXTURED, image="red.png", texture="float4 inputs:fallback = (0, 0.5, 1, 1)"), RED),
     "scaled.usda": (usda(shader=TEXTURED, image="red.png", texture="float4 inputs:scale = (0.5, 1, 1, 1)"), product(RED, (0.5, 1, 1))),
     "each.usda": (usda('color3f[] primvars:displayColor = [(0, 0.5, 1)] (interpolation = "uniform")'), (0, 0.5, 1)),
     "gone.usda": (usda(shader=TEXTURED, image="nowhere.png"), GREY),
@@ -116,6 +123,32 @@ CUBES: dict[str, str | bytes] = {
     "near/capitals.STL": stl(),
 }
 """Files that each show a cube."""
+SUBSET = """
+        def GeomSubset "g" (prepend apiSchemas = ["MaterialBindingAPI"]) {
+            uniform token elementType = "face"
+            uniform token familyName = "materialBind"
+            int[] indices = [0]
+            rel material:binding = </A/N>
+        }
+        int[] faceVertexCounts = [3, 3, 3]
+        int[] faceVertexIndices = [0, 1, 2, 0, 2, 3, 0, 2, 3]
+"""
+RED_MATERIAL = """
+    def Material "N" {
+        token outputs:surface.connect = </A/N/S.outputs:surface>
+        def Shader "S" {
+            uniform token info:id = "UsdPreviewSurface"
+            color3f inputs:diffuseColor = (1, 0, 0)
+            token outputs:surface
+        }
+    }
+"""
+SUBSETS = {
+    "material": (usda(SUBSET, "color3f inputs:diffuseColor = (0, 0, 1)", parent=RED_MATERIAL), [0, 0, 255]),
+    "colors": (usda(SUBSET + "color3f[] primvars:displayColor = [(0, 1, 0)]", parent=RED_MATERIAL), [0, 255, 0]),
+    "nothing": (usda(SUBSET, parent=RED_MATERIAL), [150, 152, 156]),
+}
+"""Meshes of which a subset is red, and the colour of their larger rest."""
 POINTS = [" ".join(map(str, corner)) for corner in CORNERS]
 TRIANGLES = b"".join(np.array([(0, 0, 1), (0, 0, z), (1, 0, 0), (0, 1, z)], "<f4").tobytes() + b"\0\0" for z in (0, 1))
 """Two, as a binary ``.stl`` has them."""
@@ -204,6 +237,7 @@ def listed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     files |= {f"colors/{name}.mtl": text for name, text in LIBRARIES.items()}
     files |= {f"shapeless/{name}": content for name, (content, _) in SHAPELESS.items()}
     files |= {f"notes/{name}": content for name, (content, _) in NOTED.items()}
+    files |= {f"subsets/{name}.usda": text for name, (text, _) in SUBSETS.items()}
     files |= {f"palette/{place}.obj": palette_model(place) for place in range(-1, 5)}
     files |= {f"palette/{name}.gltf": text for name, (text, _) in REPEATED.items()}
     files["notes/kd.mtl"] = mtl(Kd="spectral red.rfl")
@@ -239,6 +273,11 @@ def test_the_colour_is_right_or_grey_and_told(listed: dict[str, Any], name: str)
     named = {"gone": "'nowhere.png', which is not there", "torn": "'torn.png' cannot be read"}.get(name.partition(".")[0].partition("-")[0])
     assert len(row["notes"]) == (named is not None)
     assert named is None or named in row["notes"][0]
+
+
+@pytest.mark.parametrize("name", SUBSETS)
+def test_the_rest_of_a_mesh_keeps_its_color(listed: dict[str, Any], name: str) -> None:
+    assert listed[f"subsets/{name}.usda"]["colors"] == [SUBSETS[name][1], [255, 0, 0]]
 
 
 @pytest.mark.parametrize("name", CUBES)
