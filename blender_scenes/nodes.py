@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import bpy
 import numpy as np
 
 from blender_scenes.surface import Surface
+
+T = TypeVar("T")
 
 Color = np.ndarray
 """Linear red, green and blue at points, (N, 3), or of all alike, (1, 3)."""
@@ -214,7 +216,7 @@ class Tree:
         channels = pixels[..., 3:] if worn or pixels[..., 3].min() < 1 else pixels[..., :3].mean(-1, keepdims=True)
         return np.repeat(channels, 3, axis=-1)
 
-    def within(self, node: Any, output: Any, evaluate: Any) -> Color | None:
+    def within(self, node: Any, output: Any, evaluate: Callable[[Tree, Any], T]) -> T:
         """A group's output, seen from within."""
         if len(self._outer) > 20 or node.node_tree is None:
             raise NotUnderstood("groups in groups")
@@ -224,7 +226,7 @@ class Tree:
             raise NotUnderstood(f"the group {node.node_tree.name!r}")
         return evaluate(Tree(self._surface, self._worn, (*self._outer, node)), inner)
 
-    def without(self, output: Any, evaluate: Any) -> Color | None:
+    def without(self, output: Any, evaluate: Callable[[Tree, Any], T]) -> T:
         """A group's input, seen from where the group is."""
         outer = next((socket for socket in self._outer[-1].inputs if socket.identifier == output.identifier), None) if self._outer else None
         if outer is None:

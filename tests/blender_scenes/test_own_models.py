@@ -79,6 +79,9 @@ COLORS: dict[str, tuple[str | bytes, tuple[float, float, float]]] = {
     "binary.ply": (ply(sort="binary_little_endian"), GREY),
     "bytes.obj": (obj(color=f"{LEVEL} 0 0"), RED),
     "bytes-kd.obj": (WORN.format("bytes-kd"), (0.2, 0.4, 0)),
+    "comment.obj": (WORN.format("comment"), (0.5, 0, 0)),
+    "hash.obj": (obj("mtllib hash.mtl\nusemtl m # 2"), (0, 0.5, 0)),
+    "returns.obj": (WORN.format("returns").replace("\n", "\r"), (0, 0.5, 1)),
     "lower.obj": (WORN.format("lower"), RED),
     "vertex.usda": (usda("color3f[] primvars:displayColor = [(0, 0.5, 1)]"), (0, 0.5, 1)),
     "surface.usda": (usda(shader="color3f inputs:diffuseColor = (0, 0.5, 1)"), (0, 0.5, 1)),
@@ -108,6 +111,9 @@ LIBRARIES = {
     "torn": mtl(Kd="0 0.5 1", map_Kd="torn.png"),
     "emission": mtl(Kd="0 0 0", Ke="0 1 0"),
     "bytes-kd": mtl(Kd="51 102 0"),
+    "comment": "newmtl m # paint\nKd 0.5 0 0 # red\n",
+    "hash": "newmtl m # 1\nKd 0.5 0 0\nnewmtl m # 2\nKd 0 0.5 0\n",
+    "returns": mtl(Kd="0 0.5 1").replace("\n", "\r"),
     "lower": mtl(kd="1 1 1", map_kd="red.png"),
 }
 CUBES: dict[str, str | bytes] = {
@@ -121,6 +127,10 @@ CUBES: dict[str, str | bytes] = {
     "far/within.gltf": gltf(nodes=[{"children": [1], "rotation": [0.5**0.5, 0, 0, 0.5**0.5]}, {"mesh": 0, "translation": FAR}]),
     "near/mirrored.gltf": gltf(nodes=[{"children": [1], "scale": [-2, 2, 2]}, {"mesh": 0, "translation": [3, 2, 1]}]),
     "near/capitals.STL": stl(),
+    "near/shouted.stl": stl().upper(),
+    "near/returns.stl": stl().replace("\n", "\r"),
+    "near/returns.obj": obj().replace("\n", "\r"),
+    "far/shouted.stl": stl(4649776.22).upper(),
 }
 """Files that each show a cube."""
 SUBSET = """
@@ -167,6 +177,12 @@ SHAPELESS: dict[str, tuple[str | bytes, str]] = {
     "huge.obj": (obj().replace("v -1.0", "v 1e400", 1), "line 2: '1e400'"),
     "short.obj": (obj().replace("v -1.0 -1.0 -1.0", "v -1.0 -1.0", 1), "line 2 has too few numbers"),
     "nan.ply": (ply().replace(b"\n-1.0", b"\nnan", 1), "'nan'"),
+    "cut.ply": (ply()[:-20], "cut short"),
+    "cut-faces.ply": (ply(sort="binary_little_endian")[:-20], "cut short"),
+    "cut-vertices.ply": (ply(sort="binary_big_endian")[:-200], "cut short"),
+    "wide.obj": (obj().encode("utf-16"), "wide.obj is written in UTF-16"),
+    "wide.stl": (stl().encode("utf-16"), "wide.stl is written in UTF-16"),
+    "wide-library.obj": (obj("mtllib wide.mtl"), "wide.mtl is written in UTF-16"),
     "nan-binary.ply": (ply(np.nan, sort="binary_little_endian", number="float"), "its vertex 1 is not finite"),
     "nan.stl": (stl().replace("vertex -1.0", "vertex nan", 1), "'nan'"),
     "nan.gltf": (gltf(corner=np.nan), "a vertex that is not finite"),
@@ -188,6 +204,18 @@ NOTED: dict[str, tuple[str | bytes, str]] = {
     "undefined.obj": (obj("usemtl m"), "uses the material 'm', which nothing defines: grey is taken"),
     "library.obj": (obj("mtllib nowhere.mtl", size=3), "names 'nowhere.mtl', which is not there"),
     "kd.obj": (WORN.format("kd"), "the colour 'Kd spectral red.rfl' is not understood: grey is taken"),
+    "negative.obj": (WORN.format("negative"), "the colour 'Kd -0.1 0.5 2' is not understood: grey is taken"),
+    "bright.obj": (WORN.format("bright"), "the colour 'Kd 0.5 2 0' is not understood: grey is taken"),
+    "comma.obj": (WORN.format("comma"), "the colour 'Kd 1,0 0,5 0,0' is not understood: grey is taken"),
+    "comma-image.obj": (WORN.format("comma-image"), "the colour 'Kd 1,0 0,5 0,0' is not understood: its image alone is taken"),
+    "partial.obj": (
+        obj(color="1 0 0").replace("1 0 0\n", "\n", 3),
+        "only 5 of its 8 vertices have colours: what has a vertex without is taken without them",
+    ),
+    "beyond.obj": (
+        obj(color="0.5 2.5 -1"),
+        "the colours of its vertices, neither from 0 to 1 nor whole numbers up to 255, are not understood, and left out",
+    ),
     "faces.obj": (obj() + "f 1 2 99\nf -1 -2 -3\nf -1 -2 -30\n", "2 of its faces name vertices that are not there, and are left out"),
     "thin.obj": (THIN, "it is so thin that a generated scene, which must show enough of every object, will hardly hold it"),
     "texture.ply": (ply().replace(b"comment", b"comment TextureFile"), "its texture 'a cube' is not read: grey is taken"),
@@ -195,6 +223,8 @@ NOTED: dict[str, tuple[str | bytes, str]] = {
     "color.stl": (b"COLOR=".ljust(80) + struct.pack("<I", 2) + TRIANGLES, "its colours are not read: grey is taken"),
 }
 """Files that are not as they should be, and what is noted."""
+STRANGE = {"negative": "-0.1 0.5 2", "bright": "0.5 2 0", "comma": "1,0 0,5 0,0"}
+"""Colours that are none."""
 
 PALETTE = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255))
 """The pixels of palette.png."""
@@ -240,12 +270,16 @@ def listed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     files |= {f"subsets/{name}.usda": text for name, (text, _) in SUBSETS.items()}
     files |= {f"palette/{place}.obj": palette_model(place) for place in range(-1, 5)}
     files |= {f"palette/{name}.gltf": text for name, (text, _) in REPEATED.items()}
+    files["shapeless/wide.mtl"] = mtl(Kd="1 0 0").encode("utf-16")
+    files |= {f"notes/{name}.mtl": mtl(Kd=color) for name, color in STRANGE.items()}
+    files["notes/comma-image.mtl"] = mtl(Kd=STRANGE["comma"], map_Kd="white.png")
     files["notes/kd.mtl"] = mtl(Kd="spectral red.rfl")
     files["palette/palette.mtl"] = mtl(map_Kd="palette.png")
     for name, content in files.items():
         (folder / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "in" / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     Image.new("RGB", (4, 4), (LEVEL, 0, 0)).save(folder / "in" / "colors" / "red.png")
+    Image.new("RGB", (4, 4), (255, 255, 255)).save(folder / "in" / "notes" / "white.png")
     stencil = Image.new("L", (64, 64))
     stencil.paste(255, (0, 0, 32, 64))
     stencil.save(folder / "in" / "colors" / "stencil.png")
@@ -294,7 +328,10 @@ def test_what_has_no_shape_is_left_out_with_the_reason(listed: dict[str, Any], n
 
 @pytest.mark.parametrize("name", NOTED)
 def test_what_is_amiss_is_noted(listed: dict[str, Any], name: str) -> None:
-    assert listed[f"notes/{name}"]["notes"] == [NOTED[name][1]]
+    row = listed[f"notes/{name}"]
+    assert row["notes"] == [NOTED[name][1]]
+    [(red, green, blue)] = row["colors"]
+    assert "grey" not in NOTED[name][1] or max(red, green, blue) - min(red, green, blue) <= 6
 
 
 @pytest.mark.parametrize("place", range(-1, 5))
