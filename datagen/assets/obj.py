@@ -19,7 +19,7 @@ _LIBRARIES, _DEFINED, _USED = (re.compile(rf"^[ \t]*{word}[ \t]+(\S.*)$", re.MUL
 _MAPS = re.compile(r"^[ \t]*(?:map_\w+|bump|disp|decal|refl|norm)[ \t]+(\S.*)$", re.MULTILINE | re.IGNORECASE)
 _IMAGE = re.compile(r"^[ \t]*map_Kd[ \t]+", re.MULTILINE | re.IGNORECASE)
 _COLOR = re.compile(r"^[ \t]*Kd[ \t]+(\S.*)$", re.MULTILINE | re.IGNORECASE)
-_COMMENT = re.compile(r"[ \t]+#.*$", re.MULTILINE)
+_COMMENT = re.compile(r"(?<![ \t])[ \t]+#.*$", re.MULTILINE)
 _BRIGHTEST = 1.5  # what goes beyond is of 255
 _ARGUMENTS = {"-o": 3, "-s": 3, "-t": 3, "-mm": 2}
 """How many words follow an option, at most; of others one does."""
