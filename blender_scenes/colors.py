@@ -24,9 +24,25 @@ class Painter:
     def color(self, material: bpy.types.Material | None, surface: Surface) -> Color | None:
         """What a material shows on a surface; None where nothing says so, or it is not understood."""
         if material is None:
-            return surface.vertex_colors()
+            return self._vertex_colors(surface)
         shown = self._shown(material, surface)
-        return product(shown, surface.vertex_colors()) if self.factors and shown is not None else shown
+        return product(shown, self._vertex_colors(surface)) if self.factors and shown is not None else shown
+
+    def opacity(self, material: bpy.types.Material | None, surface: Surface) -> np.ndarray:
+        """How much of a material there is to see at the points of a surface, (N,), or everywhere, (1,)."""
+        output = material.node_tree.get_output_node("ALL") if material is not None and material.node_tree is not None else None
+        if material is None or output is None:
+            return np.ones(1)
+        try:
+            return np.clip(Tree(surface, self).opacity(output.inputs["Surface"])[:, 0], 0, 1)
+        except NotUnderstood as error:
+            self.note(f"where the material {material.name!r} shows is not understood ({error}): all of it is counted")
+            return np.ones(1)
+
+    @staticmethod
+    def _vertex_colors(surface: Surface) -> Color | None:
+        found = surface.vertex_colors()
+        return None if found is None else found[:, :3]
 
     def _shown(self, material: bpy.types.Material, surface: Surface) -> Color | None:
         name = material.name
@@ -43,7 +59,7 @@ class Painter:
             return None
 
     def pixels(self, image: bpy.types.Image | None) -> np.ndarray | None:
-        """The linear pixels (height, width, 3) of an image, the lowest row first; None for one that cannot be read."""
+        """The linear pixels (height, width, 4) of an image, with their opacity, the lowest row first; None for one that cannot be read."""
         if image is None:
             return None
         if image.name_full not in self._images:

@@ -33,7 +33,7 @@ def _images() -> Iterator[bpy.types.Image]:
 
 def usd_names(path: Path) -> list[str]:
     """Those of a USD file: its sublayers, what it refers to, and its images."""
-    _find_pxr()
+    find_pxr()
     from pxr import UsdUtils
 
     if path.suffix != ".usdz":
@@ -52,7 +52,7 @@ def _without_package(names: list[str]) -> Iterator[str]:
     yield from (name.partition("[")[0] for name in names if name)
 
 
-def _find_pxr() -> None:
+def find_pxr() -> None:
     """Blender brings OpenUSD's Python module for its hooks, in a folder that is on no path where Blender itself is the module."""
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
     folder = str(Path(bpy.utils.resource_path("LOCAL")) / "python" / "lib" / version / "site-packages")

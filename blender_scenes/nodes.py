@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import bpy
 import numpy as np
 
 from blender_scenes.surface import Surface
+
+T = TypeVar("T")
 
 Color = np.ndarray
 """Linear red, green and blue at points, (N, 3), or of all alike, (1, 3)."""
@@ -22,7 +24,7 @@ class Worn(Protocol):
         """Whether an image is multiplied by the colour of the socket that it is linked to, as an ``.obj`` means it."""
 
     def pixels(self, image: bpy.types.Image | None) -> np.ndarray | None:
-        """The linear pixels (height, width, 3) of an image, the lowest row first; None for one that cannot be read."""
+        """The linear pixels (height, width, 4) of an image, with their opacity, the lowest row first; None for one that cannot be read."""
 
     def note(self, text: str) -> None:
         """Take note of what is not as it should be."""
@@ -92,6 +94,27 @@ class Tree:
         value = _COLORS[node.type](self, node, output)
         return product(_constant(socket), value) if self._worn.factors and node.type == "TEX_IMAGE" else value
 
+    def opacity(self, socket: Any) -> Color:
+        """How much there is to see, from 0 to 1, of the shader that is linked to a socket."""
+        found = _source(socket)
+        if found is None:
+            return np.ones((1, 3))
+        node, output = found
+        return _OPACITIES[node.type](self, node, output) if node.type in _OPACITIES else np.ones((1, 3))
+
+    def principled_opacity(self, node: Any, _: Any) -> Color:
+        """Its own."""
+        alpha = self.color(node.inputs["Alpha"])
+        return np.ones((1, 3)) if alpha is None else alpha
+
+    def mixed_opacity(self, node: Any, _: Any) -> Color:
+        """Of two shaders, in their shares."""
+        first, second = self.opacity(node.inputs[1]), self.opacity(node.inputs[2])
+        if np.array_equal(first, second):
+            return first
+        share = self.color(node.inputs[0])
+        return np.ones((1, 3)) if share is None else first + (second - first) * np.clip(share, 0, 1)
+
     def principled(self, node: Any, _: Any) -> Color | None:
         """Its own colour, and what it emits."""
         own, glow = self.color(node.inputs["Base Color"]), self._glow(node.inputs["Emission Color"], node.inputs["Emission Strength"])
@@ -154,6 +177,16 @@ class Tree:
         a, b, c = (self.color(socket) for socket in node.inputs[:3])
         return None if a is None or b is None or c is None else _SUMS[node.operation](a, b, c)
 
+    def math(self, node: Any, _: Any) -> Color | None:
+        """Numbers compared or reckoned with, as opacities are."""
+        if node.operation not in _MATH:
+            raise NotUnderstood(f"the node {node.bl_label!r} of {node.operation.lower()}")
+        a, b, c = (self.color(socket) for socket in node.inputs[:3])
+        if a is None or b is None or c is None:
+            return None
+        value = _MATH[node.operation](a, b, c)
+        return value.clip(0, 1) if node.use_clamp else value
+
     def invert(self, node: Any, _: Any) -> Color | None:
         """A colour turned to its opposite, wholly or in part."""
         color, share = self.color(node.inputs["Color"]), self.color(node.inputs[0])
@@ -161,11 +194,10 @@ class Tree:
 
     def looked_up(self, node: Any, output: Any) -> Color | None:
         """The colours of an image where the points lie on it, or its mean where that is not known."""
-        if output.name != "Color":
-            raise NotUnderstood(f"the {output.name.lower()} of the node {node.bl_label!r}")
         pixels = self._worn.pixels(node.image)
         if pixels is None:
             return None
+        pixels = self._lightness(node, pixels) if output.name == "Alpha" and self._worn.factors else _channels(pixels, output)
         try:
             places = self._places(node)
         except _Elsewhere:
@@ -177,7 +209,14 @@ class Tree:
         columns, rows = np.floor(_WRAPS[node.extension](places) * [wide, high]).astype(int).T
         return pixels[np.clip(rows, 0, high - 1), np.clip(columns, 0, wide - 1)]
 
-    def within(self, node: Any, output: Any, evaluate: Any) -> Color | None:
+    @staticmethod
+    def _lightness(node: Any, pixels: np.ndarray) -> np.ndarray:
+        """The opacity that an ``.obj`` takes from an image: of one that is opaque and no other node wears, how light it is."""
+        worn = any(other != node and getattr(other, "image", None) == node.image for other in node.id_data.nodes)
+        channels = pixels[..., 3:] if worn or pixels[..., 3].min() < 1 else pixels[..., :3].mean(-1, keepdims=True)
+        return np.repeat(channels, 3, axis=-1)
+
+    def within(self, node: Any, output: Any, evaluate: Callable[[Tree, Any], T]) -> T:
         """A group's output, seen from within."""
         if len(self._outer) > 20 or node.node_tree is None:
             raise NotUnderstood("groups in groups")
@@ -187,7 +226,7 @@ class Tree:
             raise NotUnderstood(f"the group {node.node_tree.name!r}")
         return evaluate(Tree(self._surface, self._worn, (*self._outer, node)), inner)
 
-    def without(self, output: Any, evaluate: Any) -> Color | None:
+    def without(self, output: Any, evaluate: Callable[[Tree, Any], T]) -> T:
         """A group's input, seen from where the group is."""
         outer = next((socket for socket in self._outer[-1].inputs if socket.identifier == output.identifier), None) if self._outer else None
         if outer is None:
@@ -214,10 +253,10 @@ class Tree:
         return light / np.maximum(1, light.max(1, keepdims=True))
 
     def _attribute(self, node: Any, output: Any, name: str) -> Color:
-        found = self._surface.vertex_colors(name) if output.name == "Color" else None
+        found = self._surface.vertex_colors(name) if output.name in ("Color", "Alpha") else None
         if found is None:
             raise NotUnderstood(f"the node {node.bl_label!r} asks for {name!r}, which are no vertex colours of the mesh")
-        return found
+        return _channels(found, output)
 
     def _places(self, node: Any) -> np.ndarray | None:
         """Where on an image points lie, (N, 2); None where the mesh has no places on it."""
@@ -296,9 +335,19 @@ _COLORS: dict[str, Callable[[Tree, Any, Any], Color | None]] = {
     "GAMMA": Tree.gamma,
     "INVERT": Tree.invert,
     "VECT_MATH": Tree.vector_math,
+    "MATH": Tree.math,
     "GROUP": lambda tree, node, output: tree.within(node, output, Tree.color),
     "GROUP_INPUT": lambda tree, _, output: tree.without(output, Tree.color),
 }
+_OPACITIES: dict[str, Callable[[Tree, Any, Any], Color]] = {
+    "BSDF_PRINCIPLED": Tree.principled_opacity,
+    "BSDF_TRANSPARENT": lambda tree, node, output: np.zeros((1, 3)),
+    "HOLDOUT": lambda tree, node, output: np.zeros((1, 3)),
+    "MIX_SHADER": Tree.mixed_opacity,
+    "GROUP": lambda tree, node, output: tree.within(node, output, Tree.opacity),
+    "GROUP_INPUT": lambda tree, _, output: tree.without(output, Tree.opacity),
+}
+"""Of shaders that may hide a part of a surface."""
 _VECTORS: dict[str, Callable[[Tree, Any, Any], np.ndarray | None]] = {
     "UVMAP": Tree.uv_map,
     "TEX_COORD": Tree.uv_output,
@@ -310,6 +359,13 @@ _SUMS: dict[str, Callable[[Color, Color, Color], Color]] = {
     "SUBTRACT": lambda a, b, _: a - b,
     "MULTIPLY": lambda a, b, _: a * b,
     "MULTIPLY_ADD": lambda a, b, c: a * b + c,
+}
+_MATH: dict[str, Callable[[Color, Color, Color], Color]] = _SUMS | {
+    "LESS_THAN": lambda a, b, _: (a < b).astype(float),
+    "GREATER_THAN": lambda a, b, _: (a > b).astype(float),
+    "ROUND": lambda a, *_: np.floor(a + 0.5),
+    "MINIMUM": lambda a, b, _: np.minimum(a, b),
+    "MAXIMUM": lambda a, b, _: np.maximum(a, b),
 }
 _REPEATS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"WRAP": lambda x: x % 1, "PINGPONG": lambda x: 1 - np.abs(x % 2 - 1)}
 """How a coordinate is brought into [0, 1], as glTF's readers do it."""
@@ -342,6 +398,11 @@ def _constant(socket: Any) -> Color:
     if value is None:
         raise NotUnderstood(f"the input {socket.name!r}")
     return np.array([value[:3]], float)
+
+
+def _channels(values: np.ndarray, output: Any) -> np.ndarray:
+    """Of colours with their opacity, (..., 4), what an output gives, (..., 3)."""
+    return np.repeat(values[..., 3:], 3, axis=-1) if output.name == "Alpha" else values[..., :3]
 
 
 def _sum(a: Color | None, b: Color | None) -> Color | None:

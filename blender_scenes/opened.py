@@ -15,6 +15,7 @@ from blender_scenes.names import blend_names, usd_names
 from blender_scenes.pieces import pieces_shown
 from blender_scenes.reasons import Unreadable, reading
 from blender_scenes.slots import areas_of, joined, without_unused
+from blender_scenes.usd import mended_usd
 from datagen.assets.mesh import Mesh, mesh_bytes, normalised
 
 _QUARTER = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
@@ -32,10 +33,10 @@ _OPEN: dict[str, Callable[[str], Any]] = {
     ".obj": lambda path: bpy.ops.wm.obj_import(filepath=path),
     ".ply": lambda path: bpy.ops.wm.ply_import(filepath=path),
     ".stl": lambda path: bpy.ops.wm.stl_import(filepath=path),
-    ".usd": lambda path: bpy.ops.wm.usd_import(filepath=path),
-    ".usda": lambda path: bpy.ops.wm.usd_import(filepath=path),
-    ".usdc": lambda path: bpy.ops.wm.usd_import(filepath=path),
-    ".usdz": lambda path: bpy.ops.wm.usd_import(filepath=path),
+    ".usd": lambda path: bpy.ops.wm.usd_import(filepath=str(mended_usd(Path(path)))),
+    ".usda": lambda path: bpy.ops.wm.usd_import(filepath=str(mended_usd(Path(path)))),
+    ".usdc": lambda path: bpy.ops.wm.usd_import(filepath=str(mended_usd(Path(path)))),
+    ".usdz": lambda path: bpy.ops.wm.usd_import(filepath=str(mended_usd(Path(path)))),
 }
 
 

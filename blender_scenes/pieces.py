@@ -70,8 +70,9 @@ def _piece(obj: bpy.types.Object, mesh: bpy.types.Mesh, world: np.ndarray, paint
 
 def _part(material: bpy.types.Material | None, surface: Surface, painter: Painter, obj: bpy.types.Object) -> Part:
     color = painter.color(material, surface)
+    shown = None if color is None else surface.mean(color, painter.opacity(material, surface))
     name = None if material is None else material.name_full
-    return Part((name, obj.data.name_full if surface.by_vertex else None), None if color is None else surface.mean(color))
+    return Part((name, obj.data.name_full if surface.by_vertex else None), shown)
 
 
 def _rounded(obj: bpy.types.Object, own: np.ndarray, world: np.ndarray) -> float:

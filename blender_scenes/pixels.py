@@ -9,7 +9,7 @@ _MOST_PIXELS = 1024  # along each side; larger images are made smaller
 
 
 def linear_pixels(image: bpy.types.Image) -> np.ndarray | None:
-    """The pixels (height, width, 3) as linear light, the lowest row first; None where there are none, or they cannot be read."""
+    """The pixels (height, width, 4) as linear light and opacity, the lowest row first; None if they cannot be read."""
     if image.source not in ("FILE", "GENERATED"):
         return None
     small = image.copy()
@@ -30,8 +30,9 @@ def linear_pixels(image: bpy.types.Image) -> np.ndarray | None:
 
 
 def _linear(pixels: np.ndarray, encoded: bool) -> np.ndarray:
-    """Pixels of any number of channels as linear red, green and blue."""
+    """Pixels of any number of channels as linear red, green and blue, and their opacity: 1 where none is stated."""
     levels = pixels[..., :3] if pixels.shape[2] > 2 else np.repeat(pixels[..., :1], 3, axis=2)
-    if not encoded:
-        return levels
-    return np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
+    opacity = pixels[..., -1:] if pixels.shape[2] in (2, 4) else np.ones_like(pixels[..., :1])
+    if encoded:
+        levels = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
+    return np.concatenate([levels, opacity], axis=2)

@@ -35,6 +35,8 @@ def reason(error: Exception, suffix: str) -> str:
         return f"OpenUSD cannot read it ({said})"[:_LONGEST]
     if isinstance(error, RuntimeError) and "Traceback (most recent call last)" not in text:
         lines = [line.removeprefix("Error: ").strip() for line in text.splitlines()]
+        if any(line.startswith("PLY Importer: failed importing, unknown error") for line in lines):
+            return "it is cut short, or damaged: it does not hold what its header says"
         return next((line for line in lines if line), "Blender cannot read it")[:_LONGEST]
     ended = f"{type(error).__name__}: {text}" if not isinstance(error, RuntimeError) else _last_line(text)
     if _CIRCLE in ended:

@@ -30,11 +30,13 @@ class Surface:
         first, second = np.where(beyond, 1 - first, first), np.where(beyond, 1 - second, second)
         return np.stack([1 - first - second, first, second], axis=1)
 
-    def mean(self, color: np.ndarray) -> np.ndarray:
-        """The mean (3,) of a colour at the points, (N, 3) or (1, 3)."""
-        if len(color) == 1 or not self._areas.sum() > 0:
-            return color.mean(0)
-        mean: np.ndarray = np.repeat(self._areas, self._each) @ color / (self._areas.sum() * self._each)
+    def mean(self, color: np.ndarray, opacity: np.ndarray) -> np.ndarray:
+        """The mean (3,) of a colour at the points, (N, 3) or (1, 3), by how much of each shows, (N,) or (1,); of all if nothing shows."""
+        if len(color) == 1:
+            return color[0]
+        areas = np.repeat(self._areas, self._each)
+        weights = next((each for each in (areas * opacity, areas) if each.sum() > 0), None)
+        mean: np.ndarray = np.average(color, axis=0, weights=weights)
         return mean
 
     def uv(self, name: str = "") -> np.ndarray | None:
@@ -47,14 +49,14 @@ class Surface:
         return np.nan_to_num(self._blended(read(layer.uv, "vector", 2, np.float32), "CORNER"))
 
     def vertex_colors(self, name: str = "") -> np.ndarray | None:
-        """The linear vertex colours at the points, (N, 3): of the layer of that name, of the one that is rendered without one; None if
-        there are none."""
+        """The linear vertex colours at the points, with their opacity, (N, 4): of the layer of that name, of the one that is rendered
+        without one; None if there are none."""
         layers = self._mesh.color_attributes
         at = layers.find(name) if name else layers.render_color_index
         if not 0 <= at < len(layers) or layers[at].domain not in ("POINT", "CORNER"):
             return None
         self.by_vertex = True
-        return np.nan_to_num(self._blended(read(layers[at].data, "color", 4, np.float32)[:, :3], layers[at].domain))
+        return np.nan_to_num(self._blended(read(layers[at].data, "color", 4, np.float32), layers[at].domain))
 
     def _blended(self, values: np.ndarray, domain: str) -> np.ndarray:
         """Values of corners, or of vertices, between the corners of each point's triangle."""

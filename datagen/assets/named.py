@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from codecs import BOM_UTF8
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from pathlib import Path
 from datagen.assets.folder import RefusedError, printable
 from datagen.assets.gltf import gltf_names, gltf_read
 from datagen.assets.limits import MOST_BYTES, MOST_NAMED
-from datagen.assets.obj import There, missing_faces, mtl_names, mtl_notes, mtl_read, obj_names, obj_read, undefined_materials
+from datagen.assets.obj import There, color_notes, missing_faces, mtl_names, mtl_notes, mtl_read, obj_names, obj_read, undefined_materials
 from datagen.assets.ply import ply_notes, ply_read
 from datagen.assets.stl import stl_notes, stl_read
 
@@ -88,6 +88,7 @@ class Parts:
         text, *libraries = (_text(self.folder / name) for name in self.files if name.lower().endswith((".obj", ".mtl")))
         notes = [note for library in libraries for note in mtl_notes(library)]
         undefined = (printable(name[:80]) for name in undefined_materials(text, libraries))
+        notes += color_notes(text)
         notes += [f"uses the material '{name}', which nothing defines: grey is taken" for name in undefined]
         if count := missing_faces(text):
             notes.append(f"{count:,} of its faces name vertices that are not there, and are left out")
@@ -103,11 +104,13 @@ class Parts:
     def _mended(self, name: str) -> bytes:
         data, suffix = read_part(self.folder / name), Path(name).suffix.lower()
         if suffix == ".obj":
-            return obj_read(data.removeprefix(BOM_UTF8), _there(self.folder, name))
+            return obj_read(_as_utf8(data, name), _there(self.folder, name))
         if suffix == ".mtl":
-            return mtl_read(data.removeprefix(BOM_UTF8))
+            return mtl_read(_as_utf8(data, name))
         if suffix in (".gltf", ".glb"):
             return gltf_read(data, lambda named: self._named(name, named))
+        if suffix == ".stl":
+            _check_utf8(data, name)
         mend = {".ply": ply_read, ".stl": stl_read}.get(suffix)
         return data if mend is None else mend(data)
 
@@ -167,4 +170,15 @@ def _found(folder: Path, at: str, name: str) -> str | None:
 
 
 def _text(path: Path) -> str:
-    return read_part(path).removeprefix(BOM_UTF8).decode(errors="surrogateescape")
+    return _as_utf8(read_part(path), path.name).decode(errors="surrogateescape")
+
+
+def _as_utf8(data: bytes, name: str) -> bytes:
+    """A text without its mark, and with lines as Blender knows them. `RefusedError` for one in UTF-16."""
+    _check_utf8(data, name)
+    return data.removeprefix(BOM_UTF8).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+def _check_utf8(data: bytes, name: str) -> None:
+    if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        raise RefusedError(f"{printable(os.path.basename(name))} is written in UTF-16; save it as UTF-8")

@@ -6,7 +6,7 @@ import contextlib
 import math
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from datagen.assets.far import near_lines
 from datagen.assets.folder import RefusedError, printable
@@ -19,6 +19,7 @@ _LIBRARIES, _DEFINED, _USED = (re.compile(rf"^[ \t]*{word}[ \t]+(\S.*)$", re.MUL
 _MAPS = re.compile(r"^[ \t]*(?:map_\w+|bump|disp|decal|refl|norm)[ \t]+(\S.*)$", re.MULTILINE | re.IGNORECASE)
 _IMAGE = re.compile(r"^[ \t]*map_Kd[ \t]+", re.MULTILINE | re.IGNORECASE)
 _COLOR = re.compile(r"^[ \t]*Kd[ \t]+(\S.*)$", re.MULTILINE | re.IGNORECASE)
+_COMMENT = re.compile(r"(?<![ \t])[ \t]+#.*$", re.MULTILINE)
 _BRIGHTEST = 1.5  # what goes beyond is of 255
 _ARGUMENTS = {"-o": 3, "-s": 3, "-t": 3, "-mm": 2}
 """How many words follow an option, at most; of others one does."""
@@ -48,7 +49,7 @@ def obj_read(data: bytes, there: There) -> bytes:
     def one_a_line(found: re.Match[str]) -> str:
         return "\n".join(f"mtllib {name}" for name in _libraries(found[1], there))
 
-    lines = data.replace(b"\\\r\n", b"  ").replace(b"\\\n", b"  ").split(b"\n")
+    lines = data.replace(b"\\\n", b"  ").split(b"\n")
     vertices = [i for i, line in enumerate(lines) if line.split(None, 1)[:1] == [b"v"]]
     text = b"\n".join(_colored(near_lines(lines, vertices, 1, (1, 2, 3)), vertices)).decode(errors="surrogateescape")
     if any(len(_libraries(rest, there)) > 1 for rest in _LIBRARIES.findall(text)):
@@ -57,29 +58,66 @@ def obj_read(data: bytes, there: There) -> bytes:
 
 
 def _colored(lines: list[bytes], vertices: list[int]) -> list[bytes]:
-    """The lines, with the colours of vertices up to 1."""
-    colors = {i: _color(words[4:7]) for i in vertices if len(words := lines[i].decode(errors="replace").split()) == 7}
-    if not colors or None in colors.values() or max(max(color) for color in colors.values() if color) <= _BRIGHTEST:
+    """The lines, with the colours of vertices up to 1, or none where they are not understood."""
+    places = [i for i in vertices if len(lines[i].split()) == 7]
+    levels = _levels([lines[i].decode(errors="replace").split()[4:] for i in places])
+    if levels is not None and (not levels or _is_light(levels)):
         return lines
     scaled = list(lines)
-    for i, color in colors.items():
-        scaled[i] = b" ".join([*lines[i].split()[:4], *(repr(level / 255).encode() for level in color or ())])
+    for row, i in enumerate(places):
+        color = [] if levels is None else levels[3 * row : 3 * row + 3]
+        scaled[i] = b" ".join([*lines[i].split()[:4], *(repr(level / 255).encode() for level in color)])
     return scaled
+
+
+def _levels(colors: Sequence[list[str]]) -> list[float] | None:
+    """The numbers of all colours in a row; None where they are not understood."""
+    if not all(_is_number(word) for words in colors for word in words):
+        return None
+    levels = [float(word) for words in colors for word in words]
+    return levels if not levels or _is_light(levels) or _of_255(levels) else None
+
+
+def color_notes(text: str) -> list[str]:
+    """What is amiss with the colours of an ``.obj``'s vertices."""
+    vertices = [words[1:] for line in text.split("\n") if (words := line.split())[:1] == ["v"]]
+    colored = [words[3:] for words in vertices if len(words) == 6]
+    notes = []
+    if 0 < len(colored) < len(vertices):
+        notes.append(
+            f"only {len(colored):,} of its {len(vertices):,} vertices have colours: what has a vertex without is taken without them"
+        )
+    if _levels(colored) is None:
+        notes.append("the colours of its vertices, neither from 0 to 1 nor whole numbers up to 255, are not understood, and left out")
+    return notes
 
 
 def mtl_read(data: bytes) -> bytes:
     """An ``.mtl`` as Blender reads it rightly.
 
-    A colour of one number is grey, one that goes up to 255 is scaled, and keywords are spelled as Blender does. An image is multiplied by
-    its material's colour; that is white if none is stated, and if it is black, as some programs write for "none".
+    A colour of one number is grey, one of whole numbers up to 255 is scaled, one that is not understood left out. Keywords are spelled as
+    Blender does; a name with a comment stands for that without it too. An image is multiplied by its material's colour; that is white if
+    none is stated, and if it is black, as some programs write for "none".
     """
-    return "".join(map(_plain, _materials(data.decode(errors="surrogateescape")))).encode(errors="surrogateescape")
+    text = data.decode(errors="surrogateescape")
+    defined, blocks = _defined(text), []
+    for block in map(_plain, _materials(text)):
+        blocks.append(block)
+        found = _DEFINED.search(block)
+        if found and (name := _COMMENT.sub("", found[1]).rstrip()) not in defined:
+            blocks.append(f"{_DEFINED.sub('newmtl ' + name.replace(chr(92), chr(92) * 2), block)}\n")  # a comment, or part of the name
+            defined.add(name)
+    return "".join(blocks).encode(errors="surrogateescape")
 
 
 def mtl_notes(text: str) -> list[str]:
     """What is amiss with the colours of an ``.mtl``."""
-    strange = [found[1].rstrip() for block in _materials(text) if (found := _COLOR.search(block)) and _kd(block) is None]
-    return [f"the colour 'Kd {printable(words)[:60]}' is not understood: grey is taken" for words in strange]
+    notes = []
+    for block in _materials(text):
+        if (found := _COLOR.findall(block)) and _kd(block) is None:
+            taken = "its image alone" if _IMAGE.search(block) else "grey"
+            notes.append(f"the colour 'Kd {printable(found[-1].rstrip())[:60]}' is not understood: {taken} is taken")
+    return notes
 
 
 def _materials(text: str) -> list[str]:
@@ -93,7 +131,7 @@ def _plain(block: str) -> str:
     if worn and (color is None or not any(color)):
         color = (1.0, 1.0, 1.0)
     if color is None:
-        return block
+        return _COLOR.sub("", block)
     if max(color) > _BRIGHTEST:
         color = (color[0] / 255, color[1] / 255, color[2] / 255)
     rest = _IMAGE.sub("map_Kd ", _COLOR.sub("", block)).rstrip("\r\n")
@@ -103,7 +141,17 @@ def _plain(block: str) -> str:
 def _kd(block: str) -> tuple[float, float, float] | None:
     """The colour of a material; None if there is none, or none that is understood."""
     found = _COLOR.findall(block)
-    return _color(found[-1].split()) if found else None
+    color = _color(_COMMENT.sub("", found[-1]).split()) if found else None
+    return color if color is None or _is_light(color) or _of_255(color) else None
+
+
+def _is_light(levels: Sequence[float]) -> bool:
+    return min(levels) >= 0 and max(levels) <= _BRIGHTEST
+
+
+def _of_255(levels: Sequence[float]) -> bool:
+    """Whether levels are whole numbers up to 255, and not of 1."""
+    return min(levels) >= 0 and _BRIGHTEST < max(levels) <= 255 and all(level == int(level) for level in levels)
 
 
 def _color(words: list[str]) -> tuple[float, float, float] | None:
@@ -115,8 +163,12 @@ def _color(words: list[str]) -> tuple[float, float, float] | None:
 
 def undefined_materials(text: str, libraries: list[str]) -> list[str]:
     """The materials that an ``.obj`` uses, and that none of its libraries, given as their texts, defines."""
-    defined = {name.rstrip() for library in libraries for name in _DEFINED.findall(library)}
+    defined = {name for library in libraries for each in _defined(library) for name in (each, _COMMENT.sub("", each).rstrip())}
     return [name for name in dict.fromkeys(name.rstrip() for name in _USED.findall(text)) if name not in defined]
+
+
+def _defined(library: str) -> set[str]:
+    return {name.rstrip() for name in _DEFINED.findall(library)}
 
 
 def _libraries(rest: str, there: There) -> list[str]:

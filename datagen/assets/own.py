@@ -39,7 +39,7 @@ OTHERS = (
 """Models that are in other formats, so that none of them is passed over without a word."""
 NOTES = "assets.json"
 """In the folder, if its owner likes: of a file, its class and its symmetry."""
-VERSION = 2  # of what is kept
+VERSION = 3  # of what is kept
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import struct
+
 from datagen.assets.far import near_lines
+
+_HEAD, _FACET = 84, 50
+"""Bytes of a file in binary: before its triangles, and of each."""
 
 
 def stl_read(data: bytes) -> bytes:
-    """The file, moved to the origin if it is far away and written as text; one in binary has lost those digits already.
+    """The file; one that is text in small letters, with lines as Blender knows them, and moved to the origin if it is far away. One in
+    binary has lost those digits already.
 
     `RefusedError` for vertices that are no finite numbers, of which Blender would make zeros.
     """
-    if not data.lstrip().startswith(b"solid") or b"facet" not in data[:2000]:
+    if _is_binary(data) or not data.lstrip().lower().startswith(b"solid") or b"facet" not in data[:2000].lower():
         return data
-    lines = data.split(b"\n")
+    lines = data.lower().replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
     return b"\n".join(near_lines(lines, [i for i, line in enumerate(lines) if line.split(None, 1)[:1] == [b"vertex"]], 1, (1, 2, 3)))
+
+
+def _is_binary(data: bytes) -> bool:
+    return len(data) >= _HEAD and len(data) == _HEAD + _FACET * struct.unpack_from("<I", data, _HEAD - 4)[0]
 
 
 def stl_notes(data: bytes) -> list[str]:

@@ -107,10 +107,17 @@ def surface(factor: tuple[float, float, float] | None = None, textured: bool = F
     return {"pbrMetallicRoughness": base | ({"baseColorTexture": {"index": 0}} if textured else {}), **more}
 
 
-def usda(mesh: str = "", shader: str = "", image: str = "", texture: str = "", at: str = "0, 0, 0") -> str:
-    """A square as a ``.usda``, with more lines for its mesh and, if it wears them, for its surface's shader and its texture."""
+FACE = "int[] faceVertexCounts = [4]\n        int[] faceVertexIndices = [0, 1, 2, 3]"
+"""All four corners of a ``.usda``."""
+
+
+def usda(
+    mesh: str = "", shader: str = "", image: str = "", texture: str = "", at: str = "0, 0, 0", *, material: str = "", parent: str = ""
+) -> str:
+    """A square as a ``.usda``, with more lines for its mesh, its parent and, if it wears them, its surface's parts."""
     worn = f"""
     def Material "M" {{
+        {material}
         token outputs:surface.connect = </A/M/S.outputs:surface>
         def Shader "S" {{
             uniform token info:id = "UsdPreviewSurface"
@@ -138,9 +145,9 @@ def usda(mesh: str = "", shader: str = "", image: str = "", texture: str = "", a
 def Xform "A" {{
     double3 xformOp:translate = ({at})
     uniform token[] xformOpOrder = ["xformOp:translate"]
+    {parent}
     def Mesh "m" {{
-        int[] faceVertexCounts = [4]
-        int[] faceVertexIndices = [0, 1, 2, 3]
+        {"" if "faceVertexCounts" in mesh else FACE}
         point3f[] points = [(0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0)]
         texCoord2f[] primvars:st = [(0, 0), (1, 0), (1, 1), (0, 1)] (
             interpolation = "vertex"

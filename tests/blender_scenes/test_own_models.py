@@ -23,6 +23,10 @@ UNLIT = {"extensions": {"KHR_materials_unlit": {}}}
 HALF = ((0.5 + 0.055) / 1.055) ** 2.4
 TEXTURED = "color3f inputs:diffuseColor.connect = </A/M/T.outputs:rgb>"
 
+CUT = "float inputs:opacity.connect = </A/M/T.outputs:a>\nfloat inputs:opacityThreshold = 0.5"
+
+BASE = "color3f inputs:base = (0, 0.5, 1)\ncolor3f inputs:paint.connect = </A/M.inputs:base>"
+
 
 def product(*colors: tuple[float, float, float]) -> tuple[float, float, float]:
     red, green, blue = np.prod(colors, axis=0)
@@ -50,6 +54,10 @@ COLORS: dict[str, tuple[str | bytes, tuple[float, float, float]]] = {
         (0.5, 0, 1),
     ),
     "through.gltf": (gltf(surface((0, 0, 1), alphaMode="BLEND")), (0, 0, 1)),
+    "cut-blend.gltf": (gltf(surface(textured=True, alphaMode="BLEND"), image="cut.png"), (1, 0, 0)),
+    "cut-mask.gltf": (gltf(surface(textured=True, alphaMode="MASK"), image="cut.png"), (1, 0, 0)),
+    "cut-unlit.gltf": (gltf(surface(textured=True, alphaMode="BLEND", **UNLIT), image="cut.png"), (1, 0, 0)),
+    "cut-opaque.gltf": (gltf(surface(textured=True), image="cut.png"), (0.5, 0, 0)),
     "gone.gltf": (gltf(surface((0, 1, 0.5), True), image="nowhere.png"), (0, 1, 0.5)),
     "gone-alone.gltf": (gltf(surface(textured=True), image="nowhere.png"), GREY),
     "kd.obj": (WORN.format("kd"), (0, 0.5, 1)),
@@ -60,6 +68,9 @@ COLORS: dict[str, tuple[str | bytes, tuple[float, float, float]]] = {
     "gone.obj": (WORN.format("gone"), (0, 0.5, 1)),
     "torn.obj": (WORN.format("torn"), (0, 0.5, 1)),
     "emission.obj": (WORN.format("emission"), (0, 1, 0)),
+    "cut.obj": (WORN.format("cut"), (1, 0, 0)),
+    "cut-apart.obj": (WORN.format("cut-apart"), (1, 0, 0)),
+    "cut-unused.obj": (WORN.format("cut-unused"), (0.5, 0, 0)),
     "vertex.obj": (obj(color="0.5 0 1"), (HALF, 0, 1)),
     "kd-vertex.obj": (obj("mtllib kd.mtl\nusemtl m", color="1 0.5 1"), (0, HALF / 2, 1)),
     "vertex.ply": (ply(color=(LEVEL, 0, 0)), RED),
@@ -68,10 +79,19 @@ COLORS: dict[str, tuple[str | bytes, tuple[float, float, float]]] = {
     "binary.ply": (ply(sort="binary_little_endian"), GREY),
     "bytes.obj": (obj(color=f"{LEVEL} 0 0"), RED),
     "bytes-kd.obj": (WORN.format("bytes-kd"), (0.2, 0.4, 0)),
+    "comment.obj": (WORN.format("comment"), (0.5, 0, 0)),
+    "hash.obj": (obj("mtllib hash.mtl\nusemtl m # 2"), (0, 0.5, 0)),
+    "returns.obj": (WORN.format("returns").replace("\n", "\r"), (0, 0.5, 1)),
     "lower.obj": (WORN.format("lower"), RED),
     "vertex.usda": (usda("color3f[] primvars:displayColor = [(0, 0.5, 1)]"), (0, 0.5, 1)),
     "surface.usda": (usda(shader="color3f inputs:diffuseColor = (0, 0.5, 1)"), (0, 0.5, 1)),
     "image.usda": (usda(shader=TEXTURED, image="red.png"), RED),
+    "cut.usda": (usda(shader=f"{TEXTURED}\n{CUT}", image="cut.png", texture="float outputs:a"), (1, 0, 0)),
+    "input.usda": (usda(shader="color3f inputs:diffuseColor.connect = </A/M.inputs:base>", material=BASE), (0, 0.5, 1)),
+    "input-of-input.usda": (usda(shader="color3f inputs:diffuseColor.connect = </A/M.inputs:paint>", material=BASE), (0, 0.5, 1)),
+    "inherited.usda": (usda(parent="color3f[] primvars:displayColor = [(0, 0.5, 1)]"), (0, 0.5, 1)),
+    "gone-fallback.usda": (usda(shader=TEXTURED, image="nowhere.png", texture="float4 inputs:fallback = (0, 0.5, 1, 1)"), (0, 0.5, 1)),
+    "there-fallback.usda": (usda(shader=TEXTURED, image="red.png", texture="float4 inputs:fallback = (0, 0.5, 1, 1)"), RED),
     "scaled.usda": (usda(shader=TEXTURED, image="red.png", texture="float4 inputs:scale = (0.5, 1, 1, 1)"), product(RED, (0.5, 1, 1))),
     "each.usda": (usda('color3f[] primvars:displayColor = [(0, 0.5, 1)] (interpolation = "uniform")'), (0, 0.5, 1)),
     "gone.usda": (usda(shader=TEXTURED, image="nowhere.png"), GREY),
@@ -83,11 +103,17 @@ LIBRARIES = {
     "image": mtl(map_Kd="red.png"),
     "black-image": mtl(Kd="0 0 0", map_Kd="red.png"),
     "kd-image": mtl(Kd="0.5 1 1", map_Kd="-s 1 1 1 red.png"),
+    "cut": mtl(map_Kd="cut.png", map_d="cut.png"),
+    "cut-apart": mtl(map_Kd="cut.png", map_d="stencil.png"),
+    "cut-unused": mtl(map_Kd="cut.png"),
     "one-kd": mtl(Kd="0.5"),
     "gone": mtl(Kd="0 0.5 1", map_Kd="nowhere.png"),
     "torn": mtl(Kd="0 0.5 1", map_Kd="torn.png"),
     "emission": mtl(Kd="0 0 0", Ke="0 1 0"),
     "bytes-kd": mtl(Kd="51 102 0"),
+    "comment": "newmtl m # paint\nKd 0.5 0 0 # red\n",
+    "hash": "newmtl m # 1\nKd 0.5 0 0\nnewmtl m # 2\nKd 0 0.5 0\n",
+    "returns": mtl(Kd="0 0.5 1").replace("\n", "\r"),
     "lower": mtl(kd="1 1 1", map_kd="red.png"),
 }
 CUBES: dict[str, str | bytes] = {
@@ -101,8 +127,38 @@ CUBES: dict[str, str | bytes] = {
     "far/within.gltf": gltf(nodes=[{"children": [1], "rotation": [0.5**0.5, 0, 0, 0.5**0.5]}, {"mesh": 0, "translation": FAR}]),
     "near/mirrored.gltf": gltf(nodes=[{"children": [1], "scale": [-2, 2, 2]}, {"mesh": 0, "translation": [3, 2, 1]}]),
     "near/capitals.STL": stl(),
+    "near/shouted.stl": stl().upper(),
+    "near/returns.stl": stl().replace("\n", "\r"),
+    "near/returns.obj": obj().replace("\n", "\r"),
+    "far/shouted.stl": stl(4649776.22).upper(),
 }
 """Files that each show a cube."""
+SUBSET = """
+        def GeomSubset "g" (prepend apiSchemas = ["MaterialBindingAPI"]) {
+            uniform token elementType = "face"
+            uniform token familyName = "materialBind"
+            int[] indices = [0]
+            rel material:binding = </A/N>
+        }
+        int[] faceVertexCounts = [3, 3, 3]
+        int[] faceVertexIndices = [0, 1, 2, 0, 2, 3, 0, 2, 3]
+"""
+RED_MATERIAL = """
+    def Material "N" {
+        token outputs:surface.connect = </A/N/S.outputs:surface>
+        def Shader "S" {
+            uniform token info:id = "UsdPreviewSurface"
+            color3f inputs:diffuseColor = (1, 0, 0)
+            token outputs:surface
+        }
+    }
+"""
+SUBSETS = {
+    "material": (usda(SUBSET, "color3f inputs:diffuseColor = (0, 0, 1)", parent=RED_MATERIAL), [0, 0, 255]),
+    "colors": (usda(SUBSET + "color3f[] primvars:displayColor = [(0, 1, 0)]", parent=RED_MATERIAL), [0, 255, 0]),
+    "nothing": (usda(SUBSET, parent=RED_MATERIAL), [150, 152, 156]),
+}
+"""Meshes of which a subset is red, and the colour of their larger rest."""
 POINTS = [" ".join(map(str, corner)) for corner in CORNERS]
 TRIANGLES = b"".join(np.array([(0, 0, 1), (0, 0, z), (1, 0, 0), (0, 1, z)], "<f4").tobytes() + b"\0\0" for z in (0, 1))
 """Two, as a binary ``.stl`` has them."""
@@ -121,6 +177,12 @@ SHAPELESS: dict[str, tuple[str | bytes, str]] = {
     "huge.obj": (obj().replace("v -1.0", "v 1e400", 1), "line 2: '1e400'"),
     "short.obj": (obj().replace("v -1.0 -1.0 -1.0", "v -1.0 -1.0", 1), "line 2 has too few numbers"),
     "nan.ply": (ply().replace(b"\n-1.0", b"\nnan", 1), "'nan'"),
+    "cut.ply": (ply()[:-20], "cut short"),
+    "cut-faces.ply": (ply(sort="binary_little_endian")[:-20], "cut short"),
+    "cut-vertices.ply": (ply(sort="binary_big_endian")[:-200], "cut short"),
+    "wide.obj": (obj().encode("utf-16"), "wide.obj is written in UTF-16"),
+    "wide.stl": (stl().encode("utf-16"), "wide.stl is written in UTF-16"),
+    "wide-library.obj": (obj("mtllib wide.mtl"), "wide.mtl is written in UTF-16"),
     "nan-binary.ply": (ply(np.nan, sort="binary_little_endian", number="float"), "its vertex 1 is not finite"),
     "nan.stl": (stl().replace("vertex -1.0", "vertex nan", 1), "'nan'"),
     "nan.gltf": (gltf(corner=np.nan), "a vertex that is not finite"),
@@ -142,6 +204,18 @@ NOTED: dict[str, tuple[str | bytes, str]] = {
     "undefined.obj": (obj("usemtl m"), "uses the material 'm', which nothing defines: grey is taken"),
     "library.obj": (obj("mtllib nowhere.mtl", size=3), "names 'nowhere.mtl', which is not there"),
     "kd.obj": (WORN.format("kd"), "the colour 'Kd spectral red.rfl' is not understood: grey is taken"),
+    "negative.obj": (WORN.format("negative"), "the colour 'Kd -0.1 0.5 2' is not understood: grey is taken"),
+    "bright.obj": (WORN.format("bright"), "the colour 'Kd 0.5 2 0' is not understood: grey is taken"),
+    "comma.obj": (WORN.format("comma"), "the colour 'Kd 1,0 0,5 0,0' is not understood: grey is taken"),
+    "comma-image.obj": (WORN.format("comma-image"), "the colour 'Kd 1,0 0,5 0,0' is not understood: its image alone is taken"),
+    "partial.obj": (
+        obj(color="1 0 0").replace("1 0 0\n", "\n", 3),
+        "only 5 of its 8 vertices have colours: what has a vertex without is taken without them",
+    ),
+    "beyond.obj": (
+        obj(color="0.5 2.5 -1"),
+        "the colours of its vertices, neither from 0 to 1 nor whole numbers up to 255, are not understood, and left out",
+    ),
     "faces.obj": (obj() + "f 1 2 99\nf -1 -2 -3\nf -1 -2 -30\n", "2 of its faces name vertices that are not there, and are left out"),
     "thin.obj": (THIN, "it is so thin that a generated scene, which must show enough of every object, will hardly hold it"),
     "texture.ply": (ply().replace(b"comment", b"comment TextureFile"), "its texture 'a cube' is not read: grey is taken"),
@@ -149,6 +223,8 @@ NOTED: dict[str, tuple[str | bytes, str]] = {
     "color.stl": (b"COLOR=".ljust(80) + struct.pack("<I", 2) + TRIANGLES, "its colours are not read: grey is taken"),
 }
 """Files that are not as they should be, and what is noted."""
+STRANGE = {"negative": "-0.1 0.5 2", "bright": "0.5 2 0", "comma": "1,0 0,5 0,0"}
+"""Colours that are none."""
 
 PALETTE = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255))
 """The pixels of palette.png."""
@@ -191,14 +267,26 @@ def listed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     files |= {f"colors/{name}.mtl": text for name, text in LIBRARIES.items()}
     files |= {f"shapeless/{name}": content for name, (content, _) in SHAPELESS.items()}
     files |= {f"notes/{name}": content for name, (content, _) in NOTED.items()}
+    files |= {f"subsets/{name}.usda": text for name, (text, _) in SUBSETS.items()}
     files |= {f"palette/{place}.obj": palette_model(place) for place in range(-1, 5)}
     files |= {f"palette/{name}.gltf": text for name, (text, _) in REPEATED.items()}
+    files["shapeless/wide.mtl"] = mtl(Kd="1 0 0").encode("utf-16")
+    files |= {f"notes/{name}.mtl": mtl(Kd=color) for name, color in STRANGE.items()}
+    files["notes/comma-image.mtl"] = mtl(Kd=STRANGE["comma"], map_Kd="white.png")
     files["notes/kd.mtl"] = mtl(Kd="spectral red.rfl")
     files["palette/palette.mtl"] = mtl(map_Kd="palette.png")
     for name, content in files.items():
         (folder / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "in" / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     Image.new("RGB", (4, 4), (LEVEL, 0, 0)).save(folder / "in" / "colors" / "red.png")
+    Image.new("RGB", (4, 4), (255, 255, 255)).save(folder / "in" / "notes" / "white.png")
+    stencil = Image.new("L", (64, 64))
+    stencil.paste(255, (0, 0, 32, 64))
+    stencil.save(folder / "in" / "colors" / "stencil.png")
+    cut = Image.new("RGB", (64, 64))
+    cut.paste((255, 0, 0), (0, 0, 32, 64))
+    cut.putalpha(stencil)
+    cut.save(folder / "in" / "colors" / "cut.png")
     palette = Image.new("RGB", (4, 1))
     palette.putdata(PALETTE)
     palette.save(folder / "in" / "palette" / "palette.png")
@@ -221,6 +309,11 @@ def test_the_colour_is_right_or_grey_and_told(listed: dict[str, Any], name: str)
     assert named is None or named in row["notes"][0]
 
 
+@pytest.mark.parametrize("name", SUBSETS)
+def test_the_rest_of_a_mesh_keeps_its_color(listed: dict[str, Any], name: str) -> None:
+    assert listed[f"subsets/{name}.usda"]["colors"] == [SUBSETS[name][1], [255, 0, 0]]
+
+
 @pytest.mark.parametrize("name", CUBES)
 def test_a_cube_is_a_cube_wherever_it_stands(listed: dict[str, Any], name: str) -> None:
     np.testing.assert_allclose(listed[name]["extent"], 2 / np.sqrt(3), atol=2e-4)
@@ -235,7 +328,10 @@ def test_what_has_no_shape_is_left_out_with_the_reason(listed: dict[str, Any], n
 
 @pytest.mark.parametrize("name", NOTED)
 def test_what_is_amiss_is_noted(listed: dict[str, Any], name: str) -> None:
-    assert listed[f"notes/{name}"]["notes"] == [NOTED[name][1]]
+    row = listed[f"notes/{name}"]
+    assert row["notes"] == [NOTED[name][1]]
+    [(red, green, blue)] = row["colors"]
+    assert "grey" not in NOTED[name][1] or max(red, green, blue) - min(red, green, blue) <= 6
 
 
 @pytest.mark.parametrize("place", range(-1, 5))

@@ -1,0 +1,125 @@
+"""What a USD file says that Blender's reader passes over, said as it reads it. Importing this imports bpy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from blender_scenes.names import find_pxr
+from datagen.assets.model import GREY
+
+
+def mended_usd(path: Path) -> Path:
+    """A layer beside a file that lies over it; the file itself where there is nothing to say.
+
+    Blender takes no inputs of materials and no fallbacks of images, no colour that a mesh inherits, and gives all faces of a mesh the
+    material of its first subset, of which some have the mesh's own.
+    """
+    find_pxr()
+    from pxr import Sdf, Usd
+
+    stage = Usd.Stage.Open(str(path))
+    over = Sdf.Layer.CreateNew(str(path.with_name(f"over {path.stem}.usda")))
+    over.subLayerPaths.append(f"./{path.name}")
+    for name in stage.GetPseudoRoot().GetAllMetadata():
+        if name in _OF_ALL:
+            over.pseudoRoot.SetInfo(name, stage.GetMetadata(name))
+    stage = Usd.Stage.Open(over)
+    while shared := [prim for prim in stage.Traverse() if prim.IsInstance()]:  # of which no part can be changed alone
+        for prim in shared:
+            prim.SetInstanceable(False)
+    prims = list(stage.TraverseAll())
+    if not sum([_mended(stage, prim) for prim in prims]):
+        return path
+    over.Save()
+    return Path(over.realPath)
+
+
+_OF_ALL = ("defaultPrim", "upAxis", "metersPerUnit", "timeCodesPerSecond", "framesPerSecond", "startTimeCode", "endTimeCode")
+"""What is said of a whole stage by the topmost of its layers alone."""
+
+
+def _mended(stage: Any, prim: Any) -> bool:
+    from pxr import UsdGeom, UsdShade
+
+    if prim.IsA(UsdShade.Shader):
+        return sum([_input_mended(source) for source in UsdShade.Shader(prim).GetInputs() if source.HasConnectedSource()]) > 0
+    if not prim.IsA(UsdGeom.Gprim):
+        return False
+    colored = _color_inherited(prim)
+    return (prim.IsA(UsdGeom.Mesh) and _rest_bound(stage, prim)) or colored
+
+
+def _input_mended(source: Any) -> bool:
+    """Give a shader's input the value that it takes from its material's input, or from an image that is not there."""
+    from pxr import Sdf, UsdShade
+
+    found = source.GetValueProducingAttributes()
+    if len(found) != 1:
+        return False
+    value = found[0].Get() if UsdShade.Input.IsInput(found[0]) else _fallback(found[0])
+    if value is None or isinstance(value, Sdf.AssetPath):  # which Blender follows, and is seen from where it stands
+        return False
+    source.GetAttr().SetConnections([])
+    return bool(source.Set(value))
+
+
+def _fallback(output: Any) -> Any:
+    """What an image that is not there gives in its place, if it states it and no more; None of any other."""
+    from pxr import Gf, UsdShade
+
+    shader = UsdShade.Shader(output.GetPrim())
+    if shader.GetShaderId() != "UsdUVTexture" or output.GetBaseName() != "rgb" or shader.GetInput("scale") or shader.GetInput("bias"):
+        return None
+    file, fallback = shader.GetInput("file"), shader.GetInput("fallback")
+    named = file.GetValueProducingAttributes() if file else []
+    asset = named[0].Get() if named else None
+    color = fallback.Get() if fallback else None
+    return None if color is None or (asset and asset.resolvedPath) else Gf.Vec3f(*list(color)[:3])
+
+
+def _color_inherited(prim: Any) -> bool:
+    """Give a mesh the colour that it inherits."""
+    from pxr import UsdGeom
+
+    own = UsdGeom.PrimvarsAPI(prim)
+    found = own.FindPrimvarWithInheritance("displayColor")
+    if not found or found.GetAttr().GetPrim() == prim or (color := found.ComputeFlattened()) is None:
+        return False
+    return bool(own.CreatePrimvar("displayColor", found.GetTypeName(), UsdGeom.Tokens.constant).Set(color))
+
+
+def _rest_bound(stage: Any, prim: Any) -> bool:
+    """Make a subset of the faces that no subset gives a material."""
+    from pxr import UsdGeom, UsdShade
+
+    subsets = UsdShade.MaterialBindingAPI(prim).GetMaterialBindSubsets()
+    rest = UsdGeom.Subset.GetUnassignedIndices(subsets, len(UsdGeom.Mesh(prim).GetFaceVertexCountsAttr().Get() or ())) if subsets else ()
+    if not rest:
+        return False
+    bound, _ = UsdShade.MaterialBindingAPI(prim).ComputeBoundMaterial()
+    subset = UsdGeom.Subset.CreateUniqueGeomSubset(
+        UsdGeom.Mesh(prim), "rest", UsdGeom.Tokens.face, rest, "materialBind", UsdGeom.Tokens.nonOverlapping
+    )
+    material = bound if bound else _own_color(stage, prim)
+    UsdShade.MaterialBindingAPI.Apply(subset.GetPrim()).Bind(material)
+    return True
+
+
+def _own_color(stage: Any, prim: Any) -> Any:
+    """A material that shows a mesh's own colours, or grey."""
+    from pxr import Gf, Sdf, UsdGeom, UsdShade
+
+    material = UsdShade.Material.Define(stage, prim.GetPath().AppendChild("rest_material"))
+    shader = UsdShade.Shader.Define(stage, material.GetPath().AppendChild("surface"))
+    shader.CreateIdAttr("UsdPreviewSurface")
+    color = shader.CreateInput("diffuseColor", Sdf.ValueTypeNames.Color3f)
+    if UsdGeom.Gprim(prim).GetDisplayColorPrimvar().HasValue():
+        reader = UsdShade.Shader.Define(stage, material.GetPath().AppendChild("reader"))
+        reader.CreateIdAttr("UsdPrimvarReader_float3")
+        reader.CreateInput("varname", Sdf.ValueTypeNames.String).Set("displayColor")
+        color.ConnectToSource(reader.CreateOutput("result", Sdf.ValueTypeNames.Float3))
+    else:
+        color.Set(Gf.Vec3f(*(level / 255 for level in GREY)))
+    material.CreateSurfaceOutput().ConnectToSource(shader.CreateOutput("surface", Sdf.ValueTypeNames.Token))
+    return material
