@@ -38,7 +38,7 @@ def test_odd_scenes_are_rendered_and_told_of(tmp_path: Path, capsys: pytest.Capt
     said = capsys.readouterr().err
     assert "Traceback" not in said
     odd = [line.removeprefix("igllm render: warning: ") for line in said.splitlines() if "outside [" not in line and "warning" in line]
-    assert {line.partition(":")[0] for line in odd} == {"camera", "twins", "painted", "half"}
+    assert {line.partition(":")[0] for line in odd} == {"camera", "twins", "painted", "half", "none"}
     assert "half: objects stand in each other: 1 (green rubber large sphere) and 3 (red rubber large cylinder)" in odd
     samples = Samples(tmp_path / "out")
     assert set(samples.keys) == set(ODD) - {"farther"}
