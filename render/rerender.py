@@ -30,7 +30,6 @@ from datagen.shards import Samples
 from datagen.staged import StagedDomain
 from datagen.written import Written
 
-LIGHTINGS = ("canonical", "recorded")
 PICTURE_SUFFIXES, BLEND_SUFFIX = (".png", ".py", ".json"), ".blend"
 
 
