@@ -225,7 +225,7 @@ def _vision(preset: Preset) -> tuple[Any, Base | None, dict[str, Any]]:
     frame = _frame(config, preset)
     if (statistics := base.image_statistics()) is not None:
         frame["image_mean"], frame["image_std"] = statistics
-    return config, base.at(getattr(whole, "_commit_hash", None)), frame
+    return config, base.exact(), frame
 
 
 def _sees(config: Any) -> bool:
@@ -250,7 +250,7 @@ def _text(preset: Preset, tokenizer: Any, base: Base | None) -> tuple[Any, Base 
     if not hasattr(config, "vocab_size"):
         raise UserError(f"{base.name}: a {config.model_type} cannot be loaded as a pretrained part that writes: a language model is needed")
     config.vocab_size = max(config.vocab_size, len(tokenizer), 1 + tokenizer.convert_tokens_to_ids(NUM))
-    return config, base.at(getattr(config, "_commit_hash", None))
+    return config, base.exact()
 
 
 def _lora(preset: Preset) -> dict[str, Any] | None:
