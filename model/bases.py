@@ -127,7 +127,7 @@ class Base:
             raise UserError(
                 f"{self.name}: holds adapters ({ADAPTER_FILE}), and weights of their own are needed: `merge_and_unload` of peft makes them"
             )
-        if self.sha256 and "config" in keywords:
+        if "config" in keywords:
             with within(self.extent(), self.name), blaming(self.name):
                 kind.from_config(keywords["config"])
         revisions = [self.revision or "main"]

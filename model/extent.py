@@ -52,7 +52,7 @@ class Extent:
     def of_memory() -> Extent:
         """What this machine's memory holds."""
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        return Extent(memory // 4, 100_000, f"this machine's memory has {memory / 1e9:,.0f} GB")
+        return Extent(memory // 4, 20_000, f"this machine's memory has {memory / 1e9:,.0f} GB")
 
 
 def shapes_in(files: Iterable[Path]) -> Shapes:
@@ -78,7 +78,7 @@ def within(extent: Extent, source: str) -> Iterator[None]:
             return
         numbers, tensors = numbers + parameter.numel(), tensors + 1
         if numbers > extent.numbers or tensors > extent.tensors:
-            raise UserError(f"{source}: describes a model of {numbers:,} numbers or more in {tensors:,} tensors, and {extent.said}")
+            raise UserError(f"{source}: describes a model of at least {numbers:,} numbers in {tensors:,} tensors, and {extent.said}")
 
     def count_module(*_: Any) -> None:
         nonlocal modules

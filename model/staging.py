@@ -28,7 +28,7 @@ ADAPTER_FILE = "adapter_config.json"
 LARGEST_JSON = 10_000_000  # bytes of a configuration; those of models have thousands
 LARGEST_TOKENIZER_FILE = 500_000_000  # bytes; the largest vocabularies have a tenth
 
-_SHARD = re.compile(r"[^/\\]+\.safetensors")
+_SHARD = re.compile(r"[\w.-]+\.safetensors")
 _UNHEEDED = {
     "auto_map",
     "custom_pipelines",
