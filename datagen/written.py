@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datagen.errors import UserError
-from datagen.files import read_jsonl, write_jsonl
+from datagen.files import TEMPORARY, naming, read_jsonl, removed, write_jsonl
 from datagen.shards import file_sha256
 
 
@@ -39,7 +39,7 @@ class Written:
         if path.exists():
             lines = path.read_bytes()
             if not lines.endswith(b"\n"):  # a kill has cut the last line short
-                path.write_bytes(lines[: lines.rfind(b"\n") + 1])
+                os.truncate(path, lines.rfind(b"\n") + 1)
             for row in read_jsonl(path):
                 if set(row) != set(_Row.__annotations__) or not _is_within(row["file"]):
                     raise UserError(f"{path}: damaged; choose another folder")
@@ -52,8 +52,8 @@ class Written:
 
     def tidy(self) -> None:
         """Remove what calls that were killed left half written of the listed files in the folder itself."""
-        for left in self.folder.glob(".*.tmp"):
-            if left.name[1:].rsplit(".", 2)[0] in self._rows:
+        for left in (*self.folder.glob(f".*{TEMPORARY}"), *self.folder.glob(f".*{TEMPORARY}@")):  # the latter by Blender
+            if left.name[1:].removesuffix("@").removesuffix(TEMPORARY) in self._rows:
                 left.unlink()
 
     def refuse_strangers(self, names: Iterable[str]) -> None:
@@ -61,6 +61,11 @@ class Written:
         for name in names:
             if name not in self._rows and (self.folder / name).exists():
                 raise UserError(f"{self.folder / name}: is there already, and igllm has not written it; choose another folder")
+
+    def check(self) -> None:
+        """`UserError` if somebody has removed the folder, or all in it, since files were begun."""
+        if not self.list.exists():
+            raise removed(self.folder)
 
     def is_whole(self, name: str, made_from: str) -> bool:
         """Whether a file is there that was made from this, to the last byte as it was written."""
@@ -96,7 +101,7 @@ class Written:
             return
         self._rows.update({row.file: row for row in rows})
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.list).open("a") as stream:
+        with naming(self.list), self.list.open("a") as stream:
             stream.writelines(json.dumps(vars(row)) + "\n" for row in rows)
             stream.flush()
             os.fsync(stream.fileno())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.errors import ImageError, UserError
-from datagen.files import read_jsonl
+from datagen.files import is_there, naming, read_jsonl, removed, write_bytes
 from datagen.pictures import Pictures
 from datagen.predictions import Prediction
 from model.choosing import Decoding
@@ -37,7 +38,7 @@ class Partial:
         header, rows = (rows[0], rows[1:]) if rows else ({}, [])
         other = [reason for name, reason in _MADE_WITH.items() if header.get(name) != self._header[name]]
         if other:
-            self.path.write_text(json.dumps(self._header) + "\n")
+            write_bytes(self.path, json.dumps(self._header).encode() + b"\n")
             if rows:
                 _tell(f"the predictions of an interrupted call are begun anew: they were made with {' and '.join(other)}")
             return
@@ -54,21 +55,24 @@ class Partial:
     @contextmanager
     def appending(self) -> Iterator[None]:
         """While it lasts, `add` may be called."""
-        with self.path.open("a") as self._stream:
+        with self.path.open("ab", buffering=0) as self._stream:
             yield
 
     def add(self, prediction: Prediction, image_digest: str) -> None:
-        """Keep a prediction, with the SHA-256 of the file of its image."""
+        """Keep a prediction, with the SHA-256 of the file of its image. `UserError` if somebody has removed what is kept."""
+        if not is_there(self.path, self._stream.fileno()):
+            raise removed(self.path.parent)
         self.predictions[prediction.key] = prediction
-        self._stream.write(json.dumps({**prediction.to_json(), IMAGE: image_digest}) + "\n")
-        self._stream.flush()
+        with naming(self.path):
+            self._stream.write(json.dumps({**prediction.to_json(), IMAGE: image_digest}).encode() + b"\n")
 
     def _left(self) -> list[dict[str, Any]]:
         """The lines of an earlier call, the header first; none if there are none, or they are damaged."""
         if not self.path.exists():
             return []
         lines = self.path.read_bytes()
-        self.path.write_bytes(lines[: lines.rfind(b"\n") + 1])  # a kill may have cut the last line short
+        if not lines.endswith(b"\n"):  # a kill has cut the last line short
+            os.truncate(self.path, lines.rfind(b"\n") + 1)
         try:
             rows = read_jsonl(self.path)
             for row in rows[1:]:
