@@ -28,6 +28,7 @@ SYSTEMS_FILES = ("thumbs.db", "desktop.ini", "__macosx")  # what Windows and mac
 MOST_BYTES = 1 << 28  # of a file that is read as a whole
 MOST_OF_LINE = 1 << 25  # characters
 SYSTEMS_PLACES = ("/dev", "/proc", "/sys")  # whose files are none: /dev/stdout may lead to one, and must not be replaced by another
+IN_MEMORY = "/dev/shm"  # a file system as any other
 
 
 @contextmanager
@@ -81,7 +82,9 @@ def _check_plain(path: Path) -> None:
     """`UserError` if what is at `path` cannot be replaced by a file that is written beside it."""
     if path.is_dir():
         raise UserError(f"{path}: a folder is in the place of the file to write; name a file in it")
-    if any(path.absolute().is_relative_to(place) for place in SYSTEMS_PLACES) or (path.exists() and not path.is_file()):
+    whole = path.absolute()
+    systems = any(whole.is_relative_to(place) for place in SYSTEMS_PLACES) and not whole.is_relative_to(IN_MEMORY)
+    if systems or (path.exists() and not path.is_file()):
         raise UserError(f"{path}: a device or pipe is in the place of the file to write; name a file")
 
 
