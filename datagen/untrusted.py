@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 from datagen.errors import UserError, did_you_mean
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z"
+INNER_PATTERN = r"^(?!/)(?!(.*/)?\.\.(/|\Z))[^\0]+\Z"
+INNER_IN_WORDS = "the path of a file in the folder, seen from there"
 NAME_IN_WORDS = "a name of at most 64 letters, digits, '.', '_' and '-', a letter or digit first"
 
 
