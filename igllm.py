@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import sys
 import tempfile
@@ -31,6 +30,7 @@ from datagen.commandline import (
 from datagen.errors import PartlyDone, UserError
 from datagen.ranges import counted
 from datagen.scene import QUALITIES
+from datagen.screen import in_bounds, plain_output
 
 if TYPE_CHECKING:
     from datagen.predictions import Prediction
@@ -51,9 +51,11 @@ Status 70 is an error of igllm's own; IGLLM_TRACEBACK=1 shows where it came abou
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; the exit status."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a file may have a name that this terminal cannot show
+    with plain_output():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     lend_home()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -73,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _end(given: Sequence[str], message: str, status: int) -> int:
-    print(f"igllm {given[0]}: {message}", file=sys.stderr)
+    print(f"igllm {given[0]}: {in_bounds(message)}", file=sys.stderr)
     return status
 
 

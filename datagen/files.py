@@ -20,6 +20,7 @@ LONGEST_NAME = 200  # bytes of a name, so that there is room for what temporary 
 SYSTEMS_FILES = ("thumbs.db", "desktop.ini", "__macosx")  # what Windows and macOS leave in folders and archives beside hidden files
 
 SYSTEMS_PLACES = ("/dev", "/proc", "/sys")  # whose files are none: /dev/stdout may lead to one, and must not be replaced by another
+IN_MEMORY = "/dev/shm"  # an ordinary folder all the same
 
 
 @contextmanager
@@ -73,7 +74,8 @@ def _check_plain(path: Path) -> None:
     """`UserError` if what is at `path` cannot be replaced by a file that is written beside it."""
     if path.is_dir():
         raise UserError(f"{path}: a folder is in the place of the file to write; name a file in it")
-    if any(path.absolute().is_relative_to(place) for place in SYSTEMS_PLACES) or (path.exists() and not path.is_file()):
+    systems = any(path.absolute().is_relative_to(place) for place in SYSTEMS_PLACES) and not path.absolute().is_relative_to(IN_MEMORY)
+    if systems or (path.exists() and not path.is_file()):
         raise UserError(f"{path}: a device or pipe is in the place of the file to write; name a file")
 
 
