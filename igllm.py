@@ -28,6 +28,7 @@ from datagen.commandline import (
     words,
 )
 from datagen.errors import PartlyDone, UserError
+from datagen.image_limits import MAX_PIXELS, allow_pixels
 from datagen.ranges import counted
 from datagen.scene import QUALITIES
 from datagen.screen import in_bounds, plain_output
@@ -60,6 +61,8 @@ def _main(arguments: Sequence[str] | None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         options = _parser().parse_args(given)
+        if getattr(options, "max_pixels", None) is not None:
+            allow_pixels(options.max_pixels)
         return options.run(options) or 0
     except UserError as error:
         return _end(given, str(error), 1 if isinstance(error, PartlyDone) else 2)
@@ -158,6 +161,7 @@ def _generate(verbs: Any) -> None:
     verb.add_argument("--depth", action="store_true", help="add {key}.depth.npy: metres to what each pixel shows")
     _add_workers(verb)
     _add_render_device(verb)
+    _add_max_pixels(verb)
 
 
 def _domains_text() -> str:
@@ -296,6 +300,7 @@ def _inspect(verbs: Any) -> None:
     verb.add_argument(
         "--out", type=folder_to_write, help="folder to write (default: DIR/inspect; for built-in assets and textures: inspect)"
     )
+    _add_max_pixels(verb)
 
 
 def run_inspect(options: argparse.Namespace) -> None:
@@ -362,6 +367,7 @@ def _import(verbs: Any) -> None:
     verb.add_argument("--scenes", type=Path, required=True, metavar="FILE", help="CLEVR's scenes file, or the JSON of one scene")
     verb.add_argument("--images", type=Path, metavar="DIR", help="folder of the images that the scenes name")
     verb.add_argument("--out", type=samples_to_write, required=True, help="folder to write to")
+    _add_max_pixels(verb)
 
 
 def run_import(options: argparse.Namespace) -> None:
@@ -405,6 +411,7 @@ def _align(verbs: Any) -> None:
         "tars of images and .txt, as Conceptual Captions is distributed, or a data set made with --captions. Then: igllm train --init RUN.",
     )
     _add_training(verb)
+    _add_max_pixels(verb)
 
 
 def run_align(options: argparse.Namespace) -> None:
@@ -432,6 +439,7 @@ def _train(verbs: Any) -> None:
     verb.add_argument("--number-feedback", action="store_true", help="embed each number's value back into the sequence")
     verb.add_argument("--cache-features", action="store_true", help="compute a frozen tower's features once, and keep them on disk")
     verb.add_argument("--sample-every", type=positive, metavar="STEPS", help="take four images around every so many steps: RUN/samples")
+    _add_max_pixels(verb)
 
 
 def run_train(options: argparse.Namespace) -> None:
@@ -553,6 +561,7 @@ def _predict(verbs: Any) -> None:
         help="search with B beginnings of the code at a time, the likeliest",
     )
     verb.add_argument("--seed", type=whole, default=0, help="of what --temperature chooses at random, together with the image's key")
+    _add_max_pixels(verb)
 
 
 def run_predict(options: argparse.Namespace) -> int:
@@ -679,6 +688,7 @@ def _compare(verbs: Any) -> None:
     verb.add_argument("--candidate", type=Path, required=True, metavar="ANSWER", help="what to score: one of these three")
     verb.add_argument("--out", type=folder_to_write, required=True, help="folder of the report")
     verb.add_argument("--domain", default="clevr", help="kind of scene, if both sides are a pred.jsonl, which does not say it")
+    _add_max_pixels(verb)
 
 
 def run_compare(options: argparse.Namespace) -> None:
@@ -701,6 +711,7 @@ def _roundtrip(verbs: Any) -> None:
     verb.add_argument("--num", type=positive, help="only its first NUM samples")
     verb.add_argument("--out", type=folder_to_write, required=True, help="folder of the report")
     _add_workers(verb)
+    _add_max_pixels(verb)
 
 
 def run_roundtrip(options: argparse.Namespace) -> None:
@@ -838,6 +849,15 @@ def _add_render_device(verb: argparse.ArgumentParser) -> None:
 
 def _add_device(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--device", default="auto", help="where the model runs: auto, cpu, cuda, mps")
+
+
+def _add_max_pixels(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--max-pixels",
+        type=positive,
+        metavar="N",
+        help=f"read images of up to so many pixels, which take 25 bytes each (default: {MAX_PIXELS:,})",
+    )
 
 
 def _add_model(verb: argparse.ArgumentParser) -> None:

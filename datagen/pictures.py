@@ -11,6 +11,7 @@ import numpy as np
 
 from datagen.encoding import decode_image
 from datagen.errors import ImageError, UserError
+from datagen.image_limits import max_image_bytes
 from datagen.predictions import is_key
 from datagen.shards import Samples
 from datagen.store import Place
@@ -60,7 +61,8 @@ class ImageFiles(Pictures):
 
     def encoded(self, key: str) -> bytes:
         try:
-            return self._paths[key].read_bytes()
+            with self._paths[key].open("rb") as stream:
+                return stream.read(max_image_bytes() + 1)  # one more than are read: `decode_image` says so
         except OSError as error:
             raise ImageError(f"{self.name(key)}: cannot be read ({error.strerror or error})") from None
 

@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 MAX_SEED = 2**32  # SeedSequence splits larger numbers into words, where neighbouring streams could meet
 MAX_ATTEMPT = 1_000_000  # a scene that took so many tries was never drawn
+MAX_BYTES = 2**25  # of a record: twenty times what a thousand objects take
 MAX_INDEX = 2**53  # whole numbers that every reader of JSON holds exactly
 
 Coordinate = Annotated[float, Meta(ge=-1e9, le=1e9)]  # metres or pixels: what is further off is no picture's
@@ -117,6 +118,8 @@ def read_photograph_record(data: bytes, where: str) -> dict[str, Any]:
 
 
 def _read(data: bytes, kind: type[T], where: str) -> tuple[dict[str, Any], T]:
+    if len(data) > MAX_BYTES:
+        raise UserError(f"{where} is damaged: a record of {len(data):,} bytes; at most {MAX_BYTES:,} are read")
     try:
         record = decode_json(data.removeprefix(codecs.BOM_UTF8))
         return record, msgspec.convert(record, kind)

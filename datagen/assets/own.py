@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -181,7 +179,7 @@ def _kept(path: Path, asset_id: str) -> _Found:
         with np.load(path, allow_pickle=False) as arrays:
             mesh, colors = mesh_from({name: arrays[name] for name in ("vertices", "triangles", "slots", "smooth")}), arrays["colors"]
             notes = arrays["notes"] if "notes" in arrays else np.zeros(0, str)  # version 1 had none
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:  # NumPy reads a damaged header as Python and raises what that raises
         raise UserError(f"{path}: damaged ({error}); delete it and read the folder of assets again") from None
     fits = 0 < len(mesh) <= MOST_TRIANGLES and colors.dtype == np.uint8 and colors.ndim == 2 and colors.shape[1] == 3
     fits = fits and notes.dtype.kind == "U" and notes.ndim == 1
