@@ -161,10 +161,10 @@ def again(place: Path) -> Outcome:
 # The long run
 
 
-def _in_a_process(kind: str, inputs: int, number: int) -> Tally:
+def _in_a_process(kind: str, inputs: int, number: int, honest: str) -> Tally:
     """A block in a process of its own, which may die of it."""
     with tempfile.TemporaryDirectory(prefix="igllm-block-") as folder:
-        environment = {**os.environ, "TMPDIR": folder, "XDG_CACHE_HOME": str(Path(folder, "cache"))}
+        environment = {**os.environ, "TMPDIR": folder, "XDG_CACHE_HOME": str(Path(folder, "cache")), "FUZZ_HONEST": honest}
         command = [sys.executable, __file__, "--kind", kind, "--inputs", str(inputs), "--seed", str(number), "--block"]
         try:
             done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=BLOCK_SECONDS, check=False)
@@ -193,10 +193,11 @@ def run_campaign(inputs: int, first: int, workers: int, kinds: list[str]) -> dic
     blocks.sort(key=lambda block: block[2])
     tallies, lock, done = {kind: Tally(kind) for kind in kinds}, threading.Lock(), 0
     start = time.monotonic()
+    honest = tempfile.TemporaryDirectory(prefix="igllm-honest-")
 
     def work(block: tuple[str, int, int]) -> None:
         nonlocal done
-        tally = _in_a_process(*block)
+        tally = _in_a_process(*block, honest.name)
         with lock:
             tallies[block[0]].add(tally)
             done += 1
@@ -204,7 +205,7 @@ def run_campaign(inputs: int, first: int, workers: int, kinds: list[str]) -> dic
             for text in tally.told:
                 print(text, file=sys.stderr, flush=True)
 
-    with ThreadPoolExecutor(workers) as pool:
+    with honest, ThreadPoolExecutor(workers) as pool:
         list(pool.map(work, blocks))
     return tallies
 

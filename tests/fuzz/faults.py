@@ -28,7 +28,7 @@ PAYLOADS = (
     "%s%n%x{0.__class__}",
 )
 PLACES = (
-    *("../outside/secret", "../../../../../../etc/passwd", "/etc/passwd", "..\\outside\\secret", "C:\\windows\\win.ini", "file:///etc/passwd"),
+    *("../outside/secret", "../../outside/secret", "../../../../../../etc/passwd", "/etc/passwd", "..\\outside\\secret", "C:\\windows\\win.ini", "file:///etc/passwd"),
     *("http://127.0.0.1:9/x", "//127.0.0.1/share/x", "~/.ssh/id_rsa", ".", "..", "/", "/dev/zero", "/dev/stdin", "NUL", "a/../../outside/secret"),
     "%2e%2e/outside/secret",
 )

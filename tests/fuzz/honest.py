@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import io
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from datagen.cache import alone
 from datagen.generate import generate
 from datagen.sample import Sample, make_sample
 from datagen.sampling import draw
@@ -27,7 +29,9 @@ SCENES = DatasetSettings(domain="clevr", seed=3, width=64, height=48, quality="d
 
 @cache
 def home() -> Path:
-    """A folder of this process, which goes with it."""
+    """A folder of this process, which goes with it; or that of all processes of a long run."""
+    if "FUZZ_HONEST" in os.environ:
+        return Path(os.environ["FUZZ_HONEST"])
     folder = tempfile.mkdtemp(prefix="igllm-honest-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
@@ -37,7 +41,8 @@ def home() -> Path:
 def data_set() -> Mapping[str, bytes]:
     """The files of a data set of two samples in two shards."""
     folder = home() / "dots"
-    generate(DOTS, 2, folder, 1)
+    with alone(home() / "dots.lock"):
+        generate(DOTS, 2, folder, 1)
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")}
 
 

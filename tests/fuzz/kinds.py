@@ -30,6 +30,7 @@ class Kind:
     doors: tuple[tuple[int, Door], ...] = ()
     share: float = 1.0
     block: int = 2_000
+    some: int = 60
 
     def door_for(self, draw: int) -> Door:
         """The door for a number below a thousand."""
