@@ -8,6 +8,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,14 +30,17 @@ from datagen.commandline import (
 )
 from datagen.errors import PartlyDone, UserError
 from datagen.image_limits import MAX_PIXELS, allow_pixels
+from datagen.leaving import Request, flush_output, heeded
 from datagen.ranges import counted
 from datagen.scene import QUALITIES
 from datagen.screen import in_bounds, plain_output
+from datagen.temporary import own_temporaries
 
 if TYPE_CHECKING:
     from datagen.predictions import Prediction
 
 BUG = 70  # the status where igllm itself is at fault
+NO_READER = 141  # the status where nobody reads on what is printed, as of programs which that ends: 128 and SIGPIPE
 BUILT_IN = Path()  # in the place of a folder of assets: those modelled here
 EPILOG = """\
 the whole loop:
@@ -52,42 +56,62 @@ Status 70 is an error of igllm's own; IGLLM_TRACEBACK=1 shows where it came abou
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; the exit status."""
-    with plain_output():
-        return _main(arguments)
-
-
-def _main(arguments: Sequence[str] | None) -> int:
-    lend_home()
     given = list(sys.argv[1:] if arguments is None else arguments)
+    with plain_output(), heeded(" ".join(["igllm", *given[:1]])) as request:
+        lend_home()
+        try:
+            return _run(given)
+        except BaseException as error:
+            if request.signal is not None:  # whatever it has become on its way
+                return _say(request.message, request.status)
+            return _end(request, error)
+
+
+def _run(given: Sequence[str]) -> int:
+    """Run one verb; the exit status, once all that it printed is out."""
     try:
         options = _parser().parse_args(given)
         if getattr(options, "max_pixels", None) is not None:
             allow_pixels(options.max_pixels)
-        return options.run(options) or 0
-    except UserError as error:
-        return _end(given, str(error), 1 if isinstance(error, PartlyDone) else 2)
-    except KeyboardInterrupt:
-        return _end(given, "interrupted; call it again to go on", 130)
-    except OSError as error:
+        with own_temporaries():
+            return options.run(options) or 0
+    finally:
+        flush_output()
+
+
+def _end(request: Request, error: BaseException) -> int:
+    """Say what ended a verb; the exit status. Raises what is not to be told, such as the end of --help."""
+    if isinstance(error, UserError):
+        return _say(f"{request.name}: {error}", 1 if isinstance(error, PartlyDone) else 2)
+    if isinstance(error, KeyboardInterrupt):  # where signals cannot be heeded
+        return _say(request.message, request.status)
+    if isinstance(error, BrokenPipeError):
+        return NO_READER
+    if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        return _end(given, f"{where}{error.strerror or error}", 2)
-    except Exception as error:
-        if os.environ.get("IGLLM_TRACEBACK"):
-            raise
-        return _end(given, _reported(error), BUG)
+        return _say(f"{request.name}: {where}{error.strerror or error}", 2)
+    if not isinstance(error, Exception) or os.environ.get("IGLLM_TRACEBACK"):
+        raise error
+    return _say(f"{request.name}: {_reported(error)}", BUG)
 
 
-def _end(given: Sequence[str], message: str, status: int) -> int:
-    print(f"igllm {given[0]}: {in_bounds(message)}", file=sys.stderr)
+def _say(message: str, status: int) -> int:
+    with suppress(OSError):  # nobody may be there to read it, such as after the end of a terminal
+        print(in_bounds(message), file=sys.stderr, flush=True)
     return status
 
 
 def _reported(error: Exception) -> str:
     """A line about an error that is none of the user's; where it came about is kept in a file."""
-    with tempfile.NamedTemporaryFile("w", prefix="igllm-error-", suffix=".txt", errors="backslashreplace", delete=False) as file:
-        print(*traceback.format_exception(error), sep="", file=file)
+    text = "".join(traceback.format_exception(error))
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="igllm-error-", suffix=".txt", errors="backslashreplace", delete=False) as file:
+            file.write(text)
+        more = f"please report it with the file {file.name}"
+    except OSError:  # no temporary file can be written
+        more = "IGLLM_TRACEBACK=1 shows where it came about"
     said = str(error).partition("\n")[0]
-    return f"an error of igllm's own, {type(error).__name__}: {said}; please report it with the file {file.name}"
+    return f"an error of igllm's own, {type(error).__name__}: {said}; {more}"
 
 
 def _parser() -> argparse.ArgumentParser:

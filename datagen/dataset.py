@@ -21,6 +21,7 @@ from typing import Annotated, Any
 import msgspec
 
 from datagen.checks import check_shard
+from datagen.declared import as_declared
 from datagen.domains import get_domain
 from datagen.errors import UserError
 from datagen.files import decode_json
@@ -30,11 +31,10 @@ from datagen.painted import PaintedDomain
 from datagen.progress import progress
 from datagen.record import MAX_INDEX
 from datagen.sample import FORMAT_VERSION, Sample
-from datagen.settings import MAX_SHARD_SIZE, DatasetSettings, sample_key
+from datagen.settings import DatasetSettings, ShardSize, sample_key
 from datagen.shards import block_extents, label_bytes, sample_blocks, write_blocks
 from datagen.spool import Spool
 from datagen.store import Place, Store, check_place, open_store
-from datagen.untrusted import declared_as
 
 IMPORTED = "imported_from"  # the field of dataset.json that only imported data sets have, which no settings made
 SHARDS_WAITING = 4  # how many whole spools may wait to be written before rendering waits for them
@@ -44,7 +44,7 @@ class Statement(msgspec.Struct):
     """What every ``dataset.json`` states beside the settings, which an imported data set lacks."""
 
     num: Annotated[int, msgspec.Meta(ge=1, le=MAX_INDEX)]
-    shard_size: Annotated[int, msgspec.Meta(ge=1, le=MAX_SHARD_SIZE)]
+    shard_size: ShardSize
     versions: dict[str, str]
 
 
@@ -309,9 +309,9 @@ def read_statement(store: Store) -> Mapping[str, Any]:
     if found != FORMAT_VERSION:
         raise UserError(f"{place}: format version {found!r}, but this igllm reads version {FORMAT_VERSION}")
     try:
-        msgspec.convert(statement, Statement)
-    except msgspec.ValidationError as error:
-        raise UserError(f"{place}: damaged ({declared_as(error)}); put it back from a copy, or generate into another folder") from None
+        as_declared(statement, Statement, f"{place}: damaged")
+    except UserError as error:
+        raise UserError(f"{error}; put it back from a copy, or generate into another folder") from None
     return statement
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import re
 import warnings
 import zlib
 from typing import Any
@@ -14,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from datagen.asides import without_asides
 from datagen.errors import ImageError
-from datagen.image_limits import max_image_bytes, max_pixels
+from datagen.image_limits import max_image_bytes, max_pixels, pillows_count, refusal
 from datagen.jpeg_ends import decode_without_end
 from datagen.rgb import as_rgb
 
@@ -63,9 +62,6 @@ def decode_image(data: bytes, where: str) -> np.ndarray:
 class _TooLarge(Exception):
     """More pixels than are read, in words."""
 
-    def __init__(self, what: str) -> None:
-        super().__init__(f"{what}, and at most {max_pixels():,} pixels are read; make it smaller, or allow more with --max-pixels")
-
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
@@ -75,12 +71,12 @@ def _reason(error: Exception) -> str:
 
 def _decoded(data: bytes) -> np.ndarray:
     if len(data) > max_image_bytes():
-        raise _TooLarge(f"has {len(data):,} bytes")
+        raise _TooLarge(refusal(f"{len(data):,} bytes"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of metadata, which does not matter here; size has its own bound
         with _opened(data) as image:
             if image.width * image.height > max_pixels():
-                raise _TooLarge(f"has {image.width:,}x{image.height:,} pixels")
+                raise _TooLarge(refusal(f"{image.width:,}x{image.height:,} pixels"))
             if image.format == "JPEG" and data.count(_START_OF_SCAN) > _MOST_SCANS:
                 raise ValueError(f"it has more than {_MOST_SCANS} scans")
             if image.format == "JPEG2000" and _END_OF_CODESTREAM not in data[data.rfind(_START_OF_DATA) :]:
@@ -97,10 +93,4 @@ def _opened(data: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data), formats=_READ)
     except Image.DecompressionBombError as error:
-        raise _TooLarge(_many(str(error))) from None
-
-
-def _many(said: str) -> str:
-    """Pillow's "Image size (123 pixels) exceeds limit ..." as a clause of our own."""
-    found = re.search(r"\d+", said)
-    return f"has {int(found[0]):,} pixels" if found else "has too many pixels"
+        raise _TooLarge(refusal(pillows_count(str(error)))) from None

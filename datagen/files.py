@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import codecs
+import io
+import itertools
 import json
+import math
 import os
+import re
+import stat
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -19,8 +25,10 @@ from datagen.errors import UserError
 LONGEST_NAME = 200  # bytes of a name, so that there is room for what temporary files add to it; file systems take 255
 SYSTEMS_FILES = ("thumbs.db", "desktop.ini", "__macosx")  # what Windows and macOS leave in folders and archives beside hidden files
 
+MOST_BYTES = 1 << 28  # of a file that is read as a whole
+MOST_OF_LINE = 1 << 25  # characters
 SYSTEMS_PLACES = ("/dev", "/proc", "/sys")  # whose files are none: /dev/stdout may lead to one, and must not be replaced by another
-IN_MEMORY = "/dev/shm"  # an ordinary folder all the same
+IN_MEMORY = "/dev/shm"  # a file system as any other
 
 
 @contextmanager
@@ -74,7 +82,8 @@ def _check_plain(path: Path) -> None:
     """`UserError` if what is at `path` cannot be replaced by a file that is written beside it."""
     if path.is_dir():
         raise UserError(f"{path}: a folder is in the place of the file to write; name a file in it")
-    systems = any(path.absolute().is_relative_to(place) for place in SYSTEMS_PLACES) and not path.absolute().is_relative_to(IN_MEMORY)
+    whole = path.absolute()
+    systems = any(whole.is_relative_to(place) for place in SYSTEMS_PLACES) and not whole.is_relative_to(IN_MEMORY)
     if systems or (path.exists() and not path.is_file()):
         raise UserError(f"{path}: a device or pipe is in the place of the file to write; name a file")
 
@@ -142,12 +151,34 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         writer.write_all(rows)
 
 
-def read_text(path: Path) -> str:
-    """The text of a file; `UserError` naming the file, and the place of what is no text."""
+@contextmanager
+def open_plain(path: Path) -> Iterator[IO[bytes]]:
+    """A file to read. `UserError` naming it if it cannot be read, or is a folder, a pipe or a device, which may never come to an end."""
     try:
-        return decode_text(path.read_bytes(), str(path))
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # without O_NONBLOCK, opening a pipe waits for its writer
+        with open(descriptor, "rb") as stream:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise UserError(f"{path}: cannot be read (a pipe or device is in the place of the file); name a file")
+            yield stream
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except ValueError:  # what Python says to a NUL
+        raise UserError(f"{str(path)!r}: no file can have such a name") from None
+
+
+def read_whole(path: Path, most: int = MOST_BYTES) -> bytes:
+    """What is in a file of at most so many bytes; `UserError` naming it otherwise, as `open_plain` raises it too."""
+    with open_plain(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        data = b"" if size > most else stream.read(most + 1)
+    if max(size, len(data)) > most:
+        raise UserError(f"{path}: has more than {most:,} bytes, so it is not what was expected here")
+    return data
+
+
+def read_text(path: Path, most: int = MOST_BYTES) -> str:
+    """The text of a file of at most so many bytes; `UserError` naming the file, and the place of what is no text."""
+    return decode_text(read_whole(path, most), str(path))
 
 
 def decode_text(data: bytes, where: str) -> str:
@@ -162,27 +193,114 @@ def decode_text(data: bytes, where: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def read_json(path: Path) -> Any:
-    """The JSON in a file; `UserError` naming the file if it is missing or damaged."""
-    text = read_text(path)
+def read_json(path: Path, most: int = MOST_BYTES) -> Any:
+    """The JSON in a file of at most so many bytes; `UserError` naming the file if it is missing or damaged."""
+    text = read_text(path, most)
     try:
         return decode_json(text)
     except ValueError as error:
-        raise UserError(f"{path}: damaged ({error})") from None
+        raise UserError(f"{path}: damaged: what is in it is not JSON ({error})") from None
 
 
 def decode_json(text: str | bytes) -> Any:
-    """What strict JSON says: no NaN or infinity, no half of a surrogate pair, no nesting without end. ValueError for anything else."""
+    """What strict JSON says: no NaN or infinity, no half of a surrogate pair, no nesting without end, no key of an object twice.
+
+    ValueError for anything else.
+    """
     try:
-        return msgspec.json.decode(text)
+        content = msgspec.json.decode(text)
+        colons = text.count(":") if isinstance(text, str) else text.count(b":")
+        if colons != _count_keys(content):  # one is behind each key: if there are others, in strings, a closer look is needed
+            json.loads(text, object_pairs_hook=_refuse_twins)
+    except msgspec.DecodeError as error:
+        raise ValueError(_clearer(text, error)) from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    return content
+
+
+def _clearer(text: str | bytes, error: msgspec.DecodeError) -> str:
+    """What is wrong with text that is no JSON, and where, in Python's words if it finds fault too."""
+    try:
+        json.loads(text, parse_constant=_finite, parse_float=_finite)
+    except json.JSONDecodeError as told:
+        return str(told)
+    except RecursionError:
+        pass
+    except ValueError as told:
+        place = re.search(r"byte (\d+)", str(error))
+        data = text.encode(errors="replace") if isinstance(text, str) else text
+        return f"line {data[: int(place[1])].count(10) + 1}: {told}" if place else str(told)
+    return str(error)
+
+
+def _finite(number: str) -> float:
+    if not math.isfinite(float(number)):
+        raise ValueError(f"{number:.80} is no finite number")
+    return float(number)
+
+
+def _count_keys(content: Any) -> int:
+    """How many keys the objects in `content` have in all, or fewer: of a list that begins with no object or list, nothing is counted."""
+    if type(content) is dict:
+        return len(content) + sum(map(_count_keys, content.values()))
+    if type(content) is list and content and type(content[0]) in (dict, list):
+        return sum(map(_count_keys, content))
+    return 0
+
+
+def _refuse_twins(pairs: list[tuple[str, Any]]) -> None:
+    if len({key for key, _ in pairs}) < len(pairs):
+        [(twice, _)] = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"the key {twice!r:.80} is given twice")
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a text file that are not blank, and their numbers from 1: one after the other, so that a file may be larger than memory.
+
+    `UserError` naming file and line where there is no text, or a line without end.
+    """
+    with open_plain(path) as stream:
+        begin = stream.read(2)
+        stream.seek(0)
+        if begin in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            lines: Iterator[str] = iter(decode_text(stream.read(MOST_BYTES), str(path)).split("\n"))
+        else:
+            lines = _utf8_lines(stream, path)
+        for number, line in enumerate(lines, 1):
+            if len(line) > MOST_OF_LINE:
+                raise UserError(f"{path}, line {number}: has more than {MOST_OF_LINE:,} characters, so it is not what was expected here")
+            if line.strip():
+                yield number, line
+
+
+def _utf8_lines(stream: IO[bytes], path: Path) -> Iterator[str]:
+    text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape")
+    for number in itertools.count(1):
+        line = text.readline(MOST_OF_LINE + 1)
+        if not line:
+            return
+        if not line.isascii():
+            try:
+                line.encode()
+            except UnicodeEncodeError as error:
+                byte = ord(line[error.start]) & 0xFF
+                place = f"line {number}, column {error.start + 1}"
+                raise UserError(f"{path}: {place}: the byte 0x{byte:02X} is no UTF-8 text; save the file as UTF-8") from None
+        yield line
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """The JSON objects of a file, a line each; `UserError` naming file and line if it is missing or damaged."""
-    lines = read_text(path).split("\n")
+    return [decode_row(line, f"{path}, line {number}") for number, line in read_lines(path)]
+
+
+def decode_row(line: str, where: str) -> dict[str, Any]:
+    """The JSON object in a line; `UserError` that begins with `where` if there is none."""
     try:
-        return list(jsonlines.Reader(lines, loads=decode_json).iter(type=dict, skip_empty=True))
-    except jsonlines.InvalidLineError as error:
-        raise UserError(f"{path}, line {error.lineno}: a JSON object is expected ({error})") from None
+        row = decode_json(line)
+    except ValueError as error:
+        raise UserError(f"{where}: a JSON object is expected ({error})") from None
+    if not isinstance(row, dict):
+        raise UserError(f"{where}: a JSON object is expected, not {line.strip():.60}")
+    return row

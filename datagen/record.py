@@ -8,13 +8,12 @@ from __future__ import annotations
 import codecs
 from typing import Annotated, Any, TypeVar
 
-import msgspec
 from msgspec import Meta, Struct
 
+from datagen.declared import as_declared
 from datagen.errors import UserError
 from datagen.files import decode_json
 from datagen.scene import FRAME_SIDES, Camera, Quality
-from datagen.untrusted import declared_as
 
 T = TypeVar("T")
 
@@ -122,9 +121,9 @@ def _read(data: bytes, kind: type[T], where: str) -> tuple[dict[str, Any], T]:
         raise UserError(f"{where} is damaged: a record of {len(data):,} bytes; at most {MAX_BYTES:,} are read")
     try:
         record = decode_json(data.removeprefix(codecs.BOM_UTF8))
-        return record, msgspec.convert(record, kind)
     except ValueError as error:
-        raise UserError(f"{where} is damaged: {declared_as(error)}") from None
+        raise UserError(f"{where} is damaged: its record is not JSON ({error})") from None
+    return record, as_declared(record, kind, f"{where} is damaged")
 
 
 def _disagreement(record: SampleRecord) -> str | None:

@@ -28,7 +28,7 @@ def plain_output() -> Iterator[None]:
     for stream in before:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    sys.stdout, sys.stderr = (cast(TextIO, _Plain(stream)) for stream in before)
+    sys.stdout, sys.stderr = (stream and cast(TextIO, _Plain(stream)) for stream in before)  # None where the process was given none
     try:
         yield
     finally:

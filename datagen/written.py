@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import Struct
+
+from datagen.declared import read_rows, to_plain
 from datagen.errors import UserError
-from datagen.files import read_jsonl, write_jsonl
+from datagen.files import write_jsonl
 from datagen.shards import file_sha256
 
 
@@ -22,11 +24,16 @@ def list_name(verb: str) -> str:
     return f".igllm-{verb}.jsonl"
 
 
-@dataclass(frozen=True)
-class _Row:
+class WrittenFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """A line of the list."""
+
     file: str
     made_from: str
     sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.file or Path(self.file).is_absolute() or ".." in Path(self.file).parts:  # what a list names may be removed
+            raise ValueError(f"{self.file!r:.80} is not the name of a file in the folder")
 
 
 class Written:
@@ -34,16 +41,16 @@ class Written:
 
     def __init__(self, folder: Path, verb: str) -> None:
         self.folder, self.list = folder, folder / list_name(verb)
-        self._rows: dict[str, _Row] = {}
+        self._rows: dict[str, WrittenFile] = {}
         path = self.list
         if path.exists():
             lines = path.read_bytes()
             if not lines.endswith(b"\n"):  # a kill has cut the last line short
                 path.write_bytes(lines[: lines.rfind(b"\n") + 1])
-            for row in read_jsonl(path):
-                if set(row) != set(_Row.__annotations__) or not _is_within(row["file"]):
-                    raise UserError(f"{path}: damaged; choose another folder")
-                self._rows[row["file"]] = _Row(**row)
+            try:
+                self._rows = {row.file: row for _, row in read_rows(path, WrittenFile)}
+            except UserError as error:
+                raise UserError(f"{error}; the list is damaged, so choose another folder") from None
 
     @property
     def made_from(self) -> Mapping[str, str]:
@@ -69,11 +76,11 @@ class Written:
 
     def begin(self, made_from: Mapping[str, str]) -> None:
         """State, before they are written, that these files are igllm's, and by what digest they are made."""
-        self._append([_Row(name, digest) for name, digest in made_from.items()])
+        self._append([WrittenFile(name, digest) for name, digest in made_from.items()])
 
     def finish(self, names: Iterable[str]) -> None:
         """State that these files, which were begun, are whole."""
-        self._append([_Row(name, self._rows[name].made_from, file_sha256(self.folder / name)) for name in names])
+        self._append([WrittenFile(name, self._rows[name].made_from, file_sha256(self.folder / name)) for name in names])
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove files that igllm has written. `UserError`, before any is removed, if one was changed by others since."""
@@ -85,23 +92,18 @@ class Written:
             (self.folder / row.file).unlink(missing_ok=True)
             del self._rows[row.file]
         if rows:
-            write_jsonl(self.list, map(vars, self._rows.values()))
+            write_jsonl(self.list, map(to_plain, self._rows.values()))
 
-    def _is_untouched(self, row: _Row) -> bool:
+    def _is_untouched(self, row: WrittenFile) -> bool:
         path = self.folder / row.file
         return path.is_file() and file_sha256(path) == row.sha256
 
-    def _append(self, rows: list[_Row]) -> None:
+    def _append(self, rows: list[WrittenFile]) -> None:
         if not rows:
             return
         self._rows.update({row.file: row for row in rows})
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.list).open("a") as stream:
-            stream.writelines(json.dumps(vars(row)) + "\n" for row in rows)
+            stream.writelines(json.dumps(to_plain(row)) + "\n" for row in rows)
             stream.flush()
             os.fsync(stream.fileno())
-
-
-def _is_within(name: object) -> bool:
-    """Whether a name leads to something in the folder: the list may come from anywhere, and what it names may be removed."""
-    return isinstance(name, str) and name != "" and not Path(name).is_absolute() and ".." not in Path(name).parts

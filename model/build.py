@@ -20,6 +20,7 @@ from model.bases import Base, vision_config_of
 from model.captions import CAPTION_TOKENS
 from model.codec import NUM, CodeCodec, word_tokens
 from model.config import IGLLMConfig
+from model.extent import Extent, within
 from model.igllm import IGLLM
 from model.presets import FROM_SCRATCH, Preset
 from model.prompts import DESCRIBE_PROMPTS, PROMPTS, VICUNA_TEMPLATE, prompt_tokens
@@ -113,13 +114,12 @@ def plan(preset: Preset, domain: Domain, *, stage: Stage = "train") -> Plan:
         **frame,
         **{name: getattr(preset, name) for name in _SHARED},
     )
-    with torch.device("meta"):  # all of a model but its weights
-        with blaming(_source(preset, "vision")):
-            tower = VisionTower(config)
-            _check_size(tower, _source(preset, "vision"))
-        if language_base is None:
-            with blaming(_source(preset, "text")):
-                _check_size(AutoModelForCausalLM.from_config(text), _source(preset, "text"))
+    extent = Extent.of_memory() if vision_base is None else vision_base.extent()
+    with blaming(_source(preset, "vision")), within(extent, _source(preset, "vision")):
+        tower = VisionTower(config)
+    if language_base is None:  # else it is looked at when it is loaded
+        with blaming(_source(preset, "text")), within(Extent.of_memory(), _source(preset, "text")):
+            AutoModelForCausalLM.from_config(text)
     codec = CodeCodec(domain, tokenizer, preset.numbers, preset.rotations)
     if stage != "pretrain":
         answer, prompts = (CAPTION_TOKENS, DESCRIBE_PROMPTS) if stage == "align" else (codec.max_tokens, PROMPTS)
@@ -158,13 +158,6 @@ def _check_positions(text: Any, source: str, before: int, answer: int) -> None:
     if getattr(text, "rope_parameters", None) is None:
         raise UserError(f"{told}; a language model with at least {needed} positions is needed")
     print(f"warning: {told}; what lies beyond {positions} it may read and write badly", file=sys.stderr, flush=True)
-
-
-def _check_size(part: Any, source: str) -> None:
-    """`UserError` for a part that this machine's memory does not hold."""
-    needed, memory = 4 * sum(value.numel() for value in part.parameters()), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > memory:
-        raise UserError(f"{source}: its weights have {needed / 1e9:,.0f} GB, and this machine's memory {memory / 1e9:,.0f} GB")
 
 
 def _try_out(model: IGLLM, preset: Preset) -> None:
@@ -225,7 +218,7 @@ def _vision(preset: Preset) -> tuple[Any, Base | None, dict[str, Any]]:
     frame = _frame(config, preset)
     if (statistics := base.image_statistics()) is not None:
         frame["image_mean"], frame["image_std"] = statistics
-    return config, base.at(getattr(whole, "_commit_hash", None)), frame
+    return config, base.exact(), frame
 
 
 def _sees(config: Any) -> bool:
@@ -250,7 +243,7 @@ def _text(preset: Preset, tokenizer: Any, base: Base | None) -> tuple[Any, Base 
     if not hasattr(config, "vocab_size"):
         raise UserError(f"{base.name}: a {config.model_type} cannot be loaded as a pretrained part that writes: a language model is needed")
     config.vocab_size = max(config.vocab_size, len(tokenizer), 1 + tokenizer.convert_tokens_to_ids(NUM))
-    return config, base.at(getattr(config, "_commit_hash", None))
+    return config, base.exact()
 
 
 def _lora(preset: Preset) -> dict[str, Any] | None:

@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 from transformers import AutoConfig
 from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
 
+from model.staging import checked_config
+
 FORMAT_VERSION = 2
 PROMPT = "What graphics code makes this image?"
 
@@ -75,6 +77,12 @@ class IGLLMConfig(PreTrainedConfig):
     data_digest: str = ""
     code_version: str = ""
     format_version: int = FORMAT_VERSION
+
+    @classmethod
+    def get_config_dict(cls, pretrained_model_name_or_path: Any, **keywords: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """As for any configuration; `UserError` for fields that no model can have, or that would have more loaded (`model.staging`)."""
+        content, unused = super().get_config_dict(pretrained_model_name_or_path, **keywords)
+        return checked_config(content, pretrained_model_name_or_path), unused
 
 
 AutoConfig.register(IGLLMConfig.model_type, IGLLMConfig)

@@ -39,6 +39,13 @@ class StatedBase(Struct, forbid_unknown_fields=True):
     sha256: str | None = None
 
 
+class StatedStatistics(Struct):
+    """What a preprocessor's file says of the images of a tower."""
+
+    image_mean: tuple[Share, Share, Share]
+    image_std: tuple[Deviation, Deviation, Deviation]
+
+
 class StatedAdapters(Struct, forbid_unknown_fields=True):
     """Those of LoRA."""
 

@@ -23,6 +23,7 @@ from model.config import IGLLMConfig
 from model.dense import DenseHead, DenseLayout
 from model.guide import guide_loss
 from model.numbers import NumberFeedback, NumericHead, squared_errors
+from model.staging import staged_if_folder
 from model.ties import plain_names, tied_names, without_twins
 from model.tower import VisionTower
 
@@ -101,15 +102,19 @@ class IGLLM(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *arguments: Any, config: Any = None, **keywords: Any) -> Any:
-        """As for any transformers model. What frozen parts the file does not hold is fetched from the checkpoints that it names."""
-        config = config or IGLLMConfig.from_pretrained(pretrained_model_name_or_path, **_fetching(keywords))
-        if not (config.vision_base or config.language_base or config.lora):
-            return super().from_pretrained(pretrained_model_name_or_path, *arguments, config=config, **keywords)
-        asked = keywords.get("dtype")
-        dtype = asked if isinstance(asked, torch.dtype) else torch.float32
-        model = cls.on_bases(config, dtype, dtype, **_fetching(keywords, of_base=True))
-        weights = load_file(fetch_weights(pretrained_model_name_or_path, **_fetching(keywords)))
-        missing = model.take(weights)
+        """As for any transformers model. What frozen parts the file does not hold is fetched from the checkpoints that it names.
+
+        Of a folder, only the configuration and the weights are read (`model.staging`).
+        """
+        with staged_if_folder(pretrained_model_name_or_path) as where:
+            config = config or IGLLMConfig.from_pretrained(where, **_fetching(keywords))
+            config.name_or_path = str(pretrained_model_name_or_path)
+            if not (config.vision_base or config.language_base or config.lora):
+                return super().from_pretrained(where, *arguments, config=config, **keywords)
+            asked = keywords.get("dtype")
+            dtype = asked if isinstance(asked, torch.dtype) else torch.float32
+            model = cls.on_bases(config, dtype, dtype, **_fetching(keywords, of_base=True))
+            missing = model.take(load_file(fetch_weights(where, **_fetching(keywords))))
         return (model.eval(), {"missing_keys": missing}) if keywords.get("output_loading_info") else model.eval()
 
     def take(self, weights: Mapping[str, torch.Tensor]) -> set[str]:

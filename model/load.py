@@ -7,32 +7,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import torch
 from transformers import AutoTokenizer
 
+from datagen.declared import as_declared
 from datagen.dialects import dialect
 from datagen.domains import get_domain
 from datagen.errors import UserError
 from datagen.files import read_json
 from datagen.shards import file_sha256
-from datagen.untrusted import as_text, declared_as
-from model.bases import WEIGHTS_FILE
+from model.bases import Base
 from model.codec import NUM, word_tokens
 from model.config import FORMAT_VERSION, IGLLMConfig
 from model.declared import DECLARATIONS
 from model.derender.derenderer import Derenderer
 from model.device import pick_device
+from model.extent import Extent, check_shapes, shapes_in, within
 from model.igllm import IGLLM
 from model.quiet import quiet_transformers
 from model.run import newest_checkpoint
+from model.staging import CONFIG_FILE, WEIGHTS_FILE, staged, tokenizer_files, weight_files
 from model.tables import reason
 
 MODELS: dict[str, type[IGLLM] | type[Derenderer]] = {"igllm": IGLLM, "igllm-derender": Derenderer}
 WEIGHTS = Path(__file__).parent / "weights"
 SHIPPED_DEFAULT = "tiny"
-TOKENIZER_FILES = ("*token*.json", "vocab.*", "merges.txt", "*.model", "chat_template*")
-"""Patterns of the files that any kind of tokenizer is saved in."""
 TRAIN_ONE = "train one with `igllm train --preset tiny --data DIR --out RUN` and give `--model RUN`"
 
 
@@ -74,8 +73,9 @@ def load_model(folder: Path, device: str = "auto") -> Loaded:
     dtype = torch.bfloat16 if config.get("language_base") and where.type == "cuda" else torch.float32
     quiet_transformers()
     try:
+        check_extent(kind.config_class.from_pretrained(folder), kind, folder)
         model, told = kind.from_pretrained(folder, use_safetensors=True, dtype=dtype, output_loading_info=True)
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False) if kind is IGLLM else None
+        tokenizer = load_tokenizer(folder) if kind is IGLLM else None
         digest = model_digest(folder)
     except UserError:
         raise
@@ -89,6 +89,28 @@ def load_model(folder: Path, device: str = "auto") -> Loaded:
     return Loaded(model.to(where).eval(), tokenizer, str(folder), digest)
 
 
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer in the folder of a model."""
+    with staged(folder) as stage:
+        tokenizer = AutoTokenizer.from_pretrained(stage, local_files_only=True, trust_remote_code=False)
+    tokenizer.name_or_path = str(folder)
+    return tokenizer
+
+
+def check_extent(config: Any, kind: Any, folder: Path) -> None:
+    """`UserError` if the model that a configuration describes is not the one whose weights are in a folder, by their files' headers."""
+    files = weight_files(folder)
+    if not files:
+        raise UserError(f"{folder}: has no {WEIGHTS_FILE}; the model is not whole")
+    shapes = shapes_in(files)
+    extent = Extent.of(shapes, files[0].name)
+    for stated in (getattr(config, name, None) for name in ("vision_base", "language_base")):
+        extent += Base.of(stated).extent() if stated else Extent.none()
+    with within(extent, str(folder / CONFIG_FILE)):
+        model = kind(config)
+    check_shapes(model, shapes, folder)
+
+
 def _check_tokens(config: IGLLMConfig, tokenizer: Any, folder: Path) -> None:
     """`UserError` if a configuration's tokens are not its tokenizer's: a model would read and write others than it means."""
     words = word_tokens(dialect(get_domain(config.domain), config.rotations), tokenizer)
@@ -99,7 +121,7 @@ def _check_tokens(config: IGLLMConfig, tokenizer: Any, folder: Path) -> None:
 
 def model_digest(folder: Path) -> str:
     """The SHA-256 of all that determines what a model writes: configuration, which names pretrained parts by theirs, weights, tokenizer."""
-    files = sorted({path for pattern in ("config.json", WEIGHTS_FILE, *TOKENIZER_FILES) for path in folder.glob(pattern)})
+    files = sorted([folder / CONFIG_FILE, *weight_files(folder), *tokenizer_files(folder)])
     return hashlib.sha256("\n".join(f"{path.name} {file_sha256(path)}" for path in files).encode()).hexdigest()
 
 
@@ -110,12 +132,9 @@ def check_config(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder}: its config.json is not one of an igllm model")
     if config.get("format_version") != FORMAT_VERSION:
         raise UserError(f"{folder}: model format {config.get('format_version')!r}, but this igllm reads {FORMAT_VERSION}")
+    as_declared(config, DECLARATIONS[config["model_type"]], f"{folder}: its config.json is damaged")
     try:
-        msgspec.convert(config, DECLARATIONS[config["model_type"]])
-    except msgspec.ValidationError as error:
-        raise UserError(f"{folder}: its config.json is damaged: {declared_as(error)}") from None
-    try:
-        domain = get_domain(as_text(config.get("domain"), "config.json", "domain"))
+        domain = get_domain(config["domain"])
     except UserError as error:
         raise UserError(f"{folder}: this model's domain cannot be had: {error}") from None
     try:

@@ -13,8 +13,8 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 
 from datagen.errors import UserError
-from model.bases import WEIGHTS_FILE
 from model.load import load_model
+from model.staging import WEIGHTS_FILE
 
 BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 MOST_BYTES = 20_000_000  # that a repository should carry

@@ -35,7 +35,6 @@ from datagen.overlap import data_digest, refuse_overlap
 from datagen.sample import Sample
 from datagen.shards import file_sha256
 from datagen.store import Place
-from model.bases import WEIGHTS_FILE
 from model.build import Stage, plan
 from model.captions import CAPTION_TOKENS, CaptionMaker, CaptionSource
 from model.codec import CodeCodec
@@ -54,6 +53,7 @@ from model.presets import FROM_SCRATCH, Preset
 from model.prompts import DESCRIBE_PROMPTS, prompt_tokens
 from model.quiet import quiet_transformers
 from model.run import check_run, newest_checkpoint, state_run
+from model.staging import WEIGHTS_FILE
 from model.tables import reason
 from model.trainer import IGTrainer
 

@@ -19,13 +19,14 @@ import numpy as np
 from PIL import Image
 
 from datagen.dataset import IMPORTED, package_versions
+from datagen.declared import read_rows, to_plain
 from datagen.domains.clevr import Clevr
 from datagen.encoding import decode_image, encode_image
 from datagen.errors import UserError
-from datagen.files import atomic_file, read_json, read_jsonl, write_bytes, write_json, write_jsonl
+from datagen.files import atomic_file, read_json, write_bytes, write_json, write_jsonl
 from datagen.formats.camera_fit import ROUNDING, CameraFit, Sightings, fit_camera, near_usual
 from datagen.formats.clevr_scenes import PublishedScene, read_scenes
-from datagen.manifest import MANIFEST, SOURCES, STATEMENT, Row, read_manifest, shard_name
+from datagen.manifest import MANIFEST, SOURCES, STATEMENT, Row, Source, read_manifest, shard_name
 from datagen.predictions import Prediction, read_predictions, write_predictions
 from datagen.progress import progress
 from datagen.ranges import counted
@@ -202,7 +203,7 @@ def _import_shards(published: list[PublishedScene], domain: Clevr, out: Path, im
     shown = progress(samples, total=len(here) - done.earlier, desc="import")
     for shard in _shards(here)[len(rows) :]:
         rows[_sources(shard, found)] = _write_shard(out, len(rows), shown)
-        write_jsonl(out / SOURCES, ({"name": row.name, "made_of": sources} for sources, row in rows.items()))
+        write_jsonl(out / SOURCES, (to_plain(Source(row.name, sources)) for sources, row in rows.items()))
         write_jsonl(out / MANIFEST, map(asdict, rows.values()))
     return done
 
@@ -228,7 +229,7 @@ def _finished(
     """The rows of the whole shards, from the first on, that an earlier call made of the very same scenes and images, by `_sources`."""
     if not (out / STATEMENT).exists() or read_json(out / STATEMENT) != statement or not (out / SOURCES).exists():
         return {}
-    made_of = {row.get("name"): row.get("made_of") for row in read_jsonl(out / SOURCES)}
+    made_of = {row.name: row.made_of for _, row in read_rows(out / SOURCES, Source)}
     kept: dict[str, Row] = {}
     for number, shard in enumerate(_shards(scenes)):
         row, sources = earlier.get(number), _sources(shard, images)

@@ -13,6 +13,7 @@ from model.data import SampleSource
 from model.derender.config import DerenderConfig
 from model.derender.data import RegionMaker, collate_regions
 from model.derender.derenderer import Derenderer
+from model.extent import Extent, within
 from model.images import Frame
 from model.learner import Learner
 from model.order import Source
@@ -49,4 +50,6 @@ def _derenderer(preset: Preset, domain: Domain, told: Mapping[str, Any]) -> Dere
         **told,
     )
     with blaming("[vision]"):
+        with within(Extent.of_memory(), "[vision]"):
+            Derenderer(config)
         return Derenderer(config)

@@ -9,6 +9,7 @@ from transformers import AutoConfig
 from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
 
 from model.config import FORMAT_VERSION, IGLLMConfig
+from model.staging import checked_config
 
 
 class DerenderConfig(PreTrainedConfig):
@@ -39,6 +40,12 @@ class DerenderConfig(PreTrainedConfig):
     data_digest: str = ""
     code_version: str = ""
     format_version: int = FORMAT_VERSION
+
+    @classmethod
+    def get_config_dict(cls, pretrained_model_name_or_path: Any, **keywords: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """As `IGLLMConfig` does."""
+        content, unused = super().get_config_dict(pretrained_model_name_or_path, **keywords)
+        return checked_config(content, pretrained_model_name_or_path), unused
 
 
 AutoConfig.register(DerenderConfig.model_type, DerenderConfig)

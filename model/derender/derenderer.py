@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -27,6 +27,7 @@ from model.derender.localisation import LocalisationNetwork
 from model.derender.proposals import ProposalHead, Pyramid
 from model.derender.regions import crop
 from model.derender.segmentation import SegmentationNetwork
+from model.staging import staged_if_folder
 
 
 @dataclass
@@ -78,6 +79,12 @@ class Derenderer(PreTrainedModel):
         self.attributes = AttributeNetwork(config, [len(choice.words) for choice in self.domain.statements[0].choices])
         self.localisation = LocalisationNetwork(config, sum(slot.coordinate_count for slot in self.slots))
         self.post_init()
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *arguments: Any, **keywords: Any) -> Any:
+        """As for any transformers model. Of a folder, only the configuration and the weights are read (`model.staging`)."""
+        with staged_if_folder(pretrained_model_name_or_path) as where:
+            return super().from_pretrained(where, *arguments, **keywords)
 
     def _init_weights(self, module: nn.Module) -> None:
         """He et al. 2015's initial weights, made for ReLU; transformers' own are made for transformers."""

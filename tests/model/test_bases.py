@@ -11,9 +11,9 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 from peft import PeftModel
-from pretrained_parts import LANGUAGE, VISION, make_parts
+from pretrained_parts import LANGUAGE, LAYERS, VISION, make_parts
 from safetensors.torch import load_file
-from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, LlamaConfig
+from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from datagen.code import parse_code, write_code
 from datagen.domains import get_domain
@@ -254,16 +254,18 @@ def test_checkpoints_older_than_safetensors_are_taken_from_the_hubs_conversion(m
     """A pinned commit without safetensors: the hub keeps a conversion, which transformers finds from the main branch alone."""
     asked: list[str] = []
 
-    def from_pretrained(name: str, revision: str, **keywords: object) -> str:
+    loaded = LlamaForCausalLM(LlamaConfig(**LAYERS, vocab_size=8))
+
+    def from_pretrained(name: str, revision: str, **keywords: object) -> tuple[object, dict[str, set[str]]]:
         asked.append(revision)
         assert keywords["use_safetensors"]
         if revision != "main":
             raise OSError(f"{name} does not appear to have a file named model.safetensors")
-        return "loaded"
+        return loaded, {"missing_keys": set()}
 
     monkeypatch.setattr("transformers.AutoModelForCausalLM.from_pretrained", from_pretrained)
     monkeypatch.setattr("model.bases.add_rows", lambda model, tokens: None)
     base = Base.named("lmsys/vicuna-7b-v1.3@0123abc")
     assert (base.name, base.revision) == ("lmsys/vicuna-7b-v1.3", "0123abc")
-    assert base.load_language_model(LlamaConfig(), torch.float32) == "loaded"
+    assert base.load_language_model(LlamaConfig(), torch.float32) is loaded
     assert asked == ["0123abc", "main"]

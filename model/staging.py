@@ -1,0 +1,165 @@
+"""What transformers sees of a folder that anybody may have made: the files declared here, and of their JSON what has nothing more loaded.
+
+Transformers reads what it finds: adapters and the models that they name, weights of other formats (some are pickles), code, kernels of the
+hub. A staged folder has none of it, whatever a later version may look for. Links in a folder are followed, as the hub's own cache is made
+of them: what a file holds is read as data wherever it lies.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from datagen.errors import UserError
+from datagen.files import read_json, write_json
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
+TOKENIZER_FILES = ("*token*.json", "vocab.*", "merges.txt", "*.model", "chat_template*")
+"""Patterns of the files that any kind of tokenizer is saved in."""
+ADAPTER_FILE = "adapter_config.json"
+LARGEST_JSON = 10_000_000  # bytes of a configuration; those of models have thousands
+LARGEST_TOKENIZER_FILE = 500_000_000  # bytes; the largest vocabularies have a tenth
+
+_SHARD = re.compile(r"[\w.-]+\.safetensors")
+_UNHEEDED = {
+    "auto_map",
+    "custom_pipelines",
+    "attn_implementation",
+    "_attn_implementation",
+    "_attn_implementation_internal",
+    "_attn_implementation_autoset",
+    "experts_implementation",
+    "_experts_implementation",
+    "_experts_implementation_internal",
+    "use_kernels",
+    "kernel_config",
+    "fusion_config",
+    "distributed_config",
+    "gguf_file",
+}
+"""Fields of a configuration that name code, or how this machine should compute: nothing of what a model computes depends on them."""
+_REFUSED = {
+    "quantization_config": "quantized weights are not read; give the checkpoint that they were made from",
+    "compression_config": "compressed weights are not read; give the checkpoint that they were made from",
+    "transformers_weights": f"weights are read from {WEIGHTS_FILE} or from what {INDEX_FILE} lists",
+    "backbone": "a backbone that is fetched from elsewhere is not read; give a checkpoint that holds all of its weights",
+}
+_COUNTED = re.compile(r"(layers?|depths?|blocks?|stages?|labels|experts|levels)$")
+_MOST_COUNTED = 10_000  # of layers and the like, which configurations list one by one
+_DEEPEST = 20
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """A temporary folder with the configuration, the weights and the tokenizer of a folder, and nothing else that lies there.
+
+    `UserError`, naming the file and the field, for a configuration or an index that is damaged or asks for what is not read.
+    """
+    with tempfile.TemporaryDirectory(prefix="igllm-") as name:
+        stage = Path(name)
+        if (folder / CONFIG_FILE).exists():
+            write_json(stage / CONFIG_FILE, checked_config(_read(folder / CONFIG_FILE), folder / CONFIG_FILE))
+        weights = weight_files(folder)
+        for path in (*weights, *tokenizer_files(folder)):
+            if path.name != TOKENIZER_CONFIG_FILE:
+                (stage / path.name).symlink_to(path.absolute())
+        if [path.name for path in weights] != [WEIGHTS_FILE] and weights:
+            write_json(stage / INDEX_FILE, _index(folder))
+        if (folder / TOKENIZER_CONFIG_FILE).is_file():
+            stated = _read(folder / TOKENIZER_CONFIG_FILE)
+            write_json(stage / TOKENIZER_CONFIG_FILE, {key: value for key, value in stated.items() if not _names_a_file(key)})
+        yield stage
+
+
+@contextmanager
+def staged_if_folder(name: Any) -> Iterator[Any]:
+    """Where the model of that name may be read by transformers: a folder as it is staged; a hub name is what it is."""
+    if Path(name).is_dir():
+        with staged(Path(name)) as stage:
+            yield stage
+    else:
+        yield name
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    """The files that a folder's tokenizer is read from, sorted. `UserError` for one that is too large to be such a file."""
+    found = sorted({path for pattern in TOKENIZER_FILES for path in folder.glob(pattern) if path.is_file()})
+    for path in found:
+        _check_size(path, LARGEST_TOKENIZER_FILE)
+    return found
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that the weights of a model in a folder are read from; none if there are none."""
+    if (folder / WEIGHTS_FILE).is_file():
+        return [folder / WEIGHTS_FILE]
+    if not (folder / INDEX_FILE).is_file():
+        return []
+    return [folder / name for name in sorted(set(_index(folder)["weight_map"].values()))]
+
+
+def checked_config(content: Mapping[str, Any], where: Path | str) -> dict[str, Any]:
+    """The content of a ``config.json`` less what is not heeded. `UserError`, naming the field, for what no model can have."""
+    return {key: _checked(value, key, where) for key, value in content.items() if key not in _UNHEEDED}
+
+
+def _checked(value: Any, field: str, where: Path | str, depth: int = 0) -> Any:
+    name = field.rpartition(".")[2]
+    if name in _REFUSED and value is not None:
+        raise UserError(f"{where}: {_plain(field)} is stated, and {_REFUSED[name]}")
+    if depth > _DEEPEST:
+        raise UserError(f"{where}: {_plain(field)} is nested more than {_DEEPEST} levels deep")
+    if isinstance(value, dict):
+        return {key: _checked(within, f"{field}.{key}", where, depth + 1) for key, within in value.items() if key not in _UNHEEDED}
+    if isinstance(value, list):
+        return [_checked(within, field, where, depth + 1) for within in value]
+    if _COUNTED.search(name) and isinstance(value, int | float) and abs(value) > _MOST_COUNTED:
+        raise UserError(f"{where}: {_plain(field)} is {value:g}, and no model has more than {_MOST_COUNTED:,}")
+    return value
+
+
+def _plain(text: str) -> str:
+    """A text of unknown origin in a message: one line, cut where it is long."""
+    return "".join(character if character.isprintable() else "?" for character in text[:100])
+
+
+def _index(folder: Path) -> dict[str, Any]:
+    """What says in which file of a folder each weight is; `UserError` unless all of them are there."""
+    path = folder / INDEX_FILE
+    named = _read(path).get("weight_map")
+    if not isinstance(named, dict) or not named:
+        raise UserError(f"{path}: weight_map is missing: an object that names the file of each weight")
+    for name in named.values():
+        if not isinstance(name, str) or not _SHARD.fullmatch(name):
+            raise UserError(f"{path}: weight_map names {_plain(str(name))!r}; safetensors files of the same folder are expected")
+        if not (folder / name).is_file():
+            raise UserError(f"{path}: names {name}, which is not there; the model is not whole")
+    return {"metadata": {}, "weight_map": named}
+
+
+def _names_a_file(field: str) -> bool:
+    """Whether a field of a tokenizer's configuration names code or a file: its files are those of its folder."""
+    return field in {"auto_map", "init_inputs", "name_or_path"} or field.endswith(("_file", "_files"))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: is not a file")
+    _check_size(path, LARGEST_JSON * (50 if path.name == INDEX_FILE else 1))
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: damaged (a JSON object is expected)")
+    return content
+
+
+def _check_size(path: Path, most: int) -> None:
+    if path.is_file() and os.stat(path).st_size > most:
+        raise UserError(f"{path}: has {os.stat(path).st_size:,} bytes; such a file has at most {most:,}")

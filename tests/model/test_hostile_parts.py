@@ -1,0 +1,284 @@
+"""Pretrained parts that anybody may have made: nothing in them is run, nothing beside them is read, and no number is believed."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import shutil
+import struct
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pretrained_parts import clip, llama, qwen2
+from safetensors.torch import load_file, save_file
+
+from datagen.domains import get_domain
+from datagen.errors import UserError
+from model.build import build
+from model.igllm import IGLLM
+from model.load import WEIGHTS, load_model
+from model.presets import Preset, get_preset
+
+CLEVR = get_domain("clevr")
+CONNECTED: list[object] = []
+sys.addaudithook(lambda event, arguments: CONNECTED.append(arguments) if event in ("socket.connect", "socket.getaddrinfo") else None)
+
+
+class Payload:
+    """A pickle that makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("made")
+    torch.manual_seed(1)
+    return {"clip": clip(folder / "clip"), "llama": llama(folder / "llama"), "qwen2": qwen2(folder / "qwen2")}
+
+
+@pytest.fixture
+def parts(made: dict[str, Path], tmp_path: Path) -> dict[str, Path]:
+    """Copies that a test may spoil."""
+    return {name: Path(shutil.copytree(folder, tmp_path / name)) for name, folder in made.items()}
+
+
+@pytest.fixture
+def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """What no payload may make, while every prompt is answered by yes."""
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n" * 100))
+    CONNECTED.clear()
+    yield tmp_path / "RUN"
+    assert not (tmp_path / "RUN").exists()
+    assert not CONNECTED
+
+
+def on(parts: dict[str, Path], **changes: Any) -> Preset:
+    blind = {"augment": False, "dense_weight": 0.0, "number_cells": False, "word_cells": False}
+    return replace(get_preset("tiny"), vision_model=str(parts["clip"]), language_model=str(parts["llama"]), **blind, **changes)
+
+
+def change(path: Path, **fields: Any) -> None:
+    content = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(content | fields))
+
+
+def code(folder: Path, canary: Path) -> None:
+    text = f"open({str(canary)!r}, 'w')\nclass X: pass\ndef generate(*a, **k): pass\n"
+    (folder / "evil.py").write_text(text)
+    (folder / "custom_generate").mkdir(exist_ok=True)
+    (folder / "custom_generate" / "generate.py").write_text(text)
+
+
+def sharded_pickle(folder: Path, canary: Path) -> None:
+    """What makes transformers read a distributed checkpoint, whose ``.metadata`` is a pickle."""
+    shutil.copy(folder / "model.safetensors", folder / "shard-00000-model-00001-of-00001.safetensors")
+    (folder / ".metadata").write_bytes(pickle.dumps(Payload(canary)))
+
+
+def old_pickles(folder: Path, canary: Path) -> None:
+    for name in ("pytorch_model.bin", "adapter_model.bin", "training_args.bin", "model.pt"):
+        (folder / name).write_bytes(pickle.dumps(Payload(canary)))
+
+
+def named_code(folder: Path, canary: Path) -> None:
+    code(folder, canary)
+    named = {"AutoConfig": "evil.X", "AutoModel": "evil.X", "AutoModelForCausalLM": "evil.X", "AutoTokenizer": ["evil.X", "evil.X"]}
+    for name in ("config.json", "tokenizer_config.json", "preprocessor_config.json", "generation_config.json"):
+        if (folder / name).exists():
+            change(folder / name, auto_map=named)
+    change(folder / "generation_config.json", custom_generate="evil", max_new_tokens=10**9, num_beams=10**6)
+
+
+def kernels(folder: Path, canary: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    switches = {name: "kernels-community/flash-attn" for name in ("attn_implementation", "_attn_implementation")}
+    switches |= {
+        "_attn_implementation_internal": "someone/kernel",
+        "use_kernels": True,
+        "kernel_config": {"RMSNorm": "someone/kernel:Norm"},
+    }
+    for at in ("vision_config", "text_config"):
+        if at in config:
+            config[at] |= switches
+    (folder / "config.json").write_text(json.dumps(config | switches))
+
+
+def files_elsewhere(folder: Path, canary: Path) -> None:
+    canary.with_name("elsewhere").mkdir()
+    if (folder / "tokenizer_config.json").exists():
+        stated = {
+            name: str(canary.with_name("elsewhere") / "x") for name in ("tokenizer_file", "vocab_file", "merges_file", "name_or_path")
+        }
+        change(folder / "tokenizer_config.json", init_inputs=[str(canary)], fast_tokenizer_files=["tokenizer.9/../../x.json"], **stated)
+    (folder / "additional_chat_templates").mkdir()
+    (folder / "additional_chat_templates" / "other.jinja").write_text("{{ 1 / 0 }}")
+
+
+def assert_equal(parts: dict[str, Path], others: dict[str, Path]) -> None:
+    """The same models come of both."""
+    states = []
+    for each in (parts, others):
+        torch.manual_seed(0)
+        states.append(build(on(each), CLEVR)[0].state_dict())
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+@pytest.mark.parametrize("harm", [sharded_pickle, old_pickles, named_code, kernels, files_elsewhere])
+def test_what_lies_beside_a_part_changes_nothing(
+    parts: dict[str, Path], made: dict[str, Path], canary: Path, harm: Callable[[Path, Path], None]
+) -> None:
+    for name in ("clip", "llama"):
+        harm(parts[name], canary)
+        shutil.rmtree(canary.with_name("elsewhere"), ignore_errors=True)
+    assert_equal(parts, made)
+    tokenizer, other = (build(on(each), CLEVR)[1] for each in (parts, made))
+    assert tokenizer.get_vocab() == other.get_vocab()
+    assert tokenizer.chat_template == other.chat_template
+
+
+@pytest.mark.parametrize("harm", [sharded_pickle, old_pickles, kernels, named_code])
+def test_what_lies_beside_a_model_changes_nothing(canary: Path, tmp_path: Path, harm: Callable[[Path, Path], None]) -> None:
+    folder = Path(shutil.copytree(WEIGHTS / "tiny", tmp_path / "copy"))
+    harm(folder, canary)
+    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "base_model_name_or_path": "someone/base"}))
+    expected = load_model(WEIGHTS / "tiny", "cpu").model.state_dict()
+    for model in (load_model(folder, "cpu").model, IGLLM.from_pretrained(folder, dtype=torch.float32)):
+        assert all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "message"),
+    [
+        ("adapter_config.json", {"peft_type": "LORA", "base_model_name_or_path": "someone/base"}, "adapter_config.json"),
+        ("config.json", {"quantization_config": {"quant_method": "bitsandbytes"}}, "quantization_config"),
+        ("config.json", {"transformers_weights": "../x.safetensors"}, "transformers_weights"),
+        ("config.json", {"dtype": "load"}, "llama"),
+        ("config.json", {"model_type": "no such"}, "no such"),
+        ("config.json", {"num_hidden_layers": 10**7}, "num_hidden_layers"),
+        ("config.json", {"num_hidden_layers": 10**7 + 0.0}, "num_hidden_layers"),
+        ("config.json", {"num_labels": 10**9}, "num_labels"),
+        ("config.json", {"num_hidden_layers": 9_999}, "model.safetensors holds"),
+        ("config.json", {"num_hidden_layers": 4}, "lack"),
+        ("config.json", {"hidden_size": 10**9}, "llama"),
+        ("config.json", {"intermediate_size": 10**10}, "model.safetensors holds"),
+        ("config.json", {"vocab_size": 10**10}, "model.safetensors holds"),
+        ("config.json", {"vocab_size": 10**19}, "llama"),
+        ("config.json", {"hidden_size": -32}, "llama"),
+        ("config.json", {"hidden_size": "wide"}, "hidden_size"),
+        ("config.json", {"rope_parameters": {"rope_type": "no such"}}, "llama"),
+        ("tokenizer_config.json", {"tokenizer_class": 7}, "llama"),
+        ("tokenizer_config.json", {"chat_template": "{{ 'x' * 999999999 }}"}, "chat template"),
+    ],
+)
+def test_what_a_part_may_not_ask_for_is_one_message(
+    parts: dict[str, Path], canary: Path, name: str, fields: dict[str, Any], message: str
+) -> None:
+    change(parts["llama"] / name, **fields)
+    with pytest.raises(UserError, match=message) as told:
+        build(on(parts), CLEVR)
+    assert str(told.value).count("\n") == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"patch_size": 0}, "clip"),
+        ({"image_size": 10**6}, "clip"),
+        ({"num_hidden_layers": 5_000}, "model.safetensors holds"),
+        ({"hidden_size": 2**40}, "clip"),
+        ({"intermediate_size": 2**40}, "model.safetensors holds"),
+    ],
+)
+def test_numbers_of_a_tower_are_held_against_its_weights(
+    parts: dict[str, Path], canary: Path, fields: dict[str, Any], message: str
+) -> None:
+    stated = json.loads((parts["clip"] / "config.json").read_text())
+    change(parts["clip"] / "config.json", vision_config=stated["vision_config"] | fields)
+    with pytest.raises(UserError, match=message):
+        build(on(parts), CLEVR)
+
+
+@pytest.mark.parametrize(
+    "statistics",
+    [{"image_mean": 0.5}, {"image_mean": [0.5] * 4}, {"image_std": [0.0] * 3}, {"image_std": ["x"] * 3}, {"image_mean": [1e300] * 3}],
+)
+def test_statistics_that_are_none_are_named(parts: dict[str, Path], canary: Path, statistics: dict[str, Any]) -> None:
+    change(parts["clip"] / "preprocessor_config.json", size={"height": 10**6}, resample=99, **statistics)
+    with pytest.raises(UserError, match=next(iter(statistics))):
+        build(on(parts), CLEVR)
+    (parts["clip"] / "preprocessor_config.json").write_text("{")
+    with pytest.raises(UserError, match="clip: cannot be loaded"):  # not CLIP's own in silence
+        build(on(parts), CLEVR)
+
+
+@pytest.mark.parametrize("named", ["../model.safetensors", "/etc/passwd", "gone.safetensors", "model.bin", 7, "a\nb.safetensors"])
+def test_an_index_names_files_of_its_folder(parts: dict[str, Path], canary: Path, named: Any) -> None:
+    weights = load_file(parts["llama"] / "model.safetensors")
+    (parts["llama"] / "model.safetensors").rename(parts["llama"].parent / "model.safetensors")
+    index = parts["llama"] / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": dict.fromkeys(weights, named)}))
+    with pytest.raises(UserError, match=r"model.safetensors.index.json: (weight_map )?names") as told:
+        build(on(parts), CLEVR)
+    assert "\n" not in str(told.value)
+
+
+def test_shards_and_links_are_read(parts: dict[str, Path], made: dict[str, Path], canary: Path) -> None:
+    """As `save_pretrained` and the hub's cache have them."""
+    folder = parts["llama"]
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    halves = {f"model-{i}-of-2.safetensors": dict(list(weights.items())[i::2]) for i in range(2)}
+    (folder.parent / "blobs").mkdir()
+    for name, half in halves.items():
+        save_file(half, folder.parent / "blobs" / name, {"format": "pt"})
+        (folder / name).symlink_to(folder.parent / "blobs" / name)
+    where = {weight: name for name, half in halves.items() for weight in half}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": where}))
+    assert_equal(parts, made)
+
+
+def header(text: bytes, length: int | None = None) -> bytes:
+    return struct.pack("<Q", len(text) if length is None else length) + text
+
+
+def tensors(**stated: tuple[list[int], list[int]]) -> bytes:
+    """A file of float32 tensors of those shapes and offsets, and eight bytes of data."""
+    described = {name: {"dtype": "F32", "shape": shape, "data_offsets": offsets} for name, (shape, offsets) in stated.items()}
+    return header(json.dumps(described).encode()) + bytes(8)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        header(b"{}", 2**62),
+        header(b"{}", 2**64 - 1),
+        header(b"[]"),
+        header(b'{"a":{}}'),
+        header(b'{"a":' + b"[" * 99_995),
+        tensors(a=([10**12, 10**9], [0, 8])),
+        tensors(a=([2], [0, 2**62])),
+        tensors(a=([1], [0, 4]), b=([1], [2, 6])),
+    ],
+    ids=range(9),
+)
+def test_a_weights_file_that_is_none_is_one_message(parts: dict[str, Path], canary: Path, tmp_path: Path, content: bytes) -> None:
+    (parts["llama"] / "model.safetensors").write_bytes(content)
+    with pytest.raises(UserError, match="damaged"):
+        build(on(parts), CLEVR)
+    folder = Path(shutil.copytree(WEIGHTS / "tiny", tmp_path / "copy"))
+    (folder / "model.safetensors").write_bytes(content)
+    with pytest.raises(UserError, match="damaged"):
+        load_model(folder, "cpu")
