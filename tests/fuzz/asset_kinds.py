@@ -87,34 +87,116 @@ def _lines(lines: Sequence[str], words: Sequence[str]) -> st.SearchStrategy[byte
     return st.builds(made, st.lists(change, max_size=3), dress, st.integers(0, 2**16))
 
 
-_NUMBERS = ("nan", "inf", "-inf", "1e400", "1e38", "-1e308", "1" * 400, "0x10", "1_0", "1,5", "", "-0", "10000000000000", "-1", "0", "99999999999999999999", "1e7", "x")
-_NAMED = (*PLACES, "own.mtl", "a.png", "inside/a.png", "mtllib own.mtl ../outside/own.mtl", "-s 1 1 1 a.png", "-bm 1 ../outside/a.png", "\x1b[2J", "é", "x" * 5000)
+_NUMBERS = (
+    "nan",
+    "inf",
+    "-inf",
+    "1e400",
+    "1e38",
+    "-1e308",
+    "1" * 400,
+    "0x10",
+    "1_0",
+    "1,5",
+    "",
+    "-0",
+    "10000000000000",
+    "-1",
+    "0",
+    "99999999999999999999",
+    "1e7",
+    "x",
+)
+_NAMED = (
+    *PLACES,
+    "own.mtl",
+    "a.png",
+    "inside/a.png",
+    "mtllib own.mtl ../outside/own.mtl",
+    "-s 1 1 1 a.png",
+    "-bm 1 ../outside/a.png",
+    "\x1b[2J",
+    "é",
+    "x" * 5000,
+)
 
 
 def _obj() -> st.SearchStrategy[Files]:
     corners = [f"v {x:g} {y:g} {z:g}" for x, y, z in CORNERS]
     faces = [f"f {a + 1} {b + 1} {c + 1}" for a, b, c in FACES.tolist()]
-    words = [*_NUMBERS, *_NAMED, "f", "v", "mtllib", "usemtl", "f 1 2", "f 1/1/1 2/2/2 3/3/3", "f -1 -2 -3", "v 1 2 3 1 0 0", "l 1 2", "curv", "call x.obj", "# x", "\\"]
+    words = [
+        *_NUMBERS,
+        *_NAMED,
+        "f",
+        "v",
+        "mtllib",
+        "usemtl",
+        "f 1 2",
+        "f 1/1/1 2/2/2 3/3/3",
+        "f -1 -2 -3",
+        "v 1 2 3 1 0 0",
+        "l 1 2",
+        "curv",
+        "call x.obj",
+        "# x",
+        "\\",
+    ]
     library = ["newmtl red", "Kd 0.5 0 0", "map_Kd a.png", "newmtl blue", "Kd 0 0 1", "d 1"]
     marks = [*_NUMBERS, *_NAMED, "map_Kd -o 0 0 0", "map_Bump", "newmtl", "Kd spectral x.rfl", "Kd", "d", "refl"]
     model = _lines(["mtllib own.mtl", *corners, "usemtl red", *faces], words)
-    return st.builds(lambda obj, mtl: {"own.obj": obj, "own.mtl": mtl, "a.png": b"\x89PNG", "inside/a.png": b""}, model, _lines(library, marks))
+    return st.builds(
+        lambda obj, mtl: {"own.obj": obj, "own.mtl": mtl, "a.png": b"\x89PNG", "inside/a.png": b""}, model, _lines(library, marks)
+    )
 
 
 def _ply() -> st.SearchStrategy[Files]:
-    head = ["ply", "format ascii 1.0", "comment x", "element vertex 4", *(f"property float {name}" for name in "xyz"), "element face 4", "property list uchar int vertex_indices", "end_header"]
+    head = [
+        "ply",
+        "format ascii 1.0",
+        "comment x",
+        "element vertex 4",
+        *(f"property float {name}" for name in "xyz"),
+        "element face 4",
+        "property list uchar int vertex_indices",
+        "end_header",
+    ]
     rows = [*(f"{x:g} {y:g} {z:g}" for x, y, z in CORNERS), *(f"3 {a} {b} {c}" for a, b, c in FACES.tolist())]
-    words = [*_NUMBERS, "binary_little_endian", "binary_big_endian", "double", "list", "property list uchar float x", "element vertex 1000000000000", "element face -1", "property uchar red"]
+    words = [
+        *_NUMBERS,
+        "binary_little_endian",
+        "binary_big_endian",
+        "double",
+        "list",
+        "property list uchar float x",
+        "element vertex 1000000000000",
+        "element face -1",
+        "property uchar red",
+    ]
     text = _lines([*head, *rows], [*words, "end_header", "comment TextureFile ../outside/a.png", "property float x"])
-    binary = "\n".join(head).replace("ascii", "binary_little_endian").encode() + b"\n" + CORNERS.tobytes() + b"".join(struct.pack("<B3i", 3, *face) for face in FACES.tolist())
+    binary = (
+        "\n".join(head).replace("ascii", "binary_little_endian").encode()
+        + b"\n"
+        + CORNERS.tobytes()
+        + b"".join(struct.pack("<B3i", 3, *face) for face in FACES.tolist())
+    )
     doubles = binary.replace(b"property float", b"property double").replace(CORNERS.tobytes(), (CORNERS.astype("<f8") + 5e6).tobytes())
     return st.one_of(text, headers.overwritten([binary, doubles], far=400)).map(lambda data: {"own.ply": data})
 
 
 def _stl() -> st.SearchStrategy[Files]:
-    text = ["solid x", "facet normal 0 0 1", "outer loop", *(f"vertex {x:g} {y:g} {z:g}" for x, y, z in CORNERS[:3]), "endloop", "endfacet", "endsolid x"]
+    text = [
+        "solid x",
+        "facet normal 0 0 1",
+        "outer loop",
+        *(f"vertex {x:g} {y:g} {z:g}" for x, y, z in CORNERS[:3]),
+        "endloop",
+        "endfacet",
+        "endsolid x",
+    ]
     binary = b"COLOR=\1\2\3\4".ljust(80, b" ") + struct.pack("<I", 1) + struct.pack("<12f", *range(12)) + b"\0\0"
-    return st.one_of(_lines(text, [*_NUMBERS, "vertex", "facet", "solid"]), headers.overwritten([binary])).map(lambda data: {"own.stl": data})
+    return st.one_of(_lines(text, [*_NUMBERS, "vertex", "facet", "solid"]), headers.overwritten([binary])).map(
+        lambda data: {"own.stl": data}
+    )
 
 
 def _gltf_content(uri: str | None) -> dict[str, Any]:
@@ -142,7 +224,9 @@ def _gltf() -> st.SearchStrategy[Files]:
     inline = "data:application/octet-stream;base64," + base64.b64encode(data).decode()
     text = declared.damaged([_gltf_content("a.bin"), _gltf_content(inline)]).map(lambda held: {"own.gltf": held})
     length = st.one_of(st.none(), st.none(), st.sampled_from(SIZES))
-    binary = st.builds(headers.glb, declared.damaged([_gltf_content(None)]), st.just(data), st.tuples(length, length, length)).map(lambda held: {"own.glb": held})
+    binary = st.builds(headers.glb, declared.damaged([_gltf_content(None)]), st.just(data), st.tuples(length, length, length)).map(
+        lambda held: {"own.glb": held}
+    )
     return st.one_of(text, binary).map(lambda files: {**files, "a.bin": data, "a.png": b"\x89PNG"})
 
 
@@ -150,7 +234,9 @@ def _usd() -> st.SearchStrategy[Files]:
     """Files of which only Blender can say what they name: here every line of them is a name."""
     lines = _lines(["a.png", "inside/a.png", "a.usda"], [*_NAMED, "own.usda", "sub/../a.png", "", " "])
     suffix = st.sampled_from([".usda", ".usdz", ".blend", ".usdc"])
-    return st.builds(lambda data, suffix: {f"own{suffix}": data, "a.png": b"x", "a.usda": b"own.usda\n", "inside/a.png": b""}, lines, suffix)
+    return st.builds(
+        lambda data, suffix: {f"own{suffix}": data, "a.png": b"x", "a.usda": b"own.usda\n", "inside/a.png": b""}, lines, suffix
+    )
 
 
 def models() -> st.SearchStrategy[Files]:
@@ -159,19 +245,34 @@ def models() -> st.SearchStrategy[Files]:
 
 def lists() -> st.SearchStrategy[Files]:
     """assets.json beside a model that is as it should be."""
-    stated = [{"own.stl": {"class": "box", "symmetry": {"axis": "z", "order": 4}}}, {"own.stl": {"class": "box", "symmetry": "none"}}, {"own.stl": {}}]
+    stated = [
+        {"own.stl": {"class": "box", "symmetry": {"axis": "z", "order": 4}}},
+        {"own.stl": {"class": "box", "symmetry": "none"}},
+        {"own.stl": {}},
+    ]
     whole = b"solid x\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\nendloop\nendfacet\nendsolid x\n"
     return declared.damaged(stated, most=2).map(lambda data: {"own.stl": whole, "assets.json": data})
 
 
 def kept() -> st.SearchStrategy[Files]:
     """What the cache keeps of an asset, damaged: it is a miss, and made anew."""
-    arrays = {"vertices": CORNERS.astype(float), "triangles": FACES.astype(np.int32), "slots": np.zeros(4, np.int16), "smooth": np.zeros(4, bool)}
+    arrays = {
+        "vertices": CORNERS.astype(float),
+        "triangles": FACES.astype(np.int32),
+        "slots": np.zeros(4, np.int16),
+        "smooth": np.zeros(4, bool),
+    }
     honest = mesh_bytes(Mesh(**arrays), colors=np.array([(1, 2, 3)], np.uint8), notes=np.zeros(0, str))
     one = st.sampled_from(["vertices", "triangles", "slots", "smooth", "colors", "notes"])
 
     def with_array(name: str, array: bytes) -> bytes:
-        members = {f"{each}.npy": headers.npy(f"{{'descr': '{np.asarray(held).dtype.str}', 'fortran_order': False, 'shape': {np.asarray(held).shape}, }}".encode(), np.asarray(held).tobytes()) for each, held in arrays.items()}
+        members = {
+            f"{each}.npy": headers.npy(
+                f"{{'descr': '{np.asarray(held).dtype.str}', 'fortran_order': False, 'shape': {np.asarray(held).shape}, }}".encode(),
+                np.asarray(held).tobytes(),
+            )
+            for each, held in arrays.items()
+        }
         return bytes(headers.zipped({**members, f"{name}.npy": array}))
 
     crafted = st.builds(with_array, one, headers.npy_files("'<f8'", (4, 3), arrays["vertices"].tobytes()))
@@ -183,7 +284,9 @@ def kept() -> st.SearchStrategy[Files]:
 def _from_cache(folder: Path, out: Path) -> int:
     """Where a model was read before, something else lies in the place of what was kept."""
     (out / "models").mkdir()
-    (out / "models" / "own.stl").write_bytes(b"solid x\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\nendloop\nendfacet\nendsolid x\n")
+    (out / "models" / "own.stl").write_bytes(
+        b"solid x\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\nendloop\nendfacet\nendsolid x\n"
+    )
     with mock.patch.object(own, "_cache", lambda: out / "cache"):
         _read(out / "models", out)
         [cached] = (out / "cache").glob("*.npz")

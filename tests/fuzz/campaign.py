@@ -50,7 +50,7 @@ class Tally:
     faults: Counter = field(default_factory=Counter)
     slowest: float = 0.0
     fattest: int = 0
-    seconds: float = 0.0
+    seconds: float = 0.0  # of processor time
     told: list[str] = field(default_factory=list)
 
     def add(self, other: Tally) -> None:
@@ -93,7 +93,15 @@ class Bench:
         shutil.rmtree(self.home)
 
 
-_GATES = ("not JSON", "is malformed", "Input data was truncated", "is no UTF-8 text", "not a readable tar", "no image format that is known", "holds tars but")
+_GATES = (
+    "not JSON",
+    "is malformed",
+    "Input data was truncated",
+    "is no UTF-8 text",
+    "not a readable tar",
+    "no image format that is known",
+    "holds tars but",
+)
 
 
 def _past_the_gate(said: str) -> bool:
@@ -101,9 +109,9 @@ def _past_the_gate(said: str) -> bool:
     return not any(gate in said for gate in _GATES)
 
 
-def run_block(kind: str, inputs: int, number: int | None, shrink: bool = True) -> Tally:
-    """So many inputs of a kind; the same number gives the same ones, none those of every run of the test suite."""
-    tally, bench, start = Tally(kind), Bench(kind), time.monotonic()
+def run_block(kind: str, inputs: int, number: int | None) -> Tally:
+    """So many inputs of a kind. The same seed gives the same ones; without one, they are those of every run of the tests."""
+    tally, bench, start = Tally(kind), Bench(kind), time.process_time()
     found: dict[str, tuple[str, Files, int]] = {}  # by what was said, the last one last: the smallest
 
     def judged(files: Files, door: int) -> None:
@@ -118,11 +126,16 @@ def run_block(kind: str, inputs: int, number: int | None, shrink: bool = True) -
         tally.later += not outcome.accepted and _past_the_gate(outcome.said)
         tally.slowest, tally.fattest = max(tally.slowest, outcome.seconds), max(tally.fattest, outcome.bytes)
 
-    phases = [Phase.explicit, Phase.generate, *([Phase.shrink] if shrink else [])]
     wanted = settings(
-        max_examples=inputs, database=None, deadline=None, derandomize=number is None, phases=phases, suppress_health_check=list(HealthCheck),
-        report_multiple_bugs=False, print_blob=False,
-    )  # fmt: skip
+        max_examples=inputs,
+        database=None,
+        deadline=None,
+        derandomize=number is None,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+        report_multiple_bugs=False,
+        print_blob=False,
+    )
     test = given(KINDS[kind].inputs(), st.integers(0, 999))(judged)
     if number is not None:
         test = seed(number)(test)
@@ -131,10 +144,11 @@ def run_block(kind: str, inputs: int, number: int | None, shrink: bool = True) -
     except (Fault, FlakyFailure):  # the latter where a second reading of the same ends otherwise
         text, (sort, files, door) = list(found.items())[-1]
         tally.faults[sort] += 1
-        tally.told.append(f"{kind}, seed {number}: {text}\n  kept: {_kept(kind, number, files, door, text)}")
+        place = _kept(kind, number, files, door, text)
+        tally.told.append(f"{kind}, seed {number}: {text}\n  kept: {place}")
     finally:
         bench.close()
-    tally.seconds = time.monotonic() - start
+    tally.seconds = time.process_time() - start
     return tally
 
 
@@ -201,7 +215,10 @@ def run_campaign(inputs: int, first: int, workers: int, kinds: list[str]) -> dic
         with lock:
             tallies[block[0]].add(tally)
             done += 1
-            print(f"{done}/{len(blocks)} blocks, {sum(t.inputs for t in tallies.values()):,} inputs, {time.monotonic() - start:.0f} s", file=sys.stderr)
+            print(
+                f"{done}/{len(blocks)} blocks, {sum(t.inputs for t in tallies.values()):,} inputs, {time.monotonic() - start:.0f} s",
+                file=sys.stderr,
+            )
             for text in tally.told:
                 print(text, file=sys.stderr, flush=True)
 
@@ -233,7 +250,12 @@ def table(tallies: Mapping[str, Tally]) -> str:
             ]
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    return "\n".join("  ".join(cell.ljust(width) if not column else cell.rjust(width) for column, (cell, width) in enumerate(zip(row, widths, strict=True))) for row in rows)
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if not column else cell.rjust(width) for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
 
 
 def main() -> int:

@@ -15,12 +15,12 @@ from unittest import mock
 import declared
 import headers
 import honest
-import igllm
 import numpy as np
 from faults import CODE, dressed
 from hypothesis import strategies as st
 from kinds import Files, Kind, a_verb, verb
 
+import igllm
 from datagen.cameras import load_cameras
 from datagen.code import parse_code, write_code
 from datagen.domains import get_domain
@@ -45,7 +45,9 @@ def _stated(tar: bytes) -> Files:
     """A tar as the only shard of a data set whose manifest vouches for it."""
     row = json.loads(honest.data_set()["manifest.jsonl"].splitlines()[0])
     statement = json.loads(honest.data_set()["dataset.json"]) | {"num": 2, "shard_size": 2}
-    labels = hashlib.sha256(b"".join(files[suffix] for files in map(Sample.files, honest.dots()) for suffix in (".py", ".json"))).hexdigest()
+    labels = hashlib.sha256(
+        b"".join(files[suffix] for files in map(Sample.files, honest.dots()) for suffix in (".py", ".json"))
+    ).hexdigest()
     row |= {"samples": 2, "labels": labels, "bytes": len(tar), "sha256": hashlib.sha256(tar).hexdigest()}
     return {"dataset.json": json.dumps(statement).encode(), "manifest.jsonl": json.dumps(row).encode(), "shard-000000.tar": tar}
 
@@ -78,7 +80,10 @@ def records() -> st.SearchStrategy[Files]:
 
     extras = st.dictionaries(
         st.sampled_from(["a.depth.npy", "a.txt"]),
-        st.one_of(headers.npy_files("'<f4'", (24, 32), bytes(24 * 32 * 4)), st.text(max_size=30).map(lambda text: text.encode("utf-8", "surrogatepass"))),
+        st.one_of(
+            headers.npy_files("'<f4'", (24, 32), bytes(24 * 32 * 4)),
+            st.text(max_size=30).map(lambda text: text.encode("utf-8", "surrogatepass")),
+        ),
         max_size=1,
     )
     return st.builds(lambda files, more: {**files, **more}, st.one_of(list(map(with_record, samples))), extras)
@@ -112,8 +117,14 @@ def _read_predictions(folder: Path, out: Path) -> int:
 def codes() -> st.SearchStrategy[Files]:
     """Graphics code, word by word: mostly right, with words of others between."""
     lines = [*honest.scene().code.splitlines(), *(sample.code.strip() for sample in honest.dots())]
-    words = [word for line in lines for word in line.replace("(", " ( ").replace(")", " ) ").replace(",", " , ").replace("=", " = ").split()]
-    change = st.tuples(st.integers(0, 2**16), st.sampled_from(["put", "replace", "remove", "repeat"]), st.one_of(declared.among(CODE), declared.among(words)))
+    words = [
+        word for line in lines for word in line.replace("(", " ( ").replace(")", " ) ").replace(",", " , ").replace("=", " = ").split()
+    ]
+    change = st.tuples(
+        st.integers(0, 2**16),
+        st.sampled_from(["put", "replace", "remove", "repeat"]),
+        st.one_of(declared.among(CODE), declared.among(words)),
+    )
 
     def made(lines: list[str], changes: list[tuple[int, str, str]], dress: str, at: int) -> bytes:
         text = "\n".join(lines) + "\n"
@@ -167,9 +178,14 @@ def published() -> st.SearchStrategy[Files]:
     """CLEVR's scenes file, with an image that it names."""
     names = ["CLEVR_new_000000.png", "CLEVR_new_000001.png"]
     whole = {"info": {"split": "new"}, "scenes": [published_scene(honest.scene(), number, name) for number, name in enumerate(names)]}
-    bare = {"image_filename": names[0], "objects": [{k: v for k, v in obj.items() if k != "pixel_coords"} for obj in whole["scenes"][0]["objects"]]}
+    bare = {
+        "image_filename": names[0],
+        "objects": [{k: v for k, v in obj.items() if k != "pixel_coords"} for obj in whole["scenes"][0]["objects"]],
+    }
     image = honest.scene().image
-    return declared.damaged([whole, whole["scenes"][0], bare], most=2).map(lambda data: {"scenes.json": data, **{f"images/{name}": image for name in names}})
+    return declared.damaged([whole, whole["scenes"][0], bare], most=2).map(
+        lambda data: {"scenes.json": data, **{f"images/{name}": image for name in names}}
+    )
 
 
 def indexes() -> st.SearchStrategy[Files]:
@@ -178,9 +194,12 @@ def indexes() -> st.SearchStrategy[Files]:
     rows["key"] = [b"000000000", b"000000001"]
     dtypes = ["<f8", "[('key', 'S9')]", "[('key', 'S9'), ('shard', '<u4'), ('offset', '<u8'), ('length', '<u8'), ('order', '<u4')]"]
     crafted = st.sampled_from([rows.dtype.descr, *dtypes]).flatmap(lambda dtype: headers.npy_files(repr(dtype), (2,), rows.tobytes()))
-    return st.one_of(crafted, headers.overwritten([headers.npy(f"{{'descr': {rows.dtype.descr}, 'fortran_order': False, 'shape': (2,), }}".encode(), rows.tobytes())])).map(
-        lambda data: {"index.npy": data}
-    )
+    return st.one_of(
+        crafted,
+        headers.overwritten(
+            [headers.npy(f"{{'descr': {rows.dtype.descr}, 'fortran_order': False, 'shape': (2,), }}".encode(), rows.tobytes())]
+        ),
+    ).map(lambda data: {"index.npy": data})
 
 
 def _index_kept(folder: Path, out: Path) -> int:
@@ -224,13 +243,42 @@ KINDS: dict[str, Kind] = {
     "tar": Kind(
         tars,
         a_verb("verify", "IN"),
-        ((400, a_verb("export", "--data", "IN", "--format", "coco", "--out", "OUT/coco")), (50, a_verb("merge", "IN")), (1, a_verb("inspect", "IN", "--out", "OUT/page"))),
+        (
+            (400, a_verb("export", "--data", "IN", "--format", "coco", "--out", "OUT/coco")),
+            (50, a_verb("merge", "IN")),
+            (1, a_verb("inspect", "IN", "--out", "OUT/page")),
+        ),
     ),
     "manifest": Kind(manifests, a_verb("verify", "IN"), ((200, a_verb("merge", "IN")),)),
     "statement": Kind(
         statements,
         a_verb("verify", "IN"),
-        ((100, a_verb("generate", "--domain", "dot2d", "--num", "2", "--seed", "3", "--width", "32", "--height", "24", "--quality", "draft", "--shard-size", "1", "--workers", "1", "--out", "IN")),),
+        (
+            (
+                100,
+                a_verb(
+                    "generate",
+                    "--domain",
+                    "dot2d",
+                    "--num",
+                    "2",
+                    "--seed",
+                    "3",
+                    "--width",
+                    "32",
+                    "--height",
+                    "24",
+                    "--quality",
+                    "draft",
+                    "--shard-size",
+                    "1",
+                    "--workers",
+                    "1",
+                    "--out",
+                    "IN",
+                ),
+            ),
+        ),
     ),
     "record": Kind(
         records,
@@ -248,12 +296,42 @@ KINDS: dict[str, Kind] = {
         _read_predictions,
         (
             (50, a_verb("render", "--code", "IN/pred.jsonl", "--domain", "dot2d", "--workers", "1", "--out", "OUT/rendered")),
-            (30, a_verb("compare", "--reference", "IN/pred.jsonl", "--candidate", "IN/pred.jsonl", "--domain", "dot2d", "--out", "OUT/report")),
+            (
+                30,
+                a_verb(
+                    "compare", "--reference", "IN/pred.jsonl", "--candidate", "IN/pred.jsonl", "--domain", "dot2d", "--out", "OUT/report"
+                ),
+            ),
         ),
     ),
-    "code": Kind(codes, _parse, ((50, a_verb("render", "--code", "IN/scene.py", "--domain", "dot2d", "--workers", "1", "--out", "OUT/rendered")),)),
+    "code": Kind(
+        codes, _parse, ((50, a_verb("render", "--code", "IN/scene.py", "--domain", "dot2d", "--workers", "1", "--out", "OUT/rendered")),)
+    ),
     "split": Kind(
-        splits, _load_split, ((50, a_verb("generate", "--domain", "dot2d", "--split", "IN/own.json", "--num", "1", "--workers", "1", "--width", "16", "--height", "16", "--out", "OUT/data")),)
+        splits,
+        _load_split,
+        (
+            (
+                50,
+                a_verb(
+                    "generate",
+                    "--domain",
+                    "dot2d",
+                    "--split",
+                    "IN/own.json",
+                    "--num",
+                    "1",
+                    "--workers",
+                    "1",
+                    "--width",
+                    "16",
+                    "--height",
+                    "16",
+                    "--out",
+                    "OUT/data",
+                ),
+            ),
+        ),
     ),
     "camera": Kind(cameras, _load_cameras),
     "published": Kind(

@@ -24,35 +24,53 @@ def valid(declaration: Any) -> st.SearchStrategy[Any]:
 
 
 def _valid(kind: shape.Type) -> st.SearchStrategy[Any]:
-    match kind:
-        case shape.Metadata():
-            return _valid(kind.type)
-        case shape.IntType():
-            return st.integers(*_limits(kind, -(2**53), 2**53))
-        case shape.FloatType():
-            low, high = _limits(kind, -1e12, 1e12)
-            return st.floats(low, high, exclude_min=kind.gt is not None, exclude_max=kind.lt is not None)
-        case shape.StrType():
-            return st.text(min_size=kind.min_length or 0, max_size=min(kind.max_length or 20, 20))
-        case shape.BoolType():
-            return st.booleans()
-        case shape.NoneType():
-            return st.none()
-        case shape.LiteralType():
-            return st.sampled_from(kind.values)
-        case shape.UnionType():
-            return st.one_of([_valid(each) for each in kind.types if not _is_unset(each)])
-        case shape.ListType() | shape.VarTupleType() | shape.SetType():
-            return st.lists(_valid(kind.item_type), min_size=kind.min_length or 0, max_size=3)
-        case shape.TupleType():
-            return st.tuples(*map(_valid, kind.item_types)).map(list)
-        case shape.DictType():
-            return st.dictionaries(_valid(kind.key_type), _valid(kind.value_type), max_size=3)
-        case shape.StructType() | shape.DataclassType():
-            return _fields(kind.fields)
-        case shape.AnyType():
-            return st.sampled_from([None, True, 1, 0.5, "x", [], {}])
-    raise NotImplementedError(f"{kind}: say here how one is made")
+    if type(kind) not in _MAKERS:
+        raise NotImplementedError(f"{kind}: say in _MAKERS how one is made")
+    return _MAKERS[type(kind)](kind)
+
+
+def _whole(kind: Any) -> st.SearchStrategy[int]:
+    return st.integers(*_limits(kind, -(2**53), 2**53, 1))
+
+
+def _number(kind: Any) -> st.SearchStrategy[float]:
+    return st.floats(*_limits(kind, -1e12, 1e12, 0), exclude_min=kind.gt is not None, exclude_max=kind.lt is not None)
+
+
+def _text(kind: Any) -> st.SearchStrategy[str]:
+    if kind.pattern:
+        return st.from_regex(kind.pattern, fullmatch=True)
+    return st.text(min_size=kind.min_length or 0, max_size=min(kind.max_length or 20, 20))
+
+
+def _list(kind: Any) -> st.SearchStrategy[list[Any]]:
+    least = kind.min_length or 0
+    return st.lists(_valid(kind.item_type), min_size=least, max_size=max(least, min(kind.max_length or 3, 3)))
+
+
+def _fields(kind: Any) -> st.SearchStrategy[dict[str, Any]]:
+    must = {field.encode_name: _valid(field.type) for field in kind.fields if field.required}
+    may = {field.encode_name: _valid(field.type) for field in kind.fields if not field.required}
+    return st.fixed_dictionaries(must, optional=may)
+
+
+_MAKERS: dict[type[shape.Type], Callable[[Any], st.SearchStrategy[Any]]] = {
+    shape.Metadata: lambda kind: _valid(kind.type),
+    shape.IntType: _whole,
+    shape.FloatType: _number,
+    shape.StrType: _text,
+    shape.BoolType: lambda kind: st.booleans(),
+    shape.NoneType: lambda kind: st.none(),
+    shape.AnyType: lambda kind: st.sampled_from([None, True, 1, 0.5, "x", [], {}]),
+    shape.LiteralType: lambda kind: st.sampled_from(kind.values),
+    shape.UnionType: lambda kind: st.one_of([_valid(each) for each in kind.types if not _is_unset(each)]),
+    shape.ListType: _list,
+    shape.VarTupleType: _list,
+    shape.TupleType: lambda kind: st.tuples(*map(_valid, kind.item_types)).map(list),
+    shape.DictType: lambda kind: st.dictionaries(_valid(kind.key_type), _valid(kind.value_type), max_size=3),
+    shape.StructType: _fields,
+    shape.DataclassType: _fields,
+}
 
 
 def _is_unset(kind: shape.Type) -> bool:
@@ -60,15 +78,8 @@ def _is_unset(kind: shape.Type) -> bool:
     return isinstance(kind, shape.CustomType) and kind.cls is msgspec.UnsetType
 
 
-def _fields(fields: Sequence[shape.Field]) -> st.SearchStrategy[dict[str, Any]]:
-    must = {field.encode_name: _valid(field.type) for field in fields if field.required}
-    may = {field.encode_name: _valid(field.type) for field in fields if not field.required}
-    return st.fixed_dictionaries(must, optional=may)
-
-
-def _limits(kind: Any, low: Any, high: Any) -> tuple[Any, Any]:
-    """The least and the most of a number. Open ends of whole numbers are one further in; floats say so elsewhere."""
-    step = 1 if isinstance(kind, shape.IntType) else 0
+def _limits(kind: Any, low: Any, high: Any, step: int) -> tuple[Any, Any]:
+    """The least and the most of a number, where an open end is one ``step`` further in."""
     least = kind.ge if kind.ge is not None else low if kind.gt is None else kind.gt + step
     most = kind.le if kind.le is not None else high if kind.lt is None else kind.lt - step
     return least, most
@@ -141,7 +152,11 @@ def damaged(
     It begins as one of ``bases``, which the toolkit itself wrote, or as something that is valid by the declaration and means nothing.
     """
     known = among(bases).map(copy.deepcopy)
-    base = known if declaration is None else st.one_of(known, known, known, grafted(bases, declaration), grafted(bases, declaration), valid(declaration))
+    base = (
+        known
+        if declaration is None
+        else st.one_of(known, known, known, grafted(bases, declaration), grafted(bases, declaration), valid(declaration))
+    )
     strange = among([*STRANGE, *(edges(declaration) if declaration is not None else ())])
     fault = st.tuples(st.integers(0, 2**20), st.integers(0, 6), strange)
     # Three of four are stored well: else nothing would come past the first gate.
@@ -172,13 +187,16 @@ def toml_of(value: Any) -> str:
         return text_of(value)
     plain = [(key, inner) for key, inner in value.items() if not isinstance(inner, dict)]
     tables = [(key, inner) for key, inner in value.items() if isinstance(inner, dict)]
-    lines = [f"{_toml_key(_text(key))} = {_toml_value(inner)}" for key, inner in plain]
+    lines = [f"{_toml_key(_as_unicode(key))} = {_toml_value(inner)}" for key, inner in plain]
     for key, inner in tables:
-        lines += [f"[{_toml_key(_text(key))}]", *(f"{_toml_key(_text(name))} = {_toml_value(each)}" for name, each in inner.items())]
+        lines += [
+            f"[{_toml_key(_as_unicode(key))}]",
+            *(f"{_toml_key(_as_unicode(name))} = {_toml_value(each)}" for name, each in inner.items()),
+        ]
     return "\n".join(lines) + "\n"
 
 
-def _text(key: str) -> str:
+def _as_unicode(key: str) -> str:
     return key.encode("utf-8", "replace").decode()
 
 
@@ -186,7 +204,7 @@ def _toml_value(value: Any) -> str:
     if isinstance(value, Raw):
         return {"Infinity": "inf", "-Infinity": "-inf", "NaN": "nan"}.get(str(value), str(value))
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{_toml_key(_text(key))} = {_toml_value(inner)}" for key, inner in value.items()) + "}"
+        return "{" + ", ".join(f"{_toml_key(_as_unicode(key))} = {_toml_value(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_toml_value, value)) + "]"
     return text_of(value)

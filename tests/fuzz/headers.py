@@ -7,14 +7,33 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from declared import among
 from faults import PAYLOADS, PLACES
 from guard import CANARY
 from hypothesis import strategies as st
 
-SIZES = (0, 1, 2, 511, 512, 513, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**33, 2**40, 2**63 - 1, 2**63, 2**64 - 1, -1, -512, -(2**31), -(2**63))
+SIZES = (
+    0,
+    1,
+    2,
+    511,
+    512,
+    513,
+    2**16,
+    2**31 - 1,
+    2**31,
+    2**32 - 1,
+    2**33,
+    2**40,
+    2**63 - 1,
+    2**63,
+    2**64 - 1,
+    -1,
+    -512,
+    -(2**31),
+    -(2**63),
+)
 
 
 # Tars
@@ -72,13 +91,25 @@ def long_names(names: Sequence[bytes], sort: bytes = b"L") -> bytes:
 _ENDS = b"\0" * 1024
 _NUMBERS = st.one_of(
     st.sampled_from(SIZES).map(octal),
-    st.sampled_from([b"", b" " * 12, b"77777777777\0", b"99999999999\0", b"-0000000001\0", b"0x10\0", b"\xff" * 12, b"\x80" + b"\xff" * 11, b"1e9\0"]),
+    st.sampled_from(
+        [b"", b" " * 12, b"77777777777\0", b"99999999999\0", b"-0000000001\0", b"0x10\0", b"\xff" * 12, b"\x80" + b"\xff" * 11, b"1e9\0"]
+    ),
     st.binary(max_size=12),
 )
 _NAMES = st.sampled_from(
     [
         *(place.encode() for place in PLACES),
-        *(b"000000000.png", b"000000000.json", b"000000000.py", b"000000001.json", b".hidden.json", b"a/b/c.json", b"x", b"", b"\xff\xfe.json"),
+        *(
+            b"000000000.png",
+            b"000000000.json",
+            b"000000000.py",
+            b"000000001.json",
+            b".hidden.json",
+            b"a/b/c.json",
+            b"x",
+            b"",
+            b"\xff\xfe.json",
+        ),
         *(b"x" * 100, b"\x1b[2J.json", b"a\nb.json", b"x.depth.npy", "\u202ex.json".encode(), b"000000000.JSON", b"000000000.png.png"),
     ]
 )
@@ -91,14 +122,22 @@ def crafted_members(files: Mapping[str, bytes]) -> st.SearchStrategy[bytes]:
     name = st.one_of(st.sampled_from([key.encode() for key in files]), _NAMES)
     sorts = st.sampled_from([bytes([byte]) for byte in b"01234567gxLKSDVMNX\0"])
     lying = st.builds(lambda name, size, sort, data: tar_header(name, size, sort) + padded(data), name, _NUMBERS, sorts, some)
-    link = st.builds(
-        lambda name, to, sort: tar_header(name, octal(0), sort, linkname=to), name, _NAMES, st.sampled_from([b"1", b"2"])
-    )
+    link = st.builds(lambda name, to, sort: tar_header(name, octal(0), sort, linkname=to), name, _NAMES, st.sampled_from([b"1", b"2"]))
     magic = st.builds(
         lambda name, data, magic, prefix: tar_header(name, octal(len(data)), magic=magic, prefix=prefix) + padded(data),
         *(name, some, st.sampled_from([b"ustar  \0", b"\0" * 8, b"ustar\0  ", b"USTAR\x0000"]), _NAMES),
     )
-    keys = [b"path", b"linkpath", b"size", b"mtime", b"GNU.sparse.map", b"GNU.sparse.major", b"GNU.sparse.size", b"GNU.sparse.realsize", b"hdrcharset"]
+    keys = [
+        b"path",
+        b"linkpath",
+        b"size",
+        b"mtime",
+        b"GNU.sparse.map",
+        b"GNU.sparse.major",
+        b"GNU.sparse.size",
+        b"GNU.sparse.realsize",
+        b"hdrcharset",
+    ]
     values = st.one_of(_NAMES, st.sampled_from([b"-1", b"1e400", b"9" * 4000, b"nan", b"0,10,0,10", b"1", b"", b"\xff\xfe"]))
     records = st.dictionaries(st.sampled_from([*keys, b"GNU.sparse.minor", b"GNU.sparse.name", b"x"]), values, max_size=4)
     extended = st.builds(
@@ -135,32 +174,64 @@ def npy(header: bytes, data: bytes, version: bytes = b"\1\0", length: int | None
     """A NumPy file of that header."""
     header = header.ljust(len(header) + -(len(header) + 11) % 64) + b"\n"
     form = "<H" if version == b"\1\0" else "<I"
-    return b"\x93NUMPY" + version + struct.pack(form, (len(header) if length is None else length) & (2**16 - 1 if form == "<H" else 2**32 - 1)) + header + data
+    return (
+        b"\x93NUMPY"
+        + version
+        + struct.pack(form, (len(header) if length is None else length) & (2**16 - 1 if form == "<H" else 2**32 - 1))
+        + header
+        + data
+    )
 
 
 def npy_files(dtype: str, shape: tuple[int, ...], data: bytes) -> st.SearchStrategy[bytes]:
     """NumPy files around an honest array's bytes."""
-    sort = st.sampled_from([dtype, dtype, "'|O'", "'<f8'", "'|S1000000000'", "[('key', '|O')]", "'<U99999999'", "'|V0'", "'x'", "[" * 200, f"__import__('{CANARY}')"])
-    long = st.sampled_from([shape, shape, (2**40,), (-1,), (0,), (2**62, 4), (10**30,), (1,) * 70, "x", "[1]", "(1" + ",1" * 3000 + ")", "(__import__('os'),)"])
+    sort = st.sampled_from(
+        [
+            dtype,
+            dtype,
+            "'|O'",
+            "'<f8'",
+            "'|S1000000000'",
+            "[('key', '|O')]",
+            "'<U99999999'",
+            "'|V0'",
+            "'x'",
+            "[" * 200,
+            f"__import__('{CANARY}')",
+        ]
+    )
+    long = st.sampled_from(
+        [shape, shape, (2**40,), (-1,), (0,), (2**62, 4), (10**30,), (1,) * 70, "x", "[1]", "(1" + ",1" * 3000 + ")", "(__import__('os'),)"]
+    )
     order = st.sampled_from(["False", "False", "True", "1", "'x'"])
     extra = st.sampled_from(["", "", ", 'x': 1", ", " + "(" * 150])
     version = st.sampled_from([b"\1\0", b"\1\0", b"\2\0", b"\3\0", b"\4\0", b"\xff\xff"])
-    length = st.sampled_from([None, None, None, 0, 65535, 2**32 - 1])
+    stated = st.sampled_from([None, None, None, 0, 65535, 2**32 - 1])
     body = among([data, data, b"", data[: len(data) // 2], data + b"x", b"\x80\x04cos\nsystem\n."])
 
-    def made(sort: str, long: Any, order: str, extra: str, version: bytes, length: int | None, body: bytes) -> bytes:
-        header = f"{{'descr': {sort}, 'fortran_order': {order}, 'shape': {long}{extra}, }}"
-        return npy(header.encode(), body, version, length)
-
-    return st.builds(made, sort, long, order, extra, version, length, body)
+    header = st.builds("{{'descr': {}, 'fortran_order': {}, 'shape': {}{}, }}".format, sort, order, long, extra).map(str.encode)
+    return st.builds(npy, header, body, version, stated)
 
 
 def pickles() -> st.SearchStrategy[bytes]:
     """Pickles whose opcodes would call something."""
     called = st.sampled_from(
         [
-            *(("os", "system"), ("builtins", "exec"), ("builtins", "eval"), ("builtins", "getattr"), ("subprocess", "Popen"), ("nt", "system")),
-            *(("torch", "load"), ("torch.hub", "load"), ("torch._utils", "_rebuild_tensor_v2"), ("collections", "OrderedDict"), ("numpy", "load")),
+            *(
+                ("os", "system"),
+                ("builtins", "exec"),
+                ("builtins", "eval"),
+                ("builtins", "getattr"),
+                ("subprocess", "Popen"),
+                ("nt", "system"),
+            ),
+            *(
+                ("torch", "load"),
+                ("torch.hub", "load"),
+                ("torch._utils", "_rebuild_tensor_v2"),
+                ("collections", "OrderedDict"),
+                ("numpy", "load"),
+            ),
             *(("torch.serialization", "load"), ("numpy._core.multiarray", "_reconstruct"), ("_codecs", "encode"), ("x", "y")),
         ]
     )
@@ -175,7 +246,10 @@ def pickles() -> st.SearchStrategy[bytes]:
         return head + b"(" * (times % 4) * 1000 + body * max(1, times % 4) + tail
 
     deep = among([b"\x80\x02" + b"]" * n + b"a" * (n - 1) + b"." for n in (10, 100_000)])
-    long = st.sampled_from([b"\x80\x02\x8b" + struct.pack("<i", n) + b"\1" for n in (-1, 2**31 - 1)] + [b"\x80\x04\x8e" + struct.pack("<Q", 2**62) + b"x.", b"\x80\x02r\xff\xff\xff\xff."])
+    long = st.sampled_from(
+        [b"\x80\x02\x8b" + struct.pack("<i", n) + b"\1" for n in (-1, 2**31 - 1)]
+        + [b"\x80\x04\x8e" + struct.pack("<Q", 2**62) + b"x.", b"\x80\x02r\xff\xff\xff\xff."]
+    )
     return st.one_of(st.builds(calling, called, argument, st.integers(0, 3), st.integers(0, 7)), deep, long, st.binary(max_size=40))
 
 
@@ -191,7 +265,15 @@ def zipped(members: Mapping[str, bytes], compressed: bool = False) -> bytearray:
 def lying_zip(archive: bytearray, field: int, number: int) -> bytes:
     """An archive of which a size, an offset, a method or a count in its directory is another one."""
     directory, end = archive.find(b"PK\x01\x02"), archive.rfind(b"PK\x05\x06")
-    at, width = [(directory + 20, 4), (directory + 24, 4), (directory + 42, 4), (directory + 10, 2), (end + 10, 2), (end + 16, 4), (end + 12, 4)][field % 7]
+    at, width = [
+        (directory + 20, 4),
+        (directory + 24, 4),
+        (directory + 42, 4),
+        (directory + 10, 2),
+        (end + 10, 2),
+        (end + 16, 4),
+        (end + 12, 4),
+    ][field % 7]
     archive[at : at + width] = (number & (256**width - 1)).to_bytes(width, "little")
     return bytes(archive)
 
@@ -228,10 +310,29 @@ def pngs(honest: Sequence[bytes]) -> st.SearchStrategy[bytes]:
         *(side, side, st.sampled_from([8, 16, 1, 0, 255]), st.sampled_from([2, 0, 3, 4, 6, 9]), st.sampled_from([0, 1, 7])),
     )
     huge = zlib.compress(b"\0" * (8 << 20))
-    texts = [(b"tEXt", b"k\0" + b"v" * 70_000), (b"zTXt", b"k\0\0" + huge), (b"iTXt", b"k\0\1\0\0\0" + huge), (b"iCCP", b"k\0\0" + huge), (b"eXIf", b"II*\0\xff\xff\xff\xff")]
+    texts = [
+        (b"tEXt", b"k\0" + b"v" * 70_000),
+        (b"zTXt", b"k\0\0" + huge),
+        (b"iTXt", b"k\0\1\0\0\0" + huge),
+        (b"iCCP", b"k\0\0" + huge),
+        (b"eXIf", b"II*\0\xff\xff\xff\xff"),
+    ]
     other = among(
-        [*texts, (b"gAMA", b"\0\0\0\0"), (b"gAMA", b"\xff" * 4), (b"tRNS", b"\0" * 300), (b"PLTE", b"\0" * 7), (b"IDAT", b"\0"), (b"IDAT", huge), (b"IEND", b"")]
-        + [(b"acTL", struct.pack(">II", 2**32 - 1, 0)), (b"fcTL", b"\xff" * 26), (b"fdAT", b"\0\0\0\1x"), (b"cHRM", b"\0" * 32), (b"sBIT", b"\xff" * 9)]
+        [
+            *texts,
+            (b"gAMA", b"\0\0\0\0"),
+            (b"gAMA", b"\xff" * 4),
+            (b"tRNS", b"\0" * 300),
+            (b"PLTE", b"\0" * 7),
+            (b"IDAT", b"\0"),
+            (b"IDAT", huge),
+            (b"IEND", b""),
+            (b"acTL", struct.pack(">II", 2**32 - 1, 0)),
+            (b"fcTL", b"\xff" * 26),
+            (b"fdAT", b"\0\0\0\1x"),
+            (b"cHRM", b"\0" * 32),
+            (b"sBIT", b"\xff" * 9),
+        ]
     )
 
     def made(data: bytes, head: tuple[bytes, bytes] | None, others: list[tuple[bytes, bytes]], at: int) -> bytes:
@@ -255,7 +356,11 @@ def overwritten(honest: Sequence[bytes], far: int = 200) -> st.SearchStrategy[by
         held = bytearray(data)
         for at, form, number in changes:
             width = struct.calcsize(form)
-            packed = struct.pack("<f", float(number)) if form == "<f" else (number & (256**width - 1)).to_bytes(width, "little" if form[0] == "<" else "big")
+            packed = (
+                struct.pack("<f", float(number))
+                if form == "<f"
+                else (number & (256**width - 1)).to_bytes(width, "little" if form[0] == "<" else "big")
+            )
             start = at % max(1, len(held) - width)
             held[start : start + width] = packed
         return bytes(held if end is None else held[: end % (len(held) + 1)])
@@ -267,7 +372,7 @@ def glb(content: bytes, data: bytes, lengths: tuple[int | None, int | None, int 
     """A binary glTF whose three lengths are right unless told otherwise."""
     content = content + b" " * (-len(content) % 4)
     whole, text, binary = 28 + len(content) + len(data), len(content), len(data)
-    whole, text, binary = (right if told is None else told & (2**32 - 1) for right, told in zip((whole, text, binary), lengths, strict=True))
+    whole, text, binary = (
+        right if told is None else told & (2**32 - 1) for right, told in zip((whole, text, binary), lengths, strict=True)
+    )
     return struct.pack("<4sIII4s", b"glTF", 2, whole, text, b"JSON") + content + struct.pack("<I4s", binary, b"BIN\0") + data
-
-

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-import igllm
 from hypothesis import strategies as st
+
+import igllm
 
 Files = Mapping[str, bytes]
 Door = Callable[[Path, Path], int]

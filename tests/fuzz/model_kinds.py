@@ -141,10 +141,36 @@ def models() -> st.SearchStrategy[Files]:
 
     few = [name for name in names if name != "chat_template.jinja"]  # each of which starts a process
     more = st.dictionaries(
-        st.sampled_from(["generation_config.json", "adapter_config.json", "preprocessor_config.json", "model.safetensors.index.json", "special_tokens_map.json", "added_tokens.json"]),
+        st.sampled_from(
+            [
+                "generation_config.json",
+                "adapter_config.json",
+                "preprocessor_config.json",
+                "model.safetensors.index.json",
+                "special_tokens_map.json",
+                "added_tokens.json",
+            ]
+        ),
         st.one_of(
-            declared.damaged([{"max_new_tokens": 10**9, "num_beams": 10**6, "base_model_name_or_path": "../outside", "peft_type": "LORA", "auto_map": {"AutoModel": "evil.Evil"}}]),
-            declared.damaged([{"weight_map": {"a": "../outside/secret", "b": "/etc/passwd", "c": "model.safetensors"}, "metadata": {"total_size": 10**15}}]),
+            declared.damaged(
+                [
+                    {
+                        "max_new_tokens": 10**9,
+                        "num_beams": 10**6,
+                        "base_model_name_or_path": "../outside",
+                        "peft_type": "LORA",
+                        "auto_map": {"AutoModel": "evil.Evil"},
+                    }
+                ]
+            ),
+            declared.damaged(
+                [
+                    {
+                        "weight_map": {"a": "../outside/secret", "b": "/etc/passwd", "c": "model.safetensors"},
+                        "metadata": {"total_size": 10**15},
+                    }
+                ]
+            ),
             declared.damaged([{"[NUM]": 10**9}, {"[NUM]": -1}, {"x": 2**31}]),
         ),
         max_size=1,
@@ -181,7 +207,11 @@ def weights() -> st.SearchStrategy[bytes]:
 
     size = st.sampled_from(SIZES)
     change = st.one_of(
-        st.tuples(st.integers(0, 99), st.just("shape"), st.one_of(st.lists(size, max_size=3), st.sampled_from([[2**31, 2**31], [10**6] * 4, "x", None]))),
+        st.tuples(
+            st.integers(0, 99),
+            st.just("shape"),
+            st.one_of(st.lists(size, max_size=3), st.sampled_from([[2**31, 2**31], [10**6] * 4, "x", None])),
+        ),
         st.tuples(st.integers(0, 99), st.just("dtype"), st.sampled_from(["F64", "F16", "BF16", "I64", "BOOL", "F8_E4M3", "X", None, 1])),
         st.tuples(st.integers(0, 99), st.just("data_offsets"), st.one_of(st.lists(size, min_size=2, max_size=2), st.just([0]))),
     )
@@ -189,7 +219,9 @@ def weights() -> st.SearchStrategy[bytes]:
     damaged = declared.damaged([header], most=2).map(lambda text: headers.safetensors(text, body))
     wild = np.frombuffer(body, np.uint8).copy()
     wild[::5] = 255  # NaN and infinity in most tensors
-    return st.one_of(lying, damaged, st.just(headers.safetensors(data[8 : 8 + length], wild.tobytes())), headers.overwritten([data], far=2000))
+    return st.one_of(
+        lying, damaged, st.just(headers.safetensors(data[8 : 8 + length], wild.tobytes())), headers.overwritten([data], far=2000)
+    )
 
 
 def _load(folder: Path, out: Path) -> int:
@@ -217,7 +249,9 @@ def presets() -> st.SearchStrategy[Files]:
     every = {key: getattr(_default_preset(), key) for key in settings()}
     edges = st.sampled_from([*every])
     damaged = declared.damaged([*bases, {**every, "vision": {}, "text": {}}], most=3, write=declared.toml_of)
-    single = st.builds(lambda key, value: declared.toml_of({key: value}).encode("utf-8", "surrogatepass"), edges, declared.among(declared.STRANGE))
+    single = st.builds(
+        lambda key, value: declared.toml_of({key: value}).encode("utf-8", "surrogatepass"), edges, declared.among(declared.STRANGE)
+    )
     return st.one_of(damaged, single).map(lambda data: {"own.toml": data})
 
 
@@ -257,11 +291,17 @@ def runs() -> st.SearchStrategy[Files]:
     def one(name: str) -> st.SearchStrategy[Files]:
         return declared.damaged([json.loads(held[name])], most=2).map(lambda data: {name: data})
 
-    listed = declared.damaged([{**json.loads(held[whole]), place: "0" * 64} for place in PLACES if "\\" not in place], most=2).map(lambda data: {whole: data})
+    listed = declared.damaged([{**json.loads(held[whole]), place: "0" * 64} for place in PLACES if "\\" not in place], most=2).map(
+        lambda data: {whole: data}
+    )
     optimizer = whole.replace("whole.json", "optimizer.pt")
     bombs = _torch_files().map(lambda data: {optimizer: data})
     vouch = st.booleans()
-    return st.builds(lambda files, vouch: _vouched({**held, **files}, whole) if vouch else {**held, **files}, st.one_of(*map(one, small), listed, bombs), vouch)
+    return st.builds(
+        lambda files, vouch: _vouched({**held, **files}, whole) if vouch else {**held, **files},
+        st.one_of(*map(one, small), listed, bombs),
+        vouch,
+    )
 
 
 def _vouched(files: dict[str, bytes], whole: str) -> Files:
@@ -281,7 +321,13 @@ def _torch_files() -> st.SearchStrategy[bytes]:
         lambda data, field, number: headers.lying_zip(headers.zipped({"archive/data.pkl": data, **head}), field, number),
         *(headers.pickles(), st.integers(0, 6), st.sampled_from(SIZES)),
     )
-    return st.one_of(zips, lying, headers.pickles(), st.just(headers.bomb("archive/data.pkl", 16)), st.sampled_from([payload.encode() for payload in PAYLOADS]))
+    return st.one_of(
+        zips,
+        lying,
+        headers.pickles(),
+        st.just(headers.bomb("archive/data.pkl", 16)),
+        st.sampled_from([payload.encode() for payload in PAYLOADS]),
+    )
 
 
 def _newest(folder: Path, out: Path) -> int:
@@ -302,9 +348,18 @@ def pickled() -> st.SearchStrategy[Files]:
     held = trained()
     whole = next(name for name in held if name.endswith("whole.json"))
     names = [name for name in held if name.endswith((".pt", ".pth"))]
-    one = st.builds(lambda name, data: _vouched({**held, name: data}, whole), st.sampled_from(names), st.one_of(_torch_files(), headers.overwritten([held[names[0]]])))
+    one = st.builds(
+        lambda name, data: _vouched({**held, name: data}, whole),
+        st.sampled_from(names),
+        st.one_of(_torch_files(), headers.overwritten([held[names[0]]])),
+    )
     states = [name for name in held if name.endswith(("trainer_state.json", "pending.json"))]
-    told = st.one_of([declared.damaged([json.loads(held[name])], most=2).map(lambda data, name=name: _vouched({**held, name: data}, whole)) for name in states])
+    told = st.one_of(
+        [
+            declared.damaged([json.loads(held[name])], most=2).map(lambda data, name=name: _vouched({**held, name: data}, whole))
+            for name in states
+        ]
+    )
     return st.one_of(one, told)
 
 
@@ -313,7 +368,9 @@ def partials() -> st.SearchStrategy[Files]:
     import model.partial  # noqa: F401 - which takes seconds
 
     rows = [{"igllm": "0.1.1", "model": "m", "decoding": {}}, {"key": "a", "code": "dot(loc=(0.1, 0.2))\n", "image_sha256": "0" * 64}]
-    return declared.damaged_lines(rows).map(lambda data: {".p.jsonl.partial": text_of(rows[0]).encode() + b"\n" + data, "a.png": honest.images()["rgb.png"]})
+    return declared.damaged_lines(rows).map(
+        lambda data: {".p.jsonl.partial": text_of(rows[0]).encode() + b"\n" + data, "a.png": honest.images()["rgb.png"]}
+    )
 
 
 def _take_up(folder: Path, out: Path) -> int:
@@ -327,7 +384,9 @@ def _take_up(folder: Path, out: Path) -> int:
 
 def templates() -> st.SearchStrategy[Files]:
     """Chat templates, programs that a checkpoint's author wrote."""
-    piece = st.sampled_from([*TEMPLATES, "{% set x = namespace() %}", "{{ raise_exception('x') }}", "{{ strftime_now('%Y') }}", "{{ messages[0].content }}"])
+    piece = st.sampled_from(
+        [*TEMPLATES, "{% set x = namespace() %}", "{{ raise_exception('x') }}", "{{ strftime_now('%Y') }}", "{{ messages[0].content }}"]
+    )
     return st.lists(piece, min_size=1, max_size=3).map(lambda pieces: {"chat_template.jinja": "".join(pieces).encode()})
 
 

@@ -71,7 +71,7 @@ def test_success_and_a_message_are_how_an_input_may_end(judge: Callable[[Callabl
     ids=["exception", "status 70", "printed", "memory refused", "exit"],
 )
 def test_a_traceback_is_seen(judge: Callable[[Callable[[Path], int]], Outcome], read: Callable[[Path], int]) -> None:
-    with pytest.raises(Fault, match="^traceback"):
+    with pytest.raises(Fault, match=r"^traceback"):
         judge(read)
 
 
@@ -95,18 +95,18 @@ def test_a_traceback_is_seen(judge: Callable[[Callable[[Path], int]], Outcome], 
 def test_what_is_executed_or_looked_at_elsewhere_is_seen_though_the_reader_swallows_it(
     judge: Callable[[Callable[[Path], int]], Outcome], act: Callable[[Path], object]
 ) -> None:
-    with pytest.raises(Fault, match="^executed"):
+    with pytest.raises(Fault, match=r"^executed"):
         judge(lambda folder: swallow(lambda: act(folder)))
 
 
 def test_slow_and_fat_are_seen(judge: Callable[[Callable[[Path], int]], Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "SECONDS", 0.2)
-    with pytest.raises(Fault, match="^slow"):
+    with pytest.raises(Fault, match=r"^slow"):
         judge(lambda folder: swallow(lambda: time.sleep(30)))
     monkeypatch.undo()
     monkeypatch.setattr(guard, "MOST_BYTES", 2**26)
     before = np.ones(2**28, np.uint8)  # so that what was taken before does not hide it
-    with pytest.raises(Fault, match="^fat"):
+    with pytest.raises(Fault, match=r"^fat"):
         judge(lambda folder: int(np.ones(2**29, np.uint8)[0]) - len(before[:1]))
 
 
@@ -116,13 +116,15 @@ def test_slow_and_fat_are_seen(judge: Callable[[Callable[[Path], int]], Outcome]
     ids=["silent", "endless", "escape", "surrogate"],
 )
 def test_a_message_that_helps_nobody_is_seen(judge: Callable[[Callable[[Path], int]], Outcome], read: Callable[[Path], int]) -> None:
-    with pytest.raises(Fault, match="^message"):
+    with pytest.raises(Fault, match=r"^message"):
         judge(read)
 
 
 def test_a_fault_is_made_small_told_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FUZZ_FAULTS", str(tmp_path))
-    fragile = Kind(lambda: st.binary(max_size=50).map(lambda data: {"x": data}), lambda folder, out: 1 // (b"b" not in (folder / "x").read_bytes()) - 1)
+    fragile = Kind(
+        lambda: st.binary(max_size=50).map(lambda data: {"x": data}), lambda folder, out: 1 // (b"b" not in (folder / "x").read_bytes()) - 1
+    )
     monkeypatch.setitem(KINDS, "fragile", fragile)
     tally = run_block("fragile", 500, 1)
     assert tally.faults == {"traceback": 1} and "ZeroDivisionError" in tally.told[0]
