@@ -13,7 +13,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from datagen.declared import read_rows, to_plain
+from datagen.declared import Digest, InnerPath, read_rows, to_plain
 from datagen.errors import UserError
 from datagen.files import write_jsonl
 from datagen.shards import file_sha256
@@ -27,13 +27,9 @@ def list_name(verb: str) -> str:
 class WrittenFile(Struct, frozen=True, forbid_unknown_fields=True):
     """A line of the list."""
 
-    file: str
+    file: InnerPath  # which may be removed
     made_from: str
-    sha256: str | None = None
-
-    def __post_init__(self) -> None:
-        if not self.file or Path(self.file).is_absolute() or ".." in Path(self.file).parts:  # what a list names may be removed
-            raise ValueError(f"{self.file!r:.80} is not the name of a file in the folder")
+    sha256: Digest | None = None
 
 
 class Written:

@@ -1,6 +1,7 @@
-"""What the ``config.json`` of a model of ours must hold, declared: checked before anything is made of it.
+"""What the files of a model and of its run must hold, declared: checked before anything is made of it.
 
-What its parts' own configurations may hold is transformers' to say; of a field that is absent, the default of `model.config` holds.
+Of ``config.json``: what its parts' own configurations may hold is transformers' to say; of a field that is absent, the default of
+`model.config` holds.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from datagen.record import Side
+from datagen.declared import Digest, InnerPath
+from datagen.record import Count, Side
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 Deviation = Annotated[float, Meta(gt=0, le=1000)]
@@ -89,3 +91,34 @@ class DeclaredDerenderer(Seeing, kw_only=True):
 
 DECLARATIONS: dict[str, type[Seeing]] = {"igllm": DeclaredIGLLM, "igllm-derender": DeclaredDerenderer}
 """By ``model_type``."""
+
+
+class RunStatement(Struct):
+    """``run.json``: what a run was asked to be. The preset's ``settings``, and beside them what `model.run.check_run` compares."""
+
+    format_version: int
+    settings: dict[str, Any]
+
+
+WholeCheckpoint = dict[InnerPath, Digest]
+"""``whole.json`` of a checkpoint: the SHA-256 of each of its other files."""
+
+
+class Pending(Struct):
+    """``pending.json`` of a checkpoint: the steps since the last line of the log, and the sums of losses over them."""
+
+    since: Count
+    sums: dict[str, float]
+
+
+class Best(Struct):
+    """``best.json``: at which step and validation loss the best model was."""
+
+    step: Count
+    eval_loss: float
+
+
+class FeaturesDone(Struct):
+    """``done.json`` of features that are being computed: of how many images they are on the disk."""
+
+    done: Count

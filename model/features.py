@@ -15,9 +15,11 @@ import numpy as np
 import torch
 
 from datagen.cache import alone, cache_folder
+from datagen.declared import read_declared
 from datagen.errors import UserError
-from datagen.files import read_json, sync_folder, write_json
+from datagen.files import sync_folder, write_json
 from datagen.progress import progress
+from model.declared import FeaturesDone
 from model.images import Frame
 from model.tower import VisionTower
 
@@ -87,8 +89,7 @@ def _compute(tower: VisionTower, images: Images, batch_size: int, place: Path) -
         np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": shape})  # type: ignore[no-untyped-call]
         stream.flush()
         begin = stream.tell()
-        done = int(read_json(place / DONE)["done"]) if (place / DONE).exists() else 0
-        done = min(done, (os.fstat(stream.fileno()).st_size - begin) // row_bytes)
+        done = min(_done(place), (os.fstat(stream.fileno()).st_size - begin) // row_bytes)
         _see_room(place, (len(images) - done) * row_bytes, shape)
         stream.truncate(begin + done * row_bytes)
         stream.seek(begin + done * row_bytes)
@@ -101,6 +102,14 @@ def _compute(tower: VisionTower, images: Images, batch_size: int, place: Path) -
                 write_json(place / DONE, {"done": batch.stop})
     partial.rename(place / FEATURES)
     sync_folder(place)
+
+
+def _done(place: Path) -> int:
+    """Of how many images the features are on the disk; none where that is not stated, or the statement is damaged."""
+    try:
+        return read_declared(place / DONE, FeaturesDone).done
+    except UserError:
+        return 0
 
 
 def _features(tower: VisionTower, pixels: Sequence[torch.Tensor | None], shape: tuple[int, ...]) -> np.ndarray:

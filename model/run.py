@@ -9,10 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from datagen.declared import as_declared, read_declared
 from datagen.errors import UserError
 from datagen.files import passed_over, read_json, sync_folder, write_json
 from datagen.shards import file_sha256
 from model.config import FORMAT_VERSION
+from model.declared import Best, RunStatement, WholeCheckpoint
 from model.presets import Preset
 
 RUN = "run.json"
@@ -53,7 +55,7 @@ def check_run(out: Path, preset: Preset, **statement: Any) -> None:
     A run that nothing was trained in yet may be stated anew.
     """
     if (out / RUN).exists():
-        before, now = _compared(read_json(out / RUN), out), _compared(_stated(preset, statement), out)
+        before, now = _compared(_read_run(out)), _compared(_stated(preset, statement))
         differing = [key for key in now if before.get(key) != now[key]]
         if differing and _has_trained(out):
             key = differing[0]
@@ -77,9 +79,22 @@ def _has_trained(out: Path) -> bool:
     return bool(_checkpoints(out)) or (out / BEST).exists() or (out / "config.json").exists()
 
 
-def _compared(stated: Any, out: Path) -> dict[str, Any]:
-    if not isinstance(stated, dict) or not isinstance(stated.get("settings"), dict):
-        raise UserError(f"{out / RUN}: damaged; choose another folder")
+def _read_run(out: Path) -> dict[str, Any]:
+    stated: dict[str, Any] = read_json(out / RUN)
+    try:
+        as_declared(stated, RunStatement, f"{out / RUN}: damaged")
+    except UserError as error:
+        raise UserError(f"{error}; choose another folder") from None
+    return stated
+
+
+def run_settings(out: Path) -> dict[str, Any]:
+    """The settings that a run was begun with; `UserError` if its ``run.json`` is damaged."""
+    settings: dict[str, Any] = _read_run(out)["settings"]
+    return settings
+
+
+def _compared(stated: dict[str, Any]) -> dict[str, Any]:
     flat = {**stated, **stated["settings"]}
     return {key: value for key, value in flat.items() if key not in (*FREE_TO_CHANGE, "settings")}
 
@@ -111,13 +126,12 @@ def newest_checkpoint(run: Path, tell: Callable[[str], None] = _tell) -> Path | 
 def _damage(checkpoint: Path) -> str | None:
     """What is wrong with a checkpoint that has its name; None if it holds what was saved."""
     try:
-        digests = read_json(checkpoint / WHOLE)
-        for name, digest in digests.items():
+        for name, digest in read_declared(checkpoint / WHOLE, WholeCheckpoint).items():
             if not (checkpoint / name).is_file():
                 return f"{name} is missing"
             if file_sha256(checkpoint / name) != digest:
                 return f"{name} is damaged"
-    except (UserError, OSError, AttributeError):
+    except (UserError, OSError):
         return f"{WHOLE}, which says what belongs to it, cannot be read"
     return None
 
@@ -149,9 +163,9 @@ def best_loss(run: Path) -> float:
     """The validation loss of the best model so far, infinite if there is none."""
     path = run / BEST / "best.json"
     try:
-        return float(read_json(path)["eval_loss"]) if path.exists() else float("inf")
-    except (KeyError, TypeError, ValueError):
-        raise UserError(f"{path}: damaged; remove {path.parent} to have the best model found anew") from None
+        return read_declared(path, Best).eval_loss if path.exists() else float("inf")
+    except UserError as error:
+        raise UserError(f"{error}; remove {path.parent} to have the best model found anew") from None
 
 
 def keep_final(run: Path, saved: Path) -> None:

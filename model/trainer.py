@@ -15,8 +15,10 @@ from accelerate.utils import broadcast
 from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback
 
+from datagen.declared import read_declared
 from datagen.errors import UserError
-from datagen.files import read_json, write_json
+from datagen.files import write_json
+from model.declared import Pending
 from model.presets import Preset
 from model.run import SAVING, best_loss, keep_best, keep_checkpoint, keep_final
 
@@ -143,9 +145,9 @@ class IGTrainer(Trainer):
 
     def take_up(self, checkpoint: Path) -> None:
         """Take up the sums of a log that a checkpoint was saved in the middle of."""
-        told = read_json(checkpoint / PENDING)
-        self._steps = int(told["since"])
-        self._sums = {name: torch.tensor(value, device=self.args.device) for name, value in told["sums"].items()}
+        pending = read_declared(checkpoint / PENDING, Pending)
+        self._steps = pending.since
+        self._sums = {name: torch.tensor(value, device=self.args.device) for name, value in pending.sums.items()}
 
     def save_final(self) -> None:
         """Put the model into the run folder."""
