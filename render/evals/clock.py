@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from datagen.files import read_json, write_json
@@ -28,7 +28,8 @@ def clocked(run: Path) -> Iterator[None]:
 
     def tick() -> None:
         while not over.wait(EVERY):
-            note()
+            with suppress(OSError):  # such as a full disk's: what the block itself writes tells of it
+                note()
 
     ticking = threading.Thread(target=tick, daemon=True)
     ticking.start()
