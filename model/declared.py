@@ -11,6 +11,9 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from datagen.record import Side
 
+MOST_PROMPT_TOKENS = 4096
+"""Before the image, and after it up to the answer: attention takes memory as the square of them."""
+
 Share = Annotated[float, Meta(ge=0, le=1)]
 Deviation = Annotated[float, Meta(gt=0, le=1000)]
 Weight = Annotated[float, Meta(ge=0, le=1e9)]
@@ -22,7 +25,7 @@ Width = Annotated[int, Meta(ge=1, le=65536)]
 class Seeing(Struct):
     """The fields of both kinds of model."""
 
-    domain: str
+    domain: Annotated[str, Meta(max_length=200)]
     vision_config: dict[str, Any]
     image_height: Side | UnsetType = UNSET
     image_width: Side | UnsetType = UNSET
@@ -63,7 +66,7 @@ class DeclaredIGLLM(Seeing, kw_only=True):
     lora: StatedAdapters | None = None
     rotations: str | UnsetType = UNSET
     prompt: Annotated[str, Meta(max_length=10_000)] | UnsetType = UNSET
-    prefix_token_ids: list[Token] | UnsetType = UNSET
+    prefix_token_ids: Annotated[list[Token], Meta(max_length=MOST_PROMPT_TOKENS)] | UnsetType = UNSET
     vision_layer: Annotated[int, Meta(ge=-1000, le=1000)] | UnsetType = UNSET
     vision_merge: Few | UnsetType = UNSET
     freeze_vision: bool | UnsetType = UNSET
