@@ -9,11 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from datagen.errors import UserError
 from datagen.files import passed_over, read_json, sync_folder, write_json
 from datagen.shards import file_sha256
 from model.config import FORMAT_VERSION
 from model.presets import Preset
+from model.staging import plain
 
 RUN = "run.json"
 BEST = "best"
@@ -109,17 +112,19 @@ def newest_checkpoint(run: Path, tell: Callable[[str], None] = _tell) -> Path | 
 
 
 def _damage(checkpoint: Path) -> str | None:
-    """What is wrong with a checkpoint that has its name; None if it holds what was saved."""
+    """What is wrong with a checkpoint that has its name; None if it holds what was saved, and no more."""
     try:
-        digests = read_json(checkpoint / WHOLE)
-        for name, digest in digests.items():
-            if not (checkpoint / name).is_file():
-                return f"{name} is missing"
-            if file_sha256(checkpoint / name) != digest:
-                return f"{name} is damaged"
-    except (UserError, OSError, AttributeError):
+        digests = msgspec.convert(read_json(checkpoint / WHOLE), dict[str, str])
+    except (UserError, msgspec.ValidationError):
         return f"{WHOLE}, which says what belongs to it, cannot be read"
-    return None
+    saved = {path.relative_to(checkpoint).as_posix(): path for path in checkpoint.rglob("*") if not path.is_dir()}
+    for name, digest in digests.items():
+        if name not in saved or not saved[name].is_file():
+            return f"{plain(name)} is missing"
+        if file_sha256(saved[name]) != digest:
+            return f"{plain(name)} is damaged"
+    other = sorted(name for name, path in saved.items() if name not in {*digests, WHOLE} and not passed_over(path.name))
+    return f"{plain(other[0])} does not belong to it" if other else None
 
 
 def _checkpoints(run: Path) -> list[Path]:
@@ -149,8 +154,8 @@ def best_loss(run: Path) -> float:
     """The validation loss of the best model so far, infinite if there is none."""
     path = run / BEST / "best.json"
     try:
-        return float(read_json(path)["eval_loss"]) if path.exists() else float("inf")
-    except (KeyError, TypeError, ValueError):
+        return msgspec.convert(read_json(path)["eval_loss"], float) if path.exists() else float("inf")
+    except (KeyError, TypeError, msgspec.ValidationError):
         raise UserError(f"{path}: damaged; remove {path.parent} to have the best model found anew") from None
 
 

@@ -114,22 +114,22 @@ def checked_config(content: Mapping[str, Any], where: Path | str) -> dict[str, A
 def _checked(value: Any, field: str, where: Path | str, depth: int = 0) -> Any:
     name = field.rpartition(".")[2]
     if name in _REFUSED and value is not None:
-        raise UserError(f"{where}: {_plain(field)} is stated, and {_REFUSED[name]}")
+        raise UserError(f"{where}: {plain(field)} is stated, and {_REFUSED[name]}")
     if depth > _DEEPEST:
-        raise UserError(f"{where}: {_plain(field)} is nested more than {_DEEPEST} levels deep")
+        raise UserError(f"{where}: {plain(field)} is nested more than {_DEEPEST} levels deep")
     if isinstance(value, dict):
         return {key: _checked(within, f"{field}.{key}", where, depth + 1) for key, within in value.items() if key not in _UNHEEDED}
     if isinstance(value, list):
         return [_checked(within, field, where, depth + 1) for within in value]
     if name in {"dtype", "torch_dtype"} and isinstance(value, str) and not _PRECISION.fullmatch(value):
-        raise UserError(f"{where}: {_plain(field)} is {_plain(value)!r}, which is no precision of weights, such as float32")
+        raise UserError(f"{where}: {plain(field)} is {plain(value)!r}, which is no precision of weights, such as float32")
     if _COUNTED.search(name) and isinstance(value, int | float) and abs(value) > _MOST_COUNTED:
-        raise UserError(f"{where}: {_plain(field)} is {value:g}, and no model has more than {_MOST_COUNTED:,}")
+        raise UserError(f"{where}: {plain(field)} is {value:g}, and no model has more than {_MOST_COUNTED:,}")
     return value
 
 
-def _plain(text: str) -> str:
-    """A text of unknown origin in a message: one line, cut where it is long."""
+def plain(text: str) -> str:
+    """A text of unknown origin, as it may stand in a message: one line, cut where it is long."""
     return "".join(character if character.isprintable() else "?" for character in text[:100])
 
 
@@ -141,7 +141,7 @@ def _index(folder: Path) -> dict[str, Any]:
         raise UserError(f"{path}: weight_map is missing: an object that names the file of each weight")
     for name in named.values():
         if not isinstance(name, str) or not _SHARD.fullmatch(name):
-            raise UserError(f"{path}: weight_map names {_plain(str(name))!r}; safetensors files of the same folder are expected")
+            raise UserError(f"{path}: weight_map names {plain(str(name))!r}; safetensors files of the same folder are expected")
         if not (folder / name).is_file():
             raise UserError(f"{path}: names {name}, which is not there; the model is not whole")
     return {"metadata": {}, "weight_map": named}
