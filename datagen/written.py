@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from datagen.declared import Digest, InnerPath, read_rows, to_plain
 from datagen.errors import UserError
-from datagen.files import write_jsonl
+from datagen.files import read_whole, write_jsonl
 from datagen.shards import file_sha256
 
 
@@ -40,7 +40,7 @@ class Written:
         self._rows: dict[str, WrittenFile] = {}
         path = self.list
         if path.exists():
-            lines = path.read_bytes()
+            lines = read_whole(path)
             if not lines.endswith(b"\n"):  # a kill has cut the last line short
                 path.write_bytes(lines[: lines.rfind(b"\n") + 1])
             try:
