@@ -11,7 +11,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ SYSTEMS_FILES = ("thumbs.db", "desktop.ini", "__macosx")  # what Windows and mac
 
 MOST_BYTES = 1 << 28  # of a file that is read as a whole
 MOST_OF_LINE = 1 << 25  # characters
+DEEPEST = 200  # objects and lists within each other: what was decoded can be gone through by functions that call themselves
 SYSTEMS_PLACES = ("/dev", "/proc", "/sys")  # whose files are none: /dev/stdout may lead to one, and must not be replaced by another
 IN_MEMORY = "/dev/shm"  # a file system as any other
 
@@ -209,8 +210,10 @@ def decode_json(text: str | bytes) -> Any:
     """
     try:
         content = msgspec.json.decode(text)
-        colons = text.count(":") if isinstance(text, str) else text.count(b":")
-        if colons != _count_keys(content):  # one is behind each key: if there are others, in strings, a closer look is needed
+        count: Callable[[str], int] = text.count if isinstance(text, str) else lambda mark: text.count(mark.encode())
+        if count("[") + count("{") > DEEPEST and _is_deeper(content, DEEPEST):
+            raise ValueError("it is nested too deeply")
+        if count(":") != _count_keys(content):  # one is behind each key: if there are others, in strings, a closer look is needed
             json.loads(text, object_pairs_hook=_refuse_twins)
     except msgspec.DecodeError as error:
         raise ValueError(_clearer(text, error)) from None
@@ -238,6 +241,13 @@ def _finite(number: str) -> float:
     if not math.isfinite(float(number)):
         raise ValueError(f"{number:.80} is no finite number")
     return float(number)
+
+
+def _is_deeper(content: Any, most: int) -> bool:
+    """Whether objects and lists contain each other more than so many times."""
+    if type(content) not in (dict, list):
+        return False
+    return most == 0 or any(_is_deeper(inner, most - 1) for inner in (content.values() if type(content) is dict else content))
 
 
 def _count_keys(content: Any) -> int:

@@ -21,6 +21,7 @@ from kinds import Files, Kind
 from datagen.assets import own
 from datagen.assets.mesh import Mesh, mesh_bytes
 from datagen.assets.named import Parts, read_part
+from datagen.assets.own import AssetNotes
 
 CORNERS = np.array([(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)], "<f4")
 FACES = np.array([(0, 2, 1), (0, 1, 3), (0, 3, 2), (1, 2, 3)], "<u2")
@@ -245,13 +246,9 @@ def models() -> st.SearchStrategy[Files]:
 
 def lists() -> st.SearchStrategy[Files]:
     """assets.json beside a model that is as it should be."""
-    stated = [
-        {"own.stl": {"class": "box", "symmetry": {"axis": "z", "order": 4}}},
-        {"own.stl": {"class": "box", "symmetry": "none"}},
-        {"own.stl": {}},
-    ]
+    stated = [{"own.stl": {"class": "box", "symmetry": "C4"}}, {"own.stl": {"class": "box"}}, {"own.stl": {}}]
     whole = b"solid x\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\nendloop\nendfacet\nendsolid x\n"
-    return declared.damaged(stated, most=2).map(lambda data: {"own.stl": whole, "assets.json": data})
+    return declared.damaged(stated, AssetNotes, most=2).map(lambda data: {"own.stl": whole, "assets.json": data})
 
 
 def kept() -> st.SearchStrategy[Files]:

@@ -94,14 +94,17 @@ class Bench:
 
 
 _GATES = (
-    "not JSON",
-    "is malformed",
-    "Input data was truncated",
-    "is no UTF-8 text",
-    "not a readable tar",
-    "no image format that is known",
-    "holds tars but",
+    *(
+        "not JSON",
+        "JSON object is expected (",
+        "no UTF-8 text",
+        "not a readable tar",
+        "no image format that is known",
+        "not a readable preset",
+    ),
+    *("unrecognized data stream", "its JSON cannot be read"),
 )
+"""What is said of files that are none of their format at all."""
 
 
 def _past_the_gate(said: str) -> bool:

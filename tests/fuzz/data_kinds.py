@@ -16,23 +16,26 @@ import declared
 import headers
 import honest
 import numpy as np
-from faults import CODE, dressed
+from faults import CODE, PLACES, dressed
 from hypothesis import strategies as st
 from kinds import Files, Kind, a_verb, verb
 
 import igllm
-from datagen.cameras import load_cameras
+from datagen.cameras import CamerasFile, load_cameras
 from datagen.code import parse_code, write_code
-from datagen.domains import get_domain
-from datagen.formats.clevr_scenes import published_scene
+from datagen.dataset import Statement
+from datagen.domains import get_domain, own_assets
+from datagen.domains.own_assets import WordsFacts, own_domain
+from datagen.formats.clevr_scenes import SceneEntry, published_scene
 from datagen.manifest import Failure, Row
 from datagen.pictures import ImageFiles
-from datagen.predictions import read_predictions
+from datagen.predictions import Prediction, read_predictions
 from datagen.record import SampleRecord
 from datagen.sample import Sample
-from datagen.settings import DatasetSettings
+from datagen.settings import DatasetSettings, SettingsRecord
 from datagen.shards import Samples
-from datagen.splits import load_split
+from datagen.splits import SplitFile, load_split
+from datagen.written import WrittenFile, list_name
 
 # Data sets
 
@@ -67,7 +70,10 @@ def manifests() -> st.SearchStrategy[Files]:
 def statements() -> st.SearchStrategy[Files]:
     stated = json.loads(honest.data_set()["dataset.json"])
     bases = [stated, {**stated, "imported_from": "x"}]
-    return declared.damaged(bases, most=2).map(lambda data: {**honest.data_set(), "dataset.json": data})
+    settings = declared.grafted([stated], SettingsRecord).map(lambda content: json.dumps(content).encode("utf-8", "surrogatepass"))
+    return st.one_of(declared.damaged(bases, Statement, most=2), declared.damaged(bases, most=2), settings).map(
+        lambda data: {**honest.data_set(), "dataset.json": data}
+    )
 
 
 def records() -> st.SearchStrategy[Files]:
@@ -106,7 +112,7 @@ def predictions() -> st.SearchStrategy[Files]:
         {"key": "000000001", "code": honest.scene().code, "image": "x.png", "confidence": [0.5, 0.25, 1]},
         {"key": "b", "code": "", "confidence": [], "candidates": [{"code": honest.dots()[1].code, "logp": -1.5}, {"code": "", "logp": -2}]},
     ]
-    return declared.damaged_lines(rows).map(lambda data: {"pred.jsonl": data})
+    return declared.damaged_lines(rows, Prediction).map(lambda data: {"pred.jsonl": data})
 
 
 def _read_predictions(folder: Path, out: Path) -> int:
@@ -152,10 +158,10 @@ def _parse(folder: Path, out: Path) -> int:
 
 def splits() -> st.SearchStrategy[Files]:
     bases = [
-        *(split.to_json() for name in ("dot2d", "clevr") for split in get_domain(name).splits.values()),
+        *({**split.to_json(), "name": "own"} for name in ("dot2d", "clevr") for split in get_domain(name).splits.values()),
         {"name": "own", "ranges": {"loc.x": [0.1, 0.5]}, "objects": [1, 1], "regions": [{"loc.x": [[0.1, 0.2], [0.3, 0.4]]}]},
     ]
-    return declared.damaged(bases, most=2).map(lambda data: {"own.json": data})
+    return declared.damaged(bases, SplitFile, most=2).map(lambda data: {"own.json": data})
 
 
 def _load_split(folder: Path, out: Path) -> int:
@@ -166,7 +172,7 @@ def _load_split(folder: Path, out: Path) -> int:
 
 def cameras() -> st.SearchStrategy[Files]:
     bases = [json.loads((Path(igllm.__file__).parent / "examples" / "cameras.json").read_text()), {"a": {"location": [7, -6, 5]}}]
-    return declared.damaged(bases, most=2).map(lambda data: {"cameras.json": data})
+    return declared.damaged(bases, CamerasFile, most=2).map(lambda data: {"cameras.json": data})
 
 
 def _load_cameras(folder: Path, out: Path) -> int:
@@ -183,9 +189,10 @@ def published() -> st.SearchStrategy[Files]:
         "objects": [{k: v for k, v in obj.items() if k != "pixel_coords"} for obj in whole["scenes"][0]["objects"]],
     }
     image = honest.scene().image
-    return declared.damaged([whole, whole["scenes"][0], bare], most=2).map(
-        lambda data: {"scenes.json": data, **{f"images/{name}": image for name in names}}
+    scenes = st.one_of(
+        declared.damaged([whole, whole["scenes"][0], bare], most=2), declared.damaged([whole["scenes"][0], bare], SceneEntry, most=1)
     )
+    return scenes.map(lambda data: {"scenes.json": data, **{f"images/{name}": image for name in names}})
 
 
 def indexes() -> st.SearchStrategy[Files]:
@@ -219,6 +226,40 @@ def _index_kept(folder: Path, out: Path) -> int:
         kept.with_name(f"{kept.name.partition('-')[0]}-{checksum:08x}.npy").write_bytes(data)
         samples = Samples(out / "data")
         assert samples.keys == keys and len(list(samples)) == len(keys), "a damaged index is a miss"
+    return 0
+
+
+def lists() -> st.SearchStrategy[Files]:
+    """What a folder of pictures says of which of its files igllm has written."""
+    rows = [
+        {"file": "000000000.png", "made_from": "0" * 64, "sha256": "0" * 64},
+        *({"file": place, "made_from": "x"} for place in PLACES),
+    ]
+    return declared.damaged_lines(rows, WrittenFile).map(lambda data: {list_name("render"): data, "own.txt": b"x"})
+
+
+def _render_into(folder: Path, out: Path) -> int:
+    (out / "p.jsonl").write_text(json.dumps({"key": "000000000", "code": honest.dots()[0].code}))
+    return verb("render", "--code", out / "p.jsonl", "--domain", "dot2d", "--workers", "1", "--out", folder)
+
+
+def words() -> st.SearchStrategy[Files]:
+    """What the cache keeps of a domain of people's own assets."""
+    facts = {"box-0123456789ab": {"kind": "box", "symmetry": "C4"}, "wood-0123456789ab": {"pattern": "wood"}}
+    return declared.damaged([facts], WordsFacts, most=2).map(lambda data: {"domain.json": data})
+
+
+def _own_domain(folder: Path, out: Path) -> int:
+    """As every verb that reads a data set of such a domain: by a name that holds the digest of what is kept."""
+    data = (folder / "domain.json").read_bytes()
+    with contextlib.suppress(Exception):
+        data = json.dumps(json.loads(data), sort_keys=True).encode()
+    digest = hashlib.sha256(data).hexdigest()
+    with (
+        mock.patch.object(own_assets, "_kept", lambda _: folder / "domain.json"),
+        mock.patch.object(own_assets, "_digest", lambda _: digest[:12]),
+    ):
+        own_domain.__wrapped__(f"assets:{digest[:12]}")
     return 0
 
 
@@ -340,6 +381,8 @@ KINDS: dict[str, Kind] = {
         ((300, a_verb("import", "--format", "clevr", "--scenes", "IN/scenes.json", "--images", "IN/images", "--out", "OUT/shards")),),
         share=0.5,
     ),
+    "list": Kind(lists, _render_into, share=0.2),
+    "words": Kind(words, _own_domain, share=0.3),
     "index": Kind(indexes, _index_kept, share=0.5),
     "image": Kind(images, _look, ((50, a_verb("inspect", "--textures", "IN", "--out", "OUT/sheet")),)),
 }
