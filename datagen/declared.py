@@ -27,8 +27,11 @@ FileName = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
 """A name that files and keys can carry."""
 InnerPath = Annotated[str, msgspec.Meta(pattern=INNER_PATTERN)]
 """The path of a file in a folder, from there, which leads nowhere else."""
-Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+DIGEST_PATTERN = r"^[0-9a-f]{64}\Z"
+Digest = Annotated[str, msgspec.Meta(pattern=DIGEST_PATTERN)]
 """A SHA-256 in hexadecimal."""
+PATTERNS = {NAME_PATTERN: NAME_IN_WORDS, INNER_PATTERN: INNER_IN_WORDS, DIGEST_PATTERN: "a SHA-256 in hexadecimal"}
+"""What patterns ask for, in words."""
 
 
 def as_declared(content: Any, kind: type[T], where: str) -> T:
@@ -67,10 +70,6 @@ _TYPES = {
 """What msgspec calls a type, in words."""
 
 
-_PATTERNS = {NAME_PATTERN: NAME_IN_WORDS, INNER_PATTERN: INNER_IN_WORDS}
-"""What patterns ask for, in words."""
-
-
 def _told(content: Any, kind: Any, error: msgspec.ValidationError) -> str:
     """What is wrong, in words: the field, what is in it, and what is expected there."""
     problem, _, path = str(error).partition(" - at `")
@@ -82,7 +81,7 @@ def _told(content: Any, kind: Any, error: msgspec.ValidationError) -> str:
     expected = re.fullmatch(r"Expected `([a-z |]+)`(.*?)(?:, got .*)?", problem)
     if expected:
         types = " or ".join(_TYPES.get(name, name) for name in expected[1].split(" | "))
-        allowed = next((words for pattern, words in _PATTERNS.items() if repr(pattern) in problem), f"{types}{expected[2]}")
+        allowed = next((words for pattern, words in PATTERNS.items() if repr(pattern) in problem), f"{types}{expected[2]}")
         return f"{field} is {shortened(found)}, but must be {allowed}"
     if problem.endswith("out of range"):
         return f"{field} is {shortened(found)}, but must be a finite number"

@@ -1,6 +1,6 @@
-"""Every kind of file that is read here and may come from anybody, with what is declared of it: a file's whole content, or each of its lines.
+"""Every kind of file that is read here and may be anybody's, with what is declared of it: its whole content, or each of its lines.
 
-Model and evaluations have files of their own kinds, in `model.declared` and `render.evals.cells`.
+Models and evaluations have kinds of their own: `model.declared.KINDS` and `render.evals.cells.KINDS`.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from datagen.domains.own_assets import WordsFacts
 from datagen.formats.clevr_scenes import SceneEntry
 from datagen.manifest import FAILURES, MANIFEST, SOURCES, STATEMENT, Failure, Row, Source
 from datagen.predictions import Prediction
-from datagen.record import PhotographRecord, SampleRecord
+from datagen.record import SampleRecord
 from datagen.settings import SettingsRecord
 from datagen.splits import SplitFile
 from datagen.written import WrittenFile
 
 KINDS: Mapping[str, Any] = {
     "KEY.json, a sample's record": SampleRecord,
-    "KEY.json, where only the shot is taken from it": PhotographRecord,
     STATEMENT: Statement,
     f"{STATEMENT}, the settings": SettingsRecord,
     f"{MANIFEST}, a line": Row,

@@ -43,7 +43,7 @@ class Request:
         """The handler of the signals."""
         if self.signal is None:
             self.signal, self._came = number, time.monotonic()
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's raises an error for each process of its own that leaves, too
+            signal.signal(signal.SIGCHLD, lambda *_: None)  # torch's raises an error for each process of its own that leaves, too
             raise KeyboardInterrupt
         if time.monotonic() - self._came > SAME_REQUEST_SECONDS:
             os.write(2, f"{self.message}\n".encode(errors="backslashreplace"))  # not printed: that may be what was interrupted

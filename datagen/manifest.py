@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from datagen.declared import as_declared
+from datagen.declared import Digest, as_declared
 from datagen.errors import UserError
 from datagen.files import decode_row
 from datagen.record import MAX_SEED, Count
@@ -45,8 +45,8 @@ class Row:
     name: str
     samples: Count
     bytes: Count
-    sha256: str
-    labels: str
+    sha256: Digest
+    labels: Digest
     missing: tuple[Count, ...]
 
     def __post_init__(self) -> None:
@@ -73,7 +73,7 @@ class Source(Struct, frozen=True):
     """A line of ``sources.jsonl``: the SHA-256 of what an import made a shard of."""
 
     name: str
-    made_of: str
+    made_of: Digest
 
 
 @dataclass

@@ -42,16 +42,3 @@ def only_keys(data: Mapping[str, Any], keys: Collection[str], where: str, field:
     if unknown:
         known = ", ".join(keys)
         raise UserError(f"{where}: {field} has the key {unknown[0]!r:.80}; known are {known}{did_you_mean(unknown[0], keys)}")
-
-
-def as_text(value: Any, where: str, field: str) -> str:
-    """A string."""
-    if not isinstance(value, str):
-        refuse(where, field, value, "a string")
-    return value
-
-
-def declared_as(error: Exception) -> str:
-    """What msgspec says of a value that is not as declared, in words: the field, then what was expected there."""
-    problem, _, field = str(error).replace("`", "").partition(" - at $")
-    return f"{field.lstrip('.')}: {problem[0].lower()}{problem[1:]}" if field else problem

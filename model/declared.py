@@ -122,3 +122,15 @@ class FeaturesDone(Struct):
     """``done.json`` of features that are being computed: of how many images they are on the disk."""
 
     done: Count
+
+
+KINDS: dict[str, Any] = {
+    "config.json of a model": DeclaredIGLLM,
+    "config.json of a de-rendering model": DeclaredDerenderer,
+    "run.json": RunStatement,
+    "whole.json of a checkpoint": WholeCheckpoint,
+    "pending.json of a checkpoint": Pending,
+    "best.json": Best,
+    "in the cache, done.json of features": FeaturesDone,
+}
+"""The kinds of files, as `datagen.kinds` has the others."""

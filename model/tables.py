@@ -10,6 +10,7 @@ from typing import Any
 from transformers import CONFIG_MAPPING
 
 from datagen.errors import UserError, did_you_mean
+from model.staging import checked_config
 
 _OLD_ROPE = {"rope_theta", "rope_scaling", "partial_rotary_factor"}  # which transformers still takes where there are rope_parameters
 _BACKBONE = {"out_features", "out_indices"}
@@ -35,6 +36,7 @@ def configuration(name: str, table: Mapping[str, Any], **given: Any) -> Any:
     for other, key in CONFIG_MAPPING[kind].attribute_map.items():
         if key in table and other in table:
             raise UserError(f"[{name}]: {key} and {other} are two names of one field of a {kind}; leave one out")
+    checked_config(table, f"[{name}]")
     with blaming(f"[{name}]"):
         return CONFIG_MAPPING[kind](**{key: value for key, value in table.items() if key != "model_type"}, **given)
 

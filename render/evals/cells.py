@@ -17,6 +17,7 @@ from datagen.intervals import intervals as bootstrap
 from datagen.record import Count
 from datagen.scene import Scene
 from datagen.scores import score_scene, summarize
+from render.evals.clock import Worked
 from render.evals.declaration import Evaluation
 from render.evals.plan import Request
 
@@ -125,3 +126,7 @@ def write_cell(folder: Path, cell: Cell) -> None:
 
 def _path(folder: Path, request: Request) -> Path:
     return folder / f"{request.digest}.json"
+
+
+KINDS: dict[str, Any] = {"an evaluation's cell": CellFile, "seconds.json of an evaluation's run": Worked}
+"""The kinds of files, as `datagen.kinds` has the others."""

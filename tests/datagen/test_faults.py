@@ -265,7 +265,7 @@ def test_a_folder_removed_while_it_is_written_is_one_message_and_stays_away(tmp_
     with open_dataset(folder, SETTINGS, NUM) as writer:
         writer.put(constant_sample(SETTINGS, 0))
         shutil.rmtree(folder)
-        with pytest.raises(UserError, match="set: was removed while this run was writing it; call it again to begin anew"):
+        with pytest.raises(UserError, match="set: was removed while this call was writing it; call it again to begin anew"):
             writer.put(constant_sample(SETTINGS, 1))
     assert not folder.exists()
     assert fill(folder, NUM) == list(range(NUM))
