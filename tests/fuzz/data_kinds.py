@@ -6,8 +6,10 @@ import contextlib
 import hashlib
 import io
 import json
+import os
 import zlib
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -27,7 +29,7 @@ from datagen.dataset import Statement
 from datagen.domains import get_domain, own_assets
 from datagen.domains.own_assets import WordsFacts, own_domain
 from datagen.formats.clevr_scenes import SceneEntry, published_scene
-from datagen.manifest import Failure, Row
+from datagen.manifest import Failure, Row, Source
 from datagen.pictures import ImageFiles
 from datagen.predictions import Prediction, read_predictions
 from datagen.record import SampleRecord
@@ -193,6 +195,30 @@ def published() -> st.SearchStrategy[Files]:
         declared.damaged([whole, whole["scenes"][0], bare], most=2), declared.damaged([whole["scenes"][0], bare], SceneEntry, most=1)
     )
     return scenes.map(lambda data: {"scenes.json": data, **{f"images/{name}": image for name in names}})
+
+
+@cache
+def _imported() -> Files:
+    """A data set that was imported from a scenes file beside it."""
+    folder = honest.home() / f"imported-{os.getpid()}"
+    (folder / "images").mkdir(parents=True)
+    name = "CLEVR_new_000000.png"
+    (folder / "images" / name).write_bytes(honest.scene().image)
+    (folder / "scenes.json").write_text(json.dumps({"info": {}, "scenes": [published_scene(honest.scene(), 0, name)]}))
+    assert _import_again(folder, folder) == 0
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def _import_again(folder: Path, out: Path) -> int:
+    words = ["--format", "clevr", "--scenes", folder / "scenes.json", "--images", folder / "images"]
+    return verb("import", *words, "--out", folder / "set")
+
+
+def sources() -> st.SearchStrategy[Files]:
+    """What an import says that it made its shards of."""
+    held = _imported()
+    rows = [json.loads(line) for line in held["set/sources.jsonl"].splitlines()]
+    return declared.damaged_lines(rows, Source).map(lambda data: {**held, "set/sources.jsonl": data})
 
 
 def indexes() -> st.SearchStrategy[Files]:
@@ -381,6 +407,7 @@ KINDS: dict[str, Kind] = {
         ((300, a_verb("import", "--format", "clevr", "--scenes", "IN/scenes.json", "--images", "IN/images", "--out", "OUT/shards")),),
         share=0.5,
     ),
+    "source": Kind(sources, _import_again, share=0.2),
     "list": Kind(lists, _render_into, share=0.2),
     "words": Kind(words, _own_domain, share=0.3),
     "index": Kind(indexes, _index_kept, share=0.5),
