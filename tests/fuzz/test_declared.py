@@ -10,7 +10,7 @@ import declared
 import msgspec
 import pytest
 from faults import text_of
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from table import DECLARED, KINDS
 
@@ -23,6 +23,7 @@ EVERY: dict[str, Any] = {**datagen.kinds.KINDS, **model.declared.KINDS, **render
 
 @pytest.mark.parametrize("kind", EVERY)
 def test_what_is_made_of_a_declaration_is_as_declared(kind: str) -> None:
+    @settings(max_examples=15)
     @given(declared.valid(EVERY[kind]))
     def check(content: Any) -> None:
         try:
@@ -42,6 +43,7 @@ def test_faults_come_in_every_sort() -> None:
     """Of one small object: the damage that JSON can bear, and that which makes it none."""
     seen: set[str] = set()
 
+    @settings(max_examples=300, derandomize=True)
     @given(declared.damaged([{"number": 1, "text": "x", "list": [1, 2]}]))
     def see(data: bytes) -> None:
         try:
