@@ -66,8 +66,14 @@ def test_faults_come_in_every_sort() -> None:
     assert seen == {"no JSON", "another type", "other keys", "a field of another type", "nothing", "other values"}
 
 
+TEXT = st.text('aé😀"\\\n\0', max_size=4)
+
+
+@settings(max_examples=20)
 @given(
-    st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | TEXT, lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner), max_leaves=6
+    )
 )
 def test_plain_data_is_written_as_json_has_it(content: Any) -> None:
     assert json.loads(text_of(content)) == content
