@@ -15,6 +15,7 @@ from typing import Any
 from unittest import mock
 
 import declared
+import fsspec
 import headers
 import honest
 import numpy as np
@@ -23,6 +24,7 @@ from hypothesis import strategies as st
 from kinds import Files, Kind, a_verb, verb
 
 import igllm
+from datagen.archive import open_archive
 from datagen.cameras import CamerasFile, load_cameras
 from datagen.code import parse_code, write_code
 from datagen.dataset import Statement
@@ -66,7 +68,7 @@ def manifests() -> st.SearchStrategy[Files]:
     failure = asdict(Failure(1, 3, "000000001", "it crashed twice"))
     lines = st.one_of(declared.damaged_lines(rows, Row), declared.damaged_lines([failure, *rows], Failure))
     names = st.sampled_from(["manifest.jsonl", "manifest.jsonl", "failures.jsonl", "manifest.000000.jsonl", "manifest.999999999.jsonl"])
-    return st.dictionaries(names, lines, min_size=1, max_size=3).map(lambda found: {**honest.data_set(), **found})
+    return st.dictionaries(names, lines, min_size=1, max_size=2).map(lambda found: {**honest.data_set(), **found})
 
 
 def statements() -> st.SearchStrategy[Files]:
@@ -255,6 +257,28 @@ def _index_kept(folder: Path, out: Path) -> int:
     return 0
 
 
+def fetched() -> st.SearchStrategy[Files]:
+    """A shard as it came from a URL, or its table, damaged where it is kept."""
+    tar = honest.data_set()["shard-000000.tar"]
+    damaged = headers.overwritten([tar], far=1000)
+    table = headers.npy_files("[('key', 'S9'), ('shard', '<u4'), ('offset', '<u8'), ('length', '<u8'), ('order', '<u4')]", (1,), bytes(33))
+    return st.one_of(damaged.map(lambda data: {"kept.tar": data}), table.map(lambda data: {"kept.npy": data}))
+
+
+def _fetch_again(folder: Path, out: Path) -> int:
+    """A second call on a data set behind a URL, of which something else lies in the place of what was kept."""
+    [damaged] = folder.iterdir()
+    system = fsspec.filesystem("memory")
+    system.store.clear()
+    system.pipe_file("/set/shard-000000.tar", honest.data_set()["shard-000000.tar"])
+    with mock.patch.dict("os.environ", {"XDG_CACHE_HOME": str(out / "cache")}):
+        whole = open_archive("memory://set").files(0)
+        [kept] = (out / "cache" / "igllm" / "shards").glob(f"*{damaged.suffix}")
+        kept.write_bytes(damaged.read_bytes())
+        assert open_archive("memory://set").files(0) == whole, "a damaged shard is fetched anew"
+    return 0
+
+
 def lists() -> st.SearchStrategy[Files]:
     """What a folder of pictures says of which of its files igllm has written."""
     rows = [
@@ -316,7 +340,7 @@ KINDS: dict[str, Kind] = {
             (1, a_verb("inspect", "IN", "--out", "OUT/page")),
         ),
     ),
-    "manifest": Kind(manifests, a_verb("verify", "IN"), ((200, a_verb("merge", "IN")),)),
+    "manifest": Kind(manifests, a_verb("verify", "IN"), ((200, a_verb("merge", "IN")),), share=0.7),
     "statement": Kind(
         statements,
         a_verb("verify", "IN"),
@@ -408,6 +432,7 @@ KINDS: dict[str, Kind] = {
         share=0.5,
     ),
     "source": Kind(sources, _import_again, share=0.2),
+    "fetched": Kind(fetched, _fetch_again, share=0.2),
     "list": Kind(lists, _render_into, share=0.2),
     "words": Kind(words, _own_domain, share=0.3),
     "index": Kind(indexes, _index_kept, share=0.5),

@@ -391,6 +391,48 @@ def _take_up(folder: Path, out: Path) -> int:
     return 0
 
 
+def captions() -> st.SearchStrategy[Files]:
+    """Tars of images and captions, as alignment takes them from anybody."""
+    _caption_maker()  # which takes seconds
+    image = honest.images()["rgb.jpg"]
+    text = st.one_of(
+        declared.among([payload.encode() for payload in PAYLOADS]), declared.among([b"", b"\xff", b"\0", b"x" * 100_000, b"a red cube"])
+    )
+    picture = st.one_of(st.just(image), headers.overwritten([image, *honest.images().values()]))
+
+    def made(texts: list[bytes], picture: bytes, more: bytes) -> Files:
+        pairs = b"".join(
+            headers.member(f"{number}.jpg", picture if number % 2 else image) + headers.member(f"{number}.txt", text)
+            for number, text in enumerate(texts)
+        )
+        return {"pairs-000000.tar": pairs + more + bytes(1024)}
+
+    more = st.one_of(st.just(b""), headers.crafted_members({"x.jpg": image, "x.txt": b"x"}))
+    return st.builds(made, st.lists(text, min_size=1, max_size=3), picture, more)
+
+
+@cache
+def _caption_maker() -> Any:
+    from transformers import AutoTokenizer
+
+    from model.captions import CaptionMaker
+    from model.images import Frame
+
+    folder = _model_folder()
+    return CaptionMaker(AutoTokenizer.from_pretrained(folder), Frame(32, 32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)), [[1]], 128)
+
+
+def _pairs(folder: Path, out: Path) -> int:
+    """The examples that `igllm align` learns from."""
+    from datagen.archive import open_archive
+    from model.captions import CaptionSource
+
+    source = CaptionSource(open_archive(folder), _caption_maker())
+    for number in range(len(source)):
+        source.example(number, None)
+    return 0
+
+
 def features() -> st.SearchStrategy[Files]:
     """What the cache keeps of a frozen tower's features: the file, or how far it was written."""
     from model.declared import FeaturesDone
@@ -409,14 +451,19 @@ def features() -> st.SearchStrategy[Files]:
 
 
 @cache
-def _tower() -> Any:
-    from model.load import load_model
-
+def _model_folder() -> Path:
     folder = honest.home() / f"model-{os.getpid()}"
     folder.mkdir()
     for name, data in model().items():
         (folder / name).write_bytes(data)
-    return load_model(folder, "cpu").model.tower
+    return folder
+
+
+@cache
+def _tower() -> Any:
+    from model.load import load_model
+
+    return load_model(_model_folder(), "cpu").model.tower
 
 
 class _Images:
@@ -476,6 +523,7 @@ KINDS = {
     "model": Kind(models, _load, ((10, _predict),), share=0.02, block=500, some=20),
     "run": Kind(runs, _newest, share=0.3),
     "checkpoint": Kind(pickled, _resume, share=0.002, block=100, some=2),
+    "caption": Kind(captions, _pairs, share=0.2),
     "features": Kind(features, _take_features, share=0.1),
     "partial": Kind(partials, _take_up, share=0.3),
     "template": Kind(templates, _apply, share=0.0005, block=50, some=2),
