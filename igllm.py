@@ -62,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             return _run(given)
         except BaseException as error:
+            if isinstance(error, RuntimeError):
+                request.wait()
             if request.signal is not None:  # whatever it has become on its way
                 return _say(request.message, request.status)
             return _end(request, error)

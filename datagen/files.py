@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import fcntl
 import io
 import itertools
@@ -226,14 +227,21 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         writer.write_all(rows)
 
 
+def open_file(path: Path) -> io.BufferedReader:
+    """A file to read. `OSError` if it cannot be read, or is a folder, a pipe or a device, which may never come to an end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # without O_NONBLOCK, opening a pipe waits for its writer
+    stream = open(descriptor, "rb")  # noqa: SIM115 - the caller closes it
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        stream.close()
+        raise OSError(errno.EINVAL, "a pipe or device is in the place of the file", str(path))
+    return stream
+
+
 @contextmanager
 def open_plain(path: Path) -> Iterator[IO[bytes]]:
-    """A file to read. `UserError` naming it if it cannot be read, or is a folder, a pipe or a device, which may never come to an end."""
+    """As `open_file`, but `UserError` naming the file."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # without O_NONBLOCK, opening a pipe waits for its writer
-        with open(descriptor, "rb") as stream:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise UserError(f"{path}: cannot be read (a pipe or device is in the place of the file); name a file")
+        with open_file(path) as stream:
             yield stream
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None

@@ -8,12 +8,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
 SAME_REQUEST_SECONDS = 1.0
 """A signal that comes so soon after the first is the same request: `timeout` and torchrun send theirs to a process and to its group."""
+LATE_SECONDS = 0.2
 
 _requests: list[Request] = []  # those that this process heeds, the last of them; a forked child heeds none
 
@@ -38,6 +39,11 @@ class Request:
     def status(self) -> int:
         """The exit status, as shells state the end by a signal."""
         return 128 + (self.signal or signal.SIGINT)
+
+    def wait(self) -> None:
+        """Give a signal that was sent to a group of processes, of which this one's children may have died already, time to come here."""
+        with suppress(KeyboardInterrupt):
+            time.sleep(LATE_SECONDS)
 
     def come(self, number: int, _frame: FrameType | None) -> None:
         """The handler of the signals."""

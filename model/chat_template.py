@@ -31,7 +31,13 @@ def apply_template(template: str, tokens: Mapping[str, Any], conversations: Sequ
     request = json.dumps({"template": template, "tokens": tokens, "conversations": conversations})
     try:
         done = subprocess.run(
-            module_command("model.chat_template"), input=request, capture_output=True, text=True, timeout=START_SECONDS, check=False
+            module_command("model.chat_template"),
+            input=request,
+            capture_output=True,
+            text=True,
+            timeout=START_SECONDS,
+            check=False,
+            start_new_session=True,  # so that a signal which ends it is none that was sent to its parent as well
         )
     except subprocess.TimeoutExpired:
         raise UserError(

@@ -28,6 +28,7 @@ from datagen.files import (
     atomic_file,
     check_folder,
     read_json,
+    read_whole,
     removed,
     standing,
     write_bytes,
@@ -36,6 +37,7 @@ from datagen.files import (
 )
 from datagen.formats.camera_fit import ROUNDING, CameraFit, Sightings, fit_camera, near_usual
 from datagen.formats.clevr_scenes import PublishedScene, read_scenes
+from datagen.image_limits import max_image_bytes
 from datagen.locks import hold
 from datagen.manifest import MANIFEST, SOURCES, STATEMENT, Row, Source, read_manifest, shard_name
 from datagen.predictions import Prediction, read_predictions, write_predictions
@@ -278,7 +280,7 @@ def _write_shard(out: Path, number: int, samples: Iterator[Sample], check: Calla
 
 def _statement(scenes: list[PublishedScene], first_image: Path, source: str) -> dict[str, Any]:
     """The content of ``dataset.json``: every field that a generated data set has, null where no seed made it, and `IMPORTED`."""
-    height, width, _ = decode_image(first_image.read_bytes(), str(first_image)).shape
+    height, width, _ = decode_image(read_whole(first_image, max_image_bytes()), str(first_image)).shape
     counts = [len(scene.scene) for scene in scenes]
     return {
         "format_version": FORMAT_VERSION,
@@ -298,7 +300,7 @@ def _statement(scenes: list[PublishedScene], first_image: Path, source: str) -> 
 
 
 def _with_image(scene: PublishedScene, domain: Clevr, path: Path, done: Imported) -> Sample:
-    data = path.read_bytes()
+    data = read_whole(path, max_image_bytes())
     pixels = decode_image(data, str(path))
     height, width, _ = pixels.shape
     if scene.frame is not None and scene.frame != (width, height):

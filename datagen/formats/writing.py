@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
@@ -45,13 +45,20 @@ class JsonDocument:
         out.write(b"}\n")
 
 
+def _close(stream: IO[bytes]) -> None:
+    with suppress(OSError):  # what is still to be written of it is not wanted
+        stream.close()
+
+
 @contextmanager
 def json_document(path: Path, fields: Mapping[str, Any], lists: tuple[str, ...]) -> Iterator[JsonDocument]:
     """A `JsonDocument` that is written to `path`, atomically, when the block ends well."""
     with ExitStack() as spools:
         with naming(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            files = {name: spools.enter_context(TemporaryFile(dir=path.parent)) for name in lists}  # where there must be room anyway
+            files: dict[str, IO[bytes]] = {name: TemporaryFile(dir=path.parent) for name in lists}  # noqa: SIM115 - there must be room anyway
+        for stream in files.values():
+            spools.callback(_close, stream)
         document = JsonDocument(path, fields, files)
         yield document
         with atomic_file(path) as stream:
