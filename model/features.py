@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shutil
+import sys
+import zlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
+import msgspec
 import numpy as np
 import torch
 
@@ -63,14 +67,19 @@ class FeatureCache:
         """The features of all images, from `folder` (the user's cache) if they are there, else computed on the tower's device.
 
         ``data`` is the digest of the data set: with the tower's weights and the frame it names the file. A call that was killed is taken
-        up where it last synced. Of several processes one computes and the others wait. `UserError` if the disk has not the room.
+        up where it last synced, and a file that was damaged since is computed anew. Of several processes one computes and the others
+        wait. `UserError` if the disk has not the room.
         """
         name = hashlib.sha256(f"{_tower_digest(tower)}\n{frame}\n{data}\n{len(images)}".encode()).hexdigest()[:32]
         place = (folder or cache_folder("features")) / name
         try:
             with alone(place / "lock"):
+                shape = (len(images), tower.rows * tower.columns, tower.width)
+                if (place / FEATURES).exists() and not _is_whole(place, shape):
+                    print(f"{place / FEATURES}: damaged; its features are computed anew", file=sys.stderr, flush=True)
+                    (place / FEATURES).unlink()
                 if not (place / FEATURES).exists():
-                    _compute(tower, images, batch_size, place)
+                    _compute(tower, images, batch_size, place, shape)
         except OSError as error:
             raise UserError(
                 f"{place}: {error.strerror or error} while features were written; with room and rights, call it again"
@@ -78,27 +87,81 @@ class FeatureCache:
         return cls(place / FEATURES)
 
 
-def _compute(tower: VisionTower, images: Images, batch_size: int, place: Path) -> None:
+class _Synced(msgspec.Struct):
+    """How many rows were in the file at each sync, and for each the CRC-32 of those that came since the one before."""
+
+    rows: list[int] = []
+    crc32: list[int] = []
+
+
+def _synced(place: Path) -> _Synced:
+    """What a file of features, whole or partial, was stated to hold; nothing if that cannot be read."""
+    try:
+        return msgspec.convert(read_json(place / DONE), _Synced)
+    except (UserError, msgspec.ValidationError):
+        return _Synced()
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    """What a file of features begins with."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": shape})  # type: ignore[no-untyped-call]
+    return stream.getvalue()
+
+
+def _is_whole(place: Path, shape: tuple[int, ...]) -> bool:
+    """Whether the finished file holds what was computed, to the bit. Reads all of it, as training will."""
+    header, row_bytes = _header(shape), 4 * shape[1] * shape[2]
+    try:
+        with (place / FEATURES).open("rb") as stream:
+            sized = os.fstat(stream.fileno()).st_size == len(header) + shape[0] * row_bytes
+            return sized and stream.read(len(header)) == header and _sound(stream, _synced(place), row_bytes).rows[-1:] == [shape[0]]
+    except OSError:
+        return False
+
+
+def _sound(stream: IO[bytes], synced: _Synced, row_bytes: int) -> _Synced:
+    """Of what was synced, the beginning that a stream, which stands at its first row, still holds as it was."""
+    sound, done = _Synced(), 0
+    for rows, expected in zip(synced.rows, synced.crc32, strict=False):
+        crc = 0
+        for _ in range(done, rows):
+            row = stream.read(row_bytes)
+            if len(row) < row_bytes:
+                return sound
+            crc = zlib.crc32(row, crc)
+        if rows <= done or crc != expected:
+            return sound
+        done = rows
+        sound.rows.append(rows)
+        sound.crc32.append(crc)
+    return sound
+
+
+def _compute(tower: VisionTower, images: Images, batch_size: int, place: Path, shape: tuple[int, ...]) -> None:
     tower.eval()
-    shape = (len(images), tower.rows * tower.columns, tower.width)
-    row_bytes = 4 * shape[1] * shape[2]
+    header, row_bytes = _header(shape), 4 * shape[1] * shape[2]
     partial = place / PARTIAL
     with partial.open("r+b" if partial.exists() else "w+b") as stream:
-        np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": shape})  # type: ignore[no-untyped-call]
-        stream.flush()
-        begin = stream.tell()
-        done = int(read_json(place / DONE)["done"]) if (place / DONE).exists() else 0
-        done = min(done, (os.fstat(stream.fileno()).st_size - begin) // row_bytes)
+        stream.write(header)
+        synced = _sound(stream, _synced(place), row_bytes)
+        done = synced.rows[-1] if synced.rows else 0
         _see_room(place, (len(images) - done) * row_bytes, shape)
-        stream.truncate(begin + done * row_bytes)
-        stream.seek(begin + done * row_bytes)
+        stream.truncate(len(header) + done * row_bytes)
+        stream.seek(len(header) + done * row_bytes)
         batches = [range(first, min(first + batch_size, len(images))) for first in range(done, len(images), batch_size)]
+        crc = 0
         for count, batch in enumerate(progress(batches, len(batches), "the frozen tower's features, batch by batch"), 1):
-            stream.write(_features(tower, [images.pixel_values(number) for number in batch], shape[1:]).tobytes())
+            rows = _features(tower, [images.pixel_values(number) for number in batch], shape[1:]).tobytes()
+            stream.write(rows)
+            crc = zlib.crc32(rows, crc)
             if count % BATCHES_BETWEEN_SYNCS == 0 or batch.stop == len(images):
                 stream.flush()
                 os.fsync(stream.fileno())
-                write_json(place / DONE, {"done": batch.stop})
+                synced.rows.append(batch.stop)
+                synced.crc32.append(crc)
+                write_json(place / DONE, msgspec.to_builtins(synced))
+                crc = 0
     partial.rename(place / FEATURES)
     sync_folder(place)
 
