@@ -444,7 +444,7 @@ def features() -> st.SearchStrategy[Files]:
     whole = st.one_of(crafted, headers.overwritten([kept])).map(lambda data: {"features.npy": data})
     part = st.builds(
         lambda done, data: {"done.json": done, "partial.npy": data},
-        declared.damaged([{"done": 1}], FeaturesDone, most=2),
+        declared.damaged([{"rows": [1], "crc32": [1]}], FeaturesDone, most=2),
         st.one_of(crafted, headers.overwritten([kept[: len(header) + 600]])),
     )
     return st.one_of(whole, part)
