@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import sys
 import tempfile
@@ -34,6 +33,7 @@ from datagen.image_limits import MAX_PIXELS, allow_pixels
 from datagen.leaving import Request, flush_output, heeded
 from datagen.ranges import counted
 from datagen.scene import QUALITIES
+from datagen.screen import in_bounds, plain_output
 from datagen.temporary import own_temporaries
 
 if TYPE_CHECKING:
@@ -56,15 +56,14 @@ Status 70 is an error of igllm's own; IGLLM_TRACEBACK=1 shows where it came abou
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; the exit status."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a file may have a name that this terminal cannot show
-    lend_home()
     given = list(sys.argv[1:] if arguments is None else arguments)
-    with heeded(" ".join(["igllm", *given[:1]])) as request:
+    with plain_output(), heeded(" ".join(["igllm", *given[:1]])) as request:
+        lend_home()
         try:
             return _run(given)
         except BaseException as error:
+            if isinstance(error, RuntimeError):
+                request.wait()
             if request.signal is not None:  # whatever it has become on its way
                 return _say(request.message, request.status)
             return _end(request, error)
@@ -100,7 +99,7 @@ def _end(request: Request, error: BaseException) -> int:
 
 def _say(message: str, status: int) -> int:
     with suppress(OSError):  # nobody may be there to read it, such as after the end of a terminal
-        print(message, file=sys.stderr, flush=True)
+        print(in_bounds(message), file=sys.stderr, flush=True)
     return status
 
 

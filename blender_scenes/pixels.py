@@ -39,6 +39,7 @@ def linear_pixels(image: bpy.types.Image) -> np.ndarray:
         bpy.data.images.remove(small)
     if not pixels.size or not image.has_data:
         raise NoPixels(_UNREADABLE)
+    image.buffers_free()  # of a model with many
     return _linear(pixels.reshape(high, wide, -1), encoded=image.colorspace_settings.name == "sRGB" and not image.is_float)
 
 

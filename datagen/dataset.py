@@ -24,7 +24,7 @@ from datagen.checks import check_shard
 from datagen.declared import as_declared
 from datagen.domains import get_domain
 from datagen.errors import UserError
-from datagen.files import decode_json
+from datagen.files import atomic_file, decode_json, removed
 from datagen.locks import lock_shards, lock_statement
 from datagen.manifest import STATEMENT, Failure, Row, gather, part_name, read_manifest, shard_name, write_part
 from datagen.painted import PaintedDomain
@@ -125,6 +125,7 @@ class DatasetWriter:
         """Wait until every shard is written; a run that holds the whole data set then joins its manifest. The scenes that failed."""
         self._surface(0)
         if self._whole:
+            see_statement(self.store)
             gather(self.store)
         return [failure for shard in self._shards.values() for _, failure in sorted(shard.failures.items())]
 
@@ -178,6 +179,7 @@ class DatasetWriter:
         return row
 
     def _finish(self, shard: _Shard) -> None:
+        see_statement(self.store)
         have = shard.held | set(shard.spool)
         missing = tuple(sorted(set(shard.target) - have))
         with _told(self.store):
@@ -202,7 +204,7 @@ class DatasetWriter:
 
         built.parent.mkdir(exist_ok=True)
         try:
-            with built.open("wb") as stream:
+            with atomic_file(built) as stream:
                 written = write_blocks(stream, samples())
             if shard.row is not None and before <= set(have) and again.hexdigest() != shard.row.labels:
                 raise UserError(
@@ -278,6 +280,12 @@ def enter(store: Store, statement: Mapping[str, Any]) -> None:
             _write_statement(store, {**there, "num": statement["num"]})
 
 
+def see_statement(store: Store) -> None:
+    """`UserError` if somebody has removed a data set that is being written: without its statement nothing in it could be taken up."""
+    if store.text(STATEMENT) is None:
+        raise removed(store.name)
+
+
 def _agree(store: Store, there: Mapping[str, Any], statement: Mapping[str, Any]) -> None:
     """`UserError` if a data set's statement differs from another in what its samples depend on, or in how they are kept."""
     for name in (setting.name for setting in fields(DatasetSettings)):
@@ -331,5 +339,6 @@ def _told(store: Store) -> Iterator[None]:
         yield
     except OSError as error:
         if not store.lock.exists():
-            raise UserError(f"{store.name}: was removed while this run was writing it; call it again to begin anew") from error
-        raise UserError(f"{store.name}: {error.strerror or error}; what is finished is kept: call it again to go on") from error
+            raise removed(store.name) from error
+        where = error.filename or store.name
+        raise UserError(f"{where}: {error.strerror or error}; what is finished is kept: call it again to go on") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import errno
+import fcntl
 import io
 import itertools
 import json
@@ -12,8 +13,8 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -23,6 +24,7 @@ import msgspec
 
 from datagen.errors import UserError
 
+TEMPORARY = ".tmp"  # the ending of a hidden file that is being written
 LONGEST_NAME = 200  # bytes of a name, so that there is room for what temporary files add to it; file systems take 255
 SYSTEMS_FILES = ("thumbs.db", "desktop.ini", "__macosx")  # what Windows and macOS leave in folders and archives beside hidden files
 
@@ -36,20 +38,92 @@ IN_MEMORY = "/dev/shm"  # a file system as any other
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file that takes its place at `path`, or where a link there leads, when the block ends well, else vanishes."""
+    """A binary file that takes its place at `path`, or where a link there leads, when the block ends well, else vanishes.
+
+    It is written as ``.NAME.tmp``: what a writer that was killed has left there, the next one of the same file overwrites. An `OSError` of
+    writing names `path`.
+    """
     _check_plain(path)
     path = path.resolve() if path.is_symlink() else path
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as stream:
+    temporary = path.with_name(f".{path.name}{TEMPORARY}")
+    with _open_alone(temporary, path) as stream:
+        try:
             yield stream
             stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+            with naming(path):
+                os.fsync(stream.fileno())
+                temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            stream.raw.close()  # what is still to be written is not wanted
+            raise
     sync_folder(path.parent)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Have an `OSError` name this file or folder: those of writing to an open file name none, those of temporary files these."""
+    try:
+        yield
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
+        raise
+
+
+class _WrittenFor(io.FileIO):
+    """A file in which errors of writing name another, for the sake of which it is written."""
+
+    def __init__(self, path: Path, named: Path) -> None:
+        super().__init__(path, "wb", opener=lambda name, _: os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666))
+        self._named = named
+
+    def write(self, data: Any, /) -> int:
+        with naming(self._named):
+            return super().write(data) or 0
+
+
+def _open_alone(temporary: Path, named: Path) -> io.BufferedWriter:
+    """A temporary file, empty, that no other process or thread has open in this way; one that has is waited for."""
+    while True:
+        with naming(named):
+            raw = _WrittenFor(temporary, named)
+        with suppress(OSError):  # where files cannot be locked
+            fcntl.flock(raw, fcntl.LOCK_EX)
+        if is_there(temporary, raw.fileno()):
+            raw.truncate()
+            return io.BufferedWriter(raw)
+        raw.close()  # whoever held it gave it its name meanwhile
+
+
+@contextmanager
+def standing(folder: Path) -> Iterator[Callable[[], None]]:
+    """Make a folder, and give a function that raises `UserError` once somebody has removed it: what is written later is a part only."""
+    with naming(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+    def check() -> None:
+        if not is_there(folder, descriptor):
+            raise removed(folder)
+
+    try:
+        yield check
+    finally:
+        os.close(descriptor)
+
+
+def removed(path: object) -> UserError:
+    """What to raise when somebody has removed what this call is writing."""
+    return UserError(f"{path}: was removed while this call was writing it; call it again to begin anew")
+
+
+def is_there(path: Path, descriptor: int) -> bool:
+    """Whether an open file or folder is the one that a path leads to."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def check_folder(path: Path, what: str = "the folder to write") -> None:
@@ -154,7 +228,7 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         writer.write_all(rows)
 
 
-def open_regular(path: Path) -> IO[bytes]:
+def open_regular(path: Path) -> io.BufferedReader:
     """A file to read. OSError if it cannot be, or is a pipe or device, which may never come to an end."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # without O_NONBLOCK, opening a pipe waits for its writer
     try:

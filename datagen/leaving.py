@@ -8,12 +8,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
 SAME_REQUEST_SECONDS = 1.0
 """A signal that comes so soon after the first is the same request: `timeout` and torchrun send theirs to a process and to its group."""
+LATE_SECONDS = 0.2
 
 _requests: list[Request] = []  # those that this process heeds, the last of them; a forked child heeds none
 
@@ -39,11 +40,16 @@ class Request:
         """The exit status, as shells state the end by a signal."""
         return 128 + (self.signal or signal.SIGINT)
 
+    def wait(self) -> None:
+        """Give a signal that was sent to a group of processes, of which this one's children may have died already, time to come here."""
+        with suppress(KeyboardInterrupt):
+            time.sleep(LATE_SECONDS)
+
     def come(self, number: int, _frame: FrameType | None) -> None:
         """The handler of the signals."""
         if self.signal is None:
             self.signal, self._came = number, time.monotonic()
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's raises an error for each process of its own that leaves, too
+            signal.signal(signal.SIGCHLD, lambda *_: None)  # torch's raises an error for each process of its own that leaves, too
             raise KeyboardInterrupt
         if time.monotonic() - self._came > SAME_REQUEST_SECONDS:
             os.write(2, f"{self.message}\n".encode(errors="backslashreplace"))  # not printed: that may be what was interrupted

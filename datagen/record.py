@@ -30,7 +30,7 @@ Point = tuple[Coordinate, Coordinate, Coordinate]
 Name = Annotated[str, Meta(max_length=200)]
 
 
-class CameraRecord(Struct):
+class CameraRecord(Struct, forbid_unknown_fields=True):
     """See `datagen.scene.Camera`, whose defaults hold for what older data sets do not record."""
 
     location: Point
@@ -40,7 +40,7 @@ class CameraRecord(Struct):
     name: Name = Camera.name
 
 
-class LampRecord(Struct):
+class LampRecord(Struct, forbid_unknown_fields=True):
     """See `datagen.scene.Lamp`."""
 
     name: Name

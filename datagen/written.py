@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from datagen.declared import Digest, InnerPath, read_rows, to_plain
 from datagen.errors import UserError
-from datagen.files import read_whole, write_jsonl
+from datagen.files import TEMPORARY, naming, read_whole, removed, write_jsonl
 from datagen.shards import file_sha256
 
 
@@ -42,7 +42,7 @@ class Written:
         if path.exists():
             lines = read_whole(path)
             if not lines.endswith(b"\n"):  # a kill has cut the last line short
-                path.write_bytes(lines[: lines.rfind(b"\n") + 1])
+                os.truncate(path, lines.rfind(b"\n") + 1)
             try:
                 self._rows = {row.file: row for _, row in read_rows(path, WrittenFile)}
             except UserError as error:
@@ -55,8 +55,8 @@ class Written:
 
     def tidy(self) -> None:
         """Remove what calls that were killed left half written of the listed files in the folder itself."""
-        for left in self.folder.glob(".*.tmp"):
-            if left.name[1:].rsplit(".", 2)[0] in self._rows:
+        for left in (*self.folder.glob(f".*{TEMPORARY}"), *self.folder.glob(f".*{TEMPORARY}@")):  # the latter by Blender
+            if left.name[1:].removesuffix("@").removesuffix(TEMPORARY) in self._rows:
                 left.unlink()
 
     def refuse_strangers(self, names: Iterable[str]) -> None:
@@ -64,6 +64,11 @@ class Written:
         for name in names:
             if name not in self._rows and (self.folder / name).exists():
                 raise UserError(f"{self.folder / name}: is there already, and igllm has not written it; choose another folder")
+
+    def check(self) -> None:
+        """`UserError` if somebody has removed the folder, or all in it, since files were begun."""
+        if not self.list.exists():
+            raise removed(self.folder)
 
     def is_whole(self, name: str, made_from: str) -> bool:
         """Whether a file is there that was made from this, to the last byte as it was written."""
@@ -99,7 +104,7 @@ class Written:
             return
         self._rows.update({row.file: row for row in rows})
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.list).open("a") as stream:
+        with naming(self.list), self.list.open("a") as stream:
             stream.writelines(json.dumps(to_plain(row)) + "\n" for row in rows)
             stream.flush()
             os.fsync(stream.fileno())

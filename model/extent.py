@@ -19,13 +19,14 @@ from datagen.errors import UserError
 from model.tables import reason
 
 Shapes = dict[str, tuple[int, ...]]
+MOST_TENSORS = 20_000  # of a model whose weights are not there to be counted; the largest that are published have thousands
 _SPARE_NUMBERS = 2**22  # beyond what is in the files: what is tied, and what is not saved
-_SPARE_PARTS = 1000
+_SPARE_TENSORS = 1000
 
 
 @dataclass(frozen=True)
 class Extent:
-    """At most so many numbers in so many tensors; ``said`` says why, to stand behind "and"."""
+    """At most so many numbers in so many tensors, and in words what has them."""
 
     numbers: int
     tensors: int
@@ -36,23 +37,23 @@ class Extent:
         """What a model may have whose weights' files, which messages call ``name``, hold tensors of these shapes."""
         held = sum(map(math.prod, shapes.values()))
         # Files hold tied tensors once, and in other portions than models do.
-        return Extent(2 * held + _SPARE_NUMBERS, 4 * len(shapes) + _SPARE_PARTS, f"{name} holds {held:,} in {len(shapes):,} tensors")
+        return Extent(2 * held + _SPARE_NUMBERS, 4 * len(shapes) + _SPARE_TENSORS, f"{name} holds {held:,} in {len(shapes):,} tensors")
 
-    def __add__(self, other: Extent) -> Extent:
-        """Of a model whose parts are held by both."""
-        said = " and ".join(filter(None, (self.said, other.said)))
-        return Extent(self.numbers + other.numbers, self.tensors + other.tensors, said)
+    @staticmethod
+    def of_memory() -> Extent:
+        """What this machine's memory holds."""
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return Extent(memory // 4, MOST_TENSORS, f"this machine's memory holds {memory // 4:,}, in at most {MOST_TENSORS:,} tensors")
 
     @staticmethod
     def none() -> Extent:
         """Of nothing."""
         return Extent(0, 0, "")
 
-    @staticmethod
-    def of_memory() -> Extent:
-        """What this machine's memory holds."""
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        return Extent(memory // 4, 20_000, f"this machine's memory has {memory / 1e9:,.0f} GB")
+    def __add__(self, other: Extent) -> Extent:
+        """Of a model whose parts are held by both."""
+        said = " and ".join(filter(None, (self.said, other.said)))
+        return Extent(self.numbers + other.numbers, self.tensors + other.tensors, said)
 
 
 def shapes_in(files: Iterable[Path]) -> Shapes:
@@ -78,13 +79,13 @@ def within(extent: Extent, source: str) -> Iterator[None]:
             return
         numbers, tensors = numbers + parameter.numel(), tensors + 1
         if numbers > extent.numbers or tensors > extent.tensors:
-            raise UserError(f"{source}: describes a model of at least {numbers:,} numbers in {tensors:,} tensors, and {extent.said}")
+            raise UserError(f"{source}: describes a model of at least {numbers:,} numbers in {tensors:,} tensors; {extent.said}")
 
     def count_module(*_: Any) -> None:
         nonlocal modules
         modules += 1
         if modules > 20 * extent.tensors:
-            raise UserError(f"{source}: describes a model of more than {modules:,} parts, and {extent.said}")
+            raise UserError(f"{source}: describes a model of more than {modules:,} parts; {extent.said}")
 
     hooks = (register_module_parameter_registration_hook(count_parameter), register_module_module_registration_hook(count_module))
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from msgspec import Struct
 
 from datagen.declared import as_declared, to_plain
 from datagen.errors import ImageError, UserError
-from datagen.files import decode_row, read_lines, read_whole
+from datagen.files import decode_row, is_there, naming, read_lines, read_whole, removed, write_bytes
 from datagen.pictures import Pictures
 from datagen.predictions import Prediction
 from model.choosing import Decoding
@@ -56,7 +57,7 @@ class Partial:
         header, rows = self._left()
         other = [reason for name, reason in _MADE_WITH.items() if getattr(header, name, None) != getattr(self._header, name)]
         if other:
-            self.path.write_text(json.dumps(to_plain(self._header)) + "\n")
+            write_bytes(self.path, json.dumps(to_plain(self._header)).encode() + b"\n")
             if rows:
                 _tell(f"the predictions of an interrupted call are begun anew: they were made with {' and '.join(other)}")
             return
@@ -70,22 +71,25 @@ class Partial:
     @contextmanager
     def appending(self) -> Iterator[None]:
         """While it lasts, `add` may be called."""
-        with self.path.open("a") as self._stream:
+        with self.path.open("ab", buffering=0) as self._stream:
             yield
 
     def add(self, prediction: Prediction, image_digest: str) -> None:
-        """Keep a prediction, with the SHA-256 of the file of its image."""
+        """Keep a prediction, with the SHA-256 of the file of its image. `UserError` if somebody has removed what is kept."""
+        if not is_there(self.path, self._stream.fileno()):
+            raise removed(self.path.parent)
         self.predictions[prediction.key] = prediction
         kept = Kept(prediction.key, prediction.code, prediction.image, prediction.confidence, prediction.candidates, image_digest)
-        self._stream.write(json.dumps(kept.to_json()) + "\n")
-        self._stream.flush()
+        with naming(self.path):
+            self._stream.write(json.dumps(kept.to_json()).encode() + b"\n")
 
     def _left(self) -> tuple[Header | None, dict[str, Kept]]:
         """The header of an earlier call, and its lines by key; nothing if there are none, or they are damaged."""
         if not self.path.exists():
             return None, {}
         lines = read_whole(self.path)
-        self.path.write_bytes(lines[: lines.rfind(b"\n") + 1])  # a kill may have cut the last line short
+        if not lines.endswith(b"\n"):  # a kill has cut the last line short
+            os.truncate(self.path, lines.rfind(b"\n") + 1)
         header: Header | None = None
         rows: dict[str, Kept] = {}
         try:

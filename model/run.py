@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from datagen.declared import as_declared, read_declared
 from datagen.errors import UserError
-from datagen.files import passed_over, read_json, sync_folder, write_json
+from datagen.files import passed_over, read_json, removed, sync_folder, write_bytes, write_json
 from datagen.shards import file_sha256
 from model.config import FORMAT_VERSION
 from model.declared import Best, RunStatement, WholeCheckpoint
 from model.presets import Preset
+from model.staging import plain
 
 RUN = "run.json"
 BEST = "best"
 WHOLE = "whole.json"  # in a checkpoint, the SHA-256 of each of its other files
 SAVING = ".saving"  # where checkpoint and model are written before they are renamed
 KEPT_CHECKPOINTS = 2
+TRIAL_BYTES = 1 << 20  # written to see whether a disk is full
 FREE_TO_CHANGE = (
     "steps",
     "save_seconds",
@@ -66,8 +72,9 @@ def check_run(out: Path, preset: Preset, **statement: Any) -> None:
 
 
 def state_run(out: Path, preset: Preset, **statement: Any) -> None:
-    """Write ``run.json``; `UserError` as `check_run` raises it."""
+    """Write ``run.json``; `UserError` as `check_run` raises it. What a call that was killed was just saving is removed."""
     check_run(out, preset, **statement)
+    shutil.rmtree(out / SAVING, ignore_errors=True)
     write_json(out / RUN, _stated(preset, statement))
 
 
@@ -124,22 +131,56 @@ def newest_checkpoint(run: Path, tell: Callable[[str], None] = _tell) -> Path | 
 
 
 def _damage(checkpoint: Path) -> str | None:
-    """What is wrong with a checkpoint that has its name; None if it holds what was saved."""
+    """What is wrong with a checkpoint that has its name; None if it holds what was saved, and no more."""
     try:
-        for name, digest in read_declared(checkpoint / WHOLE, WholeCheckpoint).items():
-            if not (checkpoint / name).is_file():
-                return f"{name} is missing"
-            if file_sha256(checkpoint / name) != digest:
-                return f"{name} is damaged"
+        digests = read_declared(checkpoint / WHOLE, WholeCheckpoint)
     except (UserError, OSError):
         return f"{WHOLE}, which says what belongs to it, cannot be read"
-    return None
+    saved = {path.relative_to(checkpoint).as_posix(): path for path in checkpoint.rglob("*") if not path.is_dir()}
+    for name, digest in digests.items():
+        if name not in saved or not saved[name].is_file():
+            return f"{plain(name)} is missing"
+        if file_sha256(saved[name]) != digest:
+            return f"{plain(name)} is damaged"
+    other = sorted(name for name, path in saved.items() if name not in {*digests, WHOLE} and not passed_over(path.name))
+    return f"{plain(other[0])} does not belong to it" if other else None
 
 
 def _checkpoints(run: Path) -> list[Path]:
     """A run's checkpoints that were saved to the end, oldest first."""
     found = [path for path in run.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdecimal()]
     return sorted(found, key=lambda path: int(path.name.removeprefix("checkpoint-")))
+
+
+@contextmanager
+def saving(run: Path) -> Iterator[Path]:
+    """The folder where something of a run is saved before it gets its name. `UserError` if that cannot be written, whatever a library makes
+    of it, or if somebody has removed the run: what is half saved is removed."""
+    if not (run / RUN).exists():
+        raise removed(run)
+    try:
+        yield run / SAVING
+    except Exception as error:
+        why = _why_unwritten(run / SAVING, error)
+        if why is None:
+            raise
+        shutil.rmtree(run / SAVING, ignore_errors=True)
+        raise UserError(f"{run}: {why}; what was saved before is kept: call it again to go on") from error
+
+
+def _why_unwritten(folder: Path, error: Exception) -> str | None:
+    """Why something could not be saved in a folder, if an error says that: those of safetensors and torch are none of the system's."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if isinstance(error, SafetensorError) and (number := re.search(r"os error (\d+)", str(error))):
+        return os.strerror(int(number[1]))
+    if isinstance(error, RuntimeError) and "inline_container" in str(error):  # torch's, which tells no reason
+        try:
+            write_bytes(folder / "trial", bytes(TRIAL_BYTES))
+        except OSError as reason:
+            return reason.strerror
+        return "a checkpoint could not be written whole"
+    return None
 
 
 def keep_checkpoint(run: Path, saved: Path) -> None:
@@ -180,9 +221,12 @@ def keep_final(run: Path, saved: Path) -> None:
 def _settle(saved: Path, target: Path) -> None:
     """Give a folder its name once all in it is on the disk."""
     _without_pickle(saved)
-    shutil.rmtree(target, ignore_errors=True)
+    old = saved.with_name("old")
+    if target.exists():  # moved, not removed: a kill must not leave a part of it under its name
+        target.rename(old)
     saved.rename(target)
     sync_folder(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _without_pickle(folder: Path) -> None:

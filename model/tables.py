@@ -10,6 +10,9 @@ from typing import Any
 from transformers import CONFIG_MAPPING
 
 from datagen.errors import UserError, did_you_mean
+from model.staging import checked_config
+
+LONGEST_REASON = 300  # characters
 
 _OLD_ROPE = {"rope_theta", "rope_scaling", "partial_rotary_factor"}  # which transformers still takes where there are rope_parameters
 _BACKBONE = {"out_features", "out_indices"}
@@ -35,6 +38,7 @@ def configuration(name: str, table: Mapping[str, Any], **given: Any) -> Any:
     for other, key in CONFIG_MAPPING[kind].attribute_map.items():
         if key in table and other in table:
             raise UserError(f"[{name}]: {key} and {other} are two names of one field of a {kind}; leave one out")
+    checked_config(table, f"[{name}]")
     with blaming(f"[{name}]"):
         return CONFIG_MAPPING[kind](**{key: value for key, value in table.items() if key != "model_type"}, **given)
 
@@ -55,7 +59,7 @@ def reason(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
         return type(error).__name__
-    line = lines[-1] if lines[0].endswith(":") else lines[0]
+    line = (lines[-1] if lines[0].endswith(":") else lines[0])[:LONGEST_REASON]
     return f"{type(error).__name__}: {line}" if isinstance(error, KeyError | IndexError | ArithmeticError) else line
 
 

@@ -61,6 +61,17 @@ def test_what_a_library_makes_of_a_signal_is_not_told(
     assert capsys.readouterr().err == "igllm doctor: terminated; call it again to go on\n"
 
 
+def test_a_signal_that_ended_a_child_first_is_told_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def loader_died() -> None:
+        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGHUP)).start()
+        raise RuntimeError("DataLoader worker (pid 1) is killed by signal: Hangup.")
+
+    assert verb_that(monkeypatch, loader_died) == 129
+    assert capsys.readouterr().err == "igllm doctor: hung up; call it again to go on\n"
+
+
 def test_a_signal_that_is_sent_twice_does_not_disturb_what_tidies_up(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,5 +11,5 @@ MOST_TRIANGLES = 100_000
 MOST_SLOTS = 64
 SECONDS = 60.0  # for one file; what takes longer hangs
 START_SECONDS = 180.0  # for Blender to start
-MEMORY_BYTES = 12 * 2**30  # that the process which opens files may map
+MEMORY_BYTES = 2 * 2**30  # that the process which opens files may take beyond what Blender takes by itself
 MOST_PIXELS = 8192**2  # of a texture; Blender takes some 12 bytes for each

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -38,7 +38,8 @@ def clocked(run: Path) -> Iterator[None]:
 
     def tick() -> None:
         while not over.wait(EVERY):
-            note()
+            with suppress(OSError):  # such as a full disk's: what the block itself writes tells of it
+                note()
 
     ticking = threading.Thread(target=tick, daemon=True)
     ticking.start()

@@ -191,6 +191,18 @@ SHAPELESS: dict[str, tuple[str | bytes, str]] = {
     "circle.gltf": (gltf(nodes=[{"mesh": 0}, {"children": [2]}, {"children": [1]}]), "in a circle"),
     "header.glb": (b"glTF", "cut short"),
     "accessor.gltf": (gltf().replace('"count": 24', '"count": 99999'), "cannot make sense of it"),
+    "vast.gltf": (  # 3.6 GB of zeros
+        json.dumps(
+            {
+                "asset": {"version": "2.0"},
+                "scenes": [{"nodes": [0]}],
+                "nodes": [{"mesh": 0}],
+                "meshes": [{"primitives": [{"attributes": {"POSITION": 0}}]}],
+                "accessors": [{"componentType": 5126, "count": 300_000_000, "type": "VEC3"}],
+            }
+        ),
+        "more memory than a model may take",
+    ),
     "torn.usda": ("#usda 1.0\ndef Mesh {", "OpenUSD cannot read it (torn.usda:2:"),
 }
 """Files that show nothing right, and what the reason says."""

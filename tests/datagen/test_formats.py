@@ -382,7 +382,7 @@ def test_an_export_into_an_older_one_ends_as_a_fresh_one(data: Samples, tmp_path
     write_shard(few / "a.tar", [data.at(3)])
     out, fresh = tmp_path / "out", tmp_path / "fresh"
     assert export(data.path, format, out) == 12
-    (tmp_path / ".out.export" / "left").mkdir(parents=True)  # by a call that was killed
+    (out / ".draft" / "left").mkdir(parents=True)  # by a call that was killed
     for place in (out, fresh):
         assert export(few, format, place) == 1
 
@@ -390,7 +390,7 @@ def test_an_export_into_an_older_one_ends_as_a_fresh_one(data: Samples, tmp_path
         return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("[!.]*") if path.is_file()}
 
     assert contents(out) == contents(fresh)
-    assert not (tmp_path / ".out.export").exists()
+    assert not (out / ".draft").exists()
     (out / "cat.png").touch()
     with pytest.raises(UserError, match=r"holds other files too, such as cat\.png"):
         export(data.path, format, out)

@@ -64,6 +64,10 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "unknown activation": (CLIP | {"hidden_act": "glu"}, "glu"),
     "too few layers": (CLIP | {"num_hidden_layers": 0}, "vision_layer=-2: this tower has 0 layers"),
     "too large": (CLIP | {"hidden_size": 2 * 10**7}, "this machine's memory"),
+    "too wide for any number": (CLIP | {"hidden_size": 10**19}, "cannot be made"),
+    "too deep": (CLIP | {"num_hidden_layers": 10**9}, "num_hidden_layers is 1e.09, and no model has more than"),
+    "too deep a stage": (RESNET | {"depths": [1, 10**9]}, "depths is 1e.09"),
+    "too many names": (CLIP | {"num_labels": 10**9}, "num_labels"),
     "fewer depths than sizes": (RESNET | {"hidden_sizes": [8, 16], "depths": [1]}, "gives .* and by its configuration should give"),
     "layers of another kind": (RESNET | {"layer_type": "basics"}, "basics"),
     "precision": (CLIP | {"dtype": "float16"}, "dtype is decided by the setting bf16"),
@@ -79,6 +83,12 @@ def test_mistakes_in_vision(name: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_tower_of_very_many_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model.extent.MOST_TENSORS", 50)
+    with pytest.raises(UserError, match=r"\[vision\]: describes a model of at least .* in 51 tensors; .* in at most 50 tensors"):
+        build(preset(RESNET | {"depths": [1, 9000]}), DOTS)
+
+
 TEXT_MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "no type": (without(LLAMA, "model_type"), "model_type is missing"),
     "keeps a state": ({"model_type": "mamba", "hidden_size": 32, "num_hidden_layers": 1}, "a mamba keeps a state of the text"),
@@ -88,6 +98,8 @@ TEXT_MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "reads and writes apart": ({"model_type": "t5"}, "cannot be made"),
     "heads that do not divide": (LLAMA | {"num_attention_heads": 5}, "not a multiple"),
     "groups that do not divide": (LLAMA | {"num_attention_heads": 4, "num_key_value_heads": 3}, "cannot be made"),
+    "too deep": (LLAMA | {"num_hidden_layers": 10**7}, "num_hidden_layers"),
+    "too large": (LLAMA | {"intermediate_size": 10**10}, "this machine's memory"),
     "negative layers": (LLAMA | {"num_hidden_layers": -1}, "cannot be made"),
     "unknown field": (GPT2 | {"n_heads": 2}, 'did you mean "n_head"'),
     "one field by two names": (GPT2 | {"hidden_size": 64}, "two names of one field"),
