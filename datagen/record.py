@@ -1,6 +1,6 @@
 """A sample's record, the content of its ``.json``, declared once: what comes from outside is held against it before it is used.
 
-The declaration is msgspec's, which reads and checks a record in less time than Python's ``json`` takes to read it.
+The declaration is msgspec's, which reads and checks a record in the time that Python's ``json`` takes to read it alone.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ MOST_FILES = 20_000  # in a folder
 MOST_LIST_BYTES = 20_000_000  # of a file that lists them
 MOST_BYTES = 200_000_000  # of a file, and of each file that it names
 MOST_NAMED = 1_000  # files that one model is made of
+MOST_NODES = 20_000  # of a glTF file
 MOST_TRIANGLES = 100_000
 MOST_SLOTS = 64
 SECONDS = 60.0  # for one file; what takes longer hangs
