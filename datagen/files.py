@@ -29,8 +29,9 @@ LONGEST_NAME = 200  # bytes of a name, so that there is room for what temporary 
 SYSTEMS_FILES = ("thumbs.db", "desktop.ini", "__macosx")  # what Windows and macOS leave in folders and archives beside hidden files
 
 MOST_BYTES = 1 << 28  # of a file that is read as a whole
+MOST_LEVELS = 100  # of objects and lists in each other
+_TOO_DEEP = "it is nested too deeply"
 MOST_OF_LINE = 1 << 25  # characters
-DEEPEST = 200  # objects and lists within each other: what was decoded can be gone through by functions that call themselves
 SYSTEMS_PLACES = ("/dev", "/proc", "/sys")  # whose files are none: /dev/stdout may lead to one, and must not be replaced by another
 IN_MEMORY = "/dev/shm"  # a file system as any other
 
@@ -227,21 +228,23 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         writer.write_all(rows)
 
 
-def open_file(path: Path) -> io.BufferedReader:
-    """A file to read. `OSError` if it cannot be read, or is a folder, a pipe or a device, which may never come to an end."""
+def open_regular(path: Path) -> io.BufferedReader:
+    """A file to read. OSError if it cannot be, or is a pipe or device, which may never come to an end."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # without O_NONBLOCK, opening a pipe waits for its writer
-    stream = open(descriptor, "rb")  # noqa: SIM115 - the caller closes it
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        stream.close()
-        raise OSError(errno.EINVAL, "a pipe or device is in the place of the file", str(path))
-    return stream
+    try:
+        if not (stat.S_ISREG(os.fstat(descriptor).st_mode) or stat.S_ISDIR(os.fstat(descriptor).st_mode)):
+            raise OSError(errno.EINVAL, "a pipe or device is in the place of the file", str(path))
+        return open(descriptor, "rb")  # which refuses a folder
+    except OSError:
+        os.close(descriptor)
+        raise
 
 
 @contextmanager
 def open_plain(path: Path) -> Iterator[IO[bytes]]:
-    """As `open_file`, but `UserError` naming the file."""
+    """A file to read, as `open_regular` has it; `UserError` naming it if it cannot be read."""
     try:
-        with open_file(path) as stream:
+        with open_regular(path) as stream:
             yield stream
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
@@ -286,22 +289,52 @@ def read_json(path: Path, most: int = MOST_BYTES) -> Any:
 
 
 def decode_json(text: str | bytes) -> Any:
-    """What strict JSON says: no NaN or infinity, no half of a surrogate pair, no nesting without end, no key of an object twice.
+    """What strict JSON says: no NaN or infinity, no half of a surrogate pair, `MOST_LEVELS` at most, no key of an object twice.
 
     ValueError for anything else.
     """
     try:
         content = msgspec.json.decode(text)
-        count: Callable[[str], int] = text.count if isinstance(text, str) else lambda mark: text.count(mark.encode())
-        if count("[") + count("{") > DEEPEST and _is_deeper(content, DEEPEST):
-            raise ValueError("it is nested too deeply")
-        if count(":") != _count_keys(content):  # one is behind each key: if there are others, in strings, a closer look is needed
-            json.loads(text, object_pairs_hook=_refuse_twins)
     except msgspec.DecodeError as error:
         raise ValueError(_clearer(text, error)) from None
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise ValueError(_TOO_DEEP) from None
+    if isinstance(content, dict | list):
+        # A colon is behind each key, and a bracket before each object and list. Where there are more of these signs than were counted, in
+        # strings or where it was not looked, a closer look is needed; it costs as much as all the rest.
+        signs = (":", "[", "{") if isinstance(text, str) else (b":", b"[", b"{")
+        if _count(content, MOST_LEVELS) != sum(map(text.count, signs)):  # type: ignore[arg-type]
+            _check_levels(content)
+            json.loads(text, object_pairs_hook=_refuse_twins)
     return content
+
+
+def _count(content: dict[str, Any] | list[Any], levels: int) -> int:
+    """How many keys, objects and lists there are, but for those within lists that begin with neither an object nor a list."""
+    if not levels:
+        raise ValueError(_TOO_DEEP)
+    count = 1
+    inner: Iterable[Any] = content
+    if isinstance(content, dict):
+        count += len(content)
+        inner = content.values()
+    for value in inner:
+        kind = type(value)
+        if kind is dict or (kind is list and value and type(value[0]) in (dict, list)):
+            count += _count(value, levels - 1)
+        elif kind is list:
+            count += 1
+    return count
+
+
+def _check_levels(content: Any) -> None:
+    waiting = [(content, MOST_LEVELS)]
+    while waiting:
+        at, levels = waiting.pop()
+        if isinstance(at, dict | list):
+            if not levels:
+                raise ValueError(_TOO_DEEP)
+            waiting += [(value, levels - 1) for value in (at.values() if isinstance(at, dict) else at)]
 
 
 def _clearer(text: str | bytes, error: msgspec.DecodeError) -> str:
@@ -323,22 +356,6 @@ def _finite(number: str) -> float:
     if not math.isfinite(float(number)):
         raise ValueError(f"{number:.80} is no finite number")
     return float(number)
-
-
-def _is_deeper(content: Any, most: int) -> bool:
-    """Whether objects and lists contain each other more than so many times."""
-    if type(content) not in (dict, list):
-        return False
-    return most == 0 or any(_is_deeper(inner, most - 1) for inner in (content.values() if type(content) is dict else content))
-
-
-def _count_keys(content: Any) -> int:
-    """How many keys the objects in `content` have in all, or fewer: of a list that begins with no object or list, nothing is counted."""
-    if type(content) is dict:
-        return len(content) + sum(map(_count_keys, content.values()))
-    if type(content) is list and content and type(content[0]) in (dict, list):
-        return sum(map(_count_keys, content))
-    return 0
 
 
 def _refuse_twins(pairs: list[tuple[str, Any]]) -> None:

@@ -112,7 +112,9 @@ def read_manifest(store: Store, names: Iterable[str]) -> Manifest:
     manifest = Manifest()
     manifest.parts = sorted(filter(is_part, names))
     for name in (MANIFEST, FAILURES, *manifest.parts):
-        for number, line in enumerate((store.text(name) or "").splitlines(), 1):
+        for number, line in enumerate((store.text(name) or "").split("\n"), 1):
+            if not line.strip():
+                continue
             where = f"{name}, line {number}: damaged"
             try:
                 content = decode_row(line, where)

@@ -14,7 +14,7 @@ from datagen.archive import Archive, LooseArchive, TarArchive, open_tars
 from datagen.domain import Domain
 from datagen.domains import get_domain
 from datagen.errors import UserError
-from datagen.files import atomic_file, open_file
+from datagen.files import atomic_file, open_regular
 from datagen.record import read_photograph_record
 from datagen.sample import Sample, decode_code
 from datagen.scene import Shot
@@ -81,7 +81,7 @@ def sample_of_blocks(key: str, blocks: bytes, where: str) -> Sample:
 
 def file_sha256(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
-    with open_file(path) as stream:
+    with open_regular(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from datagen.files import naming
+from datagen.files import naming, open_regular
 
 _HEADER = struct.Struct("<4sqq32s")  # mark, index, length, digest of owner, index and blocks
 _MARK = b"IGS2"
@@ -79,7 +79,7 @@ class Spool:
 
     def _scan(self) -> int:
         """Find the whole records; where the last of them ends."""
-        with self.path.open("rb") as stream:
+        with open_regular(self.path) as stream:
             size, end = os.fstat(stream.fileno()).st_size, 0
             while len(header := stream.read(_HEADER.size)) == _HEADER.size:
                 mark, index, length, digest = _HEADER.unpack(header)

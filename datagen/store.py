@@ -21,7 +21,7 @@ import fsspec
 
 from datagen.cache import cache_folder
 from datagen.errors import UserError
-from datagen.files import MOST_BYTES, check_folder, open_file, passed_over, sync_folder, write_bytes
+from datagen.files import MOST_BYTES, check_folder, open_regular, passed_over, sync_folder, write_bytes
 
 LOCK, SPOOL = ".lock", ".spool"
 _VERSIONS = (
@@ -174,10 +174,10 @@ class LocalStore(Store):
             return {entry.name: _stamp(entry.stat()) for entry in entries if entry.is_file()}
 
     def open(self, name: str) -> IO[bytes]:
-        return open_file(self.path / name)
+        return open_regular(self.path / name)
 
     def read(self, name: str, offset: int, size: int) -> bytes:
-        with open_file(self.path / name) as stream:
+        with self.open(name) as stream:
             stream.seek(offset)
             return stream.read(size)
 

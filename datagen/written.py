@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from datagen.declared import Digest, InnerPath, read_rows, to_plain
 from datagen.errors import UserError
-from datagen.files import TEMPORARY, naming, removed, write_jsonl
+from datagen.files import TEMPORARY, naming, read_whole, removed, write_jsonl
 from datagen.shards import file_sha256
 
 
@@ -40,7 +40,7 @@ class Written:
         self._rows: dict[str, WrittenFile] = {}
         path = self.list
         if path.exists():
-            lines = path.read_bytes()
+            lines = read_whole(path)
             if not lines.endswith(b"\n"):  # a kill has cut the last line short
                 os.truncate(path, lines.rfind(b"\n") + 1)
             try:

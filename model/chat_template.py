@@ -20,7 +20,7 @@ from datagen.errors import UserError
 SECONDS = 5  # of processor time; a template that is meant well takes milliseconds
 MOST_BYTES = 2**30  # of memory beyond what the process begins with
 START_SECONDS = 120  # until it must have begun and ended, on the busiest machine
-MOST_CHARACTERS = 100_000  # of a text: more is no prompt
+MOST_CHARACTERS = 100_000  # of a template and of a text: more is neither
 
 
 def apply_template(template: str, tokens: Mapping[str, Any], conversations: Sequence[Sequence[Mapping[str, str]]]) -> list[str]:
@@ -28,6 +28,8 @@ def apply_template(template: str, tokens: Mapping[str, Any], conversations: Sequ
 
     `UserError` if the template fails, or takes more time or memory than a template may.
     """
+    if len(template) > MOST_CHARACTERS:
+        raise UserError(f"the tokenizer's chat template has {len(template):,} characters; {MOST_CHARACTERS:,} are possible")
     request = json.dumps({"template": template, "tokens": tokens, "conversations": conversations})
     try:
         done = subprocess.run(

@@ -13,18 +13,22 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from datagen.declared import Digest, InnerPath
 from datagen.record import Count, Side
 
+MOST_PROMPT_TOKENS = 4096
+"""Before the image, and after it up to the answer: attention takes memory as the square of them."""
+
 Share = Annotated[float, Meta(ge=0, le=1)]
 Deviation = Annotated[float, Meta(gt=0, le=1000)]
 Weight = Annotated[float, Meta(ge=0, le=1e9)]
 Token = Annotated[int, Meta(ge=0, lt=2**31)]
 Few = Annotated[int, Meta(ge=1, le=64)]
 Width = Annotated[int, Meta(ge=1, le=65536)]
+Step = Annotated[int, Meta(ge=0, le=10**9)]
 
 
 class Seeing(Struct):
     """The fields of both kinds of model."""
 
-    domain: str
+    domain: Annotated[str, Meta(max_length=200)]
     vision_config: dict[str, Any]
     image_height: Side | UnsetType = UNSET
     image_width: Side | UnsetType = UNSET
@@ -65,7 +69,7 @@ class DeclaredIGLLM(Seeing, kw_only=True):
     lora: StatedAdapters | None = None
     rotations: str | UnsetType = UNSET
     prompt: Annotated[str, Meta(max_length=10_000)] | UnsetType = UNSET
-    prefix_token_ids: list[Token] | UnsetType = UNSET
+    prefix_token_ids: Annotated[list[Token], Meta(max_length=MOST_PROMPT_TOKENS)] | UnsetType = UNSET
     vision_layer: Annotated[int, Meta(ge=-1000, le=1000)] | UnsetType = UNSET
     vision_merge: Few | UnsetType = UNSET
     freeze_vision: bool | UnsetType = UNSET
@@ -104,10 +108,27 @@ WholeCheckpoint = dict[InnerPath, Digest]
 """``whole.json`` of a checkpoint: the SHA-256 of each of its other files."""
 
 
-class Pending(Struct):
+class TrainerState(Struct):
+    """``trainer_state.json`` of a checkpoint, which transformers writes, as far as it is taken up."""
+
+    global_step: Step
+    epoch: float | None
+    max_steps: Step = 0
+    num_train_epochs: Step = 0
+    total_flos: float = 0.0
+    num_input_tokens_seen: int = 0
+    log_history: list[dict[str, float | int | str | None]] = []
+    train_batch_size: Step | None = None
+    logging_steps: float = 0.0
+    eval_steps: float = 0.0
+    save_steps: float = 0.0
+    stateful_callbacks: dict[str, Any] = {}
+
+
+class Pending(Struct, forbid_unknown_fields=True):
     """``pending.json`` of a checkpoint: the steps since the last line of the log, and the sums of losses over them."""
 
-    since: Count
+    since: Step
     sums: dict[str, float]
 
 
@@ -129,6 +150,7 @@ KINDS: dict[str, Any] = {
     "config.json of a de-rendering model": DeclaredDerenderer,
     "run.json": RunStatement,
     "whole.json of a checkpoint": WholeCheckpoint,
+    "trainer_state.json of a checkpoint": TrainerState,
     "pending.json of a checkpoint": Pending,
     "best.json": Best,
     "in the cache, done.json of features": FeaturesDone,

@@ -81,6 +81,8 @@ def load_model(folder: Path, device: str = "auto") -> Loaded:
         raise
     except Exception as error:  # damaged files; libraries say so in many ways
         raise UserError(f"{folder}: this model cannot be loaded ({reason(error)})") from None
+    if unused := told.get("unexpected_keys"):
+        raise UserError(f"{folder}: its weights hold {min(unused)}, which the model that its config.json describes does not have")
     if told["missing_keys"]:  # which transformers would fill with random numbers
         raise UserError(f"{folder}: its weights lack {min(told['missing_keys'])}; the model is damaged")
     if kind is IGLLM:
@@ -106,8 +108,11 @@ def check_extent(config: Any, kind: Any, folder: Path) -> None:
     extent = Extent.of(shapes, files[0].name)
     for stated in (getattr(config, name, None) for name in ("vision_base", "language_base")):
         extent += Base.of(stated).extent() if stated else Extent.none()
-    with within(extent, str(folder / CONFIG_FILE)):
-        model = kind(config)
+    try:
+        with within(extent, f"its {CONFIG_FILE}"):
+            model = kind(config)
+    except UserError as error:
+        raise UserError(f"{folder}: {error}") from None
     check_shapes(model, shapes, folder)
 
 
@@ -127,10 +132,10 @@ def model_digest(folder: Path) -> str:
 
 def check_config(folder: Path) -> dict[str, Any]:
     """The configuration of the model in a folder, as plain data; `UserError` unless this igllm reads such models."""
-    config = read_json(folder / "config.json")
+    config = read_json(folder / CONFIG_FILE)
     if not isinstance(config, dict) or str(config.get("model_type")) not in MODELS:
         raise UserError(f"{folder}: its config.json is not one of an igllm model")
-    if config.get("format_version") != FORMAT_VERSION:
+    if type(config.get("format_version")) is not int or config["format_version"] != FORMAT_VERSION:
         raise UserError(f"{folder}: model format {config.get('format_version')!r}, but this igllm reads {FORMAT_VERSION}")
     as_declared(config, DECLARATIONS[config["model_type"]], f"{folder}: its config.json is damaged")
     try:

@@ -9,6 +9,7 @@ from typing import Any
 from datagen.errors import UserError
 from model.chat_template import apply_template
 from model.config import PROMPT
+from model.declared import MOST_PROMPT_TOKENS
 
 PROMPTS = (
     PROMPT,
@@ -65,6 +66,9 @@ def prompt_tokens(tokenizer: Any, prompts: Sequence[str] = PROMPTS) -> PromptTok
     if not all(image for _, image, _ in halves):
         raise UserError("the tokenizer's chat template drops what the user says; a tokenizer with another template is needed")
     prefixes, asked = ([tokenizer.encode(half[side], add_special_tokens=False) for half in halves] for side in (0, 2))
+    longest = max(map(len, prefixes + asked))
+    if longest > MOST_PROMPT_TOKENS:
+        raise UserError(f"the tokenizer's chat template makes {longest:,} tokens of a question; {MOST_PROMPT_TOKENS:,} are possible")
     if any(prefix != prefixes[0] for prefix in prefixes):
         raise UserError("the tokenizer's chat template puts the question before the image; a tokenizer with another template is needed")
     return PromptTokens(prefixes[0], asked)

@@ -20,6 +20,7 @@ from datagen.shards import file_sha256
 from model.config import FORMAT_VERSION
 from model.declared import Best, RunStatement, WholeCheckpoint
 from model.presets import Preset
+from model.staging import plain
 
 RUN = "run.json"
 BEST = "best"
@@ -130,16 +131,19 @@ def newest_checkpoint(run: Path, tell: Callable[[str], None] = _tell) -> Path | 
 
 
 def _damage(checkpoint: Path) -> str | None:
-    """What is wrong with a checkpoint that has its name; None if it holds what was saved."""
+    """What is wrong with a checkpoint that has its name; None if it holds what was saved, and no more."""
     try:
-        for name, digest in read_declared(checkpoint / WHOLE, WholeCheckpoint).items():
-            if not (checkpoint / name).is_file():
-                return f"{name} is missing"
-            if file_sha256(checkpoint / name) != digest:
-                return f"{name} is damaged"
+        digests = read_declared(checkpoint / WHOLE, WholeCheckpoint)
     except (UserError, OSError):
         return f"{WHOLE}, which says what belongs to it, cannot be read"
-    return None
+    saved = {path.relative_to(checkpoint).as_posix(): path for path in checkpoint.rglob("*") if not path.is_dir()}
+    for name, digest in digests.items():
+        if name not in saved or not saved[name].is_file():
+            return f"{plain(name)} is missing"
+        if file_sha256(saved[name]) != digest:
+            return f"{plain(name)} is damaged"
+    other = sorted(name for name, path in saved.items() if name not in {*digests, WHOLE} and not passed_over(path.name))
+    return f"{plain(other[0])} does not belong to it" if other else None
 
 
 def _checkpoints(run: Path) -> list[Path]:

@@ -7,7 +7,6 @@ of them: what a file holds is read as data wherever it lies.
 
 from __future__ import annotations
 
-import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -52,6 +51,7 @@ _REFUSED = {
     "transformers_weights": f"weights are read from {WEIGHTS_FILE} or from what {INDEX_FILE} lists",
     "backbone": "a backbone that is fetched from elsewhere is not read; give a checkpoint that holds all of its weights",
 }
+_PRECISION = re.compile(r"(torch\.)?(auto|b?float\d+(_\w+)?)")
 _COUNTED = re.compile(r"(layers?|depths?|blocks?|stages?|labels|experts|levels)$")
 _MOST_COUNTED = 10_000  # of layers and the like, which configurations list one by one
 _DEEPEST = 20
@@ -91,9 +91,9 @@ def staged_if_folder(name: Any) -> Iterator[Any]:
 
 def tokenizer_files(folder: Path) -> list[Path]:
     """The files that a folder's tokenizer is read from, sorted. `UserError` for one that is too large to be such a file."""
-    found = sorted({path for pattern in TOKENIZER_FILES for path in folder.glob(pattern) if path.is_file()})
+    found = sorted({path for pattern in TOKENIZER_FILES for path in folder.glob(pattern) if not path.is_dir()})
     for path in found:
-        _check_size(path, LARGEST_TOKENIZER_FILE)
+        _check_file(path, LARGEST_TOKENIZER_FILE)
     return found
 
 
@@ -114,20 +114,22 @@ def checked_config(content: Mapping[str, Any], where: Path | str) -> dict[str, A
 def _checked(value: Any, field: str, where: Path | str, depth: int = 0) -> Any:
     name = field.rpartition(".")[2]
     if name in _REFUSED and value is not None:
-        raise UserError(f"{where}: {_plain(field)} is stated, and {_REFUSED[name]}")
+        raise UserError(f"{where}: {plain(field)} is stated, and {_REFUSED[name]}")
     if depth > _DEEPEST:
-        raise UserError(f"{where}: {_plain(field)} is nested more than {_DEEPEST} levels deep")
+        raise UserError(f"{where}: {plain(field)} is nested more than {_DEEPEST} levels deep")
     if isinstance(value, dict):
         return {key: _checked(within, f"{field}.{key}", where, depth + 1) for key, within in value.items() if key not in _UNHEEDED}
     if isinstance(value, list):
         return [_checked(within, field, where, depth + 1) for within in value]
+    if name in {"dtype", "torch_dtype"} and isinstance(value, str) and not _PRECISION.fullmatch(value):
+        raise UserError(f"{where}: {plain(field)} is {plain(value)!r}, which is no precision of weights, such as float32")
     if _COUNTED.search(name) and isinstance(value, int | float) and abs(value) > _MOST_COUNTED:
-        raise UserError(f"{where}: {_plain(field)} is {value:g}, and no model has more than {_MOST_COUNTED:,}")
+        raise UserError(f"{where}: {plain(field)} is {value:g}, and no model has more than {_MOST_COUNTED:,}")
     return value
 
 
-def _plain(text: str) -> str:
-    """A text of unknown origin in a message: one line, cut where it is long."""
+def plain(text: str) -> str:
+    """A text of unknown origin, as it may stand in a message: one line, cut where it is long."""
     return "".join(character if character.isprintable() else "?" for character in text[:100])
 
 
@@ -139,7 +141,7 @@ def _index(folder: Path) -> dict[str, Any]:
         raise UserError(f"{path}: weight_map is missing: an object that names the file of each weight")
     for name in named.values():
         if not isinstance(name, str) or not _SHARD.fullmatch(name):
-            raise UserError(f"{path}: weight_map names {_plain(str(name))!r}; safetensors files of the same folder are expected")
+            raise UserError(f"{path}: weight_map names {plain(str(name))!r}; safetensors files of the same folder are expected")
         if not (folder / name).is_file():
             raise UserError(f"{path}: names {name}, which is not there; the model is not whole")
     return {"metadata": {}, "weight_map": named}
@@ -151,15 +153,16 @@ def _names_a_file(field: str) -> bool:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if path.exists() and not path.is_file():
-        raise UserError(f"{path}: is not a file")
-    _check_size(path, LARGEST_JSON * (50 if path.name == INDEX_FILE else 1))
+    _check_file(path, LARGEST_JSON * (50 if path.name == INDEX_FILE else 1))
     content = read_json(path)
     if not isinstance(content, dict):
         raise UserError(f"{path}: damaged (a JSON object is expected)")
     return content
 
 
-def _check_size(path: Path, most: int) -> None:
-    if path.is_file() and os.stat(path).st_size > most:
-        raise UserError(f"{path}: has {os.stat(path).st_size:,} bytes; such a file has at most {most:,}")
+def _check_file(path: Path, most: int) -> None:
+    """`UserError` for a pipe or a device, which may never end, and for a file of more bytes than it can have."""
+    if not path.is_file():
+        raise UserError(f"{path}: is not there, or no file")
+    if path.stat().st_size > most:
+        raise UserError(f"{path}: has {path.stat().st_size:,} bytes; such a file has at most {most:,}")

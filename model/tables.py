@@ -12,6 +12,8 @@ from transformers import CONFIG_MAPPING
 from datagen.errors import UserError, did_you_mean
 from model.staging import checked_config
 
+LONGEST_REASON = 300  # characters
+
 _OLD_ROPE = {"rope_theta", "rope_scaling", "partial_rotary_factor"}  # which transformers still takes where there are rope_parameters
 _BACKBONE = {"out_features", "out_indices"}
 _DECIDED = {"dtype": "the setting bf16", "torch_dtype": "the setting bf16"} | dict.fromkeys(
@@ -57,7 +59,7 @@ def reason(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
         return type(error).__name__
-    line = lines[-1] if lines[0].endswith(":") else lines[0]
+    line = (lines[-1] if lines[0].endswith(":") else lines[0])[:LONGEST_REASON]
     return f"{type(error).__name__}: {line}" if isinstance(error, KeyError | IndexError | ArithmeticError) else line
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,21 @@ from accelerate.utils import broadcast
 from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback
 
-from datagen.declared import read_declared
 from datagen.errors import UserError
 from datagen.files import write_json
-from model.declared import Pending
 from model.presets import Preset
+from model.resume import (
+    OPTIMIZER,
+    PENDING,
+    SCHEDULER,
+    check_optimizer,
+    check_scheduler,
+    check_weights,
+    read_state,
+    settings_of,
+    taken_up,
+)
 from model.run import SAVING, best_loss, keep_best, keep_checkpoint, keep_final, saving
-
-PENDING = "pending.json"
 
 
 class IGTrainer(Trainer):
@@ -145,10 +153,40 @@ class IGTrainer(Trainer):
         self.accelerator.wait_for_everyone()
 
     def take_up(self, checkpoint: Path) -> None:
-        """Take up the sums of a log that a checkpoint was saved in the middle of."""
-        pending = read_declared(checkpoint / PENDING, Pending)
+        """Take up the sums of a log that a checkpoint was saved in the middle of. `UserError` for a checkpoint that is none of this run."""
+        _, pending = read_state(checkpoint)
+        if not pending.sums.keys() <= {"loss", *self._parts.loss_weights}:
+            raise UserError(f"{checkpoint / PENDING}: names other parts of the loss than this model has; remove this checkpoint")
         self._steps = pending.since
         self._sums = {name: torch.tensor(value, device=self.args.device) for name, value in pending.sums.items()}
+
+    @property
+    def _in_one_piece(self) -> bool:
+        """Whether each process has the whole model and optimizer, which checkpoints then hold in files of our own knowledge."""
+        return not (self.is_fsdp_enabled or self.is_deepspeed_enabled)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if self._in_one_piece:
+            check_weights(Path(resume_from_checkpoint), self._parts.own_state_dict())
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None or not self._in_one_piece:
+            super()._load_optimizer_and_scheduler(checkpoint)
+            return
+        settings, schedule = settings_of(self.optimizer.param_groups), deepcopy(self.lr_scheduler.state_dict())
+        with taken_up(Path(checkpoint), OPTIMIZER, SCHEDULER):
+            super()._load_optimizer_and_scheduler(checkpoint)
+            check_optimizer(self.optimizer, settings)
+            check_scheduler(schedule, self.lr_scheduler.state_dict())
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        with taken_up(Path(checkpoint or ""), *_there(checkpoint, "rng_state*.pth")):
+            super()._load_rng_state(checkpoint)
+
+    def _load_scaler(self, checkpoint: str | None) -> None:
+        with taken_up(Path(checkpoint or ""), *_there(checkpoint, "scaler.pt")):
+            super()._load_scaler(checkpoint)
 
     def save_final(self) -> None:
         """Put the model into the run folder."""
@@ -157,6 +195,11 @@ class IGTrainer(Trainer):
             if self.args.should_save:
                 keep_final(self.run_folder, folder / "final")
         self.accelerator.wait_for_everyone()
+
+
+def _there(checkpoint: str | None, pattern: str) -> list[str]:
+    """The names of a checkpoint's files of that pattern."""
+    return [] if checkpoint is None else sorted(path.name for path in Path(checkpoint).glob(pattern))
 
 
 class TimedSaves(TrainerCallback):

@@ -92,6 +92,10 @@ class Derenderer(PreTrainedModel):
         if isinstance(module, nn.Conv2d | nn.Linear):
             init.kaiming_normal_(module.weight, nonlinearity="relu")
 
+    def own_state_dict(self) -> dict[str, torch.Tensor]:
+        """What the model's own file holds: all of it."""
+        return self.state_dict()
+
     @property
     def loss_weights(self) -> dict[str, float]:
         """The parts of the loss by name, with their weights."""

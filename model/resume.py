@@ -1,0 +1,123 @@
+"""A checkpoint's state of training, which may come from anybody: read as numbers, and held against the training that takes it up."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from datagen.declared import read_declared
+from datagen.errors import UserError
+from datagen.files import MOST_BYTES
+from model.declared import Pending, TrainerState
+from model.extent import Shapes, shapes_in
+from model.staging import WEIGHTS_FILE
+from model.tables import reason
+
+STATE, PENDING = "trainer_state.json", "pending.json"
+OPTIMIZER, SCHEDULER = "optimizer.pt", "scheduler.pt"
+_OF_ADAMW = {"step", "exp_avg", "exp_avg_sq"}
+_CHANGING = {"params", "lr"}  # of a group of parameters, what is not as it was in the beginning
+
+
+@contextmanager
+def taken_up(checkpoint: Path, *names: str) -> Iterator[None]:
+    """While files of a checkpoint are read, whatever goes wrong is a `UserError` that names them and says what helps."""
+    try:
+        for name in names:
+            _check_numbers(checkpoint / name)
+        yield
+    except Exception as error:  # what is in them may have any form
+        why = reason(error)
+        if "weights_only" in str(error):  # the unpickler's message, which advises to trust the file
+            why = "it holds more than numbers, and is not read"
+        raise UserError(
+            f"{checkpoint}: {' and '.join(names)} cannot be taken up by this training ({why}); remove this checkpoint, and training goes "
+            "on from the one before it, or begins anew"
+        ) from None
+
+
+def _check_numbers(path: Path) -> None:
+    """`UserError` unless a ``.pt`` or ``.pth`` file is there and as torch writes it: an archive that is no larger inside than outside."""
+    if not path.is_file():
+        raise UserError(f"{path.name} is missing")
+    if path.suffix not in {".pt", ".pth"}:
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        raise UserError("it is not as torch saves such files") from None
+    if packed:
+        raise UserError("it is compressed, and torch saves such files as they are")
+
+
+def read_state(checkpoint: Path) -> tuple[int, Pending]:
+    """The step of a checkpoint, and what was to be logged."""
+    with taken_up(checkpoint, STATE):
+        state = read_declared(checkpoint / STATE, TrainerState, MOST_BYTES)
+        if checkpoint.name != f"checkpoint-{state.global_step}":
+            raise UserError(f"global_step is {state.global_step:,}")
+        if state.epoch is not None and not 0 <= state.epoch <= 10**9:
+            raise UserError(f"epoch is {state.epoch}")
+    with taken_up(checkpoint, PENDING):
+        pending = read_declared(checkpoint / PENDING, Pending)
+        if pending.since > state.global_step:
+            raise UserError(f"since is {pending.since:,}, a step that has not been")
+    return state.global_step, pending
+
+
+def check_weights(checkpoint: Path, expected: Mapping[str, torch.Tensor]) -> None:
+    """`UserError` unless a checkpoint's weights are those that are expected, by name and shape."""
+    with taken_up(checkpoint, WEIGHTS_FILE):
+        held, wanted = shapes_in([checkpoint / WEIGHTS_FILE]), {name: tuple(value.shape) for name, value in expected.items()}
+        if (other := _differing(held, wanted)) is not None:
+            raise UserError(f"{other} is {held.get(other, 'not there')}, and should be {wanted.get(other, 'not there')}")
+
+
+def _differing(one: Shapes, other: Shapes) -> str | None:
+    return next((name for name in sorted({*one, *other}) if one.get(name) != other.get(name)), None)
+
+
+def settings_of(groups: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Of an optimizer's groups of parameters, what does not change in training."""
+    return [{name: value for name, value in group.items() if name not in _CHANGING} for group in groups]
+
+
+def check_optimizer(optimizer: torch.optim.Optimizer, settings: Sequence[Mapping[str, Any]]) -> None:
+    """`UserError` unless an optimizer whose state was loaded is AdamW with these settings, and has a state that fits each parameter."""
+    if settings_of(optimizer.param_groups) != settings:
+        raise UserError("its settings are others than those of this run")
+    for group in optimizer.param_groups:
+        if not _is_rate(group["lr"]):
+            raise UserError(f"its learning rate is {str(group['lr'])[:20]}")
+        for parameter in group["params"]:
+            state = optimizer.state.get(parameter, {})
+            if state and not (state.keys() == _OF_ADAMW and all(map(torch.is_tensor, state.values()))):
+                raise UserError("its state is not one of AdamW")
+            if any(value.shape != (() if name == "step" else parameter.shape) for name, value in state.items()):
+                raise UserError("its state is one of parameters of other shapes")
+            if not all(value.is_floating_point() and bool(value.isfinite().all()) for value in state.values()):
+                raise UserError("its state holds what is no finite number")
+
+
+def check_scheduler(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """`UserError` unless a scheduler's state, after one was loaded, is that of the same schedule at another step."""
+    fixed = ("base_lrs", "lr_lambdas")
+    if before.keys() != after.keys() or any(before[name] != after[name] for name in fixed if name in before):
+        raise UserError("its schedule is another than that of this run")
+    for name in ("last_epoch", "_step_count"):
+        if name in after and not (type(after[name]) is int and 0 <= after[name] <= 10**12):
+            raise UserError(f"{name} is {str(after[name])[:20]}")
+    rates = after.get("_last_lr", [])
+    if not isinstance(rates, list) or not all(map(_is_rate, rates)):
+        raise UserError("its learning rates are none")
+
+
+def _is_rate(value: Any) -> bool:
+    return isinstance(value, float | int) and not isinstance(value, bool) and math.isfinite(value) and value >= 0

@@ -1,0 +1,184 @@
+"""Checkpoints that somebody has crafted, digests and all: nothing of them is run, and what does not belong to the run is one message."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from small_run import PRESET, generate
+
+import igllm
+from datagen.shards import file_sha256
+
+
+class Payload:
+    """A pickle that makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "small.toml").write_text(PRESET)
+    generate(folder / "data")
+    assert train(folder, folder / "run", 2) == 0
+    return folder
+
+
+def train(folder: Path, out: Path, steps: int) -> int:
+    words = ["--preset", str(folder / "small.toml"), "--data", str(folder / "data"), "--out", str(out), "--device", "cpu"]
+    return igllm.main(["train", *words, "--steps", str(steps), "--set", "save_steps=1"])
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A run of two steps with a checkpoint after each."""
+    return Path(shutil.copytree(trained / "run", tmp_path / "run"))
+
+
+def seal(checkpoint: Path) -> None:
+    """State the digests of what is there now, as an attacker can."""
+    files = {path.name: file_sha256(path) for path in checkpoint.iterdir() if path.name != "whole.json"}
+    (checkpoint / "whole.json").write_text(json.dumps(files))
+
+
+def pickled(name: str) -> Callable[[Path], None]:
+    return lambda checkpoint: torch.save({"x": Payload(checkpoint.parents[1] / "RUN")}, checkpoint / name)
+
+
+def old_pickle(checkpoint: Path) -> None:
+    (checkpoint / "optimizer.pt").write_bytes(pickle.dumps(Payload(checkpoint.parents[1] / "RUN")))
+
+
+def compressed(checkpoint: Path) -> None:
+    """Much in little."""
+    with zipfile.ZipFile(checkpoint / "optimizer.pt") as archive:
+        content = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    with zipfile.ZipFile(checkpoint / "optimizer.pt", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+
+
+def tensors(name: str, change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    """Another state in a ``.pt`` file."""
+
+    def harm(checkpoint: Path) -> None:
+        state = torch.load(checkpoint / name, weights_only=True)
+        change(state)
+        torch.save(state, checkpoint / name)
+
+    return harm
+
+
+def fields(name: str, **changes: Any) -> Callable[[Path], None]:
+    """Other fields in a JSON file."""
+
+    def harm(checkpoint: Path) -> None:
+        (checkpoint / name).write_text(json.dumps(json.loads((checkpoint / name).read_text()) | changes))
+
+    return harm
+
+
+def other_weights(checkpoint: Path) -> None:
+    weights = load_file(checkpoint / "model.safetensors")
+    weights.pop("projector.bias")
+    save_file(weights, checkpoint / "model.safetensors", {"format": "pt"})
+
+
+def first_group(state: dict[str, Any]) -> dict[str, Any]:
+    return state["param_groups"][0]
+
+
+HARMS: dict[str, tuple[Callable[[Path], None], str]] = {
+    "a pickle for the optimizer": (pickled("optimizer.pt"), "optimizer.pt"),
+    "an old pickle": (old_pickle, "optimizer.pt"),
+    "a pickle for the schedule": (pickled("scheduler.pt"), "scheduler.pt"),
+    "a pickle for random states": (pickled("rng_state.pth"), "rng_state.pth"),
+    "a pickle for the scaler": (pickled("scaler.pt"), "scaler.pt"),
+    "compressed": (compressed, "compressed"),
+    "no optimizer": (lambda checkpoint: (checkpoint / "optimizer.pt").unlink(), "optimizer.pt is missing"),
+    "other shapes": (
+        tensors("optimizer.pt", lambda state: state["state"][0].update(exp_avg=torch.zeros(3))),
+        "parameters of other shapes",
+    ),
+    "no numbers": (
+        tensors("optimizer.pt", lambda state: state["state"][0]["exp_avg"].fill_(float("nan"))),
+        "no finite number",
+    ),
+    "uphill": (tensors("optimizer.pt", lambda state: first_group(state).update(maximize=True)), "settings"),
+    "no groups": (tensors("optimizer.pt", lambda state: state.update(param_groups=[])), "optimizer.pt"),
+    "a rate that is none": (tensors("optimizer.pt", lambda state: first_group(state).update(lr="fast")), "learning rate"),
+    "another schedule": (tensors("scheduler.pt", lambda state: state.update(base_lrs=[1.0, 1.0])), "schedule"),
+    "a schedule's method": (tensors("scheduler.pt", lambda state: state.update(step=3)), "schedule"),
+    "random states of another size": (
+        lambda checkpoint: torch.save({"python": (3, (1, 2), None), "cpu": torch.zeros(3)}, checkpoint / "rng_state.pth"),
+        "rng_state.pth",
+    ),
+    "another step": (fields("trainer_state.json", global_step=10**15), "global_step"),
+    "a step of another checkpoint": (fields("trainer_state.json", global_step=1), "global_step"),
+    "a negative step": (fields("trainer_state.json", global_step=-1), "global_step"),
+    "a step in words": (fields("trainer_state.json", global_step="2"), "global_step"),
+    "an epoch without end": (fields("trainer_state.json", epoch=1e300), "epoch"),
+    "a log that is none": (fields("trainer_state.json", log_history=[5]), "log_history"),
+    "sums of another loss": (fields("pending.json", sums={"x": 1.0}), "pending.json"),
+    "sums that are none": (fields("pending.json", sums=[]), "pending.json"),
+    "sums since a later step": (fields("pending.json", since=3), "since"),
+    "weights of another model": (other_weights, "projector.bias"),
+}
+
+
+@pytest.mark.parametrize("name", HARMS)
+def test_a_crafted_checkpoint_is_one_message(trained: Path, run: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    harm, message = HARMS[name]
+    newest = run / "checkpoint-2"
+    harm(newest)
+    seal(newest)
+    capsys.readouterr()
+    assert train(trained, run, 3) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert not (run.parent / "RUN").exists()
+    assert message in said
+    assert str(newest) in said
+    assert "weights_only" not in said
+    assert "remove this checkpoint" in said
+    assert len(said) < 600
+
+
+def test_what_the_message_says_helps(trained: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pickled("optimizer.pt")(run / "checkpoint-2")
+    seal(run / "checkpoint-2")
+    assert train(trained, run, 3) == 2
+    shutil.rmtree(run / "checkpoint-2")
+    assert train(trained, run, 3) == 0
+    assert "going on from step 1 of 3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("listed", [{}, [], {"../../x": "y"}, {"optimizer.pt": 5}, "x"])
+def test_a_list_of_files_that_is_not_the_checkpoints_makes_it_damaged(
+    trained: Path, run: Path, listed: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run / "checkpoint-2" / "whole.json").write_text(json.dumps(listed))
+    assert train(trained, run, 1) == 0
+    assert "passed over for checkpoint-1" in capsys.readouterr().err
+
+
+def test_a_file_that_does_not_belong_to_a_checkpoint_makes_it_damaged(trained: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The trainer would read it: the state of a scaler, say, or weights of the older format."""
+    pickled("scaler.pt")(run / "checkpoint-2")
+    (run / "checkpoint-1" / ".DS_Store").write_bytes(b"x")
+    assert train(trained, run, 1) == 0
+    assert "checkpoint-2: scaler.pt does not belong to it, so it is passed over for checkpoint-1" in capsys.readouterr().err
+    assert not (run.parent / "RUN").exists()
