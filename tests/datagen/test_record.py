@@ -88,6 +88,8 @@ def test_json_that_is_none_is_one_message(record: bytes) -> None:
         (lambda record: record.update(attempt=1e308), "attempt"),
         (lambda record: record.update(domain=True), "domain"),
         (lambda record: record["shot"].update(width=10**9), "width"),
+        (lambda record: record["shot"]["camera"].update(lens=35), "lens"),
+        (lambda record: record["shot"]["lamps"][0].update(watts=35), "watts"),
         (lambda record: record["labels"][0].update(mask={"size": [10**9] * 2, "counts": [10**18]}), "mask"),
         (lambda record: record["labels"][0]["mask"]["counts"].append(1), "the mask of object 1 is not one of 32x24 pixels"),
     ],
