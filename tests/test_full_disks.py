@@ -196,7 +196,7 @@ def test_a_run_removed_while_it_trains_is_not_made_again(remove: Callable[[Path]
     run, data = mini_run(calls, tmp_path)
     preset = get_preset(str(MINI)).changed(["steps=2", "save_steps=2"])
     with pytest.raises(UserError, match="run: was removed while this call was writing it; call it again to begin anew"):
-        train(preset, "mini", data=data, out=run, look=Look(lambda *_: remove(run), 2))
+        train(preset, "mini", data=data, out=run, look=Look(lambda *_: remove(run), 1))
     assert not run.exists() or not any(run.glob("[!.]*"))
     train(preset, "mini", data=data, out=run)
     assert (run / "config.json").is_file()
