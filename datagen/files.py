@@ -97,15 +97,18 @@ def _open_alone(temporary: Path, named: Path) -> io.BufferedWriter:
 
 
 @contextmanager
-def standing(folder: Path) -> Iterator[Callable[[], None]]:
-    """Make a folder, and give a function that raises `UserError` once somebody has removed it: what is written later is a part only."""
+def standing(folder: Path, named: Path | None = None) -> Iterator[Callable[[], None]]:
+    """Make a folder, and give a function that raises `UserError` once somebody has removed it: what is written later is a part only.
+
+    The message names another one if that is given.
+    """
     with naming(folder):
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
 
     def check() -> None:
         if not is_there(folder, descriptor):
-            raise removed(folder)
+            raise removed(named or folder)
 
     try:
         yield check

@@ -65,9 +65,9 @@ class Written:
             if name not in self._rows and (self.folder / name).exists():
                 raise UserError(f"{self.folder / name}: is there already, and igllm has not written it; choose another folder")
 
-    def check(self) -> None:
-        """`UserError` if somebody has removed the folder, or all in it, since files were begun."""
-        if not self.list.exists():
+    def check(self, names: Iterable[str] = ()) -> None:
+        """`UserError` if somebody has removed the folder since files were begun, or one of these that are finished."""
+        if not (self.list.exists() and all((self.folder / name).exists() for name in names)):
             raise removed(self.folder)
 
     def is_whole(self, name: str, made_from: str) -> bool:

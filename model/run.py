@@ -158,12 +158,17 @@ def _checkpoints(run: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name.removeprefix("checkpoint-")))
 
 
+def see_run(run: Path) -> None:
+    """`UserError` if somebody has removed a run that is being trained: what is written now could not be taken up."""
+    if not (run / RUN).exists():
+        raise removed(run)
+
+
 @contextmanager
 def saving(run: Path) -> Iterator[Path]:
     """The folder where something of a run is saved before it gets its name. `UserError` if that cannot be written, whatever a library makes
     of it, or if somebody has removed the run: what is half saved is removed."""
-    if not (run / RUN).exists():
-        raise removed(run)
+    see_run(run)
     try:
         yield run / SAVING
     except Exception as error:

@@ -52,7 +52,7 @@ from model.order import InOrder, Mixture, Source, check_weights
 from model.presets import FROM_SCRATCH, Preset
 from model.prompts import DESCRIBE_PROMPTS, prompt_tokens
 from model.quiet import one_error_of_logs, quiet_transformers
-from model.run import check_run, check_saved, newest_checkpoint, state_run
+from model.run import check_run, check_saved, newest_checkpoint, see_run, state_run
 from model.staging import WEIGHTS_FILE
 from model.tables import reason
 from model.trainer import IGTrainer
@@ -304,9 +304,15 @@ def _learn(  # noqa: PLR0917
 ) -> None:
     """Train from a checkpoint, or from the beginning, to the end."""
     model, tokenizer = learner.model, learner.tokenizer
+
+    def call(step: int) -> None:
+        assert look is not None
+        see_run(out)
+        look.call(Loaded(model, tokenizer, str(out), f"step {step}"), step)
+
     trainer = IGTrainer(
         preset=preset,
-        look=None if look is None else lambda step: look.call(Loaded(model, tokenizer, str(out), f"step {step}"), step),
+        look=None if look is None else call,
         look_steps=0 if look is None else look.steps,
         model=model,
         args=arguments,

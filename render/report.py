@@ -102,7 +102,7 @@ def write_report(
         draft = out / DRAFT
         shutil.rmtree(draft, ignore_errors=True)  # of a call that was killed
         try:
-            with standing(draft) as check:
+            with standing(draft, out) as check:
                 cards = [(sample, _save_pictures(draft, index, sample)) for index, sample in enumerate(shown, 1)]
                 page = render_page("report.html", title=title, metrics=metrics, heading=heading, cards=cards, unit=metrics["unit"])
                 write_bytes(draft / PAGE, page.encode())

@@ -134,6 +134,8 @@ def _render(jobs: Sequence[RenderJob], written: Written, rendered: Rendered, wor
             for suffix, data in sample.files().items():
                 write_bytes(written.folder / f"{job.key}{suffix}", data)
             written.finish(_names(job))
+    if jobs:
+        written.check(name for job in jobs if job.key in rendered.keys for name in _names(job))
 
 
 def _names(job: RenderJob) -> list[str]:

@@ -161,6 +161,8 @@ def _import_codes(published: list[PublishedScene], domain: Clevr, out: Path, che
             if suffix != sample.suffix:  # there is none yet: it is to be rendered
                 write_bytes(out / f"{scene.key}{suffix}", data)
         predictions.append(Prediction(scene.key, sample.code))
+    if not all((out / f"{scene.key}{suffix}").exists() for scene in published for suffix in (".py", ".json")):
+        raise removed(out)
     write_predictions(out / CODES, predictions)
     return done
 

@@ -40,7 +40,7 @@ def export(data: Place, format: str, out: Path) -> int:
         draft, written = out.absolute() / DRAFT, Written(out.absolute(), "export")
         shutil.rmtree(draft, ignore_errors=True)  # of a call that was killed
         try:
-            with standing(draft) as check:
+            with standing(draft, out) as check:
                 EXPORTERS[format](_checked(progress(samples, total=len(samples), desc="export"), check), draft)
                 check()
                 _install(draft, written)

@@ -1,0 +1,210 @@
+"""A disk that is full, and a folder that is removed while it is written: one message that names it, and the next call ends as a first one.
+
+No file may grow past some bytes: the portable stand-in for a disk without room.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datagen.errors import UserError
+from datagen.files import write_bytes
+from datagen.formats.export import export
+from datagen.predictions import Prediction, write_predictions
+from datagen.sample import make_sample
+from datagen.sampling import draw
+from datagen.settings import DatasetSettings
+from datagen.shards import Samples, write_shard
+from igllm import main
+from model.presets import get_preset
+from model.train import Data, Look, train
+
+DOTS = ("generate", "--domain", "dot2d", "--width", "32", "--height", "32", "--num", "12", "--shard-size", "4", "--seed", "3")
+MINI = Path(__file__).parent / "render" / "mini.toml"
+Call = Callable[[Path], list[str]]
+
+
+@pytest.fixture(scope="module")
+def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Call]:
+    """By name, a call of a verb, given what it is to write."""
+    folder = tmp_path_factory.mktemp("needed")
+    data, said, tars = folder / "data", folder / "said.jsonl", folder / "tars"
+    assert main([*DOTS, "--out", str(data)]) == 0
+    samples = Samples(data)
+    write_predictions(said, [Prediction(key, samples.code(key)) for key in samples.keys])
+    settings = DatasetSettings(width=40, height=30, min_objects=2, max_objects=3)
+    drawn = {f"{index:09d}": draw(settings, index) for index in range(5)}
+    noise = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
+    write_shard(tars / "a.tar", (make_sample(key, one.scene, one.shot, noise, one.view) for key, one in drawn.items()))
+    export(tars, "clevr", folder / "clevr")
+    [scenes] = (folder / "clevr" / "scenes").iterdir()
+    images = str(folder / "clevr" / "images")
+
+    def exporting(form: str, source: Path) -> Call:
+        return lambda out: ["export", "--data", str(source), "--format", form, "--out", str(out)]
+
+    return {
+        "generate": lambda out: [*DOTS, "--out", str(out)],
+        "merge": lambda out: ["merge", str(out), "--from", str(data)],
+        "export coco": exporting("coco", data),
+        "export hf": exporting("hf", data),
+        "export clevr": exporting("clevr", tars),
+        "import": lambda out: ["import", "--format", "clevr", "--scenes", str(scenes), "--out", str(out)],
+        "import images": lambda out: ["import", "--format", "clevr", "--scenes", str(scenes), "--images", images, "--out", str(out)],
+        "inspect": lambda out: ["inspect", str(data), "--out", str(out)],
+        "render": lambda out: ["render", "--code", str(said), "--data", str(data), "--out", str(out)],
+        "compare": lambda out: ["compare", "--reference", str(data), "--candidate", str(said), "--out", str(out)],
+    }
+
+
+NAMES = ("generate", "merge", "export coco", "export hf", "import", "import images", "inspect", "render", "compare")
+
+
+@contextmanager
+def no_file_beyond(size: int) -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All that is in a folder, but for lists and locks that calls keep there."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock" and not path.name.startswith(".igllm-"))
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def without_names(made: dict[str, bytes], folder: Path) -> dict[str, bytes]:
+    """Contents, with what they tell of where they are taken out."""
+    return {name: data.replace(os.fsencode(folder), b"") for name, data in made.items()}
+
+
+def told(said: str) -> list[str]:
+    """What was said, without progress and news."""
+    return [line for line in said.splitlines() if re.match(r"igllm \w+: (?!cameras|older)", line)]
+
+
+@pytest.mark.parametrize("size", [300])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_full_disk_is_one_message_with_the_path(
+    name: str, size: int, calls: dict[str, Call], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, fresh, call = tmp_path / "out", tmp_path / "fresh", calls[name]
+    capsys.readouterr()
+    with no_file_beyond(size):
+        status = main(call(out))
+    [message] = told(capsys.readouterr().err)
+    assert status == 2
+    assert re.match(rf"igllm {name.split(maxsplit=1)[0]}: {re.escape(str(out))}\S*: File too large", message)
+    assert main(call(out)) == 0
+    assert main(call(fresh)) == 0
+    assert without_names(contents(out), out) == without_names(contents(fresh), fresh)
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "fresh"}
+
+
+PROGRESS = {
+    "generate": "datagen.generate",
+    "merge": "datagen.merge",
+    "export coco": "datagen.formats.export",
+    "export hf": "datagen.formats.export",
+    "import": "datagen.formats.clevr_import",
+    "import images": "datagen.formats.clevr_import",
+    "render": "render.rerender",
+}
+"""By call, the module whose progress is what is done one by one."""
+
+
+def remove_all(folder: Path) -> None:
+    """rm -rf FOLDER"""
+    shutil.rmtree(folder)
+
+
+def remove_what_is_seen(folder: Path) -> None:
+    """rm -rf FOLDER/*"""
+    for path in folder.glob("[!.]*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+@pytest.mark.parametrize("remove", [remove_all, remove_what_is_seen])
+@pytest.mark.parametrize("after", [2])
+@pytest.mark.parametrize("name", PROGRESS)
+def test_a_folder_removed_while_it_is_written_breaks_no_later_call(  # noqa: PLR0917
+    name: str,
+    after: int,
+    remove: Callable[[Path], None],
+    calls: dict[str, Call],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out, fresh, call = tmp_path / "out", tmp_path / "fresh", calls[name]
+    assert main(call(fresh)) == 0
+    capsys.readouterr()
+
+    def progress(items: Iterable[object], *_: object, **__: object) -> Iterator[object]:
+        for number, item in enumerate(items):
+            if number == after:
+                remove(out)
+            yield item
+
+    with monkeypatch.context() as patched:
+        patched.setattr(f"{PROGRESS[name]}.progress", progress)
+        status = main(call(out))
+    if status:  # else what was removed was not of this call, or it was written after all
+        [message] = told(capsys.readouterr().err)
+        assert (status, message) == (
+            2,
+            f"igllm {name.split(maxsplit=1)[0]}: {out}: was removed while this call was writing it; call it again to begin anew",
+        )
+    else:
+        assert without_names(contents(out), out) == without_names(contents(fresh), fresh)
+    assert main(call(out)) == 0
+    assert without_names(contents(out), out) == without_names(contents(fresh), fresh)
+
+
+def mini_run(calls: dict[str, Call], tmp_path: Path) -> tuple[Path, Data]:
+    data = tmp_path / "data"
+    assert main(calls["generate"](data)) == 0
+    return tmp_path / "run", Data([data])
+
+
+@pytest.mark.parametrize("size", [10_000, 200_000])
+def test_a_checkpoint_that_finds_no_room_is_one_message(size: int, calls: dict[str, Call], tmp_path: Path) -> None:
+    """The first size stops safetensors, the second torch, whose errors are none of the system's."""
+    run, data = mini_run(calls, tmp_path)
+    preset = get_preset(str(MINI)).changed(["steps=2", "save_steps=1"])
+    with no_file_beyond(size), pytest.raises(UserError, match="run: File too large; what was saved before is kept: call it again to go on"):
+        train(preset, "mini", data=data, out=run)
+    assert not (run / ".saving").exists()
+    train(preset, "mini", data=data, out=run)
+    assert (run / "config.json").is_file()
+
+
+@pytest.mark.parametrize("remove", [remove_all, remove_what_is_seen])
+def test_a_run_removed_while_it_trains_is_not_made_again(remove: Callable[[Path], None], calls: dict[str, Call], tmp_path: Path) -> None:
+    run, data = mini_run(calls, tmp_path)
+    preset = get_preset(str(MINI)).changed(["steps=2", "save_steps=2"])
+    with pytest.raises(UserError, match="run: was removed while this call was writing it; call it again to begin anew"):
+        train(preset, "mini", data=data, out=run, look=Look(lambda *_: remove(run), 1))
+    assert not run.exists() or not any(run.glob("[!.]*"))
+    train(preset, "mini", data=data, out=run)
+    assert (run / "config.json").is_file()
+
+
+def test_what_a_killed_writer_left_is_written_over(tmp_path: Path) -> None:
+    for left in (b"", b"a long rest of what was written before"):
+        (tmp_path / ".file.tmp").write_bytes(left)
+        write_bytes(tmp_path / "file", b"whole")
+        assert [path.name for path in tmp_path.iterdir()] == ["file"]
+        assert (tmp_path / "file").read_bytes() == b"whole"
