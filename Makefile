@@ -1,8 +1,9 @@
 # The two commands of this project are `make demo` and `make test`; both set up .venv first, once.
-# PYTHON is the Python 3.11 to make it with; ARGS is handed on to igllm or pytest.
+# PYTHON is the Python 3.11 to make it with; ARGS is handed on to igllm, pytest or the fuzzer, whose INPUTS are how many it tries.
 
 PYTHON ?= python3.11
 ARGS ?=
+INPUTS ?= 1000000
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,13 +12,14 @@ BASE := $(VENV)/base.stamp
 DEV := $(VENV)/dev.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint clean
+.PHONY: help demo test test-slow fuzz lint clean
 .NOTPARALLEL:
 
 help:
 	@echo 'make demo       render, predict, re-render, compare, then train a little; ten minutes at most (ARGS="--out DIR")'
 	@echo 'make test       lint, types, and the tests that are not slow (ARGS="-k NAME")'
 	@echo 'make test-slow  the slow tests'
+	@echo 'make fuzz       a million damaged and crafted files of every kind, an hour or two (INPUTS=10000, ARGS="--kind tar --seed 7")'
 	@echo 'make lint       lint, format and types alone'
 	@echo 'make clean      remove .venv, caches and what the demo wrote'
 	@echo
@@ -35,13 +37,16 @@ test-slow: $(DEV)
 	@$(BIN)/igllm doctor --libraries
 	$(BIN)/pytest -m slow $(ARGS)
 
+fuzz: $(DEV)
+	$(BIN)/python tests/fuzz/campaign.py --inputs $(INPUTS) $(ARGS)
+
 lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis fuzz-faults
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What a set-up was interrupted in is not to be trusted: without whole.stamp, .venv is made anew.

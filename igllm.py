@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,13 +29,18 @@ from datagen.commandline import (
     words,
 )
 from datagen.errors import PartlyDone, UserError
+from datagen.image_limits import MAX_PIXELS, allow_pixels
+from datagen.leaving import Request, flush_output, heeded
 from datagen.ranges import counted
 from datagen.scene import QUALITIES
+from datagen.screen import in_bounds, plain_output
+from datagen.temporary import own_temporaries
 
 if TYPE_CHECKING:
     from datagen.predictions import Prediction
 
 BUG = 70  # the status where igllm itself is at fault
+NO_READER = 141  # the status where nobody reads on what is printed, as of programs which that ends: 128 and SIGPIPE
 BUILT_IN = Path()  # in the place of a folder of assets: those modelled here
 EPILOG = """\
 the whole loop:
@@ -51,38 +56,64 @@ Status 70 is an error of igllm's own; IGLLM_TRACEBACK=1 shows where it came abou
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; the exit status."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a file may have a name that this terminal cannot show
-    lend_home()
     given = list(sys.argv[1:] if arguments is None else arguments)
+    with plain_output(), heeded(" ".join(["igllm", *given[:1]])) as request:
+        lend_home()
+        try:
+            return _run(given)
+        except BaseException as error:
+            if isinstance(error, RuntimeError):
+                request.wait()
+            if request.signal is not None:  # whatever it has become on its way
+                return _say(request.message, request.status)
+            return _end(request, error)
+
+
+def _run(given: Sequence[str]) -> int:
+    """Run one verb; the exit status, once all that it printed is out."""
     try:
         options = _parser().parse_args(given)
-        return options.run(options) or 0
-    except UserError as error:
-        return _end(given, str(error), 1 if isinstance(error, PartlyDone) else 2)
-    except KeyboardInterrupt:
-        return _end(given, "interrupted; call it again to go on", 130)
-    except OSError as error:
+        if getattr(options, "max_pixels", None) is not None:
+            allow_pixels(options.max_pixels)
+        with own_temporaries():
+            return options.run(options) or 0
+    finally:
+        flush_output()
+
+
+def _end(request: Request, error: BaseException) -> int:
+    """Say what ended a verb; the exit status. Raises what is not to be told, such as the end of --help."""
+    if isinstance(error, UserError):
+        return _say(f"{request.name}: {error}", 1 if isinstance(error, PartlyDone) else 2)
+    if isinstance(error, KeyboardInterrupt):  # where signals cannot be heeded
+        return _say(request.message, request.status)
+    if isinstance(error, BrokenPipeError):
+        return NO_READER
+    if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        return _end(given, f"{where}{error.strerror or error}", 2)
-    except Exception as error:
-        if os.environ.get("IGLLM_TRACEBACK"):
-            raise
-        return _end(given, _reported(error), BUG)
+        return _say(f"{request.name}: {where}{error.strerror or error}", 2)
+    if not isinstance(error, Exception) or os.environ.get("IGLLM_TRACEBACK"):
+        raise error
+    return _say(f"{request.name}: {_reported(error)}", BUG)
 
 
-def _end(given: Sequence[str], message: str, status: int) -> int:
-    print(f"igllm {given[0]}: {message}", file=sys.stderr)
+def _say(message: str, status: int) -> int:
+    with suppress(OSError):  # nobody may be there to read it, such as after the end of a terminal
+        print(in_bounds(message), file=sys.stderr, flush=True)
     return status
 
 
 def _reported(error: Exception) -> str:
     """A line about an error that is none of the user's; where it came about is kept in a file."""
-    with tempfile.NamedTemporaryFile("w", prefix="igllm-error-", suffix=".txt", errors="backslashreplace", delete=False) as file:
-        print(*traceback.format_exception(error), sep="", file=file)
+    text = "".join(traceback.format_exception(error))
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="igllm-error-", suffix=".txt", errors="backslashreplace", delete=False) as file:
+            file.write(text)
+        more = f"please report it with the file {file.name}"
+    except OSError:  # no temporary file can be written
+        more = "IGLLM_TRACEBACK=1 shows where it came about"
     said = str(error).partition("\n")[0]
-    return f"an error of igllm's own, {type(error).__name__}: {said}; please report it with the file {file.name}"
+    return f"an error of igllm's own, {type(error).__name__}: {said}; {more}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -156,6 +187,7 @@ def _generate(verbs: Any) -> None:
     verb.add_argument("--depth", action="store_true", help="add {key}.depth.npy: metres to what each pixel shows")
     _add_workers(verb)
     _add_render_device(verb)
+    _add_max_pixels(verb)
 
 
 def _domains_text() -> str:
@@ -294,6 +326,7 @@ def _inspect(verbs: Any) -> None:
     verb.add_argument(
         "--out", type=folder_to_write, help="folder to write (default: DIR/inspect; for built-in assets and textures: inspect)"
     )
+    _add_max_pixels(verb)
 
 
 def run_inspect(options: argparse.Namespace) -> None:
@@ -360,6 +393,7 @@ def _import(verbs: Any) -> None:
     verb.add_argument("--scenes", type=Path, required=True, metavar="FILE", help="CLEVR's scenes file, or the JSON of one scene")
     verb.add_argument("--images", type=Path, metavar="DIR", help="folder of the images that the scenes name")
     verb.add_argument("--out", type=samples_to_write, required=True, help="folder to write to")
+    _add_max_pixels(verb)
 
 
 def run_import(options: argparse.Namespace) -> None:
@@ -403,6 +437,7 @@ def _align(verbs: Any) -> None:
         "tars of images and .txt, as Conceptual Captions is distributed, or a data set made with --captions. Then: igllm train --init RUN.",
     )
     _add_training(verb)
+    _add_max_pixels(verb)
 
 
 def run_align(options: argparse.Namespace) -> None:
@@ -430,6 +465,7 @@ def _train(verbs: Any) -> None:
     verb.add_argument("--number-feedback", action="store_true", help="embed each number's value back into the sequence")
     verb.add_argument("--cache-features", action="store_true", help="compute a frozen tower's features once, and keep them on disk")
     verb.add_argument("--sample-every", type=positive, metavar="STEPS", help="take four images around every so many steps: RUN/samples")
+    _add_max_pixels(verb)
 
 
 def run_train(options: argparse.Namespace) -> None:
@@ -551,6 +587,7 @@ def _predict(verbs: Any) -> None:
         help="search with B beginnings of the code at a time, the likeliest",
     )
     verb.add_argument("--seed", type=whole, default=0, help="of what --temperature chooses at random, together with the image's key")
+    _add_max_pixels(verb)
 
 
 def run_predict(options: argparse.Namespace) -> int:
@@ -677,6 +714,7 @@ def _compare(verbs: Any) -> None:
     verb.add_argument("--candidate", type=Path, required=True, metavar="ANSWER", help="what to score: one of these three")
     verb.add_argument("--out", type=folder_to_write, required=True, help="folder of the report")
     verb.add_argument("--domain", default="clevr", help="kind of scene, if both sides are a pred.jsonl, which does not say it")
+    _add_max_pixels(verb)
 
 
 def run_compare(options: argparse.Namespace) -> None:
@@ -699,6 +737,7 @@ def _roundtrip(verbs: Any) -> None:
     verb.add_argument("--num", type=positive, help="only its first NUM samples")
     verb.add_argument("--out", type=folder_to_write, required=True, help="folder of the report")
     _add_workers(verb)
+    _add_max_pixels(verb)
 
 
 def run_roundtrip(options: argparse.Namespace) -> None:
@@ -836,6 +875,15 @@ def _add_render_device(verb: argparse.ArgumentParser) -> None:
 
 def _add_device(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--device", default="auto", help="where the model runs: auto, cpu, cuda, mps")
+
+
+def _add_max_pixels(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--max-pixels",
+        type=positive,
+        metavar="N",
+        help=f"read images of up to so many pixels, which take 25 bytes each (default: {MAX_PIXELS:,})",
+    )
 
 
 def _add_model(verb: argparse.ArgumentParser) -> None:

@@ -7,7 +7,6 @@ its standard input: in a Blender where nothing else was ever made, names need no
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from blender_scenes.parent import die_with_parent, leave_interrupts
 from datagen.child import module_command
+from datagen.files import TEMPORARY
 from datagen.jobs import RenderJob, read_job
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def write_blend(job: RenderJob, path: Path) -> None:
     remove_twin(scene)
     _name(scene, [shown for shown in scene.objects if shown not in standing and shown.type == "MESH"])
     _let_go(scene, path.stem)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.blend")
+    partial = path.with_name(f".{path.name}{TEMPORARY}")
     try:
         bpy.ops.wm.save_as_mainfile(filepath=str(partial), copy=True, relative_remap=False, check_existing=False)
         partial.replace(path)

@@ -8,7 +8,7 @@ import bpy
 import numpy as np
 
 from blender_scenes.nodes import Color, NotUnderstood, Tree, product
-from blender_scenes.pixels import linear_pixels
+from blender_scenes.pixels import NoPixels, linear_pixels
 from blender_scenes.surface import Surface
 
 
@@ -63,12 +63,17 @@ class Painter:
         if image is None:
             return None
         if image.name_full not in self._images:
-            self._images[image.name_full] = found = linear_pixels(image)
-            if found is None:
-                name = bpy.path.basename(image.filepath) or image.name
-                if not any(f"{name}'" in note for note in self.notes):  # that it is not there may be known already
-                    self.note(f"the image {name!r} cannot be read: the colour is taken without it")
+            self._images[image.name_full] = self._read(image)
         return self._images[image.name_full]
+
+    def _read(self, image: bpy.types.Image) -> np.ndarray | None:
+        try:
+            return linear_pixels(image)
+        except NoPixels as error:
+            name = bpy.path.basename(image.filepath) or image.name
+            if not any(f"{name}'" in note for note in self.notes):  # that it is not there may be known already
+                self.note(f"the image {name!r} {error}: the colour is taken without it")
+            return None
 
     def note(self, text: str) -> None:
         """Take note, once, of what is not as it should be."""

@@ -22,12 +22,12 @@ def main() -> int:
     """Open files until the input ends; the exit status."""
     leave_interrupts()
     die_with_parent()
-    _bound_memory()
     with claim_stdout() as out:
         from blender_scenes.opened import asset_file, named_files
         from blender_scenes.reasons import Unreadable, reason
 
         leave_interrupts()
+        _bound_memory()
         say(out, {"ready": True})
         for line in sys.stdin.buffer:
             request = json.loads(line)
@@ -47,11 +47,12 @@ def main() -> int:
 
 
 def _bound_memory() -> None:
-    """So that a small file that unfolds into more than there is ends this process, and no other."""
-    _, most = resource.getrlimit(resource.RLIMIT_AS)
-    bound = MEMORY_BYTES if most == resource.RLIM_INFINITY else min(MEMORY_BYTES, most)
-    with contextlib.suppress(ValueError, OSError):  # not every system bounds it
-        resource.setrlimit(resource.RLIMIT_AS, (bound, most))
+    """Bound what this process may take beyond what Blender takes by itself: a small file may unfold into more than there is, which then
+    ends this process, and no other."""
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    with contextlib.suppress(ValueError, OSError):  # not every system tells or bounds it
+        taken = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_DATA, (taken + MEMORY_BYTES, most))
 
 
 if __name__ == "__main__":

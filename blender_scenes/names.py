@@ -7,10 +7,15 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import bpy
 
+from blender_scenes.reasons import Unreadable
+
 _USD = (".usd", ".usda", ".usdc")
+_SHAPING = {"CURVE", "CURVES", "MESH", "NODETREE", "OBJECT", "PARTICLE", "POINTCLOUD", "VOLUME"}
+"""The sorts of data that a model's shape can come from and that name files themselves: caches of modifiers, volumes, nodes that import."""
 
 
 def blend_names() -> list[str]:
@@ -20,7 +25,28 @@ def blend_names() -> list[str]:
     kept += [font.filepath for font in data.fonts if not font.packed_file and font.filepath != "<builtin>"]
     kept += [cache.filepath for cache in data.cache_files]
     kept += [image.filepath for image in _images() if image.source != "GENERATED" and not image.packed_files and image.library is None]
+    kept += _shaping_names()
     return sorted({name.removeprefix("//").replace("\\", "/") for name in kept if name})
+
+
+def _shaping_names() -> Iterator[str]:
+    """The files that shapes come from; `Unreadable` where they cannot be told before it is evaluated."""
+    for found, names in bpy.data.file_path_map(key_types=_SHAPING).items():
+        if found.library is None and getattr(found, "bl_idname", "GeometryNodeTree") == "GeometryNodeTree":
+            yield from names
+    for tree in bpy.data.node_groups:
+        for node in tree.nodes:
+            if node.bl_idname.startswith("GeometryNodeImport") and any(each.is_linked for each in node.inputs):
+                raise Unreadable(f"its node '{node.name}' reads a file whose name is worked out by other nodes; apply the modifier")
+    for owner in bpy.data.objects:
+        for modifier in owner.modifiers:
+            if modifier.type == "NODES" and any(_on_disk(bake, modifier) for bake in modifier.bakes):
+                raise Unreadable(f"its modifier '{modifier.name}' keeps what was baked in other files; pack it, or apply the modifier")
+
+
+def _on_disk(bake: bpy.types.NodesModifierBake, modifier: bpy.types.NodesModifier) -> bool:
+    target = modifier.bake_target if bake.bake_target == "INHERIT" else bake.bake_target
+    return bool(target == "DISK")
 
 
 def _images() -> Iterator[bpy.types.Image]:
@@ -32,24 +58,43 @@ def _images() -> Iterator[bpy.types.Image]:
 
 
 def usd_names(path: Path) -> list[str]:
-    """Those of a USD file: its sublayers, what it refers to, and its images."""
+    """Those of a USD file: its sublayers, what it refers to, and its images. `Unreadable` for one that computes names."""
     find_pxr()
+    if path.suffix != ".usdz":
+        return list(_layer_names(str(path)))
+    return list(_package_names(str(path), "", path))
+
+
+def _package_names(place: str, folder: str, data: Path | IO[bytes]) -> Iterator[str]:
+    """What the layers in a package name that is not in it, packages in it included. ``place`` is what OpenUSD calls it, and ``folder`` is
+    where it lies within the outermost."""
+    with zipfile.ZipFile(data) as package:
+        inside = set(package.namelist())
+        for name in sorted(inside):
+            suffix, there = posixpath.splitext(name)[1].lower(), posixpath.join(folder, posixpath.dirname(name))
+            if suffix in _USD:
+                named = (posixpath.join(there, each) for each in _layer_names(_within(place, name)))
+                yield from (each for each in map(posixpath.normpath, named) if posixpath.relpath(each, folder or ".") not in inside)
+            elif suffix == ".usdz":
+                with package.open(name) as inner:
+                    yield from _package_names(_within(place, name), there, inner)
+
+
+def _within(place: str, name: str) -> str:
+    """What OpenUSD calls a file in a package, which may be in another: ``a.usdz[b.usdz[c.usda]]``."""
+    depth = len(place) - len(place.rstrip("]"))
+    return f"{place[: len(place) - depth]}[{name}]{']' * depth}"
+
+
+def _layer_names(place: str) -> Iterator[str]:
+    """The files that a layer names: of ``chair.usdz[leg.usda]`` the first part."""
     from pxr import UsdUtils
 
-    if path.suffix != ".usdz":
-        return [name for names in UsdUtils.ExtractExternalReferences(str(path)) for name in _without_package(names)]
-    with zipfile.ZipFile(path) as package:
-        inside = set(package.namelist())
-    named = []
-    for layer in sorted(name for name in inside if name.endswith(_USD)):
-        for names in UsdUtils.ExtractExternalReferences(f"{path}[{layer}]"):
-            named += [posixpath.normpath(posixpath.join(posixpath.dirname(layer), name)) for name in _without_package(names)]
-    return [name for name in named if name not in inside]
-
-
-def _without_package(names: list[str]) -> Iterator[str]:
-    """The names of files: of ``chair.usdz[leg.usda]`` the first part."""
-    yield from (name.partition("[")[0] for name in names if name)
+    for names in UsdUtils.ExtractExternalReferences(place):
+        for name in filter(None, names):
+            if name.startswith("`"):
+                raise Unreadable(f"names a file by the expression {name[:80]}; write its name instead")
+            yield name.partition("[")[0]
 
 
 def find_pxr() -> None:

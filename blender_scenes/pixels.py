@@ -2,31 +2,58 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import bpy
 import numpy as np
 
-_MOST_PIXELS = 1024  # along each side; larger images are made smaller
+from datagen.assets.limits import MOST_PIXELS
+from datagen.image_size import more_pixels
+
+_UNREADABLE = "cannot be read"
+_MOST_SIDE = 1024  # along each side; larger images are made smaller
 
 
-def linear_pixels(image: bpy.types.Image) -> np.ndarray | None:
-    """The pixels (height, width, 4) as linear light and opacity, the lowest row first; None if they cannot be read."""
+class NoPixels(Exception):
+    """Why an image has no pixels to be had, in words such as "cannot be read"."""
+
+
+def linear_pixels(image: bpy.types.Image) -> np.ndarray:
+    """The pixels (height, width, 4) as linear light and opacity, the lowest row first. `NoPixels` if they cannot be read, or if their
+    file states more of them than are read."""
     if image.source not in ("FILE", "GENERATED"):
-        return None
+        raise NoPixels(_UNREADABLE)
+    if stated := _too_many(image):
+        raise NoPixels(f"has {stated}, more than {MOST_PIXELS:,}")
     small = image.copy()
     try:
         wide, high = image.size
-        if max(wide, high) > _MOST_PIXELS:
-            small.scale(min(wide, _MOST_PIXELS), min(high, _MOST_PIXELS))
+        if max(wide, high) > _MOST_SIDE:
+            small.scale(min(wide, _MOST_SIDE), min(high, _MOST_SIDE))
         wide, high = small.size
         pixels = np.empty(wide * high * small.channels, np.float32)
         small.pixels.foreach_get(pixels)
     except RuntimeError:
-        return None
+        raise NoPixels(_UNREADABLE) from None
     finally:
         bpy.data.images.remove(small)
     if not pixels.size or not image.has_data:
-        return None
+        raise NoPixels(_UNREADABLE)
+    image.buffers_free()  # of a model with many
     return _linear(pixels.reshape(high, wide, -1), encoded=image.colorspace_settings.name == "sRGB" and not image.is_float)
+
+
+def _too_many(image: bpy.types.Image) -> str | None:
+    """How many pixels it would have, in words, if they are too many; said without asking Blender, which would decode them."""
+    if image.source == "GENERATED":
+        wide, high = image.generated_width, image.generated_height
+        return f"{wide:,}x{high:,} pixels" if wide * high > MOST_PIXELS else None
+    if image.packed_file:
+        return more_pixels(image.packed_file.data, MOST_PIXELS)
+    try:
+        return more_pixels(Path(bpy.path.abspath(image.filepath, library=image.library)).read_bytes(), MOST_PIXELS)
+    except (OSError, ValueError):
+        return None
 
 
 def _linear(pixels: np.ndarray, encoded: bool) -> np.ndarray:

@@ -23,6 +23,7 @@ from datagen.tars import files_of_blocks, plain_key, split_name, tar_members
 
 CACHE_BYTES = 50_000_000_000  # of shards fetched from URLs that are kept on this machine
 MOST_NAMES = 100_000  # that a pattern may stand for
+MAX_SAMPLE_BYTES = 2**29  # of a sample's files, which are read at once
 
 
 class Archive(ABC):
@@ -187,6 +188,7 @@ class FarArchive(Archive):
         if within >= len(fetched.index):
             raise UserError(f"{self.store.at(shard)}: has {len(fetched.index)} samples, fewer than its manifest states")
         _, offset, length = fetched.index.extent(within)
+        _check_size(self.store, shard, length)
         return _files(fetched.read(offset, length), length, self.store.at(shard))
 
     def members(self, suffix: str | None = None) -> Iterator[tuple[str, str, int, bytes]]:
@@ -230,10 +232,16 @@ class LooseArchive(Archive):
 
 
 def _read(store: Store, name: str, offset: int, size: int) -> bytes:
+    _check_size(store, name, size)
     try:
         return store.read(name, offset, size)
     except OSError as error:
         raise UserError(f"{store.at(name)}: cannot be read ({error.strerror or error})") from None
+
+
+def _check_size(store: Store, name: str, size: int) -> None:
+    if size > MAX_SAMPLE_BYTES:
+        raise UserError(f"{store.at(name)}: a sample of {size:,} bytes; at most {MAX_SAMPLE_BYTES:,} are read")
 
 
 def _files(blocks: bytes, length: int, where: str) -> dict[str, bytes]:
@@ -256,6 +264,7 @@ def _members(store: Store, shards: Sequence[str], suffix: str | None) -> Iterato
                         continue
                     content = b""
                     if found == suffix:
+                        _check_size(store, shard, size)
                         stream.seek(start)
                         content = stream.read(size)
                     yield key, found, size, content

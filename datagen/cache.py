@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+CALL_PREFIX = "igllm-call-"  # of the folders of temporary files that each call has for itself
+
 
 def cache_folder(name: str) -> Path:
     """The folder of one kind of what is kept, made if it can be. Where nothing at all can be written, using it raises `OSError`."""
@@ -23,7 +25,7 @@ def cache_folder(name: str) -> Path:
     if usual is not None and _writable(usual / name):
         return usual / name
     why = "no home folder is known" if usual is None else f"{usual} cannot be written to"
-    home = _private_home()
+    home = private_home()
     if home is None or not _writable(home / ".cache" / "igllm" / name):
         _note(f"{why}, so nothing is kept for later; to keep it, set XDG_CACHE_HOME to a folder that can be written to")
         return Path(os.devnull, name)
@@ -34,7 +36,7 @@ def cache_folder(name: str) -> Path:
 def lend_home() -> None:
     """For this process and its children, give libraries a home where the user has none: some make one called ``~``, others end."""
     home = os.path.expanduser("~")
-    if not os.path.isabs(home) and (private := _private_home()) is not None:
+    if not os.path.isabs(home) and (private := private_home()) is not None:
         os.environ["HOME"] = str(private)
         _note(f"no home folder is known; {private} takes its place")
     elif not all(os.path.isdir(folder) and os.access(folder, os.W_OK) for folder in (home, os.environ.get("XDG_CACHE_HOME") or home)):
@@ -57,10 +59,16 @@ def _writable(folder: Path) -> bool:
     return os.access(folder, os.W_OK | os.X_OK)
 
 
-def _private_home() -> Path | None:
+def system_temporary() -> Path:
+    """The folder of temporary files that calls share, also within a call that has one of its own (see `datagen.temporary`)."""
+    folder = Path(tempfile.gettempdir())
+    return folder.parent if folder.name.startswith(CALL_PREFIX) else folder
+
+
+def private_home() -> Path | None:
     """A folder of this user's own among the temporary ones, the same for all processes; None if there cannot be one."""
     try:
-        folder = Path(tempfile.gettempdir(), f"igllm-{os.getuid()}")
+        folder = system_temporary() / f"igllm-{os.getuid()}"
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()
     except OSError:

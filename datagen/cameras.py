@@ -7,16 +7,32 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+
+from datagen.declared import MAX_BYTES, FileName, as_declared, to_plain
+from datagen.files import read_json
 from datagen.ground import Sweep, bare_share, sweep_for
-from datagen.scene import Camera
-from datagen.untrusted import as_list, as_name, as_number, as_numbers, as_object, only_keys, read_object, refuse
+from datagen.scene import Camera, Vec3
+from datagen.untrusted import as_name, refuse
 
 MAX_CAMERAS = 64
 LENS_MM = (1.0, 5000.0)  # Blender clamps what is shorter
 SENSOR_MM = (1.0, 100.0)
 CLEARANCE = 0.1  # metres: what is nearer than that to the lens, Blender does not show
 REACH = 500.0  # metres from the origin; Blender's cameras see 1000 m far
-_FIELDS = ("location", "target", "lens_mm", "sensor_mm")
+
+
+class CameraFields(Struct, forbid_unknown_fields=True):
+    """A camera as a file has it: see `Camera`, whose defaults hold for what is left out."""
+
+    location: Vec3
+    target: Vec3 = Camera.target
+    lens_mm: float = Camera.lens_mm
+    sensor_mm: float = Camera.sensor_mm
+
+
+CamerasFile = dict[FileName, CameraFields]
+"""The content of a file of cameras, by name."""
 
 
 def load_cameras(path: Path) -> tuple[Camera, ...]:
@@ -25,7 +41,7 @@ def load_cameras(path: Path) -> tuple[Camera, ...]:
     Location and target are in metres; all but the location may be left out and is then as written here, the target the origin.
     Raises `UserError` that names the file and the field. Whether the domain can be photographed from there is `check_cameras`'s.
     """
-    cameras = cameras_from_json(read_object(path), str(path))
+    cameras = cameras_from_json(read_json(path, MAX_BYTES), str(path))
     if not cameras:
         refuse(str(path), "its content", {}, "at least one camera")
     return cameras
@@ -33,26 +49,13 @@ def load_cameras(path: Path) -> tuple[Camera, ...]:
 
 def cameras_from_json(data: Any, where: str) -> tuple[Camera, ...]:
     """The inverse of `cameras_to_json`; raises `UserError` that begins with `where` and names the field."""
-    named = as_object(data, where, "its content")
-    return tuple(_camera(as_name(name, where, "a camera's name"), fields, where) for name, fields in named.items())
-
-
-def _camera(name: str, data: Any, where: str) -> Camera:
-    fields = as_object(data, where, name)
-    only_keys(fields, _FIELDS, where, name)
-    location = as_list(fields.get("location"), where, f"{name}.location", "3 numbers in metres")
-    x, y, z = as_numbers(location, where, f"{name}.location", 3, "metres")
-    to_x, to_y, to_z = as_numbers(fields.get("target", [0.0, 0.0, 0.0]), where, f"{name}.target", 3, "metres")
-    lens = as_number(fields.get("lens_mm", 35.0), where, f"{name}.lens_mm", "millimetres")
-    sensor = as_number(fields.get("sensor_mm", 32.0), where, f"{name}.sensor_mm", "millimetres")
-    return Camera((x, y, z), (to_x, to_y, to_z), lens, sensor, name)
+    named = as_declared(data, CamerasFile, where)
+    return tuple(Camera(c.location, c.target, c.lens_mm, c.sensor_mm, name) for name, c in named.items())
 
 
 def cameras_to_json(cameras: tuple[Camera, ...]) -> dict[str, Any]:
     """The content of a file of cameras."""
-    return {
-        c.name: {"location": list(c.location), "target": list(c.target), "lens_mm": c.lens_mm, "sensor_mm": c.sensor_mm} for c in cameras
-    }
+    return {c.name: to_plain(CameraFields(c.location, c.target, c.lens_mm, c.sensor_mm)) for c in cameras}
 
 
 def extremes(camera: Camera, jitter: float) -> list[Camera]:

@@ -15,10 +15,12 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from datagen.cache import system_temporary
 from datagen.cores import available_cores
 from datagen.dataset import enter, shard_count, state
 from datagen.errors import UserError
 from datagen.generate import render_missing, report
+from datagen.leaving import heed_again
 from datagen.locks import InUse, lock_shards
 from datagen.manifest import STATEMENT, Failure, gather
 from datagen.pool import RenderPool
@@ -79,12 +81,14 @@ def _cluster(ray: Any, address: str | None, workers: int | None) -> Iterator[Non
     # The names of our packages are common words: nothing in a current folder may take their place. Ray puts the driver's on its
     # workers' path, so it gets an empty one to see.
     environment = {"env_vars": {"PYTHONSAFEPATH": "1"}}
+    os.environ.setdefault("RAY_TMPDIR", str(system_temporary()))  # within a call's own folder, paths of its sockets would be too long
     try:
         with tempfile.TemporaryDirectory() as empty, contextlib.chdir(empty):
             ray.init(address or "local", runtime_env=environment, log_to_driver=False, logging_level="error", **own)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UserError(f"{address or 'a local Ray cluster'}: {error}") from None
     try:
+        heed_again()
         yield
     finally:
         ray.shutdown()

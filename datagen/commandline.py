@@ -24,13 +24,12 @@ class Help(argparse.ArgumentDefaultsHelpFormatter):
 class _Once(argparse.Action):
     """Keeps the value of an option, and refuses another one, where argparse itself takes the last without a word."""
 
-    given = False
-
     def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None) -> None:
-        if option is not None and self.given:
+        given = vars(namespace).setdefault("given", set())  # which is of this command line alone: a parser may read many
+        if option is not None and self.dest in given:
             every = f", with all its values behind it: {option} A B" if self.nargs == "+" else ""
             raise argparse.ArgumentError(self, f"is given twice; give it once{every}")
-        self.given = True
+        given.add(self.dest)
         setattr(namespace, self.dest, values)
 
 

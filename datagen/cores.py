@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
 from itertools import cycle, islice
-from pathlib import Path
 from typing import IO
+
+from datagen.cache import system_temporary
 
 
 def available_cores() -> list[int]:
@@ -23,7 +23,7 @@ class CoreClaims:
     """The cores that one pool has taken."""
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.gettempdir()) / f"igllm-cores-{os.getuid()}"
+        self._folder = system_temporary() / f"igllm-cores-{os.getuid()}"
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self._locks: list[IO[bytes]] = []
 

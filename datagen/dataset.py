@@ -21,20 +21,20 @@ from typing import Annotated, Any
 import msgspec
 
 from datagen.checks import check_shard
+from datagen.declared import as_declared
 from datagen.domains import get_domain
 from datagen.errors import UserError
-from datagen.files import decode_json
+from datagen.files import atomic_file, decode_json, removed
 from datagen.locks import lock_shards, lock_statement
 from datagen.manifest import STATEMENT, Failure, Row, gather, part_name, read_manifest, shard_name, write_part
 from datagen.painted import PaintedDomain
 from datagen.progress import progress
 from datagen.record import MAX_INDEX
 from datagen.sample import FORMAT_VERSION, Sample
-from datagen.settings import MAX_SHARD_SIZE, DatasetSettings, sample_key
+from datagen.settings import DatasetSettings, ShardSize, sample_key
 from datagen.shards import block_extents, label_bytes, sample_blocks, write_blocks
 from datagen.spool import Spool
 from datagen.store import Place, Store, check_place, open_store
-from datagen.untrusted import declared_as
 
 IMPORTED = "imported_from"  # the field of dataset.json that only imported data sets have, which no settings made
 SHARDS_WAITING = 4  # how many whole spools may wait to be written before rendering waits for them
@@ -44,7 +44,7 @@ class Statement(msgspec.Struct):
     """What every ``dataset.json`` states beside the settings, which an imported data set lacks."""
 
     num: Annotated[int, msgspec.Meta(ge=1, le=MAX_INDEX)]
-    shard_size: Annotated[int, msgspec.Meta(ge=1, le=MAX_SHARD_SIZE)]
+    shard_size: ShardSize
     versions: dict[str, str]
 
 
@@ -125,6 +125,7 @@ class DatasetWriter:
         """Wait until every shard is written; a run that holds the whole data set then joins its manifest. The scenes that failed."""
         self._surface(0)
         if self._whole:
+            see_statement(self.store)
             gather(self.store)
         return [failure for shard in self._shards.values() for _, failure in sorted(shard.failures.items())]
 
@@ -178,6 +179,7 @@ class DatasetWriter:
         return row
 
     def _finish(self, shard: _Shard) -> None:
+        see_statement(self.store)
         have = shard.held | set(shard.spool)
         missing = tuple(sorted(set(shard.target) - have))
         with _told(self.store):
@@ -202,7 +204,7 @@ class DatasetWriter:
 
         built.parent.mkdir(exist_ok=True)
         try:
-            with built.open("wb") as stream:
+            with atomic_file(built) as stream:
                 written = write_blocks(stream, samples())
             if shard.row is not None and before <= set(have) and again.hexdigest() != shard.row.labels:
                 raise UserError(
@@ -278,6 +280,12 @@ def enter(store: Store, statement: Mapping[str, Any]) -> None:
             _write_statement(store, {**there, "num": statement["num"]})
 
 
+def see_statement(store: Store) -> None:
+    """`UserError` if somebody has removed a data set that is being written: without its statement nothing in it could be taken up."""
+    if store.text(STATEMENT) is None:
+        raise removed(store.name)
+
+
 def _agree(store: Store, there: Mapping[str, Any], statement: Mapping[str, Any]) -> None:
     """`UserError` if a data set's statement differs from another in what its samples depend on, or in how they are kept."""
     for name in (setting.name for setting in fields(DatasetSettings)):
@@ -309,9 +317,9 @@ def read_statement(store: Store) -> Mapping[str, Any]:
     if found != FORMAT_VERSION:
         raise UserError(f"{place}: format version {found!r}, but this igllm reads version {FORMAT_VERSION}")
     try:
-        msgspec.convert(statement, Statement)
-    except msgspec.ValidationError as error:
-        raise UserError(f"{place}: damaged ({declared_as(error)}); put it back from a copy, or generate into another folder") from None
+        as_declared(statement, Statement, f"{place}: damaged")
+    except UserError as error:
+        raise UserError(f"{error}; put it back from a copy, or generate into another folder") from None
     return statement
 
 
@@ -331,5 +339,6 @@ def _told(store: Store) -> Iterator[None]:
         yield
     except OSError as error:
         if not store.lock.exists():
-            raise UserError(f"{store.name}: was removed while this run was writing it; call it again to begin anew") from error
-        raise UserError(f"{store.name}: {error.strerror or error}; what is finished is kept: call it again to go on") from error
+            raise removed(store.name) from error
+        where = error.filename or store.name
+        raise UserError(f"{where}: {error.strerror or error}; what is finished is kept: call it again to go on") from error

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import tarfile
 import time
+import zlib
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 from datagen.cache import alone, cache_folder
 from datagen.errors import UserError
 from datagen.files import atomic_file
-from datagen.index import SampleIndex, tar_rows
+from datagen.index import SampleIndex, keep_table, kept_table, tar_rows
 from datagen.store import Store
 
 TRIES = 4
@@ -68,18 +68,18 @@ class ShardCache:
 
     def _fetched(self, name: str) -> Fetched:
         version = hashlib.sha256(f"{self.store.place}\n{name}\n{self._stamps.get(name)}".encode()).hexdigest()[:32]
-        tar, rows = self.folder / f"{version}.tar", self.folder / f"{version}.npy"
+        tar = self.folder / f"{version}.tar"
         try:
             with alone(self.folder / f"{int(version, 16) % LOCKS:02x}.lock"):  # so that of many processes one fetches it
-                if not (rows.exists() and tar.exists()):
+                rows = kept_table(self.folder, version, _checksum(tar)) if tar.exists() else None
+                if rows is None:
                     self._make_room(self._sizes[name])
                     self._fetch(name, tar)
-                    self._tabulate(name, tar, rows)
+                    rows = self._table(name, tar)
+                    keep_table(self.folder, version, rows, _checksum(tar))
                 os.utime(tar)
-                return Fetched(tar.open("rb"), SampleIndex(np.load(rows, allow_pickle=False)))
-        except (OSError, ValueError) as error:
-            with contextlib.suppress(OSError):
-                rows.unlink(missing_ok=True)
+                return Fetched(tar.open("rb"), SampleIndex(rows))
+        except OSError as error:
             raise UserError(
                 f"{self.store.at(name)}: cannot be kept in {self.folder} ({error}); free some room or set XDG_CACHE_HOME to another folder"
             ) from None
@@ -100,16 +100,16 @@ class ShardCache:
                     raise
                 time.sleep(FIRST_WAIT * 2 ** (TRIES - 1 - remaining))
 
-    def _tabulate(self, name: str, tar: Path, rows: Path) -> None:
+    def _table(self, name: str, tar: Path) -> np.ndarray:
+        """Where the samples of a fetched shard lie; `UserError` if it is damaged as it came."""
         try:
             with tar.open("rb") as stream:
                 table = tar_rows(stream)
-        except tarfile.TarError as error:
+        except (tarfile.TarError, ValueError) as error:
             tar.unlink()
             raise UserError(f"{self.store.at(name)}: not a readable tar ({error}); generate the data set again to repair it") from None
         table["order"] = np.argsort(table["key"], kind="stable")
-        with atomic_file(rows) as stream:
-            np.save(stream, table, allow_pickle=False)
+        return table
 
     def _make_room(self, size: int) -> None:
         """Remove what was longest unused until a shard of that size fits."""
@@ -122,6 +122,16 @@ class ShardCache:
             for _, bytes_, path in kept:
                 if total <= self.limit:
                     break
-                path.with_suffix(".npy").unlink(missing_ok=True)
+                for rows in self.folder.glob(f"{path.stem}-*.npy"):
+                    rows.unlink(missing_ok=True)
                 path.unlink(missing_ok=True)
                 total -= bytes_
+
+
+def _checksum(path: Path) -> int:
+    """The CRC-32 of a file, for one that was kept whole may be damaged since."""
+    value = 0
+    with path.open("rb") as stream:
+        while block := stream.read(2**20):
+            value = zlib.crc32(block, value)
+    return value

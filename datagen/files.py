@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import codecs
+import errno
+import fcntl
+import io
+import itertools
 import json
+import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import re
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -16,28 +24,106 @@ import msgspec
 
 from datagen.errors import UserError
 
+TEMPORARY = ".tmp"  # the ending of a hidden file that is being written
 LONGEST_NAME = 200  # bytes of a name, so that there is room for what temporary files add to it; file systems take 255
 SYSTEMS_FILES = ("thumbs.db", "desktop.ini", "__macosx")  # what Windows and macOS leave in folders and archives beside hidden files
 
+MOST_BYTES = 1 << 28  # of a file that is read as a whole
+MOST_LEVELS = 100  # of objects and lists in each other
+_TOO_DEEP = "it is nested too deeply"
+MOST_OF_LINE = 1 << 25  # characters
 SYSTEMS_PLACES = ("/dev", "/proc", "/sys")  # whose files are none: /dev/stdout may lead to one, and must not be replaced by another
+IN_MEMORY = "/dev/shm"  # a file system as any other
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file that takes its place at `path`, or where a link there leads, when the block ends well, else vanishes."""
+    """A binary file that takes its place at `path`, or where a link there leads, when the block ends well, else vanishes.
+
+    It is written as ``.NAME.tmp``: what a writer that was killed has left there, the next one of the same file overwrites. An `OSError` of
+    writing names `path`.
+    """
     _check_plain(path)
     path = path.resolve() if path.is_symlink() else path
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as stream:
+    temporary = path.with_name(f".{path.name}{TEMPORARY}")
+    with _open_alone(temporary, path) as stream:
+        try:
             yield stream
             stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+            with naming(path):
+                os.fsync(stream.fileno())
+                temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            stream.raw.close()  # what is still to be written is not wanted
+            raise
     sync_folder(path.parent)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Have an `OSError` name this file or folder: those of writing to an open file name none, those of temporary files these."""
+    try:
+        yield
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
+        raise
+
+
+class _WrittenFor(io.FileIO):
+    """A file in which errors of writing name another, for the sake of which it is written."""
+
+    def __init__(self, path: Path, named: Path) -> None:
+        super().__init__(path, "wb", opener=lambda name, _: os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666))
+        self._named = named
+
+    def write(self, data: Any, /) -> int:
+        with naming(self._named):
+            return super().write(data) or 0
+
+
+def _open_alone(temporary: Path, named: Path) -> io.BufferedWriter:
+    """A temporary file, empty, that no other process or thread has open in this way; one that has is waited for."""
+    while True:
+        with naming(named):
+            raw = _WrittenFor(temporary, named)
+        with suppress(OSError):  # where files cannot be locked
+            fcntl.flock(raw, fcntl.LOCK_EX)
+        if is_there(temporary, raw.fileno()):
+            raw.truncate()
+            return io.BufferedWriter(raw)
+        raw.close()  # whoever held it gave it its name meanwhile
+
+
+@contextmanager
+def standing(folder: Path) -> Iterator[Callable[[], None]]:
+    """Make a folder, and give a function that raises `UserError` once somebody has removed it: what is written later is a part only."""
+    with naming(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+    def check() -> None:
+        if not is_there(folder, descriptor):
+            raise removed(folder)
+
+    try:
+        yield check
+    finally:
+        os.close(descriptor)
+
+
+def removed(path: object) -> UserError:
+    """What to raise when somebody has removed what this call is writing."""
+    return UserError(f"{path}: was removed while this call was writing it; call it again to begin anew")
+
+
+def is_there(path: Path, descriptor: int) -> bool:
+    """Whether an open file or folder is the one that a path leads to."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def check_folder(path: Path, what: str = "the folder to write") -> None:
@@ -73,7 +159,9 @@ def _check_plain(path: Path) -> None:
     """`UserError` if what is at `path` cannot be replaced by a file that is written beside it."""
     if path.is_dir():
         raise UserError(f"{path}: a folder is in the place of the file to write; name a file in it")
-    if any(path.absolute().is_relative_to(place) for place in SYSTEMS_PLACES) or (path.exists() and not path.is_file()):
+    whole = path.absolute()
+    systems = any(whole.is_relative_to(place) for place in SYSTEMS_PLACES) and not whole.is_relative_to(IN_MEMORY)
+    if systems or (path.exists() and not path.is_file()):
         raise UserError(f"{path}: a device or pipe is in the place of the file to write; name a file")
 
 
@@ -140,12 +228,43 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         writer.write_all(rows)
 
 
-def read_text(path: Path) -> str:
-    """The text of a file; `UserError` naming the file, and the place of what is no text."""
+def open_regular(path: Path) -> io.BufferedReader:
+    """A file to read. OSError if it cannot be, or is a pipe or device, which may never come to an end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # without O_NONBLOCK, opening a pipe waits for its writer
     try:
-        return decode_text(path.read_bytes(), str(path))
+        if not (stat.S_ISREG(os.fstat(descriptor).st_mode) or stat.S_ISDIR(os.fstat(descriptor).st_mode)):
+            raise OSError(errno.EINVAL, "a pipe or device is in the place of the file", str(path))
+        return open(descriptor, "rb")  # which refuses a folder
+    except OSError:
+        os.close(descriptor)
+        raise
+
+
+@contextmanager
+def open_plain(path: Path) -> Iterator[IO[bytes]]:
+    """A file to read, as `open_regular` has it; `UserError` naming it if it cannot be read."""
+    try:
+        with open_regular(path) as stream:
+            yield stream
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except ValueError:  # what Python says to a NUL
+        raise UserError(f"{str(path)!r}: no file can have such a name") from None
+
+
+def read_whole(path: Path, most: int = MOST_BYTES) -> bytes:
+    """What is in a file of at most so many bytes; `UserError` naming it otherwise, as `open_plain` raises it too."""
+    with open_plain(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        data = b"" if size > most else stream.read(most + 1)
+    if max(size, len(data)) > most:
+        raise UserError(f"{path}: has more than {most:,} bytes, so it is not what was expected here")
+    return data
+
+
+def read_text(path: Path, most: int = MOST_BYTES) -> str:
+    """The text of a file of at most so many bytes; `UserError` naming the file, and the place of what is no text."""
+    return decode_text(read_whole(path, most), str(path))
 
 
 def decode_text(data: bytes, where: str) -> str:
@@ -160,27 +279,137 @@ def decode_text(data: bytes, where: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def read_json(path: Path) -> Any:
-    """The JSON in a file; `UserError` naming the file if it is missing or damaged."""
-    text = read_text(path)
+def read_json(path: Path, most: int = MOST_BYTES) -> Any:
+    """The JSON in a file of at most so many bytes; `UserError` naming the file if it is missing or damaged."""
+    text = read_text(path, most)
     try:
         return decode_json(text)
     except ValueError as error:
-        raise UserError(f"{path}: damaged ({error})") from None
+        raise UserError(f"{path}: damaged: what is in it is not JSON ({error})") from None
 
 
 def decode_json(text: str | bytes) -> Any:
-    """What strict JSON says: no NaN or infinity, no half of a surrogate pair, no nesting without end. ValueError for anything else."""
+    """What strict JSON says: no NaN or infinity, no half of a surrogate pair, `MOST_LEVELS` at most, no key of an object twice.
+
+    ValueError for anything else.
+    """
     try:
-        return msgspec.json.decode(text)
+        content = msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise ValueError(_clearer(text, error)) from None
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise ValueError(_TOO_DEEP) from None
+    if isinstance(content, dict | list):
+        # A colon is behind each key, and a bracket before each object and list. Where there are more of these signs than were counted, in
+        # strings or where it was not looked, a closer look is needed; it costs as much as all the rest.
+        signs = (":", "[", "{") if isinstance(text, str) else (b":", b"[", b"{")
+        if _count(content, MOST_LEVELS) != sum(map(text.count, signs)):  # type: ignore[arg-type]
+            _check_levels(content)
+            json.loads(text, object_pairs_hook=_refuse_twins)
+    return content
+
+
+def _count(content: dict[str, Any] | list[Any], levels: int) -> int:
+    """How many keys, objects and lists there are, but for those within lists that begin with neither an object nor a list."""
+    if not levels:
+        raise ValueError(_TOO_DEEP)
+    count = 1
+    inner: Iterable[Any] = content
+    if isinstance(content, dict):
+        count += len(content)
+        inner = content.values()
+    for value in inner:
+        kind = type(value)
+        if kind is dict or (kind is list and value and type(value[0]) in (dict, list)):
+            count += _count(value, levels - 1)
+        elif kind is list:
+            count += 1
+    return count
+
+
+def _check_levels(content: Any) -> None:
+    waiting = [(content, MOST_LEVELS)]
+    while waiting:
+        at, levels = waiting.pop()
+        if isinstance(at, dict | list):
+            if not levels:
+                raise ValueError(_TOO_DEEP)
+            waiting += [(value, levels - 1) for value in (at.values() if isinstance(at, dict) else at)]
+
+
+def _clearer(text: str | bytes, error: msgspec.DecodeError) -> str:
+    """What is wrong with text that is no JSON, and where, in Python's words if it finds fault too."""
+    try:
+        json.loads(text, parse_constant=_finite, parse_float=_finite)
+    except json.JSONDecodeError as told:
+        return str(told)
+    except RecursionError:
+        pass
+    except ValueError as told:
+        place = re.search(r"byte (\d+)", str(error))
+        data = text.encode(errors="replace") if isinstance(text, str) else text
+        return f"line {data[: int(place[1])].count(10) + 1}: {told}" if place else str(told)
+    return str(error)
+
+
+def _finite(number: str) -> float:
+    if not math.isfinite(float(number)):
+        raise ValueError(f"{number:.80} is no finite number")
+    return float(number)
+
+
+def _refuse_twins(pairs: list[tuple[str, Any]]) -> None:
+    if len({key for key, _ in pairs}) < len(pairs):
+        [(twice, _)] = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"the key {twice!r:.80} is given twice")
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a text file that are not blank, and their numbers from 1: one after the other, so that a file may be larger than memory.
+
+    `UserError` naming file and line where there is no text, or a line without end.
+    """
+    with open_plain(path) as stream:
+        begin = stream.read(2)
+        stream.seek(0)
+        if begin in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            lines: Iterator[str] = iter(decode_text(stream.read(MOST_BYTES), str(path)).split("\n"))
+        else:
+            lines = _utf8_lines(stream, path)
+        for number, line in enumerate(lines, 1):
+            if len(line) > MOST_OF_LINE:
+                raise UserError(f"{path}, line {number}: has more than {MOST_OF_LINE:,} characters, so it is not what was expected here")
+            if line.strip():
+                yield number, line
+
+
+def _utf8_lines(stream: IO[bytes], path: Path) -> Iterator[str]:
+    text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape")
+    for number in itertools.count(1):
+        line = text.readline(MOST_OF_LINE + 1)
+        if not line:
+            return
+        if not line.isascii():
+            try:
+                line.encode()
+            except UnicodeEncodeError as error:
+                byte = ord(line[error.start]) & 0xFF
+                place = f"line {number}, column {error.start + 1}"
+                raise UserError(f"{path}: {place}: the byte 0x{byte:02X} is no UTF-8 text; save the file as UTF-8") from None
+        yield line
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """The JSON objects of a file, a line each; `UserError` naming file and line if it is missing or damaged."""
-    lines = read_text(path).split("\n")
+    return [decode_row(line, f"{path}, line {number}") for number, line in read_lines(path)]
+
+
+def decode_row(line: str, where: str) -> dict[str, Any]:
+    """The JSON object in a line; `UserError` that begins with `where` if there is none."""
     try:
-        return list(jsonlines.Reader(lines, loads=decode_json).iter(type=dict, skip_empty=True))
-    except jsonlines.InvalidLineError as error:
-        raise UserError(f"{path}, line {error.lineno}: a JSON object is expected ({error})") from None
+        row = decode_json(line)
+    except ValueError as error:
+        raise UserError(f"{where}: a JSON object is expected ({error})") from None
+    if not isinstance(row, dict):
+        raise UserError(f"{where}: a JSON object is expected, not {line.strip():.60}")
+    return row

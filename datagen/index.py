@@ -70,15 +70,16 @@ def open_index(store: Store, shards: Sequence[str]) -> SampleIndex:
     made_from = json.dumps([str(store.place), [(shard, stamps.get(shard)) for shard in shards]])
     digest = hashlib.sha256(made_from.encode()).hexdigest()[:32]
     folder = cache_folder("index")
-    rows = _cached(folder, digest)
+    rows = kept_table(folder, digest)
     try:
         if rows is None:
             with alone(folder / "lock"):  # so that of many processes one reads the tars
-                rows = _cached(folder, digest)
+                rows = kept_table(folder, digest)
                 if rows is None:
                     rows = _rows(store, shards)
-                    _keep(folder, digest, rows)
-                    rows = _cached(folder, digest)  # so that processes share the memory
+                    keep_table(folder, digest, rows)
+                    _remove_unused(folder)
+                    rows = kept_table(folder, digest)  # so that processes share the memory
     except OSError:
         pass  # nothing can be cached here
     return SampleIndex(_rows(store, shards) if rows is None else rows)
@@ -113,26 +114,34 @@ def _rows(store: Store, shards: Sequence[str]) -> np.ndarray:
     return rows
 
 
-def _keep(folder: Path, digest: str, rows: np.ndarray) -> None:
-    checksum = zlib.crc32(rows.view(np.uint8).data)
-    with atomic_file(folder / f"{digest}-{checksum:08x}.npy") as stream:
+def keep_table(folder: Path, name: str, rows: np.ndarray, made_from: int = 0) -> None:
+    """Keep a table in a cache's folder, for `kept_table` to find."""
+    with atomic_file(folder / f"{name}-{_checksum(rows, made_from):08x}.npy") as stream:
         np.save(stream, rows, allow_pickle=False)
-    for path in folder.glob("*.npy"):
-        if path.stat().st_mtime < time.time() - UNUSED_DAYS * 86400:
-            path.unlink(missing_ok=True)
 
 
-def _cached(folder: Path, digest: str) -> np.ndarray | None:
-    """The table of that digest; None if there is none, or none that is whole."""
-    for path in folder.glob(f"{digest}-*.npy"):
+def kept_table(folder: Path, name: str, made_from: int = 0) -> np.ndarray | None:
+    """The table of that name, mapped from its file; None if there is none, none that is whole, or none that was kept with `made_from`, a
+    checksum of what else has to be whole."""
+    for path in folder.glob(f"{name}-*.npy"):
         try:
-            rows = np.load(path, mmap_mode="r", allow_pickle=False)
-            if path.stem.endswith(f"-{zlib.crc32(rows.view(np.uint8).data):08x}"):
+            rows: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+            if path.stem.endswith(f"-{_checksum(rows, made_from):08x}"):
                 with contextlib.suppress(OSError):
                     os.utime(path)
                 return rows
-        except (OSError, ValueError, EOFError):
+        except Exception:  # NumPy reads a damaged header as Python and raises what that raises: none of it is a table
             pass
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
     return None
+
+
+def _checksum(rows: np.ndarray, made_from: int) -> int:
+    return zlib.crc32(rows.view(np.uint8).data, zlib.crc32(f"{rows.dtype.descr} {rows.shape}".encode(), made_from))
+
+
+def _remove_unused(folder: Path) -> None:
+    for path in folder.glob("*.npy"):
+        if path.stat().st_mtime < time.time() - UNUSED_DAYS * 86400:
+            path.unlink(missing_ok=True)

@@ -13,11 +13,13 @@ from itertools import count
 from pathlib import Path
 
 from datagen.errors import UserError
-from datagen.files import beside
+from datagen.files import beside, is_there
 from datagen.ranges import runs
 
 _STATEMENT = 1 << 40  # the byte that guards dataset.json; byte k guards shard k
 
+LOCK = "lock"
+OWN_LOCK = f".{LOCK}"  # in a folder whose own place cannot be written to
 SECONDS_BETWEEN_LOOKS = 1.0
 
 
@@ -59,7 +61,7 @@ def hold(path: Path) -> Iterator[None]:
 
     A hidden file beside it is there meanwhile. The lock is the process's, so that children which outlive it hold nothing.
     """
-    lock = beside(path, "lock")
+    lock = beside(path, LOCK)
     lock.parent.mkdir(parents=True, exist_ok=True)
     while True:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
@@ -70,7 +72,7 @@ def hold(path: Path) -> Iterator[None]:
             if error.errno in (errno.EAGAIN, errno.EACCES):
                 raise InUse(f"{path}: another call is writing it; wait for it or choose another place") from None
             raise
-        if _is_there(lock, descriptor):
+        if is_there(lock, descriptor):
             break
         os.close(descriptor)  # whoever held it took it away meanwhile
     try:
@@ -93,14 +95,6 @@ def turn(path: Path, tell: Callable[[str], None]) -> Iterator[None]:
                     tell(f"waiting for another call, which is at {path}")
                 time.sleep(SECONDS_BETWEEN_LOOKS)
         yield
-
-
-def _is_there(path: Path, descriptor: int) -> bool:
-    """Whether an open file is the one that a path leads to."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def _named(start: int, length: int) -> str:

@@ -12,12 +12,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
-import msgspec
+from msgspec import Meta, Struct
 
-from datagen.files import decode_json
-from datagen.record import MAX_INDEX
+from datagen.declared import Digest, as_declared
+from datagen.errors import UserError
+from datagen.files import decode_row
+from datagen.record import MAX_SEED, Count
 from datagen.store import Store
-from datagen.untrusted import declared_as
 
 STATEMENT = "dataset.json"
 MANIFEST = "manifest.jsonl"
@@ -25,7 +26,6 @@ FAILURES = "failures.jsonl"
 SOURCES = "sources.jsonl"  # of an import: what each shard was made of
 _PART = re.compile(r"manifest\.(\d{6,})\.jsonl")
 _SHARD = re.compile(r"shard-(\d{6,12})\.tar")
-Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_INDEX)]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Failure:
     """A scene that could not be rendered: it killed Blender twice, or was refused."""
 
     index: Count
-    seed: int
+    seed: Annotated[int, Meta(ge=0, lt=MAX_SEED)]
     key: str
     reason: str
 
@@ -45,15 +45,18 @@ class Row:
     name: str
     samples: Count
     bytes: Count
-    sha256: str
-    labels: str
+    sha256: Digest
+    labels: Digest
     missing: tuple[Count, ...]
+
+    def __post_init__(self) -> None:
+        if shard_number(self.name) is None:
+            raise ValueError(f"name is {self.name!r:.80}, but must be a shard's")
 
     @property
     def shard(self) -> int:
         number = shard_number(self.name)
-        if number is None:
-            raise ValueError(f"{self.name} is not a shard's name")
+        assert number is not None
         return number
 
     def fits(self, shard_size: int) -> bool:
@@ -64,6 +67,13 @@ class Row:
         """The indices of the samples that a shard holds which `fits`."""
         first, missing = self.shard * shard_size, set(self.missing)
         return [i for i in range(first, first + self.samples + len(missing)) if i not in missing]
+
+
+class Source(Struct, frozen=True):
+    """A line of ``sources.jsonl``: the SHA-256 of what an import made a shard of."""
+
+    name: str
+    made_of: Digest
 
 
 @dataclass
@@ -102,17 +112,20 @@ def read_manifest(store: Store, names: Iterable[str]) -> Manifest:
     manifest = Manifest()
     manifest.parts = sorted(filter(is_part, names))
     for name in (MANIFEST, FAILURES, *manifest.parts):
-        for number, line in enumerate((store.text(name) or "").splitlines(), 1):
+        for number, line in enumerate((store.text(name) or "").split("\n"), 1):
+            if not line.strip():
+                continue
+            where = f"{name}, line {number}: damaged"
             try:
-                content = decode_json(line)
+                content = decode_row(line, where)
                 if name != FAILURES and "name" in content:
-                    row = msgspec.convert(content, Row)
+                    row = as_declared(content, Row, where)
                     manifest.rows[row.shard] = row
                 else:
-                    failure = msgspec.convert(content, Failure)
+                    failure = as_declared(content, Failure, where)
                     manifest.failures[failure.index] = failure
-            except (ValueError, TypeError) as error:
-                manifest.problems.append(f"{name}, line {number}: damaged ({declared_as(error)})")
+            except UserError as error:
+                manifest.problems.append(str(error))
     missing = {index for row in manifest.rows.values() for index in row.missing}
     manifest.failures = {index: failure for index, failure in sorted(manifest.failures.items()) if index in missing}
     return manifest

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from datagen.dataset import enter, read_statement, shard_count, stated_settings
+from datagen.dataset import enter, read_statement, see_statement, shard_count, stated_settings
 from datagen.errors import PartlyDone, UserError
+from datagen.files import atomic_file
 from datagen.locks import lock_shards
 from datagen.manifest import Manifest, Row, gather, read_manifest, shard_name, write_part
 from datagen.progress import progress
@@ -47,6 +48,7 @@ def _take_in(store: Store, source: Store) -> None:
     brought = read_manifest(source, source.sizes())
     for shard, row in progress(sorted(brought.rows.items()), len(brought.rows), "merge"):
         if _wanted(store, source, there.rows.get(shard), row, sizes.get(row.name)):
+            see_statement(store)
             _copy(store, source, row)
             write_part(store, row, (f for index, f in brought.failures.items() if index in row.missing))
 
@@ -65,7 +67,6 @@ def _wanted(store: Store, source: Store, ours: Row | None, theirs: Row, size: in
 def _copy(store: Store, source: Store, row: Row) -> None:
     """Copy a shard whole, and only if it is what its manifest states."""
     built = store.scratch / row.name
-    built.parent.mkdir(parents=True, exist_ok=True)
     try:
         _fetch(source, row.name, built, row.sha256)
         store.put(built, row.name)
@@ -75,7 +76,7 @@ def _copy(store: Store, source: Store, row: Row) -> None:
 
 def _fetch(source: Store, name: str, built: Path, expected: str) -> None:
     try:
-        with source.open(name) as stream, built.open("wb") as copy:
+        with source.open(name) as stream, atomic_file(built) as copy:
             shutil.copyfileobj(stream, copy, 1 << 20)
     except FileNotFoundError:
         raise UserError(f"{source.at(name)}: it is not there; `igllm generate` repairs it") from None

@@ -11,6 +11,8 @@ import numpy as np
 
 from datagen.encoding import decode_image
 from datagen.errors import ImageError, UserError
+from datagen.files import open_plain
+from datagen.image_limits import max_image_bytes
 from datagen.predictions import is_key
 from datagen.shards import Samples
 from datagen.store import Place
@@ -60,9 +62,10 @@ class ImageFiles(Pictures):
 
     def encoded(self, key: str) -> bytes:
         try:
-            return self._paths[key].read_bytes()
-        except OSError as error:
-            raise ImageError(f"{self.name(key)}: cannot be read ({error.strerror or error})") from None
+            with open_plain(self._paths[key]) as stream:
+                return stream.read(max_image_bytes() + 1)  # one more than are read: `decode_image` says so
+        except UserError as error:
+            raise ImageError(str(error)) from None
 
 
 class DatasetImages(Pictures):

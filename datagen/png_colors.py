@@ -10,6 +10,7 @@ from PIL import Image, PngImagePlugin
 from datagen.asides import png_chunks
 
 _SRGB_GAMMA = 0.45455
+_PIXELS_AT_ONCE = 500_000
 _STEPS = {"L;2": 85, "L;4": 17}
 """What a step of a grey of few bits is in 8, by how Pillow takes it."""
 
@@ -63,12 +64,17 @@ def _low_bytes(data: bytes, raw_mode: str) -> np.ndarray:
 
 
 def _from_deep(image: Image.Image, low: np.ndarray, gamma: float | None) -> Image.Image:
-    """From the upper bytes, an image in mode RGB or RGBA, and the lower ones."""
-    high = np.array(image)
-    deep = high.astype(np.int64) * 256 + low
+    """From the upper bytes, an image in mode RGB or RGBA, and the lower ones; some rows at a time, whose numbers take 100 bytes a pixel."""
+    shown = np.array(image)
     clear = image.info.get("transparency")
     if clear:
-        high = np.dstack([high, np.where((deep == clear).all(-1), 0, 255).astype(np.uint8)])
-    if gamma:
-        high[..., :3] = np.round(255 * as_srgb(deep[..., :3] / 65535, gamma))
-    return Image.fromarray(high)
+        shown = np.dstack([shown, np.full(low.shape[:2], 255, np.uint8)])
+    rows = max(1, _PIXELS_AT_ONCE // image.width)
+    for first in range(0, len(low), rows):
+        part = shown[first : first + rows]
+        deep = part[..., : low.shape[2]].astype(np.int64) * 256 + low[first : first + rows]
+        if clear:
+            part[..., 3][(deep == clear).all(-1)] = 0
+        if gamma:
+            part[..., :3] = np.round(255 * as_srgb(deep[..., :3] / 65535, gamma))
+    return Image.fromarray(shown)

@@ -1,6 +1,6 @@
 """A sample's record, the content of its ``.json``, declared once: what comes from outside is held against it before it is used.
 
-The declaration is msgspec's, which reads and checks a record in less time than Python's ``json`` takes to read it.
+The declaration is msgspec's, which reads and checks a record in the time that Python's ``json`` takes to read it alone.
 """
 
 from __future__ import annotations
@@ -8,18 +8,18 @@ from __future__ import annotations
 import codecs
 from typing import Annotated, Any, TypeVar
 
-import msgspec
 from msgspec import Meta, Struct
 
+from datagen.declared import as_declared
 from datagen.errors import UserError
 from datagen.files import decode_json
 from datagen.scene import FRAME_SIDES, Camera, Quality
-from datagen.untrusted import declared_as
 
 T = TypeVar("T")
 
 MAX_SEED = 2**32  # SeedSequence splits larger numbers into words, where neighbouring streams could meet
 MAX_ATTEMPT = 1_000_000  # a scene that took so many tries was never drawn
+MAX_BYTES = 2**25  # of a record: twenty times what a thousand objects take
 MAX_INDEX = 2**53  # whole numbers that every reader of JSON holds exactly
 
 Coordinate = Annotated[float, Meta(ge=-1e9, le=1e9)]  # metres or pixels: what is further off is no picture's
@@ -30,7 +30,7 @@ Point = tuple[Coordinate, Coordinate, Coordinate]
 Name = Annotated[str, Meta(max_length=200)]
 
 
-class CameraRecord(Struct):
+class CameraRecord(Struct, forbid_unknown_fields=True):
     """See `datagen.scene.Camera`, whose defaults hold for what older data sets do not record."""
 
     location: Point
@@ -40,7 +40,7 @@ class CameraRecord(Struct):
     name: Name = Camera.name
 
 
-class LampRecord(Struct):
+class LampRecord(Struct, forbid_unknown_fields=True):
     """See `datagen.scene.Lamp`."""
 
     name: Name
@@ -117,11 +117,13 @@ def read_photograph_record(data: bytes, where: str) -> dict[str, Any]:
 
 
 def _read(data: bytes, kind: type[T], where: str) -> tuple[dict[str, Any], T]:
+    if len(data) > MAX_BYTES:
+        raise UserError(f"{where} is damaged: a record of {len(data):,} bytes; at most {MAX_BYTES:,} are read")
     try:
         record = decode_json(data.removeprefix(codecs.BOM_UTF8))
-        return record, msgspec.convert(record, kind)
     except ValueError as error:
-        raise UserError(f"{where} is damaged: {declared_as(error)}") from None
+        raise UserError(f"{where} is damaged: its record is not JSON ({error})") from None
+    return record, as_declared(record, kind, f"{where} is damaged")
 
 
 def _disagreement(record: SampleRecord) -> str | None:

@@ -39,9 +39,7 @@ def as_rgb(image: Image.Image, data: bytes) -> Image.Image:
     if image.mode == "F":
         shown = _grey(_from_floats(image))
     elif image.mode.startswith("I"):
-        gamma = grey_gamma(image, data)
-        shares = _from_deep(image)
-        shown = _grey(as_srgb(shares, gamma) if gamma else shares)
+        shown = _from_deep(image, grey_gamma(image, data))
     else:
         shown = _on_white(loaded)
     turn = _UPRIGHT.get(_orientation(image))
@@ -90,29 +88,35 @@ def _is_white_0(image: Image.Image) -> bool:
     return isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(TIFF_PHOTOMETRIC, 0) == 0
 
 
-def _from_deep(image: Image.Image) -> np.ndarray:
-    """Grey of more than 8 bits, as far as the format says which number is white."""
-    values = np.asarray(image).astype(np.int64)
-    white = 65535
+def _from_deep(image: Image.Image, gamma: float | None) -> Image.Image:
+    """Grey of more than 8 bits as 8, as far as the format says which number is white; by a table of its 65,536 shades."""
+    values = np.asarray(image)
+    white, shades = 65535, np.arange(65536)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         tags = image.tag_v2
         if image.mode == "I":
-            unsigned = values.astype(np.uint32)  # Pillow has none of 32 bits
+            unsigned = values.view(np.uint32)  # Pillow has none of 32 bits
             found = f"from {unsigned.min()} to {unsigned.max()}"
             raise ValueError(
                 f"it has whole numbers of {tags[TIFF_BITS][0]} bits, {found}, and nothing says which of them is white; {SAVE_AS}"
             )
         white = 2 ** tags[TIFF_BITS][0] - 1
         if _is_white_0(image):
-            values = white - values
+            shades = white - shades
+    if values.min() < 0 or values.max() >= len(shades):
+        raise ValueError(f"it has numbers from {values.min()} to {values.max()}, and 16 bits have only 0 to 65535; {SAVE_AS}")
+    shares = np.clip(shades / white, 0, 1)
     clear = image.info.get("transparency")
-    return np.where(values == clear, 1, values / white) if isinstance(clear, int) else values / white
+    if isinstance(clear, int) and 0 <= clear < len(shares):
+        shares[clear] = 1
+    seen = np.round(255 * (as_srgb(shares, gamma) if gamma else shares)).astype(np.uint8)
+    return Image.fromarray(seen[values])
 
 
 def _on_white(image: Image.Image) -> Image.Image:
     """What is transparent shows white; modes that have no transparency stay as they are, for their profile is of that mode."""
     if not image.has_transparency_data:
-        return image if image.mode in ("L", "CMYK") else image.convert("RGB")
+        return image if image.mode in ("L", "CMYK", "RGB") else image.convert("RGB")
     shown = image.convert("RGBA")
     if shown.getchannel("A").getextrema()[1] == 0:
         raise ValueError("every pixel of it is transparent")
@@ -139,4 +143,4 @@ def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
                 return made
         except (ImageCms.PyCMSError, OSError, ValueError):
             pass  # what is no profile says nothing of the colours
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it

@@ -73,10 +73,7 @@ class Sample:
         if missing or suffix is None:
             raise UserError(f"{where}: sample {key} lacks its {', '.join(missing)}")
         extras = {suffix: files[suffix] for suffix in EXTRA_SUFFIXES if suffix in files}
-        try:
-            code = files[".py"].decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise UserError(f"{where}: sample {key} is damaged: its code is not UTF-8 ({error.reason})") from None
+        code = decode_code(files[".py"], f"{where}: sample {key}")
         sample = Sample(key, files[suffix], code, read_sample_record(files[".json"], f"{where}: sample {key}"), suffix, extras)
         domain = sample.domain
         try:
@@ -85,6 +82,14 @@ class Sample:
         except UserError as error:
             raise UserError(f"{where}: sample {key} is damaged: {error}") from None
         return sample
+
+
+def decode_code(data: bytes, where: str) -> str:
+    """The graphics code in a sample's ``.py``; `UserError` that begins with ``where`` if it is no text."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{where} is damaged: its code is not UTF-8 ({error.reason})") from None
 
 
 def make_sample(

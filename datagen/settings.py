@@ -2,23 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Annotated, Any
 
-from datagen.cameras import bare_spots, cameras_from_json, cameras_to_json, check_cameras, extremes
+from msgspec import Meta, Struct, structs
+
+from datagen.cameras import CamerasFile, bare_spots, cameras_from_json, cameras_to_json, check_cameras, extremes
+from datagen.declared import FileName, as_declared
 from datagen.domain import Domain
 from datagen.domains import get_domain
 from datagen.encoding import IMAGE_SUFFIXES
 from datagen.errors import UserError
 from datagen.ground import sweep_for
-from datagen.record import MAX_SEED
+from datagen.record import MAX_SEED, Count, Side
 from datagen.scene import QUALITIES, Camera, Quality, Shot, check_frame
-from datagen.splits import Split, check_counts, check_split
-from datagen.untrusted import as_flag, as_integer, as_number, as_text, refuse
+from datagen.splits import Split, SplitFile, check_counts, check_split
+from datagen.untrusted import refuse
 
 MAX_SHARD_SIZE = 1_000_000
 LAMP_CLEARANCE = 0.5  # metres that every lamp must keep from the ground
+
+
+ShardSize = Annotated[int, Meta(ge=1, le=MAX_SHARD_SIZE)]
+Jitter = Annotated[float, Meta(ge=0, le=100)]
+
+
+class SettingsRecord(Struct, kw_only=True):
+    """The settings as ``dataset.json`` states them: see `DatasetSettings`."""
+
+    domain: str
+    split: FileName
+    rules: SplitFile
+    seed: Annotated[int, Meta(ge=0, lt=MAX_SEED)]
+    width: Side
+    height: Side
+    quality: Quality
+    min_objects: Count
+    max_objects: Count
+    cameras: CamerasFile
+    camera_jitter: Jitter
+    light_jitter: Jitter
+    image_format: str
+    captions: bool
+    depth: bool
+    shard_size: ShardSize
 
 
 @dataclass(frozen=True)
@@ -129,38 +157,12 @@ class DatasetSettings:
     @staticmethod
     def from_json(data: Mapping[str, Any], where: str = "the settings") -> DatasetSettings:
         """The inverse of `to_json`; keys that are no settings are passed over. `UserError` beginning with `where` for anything else."""
-        values: dict[str, Any] = {}
-        for field in fields(DatasetSettings):
-            if field.name not in data:
-                raise UserError(f"{where}: {field.name} is missing")
-            values[field.name] = data[field.name]
-        for name, read in _READ.items():
-            values[name] = read(values[name], where, name)
-        domain = get_domain(values["domain"])
-        values["rules"] = Split.from_json(values["rules"], domain, where)
-        values["cameras"] = cameras_from_json(values["cameras"], where)
-        if values["rules"].name != values["split"]:
-            refuse(where, "split", values["split"], f"the name of its rules, {values['rules'].name!r}")
-        return DatasetSettings(**values)
-
-
-_READ: dict[str, Callable[[Any, str, str], Any]] = {
-    "domain": as_text,
-    "split": as_text,
-    "seed": as_integer,
-    "width": as_integer,
-    "height": as_integer,
-    "quality": as_text,
-    "min_objects": as_integer,
-    "max_objects": as_integer,
-    "camera_jitter": as_number,
-    "light_jitter": as_number,
-    "image_format": as_text,
-    "captions": as_flag,
-    "depth": as_flag,
-    "shard_size": as_integer,
-}
-"""How to read each plain field."""
+        stated = as_declared(data, SettingsRecord, where)
+        domain = get_domain(stated.domain)
+        rules, cameras = Split.from_json(data["rules"], domain, where), cameras_from_json(data["cameras"], where)
+        if rules.name != stated.split:
+            refuse(where, "split", stated.split, f"the name of its rules, {rules.name!r}")
+        return DatasetSettings(**{**structs.asdict(stated), "rules": rules, "cameras": cameras})
 
 
 def sample_key(index: int) -> str:

@@ -14,9 +14,9 @@ from datagen.archive import Archive, LooseArchive, TarArchive, open_tars
 from datagen.domain import Domain
 from datagen.domains import get_domain
 from datagen.errors import UserError
-from datagen.files import atomic_file
+from datagen.files import atomic_file, open_regular
 from datagen.record import read_photograph_record
-from datagen.sample import Sample
+from datagen.sample import Sample, decode_code
 from datagen.scene import Shot
 from datagen.store import Place
 from datagen.tars import files_of_blocks, sample_extents
@@ -81,7 +81,7 @@ def sample_of_blocks(key: str, blocks: bytes, where: str) -> Sample:
 
 def file_sha256(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -137,7 +137,7 @@ class Samples:
         code = self.archive.files(self._number(key)).get(".py")
         if code is None:
             raise UserError(f"{self.path}: sample {key} lacks its .py")
-        return code.decode("utf-8-sig")
+        return decode_code(code, f"{self.path}: sample {key}")
 
     def shot(self, key: str) -> tuple[Shot, Domain]:
         """How a sample was photographed, and its domain: all that re-rendering takes from a data set. Looks at nothing else."""

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from datagen.declared import MAX_BYTES, FileName, as_declared, to_plain
 from datagen.errors import UserError, did_you_mean
-from datagen.untrusted import as_integer, as_list, as_name, as_numbers, as_object, as_text, only_keys, read_object, refuse
+from datagen.files import read_json
+from datagen.untrusted import as_name, only_keys, refuse
 
 if TYPE_CHECKING:
     from datagen.domain import Choice, Domain, Number
@@ -19,7 +23,18 @@ Combination = tuple[tuple[str, tuple[str, ...]], ...]
 ANYTHING: Combination = ()
 Region = tuple[tuple[str, tuple[tuple[float, float], ...]], ...]
 """Allowed intervals by component, both ends included; a component that is not named takes any value."""
-_FIELDS = ("name", "combinations", "ranges", "regions", "objects")
+Ends = tuple[float, float]
+
+
+class SplitFile(Struct, forbid_unknown_fields=True):
+    """The content of a split's file: see `Split`. What is left out is as in the domain's default split."""
+
+    name: FileName | UnsetType = UNSET
+    combinations: Annotated[list[dict[str, list[str]]], Meta(min_length=1)] | UnsetType = UNSET
+    ranges: dict[str, Ends] | UnsetType = UNSET
+    objects: tuple[int, int] | UnsetType = UNSET
+    """The fewest and the most objects of a scene."""
+    regions: Annotated[list[dict[str, Annotated[list[Ends], Meta(min_length=1)]]], Meta(min_length=1)] | UnsetType = UNSET
 
 
 @dataclass(frozen=True)
@@ -54,60 +69,32 @@ class Split:
 
     def to_json(self) -> dict[str, Any]:
         """The content of a split's file."""
-        regions = [{component: [list(ends) for ends in intervals] for component, intervals in region} for region in self.regions]
-        return {
-            "name": self.name,
-            "combinations": [{argument: list(words) for argument, words in c} for c in self.combinations],
-            "ranges": {component: [low, high] for component, low, high in self.ranges},
-            "objects": list(self.objects),
-            **({"regions": regions} if regions else {}),  # data sets that have none state what they always did
-        }
+        written = SplitFile(
+            self.name,
+            [{argument: list(words) for argument, words in combination} for combination in self.combinations],
+            {component: (low, high) for component, low, high in self.ranges},
+            self.objects,
+            [{component: list(intervals) for component, intervals in region} for region in self.regions] or UNSET,  # older sets have none
+        )
+        plain: dict[str, Any] = to_plain(written)
+        return plain
 
     @staticmethod
     def from_json(data: Any, domain: Domain, where: str, name: str | None = None) -> Split:
-        """The inverse of `to_json`, checked against the domain; what is left out is as in the domain's default split.
+        """The inverse of `to_json`, checked against the domain.
 
         `name` is the split's if it does not give its own. Raises `UserError` that begins with `where` and names the field.
         """
-        fields = as_object(data, where, "a split")
-        only_keys(fields, _FIELDS, where, "a split")
-        combinations = as_list(fields.get("combinations", [{}]), where, "combinations", 'objects {"argument": [words]}')
-        ranges = as_object(fields.get("ranges", {}), where, "ranges")
-        regions = as_list(fields["regions"], where, "regions", 'objects {"component": [[low, high], ...]}') if "regions" in fields else []
-        objects = fields.get("objects", list(domain.split("default").objects))
-        if not isinstance(objects, list) or len(objects) != 2:
-            refuse(where, "objects", objects, "a list of two: the fewest and the most objects of a scene")
+        told = as_declared(data, SplitFile, where)
         split = Split(
-            as_name(fields.get("name", name), where, "name"),
-            tuple(_combination(c, where, f"combinations[{i}]") for i, c in enumerate(combinations)),
-            tuple(_range(component, ends, where) for component, ends in ranges.items()),
-            (as_integer(objects[0], where, "objects[0]"), as_integer(objects[1], where, "objects[1]")),
-            tuple(_region(region, where, f"regions[{i}]") for i, region in enumerate(regions)),
+            told.name or as_name(name, where, "name"),
+            tuple(tuple((argument, tuple(words)) for argument, words in combination.items()) for combination in told.combinations or [{}]),
+            tuple((component, *ends) for component, ends in (told.ranges or {}).items()),
+            told.objects or domain.split("default").objects,
+            tuple(tuple((component, tuple(intervals)) for component, intervals in region.items()) for region in told.regions or []),
         )
         check_split(split, domain, where)
         return split
-
-
-def _combination(data: Any, where: str, field: str) -> Combination:
-    found = []
-    for argument, words in as_object(data, where, field).items():
-        listed = as_list(words, where, f"{field}.{argument}", "words")
-        found.append((argument, tuple(as_text(word, where, f"{field}.{argument}[{i}]") for i, word in enumerate(listed))))
-    return tuple(found)
-
-
-def _range(component: str, ends: Any, where: str) -> tuple[str, float, float]:
-    low, high = as_numbers(ends, where, f"ranges.{component}", 2)
-    return component, low, high
-
-
-def _region(data: Any, where: str, field: str) -> Region:
-    found = []
-    for component, intervals in as_object(data, where, field).items():
-        listed = as_list(intervals, where, f"{field}.{component}", "intervals [low, high]")
-        ends = (as_numbers(pair, where, f"{field}.{component}[{i}]", 2) for i, pair in enumerate(listed))
-        found.append((component, tuple((low, high) for low, high in ends)))
-    return tuple(found)
 
 
 def check_split(split: Split, domain: Domain, where: str) -> None:
@@ -168,7 +155,7 @@ def load_split(text: str, domain: Domain) -> Split:
     if not text.endswith(".json"):
         known, meant = ", ".join(domain.splits), did_you_mean(text, domain.splits)
         raise UserError(f"the {domain.name} domain has no split {text!r}; choose one of {known}, or give a FILE.json{meant}")
-    return Split.from_json(read_object(Path(text)), domain, text, Path(text).stem)
+    return Split.from_json(read_json(Path(text), MAX_BYTES), domain, text, Path(text).stem)
 
 
 @lru_cache(maxsize=64)

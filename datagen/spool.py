@@ -14,6 +14,8 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
+from datagen.files import naming, open_regular
+
 _HEADER = struct.Struct("<4sqq32s")  # mark, index, length, digest of owner, index and blocks
 _MARK = b"IGS2"
 
@@ -47,7 +49,7 @@ class Spool:
         """Append a sample. An `OSError` leaves the log as it was; one of them is that somebody removed or changed it meanwhile."""
         self.path.parent.mkdir(exist_ok=True)
         record = _HEADER.pack(_MARK, index, len(blocks), self._digest(index, blocks)) + blocks
-        with self.path.open("ab" if self._end == 0 else "r+b", buffering=0) as stream:
+        with naming(self.path), self.path.open("ab" if self._end == 0 else "r+b", buffering=0) as stream:
             start = stream.seek(0, os.SEEK_END)
             if start != self._end:
                 raise FileExistsError(errno.EEXIST, "another process writes it", str(self.path))
@@ -77,7 +79,7 @@ class Spool:
 
     def _scan(self) -> int:
         """Find the whole records; where the last of them ends."""
-        with self.path.open("rb") as stream:
+        with open_regular(self.path) as stream:
             size, end = os.fstat(stream.fileno()).st_size, 0
             while len(header := stream.read(_HEADER.size)) == _HEADER.size:
                 mark, index, length, digest = _HEADER.unpack(header)

@@ -21,7 +21,7 @@ import fsspec
 
 from datagen.cache import cache_folder
 from datagen.errors import UserError
-from datagen.files import check_folder, passed_over, sync_folder, write_bytes
+from datagen.files import MOST_BYTES, check_folder, open_regular, passed_over, sync_folder, write_bytes
 
 LOCK, SPOOL = ".lock", ".spool"
 _VERSIONS = (
@@ -125,11 +125,14 @@ class Store(ABC):
         """A whole text file, what is not text in it replaced; None if it is not there, `UserError` if it cannot be read."""
         try:
             with self.open(name) as stream:
-                return stream.read().decode("utf-8-sig", errors="replace")
+                data = stream.read(MOST_BYTES + 1)
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise UserError(f"{self.at(name)}: cannot be read ({error})") from None
+            raise UserError(f"{self.at(name)}: cannot be read ({error.strerror or error})") from None
+        if len(data) > MOST_BYTES:
+            raise UserError(f"{self.at(name)}: has more than {MOST_BYTES:,} bytes, so it is not what was expected here")
+        return data.decode("utf-8-sig", errors="replace")
 
     def sha256(self, name: str) -> str:
         """The SHA-256 of a file, in hexadecimal."""
@@ -171,10 +174,10 @@ class LocalStore(Store):
             return {entry.name: _stamp(entry.stat()) for entry in entries if entry.is_file()}
 
     def open(self, name: str) -> IO[bytes]:
-        return (self.path / name).open("rb")
+        return open_regular(self.path / name)
 
     def read(self, name: str, offset: int, size: int) -> bytes:
-        with (self.path / name).open("rb") as stream:
+        with self.open(name) as stream:
             stream.seek(offset)
             return stream.read(size)
 

@@ -6,7 +6,7 @@ import io
 import re
 import tarfile
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, cast
 
 from datagen.files import passed_over
 from datagen.predictions import is_key
@@ -45,12 +45,24 @@ def _plain(header: bytes) -> tuple[str, int] | None:
     return header[:100].partition(b"\0")[0].decode(errors="surrogateescape"), int(digits, 8)
 
 
+class _Bounded:
+    """A file as `tarfile` reads one, that is asked for no more bytes than it has: memory for all that is asked is taken first."""
+
+    def __init__(self, stream: IO[bytes], end: int) -> None:
+        self._stream, self._end = stream, end
+        self.tell, self.seek = stream.tell, stream.seek
+
+    def read(self, size: int) -> bytes:
+        """So many bytes, or what there is."""
+        return self._stream.read(max(0, min(size, self._end - self.tell())))
+
+
 def _any_members(stream: IO[bytes]) -> Iterator[tuple[str, int, int, int]]:
     start = stream.tell()
     end = stream.seek(0, io.SEEK_END)
     stream.seek(start)
     try:
-        with tarfile.open(fileobj=stream, mode="r:") as tar:
+        with tarfile.open(fileobj=cast(IO[bytes], _Bounded(stream, end)), mode="r:") as tar:
             while (entry := tar.next()) is not None:
                 tar.members.clear()  # type: ignore[attr-defined]  # which would grow with the tar
                 # A header's numbers are believed only as far as the file goes: a size may be negative, or as large as anyone likes.

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import Struct
+
+from datagen.declared import Digest, InnerPath, read_rows, to_plain
 from datagen.errors import UserError
-from datagen.files import read_jsonl, write_jsonl
+from datagen.files import TEMPORARY, naming, read_whole, removed, write_jsonl
 from datagen.shards import file_sha256
 
 
@@ -22,11 +24,12 @@ def list_name(verb: str) -> str:
     return f".igllm-{verb}.jsonl"
 
 
-@dataclass(frozen=True)
-class _Row:
-    file: str
+class WrittenFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """A line of the list."""
+
+    file: InnerPath  # which may be removed
     made_from: str
-    sha256: str | None = None
+    sha256: Digest | None = None
 
 
 class Written:
@@ -34,16 +37,16 @@ class Written:
 
     def __init__(self, folder: Path, verb: str) -> None:
         self.folder, self.list = folder, folder / list_name(verb)
-        self._rows: dict[str, _Row] = {}
+        self._rows: dict[str, WrittenFile] = {}
         path = self.list
         if path.exists():
-            lines = path.read_bytes()
+            lines = read_whole(path)
             if not lines.endswith(b"\n"):  # a kill has cut the last line short
-                path.write_bytes(lines[: lines.rfind(b"\n") + 1])
-            for row in read_jsonl(path):
-                if set(row) != set(_Row.__annotations__) or not _is_within(row["file"]):
-                    raise UserError(f"{path}: damaged; choose another folder")
-                self._rows[row["file"]] = _Row(**row)
+                os.truncate(path, lines.rfind(b"\n") + 1)
+            try:
+                self._rows = {row.file: row for _, row in read_rows(path, WrittenFile)}
+            except UserError as error:
+                raise UserError(f"{error}; the list is damaged, so choose another folder") from None
 
     @property
     def made_from(self) -> Mapping[str, str]:
@@ -52,8 +55,8 @@ class Written:
 
     def tidy(self) -> None:
         """Remove what calls that were killed left half written of the listed files in the folder itself."""
-        for left in self.folder.glob(".*.tmp"):
-            if left.name[1:].rsplit(".", 2)[0] in self._rows:
+        for left in (*self.folder.glob(f".*{TEMPORARY}"), *self.folder.glob(f".*{TEMPORARY}@")):  # the latter by Blender
+            if left.name[1:].removesuffix("@").removesuffix(TEMPORARY) in self._rows:
                 left.unlink()
 
     def refuse_strangers(self, names: Iterable[str]) -> None:
@@ -62,6 +65,11 @@ class Written:
             if name not in self._rows and (self.folder / name).exists():
                 raise UserError(f"{self.folder / name}: is there already, and igllm has not written it; choose another folder")
 
+    def check(self) -> None:
+        """`UserError` if somebody has removed the folder, or all in it, since files were begun."""
+        if not self.list.exists():
+            raise removed(self.folder)
+
     def is_whole(self, name: str, made_from: str) -> bool:
         """Whether a file is there that was made from this, to the last byte as it was written."""
         row = self._rows.get(name)
@@ -69,11 +77,11 @@ class Written:
 
     def begin(self, made_from: Mapping[str, str]) -> None:
         """State, before they are written, that these files are igllm's, and by what digest they are made."""
-        self._append([_Row(name, digest) for name, digest in made_from.items()])
+        self._append([WrittenFile(name, digest) for name, digest in made_from.items()])
 
     def finish(self, names: Iterable[str]) -> None:
         """State that these files, which were begun, are whole."""
-        self._append([_Row(name, self._rows[name].made_from, file_sha256(self.folder / name)) for name in names])
+        self._append([WrittenFile(name, self._rows[name].made_from, file_sha256(self.folder / name)) for name in names])
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove files that igllm has written. `UserError`, before any is removed, if one was changed by others since."""
@@ -85,23 +93,18 @@ class Written:
             (self.folder / row.file).unlink(missing_ok=True)
             del self._rows[row.file]
         if rows:
-            write_jsonl(self.list, map(vars, self._rows.values()))
+            write_jsonl(self.list, map(to_plain, self._rows.values()))
 
-    def _is_untouched(self, row: _Row) -> bool:
+    def _is_untouched(self, row: WrittenFile) -> bool:
         path = self.folder / row.file
         return path.is_file() and file_sha256(path) == row.sha256
 
-    def _append(self, rows: list[_Row]) -> None:
+    def _append(self, rows: list[WrittenFile]) -> None:
         if not rows:
             return
         self._rows.update({row.file: row for row in rows})
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.list).open("a") as stream:
-            stream.writelines(json.dumps(vars(row)) + "\n" for row in rows)
+        with naming(self.list), self.list.open("a") as stream:
+            stream.writelines(json.dumps(to_plain(row)) + "\n" for row in rows)
             stream.flush()
             os.fsync(stream.fileno())
-
-
-def _is_within(name: object) -> bool:
-    """Whether a name leads to something in the folder: the list may come from anywhere, and what it names may be removed."""
-    return isinstance(name, str) and name != "" and not Path(name).is_absolute() and ".." not in Path(name).parts

@@ -11,7 +11,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import torch
 from huggingface_hub import resolve_revision
 from torch import nn
@@ -19,9 +18,9 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokeni
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.utils import cached_file
 
+from datagen.declared import as_declared
 from datagen.errors import UserError
 from datagen.shards import file_sha256
-from datagen.untrusted import declared_as
 from model.declared import StatedStatistics
 from model.extent import Extent, shapes_in, within
 from model.staging import ADAPTER_FILE, CONFIG_FILE, WEIGHTS_FILE, staged, weight_files
@@ -96,10 +95,7 @@ class Base:
             told, _ = ImageProcessingMixin.get_image_processor_dict(self.name, revision=self.revision)
         if "image_mean" not in told or "image_std" not in told:
             return None
-        try:
-            stated = msgspec.convert(told, StatedStatistics)
-        except msgspec.ValidationError as error:
-            raise UserError(f"{self.name}: its {PREPROCESSOR_FILES[0]} is damaged: {declared_as(error)}") from None
+        stated = as_declared(told, StatedStatistics, f"{self.name}: its {PREPROCESSOR_FILES[0]} is damaged")
         return list(stated.image_mean), list(stated.image_std)
 
     def load_tower(self, config: Any, dtype: torch.dtype, **fetching: Any) -> nn.Module:

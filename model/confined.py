@@ -24,7 +24,13 @@ def ask(module: str, request: Any, what: str) -> Any:
     """What a module's process answers. `UserError`, which begins with ``what``, if the work fails, or takes more than it may."""
     try:
         done = subprocess.run(
-            module_command(module), input=json.dumps(request), capture_output=True, text=True, timeout=START_SECONDS, check=False
+            module_command(module),
+            input=json.dumps(request),
+            capture_output=True,
+            text=True,
+            timeout=START_SECONDS,
+            check=False,
+            start_new_session=True,  # so that a signal which ends it is none that was sent to its parent as well
         )
     except subprocess.TimeoutExpired:
         raise UserError(f"{what} does not end within {START_SECONDS} s; a checkpoint with another is needed") from None

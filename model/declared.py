@@ -1,6 +1,7 @@
-"""What the ``config.json`` of a model of ours must hold, declared: checked before anything is made of it.
+"""What the files of a model and of its run must hold, declared: checked before anything is made of it.
 
-What its parts' own configurations may hold is transformers' to say; of a field that is absent, the default of `model.config` holds.
+Of ``config.json``: what its parts' own configurations may hold is transformers' to say; of a field that is absent, the default of
+`model.config` holds.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from datagen.record import Side
+from datagen.declared import Digest, InnerPath
+from datagen.record import Count, Side
 
 MOST_PROMPT_TOKENS = 4096
 """Before the image, and after it up to the answer: attention takes memory as the square of them."""
@@ -20,6 +22,7 @@ Weight = Annotated[float, Meta(ge=0, le=1e9)]
 Token = Annotated[int, Meta(ge=0, lt=2**31)]
 Few = Annotated[int, Meta(ge=1, le=64)]
 Width = Annotated[int, Meta(ge=1, le=65536)]
+Step = Annotated[int, Meta(ge=0, le=10**9)]
 
 
 class Seeing(Struct):
@@ -92,3 +95,65 @@ class DeclaredDerenderer(Seeing, kw_only=True):
 
 DECLARATIONS: dict[str, type[Seeing]] = {"igllm": DeclaredIGLLM, "igllm-derender": DeclaredDerenderer}
 """By ``model_type``."""
+
+
+class RunStatement(Struct):
+    """``run.json``: what a run was asked to be. The preset's ``settings``, and beside them what `model.run.check_run` compares."""
+
+    format_version: int
+    settings: dict[str, Any]
+
+
+WholeCheckpoint = dict[InnerPath, Digest]
+"""``whole.json`` of a checkpoint: the SHA-256 of each of its other files."""
+
+
+class TrainerState(Struct):
+    """``trainer_state.json`` of a checkpoint, which transformers writes, as far as it is taken up."""
+
+    global_step: Step
+    epoch: float | None
+    max_steps: Step = 0
+    num_train_epochs: Step = 0
+    total_flos: float = 0.0
+    num_input_tokens_seen: int = 0
+    log_history: list[dict[str, float | int | str | None]] = []
+    train_batch_size: Step | None = None
+    logging_steps: float = 0.0
+    eval_steps: float = 0.0
+    save_steps: float = 0.0
+    stateful_callbacks: dict[str, Any] = {}
+
+
+class Pending(Struct, forbid_unknown_fields=True):
+    """``pending.json`` of a checkpoint: the steps since the last line of the log, and the sums of losses over them."""
+
+    since: Step
+    sums: dict[str, float]
+
+
+class Best(Struct):
+    """``best.json``: at which step and validation loss the best model was."""
+
+    step: Count
+    eval_loss: float
+
+
+class FeaturesDone(Struct):
+    """``done.json`` of features: how many rows were in their file at each sync, and for each the CRC-32 of those since the one before."""
+
+    rows: list[Count] = []
+    crc32: list[Count] = []
+
+
+KINDS: dict[str, Any] = {
+    "config.json of a model": DeclaredIGLLM,
+    "config.json of a de-rendering model": DeclaredDerenderer,
+    "run.json": RunStatement,
+    "whole.json of a checkpoint": WholeCheckpoint,
+    "trainer_state.json of a checkpoint": TrainerState,
+    "pending.json of a checkpoint": Pending,
+    "best.json": Best,
+    "in the cache, done.json of features": FeaturesDone,
+}
+"""The kinds of files, as `datagen.kinds` has the others."""

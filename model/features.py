@@ -14,14 +14,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-import msgspec
 import numpy as np
 import torch
 
 from datagen.cache import alone, cache_folder
+from datagen.declared import read_declared, to_plain
 from datagen.errors import UserError
-from datagen.files import read_json, sync_folder, write_json
+from datagen.files import MOST_BYTES, sync_folder, write_json
 from datagen.progress import progress
+from model.declared import FeaturesDone
 from model.images import Frame
 from model.tower import VisionTower
 
@@ -87,19 +88,12 @@ class FeatureCache:
         return cls(place / FEATURES)
 
 
-class _Synced(msgspec.Struct):
-    """How many rows were in the file at each sync, and for each the CRC-32 of those that came since the one before."""
-
-    rows: list[int] = []
-    crc32: list[int] = []
-
-
-def _synced(place: Path) -> _Synced:
+def _synced(place: Path) -> FeaturesDone:
     """What a file of features, whole or partial, was stated to hold; nothing if that cannot be read."""
     try:
-        return msgspec.convert(read_json(place / DONE), _Synced)
-    except (UserError, msgspec.ValidationError):
-        return _Synced()
+        return read_declared(place / DONE, FeaturesDone, MOST_BYTES)
+    except UserError:
+        return FeaturesDone()
 
 
 def _header(shape: tuple[int, ...]) -> bytes:
@@ -120,9 +114,9 @@ def _is_whole(place: Path, shape: tuple[int, ...]) -> bool:
         return False
 
 
-def _sound(stream: IO[bytes], synced: _Synced, row_bytes: int) -> _Synced:
+def _sound(stream: IO[bytes], synced: FeaturesDone, row_bytes: int) -> FeaturesDone:
     """Of what was synced, the beginning that a stream, which stands at its first row, still holds as it was."""
-    sound, done = _Synced(), 0
+    sound, done = FeaturesDone(), 0
     for rows, expected in zip(synced.rows, synced.crc32, strict=False):
         crc = 0
         for _ in range(done, rows):
@@ -160,7 +154,7 @@ def _compute(tower: VisionTower, images: Images, batch_size: int, place: Path, s
                 os.fsync(stream.fileno())
                 synced.rows.append(batch.stop)
                 synced.crc32.append(crc)
-                write_json(place / DONE, msgspec.to_builtins(synced))
+                write_json(place / DONE, to_plain(synced))
                 crc = 0
     partial.rename(place / FEATURES)
     sync_folder(place)

@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import torch
 from transformers import AutoTokenizer
 
+from datagen.declared import as_declared
 from datagen.dialects import dialect
 from datagen.domains import get_domain
 from datagen.errors import UserError
 from datagen.files import read_json
 from datagen.shards import file_sha256
-from datagen.untrusted import as_text, declared_as
 from model.bases import Base
 from model.codec import NUM, CodeCodec, code_texts, word_tokens
 from model.config import FORMAT_VERSION, IGLLMConfig
@@ -149,12 +148,9 @@ def check_config(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder}: its config.json is not one of an igllm model")
     if type(config.get("format_version")) is not int or config["format_version"] != FORMAT_VERSION:
         raise UserError(f"{folder}: model format {config.get('format_version')!r}, but this igllm reads {FORMAT_VERSION}")
+    as_declared(config, DECLARATIONS[config["model_type"]], f"{folder}: its config.json is damaged")
     try:
-        msgspec.convert(config, DECLARATIONS[config["model_type"]])
-    except msgspec.ValidationError as error:
-        raise UserError(f"{folder}: its config.json is damaged: {declared_as(error)}") from None
-    try:
-        domain = get_domain(as_text(config.get("domain"), "config.json", "domain"))
+        domain = get_domain(config["domain"])
     except UserError as error:
         raise UserError(f"{folder}: this model's domain cannot be had: {error}") from None
     try:

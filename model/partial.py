@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,15 +13,35 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+
+from datagen.declared import as_declared, to_plain
 from datagen.errors import ImageError, UserError
-from datagen.files import read_jsonl
+from datagen.files import decode_row, is_there, naming, read_lines, read_whole, removed, write_bytes
 from datagen.pictures import Pictures
 from datagen.predictions import Prediction
 from model.choosing import Decoding
 
-IMAGE = "image_sha256"
 _MADE_WITH = {"igllm": "another version of igllm", "model": "another model", "decoding": "other settings of decoding"}
 """The header's fields, each with the reason for which rows are begun anew where it differs."""
+
+
+class Header(Struct):
+    """The first line: what the others were made with."""
+
+    igllm: str
+    model: str
+    decoding: dict[str, Any]
+
+
+class Kept(Prediction, frozen=True):
+    """A line, with the SHA-256 of the file of the image."""
+
+    image_sha256: str = ""
+
+    def prediction(self) -> Prediction:
+        """The line as it will be in ``pred.jsonl``."""
+        return Prediction(self.key, self.code, self.image, self.confidence, self.candidates)
 
 
 class Partial:
@@ -29,23 +50,19 @@ class Partial:
     def __init__(self, path: Path, model: str, decoding: Decoding) -> None:
         self.path = path
         self.predictions: dict[str, Prediction] = {}
-        self._header = {"igllm": version("igllm"), "model": model, "decoding": asdict(decoding)}
+        self._header = Header(version("igllm"), model, asdict(decoding))
 
     def take_up(self, images: Pictures) -> None:
         """Take what an earlier call left of these images, if it was made with the same and their files are the same still; tell of it."""
-        rows = self._left()
-        header, rows = (rows[0], rows[1:]) if rows else ({}, [])
-        other = [reason for name, reason in _MADE_WITH.items() if header.get(name) != self._header[name]]
+        header, rows = self._left()
+        other = [reason for name, reason in _MADE_WITH.items() if getattr(header, name, None) != getattr(self._header, name)]
         if other:
-            self.path.write_text(json.dumps(self._header) + "\n")
+            write_bytes(self.path, json.dumps(to_plain(self._header)).encode() + b"\n")
             if rows:
                 _tell(f"the predictions of an interrupted call are begun anew: they were made with {' and '.join(other)}")
             return
-        found = {row["key"]: row for row in rows}
-        asked = [key for key in images.keys if key in found]
-        for key in asked:
-            if found[key].get(IMAGE) == _digest(images, key):
-                self.predictions[key] = Prediction.from_json(found[key], str(self.path))
+        asked = [key for key in images.keys if key in rows]
+        self.predictions |= {key: rows[key].prediction() for key in asked if rows[key].image_sha256 == _digest(images, key)}
         if asked:
             changed = len(asked) - len(self.predictions)
             anew = f"; {changed} begun anew, as their images have changed" if changed else ""
@@ -54,29 +71,39 @@ class Partial:
     @contextmanager
     def appending(self) -> Iterator[None]:
         """While it lasts, `add` may be called."""
-        with self.path.open("a") as self._stream:
+        with self.path.open("ab", buffering=0) as self._stream:
             yield
 
     def add(self, prediction: Prediction, image_digest: str) -> None:
-        """Keep a prediction, with the SHA-256 of the file of its image."""
+        """Keep a prediction, with the SHA-256 of the file of its image. `UserError` if somebody has removed what is kept."""
+        if not is_there(self.path, self._stream.fileno()):
+            raise removed(self.path.parent)
         self.predictions[prediction.key] = prediction
-        self._stream.write(json.dumps({**prediction.to_json(), IMAGE: image_digest}) + "\n")
-        self._stream.flush()
+        kept = Kept(prediction.key, prediction.code, prediction.image, prediction.confidence, prediction.candidates, image_digest)
+        with naming(self.path):
+            self._stream.write(json.dumps(kept.to_json()).encode() + b"\n")
 
-    def _left(self) -> list[dict[str, Any]]:
-        """The lines of an earlier call, the header first; none if there are none, or they are damaged."""
+    def _left(self) -> tuple[Header | None, dict[str, Kept]]:
+        """The header of an earlier call, and its lines by key; nothing if there are none, or they are damaged."""
         if not self.path.exists():
-            return []
-        lines = self.path.read_bytes()
-        self.path.write_bytes(lines[: lines.rfind(b"\n") + 1])  # a kill may have cut the last line short
+            return None, {}
+        lines = read_whole(self.path)
+        if not lines.endswith(b"\n"):  # a kill has cut the last line short
+            os.truncate(self.path, lines.rfind(b"\n") + 1)
+        header: Header | None = None
+        rows: dict[str, Kept] = {}
         try:
-            rows = read_jsonl(self.path)
-            for row in rows[1:]:
-                Prediction.from_json(row, str(self.path))
+            for number, line in read_lines(self.path):
+                where = f"{self.path}, line {number}"
+                if header is None:
+                    header = as_declared(decode_row(line, where), Header, where)
+                else:
+                    row = as_declared(decode_row(line, where), Kept, where)
+                    rows[row.key] = row
         except UserError:
             _tell("what an interrupted call left is damaged, and begun anew")
-            return []
-        return rows
+            return None, {}
+        return header, rows
 
 
 def _digest(images: Pictures, key: str) -> str:

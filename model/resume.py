@@ -7,15 +7,14 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import msgspec
 import torch
-from msgspec import Meta, Struct
 
+from datagen.declared import read_declared
 from datagen.errors import UserError
-from datagen.files import read_json
-from datagen.untrusted import declared_as
+from datagen.files import MOST_BYTES
+from model.declared import Pending, TrainerState
 from model.extent import Shapes, shapes_in
 from model.staging import WEIGHTS_FILE
 from model.tables import reason
@@ -24,33 +23,6 @@ STATE, PENDING = "trainer_state.json", "pending.json"
 OPTIMIZER, SCHEDULER = "optimizer.pt", "scheduler.pt"
 _OF_ADAMW = {"step", "exp_avg", "exp_avg_sq"}
 _CHANGING = {"params", "lr"}  # of a group of parameters, what is not as it was in the beginning
-
-Step = Annotated[int, Meta(ge=0, le=10**9)]
-Logged = dict[str, float | int | str | None]
-
-
-class DeclaredState(Struct):
-    """What transformers keeps of the state of training, as far as it is taken up."""
-
-    global_step: Step
-    epoch: float | None
-    max_steps: Step = 0
-    num_train_epochs: Step = 0
-    total_flos: float = 0.0
-    num_input_tokens_seen: int = 0
-    log_history: list[Logged] = []
-    train_batch_size: Step | None = None
-    logging_steps: float = 0.0
-    eval_steps: float = 0.0
-    save_steps: float = 0.0
-    stateful_callbacks: dict[str, Any] = {}
-
-
-class DeclaredPending(Struct, forbid_unknown_fields=True):
-    """The sums of a log that a checkpoint was saved in the middle of, since which step."""
-
-    since: Step
-    sums: dict[str, float]
 
 
 @contextmanager
@@ -85,26 +57,19 @@ def _check_numbers(path: Path) -> None:
         raise UserError("it is compressed, and torch saves such files as they are")
 
 
-def read_state(checkpoint: Path) -> tuple[int, DeclaredPending]:
+def read_state(checkpoint: Path) -> tuple[int, Pending]:
     """The step of a checkpoint, and what was to be logged."""
     with taken_up(checkpoint, STATE):
-        state = _as(DeclaredState, checkpoint / STATE)
+        state = read_declared(checkpoint / STATE, TrainerState, MOST_BYTES)
         if checkpoint.name != f"checkpoint-{state.global_step}":
             raise UserError(f"global_step is {state.global_step:,}")
         if state.epoch is not None and not 0 <= state.epoch <= 10**9:
             raise UserError(f"epoch is {state.epoch}")
     with taken_up(checkpoint, PENDING):
-        pending = _as(DeclaredPending, checkpoint / PENDING)
+        pending = read_declared(checkpoint / PENDING, Pending)
         if pending.since > state.global_step:
             raise UserError(f"since is {pending.since:,}, a step that has not been")
     return state.global_step, pending
-
-
-def _as(kind: Any, path: Path) -> Any:
-    try:
-        return msgspec.convert(read_json(path), kind)
-    except msgspec.ValidationError as error:
-        raise UserError(declared_as(error)) from None
 
 
 def check_weights(checkpoint: Path, expected: Mapping[str, torch.Tensor]) -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
+from safetensors import SafetensorError
 
+from datagen.declared import as_declared, read_declared
 from datagen.errors import UserError
-from datagen.files import passed_over, read_json, sync_folder, write_json
+from datagen.files import passed_over, read_json, removed, sync_folder, write_bytes, write_json
 from datagen.shards import file_sha256
 from model.config import FORMAT_VERSION
+from model.declared import Best, RunStatement, WholeCheckpoint
 from model.presets import Preset
 from model.staging import WHOLE, plain
 
@@ -22,6 +26,7 @@ RUN = "run.json"
 BEST = "best"
 SAVING = ".saving"  # where checkpoint and model are written before they are renamed
 KEPT_CHECKPOINTS = 2
+TRIAL_BYTES = 1 << 20  # written to see whether a disk is full
 FREE_TO_CHANGE = (
     "steps",
     "save_seconds",
@@ -55,7 +60,7 @@ def check_run(out: Path, preset: Preset, **statement: Any) -> None:
     A run that nothing was trained in yet may be stated anew.
     """
     if (out / RUN).exists():
-        before, now = _compared(read_json(out / RUN), out), _compared(_stated(preset, statement), out)
+        before, now = _compared(_read_run(out)), _compared(_stated(preset, statement))
         differing = [key for key in now if before.get(key) != now[key]]
         if differing and _has_trained(out):
             key = differing[0]
@@ -66,8 +71,9 @@ def check_run(out: Path, preset: Preset, **statement: Any) -> None:
 
 
 def state_run(out: Path, preset: Preset, **statement: Any) -> None:
-    """Write ``run.json``; `UserError` as `check_run` raises it."""
+    """Write ``run.json``; `UserError` as `check_run` raises it. What a call that was killed was just saving is removed."""
     check_run(out, preset, **statement)
+    shutil.rmtree(out / SAVING, ignore_errors=True)
     write_json(out / RUN, _stated(preset, statement))
 
 
@@ -79,9 +85,22 @@ def _has_trained(out: Path) -> bool:
     return bool(_checkpoints(out)) or (out / BEST).exists() or (out / "config.json").exists()
 
 
-def _compared(stated: Any, out: Path) -> dict[str, Any]:
-    if not isinstance(stated, dict) or not isinstance(stated.get("settings"), dict):
-        raise UserError(f"{out / RUN}: damaged; choose another folder")
+def _read_run(out: Path) -> dict[str, Any]:
+    stated: dict[str, Any] = read_json(out / RUN)
+    try:
+        as_declared(stated, RunStatement, f"{out / RUN}: damaged")
+    except UserError as error:
+        raise UserError(f"{error}; choose another folder") from None
+    return stated
+
+
+def run_settings(out: Path) -> dict[str, Any]:
+    """The settings that a run was begun with; `UserError` if its ``run.json`` is damaged."""
+    settings: dict[str, Any] = _read_run(out)["settings"]
+    return settings
+
+
+def _compared(stated: dict[str, Any]) -> dict[str, Any]:
     flat = {**stated, **stated["settings"]}
     return {key: value for key, value in flat.items() if key not in (*FREE_TO_CHANGE, "settings")}
 
@@ -128,8 +147,8 @@ def _damage(checkpoint: Path) -> str | None:
 def _stated_files(saved: Path) -> dict[str, str] | None:
     """The SHA-256 that each file had when it was saved, by name; None if that cannot be read."""
     try:
-        return msgspec.convert(read_json(saved / WHOLE), dict[str, str])
-    except (UserError, msgspec.ValidationError):
+        return read_declared(saved / WHOLE, WholeCheckpoint)
+    except (UserError, OSError):
         return None
 
 
@@ -137,6 +156,37 @@ def _checkpoints(run: Path) -> list[Path]:
     """A run's checkpoints that were saved to the end, oldest first."""
     found = [path for path in run.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdecimal()]
     return sorted(found, key=lambda path: int(path.name.removeprefix("checkpoint-")))
+
+
+@contextmanager
+def saving(run: Path) -> Iterator[Path]:
+    """The folder where something of a run is saved before it gets its name. `UserError` if that cannot be written, whatever a library makes
+    of it, or if somebody has removed the run: what is half saved is removed."""
+    if not (run / RUN).exists():
+        raise removed(run)
+    try:
+        yield run / SAVING
+    except Exception as error:
+        why = _why_unwritten(run / SAVING, error)
+        if why is None:
+            raise
+        shutil.rmtree(run / SAVING, ignore_errors=True)
+        raise UserError(f"{run}: {why}; what was saved before is kept: call it again to go on") from error
+
+
+def _why_unwritten(folder: Path, error: Exception) -> str | None:
+    """Why something could not be saved in a folder, if an error says that: those of safetensors and torch are none of the system's."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if isinstance(error, SafetensorError) and (number := re.search(r"os error (\d+)", str(error))):
+        return os.strerror(int(number[1]))
+    if isinstance(error, RuntimeError) and "inline_container" in str(error):  # torch's, which tells no reason
+        try:
+            write_bytes(folder / "trial", bytes(TRIAL_BYTES))
+        except OSError as reason:
+            return reason.strerror
+        return "a checkpoint could not be written whole"
+    return None
 
 
 def keep_checkpoint(run: Path, saved: Path) -> None:
@@ -184,9 +234,9 @@ def best_loss(run: Path) -> float:
     """The validation loss of the best model so far, infinite if there is none."""
     path = run / BEST / "best.json"
     try:
-        return msgspec.convert(read_json(path)["eval_loss"], float) if path.exists() else float("inf")
-    except (KeyError, TypeError, msgspec.ValidationError):
-        raise UserError(f"{path}: damaged; remove {path.parent} to have the best model found anew") from None
+        return read_declared(path, Best).eval_loss if path.exists() else float("inf")
+    except UserError as error:
+        raise UserError(f"{error}; remove {path.parent} to have the best model found anew") from None
 
 
 def keep_final(run: Path, saved: Path) -> None:
@@ -202,9 +252,12 @@ def keep_final(run: Path, saved: Path) -> None:
 def _settle(saved: Path, target: Path) -> None:
     """Give a folder its name once all in it is on the disk."""
     _without_pickle(saved)
-    shutil.rmtree(target, ignore_errors=True)
+    old = saved.with_name("old")
+    if target.exists():  # moved, not removed: a kill must not leave a part of it under its name
+        target.rename(old)
     saved.rename(target)
     sync_folder(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _without_pickle(folder: Path) -> None:

@@ -51,7 +51,7 @@ from model.load import Loaded, check_config, file_digests, find_model
 from model.order import InOrder, Mixture, Source, check_weights
 from model.presets import FROM_SCRATCH, Preset
 from model.prompts import DESCRIBE_PROMPTS, prompt_tokens
-from model.quiet import quiet_transformers
+from model.quiet import one_error_of_logs, quiet_transformers
 from model.run import check_run, check_saved, newest_checkpoint, state_run
 from model.staging import WEIGHTS_FILE
 from model.tables import reason
@@ -318,7 +318,8 @@ def _learn(  # noqa: PLR0917
     if checkpoint is not None:
         trainer.take_up(checkpoint)
         _teller(arguments)(f"{out}: going on from step {checkpoint.name.removeprefix('checkpoint-')} of {preset.steps}")
-    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    with one_error_of_logs(out):
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     trainer.save_final()
     if trainer.is_world_process_zero():
         write_jsonl(out / "log.jsonl", trainer.state.log_history)

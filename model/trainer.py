@@ -30,7 +30,7 @@ from model.resume import (
     settings_of,
     taken_up,
 )
-from model.run import SAVING, best_loss, keep_best, keep_checkpoint, keep_final
+from model.run import SAVING, best_loss, keep_best, keep_checkpoint, keep_final, saving
 
 
 class IGTrainer(Trainer):
@@ -129,10 +129,10 @@ class IGTrainer(Trainer):
         metrics = super().evaluate(*arguments, **keywords)
         if metrics["eval_loss"] < best_loss(self.run_folder):
             self.accelerator.wait_for_everyone()  # all have compared before the first writes
-            beside = self.run_folder / SAVING / "best"
-            self.save_model(str(beside), _internal_call=True)
-            if self.args.should_save:
-                keep_best(self.run_folder, beside, {"step": self.state.global_step, "eval_loss": metrics["eval_loss"]})
+            with saving(self.run_folder) as folder:
+                self.save_model(str(folder / "best"), _internal_call=True)
+                if self.args.should_save:
+                    keep_best(self.run_folder, folder / "best", {"step": self.state.global_step, "eval_loss": metrics["eval_loss"]})
             self.accelerator.wait_for_everyone()
         return metrics
 
@@ -143,12 +143,13 @@ class IGTrainer(Trainer):
         """Save beside, then rename: a checkpoint that has its name is whole."""
         pending = self._pending()
         self._refuse_divergence(pending)
-        super()._save_checkpoint(model, trial)
-        self.accelerator.wait_for_everyone()  # each process saves the state of its random numbers
-        if self.args.should_save:
-            saved = self.run_folder / SAVING / f"checkpoint-{self.state.global_step}"
-            write_json(saved / PENDING, {"since": self._steps, "sums": pending})
-            keep_checkpoint(self.run_folder, saved)
+        with saving(self.run_folder) as folder:
+            super()._save_checkpoint(model, trial)
+            self.accelerator.wait_for_everyone()  # each process saves the state of its random numbers
+            if self.args.should_save:
+                saved = folder / f"checkpoint-{self.state.global_step}"
+                write_json(saved / PENDING, {"since": self._steps, "sums": pending})
+                keep_checkpoint(self.run_folder, saved)
         self.accelerator.wait_for_everyone()
 
     def take_up(self, checkpoint: Path) -> None:
@@ -189,10 +190,10 @@ class IGTrainer(Trainer):
 
     def save_final(self) -> None:
         """Put the model into the run folder."""
-        beside = self.run_folder / SAVING / "final"
-        self.save_model(str(beside), _internal_call=True)
-        if self.args.should_save:
-            keep_final(self.run_folder, beside)
+        with saving(self.run_folder) as folder:
+            self.save_model(str(folder / "final"), _internal_call=True)
+            if self.args.should_save:
+                keep_final(self.run_folder, folder / "final")
         self.accelerator.wait_for_everyone()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from datagen.files import read_json
 from datagen.generate import generate
 from datagen.inspect import PAGE as INSPECTED
 from datagen.inspect import inspect
@@ -30,7 +29,7 @@ def demo(out: Path, workers: int | None = None, device: str = "auto") -> dict[st
     from model.load import find_model
     from model.predict import Predictor
     from model.presets import get_preset
-    from model.run import RUN
+    from model.run import RUN, run_settings
     from model.train import Data, train
 
     new, data, run = out / "new", out / "train", out / "run"
@@ -43,7 +42,7 @@ def demo(out: Path, workers: int | None = None, device: str = "auto") -> dict[st
     print(f"what it learns from now: {out / 'inspect' / INSPECTED}")
     # A run that was begun goes on as it was: a trial may end otherwise the next time.
     begun = (run / RUN).exists()
-    bf16 = read_json(run / RUN)["settings"]["bf16"] if begun else faster_in_bfloat16(pick_device(device))
+    bf16 = run_settings(run).get("bf16") if begun else faster_in_bfloat16(pick_device(device))
     preset = get_preset(MODEL).changed([f"steps={STEPS}", f"bf16={bf16}", *GENTLY])
     train(preset, MODEL, data=Data([data], val=new), out=run, device=device, init=MODEL)
     facts = {"Trained": f"{STEPS} more steps of {preset.batch_size} on {TRAIN_SCENES} renders, to see the trainer at work"}

@@ -6,8 +6,9 @@ by the template engine.
 
 from __future__ import annotations
 
-import tempfile
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +17,8 @@ import numpy as np
 
 from datagen.encoding import encode_image
 from datagen.errors import UserError
-from datagen.files import passed_over, write_bytes, write_json, write_jsonl
+from datagen.files import naming, passed_over, standing, write_bytes, write_json, write_jsonl
+from datagen.locks import hold
 from datagen.pages import render_template
 from render.codediff import Row
 
@@ -25,6 +27,7 @@ T = TypeVar("T")
 METRICS, SAMPLES, PAGE, PICTURES = "metrics.json", "samples.jsonl", "index.html", "pictures"
 PREDICTIONS, RENDERED = "pred.jsonl", "rendered"  # what a round trip keeps beside them
 OURS = {METRICS, SAMPLES, PAGE, PICTURES, PREDICTIONS, RENDERED}
+DRAFT = ".draft"  # where a report is written before it takes its place
 MAX_SHOWN = 100
 MAX_RAW_CODE = 4000  # characters of code that does not parse
 
@@ -95,15 +98,22 @@ def write_report(
     in their order. `heading` holds facts by name for the top of the page. `UserError` as `check_report_folder`.
     """
     check_report_folder(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent) as folder:
-        draft = Path(folder)
-        cards = [(sample, _save_pictures(draft, index, sample)) for index, sample in enumerate(shown, 1)]
-        page = render_page("report.html", title=title, metrics=metrics, heading=heading, cards=cards, unit=metrics["unit"])
-        write_bytes(draft / PAGE, page.encode())
-        write_jsonl(draft / SAMPLES, rows)
-        write_json(draft / METRICS, dict(metrics))
-        _install(draft, out)
+    with hold(out.absolute()):
+        draft = out / DRAFT
+        shutil.rmtree(draft, ignore_errors=True)  # of a call that was killed
+        try:
+            with standing(draft) as check:
+                cards = [(sample, _save_pictures(draft, index, sample)) for index, sample in enumerate(shown, 1)]
+                page = render_page("report.html", title=title, metrics=metrics, heading=heading, cards=cards, unit=metrics["unit"])
+                write_bytes(draft / PAGE, page.encode())
+                write_jsonl(draft / SAMPLES, rows)
+                write_json(draft / METRICS, dict(metrics))
+                check()
+                _install(draft, out)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+            with suppress(OSError):  # there is something in it
+                out.rmdir()
 
 
 def _save_pictures(draft: Path, index: int, sample: ReportSample) -> list[Picture]:
@@ -112,14 +122,14 @@ def _save_pictures(draft: Path, index: int, sample: ReportSample) -> list[Pictur
     for number, (caption, pixels) in enumerate(sample.pictures.items(), 1):
         path = draft / PICTURES / f"{index:03d}-{number}.png"
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(encode_image(pixels))
+        with naming(path):
+            path.write_bytes(encode_image(pixels))
         saved.append(Picture(caption, f"{PICTURES}/{path.name}", pixels.shape[1], pixels.shape[0]))
     return saved
 
 
 def _install(draft: Path, out: Path) -> None:
     """Move the finished report into place, file by file, so that whatever else lies in the folder stays."""
-    out.mkdir(exist_ok=True)
     if (out / PICTURES).is_dir():
         (out / PICTURES).rename(draft / "old")
     if (draft / PICTURES).is_dir():

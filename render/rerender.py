@@ -125,6 +125,7 @@ def _render(jobs: Sequence[RenderJob], written: Written, rendered: Rendered, wor
         for job in jobs:
             (written.folder / f"{job.key}.json").unlink(missing_ok=True)  # the record comes last and says that all is there
         for job, sample in progress(pool.render(jobs), total=len(jobs), desc="render"):
+            written.check()
             if isinstance(sample, Failed):
                 rendered.keys.remove(job.key)
                 rendered.refused[job.key] = sample.reason

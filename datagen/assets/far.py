@@ -14,7 +14,8 @@ FAR = 1000.0
 def is_far(points: np.ndarray) -> bool:
     """Whether points (N, 3) float64 lie so far from the origin that they should be moved there before they are rounded."""
     low, high = points.min(0), points.max(0)
-    return bool(np.abs(points).max() > FAR * (high - low).max() > 0)
+    with np.errstate(over="ignore"):  # what lies that far off is refused later
+        return bool(np.abs(points).max() > FAR * (high - low).max() > 0)
 
 
 def middle(points: np.ndarray) -> np.ndarray:

@@ -7,19 +7,75 @@ import contextlib
 import json
 import struct
 from collections.abc import Callable
+from functools import cache
 from itertools import product
-from typing import Any
+from typing import Any, Literal, TypeVar
 from urllib.parse import unquote
 
 import numpy as np
+from msgspec import Struct
 
 from datagen.assets.far import is_far, middle
 from datagen.assets.folder import RefusedError
+from datagen.assets.limits import MOST_NODES, MOST_TRIANGLES
+from datagen.declared import as_declared
+from datagen.errors import UserError
+from datagen.files import decode_json
+from datagen.record import Count
+
+T = TypeVar("T")
 
 _MAGIC, _JSON = b"glTF", b"JSON"
 _FLOAT = 5126  # of a component's type
+_BYTES = {5120: 1, 5121: 1, 5122: 2, 5123: 2, 5125: 4, _FLOAT: 4}
+"""Bytes of a component, by its type."""
+_COMPONENTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
 _HEADER = struct.Struct("<4sII")  # magic, version, bytes of all
 _CHUNK = struct.Struct("<I4s")  # bytes, sort
+
+
+class View(Struct):
+    """A part of a buffer, in bytes."""
+
+    buffer: Count
+    byteLength: Count
+    byteOffset: Count | None = None
+    byteStride: Count | None = None
+    extensions: dict[str, Any] | None = None
+
+
+class Indices(Struct):
+    """Where the entries lie that an accessor replaces."""
+
+    bufferView: Count
+    componentType: Literal[5121, 5123, 5125]
+    byteOffset: Count | None = None
+
+
+class Values(Struct):
+    """What it replaces them by."""
+
+    bufferView: Count
+    byteOffset: Count | None = None
+
+
+class Sparse(Struct):
+    """What an accessor replaces."""
+
+    count: Count
+    indices: Indices
+    values: Values
+
+
+class Accessor(Struct):
+    """Entries of one type in a view; zeros, or what an extension unpacks, where it has none."""
+
+    count: Count
+    componentType: Literal[5120, 5121, 5122, 5123, 5125, 5126]
+    type: Literal["SCALAR", "VEC2", "VEC3", "VEC4", "MAT2", "MAT3", "MAT4"]
+    bufferView: Count | None = None
+    byteOffset: Count | None = None
+    sparse: Sparse | None = None
 
 
 def gltf_names(data: bytes) -> list[str]:
@@ -36,7 +92,13 @@ def gltf_read(data: bytes, named: Callable[[str], bytes]) -> bytes:
     which a vertex is not finite: Blender would make it zero.
     """
     content = _content(data)
-    _check_vertices(content, lambda number: _buffer(content, number, data, named))
+
+    @cache
+    def buffer(number: int) -> bytes:
+        return _buffer(content, number, data, named)
+
+    _check_accessors(content, buffer)
+    _check_vertices(content, buffer)
     nodes = _objects(content, "nodes")
     roots = _roots(nodes)
     corners = _corners(content, nodes, roots)
@@ -58,10 +120,9 @@ def _content(data: bytes) -> dict[str, Any]:
         if sort != _JSON or len(text) < length:
             raise RefusedError("it is cut short, or no .glb file")
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        where = f" from line {error.lineno}, column {error.colno} on" if isinstance(error, json.JSONDecodeError) else ""
-        raise RefusedError(f"it is damaged: its JSON cannot be read{where}") from None
+        content = decode_json(text)
+    except ValueError as error:
+        raise RefusedError(f"it is damaged: its JSON cannot be read ({error})") from None
     if not isinstance(content, dict):
         raise RefusedError("it is damaged: its JSON is no object")
     return content
@@ -72,6 +133,39 @@ def _objects(content: dict[str, Any], name: str) -> list[dict[str, Any]]:
     if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
         raise RefusedError(f"it is damaged: its {name} are no list of objects")
     return found
+
+
+def _check_accessors(content: dict[str, Any], buffer: Callable[[int], bytes]) -> None:
+    """See that what the accessors state is there: of what is not, readers make room, zeros or worse."""
+    views = _declared(content, "bufferViews", View)
+    buffers = len(_objects(content, "buffers"))
+    for number, accessor in enumerate(_declared(content, "accessors", Accessor)):
+        size = _BYTES[accessor.componentType] * _COMPONENTS[accessor.type]
+        parts = [(accessor.bufferView, accessor.byteOffset, accessor.count, size)]
+        if (sparse := accessor.sparse) is not None:
+            parts.append((sparse.indices.bufferView, sparse.indices.byteOffset, sparse.count, _BYTES[sparse.indices.componentType]))
+            parts.append((sparse.values.bufferView, sparse.values.byteOffset, sparse.count, size))
+        for place, offset, count, each in parts:
+            if place is None:
+                fits = count <= 3 * MOST_TRIANGLES
+            elif place >= len(views) or views[place].buffer >= buffers:
+                fits = False
+            else:
+                view = views[place]
+                held = len(buffer(view.buffer))
+                if view.extensions or not held:  # it is unpacked, or in a file that is missing, which is told otherwise
+                    continue
+                end = (offset or 0) + (count - 1) * (view.byteStride or each) + each if count else 0
+                fits = end <= view.byteLength and (view.byteOffset or 0) + end <= held
+            if not fits:
+                raise RefusedError(f"it is damaged: its accessor {number} states {count:,} entries, more than there are")
+
+
+def _declared(content: dict[str, Any], name: str, kind: type[T]) -> list[T]:
+    try:
+        return [as_declared(each, kind, f"it is damaged: {name}[{i}]") for i, each in enumerate(_objects(content, name))]
+    except UserError as error:
+        raise RefusedError(str(error)) from None
 
 
 def _check_vertices(content: dict[str, Any], buffer: Callable[[int], bytes]) -> None:
@@ -121,7 +215,10 @@ def _children(nodes: list[dict[str, Any]], node: dict[str, Any]) -> list[int]:
 
 
 def _roots(nodes: list[dict[str, Any]]) -> list[int]:
-    """The nodes that no other contains. `RefusedError` where some cannot be reached from them, or can be reached twice."""
+    """The nodes that no other contains. `RefusedError` where some cannot be reached from them, or can be reached twice, or they are too
+    many."""
+    if len(nodes) > MOST_NODES:
+        raise RefusedError(f"it has more than {MOST_NODES:,} nodes; join what belongs together")
     owned = [child for node in nodes for child in _children(nodes, node)]
     roots = sorted(set(range(len(nodes))) - set(owned))
     if len(owned) != len(set(owned)):

@@ -151,6 +151,8 @@ def _there(folder: Path, at: str) -> There:
 def _found(folder: Path, at: str, name: str) -> str | None:
     """The path within a folder of the file that another there names; None if there is none. `RefusedError` if it is outside."""
     shown = printable(name[:80])
+    if name.lower().startswith("file:"):
+        raise RefusedError(f"names the file '{shown}' by a URL; name it as it is seen from the folder")
     home = Path(os.path.abspath(folder))
     inside, path = home.resolve(), Path(os.path.normpath((home / at).parent / name))
     try:

@@ -43,13 +43,13 @@ def obj_read(data: bytes, there: There) -> bytes:
 
     `RefusedError` for one that is too large, or has vertices that are not finite numbers, of which Blender would make zeros.
     """
-    if data.count(b"\nf ") > MOST_TRIANGLES:
+    lines = data.replace(b"\\\n", b"  ").split(b"\n")
+    if sum(max(0, len(line.split()) - 3) for line in lines if line.split(None, 1)[:1] == [b"f"]) > MOST_TRIANGLES:
         raise RefusedError(f"it has more than {MOST_TRIANGLES:,} triangles; make a simpler copy")
 
     def one_a_line(found: re.Match[str]) -> str:
         return "\n".join(f"mtllib {name}" for name in _libraries(found[1], there))
 
-    lines = data.replace(b"\\\n", b"  ").split(b"\n")
     vertices = [i for i, line in enumerate(lines) if line.split(None, 1)[:1] == [b"v"]]
     text = b"\n".join(_colored(near_lines(lines, vertices, 1, (1, 2, 3)), vertices)).decode(errors="surrogateescape")
     if any(len(_libraries(rest, there)) > 1 for rest in _LIBRARIES.findall(text)):
@@ -219,7 +219,7 @@ def missing_faces(text: str) -> int:
         if words[:1] == ["v"]:
             known += 1
         elif words[:1] == ["f"]:
-            places = [int(found[0]) for word in words[1:] if (found := re.match(r"-?\d+", word))]
+            places = [int(found[0]) for word in words[1:] if (found := re.match(r"-?\d{1,18}", word))]
             if any(place == 0 or place < -known for place in places):
                 missing += 1
             else:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from msgspec import UNSET, Struct, UnsetType, field
 
 from datagen.assets.folder import Refused, RefusedError, class_name, file_id, files_in, first_folder, kept_file, read_each, remarks
 from datagen.assets.library import Asset
@@ -24,11 +23,11 @@ from datagen.assets.model import Levels
 from datagen.assets.named import Parts, read_part
 from datagen.assets.opening import Importer
 from datagen.cache import cache_folder
+from datagen.declared import FileName, read_declared, to_plain
 from datagen.errors import UserError
 from datagen.files import write_bytes, write_json
 from datagen.rotations import NO_SYMMETRY, Symmetry
 from datagen.scene import Vec3
-from datagen.untrusted import as_name, as_object, as_text, only_keys, read_object
 
 SUFFIXES = (".blend", ".glb", ".gltf", ".obj", ".ply", ".stl", ".usd", ".usda", ".usdc", ".usdz")
 OTHERS = (
@@ -40,6 +39,23 @@ OTHERS = (
 NOTES = "assets.json"
 """In the folder, if its owner likes: of a file, its class and its symmetry."""
 VERSION = 3  # of what is kept
+
+
+class AssetNote(Struct, forbid_unknown_fields=True):
+    """What ``assets.json`` may say of a file."""
+
+    kind: FileName | UnsetType = field(default=UNSET, name="class")
+    symmetry: str = str(NO_SYMMETRY)
+
+
+AssetNotes = dict[str, AssetNote]
+"""The content of ``assets.json``, by the file's path in the folder."""
+
+
+class KeptNames(Struct):
+    """The files that a file names, as they are kept in the cache."""
+
+    names: list[str]
 
 
 @dataclass(frozen=True)
@@ -124,17 +140,13 @@ def _notes(folder: Path, files: list[str]) -> dict[str, tuple[str | None, Symmet
     if not path.exists():
         return {}
     notes: dict[str, tuple[str | None, Symmetry]] = {}
-    for name, value in read_object(path, MOST_LIST_BYTES).items():
+    for name, note in read_declared(path, AssetNotes, MOST_LIST_BYTES).items():
         if name not in known:
             raise UserError(f"{path}: there is no file {name!r} in {folder}")
-        entry = as_object(value, str(path), name)
-        only_keys(entry, ("class", "symmetry"), str(path), name)
-        kind = as_name(entry["class"], str(path), f"{name}: class") if "class" in entry else None
         try:
-            symmetry = Symmetry.parse(as_text(entry.get("symmetry", "C1"), str(path), f"{name}: symmetry"))
+            notes[name] = note.kind or None, Symmetry.parse(note.symmetry)
         except ValueError as error:
             raise UserError(f"{path}: {name}: {error}") from None
-        notes[name] = kind, symmetry
     return notes
 
 
@@ -168,10 +180,9 @@ def _names(path: Path, importer: Importer) -> list[str]:
     version = f"igllm names {VERSION} {path.suffix.lower()}\0"
     kept = _cache() / "names" / f"{hashlib.sha256(version.encode() + read_part(path)).hexdigest()}.json"
     with contextlib.suppress(UserError):  # one that is damaged, or not there, is made anew
-        found = read_object(kept, MOST_LIST_BYTES)
-        return [as_text(name, str(kept), "names") for name in found.get("names", [None])]
+        return read_declared(kept, KeptNames, MOST_LIST_BYTES).names
     names = importer.names(path)
-    write_json(kept, {"names": names})
+    write_json(kept, to_plain(KeptNames(names)))
     return names
 
 
@@ -181,7 +192,7 @@ def _kept(path: Path, asset_id: str) -> _Found:
         with np.load(path, allow_pickle=False) as arrays:
             mesh, colors = mesh_from({name: arrays[name] for name in ("vertices", "triangles", "slots", "smooth")}), arrays["colors"]
             notes = arrays["notes"] if "notes" in arrays else np.zeros(0, str)  # version 1 had none
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:  # NumPy reads a damaged header as Python and raises what that raises
         raise UserError(f"{path}: damaged ({error}); delete it and read the folder of assets again") from None
     fits = 0 < len(mesh) <= MOST_TRIANGLES and colors.dtype == np.uint8 and colors.ndim == 2 and colors.shape[1] == 3
     fits = fits and notes.dtype.kind == "U" and notes.ndim == 1

@@ -60,9 +60,22 @@ def ply_read(data: bytes) -> bytes:
     ply = _parsed(data)
     if ply is None:
         return data
+    _check_counts(ply)
     head = "\n".join(_renamed(ply)) + "\n"
     moved = _text_moved(ply) if ply.sort == "ascii" else _binary_moved(ply)
     return head.encode("latin-1") + moved
+
+
+def _check_counts(ply: _Ply) -> None:
+    """See that as many rows are there as the head states, or could be: Blender makes room for all that it says."""
+    rows = ply.body.count(b"\n") + 1 if ply.sort == "ascii" else len(ply.body)
+    for element in ply.elements:
+        size = 1 if ply.sort == "ascii" else sum(np.dtype(kind or "u1").itemsize for kind in element.types.values())
+        if element.types and element.count * size > rows:
+            raise RefusedError(
+                f"it is cut short: it states {element.count:,} rows of '{printable(element.name)[:40]}', more than there are"
+            )
+        rows -= element.count * size
 
 
 def ply_notes(data: bytes) -> list[str]:
@@ -117,8 +130,6 @@ def _renamed(ply: _Ply) -> list[str]:
 def _text_moved(ply: _Ply) -> bytes:
     lines, vertex = ply.body.split(b"\n"), ply.vertex
     skipped = sum(element.count for element in ply.before)
-    if skipped + vertex.count > len(lines):
-        raise RefusedError(f"it is cut short: it has fewer lines than its {vertex.count:,} vertices")
     if None in vertex.types.values():
         return ply.body
     x, y, z = (list(vertex.types).index(name) for name in "xyz")

@@ -18,6 +18,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
+from msgspec import UNSET, Struct, UnsetType, field
+
 from datagen.assets.find import find_asset
 from datagen.assets.library import Asset
 from datagen.assets.limits import MOST_LIST_BYTES
@@ -25,16 +27,33 @@ from datagen.assets.own import OwnAssets
 from datagen.assets.own_textures import OwnTextures, own_paint
 from datagen.assets.paint import Paint
 from datagen.cache import cache_folder
+from datagen.declared import FileName, read_declared, to_plain
 from datagen.domains.assets import OWN, SHAPES, TEXTURES, Assets, Words, groups, splits, statement
 from datagen.errors import UserError
 from datagen.files import write_json
-from datagen.rotations import Symmetry
+from datagen.rotations import NO_SYMMETRY, Symmetry
 from datagen.scene import Object
-from datagen.untrusted import as_name, as_object, as_text, only_keys, read_object, refuse
 
 EVERY = 5
 """Of each class every fifth model, and of each pattern every fifth image, in the order of ids, is held out."""
 _NAME = re.compile(r"assets:([0-9a-f]{12})")
+
+
+class WordFacts(Struct, forbid_unknown_fields=True):
+    """What is kept of a word: a shape's class and symmetry, or a texture's pattern."""
+
+    kind: FileName | UnsetType = field(default=UNSET, name="class")
+    symmetry: str | UnsetType = UNSET
+    pattern: FileName | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        if bool(self.pattern) == bool(self.kind and self.symmetry):
+            raise ValueError("class and symmetry are expected, or pattern")
+        Symmetry.parse(self.symmetry or str(NO_SYMMETRY))
+
+
+WordsFacts = dict[str, WordFacts]
+"""What is kept of a domain, by word."""
 
 
 class OwnAssetsDomain(Assets):
@@ -59,17 +78,18 @@ class OwnAssetsDomain(Assets):
 def keep_domain(own: OwnAssets | None, textures: OwnTextures | None = None) -> str:
     """Keep on this machine what the domain of these needs; its name. Without assets its shapes are those modelled here, without textures
     its textures. `UserError` if a folder gave none."""
-    facts: dict[str, dict[str, str]] = {}
+    facts: WordsFacts = {}
     if own is not None:
         if not own.assets:
             raise UserError("none of the model files can be used; `igllm inspect --assets DIR` says why")
-        facts |= {asset.id: {"class": asset.kind, "symmetry": str(asset.symmetry)} for asset in sorted(own.assets, key=lambda a: a.id)}
+        facts |= {a.id: WordFacts(kind=a.kind, symmetry=str(a.symmetry)) for a in sorted(own.assets, key=lambda a: a.id)}
     if textures is not None:
         if not textures.patterns:
             raise UserError("none of the images can be used; `igllm inspect --textures DIR` says why")
-        facts |= {texture: {"pattern": pattern} for texture, pattern in sorted(textures.patterns.items())}
-    digest = _digest(facts)
-    write_json(_kept(digest), facts)
+        facts |= {texture: WordFacts(pattern=pattern) for texture, pattern in sorted(textures.patterns.items())}
+    plain = to_plain(facts)
+    digest = _digest(plain)
+    write_json(_kept(digest), plain)
     return f"assets:{digest}"
 
 
@@ -88,18 +108,16 @@ def own_domain(name: str) -> Assets:
             f"the assets of the domain {name!r} are not on this machine; read the folders that they come from: igllm inspect --assets DIR, "
             "or --textures DIR, or both as they were given when it was made"
         )
-    facts = read_object(path, MOST_LIST_BYTES)
-    if f"assets:{_digest(facts)}" != name:
+    facts = read_declared(path, WordsFacts, MOST_LIST_BYTES)
+    if f"assets:{_digest(to_plain(facts))}" != name:
         raise UserError(f"{path}: damaged: it is not what the domain {name!r} was made of; read the folders that it comes from again")
     shapes: dict[str, tuple[str, Symmetry]] = {}
     patterns: dict[str, str] = {}
-    for word, entry in facts.items():
-        fields = as_object(entry, str(path), word)
-        if "pattern" in fields:
-            only_keys(fields, ("pattern",), str(path), word)
-            patterns[word] = as_name(fields["pattern"], str(path), f"{word}: pattern")
+    for word, told in facts.items():
+        if told.pattern:
+            patterns[word] = told.pattern
         else:
-            shapes[word] = _facts(fields, str(path), word)
+            shapes[word] = told.kind or "", Symmetry.parse(told.symmetry or "")
     kinds = {shape: kind for shape, (kind, _) in shapes.items()}
     words = (
         Words(kinds, _held_out(kinds)) if shapes else SHAPES,
@@ -134,11 +152,3 @@ def _held_out(grouped: Mapping[str, str]) -> tuple[str, ...]:
         if met[group] % EVERY == 0:
             held_out.append(word)
     return tuple(held_out)
-
-
-def _facts(fields: Mapping[str, Any], where: str, shape: str) -> tuple[str, Symmetry]:
-    only_keys(fields, ("class", "symmetry"), where, shape)
-    try:
-        return as_name(fields.get("class"), where, f"{shape}: class"), Symmetry.parse(as_text(fields.get("symmetry"), where, shape))
-    except ValueError:
-        refuse(where, f"{shape}: symmetry", fields["symmetry"], "a symmetry")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -19,13 +19,27 @@ import numpy as np
 from PIL import Image
 
 from datagen.dataset import IMPORTED, package_versions
+from datagen.declared import read_rows, to_plain
 from datagen.domains.clevr import Clevr
 from datagen.encoding import decode_image, encode_image
 from datagen.errors import UserError
-from datagen.files import atomic_file, read_json, read_jsonl, write_bytes, write_json, write_jsonl
+from datagen.files import (
+    TEMPORARY,
+    atomic_file,
+    check_folder,
+    read_json,
+    read_whole,
+    removed,
+    standing,
+    write_bytes,
+    write_json,
+    write_jsonl,
+)
 from datagen.formats.camera_fit import ROUNDING, CameraFit, Sightings, fit_camera, near_usual
 from datagen.formats.clevr_scenes import PublishedScene, read_scenes
-from datagen.manifest import MANIFEST, SOURCES, STATEMENT, Row, read_manifest, shard_name
+from datagen.image_limits import max_image_bytes
+from datagen.locks import hold
+from datagen.manifest import MANIFEST, SOURCES, STATEMENT, Row, Source, read_manifest, shard_name
 from datagen.predictions import Prediction, read_predictions, write_predictions
 from datagen.progress import progress
 from datagen.ranges import counted
@@ -117,9 +131,13 @@ def import_clevr(scenes: Path, out: Path, images: Path | None = None) -> Importe
     domain = Clevr()
     published = read_scenes(scenes, domain)
     _refuse_other(out)
-    if images is None:
-        return _import_codes(published, domain, out)
-    return _import_shards(published, domain, out, images, scenes.name)
+    check_folder(out)
+    with hold(out.absolute()), standing(out) as check:
+        for left in (left for ending in (".py", ".json", ".jsonl", ".tar") for left in out.glob(f".*{ending}{TEMPORARY}")):
+            left.unlink()  # of a call that was killed
+        if images is None:
+            return _import_codes(published, domain, out, check)
+        return _import_shards(published, domain, out, images, scenes.name, check)
 
 
 def _refuse_other(out: Path) -> None:
@@ -131,13 +149,14 @@ def _refuse_other(out: Path) -> None:
         raise UserError(f"{out}: holds a data set that was not imported; choose another folder")
 
 
-def _import_codes(published: list[PublishedScene], domain: Clevr, out: Path) -> Imported:
+def _import_codes(published: list[PublishedScene], domain: Clevr, out: Path, check: Callable[[], None]) -> Imported:
     if any(out.glob("[!.]*.tar")):
         raise UserError(f"{out}: holds shards; choose another folder for code without pixels")
     _forget_codes(out, {scene.key for scene in published})
     done, guess, predictions = Imported(), guess_frame(published, domain), []
     for scene in progress(published, total=len(published), desc="import"):
         sample = _sample(scene, domain, scene.frame or guess, done)
+        check()
         for suffix, data in sample.files().items():
             if suffix != sample.suffix:  # there is none yet: it is to be rendered
                 write_bytes(out / f"{scene.key}{suffix}", data)
@@ -180,7 +199,9 @@ def _sightings(scene: PublishedScene, frame: tuple[int, int]) -> Sightings:
     return Sightings(*frame, scene.points, scene.pixels, scene.depths)
 
 
-def _import_shards(published: list[PublishedScene], domain: Clevr, out: Path, images: Path, source: str) -> Imported:
+def _import_shards(  # noqa: PLR0917
+    published: list[PublishedScene], domain: Clevr, out: Path, images: Path, source: str, check: Callable[[], None]
+) -> Imported:
     found = {scene.key: path for scene in published if (path := _find_image(images, scene)) is not None}
     done = Imported(missing=[scene.key for scene in published if scene.key not in found])
     here = [scene for scene in published if scene.key in found]
@@ -201,8 +222,8 @@ def _import_shards(published: list[PublishedScene], domain: Clevr, out: Path, im
     samples = (_with_image(scene, domain, found[scene.key], done) for scene in here[done.earlier :])
     shown = progress(samples, total=len(here) - done.earlier, desc="import")
     for shard in _shards(here)[len(rows) :]:
-        rows[_sources(shard, found)] = _write_shard(out, len(rows), shown)
-        write_jsonl(out / SOURCES, ({"name": row.name, "made_of": sources} for sources, row in rows.items()))
+        rows[_sources(shard, found)] = _write_shard(out, len(rows), shown, check)
+        write_jsonl(out / SOURCES, (to_plain(Source(row.name, sources)) for sources, row in rows.items()))
         write_jsonl(out / MANIFEST, map(asdict, rows.values()))
     return done
 
@@ -228,7 +249,7 @@ def _finished(
     """The rows of the whole shards, from the first on, that an earlier call made of the very same scenes and images, by `_sources`."""
     if not (out / STATEMENT).exists() or read_json(out / STATEMENT) != statement or not (out / SOURCES).exists():
         return {}
-    made_of = {row.get("name"): row.get("made_of") for row in read_jsonl(out / SOURCES)}
+    made_of = {row.name: row.made_of for _, row in read_rows(out / SOURCES, Source)}
     kept: dict[str, Row] = {}
     for number, shard in enumerate(_shards(scenes)):
         row, sources = earlier.get(number), _sources(shard, images)
@@ -246,17 +267,20 @@ def _find_image(images: Path, scene: PublishedScene) -> Path | None:
     return next((path for path in places if path.is_file()), None)
 
 
-def _write_shard(out: Path, number: int, samples: Iterator[Sample]) -> Row:
-    """Write the next samples as a shard; its row of the manifest."""
+def _write_shard(out: Path, number: int, samples: Iterator[Sample], check: Callable[[], None]) -> Row:
+    """Write the next samples as a shard; its row of the manifest. The `check` is made before it takes its place."""
     name = shard_name(number)
     with atomic_file(out / name) as stream:
         written = write_blocks(stream, map(sample_blocks, islice(samples, SHARD_SIZE)))
+        check()
+        if not (out / STATEMENT).exists():
+            raise removed(out)
     return Row(name, **asdict(written), missing=())
 
 
 def _statement(scenes: list[PublishedScene], first_image: Path, source: str) -> dict[str, Any]:
     """The content of ``dataset.json``: every field that a generated data set has, null where no seed made it, and `IMPORTED`."""
-    height, width, _ = decode_image(first_image.read_bytes(), str(first_image)).shape
+    height, width, _ = decode_image(read_whole(first_image, max_image_bytes()), str(first_image)).shape
     counts = [len(scene.scene) for scene in scenes]
     return {
         "format_version": FORMAT_VERSION,
@@ -276,7 +300,7 @@ def _statement(scenes: list[PublishedScene], first_image: Path, source: str) -> 
 
 
 def _with_image(scene: PublishedScene, domain: Clevr, path: Path, done: Imported) -> Sample:
-    data = path.read_bytes()
+    data = read_whole(path, max_image_bytes())
     pixels = decode_image(data, str(path))
     height, width, _ = pixels.shape
     if scene.frame is not None and scene.frame != (width, height):

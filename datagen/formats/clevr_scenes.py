@@ -18,25 +18,29 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from msgspec import Meta, Struct, field, structs
 
 from datagen.camera import ground_directions
-from datagen.cameras import cameras_from_json, cameras_to_json, check_cameras
-from datagen.domain import Choice, Domain
+from datagen.cameras import CameraFields, cameras_to_json, check_cameras
+from datagen.declared import FileName, as_declared
+from datagen.domain import Domain
 from datagen.errors import UserError
+from datagen.files import read_json
 from datagen.sample import Sample
-from datagen.scene import FRAME_SIDES, Camera, Object, Scene, Vec3
-from datagen.untrusted import as_text
+from datagen.scene import FRAME_SIDES, Camera, Object, Scene
+from datagen.untrusted import refuse
 
 MARGIN = 0.2  # metres along a direction before a relation holds (the published generator's epsilon)
 USUAL_FRAME = (320, 240)  # the published generator's
 RELATIONS = ("right", "behind", "front", "left")
-_SPLIT = re.compile(r"[A-Za-z0-9_-]{1,32}")  # it becomes part of file names
+SPLIT_PATTERN = r"^[A-Za-z0-9_-]{1,32}\Z"  # it becomes part of file names
+MOST_BYTES = 1 << 30  # of a file of scenes; the largest that is published has a sixth of it
 MAX_NAME = 80  # characters of an image's name: a tar's plain header holds 100
 
 
@@ -82,9 +86,52 @@ def published_scene(sample: Sample, index: int, filename: str) -> dict[str, Any]
 def split_of(sample: Sample) -> str:
     """The split of a sample's record; the published generator's ``new`` if it has none. `UserError` if it fits no file's name."""
     split = str(sample.record.get("split") or "new")
-    if not _SPLIT.fullmatch(split):
+    if not re.search(SPLIT_PATTERN, split):
         raise UserError(f"sample {sample.key}: the split {split!r} cannot be part of a file's name")
     return split
+
+
+Metres = Annotated[float, Meta(ge=-1e6, le=1e6)]
+FrameSide = Annotated[int, Meta(ge=FRAME_SIDES[0], le=FRAME_SIDES[1])]
+
+
+class ObjectEntry(Struct, kw_only=True):
+    """One of a scene's ``objects``. Whether its words are CLEVR's is checked where they are used."""
+
+    color: str
+    material: str
+    shape: str
+    size: str
+    rotation: Metres
+    location: tuple[Metres, Metres, Metres] = field(name="3d_coords")
+    pixel_coords: Annotated[list[Metres], Meta(min_length=2, max_length=3)] | None = None
+    """X and y in pixels, and the depth in metres if it is there."""
+
+
+class CameraEntry(CameraFields, kw_only=True):
+    """A scene's camera, as our exports state it."""
+
+    name: FileName = Camera.name
+
+
+class SceneEntry(Struct, kw_only=True):
+    """One of ``scenes``, of which a reader takes this; see above."""
+
+    image_filename: str
+    objects: list[ObjectEntry]
+    split: Annotated[str, Meta(pattern=SPLIT_PATTERN)] | None = None
+    rotation_unit: Literal["degrees", "radians"] | None = None
+    image_size: tuple[FrameSide, FrameSide] | None = None
+    camera: CameraEntry | None = None
+
+    def __post_init__(self) -> None:
+        name = self.image_filename
+        plain = name.isprintable() and len(name) <= MAX_NAME and name.count(".") == 1 and not name.startswith(".")
+        if not plain or PurePosixPath(name).name != name or PureWindowsPath(name).name != name:
+            raise ValueError(
+                f"image_filename is {name!r:.100}, but must be the base name of an image file, without a folder, such as "
+                f"CLEVR_val_000000.png, of at most {MAX_NAME} characters and with one dot"
+            )
 
 
 @dataclass(frozen=True)
@@ -111,7 +158,7 @@ class PublishedScene:
 def read_scenes(path: Path, domain: Domain) -> list[PublishedScene]:
     """The scenes of a file: CLEVR's ``{"info", "scenes"}``, or a single scene's JSON. `UserError` with place and expectation."""
     entries = _entries(path)
-    scenes = [_scene(_Place(f"{path}: scene {number}", entry), domain) for number, entry in enumerate(entries)]
+    scenes = [_scene(entry, domain, f"{path}: scene {number}") for number, entry in enumerate(entries)]
     seen: set[str] = set()
     for scene in scenes:
         if scene.key in seen:
@@ -121,12 +168,7 @@ def read_scenes(path: Path, domain: Domain) -> list[PublishedScene]:
 
 
 def _entries(path: Path) -> list[Any]:
-    try:
-        data = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not JSON ({error}); a CLEVR scenes file is expected") from None
+    data = read_json(path, MOST_BYTES)
     if isinstance(data, dict) and "objects" in data:
         return [data]
     scenes = data.get("scenes") if isinstance(data, dict) else None
@@ -135,118 +177,44 @@ def _entries(path: Path) -> list[Any]:
     return scenes
 
 
-@dataclass(frozen=True)
-class _Place:
-    """A value of the file, and where it is, for messages."""
-
-    where: str
-    value: Any
-
-    def refuse(self, expected: str) -> UserError:
-        found = json.dumps(self.value)
-        return UserError(f"{self.where}: {expected} is expected, not {found if len(found) <= 60 else found[:57] + '...'}")
-
-    def field(self, name: str) -> _Place:
-        """A field of an object; what is missing is null."""
-        if not isinstance(self.value, dict):
-            raise self.refuse("an object")
-        return _Place(f"{self.where}, {name}", self.value.get(name))
-
-    def items(self) -> Iterator[_Place]:
-        if not isinstance(self.value, list):
-            raise self.refuse("a list")
-        return (_Place(f"{self.where} {number}", value) for number, value in enumerate(self.value))
-
-    def word(self, choice: Choice) -> str:
-        if not isinstance(self.value, str) or self.value not in choice.words:
-            raise self.refuse(f"one of {', '.join(choice.words)}")
-        return self.value
-
-    def number(self) -> float:
-        if isinstance(self.value, bool) or not isinstance(self.value, int | float) or not abs(self.value) <= 1e6:
-            raise self.refuse("a finite number")
-        return float(self.value)
-
-    def numbers(self, least: int) -> list[float]:
-        values = [place.number() for place in self.items()]
-        if not least <= len(values) <= 3:
-            raise self.refuse(f"a list of {least} numbers" if least == 3 else "a list of two or three numbers")
-        return values
-
-
-def _scene(place: _Place, domain: Domain) -> PublishedScene:
-    filename = _filename(place.field("image_filename"))
-    named = _Place(f"{place.where} ({filename})", place.value)
-    unit = named.field("rotation_unit")
-    if unit.value not in (None, "degrees", "radians"):
-        raise unit.refuse("degrees or radians")
-    split = named.field("split")
-    if split.value is not None and not (isinstance(split.value, str) and _SPLIT.fullmatch(split.value)):
-        raise split.refuse("one word of letters, digits, - and _")
-    objects = list(named.field("objects").items())
-    pixels, depths = _pixels(objects)
-    frame = _frame(named.field("image_size"))
+def _scene(content: Any, domain: Domain, where: str) -> PublishedScene:
+    entry = as_declared(content, SceneEntry, where)
+    where = f"{where} ({entry.image_filename})"
+    seen = [obj.pixel_coords for obj in entry.objects if obj.pixel_coords is not None]
+    pixels, depths = None, None
+    if len(seen) == len(entry.objects):
+        pixels = np.array([row[:2] for row in seen]).reshape(-1, 2)
+        depths = np.array([row[2] for row in seen]) if all(len(row) == 3 for row in seen) else None
+    degrees = entry.rotation_unit == "degrees"
+    objects = tuple(_object(obj, domain, degrees, where, f"objects[{number}]") for number, obj in enumerate(entry.objects))
     return PublishedScene(
-        key=PurePosixPath(filename).stem,
-        filename=filename,
-        split=split.value,
-        scene=domain.canonical(Scene(domain.name, tuple(_object(o, domain, unit.value == "degrees") for o in objects))),
-        points=np.array([o.field("3d_coords").numbers(3) for o in objects]).reshape(-1, 3),
+        key=PurePosixPath(entry.image_filename).stem,
+        filename=entry.image_filename,
+        split=entry.split,
+        scene=domain.canonical(Scene(domain.name, objects)),
+        points=np.array([obj.location for obj in entry.objects]).reshape(-1, 3),
         pixels=pixels,
         depths=depths,
-        frame=frame,
-        camera=_camera(named.field("camera"), frame, domain),
-        digest=hashlib.sha256(json.dumps(place.value, sort_keys=True).encode()).hexdigest(),
+        frame=entry.image_size,
+        camera=_camera(entry, domain, where),
+        digest=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
     )
 
 
-def _object(place: _Place, domain: Domain, degrees: bool) -> Object:
+def _object(entry: ObjectEntry, domain: Domain, degrees: bool, where: str, field: str) -> Object:
     """One object as a statement of the domain: its words by their names, its place, its turn about Z in degrees."""
     [statement] = domain.statements
-    words = {choice.name: place.field(choice.name).word(choice) for choice in statement.choices}
-    turn = place.field("rotation").number()
-    x, y, z = place.field("3d_coords").numbers(3)
-    location: Vec3 = (x, y, z)
-    return Object(statement.name, {**words, "loc": location, "rotation": turn if degrees else math.degrees(turn) % 360.0})
+    words = {choice.name: getattr(entry, choice.name) for choice in statement.choices}
+    for choice in statement.choices:
+        if words[choice.name] not in choice.words:
+            refuse(where, f"{field}.{choice.name}", words[choice.name], f"one of {', '.join(choice.words)}")
+    turn = entry.rotation if degrees else math.degrees(entry.rotation) % 360.0
+    return Object(statement.name, {**words, "loc": entry.location, "rotation": turn})
 
 
-def _pixels(objects: list[_Place]) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """(N, 2) where every object has pixel coordinates, and (N,) where all of them have a depth, else None."""
-    places = [o.field("pixel_coords") for o in objects]
-    if any(place.value is None for place in places):
-        return None, None
-    rows = [place.numbers(2) for place in places]
-    depths = np.array([row[2] for row in rows]) if all(len(row) == 3 for row in rows) else None
-    return np.array([row[:2] for row in rows]).reshape(-1, 2), depths
-
-
-def _camera(place: _Place, frame: tuple[int, int] | None, domain: Domain) -> Camera | None:
-    if place.value is None:
+def _camera(entry: SceneEntry, domain: Domain, where: str) -> Camera | None:
+    if entry.camera is None:
         return None
-    if not isinstance(place.value, dict):
-        raise place.refuse("a camera {name, location, target, lens_mm, sensor_mm}")
-    fields = dict(place.value)
-    name = as_text(fields.pop("name", Camera.name), place.where, "name")
-    cameras = cameras_from_json({name: fields}, place.where)
-    check_cameras(cameras, 0.0, domain.ground, frame or USUAL_FRAME, place.where)
-    return cameras[0]
-
-
-def _frame(place: _Place) -> tuple[int, int] | None:
-    if place.value is None:
-        return None
-    sides = place.value
-    low, high = FRAME_SIDES
-    if not isinstance(sides, list) or len(sides) != 2 or not all(type(side) is int and low <= side <= high for side in sides):
-        raise place.refuse(f"width and height in pixels, from {low} to {high}")
-    return sides[0], sides[1]
-
-
-def _filename(place: _Place) -> str:
-    """An image's base name, fit to name a sample as well: one dot, nothing that leads out of a folder."""
-    name = place.value
-    if not isinstance(name, str) or not name.isprintable() or len(name) > MAX_NAME or name.count(".") != 1 or name.startswith("."):
-        raise place.refuse(f"the base name of an image file, such as CLEVR_val_000000.png, of at most {MAX_NAME} characters,")
-    if PurePosixPath(name).name != name or PureWindowsPath(name).name != name:
-        raise place.refuse("the base name of an image file, without a folder,")
-    return name
+    camera = Camera(**structs.asdict(entry.camera))
+    check_cameras((camera,), 0.0, domain.ground, entry.image_size or USUAL_FRAME, f"{where}, camera")
+    return camera

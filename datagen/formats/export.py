@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from datagen.errors import UserError
-from datagen.files import check_folder
+from datagen.files import check_folder, standing
 from datagen.formats.clevr_export import export_clevr
 from datagen.formats.coco import export_coco
 from datagen.formats.hf import export_hf
-from datagen.locks import hold
+from datagen.locks import OWN_LOCK, hold
 from datagen.progress import progress
 from datagen.sample import Sample
 from datagen.shards import Samples
 from datagen.store import Place
 from datagen.written import Written
 
+DRAFT = ".draft"  # where an export is written before it takes its place
 EXPORTERS: dict[str, Callable[[Iterator[Sample], Path], None]] = {"clevr": export_clevr, "coco": export_coco, "hf": export_hf}
 
 
 def export(data: Place, format: str, out: Path) -> int:
     """Write the samples of a data set to `out` in one of `EXPORTERS`' formats, one at a time; how many there are.
 
-    They are written beside `out` first. What an earlier export left there is replaced as a whole. `UserError` for another format, a damaged
-    data set, or a folder with files in it that no export has written.
+    They are written into a hidden folder in `out` first. What an earlier export left there is replaced as a whole. `UserError` for another
+    format, a damaged data set, or a folder with files in it that no export has written.
     """
     if format not in EXPORTERS:
         raise UserError(f"there is no format {format!r}; choose one of {', '.join(EXPORTERS)}")
@@ -36,15 +37,25 @@ def export(data: Place, format: str, out: Path) -> int:
     check_folder(out, "the folder to write")
     _refuse_strangers(out)
     with hold(out.absolute()):
-        out, written = out.absolute(), Written(out.absolute(), "export")
-        draft = out.with_name(f".{out.name}.export")
+        draft, written = out.absolute() / DRAFT, Written(out.absolute(), "export")
         shutil.rmtree(draft, ignore_errors=True)  # of a call that was killed
         try:
-            EXPORTERS[format](progress(samples, total=len(samples), desc="export"), draft)
-            _install(draft, written)
+            with standing(draft) as check:
+                EXPORTERS[format](_checked(progress(samples, total=len(samples), desc="export"), check), draft)
+                check()
+                _install(draft, written)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
+            with contextlib.suppress(OSError):  # there is something in it
+                draft.parent.rmdir()
     return len(samples)
+
+
+def _checked(samples: Iterable[Sample], check: Callable[[], None]) -> Iterator[Sample]:
+    """The samples, each after the check."""
+    for sample in samples:
+        check()
+        yield sample
 
 
 def _refuse_strangers(out: Path) -> None:
@@ -72,5 +83,6 @@ def _install(draft: Path, written: Written) -> None:
 
 
 def _files_in(folder: Path) -> Iterator[str]:
-    """The paths, within a folder, of all files in it."""
-    return (path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+    """The paths, within a folder, of all files in it, but for what a call has there only while it lasts."""
+    within = (path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
+    return (path.as_posix() for path in within if path.parts[0] not in (DRAFT, OWN_LOCK))

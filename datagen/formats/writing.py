@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
 from datagen.encoding import encode_image
-from datagen.files import atomic_file
+from datagen.files import atomic_file, naming
 from datagen.sample import Sample
 
 
@@ -23,13 +23,14 @@ def png_bytes(sample: Sample) -> bytes:
 class JsonDocument:
     """One JSON object of a few ``fields`` and some lists whose rows come one by one, in any order; they wait in temporary files."""
 
-    def __init__(self, fields: Mapping[str, Any], lists: Mapping[str, IO[bytes]]) -> None:
-        self._fields, self._lists = fields, lists
+    def __init__(self, path: Path, fields: Mapping[str, Any], lists: Mapping[str, IO[bytes]]) -> None:
+        self._path, self._fields, self._lists = path, fields, lists
 
     def add(self, name: str, row: Mapping[str, Any]) -> None:
         """The next row of the list of that name."""
         stream = self._lists[name]
-        stream.write((",\n" if stream.tell() else "\n").encode() + json.dumps(row, allow_nan=False).encode())
+        with naming(self._path):
+            stream.write((",\n" if stream.tell() else "\n").encode() + json.dumps(row, allow_nan=False).encode())
 
     def write(self, out: IO[bytes]) -> None:
         """The whole document."""
@@ -37,17 +38,28 @@ class JsonDocument:
         out.write(("{" + ",\n".join(head)).encode())
         for name, stream in self._lists.items():
             out.write(f",\n{json.dumps(name)}: [".encode())
-            stream.seek(0)
+            with naming(self._path):
+                stream.seek(0)  # and write what is left of it
             shutil.copyfileobj(stream, out)
             out.write(b"\n]")
         out.write(b"}\n")
+
+
+def _close(stream: IO[bytes]) -> None:
+    with suppress(OSError):  # what is still to be written of it is not wanted
+        stream.close()
 
 
 @contextmanager
 def json_document(path: Path, fields: Mapping[str, Any], lists: tuple[str, ...]) -> Iterator[JsonDocument]:
     """A `JsonDocument` that is written to `path`, atomically, when the block ends well."""
     with ExitStack() as spools:
-        document = JsonDocument(fields, {name: spools.enter_context(TemporaryFile()) for name in lists})
+        with naming(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            files: dict[str, IO[bytes]] = {name: TemporaryFile(dir=path.parent) for name in lists}  # noqa: SIM115 - there must be room anyway
+        for stream in files.values():
+            spools.callback(_close, stream)
+        document = JsonDocument(path, fields, files)
         yield document
         with atomic_file(path) as stream:
             document.write(stream)

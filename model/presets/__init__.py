@@ -23,6 +23,7 @@ FOLDER = Path(__file__).parent
 NAMES = tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
 FROM_SCRATCH = "none"
 TABLES = ("vision", "text")
+MOST_LEVELS = 20  # of lists and tables in each other
 LONGEST_SHOWN = 60  # characters of a value in a message
 IGLLM_ALONE = (
     "text",
@@ -208,7 +209,9 @@ def get_preset(name: str) -> Preset:
         raise UserError(f"there is no preset {name!r}; choose one of {', '.join(NAMES)}, or give a .toml file")
     try:
         content = tomllib.loads(read_text(path))
-    except (OSError, ValueError, RecursionError) as error:
+    except RecursionError:
+        raise UserError(f"{path}: not a readable preset (it is nested too deeply)") from None
+    except ValueError as error:
         raise UserError(f"{path}: not a readable preset ({error})") from None
     for key in content:
         if key not in (*TABLES, *settings()):
@@ -237,15 +240,17 @@ def _check_table(name: str, table: Any) -> None:
     for key, value in table.items():
         if not isinstance(key, str) or not _is_plain(value):
             raise UserError(
-                f"[{name}]: {key} is {_shown(value)}: text, finite numbers, true, false, or lists and tables of them are expected"
+                f"[{name}]: {key} is {_shown(value)}: text, finite numbers, true, false, or lists and tables of them are expected, "
+                f"{MOST_LEVELS} in each other at most"
             )
 
 
-def _is_plain(value: Any) -> bool:
+def _is_plain(value: Any, levels: int = MOST_LEVELS) -> bool:
+    """Whether a value is text, a number, or lists and tables of them, in so many levels at most."""
     if isinstance(value, Mapping):
-        return all(isinstance(key, str) for key in value) and _is_plain(list(value.values()))
+        return all(isinstance(key, str) for key in value) and _is_plain(list(value.values()), levels)
     if isinstance(value, list | tuple):
-        return all(map(_is_plain, value))
+        return levels > 0 and all(_is_plain(item, levels - 1) for item in value)
     return value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value))
 
 
@@ -276,4 +281,6 @@ def _shown(value: Any) -> str:
         text = str(value) if isinstance(value, str) else repr(value)
     except ValueError:  # a whole number of thousands of digits
         text = "too large a number"
+    except RecursionError:
+        text = "nested too deeply"
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."

@@ -6,22 +6,47 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from msgspec import Meta, Struct
+
+from datagen.declared import as_declared
 from datagen.errors import UserError
 from datagen.files import read_json, write_json
 from datagen.intervals import intervals as bootstrap
+from datagen.record import Count
 from datagen.scene import Scene
 from datagen.scores import score_scene, summarize
+from render.evals.clock import Worked
 from render.evals.declaration import Evaluation
 from render.evals.plan import Request
+
+
+class RunFacts(Struct):
+    """What is known of a finished run: its steps, the images that it has seen, and how many seconds it took."""
+
+    steps: Count
+    images: Count
+    seconds: Annotated[float, Meta(ge=0, le=1e12)]
+
+
+class CellFile(Struct):
+    """The content of a cell's file. Whether ``scores`` and ``intervals`` have all that its evaluation measures is checked beside it."""
+
+    digest: str
+    asked: dict[str, Any]
+    training: RunFacts
+    pretraining: RunFacts | None
+    scores: dict[str, dict[str, Any]]
+    intervals: dict[str, dict[str, Any]]
+    versions: dict[str, str]
 
 
 @dataclass(frozen=True)
 class Cell:
     """A cell that was run.
 
-    ``training`` and ``pretraining`` (None without) have `RUN_FACTS`: steps, images seen, and seconds. ``scores`` and ``intervals``: by the
+    ``training`` and ``pretraining`` (None without) have the fields of `RunFacts`. ``scores`` and ``intervals``: by the
     condition's key what `summarize` and the evaluation's own measure give, and `datagen.intervals.intervals`. ``versions``: of what it was
     run with, and the device.
     """
@@ -43,7 +68,6 @@ class Cell:
 
 
 _FOUND = ("training", "pretraining", "scores", "intervals", "versions")
-RUN_FACTS = ("steps", "images", "seconds")
 LATER_SCORES = {"too_near"}  # which cells that were kept before lack
 
 
@@ -54,7 +78,11 @@ def read_cell(folder: Path, request: Request) -> Cell | None:
         return None
     content = read_json(path)
     asked = json.loads(json.dumps(request.asked))  # as JSON has it, without tuples
-    if not isinstance(content, dict) or content.get("asked") != asked:
+    try:
+        as_declared(content, CellFile, f"{path}: damaged")
+    except UserError as error:
+        raise UserError(f"{error}; delete it to have it run again") from None
+    if content["asked"] != asked:
         raise UserError(f"{path}: damaged (it does not state what its name stands for); delete it to have it run again")
     if not _whole(content, request.evaluation):
         raise UserError(f"{path}: damaged (something that was measured is missing); delete it to have it run again")
@@ -66,14 +94,10 @@ def _whole(content: Mapping[str, Any], evaluation: Evaluation) -> bool:
     empty = Scene(evaluation.domain.name, ())
     nothing = [score_scene(empty, empty, evaluation.domain)]
     score_pattern, interval_pattern = summarize(nothing) | evaluation.measure([empty]), bootstrap(nothing, resamples=1)
-    training, pretraining, scores, intervals, versions = (content.get(name) for name in _FOUND)
-    return (
-        all(isinstance(run, dict) and all(_is_number(run.get(n)) for n in RUN_FACTS) for run in (training, pretraining or training))
-        and isinstance(versions, dict)
-        and isinstance(scores, dict)
-        and all(_is_table(scores.get(c.key), score_pattern, _is_number) for c in evaluation.conditions)
-        and isinstance(intervals, dict)
-        and all(_is_table(intervals.get(c.key), interval_pattern, _are_ends) for c in evaluation.conditions)
+    return all(
+        _is_table(content["scores"].get(c.key), score_pattern, _is_number)
+        and _is_table(content["intervals"].get(c.key), interval_pattern, _are_ends)
+        for c in evaluation.conditions
     )
 
 
@@ -102,3 +126,7 @@ def write_cell(folder: Path, cell: Cell) -> None:
 
 def _path(folder: Path, request: Request) -> Path:
     return folder / f"{request.digest}.json"
+
+
+KINDS: dict[str, Any] = {"an evaluation's cell": CellFile, "seconds.json of an evaluation's run": Worked}
+"""The kinds of files, as `datagen.kinds` has the others."""

@@ -5,13 +5,23 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Annotated
 
-from datagen.files import read_json, write_json
+from msgspec import Meta, Struct
+
+from datagen.declared import read_declared, to_plain
+from datagen.files import write_json
 
 SECONDS = "seconds.json"
 EVERY = 2.0  # seconds between two notes: as much is not counted where a call is killed
+
+
+class Worked(Struct):
+    """``seconds.json``: how long a run was worked on."""
+
+    seconds: Annotated[float, Meta(ge=0, le=1e12)]
 
 
 @contextmanager
@@ -24,11 +34,12 @@ def clocked(run: Path) -> Iterator[None]:
         from model.run import RUN
 
         if (run / RUN).exists():
-            write_json(run / SECONDS, {"seconds": before + time.monotonic() - begin})
+            write_json(run / SECONDS, to_plain(Worked(before + time.monotonic() - begin)))
 
     def tick() -> None:
         while not over.wait(EVERY):
-            note()
+            with suppress(OSError):  # such as a full disk's: what the block itself writes tells of it
+                note()
 
     ticking = threading.Thread(target=tick, daemon=True)
     ticking.start()
@@ -43,4 +54,4 @@ def clocked(run: Path) -> Iterator[None]:
 def seconds(run: Path) -> float:
     """The seconds that were worked on a run so far."""
     path = run / SECONDS
-    return float(read_json(path)["seconds"]) if path.exists() else 0.0
+    return read_declared(path, Worked).seconds if path.exists() else 0.0

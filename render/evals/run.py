@@ -144,7 +144,7 @@ class Workshop:
         return run
 
     def _pretraining_facts(self, request: Request) -> dict[str, float]:
-        """The `RUN_FACTS` of the pretraining, its lesson included."""
+        """The `RunFacts` of the pretraining, its lesson included."""
         assert request.pretraining is not None
         facts = _facts(request.pretraining, self.out / RUNS / f"pretrain-{request.pretraining_digest}")
         if request.lesson is None:
@@ -218,7 +218,7 @@ def _finished(run: Path) -> bool:
 
 
 def _facts(preset: Preset, run: Path) -> dict[str, float]:
-    """The `RUN_FACTS` of a finished run."""
+    """The `RunFacts` of a finished run."""
     images = preset.steps * preset.batch_size * preset.accumulation
     return {"steps": preset.steps, "images": images, "seconds": round(seconds(run), 1)}
 

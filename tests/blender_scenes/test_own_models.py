@@ -191,6 +191,18 @@ SHAPELESS: dict[str, tuple[str | bytes, str]] = {
     "circle.gltf": (gltf(nodes=[{"mesh": 0}, {"children": [2]}, {"children": [1]}]), "in a circle"),
     "header.glb": (b"glTF", "cut short"),
     "accessor.gltf": (gltf().replace('"count": 24', '"count": 99999'), "cannot make sense of it"),
+    "vast.gltf": (  # 3.6 GB of zeros
+        json.dumps(
+            {
+                "asset": {"version": "2.0"},
+                "scenes": [{"nodes": [0]}],
+                "nodes": [{"mesh": 0}],
+                "meshes": [{"primitives": [{"attributes": {"POSITION": 0}}]}],
+                "accessors": [{"componentType": 5126, "count": 300_000_000, "type": "VEC3"}],
+            }
+        ),
+        "more memory than a model may take",
+    ),
     "torn.usda": ("#usda 1.0\ndef Mesh {", "OpenUSD cannot read it (torn.usda:2:"),
 }
 """Files that show nothing right, and what the reason says."""
@@ -218,6 +230,10 @@ NOTED: dict[str, tuple[str | bytes, str]] = {
     ),
     "faces.obj": (obj() + "f 1 2 99\nf -1 -2 -3\nf -1 -2 -30\n", "2 of its faces name vertices that are not there, and are left out"),
     "thin.obj": (THIN, "it is so thin that a generated scene, which must show enough of every object, will hardly hold it"),
+    "huge.obj": (
+        WORN.format("huge"),
+        "the image 'huge.png' has 8,193x8,192 pixels, more than 67,108,864: the colour is taken without it",
+    ),
     "texture.ply": (ply().replace(b"comment", b"comment TextureFile"), "its texture 'a cube' is not read: grey is taken"),
     "faces.ply": (FACE_COLORS, "the colours of its faces are not read: grey is taken"),
     "color.stl": (b"COLOR=".ljust(80) + struct.pack("<I", 2) + TRIANGLES, "its colours are not read: grey is taken"),
@@ -273,6 +289,7 @@ def listed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     files["shapeless/wide.mtl"] = mtl(Kd="1 0 0").encode("utf-16")
     files |= {f"notes/{name}.mtl": mtl(Kd=color) for name, color in STRANGE.items()}
     files["notes/comma-image.mtl"] = mtl(Kd=STRANGE["comma"], map_Kd="white.png")
+    files["notes/huge.mtl"] = mtl(map_Kd="huge.png")
     files["notes/kd.mtl"] = mtl(Kd="spectral red.rfl")
     files["palette/palette.mtl"] = mtl(map_Kd="palette.png")
     for name, content in files.items():
@@ -280,6 +297,7 @@ def listed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         (folder / "in" / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     Image.new("RGB", (4, 4), (LEVEL, 0, 0)).save(folder / "in" / "colors" / "red.png")
     Image.new("RGB", (4, 4), (255, 255, 255)).save(folder / "in" / "notes" / "white.png")
+    Image.new("1", (8193, 8192)).save(folder / "in" / "notes" / "huge.png")
     stencil = Image.new("L", (64, 64))
     stencil.paste(255, (0, 0, 32, 64))
     stencil.save(folder / "in" / "colors" / "stencil.png")

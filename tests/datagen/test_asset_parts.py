@@ -7,6 +7,7 @@ import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
@@ -90,6 +91,15 @@ OUTSIDE: dict[str, Callable[[str], dict[str, str | bytes]]] = {
     "buffer": lambda name: {"x.gltf": json.dumps({"buffers": [{"uri": name}]})},
     "image of a .glb": lambda name: {"x.glb": glb({"images": [{"uri": name.replace("o", "%6F")}]})},
 }
+
+
+@pytest.mark.usefixtures("importer_stand_in")
+@pytest.mark.parametrize("way", ["buffers", "images"])
+@pytest.mark.parametrize("name", ["file:///etc/hostname", "FILE:x.bin", "file:%2f%2f%2fetc%2fhostname"])
+def test_a_url_of_a_file_is_refused(tmp_path: Path, way: str, name: str) -> None:
+    write(tmp_path, {"models/x.gltf": json.dumps({way: [{"uri": name}]}), "models/good.stl": "1"})
+    [refused] = own_assets(tmp_path / "models").refused
+    assert refused.reason == f"names the file '{unquote(name)}' by a URL; name it as it is seen from the folder"
 
 
 @pytest.mark.usefixtures("importer_stand_in")

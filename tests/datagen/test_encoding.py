@@ -17,6 +17,7 @@ from PIL import Image, ImageCms
 
 from datagen.encoding import decode_image, encode_image
 from datagen.errors import ImageError
+from datagen.image_limits import allow_pixels
 from datagen.rgb import ORIENTATION
 
 RNG = np.random.default_rng(0)
@@ -376,14 +377,48 @@ def test_a_panorama_is_read() -> None:
         (b"", "no image format"),
         (b"not a picture", "no image format"),
         (encode_image(PIXELS)[:60], "truncated"),
-        (png_of(bytes(9), 60_000, 60_000), "it has 3,600,000,000 pixels, and at most 178,956,970 are read"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "no image format"),  # which Ghostscript would run
     ],
-    ids=["empty", "text", "truncated", "bomb", "program"],
+    ids=["empty", "text", "truncated", "program"],
 )
 def test_what_is_no_image_is_refused(data: bytes, reason: str) -> None:
     with pytest.raises(ImageError, match=rf"^broken\.png: not a readable image \(.*{reason}"):
         decode_image(data, "broken.png")
+
+
+@pytest.mark.parametrize(
+    ("data", "stated"),
+    [
+        (png_of(bytes(9), 60_000, 60_000), "3,600,000,000 pixels"),
+        (png_of(bytes(9), 40_000_001, 1), "40,000,001x1 pixels"),
+        (encoded(Image.new("1", (6325, 6325)), "TIFF", compression="group4"), "6,325x6,325 pixels"),
+        (bytes(320_000_001), "320,000,001 bytes"),
+    ],
+    ids=["beyond Pillow", "a line", "beyond ours", "a file"],
+)
+def test_an_image_of_more_pixels_than_are_read_is_refused_before_they_are(data: bytes, stated: str) -> None:
+    with pytest.raises(ImageError, match=rf"^huge\.png: has {stated}, and at most 40,000,000 pixels are read; .* --max-pixels$"):
+        decode_image(data, "huge.png")
+
+
+def test_more_pixels_are_read_where_they_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IGLLM_MAX_PIXELS", "")  # so that it is put back
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    data = encoded(Image.fromarray(PIXELS), "PNG")
+    allow_pixels(PIXELS.shape[0] * PIXELS.shape[1])
+    assert np.array_equal(decode_image(data, "x"), PIXELS)
+    allow_pixels(PIXELS.shape[0] * PIXELS.shape[1] - 1)
+    with pytest.raises(ImageError, match="--max-pixels"):
+        decode_image(data, "x")
+
+
+def test_a_photograph_of_very_many_scans_is_refused() -> None:
+    """Each goes over all of its pixels: a hundred kilobytes could take minutes."""
+    photograph = encoded(Image.new("RGB", (64, 64)), "JPEG", progressive=True)
+    last = photograph.rindex(b"\xff\xda")
+    assert decode_image(photograph[:-2] + photograph[last:-2] * 20 + photograph[-2:], "x").shape == (64, 64, 3)
+    with pytest.raises(ImageError, match="more than 100 scans"):
+        decode_image(photograph[:-2] + photograph[last:-2] * 100 + photograph[-2:], "x")
 
 
 @given(data=st.data(), image_format=st.sampled_from(["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"]))

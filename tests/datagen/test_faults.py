@@ -24,6 +24,7 @@ from datagen.manifest import FAILURES, MANIFEST, STATEMENT
 from datagen.shards import Samples, sample_blocks
 from datagen.spool import Spool
 from datagen.store import SPOOL
+from igllm import main
 
 NUM = 10
 
@@ -265,7 +266,7 @@ def test_a_folder_removed_while_it_is_written_is_one_message_and_stays_away(tmp_
     with open_dataset(folder, SETTINGS, NUM) as writer:
         writer.put(constant_sample(SETTINGS, 0))
         shutil.rmtree(folder)
-        with pytest.raises(UserError, match="set: was removed while this run was writing it; call it again to begin anew"):
+        with pytest.raises(UserError, match="set: was removed while this call was writing it; call it again to begin anew"):
             writer.put(constant_sample(SETTINGS, 1))
     assert not folder.exists()
     assert fill(folder, NUM) == list(range(NUM))
@@ -278,3 +279,25 @@ def test_samples_removed_under_a_running_writer_are_not_mixed_with_later_ones(tm
         with pytest.raises(UserError, match="call it again to go on"):
             writer.put(constant_sample(SETTINGS, 1))
     assert fill(tmp_path, NUM) == list(range(NUM))
+
+
+@pytest.mark.parametrize("name", ["manifest.jsonl", "dataset.json", "shard-000000.tar"])
+@pytest.mark.parametrize("verb", ["verify", "merge", "generate", "export"])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path, name: str, verb: str) -> None:
+    folder = tmp_path / "set"
+    fill(folder, 6)
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    arguments = {
+        "verify": [str(folder)],
+        "merge": [str(folder)],
+        "generate": ["--domain", "dot2d", "--num", "6", "--out", str(folder)],
+        "export": ["--data", str(folder), "--format", "coco", "--out", str(tmp_path / "out")],
+    }
+    assert main([verb, *arguments[verb]]) in (0, 1, 2)
+
+
+def test_a_pipe_in_the_place_of_an_image_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    assert main(["predict", "--images", str(tmp_path / "a.png")]) == 2
+    assert "a.png: cannot be read (a pipe or device is in the place of the file)" in capsys.readouterr().err

@@ -40,7 +40,7 @@ def test_predictions_are_read_as_written(tmp_path: Path) -> None:
 )
 def test_anything_else_is_refused(fields: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "pred.jsonl").write_text(json.dumps({"key": "a", "code": "", **fields}) + "\n")
-    with pytest.raises(UserError, match="prediction 1"):
+    with pytest.raises(UserError, match="line 1: "):
         read_predictions(tmp_path / "pred.jsonl")
 
 

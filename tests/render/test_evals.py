@@ -325,13 +325,13 @@ def without(path: str) -> Any:
     ("change", "message"),
     [
         (lambda content: "{", "damaged"),
-        (lambda content: [], "does not state"),
+        (lambda content: [], "its content is []"),
         (lambda content: {**content, "asked": {**content["asked"], "size": 5}}, "does not state"),
         (without("scores.B"), "measured is missing"),
         (without("scores.A.ap.1"), "measured is missing"),
         (without("intervals.A.recall"), "measured is missing"),
-        (without("training.seconds"), "measured is missing"),
-        (without("versions"), "measured is missing"),
+        (without("training.seconds"), "training: seconds is missing"),
+        (without("versions"), "versions is missing"),
         (lambda content: {**content, "scores": {**content["scores"], "A": {**content["scores"]["A"], "recall": "much"}}}, "is missing"),
     ],
 )

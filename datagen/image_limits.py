@@ -1,0 +1,38 @@
+"""How large an image may be that is read: a file of a few bytes can state any number of pixels, and all of them take memory."""
+
+from __future__ import annotations
+
+import os
+import re
+
+MAX_PIXELS = 40_000_000
+"""Of an image that is read, unless `allow_pixels` says otherwise: a gigabyte, as some formats take 25 bytes a pixel to decode."""
+_ALLOWED = "IGLLM_MAX_PIXELS"  # in the environment, for the processes that read images for this one
+_BYTES_PER_PIXEL = 8  # of a file: four channels of 16 bits, not compressed
+
+
+def allow_pixels(most: int) -> None:
+    """Read images of up to so many pixels, in this process and those that it starts."""
+    os.environ[_ALLOWED] = str(most)
+
+
+def max_pixels() -> int:
+    """The pixels that an image may have to be read."""
+    allowed = os.environ.get(_ALLOWED, "")
+    return int(allowed) if allowed.isdecimal() else MAX_PIXELS
+
+
+def max_image_bytes() -> int:
+    """The bytes that an image file may have to be read."""
+    return max(2**20, _BYTES_PER_PIXEL * max_pixels())
+
+
+def refusal(stated: str) -> str:
+    """Why an image is not read that ``stated`` so much, such as "12,000x12,000 pixels"."""
+    return f"has {stated}, and at most {max_pixels():,} pixels are read; make it smaller, or allow more with --max-pixels"
+
+
+def pillows_count(said: str) -> str:
+    """The pixels in Pillow's "Image size (123 pixels) exceeds limit ...", in words."""
+    found = re.search(r"\d+", said)
+    return f"{int(found[0]):,} pixels" if found else "too many pixels"

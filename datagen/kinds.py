@@ -1,0 +1,38 @@
+"""Every kind of file that is read here and may be anybody's, with what is declared of it: its whole content, or each of its lines.
+
+Models and evaluations have kinds of their own: `model.declared.KINDS` and `render.evals.cells.KINDS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from datagen.assets.own import AssetNotes, KeptNames
+from datagen.cameras import CamerasFile
+from datagen.dataset import Statement
+from datagen.domains.own_assets import WordsFacts
+from datagen.formats.clevr_scenes import SceneEntry
+from datagen.manifest import FAILURES, MANIFEST, SOURCES, STATEMENT, Failure, Row, Source
+from datagen.predictions import Prediction
+from datagen.record import SampleRecord
+from datagen.settings import SettingsRecord
+from datagen.splits import SplitFile
+from datagen.written import WrittenFile
+
+KINDS: Mapping[str, Any] = {
+    "KEY.json, a sample's record": SampleRecord,
+    STATEMENT: Statement,
+    f"{STATEMENT}, the settings": SettingsRecord,
+    f"{MANIFEST}, a line": Row,
+    f"{FAILURES}, a line": Failure,
+    f"{SOURCES}, a line": Source,
+    "pred.jsonl, a line": Prediction,
+    "a split's file": SplitFile,
+    "a file of cameras": CamerasFile,
+    "assets.json": AssetNotes,
+    "a file of CLEVR's, each of its scenes": SceneEntry,
+    ".igllm-VERB.jsonl, a line": WrittenFile,
+    "in the cache, the words of a domain of own assets": WordsFacts,
+    "in the cache, the files that an asset's file names": KeptNames,
+}

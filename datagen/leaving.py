@@ -1,0 +1,115 @@
+"""Leaving politely: what ends a process by a signal ends it as Ctrl-C does, so that all is tidied, and one message says so."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
+SAME_REQUEST_SECONDS = 1.0
+"""A signal that comes so soon after the first is the same request: `timeout` and torchrun send theirs to a process and to its group."""
+LATE_SECONDS = 0.2
+
+_requests: list[Request] = []  # those that this process heeds, the last of them; a forked child heeds none
+
+
+class Request:
+    """The signal that asked this process to leave, if one has. The first raises KeyboardInterrupt; whoever sends another later is
+    impatient, and ends the process at once: that costs no more than a kill."""
+
+    def __init__(self, name: str) -> None:
+        """``name`` is what the message begins with."""
+        self.name = name
+        self.signal: int | None = None
+        self._came = 0.0
+
+    @property
+    def message(self) -> str:
+        """What to say of it."""
+        word = "interrupted" if self.signal is None else SIGNALS[signal.Signals(self.signal)]
+        return f"{self.name}: {word}; call it again to go on"
+
+    @property
+    def status(self) -> int:
+        """The exit status, as shells state the end by a signal."""
+        return 128 + (self.signal or signal.SIGINT)
+
+    def wait(self) -> None:
+        """Give a signal that was sent to a group of processes, of which this one's children may have died already, time to come here."""
+        with suppress(KeyboardInterrupt):
+            time.sleep(LATE_SECONDS)
+
+    def come(self, number: int, _frame: FrameType | None) -> None:
+        """The handler of the signals."""
+        if self.signal is None:
+            self.signal, self._came = number, time.monotonic()
+            signal.signal(signal.SIGCHLD, lambda *_: None)  # torch's raises an error for each process of its own that leaves, too
+            raise KeyboardInterrupt
+        if time.monotonic() - self._came > SAME_REQUEST_SECONDS:
+            os.write(2, f"{self.message}\n".encode(errors="backslashreplace"))  # not printed: that may be what was interrupted
+            os._exit(self.status)
+
+
+@contextmanager
+def heeded(name: str) -> Iterator[Request]:
+    """While it lasts, `SIGNALS` are heeded, but for those that this process was started to ignore, as by nohup.
+
+    Outside the main thread, which alone can handle signals, nothing changes.
+    """
+    request = Request(name)
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        _requests.append(request)
+        heed_again()
+        yield request
+    finally:
+        _requests.pop()
+        for number, handler in before.items():
+            if handler is not None:  # else it was another language's, which Python cannot give back
+                signal.signal(number, handler)
+
+
+def heed_again() -> None:
+    """Put back the handlers that a library has replaced by its own."""
+    for request in _requests[-1:]:
+        for number in SIGNALS:
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, request.come)
+
+
+def _leave_to_parent() -> None:
+    """In a forked child, such as one that loads data: Ctrl-C, which a terminal sends to all, is for its parent to handle; else it ends."""
+    if _requests:
+        _requests.clear()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
+
+
+def flush_output() -> None:
+    """Send out what was printed while it can still be told where that fails: an `OSError` names the stream, which then is closed for good.
+
+    The interpreter would try again at its end, and say so in its own way.
+    """
+    for stream, name in ((sys.stdout, "standard output"), (sys.stderr, "standard error")):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError as error:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+            error.filename = name
+            raise

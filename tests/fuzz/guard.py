@@ -1,0 +1,236 @@
+"""The judge of one input: what reading it may do to this process, and how it may end.
+
+It may succeed, or end with one message. Whatever else happens is a `Fault`: an exception that is not the user's to mend, something
+executed, a file opened where none belongs, more than `SECONDS`, more than `MOST_BYTES` of memory, a message that no one can read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import resource
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+from datagen.errors import UserError
+from datagen.screen import in_bounds, plain_output
+
+SECONDS = 10.0  # of processor time, so that what else the machine does is not counted
+HANG_SECONDS = 120.0  # of the clock
+MOST_BYTES = 2**30  # that one input may add to this process
+ROOM = 8 * 2**30  # of addresses beyond those of now: what asks for more gets a MemoryError, not the machine's memory
+LONGEST_MESSAGE = 4_000  # characters of what a refusal says
+CANARY = "igllm_canary"
+"""The word that every payload holds, so that it is known when it runs."""
+OURS = ("model.chat_template", "blender_scenes.importer")
+"""The modules that the toolkit itself runs as processes to open what others made."""
+PROBES = ("lscpu", "fc-list")
+"""What libraries ask of the machine when they are first used."""
+
+_RUNS = ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "pty.spawn", "os.startfile")
+_NETWORK = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.bind", "urllib.Request", "webbrowser.open")
+_CHANGES = {
+    "os.remove": 1,
+    "os.rename": 2,
+    "os.rmdir": 1,
+    "os.mkdir": 1,
+    "os.link": 2,
+    "os.symlink": 2,
+    "os.truncate": 1,
+    "shutil.rmtree": 1,
+}
+"""Events that change files, with how many paths each names."""
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+
+class Fault(AssertionError):
+    """What an input did that none may do. ``sort`` is executed, traceback, slow, fat or message."""
+
+    def __init__(self, sort: str, text: str) -> None:
+        self.sort = sort
+        super().__init__(f"{sort}: {text}")
+
+
+class _Stopped(BaseException):
+    """Ends what runs; no reader of ours can take it for damage of the input."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an input ended: whether it was taken, and what that cost. ``said`` is the refusal."""
+
+    accepted: bool
+    said: str
+    seconds: float
+    bytes: int
+
+
+class Guard:
+    """Watches one call at a time. ``inside`` is the folder of the input, ``writable`` are the folders that may be written to."""
+
+    def __init__(self) -> None:
+        self._watching = False
+        self._found: str | None = None
+        self._inside, self._writable = "", ()  # type: str, tuple[str, ...]
+        sys.addaudithook(self._audit)
+
+    def judge(self, read: Callable[[Path], int], folder: Path, outside: Path, *writable: Path) -> Outcome:
+        """Call ``read`` with the input's folder; it gives an exit status, or raises. Nothing may be read or written in ``outside``."""
+        self._inside, self._outside = os.path.realpath(folder), os.path.realpath(outside)
+        self._writable = tuple(os.path.realpath(path) for path in (folder, *writable, Path(tempfile.gettempdir())))
+        before, resident = sorted(os.listdir(outside)), _resident()
+        said, told = io.StringIO(), io.StringIO()
+        start = time.process_time()
+        with contextlib.redirect_stdout(told), contextlib.redirect_stderr(said):
+            status, problem = self._ended(read, folder)
+        seconds = time.process_time() - start
+        grown = max(0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - resident)
+        if self._found or sorted(os.listdir(outside)) != before:
+            raise Fault("executed", self._found or f"something was written to {outside}")
+        if problem is not None:
+            raise problem
+        if seconds > SECONDS:
+            raise Fault("slow", f"{seconds:.1f} s")
+        if grown > MOST_BYTES and grown > self._peak_before - resident:
+            raise Fault("fat", f"{grown:,} bytes")
+        _check_message(status, said.getvalue(), told.getvalue())
+        return Outcome(status == 0, said.getvalue(), seconds, grown if grown > self._peak_before - resident else 0)
+
+    def _ended(self, read: Callable[[Path], int], folder: Path) -> tuple[int, Fault | None]:
+        """The exit status, or what went wrong instead."""
+        self._found = None
+        self._peak_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        try:
+            with _bounded():
+                self._watching = True
+                return read(folder), None
+        except UserError as error:
+            self._watching = False
+            with plain_output():  # as the command line would
+                print(in_bounds(str(error)), file=sys.stderr)
+            return 2, None
+        except SystemExit as error:  # argparse's
+            return error.code if isinstance(error.code, int) else 1, None
+        except _Stopped as error:
+            return 0, Fault("slow", f"{error}\n{_frames(error)}")
+        except BaseException as error:
+            self._watching = False
+            return 0, Fault("traceback", f"{type(error).__name__}: {error}"[:500] + f"\n{_frames(error)}")
+        finally:
+            self._watching = False
+
+    def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if not self._watching:
+            return
+        wrong = None
+        if event == "open":
+            wrong = self._opened(*arguments)
+        elif event == "exec":
+            wrong = _executed(arguments[0], self._inside)
+        elif event in _RUNS or event in _NETWORK:
+            wrong = f"{event} {arguments!r:.200}"
+        elif event == "subprocess.Popen":
+            command = list(map(str, arguments[1]))
+            wrong = None if set(OURS) & set(command) or command[0] in PROBES else f"the process {command!r:.200}"
+        elif event == "pickle.find_class":
+            wrong = f"a pickle names {arguments[1:]!r}"
+        elif event in _CHANGES:
+            named, folders = arguments[: _CHANGES[event]], [each for each in arguments[1:] if isinstance(each, int)]
+            paths = [_at(path, folders[-1:]) for path in named if isinstance(path, str | bytes | os.PathLike)]
+            wrong = next((f"{event} {path!r}" for path in paths if not self._may_write(path)), None)
+        elif event == "ctypes.dlopen" and str(arguments[0]).startswith(self._inside):
+            wrong = f"the library {arguments[0]}"
+        if wrong:
+            self._found = self._found or wrong
+            raise _Stopped(wrong)
+
+    def _opened(self, path: Any, mode: Any, flags: int) -> str | None:
+        if not isinstance(path, str | bytes | os.PathLike):
+            return None  # a descriptor
+        if flags & _WRITING and not self._may_write(path):
+            return f"opened {path!r} for writing"
+        return f"opened {path!r}, outside of its folder" if _under(os.path.realpath(path), self._outside) else None
+
+    def _may_write(self, path: Any) -> bool:
+        place = os.path.realpath(os.fsdecode(path))
+        return place == os.devnull or (place.startswith(self._writable) and not _under(place, self._outside))
+
+
+def _at(path: Any, folder: list[int]) -> str:
+    """A path, which may be seen from an open folder, that is the last of an event's arguments."""
+    within = os.readlink(f"/proc/self/fd/{folder[0]}") if folder and folder[0] >= 0 else ""
+    return os.path.join(within, os.fsdecode(path))
+
+
+def _under(path: Any, folder: str) -> bool:
+    return os.fsdecode(path).startswith(folder)
+
+
+def _executed(code: Any, inside: str) -> str | None:
+    """What is wrong with code that begins to run: it came with the input, or it is one of the payloads."""
+    if not isinstance(code, CodeType):
+        return None
+    held = (code.co_filename, *code.co_names, *(const for const in code.co_consts if isinstance(const, str)))
+    return f"{code.co_filename} was run" if code.co_filename.startswith(inside) or any(CANARY in word for word in held) else None
+
+
+def _check_message(status: int, said: str, told: str) -> None:
+    """A refusal says why, in a bounded text that a terminal can show, and nothing else than a refusal or a success is allowed."""
+    if status not in (0, 1, 2):
+        raise Fault("traceback", f"status {status}: {said[-500:]}")
+    if "Traceback (most recent call last)" in said + told:
+        raise Fault("traceback", said[-2000:])
+    if status == 2 and not said.strip():
+        raise Fault("message", "refused without a word")
+    if status == 2 and len(said) > LONGEST_MESSAGE:
+        raise Fault("message", f"{len(said):,} characters of it: {said[:300]!r}")
+    hidden = next((character for character in said + told if _moves_a_terminal(character)), None)
+    if hidden is not None:
+        where = (said + told).index(hidden)
+        raise Fault("message", f"holds {hidden!r}: {(said + told)[max(0, where - 100) : where + 20]!r}")
+
+
+def _moves_a_terminal(character: str) -> bool:
+    return (character < " " and character not in "\n\t\r") or "\x7f" <= character <= "\x9f" or "\ud800" <= character <= "\udfff"
+
+
+def _frames(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error, chain=False)[-12:])
+
+
+def _resident() -> int:
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * resource.getpagesize()
+
+
+@contextlib.contextmanager
+def _bounded() -> Iterator[None]:
+    """For so long, no more time and addresses than an input may take."""
+
+    def stop(number: int, _frame: Any) -> None:
+        raise _Stopped(f"more than {SECONDS:g} s" if number == signal.SIGPROF else f"it hangs for {HANG_SECONDS:g} s")
+
+    timers = {signal.SIGPROF: (signal.ITIMER_PROF, SECONDS), signal.SIGALRM: (signal.ITIMER_REAL, HANG_SECONDS)}
+    with open("/proc/self/statm") as statm:
+        pages = int(statm.read().split()[0])
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    before = {number: signal.signal(number, stop) for number in timers}
+    for timer, seconds in timers.values():
+        signal.setitimer(timer, seconds)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + ROOM, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+        for number, (timer, _) in timers.items():
+            signal.setitimer(timer, 0)
+            signal.signal(number, before[number])
