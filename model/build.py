@@ -18,7 +18,7 @@ from datagen.domain import Domain, Language
 from datagen.errors import UserError
 from model.bases import Base, vision_config_of
 from model.captions import CAPTION_TOKENS
-from model.codec import NUM, CodeCodec, word_tokens
+from model.codec import NUM, CodeCodec, code_texts, word_tokens
 from model.config import IGLLMConfig
 from model.extent import Extent, within
 from model.igllm import IGLLM
@@ -27,6 +27,7 @@ from model.prompts import DESCRIBE_PROMPTS, PROMPTS, VICUNA_TEMPLATE, prompt_tok
 from model.tables import blaming, configuration
 from model.tokens import domain_tokenizer
 from model.tower import VisionTower
+from model.trial import try_tokenizer
 
 _SHARED = (
     "vision_layer",
@@ -43,6 +44,8 @@ _SHARED = (
     "dense_split",
     "guide_weight",
 )
+
+MOST_NEW_TOKENS = 10_000  # that a tokenizer may have beyond its language model's; some have a few
 
 Stage = Literal["pretrain", "align", "train"]
 TRAINED: dict[Stage, tuple[str, ...]] = {"pretrain": ("tower", "projector", "dense_head"), "align": ("projector",)}
@@ -187,6 +190,7 @@ def make_tokenizer(preset: Preset, domain: Language) -> tuple[Any, Base | None]:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # loaders fork
     base = Base.named(preset.language_model)
     tokenizer = base.tokenizer()
+    try_tokenizer(tokenizer, [*code_texts(domain), *PROMPTS, *DESCRIBE_PROMPTS])
     if tokenizer.eos_token_id is None:
         raise UserError(f"{base.name}: its tokenizer has no end-of-sequence token, with which an answer ends")
     if tokenizer.pad_token_id is None:
@@ -242,7 +246,12 @@ def _text(preset: Preset, tokenizer: Any, base: Base | None) -> tuple[Any, Base 
     config = base.config()
     if not hasattr(config, "vocab_size"):
         raise UserError(f"{base.name}: a {config.model_type} cannot be loaded as a pretrained part that writes: a language model is needed")
-    config.vocab_size = max(config.vocab_size, len(tokenizer), 1 + tokenizer.convert_tokens_to_ids(NUM))
+    needed = max(len(tokenizer), 1 + tokenizer.convert_tokens_to_ids(NUM))
+    if needed > config.vocab_size + MOST_NEW_TOKENS:
+        raise UserError(
+            f"{base.name}: its tokenizer has {needed:,} tokens, and its language model {config.vocab_size:,}: they do not belong together"
+        )
+    config.vocab_size = max(config.vocab_size, needed)
     return config, base.exact()
 
 

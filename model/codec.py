@@ -21,7 +21,7 @@ from datagen.domain import Argument, Choice, Domain, Language, Number, Statement
 from datagen.errors import UserError
 from datagen.scene import Object, Scene
 from model.automaton import START, Arc, Automaton
-from model.digits import link_decimals
+from model.digits import CHARACTERS, link_decimals
 
 NUM = "[NUM]"
 LARGEST = 1e6
@@ -133,6 +133,12 @@ def pieces(statement: Statement, arguments: Sequence[Argument] | None = None) ->
             text = ", "
         text = ")" if many else ""
     return [*found, Words(text + ")\n")]
+
+
+def code_texts(domain: Language) -> list[str]:
+    """All that a domain's code is put together from, as a tokenizer is asked to cut it."""
+    words = [text for statement in domain.statements for piece in pieces(statement) if isinstance(piece, Words) for text in piece.texts]
+    return [*words, *(_ANCHOR + word for word in words), *CHARACTERS]
 
 
 def word_texts(statement: Statement) -> list[str]:
@@ -255,6 +261,11 @@ class CodeCodec:
                 sums.append(0.0)
             sums[-1] += 0.0 if arc.in_number else score
         return [math.exp(score) for score in sums]
+
+    @property
+    def largest_token(self) -> int:
+        """The largest id that code is written with."""
+        return max(self.num, self.end, *(token for arcs in self.automaton.arcs for token in arcs))
 
     def _walk(self, ids: Sequence[int]) -> Iterator[tuple[int, Arc]]:
         """The states that token ids go through, each with the arc that is taken there, up to the end-of-sequence token."""

@@ -18,17 +18,19 @@ from datagen.errors import UserError
 from datagen.files import read_json
 from datagen.shards import file_sha256
 from model.bases import Base
-from model.codec import NUM, word_tokens
+from model.codec import NUM, CodeCodec, code_texts, word_tokens
 from model.config import FORMAT_VERSION, IGLLMConfig
 from model.declared import DECLARATIONS
 from model.derender.derenderer import Derenderer
 from model.device import pick_device
 from model.extent import Extent, check_shapes, shapes_in, within
 from model.igllm import IGLLM
+from model.prompts import PROMPTS
 from model.quiet import quiet_transformers
 from model.run import check_saved, newest_checkpoint
 from model.staging import CONFIG_FILE, WEIGHTS_FILE, staged, tokenizer_files, weight_files
 from model.tables import reason
+from model.trial import try_tokenizer
 
 MODELS: dict[str, type[IGLLM] | type[Derenderer]] = {"igllm": IGLLM, "igllm-derender": Derenderer}
 WEIGHTS = Path(__file__).parent / "weights"
@@ -78,9 +80,11 @@ def load_model(folder: Path, device: str = "auto") -> Loaded:
     try:
         check_extent(kind.config_class.from_pretrained(folder), kind, folder)
         model, told = kind.from_pretrained(folder, use_safetensors=True, dtype=dtype, output_loading_info=True)
-        tokenizer = load_tokenizer(folder) if kind is IGLLM else None
-    except UserError:
-        raise
+        tokenizer = load_tokenizer(folder, model.config) if kind is IGLLM else None
+        if kind is IGLLM:
+            _check_tokens(model.config, tokenizer, folder)
+    except UserError as error:
+        raise (error if str(folder) in str(error) else UserError(f"{folder}: {error}")) from None
     except Exception as error:  # damaged files; libraries say so in many ways
         raise UserError(f"{folder}: this model cannot be loaded ({reason(error)})") from None
     if unused := told.get("unexpected_keys"):
@@ -88,16 +92,17 @@ def load_model(folder: Path, device: str = "auto") -> Loaded:
     if told["missing_keys"]:  # which transformers would fill with random numbers
         raise UserError(f"{folder}: its weights lack {min(told['missing_keys'])}; the model is damaged")
     if kind is IGLLM:
-        _check_tokens(model.config, tokenizer, folder)
         model = model.merged()
     return Loaded(model.to(where).eval(), tokenizer, str(folder), model_digest(digests))
 
 
-def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer in the folder of a model."""
+def load_tokenizer(folder: Path, config: IGLLMConfig) -> Any:
+    """The tokenizer in the folder of a model; `UserError` for one that would not come to an end."""
     with staged(folder) as stage:
         tokenizer = AutoTokenizer.from_pretrained(stage, local_files_only=True, trust_remote_code=False)
     tokenizer.name_or_path = str(folder)
+    if not folder.resolve().is_relative_to(WEIGHTS):
+        try_tokenizer(tokenizer, [*code_texts(dialect(get_domain(config.domain), config.rotations)), *PROMPTS])
     return tokenizer
 
 
@@ -110,19 +115,19 @@ def check_extent(config: Any, kind: Any, folder: Path) -> None:
     extent = Extent.of(shapes, files[0].name)
     for stated in (getattr(config, name, None) for name in ("vision_base", "language_base")):
         extent += Base.of(stated).extent() if stated else Extent.none()
-    try:
-        with within(extent, f"its {CONFIG_FILE}"):
-            model = kind(config)
-    except UserError as error:
-        raise UserError(f"{folder}: {error}") from None
+    with within(extent, f"its {CONFIG_FILE}"):
+        model = kind(config)
     check_shapes(model, shapes, folder)
 
 
 def _check_tokens(config: IGLLMConfig, tokenizer: Any, folder: Path) -> None:
     """`UserError` if a configuration's tokens are not its tokenizer's: a model would read and write others than it means."""
-    words = word_tokens(dialect(get_domain(config.domain), config.rotations), tokenizer)
+    domain, rows = get_domain(config.domain), config.text_config.vocab_size
+    if tokenizer.eos_token_id is None or CodeCodec(domain, tokenizer, config.numbers, config.rotations).largest_token >= rows:
+        raise UserError(f"{folder}: its tokenizer has other tokens than the {rows:,} of its language model; put both back from one copy")
+    words = word_tokens(dialect(domain, config.rotations), tokenizer)
     fits = config.num_token_id == tokenizer.convert_tokens_to_ids(NUM) and config.word_token_ids in ([], words)
-    if not fits or not all(0 <= token < config.text_config.vocab_size for token in config.prefix_token_ids):
+    if not fits or not all(0 <= token < rows for token in config.prefix_token_ids):
         raise UserError(f"{folder}: its config.json names other tokens than its tokenizer has; put both back from one copy")
 
 

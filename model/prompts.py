@@ -10,6 +10,7 @@ from datagen.errors import UserError
 from model.chat_template import apply_template
 from model.config import PROMPT
 from model.declared import MOST_PROMPT_TOKENS
+from model.trial import try_tokenizer
 
 PROMPTS = (
     PROMPT,
@@ -82,4 +83,6 @@ def _texts(tokenizer: Any, conversations: list[list[dict[str, str]]]) -> list[st
         template = tokenizer.get_chat_template()
     except ValueError as error:  # it has none, or several and none of them is the default
         raise UserError(f"the tokenizer's chat template cannot be applied ({error})") from None
-    return apply_template(template, tokenizer.special_tokens_map, conversations)
+    texts = apply_template(template, tokenizer.special_tokens_map, conversations)
+    try_tokenizer(tokenizer, texts)
+    return texts

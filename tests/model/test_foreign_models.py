@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -17,7 +18,7 @@ from datagen.errors import UserError
 from igllm import main
 from model.chat_template import apply_template
 from model.load import WEIGHTS, check_config, load_model
-from model.prompts import VICUNA_TEMPLATE
+from model.prompts import VICUNA_TEMPLATE, prompt_tokens
 
 CONFIG = json.loads((WEIGHTS / "tiny" / "config.json").read_text())
 TALK = [[{"role": "user", "content": f"<image> {question}?"}] for question in ("what", "é🎈")]
@@ -144,3 +145,62 @@ def test_a_damaged_configuration_is_one_message(
     assert told.startswith("igllm predict: ")
     assert told.count("\n") == 1
     assert len(told) < 1000
+
+
+TOKENIZER = json.loads((WEIGHTS / "tiny" / "tokenizer.json").read_text())
+TOKEN = {"content": "[X]", "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+
+
+def replacing(pattern: dict[str, str], content: str, times: int = 1) -> dict[str, object]:
+    """Rules that replace text, one after the other."""
+    return {"type": "Sequence", "normalizers": [{"type": "Replace", "pattern": pattern, "content": content}] * times}
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"normalizer": replacing({"String": "e"}, "e" * 20, 8)},
+        {"normalizer": replacing({"Regex": "."}, "x" * 1000, 3)},
+        {"normalizer": replacing({"Regex": r"(\w+\s?)+$"}, "x")},
+        {"padding": {"strategy": {"Fixed": 10**9}, "direction": "Right", "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"}},
+        {"model": TOKENIZER["model"] | {"vocab": TOKENIZER["model"]["vocab"] | {"zzz": 10**9}}},
+        {"added_tokens": [*TOKENIZER["added_tokens"], {"id": 2**40, **TOKEN}]},
+        {"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "((x+)+)+y"}, "behavior": "Isolated", "invert": False}},
+        {"model": {"type": "BPE", "vocab": {}, "merges": []}},
+        {"added_tokens": 5},
+    ],
+    ids=range(9),
+)
+def test_rules_of_a_tokenizer_that_do_not_behave_are_one_message(copy: Path, rules: dict[str, object]) -> None:
+    (copy / "tokenizer.json").write_text(json.dumps(TOKENIZER | rules))
+    with pytest.raises(UserError) as told:
+        load_model(copy, "cpu")
+    assert str(told.value).startswith(str(copy))
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"eos_token": "nope"}, {"eos_token": None}, {"tokenizer_class": 5}, {"tokenizer_class": "MistralCommonBackend"}]
+)
+def test_a_tokenizers_configuration_of_another_model_is_one_message(copy: Path, fields: dict[str, object]) -> None:
+    stated = json.loads((copy / "tokenizer_config.json").read_text())
+    (copy / "tokenizer_config.json").write_text(json.dumps(stated | fields))
+    with pytest.raises(UserError, match=str(copy)):
+        load_model(copy, "cpu")
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "chat_template.jinja", "model.safetensors"])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(copy: Path, name: str) -> None:
+    (copy / name).unlink()
+    os.mkfifo(copy / name)
+    with pytest.raises(UserError, match=str(copy)):
+        load_model(copy, "cpu")
+
+
+def test_a_template_or_a_prompt_without_end_is_one_message(copy: Path) -> None:
+    with pytest.raises(UserError, match="chat template has 200,000 characters"):
+        apply_template("x" * 200_000, {}, TALK)
+    tokenizer = load_model(copy, "cpu").tokenizer
+    tokenizer.chat_template = "{{ '(' * 9000 }}{{ messages[0]['content'] }}"
+    with pytest.raises(UserError, match=r"makes 9,00. tokens of a question; 4,096 are possible"):
+        prompt_tokens(tokenizer)

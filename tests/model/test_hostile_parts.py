@@ -192,6 +192,17 @@ def test_what_a_part_may_not_ask_for_is_one_message(
     assert str(told.value).count("\n") == 0
 
 
+def test_a_tokenizer_of_another_model_takes_no_memory(parts: dict[str, Path], canary: Path) -> None:
+    """Its numbers would be rows of the embedding."""
+    shutil.rmtree(parts["llama"])
+    parts["qwen2"].rename(parts["llama"])
+    rules = json.loads((parts["llama"] / "tokenizer.json").read_text())
+    many = [{**rules["added_tokens"][0], "id": 1000 + i, "content": f"<t{i}>"} for i in range(20_000)]
+    (parts["llama"] / "tokenizer.json").write_text(json.dumps({**rules, "added_tokens": rules["added_tokens"] + many}))
+    with pytest.raises(UserError, match="they do not belong together"):
+        build(on(parts), CLEVR)
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
