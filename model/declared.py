@@ -140,9 +140,10 @@ class Best(Struct):
 
 
 class FeaturesDone(Struct):
-    """``done.json`` of features that are being computed: of how many images they are on the disk."""
+    """``done.json`` of features: how many rows were in their file at each sync, and for each the CRC-32 of those since the one before."""
 
-    done: Count
+    rows: list[Count] = []
+    crc32: list[Count] = []
 
 
 KINDS: dict[str, Any] = {

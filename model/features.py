@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shutil
+import sys
+import zlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import numpy as np
 import torch
 
 from datagen.cache import alone, cache_folder
-from datagen.declared import read_declared
+from datagen.declared import read_declared, to_plain
 from datagen.errors import UserError
-from datagen.files import sync_folder, write_json
+from datagen.files import MOST_BYTES, sync_folder, write_json
 from datagen.progress import progress
 from model.declared import FeaturesDone
 from model.images import Frame
@@ -65,14 +68,19 @@ class FeatureCache:
         """The features of all images, from `folder` (the user's cache) if they are there, else computed on the tower's device.
 
         ``data`` is the digest of the data set: with the tower's weights and the frame it names the file. A call that was killed is taken
-        up where it last synced. Of several processes one computes and the others wait. `UserError` if the disk has not the room.
+        up where it last synced, and a file that was damaged since is computed anew. Of several processes one computes and the others
+        wait. `UserError` if the disk has not the room.
         """
         name = hashlib.sha256(f"{_tower_digest(tower)}\n{frame}\n{data}\n{len(images)}".encode()).hexdigest()[:32]
         place = (folder or cache_folder("features")) / name
         try:
             with alone(place / "lock"):
+                shape = (len(images), tower.rows * tower.columns, tower.width)
+                if (place / FEATURES).exists() and not _is_whole(place, shape):
+                    print(f"{place / FEATURES}: damaged; its features are computed anew", file=sys.stderr, flush=True)
+                    (place / FEATURES).unlink()
                 if not (place / FEATURES).exists():
-                    _compute(tower, images, batch_size, place)
+                    _compute(tower, images, batch_size, place, shape)
         except OSError as error:
             raise UserError(
                 f"{place}: {error.strerror or error} while features were written; with room and rights, call it again"
@@ -80,36 +88,76 @@ class FeatureCache:
         return cls(place / FEATURES)
 
 
-def _compute(tower: VisionTower, images: Images, batch_size: int, place: Path) -> None:
+def _synced(place: Path) -> FeaturesDone:
+    """What a file of features, whole or partial, was stated to hold; nothing if that cannot be read."""
+    try:
+        return read_declared(place / DONE, FeaturesDone, MOST_BYTES)
+    except UserError:
+        return FeaturesDone()
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    """What a file of features begins with."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": shape})  # type: ignore[no-untyped-call]
+    return stream.getvalue()
+
+
+def _is_whole(place: Path, shape: tuple[int, ...]) -> bool:
+    """Whether the finished file holds what was computed, to the bit. Reads all of it, as training will."""
+    header, row_bytes = _header(shape), 4 * shape[1] * shape[2]
+    try:
+        with (place / FEATURES).open("rb") as stream:
+            sized = os.fstat(stream.fileno()).st_size == len(header) + shape[0] * row_bytes
+            return sized and stream.read(len(header)) == header and _sound(stream, _synced(place), row_bytes).rows[-1:] == [shape[0]]
+    except OSError:
+        return False
+
+
+def _sound(stream: IO[bytes], synced: FeaturesDone, row_bytes: int) -> FeaturesDone:
+    """Of what was synced, the beginning that a stream, which stands at its first row, still holds as it was."""
+    sound, done = FeaturesDone(), 0
+    for rows, expected in zip(synced.rows, synced.crc32, strict=False):
+        crc = 0
+        for _ in range(done, rows):
+            row = stream.read(row_bytes)
+            if len(row) < row_bytes:
+                return sound
+            crc = zlib.crc32(row, crc)
+        if rows <= done or crc != expected:
+            return sound
+        done = rows
+        sound.rows.append(rows)
+        sound.crc32.append(crc)
+    return sound
+
+
+def _compute(tower: VisionTower, images: Images, batch_size: int, place: Path, shape: tuple[int, ...]) -> None:
     tower.eval()
-    shape = (len(images), tower.rows * tower.columns, tower.width)
-    row_bytes = 4 * shape[1] * shape[2]
+    header, row_bytes = _header(shape), 4 * shape[1] * shape[2]
     partial = place / PARTIAL
     with partial.open("r+b" if partial.exists() else "w+b") as stream:
-        np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": shape})  # type: ignore[no-untyped-call]
-        stream.flush()
-        begin = stream.tell()
-        done = min(_done(place), (os.fstat(stream.fileno()).st_size - begin) // row_bytes)
+        stream.write(header)
+        synced = _sound(stream, _synced(place), row_bytes)
+        done = synced.rows[-1] if synced.rows else 0
         _see_room(place, (len(images) - done) * row_bytes, shape)
-        stream.truncate(begin + done * row_bytes)
-        stream.seek(begin + done * row_bytes)
+        stream.truncate(len(header) + done * row_bytes)
+        stream.seek(len(header) + done * row_bytes)
         batches = [range(first, min(first + batch_size, len(images))) for first in range(done, len(images), batch_size)]
+        crc = 0
         for count, batch in enumerate(progress(batches, len(batches), "the frozen tower's features, batch by batch"), 1):
-            stream.write(_features(tower, [images.pixel_values(number) for number in batch], shape[1:]).tobytes())
+            rows = _features(tower, [images.pixel_values(number) for number in batch], shape[1:]).tobytes()
+            stream.write(rows)
+            crc = zlib.crc32(rows, crc)
             if count % BATCHES_BETWEEN_SYNCS == 0 or batch.stop == len(images):
                 stream.flush()
                 os.fsync(stream.fileno())
-                write_json(place / DONE, {"done": batch.stop})
+                synced.rows.append(batch.stop)
+                synced.crc32.append(crc)
+                write_json(place / DONE, to_plain(synced))
+                crc = 0
     partial.rename(place / FEATURES)
     sync_folder(place)
-
-
-def _done(place: Path) -> int:
-    """Of how many images the features are on the disk; none where that is not stated, or the statement is damaged."""
-    try:
-        return read_declared(place / DONE, FeaturesDone).done
-    except UserError:
-        return 0
 
 
 def _features(tower: VisionTower, pixels: Sequence[torch.Tensor | None], shape: tuple[int, ...]) -> np.ndarray:

@@ -23,7 +23,7 @@ from model.config import IGLLMConfig
 from model.dense import DenseHead, DenseLayout
 from model.guide import guide_loss
 from model.numbers import NumberFeedback, NumericHead, squared_errors
-from model.staging import staged_if_folder
+from model.staging import WHOLE, staged_if_folder
 from model.ties import plain_names, tied_names, without_twins
 from model.tower import VisionTower
 
@@ -147,6 +147,7 @@ class IGLLM(PreTrainedModel):
 
     def save_pretrained(self, save_directory: Any, *arguments: Any, state_dict: Any = None, **keywords: Any) -> None:
         """As for any transformers model; without the frozen weights of checkpoints that the configuration names."""
+        Path(save_directory, WHOLE).unlink(missing_ok=True)  # of a run whose model is replaced by this
         super().save_pretrained(save_directory, *arguments, state_dict=self.own_state_dict(state_dict), **keywords)
 
     def save_adapter(self, folder: Path) -> None:

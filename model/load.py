@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from model.device import pick_device
 from model.extent import Extent, check_shapes, shapes_in, within
 from model.igllm import IGLLM
 from model.quiet import quiet_transformers
-from model.run import newest_checkpoint
+from model.run import check_saved, newest_checkpoint
 from model.staging import CONFIG_FILE, WEIGHTS_FILE, staged, tokenizer_files, weight_files
 from model.tables import reason
 
@@ -68,6 +69,8 @@ def load_model(folder: Path, device: str = "auto") -> Loaded:
     """
     where = pick_device(device)
     config = check_config(folder)
+    digests = file_digests(folder)
+    check_saved(folder, digests)
     kind: Any = MODELS[config["model_type"]]
     # What is adapted is large, and was trained beside weights of that precision.
     dtype = torch.bfloat16 if config.get("language_base") and where.type == "cuda" else torch.float32
@@ -76,7 +79,6 @@ def load_model(folder: Path, device: str = "auto") -> Loaded:
         check_extent(kind.config_class.from_pretrained(folder), kind, folder)
         model, told = kind.from_pretrained(folder, use_safetensors=True, dtype=dtype, output_loading_info=True)
         tokenizer = load_tokenizer(folder) if kind is IGLLM else None
-        digest = model_digest(folder)
     except UserError:
         raise
     except Exception as error:  # damaged files; libraries say so in many ways
@@ -88,7 +90,7 @@ def load_model(folder: Path, device: str = "auto") -> Loaded:
     if kind is IGLLM:
         _check_tokens(model.config, tokenizer, folder)
         model = model.merged()
-    return Loaded(model.to(where).eval(), tokenizer, str(folder), digest)
+    return Loaded(model.to(where).eval(), tokenizer, str(folder), model_digest(digests))
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -124,10 +126,14 @@ def _check_tokens(config: IGLLMConfig, tokenizer: Any, folder: Path) -> None:
         raise UserError(f"{folder}: its config.json names other tokens than its tokenizer has; put both back from one copy")
 
 
-def model_digest(folder: Path) -> str:
-    """The SHA-256 of all that determines what a model writes: configuration, which names pretrained parts by theirs, weights, tokenizer."""
-    files = sorted([folder / CONFIG_FILE, *weight_files(folder), *tokenizer_files(folder)])
-    return hashlib.sha256("\n".join(f"{path.name} {file_sha256(path)}" for path in files).encode()).hexdigest()
+def file_digests(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file of the model in a folder, by name: all that determines what it writes, as pretrained parts are stated."""
+    return {path.name: file_sha256(path) for path in sorted([folder / CONFIG_FILE, *weight_files(folder), *tokenizer_files(folder)])}
+
+
+def model_digest(digests: Mapping[str, str]) -> str:
+    """One digest of a model, of those of its files."""
+    return hashlib.sha256("\n".join(f"{name} {digest}" for name, digest in digests.items()).encode()).hexdigest()
 
 
 def check_config(folder: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,10 @@ from datagen.shards import file_sha256
 from model.config import FORMAT_VERSION
 from model.declared import Best, RunStatement, WholeCheckpoint
 from model.presets import Preset
-from model.staging import plain
+from model.staging import WHOLE, plain
 
 RUN = "run.json"
 BEST = "best"
-WHOLE = "whole.json"  # in a checkpoint, the SHA-256 of each of its other files
 SAVING = ".saving"  # where checkpoint and model are written before they are renamed
 KEPT_CHECKPOINTS = 2
 TRIAL_BYTES = 1 << 20  # written to see whether a disk is full
@@ -132,18 +131,25 @@ def newest_checkpoint(run: Path, tell: Callable[[str], None] = _tell) -> Path | 
 
 def _damage(checkpoint: Path) -> str | None:
     """What is wrong with a checkpoint that has its name; None if it holds what was saved, and no more."""
-    try:
-        digests = read_declared(checkpoint / WHOLE, WholeCheckpoint)
-    except (UserError, OSError):
+    stated = _stated_files(checkpoint)
+    if stated is None:
         return f"{WHOLE}, which says what belongs to it, cannot be read"
     saved = {path.relative_to(checkpoint).as_posix(): path for path in checkpoint.rglob("*") if not path.is_dir()}
-    for name, digest in digests.items():
+    for name, digest in stated.items():
         if name not in saved or not saved[name].is_file():
             return f"{plain(name)} is missing"
         if file_sha256(saved[name]) != digest:
             return f"{plain(name)} is damaged"
-    other = sorted(name for name, path in saved.items() if name not in {*digests, WHOLE} and not passed_over(path.name))
+    other = sorted(name for name, path in saved.items() if name not in {*stated, WHOLE} and not passed_over(path.name))
     return f"{plain(other[0])} does not belong to it" if other else None
+
+
+def _stated_files(saved: Path) -> dict[str, str] | None:
+    """The SHA-256 that each file had when it was saved, by name; None if that cannot be read."""
+    try:
+        return read_declared(saved / WHOLE, WholeCheckpoint)
+    except (UserError, OSError):
+        return None
 
 
 def _checkpoints(run: Path) -> list[Path]:
@@ -186,17 +192,41 @@ def _why_unwritten(folder: Path, error: Exception) -> str | None:
 def keep_checkpoint(run: Path, saved: Path) -> None:
     """Give a checkpoint that was saved beside its name, and drop the oldest."""
     _without_pickle(saved)
-    files = sorted(path for path in saved.rglob("*") if path.is_file())
-    write_json(saved / WHOLE, {path.relative_to(saved).as_posix(): file_sha256(path) for path in files})
+    _state_files(saved)
     _settle(saved, run / saved.name)
     shutil.rmtree(run / SAVING)
     for old in _checkpoints(run)[:-KEPT_CHECKPOINTS]:
         shutil.rmtree(old)
 
 
+def _state_files(saved: Path) -> None:
+    """Write the SHA-256 of each file that was saved."""
+    _without_pickle(saved)
+    files = sorted(path for path in saved.rglob("*") if path.is_file())
+    write_json(saved / WHOLE, {path.relative_to(saved).as_posix(): file_sha256(path) for path in files})
+
+
+def check_saved(folder: Path, digests: Mapping[str, str]) -> None:
+    """`UserError` if a run's model in a folder is not as it was saved, by the digests that its files have now. A model that was put there
+    by other means, which states none, is taken as it is."""
+    if not (folder / WHOLE).exists():
+        return
+    stated = _stated_files(folder)
+    if stated is None:
+        raise UserError(f"{folder / WHOLE}: cannot be read; without this file, the model is taken as it is")
+    gone = [name for name in stated if not (folder / name).is_file()]
+    changed = [name for name, digest in digests.items() if stated.get(name) != digest]
+    if gone or changed:
+        what = f"{plain(gone[0])} is missing" if gone else f"{changed[0]} is not as it was saved"
+        raise UserError(
+            f"{folder}: {what}, by {WHOLE}: the model is damaged. Put it back from a copy; if you changed it yourself, remove {WHOLE}"
+        )
+
+
 def keep_best(run: Path, saved: Path, facts: dict[str, Any]) -> None:
     """Make what was saved the run's best model; ``best.json`` says at which step and loss it was."""
     write_json(saved / "best.json", facts)
+    _state_files(saved)
     _settle(saved, run / BEST)
 
 
@@ -212,6 +242,7 @@ def best_loss(run: Path) -> float:
 def keep_final(run: Path, saved: Path) -> None:
     """Put the finished model into the run folder; ``config.json`` comes last and says that all is there."""
     _without_pickle(saved)
+    _state_files(saved)
     for path in sorted(saved.iterdir(), key=lambda path: path.name == "config.json"):
         path.replace(run / path.name)
     sync_folder(run)

@@ -23,6 +23,8 @@ INDEX_FILE = "model.safetensors.index.json"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 TOKENIZER_FILES = ("*token*.json", "vocab.*", "merges.txt", "*.model", "chat_template*")
 """Patterns of the files that any kind of tokenizer is saved in."""
+WHOLE = "whole.json"
+"""Beside what a run has saved, the SHA-256 of each of its files."""
 ADAPTER_FILE = "adapter_config.json"
 LARGEST_JSON = 10_000_000  # bytes of a configuration; those of models have thousands
 LARGEST_TOKENIZER_FILE = 500_000_000  # bytes; the largest vocabularies have a tenth

@@ -47,12 +47,12 @@ from model.features import FeatureCache
 from model.igllm import IGLLM
 from model.images import Frame
 from model.learner import Learner
-from model.load import Loaded, check_config, find_model
+from model.load import Loaded, check_config, file_digests, find_model
 from model.order import InOrder, Mixture, Source, check_weights
 from model.presets import FROM_SCRATCH, Preset
 from model.prompts import DESCRIBE_PROMPTS, prompt_tokens
 from model.quiet import one_error_of_logs, quiet_transformers
-from model.run import check_run, newest_checkpoint, state_run
+from model.run import check_run, check_saved, newest_checkpoint, state_run
 from model.staging import WEIGHTS_FILE
 from model.tables import reason
 from model.trainer import IGTrainer
@@ -331,6 +331,7 @@ def take_weights(model: IGLLM, folder: Path) -> None:
     Of a run that wrote the domain's rotations in another way, tower and projector are taken: all else knows other words and numbers.
     """
     config = check_config(folder)
+    check_saved(folder, file_digests(folder))
     try:
         weights = load_file(folder / WEIGHTS_FILE)
         if _written_otherwise(model, config):

@@ -348,6 +348,10 @@ HEADERS = {
     "huge": crafted(BASE_256_HUGE),
     "more than there is": crafted(b"77777777777\0"),
     "sparse": SPARSE[:386] + b"0" * 11 + b"\0" + b"7" * 11 + b"\0" + SPARSE[410:],
+    **{
+        f"{what} of petabytes": crafted(b"\x80\0\0\0\0\x08" + b"\0" * 6, kind) + b"x" * 512
+        for what, kind in (("a name", tarfile.GNUTYPE_LONGNAME), ("a link", tarfile.GNUTYPE_LONGLINK), ("fields", tarfile.XHDTYPE))
+    },
     "names of names": b"".join(crafted(b"00000000001\0", tarfile.GNUTYPE_LONGNAME) + b"x" + b"\0" * 511 for _ in range(3000)),
 }
 

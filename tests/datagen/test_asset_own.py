@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import struct
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +68,29 @@ def test_a_file_is_opened_once_and_again_when_it_or_what_is_kept_changes(tmp_pat
         kept.write_bytes(b"spoilt")
     own_assets(folder)
     assert opened(tmp_path)[4:] == ["a.stl", "b.obj"]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': (",
+        "{'descr': '|O', 'fortran_order': False, 'shape': (3, 3)}",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (2**60,)}",
+    ],
+)
+def test_what_is_kept_with_a_damaged_header_is_made_anew(tmp_path: Path, header: str) -> None:
+    folder = write(tmp_path / "models", a_stl="1")
+    first = own_assets(folder)
+    [kept] = (tmp_path / "cache").rglob("*.npz")
+    with zipfile.ZipFile(kept) as archive:
+        arrays = {name: archive.read(name) for name in archive.namelist()}
+    text = header.encode().ljust(117) + b"\n"
+    arrays["vertices.npy"] = b"\x93NUMPY\1\0" + struct.pack("<H", len(text)) + text
+    with zipfile.ZipFile(kept, "w") as archive:
+        for name, data in arrays.items():
+            archive.writestr(name, data)
+    assert own_assets(folder) == first
+    assert opened(tmp_path) == ["a.stl", "a.stl"]
 
 
 def test_an_asset_is_found_by_its_id_alone(tmp_path: Path) -> None:

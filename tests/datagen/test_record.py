@@ -68,13 +68,14 @@ def test_any_field_replaced_is_one_message_or_as_declared(path: tuple[Any, ...],
     [
         b"[" * 100_000,
         b'{"domain": ' * 50_000,
+        *(b'{"domain": ' + b"[" * depth + b"]" * depth + b"}" for depth in (250, 500, 700, 900)),  # which decoders do not mind
         FILES[".json"].replace(b'"clevr"', b'"\\ud800"'),
         FILES[".json"].replace(b'"index": 0', b'"index": NaN'),
         FILES[".json"].replace(b'"index": 0', b'"index": 1e999'),
         b"\xff" + FILES[".json"],
         b"",
     ],
-    ids=["deep", "deep objects", "surrogate", "nan", "infinity", "not UTF-8", "empty"],
+    ids=["deep", "deep objects", "250", "500", "700", "900", "surrogate", "nan", "infinity", "not UTF-8", "empty"],
 )
 def test_json_that_is_none_is_one_message(record: bytes) -> None:
     with pytest.raises(UserError, match="set: sample 000000000 is damaged"):
@@ -87,6 +88,8 @@ def test_json_that_is_none_is_one_message(record: bytes) -> None:
         (lambda record: record.update(attempt=1e308), "attempt"),
         (lambda record: record.update(domain=True), "domain"),
         (lambda record: record["shot"].update(width=10**9), "width"),
+        (lambda record: record["shot"]["camera"].update(lens=35), "lens"),
+        (lambda record: record["shot"]["lamps"][0].update(watts=35), "watts"),
         (lambda record: record["labels"][0].update(mask={"size": [10**9] * 2, "counts": [10**18]}), "mask"),
         (lambda record: record["labels"][0]["mask"]["counts"].append(1), "the mask of object 1 is not one of 32x24 pixels"),
     ],

@@ -21,8 +21,10 @@ from kinds import Files, Kind
 from datagen.assets import own
 from datagen.assets.mesh import Mesh, mesh_bytes
 from datagen.assets.named import Parts, read_part
+from datagen.assets.own import AssetNotes, KeptNames
 
 CORNERS = np.array([(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)], "<f4")
+WHOLE_STL = b"solid x\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\nendloop\nendfacet\nendsolid x\n"
 FACES = np.array([(0, 2, 1), (0, 1, 3), (0, 3, 2), (1, 2, 3)], "<u2")
 
 
@@ -245,13 +247,8 @@ def models() -> st.SearchStrategy[Files]:
 
 def lists() -> st.SearchStrategy[Files]:
     """assets.json beside a model that is as it should be."""
-    stated = [
-        {"own.stl": {"class": "box", "symmetry": {"axis": "z", "order": 4}}},
-        {"own.stl": {"class": "box", "symmetry": "none"}},
-        {"own.stl": {}},
-    ]
-    whole = b"solid x\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\nendloop\nendfacet\nendsolid x\n"
-    return declared.damaged(stated, most=2).map(lambda data: {"own.stl": whole, "assets.json": data})
+    stated = [{"own.stl": {"class": "box", "symmetry": "C4"}}, {"own.stl": {"class": "box"}}, {"own.stl": {}}]
+    return declared.damaged(stated, AssetNotes, most=2).map(lambda data: {"own.stl": WHOLE_STL, "assets.json": data})
 
 
 def kept() -> st.SearchStrategy[Files]:
@@ -278,22 +275,23 @@ def kept() -> st.SearchStrategy[Files]:
     crafted = st.builds(with_array, one, headers.npy_files("'<f8'", (4, 3), arrays["vertices"].tobytes()))
     lying = st.builds(lambda field, number: headers.lying_zip(bytearray(honest), field, number), st.integers(0, 6), st.sampled_from(SIZES))
     bombs = st.sampled_from(["vertices.npy", "notes.npy"]).map(lambda name: headers.bomb(name, 8))
-    return st.one_of(crafted, crafted, lying, bombs, headers.overwritten([honest], far=2000)).map(lambda data: {"kept.npz": data})
+    arrays_kept = st.one_of(crafted, crafted, lying, bombs, headers.overwritten([honest], far=2000)).map(lambda data: {"own.stl": data})
+    names_kept = declared.damaged([{"names": ["a.png", "inside/a.png"]}], KeptNames, most=2).map(lambda data: {"own.usda": data})
+    return st.one_of(arrays_kept, arrays_kept, names_kept)
 
 
 def _from_cache(folder: Path, out: Path) -> int:
-    """Where a model was read before, something else lies in the place of what was kept."""
+    """Where a model was read before, something else lies in the place of what was kept of it."""
+    [damaged] = folder.iterdir()
     (out / "models").mkdir()
-    (out / "models" / "own.stl").write_bytes(
-        b"solid x\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\nendloop\nendfacet\nendsolid x\n"
-    )
+    (out / "models" / damaged.name).write_bytes(WHOLE_STL if damaged.suffix == ".stl" else b"a.png")
     with mock.patch.object(own, "_cache", lambda: out / "cache"):
         _read(out / "models", out)
-        [cached] = (out / "cache").glob("*.npz")
+        [cached] = (out / "cache").glob("*.npz" if damaged.suffix == ".stl" else "names/*.json")
         before = cached.read_bytes()
-        cached.write_bytes((folder / "kept.npz").read_bytes())
+        cached.write_bytes(damaged.read_bytes())
         status = _read(out / "models", out)
-    assert status == 0, "a damaged cache is a miss"
+    assert status == 0 or damaged.suffix != ".stl", "a damaged cache is a miss"
     return 0 if cached.read_bytes() != before else 1
 
 

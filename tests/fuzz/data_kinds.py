@@ -6,33 +6,40 @@ import contextlib
 import hashlib
 import io
 import json
+import os
 import zlib
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import declared
+import fsspec
 import headers
 import honest
 import numpy as np
-from faults import CODE, dressed
+from faults import CODE, PLACES, dressed
 from hypothesis import strategies as st
 from kinds import Files, Kind, a_verb, verb
 
 import igllm
-from datagen.cameras import load_cameras
+from datagen.archive import open_archive
+from datagen.cameras import CamerasFile, load_cameras
 from datagen.code import parse_code, write_code
-from datagen.domains import get_domain
-from datagen.formats.clevr_scenes import published_scene
-from datagen.manifest import Failure, Row
+from datagen.dataset import Statement
+from datagen.domains import get_domain, own_assets
+from datagen.domains.own_assets import WordsFacts, own_domain
+from datagen.formats.clevr_scenes import SceneEntry, published_scene
+from datagen.manifest import Failure, Row, Source
 from datagen.pictures import ImageFiles
-from datagen.predictions import read_predictions
+from datagen.predictions import Prediction, read_predictions
 from datagen.record import SampleRecord
 from datagen.sample import Sample
-from datagen.settings import DatasetSettings
+from datagen.settings import DatasetSettings, SettingsRecord
 from datagen.shards import Samples
-from datagen.splits import load_split
+from datagen.splits import SplitFile, load_split
+from datagen.written import WrittenFile, list_name
 
 # Data sets
 
@@ -61,13 +68,16 @@ def manifests() -> st.SearchStrategy[Files]:
     failure = asdict(Failure(1, 3, "000000001", "it crashed twice"))
     lines = st.one_of(declared.damaged_lines(rows, Row), declared.damaged_lines([failure, *rows], Failure))
     names = st.sampled_from(["manifest.jsonl", "manifest.jsonl", "failures.jsonl", "manifest.000000.jsonl", "manifest.999999999.jsonl"])
-    return st.dictionaries(names, lines, min_size=1, max_size=3).map(lambda found: {**honest.data_set(), **found})
+    return st.dictionaries(names, lines, min_size=1, max_size=2).map(lambda found: {**honest.data_set(), **found})
 
 
 def statements() -> st.SearchStrategy[Files]:
     stated = json.loads(honest.data_set()["dataset.json"])
     bases = [stated, {**stated, "imported_from": "x"}]
-    return declared.damaged(bases, most=2).map(lambda data: {**honest.data_set(), "dataset.json": data})
+    settings = declared.grafted([stated], SettingsRecord).map(lambda content: json.dumps(content).encode("utf-8", "surrogatepass"))
+    return st.one_of(declared.damaged(bases, Statement, most=2), declared.damaged(bases, most=2), settings).map(
+        lambda data: {**honest.data_set(), "dataset.json": data}
+    )
 
 
 def records() -> st.SearchStrategy[Files]:
@@ -106,7 +116,7 @@ def predictions() -> st.SearchStrategy[Files]:
         {"key": "000000001", "code": honest.scene().code, "image": "x.png", "confidence": [0.5, 0.25, 1]},
         {"key": "b", "code": "", "confidence": [], "candidates": [{"code": honest.dots()[1].code, "logp": -1.5}, {"code": "", "logp": -2}]},
     ]
-    return declared.damaged_lines(rows).map(lambda data: {"pred.jsonl": data})
+    return declared.damaged_lines(rows, Prediction).map(lambda data: {"pred.jsonl": data})
 
 
 def _read_predictions(folder: Path, out: Path) -> int:
@@ -152,10 +162,10 @@ def _parse(folder: Path, out: Path) -> int:
 
 def splits() -> st.SearchStrategy[Files]:
     bases = [
-        *(split.to_json() for name in ("dot2d", "clevr") for split in get_domain(name).splits.values()),
+        *({**split.to_json(), "name": "own"} for name in ("dot2d", "clevr") for split in get_domain(name).splits.values()),
         {"name": "own", "ranges": {"loc.x": [0.1, 0.5]}, "objects": [1, 1], "regions": [{"loc.x": [[0.1, 0.2], [0.3, 0.4]]}]},
     ]
-    return declared.damaged(bases, most=2).map(lambda data: {"own.json": data})
+    return declared.damaged(bases, SplitFile, most=2).map(lambda data: {"own.json": data})
 
 
 def _load_split(folder: Path, out: Path) -> int:
@@ -166,7 +176,7 @@ def _load_split(folder: Path, out: Path) -> int:
 
 def cameras() -> st.SearchStrategy[Files]:
     bases = [json.loads((Path(igllm.__file__).parent / "examples" / "cameras.json").read_text()), {"a": {"location": [7, -6, 5]}}]
-    return declared.damaged(bases, most=2).map(lambda data: {"cameras.json": data})
+    return declared.damaged(bases, CamerasFile, most=2).map(lambda data: {"cameras.json": data})
 
 
 def _load_cameras(folder: Path, out: Path) -> int:
@@ -183,9 +193,34 @@ def published() -> st.SearchStrategy[Files]:
         "objects": [{k: v for k, v in obj.items() if k != "pixel_coords"} for obj in whole["scenes"][0]["objects"]],
     }
     image = honest.scene().image
-    return declared.damaged([whole, whole["scenes"][0], bare], most=2).map(
-        lambda data: {"scenes.json": data, **{f"images/{name}": image for name in names}}
+    scenes = st.one_of(
+        declared.damaged([whole, whole["scenes"][0], bare], most=2), declared.damaged([whole["scenes"][0], bare], SceneEntry, most=1)
     )
+    return scenes.map(lambda data: {"scenes.json": data, **{f"images/{name}": image for name in names}})
+
+
+@cache
+def _imported() -> Files:
+    """A data set that was imported from a scenes file beside it."""
+    folder = honest.home() / f"imported-{os.getpid()}"
+    (folder / "images").mkdir(parents=True)
+    name = "CLEVR_new_000000.png"
+    (folder / "images" / name).write_bytes(honest.scene().image)
+    (folder / "scenes.json").write_text(json.dumps({"info": {}, "scenes": [published_scene(honest.scene(), 0, name)]}))
+    assert _import_again(folder, folder) == 0
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def _import_again(folder: Path, out: Path) -> int:
+    words = ["--format", "clevr", "--scenes", folder / "scenes.json", "--images", folder / "images"]
+    return verb("import", *words, "--out", folder / "set")
+
+
+def sources() -> st.SearchStrategy[Files]:
+    """What an import says that it made its shards of."""
+    held = _imported()
+    rows = [json.loads(line) for line in held["set/sources.jsonl"].splitlines()]
+    return declared.damaged_lines(rows, Source).map(lambda data: {**held, "set/sources.jsonl": data})
 
 
 def indexes() -> st.SearchStrategy[Files]:
@@ -222,6 +257,62 @@ def _index_kept(folder: Path, out: Path) -> int:
     return 0
 
 
+def fetched() -> st.SearchStrategy[Files]:
+    """A shard as it came from a URL, or its table, damaged where it is kept."""
+    tar = honest.data_set()["shard-000000.tar"]
+    damaged = headers.overwritten([tar], far=1000)
+    table = headers.npy_files("[('key', 'S9'), ('shard', '<u4'), ('offset', '<u8'), ('length', '<u8'), ('order', '<u4')]", (1,), bytes(33))
+    return st.one_of(damaged.map(lambda data: {"kept.tar": data}), table.map(lambda data: {"kept.npy": data}))
+
+
+def _fetch_again(folder: Path, out: Path) -> int:
+    """A second call on a data set behind a URL, of which something else lies in the place of what was kept."""
+    [damaged] = folder.iterdir()
+    system = fsspec.filesystem("memory")
+    system.store.clear()
+    system.pipe_file("/set/shard-000000.tar", honest.data_set()["shard-000000.tar"])
+    with mock.patch.dict("os.environ", {"XDG_CACHE_HOME": str(out / "cache")}):
+        whole = open_archive("memory://set").files(0)
+        [kept] = (out / "cache" / "igllm" / "shards").glob(f"*{damaged.suffix}")
+        kept.write_bytes(damaged.read_bytes())
+        assert open_archive("memory://set").files(0) == whole, "a damaged shard is fetched anew"
+    return 0
+
+
+def lists() -> st.SearchStrategy[Files]:
+    """What a folder of pictures says of which of its files igllm has written."""
+    rows = [
+        {"file": "000000000.png", "made_from": "0" * 64, "sha256": "0" * 64},
+        *({"file": place, "made_from": "x"} for place in PLACES),
+    ]
+    return declared.damaged_lines(rows, WrittenFile).map(lambda data: {list_name("render"): data, "own.txt": b"x"})
+
+
+def _render_into(folder: Path, out: Path) -> int:
+    (out / "p.jsonl").write_text(json.dumps({"key": "000000000", "code": honest.dots()[0].code}))
+    return verb("render", "--code", out / "p.jsonl", "--domain", "dot2d", "--workers", "1", "--out", folder)
+
+
+def words() -> st.SearchStrategy[Files]:
+    """What the cache keeps of a domain of people's own assets."""
+    facts = {"box-0123456789ab": {"kind": "box", "symmetry": "C4"}, "wood-0123456789ab": {"pattern": "wood"}}
+    return declared.damaged([facts], WordsFacts, most=2).map(lambda data: {"domain.json": data})
+
+
+def _own_domain(folder: Path, out: Path) -> int:
+    """As every verb that reads a data set of such a domain: by a name that holds the digest of what is kept."""
+    data = (folder / "domain.json").read_bytes()
+    with contextlib.suppress(Exception):
+        data = json.dumps(json.loads(data), sort_keys=True).encode()
+    digest = hashlib.sha256(data).hexdigest()
+    with (
+        mock.patch.object(own_assets, "_kept", lambda _: folder / "domain.json"),
+        mock.patch.object(own_assets, "_digest", lambda _: digest[:12]),
+    ):
+        own_domain.__wrapped__(f"assets:{digest[:12]}")
+    return 0
+
+
 def images() -> st.SearchStrategy[Files]:
     held = honest.images()
 
@@ -249,7 +340,7 @@ KINDS: dict[str, Kind] = {
             (1, a_verb("inspect", "IN", "--out", "OUT/page")),
         ),
     ),
-    "manifest": Kind(manifests, a_verb("verify", "IN"), ((200, a_verb("merge", "IN")),)),
+    "manifest": Kind(manifests, a_verb("verify", "IN"), ((200, a_verb("merge", "IN")),), share=0.7),
     "statement": Kind(
         statements,
         a_verb("verify", "IN"),
@@ -340,6 +431,10 @@ KINDS: dict[str, Kind] = {
         ((300, a_verb("import", "--format", "clevr", "--scenes", "IN/scenes.json", "--images", "IN/images", "--out", "OUT/shards")),),
         share=0.5,
     ),
+    "source": Kind(sources, _import_again, share=0.2),
+    "fetched": Kind(fetched, _fetch_again, share=0.2),
+    "list": Kind(lists, _render_into, share=0.2),
+    "words": Kind(words, _own_domain, share=0.3),
     "index": Kind(indexes, _index_kept, share=0.5),
     "image": Kind(images, _look, ((50, a_verb("inspect", "--textures", "IN", "--out", "OUT/sheet")),)),
 }

@@ -117,12 +117,14 @@ def _owners(value: Any) -> list[Any]:
 
 
 def faulty(value: Any, where: int, sort: int, strange: Any) -> Any:
-    """Plain data with one fault: ``where`` picks a field or an item, ``sort`` what is done to it, for which ``strange`` is at hand.
+    """Plain data with one fault: ``where`` picks a field or an item, now and then the whole, ``sort`` what is done to it.
+
+    What takes its place, or is added, is ``strange``.
 
     ``value`` is changed; what is given back is usually the same.
     """
     owners = _owners(value)
-    if not owners:
+    if not owners or where % 32 == 31:
         return strange
     owner = owners[where % len(owners)]
     if isinstance(owner, Pairs):

@@ -289,8 +289,13 @@ def runs() -> st.SearchStrategy[Files]:
     whole = next(name for name in held if name.endswith("whole.json"))
 
     def one(name: str) -> st.SearchStrategy[Files]:
-        return declared.damaged([json.loads(held[name])], most=2).map(lambda data: {name: data})
+        declaration = declarations.get(name.rpartition("/")[2])
+        return declared.damaged([json.loads(held[name])], declaration, most=2).map(lambda data: {name: data})
 
+    from model.declared import Best, Pending, RunStatement, WholeCheckpoint
+
+    declarations = {"run.json": RunStatement, "pending.json": Pending, "whole.json": WholeCheckpoint}
+    best = declared.damaged([{"step": 1, "eval_loss": 2.5}], Best, most=2).map(lambda data: {"best/best.json": data})
     listed = declared.damaged([{**json.loads(held[whole]), place: "0" * 64} for place in PLACES if "\\" not in place], most=2).map(
         lambda data: {whole: data}
     )
@@ -299,7 +304,7 @@ def runs() -> st.SearchStrategy[Files]:
     vouch = st.booleans()
     return st.builds(
         lambda files, vouch: _vouched({**held, **files}, whole) if vouch else {**held, **files},
-        st.one_of(*map(one, small), listed, bombs),
+        st.one_of(*map(one, small), best, listed, bombs),
         vouch,
     )
 
@@ -331,9 +336,13 @@ def _torch_files() -> st.SearchStrategy[bytes]:
 
 
 def _newest(folder: Path, out: Path) -> int:
+    """As `igllm train` and `igllm predict` look at a run folder before they load anything."""
     from model.load import find_model
-    from model.run import newest_checkpoint
+    from model.presets import get_preset
+    from model.run import best_loss, check_run, newest_checkpoint
 
+    check_run(folder, get_preset(str(honest.home() / "small.toml")))
+    best_loss(folder)
     newest_checkpoint(folder)
     find_model(str(folder))
     return 0
@@ -382,6 +391,117 @@ def _take_up(folder: Path, out: Path) -> int:
     return 0
 
 
+def captions() -> st.SearchStrategy[Files]:
+    """Tars of images and captions, as alignment takes them from anybody."""
+    _caption_maker()  # which takes seconds
+    image = honest.images()["rgb.jpg"]
+    text = st.one_of(
+        declared.among([payload.encode() for payload in PAYLOADS]), declared.among([b"", b"\xff", b"\0", b"x" * 100_000, b"a red cube"])
+    )
+    picture = st.one_of(st.just(image), headers.overwritten([image, *honest.images().values()]))
+
+    def made(texts: list[bytes], picture: bytes, more: bytes) -> Files:
+        pairs = b"".join(
+            headers.member(f"{number}.jpg", picture if number % 2 else image) + headers.member(f"{number}.txt", text)
+            for number, text in enumerate(texts)
+        )
+        return {"pairs-000000.tar": pairs + more + bytes(1024)}
+
+    more = st.one_of(st.just(b""), headers.crafted_members({"x.jpg": image, "x.txt": b"x"}))
+    return st.builds(made, st.lists(text, min_size=1, max_size=3), picture, more)
+
+
+@cache
+def _caption_maker() -> Any:
+    from transformers import AutoTokenizer
+
+    from model.captions import CaptionMaker
+    from model.images import Frame
+
+    folder = _model_folder()
+    return CaptionMaker(AutoTokenizer.from_pretrained(folder), Frame(32, 32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)), [[1]], 128)
+
+
+def _pairs(folder: Path, out: Path) -> int:
+    """The examples that `igllm align` learns from."""
+    from datagen.archive import open_archive
+    from model.captions import CaptionSource
+
+    source = CaptionSource(open_archive(folder), _caption_maker())
+    for number in range(len(source)):
+        source.example(number, None)
+    return 0
+
+
+def features() -> st.SearchStrategy[Files]:
+    """What the cache keeps of a frozen tower's features: the file, or how far it was written."""
+    from model.declared import FeaturesDone
+
+    kept = _features_kept()
+    header = kept[: len(kept) - 4 * _tower().rows * _tower().columns * _tower().width * 2]
+    shape = (2, _tower().rows * _tower().columns, _tower().width)
+    crafted = headers.npy_files("'<f4'", shape, kept[len(header) :])
+    whole = st.one_of(crafted, headers.overwritten([kept])).map(lambda data: {"features.npy": data})
+    part = st.builds(
+        lambda done, data: {"done.json": done, "partial.npy": data},
+        declared.damaged([{"rows": [1], "crc32": [1]}], FeaturesDone, most=2),
+        st.one_of(crafted, headers.overwritten([kept[: len(header) + 600]])),
+    )
+    return st.one_of(whole, part)
+
+
+@cache
+def _model_folder() -> Path:
+    folder = honest.home() / f"model-{os.getpid()}"
+    folder.mkdir()
+    for name, data in model().items():
+        (folder / name).write_bytes(data)
+    return folder
+
+
+@cache
+def _tower() -> Any:
+    from model.load import load_model
+
+    return load_model(_model_folder(), "cpu").model.tower
+
+
+class _Images:
+    """Two images as a tower takes them."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def pixel_values(self, number: int) -> Any:
+        import torch
+
+        return torch.full((3, 32, 32), float(number))
+
+
+def _filled(folder: Path) -> Any:
+    from model.features import FeatureCache
+    from model.images import Frame
+
+    return FeatureCache.fill(_tower(), Frame(32, 32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)), _Images(), "x", 1, folder=folder)
+
+
+@cache
+def _features_kept() -> bytes:
+    folder = honest.home() / f"features-{os.getpid()}"
+    return bytes(_filled(folder).path.read_bytes())
+
+
+def _take_features(folder: Path, out: Path) -> int:
+    """A call that finds something else in the place of what an earlier one kept."""
+    honest_file = _filled(out).path
+    honest_file.unlink()
+    for path in folder.iterdir():
+        (honest_file.parent / path.name).write_bytes(path.read_bytes())
+    rows = _filled(out).rows([0, 1])
+    assert rows.shape == (2, _tower().rows * _tower().columns, _tower().width) and rows.dtype == np.float32, "a damaged file is a miss"
+    return 0
+
+
 def templates() -> st.SearchStrategy[Files]:
     """Chat templates, programs that a checkpoint's author wrote."""
     piece = st.sampled_from(
@@ -403,6 +523,8 @@ KINDS = {
     "model": Kind(models, _load, ((10, _predict),), share=0.02, block=500, some=20),
     "run": Kind(runs, _newest, share=0.3),
     "checkpoint": Kind(pickled, _resume, share=0.002, block=100, some=2),
+    "caption": Kind(captions, _pairs, share=0.2),
+    "features": Kind(features, _take_features, share=0.1),
     "partial": Kind(partials, _take_up, share=0.3),
     "template": Kind(templates, _apply, share=0.0005, block=50, some=2),
 }

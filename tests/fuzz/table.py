@@ -4,7 +4,35 @@ from __future__ import annotations
 
 import asset_kinds
 import data_kinds
+import eval_kinds
 import model_kinds
 from kinds import Kind
 
-KINDS: dict[str, Kind] = {**data_kinds.KINDS, **asset_kinds.KINDS, **model_kinds.KINDS}
+KINDS: dict[str, Kind] = {**data_kinds.KINDS, **asset_kinds.KINDS, **model_kinds.KINDS, **eval_kinds.KINDS}
+
+DECLARED = {
+    "KEY.json, a sample's record": "record",
+    "dataset.json": "statement",
+    "dataset.json, the settings": "statement",
+    "manifest.jsonl, a line": "manifest",
+    "failures.jsonl, a line": "manifest",
+    "sources.jsonl, a line": "source",
+    "pred.jsonl, a line": "prediction",
+    "a split's file": "split",
+    "a file of cameras": "camera",
+    "assets.json": "asset-list",
+    "a file of CLEVR's, each of its scenes": "published",
+    ".igllm-VERB.jsonl, a line": "list",
+    "in the cache, the words of a domain of own assets": "words",
+    "in the cache, the files that an asset's file names": "asset-cache",
+    "config.json of a model": "config",
+    "config.json of a de-rendering model": "config",
+    "run.json": "run",
+    "whole.json of a checkpoint": "run",
+    "pending.json of a checkpoint": "run",
+    "best.json": "run",
+    "in the cache, done.json of features": "features",
+    "an evaluation's cell": "cell",
+    "seconds.json of an evaluation's run": "cell",
+}
+"""By the name of a declared kind of file, the kind that tries it here."""

@@ -101,8 +101,12 @@ def test_what_is_executed_or_looked_at_elsewhere_is_seen_though_the_reader_swall
 
 def test_slow_and_fat_are_seen(judge: Callable[[Callable[[Path], int]], Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "SECONDS", 0.2)
-    with pytest.raises(Fault, match=r"^slow"):
-        judge(lambda folder: swallow(lambda: time.sleep(30)))
+    with pytest.raises(Fault, match=r"^slow: more than 0.2 s"):
+        judge(lambda folder: swallow(lambda: all(True for _ in iter(int, 1))))
+    monkeypatch.undo()
+    monkeypatch.setattr(guard, "HANG_SECONDS", 0.2)
+    with pytest.raises(Fault, match=r"^slow: it hangs"):
+        judge(lambda folder: swallow(lambda: time.sleep(300)))
     monkeypatch.undo()
     monkeypatch.setattr(guard, "MOST_BYTES", 2**26)
     before = np.ones(2**28, np.uint8)  # so that what was taken before does not hide it

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import shutil
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -134,6 +137,82 @@ def test_a_killed_call_is_taken_up(tower: VisionTower, tmp_path: Path, torn: int
     assert again.asked[0] > 8
     assert np.abs(cache.rows(range(20)) - truth(tower, 20)).max() < 1e-5
     assert not list(tmp_path.rglob("partial.npy"))
+
+
+def at(place: float) -> Callable[[bytes], bytes]:
+    """Another bit at that share of a file."""
+
+    def harm(data: bytes) -> bytes:
+        index = round(place * (len(data) - 1))
+        return data[:index] + bytes([data[index] ^ 4]) + data[index + 1 :]
+
+    return harm
+
+
+def pickled(data: bytes) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, np.array([{"a": 1}], object), allow_pickle=True)
+    return stream.getvalue()
+
+
+def as_halves(data: bytes) -> bytes:
+    """What a header of another type and shape makes of as many bytes."""
+    return data.replace(b"<f4", b"<f2").replace(b"(6, 16, 32)", b"(6, 32, 32)")
+
+
+HARMS: dict[str, Callable[[bytes], bytes]] = {
+    **{f"a bit at {share}": at(share) for share in (0, 0.0003, 0.002, 0.0051, 0.1, 0.5, 0.9, 1)},
+    "empty": lambda data: b"",
+    "cut in the header": lambda data: data[:40],
+    "cut in a row": lambda data: data[:-1000],
+    "cut behind a row": lambda data: data[: -4 * 16 * 32],
+    "longer": lambda data: data + bytes(4 * 16 * 32),
+    "zeros": lambda data: bytes(len(data)),
+    "a pickle": pickled,
+    "halves": as_halves,
+}
+
+
+@pytest.mark.parametrize("name", HARMS)
+def test_a_damaged_file_is_computed_anew(tower: VisionTower, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = FeatureCache.fill(tower, FRAME, Images(6), "a", batch_size=2, folder=tmp_path).path
+    path.write_bytes(HARMS[name](path.read_bytes()))
+    again = Images(6)
+    cache = FeatureCache.fill(tower, FRAME, again, "a", batch_size=2, folder=tmp_path)
+    assert np.abs(cache.rows(range(6)) - truth(tower, 6)).max() < 1e-5
+    assert again.asked
+    assert f"{path}: damaged; its features are computed anew\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"rows": 5}', '{"rows": [6, 6], "crc32": [1, 2]}', '{"rows": [1e99], "crc32": [0]}', "\0"]
+)
+@pytest.mark.parametrize("killed", [True, False])
+def test_what_says_how_far_it_went_may_be_damaged(
+    tower: VisionTower, tmp_path: Path, content: str, killed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model.features.BATCHES_BETWEEN_SYNCS", 1)
+    images = Images(6, killed=5 if killed else -1)
+    with pytest.raises(KeyboardInterrupt) if killed else nullcontext():
+        FeatureCache.fill(tower, FRAME, images, "a", batch_size=2, folder=tmp_path)
+    [stated] = tmp_path.rglob("done.json")
+    stated.write_text(content)
+    cache = FeatureCache.fill(tower, FRAME, Images(6), "a", batch_size=2, folder=tmp_path)
+    assert np.abs(cache.rows(range(6)) - truth(tower, 6)).max() < 1e-5
+
+
+@pytest.mark.parametrize("share", [0, 0.002, 0.1, 0.5, 0.8])
+def test_what_a_killed_call_left_may_be_damaged(tower: VisionTower, tmp_path: Path, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model.features.BATCHES_BETWEEN_SYNCS", 1)
+    with pytest.raises(KeyboardInterrupt):
+        FeatureCache.fill(tower, FRAME, Images(10, killed=8), "a", batch_size=2, folder=tmp_path)
+    [partial] = tmp_path.rglob("partial.npy")
+    partial.write_bytes(at(share)(partial.read_bytes()))
+    again = Images(10)
+    cache = FeatureCache.fill(tower, FRAME, again, "a", batch_size=2, folder=tmp_path)
+    assert np.abs(cache.rows(range(10)) - truth(tower, 10)).max() < 1e-5
+    assert again.asked == list(range(again.asked[0], 10))
+    assert again.asked[0] == (8 if share < 0.01 else {0.1: 0, 0.5: 2, 0.8: 6}[share])
 
 
 def test_images_that_cannot_be_read_are_marked(tower: VisionTower, tmp_path: Path) -> None:

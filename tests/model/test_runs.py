@@ -15,7 +15,10 @@ from safetensors.torch import load_file, save_file
 from small_run import PRESET, generate
 
 import igllm
+from datagen.errors import UserError
 from datagen.files import read_json, read_jsonl, write_json
+from model.igllm import IGLLM
+from model.load import find_model, load_model
 from model.run import newest_checkpoint
 
 Call = Callable[..., int]
@@ -83,6 +86,34 @@ def flip(path: Path) -> None:
 
 def empty(path: Path) -> None:
     path.write_bytes(b"")
+
+
+def last_bit(path: Path) -> None:
+    """Of the weights, a value that is as good as any."""
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja", "whole.json"])
+@pytest.mark.parametrize("harm", [last_bit, Path.unlink])
+def test_a_finished_model_that_was_damaged_since_is_refused(call: Call, run: Path, harm: Callable[[Path], None], name: str) -> None:
+    assert load_model(find_model(str(run)), "cpu").model
+    harm(run / name)
+    if name == "whole.json" and harm is Path.unlink:  # as of a model that was put together by other means
+        assert load_model(run, "cpu").model
+        return
+    with pytest.raises(UserError, match=f"{run}.*({name}|whole.json)") as told:
+        load_model(run, "cpu")
+    assert "\n" not in str(told.value)
+
+
+def test_a_model_may_be_changed_on_purpose(run: Path) -> None:
+    model = IGLLM.from_pretrained(run)
+    with torch.no_grad():
+        model.projector.bias += 1
+    model.save_pretrained(run)
+    assert torch.equal(load_model(run, "cpu").model.projector.bias, model.projector.bias)
 
 
 def test_it_says_from_which_step_it_goes_on(call: Call, run: Path, capsys: pytest.CaptureFixture[str]) -> None:

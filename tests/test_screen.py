@@ -1,0 +1,63 @@
+"""What is printed of other people's names and codes: read by people, obeyed by no terminal, and not endless."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datagen.screen import LONGEST, in_bounds, plain_output
+from igllm import main
+
+HOSTILE = "\x1b[2J\x1b]0;owned\x07\x9b31m\x7f"
+
+
+def test_a_message_shows_control_characters_and_does_not_send_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "pred.jsonl").write_text(json.dumps({"key": HOSTILE, "code": ""}))
+    assert main(["render", "--code", str(tmp_path / "pred.jsonl"), "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert "\\x1b[2J" in said and said.replace("\n", "").isprintable()
+
+
+def test_so_do_lines_of_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--domain", "dot2d", "--num", "1", "--width", "32", "--height", "24", "--out", str(tmp_path / "data")]
+    assert main(["generate", *words]) == 0
+    row = json.loads((tmp_path / "data" / "manifest.jsonl").read_text())
+    (tmp_path / "data" / "manifest.jsonl").write_text(json.dumps({**row, "name": HOSTILE}))
+    capsys.readouterr()
+    assert main(["verify", str(tmp_path / "data")]) == 1
+    said = capsys.readouterr().out
+    assert "manifest.jsonl, line 1" in said and said.replace("\n", "").isprintable()
+
+
+def test_a_message_about_something_long_is_short(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    long = tmp_path / "pred.jsonl"
+    long.write_text(json.dumps({"key": "a", "code": "", "x" * 100_000: 1}) + "\n" + json.dumps({"key": "/" * 100_000, "code": ""}))
+    assert main(["render", "--code", str(long), "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"igllm render: {long}") and len(said) < LONGEST + 100
+
+
+@given(st.text(max_size=50), st.integers(1, 5000))
+def test_what_is_short_is_whole_and_what_is_long_keeps_its_ends(text: str, times: int) -> None:
+    message = text * times
+    shown = in_bounds(message)
+    assert shown == message if len(message) <= LONGEST else shown[:500] == message[:500] and shown[-500:] == message[-500:]
+    assert len(shown) <= LONGEST + len(" [...] ")
+
+
+@given(st.text(st.characters(), max_size=30))
+def test_text_that_people_can_read_is_printed_as_it_is(text: str) -> None:
+    before, sys.stdout = sys.stdout, io.StringIO()
+    try:
+        with plain_output():
+            print(text, end="")
+        printed = sys.stdout.getvalue()
+    finally:
+        sys.stdout = before
+    assert printed == "".join(c if c in "\n\r\t" or not ("\0" <= c < " " or "\x7f" <= c <= "\x9f") else repr(c)[1:-1] for c in text)
