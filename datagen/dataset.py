@@ -43,6 +43,7 @@ SHARDS_WAITING = 4  # how many whole spools may wait to be written before render
 class Statement(msgspec.Struct):
     """What every ``dataset.json`` states beside the settings, which an imported data set lacks."""
 
+    format_version: int
     num: Annotated[int, msgspec.Meta(ge=1, le=MAX_INDEX)]
     shard_size: ShardSize
     versions: dict[str, str]
@@ -288,6 +289,8 @@ def see_statement(store: Store) -> None:
 
 def _agree(store: Store, there: Mapping[str, Any], statement: Mapping[str, Any]) -> None:
     """`UserError` if a data set's statement differs from another in what its samples depend on, or in how they are kept."""
+    if IMPORTED not in there:
+        stated_settings(store, there)  # true is as good as 1 where it is compared
     for name in (setting.name for setting in fields(DatasetSettings)):
         if there.get(name) != statement[name]:
             raise UserError(

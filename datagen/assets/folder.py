@@ -71,6 +71,16 @@ def files_in(folder: Path, suffixes: tuple[str, ...], others: tuple[str, ...], w
     return listing
 
 
+def check_inside(folder: Path, name: str) -> None:
+    """`RefusedError` for a file of a folder that is a link out of it: who made the folder need not be who owns what it leads to."""
+    try:
+        inside = (folder / name).resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # a circle of links
+        inside = True  # which cannot be read, and is told so
+    if not inside:
+        raise RefusedError("it is a link to a file outside the folder; put a copy in its place")
+
+
 def passed_over(passed: Mapping[str, int]) -> str:
     """How many files of which suffixes were passed over, as words."""
     return "passed over: " + ", ".join(f"{count:,} {suffix}" for suffix, count in passed.items())

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from datagen.assets.folder import RefusedError, printable
+from datagen.assets.folder import RefusedError, check_inside, printable
 from datagen.assets.gltf import gltf_names, gltf_read
 from datagen.assets.limits import MOST_BYTES, MOST_NAMED
 from datagen.assets.obj import There, color_notes, missing_faces, mtl_names, mtl_notes, mtl_read, obj_names, obj_read, undefined_materials
@@ -39,6 +39,7 @@ class Parts:
     @classmethod
     def of(cls, folder: Path, name: str, ask: Ask) -> Parts:
         """Those of a file within a folder. `RefusedError` if it names a file outside, or one of them cannot be read, or is too large."""
+        check_inside(folder, name)
         files, missing = [name], []
         for at in files:  # which grows meanwhile
             for named in _names(folder, at, ask):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,13 +16,24 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from datagen.assets.folder import Refused, RefusedError, file_id, files_in, first_folder, kept_file, printable, read_each, remarks
+from datagen.assets.folder import (
+    Refused,
+    RefusedError,
+    check_inside,
+    file_id,
+    files_in,
+    first_folder,
+    kept_file,
+    printable,
+    read_each,
+    remarks,
+)
 from datagen.assets.limits import MOST_BYTES
 from datagen.assets.paint import Paint, image_paint
 from datagen.cache import cache_folder
 from datagen.encoding import decode_image, encode_image
 from datagen.errors import ImageError, UserError
-from datagen.files import write_bytes
+from datagen.files import open_regular, write_bytes
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 OTHERS = (
@@ -70,7 +82,7 @@ def own_textures(folder: Path) -> OwnTextures:
     `UserError` if there is no such folder, or it holds no image.
     """
     listing = files_in(folder, SUFFIXES, OTHERS, "image")
-    read = read_each(listing.files, "textures", lambda name: (_kept(folder / name), first_folder(name) or NO_FOLDER))
+    read = read_each(listing.files, "textures", lambda name: (_kept(folder, name), first_folder(name) or NO_FOLDER))
     return OwnTextures(*read, listing.passed)
 
 
@@ -92,12 +104,15 @@ def _cache() -> Path:
     return cache_folder("textures")
 
 
-def _kept(path: Path) -> str:
+def _kept(folder: Path, name: str) -> str:
     """The id of an image, which is kept from now on."""
+    check_inside(folder, name)
+    path = folder / name
     try:
-        if (size := path.stat().st_size) > MOST_BYTES:
-            raise RefusedError(f"has {size:,} bytes, more than {MOST_BYTES:,}")
-        data = path.read_bytes()
+        with open_regular(path) as stream:
+            if (size := os.fstat(stream.fileno()).st_size) > MOST_BYTES:
+                raise RefusedError(f"has {size:,} bytes, more than {MOST_BYTES:,}")
+            data = stream.read(MOST_BYTES)
     except OSError as error:
         raise RefusedError(f"cannot be read ({error.strerror or error})") from None
     key = hashlib.sha256(f"igllm texture {VERSION}\0".encode() + data).hexdigest()

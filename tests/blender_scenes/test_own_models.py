@@ -186,11 +186,11 @@ SHAPELESS: dict[str, tuple[str | bytes, str]] = {
     "nan-binary.ply": (ply(np.nan, sort="binary_little_endian", number="float"), "its vertex 1 is not finite"),
     "nan.stl": (stl().replace("vertex -1.0", "vertex nan", 1), "'nan'"),
     "nan.gltf": (gltf(corner=np.nan), "a vertex that is not finite"),
-    "torn.gltf": (gltf()[:300], "its JSON cannot be read from line 1, column"),
+    "torn.gltf": (gltf()[:300], "its JSON cannot be read (Expecting value: line 1 column 301"),
     "torn-tuple.usda": (usda().partition("(0, 1, 0)")[0] + "(0, ", "not what is expected at"),
     "circle.gltf": (gltf(nodes=[{"mesh": 0}, {"children": [2]}, {"children": [1]}]), "in a circle"),
     "header.glb": (b"glTF", "cut short"),
-    "accessor.gltf": (gltf().replace('"count": 24', '"count": 99999'), "cannot make sense of it"),
+    "accessor.gltf": (gltf().replace('"count": 24', '"count": 99999'), "its accessor 0 states 99,999 entries, more than there are"),
     "vast.gltf": (  # 3.6 GB of zeros
         json.dumps(
             {
@@ -201,7 +201,7 @@ SHAPELESS: dict[str, tuple[str | bytes, str]] = {
                 "accessors": [{"componentType": 5126, "count": 300_000_000, "type": "VEC3"}],
             }
         ),
-        "more memory than a model may take",
+        "its accessor 0 states 300,000,000 entries, more than there are",
     ),
     "torn.usda": ("#usda 1.0\ndef Mesh {", "OpenUSD cannot read it (torn.usda:2:"),
 }

@@ -12,10 +12,12 @@ from urllib.parse import unquote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from datagen.assets.folder import RefusedError
 from datagen.assets.named import Parts
 from datagen.assets.own import own_assets
+from datagen.assets.own_textures import own_textures
 
 CUBE = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4\n"
 TREE = {
@@ -91,6 +93,30 @@ OUTSIDE: dict[str, Callable[[str], dict[str, str | bytes]]] = {
     "buffer": lambda name: {"x.gltf": json.dumps({"buffers": [{"uri": name}]})},
     "image of a .glb": lambda name: {"x.glb": glb({"images": [{"uri": name.replace("o", "%6F")}]})},
 }
+
+
+@pytest.mark.usefixtures("importer_stand_in")
+def test_a_file_that_is_a_link_out_of_the_folder_is_left_out(tmp_path: Path) -> None:
+    folder = write(tmp_path, {"x.obj": CUBE, "models/d/y.obj": CUBE, "models/good.stl": "1"}) / "models"
+    Image.new("RGB", (4, 4)).save(tmp_path / "x.png")
+    Image.new("RGB", (8, 8)).save(folder / "good.png")
+    for name, target in {"out.obj": "../x.obj", "out.png": "../x.png", "d/far.obj": "/etc/hostname", "within.obj": "d/y.obj"}.items():
+        (folder / name).symlink_to(target)
+    (folder / "circle.obj").symlink_to("circle.obj")
+    (tmp_path / "link").symlink_to("models")  # the folder itself may be one
+    reason = "it is a link to a file outside the folder; put a copy in its place"
+    for place in (folder, tmp_path / "link"):
+        found = own_assets(place)
+        assert [asset.path for asset in found.assets] == ["d/y.obj", "good.stl", "within.obj"]
+        refused = {one.path: one.reason for one in found.refused}
+        assert refused.pop("circle.obj").startswith("circle.obj cannot be read")
+        assert refused == {"out.obj": reason, "d/far.obj": reason}
+        assert [(one.path, one.reason) for one in own_textures(place).refused] == [("out.png", reason)]
+
+
+def test_a_texture_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    assert [one.reason for one in own_textures(tmp_path).refused] == ["cannot be read (a pipe or device is in the place of the file)"]
 
 
 @pytest.mark.usefixtures("importer_stand_in")

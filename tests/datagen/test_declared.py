@@ -209,6 +209,20 @@ def test_what_is_no_plain_file_is_not_waited_for(
     assert f"{name}: cannot be read" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("field", "value"), [("seed", 3.0), ("captions", 0), ("depth", 0.0), ("light_jitter", True), ("width", 64.0), ("format_version", 2.0)]
+)
+def test_equal_is_not_the_same(field: str, value: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["generate", "--domain", "dot2d", "--num", "1", "--seed", "3", "--width", "64", "--height", "64", "--out", str(tmp_path)]
+    assert main(asked) == 0
+    stated = read_json(tmp_path / STATEMENT)
+    assert stated[field] == value
+    (tmp_path / STATEMENT).write_text(json.dumps({**stated, field: value}))
+    capsys.readouterr()
+    assert main(asked) == 2
+    assert f"{field} is {json.dumps(value)}, but must be " in capsys.readouterr().err
+
+
 def test_an_image_that_is_a_pipe_is_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     os.mkfifo(tmp_path / "a.png")
     assert main(["predict", "--images", str(tmp_path / "a.png")]) == 2
