@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 
 from datagen.declared import read_declared
 from datagen.errors import UserError
@@ -61,6 +62,7 @@ def read_state(checkpoint: Path) -> tuple[int, Pending]:
     """The step of a checkpoint, and what was to be logged."""
     with taken_up(checkpoint, STATE):
         state = read_declared(checkpoint / STATE, TrainerState, MOST_BYTES)
+        transformers.TrainerState.load_from_json(str(checkpoint / STATE))  # as it is read once more, which minds a byte order mark
         if checkpoint.name != f"checkpoint-{state.global_step}":
             raise UserError(f"global_step is {state.global_step:,}")
         if state.epoch is not None and not 0 <= state.epoch <= 10**9:

@@ -30,6 +30,7 @@ DECLARED = {
     "run.json": "run",
     "whole.json of a checkpoint": "run",
     "pending.json of a checkpoint": "run",
+    "trainer_state.json of a checkpoint": "checkpoint",
     "best.json": "run",
     "in the cache, done.json of features": "features",
     "an evaluation's cell": "cell",

@@ -133,6 +133,13 @@ HARMS: dict[str, tuple[Callable[[Path], None], str]] = {
     "a step in words": (fields("trainer_state.json", global_step="2"), "global_step"),
     "an epoch without end": (fields("trainer_state.json", epoch=1e300), "epoch"),
     "a log that is none": (fields("trainer_state.json", log_history=[5]), "log_history"),
+    "a mark of byte order": (
+        lambda checkpoint: (checkpoint / "trainer_state.json").write_bytes(
+            b"\xef\xbb\xbf" + (checkpoint / "trainer_state.json").read_bytes()
+        ),
+        "trainer_state.json",
+    ),
+    "a field that is none": (fields("trainer_state.json", other=1), "trainer_state.json"),
     "sums of another loss": (fields("pending.json", sums={"x": 1.0}), "pending.json"),
     "sums that are none": (fields("pending.json", sums=[]), "pending.json"),
     "sums since a later step": (fields("pending.json", since=3), "since"),
