@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import trainer_callback
 
 from datagen.declared import read_declared
 from datagen.errors import UserError
@@ -65,6 +66,7 @@ def read_state(checkpoint: Path) -> tuple[int, Pending]:
             raise UserError(f"global_step is {state.global_step:,}")
         if state.epoch is not None and not 0 <= state.epoch <= 10**9:
             raise UserError(f"epoch is {state.epoch}")
+        trainer_callback.TrainerState.load_from_json(str(checkpoint / STATE))  # which is less lenient about encodings and fields
     with taken_up(checkpoint, PENDING):
         pending = read_declared(checkpoint / PENDING, Pending)
         if pending.since > state.global_step:
