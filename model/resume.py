@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
+from transformers import trainer_callback
 
 from datagen.declared import read_declared
 from datagen.errors import UserError
@@ -62,11 +62,11 @@ def read_state(checkpoint: Path) -> tuple[int, Pending]:
     """The step of a checkpoint, and what was to be logged."""
     with taken_up(checkpoint, STATE):
         state = read_declared(checkpoint / STATE, TrainerState, MOST_BYTES)
-        transformers.TrainerState.load_from_json(str(checkpoint / STATE))  # as it is read once more, which minds a byte order mark
         if checkpoint.name != f"checkpoint-{state.global_step}":
             raise UserError(f"global_step is {state.global_step:,}")
         if state.epoch is not None and not 0 <= state.epoch <= 10**9:
             raise UserError(f"epoch is {state.epoch}")
+        trainer_callback.TrainerState.load_from_json(str(checkpoint / STATE))  # which is less lenient about encodings and fields
     with taken_up(checkpoint, PENDING):
         pending = read_declared(checkpoint / PENDING, Pending)
         if pending.since > state.global_step:

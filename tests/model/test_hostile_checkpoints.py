@@ -98,6 +98,12 @@ def other_weights(checkpoint: Path) -> None:
     save_file(weights, checkpoint / "model.safetensors", {"format": "pt"})
 
 
+def with_mark(checkpoint: Path) -> None:
+    """A mark of the byte order first, which not every reader passes over."""
+    path = checkpoint / "trainer_state.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+
+
 def first_group(state: dict[str, Any]) -> dict[str, Any]:
     return state["param_groups"][0]
 
@@ -132,6 +138,8 @@ HARMS: dict[str, tuple[Callable[[Path], None], str]] = {
     "a negative step": (fields("trainer_state.json", global_step=-1), "global_step"),
     "a step in words": (fields("trainer_state.json", global_step="2"), "global_step"),
     "an epoch without end": (fields("trainer_state.json", epoch=1e300), "epoch"),
+    "a state in another encoding": (with_mark, "trainer_state.json"),
+    "a state with more fields": (fields("trainer_state.json", more=1), "trainer_state.json"),
     "a log that is none": (fields("trainer_state.json", log_history=[5]), "log_history"),
     "a mark of byte order": (
         lambda checkpoint: (checkpoint / "trainer_state.json").write_bytes(
