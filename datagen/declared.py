@@ -9,9 +9,11 @@ from __future__ import annotations
 import bisect
 import copy
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from threading import Lock
+from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
 import msgspec.inspect
@@ -21,6 +23,8 @@ from datagen.files import decode_row, read_json, read_lines
 from datagen.untrusted import INNER_IN_WORDS, INNER_PATTERN, NAME_IN_WORDS, NAME_PATTERN, shortened
 
 T = TypeVar("T")
+
+_LEARNING = Lock()
 
 MAX_BYTES = 1_000_000  # of a small file, such as people write by hand
 FileName = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
@@ -36,10 +40,18 @@ PATTERNS = {NAME_PATTERN: NAME_IN_WORDS, INNER_PATTERN: INNER_IN_WORDS, DIGEST_P
 
 def as_declared(content: Any, kind: type[T], where: str) -> T:
     """Plain data as the `kind` that is declared of it with msgspec. `UserError` that begins with `where` and names the field."""
+    _learn(cast(Hashable, kind))
     try:
         return msgspec.convert(content, kind)
     except msgspec.ValidationError as error:
         raise UserError(f"{where}: {_told(content, kind, error)}") from None
+
+
+@cache
+def _learn(kind: Any) -> None:
+    """Have msgspec know a kind before it reads any: it crashes where one thread reads what another has it learn."""
+    with _LEARNING:
+        msgspec.json.Decoder(kind)
 
 
 def to_plain(declared: Any) -> Any:

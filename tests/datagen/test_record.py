@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -107,3 +109,24 @@ def test_every_reader_of_a_set_refuses_it_alike(tmp_path: Path, change: Any, mes
 def test_a_record_is_kept_to_the_byte(tmp_path: Path) -> None:
     write_shard(tmp_path / "shard-000000.tar", [SAMPLE])
     assert Samples(tmp_path).at(0).files() == FILES
+
+
+FIRST_READING = """
+import sys, threading, time
+from datagen.record import read_sample_record
+sys.setswitchinterval(1e-6)
+def read(number):
+    time.sleep(number / 10_000)
+    read_sample_record(open(sys.argv[1], "rb").read(), "a")
+threads = [threading.Thread(target=read, args=(number,)) for number in range(16)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+def test_many_threads_may_be_the_first_to_read_a_record(tmp_path: Path) -> None:
+    """msgspec crashes where one thread reads what another has it learn, every second time in this way."""
+    (tmp_path / "a.json").write_bytes(constant_sample(SETTINGS, 0).files()[".json"])
+    for _ in range(6):
+        done = subprocess.run([sys.executable, "-c", FIRST_READING, tmp_path / "a.json"], capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
