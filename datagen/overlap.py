@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,8 +48,8 @@ def _remembered(path: Path, archive: Archive) -> str:
     """A data set's digest out of a file, or made anew and kept there."""
     with contextlib.suppress(OSError):
         kept = path.read_bytes()
-        if re.fullmatch(rb"[0-9a-f]{64}", kept):
-            return kept.decode()
+        if re.fullmatch(rb"[0-9a-f]{64} [0-9a-f]{8}", kept) and kept == _checked(kept[:64]):
+            return kept[:64].decode()
     digest = hashlib.sha256()
     numbers = range(len(archive))
     many = len(numbers) > MANY_SAMPLES
@@ -57,8 +58,13 @@ def _remembered(path: Path, archive: Archive) -> str:
         for suffix, data in sorted(archive.files(number).items()):
             digest.update(hashlib.sha256(suffix.encode(errors="replace")).digest() + hashlib.sha256(data).digest())
     with contextlib.suppress(OSError):
-        write_bytes(path, digest.hexdigest().encode())
+        write_bytes(path, _checked(digest.hexdigest().encode()))
     return digest.hexdigest()
+
+
+def _checked(digest: bytes) -> bytes:
+    """A digest as it is kept: with a checksum, so that a damaged one is not taken for that of other data."""
+    return b"%b %08x" % (digest, zlib.crc32(digest))
 
 
 def refuse_overlap(train: Archive, val: Archive) -> None:

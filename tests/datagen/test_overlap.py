@@ -120,7 +120,11 @@ def test_what_is_remembered_of_a_digest_may_be_damaged_or_not_be_kept(sets: Path
     archive = without(sets / "train", MANIFEST, tmp_path / "set")
     digest = data_digest(archive)
     (kept,) = (tmp_path / "cache" / "igllm" / "digests").iterdir()
-    kept.write_text("nonsense")
-    assert data_digest(archive) == digest
+    whole = kept.read_bytes()
+    changed = bytes([b"fe"[whole[0] == ord("f")]]) + whole[1:]  # another digit, which a digest may have, too
+    for damaged in (b"nonsense", changed, b""):
+        kept.write_bytes(damaged)
+        assert data_digest(archive) == digest
+        assert kept.read_bytes() == whole
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
     assert data_digest(archive) == digest
