@@ -278,7 +278,7 @@ def _expected(kind: Any) -> str:
 def _shown(value: Any) -> str:
     """A value in a message, cut where it is long."""
     try:
-        text = str(value) if isinstance(value, str) else repr(value)
+        text = value if isinstance(value, str) and value and value.isprintable() else repr(value)
     except ValueError:  # a whole number of thousands of digits
         text = "too large a number"
     except RecursionError:

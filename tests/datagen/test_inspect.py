@@ -301,7 +301,8 @@ def test_manifest_and_spool_are_told(drawn: list[Sample], tmp_path: Path) -> Non
         spool.put(number, sample_blocks(sample))
     size = (tmp_path / "shard-000000.tar").stat().st_size
     rows = [
-        {"name": f"shard-{k:06d}.tar", "samples": 5, "bytes": size - k, "sha256": "", "labels": "", "missing": [7] * k} for k in range(2)
+        {"name": f"shard-{k:06d}.tar", "samples": 5, "bytes": size - k, "sha256": "0" * 64, "labels": "0" * 64, "missing": [7] * k}
+        for k in range(2)
     ]
     write_jsonl(tmp_path / MANIFEST, rows)
     facts = folder_facts(Samples(tmp_path))

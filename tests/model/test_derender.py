@@ -289,5 +289,8 @@ def test_damaged_models_are_refused(barely: Path, tmp_path: Path) -> None:
     weights = load_file(run / "model.safetensors")
     del weights["proposals.read.weight"]
     save_file(weights, run / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UserError, match="is not as it was saved"):
+        Predictor.of(run, "cpu")
+    (run / "whole.json").unlink()  # as if it had been saved so
     with pytest.raises(UserError, match="lack proposals"):
         Predictor.of(run, "cpu")

@@ -46,7 +46,7 @@ def test_rotations_that_a_domain_has_not_are_refused(tmp_path: Path) -> None:
     config = json.loads((tmp_path / "config.json").read_text())
     for wrong, said in (
         (("so3", "quaternion"), "none of own"),
-        (("so3", ["6d"]), "rotations: expected str"),
+        (("so3", ["6d"]), "rotations is .*, but must be a string"),
         (("dot2d", "6d"), "no free rotations"),
     ):
         config["domain"], config["rotations"] = wrong
