@@ -61,6 +61,14 @@ class PromptTokens:
 
 def prompt_tokens(tokenizer: Any, prompts: Sequence[str] = PROMPTS) -> PromptTokens:
     """The prompts in the tokenizer's chat template, the image before the question; `UserError` for a template that cannot have that."""
+    try:
+        return _in_template(tokenizer, prompts)
+    except UserError as error:
+        name = tokenizer.name_or_path
+        raise UserError(f"{name}: {error}" if name else str(error)) from None
+
+
+def _in_template(tokenizer: Any, prompts: Sequence[str]) -> PromptTokens:
     separator = "" if tokenizer.chat_template == PLAIN_TEMPLATE else "\n"
     conversations = [[{"role": "user", "content": f"{IMAGE}{separator}{prompt}"}] for prompt in prompts]
     halves = [text.partition(IMAGE) for text in _texts(tokenizer, conversations)]
