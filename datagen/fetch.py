@@ -122,7 +122,7 @@ class ShardCache:
             for _, bytes_, path in kept:
                 if total <= self.limit:
                     break
-                for rows in self.folder.glob(f"{path.stem}-*.npy"):
+                for rows in self.folder.glob(f"{path.stem}-*.rows"):
                     rows.unlink(missing_ok=True)
                 path.unlink(missing_ok=True)
                 total -= bytes_

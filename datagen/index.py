@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import tarfile
 import time
 import zlib
@@ -92,8 +93,7 @@ def tar_rows(stream: IO[bytes], shard: int = 0) -> np.ndarray:
     width = max(map(len, keys), default=1)
     if width > LONGEST_KEY:
         raise UserError(f"a sample's name has {width} bytes, {LONGEST_KEY} at most are possible")
-    fields = [("key", f"S{width}"), ("shard", "<u4"), ("offset", "<u8"), ("length", "<u8"), ("order", "<u4")]
-    rows = np.zeros(len(found), fields)
+    rows = np.zeros(len(found), _row(width))
     rows["key"], rows["shard"] = keys, shard
     rows["offset"], rows["length"] = [start for _, start, _ in found], [length for _, _, length in found]
     return rows
@@ -115,33 +115,38 @@ def _rows(store: Store, shards: Sequence[str]) -> np.ndarray:
 
 
 def keep_table(folder: Path, name: str, rows: np.ndarray, made_from: int = 0) -> None:
-    """Keep a table in a cache's folder, for `kept_table` to find."""
-    with atomic_file(folder / f"{name}-{_checksum(rows, made_from):08x}.npy") as stream:
-        np.save(stream, rows, allow_pickle=False)
+    """Keep a table in a cache's folder, for `kept_table` to find: the rows alone, for NumPy can be crashed by a damaged header."""
+    width = rows.dtype["key"].itemsize
+    with atomic_file(folder / f"{name}-{width}-{_checksum(rows, made_from):08x}.rows") as stream:
+        stream.write(rows.view(np.uint8).data)
 
 
 def kept_table(folder: Path, name: str, made_from: int = 0) -> np.ndarray | None:
     """The table of that name, mapped from its file; None if there is none, none that is whole, or none that was kept with `made_from`, a
     checksum of what else has to be whole."""
-    for path in folder.glob(f"{name}-*.npy"):
-        try:
-            rows: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-            if path.stem.endswith(f"-{_checksum(rows, made_from):08x}"):
-                with contextlib.suppress(OSError):
+    for path in folder.glob(f"{name}-*.rows"):
+        stated = re.fullmatch(r"-(\d{1,4})-([0-9a-f]{8})", path.stem.removeprefix(name))
+        with contextlib.suppress(OSError, ValueError):  # what is cut short is no number of rows
+            if stated and 1 <= int(stated[1]) <= LONGEST_KEY:
+                rows = np.memmap(path, _row(int(stated[1])), "r")
+                if _checksum(rows, made_from) == int(stated[2], 16):
                     os.utime(path)
-                return rows
-        except Exception:  # NumPy reads a damaged header as Python and raises what that raises: none of it is a table
-            pass
+                    return rows
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
     return None
 
 
+def _row(width: int) -> np.dtype:
+    """The type of a row whose key has so many bytes at most."""
+    return np.dtype([("key", f"S{width}"), ("shard", "<u4"), ("offset", "<u8"), ("length", "<u8"), ("order", "<u4")])
+
+
 def _checksum(rows: np.ndarray, made_from: int) -> int:
-    return zlib.crc32(rows.view(np.uint8).data, zlib.crc32(f"{rows.dtype.descr} {rows.shape}".encode(), made_from))
+    return zlib.crc32(rows.view(np.uint8).data, zlib.crc32(f"{rows.dtype.descr}".encode(), made_from))
 
 
 def _remove_unused(folder: Path) -> None:
-    for path in folder.glob("*.npy"):
+    for path in folder.glob("*-*.*"):
         if path.stat().st_mtime < time.time() - UNUSED_DAYS * 86400:
             path.unlink(missing_ok=True)

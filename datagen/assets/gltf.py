@@ -34,6 +34,12 @@ _HEADER = struct.Struct("<4sII")  # magic, version, bytes of all
 _CHUNK = struct.Struct("<I4s")  # bytes, sort
 
 
+class Buffer(Struct):
+    """Bytes in another file, in a ``data:`` URI or, without any, in the ``.glb`` itself."""
+
+    uri: str | None = None
+
+
 class View(Struct):
     """A part of a buffer, in bytes."""
 
@@ -188,11 +194,18 @@ def _check_vertices(content: dict[str, Any], buffer: Callable[[int], bytes]) -> 
 
 def _buffer(content: dict[str, Any], number: int, data: bytes, named: Callable[[str], bytes]) -> bytes:
     """What is in one of a file's buffers: in it, behind its text, or in a file that it names."""
-    uri = _objects(content, "buffers")[number].get("uri")
+    uri = _declared(content, "buffers", Buffer)[number].uri
     if uri is None:
+        if not data.startswith(_MAGIC):
+            raise RefusedError(f"it is damaged: buffers[{number}] names no file, and only a .glb holds one itself")
         length, _ = _CHUNK.unpack_from(data, _HEADER.size)
         return data[_HEADER.size + 2 * _CHUNK.size + length :]
-    return base64.b64decode(uri.partition(",")[2]) if uri.startswith("data:") else named(unquote(uri))
+    if not uri.startswith("data:"):
+        return named(unquote(uri))
+    try:
+        return base64.b64decode(uri.partition(",")[2])
+    except ValueError as error:
+        raise RefusedError(f"it is damaged: what buffers[{number}] holds cannot be read ({error})") from None
 
 
 def _replaced(data: bytes, content: dict[str, Any]) -> bytes:

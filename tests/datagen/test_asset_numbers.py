@@ -76,6 +76,22 @@ def test_a_view_lies_within_its_buffer(field: str, value: Any) -> None:
         read(content)
 
 
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        (True, r"buffers\[0\]: uri is true, but must be a string"),
+        (["a.bin"], "uri is .*, but must be a string"),
+        (None, "names no file"),
+        ("data:application/octet-stream;base64,AAA", "cannot be read"),
+    ],
+)
+def test_a_buffer_is_text_or_a_file(uri: Any, reason: str) -> None:
+    content = gltf()
+    content["buffers"][0]["uri"] = uri
+    with pytest.raises(RefusedError, match=reason):
+        read(content)
+
+
 @pytest.mark.parametrize("value", [-4, 4.0, True, None, "4", [4]])
 def test_a_count_is_a_count(value: Any) -> None:
     content = gltf()

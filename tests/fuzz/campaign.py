@@ -281,7 +281,9 @@ def main() -> int:
     parser.add_argument("--block", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.again:
-        print(again(options.again))
+        with tempfile.TemporaryDirectory(prefix="igllm-fuzz-") as cache_home:
+            os.environ["XDG_CACHE_HOME"] = cache_home
+            print(again(options.again))
         return 0
     if options.block:
         die_with_parent()

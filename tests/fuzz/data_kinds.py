@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
 import os
-import zlib
+import tempfile
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -18,7 +17,6 @@ import declared
 import fsspec
 import headers
 import honest
-import numpy as np
 from faults import CODE, PLACES, dressed
 from hypothesis import strategies as st
 from kinds import Files, Kind, a_verb, verb
@@ -224,34 +222,31 @@ def sources() -> st.SearchStrategy[Files]:
 
 
 def indexes() -> st.SearchStrategy[Files]:
-    """The cached table of where samples lie, damaged or of another kind, under a name that says that it is whole."""
-    rows = np.zeros(2, [("key", "S9"), ("shard", "<u4"), ("offset", "<u8"), ("length", "<u8"), ("order", "<u4")])
-    rows["key"] = [b"000000000", b"000000001"]
-    dtypes = ["<f8", "[('key', 'S9')]", "[('key', 'S9'), ('shard', '<u4'), ('offset', '<u8'), ('length', '<u8'), ('order', '<u4')]"]
-    crafted = st.sampled_from([rows.dtype.descr, *dtypes]).flatmap(lambda dtype: headers.npy_files(repr(dtype), (2,), rows.tobytes()))
-    return st.one_of(
-        crafted,
-        headers.overwritten(
-            [headers.npy(f"{{'descr': {rows.dtype.descr}, 'fortran_order': False, 'shape': (2,), }}".encode(), rows.tobytes())]
-        ),
-    ).map(lambda data: {"index.npy": data})
+    """The cached table of where samples lie, damaged or of something else."""
+    return headers.overwritten([_index_rows()]).filter(lambda data: data != _index_rows()).map(lambda data: {"index.rows": data})
+
+
+@cache
+def _index_rows() -> bytes:
+    """What is kept of a data set's index."""
+    with tempfile.TemporaryDirectory() as folder, mock.patch.dict("os.environ", {"XDG_CACHE_HOME": folder}):
+        (Path(folder) / "data").mkdir()
+        for name, data in honest.data_set().items():
+            (Path(folder) / "data" / name).write_bytes(data)
+        len(Samples(Path(folder) / "data"))
+        [kept] = Path(folder, "igllm", "index").glob("*.rows")
+        return kept.read_bytes()
 
 
 def _index_kept(folder: Path, out: Path) -> int:
-    """Samples are found by their cached index; something else lies in its place, with the checksum in its name."""
+    """Samples are found by their cached index; something else lies in its place."""
     (out / "data").mkdir()
     for name, data in honest.data_set().items():
         (out / "data" / name).write_bytes(data)
-    cache = out / "cache"
-    with mock.patch.dict("os.environ", {"XDG_CACHE_HOME": str(cache)}):
+    with mock.patch.dict("os.environ", {"XDG_CACHE_HOME": str(out / "cache")}):
         keys = Samples(out / "data").keys
-        [kept] = (cache / "igllm" / "index").glob("*.npy")
-        data = (folder / "index.npy").read_bytes()
-        checksum = zlib.crc32(data)
-        with contextlib.suppress(Exception):
-            checksum = zlib.crc32(np.load(io.BytesIO(data), allow_pickle=False).view(np.uint8).data)
-        kept.unlink()
-        kept.with_name(f"{kept.name.partition('-')[0]}-{checksum:08x}.npy").write_bytes(data)
+        [kept] = (out / "cache" / "igllm" / "index").glob("*.rows")
+        kept.write_bytes((folder / "index.rows").read_bytes())
         samples = Samples(out / "data")
         assert samples.keys == keys and len(list(samples)) == len(keys), "a damaged index is a miss"
     return 0
@@ -261,8 +256,8 @@ def fetched() -> st.SearchStrategy[Files]:
     """A shard as it came from a URL, or its table, damaged where it is kept."""
     tar = honest.data_set()["shard-000000.tar"]
     damaged = headers.overwritten([tar], far=1000)
-    table = headers.npy_files("[('key', 'S9'), ('shard', '<u4'), ('offset', '<u8'), ('length', '<u8'), ('order', '<u4')]", (1,), bytes(33))
-    return st.one_of(damaged.map(lambda data: {"kept.tar": data}), table.map(lambda data: {"kept.npy": data}))
+    table = headers.overwritten([bytes(33)])
+    return st.one_of(damaged.map(lambda data: {"kept.tar": data}), table.map(lambda data: {"kept.rows": data}))
 
 
 def _fetch_again(folder: Path, out: Path) -> int:
