@@ -234,8 +234,14 @@ def run_campaign(inputs: int, first: int, workers: int, kinds: list[str]) -> dic
             for text in tally.told:
                 print(text, file=sys.stderr, flush=True)
 
-    with honest, ThreadPoolExecutor(workers) as pool:
-        list(pool.map(work, blocks))
+    pool = ThreadPoolExecutor(workers)
+    with honest:
+        try:
+            list(pool.map(work, blocks))
+        except KeyboardInterrupt:  # blocks that have begun end with this process
+            pool.shutdown(wait=False, cancel_futures=True)
+            print(table(tallies), flush=True)
+            os._exit(130)
     return tallies
 
 
