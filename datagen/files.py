@@ -288,7 +288,7 @@ def read_json(path: Path, most: int = MOST_BYTES) -> Any:
     try:
         return decode_json(text)
     except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error})") from None
+        raise UserError(f"{path}: is not JSON ({error})") from None
 
 
 def decode_json(text: str | bytes) -> Any:

@@ -150,7 +150,7 @@ def test_the_overview_names_every_verb_at_once() -> None:
         (["export", "--data", "nowhere", "--format", "coco", "--out", "x"], "no such data set"),
         (["export", "--data", "nowhere", "--format", "voc", "--out", "x"], "'voc' is none of clevr, coco, hf"),
         (["import", "--format", "clevr", "--scenes", "nowhere.json", "--out", "x"], "nowhere.json: cannot be read"),
-        (["import", "--format", "clevr", "--scenes", "bad.py", "--out", "x"], "bad.py: not JSON"),
+        (["import", "--format", "clevr", "--scenes", "bad.py", "--out", "x"], "bad.py: is not JSON"),
         (["train", "--data", "nowhere", "--out", "run"], "no such data set"),
         (["train", "--data", "nowhere", "--out", "run", "--preset", "huge"], "no preset 'huge'"),
         (["train", "--data", "nowhere", "--out", "run", "--set", "stepz=3"], "stepz"),
