@@ -77,7 +77,7 @@ def _decoded(data: bytes) -> np.ndarray:
         with _opened(data) as image:
             if image.width * image.height > max_pixels():
                 raise _TooLarge(refusal(f"{image.width:,}x{image.height:,} pixels"))
-            if image.format == "JPEG" and data.count(_START_OF_SCAN) > _MOST_SCANS:
+            if image.format in ("JPEG", "MPO") and data.count(_START_OF_SCAN) > _MOST_SCANS:
                 raise ValueError(f"it has more than {_MOST_SCANS} scans")
             if image.format == "JPEG2000" and _END_OF_CODESTREAM not in data[data.rfind(_START_OF_DATA) :]:
                 raise ValueError("it is cut short")  # which its decoder fills with black

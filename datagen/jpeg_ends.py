@@ -10,7 +10,7 @@ _START, _END = b"\xff\xd8", b"\xff\xd9"
 _FRAMES = {0xC0, 0xC1, 0xC2}  # baseline, extended, progressive
 _START_OF_SCAN, _RESTARTING = 0xDA, 0xDD
 _COEFFICIENTS = range(64)
-_MOST_PIXELS = 20_000_000
+_MOST_PIXELS = 50_000_000  # of all scans together
 _TAILS = np.random.default_rng(0).integers(0, 255, (16, 4096), np.uint8)  # never 255, and so without a marker
 _TAILS[:, 0] = 16 * np.arange(16) + 7  # so that the first bits are all that there may be
 """Data that might have followed."""
@@ -26,7 +26,7 @@ def decode_without_end(data: bytes, decode: Callable[[bytes], np.ndarray]) -> np
     if not data.startswith(_START) or data.endswith(_END) or not _has_every_scan(data):
         return None
     pixels = decode(data + _END)
-    if pixels.size > 3 * _MOST_PIXELS:
+    if pixels.size * data.count(bytes([0xFF, _START_OF_SCAN])) > 3 * _MOST_PIXELS:
         return None
     return pixels if all(np.array_equal(decode(data + tail.tobytes() + _END), pixels) for tail in _TAILS) else None
 

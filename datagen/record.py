@@ -39,6 +39,12 @@ class CameraRecord(Struct, forbid_unknown_fields=True):
     sensor_mm: Positive = Camera.sensor_mm
     name: Name = Camera.name
 
+    def __post_init__(self) -> None:
+        if self.location == self.target:
+            raise ValueError("a camera that looks at where it stands")
+        if not 1e-3 <= self.lens_mm / self.sensor_mm <= 1e5:  # beyond what `datagen.cameras` allows
+            raise ValueError(f"a lens of {self.lens_mm:g} mm on a sensor of {self.sensor_mm:g} mm, which is no camera")
+
 
 class LampRecord(Struct, forbid_unknown_fields=True):
     """See `datagen.scene.Lamp`."""

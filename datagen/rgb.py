@@ -7,9 +7,11 @@ import io
 import numpy as np
 from PIL import Image, ImageCms, ImageFile, PngImagePlugin, TiffImagePlugin
 
+from datagen.image_limits import max_pixels
 from datagen.png_colors import as_srgb, grey_gamma, load_png
 
 ORIENTATION = 0x0112  # the EXIF tag
+TIFF_TILE_WIDTH, TIFF_TILE_HEIGHT = 322, 323
 TIFF_BITS, TIFF_PHOTOMETRIC, TIFF_FILL_ORDER, TIFF_SAMPLES, TIFF_PLANAR, TIFF_SAMPLE_FORMAT = 258, 262, 266, 277, 284, 339
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -50,6 +52,8 @@ def as_rgb(image: Image.Image, data: bytes) -> Image.Image:
 def _check_tiff(image: TiffImagePlugin.TiffImageFile) -> None:
     """ValueError for numbers that Pillow would read as others than they are; where it only has to be told how to read them, it is."""
     tags = image.tag_v2
+    if tags.get(TIFF_TILE_WIDTH, 0) * tags.get(TIFF_TILE_HEIGHT, 0) > max_pixels():  # which are decoded whole
+        raise ValueError(f"it has tiles of {tags[TIFF_TILE_WIDTH]:,}x{tags[TIFF_TILE_HEIGHT]:,} pixels")
     if 2 in tags.get(TIFF_SAMPLE_FORMAT, ()):
         raise ValueError(f"it has numbers with a sign, and nothing says which of them is white; {SAVE_AS}")
     bits = set(tags.get(TIFF_BITS, (1,)))

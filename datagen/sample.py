@@ -14,7 +14,7 @@ from datagen.code import write_code
 from datagen.domain import Domain
 from datagen.domains import get_domain
 from datagen.encoding import IMAGE_SUFFIXES, decode_image, encode_image
-from datagen.errors import UserError
+from datagen.errors import ImageError, UserError
 from datagen.labels import View, label_objects, look
 from datagen.record import read_sample_record
 from datagen.scene import Scene, Shot
@@ -57,8 +57,12 @@ class Sample:
         return get_domain(self.record["domain"])
 
     def pixels(self) -> np.ndarray:
-        """The image as (height, width, 3) uint8."""
-        return decode_image(self.image, self.key)
+        """The image as (height, width, 3) uint8. `ImageError` if it cannot be read, or is not of its record's size."""
+        pixels = decode_image(self.image, self.key)
+        (height, width, _), shot = pixels.shape, self.record["shot"]
+        if (width, height) != (shot["width"], shot["height"]):
+            raise ImageError(f"{self.key}: its image has {width}x{height} pixels, and its record is of {shot['width']}x{shot['height']}")
+        return pixels
 
     def files(self) -> dict[str, bytes]:
         """The sample's files by suffix, in the order in which a shard holds them."""

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
-_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-"""All but the ends of lines, the tab, and what progress bars go back with; and what stands for a byte that is no text."""
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""All but the ends of lines, the tab, and what progress bars go back with; what turns the direction of text; and what stands for a byte
+that is no text."""
 
 LONGEST = 2000  # characters of a message: what it names may be as long as anyone likes
 

@@ -24,17 +24,24 @@ ANYTHING: Combination = ()
 Region = tuple[tuple[str, tuple[tuple[float, float], ...]], ...]
 """Allowed intervals by component, both ends included; a component that is not named takes any value."""
 Ends = tuple[float, float]
+MOST_REGIONS = 1000  # and combinations of words
+Intervals = Annotated[list[Ends], Meta(min_length=1, max_length=MOST_REGIONS)]
 
 
 class SplitFile(Struct, forbid_unknown_fields=True):
     """The content of a split's file: see `Split`. What is left out is as in the domain's default split."""
 
     name: FileName | UnsetType = UNSET
-    combinations: Annotated[list[dict[str, list[str]]], Meta(min_length=1)] | UnsetType = UNSET
+    combinations: Annotated[list[dict[str, list[str]]], Meta(min_length=1, max_length=MOST_REGIONS)] | UnsetType = UNSET
     ranges: dict[str, Ends] | UnsetType = UNSET
     objects: tuple[int, int] | UnsetType = UNSET
     """The fewest and the most objects of a scene."""
-    regions: Annotated[list[dict[str, Annotated[list[Ends], Meta(min_length=1)]]], Meta(min_length=1)] | UnsetType = UNSET
+    regions: (
+        Annotated[
+            list[dict[str, Annotated[list[Ends], Meta(min_length=1, max_length=MOST_REGIONS)]]], Meta(min_length=1, max_length=MOST_REGIONS)
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 @dataclass(frozen=True)

@@ -279,6 +279,8 @@ def _corners(content: dict[str, Any], nodes: list[dict[str, Any]], roots: list[i
         whole = outer @ _matrix(nodes[at])
         for box in boxes.get(str(nodes[at].get("mesh")), ()):
             corners.append(np.array(list(product(*box.T))) @ whole[:3, :3].T + whole[:3, 3])
+        if len(corners) > MOST_TRIANGLES:  # each part that is shown has a triangle at least
+            raise RefusedError(f"it shows more than {MOST_TRIANGLES:,} parts of meshes, and so more triangles than may be")
         waiting += [(child, whole) for child in _children(nodes, nodes[at])]
     return np.concatenate(corners)
 

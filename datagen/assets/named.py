@@ -48,8 +48,8 @@ class Parts:
                     missing.append(named)
                 elif found not in files:
                     files.append(found)
-            if len(files) > MOST_NAMED:
-                raise RefusedError(f"names more than {MOST_NAMED} files")
+                if len(files) + len(missing) > 2 * MOST_NAMED or len(files) > MOST_NAMED:
+                    raise RefusedError(f"names more than {MOST_NAMED} files")
         return cls(folder, tuple(files), tuple(dict.fromkeys(missing)))
 
     def digest(self, version: str) -> str:

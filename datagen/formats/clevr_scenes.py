@@ -28,6 +28,7 @@ from msgspec import Meta, Struct, field, structs
 
 from datagen.camera import ground_directions
 from datagen.cameras import CameraFields, cameras_to_json, check_cameras
+from datagen.code import MAX_STATEMENTS
 from datagen.declared import FileName, as_declared
 from datagen.domain import Domain
 from datagen.errors import UserError
@@ -118,7 +119,7 @@ class SceneEntry(Struct, kw_only=True):
     """One of ``scenes``, of which a reader takes this; see above."""
 
     image_filename: str
-    objects: list[ObjectEntry]
+    objects: Annotated[list[ObjectEntry], Meta(max_length=MAX_STATEMENTS)]
     split: Annotated[str, Meta(pattern=SPLIT_PATTERN)] | None = None
     rotation_unit: Literal["degrees", "radians"] | None = None
     image_size: tuple[FrameSide, FrameSide] | None = None

@@ -17,6 +17,8 @@ from datagen.scene import Object
 
 COLUMNS, ROWS, GAP = 8, 4, 5
 TILE_WIDTH = 242  # pixels
+MOST_HEIGHT = 1000  # pixels of a tile, and of an enlarged image
+MOST_SHOWN = 60  # characters of a label
 LABELLED_WIDTH = 720  # pixels at least, so that labels can be read
 PALETTE = ("#4c9aff", "#ff8b3d", "#4fd18b", "#ff6b8b", "#c08bff", "#ffd84d", "#4fd8d8", "#ff9ede", "#b7e36b", "#d9b38c")
 """Colours of labelled objects, to be read on dark and bright ground."""
@@ -33,7 +35,7 @@ def contact_sheet(samples: Iterable[Sample]) -> Image.Image:
     tiles = []
     for sample in samples:
         image = Image.fromarray(sample.pixels())
-        size = (TILE_WIDTH, max(1, round(TILE_WIDTH * image.height / image.width)))
+        size = (TILE_WIDTH, min(MOST_HEIGHT, max(1, round(TILE_WIDTH * image.height / image.width))))
         tiles.append((sample.key, image.resize(size, Image.Resampling.LANCZOS)))
     height = max(tile.height for _, tile in tiles) + 18 + GAP
     columns = min(COLUMNS, len(tiles))
@@ -54,7 +56,7 @@ def object_words(domain: Domain, obj: Object) -> str:
 def labelled(sample: Sample) -> Image.Image:
     """The image, enlarged if it is small, with each object's mask outlined, its box, its centre, its number and its words."""
     image = Image.fromarray(sample.pixels())
-    factor = max(1, -(-LABELLED_WIDTH // image.width))
+    factor = max(1, min(-(-LABELLED_WIDTH // image.width), MOST_HEIGHT // image.height))
     picture = image.resize((image.width * factor, image.height * factor), Image.Resampling.LANCZOS)
     pixels = np.array(picture)
     for i, label in enumerate(sample.record["labels"]):
@@ -95,6 +97,7 @@ def _cross(pen: ImageDraw.ImageDraw, x: float, y: float, ink: str) -> None:
 
 def _tag(pen: ImageDraw.ImageDraw, frame: tuple[int, int], corner: tuple[float, float], text: str, ink: str) -> None:
     """Text above a box's corner, kept inside the frame."""
+    text = "".join(character if character.isprintable() else "?" for character in text[:MOST_SHOWN])
     _, _, wide, high = pen.textbbox((0, 0), text, font=font(13))
     x, y = min(corner[0], frame[0] - wide - 6), max(corner[1] - high - 5, 0)
     pen.rectangle((x, y, x + wide + 6, y + high + 4), fill=(0, 0, 0, 170))

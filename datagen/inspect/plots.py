@@ -122,7 +122,8 @@ def _count_axis(axis: Any) -> None:
 
 def _crowd_axis(ax: Axes, counts: Sequence[int]) -> None:
     """Along x, numbers of objects in a scene."""
-    ax.set_xlim(counts[0] - 0.9, counts[-1] + 0.9)
+    if counts:
+        ax.set_xlim(counts[0] - 0.9, counts[-1] + 0.9)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
