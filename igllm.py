@@ -60,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with plain_output(), heeded(" ".join(["igllm", *given[:1]])) as request:
         lend_home()
         try:
-            return _run(given)
+            status = _run(given)
+            return status if request.signal is None else _say(request.message, request.status)  # a library may have swallowed it
         except BaseException as error:
             if isinstance(error, RuntimeError):
                 request.wait()

@@ -15,6 +15,7 @@ SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SI
 SAME_REQUEST_SECONDS = 1.0
 """A signal that comes so soon after the first is the same request: `timeout` and torchrun send theirs to a process and to its group."""
 LATE_SECONDS = 0.2
+AGAIN_SECONDS = 0.05
 
 _requests: list[Request] = []  # those that this process heeds, the last of them; a forked child heeds none
 
@@ -55,6 +56,17 @@ class Request:
             os.write(2, f"{self.message}\n".encode(errors="backslashreplace"))  # not printed: that may be what was interrupted
             os._exit(self.status)
 
+    def swallow(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """Of what Python cannot raise where it comes up, such as while an object is removed, the request itself is raised again shortly."""
+        if self.signal is None or not isinstance(unraisable.exc_value, KeyboardInterrupt):
+            sys.__unraisablehook__(unraisable)
+            return
+        signal.signal(signal.SIGALRM, self._raise_again)
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
+
+    def _raise_again(self, _number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
 
 @contextmanager
 def heeded(name: str) -> Iterator[Request]:
@@ -66,13 +78,17 @@ def heeded(name: str) -> Iterator[Request]:
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGALRM)}
+    hook, sys.unraisablehook = sys.unraisablehook, request.swallow
     try:
         _requests.append(request)
         heed_again()
         yield request
     finally:
         _requests.pop()
+        sys.unraisablehook = hook
+        if request.signal is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             if handler is not None:  # else it was another language's, which Python cannot give back
                 signal.signal(number, handler)

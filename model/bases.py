@@ -57,6 +57,8 @@ class Base:
                 raise UserError(f"{base.name}: this folder of pretrained weights is gone, and the model is made on them")
             if _folder_sha256(Path(base.name)) != base.sha256:
                 raise UserError(f"{base.name}: holds other pretrained weights than those that the model was made on")
+        elif Path(base.name).is_dir():  # which transformers would take for the model of that name
+            raise UserError(f"{base.name}: is a folder here, and the model is made on one of that name whose digest it does not state")
         return base
 
     def to_json(self) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from model.trial import try_tokenizer
 MODELS: dict[str, type[IGLLM] | type[Derenderer]] = {"igllm": IGLLM, "igllm-derender": Derenderer}
 WEIGHTS = Path(__file__).parent / "weights"
 SHIPPED_DEFAULT = "tiny"
+MOST_CELLS = 4096  # of an image: attention takes memory as the square of them
 TRAIN_ONE = "train one with `igllm train --preset tiny --data DIR --out RUN` and give `--model RUN`"
 
 
@@ -118,6 +119,9 @@ def check_extent(config: Any, kind: Any, folder: Path) -> None:
     with within(extent, f"its {CONFIG_FILE}"):
         model = kind(config)
     check_shapes(model, shapes, folder)
+    cells = model.tower.rows * model.tower.columns if kind is IGLLM else 0
+    if cells > MOST_CELLS:
+        raise UserError(f"{folder}: its config.json makes {cells:,} cells of an image; at most {MOST_CELLS:,} are possible")
 
 
 def _check_tokens(config: IGLLMConfig, tokenizer: Any, folder: Path) -> None:

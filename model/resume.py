@@ -38,8 +38,8 @@ def taken_up(checkpoint: Path, *names: str) -> Iterator[None]:
         if "weights_only" in str(error):  # the unpickler's message, which advises to trust the file
             why = "it holds more than numbers, and is not read"
         raise UserError(
-            f"{checkpoint}: {' and '.join(names)} cannot be taken up by this training ({why}); remove this checkpoint, and training goes "
-            "on from the one before it, or begins anew"
+            f"{checkpoint}: {' and '.join(names) or 'it'} cannot be taken up by this training ({why}); remove this checkpoint, and "
+            "training goes on from the one before it, or begins anew"
         ) from None
 
 
@@ -56,6 +56,21 @@ def _check_numbers(path: Path) -> None:
         raise UserError("it is not as torch saves such files") from None
     if packed:
         raise UserError("it is compressed, and torch saves such files as they are")
+    if path.name == OPTIMIZER:
+        _check_tensors(torch.load(path, map_location="cpu", weights_only=True, mmap=True))
+
+
+def _check_tensors(content: Any) -> None:
+    """`UserError` for a tensor that would unfold into more numbers than its file holds."""
+    waiting = [content]
+    while waiting:
+        at = waiting.pop()
+        if isinstance(at, torch.Tensor) and at.numel() * at.element_size() > at.untyped_storage().nbytes():
+            raise UserError(f"it states {at.numel():,} numbers, more than are there")
+        if isinstance(at, Mapping):
+            waiting += at.values()
+        elif isinstance(at, list | tuple):
+            waiting += at
 
 
 def read_state(checkpoint: Path) -> tuple[int, Pending]:
@@ -106,6 +121,10 @@ def check_optimizer(optimizer: torch.optim.Optimizer, settings: Sequence[Mapping
                 raise UserError("its state is one of parameters of other shapes")
             if not all(value.is_floating_point() and bool(value.isfinite().all()) for value in state.values()):
                 raise UserError("its state holds what is no finite number")
+            if any(bool((state[name] < 0).any()) for name in ("step", "exp_avg_sq") if name in state):
+                raise UserError("its state holds a number below 0 where there is none")
+    if not optimizer.state:
+        raise UserError("it holds no state")
 
 
 def check_scheduler(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:

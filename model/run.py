@@ -73,6 +73,9 @@ def check_run(out: Path, preset: Preset, **statement: Any) -> None:
 def state_run(out: Path, preset: Preset, **statement: Any) -> None:
     """Write ``run.json``; `UserError` as `check_run` raises it. What a call that was killed was just saving is removed."""
     check_run(out, preset, **statement)
+    for path in [*sorted(out.glob("*")), out / SAVING]:  # what is written would land where it leads
+        if path.is_symlink():
+            raise UserError(f"{path}: is a link, which a run does not have; remove it")
     shutil.rmtree(out / SAVING, ignore_errors=True)
     write_json(out / RUN, _stated(preset, statement))
 

@@ -45,6 +45,7 @@ _UNHEEDED = {
     "fusion_config",
     "distributed_config",
     "gguf_file",
+    "return_dict",
 }
 """Fields of a configuration that name code, or how this machine should compute: nothing of what a model computes depends on them."""
 _REFUSED = {

@@ -168,7 +168,8 @@ class IGTrainer(Trainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         if self._in_one_piece:
             check_weights(Path(resume_from_checkpoint), self._parts.own_state_dict())
-        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        with taken_up(Path(resume_from_checkpoint)):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is None or not self._in_one_piece:
@@ -181,7 +182,10 @@ class IGTrainer(Trainer):
             check_scheduler(schedule, self.lr_scheduler.state_dict())
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
-        with taken_up(Path(checkpoint or ""), *_there(checkpoint, "rng_state*.pth")):
+        states = _there(checkpoint, "rng_state*.pth")
+        if checkpoint is not None and not states:
+            raise UserError(f"{checkpoint}: has no rng_state.pth, and would go on otherwise; remove this checkpoint")
+        with taken_up(Path(checkpoint or ""), *states):
             super()._load_rng_state(checkpoint)
 
     def _load_scaler(self, checkpoint: str | None) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 import igllm
 from datagen.errors import UserError
-from datagen.leaving import SIGNALS
+from datagen.leaving import SIGNALS, heeded
 from igllm import main
 
 DOTS = ("generate", "--domain", "dot2d", "--width", "32", "--height", "32", "--num", "3")
@@ -194,3 +194,21 @@ def test_the_temporary_files_of_a_living_call_are_left_alone(tmp_path: Path, mon
     assert verb_that(monkeypatch, other_call) == 0
     assert os.environ["TMPDIR"] == str(tmp_path)
     assert not [*tmp_path.glob("igllm-call-*")]
+
+
+class Awkward:
+    """Gets its signal where Python can raise nothing."""
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_signal_that_python_swallows_is_heeded_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(KeyboardInterrupt), heeded("it") as request:
+        thing = Awkward()
+        del thing
+        assert request.signal == signal.SIGTERM
+        while True:
+            signal.pause()
+    assert "Exception ignored" not in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
