@@ -60,4 +60,10 @@ def test_text_that_people_can_read_is_printed_as_it_is(text: str) -> None:
         printed = sys.stdout.getvalue()
     finally:
         sys.stdout = before
-    assert printed == "".join(c if c in "\n\r\t" or not ("\0" <= c < " " or "\x7f" <= c <= "\x9f") else repr(c)[1:-1] for c in text)
+    assert printed == "".join(c if c in "\n\r\t" or not _moves(c) else repr(c)[1:-1] for c in text)
+
+
+def _moves(character: str) -> bool:
+    """Whether it moves a terminal, or turns the direction of text."""
+    control = character < " " or "\x7f" <= character <= "\x9f"
+    return control or character in "\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"

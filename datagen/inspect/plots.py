@@ -376,10 +376,10 @@ def _by_crowd(ax: Axes, histograms: Mapping[int, Histogram], title: str, log: bo
     low, middle, high = (np.array([histograms[count].quantile(share) for count in counts], float) for share in (0.1, 0.5, 0.9))
     ax.vlines(counts, low, high, color=PALE, linewidth=7)
     ax.plot(counts, middle, "o-", color=BLUE, markersize=4, linewidth=1.2)
-    if log:
+    if log and counts:
         ax.set_yscale("log")
         _log_axis(ax.yaxis)
-    else:
+    elif not log:
         ax.set_ylim(0, 1.04)
         ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.0f} %"))
     _crowd_axis(ax, counts)

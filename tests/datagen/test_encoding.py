@@ -417,6 +417,9 @@ def test_a_photograph_of_very_many_scans_is_refused() -> None:
     photograph = encoded(Image.new("RGB", (64, 64)), "JPEG", progressive=True)
     last = photograph.rindex(b"\xff\xda")
     assert decode_image(photograph[:-2] + photograph[last:-2] * 20 + photograph[-2:], "x").shape == (64, 64, 3)
+    multiple = b"\xff\xe2\x00\x08MPF\0II"  # as cameras write that keep several pictures in a file
+    with pytest.raises(ImageError, match="scans"):
+        decode_image(photograph[:2] + multiple + photograph[2:-2] + photograph[last:-2] * 100 + photograph[-2:], "x")
     with pytest.raises(ImageError, match="more than 100 scans"):
         decode_image(photograph[:-2] + photograph[last:-2] * 100 + photograph[-2:], "x")
 

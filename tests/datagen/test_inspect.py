@@ -16,6 +16,7 @@ from constant_scenes import fill
 from PIL import Image
 
 from datagen.domains import get_domain
+from datagen.encoding import encode_image
 from datagen.errors import UserError
 from datagen.files import write_json, write_jsonl
 from datagen.inspect import OVERVIEW, PAGE, SHEET, STATISTICS, inspect, statistics_text
@@ -33,6 +34,7 @@ from datagen.shards import Samples, sample_blocks, write_shard
 from datagen.splits import Split
 from datagen.spool import Spool
 from datagen.store import SPOOL
+from igllm import main
 
 CLEVR = get_domain("clevr")
 WIDTH, HEIGHT = 64, 48
@@ -423,3 +425,17 @@ def test_the_renders_of_a_data_set(renders: Samples, tmp_path: Path) -> None:
     assert found["problems"] == []
     least = min(histogram["min"] for histogram in found["visible_pixels"].values())
     assert least >= min_visible_pixels(160, 120)
+
+
+def test_a_set_in_which_nothing_shows_has_a_page(tmp_path: Path) -> None:
+    (tmp_path / "off.py").write_text("dot(loc=(9.0, 9.0))\n")
+    assert main(["render", "--code", str(tmp_path / "off.py"), "--domain", "dot2d", "--out", str(tmp_path / "set")]) == 0
+    assert main(["inspect", str(tmp_path / "set"), "--out", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / PAGE).is_file()
+
+
+def test_an_image_of_another_size_than_its_record_says_is_one_message(drawn: list[Sample], tmp_path: Path) -> None:
+    image = encode_image(np.zeros((2000, 1, 3), np.uint8))
+    write_shard(tmp_path / "shard-000000.tar", [replace(drawn[0], image=image)])
+    with pytest.raises(UserError, match="000000000: its image has 1x2000 pixels, and its record is of"):
+        inspect(tmp_path, tmp_path / "out")

@@ -152,6 +152,14 @@ HARMS: dict[str, tuple[Callable[[Path], None], str]] = {
     "sums that are none": (fields("pending.json", sums=[]), "pending.json"),
     "sums since a later step": (fields("pending.json", since=3), "since"),
     "weights of another model": (other_weights, "projector.bias"),
+    "numbers that unfold": (
+        tensors("optimizer.pt", lambda state: state["state"][0].update(exp_avg=torch.zeros(1).expand(10**9))),
+        "more than are there",
+    ),
+    "squares below 0": (tensors("optimizer.pt", lambda state: state["state"][0]["exp_avg_sq"].sub_(1)), "below 0"),
+    "no state": (tensors("optimizer.pt", lambda state: state["state"].clear()), "no state"),
+    "no random states": (lambda checkpoint: (checkpoint / "rng_state.pth").unlink(), "rng_state.pth"),
+    "a configuration that is none": (lambda checkpoint: (checkpoint / "config.json").write_text("[]"), "cannot be taken up"),
 }
 
 
@@ -197,3 +205,18 @@ def test_a_file_that_does_not_belong_to_a_checkpoint_makes_it_damaged(trained: P
     assert train(trained, run, 1) == 0
     assert "checkpoint-2: scaler.pt does not belong to it, so it is passed over for checkpoint-1" in capsys.readouterr().err
     assert not (run.parent / "RUN").exists()
+
+
+@pytest.mark.parametrize("name", ["log.jsonl", "tensorboard", ".saving"])
+def test_a_link_in_a_run_is_not_written_through(trained: Path, run: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    elsewhere = run.parent / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "precious").write_text("precious")
+    place = run / name
+    if place.is_dir():
+        shutil.rmtree(place)
+    place.unlink(missing_ok=True)
+    place.symlink_to(elsewhere / "precious" if name == "log.jsonl" else elsewhere)
+    assert train(trained, run, 3) == 2
+    assert f"{name}: is a link, which a run does not have" in capsys.readouterr().err
+    assert [(path.name, path.read_text()) for path in elsewhere.iterdir()] == [("precious", "precious")]
