@@ -65,5 +65,5 @@ def test_text_that_people_can_read_is_printed_as_it_is(text: str) -> None:
 
 def _moves(character: str) -> bool:
     """Whether it moves a terminal, or turns the direction of text."""
-    control = character < " " or "\x7f" <= character <= "\x9f"
+    control = character < " " or "\x7f" <= character <= "\x9f" or "\ud800" <= character <= "\udfff"
     return control or character in "\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
