@@ -232,6 +232,8 @@ def _sees(config: Any) -> bool:
 def _frame(config: Any, preset: Preset) -> dict[str, Any]:
     """A tower's own frame, or the preset's where the tower takes any."""
     side = getattr(config, "image_size", None)
+    if isinstance(side, list | tuple) and len(side) != 2:
+        raise UserError(f"{_source(preset, 'vision')}: image_size is {str(side)[:80]}; a number is expected, or a height and a width")
     height, width = side if isinstance(side, list | tuple) else (side or preset.image_height, side or preset.image_width)
     return {"image_height": height, "image_width": width}
 

@@ -148,6 +148,12 @@ STRANGE = st.one_of(
 )
 
 
+@pytest.mark.parametrize("side", [[], [64], [64, 64, 3]])
+def test_a_tower_has_a_height_and_a_width(side: list[int]) -> None:
+    with pytest.raises(UserError, match=r"\[vision\]: image_size is "):
+        build(preset(vision=CLIP | {"image_size": side}), DOTS)
+
+
 @limits(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(table=st.sampled_from([CLIP, RESNET, LLAMA, GPT2]), data=st.data())
 def test_strange_values_make_a_model_or_one_message(table: dict, data: st.DataObject) -> None:
