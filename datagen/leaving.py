@@ -16,6 +16,7 @@ SAME_REQUEST_SECONDS = 1.0
 """A signal that comes so soon after the first is the same request: `timeout` and torchrun send theirs to a process and to its group."""
 LATE_SECONDS = 0.2
 AGAIN_SECONDS = 0.05
+"""After these, a request that Python has swallowed is raised once more."""
 
 _requests: list[Request] = []  # those that this process heeds, the last of them; a forked child heeds none
 

@@ -12,21 +12,12 @@ from typing import Any
 
 import pytest
 import torch
+from payload import Payload
 from safetensors.torch import load_file, save_file
 from small_run import PRESET, generate
 
 import igllm
 from datagen.shards import file_sha256
-
-
-class Payload:
-    """A pickle that makes a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (self.path,)
 
 
 @pytest.fixture(scope="module")

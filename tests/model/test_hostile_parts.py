@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from payload import Payload
 from pretrained_parts import clip, llama, qwen2
 from safetensors.torch import load_file, save_file
 
@@ -28,16 +29,6 @@ from model.presets import Preset, get_preset
 CLEVR = get_domain("clevr")
 CONNECTED: list[object] = []
 sys.addaudithook(lambda event, arguments: CONNECTED.append(arguments) if event in ("socket.connect", "socket.getaddrinfo") else None)
-
-
-class Payload:
-    """A pickle that makes a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (self.path,)
 
 
 @pytest.fixture(scope="module")
