@@ -111,17 +111,18 @@ def render_codes(
         _refuse_samples_of_others(written)
         for job in jobs:
             written.refuse_strangers(_names(job))
-        removed = _remove_stale(written, codes, jobs, clear)
-        todo = [job for job in jobs if not all(written.is_whole(name, _made_from(job)) for name in _names(job))]
-        _render(todo, written, rendered, workers)
+        made_from = _made_from(jobs)
+        removed = _remove_stale(written, codes, jobs, made_from, clear)
+        todo = [job for job in jobs if not all(written.is_whole(name, made_from[job.key]) for name in _names(job))]
+        _render(todo, made_from, written, rendered, workers)
         others = sum(name.endswith(".png") for name in written.made_from) - len(rendered.keys)
     return replace(rendered, removed=removed, others=others)
 
 
-def _render(jobs: Sequence[RenderJob], written: Written, rendered: Rendered, workers: int | None) -> None:
+def _render(jobs: Sequence[RenderJob], made_from: Mapping[str, str], written: Written, rendered: Rendered, workers: int | None) -> None:
     cores = len(available_cores())
     with RenderPool(workers, threads=max(1, cores // (workers or min(cores, len(jobs) or 1)))) as pool:
-        written.begin({name: _made_from(job) for job in jobs for name in _names(job)})
+        written.begin({name: made_from[job.key] for job in jobs for name in _names(job)})
         for job in jobs:
             (written.folder / f"{job.key}.json").unlink(missing_ok=True)  # the record comes last and says that all is there
         for job, sample in progress(pool.render(jobs), total=len(jobs), desc="render"):
@@ -143,14 +144,20 @@ def _names(job: RenderJob) -> list[str]:
     return [job.key + suffix for suffix in (*PICTURE_SUFFIXES, *([BLEND_SUFFIX] if job.blend else []))]
 
 
-def _made_from(job: RenderJob) -> str:
-    """The digest of all that determines the pictures of a job."""
-    software = {"igllm": version("igllm"), "domain": outside_packages().get(job.domain.name)}
-    if not isinstance(job.domain, PaintedDomain):
+def _made_from(jobs: Sequence[RenderJob]) -> dict[str, str]:
+    """By key, the digest of all that determines the pictures of a job."""
+    software = {domain: _software(domain) for domain in {job.domain for job in jobs}}
+    determined = {job.key: [job.key, job.scene.to_json(), job.shot.to_json(), software[job.domain]] for job in jobs}
+    return {key: hashlib.sha256(json.dumps(facts).encode()).hexdigest() for key, facts in determined.items()}
+
+
+def _software(domain: Domain) -> dict[str, str | None]:
+    """The versions of what renders a domain. All installed packages are gone through for it, which takes some 20 ms."""
+    software = {"igllm": version("igllm"), "domain": outside_packages().get(domain.name)}
+    if not isinstance(domain, PaintedDomain):
         with suppress(PackageNotFoundError):  # without it, nothing will be rendered
             software["bpy"] = version("bpy")
-    made_from = [job.key, job.scene.to_json(), job.shot.to_json(), software]
-    return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
+    return software
 
 
 def _refuse_samples_of_others(written: Written) -> None:
@@ -163,11 +170,11 @@ def _refuse_samples_of_others(written: Written) -> None:
             raise UserError(f"{folder}: holds samples that this verb has not rendered, such as {path.stem}; choose another folder")
 
 
-def _remove_stale(written: Written, codes: Mapping[str, str], jobs: Sequence[RenderJob], clear: bool) -> int:
+def _remove_stale(written: Written, codes: Mapping[str, str], jobs: Sequence[RenderJob], made_from: Mapping[str, str], clear: bool) -> int:
     """Remove the files of earlier calls that this call neither writes nor vouches for; how many pictures they were."""
-    current = {_made_from(job) for job in jobs}
+    current = set(made_from.values())
     kept = {name for job in jobs for name in _names(job)}
-    kept |= {name for name, made_from in written.made_from.items() if made_from in current or not (clear or Path(name).stem in codes)}
+    kept |= {name for name, source in written.made_from.items() if source in current or not (clear or Path(name).stem in codes)}
     stale = [name for name in written.made_from if name not in kept]
     written.remove(stale)
     return sum(name.endswith(".png") for name in stale)
