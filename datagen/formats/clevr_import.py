@@ -20,6 +20,7 @@ from PIL import Image
 
 from datagen.dataset import IMPORTED, package_versions
 from datagen.declared import read_rows, to_plain
+from datagen.decoding import PLAIN
 from datagen.domains.clevr import Clevr
 from datagen.encoding import decode_image, encode_image
 from datagen.errors import UserError
@@ -314,7 +315,7 @@ def _with_image(scene: PublishedScene, domain: Clevr, path: Path, done: Imported
 
 def _stored_image(data: bytes, pixels: np.ndarray) -> tuple[bytes, str]:
     """The image file as a sample holds it, and its suffix: as it came if it is plain RGB, else its pixels (height, width, 3) as a PNG."""
-    with contextlib.suppress(Exception), Image.open(io.BytesIO(data)) as image:  # damage beside the pixels, which were read
+    with contextlib.suppress(Exception), Image.open(io.BytesIO(data), formats=PLAIN) as image:  # damage beside the pixels, which were read
         suffix = _KEPT.get(image.format or "")
         if suffix and image.mode == "RGB" and not image.getexif():
             return data, suffix
