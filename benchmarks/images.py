@@ -19,7 +19,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from datagen.encoding import decode_image
+from datagen.decoding import decode
 
 FORMATS = {
     "WEBP": ("RGB", {"lossless": True}),
@@ -68,7 +68,7 @@ def _encoded(name: str, side: int) -> bytes:
 def _decoded(path: Path) -> tuple[int, float]:
     """By how many bytes the peak of this process's memory grows while it decodes an image, and the seconds that takes."""
     data, before, begin = path.read_bytes(), _peak(), time.monotonic()
-    decode_image(data, path.name)
+    decode(data)
     return _peak() - before, time.monotonic() - begin
 
 

@@ -8,14 +8,14 @@ file names. A file may crash or hang it: whoever started it then starts another.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import resource
 import sys
 from pathlib import Path
 
-from blender_scenes.parent import claim_stdout, die_with_parent, leave_interrupts, say
+from blender_scenes.parent import claim_stdout, die_with_parent, leave_interrupts
 from datagen.assets.limits import MEMORY_BYTES
+from datagen.bounds import bound_memory, taken_memory
+from datagen.child import say
 
 
 def main() -> int:
@@ -27,7 +27,7 @@ def main() -> int:
         from blender_scenes.reasons import Unreadable, reason
 
         leave_interrupts()
-        _bound_memory()
+        bound_memory(taken_memory() + MEMORY_BYTES)  # a small file may unfold into more than there is
         say(out, {"ready": True})
         for line in sys.stdin.buffer:
             request = json.loads(line)
@@ -44,15 +44,6 @@ def main() -> int:
             else:
                 say(out, {"bytes": len(data)}, data)
     return 0
-
-
-def _bound_memory() -> None:
-    """Bound what this process may take beyond what Blender takes by itself: a small file may unfold into more than there is, which then
-    ends this process, and no other."""
-    _, most = resource.getrlimit(resource.RLIMIT_DATA)
-    with contextlib.suppress(ValueError, OSError):  # not every system tells or bounds it
-        taken = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_DATA, (taken + MEMORY_BYTES, most))
 
 
 if __name__ == "__main__":

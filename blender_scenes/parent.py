@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import signal
 import sys
-from collections.abc import Mapping
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
@@ -29,9 +27,3 @@ def claim_stdout() -> BinaryIO:
     private = os.dup(1)
     os.dup2(2, 1)
     return os.fdopen(private, "wb")
-
-
-def say(out: BinaryIO, header: Mapping[str, Any], payload: bytes = b"") -> None:
-    """An answer: a line of JSON, and the bytes that it announces."""
-    out.write(json.dumps(header).encode() + b"\n" + payload)
-    out.flush()

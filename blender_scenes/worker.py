@@ -19,7 +19,8 @@ import sys
 from collections.abc import Sequence
 from typing import BinaryIO
 
-from blender_scenes.parent import claim_stdout, die_with_parent, leave_interrupts, say
+from blender_scenes.parent import claim_stdout, die_with_parent, leave_interrupts
+from datagen.child import say
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

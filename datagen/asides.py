@@ -12,7 +12,15 @@ _EXIF, _ICC, _ADOBE = 0xE1, 0xE2, 0xEE
 
 def without_asides(data: bytes) -> Iterator[bytes]:
     """A PNG or JPEG with ever less of what is no part of its pixels: all that changes how it looks; no colour profile or gamma; no more
-    than its transparency (PNG), or its orientation (JPEG). Nothing for files of other formats."""
+    than its transparency (PNG), or its orientation (JPEG). Nothing for files of other formats, and none that is as the one before."""
+    last = data
+    for bare in _ever_barer(data):
+        if bare != last:
+            yield bare
+        last = bare
+
+
+def _ever_barer(data: bytes) -> Iterator[bytes]:
     if data.startswith(_PNG):
         gamma = (b"gAMA", b"sRGB", b"cICP")
         for chunks in (

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 TAIL = 600  # characters of what it said last on standard error
 
@@ -33,11 +33,12 @@ class Child:
         """The process."""
         return self._process.pid
 
-    def ask(self, request: Mapping[str, Any]) -> None:
-        """Send it a line."""
+    def ask(self, request: Mapping[str, Any], payload: bytes = b"") -> None:
+        """Send it a line, and the bytes that this announces."""
         line = json.dumps(request, allow_nan=False).encode() + b"\n"
         try:
             self._send.write(line)
+            self._send.write(payload)
             self._send.flush()
         except (OSError, ValueError):  # the latter where it was stopped meanwhile
             raise EOFError from None
@@ -83,3 +84,9 @@ class Child:
             with contextlib.suppress(OSError):  # what was still buffered for a dead process is of no use
                 pipe.close()
         self._log.close()
+
+
+def say(out: BinaryIO, header: Mapping[str, Any], payload: bytes = b"") -> None:
+    """In that process, an answer: a line of JSON, and the bytes that it announces."""
+    out.write(json.dumps(header).encode() + b"\n" + payload)
+    out.flush()

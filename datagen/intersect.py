@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from scipy.optimize import linprog
 from scipy.spatial import ConvexHull, QhullError
 
 from datagen import raycast
+from datagen.assets.mesh import Mesh
+from datagen.assets.solid import MeshSolid
 from datagen.inspect.pictures import object_words
 from datagen.placing import MIN_GAP
 from datagen.scene import Camera, Object, Scene
@@ -20,34 +24,37 @@ TOUCH = 0.01  # metres that two solids may reach into each other and still count
 SHRINK = 0.98  # of a hull, before hulls are held against each other: they may touch
 ROUNDING = 0.002  # metres by which rounded locations may be nearer
 MOST_TOLD = 3  # pairs that are named
+MOST_TRIED = 300  # pairs of a scene: all of 25 objects in one place
+MOST_CORNERS = 256  # of a hull
+
+
+def near_pairs(solids: Sequence[raycast.Solid]) -> list[tuple[int, int]]:
+    """The pairs (i, j), i < j, that may share space: balls around them do. Those that are deepest in each other come first."""
+    if not solids:
+        return []
+    hulls = [_hull(solid) for solid in solids]
+    centres = np.array([(hull.min(axis=0) + hull.max(axis=0)) / 2 for hull in hulls])
+    radii = np.array([np.linalg.norm(hull - centre, axis=1).max() for hull, centre in zip(hulls, centres, strict=True)])
+    i, j = np.triu_indices(len(solids), 1)
+    apart = np.linalg.norm(centres[i] - centres[j], axis=1) / (radii[i] + radii[j])
+    near = np.flatnonzero(apart < 1)
+    near = near[np.argsort(apart[near], kind="stable")]
+    return list(zip(i[near].tolist(), j[near].tolist(), strict=True))
 
 
 def intersecting(solids: Sequence[raycast.Solid]) -> list[tuple[int, int]]:
-    """The pairs (i, j), i < j, that share more than a touch of space.
+    """The pairs (i, j), i < j, that share more than a touch of space, of the first `MOST_TRIED` of `near_pairs`.
 
     Cubes, spheres and cylinders are held against each other themselves; of other solids (meshes) it is their convex hulls, so that
     something in another's hollow is among the pairs. Cubes as far apart as CLEVR places objects are not: by its rule, which goes by the
     length of their sides, the corners of two may meet, in a scene of a hundred or so.
     """
-    balls = [_ball(solid) for solid in solids]
-    centres, radii = np.array([centre for centre, _ in balls]).reshape(-1, 3), np.array([radius for _, radius in balls])
-    found = []
-    for i in range(len(solids) - 1):
-        near = np.linalg.norm(centres[i + 1 :] - centres[i], axis=1) < radii[i + 1 :] + radii[i]
-        found += [(i, j) for j in (np.flatnonzero(near) + i + 1).tolist() if _meet(solids[i], solids[j])]
-    return found
-
-
-def _ball(solid: raycast.Solid) -> tuple[np.ndarray, float]:
-    """A ball that holds the solid."""
-    hull = solid.hull()
-    centre = (hull.min(axis=0) + hull.max(axis=0)) / 2
-    return centre, float(np.linalg.norm(hull - centre, axis=1).max())
+    return sorted((i, j) for i, j in near_pairs(solids)[:MOST_TRIED] if _meet(solids[i], solids[j]))
 
 
 def _meet(one: raycast.Solid, other: raycast.Solid) -> bool:
     if not isinstance(one, Solid) or not isinstance(other, Solid):
-        return _hulls_meet(one.hull(), other.hull())
+        return _hulls_meet(_hull(one), _hull(other))
     if one.kind == "sphere":
         return _reaches(one, other)
     if other.kind == "sphere":
@@ -96,8 +103,8 @@ def _seen_from(solid: Solid, other: Solid) -> tuple[float, float, float]:
 
 
 def _hulls_meet(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two hulls, each a little smaller, share a point: a mean of the one's corners that is a mean of the other's."""
-    first, second = _corners(one), _corners(other)
+    """Whether the hulls of two sets of points, each a little smaller, share a point: a mean of the one's that is a mean of the other's."""
+    first, second = _smaller(one), _smaller(other)
     equal = np.vstack(
         [
             np.hstack([first.T, -second.T]),
@@ -108,14 +115,31 @@ def _hulls_meet(one: np.ndarray, other: np.ndarray) -> bool:
     return bool(linprog(np.zeros(len(first) + len(second)), A_eq=equal, b_eq=[0.0, 0.0, 0.0, 1.0, 1.0]).status == 0)
 
 
-def _corners(hull: np.ndarray) -> np.ndarray:
-    """The corners of a hull, a little smaller; of a flat one, all points."""
-    try:
-        corners = hull[ConvexHull(hull).vertices]
-    except QhullError:
-        corners = hull
+def _smaller(corners: np.ndarray) -> np.ndarray:
     centre = corners.mean(axis=0)
     return centre + SHRINK * (corners - centre)
+
+
+def _hull(solid: raycast.Solid) -> np.ndarray:
+    """Points (N, 3) whose convex hull holds the solid, few of them."""
+    if isinstance(solid, MeshSolid):
+        return _corners(solid.mesh) @ (solid.scale * solid.rotation).T + solid.location
+    return solid.hull()
+
+
+@lru_cache(maxsize=256)
+def _corners(mesh: Mesh) -> np.ndarray:
+    """The corners of a mesh's hull; of a flat one, all vertices; of one that has very many, the outermost along many directions."""
+    corners = mesh.vertices
+    with contextlib.suppress(QhullError):
+        corners = corners[ConvexHull(corners).vertices]
+    if len(corners) <= MOST_CORNERS:
+        return corners
+    heights = np.linspace(-1.0, 1.0, MOST_CORNERS)
+    around = math.pi * (1 + math.sqrt(5)) * np.arange(MOST_CORNERS)
+    directions = np.stack([np.cos(around), np.sin(around), np.zeros(MOST_CORNERS)]) * np.sqrt(1 - heights**2)
+    directions[2] = heights
+    return corners[np.unique((corners @ directions).argmax(axis=0))]
 
 
 def odd_placements(scene: Scene, domain: StagedDomain, camera: Camera) -> list[str]:
@@ -130,6 +154,8 @@ def odd_placements(scene: Scene, domain: StagedDomain, camera: Camera) -> list[s
         rest = f"; and {len(pairs) - MOST_TOLD} more pairs" if len(pairs) > MOST_TOLD else ""
         exact = all(isinstance(solid, Solid) for solid in solids)
         lines.append(f"objects stand in each other{'' if exact else ', judged by their convex hulls'}: {told}{rest}")
+    if (near := len(near_pairs(solids))) > MOST_TRIED:
+        lines.append(f"{near:,} pairs of objects are near enough to stand in each other, and only the nearest {MOST_TRIED} were looked at")
     lens = Solid("sphere", camera.location, 2 * TOUCH)
     around = [name for name, solid in zip(named, solids, strict=True) if isinstance(solid, Solid) and _reaches(lens, solid)]
     if around:

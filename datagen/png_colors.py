@@ -64,17 +64,18 @@ def _low_bytes(data: bytes, raw_mode: str) -> np.ndarray:
 
 
 def _from_deep(image: Image.Image, low: np.ndarray, gamma: float | None) -> Image.Image:
-    """From the upper bytes, an image in mode RGB or RGBA, and the lower ones; some rows at a time, whose numbers take 100 bytes a pixel."""
+    """From the upper bytes, an image in mode RGB or RGBA, and the lower ones; some rows at a time, whose numbers take 60 bytes a pixel."""
     shown = np.array(image)
     clear = image.info.get("transparency")
     if clear:
         shown = np.dstack([shown, np.full(low.shape[:2], 255, np.uint8)])
     rows = max(1, _PIXELS_AT_ONCE // image.width)
+    shades = np.round(255 * as_srgb(np.arange(65536) / 65535, gamma)).astype(np.uint8) if gamma else None
     for first in range(0, len(low), rows):
         part = shown[first : first + rows]
         deep = part[..., : low.shape[2]].astype(np.int64) * 256 + low[first : first + rows]
         if clear:
             part[..., 3][(deep == clear).all(-1)] = 0
-        if gamma:
-            part[..., :3] = np.round(255 * as_srgb(deep[..., :3] / 65535, gamma))
+        if shades is not None:
+            part[..., :3] = shades[deep[..., :3]]
     return Image.fromarray(shown)

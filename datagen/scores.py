@@ -168,22 +168,25 @@ def average_precision(
         return float(len(truth) == len(guess))
     weights = [0.0] * len(guess) if confidence is None else confidence
     ranking = [j for _, j in sorted(zip(weights, range(len(guess)), strict=True), key=lambda item: -item[0])]
-    apart = distances(truth, guess, domain)
-    unused = set(range(len(truth)))
+    apart = np.where(_same_words(truth, guess, domain), distances(truth, guess, domain), np.inf)
     hits = []
     for j in ranking:
-        alike = [i for i in sorted(unused) if _same_words(truth.objects[i], guess.objects[j], domain)]
-        nearest = min(alike, key=lambda i: apart[i, j], default=None)
-        hits.append(nearest is not None and bool(apart[nearest, j] < threshold))
+        nearest = int(apart[:, j].argmin())
+        hits.append(bool(apart[nearest, j] < threshold))
         if hits[-1]:
-            unused -= {nearest}
+            apart[nearest] = np.inf  # it is used
     return _area(hits, len(truth))
 
 
-def _same_words(one: Object, other: Object, domain: Domain) -> bool:
-    if one.statement != other.statement:
-        return False
-    return all(one[c.name] == other[c.name] for c in domain.statement(one.statement).choices)
+def _same_words(truth: Scene, guess: Scene, domain: Domain) -> np.ndarray:
+    """Which of the true and the guessed objects are of one statement and have the same words for all choices: (truths, guesses) bool."""
+    numbers: dict[tuple[Any, ...], int] = {}
+
+    def numbered(scene: Scene) -> np.ndarray:
+        said = ((o.statement, *(o[c.name] for c in domain.statement(o.statement).choices)) for o in scene.objects)
+        return np.array([numbers.setdefault(words, len(numbers)) for words in said])
+
+    return np.equal.outer(numbered(truth), numbered(guess))
 
 
 def _area(hits: Sequence[bool], truths: int) -> float:

@@ -18,7 +18,7 @@ from datagen.progress import progress
 from datagen.scene import Scene
 from datagen.scores import SceneScores, score_scene, summarize
 from render.codediff import diff
-from render.images import MIN_SIDE, ImageScores, flip_map, score_images
+from render.images import MIN_SIDE, ImageScores, flip_map, reduced, score_images
 from render.report import ReportSample, check_report_folder, spread, write_report
 from render.sides import Answer, Side
 
@@ -78,6 +78,7 @@ def compare(
         "scene": summarize(scenes),
         "intervals": intervals(scenes),
         "image": summarize_images([s.image for s in scored if s.image is not None]),
+        "images_reduced": sum(s.image is not None and s.image.reduced for s in scored),
     }
     shown = spread(sorted(scored, key=_merit, reverse=True))
     samples = (report_sample(truth, guess, s, domain) for s in progress(shown, total=len(shown), desc="report"))
@@ -157,11 +158,11 @@ def report_sample(truth: Side, guess: Side, scored: Scored, domain: Domain) -> R
     answer = other.scene if other is not None and other.scene is not None else Scene(scene.domain, ())
     pictures: dict[str, np.ndarray] = {}
     if one.image is not None:
-        pictures["Input"] = one.image
+        pictures["Input"] = reduced(one.image)
     if other is not None and other.image is not None:
-        pictures["Re-rendered"] = other.image
-    if one.image is not None and other is not None and other.image is not None:
-        pictures["Difference (FLIP)"] = flip_map(one.image, other.image)
+        pictures["Re-rendered"] = reduced(other.image)
+    if len(pictures) == 2:
+        pictures["Difference (FLIP)"] = flip_map(*pictures.values())
     problem = "there is no prediction for this sample" if other is None else str(other.error) if other.error else None
     code = other.code if other is not None and other.error is not None else None
     return ReportSample(scored.to_json(), diff(scene, answer, scored.scene.pairs, domain), pictures, problem, code)

@@ -1,15 +1,17 @@
 """How alike two images are: PSNR, SSIM, FLIP, and the project's sense of *the same image*.
 
-All functions take two (height, width, 3) uint8 sRGB images of equal size and raise ValueError for anything else.
+All functions but `reduced` take two (height, width, 3) uint8 sRGB images of equal size and raise ValueError for anything else.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from flip_evaluator import evaluate
+from PIL import Image
 from skimage.metrics import structural_similarity
 
 MAX_PSNR = 100.0
@@ -18,15 +20,23 @@ MAX_PSNR = 100.0
 MIN_SIDE = 11
 """Pixels: the width of SSIM's window, so the least height and width of an image."""
 
+MOST_PIXELS = 1920 * 1080
+"""Of images that SSIM and FLIP are computed of: a million takes them two seconds and 100 MB."""
+_AT_ONCE = 2**20  # pixels whose differences are held
+
 
 @dataclass(frozen=True)
 class ImageScores:
-    """``psnr`` in dB up to `MAX_PSNR`, ``ssim`` in [-1, 1], ``flip`` in [0, 1] (0: no visible difference), ``same`` as `same_image`."""
+    """``psnr`` in dB up to `MAX_PSNR`, ``ssim`` in [-1, 1], ``flip`` in [0, 1] (0: no visible difference), ``same`` as `same_image`.
+
+    ``reduced`` says that SSIM and FLIP are of the images as `reduced` makes them smaller.
+    """
 
     psnr: float
     ssim: float
     flip: float
     same: bool
+    reduced: bool = False
 
     def to_json(self) -> dict[str, float | bool]:
         """Plain JSON."""
@@ -34,14 +44,23 @@ class ImageScores:
 
 
 def score_images(reference: np.ndarray, test: np.ndarray) -> ImageScores:
-    """All scores of two images."""
-    return ImageScores(psnr(reference, test), ssim(reference, test), flip(reference, test), same_image(reference, test))
+    """All scores of two images. Of very large ones, SSIM and FLIP are of smaller copies (`reduced`)."""
+    _check(reference, test)
+    small = reduced(reference), reduced(test)
+    return ImageScores(psnr(reference, test), ssim(*small), flip(*small), same_image(reference, test), small[0] is not reference)
+
+
+def reduced(image: np.ndarray) -> np.ndarray:
+    """An image (height, width, 3) uint8 of more than `MOST_PIXELS` with its height and width divided by the least whole number that leaves
+    about as many, each pixel the mean of a square; any other as it is."""
+    factor = math.ceil(math.sqrt(image.shape[0] * image.shape[1] / MOST_PIXELS))
+    return image if factor <= 1 else np.array(Image.fromarray(image).reduce(factor))
 
 
 def psnr(reference: np.ndarray, test: np.ndarray) -> float:
     """Peak signal-to-noise ratio in dB over all values of all channels, 10 log10(255² / MSE), at most `MAX_PSNR`."""
     _check(reference, test)
-    error = float(np.mean((reference.astype(float) - test) ** 2))
+    error = sum(int((apart.astype(np.int64) ** 2).sum()) for apart in _apart(reference, test)) / reference.size
     return min(MAX_PSNR, 10 * math.log10(255**2 / error)) if error else MAX_PSNR
 
 
@@ -74,8 +93,19 @@ def flip_map(reference: np.ndarray, test: np.ndarray) -> np.ndarray:
 def same_image(one: np.ndarray, other: np.ndarray) -> bool:
     """Whether every value is within 1/255 and at most one value in a thousand differs: what Cycles guarantees of one scene."""
     _check(one, other)
-    apart = np.abs(one.astype(int) - other)
-    return bool(apart.max(initial=0) <= 1 and np.count_nonzero(apart) * 1000 <= apart.size)
+    different = 0
+    for apart in _apart(one, other):
+        if np.abs(apart).max() > 1:
+            return False
+        different += np.count_nonzero(apart)
+    return different * 1000 <= one.size
+
+
+def _apart(one: np.ndarray, other: np.ndarray) -> Iterator[np.ndarray]:
+    """The differences (rows, width, 3) int16 of two images, some rows at a time: of a large image they take many times its memory."""
+    rows = max(1, _AT_ONCE // one.shape[1])
+    for first in range(0, len(one), rows):
+        yield one[first : first + rows].astype(np.int16) - other[first : first + rows]
 
 
 def _unit(image: np.ndarray) -> np.ndarray:

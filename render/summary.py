@@ -36,6 +36,11 @@ def _lines(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if image is not None:
         scores = f"PSNR {image['psnr']:.1f} dB, SSIM {image['ssim']:.3f}, FLIP {image['flip']:.3f} (0: no visible difference)"
         yield "images", f"{scores}, the mean over {image['samples']}"
+    if metrics["images_reduced"]:
+        yield (
+            "large",
+            f"{metrics['images_reduced']} of the pairs have over two million pixels, and SSIM and FLIP are of smaller copies",
+        )
 
 
 def _within(limit: str, unit: str) -> str:

@@ -26,6 +26,7 @@ DOT, GROUND = (255, 0, 0), (255, 255, 255)
 """8-bit colours."""
 DECIMALS = 4
 CHECKERS = 13  # cells along each side of the checkerboard's square
+_AT_ONCE = 2**20  # pixels that are painted in floating point, which takes 24 bytes for each
 PLACEMENT_TRIES = 100  # positions tried for a dot before it counts as none
 
 
@@ -108,13 +109,19 @@ class Dot2d(PaintedDomain):
 
     def paint(self, scene: Scene, shot: Shot) -> np.ndarray:
         """Each value is the mean over the pixel's area, to the nearest 8-bit value: an integral, not a sample."""
-        image = np.empty((shot.height, shot.width, 3))
-        image[:] = GROUND
-        for disc in self._discs(scene, shot):
-            window = disc.window(shot.width, shot.height)
-            covered = disc.coverage(window)[..., None]
-            image[window] += (np.array(DOT) - image[window]) * covered
-        return np.rint(image).astype(np.uint8)
+        image = np.empty((shot.height, shot.width, 3), np.uint8)
+        discs = [(disc, *disc.window(shot.width, shot.height)) for disc in self._discs(scene, shot)]
+        at_once = max(1, _AT_ONCE // shot.width)
+        for top in range(0, shot.height, at_once):
+            bottom = min(top + at_once, shot.height)
+            part = np.full((bottom - top, shot.width, 3), GROUND, float)
+            for disc, rows, columns in discs:
+                first, last = max(rows.start, top), min(rows.stop, bottom)
+                if first < last:
+                    seen = part[first - top : last - top, columns]
+                    seen += (np.array(DOT) - seen) * disc.coverage((slice(first, last), columns))[..., None]
+            image[top:bottom] = np.rint(part)
+        return image
 
     def _discs(self, scene: Scene, shot: Shot) -> list[Disc]:
         """The dots on the frame, in the scene's order, which their picture does not depend on: all have one colour."""

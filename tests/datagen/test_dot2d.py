@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datagen.disc import Disc
-from datagen.domains import get_domain
+from datagen.domains import dot2d, get_domain
 from datagen.domains.dot2d import CHECKERS, RADIUS, Dot2d
 from datagen.errors import PartlyDone, UserError
 from datagen.generate import generate
@@ -251,3 +251,14 @@ def test_an_interrupted_run_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyP
     generate(asked, 40, tmp_path / "undisturbed", workers=1)
     for name in ("shard-000000.tar", "shard-000001.tar", "manifest.jsonl"):
         assert (tmp_path / "data" / name).read_bytes() == (tmp_path / "undisturbed" / name).read_bytes()
+
+
+@given(places=st.lists(st.tuples(st.floats(-0.2, 1.2), st.floats(-0.2, 1.2)), max_size=6), frame=FRAMES, at_once=st.integers(1, 4000))
+def test_a_frame_that_is_painted_some_rows_at_a_time_is_the_same(
+    places: list[tuple[float, float]], frame: tuple[int, int], at_once: int
+) -> None:
+    scene = Scene("dot2d", tuple(Object("dot", {"loc": place}) for place in places))
+    whole = DOT2D.paint(scene, shot(*frame))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(dot2d, "_AT_ONCE", at_once)
+        assert np.array_equal(DOT2D.paint(scene, shot(*frame)), whole)

@@ -8,14 +8,18 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from scipy.spatial import ConvexHull
 
+from datagen.assets.mesh import Mesh
+from datagen.assets.solid import MeshSolid
 from datagen.domains import get_domain
 from datagen.domains.clevr import CAMERA
-from datagen.intersect import intersecting, odd_placements
+from datagen.intersect import intersecting, near_pairs, odd_placements
 from datagen.sampling import draw
 from datagen.scene import Camera, Object, Scene
 from datagen.settings import DatasetSettings
 from datagen.solids import Solid
+from datagen.staged import StagedDomain
 
 CLEVR, ASSETS = get_domain("clevr"), get_domain("assets")
 KINDS = st.sampled_from(["cube", "sphere", "cylinder"])
@@ -100,3 +104,26 @@ def test_a_camera_inside_an_object_is_told(shape: str) -> None:
     [line] = odd_placements(Scene("clevr", (around,)), CLEVR, CAMERA)
     assert line.startswith(f"the camera is inside object 1 (red rubber large {shape})")
     assert odd_placements(Scene("clevr", (around,)), CLEVR, Camera((9.0, -6.5, 5.0))) == []
+
+
+@pytest.mark.parametrize(("domain", "count"), [(CLEVR, 1000), (ASSETS, 30)])
+def test_of_very_many_objects_in_one_place_the_nearest_are_looked_at_which_is_said(domain: StagedDomain, count: int) -> None:
+    drawn = draw(DatasetSettings(domain=domain.name, width=64, height=48), 3).scene.objects[0]
+    crowd = [drawn.replaced(loc=(0.01 * place, 0.0, 1.0)) for place in range(count - 2)]
+    twins = [drawn.replaced(loc=(200.0, 0.0, 1.0))] * 2
+    pairs, capped = odd_placements(Scene(domain.name, (*crowd, *twins)), domain, Camera((99.0, 99.0, 9.0)))
+    assert "and 297 more pairs" in pairs
+    assert capped.endswith(" pairs of objects are near enough to stand in each other, and only the nearest 300 were looked at")
+    solids = [domain.solid(obj) for obj in (*crowd, *twins)]
+    assert len(near_pairs(solids)) > 300
+    assert (count - 2, count - 1) in intersecting(solids)  # which are nearest of all, and come last
+
+
+def test_a_hull_of_very_many_corners_is_judged_by_its_outermost() -> None:
+    points = np.random.default_rng(0).normal(size=(3000, 3))
+    points /= np.linalg.norm(points, axis=1)[:, None]
+    triangles = ConvexHull(points).simplices
+    ball = Mesh(points, triangles, np.zeros(len(triangles)), np.zeros(len(triangles)))
+    one = MeshSolid(ball, (0.0, 0.0, 0.0), 1.0, np.eye(3))
+    for apart, expected in ((1.9, [(0, 1)]), (1.99, []), (2.1, [])):
+        assert intersecting([one, replace(one, location=(apart * 0.6, 0.0, apart * 0.8))]) == expected

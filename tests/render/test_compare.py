@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from comparison_sets import DOMAIN, make_samples, moved, save_loose, save_predictions, save_shards, with_objects
 
+from datagen.encoding import decode_image
 from datagen.errors import UserError
 from datagen.predictions import Prediction, write_predictions
 from datagen.sample import make_sample
 from igllm import main
+from render import images
 from render.compare import compare
 
 SAVERS = {"shards": save_shards, "loose": save_loose, "predictions": save_predictions}
@@ -50,6 +52,21 @@ def test_differences_are_seen(tmp_path: Path) -> None:
     assert low <= metrics["scene"]["location_l2"] <= high
     assert metrics["image"]["flip"] > 0.1
     assert metrics["image"]["same"] == 0
+
+
+def test_very_large_images_are_compared_and_the_report_says_how(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "MOST_PIXELS", 32 * 24 // 2)
+    [large] = make_samples(1)
+    one, other = save_loose(tmp_path / "a", [large]), save_loose(tmp_path / "b", [moved(large)])
+    assert main(["compare", "--reference", str(one), "--candidate", str(other), "--out", str(tmp_path / "report")]) == 0
+    assert "large       1 of the pairs have over two million pixels, and SSIM and FLIP are of smaller copies" in capsys.readouterr().out
+    assert json.loads((tmp_path / "report" / "metrics.json").read_text())["images_reduced"] == 1
+    assert lines(tmp_path / "report")[0]["image"]["reduced"] is True
+    assert "SSIM and FLIP are of smaller copies" in (tmp_path / "report" / "index.html").read_text()
+    for picture in (tmp_path / "report" / "pictures").iterdir():
+        assert decode_image(picture.read_bytes(), picture.name).shape == (12, 16, 3)
 
 
 def test_missing_and_unparsable_count_as_missed(tmp_path: Path) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from render.images import MAX_PSNR, flip, flip_map, psnr, same_image, score_images, ssim
+from render import images
+from render.images import MAX_PSNR, flip, flip_map, psnr, reduced, same_image, score_images, ssim
 
 
 def noise(seed: int = 0, height: int = 24, width: int = 32) -> np.ndarray:
@@ -81,3 +83,31 @@ def test_other_shapes_and_types_are_refused(other: np.ndarray) -> None:
     for function in (psnr, ssim, flip, flip_map, same_image):
         with pytest.raises(ValueError, match="image"):
             function(noise(), other)
+
+
+@given(seed=st.integers(0, 99), height=st.integers(1, 12), at_once=st.integers(1, 60), strength=st.integers(1, 3))
+def test_a_few_rows_at_a_time_give_what_all_of_them_do(seed: int, height: int, at_once: int, strength: int) -> None:
+    rng = np.random.default_rng(seed)
+    one = rng.integers(0, 256, (height, 9, 3), np.uint8)
+    steps = np.where(rng.random(one.shape) < 0.01, rng.integers(-strength, strength + 1, one.shape), 0)
+    other = np.clip(one + steps, 0, 255).astype(np.uint8)
+    apart = np.abs(one.astype(float) - other)
+    error = float(np.mean(apart**2))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(images, "_AT_ONCE", at_once)
+        assert psnr(one, other) == (min(MAX_PSNR, 10 * math.log10(255**2 / error)) if error else MAX_PSNR)
+        assert same_image(one, other) == (apart.max() <= 1 and (apart > 0).mean() <= 0.001)
+
+
+def test_of_very_large_images_ssim_and_flip_are_of_smaller_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = noise(0, 30, 60), noise(1, 30, 60)
+    whole = score_images(one, other)
+    assert not whole.reduced
+    monkeypatch.setattr(images, "MOST_PIXELS", 30 * 60 // 2)
+    scores = score_images(one, other)
+    assert scores.reduced
+    assert (scores.psnr, scores.same) == (whole.psnr, whole.same)
+    means = [image.reshape(15, 2, 30, 2, 3).mean((1, 3)) for image in (one, other)]
+    small = [reduced(image) for image in (one, other)]
+    assert np.abs(np.array(small) - means).max() <= 0.5
+    assert (scores.ssim, scores.flip) == (ssim(*small), flip(*small))

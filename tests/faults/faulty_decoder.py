@@ -1,0 +1,21 @@
+"""Plays the process that decodes images: what the file says, it does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+for line in sys.stdin.buffer:
+    request = json.loads(line)
+    data = sys.stdin.buffer.read(request["bytes"])
+    with Path(os.environ["FAULTS_LOG"]).open("a") as log:
+        log.write(f"{data.decode()}\n")
+    if data == b"endless":
+        os.kill(os.getpid(), signal.SIGXCPU)
+    if data == b"crash" or (data == b"once" and Path(os.environ["FAULTS_LOG"]).read_text().count("once") == 1):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    sys.stdout.buffer.write(json.dumps({"shape": [1, 1, 3]}).encode() + b"\n" + b"abc")
+    sys.stdout.buffer.flush()
