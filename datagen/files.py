@@ -100,18 +100,24 @@ def _open_alone(temporary: Path, named: Path) -> io.BufferedWriter:
 def standing(folder: Path, named: Path | None = None) -> Iterator[Callable[[], None]]:
     """Make a folder, and give a function that raises `UserError` once somebody has removed it: what is written later is a part only.
 
-    The message names another one if that is given.
+    The message names another one, which holds the folder, if that is given. So it is told if the block ends because something in there is
+    not there any more.
     """
+    whole = named or folder
     with naming(folder):
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
 
     def check() -> None:
         if not is_there(folder, descriptor):
-            raise removed(named or folder)
+            raise removed(whole)
 
     try:
         yield check
+    except FileNotFoundError as error:
+        if Path(str(error.filename)).absolute().is_relative_to(whole.absolute()):
+            raise removed(whole) from error
+        raise
     finally:
         os.close(descriptor)
 
