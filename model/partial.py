@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -20,6 +19,7 @@ from datagen.errors import ImageError, UserError
 from datagen.files import decode_row, is_there, naming, read_lines, read_whole, removed, write_bytes
 from datagen.pictures import Pictures
 from datagen.predictions import Prediction
+from datagen.screen import print_line
 from model.choosing import Decoding
 
 _MADE_WITH = {"igllm": "another version of igllm", "model": "another model", "decoding": "other settings of decoding"}
@@ -115,4 +115,4 @@ def _digest(images: Pictures, key: str) -> str:
 
 
 def _tell(text: str) -> None:
-    print(f"predict: {text}", file=sys.stderr)
+    print_line(f"predict: {text}")
