@@ -17,7 +17,7 @@ import numpy as np
 
 from datagen.encoding import encode_image
 from datagen.errors import UserError
-from datagen.files import naming, passed_over, removed, standing, write_bytes, write_json, write_jsonl
+from datagen.files import check_own, naming, passed_over, removed, standing, write_bytes, write_json, write_jsonl
 from datagen.locks import hold
 from datagen.pages import render_template
 from render.codediff import Row
@@ -100,6 +100,7 @@ def write_report(
     check_report_folder(out)
     with hold(out.absolute()):
         draft = out / DRAFT
+        check_own(draft, folder=True)
         shutil.rmtree(draft, ignore_errors=True)  # of a call that was killed
         try:
             with standing(draft, out) as check:

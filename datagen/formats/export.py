@@ -9,7 +9,7 @@ from pathlib import Path
 
 from datagen.checks import check_agreement
 from datagen.errors import UserError
-from datagen.files import check_folder, removed, standing
+from datagen.files import check_folder, check_own, removed, standing
 from datagen.formats.clevr_export import export_clevr
 from datagen.formats.coco import export_coco
 from datagen.formats.hf import export_hf
@@ -40,6 +40,7 @@ def export(data: Place, format: str, out: Path) -> int:
     _refuse_strangers(out)
     with hold(out.absolute()):
         draft, written = Draft(out.absolute() / DRAFT), Written(out.absolute(), "export")
+        check_own(draft.folder, folder=True)
         shutil.rmtree(draft.folder, ignore_errors=True)  # of a call that was killed
         try:
             with standing(draft.folder, out) as check:
