@@ -33,7 +33,7 @@ from datagen.image_limits import MAX_PIXELS, allow_pixels
 from datagen.leaving import Request, flush_output, heeded
 from datagen.ranges import counted
 from datagen.scene import QUALITIES
-from datagen.screen import in_bounds, plain_output
+from datagen.screen import in_bounds, plain_output, print_line, printable
 from datagen.temporary import own_temporaries
 
 if TYPE_CHECKING:
@@ -92,10 +92,10 @@ def _end(request: Request, error: BaseException) -> int:
         return NO_READER
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        return _say(f"{request.name}: {where}{error.strerror or error}", 2)
+        return _say(printable(f"{request.name}: {where}{error.strerror or error}"), 2)
     if not isinstance(error, Exception) or os.environ.get("IGLLM_TRACEBACK"):
         raise error
-    return _say(f"{request.name}: {_reported(error)}", BUG)
+    return _say(printable(f"{request.name}: {_reported(error)}"), BUG)
 
 
 def _say(message: str, status: int) -> int:
@@ -227,7 +227,7 @@ def run_generate(options: argparse.Namespace) -> None:
         **{name: getattr(options, name) for name in names},
     )
     for warning in settings.warnings():
-        print(f"igllm generate: {warning}", file=sys.stderr)
+        print_line(f"igllm generate: {warning}")
     shards = parse_shards(options.shards, shard_count(options.num, settings.shard_size)) if options.shards else None
     if options.executor == "ray":
         from datagen.cluster import generate_on_ray
@@ -250,7 +250,7 @@ def _own_domain(domain: str, assets: Path | None, textures: Path | None) -> str:
     images = None if textures is None else own_textures(textures)
     for folder, found in ((assets, own), (textures, images)):
         for line in found.remarks() if found else ():
-            print(f"igllm generate: {folder}: {line}", file=sys.stderr)
+            print_line(f"igllm generate: {folder}: {line}")
     return keep_domain(own, images)
 
 
@@ -271,12 +271,13 @@ def run_verify(options: argparse.Namespace) -> int:
 
     verdict = verify(options.data)
     for line in verdict.problems:
-        print(line)
+        print_line(line, sys.stdout)
     for line in verdict.notes:
-        print(f"note: {line}")
+        print_line(f"note: {line}", sys.stdout)
     be = "is" if verdict.expected == 1 else "are"
     judgement = "whole" if verdict.whole else counted(len(verdict.problems), "problem")
-    print(f"{options.data}: {verdict.samples} of {counted(verdict.expected, 'sample')} {be} as the manifest states: {judgement}")
+    told = f"{verdict.samples} of {counted(verdict.expected, 'sample')} {be} as the manifest states: {judgement}"
+    print_line(f"{options.data}: {told}", sys.stdout)
     return 0 if verdict.whole else 1
 
 
@@ -306,7 +307,7 @@ def run_merge(options: argparse.Namespace) -> None:
 
     manifest = merge(options.data, options.others)
     samples = sum(row.samples for row in manifest.rows.values())
-    print(f"{options.data}: {counted(samples, 'sample')} in {counted(len(manifest.rows), 'shard')}")
+    print_line(f"{options.data}: {counted(samples, 'sample')} in {counted(len(manifest.rows), 'shard')}", sys.stdout)
 
 
 def _inspect(verbs: Any) -> None:
@@ -403,7 +404,7 @@ def run_import(options: argparse.Namespace) -> None:
 
     imported = import_clevr(options.scenes, options.out, options.images)
     for line in imported.lines():
-        print(f"igllm import: {line}", file=sys.stderr)
+        print_line(f"igllm import: {line}")
     print(f"{options.out}: {counted(len(imported.keys), 'scene')}")
 
 
@@ -610,7 +611,7 @@ def run_predict(options: argparse.Namespace) -> int:
     images = DatasetImages(options.data) if options.data else ImageFiles(_asked_images(options))
     predictor = Predictor.of(model, options.device)
     if options.data and (reason := predictor.foreign(Samples(options.data).at(0).domain)):
-        print(f"igllm predict: warning: {reason}", file=sys.stderr)
+        print_line(f"igllm predict: warning: {reason}")
     with tempfile.TemporaryDirectory() as folder:
         out = options.out or Path(folder) / "pred.jsonl"
         skipped = predict_file(predictor, images, out, options.batch_size, decoding)
@@ -618,7 +619,7 @@ def run_predict(options: argparse.Namespace) -> int:
     for prediction in predictions.values() if options.out is None else ():
         print(_printed(prediction, keyed=len(predictions) > 1), end="")
     if predictions and not any(prediction.code for prediction in predictions.values()):
-        print(f"igllm predict: warning: {_nothing_named(len(predictions))}", file=sys.stderr)
+        print_line(f"igllm predict: warning: {_nothing_named(len(predictions))}")
     if options.out is not None:
         print(f"{out}: {counted(len(predictions), 'prediction')}" + (f", {counted(len(skipped), 'image')} skipped" if skipped else ""))
     return 2 if skipped and not predictions else 0
@@ -633,13 +634,13 @@ def _asked_images(options: argparse.Namespace) -> list[Path]:
         raise UserError(f"{options.out}: is one of the images; name another file to write")
     if others:
         named = ", ".join(str(path) for path in others[:3]) + (", …" if len(others) > 3 else "")
-        print(f"igllm predict: left out, as their names are not those of images: {named}", file=sys.stderr)
+        print_line(f"igllm predict: left out, as their names are not those of images: {named}")
     return images
 
 
 def _printed(prediction: Prediction, keyed: bool) -> str:
     """A prediction as it is shown: its code, or all its candidates, marked by comments, which are no part of the code."""
-    key = f"# {prediction.key}\n" if keyed else ""
+    key = f"# {printable(prediction.key)}\n" if keyed else ""
     if prediction.candidates is None:
         return key + prediction.code
     every = len(prediction.candidates)
@@ -692,13 +693,13 @@ def run_render(options: argparse.Namespace) -> int:
     alone = options.code.suffix == ".jsonl"  # a folder of what a file predicts holds nothing else; one of scenes may be added to
     rendered = render_codes(codes, shots, options.out, workers=options.workers, blend=options.blend, clear=alone)
     for warning in rendered.warnings:
-        print(f"igllm render: warning: {warning}", file=sys.stderr)
+        print_line(f"igllm render: warning: {warning}")
     for key, reason in rendered.refused.items():
         named = "" if options.code.suffix == ".py" else f" {key}:"
-        print(f"igllm render: {options.code}:{named} {reason}", file=sys.stderr)
+        print_line(f"igllm render: {options.code}:{named} {reason}")
     for count, fate in ((rendered.removed, "removed: not of this code"), (rendered.others, "kept: not of this code")):
         if count:
-            print(f"igllm render: {options.out}: {counted(count, 'older picture')} {fate}", file=sys.stderr)
+            print_line(f"igllm render: {options.out}: {counted(count, 'older picture')} {fate}")
     print(f"{options.out}: {counted(len(rendered.keys), 'picture')}" + (f", {len(rendered.refused)} refused" if rendered.refused else ""))
     return 2 if rendered.refused and not rendered.keys else 0
 
@@ -811,7 +812,7 @@ def run_eval(options: argparse.Namespace) -> None:
     scale = ("sizes", "seeds", "budget", "pretrain_share", "width", "height", "quality", "max_objects", "test_scenes")
     given = {name: getattr(options, name) for name in scale}
     evaluation, plan = asked(options.name, options.preset, _asked_settings(options), options.methods, **given)
-    print(f"eval: {options.name} with {scale_text(scale_of(options.name, options.preset, **given))}", file=sys.stderr)
+    print_line(f"eval: {options.name} with {scale_text(scale_of(options.name, options.preset, **given))}")
     evaluate(evaluation, plan, options.out, cells=options.cells, workers=options.workers, device=options.device)
     for name in (TABLE, PLOTS, PICTURES, *evaluation.figures):
         print(f"{os.path.abspath(options.out / name)}")
@@ -903,9 +904,9 @@ def _tell(verb: str, metrics: dict[str, Any], out: Path) -> None:
     readable = metrics["samples"] - metrics["missing"] - metrics["unparsable"]
     if metrics["unparsable"] and not readable:
         warning = "no code can be read: is it of another domain, or of another program?"
-        print(f"igllm {verb}: warning: {warning}", file=sys.stderr)
+        print_line(f"igllm {verb}: warning: {warning}")
     elif readable and not metrics["scene"]["guessed"]:
-        print(f"igllm {verb}: warning: {_nothing_named(readable)}", file=sys.stderr)
+        print_line(f"igllm {verb}: warning: {_nothing_named(readable)}")
 
 
 if __name__ == "__main__":

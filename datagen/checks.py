@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 
 from datagen.code import parse_code
-from datagen.errors import UserError
+from datagen.encoding import is_encoded_as
+from datagen.errors import ImageError, UserError
+from datagen.sample import Sample
 from datagen.settings import DatasetSettings, sample_key
 from datagen.shards import block_extents, label_bytes, sample_of_blocks
 from datagen.store import Store
@@ -18,11 +20,29 @@ def check_sample(settings: DatasetSettings, index: int, blocks: bytes, where: st
     found = {name: sample.record.get(name) for name in ("domain", "index", "seed")}
     if found != {"domain": settings.domain, "index": index, "seed": settings.seed}:
         raise UserError(f"{where}: sample {key} is another one: {found}")
-    if parse_code(sample.code, sample.domain) != sample.scene:
-        raise UserError(f"{where}: sample {key}: code and record tell different scenes")
-    height, width = sample.pixels().shape[:2]
-    if (width, height) != (settings.width, settings.height):
-        raise UserError(f"{where}: sample {key} has {width}x{height} pixels, not {settings.width}x{settings.height}")
+    shot = sample.shot
+    if (shot.width, shot.height) != (settings.width, settings.height):
+        raise UserError(f"{where}: sample {key} has {shot.width}x{shot.height} pixels, not {settings.width}x{settings.height}")
+    check_agreement(sample, where)
+
+
+def check_agreement(sample: Sample, where: str) -> None:
+    """See that a sample's code and its image are what its record says; `UserError` naming `where` and the sample if not.
+
+    What a record says of itself was seen to when it was read.
+    """
+    try:
+        scene = parse_code(sample.code, sample.domain)
+    except UserError as error:
+        raise UserError(f"{where}: sample {sample.key}: its code cannot be read: {error}") from None
+    if scene != sample.scene:
+        raise UserError(f"{where}: sample {sample.key}: code and record tell different scenes")
+    try:
+        sample.pixels()
+    except ImageError as error:
+        raise UserError(f"{where}: sample {error}") from None
+    if not is_encoded_as(sample.suffix, sample.image):
+        raise UserError(f"{where}: sample {sample.key}: its image is no {sample.suffix} file, though it is named as one")
 
 
 def check_shard(store: Store, settings: DatasetSettings, name: str) -> tuple[list[int], str]:

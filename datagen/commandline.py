@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from datagen.errors import UserError, did_you_mean
 from datagen.files import check_file, check_folder
+from datagen.screen import printable
 
 
 class Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -65,7 +66,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with status 2 and one line."""
-        self.exit(2, f"{self.prog}: {message.removeprefix('argument ')} (`{self.prog} --help` tells more)\n")
+        self.exit(2, f"{self.prog}: {printable(message.removeprefix('argument '))} (`{self.prog} --help` tells more)\n")
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
         if not arg_string.strip() and action.nargs != argparse.PARSER:

@@ -29,9 +29,10 @@ from datagen.locks import lock_shards, lock_statement
 from datagen.manifest import STATEMENT, Failure, Row, gather, part_name, read_manifest, shard_name, write_part
 from datagen.painted import PaintedDomain
 from datagen.progress import progress
-from datagen.record import MAX_INDEX
+from datagen.record import MAX_INDEX, Count, Name, Side
 from datagen.sample import FORMAT_VERSION, Sample
-from datagen.settings import DatasetSettings, ShardSize, sample_key
+from datagen.scene import Quality
+from datagen.settings import DatasetSettings, SettingsRecord, ShardSize, sample_key
 from datagen.shards import block_extents, label_bytes, sample_blocks, write_blocks
 from datagen.spool import Spool
 from datagen.store import Place, Store, check_place, open_store
@@ -41,12 +42,30 @@ SHARDS_WAITING = 4  # how many whole spools may wait to be written before render
 
 
 class Statement(msgspec.Struct):
-    """What every ``dataset.json`` states beside the settings, which an imported data set lacks."""
+    """What every ``dataset.json`` states; that of a generated data set has the settings beside it (`SettingsRecord`)."""
 
     format_version: int
     num: Annotated[int, msgspec.Meta(ge=1, le=MAX_INDEX)]
     shard_size: ShardSize
     versions: dict[str, str]
+
+
+class NotOurs(UserError):
+    """A ``dataset.json`` of another program, or of another version of this one."""
+
+
+class ImportedStatement(Statement):
+    """All of the ``dataset.json`` of an imported data set."""
+
+    domain: str
+    split: Name | None
+    seed: None
+    width: Side
+    height: Side
+    quality: Quality
+    min_objects: Count
+    max_objects: Count
+    imported_from: str
 
 
 def package_versions(blender: bool = True) -> dict[str, str]:
@@ -308,7 +327,8 @@ def _agree(store: Store, there: Mapping[str, Any], statement: Mapping[str, Any])
 
 
 def read_statement(store: Store) -> Mapping[str, Any]:
-    """A data set's ``dataset.json``; `UserError` if it is missing, damaged or of another format version."""
+    """A data set's ``dataset.json``, as `ImportedStatement`, or `Statement` and `SettingsRecord`, declare it; `UserError` if it is missing
+    or damaged, `NotOurs` if it is of another format version."""
     text, place = store.text(STATEMENT), store.at(STATEMENT)
     if text is None:
         raise UserError(f"{place}: there is no such file, so this is not a data set of ours")
@@ -318,9 +338,10 @@ def read_statement(store: Store) -> Mapping[str, Any]:
         raise UserError(f"{place}: damaged ({error}); put it back from a copy, or generate into another folder") from None
     found = statement.get("format_version") if isinstance(statement, dict) else None
     if found != FORMAT_VERSION:
-        raise UserError(f"{place}: format version {found!r}, but this igllm reads version {FORMAT_VERSION}")
+        raise NotOurs(f"{place}: format version {found!r}, but this igllm reads version {FORMAT_VERSION}")
     try:
-        as_declared(statement, Statement, f"{place}: damaged")
+        for kind in (ImportedStatement,) if IMPORTED in statement else (Statement, SettingsRecord):
+            as_declared(statement, kind, f"{place}: damaged")
     except UserError as error:
         raise UserError(f"{error}; put it back from a copy, or generate into another folder") from None
     return statement

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zlib
 from typing import Any
 
@@ -21,6 +22,7 @@ _ENCODINGS: dict[str, dict[str, Any]] = {
     "jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
     "webp": {"format": "WEBP", "quality": 95, "method": 4},
 }
+_BEGINNINGS = {".png": rb"\x89PNG\r\n\x1a\n", ".jpg": rb"\xff\xd8\xff", ".webp": rb"RIFF....WEBP"}
 
 
 def encode_image(pixels: np.ndarray, image_format: str = "png") -> bytes:
@@ -28,6 +30,11 @@ def encode_image(pixels: np.ndarray, image_format: str = "png") -> bytes:
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, **_ENCODINGS[image_format])
     return stream.getvalue()
+
+
+def is_encoded_as(suffix: str, data: bytes) -> bool:
+    """Whether an image's file begins as those of one of `IMAGE_SUFFIXES` do, so that readers which go by its name can read it."""
+    return re.match(_BEGINNINGS[suffix], data, re.DOTALL) is not None
 
 
 def decode_image(data: bytes, where: str) -> np.ndarray:

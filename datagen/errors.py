@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from datagen.screen import printable
+
 
 class UserError(Exception):
-    """Something the user can mend. The message says what, where and what to do; the command line exits with 2."""
+    """Something the user can mend. The message says what, where and what to do; the command line exits with 2.
+
+    Each argument is a line of it: names and words in it are anybody's, and make no lines of their own.
+    """
+
+    def __str__(self) -> str:
+        return "\n".join(printable(str(line)) for line in self.args)
 
 
 class PartlyDone(UserError):

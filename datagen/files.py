@@ -38,13 +38,12 @@ IN_MEMORY = "/dev/shm"  # a file system as any other
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file that takes its place at `path`, or where a link there leads, when the block ends well, else vanishes.
+    """A binary file that takes its place at `path`, be there a file or a link, when the block ends well, else vanishes.
 
-    It is written as ``.NAME.tmp``: what a writer that was killed has left there, the next one of the same file overwrites. An `OSError` of
-    writing names `path`.
+    No link is followed: in a folder that others have made it may lead anywhere. The file is written as ``.NAME.tmp``: what a writer that
+    was killed has left there, the next one of the same file overwrites. An `OSError` of writing names `path`.
     """
     _check_plain(path)
-    path = path.resolve() if path.is_symlink() else path
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}{TEMPORARY}")
     with _open_alone(temporary, path) as stream:
@@ -100,18 +99,24 @@ def _open_alone(temporary: Path, named: Path) -> io.BufferedWriter:
 def standing(folder: Path, named: Path | None = None) -> Iterator[Callable[[], None]]:
     """Make a folder, and give a function that raises `UserError` once somebody has removed it: what is written later is a part only.
 
-    The message names another one if that is given.
+    The message names another one, which holds the folder, if that is given. So it is told if the block ends because something in there is
+    not there any more.
     """
+    whole = named or folder
     with naming(folder):
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
 
     def check() -> None:
         if not is_there(folder, descriptor):
-            raise removed(named or folder)
+            raise removed(whole)
 
     try:
         yield check
+    except FileNotFoundError as error:
+        if Path(str(error.filename)).absolute().is_relative_to(whole.absolute()):
+            raise removed(whole) from error
+        raise
     finally:
         os.close(descriptor)
 
@@ -185,6 +190,17 @@ def _check_writable(path: Path, folder: Path) -> None:
         raise UserError(f"{path}: {there} is a file, so nothing can be written in it; name another place")
     if not os.access(there, os.W_OK | os.X_OK):
         raise UserError(f"{path}: the folder {there} may not be written to; name another place, or change its permissions")
+
+
+def check_own(path: Path, folder: bool = False) -> None:
+    """`UserError` unless in the place of a hidden file, or `folder`, that calls keep for themselves is such a one, or nothing.
+
+    What is written through a link would land where that leads, in the files of whoever takes up what others have made.
+    """
+    fits = path.is_dir() if folder else path.is_file()
+    if os.path.lexists(path) and (path.is_symlink() or not fits):
+        what = "a link" if path.is_symlink() else f"no plain {'folder' if folder else 'file'}"
+        raise UserError(f"{path}: is {what}, and igllm has left none there; remove it")
 
 
 def passed_over(name: str) -> bool:

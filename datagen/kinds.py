@@ -10,7 +10,7 @@ from typing import Any
 
 from datagen.assets.own import AssetNotes, KeptNames
 from datagen.cameras import CamerasFile
-from datagen.dataset import Statement
+from datagen.dataset import ImportedStatement, Statement
 from datagen.domains.own_assets import WordsFacts
 from datagen.formats.clevr_scenes import SceneEntry
 from datagen.manifest import FAILURES, MANIFEST, SOURCES, STATEMENT, Failure, Row, Source
@@ -24,6 +24,7 @@ KINDS: Mapping[str, Any] = {
     "KEY.json, a sample's record": SampleRecord,
     STATEMENT: Statement,
     f"{STATEMENT}, the settings": SettingsRecord,
+    f"{STATEMENT} of an imported data set": ImportedStatement,
     f"{MANIFEST}, a line": Row,
     f"{FAILURES}, a line": Failure,
     f"{SOURCES}, a line": Source,

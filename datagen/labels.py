@@ -5,7 +5,9 @@ Everything follows from what the pixels' centres show (`Domain.view`), which no 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -56,6 +58,25 @@ def label_objects(scene: Scene, domain: Domain, shot: Shot, view: View) -> list[
     ]
 
 
+def pixels_and_box(runs: Sequence[tuple[int, int]], height: int) -> dict[str, Any]:
+    """``visible_pixels``, and ``bbox`` [x, y, width, height], of runs of pixels down the columns of a frame, each its start and end; all
+    zero without any."""
+    if not runs:
+        return {"visible_pixels": 0, "bbox": [0, 0, 0, 0]}
+    left, right = runs[0][0] // height, (runs[-1][1] - 1) // height
+    top = min(start % height for start, _ in runs)
+    bottom = max((end - 1) % height for _, end in runs)
+    if any(start // height != (end - 1) // height for start, end in runs):  # it goes on at the top of the next column
+        top, bottom = 0, height - 1
+    return {"visible_pixels": sum(end - start for start, end in runs), "bbox": [left, top, right - left + 1, bottom - top + 1]}
+
+
+def runs_of(counts: Sequence[int]) -> list[tuple[int, int]]:
+    """The runs, each its start and end, of the set pixels of a mask in COCO's uncompressed run-length code."""
+    ends = list(accumulate(counts))
+    return [(start, end) for start, end in zip(ends[::2], ends[1::2], strict=False) if start < end]
+
+
 class _Runs:
     """A view's owners as runs of pixels down the columns, one column after the other: all objects' masks at once."""
 
@@ -69,16 +90,8 @@ class _Runs:
             self._of.setdefault(who, []).append((start, end))
 
     def pixels_and_box(self, index: int) -> dict[str, Any]:
-        """``visible_pixels``, and ``bbox`` [x, y, width, height] of those; all zero if the object has none."""
-        runs = self._of.get(index)
-        if not runs:
-            return {"visible_pixels": 0, "bbox": [0, 0, 0, 0]}
-        left, right = runs[0][0] // self._height, (runs[-1][1] - 1) // self._height
-        top = min(start % self._height for start, _ in runs)
-        bottom = max((end - 1) % self._height for _, end in runs)
-        if any(start // self._height != (end - 1) // self._height for start, end in runs):  # it goes on at the top of the next column
-            top, bottom = 0, self._height - 1
-        return {"visible_pixels": sum(end - start for start, end in runs), "bbox": [left, top, right - left + 1, bottom - top + 1]}
+        """``visible_pixels`` and ``bbox`` of an object."""
+        return pixels_and_box(self._of.get(index, ()), self._height)
 
     def rle(self, index: int) -> dict[str, Any]:
         """COCO's uncompressed run-length code: run lengths down the columns, beginning with zeros."""

@@ -94,7 +94,7 @@ class BlenderWorker:
                 return self._start()
             except WorkerDied as died:
                 death = died
-        raise UserError(f"Blender does not start: {death}\nRun `igllm doctor` to see what is missing.")
+        raise UserError(f"Blender does not start: {death}", "Run `igllm doctor` to see what is missing.")
 
     def _start(self) -> Child:
         if self._closed:

@@ -54,8 +54,8 @@ def is_key(key: str) -> bool:
 
 
 def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
-    """Write ``pred.jsonl`` atomically."""
-    write_jsonl(path, (p.to_json() for p in predictions))
+    """Write ``pred.jsonl`` atomically; if its user has a link there, where that leads."""
+    write_jsonl(path.resolve(), (p.to_json() for p in predictions))
 
 
 def read_predictions(path: Path) -> dict[str, Prediction]:

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from datagen.declared import as_declared
 from datagen.errors import UserError
 from datagen.files import decode_json
+from datagen.labels import pixels_and_box, runs_of
 from datagen.scene import FRAME_SIDES, Camera, Quality
 
 T = TypeVar("T")
@@ -144,4 +145,9 @@ def _disagreement(record: SampleRecord) -> str | None:
     for number, label in enumerate(record.labels, 1):
         if label.mask.size != (height, width) or sum(label.mask.counts) != height * width:
             return f"the mask of object {number} is not one of {width}x{height} pixels"
+        told = {"visible_pixels": label.visible_pixels, "bbox": list(label.bbox)}
+        shown = pixels_and_box(runs_of(label.mask.counts), height)
+        if told != shown:
+            wrong = next(name for name in shown if told[name] != shown[name])
+            return f"{wrong} of object {number} is {told[wrong]}, but its mask's is {shown[wrong]}"
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import sys
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
@@ -14,6 +15,26 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-
 that is no text."""
 
 LONGEST = 2000  # characters of a message: what it names may be as long as anyone likes
+
+
+def printable(text: str) -> str:
+    """A text of which anybody may have written parts, as one line: ends of lines, control characters, what turns the direction of text
+    and what is no Unicode are written as escapes."""
+    return text if text.isprintable() else "".join(letter if _is_shown(letter) else repr(letter)[1:-1] for letter in text)
+
+
+def _is_shown(letter: str) -> bool:
+    return letter.isprintable() or unicodedata.category(letter) == "Zs"  # other spaces: macOS puts U+202F into names
+
+
+def uncontrolled(text: str) -> str:
+    """A text whose lines are meant, with all other control characters, and what turns the direction of text, written as escapes."""
+    return _CONTROLS.sub(lambda found: repr(found.group())[1:-1], text)
+
+
+def print_line(text: str, file: TextIO | None = None) -> None:
+    """Print a line, and no more than one, whatever names are in it; to the standard error unless another file is given."""
+    print(printable(text), file=file or sys.stderr, flush=True)
 
 
 def in_bounds(message: str) -> str:
@@ -44,7 +65,7 @@ class _Plain:
 
     def write(self, text: str) -> int:
         """Write a text of which a control character is shown as ``\\x1b``, not obeyed."""
-        return self._stream.write(_CONTROLS.sub(lambda found: repr(found.group())[1:-1], text))
+        return self._stream.write(uncontrolled(text))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

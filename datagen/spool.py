@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from datagen.files import naming, open_regular
+from datagen.files import check_own, naming, open_regular
 
 _HEADER = struct.Struct("<4sqq32s")  # mark, index, length, digest of owner, index and blocks
 _MARK = b"IGS2"
@@ -31,6 +31,7 @@ class Spool:
         self.path, self._owner = path, owner
         self._extents: dict[int, tuple[int, int]] = {}
         self._end = 0
+        check_own(path)
         if path.exists():
             self._end = self._scan()
             if mend:

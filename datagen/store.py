@@ -21,7 +21,7 @@ import fsspec
 
 from datagen.cache import cache_folder
 from datagen.errors import UserError
-from datagen.files import MOST_BYTES, check_folder, open_regular, passed_over, sync_folder, write_bytes
+from datagen.files import MOST_BYTES, check_folder, check_own, open_regular, passed_over, sync_folder, write_bytes
 
 LOCK, SPOOL = ".lock", ".spool"
 _VERSIONS = (
@@ -161,6 +161,8 @@ class LocalStore(Store):
         return self.path.absolute()
 
     def make(self) -> None:
+        check_own(self.scratch, folder=True)
+        check_own(self.lock)
         self.path.mkdir(parents=True, exist_ok=True)
 
     def sizes(self) -> dict[str, int]:

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from datagen.declared import Digest, InnerPath, read_rows, to_plain
 from datagen.errors import UserError
-from datagen.files import TEMPORARY, naming, read_whole, removed, write_jsonl
+from datagen.files import TEMPORARY, check_own, naming, read_whole, removed, write_jsonl
 from datagen.shards import file_sha256
 
 
@@ -39,6 +39,7 @@ class Written:
         self.folder, self.list = folder, folder / list_name(verb)
         self._rows: dict[str, WrittenFile] = {}
         path = self.list
+        check_own(path)
         if path.exists():
             lines = read_whole(path)
             if not lines.endswith(b"\n"):  # a kill has cut the last line short

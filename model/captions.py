@@ -5,7 +5,6 @@ What cannot be used (a broken image, an empty or missing caption) is replaced by
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from datagen.archive import Archive
 from datagen.encoding import decode_image
 from datagen.errors import UserError
 from datagen.sample import CAPTION_SUFFIX
+from datagen.screen import print_line
 from model.features import FeatureCache
 from model.igllm import IGNORED
 from model.images import Frame
@@ -133,7 +133,7 @@ class CaptionSource:
         if self._named < MOST_NAMED:
             self._named += 1
             more = "; further ones are counted, not named" if self._named == MOST_NAMED else ""
-            print(f"{self.archive.name}: sample {self.archive.key(number)} is skipped: {reason}{more}", file=sys.stderr, flush=True)
+            print_line(f"{self.archive.name}: sample {self.archive.key(number)} is skipped: {reason}{more}")
 
 
 class _Unusable(Exception):

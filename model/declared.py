@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from datagen.declared import Digest, InnerPath
 from datagen.record import Count, Side
@@ -97,10 +97,19 @@ DECLARATIONS: dict[str, type[Seeing]] = {"igllm": DeclaredIGLLM, "igllm-derender
 """By ``model_type``."""
 
 
-class RunStatement(Struct):
-    """``run.json``: what a run was asked to be. The preset's ``settings``, and beside them what `model.run.check_run` compares."""
+class RunStatement(Struct, kw_only=True):
+    """``run.json``: what a run was asked to be. The preset's ``settings``, and beside them what `model.run.check_run` compares: digests of
+    data and of the weights that it began with, and how many samples a step has."""
 
     format_version: int
+    stage: str | UnsetType = UNSET
+    model: str | UnsetType = UNSET
+    data: str | UnsetType = UNSET
+    val: str | UnsetType | None = UNSET
+    init: str | UnsetType | None = UNSET
+    step_samples: Count | UnsetType = field(default=UNSET, name="samples a step")
+    vision: str | UnsetType | None = UNSET
+    language: str | UnsetType | None = UNSET
     settings: dict[str, Any]
 
 

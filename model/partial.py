@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -13,13 +12,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
+import msgspec
+from msgspec import Struct, structs
 
 from datagen.declared import as_declared, to_plain
 from datagen.errors import ImageError, UserError
-from datagen.files import decode_row, is_there, naming, read_lines, read_whole, removed, write_bytes
+from datagen.files import MOST_OF_LINE, check_own, decode_row, is_there, naming, open_plain, removed, write_bytes
 from datagen.pictures import Pictures
 from datagen.predictions import Prediction
+from datagen.screen import print_line
 from model.choosing import Decoding
 
 _MADE_WITH = {"igllm": "another version of igllm", "model": "another model", "decoding": "other settings of decoding"}
@@ -35,9 +36,20 @@ class Header(Struct):
 
 
 class Kept(Prediction, frozen=True):
-    """A line, with the SHA-256 of the file of the image."""
+    """A line, with the SHA-256 of the file of the image, and that of the header and the rest of the line."""
 
     image_sha256: str = ""
+    seal: str = ""
+
+    @classmethod
+    def of(cls, prediction: Prediction, image_sha256: str, header: Header) -> Kept:
+        """The line of a prediction."""
+        return cls(**structs.asdict(prediction), image_sha256=image_sha256).sealed(header)
+
+    def sealed(self, header: Header) -> Kept:
+        """The line with its seal; the same again if it is as it was written."""
+        text = msgspec.json.encode([header, structs.replace(self, seal="")])
+        return structs.replace(self, seal=hashlib.sha256(text).hexdigest())
 
     def prediction(self) -> Prediction:
         """The line as it will be in ``pred.jsonl``."""
@@ -54,6 +66,7 @@ class Partial:
 
     def take_up(self, images: Pictures) -> None:
         """Take what an earlier call left of these images, if it was made with the same and their files are the same still; tell of it."""
+        check_own(self.path)
         header, rows = self._left()
         other = [reason for name, reason in _MADE_WITH.items() if getattr(header, name, None) != getattr(self._header, name)]
         if other:
@@ -79,30 +92,33 @@ class Partial:
         if not is_there(self.path, self._stream.fileno()):
             raise removed(self.path.parent)
         self.predictions[prediction.key] = prediction
-        kept = Kept(prediction.key, prediction.code, prediction.image, prediction.confidence, prediction.candidates, image_digest)
+        kept = Kept.of(prediction, image_digest, self._header)
         with naming(self.path):
             self._stream.write(json.dumps(kept.to_json()).encode() + b"\n")
 
     def _left(self) -> tuple[Header | None, dict[str, Kept]]:
-        """The header of an earlier call, and its lines by key; nothing if there are none, or they are damaged."""
+        """The header of an earlier call, and its lines by key, up to the first that is not as it was written; there the file is cut off."""
         if not self.path.exists():
             return None, {}
-        lines = read_whole(self.path)
-        if not lines.endswith(b"\n"):  # a kill has cut the last line short
-            os.truncate(self.path, lines.rfind(b"\n") + 1)
         header: Header | None = None
         rows: dict[str, Kept] = {}
-        try:
-            for number, line in read_lines(self.path):
-                where = f"{self.path}, line {number}"
-                if header is None:
-                    header = as_declared(decode_row(line, where), Header, where)
-                else:
-                    row = as_declared(decode_row(line, where), Kept, where)
-                    rows[row.key] = row
-        except UserError:
-            _tell("what an interrupted call left is damaged, and begun anew")
-            return None, {}
+        end = 0
+        with open_plain(self.path) as stream:
+            while (line := stream.readline(MOST_OF_LINE)).endswith(b"\n"):  # a kill has cut the last line short
+                try:
+                    row = decode_row(line.decode(errors="replace"), str(self.path))
+                    if header is None:
+                        header = as_declared(row, Header, str(self.path))
+                    else:
+                        kept = as_declared(row, Kept, str(self.path))
+                        if kept != kept.sealed(header):
+                            raise UserError(f"{self.path}: not as it was written")
+                        rows[kept.key] = kept
+                except UserError:
+                    _tell("of what an interrupted call left, a line is damaged: it and those behind it are begun anew")
+                    break
+                end += len(line)
+        os.truncate(self.path, end)
         return header, rows
 
 
@@ -115,4 +131,4 @@ def _digest(images: Pictures, key: str) -> str:
 
 
 def _tell(text: str) -> None:
-    print(f"predict: {text}", file=sys.stderr)
+    print_line(f"predict: {text}")

@@ -13,7 +13,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from datagen.declared import as_declared, read_declared
+from datagen.declared import as_declared, read_declared, to_plain
 from datagen.errors import UserError
 from datagen.files import passed_over, read_json, removed, sync_folder, write_bytes, write_json
 from datagen.shards import file_sha256
@@ -81,7 +81,8 @@ def state_run(out: Path, preset: Preset, **statement: Any) -> None:
 
 
 def _stated(preset: Preset, statement: dict[str, Any]) -> dict[str, Any]:
-    return {"format_version": FORMAT_VERSION, **statement, "settings": preset.to_json()}
+    plain: dict[str, Any] = to_plain(RunStatement(format_version=FORMAT_VERSION, **statement, settings=preset.to_json()))
+    return plain
 
 
 def _has_trained(out: Path) -> bool:

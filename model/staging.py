@@ -16,6 +16,7 @@ from typing import Any
 
 from datagen.errors import UserError
 from datagen.files import read_json, write_json
+from datagen.screen import printable
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -133,7 +134,7 @@ def _checked(value: Any, field: str, where: Path | str, depth: int = 0) -> Any:
 
 def plain(text: str) -> str:
     """A text of unknown origin, as it may stand in a message: one line, cut where it is long."""
-    return "".join(character if character.isprintable() else "?" for character in text[:100])
+    return printable(text[:100])
 
 
 def _index(folder: Path) -> dict[str, Any]:

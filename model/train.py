@@ -233,7 +233,7 @@ def _run(  # noqa: PLR0917
         "data": digest,
         "val": None if val is None else data_digest(val),
         "init": None if init is None else _weights_digest(init),
-        "samples a step": step_samples,
+        "step_samples": step_samples,
         **stage.bases,
     }
     with ExitStack() as held:
@@ -281,8 +281,9 @@ def _in_one_line(stage: _Stage) -> Iterator[None]:
     try:
         yield
     except UserError as error:  # out of a loader it comes behind that process's traceback
-        *_, told = re.split(r"^datagen\.errors\.\w+: ", str(error), flags=re.MULTILINE)
-        raise (error if told == str(error) else UserError(told.strip())) from None
+        text = "\n".join(map(str, error.args))
+        *_, told = re.split(r"^datagen\.errors\.\w+: ", text, flags=re.MULTILINE)
+        raise (error if told == text else UserError(told.strip())) from None
     except RuntimeError as error:
         if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
             size = "align_batch_size" if stage.name == "align" else "batch_size"

@@ -17,7 +17,7 @@ import numpy as np
 
 from datagen.encoding import encode_image
 from datagen.errors import UserError
-from datagen.files import naming, passed_over, standing, write_bytes, write_json, write_jsonl
+from datagen.files import check_own, naming, passed_over, removed, standing, write_bytes, write_json, write_jsonl
 from datagen.locks import hold
 from datagen.pages import render_template
 from render.codediff import Row
@@ -100,27 +100,31 @@ def write_report(
     check_report_folder(out)
     with hold(out.absolute()):
         draft = out / DRAFT
+        check_own(draft, folder=True)
         shutil.rmtree(draft, ignore_errors=True)  # of a call that was killed
         try:
             with standing(draft, out) as check:
-                cards = [(sample, _save_pictures(draft, index, sample)) for index, sample in enumerate(shown, 1)]
+                cards = [(sample, _save_pictures(draft, index, sample, check)) for index, sample in enumerate(shown, 1)]
                 page = render_page("report.html", title=title, metrics=metrics, heading=heading, cards=cards, unit=metrics["unit"])
                 write_bytes(draft / PAGE, page.encode())
                 write_jsonl(draft / SAMPLES, rows)
                 write_json(draft / METRICS, dict(metrics))
                 check()
                 _install(draft, out)
+                if not all((out / picture.path).exists() for _, saved in cards for picture in saved):
+                    raise removed(out)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
             with suppress(OSError):  # there is something in it
                 out.rmdir()
 
 
-def _save_pictures(draft: Path, index: int, sample: ReportSample) -> list[Picture]:
-    """Numbered files: a key comes from outside and need not make a good file name or link."""
+def _save_pictures(draft: Path, index: int, sample: ReportSample, check: Callable[[], None]) -> list[Picture]:
+    """Numbered files: a key comes from outside and need not make a good file name or link. The `check` is made before each."""
     saved = []
     for number, (caption, pixels) in enumerate(sample.pictures.items(), 1):
         path = draft / PICTURES / f"{index:03d}-{number}.png"
+        check()
         path.parent.mkdir(exist_ok=True)
         with naming(path):
             path.write_bytes(encode_image(pixels))

@@ -135,6 +135,7 @@ _SAID: dict[type, Callable[[Any], str]] = {
     shape.TupleType: lambda info: f"list of {len(info.item_types)}: {_words(info.item_types[0])}",
     shape.DictType: _object,
     shape.BoolType: lambda info: "true or false",
+    shape.NoneType: lambda info: "null",
     shape.AnyType: lambda info: "anything",
     shape.StructType: lambda info: "object",
     shape.DataclassType: lambda info: "object",

@@ -19,7 +19,8 @@ import igllm
 from datagen.cameras import load_cameras
 from datagen.domains import get_domain
 from datagen.errors import UserError
-from datagen.files import check_file, decode_text, read_json, read_jsonl, write_json
+from datagen.files import check_file, decode_text, read_json, read_jsonl
+from datagen.predictions import Prediction, read_predictions, write_predictions
 from datagen.shards import Samples
 from datagen.splits import load_split
 from igllm import main
@@ -273,12 +274,12 @@ def test_an_error_of_our_own_is_one_line_and_a_file(
 
 def test_a_link_is_written_through_and_places_of_the_system_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
-    target, link = tmp_path / "real" / "a.json", tmp_path / "link.json"
+    target, link = tmp_path / "real" / "a.jsonl", tmp_path / "link.jsonl"
     target.write_text("old")
     link.symlink_to(target)
-    write_json(link, [1])
+    write_predictions(link, [Prediction("a", "")])
     assert link.is_symlink()
-    assert read_json(target) == [1]
+    assert list(read_predictions(target)) == ["a"]
     for place in ("/dev/stdout", "/dev/null", "/proc/x", "/dev/x"):
         with pytest.raises(UserError, match="a device or pipe is in the place of the file to write"):
             check_file(Path(place))

@@ -1,4 +1,5 @@
-"""A disk that is full, and a folder that is removed while it is written: one message that names it, and the next call ends as a first one.
+"""A disk that is full, a folder that is removed while it is written, links in one that was taken over: one message that names it, and the
+next call ends as a first one.
 
 No file may grow past some bytes: the portable stand-in for a disk without room.
 """
@@ -121,13 +122,14 @@ PROGRESS = {
     "import": "datagen.formats.clevr_import",
     "import images": "datagen.formats.clevr_import",
     "render": "render.rerender",
+    "compare": "render.compare",
 }
 """By call, the module whose progress is what is done one by one."""
 
 
 def remove_all(folder: Path) -> None:
     """rm -rf FOLDER"""
-    shutil.rmtree(folder)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_what_is_seen(folder: Path) -> None:
@@ -136,7 +138,14 @@ def remove_what_is_seen(folder: Path) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-@pytest.mark.parametrize("remove", [remove_all, remove_what_is_seen])
+def remove_the_files(folder: Path) -> None:
+    """What rm -rf FOLDER comes to where a folder is written into anew, and so cannot be removed, when all that was in it has been."""
+    for path in folder.rglob("*"):
+        if not path.is_dir():
+            path.unlink()
+
+
+@pytest.mark.parametrize("remove", [remove_all, remove_what_is_seen, remove_the_files])
 @pytest.mark.parametrize("after", [2])
 @pytest.mark.parametrize("name", PROGRESS)
 def test_a_folder_removed_while_it_is_written_breaks_no_later_call(  # noqa: PLR0917
@@ -171,6 +180,31 @@ def test_a_folder_removed_while_it_is_written_breaks_no_later_call(  # noqa: PLR
         assert without_names(contents(out), out) == without_names(contents(fresh), fresh)
     assert main(call(out)) == 0
     assert without_names(contents(out), out) == without_names(contents(fresh), fresh)
+
+
+@pytest.mark.parametrize("name", ["generate", "merge", "export hf", "import", "import images", "inspect", "render", "compare"])
+def test_nothing_is_written_where_a_link_leads(
+    name: str, calls: dict[str, Call], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever goes on with a folder of others may find links in it, of any name that is written there, to any file."""
+    fresh, out, theirs, call = tmp_path / "fresh", tmp_path / "out", tmp_path / "theirs", calls[name]
+    assert main(call(fresh)) == 0
+    theirs.mkdir()
+    (theirs / "precious").write_text("precious")
+    planted = [path.relative_to(fresh) for path in fresh.rglob("*") if not path.is_dir()]
+    for file in planted:
+        (out / file).parent.mkdir(parents=True, exist_ok=True)
+        (out / file).symlink_to(theirs / ("precious" if file.name != ".lock" else "lock"))
+    main(call(out))
+    assert {path.name: path.read_text() for path in theirs.iterdir()} == {"precious": "precious"}
+    for hidden in (".spool", ".draft"):
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir()
+        (out / hidden).symlink_to(theirs)
+        capsys.readouterr()
+        if main(call(out)):
+            assert f"{out / hidden}: is a link, and igllm has left none there; remove it" in capsys.readouterr().err
+        assert {path.name: path.read_text() for path in theirs.iterdir()} == {"precious": "precious"}
 
 
 def mini_run(calls: dict[str, Call], tmp_path: Path) -> tuple[Path, Data]:

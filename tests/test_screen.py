@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datagen.screen import LONGEST, in_bounds, plain_output
+from datagen.errors import UserError
+from datagen.generate import generate
+from datagen.sample import Sample, make_sample
+from datagen.sampling import draw
+from datagen.screen import LONGEST, in_bounds, plain_output, printable
+from datagen.settings import DatasetSettings
 from igllm import main
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\x9b31m\x7f"
@@ -33,6 +41,59 @@ def test_so_do_lines_of_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main(["verify", str(tmp_path / "data")]) == 1
     said = capsys.readouterr().out
     assert "manifest.jsonl, line 1" in said and said.replace("\n", "").isprintable()
+
+
+MANY_LINES = "a\nigllm: all is well\r\u202e\u2028\x85\x1b[2J\tb"
+
+
+def named(name: str) -> Sample:
+    """A sample in which all that anybody may name has that name."""
+    one = draw(DatasetSettings(width=40, height=30), 5)
+    sample = make_sample("", one.scene, one.shot, np.zeros((30, 40, 3), np.uint8), one.view, index=5, seed=0, split=name)
+    record = json.loads(json.dumps(sample.record))
+    record["scene"]["objects"][0]["color"] = name
+    record["shot"]["camera"]["name"] = record["shot"]["lamps"][0]["name"] = name
+    return replace(sample, record=record)
+
+
+@pytest.mark.parametrize("verb", ["inspect", "verify", "export", "train"])
+def test_no_name_makes_a_line_of_its_own(verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a split, a camera, a lamp, a word of code, a file, a folder: as many lines are printed as of names of one letter."""
+    dots = DatasetSettings("dot2d", width=32, height=24)
+    said = []
+    for name in ("a", MANY_LINES):
+        data, out = tmp_path / f"data {name}", tmp_path / f"out {len(name)}"
+        if verb == "verify":
+            generate(dots, 2, tmp_path / "set")
+            (tmp_path / "set").rename(data)
+            (data / name).touch()
+        else:
+            data.mkdir()
+            for suffix, content in named(name).files().items():
+                (data / f"sample {name}{suffix}").write_bytes(content)
+        arguments = {
+            "inspect": [str(data), "--out", str(out)],
+            "verify": [str(data)],
+            "export": ["--data", str(data), "--format", "hf", "--out", str(out)],
+            "train": ["--preset", "tiny", "--data", str(data), "--out", str(out)],
+        }
+        capsys.readouterr()
+        main([verb, *arguments[verb]])
+        said.append("".join(capsys.readouterr()))
+    one, many = (re.sub(r"\d+/\d+, .*", "", text).splitlines() for text in said)
+    assert len(one) == len(many) and not any("igllm: all is well" in line[:20] for line in many)
+    assert all(line.isprintable() for line in many)
+    assert any("igllm: all is well" in line for line in many)
+
+
+@given(st.text(max_size=30), st.text(max_size=30))
+def test_a_line_is_one_line_and_people_read_what_can_be_read(one: str, other: str) -> None:
+    line = printable(one)
+    assert len(line.splitlines()) <= 1 and "\t" not in line
+    assert printable(line) == line
+    assert line == one or not one.isprintable()
+    assert str(UserError(f"{one}: {UserError(other)}")) == f"{line}: {printable(other)}"
+    assert str(UserError(one, other)).split("\n") == [line, printable(other)]
 
 
 def test_a_message_about_something_long_is_short(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

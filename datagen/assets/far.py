@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from datagen.assets.folder import RefusedError, printable
+from datagen.assets.folder import RefusedError
+from datagen.screen import printable
 
 FAR = 1000.0
 """Of points: whether they lie farther from the origin than so many times their own extent. Rounding then costs over 1/16,000 of it."""

@@ -14,6 +14,7 @@ from typing import TypeVar
 from datagen.assets.limits import MOST_FILES
 from datagen.errors import UserError
 from datagen.progress import progress
+from datagen.screen import printable
 
 T = TypeVar("T")
 
@@ -88,9 +89,10 @@ def passed_over(passed: Mapping[str, int]) -> str:
 
 def remarks(notes: Iterable[tuple[str, str]], refused: Iterable[Refused], passed: Mapping[str, int]) -> list[str]:
     """Lines for people: what was noted of which path, which files are left out, and what was passed over."""
-    lines = [f"note: {printable(path)}: {note}" for path, note in notes]
-    lines += [f"left out: {printable(one.path)}: {one.reason}" for one in refused]
-    return [*lines, f"{passed_over(passed)}; these formats are not read"] if passed else lines
+    lines = [f"note: {path}: {note}" for path, note in notes]
+    lines += [f"left out: {one.path}: {one.reason}" for one in refused]
+    lines += [f"{passed_over(passed)}; these formats are not read"] if passed else []
+    return [printable(line) for line in lines]
 
 
 def read_each(
@@ -146,8 +148,3 @@ def class_name(name: str) -> str:
 def slug(text: str) -> str:
     """The text as a name that code, files and keys can carry, others perhaps the same."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("._-")[:48] or "file"
-
-
-def printable(text: str) -> str:
-    """The text with what no terminal shows, or what is no Unicode, written as escapes, as file names may hold it."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

@@ -14,12 +14,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from datagen.assets.folder import RefusedError, check_inside, printable
+from datagen.assets.folder import RefusedError, check_inside
 from datagen.assets.gltf import gltf_names, gltf_read
 from datagen.assets.limits import MOST_BYTES, MOST_NAMED
 from datagen.assets.obj import There, color_notes, missing_faces, mtl_names, mtl_notes, mtl_read, obj_names, obj_read, undefined_materials
 from datagen.assets.ply import ply_notes, ply_read
 from datagen.assets.stl import stl_notes, stl_read
+from datagen.screen import printable
 
 ASKED = (".blend", ".usd", ".usda", ".usdc", ".usdz")
 """Which names they hold is Blender's to say: they are no plain text."""

@@ -9,8 +9,9 @@ import re
 from collections.abc import Callable, Sequence
 
 from datagen.assets.far import near_lines
-from datagen.assets.folder import RefusedError, printable
+from datagen.assets.folder import RefusedError
 from datagen.assets.limits import MOST_TRIANGLES
+from datagen.screen import printable
 
 There = Callable[[str], bool]
 """Whether there is a file of a name, as seen from the one that names it."""

@@ -7,11 +7,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from datagen.assets.folder import RefusedError, printable
+from datagen.assets.folder import RefusedError
 from datagen.assets.limits import START_SECONDS
 from datagen.assets.named import Parts, read_part
 from datagen.child import Child, module_command
 from datagen.errors import UserError
+from datagen.screen import printable
 
 IMPORTER = "blender_scenes.importer"
 """The module that runs as that process."""
@@ -83,7 +84,9 @@ class Importer:
         except (TimeoutError, EOFError):
             tail = child.tail()
             self._stop()
-            raise UserError(f"Blender does not start, which opens the files: {tail}\nRun `igllm doctor` to see what is missing.") from None
+            raise UserError(
+                f"Blender does not start, which opens the files: {tail}", "Run `igllm doctor` to see what is missing."
+            ) from None
         return child
 
     def _stop(self) -> None:

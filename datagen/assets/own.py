@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from datagen.assets.model import Levels
 from datagen.assets.named import Parts, read_part
 from datagen.assets.opening import Importer
 from datagen.cache import cache_folder
-from datagen.declared import FileName, read_declared, to_plain
+from datagen.declared import Digest, FileName, read_declared, to_plain
 from datagen.errors import UserError
 from datagen.files import write_bytes, write_json
 from datagen.rotations import NO_SYMMETRY, Symmetry
@@ -39,6 +40,8 @@ OTHERS = (
 NOTES = "assets.json"
 """In the folder, if its owner likes: of a file, its class and its symmetry."""
 VERSION = 3  # of what is kept
+ARRAYS = ("vertices", "triangles", "slots", "smooth", "colors", "notes")
+"""The members of an asset's file in the cache."""
 
 
 class AssetNote(Struct, forbid_unknown_fields=True):
@@ -53,9 +56,23 @@ AssetNotes = dict[str, AssetNote]
 
 
 class KeptNames(Struct):
-    """The files that a file names, as they are kept in the cache."""
+    """The files that a file names, as they are kept in the cache, with the SHA-256 of their names."""
 
     names: list[str]
+    sha256: Digest
+
+    @classmethod
+    def of(cls, names: list[str]) -> KeptNames:
+        """Of these names."""
+        return cls(names, _names_digest(names))
+
+    def __post_init__(self) -> None:
+        if self.sha256 != _names_digest(self.names):
+            raise ValueError("the names are not those that were kept")
+
+
+def _names_digest(names: list[str]) -> str:
+    return hashlib.sha256("\0".join(names).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -182,16 +199,27 @@ def _names(path: Path, importer: Importer) -> list[str]:
     with contextlib.suppress(UserError):  # one that is damaged, or not there, is made anew
         return read_declared(kept, KeptNames, MOST_LIST_BYTES).names
     names = importer.names(path)
-    write_json(kept, to_plain(KeptNames(names)))
+    write_json(kept, to_plain(KeptNames.of(names)))
     return names
+
+
+def _kept_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays in a file of the cache. What zipfile and NumPy like is raised, unless it has an asset's members, as written."""
+    with zipfile.ZipFile(path) as archive:
+        if (torn := archive.testzip()) is not None:  # to its last byte, of which NumPy may read fewer
+            raise ValueError(f"{torn} is not as it was written")
+        names = sorted(name.removesuffix(".npy") for name in archive.namelist())
+    if names not in (sorted(ARRAYS), sorted(ARRAYS[:-1])):  # version 1 had no notes
+        raise ValueError("it has other members than an asset")
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in names}
 
 
 def _kept(path: Path, asset_id: str) -> _Found:
     """The asset in a file of the cache, checked as anything from outside is."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            mesh, colors = mesh_from({name: arrays[name] for name in ("vertices", "triangles", "slots", "smooth")}), arrays["colors"]
-            notes = arrays["notes"] if "notes" in arrays else np.zeros(0, str)  # version 1 had none
+        arrays = _kept_arrays(path)
+        mesh, colors, notes = mesh_from(arrays), arrays["colors"], arrays.get("notes", np.zeros(0, str))
     except Exception as error:  # NumPy reads a damaged header as Python and raises what that raises
         raise UserError(f"{path}: damaged ({error}); delete it and read the folder of assets again") from None
     fits = 0 < len(mesh) <= MOST_TRIANGLES and colors.dtype == np.uint8 and colors.ndim == 2 and colors.shape[1] == 3

@@ -24,7 +24,6 @@ from datagen.assets.folder import (
     files_in,
     first_folder,
     kept_file,
-    printable,
     read_each,
     remarks,
 )
@@ -34,6 +33,7 @@ from datagen.cache import cache_folder
 from datagen.encoding import decode_image, encode_image
 from datagen.errors import ImageError, UserError
 from datagen.files import open_regular, write_bytes
+from datagen.screen import printable
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 OTHERS = (

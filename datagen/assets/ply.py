@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from datagen.assets.far import is_far, middle, near_lines
-from datagen.assets.folder import RefusedError, printable
+from datagen.assets.folder import RefusedError
+from datagen.screen import printable
 
 _TYPES = {
     **{name: kind for kind, names in (("i1", "char int8"), ("u1", "uchar uint8")) for name in names.split()},

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import date
-from pathlib import Path
 
 from datagen.errors import UserError
 from datagen.files import write_bytes
 from datagen.formats.clevr_scenes import published_scene, split_of
-from datagen.formats.writing import JsonDocument, json_document, png_bytes
+from datagen.formats.writing import Draft, JsonDocument, json_document, png_bytes
 from datagen.sample import Sample
 
 
-def export_clevr(samples: Iterator[Sample], out: Path) -> None:
-    """Write the samples to `out`, numbered from 0 in each split. `UserError` for samples of another domain."""
+def export_clevr(samples: Iterator[Sample], draft: Draft) -> None:
+    """Write the samples to a draft, numbered from 0 in each split. `UserError` for samples of another domain."""
     documents: dict[str, JsonDocument] = {}
     counts: dict[str, int] = {}
     with ExitStack() as open_files:
@@ -25,10 +24,10 @@ def export_clevr(samples: Iterator[Sample], out: Path) -> None:
             split = split_of(sample)
             if split not in documents:
                 info = {"date": f"{date.today():%m/%d/%Y}", "version": "1.0", "split": split, "license": ""}
-                document = json_document(out / "scenes" / f"CLEVR_{split}_scenes.json", {"info": info}, ("scenes",))
+                document = json_document(draft.file(f"scenes/CLEVR_{split}_scenes.json"), {"info": info}, ("scenes",))
                 documents[split] = open_files.enter_context(document)
             index = counts.get(split, 0)
             filename = f"CLEVR_{split}_{index:06d}.png"
-            write_bytes(out / "images" / split / filename, png_bytes(sample))
+            write_bytes(draft.file(f"images/{split}/{filename}"), png_bytes(sample))
             documents[split].add("scenes", published_scene(sample, index, filename))
             counts[split] = index + 1

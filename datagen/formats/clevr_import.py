@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from datagen.dataset import IMPORTED, package_versions
+from datagen.dataset import IMPORTED, ImportedStatement, package_versions
 from datagen.declared import read_rows, to_plain
 from datagen.decoding import PLAIN
 from datagen.domains.clevr import Clevr
@@ -284,24 +284,26 @@ def _write_shard(out: Path, number: int, samples: Iterator[Sample], check: Calla
 
 
 def _statement(scenes: list[PublishedScene], first_image: Path, source: str) -> dict[str, Any]:
-    """The content of ``dataset.json``: every field that a generated data set has, null where no seed made it, and `IMPORTED`."""
+    """The content of ``dataset.json``: null where no seed made it."""
     height, width, _ = decode_image(read_whole(first_image, max_image_bytes()), str(first_image)).shape
     counts = [len(scene.scene) for scene in scenes]
-    return {
-        "format_version": FORMAT_VERSION,
-        "domain": scenes[0].scene.domain,
-        "split": scenes[0].split,
-        "seed": None,
-        "width": width,
-        "height": height,
-        "quality": QUALITY,
-        "min_objects": min(counts),
-        "max_objects": max(counts),
-        "shard_size": SHARD_SIZE,
-        "num": len(scenes),
-        "versions": package_versions(),
-        IMPORTED: source,
-    }
+    statement = ImportedStatement(
+        format_version=FORMAT_VERSION,
+        num=len(scenes),
+        shard_size=SHARD_SIZE,
+        versions=package_versions(),
+        domain=scenes[0].scene.domain,
+        split=scenes[0].split,
+        seed=None,
+        width=width,
+        height=height,
+        quality=QUALITY,
+        min_objects=min(counts),
+        max_objects=max(counts),
+        imported_from=source,
+    )
+    plain: dict[str, Any] = to_plain(statement)
+    return plain
 
 
 def _with_image(scene: PublishedScene, domain: Clevr, path: Path, done: Imported) -> Sample:

@@ -9,33 +9,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import chain, count
-from pathlib import Path
 from typing import Any
 
 from datagen.domain import Domain
 from datagen.errors import UserError
 from datagen.files import write_bytes
-from datagen.formats.writing import json_document
+from datagen.formats.writing import Draft, json_document
 from datagen.sample import Sample
 from datagen.scene import Object
 
 CATEGORY = "shape"  # the argument whose words are the categories
 
 
-def export_coco(samples: Iterator[Sample], out: Path) -> None:
-    """Write the samples, at least one, to `out`, images under their keys. Ids count from 1. `UserError` if not all are of one domain."""
+def export_coco(samples: Iterator[Sample], draft: Draft) -> None:
+    """Write the samples, at least one, to a draft, images under their keys. Ids count from 1. `UserError` if not all are of one domain."""
     first = next(samples := iter(samples))
     kinds = categories(first.domain)
     ids = {kind["name"]: kind["id"] for kind in kinds}
     fields = {"info": {"description": "igllm", "version": "1.0"}, "licenses": [], "categories": kinds}
     numbers = count(1)
-    with json_document(out / "annotations" / "instances.json", fields, ("images", "annotations")) as document:
+    with json_document(draft.file("annotations/instances.json"), fields, ("images", "annotations")) as document:
         for image_id, sample in enumerate(chain([first], samples), 1):
             if sample.domain != first.domain:
                 named = f"sample {sample.key} is of the domain {sample.domain.name}, the first of {first.domain.name}"
                 raise UserError(f"{named}: export each domain alone")
             name = sample.key + sample.suffix
-            write_bytes(out / "images" / name, sample.image)
+            write_bytes(draft.file(f"images/{name}"), sample.image)
             document.add("images", {"id": image_id, "file_name": name, "width": sample.shot.width, "height": sample.shot.height})
             for obj, label in zip(sample.scene, sample.record["labels"], strict=True):
                 if label["visible_pixels"]:

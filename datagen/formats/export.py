@@ -7,11 +7,13 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from datagen.checks import check_agreement
 from datagen.errors import UserError
-from datagen.files import check_folder, standing
+from datagen.files import check_folder, check_own, removed, standing
 from datagen.formats.clevr_export import export_clevr
 from datagen.formats.coco import export_coco
 from datagen.formats.hf import export_hf
+from datagen.formats.writing import Draft
 from datagen.locks import OWN_LOCK, hold
 from datagen.progress import progress
 from datagen.sample import Sample
@@ -20,7 +22,7 @@ from datagen.store import Place
 from datagen.written import Written
 
 DRAFT = ".draft"  # where an export is written before it takes its place
-EXPORTERS: dict[str, Callable[[Iterator[Sample], Path], None]] = {"clevr": export_clevr, "coco": export_coco, "hf": export_hf}
+EXPORTERS: dict[str, Callable[[Iterator[Sample], Draft], None]] = {"clevr": export_clevr, "coco": export_coco, "hf": export_hf}
 
 
 def export(data: Place, format: str, out: Path) -> int:
@@ -37,24 +39,28 @@ def export(data: Place, format: str, out: Path) -> int:
     check_folder(out, "the folder to write")
     _refuse_strangers(out)
     with hold(out.absolute()):
-        draft, written = out.absolute() / DRAFT, Written(out.absolute(), "export")
-        shutil.rmtree(draft, ignore_errors=True)  # of a call that was killed
+        draft, written = Draft(out.absolute() / DRAFT), Written(out.absolute(), "export")
+        check_own(draft.folder, folder=True)
+        shutil.rmtree(draft.folder, ignore_errors=True)  # of a call that was killed
         try:
-            with standing(draft, out) as check:
-                EXPORTERS[format](_checked(progress(samples, total=len(samples), desc="export"), check), draft)
+            with standing(draft.folder, out) as check:
+                EXPORTERS[format](_checked(progress(samples, total=len(samples), desc="export"), str(data), check), draft)
                 check()
                 _install(draft, written)
+                if not {*draft.names, written.list.name} <= {*_files_in(written.folder)}:
+                    raise removed(out)
         finally:
-            shutil.rmtree(draft, ignore_errors=True)
+            shutil.rmtree(draft.folder, ignore_errors=True)
             with contextlib.suppress(OSError):  # there is something in it
-                draft.parent.rmdir()
+                out.rmdir()
     return len(samples)
 
 
-def _checked(samples: Iterable[Sample], check: Callable[[], None]) -> Iterator[Sample]:
-    """The samples, each after the check."""
+def _checked(samples: Iterable[Sample], where: str, check: Callable[[], None]) -> Iterator[Sample]:
+    """The samples, each once it was seen that it is whole, and that the draft is still there."""
     for sample in samples:
         check()
+        check_agreement(sample, where)
         yield sample
 
 
@@ -67,15 +73,17 @@ def _refuse_strangers(out: Path) -> None:
         raise UserError(f"{out}: holds other files too, such as {stranger}; choose another folder, or an empty one")
 
 
-def _install(draft: Path, written: Written) -> None:
-    """Put a finished export in the place of an earlier one, file by file."""
-    names = sorted(_files_in(draft))
+def _install(draft: Draft, written: Written) -> None:
+    """Put a finished export in the place of an earlier one, file by file. FileNotFoundError if not all of it is there any more."""
+    names = sorted(draft.names)
+    for name in names:  # before anything of an earlier one is removed
+        (draft.folder / name).stat()
     written.remove(sorted(written.made_from.keys() - set(names)))
     written.begin(dict.fromkeys(names, ""))
     for name in names:
         place = written.folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
-        (draft / name).replace(place)
+        (draft.folder / name).replace(place)
     written.finish(names)
     for folder in sorted((path for path in written.folder.rglob("*") if path.is_dir()), reverse=True):
         with contextlib.suppress(OSError):  # there are files in it

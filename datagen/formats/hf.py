@@ -7,10 +7,10 @@ and ``pixel_coords``, ``bbox`` and ``visible_pixels`` of the labels.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from datagen.files import write_bytes, write_jsonl
+from datagen.formats.writing import Draft
 from datagen.sample import Sample
 
 FOLDER = "train"  # the one split that a data set of `datasets` has when it has no other
@@ -18,17 +18,16 @@ METADATA = "metadata.jsonl"
 LABELS = ("pixel_coords", "bbox", "visible_pixels")
 
 
-def export_hf(samples: Iterator[Sample], out: Path) -> None:
-    """Write the samples to ``OUT/train``, images under their keys."""
-    folder = out / FOLDER
+def export_hf(samples: Iterator[Sample], draft: Draft) -> None:
+    """Write the samples to the draft's ``train``, images under their keys."""
 
     def rows() -> Iterator[dict[str, Any]]:
         for sample in samples:
             name = sample.key + sample.suffix
-            write_bytes(folder / name, sample.image)
+            write_bytes(draft.file(f"{FOLDER}/{name}"), sample.image)
             yield {"file_name": name, "key": sample.key, "code": sample.code, "objects": _objects(sample)}
 
-    write_jsonl(folder / METADATA, rows())
+    write_jsonl(draft.file(f"{FOLDER}/{METADATA}"), rows())
 
 
 def _objects(sample: Sample) -> list[dict[str, Any]]:

@@ -20,6 +20,19 @@ def png_bytes(sample: Sample) -> bytes:
     return sample.image if sample.suffix == ".png" else encode_image(sample.pixels())
 
 
+class Draft:
+    """A folder that an export is written into before it takes its place, and the ``names``, within it, of all that is written there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.names: list[str] = []
+
+    def file(self, name: str) -> Path:
+        """Where to write the file of that name, which from now on is one of the export's."""
+        self.names.append(name)
+        return self.folder / name
+
+
 class JsonDocument:
     """One JSON object of a few ``fields`` and some lists whose rows come one by one, in any order; they wait in temporary files."""
 

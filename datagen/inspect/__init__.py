@@ -10,6 +10,7 @@ from typing import Any
 
 from datagen.files import check_folder, write_bytes, write_json
 from datagen.ranges import counted
+from datagen.screen import printable
 from datagen.shards import Samples
 from datagen.store import Place
 
@@ -33,7 +34,7 @@ def inspect(data: Place, out: Path) -> dict[str, Any]:
     facts = folder_facts(samples)
     statistics = gather(samples, facts.rules)
     found = {**statistics.to_json(), **facts.to_json()}
-    found["problems"] = [*facts.problems, *found["problems"]]
+    found["problems"] = [printable(line) for line in (*facts.problems, *found["problems"])]
     sheet = contact_sheet(samples[key] for key in spread(samples.keys, COLUMNS * ROWS))
     shown = sections(statistics, facts)
     name = str(data).rstrip("/").rpartition("/")[2]
@@ -56,7 +57,7 @@ def statistics_text(found: dict[str, Any]) -> str:
     lines.append(f"  image mean {images['mean']['mean']:.1f}, spread {images['std']['mean']:.1f} (8-bit, {images['images']} images)")
     lines += [f"  as asked: {note}" for note in found["as_asked"]]
     lines += [f"  look at: {problem}" for problem in found["problems"]]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _counts(counter: dict[str, int]) -> str:

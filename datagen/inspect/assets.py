@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from datagen.assets.folder import Refused, printable, remarks
+from datagen.assets.folder import Refused, remarks
 from datagen.assets.library import CLASSES, instance, instance_id
 from datagen.assets.own import OwnAsset, own_assets
 from datagen.assets.own_textures import own_textures
@@ -52,15 +52,15 @@ def inspect_own(out: Path, assets: Path | None, textures: Path | None) -> dict[s
     empty = []
     if own is not None:
         found["assets"] = [_row(asset) for asset in own.assets]
-        empty += [] if own.assets else [_told(assets, "model files", own.refused)]
+        empty += [] if own.assets else _told(assets, "model files", own.refused)
     if images is not None:
         found["textures"] = [{"id": name, "pattern": pattern, "path": images.paths[name]} for name, pattern in images.patterns.items()]
-        empty += [] if images.patterns else [_told(textures, "images", images.refused)]
+        empty += [] if images.patterns else _told(textures, "images", images.refused)
     if not empty:
         found["domain"] = keep_domain(own, images)
     write_json(out / LIST, found)
     if empty:
-        raise UserError("\n".join(empty))
+        raise UserError(*empty)
     if own is not None:
         write_bytes(out / SHEET, png(asset_sheet([asset.whole() for asset in spread(own.assets, MOST_SHOWN)])))
     if images is not None:
@@ -102,9 +102,9 @@ def _row(asset: OwnAsset) -> dict[str, Any]:
     }
 
 
-def _told(folder: Path | None, what: str, refused: Sequence[Refused]) -> str:
-    reasons = "\n".join(f"  {printable(one.path)}: {one.reason}" for one in refused[:10])
-    return f"{folder}: none of its {len(refused)} {what} can be used:\n{reasons}"
+def _told(folder: Path | None, what: str, refused: Sequence[Refused]) -> list[str]:
+    reasons = [f"  {one.path}: {one.reason}" for one in refused[:10]]
+    return [f"{folder}: none of its {len(refused)} {what} can be used:", *reasons]
 
 
 def _counts(counted: Counter[str]) -> str:

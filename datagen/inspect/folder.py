@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from datagen.dataset import read_statement, spool_owner, stated_settings
+from datagen.dataset import IMPORTED, NotOurs, read_statement, spool_owner, stated_settings
 from datagen.errors import UserError
 from datagen.files import decode_json
 from datagen.manifest import STATEMENT, Manifest, read_manifest
@@ -55,8 +55,9 @@ def folder_facts(samples: Samples) -> FolderFacts:
     statement = store.text(STATEMENT)
     if statement is not None:
         facts.settings = _settings(statement, store.at(STATEMENT))
-        with suppress(UserError):  # it is none of ours
-            facts.rules = stated_settings(store, read_statement(store)).allowed
+        with suppress(NotOurs):
+            stated = read_statement(store)
+            facts.rules = None if IMPORTED in stated else stated_settings(store, stated).allowed
     manifest = read_manifest(store, sizes)
     if manifest.rows or manifest.problems:
         _compare(manifest, shards, facts)

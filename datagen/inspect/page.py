@@ -15,6 +15,7 @@ from datagen.inspect.plots import Section, bytes_text
 from datagen.pages import embedded, render_template
 from datagen.ranges import counted
 from datagen.sample import Sample
+from datagen.screen import printable
 
 MARGIN = 24  # pixels of the overview
 MOST_CODE = 6000  # characters of a sample's code on the page
@@ -71,7 +72,7 @@ def overview(name: str, found: Mapping[str, Any], sheet: Image.Image, sections: 
     height = 96 + sum(picture.height + 72 for _, _, picture in parts) + MARGIN
     canvas = Image.new("RGB", (width, height), "white")
     pen = ImageDraw.Draw(canvas)
-    pen.text((MARGIN, MARGIN), name[:60], fill="#1b1f27", font=font(34))
+    pen.text((MARGIN, MARGIN), printable(name)[:60], fill="#1b1f27", font=font(34))
     pen.text((MARGIN, MARGIN + 44), lead(found), fill="#626b7a", font=font(18))
     top = 106
     for title, basis, picture in parts:

@@ -14,6 +14,7 @@ from datagen.domain import Domain
 from datagen.labels import decode_rle
 from datagen.sample import Sample
 from datagen.scene import Object
+from datagen.screen import printable
 
 COLUMNS, ROWS, GAP = 8, 4, 5
 TILE_WIDTH = 242  # pixels
@@ -44,7 +45,7 @@ def contact_sheet(samples: Iterable[Sample]) -> Image.Image:
     for i, (key, tile) in enumerate(tiles):
         left, top = GAP + i % columns * (TILE_WIDTH + GAP), GAP + i // columns * height
         sheet.paste(tile, (left, top))
-        pen.text((left, top + tile.height + 2), key[:40], fill="#626b7a", font=font(12))
+        pen.text((left, top + tile.height + 2), printable(key)[:40], fill="#626b7a", font=font(12))
     return sheet
 
 
@@ -97,7 +98,7 @@ def _cross(pen: ImageDraw.ImageDraw, x: float, y: float, ink: str) -> None:
 
 def _tag(pen: ImageDraw.ImageDraw, frame: tuple[int, int], corner: tuple[float, float], text: str, ink: str) -> None:
     """Text above a box's corner, kept inside the frame."""
-    text = "".join(character if character.isprintable() else "?" for character in text[:MOST_SHOWN])
+    text = printable(text[:MOST_SHOWN])
     _, _, wide, high = pen.textbbox((0, 0), text, font=font(13))
     x, y = min(corner[0], frame[0] - wide - 6), max(corner[1] - high - 5, 0)
     pen.rectangle((x, y, x + wide + 6, y + high + 4), fill=(0, 0, 0, 170))

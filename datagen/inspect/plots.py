@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from datagen.inspect.statistics import StatementTally, Statistics, attempts_text
 from datagen.labels import min_visible_pixels
 from datagen.ranges import counted
 from datagen.scene import Camera
+from datagen.screen import printable
 
 BLUE, PALE, RED, GRAY, INK = "#2f6fdb", "#bcd4f8", "#c4161c", "#626b7a", "#1b1f27"
 SERIES = (BLUE, "#e8833a", "#2b9a54", "#8a56c9", "#c4a000", "#0f9aa8")
@@ -79,7 +81,9 @@ def _figure(panels: Sequence[Panel]) -> Image.Image:
         _style(ax)
         panel(ax)
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=DPI)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # words of any script; what the font lacks is drawn as a box
+        figure.savefig(stream, format="png", dpi=DPI)
     with Image.open(stream) as picture:
         return picture.convert("RGB")
 
@@ -103,6 +107,7 @@ def _plain(text: str) -> str:
 
 
 def _word(text: str) -> str:
+    text = printable(text)
     return _plain(text if len(text) <= LONGEST_WORD else text[: LONGEST_WORD - 1] + "…")
 
 
@@ -376,7 +381,7 @@ def _by_crowd(ax: Axes, histograms: Mapping[int, Histogram], title: str, log: bo
     low, middle, high = (np.array([histograms[count].quantile(share) for count in counts], float) for share in (0.1, 0.5, 0.9))
     ax.vlines(counts, low, high, color=PALE, linewidth=7)
     ax.plot(counts, middle, "o-", color=BLUE, markersize=4, linewidth=1.2)
-    if log and counts:
+    if log and high.max(initial=0) > 0:
         ax.set_yscale("log")
         _log_axis(ax.yaxis)
     elif not log:

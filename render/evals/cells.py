@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from datagen.declared import as_declared
+from datagen.declared import as_declared, to_plain
 from datagen.errors import UserError
 from datagen.files import read_json, write_json
 from datagen.intervals import intervals as bootstrap
@@ -60,11 +59,17 @@ class Cell:
 
     def to_json(self) -> dict[str, Any]:
         """The content of the cell's file; the path to it is its digest."""
-        return {
-            "digest": self.request.digest,
-            "asked": self.request.asked,
-            **{name: getattr(self, name) for name in _FOUND},
-        }
+        file = CellFile(
+            digest=self.request.digest,
+            asked=self.request.asked,
+            training=RunFacts(**self.training),
+            pretraining=None if self.pretraining is None else RunFacts(**self.pretraining),
+            scores=dict(self.scores),
+            intervals=dict(self.intervals),
+            versions=dict(self.versions),
+        )
+        plain: dict[str, Any] = to_plain(file)
+        return plain
 
 
 _FOUND = ("training", "pretraining", "scores", "intervals", "versions")
@@ -77,12 +82,11 @@ def read_cell(folder: Path, request: Request) -> Cell | None:
     if not path.exists():
         return None
     content = read_json(path)
-    asked = json.loads(json.dumps(request.asked))  # as JSON has it, without tuples
     try:
         as_declared(content, CellFile, f"{path}: damaged")
     except UserError as error:
         raise UserError(f"{error}; delete it to have it run again") from None
-    if content["asked"] != asked:
+    if content["asked"] != to_plain(request.asked):
         raise UserError(f"{path}: damaged (it does not state what its name stands for); delete it to have it run again")
     if not _whole(content, request.evaluation):
         raise UserError(f"{path}: damaged (something that was measured is missing); delete it to have it run again")

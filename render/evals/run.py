@@ -8,7 +8,6 @@ what another call is just at, so that several may share a folder, each with meth
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +19,7 @@ from datagen.intervals import intervals
 from datagen.locks import turn
 from datagen.pictures import DatasetImages
 from datagen.scores import summarize
+from datagen.screen import print_line
 from datagen.settings import DatasetSettings
 from render.compare import score_sides
 from render.evals.cells import Cell, read_cell, write_cell
@@ -224,4 +224,4 @@ def _facts(preset: Preset, run: Path) -> dict[str, float]:
 
 
 def _tell(text: str) -> None:
-    print(f"eval: {text}", file=sys.stderr, flush=True)
+    print_line(f"eval: {text}")

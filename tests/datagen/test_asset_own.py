@@ -142,6 +142,35 @@ def test_whatever_is_kept_and_cannot_be_read_is_made_anew(tmp_path: Path) -> Non
         assert own_assets(folder) == first
 
 
+def test_no_damaged_byte_of_what_is_kept_is_taken_for_another_asset(tmp_path: Path) -> None:
+    [asset] = own_assets(write(tmp_path / "models", a_obj="mtllib paint.mtl\n")).assets
+    whole, kept = asset.whole(), next((tmp_path / "cache").rglob("*.npz"))
+    data, refused = kept.read_bytes(), 0
+    for place in range(len(data)):
+        for flip in (0x01, 0x80):
+            kept.write_bytes(data[:place] + bytes([data[place] ^ flip]) + data[place + 1 :])
+            try:
+                found = kept_asset(asset.id)
+            except UserError:
+                refused += 1
+                continue
+            assert (found.mesh.digest(), found.colors) == (whole.mesh.digest(), whole.colors)
+    assert refused > len(data)
+
+
+def test_neither_notes_nor_names_are_lost_with_a_byte_of_what_is_kept(tmp_path: Path) -> None:
+    folder = write(tmp_path / "models", a_obj="mtllib paint.mtl\n", b_usd="22")
+    first = own_assets(folder)
+    assert first.assets[0].notes == ("names 'paint.mtl', which is not there",)
+    [kept] = (tmp_path / "cache").rglob(f"{first.assets[0].id[-12:]}*.npz")
+    [names] = (tmp_path / "cache").rglob("*.json")
+    for path, word, other in ((kept, b"notes.npy", b"nodes.npy"), (names, b"[]", b'["x.png"]')):
+        data = path.read_bytes()
+        for count in range(1, data.count(word) + 1):
+            path.write_bytes(data.replace(word, other, count))
+            assert own_assets(folder) == first
+
+
 def test_what_is_kept_is_checked(tmp_path: Path) -> None:
     [asset] = [found.whole() for found in own_assets(write(tmp_path / "models", a_stl="1")).assets]
     [kept] = (tmp_path / "cache").rglob("*.npz")

@@ -21,6 +21,7 @@ from datagen.camera import project
 from datagen.code import MAX_STATEMENTS, parse_code
 from datagen.domains import get_domain
 from datagen.domains.clevr import CAMERA
+from datagen.encoding import encode_image
 from datagen.errors import UserError
 from datagen.files import read_json, read_jsonl
 from datagen.formats import clevr_import
@@ -438,6 +439,37 @@ def test_an_export_into_an_older_one_ends_as_a_fresh_one(data: Samples, tmp_path
         with pytest.raises(UserError, match="was changed after igllm wrote it"):
             export(other, format, out)
         assert changed.read_bytes() == b"mine"
+
+
+def cut_short(sample: Sample) -> Sample:
+    return replace(sample, image=sample.image[: len(sample.image) // 2])
+
+
+def in_another_size(sample: Sample) -> Sample:
+    return replace(sample, image=encode_image(sample.pixels()[::2, ::2]))
+
+
+@pytest.mark.parametrize("format", ["clevr", "coco", "hf"])
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda sample: replace(sample, image=b"\x89PNG\r\n\x1a\njunk"), "not a readable image"),
+        (cut_short, "not a readable image"),
+        (in_another_size, "its image has 160x120 pixels, and its record is of 320x240"),
+        (lambda sample: replace(sample, image=encode_image(sample.pixels(), "webp")), r"its image is no \.png file"),
+        (lambda sample: replace(sample, code=sample.code + "sing()\n"), "its code cannot be read: line 4, column 1"),
+        (lambda sample: replace(sample, code=""), "code and record tell different scenes"),
+    ],
+)
+def test_no_sample_is_exported_that_is_not_what_its_record_says(  # noqa: PLR0917
+    format: str, change: Callable[[Sample], Sample], problem: str, data: Samples, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_shard(tmp_path / "set" / "a.tar", [data.at(0), change(jittered(1, most=3))])
+    out = tmp_path / "out"
+    assert main(["export", "--data", str(tmp_path / "set"), "--format", format, "--out", str(out)]) == 2
+    [said] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("igllm")]
+    assert re.match(rf"igllm export: {tmp_path}/set: sample 000000001: {problem}", said)
+    assert not out.exists()
 
 
 # Readers of others

@@ -266,14 +266,16 @@ def test_one_loose_sample_without_objects_or_origin(tmp_path: Path) -> None:
     assert (tmp_path / "out" / PAGE).is_file()
 
 
+@pytest.mark.filterwarnings("error")
 def test_strange_words_and_numbers_are_counted_and_escaped(drawn: list[Sample], tmp_path: Path) -> None:
-    hostile = "<script>alert('$1')</script>-->"
+    hostile = "<script>中('$1')</script>-->"
 
     def spoil(record: dict[str, Any]) -> None:
         record["scene"]["objects"][0] |= {"color": hostile, "loc": [40.0, -1.0, 0.5]}
         record["shot"]["lamps"][0]["name"] = hostile
         record["split"] = hostile
-        record["labels"][0]["visible_pixels"] = 0
+        height, width = record["labels"][0]["mask"]["size"]
+        record["labels"][0] |= {"visible_pixels": 0, "bbox": [0] * 4, "mask": {"size": [height, width], "counts": [height * width]}}
 
     folder = loose(tmp_path / "data", changed(drawn[0], spoil), drawn[1])
     write_json(folder / STATEMENT, {"num": 2, hostile: {hostile: hostile}})
@@ -427,6 +429,7 @@ def test_the_renders_of_a_data_set(renders: Samples, tmp_path: Path) -> None:
     assert least >= min_visible_pixels(160, 120)
 
 
+@pytest.mark.filterwarnings("error")
 def test_a_set_in_which_nothing_shows_has_a_page(tmp_path: Path) -> None:
     (tmp_path / "off.py").write_text("dot(loc=(9.0, 9.0))\n")
     assert main(["render", "--code", str(tmp_path / "off.py"), "--domain", "dot2d", "--out", str(tmp_path / "set")]) == 0

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from constant_scenes import SETTINGS, constant_sample
 from hypothesis import given
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from datagen.errors import UserError
 from datagen.formats.export import export
 from datagen.inspect import inspect
+from datagen.labels import encode_rle, pixels_and_box, runs_of
 from datagen.sample import Sample
 from datagen.shards import Samples, write_shard
 
@@ -94,6 +96,8 @@ def test_json_that_is_none_is_one_message(record: bytes) -> None:
         (lambda record: record["shot"]["lamps"][0].update(watts=35), "watts"),
         (lambda record: record["labels"][0].update(mask={"size": [10**9] * 2, "counts": [10**18]}), "mask"),
         (lambda record: record["labels"][0]["mask"]["counts"].append(1), "the mask of object 1 is not one of 32x24 pixels"),
+        (lambda record: record["labels"][1].update(visible_pixels=3), "visible_pixels of object 2 is 3, but its mask's is"),
+        (lambda record: record["labels"][1].update(bbox=[0, 0, 32, 25]), r"bbox of object 2 is \[0, 0, 32, 25\], but its mask's is \["),
     ],
 )
 def test_every_reader_of_a_set_refuses_it_alike(tmp_path: Path, change: Any, message: str) -> None:
@@ -104,6 +108,19 @@ def test_every_reader_of_a_set_refuses_it_alike(tmp_path: Path, change: Any, mes
     for use in (lambda: inspect(tmp_path, tmp_path / "page"), lambda: export(tmp_path, "coco", tmp_path / "coco")):
         with pytest.raises(UserError, match=rf"(?s)000000000 is damaged.*{message}"):
             use()
+
+
+@given(st.integers(1, 7), st.integers(1, 7), st.data())
+def test_what_a_mask_shows_is_told_from_its_runs(width: int, height: int, data: st.DataObject) -> None:
+    """However a writer cuts them: a run may go on after one of no pixels."""
+    mask = np.array(data.draw(st.lists(st.booleans(), min_size=width * height, max_size=width * height))).reshape(height, width)
+    counts = encode_rle(mask)["counts"]
+    cut = data.draw(st.integers(0, len(counts) - 1))
+    first = data.draw(st.integers(0, counts[cut]))
+    counts[cut : cut + 1] = [first, 0, counts[cut] - first]
+    rows, columns = np.nonzero(mask)
+    box = [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1] if mask.any() else [0, 0, 0, 0]
+    assert pixels_and_box(runs_of(counts), height) == {"visible_pixels": mask.sum(), "bbox": box}
 
 
 def test_a_record_is_kept_to_the_byte(tmp_path: Path) -> None:

@@ -234,10 +234,25 @@ def test_numbers_that_anybody_may_have_written_are_not_counted_through(tmp_path:
 def test_a_statement_without_sensible_numbers_is_refused(tmp_path: Path, field: str, value: object) -> None:
     fill(tmp_path, 4)
     statement = json.loads((tmp_path / STATEMENT).read_text())
-    for imported in ({}, {"imported_from": "scenes.json"}):
+    for imported in ({}, {"imported_from": "scenes.json", "seed": None}):
         (tmp_path / STATEMENT).write_text(json.dumps({**statement, field: value, **imported}))
         with pytest.raises(UserError, match=rf"dataset\.json: damaged: {field} is"):
             verify(tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"seed": -1}, {"width": 10**9}, {"rules": []}, {"cameras": 3}, {"image_format": None}, {"depth": 1}])
+def test_every_reader_of_a_statement_holds_it_against_what_is_declared(
+    change: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, [field] = tmp_path / "data", change
+    fill(data, 4)
+    (data / STATEMENT).write_text(json.dumps(json.loads((data / STATEMENT).read_text()) | change))
+    verbs = (["verify", data], ["merge", data], ["merge", tmp_path / "new", "--from", data], ["inspect", data, "--out", tmp_path / "out"])
+    for verb in verbs:
+        capsys.readouterr()
+        assert main([*map(str, verb)]) == 2
+        assert f"{data}/{STATEMENT}: damaged: {field}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from datagen.assets import own
 from datagen.assets.mesh import Mesh, mesh_bytes
 from datagen.assets.named import Parts, read_part
 from datagen.assets.own import AssetNotes, KeptNames
+from datagen.declared import to_plain
 
 CORNERS = np.array([(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)], "<f4")
 WHOLE_STL = b"solid x\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\nendloop\nendfacet\nendsolid x\n"
@@ -276,7 +277,9 @@ def kept() -> st.SearchStrategy[Files]:
     lying = st.builds(lambda field, number: headers.lying_zip(bytearray(honest), field, number), st.integers(0, 6), st.sampled_from(SIZES))
     bombs = st.sampled_from(["vertices.npy", "notes.npy"]).map(lambda name: headers.bomb(name, 8))
     arrays_kept = st.one_of(crafted, crafted, lying, bombs, headers.overwritten([honest], far=2000)).map(lambda data: {"own.stl": data})
-    names_kept = declared.damaged([{"names": ["a.png", "inside/a.png"]}], KeptNames, most=2).map(lambda data: {"own.usda": data})
+    names_kept = declared.damaged([to_plain(KeptNames.of(["a.png", "inside/a.png"]))], KeptNames, most=2).map(
+        lambda data: {"own.usda": data}
+    )
     return st.one_of(arrays_kept, arrays_kept, names_kept)
 
 

@@ -188,7 +188,35 @@ def test_how_much_was_taken_up_is_told_and_why_the_rest_was_not(tmp_path: Path, 
     partial = tmp_path / ".pred.jsonl.partial"
     partial.write_bytes(partial.read_bytes() + b"[]\n")
     predict_file(Stub(), ImageFiles(paths), out)
-    assert "damaged, and begun anew" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "a line is damaged" in said and "3 of 5 predictions taken up" in said
+
+
+@given(st.data())
+def test_no_damaged_byte_of_what_was_left_becomes_a_prediction(data: st.DataObject) -> None:
+    with TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{i}.png" for i in range(4)]
+        for path in paths:
+            paint(path, 1)
+        out, partial, fresh = (Path(folder) / name for name in ("pred.jsonl", ".pred.jsonl.partial", "fresh.jsonl"))
+        killed_after(paths, "3", out)
+        left = bytearray(partial.read_bytes())
+        left[data.draw(st.integers(0, len(left) - 1))] = data.draw(st.integers(0, 255))
+        partial.write_bytes(left)
+        predict_file(Stub(), ImageFiles(paths), out)
+        predict_file(Stub(), ImageFiles(paths), fresh)
+        assert out.read_bytes() == fresh.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_what_is_no_left_over_is_not_written_through(kind: str, tmp_path: Path) -> None:
+    paint(tmp_path / "a.png", 1)
+    partial, victim = tmp_path / ".pred.jsonl.partial", tmp_path / "victim"
+    victim.write_text("precious")
+    {"link": lambda: partial.symlink_to(victim), "pipe": lambda: os.mkfifo(partial), "folder": partial.mkdir}[kind]()
+    with pytest.raises(UserError, match=r"\.pred\.jsonl\.partial: is (a link|no plain file), and igllm has left none there; remove it"):
+        predict_file(Stub(), ImageFiles([tmp_path / "a.png"]), tmp_path / "pred.jsonl")
+    assert victim.read_text() == "precious"
 
 
 def test_images_taken_up_are_not_predicted_again(tmp_path: Path) -> None:
