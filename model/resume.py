@@ -107,7 +107,7 @@ def check_files(checkpoint: Path) -> None:
 def check_weights(checkpoint: Path, expected: Mapping[str, torch.Tensor]) -> None:
     """`UserError` unless a checkpoint's weights are those that are expected, by name and shape, and finite."""
     with taken_up(checkpoint, WEIGHTS_FILE):
-        held, wanted = shapes_in([checkpoint / WEIGHTS_FILE]), {name: tuple(value.shape) for name, value in expected.items()}
+        held, wanted = shapes_in(checkpoint / WEIGHTS_FILE), {name: tuple(value.shape) for name, value in expected.items()}
         if (other := _differing(held, wanted)) is not None:
             raise UserError(f"{other} is {held.get(other, 'not there')}, and should be {wanted.get(other, 'not there')}")
         if (wrong := first_not_finite(load_file(checkpoint / WEIGHTS_FILE))) is not None:
