@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -12,22 +12,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import resolve_revision
+from huggingface_hub import resolve_revision, snapshot_download
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
-from transformers.image_processing_base import ImageProcessingMixin
 from transformers.utils import cached_file
 
-from datagen.declared import as_declared
 from datagen.errors import UserError
 from datagen.shards import file_sha256
-from model.declared import StatedStatistics
-from model.extent import Extent, shapes_in, within
-from model.staging import ADAPTER_FILE, CONFIG_FILE, WEIGHTS_FILE, staged, weight_files
+from model.extent import Extent, in_words, shapes_of, within
+from model.preprocessor import PREPROCESSOR_FILES, Statistics, read_statistics
+from model.staging import ADAPTER_FILE, CONFIG_FILE, INDEX_FILE, TOKENIZER_FILES, WEIGHTS_FILE, index_of, plain, staged, weight_files
 from model.tables import blaming, reason
 
-PREPROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 _BEHIND = re.compile(r"(^|\.)(pooler|head|classifier)\.")  # of a tower, what lies behind all hidden states, which alone are read
+_BESIDE_TOWER = re.compile(
+    r"^(text_|logit_|query_tokens|visual_projection|vision_projection|language_|qformer)|(^|\.)(pooler|decoder|\w*head|\w*classifier)\."
+)
+"""Of a checkpoint, what is no part of its tower: the text side, and what other tasks have put behind it."""
+_BESIDE_LANGUAGE_MODEL = re.compile(
+    r"^(model\.)?(v_head|score|classifier|mtp|visual|vision_\w+|multi_modal_\w+)\.|(^|\.)(rotary_emb\.inv_freq|masked_bias)$"
+)
+"""The same of a language model: an image side, what values or classifies texts, and buffers that older versions saved."""
 _NO_SUCH_FILE = "does not appear to have a file named"
 
 
@@ -84,82 +89,123 @@ class Base:
     def tokenizer(self) -> Any:
         """Its tokenizer."""
         config = self.config()
-        with self._opened(weights=True) as (where, fetching), self._blamed(where):
+        with self._opened() as (where, fetching), self._blamed(where):
             tokenizer = AutoTokenizer.from_pretrained(where, config=config, trust_remote_code=False, **fetching)
         tokenizer.name_or_path = self.name
         return tokenizer
 
-    def image_statistics(self) -> tuple[list[float], list[float]] | None:
+    def image_statistics(self) -> Statistics | None:
         """Mean and standard deviation that the tower's images are normalised with, per channel; None if the checkpoint does not tell."""
-        if not any(map(self._file, PREPROCESSOR_FILES)):
-            return None
-        with self._blamed(self.name):
-            told, _ = ImageProcessingMixin.get_image_processor_dict(self.name, revision=self.revision)
-        if "image_mean" not in told or "image_std" not in told:
-            return None
-        stated = as_declared(told, StatedStatistics, f"{self.name}: its {PREPROCESSOR_FILES[0]} is damaged")
-        return list(stated.image_mean), list(stated.image_std)
+        found = [path for path in map(self._file, PREPROCESSOR_FILES) if path is not None]
+        return read_statistics(found[0].parent) if found else None
 
     def load_tower(self, config: Any, dtype: torch.dtype, **fetching: Any) -> nn.Module:
         """Its vision tower; of a model of images and text, the tower alone."""
-        tower, missing = self._loaded(AutoModel, config=config, dtype=dtype, **fetching)
-        self._refuse_missing(name for name in missing if not _BEHIND.search(name))
-        return tower
+        return self._loaded(AutoModel, config, dtype, fetching, optional=_BEHIND, beside=_BESIDE_TOWER)
 
     def load_language_model(self, config: Any, dtype: torch.dtype, **fetching: Any) -> nn.Module:
         """Its causal language model, with as many rows of embeddings as `config` has tokens."""
-        own = {"config": self.config()} if self._file(CONFIG_FILE) else {}
-        model, missing = self._loaded(AutoModelForCausalLM, dtype=dtype, generation_config=GenerationConfig(), **own, **fetching)
-        self._refuse_missing(missing)
+        own = self.config() if self._file(CONFIG_FILE) else None
+        model = self._loaded(
+            AutoModelForCausalLM, own, dtype, fetching, beside=_BESIDE_LANGUAGE_MODEL, generation_config=GenerationConfig()
+        )
         add_rows(model, config.vocab_size)
         return model
 
     def extent(self) -> Extent:
         """How large a model of it may be: of a folder by what its files hold, else by this machine's memory."""
-        files = weight_files(Path(self.name)) if self.sha256 else []
-        return Extent.of(shapes_in(files), files[0].name) if files else Extent.of_memory()
+        return _extent_of(Path(self.name) if self.sha256 else None)
 
-    def _loaded(self, kind: Any, **keywords: Any) -> tuple[Any, Collection[str]]:
-        """A model with its weights, and the names of those that the checkpoint lacks."""
+    def _loaded(
+        self,
+        kind: Any,
+        config: Any,
+        dtype: torch.dtype,
+        fetching: Mapping[str, Any],
+        *,
+        beside: re.Pattern[str],
+        optional: re.Pattern[str] | None = None,
+        **keywords: Any,
+    ) -> Any:
+        """A model with its weights: all but ``optional`` ones must be there, and none may be left over but what lies ``beside`` it."""
         if self._file(ADAPTER_FILE):
             raise UserError(
                 f"{self.name}: holds adapters ({ADAPTER_FILE}), and weights of their own are needed: `merge_and_unload` of peft makes them"
             )
-        if "config" in keywords:
-            with within(self.extent(), self.name), blaming(self.name):
-                kind.from_config(keywords["config"])
-        revisions = [self.revision or "main"]
-        if self.revision and self.sha256 is None:
-            revisions.append("main")  # where the hub keeps, for checkpoints older than safetensors, a conversion of them
-        keywords |= {"use_safetensors": True, "trust_remote_code": False, "output_loading_info": True}  # the other format is a pickle
-        for revision in revisions:
-            last = revision == revisions[-1]
-            try:
-                with self._opened(weights=True) as (where, _), self._blamed(where):
-                    model, told = kind.from_pretrained(where, revision=revision, **keywords)
-            except UserError as error:
-                if last or _NO_SUCH_FILE not in str(error):
-                    raise
-                continue
-            model.name_or_path = model.config.name_or_path = self.name
-            return model, told["missing_keys"]
-        raise AssertionError("the last revision returns or raises")
+        folder = self._folder(weights=True, **fetching)
+        if config is not None:
+            with within(_extent_of(folder), self.name), blaming(self.name):
+                kind.from_config(config)
+            keywords["config"] = config
+        keywords |= {"use_safetensors": True, "trust_remote_code": False}  # the other format is a pickle
+        # What does not fit is told below, by name.
+        keywords |= {"dtype": dtype, "output_loading_info": True, "ignore_mismatched_sizes": True}
+        if folder is not None and weight_files(folder):
+            with staged(folder) as stage, self._blamed(str(stage)):
+                model, told = kind.from_pretrained(stage, **keywords)
+        else:
+            model, told = self._converted(kind, **keywords, **fetching)
+        model.name_or_path = model.config.name_or_path = self.name
+        self._check_loaded(told, beside, optional)
+        return model
 
-    def _refuse_missing(self, names: Iterable[str]) -> None:
-        if missing := sorted(names):  # which transformers would fill with random numbers
-            raise UserError(f"{self.name}: its weights lack {missing[0]}; the checkpoint is damaged, or of another kind of model")
+    def _converted(self, kind: Any, **keywords: Any) -> Any:
+        """Of a checkpoint older than safetensors, the conversion that the hub keeps; transformers finds it from the main branch alone."""
+        for revision in dict.fromkeys([self.revision or "main", "main"]):
+            try:
+                with self._blamed(self.name):
+                    return kind.from_pretrained(self.name, revision=revision, **keywords)
+            except UserError as error:
+                if revision == "main" or _NO_SUCH_FILE not in str(error):
+                    raise
+        raise AssertionError("the main branch returns or raises")
+
+    def _check_loaded(self, told: Mapping[str, Any], beside: re.Pattern[str], optional: re.Pattern[str] | None) -> None:
+        """`UserError` unless the weights are those of the model that the configuration describes."""
+        if mismatched := sorted(told.get("mismatched_keys", ())):
+            name, held, described = mismatched[0]
+            raise UserError(
+                f"{self.name}: {CONFIG_FILE} describes {name} as {in_words(described)}, but the weights' file holds {in_words(held)}"
+            )
+        lacking = sorted(name for name in told["missing_keys"] if optional is None or not optional.search(name))
+        if lacking:  # which transformers would fill with random numbers
+            raise UserError(f"{self.name}: its weights lack {lacking[0]}; the checkpoint is damaged, or of another kind of model")
+        left_over = sorted(name for name in told.get("unexpected_keys", ()) if not beside.search(name))
+        if left_over:  # which transformers would leave out
+            raise UserError(
+                f"{self.name}: its weights hold {plain(left_over[0])}, which the model that its {CONFIG_FILE} describes does not have; "
+                "the checkpoint is damaged, or of another kind of model"
+            )
 
     @contextmanager
-    def _opened(self, weights: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Where transformers may read it, and how: a folder as it is staged, and of the hub at least the configuration."""
-        if self.sha256:
-            with staged(Path(self.name)) as stage:
-                yield str(stage), {}
-        elif not weights and (path := self._file(CONFIG_FILE)):
-            with staged(path.parent) as stage:
-                yield str(stage), {}
-        else:
+    def _opened(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Where transformers may read its configuration and tokenizer, and how: staged, or by a name of which it will say what is wrong."""
+        folder = self._folder()
+        if folder is None:
             yield self.name, {"revision": self.revision or "main"}
+        else:
+            with staged(folder, weights=False) as stage:
+                yield str(stage), {}
+
+    def _folder(self, weights: bool = False, **fetching: Any) -> Path | None:
+        """Its folder; of a name on the hub, where the declared files of it are kept, if they can be had."""
+        if self.sha256:
+            return Path(self.name)
+
+        def fetch(*names: str) -> Path:
+            return Path(snapshot_download(self.name, revision=self.revision, allow_patterns=list(names), **fetching))
+
+        try:
+            folder = fetch(CONFIG_FILE, *TOKENIZER_FILES)
+            if weights:
+                folder = fetch(WEIGHTS_FILE, INDEX_FILE)
+                if (folder / INDEX_FILE).exists() and not (folder / WEIGHTS_FILE).exists():
+                    folder = fetch(*set(index_of(folder).values()))
+        except UserError:
+            raise
+        except Exception:  # there is no connection, say, or no such name
+            return None
+        return folder
 
     @contextmanager
     def _blamed(self, where: str) -> Iterator[None]:
@@ -184,6 +230,11 @@ class Base:
         except OSError:
             return None  # whoever loads it says what is wrong with it
         return None if found is None else Path(found)
+
+
+def _extent_of(folder: Path | None) -> Extent:
+    files = weight_files(folder) if folder is not None else []
+    return Extent.of(shapes_of(folder), files[0].name) if folder is not None and files else Extent.of_memory()
 
 
 def fetch_weights(folder_or_name: Any, **fetching: Any) -> str:

@@ -24,6 +24,7 @@ from model.extent import Extent, within
 from model.igllm import IGLLM
 from model.presets import FROM_SCRATCH, Preset
 from model.prompts import DESCRIBE_PROMPTS, PROMPTS, VICUNA_TEMPLATE, prompt_tokens
+from model.quiet import quiet_transformers
 from model.tables import blaming, configuration
 from model.tokens import domain_tokenizer
 from model.tower import VisionTower
@@ -99,6 +100,7 @@ def plan(preset: Preset, domain: Domain, *, stage: Stage = "train") -> Plan:
     Raises `UserError` for a checkpoint that there is not or that does not fit, for tables that describe no model, for rotations that the
     domain does not have, and for a language model that does not take as long a text as it may have to.
     """
+    quiet_transformers()
     said = dialect(domain, preset.rotations)
     tokenizer, language_base = make_tokenizer(preset, said)
     vision, vision_base, frame = _vision(preset)
@@ -254,6 +256,7 @@ def _text(preset: Preset, tokenizer: Any, base: Base | None) -> tuple[Any, Base 
             f"{base.name}: its tokenizer has {needed:,} tokens, and its language model {config.vocab_size:,}: they do not belong together"
         )
     config.vocab_size = max(config.vocab_size, needed)
+    config.eos_token_id = tokenizer.eos_token_id  # with which answers will end, whatever else the checkpoint ends texts with
     return config, base.exact()
 
 

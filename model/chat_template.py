@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from transformers.utils.chat_template_utils import render_jinja_template
@@ -21,8 +23,13 @@ def apply_template(template: str, tokens: Mapping[str, Any], conversations: Sequ
     """
     if len(template) > MOST_CHARACTERS:
         raise UserError(f"{_WHAT} has {len(template):,} characters; {MOST_CHARACTERS:,} are possible")
-    texts: list[str] = ask("model.chat_template", {"template": template, "tokens": tokens, "conversations": conversations}, _WHAT)
-    return texts
+    request = {"template": template, "tokens": tokens, "conversations": conversations}
+    return list(_applied(json.dumps(request)))
+
+
+@lru_cache(maxsize=8)  # a model's plan, its examples and its predictions ask the same
+def _applied(request: str) -> tuple[str, ...]:
+    return tuple(ask("model.chat_template", json.loads(request), _WHAT))
 
 
 def _rendered(request: Any) -> list[str]:

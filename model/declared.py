@@ -17,7 +17,7 @@ MOST_PROMPT_TOKENS = 4096
 """Before the image, and after it up to the answer: attention takes memory as the square of them."""
 
 Share = Annotated[float, Meta(ge=0, le=1)]
-Deviation = Annotated[float, Meta(gt=0, le=1000)]
+Deviation = Annotated[float, Meta(ge=1e-4, le=1000)]
 Weight = Annotated[float, Meta(ge=0, le=1e9)]
 Token = Annotated[int, Meta(ge=0, lt=2**31)]
 Few = Annotated[int, Meta(ge=1, le=64)]
@@ -45,11 +45,14 @@ class StatedBase(Struct, forbid_unknown_fields=True):
     sha256: str | None = None
 
 
-class StatedStatistics(Struct):
-    """What a preprocessor's file says of the images of a tower."""
+class StatedPreprocessor(Struct):
+    """What a preprocessor's file says of the images of a tower, as far as it is followed; sizes are the tower's configuration's to say."""
 
-    image_mean: tuple[Share, Share, Share]
-    image_std: tuple[Deviation, Deviation, Deviation]
+    image_mean: tuple[Share, Share, Share] | None = None
+    image_std: tuple[Deviation, Deviation, Deviation] | None = None
+    do_normalize: bool | None = None
+    do_rescale: bool | None = None
+    rescale_factor: float | None = None
 
 
 class StatedAdapters(Struct, forbid_unknown_fields=True):
@@ -68,7 +71,7 @@ class DeclaredIGLLM(Seeing, kw_only=True):
     language_base: StatedBase | None = None
     lora: StatedAdapters | None = None
     rotations: str | UnsetType = UNSET
-    prompt: Annotated[str, Meta(max_length=10_000)] | UnsetType = UNSET
+    prompt: Annotated[str, Meta(min_length=1, max_length=10_000)] | UnsetType = UNSET
     prefix_token_ids: Annotated[list[Token], Meta(max_length=MOST_PROMPT_TOKENS)] | UnsetType = UNSET
     vision_layer: Annotated[int, Meta(ge=-1000, le=1000)] | UnsetType = UNSET
     vision_merge: Few | UnsetType = UNSET

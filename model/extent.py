@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +18,16 @@ from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook, register_module_parameter_registration_hook
 
 from datagen.errors import UserError
+from model.staging import INDEX_FILE, WEIGHTS_FILE, index_of, plain, weight_files
 from model.tables import reason
 
 Shapes = dict[str, tuple[int, ...]]
 MOST_TENSORS = 20_000  # of a model whose weights are not there to be counted; the largest that are published have thousands
 _SPARE_NUMBERS = 2**22  # beyond what is in the files: what is tied, and what is not saved
 _SPARE_TENSORS = 1000
+_FLOATS = ("F64", "F32", "F16", "BF16")
+_COUNTERS = re.compile(r"(^|\.)(position_ids|num_batches_tracked|relative_position_index|attention\.bias|attn\.bias)$")
+"""Tensors of whole numbers and truth values, which are no weights: what batches were counted, where tokens stand, which see which."""
 
 
 @dataclass(frozen=True)
@@ -56,16 +62,44 @@ class Extent:
         return Extent(self.numbers + other.numbers, self.tensors + other.tensors, said)
 
 
-def shapes_in(files: Iterable[Path]) -> Shapes:
-    """The shapes of all tensors in safetensors files, by name; `UserError` for a file that is none, or not whole. Reads headers alone."""
-    shapes: Shapes = {}
-    for path in files:
-        try:
-            with safe_open(path, framework="pt") as file:
-                shapes |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - it is no dict
-        except Exception as error:  # whatever is in it
-            raise UserError(f"{path}: damaged ({reason(error)})") from None
+def shapes_in(path: Path) -> Shapes:
+    """The shapes of all tensors in a safetensors file, by name. Reads the header alone.
+
+    `UserError` for a file that is none, or not whole, and for weights that are no floating-point numbers, which would be rounded.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            held = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+            kinds = {name: str(tensor.get_dtype()) for name, tensor in held.items()}
+            shapes = {name: tuple(tensor.get_shape()) for name, tensor in held.items()}
+    except Exception as error:  # whatever is in it
+        raise UserError(f"{path}: damaged ({reason(error)})") from None
+    for name, kind in kinds.items():
+        if kind not in _FLOATS and not _COUNTERS.search(name):
+            raise UserError(f"{path}: {plain(name)} is of {plain(kind)} numbers; weights are read of {', '.join(_FLOATS)} alone")
     return shapes
+
+
+def shapes_of(folder: Path) -> Shapes:
+    """The shapes of the weights of the model in a folder; empty if it has none.
+
+    `UserError` as `shapes_in` raises it, and for files that do not hold what the index says, no more and no less.
+    """
+    files = weight_files(folder)
+    held = {path.name: shapes_in(path) for path in files}
+    if [*held] == [WEIGHTS_FILE]:
+        return held[WEIGHTS_FILE]
+    named = index_of(folder) if files else {}
+    for weight, name in named.items():
+        if weight not in held[name]:
+            raise UserError(
+                f"{folder / INDEX_FILE}: says that {plain(weight)} is in {name}, which does not hold it; they do not belong together"
+            )
+    for name, shapes in held.items():
+        other = next((weight for weight in shapes if named.get(weight) != name), None)
+        if other is not None:
+            raise UserError(f"{folder / name}: holds {plain(other)}, which {INDEX_FILE} does not say; they do not belong together")
+    return {weight: held[name][weight] for weight, name in named.items()}
 
 
 @contextmanager
@@ -89,7 +123,7 @@ def within(extent: Extent, source: str) -> Iterator[None]:
 
     hooks = (register_module_parameter_registration_hook(count_parameter), register_module_module_registration_hook(count_module))
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), warnings.catch_warnings(action="ignore"):  # of what has no numbers, say
             yield
     finally:
         for hook in hooks:
@@ -100,5 +134,10 @@ def check_shapes(model: nn.Module, shapes: Mapping[str, tuple[int, ...]], folder
     """`UserError` if the files of the model in a folder hold a tensor in another shape than it has there."""
     for name, value in model.state_dict().items():
         if name in shapes and tuple(value.shape) != shapes[name]:
-            described, held = (" x ".join(f"{side:,}" for side in sides) or "one number" for sides in (value.shape, shapes[name]))
+            described, held = in_words(value.shape), in_words(shapes[name])
             raise UserError(f"{folder}: config.json describes {name} as {described}, but the weights' file holds {held}")
+
+
+def in_words(shape: Sequence[int]) -> str:
+    """A tensor's shape, as messages have it."""
+    return " x ".join(f"{side:,}" for side in shape) or "one number"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +83,9 @@ class IGLLM(PreTrainedModel):
         # By this attribute transformers, too, ties weights again when it loads them.
         self.all_tied_weights_keys = tied_names(self, self.all_tied_weights_keys)
         if config.lora:
-            self.language_model = get_peft_model(self.language_model, self._lora_config())
+            with warnings.catch_warnings():  # peft asks for what transformers has given another name
+                warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+                self.language_model = get_peft_model(self.language_model, self._lora_config())
             self.all_tied_weights_keys = tied_names(self)
         elif config.language_base:
             self.language_model.requires_grad_(False)

@@ -17,15 +17,16 @@ from datagen.domains import get_domain
 from datagen.errors import UserError
 from datagen.files import read_json
 from datagen.shards import file_sha256
+from datagen.untrusted import shortened
 from model.bases import Base
 from model.codec import NUM, CodeCodec, code_texts, word_tokens
 from model.config import FORMAT_VERSION, IGLLMConfig
 from model.declared import DECLARATIONS
 from model.derender.derenderer import Derenderer
 from model.device import pick_device
-from model.extent import Extent, check_shapes, shapes_in, within
+from model.extent import Extent, check_shapes, shapes_of, within
 from model.igllm import IGLLM
-from model.prompts import PROMPTS
+from model.prompts import PROMPTS, prompt_tokens
 from model.quiet import quiet_transformers
 from model.run import check_saved, newest_checkpoint
 from model.staging import CONFIG_FILE, WEIGHTS_FILE, staged, tokenizer_files, weight_files
@@ -36,6 +37,7 @@ MODELS: dict[str, type[IGLLM] | type[Derenderer]] = {"igllm": IGLLM, "igllm-dere
 WEIGHTS = Path(__file__).parent / "weights"
 SHIPPED_DEFAULT = "tiny"
 MOST_CELLS = 4096  # of an image: attention takes memory as the square of them
+_APART = "; they do not belong together: put both back from one copy"
 TRAIN_ONE = "train one with `igllm train --preset tiny --data DIR --out RUN` and give `--model RUN`"
 
 
@@ -112,7 +114,7 @@ def check_extent(config: Any, kind: Any, folder: Path) -> None:
     files = weight_files(folder)
     if not files:
         raise UserError(f"{folder}: has no {WEIGHTS_FILE}; the model is not whole")
-    shapes = shapes_in(files)
+    shapes = shapes_of(folder)
     extent = Extent.of(shapes, files[0].name)
     for stated in (getattr(config, name, None) for name in ("vision_base", "language_base")):
         extent += Base.of(stated).extent() if stated else Extent.none()
@@ -130,9 +132,23 @@ def _check_tokens(config: IGLLMConfig, tokenizer: Any, folder: Path) -> None:
     if tokenizer.eos_token_id is None or CodeCodec(domain, tokenizer, config.numbers, config.rotations).largest_token >= rows:
         raise UserError(f"{folder}: its tokenizer has other tokens than the {rows:,} of its language model; put both back from one copy")
     words = word_tokens(dialect(domain, config.rotations), tokenizer)
-    fits = config.num_token_id == tokenizer.convert_tokens_to_ids(NUM) and config.word_token_ids in ([], words)
-    if not fits or not all(0 <= token < rows for token in config.prefix_token_ids):
-        raise UserError(f"{folder}: its config.json names other tokens than its tokenizer has; put both back from one copy")
+    has = {
+        "num_token_id": tokenizer.convert_tokens_to_ids(NUM),
+        "prefix_token_ids": prompt_tokens(tokenizer, [config.prompt]).prefix,
+        "word_token_ids": words if config.word_token_ids else [],
+    }
+    for name, tokens in has.items():
+        if getattr(config, name) != tokens:
+            raise UserError(
+                f"{folder}: its config.json says {name}={shortened(getattr(config, name))}, but its tokenizer {shortened(tokens)}{_APART}"
+            )
+    for name in ("eos", "bos", "pad"):
+        stated, has_token = (getattr(of, f"{name}_token_id", None) for of in (config.text_config, tokenizer))
+        ids = stated if isinstance(stated, list | tuple) else [stated]  # checkpoints may end a text with several
+        if None not in (stated, has_token) and has_token not in ids:
+            raise UserError(
+                f"{folder}: its config.json says text_config.{name}_token_id={shortened(stated)}, but its tokenizer {has_token}{_APART}"
+            )
 
 
 def file_digests(folder: Path) -> dict[str, str]:

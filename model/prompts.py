@@ -74,10 +74,17 @@ def _in_template(tokenizer: Any, prompts: Sequence[str]) -> PromptTokens:
     halves = [text.partition(IMAGE) for text in _texts(tokenizer, conversations)]
     if not all(image for _, image, _ in halves):
         raise UserError("the tokenizer's chat template drops what the user says; a tokenizer with another template is needed")
+    for prompt, (_, _, after) in zip(prompts, halves, strict=True):
+        if not prompt.strip():
+            raise UserError("the prompt is empty, and a model has to be asked something")
+        if prompt.strip() not in after:
+            raise UserError("the tokenizer's chat template drops or changes the question; a tokenizer with another template is needed")
     prefixes, asked = ([tokenizer.encode(half[side], add_special_tokens=False) for half in halves] for side in (0, 2))
     longest = max(map(len, prefixes + asked))
     if longest > MOST_PROMPT_TOKENS:
         raise UserError(f"the tokenizer's chat template makes {longest:,} tokens of a question; {MOST_PROMPT_TOKENS:,} are possible")
+    if not all(asked):
+        raise UserError("the tokenizer makes no token of the question, so nothing would be asked; another tokenizer is needed")
     if any(prefix != prefixes[0] for prefix in prefixes):
         raise UserError("the tokenizer's chat template puts the question before the image; a tokenizer with another template is needed")
     return PromptTokens(prefixes[0], asked)

@@ -6,22 +6,28 @@ import math
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from transformers import trainer_callback
 
 from datagen.declared import read_declared
 from datagen.errors import UserError
-from datagen.files import MOST_BYTES
+from datagen.files import MOST_BYTES, passed_over
 from model.declared import Pending, TrainerState
 from model.extent import Shapes, shapes_in
-from model.staging import WEIGHTS_FILE
+from model.finite import first_not_finite
+from model.staging import CONFIG_FILE, TOKENIZER_FILES, WEIGHTS_FILE, WHOLE, plain
 from model.tables import reason
 
 STATE, PENDING = "trainer_state.json", "pending.json"
 OPTIMIZER, SCHEDULER = "optimizer.pt", "scheduler.pt"
+RANDOM_STATES, SCALER = "rng_state*.pth", "scaler.pt"
+_DECLARED = (STATE, PENDING, OPTIMIZER, SCHEDULER, RANDOM_STATES, SCALER, WHOLE, CONFIG_FILE, WEIGHTS_FILE, *TOKENIZER_FILES)
+"""What a checkpoint is made of that holds the whole model: of other names, transformers would read other formats and adapters."""
 _OF_ADAMW = {"step", "exp_avg", "exp_avg_sq"}
 _CHANGING = {"params", "lr"}  # of a group of parameters, what is not as it was in the beginning
 
@@ -89,12 +95,23 @@ def read_state(checkpoint: Path) -> tuple[int, Pending]:
     return state.global_step, pending
 
 
+def check_files(checkpoint: Path) -> None:
+    """`UserError` for a checkpoint that holds more than one of a model in one piece does, such as the pieces of a model under FSDP."""
+    with taken_up(checkpoint):
+        for path in sorted(checkpoint.iterdir()):
+            declared = path.is_file() and any(fnmatchcase(path.name, pattern) for pattern in _DECLARED)
+            if not declared and not passed_over(path.name):
+                raise UserError(f"{plain(path.name)} is nothing that training on one device, or on several with whole copies, saves")
+
+
 def check_weights(checkpoint: Path, expected: Mapping[str, torch.Tensor]) -> None:
-    """`UserError` unless a checkpoint's weights are those that are expected, by name and shape."""
+    """`UserError` unless a checkpoint's weights are those that are expected, by name and shape, and finite."""
     with taken_up(checkpoint, WEIGHTS_FILE):
-        held, wanted = shapes_in([checkpoint / WEIGHTS_FILE]), {name: tuple(value.shape) for name, value in expected.items()}
+        held, wanted = shapes_in(checkpoint / WEIGHTS_FILE), {name: tuple(value.shape) for name, value in expected.items()}
         if (other := _differing(held, wanted)) is not None:
             raise UserError(f"{other} is {held.get(other, 'not there')}, and should be {wanted.get(other, 'not there')}")
+        if (wrong := first_not_finite(load_file(checkpoint / WEIGHTS_FILE))) is not None:
+            raise UserError(f"{wrong} holds what is no finite number")
 
 
 def _differing(one: Shapes, other: Shapes) -> str | None:

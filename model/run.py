@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from safetensors import SafetensorError
@@ -138,13 +138,14 @@ def _damage(checkpoint: Path) -> str | None:
     stated = _stated_files(checkpoint)
     if stated is None:
         return f"{WHOLE}, which says what belongs to it, cannot be read"
-    saved = {path.relative_to(checkpoint).as_posix(): path for path in checkpoint.rglob("*") if not path.is_dir()}
+    saved = {path.relative_to(checkpoint).as_posix(): path for path in checkpoint.rglob("*")}
     for name, digest in stated.items():
         if name not in saved or not saved[name].is_file():
             return f"{plain(name)} is missing"
         if file_sha256(saved[name]) != digest:
             return f"{plain(name)} is damaged"
-    other = sorted(name for name, path in saved.items() if name not in {*stated, WHOLE} and not passed_over(path.name))
+    folders = {str(folder) for name in stated for folder in PurePosixPath(name).parents}
+    other = sorted(name for name, path in saved.items() if name not in {*stated, *folders, WHOLE} and not passed_over(path.name))
     return f"{plain(other[0])} does not belong to it" if other else None
 
 

@@ -62,23 +62,25 @@ _DEEPEST = 20
 
 
 @contextmanager
-def staged(folder: Path) -> Iterator[Path]:
+def staged(folder: Path, weights: bool = True) -> Iterator[Path]:
     """A temporary folder with the configuration, the weights and the tokenizer of a folder, and nothing else that lies there.
+
+    Without ``weights``, a folder that has none yet will do.
 
     `UserError`, naming the file and the field, for a configuration or an index that is damaged or asks for what is not read.
     """
     with tempfile.TemporaryDirectory(prefix="igllm-") as name:
         stage = Path(name)
         if (folder / CONFIG_FILE).exists():
-            write_json(stage / CONFIG_FILE, checked_config(_read(folder / CONFIG_FILE), folder / CONFIG_FILE))
-        weights = weight_files(folder)
-        for path in (*weights, *tokenizer_files(folder)):
+            write_json(stage / CONFIG_FILE, checked_config(read_object(folder / CONFIG_FILE), folder / CONFIG_FILE))
+        found = weight_files(folder) if weights else []
+        for path in (*found, *tokenizer_files(folder)):
             if path.name != TOKENIZER_CONFIG_FILE:
                 (stage / path.name).symlink_to(path.absolute())
-        if [path.name for path in weights] != [WEIGHTS_FILE] and weights:
-            write_json(stage / INDEX_FILE, _index(folder))
+        if found and [path.name for path in found] != [WEIGHTS_FILE]:
+            write_json(stage / INDEX_FILE, {"metadata": {}, "weight_map": index_of(folder)})
         if (folder / TOKENIZER_CONFIG_FILE).is_file():
-            stated = _read(folder / TOKENIZER_CONFIG_FILE)
+            stated = read_object(folder / TOKENIZER_CONFIG_FILE)
             write_json(stage / TOKENIZER_CONFIG_FILE, {key: value for key, value in stated.items() if not _names_a_file(key)})
         yield stage
 
@@ -107,7 +109,11 @@ def weight_files(folder: Path) -> list[Path]:
         return [folder / WEIGHTS_FILE]
     if not (folder / INDEX_FILE).is_file():
         return []
-    return [folder / name for name in sorted(set(_index(folder)["weight_map"].values()))]
+    named = sorted(set(index_of(folder).values()))
+    for name in named:
+        if not (folder / name).is_file():
+            raise UserError(f"{folder / INDEX_FILE}: names {name}, which is not there; the model is not whole")
+    return [folder / name for name in named]
 
 
 def checked_config(content: Mapping[str, Any], where: Path | str) -> dict[str, Any]:
@@ -137,18 +143,16 @@ def plain(text: str) -> str:
     return printable(text[:100])
 
 
-def _index(folder: Path) -> dict[str, Any]:
-    """What says in which file of a folder each weight is; `UserError` unless all of them are there."""
+def index_of(folder: Path) -> dict[str, str]:
+    """The file of a folder that each weight is in, by the weight's name, as its index says; `UserError` if that is damaged."""
     path = folder / INDEX_FILE
-    named = _read(path).get("weight_map")
+    named = read_object(path).get("weight_map")
     if not isinstance(named, dict) or not named:
         raise UserError(f"{path}: weight_map is missing: an object that names the file of each weight")
     for name in named.values():
         if not isinstance(name, str) or not _SHARD.fullmatch(name):
             raise UserError(f"{path}: weight_map names {plain(str(name))!r}; safetensors files of the same folder are expected")
-        if not (folder / name).is_file():
-            raise UserError(f"{path}: names {name}, which is not there; the model is not whole")
-    return {"metadata": {}, "weight_map": named}
+    return named
 
 
 def _names_a_file(field: str) -> bool:
@@ -156,7 +160,8 @@ def _names_a_file(field: str) -> bool:
     return field in {"auto_map", "init_inputs", "name_or_path"} or field.endswith(("_file", "_files"))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file of a model; `UserError` for another file, or one of more bytes than it can have."""
     _check_file(path, LARGEST_JSON * (50 if path.name == INDEX_FILE else 1))
     content = read_json(path)
     if not isinstance(content, dict):

@@ -18,11 +18,15 @@ from transformers import PrinterCallback, Trainer, TrainerCallback
 
 from datagen.errors import UserError
 from datagen.files import write_json
+from model.finite import first_not_finite
 from model.presets import Preset
 from model.resume import (
     OPTIMIZER,
     PENDING,
+    RANDOM_STATES,
+    SCALER,
     SCHEDULER,
+    check_files,
     check_optimizer,
     check_scheduler,
     check_weights,
@@ -107,10 +111,20 @@ class IGTrainer(Trainer):
         """`UserError` if what is logged tells that the weights have become useless: no later step would mend that."""
         wrong = next((name for name, value in logs.items() if isinstance(value, float) and not math.isfinite(value)), None)
         if wrong is not None:
-            raise UserError(
-                f"{self.run_folder}: {wrong} is {logs[wrong]} at step {self.state.global_step}: training has gone astray; begin again in "
-                f"another folder with lower learning rates (learning_rate is {self.preset.learning_rate:g}) or a longer warmup"
-            )
+            raise self._astray(f"{wrong} is {logs[wrong]}")
+
+    def _refuse_useless(self, state: Mapping[str, torch.Tensor], what: str) -> None:
+        """`UserError` if what would be saved holds NaN or infinity: a last step's loss is that of the weights before it."""
+        wrong = first_not_finite(state)
+        found = torch.tensor(0.0 if wrong is None else 1.0, device=self.args.device)
+        if float(self.accelerator.reduce(found, "sum")):  # of a model in pieces it may be another process's
+            raise self._astray(f"{what} {wrong or 'of another process'} is not finite")
+
+    def _astray(self, what: str) -> UserError:
+        return UserError(
+            f"{self.run_folder}: {what} at step {self.state.global_step}: training has gone astray; begin again in another folder with "
+            f"lower learning rates (learning_rate is {self.preset.learning_rate:g}) or a longer warmup"
+        )
 
     def _pending(self) -> dict[str, float]:
         """The sums, since the last log, of the loss and its parts over all processes."""
@@ -135,6 +149,18 @@ class IGTrainer(Trainer):
                     keep_best(self.run_folder, folder / "best", {"step": self.state.global_step, "eval_loss": metrics["eval_loss"]})
             self.accelerator.wait_for_everyone()
         return metrics
+
+    def save_model(self, *arguments: Any, **keywords: Any) -> None:
+        """As Trainer's; `UserError` for weights that are of no use."""
+        trained = {name: value.data for name, value in self._parts.named_parameters() if value.requires_grad}
+        self._refuse_useless(trained | dict(self._parts.named_buffers()), "the weight")
+        super().save_model(*arguments, **keywords)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if self._in_one_piece:
+            kept = enumerate(self.optimizer.state.values())
+            self._refuse_useless({f"{i}.{name}": value for i, state in kept for name, value in state.items()}, "the optimizer's state")
+        super()._save_optimizer_and_scheduler(output_dir)
 
     def _get_output_dir(self, trial: Any) -> str:
         return str(self.run_folder / SAVING)
@@ -167,6 +193,7 @@ class IGTrainer(Trainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         if self._in_one_piece:
+            check_files(Path(resume_from_checkpoint))
             check_weights(Path(resume_from_checkpoint), self._parts.own_state_dict())
         with taken_up(Path(resume_from_checkpoint)):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
@@ -182,14 +209,14 @@ class IGTrainer(Trainer):
             check_scheduler(schedule, self.lr_scheduler.state_dict())
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
-        states = _there(checkpoint, "rng_state*.pth")
+        states = _there(checkpoint, RANDOM_STATES)
         if checkpoint is not None and not states:
             raise UserError(f"{checkpoint}: has no rng_state.pth, and would go on otherwise; remove this checkpoint")
         with taken_up(Path(checkpoint or ""), *states):
             super()._load_rng_state(checkpoint)
 
     def _load_scaler(self, checkpoint: str | None) -> None:
-        with taken_up(Path(checkpoint or ""), *_there(checkpoint, "scaler.pt")):
+        with taken_up(Path(checkpoint or ""), *_there(checkpoint, SCALER)):
             super()._load_scaler(checkpoint)
 
     def save_final(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
 import zipfile
@@ -18,6 +19,7 @@ from small_run import PRESET, generate
 
 import igllm
 from datagen.shards import file_sha256
+from model.run import newest_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,8 @@ def run(trained: Path, tmp_path: Path) -> Path:
 
 def seal(checkpoint: Path) -> None:
     """State the digests of what is there now, as an attacker can."""
-    files = {path.name: file_sha256(path) for path in checkpoint.iterdir() if path.name != "whole.json"}
+    found = {path.relative_to(checkpoint).as_posix(): path for path in checkpoint.rglob("*") if path.is_file()}
+    files = {name: file_sha256(path) for name, path in found.items() if name != "whole.json"}
     (checkpoint / "whole.json").write_text(json.dumps(files))
 
 
@@ -87,6 +90,22 @@ def other_weights(checkpoint: Path) -> None:
     weights = load_file(checkpoint / "model.safetensors")
     weights.pop("projector.bias")
     save_file(weights, checkpoint / "model.safetensors", {"format": "pt"})
+
+
+def weights_that_are_no_numbers(checkpoint: Path) -> None:
+    weights = load_file(checkpoint / "model.safetensors")
+    weights["projector.bias"][3] = float("nan")
+    save_file(weights, checkpoint / "model.safetensors", {"format": "pt"})
+
+
+def beside(name: str, content: bytes = b"x") -> Callable[[Path], None]:
+    """A file that no checkpoint of a whole model has."""
+
+    def harm(checkpoint: Path) -> None:
+        (checkpoint / name).parent.mkdir(exist_ok=True)
+        (checkpoint / name).write_bytes(content)
+
+    return harm
 
 
 def with_mark(checkpoint: Path) -> None:
@@ -143,6 +162,10 @@ HARMS: dict[str, tuple[Callable[[Path], None], str]] = {
     "sums that are none": (fields("pending.json", sums=[]), "pending.json"),
     "sums since a later step": (fields("pending.json", since=3), "since"),
     "weights of another model": (other_weights, "projector.bias"),
+    "weights that are no numbers": (weights_that_are_no_numbers, "projector.bias holds what is no finite number"),
+    "pieces of a model": (beside("pytorch_model_fsdp_0/.metadata"), "pytorch_model_fsdp_0 is nothing that"),
+    "adapters in a folder": (beside("other/adapter_model.safetensors"), "other is nothing that"),
+    "weights of another format": (beside("pytorch_model.bin"), "pytorch_model.bin is nothing that"),
     "numbers that unfold": (
         tensors("optimizer.pt", lambda state: state["state"][0].update(exp_avg=torch.zeros(1).expand(10**9))),
         "more than are there",
@@ -196,6 +219,23 @@ def test_a_file_that_does_not_belong_to_a_checkpoint_makes_it_damaged(trained: P
     assert train(trained, run, 1) == 0
     assert "checkpoint-2: scaler.pt does not belong to it, so it is passed over for checkpoint-1" in capsys.readouterr().err
     assert not (run.parent / "RUN").exists()
+
+
+def link(path: Path) -> None:
+    path.symlink_to(path.parents[2])
+
+
+@pytest.mark.parametrize("name", ["pytorch_model_fsdp_0", "optimizer_0", "x", "deep/er"])
+@pytest.mark.parametrize("make", [lambda path: path.mkdir(parents=True), link, os.mkfifo])
+def test_nothing_that_does_not_belong_to_a_checkpoint_is_passed_over_in_silence(run: Path, name: str, make: Callable[[Path], None]) -> None:
+    place = run / "checkpoint-2" / name
+    place.parent.mkdir(exist_ok=True)
+    make(place)
+    said: list[str] = []
+    found = newest_checkpoint(run, said.append)
+    assert found is not None
+    assert found.name == "checkpoint-1"
+    assert f"{Path(name).parts[0]} does not belong to it" in said[0]
 
 
 @pytest.mark.parametrize("name", ["log.jsonl", "tensorboard", ".saving"])

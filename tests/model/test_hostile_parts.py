@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import re
 import shutil
 import struct
 import sys
@@ -21,6 +22,7 @@ from safetensors.torch import load_file, save_file
 
 from datagen.domains import get_domain
 from datagen.errors import UserError
+from model.bases import Base
 from model.build import build
 from model.igllm import IGLLM
 from model.load import WEIGHTS, load_model
@@ -221,9 +223,119 @@ def test_statistics_that_are_none_are_named(parts: dict[str, Path], canary: Path
     change(parts["clip"] / "preprocessor_config.json", size={"height": 10**6}, resample=99, **statistics)
     with pytest.raises(UserError, match=next(iter(statistics))):
         build(on(parts), CLEVR)
-    (parts["clip"] / "preprocessor_config.json").write_text("{")
-    with pytest.raises(UserError, match="clip: cannot be loaded"):  # not CLIP's own in silence
+
+
+HALF = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("preprocessor_config.json", "{", "is not JSON"),
+        ("preprocessor_config.json", "[]", "a JSON object is expected"),
+        ("preprocessor_config.json", '"x"', "a JSON object is expected"),
+        ("preprocessor_config.json", "{}", "image_mean is missing"),
+        ("preprocessor_config.json", json.dumps({"image_mean": [0.5] * 3}), "image_std is missing"),
+        ("preprocessor_config.json", json.dumps({"image_std": [0.5] * 3}), "image_mean is missing"),
+        ("preprocessor_config.json", json.dumps(HALF | {"image_std": [1e-300] * 3}), "image_std"),
+        ("preprocessor_config.json", json.dumps(HALF | {"image_std": [-0.5] * 3}), "image_std"),
+        ("preprocessor_config.json", json.dumps(HALF | {"image_std": [float("nan")] * 3}), "NaN"),
+        ("preprocessor_config.json", json.dumps(HALF | {"rescale_factor": 1.0}), "not in"),
+        ("preprocessor_config.json", json.dumps(HALF | {"do_rescale": False}), "not in"),
+        ("preprocessor_config.json", json.dumps(HALF | {"do_normalize": "no"}), "do_normalize"),
+        ("preprocessor_config.json", json.dumps({"x": "y" * 10_000_000}), "has 10,000,009 bytes"),
+        ("processor_config.json", json.dumps({"image_processor": []}), "image_processor"),
+        ("processor_config.json", json.dumps({"image_processor": {"image_mean": [0.5] * 3}}), "image_std is missing"),
+    ],
+)
+def test_a_preprocessors_file_that_cannot_be_followed_is_one_message(
+    parts: dict[str, Path], canary: Path, name: str, content: str, message: str
+) -> None:
+    """And CLIP's own statistics are not taken in silence."""
+    (parts["clip"] / name).write_text(content)
+    with pytest.raises(UserError, match=message) as told:
+        Base.named(str(parts["clip"])).image_statistics()
+    assert str(parts["clip"] / name) in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, None),
+        ({"processor_config.json": {"processor_class": "CLIPProcessor"}}, None),
+        ({"preprocessor_config.json": HALF | {"size": {"shortest_edge": 9}, "resample": 99}}, ([0.5] * 3, [0.5] * 3)),
+        ({"preprocessor_config.json": HALF, "processor_config.json": {"image_processor": {"do_normalize": False}}}, ([0.0] * 3, [1.0] * 3)),
+        ({"preprocessor_config.json": HALF | {"do_normalize": True, "rescale_factor": 0.00392156862745098}}, ([0.5] * 3, [0.5] * 3)),
+    ],
+)
+def test_a_preprocessors_file_is_followed(parts: dict[str, Path], canary: Path, files: dict[str, Any], expected: Any) -> None:
+    (parts["clip"] / "preprocessor_config.json").unlink()
+    for name, content in files.items():
+        (parts["clip"] / name).write_text(json.dumps(content))
+    assert Base.named(str(parts["clip"])).image_statistics() == expected
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.bool, torch.complex64, torch.float8_e4m3fn])
+def test_weights_that_are_no_floating_point_numbers_are_refused(
+    parts: dict[str, Path], canary: Path, tmp_path: Path, dtype: torch.dtype
+) -> None:
+    folder = Path(shutil.copytree(WEIGHTS / "tiny", tmp_path / "copy"))
+    for where, name in ((parts["llama"], "model.layers.0.mlp.up_proj.weight"), (folder, "projector.weight")):
+        weights = load_file(where / "model.safetensors")
+        weights[name] = weights[name].to(dtype)
+        save_file(weights, where / "model.safetensors", {"format": "pt"})
+    said = r"model.safetensors: {} is of \w+ numbers; weights are read of F64, F32, F16, BF16"
+    with pytest.raises(UserError, match=said.format("model.layers.0.mlp.up_proj.weight")):
+        Base.named(str(parts["llama"])).extent()
+    with pytest.raises(UserError, match=said.format("projector.weight")):
+        load_model(folder, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("part", "fields", "message"),
+    [
+        ("clip", {"num_hidden_layers": 2}, "its weights hold encoder.layers.2."),
+        ("clip", {"patch_size": 32}, "describes embeddings.patch_embedding.weight as 32 x 3 x 32 x 32, but the weights' file holds"),
+        ("clip", {"image_size": 32}, "describes embeddings.position_embedding.weight as 5 x 32, but the weights' file holds 17 x 32"),
+        ("llama", {"num_hidden_layers": 2}, "its weights hold model.layers.2."),
+        ("llama", {"intermediate_size": 32}, "mlp.down_proj.weight as 32 x 32, but the weights' file holds 32 x 64"),
+    ],
+)
+def test_weights_are_all_taken_or_the_part_is_refused(
+    parts: dict[str, Path], canary: Path, part: str, fields: dict[str, Any], message: str
+) -> None:
+    path = parts[part] / "config.json"
+    stated = json.loads(path.read_text())
+    within = stated.get("vision_config", stated)
+    within |= fields
+    path.write_text(json.dumps(stated))
+    with pytest.raises(UserError, match=re.escape(message)) as told:
         build(on(parts), CLEVR)
+    assert str(told.value).startswith(str(parts[part]))
+
+
+@pytest.mark.parametrize("harm", ["not there", "in the other file", "in both files", "not listed"])
+def test_an_index_says_what_its_files_hold_no_more_and_no_less(parts: dict[str, Path], canary: Path, harm: str) -> None:
+    folder = parts["llama"]
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    halves = [dict(list(weights.items())[i::2]) for i in range(2)]
+    where = {weight: f"model-{i}.safetensors" for i, half in enumerate(halves) for weight in half}
+    moved = min(halves[0])
+    if harm == "not there":
+        del halves[0][moved]
+    elif harm == "not listed":
+        del where[moved]
+    elif harm == "in both files":
+        halves[1][moved] = halves[0][moved] + 1
+    else:
+        halves[1][moved] = halves[0].pop(moved)
+    for i, half in enumerate(halves):
+        save_file(half, folder / f"model-{i}.safetensors", {"format": "pt"})
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
+    with pytest.raises(UserError, match=f"{moved}.*they do not belong together"):
+        Base.named(str(folder)).extent()
 
 
 @pytest.mark.parametrize("named", ["../model.safetensors", "/etc/passwd", "gone.safetensors", "model.bin", 7, "a\nb.safetensors"])

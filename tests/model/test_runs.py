@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 from collections.abc import Callable
 from itertools import product
@@ -274,6 +275,40 @@ def test_training_that_goes_astray_ends_with_a_word(
     assert "training has gone astray" in said
     assert "lower learning rates" in said
     assert "Traceback" not in said
+    assert not list((tmp_path / "run").glob("checkpoint-*"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [("train --steps 2", set()), ("train --steps 9 --set save_steps=1", {"checkpoint-1"}), ("pretrain --steps 3", set())],
+)
+def test_weights_that_a_step_has_made_useless_are_not_saved(
+    call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str], asked: str, kept: set[str]
+) -> None:
+    """The loss of a step is that of the weights before it."""
+    wild = [f"{rate}=10" for rate in ("learning_rate", "projector_learning_rate", "head_learning_rate")]
+    wild += ["warmup=0", "weight_decay=1e6", "log_steps=20"]
+    verb, *flags = asked.split()
+    assert call(*flags, *(word for setting in wild for word in ("--set", setting)), verb=verb) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert re.search(r"run: the weight [\w.]+ is not finite at step \d: training has gone astray", said)
+    assert "lower learning rates" in said
+    assert {path.name for path in (tmp_path / "run").iterdir()} - {"run.json", "tensorboard"} == kept
+
+
+def test_an_optimizer_that_has_become_useless_is_not_saved(
+    call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No call could go on with it."""
+    usual = torch.optim.AdamW.step
+
+    def overflowing(self, *arguments, **keywords):
+        usual(self, *arguments, **keywords)
+        next(iter(self.state.values()))["exp_avg_sq"].fill_(float("inf"))
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", overflowing)
+    assert call("--steps", "3", "--set", "save_steps=1") == 2
+    assert "the optimizer's state 0.exp_avg_sq is not finite at step 1" in capsys.readouterr().err
     assert not list((tmp_path / "run").glob("checkpoint-*"))
 
 
