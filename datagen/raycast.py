@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +10,8 @@ import numpy as np
 from datagen.camera import Rays, project, rays
 from datagen.labels import NOBODY, View
 from datagen.scene import Camera
+
+_AT_ONCE = 2**20  # rays
 
 
 class Solid(Protocol):
@@ -29,14 +31,30 @@ def cast(solids: Sequence[Solid], camera: Camera, width: int, height: int, *, le
     grid = rays(camera, width, height)
     windows = _windows(solids, camera, width, height)
     for index, (solid, window) in enumerate(zip(solids, windows, strict=True)):
-        hit = solid.depth(grid.window(*window))
-        nearer = hit < depth[window]
-        if np.count_nonzero(nearer) < least:  # those to come can only hide more of it
+        pixels = 0
+        for part in _parts(window):
+            hit = solid.depth(grid.window(*part))
+            nearer = hit < depth[part]
+            pixels += np.count_nonzero(nearer)
+            np.copyto(depth[part], hit, where=nearer)
+            np.copyto(owner[part], index, where=nearer)
+        if pixels < least:  # those to come can only hide more of it
             return None
-        np.copyto(depth[window], hit, where=nearer)
-        np.copyto(owner[window], index, where=nearer)
     shown = (np.count_nonzero(owner[window] == index) for index, window in enumerate(windows))
     return View(owner, depth) if all(count >= least for count in shown) else None
+
+
+def pixels_to_cast(solids: Sequence[Solid], camera: Camera, width: int, height: int) -> int:
+    """How many pixels `cast` has to look at, once for each of the solids that may be seen there."""
+    return sum((rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in _windows(solids, camera, width, height))
+
+
+def _parts(window: tuple[slice, slice]) -> Iterator[tuple[slice, slice]]:
+    """A part of the frame as some rows at a time, for a ray takes some hundred bytes."""
+    rows, columns = window
+    at_once = max(1, _AT_ONCE // max(1, columns.stop - columns.start))
+    for first in range(rows.start, rows.stop, at_once):
+        yield slice(first, min(first + at_once, rows.stop)), columns
 
 
 def _windows(solids: Sequence[Solid], camera: Camera, width: int, height: int) -> list[tuple[slice, slice]]:

@@ -38,14 +38,15 @@ from datagen.files import (
 )
 from datagen.formats.camera_fit import ROUNDING, CameraFit, Sightings, fit_camera, near_usual
 from datagen.formats.clevr_scenes import PublishedScene, read_scenes
-from datagen.image_limits import max_image_bytes
+from datagen.image_limits import max_image_bytes, max_pixels, refusal
 from datagen.locks import hold
 from datagen.manifest import MANIFEST, SOURCES, STATEMENT, Row, Source, read_manifest, shard_name
 from datagen.predictions import Prediction, read_predictions, write_predictions
 from datagen.progress import progress
 from datagen.ranges import counted
+from datagen.raycast import pixels_to_cast
 from datagen.sample import FORMAT_VERSION, Sample, make_sample
-from datagen.scene import Camera, Quality
+from datagen.scene import Camera, Quality, Shot
 from datagen.shards import file_sha256, sample_blocks, write_blocks
 from datagen.store import LocalStore
 
@@ -58,6 +59,7 @@ SHARD_SIZE = 1000
 _KEPT = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp"}
 ON_GROUND = 0.01  # metres between a centre's height and its solid's
 IMPORTER = 2  # goes up when the same file and images would give other samples
+MOST_COVERED = 4  # times as many pixels as an image may have: by all objects together
 MOST_DOUBTS = 10  # cameras in doubt that are told of one by one
 
 
@@ -326,10 +328,26 @@ def _sample(scene: PublishedScene, domain: Clevr, frame: tuple[int, int], done: 
     """The scene as a sample under its camera, a single black pixel for its image; `done` learns of it."""
     shot = domain.canonical_shot(*frame, QUALITY)
     shot = replace(shot, camera=_camera(scene, shot.viewpoint, frame, done))
+    _check_labour(scene, domain, shot)
     if any(abs(domain.location(obj)[2] - domain.solid(obj).scale) > ON_GROUND for obj in scene.scene):
         done.off_ground.append(scene.key)
     done.keys.append(scene.key)
     return make_sample(scene.key, scene.scene, shot, np.zeros((1, 1, 3), np.uint8), split=scene.split)
+
+
+def _check_labour(scene: PublishedScene, domain: Clevr, shot: Shot) -> None:
+    """`UserError` for a scene that states a frame, or objects, of more pixels than images may have: nothing else bounds them."""
+    if shot.width * shot.height > max_pixels():
+        raise UserError(f"{scene.filename}: its scene {refusal(f'{shot.width:,}x{shot.height:,} pixels')}")
+    covered, most = (
+        pixels_to_cast(list(map(domain.solid, scene.scene)), shot.viewpoint, shot.width, shot.height),
+        MOST_COVERED * max_pixels(),
+    )
+    if covered > most:
+        raise UserError(
+            f"{scene.filename}: its {len(scene.scene)} objects cover {covered:,} pixels together, of {shot.width}x{shot.height}, "
+            f"and at most {most:,} are labelled; leave objects out, or allow more with --max-pixels"
+        )
 
 
 def _camera(scene: PublishedScene, usual: Camera, frame: tuple[int, int], done: Imported) -> Camera:

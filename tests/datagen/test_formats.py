@@ -6,6 +6,7 @@ import copy
 import io
 import json
 import math
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +18,7 @@ import pytest
 from PIL import Image
 
 from datagen.camera import project
-from datagen.code import parse_code
+from datagen.code import MAX_STATEMENTS, parse_code
 from datagen.domains import get_domain
 from datagen.domains.clevr import CAMERA
 from datagen.errors import UserError
@@ -29,11 +30,11 @@ from datagen.formats.clevr_scenes import PublishedScene, published_directions, r
 from datagen.formats.export import export
 from datagen.inspect import inspect
 from datagen.jobs import RenderJob
-from datagen.labels import decode_rle
+from datagen.labels import decode_rle, look
 from datagen.pool import RenderPool
 from datagen.sample import Sample, make_sample
 from datagen.sampling import draw
-from datagen.scene import Camera
+from datagen.scene import Camera, Object, Scene
 from datagen.settings import DatasetSettings
 from datagen.shards import Samples, file_sha256, write_shard
 from igllm import main
@@ -350,6 +351,39 @@ def test_malformed_scenes_are_refused_with_the_place(change: Callable[[dict[str,
     assert str(refusal.value).startswith(f"{tmp_path / 'scenes.json'}: ")
     assert message in str(refusal.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_scenes_that_ask_for_too_many_labels_are_refused_before_they_are_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IGLLM_MAX_PIXELS", "")  # so that it is put back
+    small = published_val_0()
+    for entry in small["objects"]:
+        entry.pop("pixel_coords")
+    huge, crowded = ({**small, "image_size": [8192, 8192]}, {**small, "image_size": [320, 240], "objects": small["objects"] * 40})
+    command = ["import", "--format", "clevr", "--out", str(tmp_path / "out"), "--scenes"]
+    assert main([*command, str(scenes_file(tmp_path, huge))]) == 2
+    name = small["image_filename"]
+    assert f"{name}: its scene has 8,192x8,192 pixels, and at most 40,000,000 pixels are read" in capsys.readouterr().err
+    assert main([*command, str(scenes_file(tmp_path, crowded)), "--max-pixels", "80000"]) == 2
+    said = capsys.readouterr().err
+    count = 40 * len(small["objects"])
+    assert re.search(
+        rf"{name}: its {count} objects cover [\d,]+ pixels together, of 320x240, and at most 320,000 are labelled", said
+    )
+    assert main([*command, str(scenes_file(tmp_path, crowded)), "--max-pixels", "40000000"]) == 0
+    record = read_json(tmp_path / "out" / f"{Path(name).stem}.json")
+    assert len(record["labels"]) == count
+    assert sum(label["visible_pixels"] for label in record["labels"]) > 0
+
+
+def test_a_view_has_room_for_the_most_objects_that_a_scene_can_have() -> None:
+    dots = Scene("dot2d", tuple(Object("dot", {"loc": (place / MAX_STATEMENTS, 0.5)}) for place in range(MAX_STATEMENTS)))
+    domain = get_domain("dot2d")
+    shot = domain.canonical_shot(3000, 16, "draft")
+    owner = look(dots, domain, shot).owner
+    assert owner.max() == MAX_STATEMENTS - 1
+    assert owner.min() == -1
 
 
 @pytest.mark.parametrize("text", ["", "[]", "3", '{"scenes": []}', '{"scenes": {}}', '{"info": 1}', "[" * 100_000])
