@@ -368,9 +368,7 @@ def test_scenes_that_ask_for_too_many_labels_are_refused_before_they_are_made(
     assert main([*command, str(scenes_file(tmp_path, crowded)), "--max-pixels", "80000"]) == 2
     said = capsys.readouterr().err
     count = 40 * len(small["objects"])
-    assert re.search(
-        rf"{name}: its {count} objects cover [\d,]+ pixels together, of 320x240, and at most 320,000 are labelled", said
-    )
+    assert re.search(rf"{name}: its {count} objects cover [\d,]+ pixels together, of 320x240, and at most 320,000 are labelled", said)
     assert main([*command, str(scenes_file(tmp_path, crowded)), "--max-pixels", "40000000"]) == 0
     record = read_json(tmp_path / "out" / f"{Path(name).stem}.json")
     assert len(record["labels"]) == count
