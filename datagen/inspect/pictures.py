@@ -64,8 +64,13 @@ def labelled(sample: Sample) -> Image.Image:
     picture = image.resize((image.width * enlarged, image.height * enlarged), Image.Resampling.LANCZOS)
     pixels = np.array(picture)
     for i, label in enumerate(sample.record["labels"]):
-        mask = np.kron(decode_rle(label["mask"])[::step, ::step], np.ones((enlarged, enlarged), bool))
-        pixels[outline(mask)] = ImageColor.getrgb(color(i))
+        mask = decode_rle(label["mask"])[::step, ::step]
+        if not mask.any():
+            continue
+        rows, columns = (slice(int(held.argmax()), len(held) - int(held[::-1].argmax())) for held in (mask.any(1), mask.any(0)))
+        shown = np.kron(mask[rows, columns], np.ones((enlarged, enlarged), bool))  # what is around it is none of it
+        part = pixels[rows.start * enlarged : rows.stop * enlarged, columns.start * enlarged : columns.stop * enlarged]
+        part[outline(shown)] = ImageColor.getrgb(color(i))
     picture = Image.fromarray(pixels)
     pen = ImageDraw.Draw(picture, "RGBA")
     for i, label in enumerate(sample.record["labels"]):
