@@ -17,6 +17,7 @@ from blender_scenes.reasons import Unreadable, reading
 from blender_scenes.slots import areas_of, joined, without_unused
 from blender_scenes.usd import mended_usd
 from datagen.assets.mesh import Mesh, mesh_bytes, normalised
+from datagen.assets.ply import faces_stated
 
 _QUARTER = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 """Blender's importers leave a model facing -Y, where Blender's own front is; assets face +X."""
@@ -48,7 +49,7 @@ def asset_file(path: Path, notes: Sequence[str] = ()) -> bytes:
     """
     with reading(path.suffix):
         _open(path)
-        painter = Painter(factors=path.suffix == ".obj", notes=list(notes))
+        painter = Painter(factors=path.suffix == ".obj", notes=[*notes, *_faces_lost(path)])
         pieces = pieces_shown(painter)
     mesh, colors = joined(pieces, painter.notes)
     _check_rounding(mesh, max(piece.rounded for piece in pieces))
@@ -78,6 +79,15 @@ def _open(path: Path) -> None:
     start_empty()
     bpy.context.preferences.filepaths.use_scripts_auto_execute = False
     _OPEN[path.suffix](str(path))
+
+
+def _faces_lost(path: Path) -> list[str]:
+    """What there is to note of faces of a ``.ply`` that Blender's reader has passed over."""
+    stated = faces_stated(path.read_bytes()) if path.suffix == ".ply" else 0
+    lost = stated - sum(len(mesh.polygons) for mesh in bpy.data.meshes)
+    if not stated or lost <= 0:
+        return []
+    return [f"{lost:,} of its {stated:,} faces are left out: of vertices that are not there, of fewer than three, or there already"]
 
 
 def _few(notes: list[str]) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from blender_scenes.names import find_pxr
+from blender_scenes.reasons import Unreadable
 from datagen.assets.model import GREY
 
 
@@ -13,7 +14,7 @@ def mended_usd(path: Path) -> Path:
     """A layer beside a file that lies over it; the file itself where there is nothing to say.
 
     Blender takes no inputs of materials and no fallbacks of images, no colour that a mesh inherits, and gives all faces of a mesh the
-    material of its first subset, of which some have the mesh's own.
+    material of its first subset, of which some have the mesh's own. `Unreadable` for a mesh whose faces do not fit its points.
     """
     find_pxr()
     from pxr import Sdf, Usd
@@ -29,10 +30,28 @@ def mended_usd(path: Path) -> Path:
         for prim in shared:
             prim.SetInstanceable(False)
     prims = list(stage.TraverseAll())
+    for prim in prims:
+        _check_faces(prim)
     if not sum([_mended(stage, prim) for prim in prims]):
         return path
     over.Save()
     return Path(over.realPath)
+
+
+def _check_faces(prim: Any) -> None:
+    """See that a mesh's faces have corners, all of them among its points: of others Blender takes some, reads elsewhere, or crashes."""
+    from pxr import Usd, UsdGeom, Vt
+
+    if not prim.IsA(UsdGeom.Mesh):
+        return
+    mesh, first = UsdGeom.Mesh(prim), Usd.TimeCode.EarliestTime()
+    counts = mesh.GetFaceVertexCountsAttr().Get(first) or Vt.IntArray()
+    indices = mesh.GetFaceVertexIndicesAttr().Get(first) or Vt.IntArray()
+    fits, reason = mesh.ValidateTopology(indices, counts, len(mesh.GetPointsAttr().Get(first) or ()))
+    if (least := min(counts, default=1)) < 1:
+        fits, reason = False, f"a face states {least} corners"
+    if not fits:
+        raise Unreadable(f"its mesh '{prim.GetPath()}' is damaged ({' '.join(reason.split()).rstrip('.')})")
 
 
 _OF_ALL = ("defaultPrim", "upAxis", "metersPerUnit", "timeCodesPerSecond", "framesPerSecond", "startTimeCode", "endTimeCode")

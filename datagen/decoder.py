@@ -32,6 +32,7 @@ SECONDS = 8.0  # of processor time that an image may take, and
 MOST_BYTES = 2**30  # of memory; both grow with the pixels that are allowed
 HANG_SECONDS = 120.0  # of the clock, on the busiest machine
 _MOST_LOGGED = 2**20  # bytes of what decoders say on standard error
+_MOST_SAID = 200  # characters of that in a message
 _INSTEAD = "save it as a PNG, or allow more with --max-pixels"
 _TRIES = 2  # the process may have ended for another reason than the image
 
@@ -44,25 +45,32 @@ class _Decoder:
         self._child: Child | None = None
 
     def decode(self, data: bytes) -> np.ndarray:
+        said = ""
         with self._using:
             for _ in range(_TRIES):
-                with contextlib.suppress(EOFError):
+                try:
                     return self._asked(data)
-        raise ImageError("crashes what decodes it; save it as a PNG")
+                except EOFError as error:
+                    said = f" ({error})" if str(error) else ""
+        raise ImageError(f"crashes what decodes it{said}; save it as a PNG")
 
     def _asked(self, data: bytes) -> np.ndarray:
-        """`EOFError` if the process has ended."""
+        """`EOFError` with what it said last if the process has ended."""
         child = self._child = self._child or Child(module_command(DECODER))
-        try:
-            child.ask({"bytes": len(data), "max_pixels": max_pixels()}, data)
-            answer = child.answer(HANG_SECONDS * _allowance())
-            pixels = child.read(math.prod(answer.get("shape", (0,))))
-        except BaseException as error:  # an interrupt, too, would leave the rest of an answer behind
-            endless = isinstance(error, TimeoutError) or (isinstance(error, EOFError) and child.status() == -signal.SIGXCPU)
-            self.stop()
-            if endless:
-                raise ImageError(f"takes more than {SECONDS * _allowance():.0f} s to decode; {_INSTEAD}") from None
-            raise
+        slow = ImageError(f"takes more than {SECONDS * _allowance():.0f} s to decode; {_INSTEAD}")
+        with contextlib.ExitStack() as unfinished:
+            unfinished.callback(self.stop)  # after an interrupt, too: the rest of an answer would be taken for the next one
+            try:
+                child.ask({"bytes": len(data), "max_pixels": max_pixels()}, data)
+                answer = child.answer(HANG_SECONDS * _allowance())
+                pixels = child.read(math.prod(answer.get("shape", (0,))))
+            except TimeoutError:
+                raise slow from None
+            except EOFError:
+                if child.status() == -signal.SIGXCPU:
+                    raise slow from None
+                raise EOFError("".join(child.tail().splitlines()[-1:])[:_MOST_SAID]) from None
+            unfinished.pop_all()
         if "error" in answer:
             raise ImageError(answer["error"])
         return np.frombuffer(pixels, np.uint8).reshape(answer["shape"]).copy()

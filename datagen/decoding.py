@@ -26,6 +26,7 @@ _MOST_PARTS = 10_000  # chunks or segments, which Pillow reads one by one
 _MOST_PLAIN_SCANS = 20  # of a JPEG, which each go over all of its pixels; usual are about ten
 _MOST_SCANS = 100
 
+_CUT = "image file is truncated"  # what Pillow says of pixels, before which all else was read
 _START_OF_SCAN = b"\xff\xda"  # JPEG's, which its coded data cannot hold
 _START_OF_DATA, _END_OF_CODESTREAM = b"\xff\x93", b"\xff\xd9"  # JPEG 2000's, which neither
 
@@ -64,7 +65,7 @@ def decode(data: bytes, formats: tuple[str, ...] = FORMATS) -> np.ndarray:
         raise
     except Exception as error:  # Pillow's decoders raise what they like at bytes from anywhere
         reason = _reason(error)  # the error itself would hold on to the pixels of the first try
-    for bare in without_asides(data):
+    for bare in () if reason.startswith(_CUT) else without_asides(data):
         with contextlib.suppress(Exception):
             return _decoded(bare, formats)
     with contextlib.suppress(Exception):

@@ -15,10 +15,11 @@ from datagen.domains import get_domain
 from datagen.errors import UserError
 from datagen.intervals import intervals
 from datagen.progress import progress
+from datagen.reduced import reduced
 from datagen.scene import Scene
 from datagen.scores import SceneScores, score_scene, summarize
 from render.codediff import diff
-from render.images import MIN_SIDE, ImageScores, flip_map, reduced, score_images
+from render.images import MIN_SIDE, ImageScores, flip_map, score_images
 from render.report import ReportSample, check_report_folder, spread, write_report
 from render.sides import Answer, Side
 

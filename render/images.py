@@ -1,6 +1,6 @@
 """How alike two images are: PSNR, SSIM, FLIP, and the project's sense of *the same image*.
 
-All functions but `reduced` take two (height, width, 3) uint8 sRGB images of equal size and raise ValueError for anything else.
+All functions take two (height, width, 3) uint8 sRGB images of equal size and raise ValueError for anything else.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from flip_evaluator import evaluate
-from PIL import Image
 from skimage.metrics import structural_similarity
+
+from datagen.reduced import reduced
 
 MAX_PSNR = 100.0
 """Decibels. Equal images have infinite PSNR, which neither a mean nor JSON can hold; everything above counts as this."""
@@ -20,8 +21,6 @@ MAX_PSNR = 100.0
 MIN_SIDE = 11
 """Pixels: the width of SSIM's window, so the least height and width of an image."""
 
-MOST_PIXELS = 1920 * 1080
-"""Of images that SSIM and FLIP are computed of: a million takes them two seconds and 100 MB."""
 _AT_ONCE = 2**20  # pixels whose differences are held
 
 
@@ -29,7 +28,7 @@ _AT_ONCE = 2**20  # pixels whose differences are held
 class ImageScores:
     """``psnr`` in dB up to `MAX_PSNR`, ``ssim`` in [-1, 1], ``flip`` in [0, 1] (0: no visible difference), ``same`` as `same_image`.
 
-    ``reduced`` says that SSIM and FLIP are of the images as `reduced` makes them smaller.
+    ``reduced`` says that SSIM and FLIP are of smaller copies.
     """
 
     psnr: float
@@ -44,17 +43,11 @@ class ImageScores:
 
 
 def score_images(reference: np.ndarray, test: np.ndarray) -> ImageScores:
-    """All scores of two images. Of very large ones, SSIM and FLIP are of smaller copies (`reduced`)."""
+    """All scores of two images. Of very large ones, SSIM and FLIP, which take two seconds and 100 MB for a million pixels, are of smaller
+    copies (`datagen.reduced`)."""
     _check(reference, test)
     small = reduced(reference), reduced(test)
     return ImageScores(psnr(reference, test), ssim(*small), flip(*small), same_image(reference, test), small[0] is not reference)
-
-
-def reduced(image: np.ndarray) -> np.ndarray:
-    """An image (height, width, 3) uint8 of more than `MOST_PIXELS` with its height and width divided by the least whole number that leaves
-    about as many, each pixel the mean of a square; any other as it is."""
-    factor = math.ceil(math.sqrt(image.shape[0] * image.shape[1] / MOST_PIXELS))
-    return image if factor <= 1 else np.array(Image.fromarray(image).reduce(factor))
 
 
 def psnr(reference: np.ndarray, test: np.ndarray) -> float:

@@ -30,6 +30,7 @@ from datagen.shards import Samples
 from datagen.staged import StagedDomain
 from datagen.written import Written
 
+MOST_WARNED = 20  # numbers out of their range, of one code
 PICTURE_SUFFIXES, BLEND_SUFFIX = (".png", ".py", ".json"), ".blend"
 
 
@@ -200,6 +201,8 @@ def _warnings(written: Scene, domain: Domain, shot: Shot) -> list[str]:
     """What is odd about a scene and its shot, a line each; objects are numbered as they were written."""
     scene = Scene(written.domain, tuple(map(domain.canonical_object, written.objects)))
     warnings = domain.violations(scene) if len(scene) else ["the code names no object: the picture shows none"]
+    if len(warnings) > MOST_WARNED:
+        warnings[MOST_WARNED:] = [f"{len(warnings) - MOST_WARNED:,} more numbers are outside of their range"]
     if isinstance(domain, StagedDomain):
         warnings += odd_placements(scene, domain, shot.viewpoint)
     share = 0.0 if domain.ground is None else bare_share(domain.ground, shot.viewpoint, shot.width, shot.height)

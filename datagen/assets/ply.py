@@ -91,6 +91,12 @@ def ply_notes(data: bytes) -> list[str]:
     return notes
 
 
+def faces_stated(data: bytes) -> int:
+    """How many faces the file says that it has."""
+    ply = _parsed(data)
+    return 0 if ply is None else sum(element.count for element in ply.elements if element.name == "face")
+
+
 def _parsed(data: bytes) -> _Ply | None:
     """The file; None for one that Blender will say what is wrong with."""
     found = re.search(rb"^end_header[ \t]*\r?\n", data, re.MULTILINE)

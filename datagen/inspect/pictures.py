@@ -12,6 +12,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from datagen.domain import Domain
 from datagen.labels import decode_rle
+from datagen.reduced import reduced, shrinkage
 from datagen.sample import Sample
 from datagen.scene import Object
 from datagen.screen import printable
@@ -55,14 +56,22 @@ def object_words(domain: Domain, obj: Object) -> str:
 
 
 def labelled(sample: Sample) -> Image.Image:
-    """The image, enlarged if it is small, with each object's mask outlined, its box, its centre, its number and its words."""
-    image = Image.fromarray(sample.pixels())
-    factor = max(1, min(-(-LABELLED_WIDTH // image.width), MOST_HEIGHT // image.height))
-    picture = image.resize((image.width * factor, image.height * factor), Image.Resampling.LANCZOS)
+    """The image, enlarged if it is small and reduced if it is very large, with each object's mask outlined, its box, its centre, its number
+    and its words."""
+    whole = sample.pixels()
+    image, step = Image.fromarray(reduced(whole)), shrinkage(*whole.shape[:2])
+    enlarged = max(1, min(-(-LABELLED_WIDTH // image.width), MOST_HEIGHT // image.height))
+    factor = enlarged / step
+    picture = image.resize((image.width * enlarged, image.height * enlarged), Image.Resampling.LANCZOS)
     pixels = np.array(picture)
     for i, label in enumerate(sample.record["labels"]):
-        mask = np.kron(decode_rle(label["mask"]), np.ones((factor, factor), bool))
-        pixels[outline(mask)] = ImageColor.getrgb(color(i))
+        mask = decode_rle(label["mask"])[::step, ::step]
+        if not mask.any():
+            continue
+        rows, columns = (slice(int(held.argmax()), len(held) - int(held[::-1].argmax())) for held in (mask.any(1), mask.any(0)))
+        shown = np.kron(mask[rows, columns], np.ones((enlarged, enlarged), bool))  # what is around it is none of it
+        part = pixels[rows.start * enlarged : rows.stop * enlarged, columns.start * enlarged : columns.stop * enlarged]
+        part[outline(shown)] = ImageColor.getrgb(color(i))
     picture = Image.fromarray(pixels)
     pen = ImageDraw.Draw(picture, "RGBA")
     for i, label in enumerate(sample.record["labels"]):

@@ -5,23 +5,26 @@ Every record is read. Images are decoded, and visible shares cast, for at most `
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import combinations
 from typing import Any, TypeVar
 
 import numpy as np
+from PIL import Image
 
 from datagen.domain import Domain, Number, Statement
 from datagen.errors import UserError
 from datagen.inspect.histograms import Histogram, Plane
 from datagen.labels import look, min_visible_pixels
 from datagen.progress import progress
+from datagen.reduced import reduced
 from datagen.sample import Sample
-from datagen.scene import Camera, Object, Scene, Shot
+from datagen.scene import FRAME_SIDES, Camera, Object, Scene, Shot
 from datagen.shards import Samples
 from datagen.splits import Split
 
@@ -31,6 +34,7 @@ MOST_IMAGES = 1000
 MOST_CAMERAS = 100  # told apart; the rest are counted together
 MOST_STRANGERS = 20  # undeclared words told apart, per argument
 MOST_FRAME_SIZES = 4  # of which a mean image is kept
+MOST_CAST = 10**8  # pixels of a sample: a whole frame for each object
 OTHERS = "(others)"
 FRAME_CELLS = (48, 64)  # rows, columns
 HOLE = 5.0  # objects expected of two independent words, from which on their never meeting is told
@@ -143,21 +147,23 @@ class ImageTally:
     values: np.ndarray = field(default_factory=lambda: np.zeros((3, 256), np.int64))
     """How many pixels have each value, by channel: (3, 256)."""
     sums: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
-    """By (width, height): the sum of the images (height, width, 3)."""
+    """By (width, height): the sum of the images (height, width, 3), very large ones as `reduced`."""
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
 
     def add(self, pixels: np.ndarray) -> None:
         """Count an image (height, width, 3) uint8."""
         self.images += 1
-        self.means.add(float(pixels.mean()))
-        self.stds.add(float(pixels.std()))
-        for channel in range(3):
-            self.values[channel] += np.bincount(pixels[..., channel].reshape(-1), minlength=256)
+        values = np.array(Image.fromarray(pixels).histogram(), np.int64).reshape(3, 256)
+        self.values += values
+        mean = float(values.sum(0) @ np.arange(256)) / pixels.size
+        self.means.add(mean)
+        self.stds.add(math.sqrt(float(values.sum(0) @ (np.arange(256) - mean) ** 2) / pixels.size))
         size = (pixels.shape[1], pixels.shape[0])
         if size in self.sums or len(self.sums) < MOST_FRAME_SIZES:
             self.sizes[size] += 1
-            self.sums.setdefault(size, np.zeros(pixels.shape, np.int64))
-            self.sums[size] += pixels
+            small = reduced(pixels)
+            self.sums.setdefault(size, np.zeros(small.shape, np.int64))
+            self.sums[size] += small
 
     @property
     def channel_mean(self) -> np.ndarray:
@@ -170,7 +176,7 @@ class ImageTally:
         return np.sqrt((self.values * (np.arange(256) - self.channel_mean[:, None]) ** 2).sum(1) / self.values.sum(1))
 
     def mean_image(self) -> tuple[np.ndarray, int]:
-        """The mean of the images of the most frequent size, (height, width, 3) uint8, and their number."""
+        """The mean of the images of the most frequent size, (height, width, 3) uint8, as `reduced`, and their number."""
         [(size, images)] = self.sizes.most_common(1)
         return (self.sums[size] / images).round().astype(np.uint8), images
 
@@ -295,10 +301,11 @@ class Statistics:
         for lamp in sample.shot.lamps:
             self.lamps[lamp.name].shown.append(lamp.location)
         shares = self.visible_share.setdefault(len(sample.scene), Histogram(0, 1, 100)) if len(sample.scene) else None
+        shot, pixels = _coarser(sample.shot, len(sample.scene))
         for obj, label in zip(sample.scene, sample.record["labels"], strict=True):
-            alone = pixels_alone(obj, sample.domain, sample.shot)
+            alone = pixels * pixels_alone(obj, sample.domain, shot)
             if shares is not None and alone:
-                shares.add(label["visible_pixels"] / alone)
+                shares.add(label["visible_pixels"] / alone if pixels == 1 else min(1.0, label["visible_pixels"] / alone))
 
     def problems(self) -> list[str]:
         """What a look at the counts should not miss, in words."""
@@ -362,6 +369,16 @@ def gather(samples: Samples, rules: Split | None = None) -> Statistics:
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, IndexError) as error:
             raise UserError(f"{samples.path}: sample {sample.key} is damaged ({type(error).__name__}: {error})") from None
     return statistics
+
+
+def _coarser(shot: Shot, count: int) -> tuple[Shot, float]:
+    """A shot to look at each of `count` objects in, and how many pixels of the given one are in one of its: the very same, and 1, unless
+    there are very many objects in a very large frame."""
+    step = math.ceil(math.sqrt(count * shot.width * shot.height / MOST_CAST))
+    if step <= 1:
+        return shot, 1.0
+    coarse = replace(shot, width=max(FRAME_SIDES[0], shot.width // step), height=max(FRAME_SIDES[0], shot.height // step))
+    return coarse, shot.width * shot.height / (coarse.width * coarse.height)
 
 
 def pixels_alone(obj: Object, domain: Domain, shot: Shot) -> int:

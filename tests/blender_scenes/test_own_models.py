@@ -203,6 +203,10 @@ SHAPELESS: dict[str, tuple[str | bytes, str]] = {
         ),
         "its accessor 0 states 300,000,000 entries, more than there are",
     ),
+    "negative.usda": (usda().replace("[4]", "[4, -4, 4]"), "its mesh '/A/m' is damaged (a face states -4 corners)"),
+    "none.usda": (usda().replace("[4]", "[4, 0]"), "its mesh '/A/m' is damaged (a face states 0 corners)"),
+    "few.usda": (usda().replace("[4]", "[4, 4]"), "is damaged (Sum of faceVertexCounts [8] != size of faceVertexIndices [4])"),
+    "absent.usda": (usda().replace("[0, 1, 2, 3]", "[0, 1, 2, 4]"), "is damaged (Out of range face vertex index 4"),
     "torn.usda": ("#usda 1.0\ndef Mesh {", "OpenUSD cannot read it (torn.usda:2:"),
 }
 """Files that show nothing right, and what the reason says."""
@@ -212,6 +216,11 @@ THIN = "".join(f"v {x * 0.01} {y * 0.01} {z}\n" for x, y, z in CORNERS) + SIDES
 FACE_COLORS = re.sub(rb"(?m)^(4 .*)$", rb"\1 200 0 0", ply()).replace(
     b"vertex_indices", b"vertex_indices\nproperty uchar red\nproperty uchar green\nproperty uchar blue"
 )
+MORE_FACES = np.array([[4, 0, 1, 3, 99], [4, 0, 1, 3, -1], [4, 0, 1, 1, 0], [4, *FACES[0]]])
+"""Of a cube that has them already, or cannot have them, each with the number of its corners."""
+MORE_TEXT = "\n".join(" ".join(map(str, face)) for face in MORE_FACES.tolist()).encode()
+MORE_BINARY = b"".join(b"\x04" + face[1:].astype("<i4").tobytes() for face in MORE_FACES)
+LOST = "4 of its 10 faces are left out: of vertices that are not there, of fewer than three, or there already"
 NOTED: dict[str, tuple[str | bytes, str]] = {
     "undefined.obj": (obj("usemtl m"), "uses the material 'm', which nothing defines: grey is taken"),
     "library.obj": (obj("mtllib nowhere.mtl", size=3), "names 'nowhere.mtl', which is not there"),
@@ -235,6 +244,8 @@ NOTED: dict[str, tuple[str | bytes, str]] = {
         "the image 'huge.png' has 8,193x8,192 pixels, more than 67,108,864: the colour is taken without it",
     ),
     "texture.ply": (ply().replace(b"comment", b"comment TextureFile"), "its texture 'a cube' is not read: grey is taken"),
+    "lost.ply": (ply().replace(b"face 6", b"face 10") + MORE_TEXT, LOST),
+    "lost-binary.ply": (ply(sort="binary_little_endian").replace(b"face 6", b"face 10") + MORE_BINARY, LOST),
     "faces.ply": (FACE_COLORS, "the colours of its faces are not read: grey is taken"),
     "color.stl": (b"COLOR=".ljust(80) + struct.pack("<I", 2) + TRIANGLES, "its colours are not read: grey is taken"),
 }

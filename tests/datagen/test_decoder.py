@@ -84,7 +84,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     ("file", "reason", "tries"),
     [
         ("endless", r"takes more than 8 s to decode; save it as a PNG, or allow more with --max-pixels", 1),
-        ("crash", r"crashes what decodes it; save it as a PNG", 2),
+        ("crash", r"crashes what decodes it \(very wrong\); save it as a PNG", 2),
     ],
 )
 def test_what_the_decoder_does_not_survive_is_refused_and_the_next_is_read(stand_in: Path, file: str, reason: str, tries: int) -> None:

@@ -13,16 +13,17 @@ from typing import Any
 import numpy as np
 import pytest
 from constant_scenes import fill
-from PIL import Image
+from PIL import Image, ImageColor
 
+import datagen.reduced
 from datagen.domains import get_domain
 from datagen.encoding import encode_image
 from datagen.errors import UserError
 from datagen.files import write_json, write_jsonl
-from datagen.inspect import OVERVIEW, PAGE, SHEET, STATISTICS, inspect, statistics_text
+from datagen.inspect import OVERVIEW, PAGE, SHEET, STATISTICS, inspect, statistics, statistics_text
 from datagen.inspect.folder import folder_facts
 from datagen.inspect.histograms import Histogram, Plane
-from datagen.inspect.pictures import outline
+from datagen.inspect.pictures import color, labelled, outline
 from datagen.inspect.statistics import gather, index_gaps, pixels_alone, spread
 from datagen.labels import look, min_visible_pixels
 from datagen.manifest import MANIFEST, STATEMENT
@@ -442,3 +443,26 @@ def test_an_image_of_another_size_than_its_record_says_is_one_message(drawn: lis
     write_shard(tmp_path / "shard-000000.tar", [replace(drawn[0], image=image)])
     with pytest.raises(UserError, match="000000000: its image has 1x2000 pixels, and its record is of"):
         inspect(tmp_path, tmp_path / "out")
+
+
+def test_very_large_frames_are_shown_smaller_and_counted_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = tmp_path / "data"
+    size = ["--width", "90", "--height", "70", "--num", "3"]
+    assert main(["generate", "--domain", "dot2d", *size, "--seed", "1", "--out", str(data)]) == 0
+    assert main(["inspect", str(data), "--out", str(tmp_path / "whole")]) == 0
+    monkeypatch.setattr(datagen.reduced, "MOST_PIXELS", 90 * 70 // 4)
+    monkeypatch.setattr(statistics, "MOST_CAST", 90 * 70 // 4)
+    assert main(["inspect", str(data), "--out", str(tmp_path / "reduced")]) == 0
+    whole, small = (json.loads((tmp_path / name / "statistics.json").read_text()) for name in ("whole", "reduced"))
+    assert small["images"] == whole["images"]
+    assert {name for name in whole if small[name] != whole[name]} <= {"visible_share"}
+    [sample, *_] = Samples(data)
+    picture = labelled(sample)
+    assert picture.size == (16 * 45, 16 * 35)
+    x, y, width, height = sample.record["labels"][0]["bbox"]
+    ink = np.abs(np.array(picture).astype(int) - ImageColor.getrgb(color(0))).max(-1) < 40
+    rows, columns = np.flatnonzero(ink[:, 8 * (x + width // 2)]), np.flatnonzero(ink[8 * (y + height // 2)])
+    assert rows.min() / 8 == pytest.approx(y, abs=2)
+    assert rows.max() / 8 == pytest.approx(y + height, abs=2)
+    assert columns.min() / 8 == pytest.approx(x, abs=2)
+    assert columns.max() / 8 == pytest.approx(x + width, abs=2)

@@ -16,6 +16,7 @@ for line in sys.stdin.buffer:
     if data == b"endless":
         os.kill(os.getpid(), signal.SIGXCPU)
     if data == b"crash" or (data == b"once" and Path(os.environ["FAULTS_LOG"]).read_text().count("once") == 1):
+        print("something is\nvery wrong", file=sys.stderr, flush=True)
         os.kill(os.getpid(), signal.SIGSEGV)
     sys.stdout.buffer.write(json.dumps({"shape": [1, 1, 3]}).encode() + b"\n" + b"abc")
     sys.stdout.buffer.flush()

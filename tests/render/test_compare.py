@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from comparison_sets import DOMAIN, make_samples, moved, save_loose, save_predictions, save_shards, with_objects
 
+import datagen.reduced
 from datagen.encoding import decode_image
 from datagen.errors import UserError
 from datagen.predictions import Prediction, write_predictions
 from datagen.sample import make_sample
 from igllm import main
-from render import images
 from render.compare import compare
 
 SAVERS = {"shards": save_shards, "loose": save_loose, "predictions": save_predictions}
@@ -57,7 +57,7 @@ def test_differences_are_seen(tmp_path: Path) -> None:
 def test_very_large_images_are_compared_and_the_report_says_how(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(images, "MOST_PIXELS", 32 * 24 // 2)
+    monkeypatch.setattr(datagen.reduced, "MOST_PIXELS", 32 * 24 // 2)
     [large] = make_samples(1)
     one, other = save_loose(tmp_path / "a", [large]), save_loose(tmp_path / "b", [moved(large)])
     assert main(["compare", "--reference", str(one), "--candidate", str(other), "--out", str(tmp_path / "report")]) == 0
