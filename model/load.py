@@ -25,6 +25,7 @@ from model.declared import DECLARATIONS
 from model.derender.derenderer import Derenderer
 from model.device import pick_device
 from model.extent import Extent, check_shapes, shapes_of, within
+from model.finite import first_not_finite
 from model.igllm import IGLLM
 from model.prompts import PROMPTS, prompt_tokens
 from model.quiet import quiet_transformers
@@ -94,6 +95,8 @@ def load_model(folder: Path, device: str = "auto") -> Loaded:
         raise UserError(f"{folder}: its weights hold {min(unused)}, which the model that its config.json describes does not have")
     if told["missing_keys"]:  # which transformers would fill with random numbers
         raise UserError(f"{folder}: its weights lack {min(told['missing_keys'])}; the model is damaged")
+    if (wrong := first_not_finite(model.state_dict())) is not None:
+        raise UserError(f"{folder}: its weights hold {wrong}, which is not finite; the model is damaged, or its training went astray")
     if kind is IGLLM:
         model = model.merged()
     return Loaded(model.to(where).eval(), tokenizer, str(folder), model_digest(digests))
