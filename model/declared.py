@@ -57,6 +57,25 @@ class StatedPreprocessor(Struct):
     rescale_factor: float | None = None
 
 
+class AddedToken(Struct):
+    """A token of a tokenizer beside its vocabulary."""
+
+    content: str
+    id: Token = 0
+
+
+class StatedTokenizer(Struct):
+    """What ``tokenizer.json`` says, as far as it is checked here: the rest is for tokenizers to read, in a process of its own first."""
+
+    added_tokens: list[AddedToken] = []
+
+
+class StatedTokenizerConfig(Struct):
+    """What ``tokenizer_config.json`` says, as far as it is checked here."""
+
+    added_tokens_decoder: dict[str, AddedToken] = {}
+
+
 class StatedAdapters(Struct, forbid_unknown_fields=True):
     """Those of LoRA."""
 

@@ -289,6 +289,37 @@ def test_an_answer_ends_with_the_tokenizers_token_and_the_model_says_so(parts: d
     assert planned.config.text_config.eos_token_id == planned.tokenizer.eos_token_id
 
 
+@pytest.mark.parametrize("number", [7, 10**9, 2**40, -1])
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
+def test_numbers_of_added_tokens_are_those_that_they_get(parts: dict[str, Path], canary: Path, name: str, number: int) -> None:
+    """Which tokenizers gives as it likes where others are stated."""
+    path = parts["qwen2"] / name
+    stated = json.loads(path.read_text())
+    token = {"content": "<zz>", "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    if name == "tokenizer.json":
+        stated["added_tokens"].append(token | {"id": number})
+    else:
+        stated["added_tokens_decoder"] = {str(number): token}
+    path.write_text(json.dumps(stated))
+    with pytest.raises(UserError, match=r"qwen2.*(the number|added_tokens|cannot be loaded)"):
+        Base.named(str(parts["qwen2"])).tokenizer()
+
+
+@pytest.mark.parametrize("content", [b"\xff" * 1000, b"\x0a\xff\xff\xff\xff\x0f", b"\x0b" * 10_000])
+def test_a_sentencepiece_model_that_is_none_is_called_that(parts: dict[str, Path], canary: Path, content: bytes) -> None:
+    (parts["llama"] / "tokenizer.model").write_bytes(content)
+    with pytest.raises(UserError, match=r"llama.*its tokenizer\.model is damaged"):
+        Base.named(str(parts["llama"])).tokenizer()
+
+
+@pytest.mark.parametrize(("name", "most"), [("tokenizer.model", 8_000_000), ("tokenizer.json", 64_000_000)])
+def test_a_tokenizers_file_without_end_is_not_read(parts: dict[str, Path], canary: Path, name: str, most: int) -> None:
+    with (parts["llama"] / name).open("wb") as stream:
+        stream.truncate(most + 1)
+    with pytest.raises(UserError, match=rf"{name}: has {most + 1:,} bytes; such a file has at most {most:,}"):
+        Base.named(str(parts["llama"])).tokenizer()
+
+
 def convnext(folder: Path) -> None:
     ConvNextModel(ConvNextConfig(hidden_sizes=[8] * 4, depths=[1] * 4)).save_pretrained(folder)
 
