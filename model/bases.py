@@ -23,6 +23,7 @@ from model.extent import Extent, in_words, shapes_of, within
 from model.preprocessor import PREPROCESSOR_FILES, Statistics, read_statistics
 from model.staging import ADAPTER_FILE, CONFIG_FILE, INDEX_FILE, TOKENIZER_FILES, WEIGHTS_FILE, index_of, plain, staged, weight_files
 from model.tables import blaming, reason
+from model.trial import check_added_tokens
 
 _BEHIND = re.compile(r"(^|\.)(pooler|head|classifier)\.")  # of a tower, what lies behind all hidden states, which alone are read
 _BESIDE_TOWER = re.compile(
@@ -92,6 +93,8 @@ class Base:
         with self._opened() as (where, fetching), self._blamed(where):
             tokenizer = AutoTokenizer.from_pretrained(where, config=config, trust_remote_code=False, **fetching)
         tokenizer.name_or_path = self.name
+        if (folder := self._folder()) is not None:
+            check_added_tokens(tokenizer, folder)
         return tokenizer
 
     def image_statistics(self) -> Statistics | None:
@@ -216,6 +219,8 @@ class Base:
             raise
         except Exception as error:
             why = reason(error).replace(where, self.name)
+            if "tiktoken" in why:  # which transformers looks for where SentencePiece finds nothing
+                why = "its tokenizer.model is damaged"
             raise UserError(
                 f"{self.name}: cannot be loaded as a pretrained part ({why}); give a hub name or a folder saved by transformers"
             ) from None

@@ -16,18 +16,21 @@ from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoModelForCausalLM, Auto
 from datagen.dialects import dialect
 from datagen.domain import Domain, Language
 from datagen.errors import UserError
+from datagen.scene import FRAME_SIDES
+from datagen.untrusted import shortened
 from model.bases import Base, vision_config_of
 from model.captions import CAPTION_TOKENS
 from model.codec import NUM, CodeCodec, code_texts, word_tokens
 from model.config import IGLLMConfig
 from model.extent import Extent, within
 from model.igllm import IGLLM
+from model.preprocessor import PREPROCESSOR_FILE
 from model.presets import FROM_SCRATCH, Preset
 from model.prompts import DESCRIBE_PROMPTS, PROMPTS, VICUNA_TEMPLATE, prompt_tokens
 from model.quiet import quiet_transformers
-from model.tables import blaming, configuration
+from model.tables import blaming, configuration, reason
 from model.tokens import domain_tokenizer
-from model.tower import VisionTower
+from model.tower import USABLE, VisionTower
 from model.trial import try_tokenizer
 
 _SHARED = (
@@ -120,8 +123,11 @@ def plan(preset: Preset, domain: Domain, *, stage: Stage = "train") -> Plan:
         **{name: getattr(preset, name) for name in _SHARED},
     )
     extent = Extent.of_memory() if vision_base is None else vision_base.extent()
-    with blaming(_source(preset, "vision")), within(extent, _source(preset, "vision")):
-        tower = VisionTower(config)
+    try:
+        with blaming(_source(preset, "vision")), within(extent, _source(preset, "vision")):
+            tower = VisionTower(config)
+    except UserError as error:
+        raise (error if _source(preset, "vision") in str(error) else UserError(f"{_source(preset, 'vision')}: {error}")) from None
     if language_base is None:  # else it is looked at when it is loaded
         with blaming(_source(preset, "text")), within(Extent.of_memory(), _source(preset, "text")):
             AutoModelForCausalLM.from_config(text)
@@ -171,13 +177,15 @@ def _try_out(model: IGLLM, preset: Preset) -> None:
     tower, config = model.tower, model.config
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         model.eval()
-        with blaming(_source(preset, "vision")):
+        try:
             seen = tower(torch.zeros(1, 3, config.image_height, config.image_width))
-            if seen.shape[1:] != (tower.rows * tower.columns, tower.width):
-                raise UserError(
-                    f"{_source(preset, 'vision')}: gives {seen.shape[1]} tokens {seen.shape[2]} wide, and by its configuration should give "
-                    f"{tower.rows} x {tower.columns} of {tower.width}; another vision_layer or another tower is needed"
-                )
+        except Exception as error:  # whatever it does with an image
+            raise UserError(f"{_source(preset, 'vision')}: cannot be read as a tower ({reason(error)}); {USABLE}") from None
+        if seen.shape[1:] != (tower.rows * tower.columns, tower.width):
+            raise UserError(
+                f"{_source(preset, 'vision')}: gives {seen.shape[1]} tokens {seen.shape[2]} wide, and by its configuration should give "
+                f"{tower.rows} x {tower.columns} of {tower.width}; {USABLE}"
+            )
         with blaming(_source(preset, "text")):
             first, other = (model.think(model.embed(torch.tensor([[0, last]]), None, None)).last_hidden_state[:, 0] for last in (0, 1))
             if not torch.allclose(first, other, rtol=1e-3, atol=1e-4):
@@ -202,7 +210,9 @@ def make_tokenizer(preset: Preset, domain: Language) -> tuple[Any, Base | None]:
     tokenizer.add_tokens([NUM], special_tokens=True)
     with tempfile.TemporaryDirectory() as folder:  # a tokenizer that was saved may cut text otherwise than one of an old checkpoint
         tokenizer.save_pretrained(folder)
-        return AutoTokenizer.from_pretrained(folder), base
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    tokenizer.name_or_path = base.name
+    return tokenizer, base
 
 
 def _vision(preset: Preset) -> tuple[Any, Base | None, dict[str, Any]]:
@@ -220,10 +230,15 @@ def _vision(preset: Preset) -> tuple[Any, Base | None, dict[str, Any]]:
     whole = base.config()
     config = vision_config_of(whole)
     if not _sees(config):
-        raise UserError(f"{base.name}: a {whole.model_type} cannot be loaded as a pretrained part that sees: a vision tower is needed")
+        raise UserError(
+            f"{base.name}: a {whole.model_type} cannot be loaded as a pretrained part that sees: a vision tower is needed; {USABLE}"
+        )
     frame = _frame(config, preset)
     if (statistics := base.image_statistics()) is not None:
         frame["image_mean"], frame["image_std"] = statistics
+    else:
+        told = f"warning: {base.name}: has no {PREPROCESSOR_FILE}; its images are normalised as CLIP's are"
+        print(told, file=sys.stderr, flush=True)
     return config, base.exact(), frame
 
 
@@ -237,6 +252,10 @@ def _frame(config: Any, preset: Preset) -> dict[str, Any]:
     if isinstance(side, list | tuple) and len(side) != 2:
         raise UserError(f"{_source(preset, 'vision')}: image_size is {str(side)[:80]}; a number is expected, or a height and a width")
     height, width = side if isinstance(side, list | tuple) else (side or preset.image_height, side or preset.image_width)
+    low, high = FRAME_SIDES
+    if not all(type(side) is int and low <= side <= high for side in (height, width)):
+        told = f"image_size is {shortened([height, width])}; {low} to {high:,} pixels each way are possible"
+        raise UserError(f"{_source(preset, 'vision')}: {told}")
     return {"image_height": height, "image_width": width}
 
 

@@ -11,11 +11,13 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from datagen.declared import Digest, InnerPath
-from datagen.record import Count, Side
+from datagen.record import Count
+from datagen.scene import FRAME_SIDES
 
 MOST_PROMPT_TOKENS = 4096
 """Before the image, and after it up to the answer: attention takes memory as the square of them."""
 
+FrameSide = Annotated[int, Meta(ge=FRAME_SIDES[0], le=FRAME_SIDES[1])]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Deviation = Annotated[float, Meta(ge=1e-4, le=1000)]
 Weight = Annotated[float, Meta(ge=0, le=1e9)]
@@ -30,8 +32,8 @@ class Seeing(Struct):
 
     domain: Annotated[str, Meta(max_length=200)]
     vision_config: dict[str, Any]
-    image_height: Side | UnsetType = UNSET
-    image_width: Side | UnsetType = UNSET
+    image_height: FrameSide | UnsetType = UNSET
+    image_width: FrameSide | UnsetType = UNSET
     image_mean: tuple[Share, Share, Share] | UnsetType = UNSET
     image_std: tuple[Deviation, Deviation, Deviation] | UnsetType = UNSET
     number_weight: Weight | UnsetType = UNSET
@@ -53,6 +55,25 @@ class StatedPreprocessor(Struct):
     do_normalize: bool | None = None
     do_rescale: bool | None = None
     rescale_factor: float | None = None
+
+
+class AddedToken(Struct):
+    """A token of a tokenizer beside its vocabulary."""
+
+    content: str
+    id: Token = 0
+
+
+class StatedTokenizer(Struct):
+    """What ``tokenizer.json`` says, as far as it is checked here: the rest is for tokenizers to read, in a process of its own first."""
+
+    added_tokens: list[AddedToken] = []
+
+
+class StatedTokenizerConfig(Struct):
+    """What ``tokenizer_config.json`` says, as far as it is checked here."""
+
+    added_tokens_decoder: dict[str, AddedToken] = {}
 
 
 class StatedAdapters(Struct, forbid_unknown_fields=True):

@@ -258,7 +258,8 @@ class _Work:
     def _decoded(self, rows: list[tuple[float, list[int], list[float], list[float]]]) -> Decoded:
         """The texts of one image: log-likelihood, tokens, values and scores of each."""
         if any(math.isnan(likelihood) for likelihood, *_ in rows):
-            raise UserError("the model's output is not a number: its weights are damaged, or its training went astray")
+            name = self.model.config.name_or_path or "the model"
+            raise UserError(f"{name}: its output is not a number: its weights are damaged, or its training went astray")
         rows = sorted((row for row in rows if row[0] > -math.inf), key=lambda row: -row[0])
         codes = [self.codec.decode(tokens, values) for _, tokens, values, _ in rows]
         candidates = [Candidate(code, round(row[0], 6)) for code, row in zip(codes, rows, strict=True)]

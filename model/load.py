@@ -25,13 +25,14 @@ from model.declared import DECLARATIONS
 from model.derender.derenderer import Derenderer
 from model.device import pick_device
 from model.extent import Extent, check_shapes, shapes_of, within
+from model.finite import first_not_finite
 from model.igllm import IGLLM
 from model.prompts import PROMPTS, prompt_tokens
 from model.quiet import quiet_transformers
 from model.run import check_saved, newest_checkpoint
 from model.staging import CONFIG_FILE, WEIGHTS_FILE, staged, tokenizer_files, weight_files
 from model.tables import reason
-from model.trial import try_tokenizer
+from model.trial import check_added_tokens, try_tokenizer
 
 MODELS: dict[str, type[IGLLM] | type[Derenderer]] = {"igllm": IGLLM, "igllm-derender": Derenderer}
 WEIGHTS = Path(__file__).parent / "weights"
@@ -94,6 +95,8 @@ def load_model(folder: Path, device: str = "auto") -> Loaded:
         raise UserError(f"{folder}: its weights hold {min(unused)}, which the model that its config.json describes does not have")
     if told["missing_keys"]:  # which transformers would fill with random numbers
         raise UserError(f"{folder}: its weights lack {min(told['missing_keys'])}; the model is damaged")
+    if (wrong := first_not_finite(model.state_dict())) is not None:
+        raise UserError(f"{folder}: its weights hold {wrong}, which is not finite; the model is damaged, or its training went astray")
     if kind is IGLLM:
         model = model.merged()
     return Loaded(model.to(where).eval(), tokenizer, str(folder), model_digest(digests))
@@ -104,6 +107,7 @@ def load_tokenizer(folder: Path, config: IGLLMConfig) -> Any:
     with staged(folder) as stage:
         tokenizer = AutoTokenizer.from_pretrained(stage, local_files_only=True, trust_remote_code=False)
     tokenizer.name_or_path = str(folder)
+    check_added_tokens(tokenizer, folder)
     if not folder.resolve().is_relative_to(WEIGHTS):
         try_tokenizer(tokenizer, [*code_texts(dialect(get_domain(config.domain), config.rotations)), *PROMPTS])
     return tokenizer

@@ -21,6 +21,7 @@ from datagen.screen import printable
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
+TOKENIZER_FILE = "tokenizer.json"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 TOKENIZER_FILES = ("*token*.json", "vocab.*", "merges.txt", "*.model", "chat_template*")
 """Patterns of the files that any kind of tokenizer is saved in."""
@@ -28,7 +29,8 @@ WHOLE = "whole.json"
 """Beside what a run has saved, the SHA-256 of each of its files."""
 ADAPTER_FILE = "adapter_config.json"
 LARGEST_JSON = 10_000_000  # bytes of a configuration; those of models have thousands
-LARGEST_TOKENIZER_FILE = 500_000_000  # bytes; the largest vocabularies have a tenth
+LARGEST_TOKENIZER_FILE = 64_000_000  # bytes; the largest vocabularies have half of it
+LARGEST_SENTENCEPIECE_FILE = 8_000_000  # bytes of a ``.model``, whose pieces transformers takes one by one; the largest have half of it
 
 _SHARD = re.compile(r"[\w.-]+\.safetensors")
 _UNHEEDED = {
@@ -99,7 +101,7 @@ def tokenizer_files(folder: Path) -> list[Path]:
     """The files that a folder's tokenizer is read from, sorted. `UserError` for one that is too large to be such a file."""
     found = sorted({path for pattern in TOKENIZER_FILES for path in folder.glob(pattern) if not path.is_dir()})
     for path in found:
-        _check_file(path, LARGEST_TOKENIZER_FILE)
+        _check_file(path, LARGEST_SENTENCEPIECE_FILE if path.suffix == ".model" else LARGEST_TOKENIZER_FILE)
     return found
 
 

@@ -11,8 +11,13 @@ from transformers import AutoModel
 
 from datagen.errors import UserError
 from model.config import IGLLMConfig
+from model.tables import reason
 
 PLACE_FREQUENCIES = 8
+USABLE = (
+    "towers that can be used are transformers with patches of one size (CLIP, SigLIP, DINOv2, ViT and their like) and convolutional "
+    "networks that end in one map (ResNet, RegNet and their like)"
+)
 LAST_BUT_ONE = -2  # what is read of a tower unless something else is asked for
 
 
@@ -31,6 +36,8 @@ class VisionTower(nn.Module):
         `UserError` if the tower has not the layer to read, its map has no cell or cannot be merged evenly.
         """
         super().__init__()
+        if not is_usable(config.vision_config):
+            raise UserError(f"a {config.vision_config.model_type} cannot be used as a tower; {USABLE}")
         self.encoder: Any = encoder or AutoModel.from_config(config.vision_config)
         self.layer = config.vision_layer
         vision = config.vision_config
@@ -43,6 +50,7 @@ class VisionTower(nn.Module):
             patch = vision.patch_size
             patch_height, patch_width = patch if isinstance(patch, list | tuple) else (patch, patch)
             rows, columns = config.image_height // patch_height, config.image_width // patch_width
+            _check_frame(vision, config.image_height, config.image_width)
             channels, places = vision.hidden_size, 0
         self._check_layer(vision)
         if not rows * columns:
@@ -88,6 +96,22 @@ class VisionTower(nn.Module):
         return grid.transpose(2, 3).flatten(3).flatten(1, 2)
 
 
+def is_usable(vision: Any) -> bool:
+    """Whether a configuration may be that of a tower which `VisionTower` can read; whether it is shows when it computes."""
+    patches, maps = hasattr(vision, "patch_size"), hasattr(vision, "hidden_sizes")
+    return patches != maps and not (patches and hasattr(vision, "depths"))  # the others merge patches from stage to stage
+
+
+def _check_frame(vision: Any, height: int, width: int) -> None:
+    """`UserError` for a frame that is not the one whose patches a transformer knows the places of."""
+    side = getattr(vision, "image_size", None)
+    known = tuple(side) if isinstance(side, list | tuple) else (side, side)
+    if side and known != (height, width):
+        raise UserError(
+            f"the tower's image_size is {known[0]} x {known[1]} pixels, and the frame is {height} x {width}; they must be equal"
+        )
+
+
 def place_code(rows: int, columns: int, frequencies: int) -> torch.Tensor:
     """(rows * columns, 4 * frequencies): sines and cosines of each cell's y and x in [-1, 1], over octaves from half a period."""
     y = ((torch.arange(rows) + 0.5) * 2 / rows - 1).repeat_interleave(columns)
@@ -103,8 +127,11 @@ def fourier(values: torch.Tensor, frequencies: int) -> torch.Tensor:
 
 def _stride(encoder: nn.Module) -> int:
     """By how much a convolutional tower shrinks an image."""
+    training = encoder.training
     with torch.no_grad():
-        training = encoder.training
-        side = encoder.eval()(torch.zeros(1, 3, 64, 64)).last_hidden_state.shape[-1]
-        encoder.train(training)
+        try:
+            side = encoder.eval()(torch.zeros(1, 3, 64, 64)).last_hidden_state.shape[-1]
+        except Exception as error:  # whatever it does with an image
+            raise UserError(f"the tower makes no map of an image ({reason(error)}); {USABLE}") from None
+    encoder.train(training)
     return 64 // side

@@ -43,7 +43,9 @@ from model.data import CodeSource, Collator, ExampleMaker, SampleSource
 from model.derender.build import begin_derendering, check_derendering
 from model.derender.derenderer import Derenderer
 from model.device import pick_device
+from model.extent import shapes_in
 from model.features import FeatureCache
+from model.finite import first_not_finite
 from model.igllm import IGLLM
 from model.images import Frame
 from model.learner import Learner
@@ -340,7 +342,10 @@ def take_weights(model: IGLLM, folder: Path) -> None:
     config = check_config(folder)
     check_saved(folder, file_digests(folder))
     try:
+        shapes_in(folder / WEIGHTS_FILE)
         weights = load_file(folder / WEIGHTS_FILE)
+        if (wrong := first_not_finite(weights)) is not None:
+            raise UserError(f"its weights hold {wrong}, which is not finite")
         if _written_otherwise(model, config):
             weights = {name: value for name, value in weights.items() if name.startswith(("tower.", "projector."))}
         model.take(weights)

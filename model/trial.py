@@ -3,21 +3,52 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
 
+from datagen.declared import as_declared, read_declared
 from datagen.errors import UserError
 from model.confined import answer, ask
+from model.declared import StatedTokenizer, StatedTokenizerConfig
+from model.staging import LARGEST_TOKENIZER_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, plain, read_object
 
 MOST_HOLES = 10_000  # numbers that a vocabulary leaves out
 _WHAT = "the tokenizer's way to cut a text"
 
 
 def try_tokenizer(tokenizer: Any, texts: Sequence[str]) -> None:
-    """`UserError` if a tokenizer takes more time or memory for these texts than one may."""
+    """`UserError`, naming where it is from, if a tokenizer takes more time or memory for these texts than one may."""
+    try:
+        _try_all(tokenizer, texts)
+    except UserError as error:
+        raise (UserError(f"{tokenizer.name_or_path}: {error}") if tokenizer.name_or_path else error) from None
+
+
+def check_added_tokens(tokenizer: Any, folder: Path) -> None:
+    """`UserError` if a tokenizer's files state other numbers of added tokens than it gives them, or one number for several."""
+    stated: dict[str, int | str] = {}
+    if (folder / TOKENIZER_CONFIG_FILE).exists():
+        config = as_declared(read_object(folder / TOKENIZER_CONFIG_FILE), StatedTokenizerConfig, str(folder / TOKENIZER_CONFIG_FILE))
+        stated |= {token.content: number for number, token in config.added_tokens_decoder.items()}
+    if (folder / TOKENIZER_FILE).exists():
+        rules = read_declared(folder / TOKENIZER_FILE, StatedTokenizer, LARGEST_TOKENIZER_FILE)
+        stated |= {token.content: token.id for token in rules.added_tokens}
+    vocabulary = tokenizer.get_vocab()
+    if len(set(vocabulary.values())) < len(vocabulary):
+        number, _ = Counter(vocabulary.values()).most_common(1)[0]
+        raise UserError(f"{folder}: its tokenizer's files give the number {number:,} to several tokens")
+    for content, number in stated.items():
+        if str(given := tokenizer.convert_tokens_to_ids(content)) != str(number):
+            found = f"the number {plain(str(number))}, where {given} is possible alone"
+            raise UserError(f"{folder}: its tokenizer's files give {plain(content)!r} {found}")
+
+
+def _try_all(tokenizer: Any, texts: Sequence[str]) -> None:
     vocabulary = tokenizer.get_vocab()
     largest = max(vocabulary.values(), default=0)
     if largest > 2 * len(vocabulary) + MOST_HOLES:  # which tokenizers counts through

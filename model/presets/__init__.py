@@ -75,7 +75,7 @@ class Range:
         return f"{above} {self.least:,} and {below} {self.most:,}"
 
 
-PIXELS = Range(1, 8192)
+PIXELS = Range(16, 8192)
 CELLS = Range(1, 64)
 COUNT = Range(1, 10**6)
 STEPS = Range(1, 10**9)

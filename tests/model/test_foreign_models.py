@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
 from datagen.errors import UserError
 from igllm import main
@@ -186,6 +187,48 @@ def test_a_tokenizers_configuration_of_another_model_is_one_message(copy: Path, 
     stated = json.loads((copy / "tokenizer_config.json").read_text())
     (copy / "tokenizer_config.json").write_text(json.dumps(stated | fields))
     with pytest.raises(UserError, match=str(copy)):
+        load_model(copy, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "message"),
+    [
+        ("tokenizer_config.json", {"eos_token": "[PAD]"}, "text_config.eos_token_id=2, but its tokenizer 0"),
+        ("tokenizer_config.json", {"pad_token": "[EOS]"}, "text_config.pad_token_id=0, but its tokenizer 2"),
+        ("tokenizer_config.json", {"bos_token": "[EOS]"}, r"prefix_token_ids=\[1\], but its tokenizer \[2\]"),
+        ("special_tokens_map.json", {"eos_token": "[PAD]"}, "text_config.eos_token_id=2, but its tokenizer 0"),
+        ("config.json", part("text_config", eos_token_id=5), "text_config.eos_token_id=5, but its tokenizer 2"),
+        ("config.json", part("text_config", eos_token_id=[5, 6]), r"text_config.eos_token_id=\[5, 6\], but its tokenizer 2"),
+        ("config.json", part("text_config", pad_token_id=3), "text_config.pad_token_id=3, but its tokenizer 0"),
+        ("config.json", {"prefix_token_ids": []}, r"prefix_token_ids=\[\], but its tokenizer \[1\]"),
+        ("config.json", {"num_token_id": 5}, "num_token_id=5, but its tokenizer 4"),
+        ("config.json", {"prompt": ""}, "prompt"),
+        ("config.json", {"prompt": " \n"}, "the prompt is empty"),
+        ("config.json", {"image_height": 1}, "image_height is 1"),
+        ("config.json", {"image_std": [1e-300] * 3}, "image_std"),
+    ],
+)
+def test_a_model_and_its_tokenizer_belong_together(copy: Path, name: str, fields: dict[str, object], message: str) -> None:
+    """One of another model would be asked otherwise, or would end its answers elsewhere."""
+    stated = json.loads((copy / name).read_text()) if (copy / name).exists() else {}
+    (copy / name).write_text(json.dumps(stated | fields))
+    with pytest.raises(UserError, match=message) as told:
+        load_model(copy, "cpu")
+    assert str(told.value).startswith(str(copy))
+
+
+@pytest.mark.parametrize("template", ["{{ bos_token }}{{ messages[0]['content'][:7] }}", "x{{ bos_token }}{{ messages[0]['content'] }}"])
+def test_a_template_of_another_model_is_one_message(copy: Path, template: str) -> None:
+    (copy / "chat_template.jinja").write_text(template)
+    with pytest.raises(UserError, match=str(copy)):
+        load_model(copy, "cpu")
+
+
+def test_a_weight_that_is_not_finite_is_named(copy: Path) -> None:
+    weights = load_file(copy / "model.safetensors")
+    weights["projector.bias"][3] = float("inf")
+    save_file(weights, copy / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UserError, match=r"copy: its weights hold projector.bias, which is not finite"):
         load_model(copy, "cpu")
 
 

@@ -251,3 +251,19 @@ def test_a_link_in_a_run_is_not_written_through(trained: Path, run: Path, name: 
     assert train(trained, run, 3) == 2
     assert f"{name}: is a link, which a run does not have" in capsys.readouterr().err
     assert [(path.name, path.read_text()) for path in elsewhere.iterdir()] == [("precious", "precious")]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [(lambda value: value * float("nan"), "projector.bias, which is not finite"), (lambda value: value.long(), "is of I64 numbers")],
+)
+def test_useless_weights_are_not_begun_with(
+    trained: Path, run: Path, change: Callable[[Any], Any], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = load_file(run / "model.safetensors")
+    weights["projector.bias"] = change(weights["projector.bias"])
+    save_file(weights, run / "model.safetensors", {"format": "pt"})
+    (run / "whole.json").unlink()
+    words = ["--preset", str(trained / "small.toml"), "--data", str(trained / "data"), "--out", str(run.parent / "next"), "--device", "cpu"]
+    assert igllm.main(["train", *words, "--steps", "1", "--init", str(run)]) == 2
+    assert message in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pickle
 import re
 import shutil
@@ -19,11 +20,12 @@ import torch
 from payload import Payload
 from pretrained_parts import clip, llama, qwen2
 from safetensors.torch import load_file, save_file
+from transformers import ConvNextConfig, ConvNextModel, PvtConfig, PvtModel, SwinConfig, SwinModel
 
 from datagen.domains import get_domain
 from datagen.errors import UserError
 from model.bases import Base
-from model.build import build
+from model.build import build, plan
 from model.igllm import IGLLM
 from model.load import WEIGHTS, load_model
 from model.presets import Preset, get_preset
@@ -223,6 +225,125 @@ def test_statistics_that_are_none_are_named(parts: dict[str, Path], canary: Path
     change(parts["clip"] / "preprocessor_config.json", size={"height": 10**6}, resample=99, **statistics)
     with pytest.raises(UserError, match=next(iter(statistics))):
         build(on(parts), CLEVR)
+
+
+def on_the_hub(folder: Path, name: str, cache: Path) -> Path:
+    """A folder as the hub's cache holds it; the files of its commit, links to blobs."""
+    kept, commit = cache / f"models--{name.replace('/', '--')}", "a" * 40
+    for part in ("refs", "blobs", f"snapshots/{commit}"):
+        (kept / part).mkdir(parents=True)
+    (kept / "refs" / "main").write_text(commit)
+    for path in folder.iterdir():
+        shutil.copy(path, kept / "blobs" / path.name)
+        (kept / "snapshots" / commit / path.name).symlink_to(f"../../blobs/{path.name}")
+    return kept / "blobs"
+
+
+def test_a_model_of_the_hub_goes_through_the_same_doors(
+    parts: dict[str, Path], made: dict[str, Path], canary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    files = {name: on_the_hub(parts[name], f"some/{name}", tmp_path / "hub") for name in ("clip", "llama")}
+    snapshot = next((tmp_path / "hub" / "models--some--llama" / "snapshots").iterdir())
+    named_code(snapshot, canary)
+    old_pickles(snapshot, canary)
+    names = {"clip": Path("some/clip"), "llama": Path("some/llama")}
+    assert_equal(names, made)
+    change(files["llama"] / "config.json", num_hidden_layers=2)
+    with pytest.raises(UserError, match=r"some/llama: its weights hold model\.layers\.2"):
+        build(on(names), CLEVR)
+    change(files["llama"] / "config.json", num_hidden_layers=9_999)
+    with pytest.raises(UserError, match=r"model\.safetensors holds"):
+        build(on(names), CLEVR)
+    (files["llama"] / "model.safetensors").write_bytes(header(b"{}", 2**62))
+    with pytest.raises(UserError, match=r"model.safetensors: damaged"):
+        build(on(names), CLEVR)
+    (files["llama"] / "tokenizer.model").unlink()
+    os.mkfifo(files["llama"] / "tokenizer.model")
+    with pytest.raises(UserError, match=r"tokenizer.model: is not there, or no file"):
+        build(on(names), CLEVR)
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("{% for m in messages %}{{ m.content[:7] }}{% endfor %}", "drops or changes the question"),
+        ("{% for m in messages %}{{ m.content | lower }}{% endfor %}", "drops or changes the question"),
+        ("hello", "drops what the user says"),
+        ("{{ messages[0].content.split('\\n')[1] }}<image>", "drops or changes the question"),
+    ],
+)
+def test_a_chat_template_that_does_not_ask_is_refused_before_training(
+    parts: dict[str, Path], canary: Path, template: str, message: str
+) -> None:
+    change(parts["llama"] / "tokenizer_config.json", chat_template=template)
+    with pytest.raises(UserError, match=message) as told:
+        plan(on(parts), CLEVR)
+    assert str(told.value).startswith(str(parts["llama"]))
+
+
+def test_an_answer_ends_with_the_tokenizers_token_and_the_model_says_so(parts: dict[str, Path], canary: Path) -> None:
+    """Checkpoints may end texts with several, or with none."""
+    change(parts["llama"] / "config.json", eos_token_id=[5, 7])
+    planned = plan(on(parts), CLEVR)
+    assert planned.config.text_config.eos_token_id == planned.tokenizer.eos_token_id
+
+
+@pytest.mark.parametrize("number", [7, 10**9, 2**40, -1])
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
+def test_numbers_of_added_tokens_are_those_that_they_get(parts: dict[str, Path], canary: Path, name: str, number: int) -> None:
+    """Which tokenizers gives as it likes where others are stated."""
+    path = parts["qwen2"] / name
+    stated = json.loads(path.read_text())
+    token = {"content": "<zz>", "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    if name == "tokenizer.json":
+        stated["added_tokens"].append(token | {"id": number})
+    else:
+        stated["added_tokens_decoder"] = {str(number): token}
+    path.write_text(json.dumps(stated))
+    with pytest.raises(UserError, match=r"qwen2.*(the number|added_tokens|cannot be loaded)"):
+        Base.named(str(parts["qwen2"])).tokenizer()
+
+
+@pytest.mark.parametrize("content", [b"\xff" * 1000, b"\x0a\xff\xff\xff\xff\x0f", b"\x0b" * 10_000])
+def test_a_sentencepiece_model_that_is_none_is_called_that(parts: dict[str, Path], canary: Path, content: bytes) -> None:
+    (parts["llama"] / "tokenizer.model").write_bytes(content)
+    with pytest.raises(UserError, match=r"llama.*its tokenizer\.model is damaged"):
+        Base.named(str(parts["llama"])).tokenizer()
+
+
+@pytest.mark.parametrize(("name", "most"), [("tokenizer.model", 8_000_000), ("tokenizer.json", 64_000_000)])
+def test_a_tokenizers_file_without_end_is_not_read(parts: dict[str, Path], canary: Path, name: str, most: int) -> None:
+    with (parts["llama"] / name).open("wb") as stream:
+        stream.truncate(most + 1)
+    with pytest.raises(UserError, match=rf"{name}: has {most + 1:,} bytes; such a file has at most {most:,}"):
+        Base.named(str(parts["llama"])).tokenizer()
+
+
+def convnext(folder: Path) -> None:
+    ConvNextModel(ConvNextConfig(hidden_sizes=[8] * 4, depths=[1] * 4)).save_pretrained(folder)
+
+
+def swin(folder: Path) -> None:
+    SwinModel(SwinConfig(embed_dim=12, depths=[1, 1], num_heads=[1, 2], image_size=64)).save_pretrained(folder)
+
+
+def pvt(folder: Path) -> None:
+    sizes = {"hidden_sizes": [8] * 4, "num_attention_heads": [1] * 4, "depths": [1] * 4}
+    PvtModel(PvtConfig(**sizes, image_size=64)).save_pretrained(folder)
+
+
+@pytest.mark.parametrize("make", [convnext, swin, pvt, "llama"])
+def test_a_tower_that_cannot_be_used_is_told_which_can(parts: dict[str, Path], canary: Path, make: Any) -> None:
+    if callable(make):
+        shutil.rmtree(parts["clip"])
+        make(parts["clip"])
+    else:
+        parts["clip"] = parts[make]
+    with pytest.raises(UserError, match=r"towers that can be used are .*CLIP, SigLIP, DINOv2, ViT .*ResNet, RegNet") as told:
+        build(on(parts), CLEVR)
+    assert str(told.value).startswith(str(parts["clip"]))
+    assert "object has no attribute" not in str(told.value)
 
 
 HALF = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}

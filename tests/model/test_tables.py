@@ -59,7 +59,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "no heads": (CLIP | {"num_attention_heads": 0}, "cannot be made"),
     "patches larger than the image": (CLIP | {"patch_size": 128}, "patches are larger than its frame of 64 x 64"),
     "no patches": (CLIP | {"patch_size": 0}, "cannot be made"),
-    "negative image": (CLIP | {"image_size": -64}, "cannot be made"),
+    "negative image": (CLIP | {"image_size": -64}, r"image_size is \[-64, -64\]; 16 to 8,192 pixels"),
     "other channels": (CLIP | {"num_channels": 1}, "channels"),
     "unknown activation": (CLIP | {"hidden_act": "glu"}, "glu"),
     "too few layers": (CLIP | {"num_hidden_layers": 0}, "vision_layer=-2: this tower has 0 layers"),
