@@ -125,7 +125,7 @@ class DatasetWriter:
                 self._finish_later(shard)
 
     def _forget_others(self) -> None:
-        """Remove the spools that nothing of this data set is in: another one was begun here before. Its samples are of no use to anybody."""
+        """Remove the spools that nothing of this data set is in: another one was begun here before, and its samples are of no use."""
         with _told(self.store):
             for path in self.store.scratch.glob("*.spool"):
                 spool = Spool(path, self._owner)
