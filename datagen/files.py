@@ -29,6 +29,7 @@ LONGEST_NAME = 200  # bytes of a name, so that there is room for what temporary 
 SYSTEMS_FILES = ("thumbs.db", "desktop.ini", "__macosx")  # what Windows and macOS leave in folders and archives beside hidden files
 
 MOST_BYTES = 1 << 28  # of a file that is read as a whole
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what systems say where nothing more can be written
 MOST_LEVELS = 100  # of objects and lists in each other
 _TOO_DEEP = "it is nested too deeply"
 MOST_OF_LINE = 1 << 25  # characters
@@ -66,7 +67,9 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        error.filename, error.filename2 = str(path), None
+        error.filename = str(path)
+        if error.filename2 is not None:
+            del error.filename2
         raise
 
 
