@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
+
+from datagen.leaving import Request, flush_output, heed_while_loading, heeded
+
+if __name__ == "__main__" or os.path.basename(sys.argv[0]) == "igllm":  # else another program imports this
+    heed_while_loading(" ".join(["igllm", *sys.argv[1:2]]))
+
+import argparse
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
@@ -30,7 +36,6 @@ from datagen.commandline import (
 )
 from datagen.errors import PartlyDone, UserError
 from datagen.image_limits import MAX_PIXELS, allow_pixels
-from datagen.leaving import Request, flush_output, heeded
 from datagen.ranges import counted
 from datagen.scene import QUALITIES
 from datagen.screen import in_bounds, plain_output, print_line, printable

@@ -109,6 +109,7 @@ class DatasetWriter:
         """``owner`` is the `spool_owner` of the data set."""
         self.store, self.settings, self._num, self._whole, self._owner = store, settings, num, shards is None, owner
         if self._whole:
+            self._forget_others()
             store.tidy()
         self._sizes = store.sizes()
         numbers = list(range(shard_count(num, settings.shard_size)) if shards is None else shards)
@@ -122,6 +123,14 @@ class DatasetWriter:
         for shard in self._shards.values():  # what an earlier run had spooled but not yet written
             if len(shard.spool) and not shard.left:
                 self._finish_later(shard)
+
+    def _forget_others(self) -> None:
+        """Remove the spools that nothing of this data set is in: another one was begun here before, and its samples are of no use."""
+        with _told(self.store):
+            for path in self.store.scratch.glob("*.spool"):
+                spool = Spool(path, self._owner)
+                if not len(spool):
+                    spool.remove()
 
     def missing(self) -> list[int]:
         """The indices that are still to be rendered."""

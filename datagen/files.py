@@ -29,6 +29,7 @@ LONGEST_NAME = 200  # bytes of a name, so that there is room for what temporary 
 SYSTEMS_FILES = ("thumbs.db", "desktop.ini", "__macosx")  # what Windows and macOS leave in folders and archives beside hidden files
 
 MOST_BYTES = 1 << 28  # of a file that is read as a whole
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what systems say where nothing more can be written
 MOST_LEVELS = 100  # of objects and lists in each other
 _TOO_DEEP = "it is nested too deeply"
 MOST_OF_LINE = 1 << 25  # characters
@@ -66,7 +67,9 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        error.filename, error.filename2 = str(path), None
+        error.filename = str(path)
+        if error.filename2 is not None:
+            del error.filename2
         raise
 
 
@@ -247,38 +250,61 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         writer.write_all(rows)
 
 
+class TooLarge(OSError):
+    """A file of more bytes than are read of its kind."""
+
+
 def open_regular(path: Path) -> io.BufferedReader:
-    """A file to read. OSError if it cannot be, or is a pipe or device, which may never come to an end."""
+    """A file to read. OSError, which names it, if it cannot be, or is a folder, or a pipe or device, which may never come to an end."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # without O_NONBLOCK, opening a pipe waits for its writer
     try:
-        if not (stat.S_ISREG(os.fstat(descriptor).st_mode) or stat.S_ISDIR(os.fstat(descriptor).st_mode)):
-            raise OSError(errno.EINVAL, "a pipe or device is in the place of the file", str(path))
-        return open(descriptor, "rb")  # which refuses a folder
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            kind, number = ("folder", errno.EISDIR) if stat.S_ISDIR(mode) else ("pipe or device", errno.EINVAL)
+            raise OSError(number, f"a {kind} is in the place of the file", str(path))
+        return open(descriptor, "rb")
     except OSError:
         os.close(descriptor)
         raise
 
 
+def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
+    """What is in a file, as `open_regular` has it, of at most so many bytes; `TooLarge` if it has more, of which none are read."""
+    with open_regular(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        data = b"" if size > most else stream.read(most + 1)
+    if max(size, len(data)) > most:
+        raise TooLarge(errno.EFBIG, f"has {max(size, len(data)):,} bytes, more than {most:,}", str(path))
+    return data
+
+
+def unreadable(error: OSError) -> str:
+    """Why a file could not be read, in words that follow its name."""
+    return str(error.strerror) if isinstance(error, TooLarge) else f"cannot be read ({error.strerror or error})"
+
+
 @contextmanager
-def open_plain(path: Path) -> Iterator[IO[bytes]]:
-    """A file to read, as `open_regular` has it; `UserError` naming it if it cannot be read."""
+def _reading(path: Path) -> Iterator[None]:
+    """`UserError` naming a file that cannot be read."""
     try:
-        with open_regular(path) as stream:
-            yield stream
+        yield
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+        raise UserError(f"{path}: {unreadable(error)}") from None
     except ValueError:  # what Python says to a NUL
         raise UserError(f"{str(path)!r}: no file can have such a name") from None
 
 
+@contextmanager
+def open_plain(path: Path) -> Iterator[IO[bytes]]:
+    """A file to read, as `open_regular` has it; `UserError` naming it if it cannot be read."""
+    with _reading(path), open_regular(path) as stream:
+        yield stream
+
+
 def read_whole(path: Path, most: int = MOST_BYTES) -> bytes:
-    """What is in a file of at most so many bytes; `UserError` naming it otherwise, as `open_plain` raises it too."""
-    with open_plain(path) as stream:
-        size = os.fstat(stream.fileno()).st_size
-        data = b"" if size > most else stream.read(most + 1)
-    if max(size, len(data)) > most:
-        raise UserError(f"{path}: has more than {most:,} bytes, so it is not what was expected here")
-    return data
+    """What is in a file of at most so many bytes; `UserError` naming it otherwise."""
+    with _reading(path):
+        return read_regular(path, most)
 
 
 def read_text(path: Path, most: int = MOST_BYTES) -> str:

@@ -9,7 +9,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from types import FrameType
+from typing import NoReturn
 
 SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
 SAME_REQUEST_SECONDS = 1.0
@@ -54,8 +56,12 @@ class Request:
             signal.signal(signal.SIGCHLD, lambda *_: None)  # torch's raises an error for each process of its own that leaves, too
             raise KeyboardInterrupt
         if time.monotonic() - self._came > SAME_REQUEST_SECONDS:
-            os.write(2, f"{self.message}\n".encode(errors="backslashreplace"))  # not printed: that may be what was interrupted
-            os._exit(self.status)
+            self.leave()
+
+    def leave(self) -> NoReturn:
+        """End this process with the message."""
+        os.write(2, f"{self.message}\n".encode(errors="backslashreplace"))  # not printed: that may be what was interrupted
+        os._exit(self.status)
 
     def swallow(self, unraisable: sys.UnraisableHookArgs) -> None:
         """Of what Python cannot raise where it comes up, such as while an object is removed, the request itself is raised again shortly."""
@@ -67,6 +73,20 @@ class Request:
 
     def _raise_again(self, _number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
+
+
+def heed_while_loading(name: str) -> None:
+    """Until `heeded` takes over, have `SIGNALS`, but for those that are ignored, end this process at once with their message, which begins
+    with ``name``: there is nothing to tidy up yet."""
+    for number in SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, partial(_leave_at_once, name))
+
+
+def _leave_at_once(name: str, number: int, _frame: FrameType | None) -> None:
+    request = Request(name)
+    request.signal = number
+    request.leave()
 
 
 @contextmanager

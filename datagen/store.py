@@ -167,7 +167,8 @@ class LocalStore(Store):
 
     def sizes(self) -> dict[str, int]:
         if not self.path.is_dir():
-            raise UserError(f"{self.path}: there is no such data set (a folder of shards or of loose samples is expected)")
+            problem = "is no folder" if os.path.lexists(self.path) else "there is no such data set"
+            raise UserError(f"{self.path}: {problem} (a folder of shards or of loose samples is expected)")
         with os.scandir(self.path) as entries:
             return dict(sorted((entry.name, entry.stat().st_size) for entry in entries if entry.is_file() and not passed_over(entry.name)))
 

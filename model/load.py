@@ -15,7 +15,7 @@ from datagen.declared import as_declared
 from datagen.dialects import dialect
 from datagen.domains import get_domain
 from datagen.errors import UserError
-from datagen.files import read_json
+from datagen.files import NO_ROOM, read_json
 from datagen.shards import file_sha256
 from datagen.untrusted import shortened
 from model.bases import Base
@@ -90,6 +90,8 @@ def load_model(folder: Path, device: str = "auto") -> Loaded:
     except UserError as error:
         raise (error if str(folder) in str(error) else UserError(f"{folder}: {error}")) from None
     except Exception as error:  # damaged files; libraries say so in many ways
+        if isinstance(error, OSError) and error.errno in NO_ROOM:  # for temporary files, which is no fault of the model's
+            raise
         raise UserError(f"{folder}: this model cannot be loaded ({reason(error)})") from None
     if unused := told.get("unexpected_keys"):
         raise UserError(f"{folder}: its weights hold {min(unused)}, which the model that its config.json describes does not have")

@@ -236,6 +236,18 @@ def test_a_run_removed_while_it_trains_is_not_made_again(remove: Callable[[Path]
     assert (run / "config.json").is_file()
 
 
+def test_a_disk_without_room_for_temporary_files_is_not_the_models_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, preset = tmp_path / "run", get_preset(str(MINI)).changed(["steps=1"])
+    assert main([*DOTS, "--out", str(tmp_path / "data")]) == 0
+    train(preset, "mini", data=Data([tmp_path / "data"]), out=model)
+    capsys.readouterr()
+    with no_file_beyond(50):
+        status = main(["predict", "--model", str(model), "--data", str(tmp_path / "data"), "--out", str(tmp_path / "pred.jsonl")])
+    [message] = told(capsys.readouterr().err)
+    assert (status, message.count("File too large")) == (2, 1)
+    assert "cannot be loaded" not in message and "None" not in message and "/igllm-call-" in message
+
+
 def test_what_a_killed_writer_left_is_written_over(tmp_path: Path) -> None:
     for left in (b"", b"a long rest of what was written before"):
         (tmp_path / ".file.tmp").write_bytes(left)

@@ -110,6 +110,34 @@ def test_who_asks_again_later_is_obeyed_at_once() -> None:
     assert (done.returncode, done.stderr) == (143, "igllm doctor: terminated; call it again to go on\n")
 
 
+AT_AN_IMPORT = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, *_):
+        if name == os.environ["AT"]:
+            os.kill(os.getpid(), int(os.environ["SIGNAL"]))
+sys.meta_path.insert(0, Finder())
+"""
+AS_INSTALLED = """
+import sys
+from igllm import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("at", ["tempfile", "datagen.commandline", "datagen.screen", "datagen.doctor"])
+@pytest.mark.parametrize("way", ["module", "script"])
+def test_a_signal_that_comes_while_all_is_imported_is_one_message(way: str, at: str, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(AT_AN_IMPORT)
+    (tmp_path / "igllm").write_text(AS_INSTALLED)
+    home = Path(igllm.__file__).parent
+    command = [sys.executable, *(["-m", "igllm"] if way == "module" else [str(tmp_path / "igllm")]), "doctor", "--libraries"]
+    for number, word in SIGNALS.items():
+        environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{home}", "AT": at, "SIGNAL": str(int(number))}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+        assert (done.returncode, done.stderr) == (128 + number, f"igllm doctor: {word}; call it again to go on\n")
+
+
 def test_what_the_caller_ignores_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
     try:

@@ -20,6 +20,7 @@ from datagen.assets.limits import MOST_BYTES, MOST_NAMED
 from datagen.assets.obj import There, color_notes, missing_faces, mtl_names, mtl_notes, mtl_read, obj_names, obj_read, undefined_materials
 from datagen.assets.ply import ply_notes, ply_read
 from datagen.assets.stl import stl_notes, stl_read
+from datagen.files import read_regular, unreadable
 from datagen.screen import printable
 
 ASKED = (".blend", ".usd", ".usda", ".usdc", ".usdz")
@@ -125,13 +126,9 @@ class Parts:
 def read_part(path: Path) -> bytes:
     """What is in a file. `RefusedError` if it is too large, or cannot be read."""
     try:
-        if (size := path.stat().st_size) > MOST_BYTES:
-            raise RefusedError(f"{printable(path.name)} has {size:,} bytes, more than {MOST_BYTES:,}")
-        if not path.is_file():  # but a pipe, of which reading waits
-            raise RefusedError(f"{printable(path.name)} is no file")
-        return path.read_bytes()
+        return read_regular(path, MOST_BYTES)
     except OSError as error:
-        raise RefusedError(f"{printable(path.name)} cannot be read ({error.strerror or error})") from None
+        raise RefusedError(f"{printable(path.name)} {unreadable(error)}") from None
 
 
 def _names(folder: Path, at: str, ask: Ask) -> list[str]:

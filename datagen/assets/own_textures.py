@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -32,7 +31,7 @@ from datagen.assets.paint import Paint, image_paint
 from datagen.cache import cache_folder
 from datagen.encoding import decode_image, encode_image
 from datagen.errors import ImageError, UserError
-from datagen.files import open_regular, write_bytes
+from datagen.files import read_regular, unreadable, write_bytes
 from datagen.screen import printable
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -109,12 +108,9 @@ def _kept(folder: Path, name: str) -> str:
     check_inside(folder, name)
     path = folder / name
     try:
-        with open_regular(path) as stream:
-            if (size := os.fstat(stream.fileno()).st_size) > MOST_BYTES:
-                raise RefusedError(f"has {size:,} bytes, more than {MOST_BYTES:,}")
-            data = stream.read(MOST_BYTES)
+        data = read_regular(path, MOST_BYTES)
     except OSError as error:
-        raise RefusedError(f"cannot be read ({error.strerror or error})") from None
+        raise RefusedError(unreadable(error)) from None
     key = hashlib.sha256(f"igllm texture {VERSION}\0".encode() + data).hexdigest()
     kept = _cache() / f"{key}.png"
     if not _is_image(kept):  # there is none, or one that is damaged

@@ -185,7 +185,7 @@ def test_a_name_that_no_file_can_have_costs_its_own_file_alone(tmp_path: Path) -
     reasons = {refused.path: refused.reason for refused in found.refused}
     assert sorted(reasons) == ["gone.obj", "half.gltf", "nul.gltf", "nul.obj", "pipe.obj"]
     assert "'a\\x00b.mtl', which no file can be called" in reasons["nul.obj"]
-    assert reasons["pipe.obj"] == "pipe.obj is no file"
+    assert reasons["pipe.obj"] == "pipe.obj cannot be read (a pipe or device is in the place of the file)"
 
 
 WORDS = st.sampled_from(

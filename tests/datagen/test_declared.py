@@ -23,7 +23,7 @@ from datagen.files import decode_json, read_json, read_lines
 from datagen.manifest import FAILURES, MANIFEST, STATEMENT
 from datagen.predictions import read_predictions
 from datagen.scene import Camera
-from datagen.shards import Samples
+from datagen.shards import Samples, file_sha256
 from datagen.splits import Split
 from igllm import main
 
@@ -162,12 +162,22 @@ def test_a_file_is_read_line_by_line_and_a_line_has_an_end(tmp_path: Path, monke
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with (tmp_path / "large.json").open("wb") as stream:
         stream.truncate(1 << 40)
-    with pytest.raises(UserError, match=r"large\.json: has more than"):
+    with pytest.raises(UserError, match=r"large\.json: has 1,099,511,627,776 bytes, more than 268,435,456"):
         read_json(tmp_path / "large.json")
     monkeypatch.setattr(store, "MOST_BYTES", 10)
     (tmp_path / STATEMENT).write_text("{}" + " " * 20)
     with pytest.raises(UserError, match=r"dataset\.json: has more than 10 bytes"):
         store.LocalStore(tmp_path).text(STATEMENT)
+
+
+def test_what_is_no_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "folder").mkdir()
+    pipe(tmp_path / "pipe")
+    for name, kind in (("folder", "folder"), ("pipe", "pipe or device")):
+        with pytest.raises(OSError, match=f"a {kind} is in the place of the file: '{tmp_path / name}'"):
+            file_sha256(tmp_path / name)
+    assert main(["compare", "--reference", str(tmp_path / "pipe"), "--candidate", "x", "--out", str(tmp_path / "out")]) == 2
+    assert f"{tmp_path / 'pipe'}: is no folder (a folder of shards or of loose samples is expected)" in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -250,13 +250,15 @@ def test_what_another_data_set_left_in_the_spool_is_not_taken_up(tmp_path: Path,
     """A run is killed, its folder emptied as people do it, which leaves hidden files, and another data set begun there."""
     settings = replace(SETTINGS, **other)
     with open_dataset(tmp_path / "a", SETTINGS, NUM) as writer:
-        for index in (0, 1, 4):
+        for index in (0, 1, 4, 8):
             writer.put(constant_sample(SETTINGS, index))
     for path in (tmp_path / "a").iterdir():
         if not path.name.startswith("."):
             path.unlink()
-    assert len(list((tmp_path / "a" / SPOOL).iterdir())) == 2
-    assert fill(tmp_path / "a", NUM, settings) == list(range(NUM))
+    assert len(list((tmp_path / "a" / SPOOL).iterdir())) == 3
+    assert fill(tmp_path / "a", 3, settings) == [0, 1, 2]  # a smaller one, which has no place for all of that
+    assert not (tmp_path / "a" / SPOOL).exists()
+    assert fill(tmp_path / "a", NUM, settings) == list(range(3, NUM))
     fill(tmp_path / "b", NUM, settings)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
