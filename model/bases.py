@@ -23,7 +23,7 @@ from model.extent import Extent, in_words, shapes_of, within
 from model.preprocessor import PREPROCESSOR_FILES, Statistics, read_statistics
 from model.staging import ADAPTER_FILE, CONFIG_FILE, INDEX_FILE, TOKENIZER_FILES, WEIGHTS_FILE, index_of, plain, staged, weight_files
 from model.tables import blaming, reason
-from model.trial import check_added_tokens
+from model.trial import check_added_tokens, stated_tokens
 
 _BEHIND = re.compile(r"(^|\.)(pooler|head|classifier)\.")  # of a tower, what lies behind all hidden states, which alone are read
 _BESIDE_TOWER = re.compile(
@@ -90,11 +90,13 @@ class Base:
     def tokenizer(self) -> Any:
         """Its tokenizer."""
         config = self.config()
+        folder = self._folder()
+        stated = {} if folder is None else stated_tokens(folder)
         with self._opened() as (where, fetching), self._blamed(where):
             tokenizer = AutoTokenizer.from_pretrained(where, config=config, trust_remote_code=False, **fetching)
         tokenizer.name_or_path = self.name
-        if (folder := self._folder()) is not None:
-            check_added_tokens(tokenizer, folder)
+        if folder is not None:
+            check_added_tokens(tokenizer, stated, folder)
         return tokenizer
 
     def image_statistics(self) -> Statistics | None:

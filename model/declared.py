@@ -15,6 +15,7 @@ from datagen.record import Count
 from datagen.scene import FRAME_SIDES
 
 MOST_PROMPT_TOKENS = 4096
+MOST_ADDED = 10_000  # tokens beside a vocabulary: Gemma has 6,400
 """Before the image, and after it up to the answer: attention takes memory as the square of them."""
 
 FrameSide = Annotated[int, Meta(ge=FRAME_SIDES[0], le=FRAME_SIDES[1])]
@@ -64,16 +65,20 @@ class AddedToken(Struct):
     id: Token = 0
 
 
+AddedTokens = Annotated[dict[str, Token], Meta(max_length=MOST_ADDED)]
+"""The content of ``added_tokens.json``: their numbers."""
+
+
 class StatedTokenizer(Struct):
     """What ``tokenizer.json`` says, as far as it is checked here: the rest is for tokenizers to read, in a process of its own first."""
 
-    added_tokens: list[AddedToken] = []
+    added_tokens: Annotated[list[AddedToken], Meta(max_length=MOST_ADDED)] = []
 
 
 class StatedTokenizerConfig(Struct):
     """What ``tokenizer_config.json`` says, as far as it is checked here."""
 
-    added_tokens_decoder: dict[str, AddedToken] = {}
+    added_tokens_decoder: Annotated[dict[str, AddedToken], Meta(max_length=MOST_ADDED)] = {}
 
 
 class StatedAdapters(Struct, forbid_unknown_fields=True):

@@ -32,7 +32,7 @@ from model.quiet import quiet_transformers
 from model.run import check_saved, newest_checkpoint
 from model.staging import CONFIG_FILE, WEIGHTS_FILE, staged, tokenizer_files, weight_files
 from model.tables import reason
-from model.trial import check_added_tokens, try_tokenizer
+from model.trial import check_added_tokens, stated_tokens, try_tokenizer
 
 MODELS: dict[str, type[IGLLM] | type[Derenderer]] = {"igllm": IGLLM, "igllm-derender": Derenderer}
 WEIGHTS = Path(__file__).parent / "weights"
@@ -106,10 +106,11 @@ def load_model(folder: Path, device: str = "auto") -> Loaded:
 
 def load_tokenizer(folder: Path, config: IGLLMConfig) -> Any:
     """The tokenizer in the folder of a model; `UserError` for one that would not come to an end."""
+    stated = stated_tokens(folder)
     with staged(folder) as stage:
         tokenizer = AutoTokenizer.from_pretrained(stage, local_files_only=True, trust_remote_code=False)
     tokenizer.name_or_path = str(folder)
-    check_added_tokens(tokenizer, folder)
+    check_added_tokens(tokenizer, stated, folder)
     if not folder.resolve().is_relative_to(WEIGHTS):
         try_tokenizer(tokenizer, [*code_texts(dialect(get_domain(config.domain), config.rotations)), *PROMPTS])
     return tokenizer

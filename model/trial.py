@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ from tokenizers import Tokenizer
 from datagen.declared import as_declared, read_declared
 from datagen.errors import UserError
 from model.confined import answer, ask
-from model.declared import StatedTokenizer, StatedTokenizerConfig
-from model.staging import LARGEST_TOKENIZER_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, plain, read_object
+from model.declared import AddedTokens, StatedTokenizer, StatedTokenizerConfig
+from model.staging import ADDED_TOKENS_FILE, LARGEST_TOKENIZER_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, plain, read_object
 
 MOST_HOLES = 10_000  # numbers that a vocabulary leaves out
 _WHAT = "the tokenizer's way to cut a text"
@@ -29,15 +29,25 @@ def try_tokenizer(tokenizer: Any, texts: Sequence[str]) -> None:
         raise (UserError(f"{tokenizer.name_or_path}: {error}") if tokenizer.name_or_path else error) from None
 
 
-def check_added_tokens(tokenizer: Any, folder: Path) -> None:
-    """`UserError` if a tokenizer's files state other numbers of added tokens than it gives them, or one number for several."""
+def stated_tokens(folder: Path) -> dict[str, int | str]:
+    """The tokens beside its vocabulary that a tokenizer's files state, with their numbers.
+
+    `UserError` for more than `model.declared.MOST_ADDED`. Ask this before the tokenizer is read, which takes longer with each of them.
+    """
     stated: dict[str, int | str] = {}
     if (folder / TOKENIZER_CONFIG_FILE).exists():
         config = as_declared(read_object(folder / TOKENIZER_CONFIG_FILE), StatedTokenizerConfig, str(folder / TOKENIZER_CONFIG_FILE))
         stated |= {token.content: number for number, token in config.added_tokens_decoder.items()}
+    if (folder / ADDED_TOKENS_FILE).exists():
+        stated |= read_declared(folder / ADDED_TOKENS_FILE, AddedTokens, LARGEST_TOKENIZER_FILE)
     if (folder / TOKENIZER_FILE).exists():
         rules = read_declared(folder / TOKENIZER_FILE, StatedTokenizer, LARGEST_TOKENIZER_FILE)
         stated |= {token.content: token.id for token in rules.added_tokens}
+    return stated
+
+
+def check_added_tokens(tokenizer: Any, stated: Mapping[str, int | str], folder: Path) -> None:
+    """`UserError` if a tokenizer's files have `stated` other numbers of added tokens than it gives them, or one number for several."""
     vocabulary = tokenizer.get_vocab()
     if len(set(vocabulary.values())) < len(vocabulary):
         number, _ = Counter(vocabulary.values()).most_common(1)[0]
