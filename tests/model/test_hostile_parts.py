@@ -192,9 +192,12 @@ def test_a_tokenizer_of_another_model_takes_no_memory(parts: dict[str, Path], ca
     shutil.rmtree(parts["llama"])
     parts["qwen2"].rename(parts["llama"])
     rules = json.loads((parts["llama"] / "tokenizer.json").read_text())
-    first = 1 + max(token["id"] for token in rules["added_tokens"])
-    rules["model"]["vocab"] |= {f"t{i}": first + i for i in range(20_000)}
+    vocabulary = rules["model"]["vocab"]
+    vocabulary |= {f"t{i}": len(vocabulary) + i for i in range(20_000)}
+    for token in rules["added_tokens"]:
+        token["id"] = vocabulary.get(token["content"], token["id"] + 20_000)
     (parts["llama"] / "tokenizer.json").write_text(json.dumps(rules))
+    change(parts["llama"] / "tokenizer_config.json", added_tokens_decoder={})
     with pytest.raises(UserError, match="they do not belong together"):
         build(on(parts), CLEVR)
 
