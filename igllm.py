@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from datagen.leaving import Request, flush_output, heed_while_loading, heeded
+from datagen.io.leaving import Request, flush_output, heed_while_loading, heeded
 
 if __name__ == "__main__" or os.path.basename(sys.argv[0]) == "igllm":  # else another program imports this
     heed_while_loading(" ".join(["igllm", *sys.argv[1:2]]))
@@ -18,8 +18,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-# Everything else is imported by the verb that needs it, so that --help answers at once.
-from datagen.cache import lend_home
 from datagen.commandline import (
     Help,
     Parser,
@@ -35,14 +33,17 @@ from datagen.commandline import (
     words,
 )
 from datagen.errors import PartlyDone, UserError
-from datagen.image_limits import MAX_PIXELS, allow_pixels
-from datagen.ranges import counted
+from datagen.images.limits import MAX_PIXELS, allow_pixels
+
+# Everything else is imported by the verb that needs it, so that --help answers at once.
+from datagen.io.cache import lend_home
+from datagen.io.ranges import counted
+from datagen.io.temporary import own_temporaries
 from datagen.scene import QUALITIES
 from datagen.screen import in_bounds, plain_output, print_line, printable
-from datagen.temporary import own_temporaries
 
 if TYPE_CHECKING:
-    from datagen.predictions import Prediction
+    from datagen.code.predictions import Prediction
 
 BUG = 70  # the status where igllm itself is at fault
 NO_READER = 141  # the status where nobody reads on what is printed, as of programs which that ends: 128 and SIGPIPE
@@ -144,13 +145,13 @@ def _verb(verbs: Any, run: Callable[[argparse.Namespace], int | None], help: str
 
 
 def _place(text: str) -> str | Path:
-    from datagen.store import place
+    from datagen.shards.store import place
 
     return place(text)
 
 
 def _place_to_write(text: str) -> str | Path:
-    from datagen.store import check_place, place
+    from datagen.shards.store import check_place, place
 
     where = place(text)
     check_place(where)
@@ -197,8 +198,8 @@ def _generate(verbs: Any) -> None:
 
 
 def _domains_text() -> str:
-    from datagen.domains import DOMAINS
-    from datagen.outside import outside_packages
+    from datagen.domains.plugins import outside_packages
+    from datagen.domains.registry import DOMAINS
 
     built_in = [f"{name} ({', '.join(domain.splits)})" for name, domain in DOMAINS.items()]
     brought = [f"{name} (of the package {package})" for name, package in outside_packages().items() if name not in DOMAINS]
@@ -207,13 +208,13 @@ def _domains_text() -> str:
 
 def run_generate(options: argparse.Namespace) -> None:
     """igllm generate"""
-    from datagen.cameras import load_cameras
-    from datagen.dataset import shard_count
-    from datagen.domains import get_domain
+    from datagen.domains.registry import get_domain
+    from datagen.domains.split_files import load_split
     from datagen.generate import generate
-    from datagen.ranges import parse_shards
-    from datagen.settings import DatasetSettings
-    from datagen.splits import load_split
+    from datagen.io.ranges import parse_shards
+    from datagen.samples.cameras import load_cameras
+    from datagen.samples.settings import DatasetSettings
+    from datagen.shards.writer import shard_count
 
     if options.ray_address and options.executor != "ray":
         raise UserError("--ray-address goes with --executor ray")
@@ -272,7 +273,7 @@ def _verify(verbs: Any) -> None:
 
 def run_verify(options: argparse.Namespace) -> int:
     """igllm verify"""
-    from datagen.verify import verify
+    from datagen.shards.verify import verify
 
     verdict = verify(options.data)
     for line in verdict.problems:
@@ -308,7 +309,7 @@ def _merge(verbs: Any) -> None:
 
 def run_merge(options: argparse.Namespace) -> None:
     """igllm merge"""
-    from datagen.merge import merge
+    from datagen.shards.merge import merge
 
     manifest = merge(options.data, options.others)
     samples = sum(row.samples for row in manifest.rows.values())
@@ -338,7 +339,7 @@ def _inspect(verbs: Any) -> None:
 
 def run_inspect(options: argparse.Namespace) -> None:
     """igllm inspect"""
-    from datagen.inspect import PAGE, inspect, statistics_text
+    from datagen.inspect.report import PAGE, inspect, statistics_text
 
     if (options.data is None) == (options.assets is None and options.textures is None):
         raise UserError("name a data set, or say --assets [DIR] or --textures DIR: one of the two")
@@ -427,7 +428,7 @@ def _pretrain(verbs: Any) -> None:
 
 def run_pretrain(options: argparse.Namespace) -> None:
     """igllm pretrain"""
-    from model.train import pretrain
+    from model.training.train import pretrain
 
     preset = _asked_preset(options, "batch_size")
     name = Path(options.preset).stem
@@ -449,7 +450,7 @@ def _align(verbs: Any) -> None:
 
 def run_align(options: argparse.Namespace) -> None:
     """igllm align"""
-    from model.train import align
+    from model.training.train import align
 
     preset = _asked_preset(options, "align_batch_size")
     align(preset, Path(options.preset).stem, data=_asked_data(options), out=options.out, device=options.device)
@@ -477,7 +478,7 @@ def _train(verbs: Any) -> None:
 
 def run_train(options: argparse.Namespace) -> None:
     """igllm train"""
-    from model.train import Look, train
+    from model.training.train import Look, train
 
     preset = _asked_preset(options, "batch_size")
     if options.number_feedback and preset.numbers == "char":
@@ -488,8 +489,8 @@ def run_train(options: argparse.Namespace) -> None:
         raise UserError("--sample-every takes its images from --val, which must be a folder")
 
     def look(loaded: Any, step: int) -> None:
-        from datagen.shards import Samples
-        from model.predict import Predictor
+        from datagen.shards.reader import Samples
+        from model.prediction.predict import Predictor
         from render.roundtrip import roundtrip
 
         out = options.out / "samples" / f"step-{step:06d}"
@@ -523,7 +524,7 @@ def _add_training(verb: Parser) -> None:
 
 def _asked_preset(options: argparse.Namespace, batch_size: str) -> Any:
     """The preset with what the flags say; ``batch_size`` names the setting that --batch-size means."""
-    from model.presets import get_preset
+    from model.preset import get_preset
 
     given = {"lora_rank": 0} if getattr(options, "full", False) else {}
     for name in ("steps", "vision_model", "language_model", "numbers", "number_feedback", "cache_features"):
@@ -543,7 +544,7 @@ def _asked_settings(options: argparse.Namespace) -> list[str]:
 
 
 def _asked_data(options: argparse.Namespace) -> Any:
-    from model.train import Data
+    from model.training.train import Data
 
     if options.weight and len(options.weight) != len(options.data):
         raise UserError(f"{len(options.weight)} --weight for {len(options.data)} --data: give one for each")
@@ -551,7 +552,7 @@ def _asked_data(options: argparse.Namespace) -> Any:
 
 
 def _settings_text() -> str:
-    from model.presets import get_preset, settings
+    from model.preset import get_preset, settings
 
     tiny = get_preset("tiny")
     rows = [f"  {key:24} {text} (tiny: {getattr(tiny, key)})" for key, (_, text) in settings().items()]
@@ -599,12 +600,12 @@ def _predict(verbs: Any) -> None:
 
 def run_predict(options: argparse.Namespace) -> int:
     """igllm predict"""
-    from datagen.pictures import DatasetImages, ImageFiles
-    from datagen.predictions import read_predictions
-    from datagen.shards import Samples
-    from model.choosing import Decoding
+    from datagen.code.predictions import read_predictions
+    from datagen.shards.pictures import DatasetImages, ImageFiles
+    from datagen.shards.reader import Samples
     from model.load import find_model
-    from model.predict import Predictor, predict_file
+    from model.prediction.decoding import Decoding
+    from model.prediction.predict import Predictor, predict_file
 
     if options.out is None and options.data:
         raise UserError("--data needs --out, the pred.jsonl to write")
@@ -632,7 +633,7 @@ def run_predict(options: argparse.Namespace) -> int:
 
 def _asked_images(options: argparse.Namespace) -> list[Path]:
     """The files that --images means; tells which files of a folder are left out."""
-    from datagen.pictures import find_images
+    from datagen.shards.pictures import find_images
 
     images, others = find_images(options.images)
     if options.out in images:
@@ -685,7 +686,7 @@ def _render(verbs: Any) -> None:
 
 def run_render(options: argparse.Namespace) -> int:
     """igllm render"""
-    from datagen.shards import Samples
+    from datagen.shards.reader import Samples
     from render.rerender import Recorded, Standard, read_codes, render_codes
 
     frame = {k: v for k in ("width", "height", "quality") if (v := getattr(options, k)) is not None}
@@ -749,9 +750,9 @@ def _roundtrip(verbs: Any) -> None:
 
 def run_roundtrip(options: argparse.Namespace) -> None:
     """igllm roundtrip"""
-    from datagen.pictures import DatasetImages
+    from datagen.shards.pictures import DatasetImages
     from model.load import find_model
-    from model.predict import Predictor
+    from model.prediction.predict import Predictor
     from render.report import check_report_folder
     from render.roundtrip import roundtrip
 

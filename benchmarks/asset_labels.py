@@ -10,10 +10,10 @@ import time
 
 from datagen.assets.library import CLASSES, instance
 from datagen.assets.solid import MeshSolid
-from datagen.camera import rays
 from datagen.domains.clevr import CAMERA
-from datagen.rotations import random_rotation
-from datagen.stream import Stream
+from datagen.geometry.camera import rays
+from datagen.geometry.rotations import random_rotation
+from datagen.rng import Stream
 
 
 def main() -> None:

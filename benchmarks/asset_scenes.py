@@ -12,9 +12,9 @@ import argparse
 import os
 from pathlib import Path
 
-from datagen.jobs import DrawJob
-from datagen.pool import RenderPool
-from datagen.settings import DatasetSettings
+from datagen.samples.settings import DatasetSettings
+from datagen.workers.jobs import DrawJob
+from datagen.workers.pool import RenderPool
 
 
 def main() -> None:

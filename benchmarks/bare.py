@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from datagen.cores import available_cores
-from datagen.settings import DatasetSettings
+from datagen.samples.settings import DatasetSettings
+from datagen.workers.cores import available_cores
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _serve(core: int) -> None:
         from blender_scenes.builders import Stages
         from blender_scenes.frame import FrameGrabber
         from blender_scenes.quality import Settings
-        from datagen.sampling import draw
+        from datagen.samples.draw import draw
 
         stages, grabber = Stages(), FrameGrabber()
         out.write(b"{}\n")

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from bare import BareProcess, Frame, render_side_by_side
 
-from datagen.cores import available_cores
-from datagen.settings import DatasetSettings
+from datagen.samples.settings import DatasetSettings
+from datagen.workers.cores import available_cores
 
 
 def main() -> None:

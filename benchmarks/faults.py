@@ -30,12 +30,12 @@ from pathlib import Path
 import numpy as np
 
 from datagen.formats.export import export
-from datagen.progress import progress
-from datagen.sample import make_sample
-from datagen.sampling import draw
-from datagen.settings import DatasetSettings
-from datagen.shards import Samples, write_shard
-from datagen.verify import verify
+from datagen.io.progress import progress
+from datagen.samples.draw import draw
+from datagen.samples.sample import make_sample
+from datagen.samples.settings import DatasetSettings
+from datagen.shards.reader import Samples, write_shard
+from datagen.shards.verify import verify
 from render.images import same_image
 
 GENERATE = "generate"

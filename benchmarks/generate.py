@@ -20,12 +20,12 @@ from statistics import mean, median
 from bare import BareProcess, Frame, bare_processes, render_side_by_side
 
 from blender_scenes.quality import Settings
-from datagen.cores import available_cores
 from datagen.generate import render_missing
-from datagen.jobs import DrawJob
-from datagen.pool import RenderPool
+from datagen.samples.settings import DatasetSettings
 from datagen.scene import Quality
-from datagen.settings import DatasetSettings
+from datagen.workers.cores import available_cores
+from datagen.workers.jobs import DrawJob
+from datagen.workers.pool import RenderPool
 
 CLEVR = asdict(Settings(512))
 PRESETS: tuple[Quality, Quality] = ("draft", "standard")

@@ -13,15 +13,15 @@ from pathlib import Path
 import torch
 from turns import alternately
 
-from datagen.domains import get_domain
-from datagen.shards import Samples
+from datagen.domains.registry import get_domain
+from datagen.shards.reader import Samples
 from model.build import build
-from model.codec import CodeCodec
-from model.data import CodeSource, Collator
+from model.data.examples import CodeSource, Collator
 from model.load import Loaded
-from model.predict import Predictor
-from model.presets import get_preset
-from model.train import example_maker
+from model.prediction.predict import Predictor
+from model.preset import get_preset
+from model.tokens.codec import CodeCodec
+from model.training.train import example_maker
 
 
 def main() -> None:

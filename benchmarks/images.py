@@ -19,7 +19,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from datagen.decoding import decode
+from datagen.images.decoding import decode
 
 FORMATS = {
     "WEBP": ("RGB", {"lossless": True}),

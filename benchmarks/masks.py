@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from datagen.cameras import load_cameras
-from datagen.depth import depth_map
-from datagen.domains import get_domain
-from datagen.sampling import Drawn, draw
-from datagen.settings import DatasetSettings
+from datagen.domains.registry import get_domain
+from datagen.samples.cameras import load_cameras
+from datagen.samples.depth import depth_map
+from datagen.samples.draw import Drawn, draw
+from datagen.samples.settings import DatasetSettings
 
 PASSES = Path(__file__).with_name("passes.py")
 

@@ -17,17 +17,17 @@ from statistics import median
 
 import torch
 
-from datagen.code import parse_code
-from datagen.domains import get_domain
-from model.automaton import START
+from datagen.code.grammar import parse_code
+from datagen.domains.registry import get_domain
 from model.build import build
-from model.codec import CodeCodec
-from model.decode import decode
 from model.device import pick_device
 from model.igllm import IGLLM
 from model.load import Loaded
-from model.predict import Predictor
-from model.presets import Preset, get_preset
+from model.prediction.decode import decode
+from model.prediction.predict import Predictor
+from model.preset import Preset, get_preset
+from model.tokens.automaton import START
+from model.tokens.codec import CodeCodec
 
 
 def fresh(preset: Preset) -> Predictor:

@@ -23,8 +23,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from blender_scenes.quality import QUALITY, Settings
-from datagen.files import atomic_file, write_bytes, write_json
-from datagen.settings import DatasetSettings
+from datagen.io.files import atomic_file, write_bytes, write_json
+from datagen.samples.settings import DatasetSettings
 from render.images import score_images
 
 REFERENCES = Path(__file__).with_name("references")

@@ -19,9 +19,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from datagen.archive import Archive, open_archive
-from datagen.files import write_bytes
-from model.order import Shuffle
+from datagen.io.files import write_bytes
+from datagen.shards.archive import Archive, open_archive
+from model.data.order import Shuffle
 
 PER_SHARD, READS = 1000, 3000
 

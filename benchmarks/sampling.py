@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from datagen import sampling
-from datagen.domains import get_domain
 from datagen.domains.clevr import Clevr
-from datagen.labels import label_objects
-from datagen.settings import DatasetSettings
+from datagen.domains.registry import get_domain
+from datagen.samples import draw as sampling
+from datagen.samples.labels import label_objects
+from datagen.samples.settings import DatasetSettings
 
 Result = TypeVar("Result")
 

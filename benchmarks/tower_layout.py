@@ -12,7 +12,7 @@ import torch
 from transformers import AutoConfig, AutoModel
 from turns import alternately
 
-from model.presets import get_preset
+from model.preset import get_preset
 
 
 def there_and_back(tower: torch.nn.Module, images: torch.Tensor) -> None:

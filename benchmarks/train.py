@@ -26,20 +26,20 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from datagen.archive import open_archive
-from datagen.shards import Samples
+from datagen.shards.archive import open_archive
+from datagen.shards.reader import Samples
 from model.build import build
-from model.codec import CodeCodec
-from model.data import CodeSource, Collator
+from model.data.examples import CodeSource, Collator
+from model.data.feature_cache import FeatureCache
+from model.data.frames import Frame
+from model.data.order import Mixture
 from model.device import pick_device
-from model.features import FeatureCache
 from model.igllm import IGLLM
-from model.images import Frame
-from model.order import Mixture
-from model.presets import Preset, get_preset
+from model.preset import Preset, get_preset
 from model.quiet import quiet_transformers
-from model.train import Data, Look, example_maker, train
-from model.trainer import parameter_groups
+from model.tokens.codec import CodeCodec
+from model.training.train import Data, Look, example_maker, train
+from model.training.trainer import parameter_groups
 
 MIB = 2**20
 KINDS = ("bare", "igllm train")

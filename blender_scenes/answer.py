@@ -11,9 +11,9 @@ from blender_scenes.blend import save_blend
 from blender_scenes.builders import Stages
 from blender_scenes.frame import FrameGrabber
 from datagen.errors import Hopeless
-from datagen.jobs import Failed, attempted, read_job
-from datagen.sample import Sample
+from datagen.samples.sample import Sample
 from datagen.scene import Scene, Shot
+from datagen.workers.jobs import Failed, attempted, read_job
 
 
 class Answerer:

@@ -1,7 +1,8 @@
 """A scene as a .blend file for people: what is in the picture, named, ready to be rendered to it again, and nothing of a worker's insides.
 
-A process of its own writes it, ``python -P -m blender_scenes.blend``, given a request as the worker takes it (`datagen.jobs.RenderJob`) on
-its standard input: in a Blender where nothing else was ever made, names need no numbers and nothing is left over.
+A process of its own writes it, ``python -P -m blender_scenes.blend``, given a request as the worker takes it
+(`datagen.workers.jobs.RenderJob`) on its standard input: in a Blender where nothing else was ever made, names need no numbers and nothing
+is left over.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blender_scenes.parent import die_with_parent, leave_interrupts
-from datagen.child import module_command
-from datagen.files import TEMPORARY
-from datagen.jobs import RenderJob, read_job
+from datagen.io.child import module_command
+from datagen.io.files import TEMPORARY
+from datagen.workers.jobs import RenderJob, read_job
 
 if TYPE_CHECKING:
     import bpy

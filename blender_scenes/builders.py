@@ -11,12 +11,12 @@ import bpy
 from blender_scenes.devices import enable_gpu
 from blender_scenes.fresh import start_empty
 from blender_scenes.quality import QUALITY, Settings, set_up_cycles, set_up_shot
-from datagen.domain import Domain
-from datagen.domains import get_domain
+from datagen.domains.base import Domain
+from datagen.domains.plugins import load
+from datagen.domains.registry import get_domain
+from datagen.domains.staged import StagedDomain
 from datagen.errors import Hopeless, UserError
-from datagen.outside import load
 from datagen.scene import Scene, Shot
-from datagen.staged import StagedDomain
 
 
 class Builder(Protocol):

@@ -10,8 +10,8 @@ from blender_scenes.materials import linear_color
 from blender_scenes.shapes import shape_mesh
 from blender_scenes.stage import add_object, build_stage, set_up
 from datagen.domains.clevr import COLORS, Clevr
+from datagen.geometry.solids import Solid
 from datagen.scene import Object, Scene, Shot
-from datagen.solids import Solid
 
 
 class ClevrBuilder:

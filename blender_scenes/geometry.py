@@ -1,7 +1,7 @@
 """The shapes as numbers: vertices, faces and exact normals, without Blender.
 
 Normals are given per vertex instead of being guessed from the faces, so that bevels and spheres shade without facets
-and flat faces stay flat. Solids have half-extent 1, as `datagen.solids` casts them.
+and flat faces stay flat. Solids have half-extent 1, as `datagen.geometry.solids` casts them.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from blender_scenes.parent import claim_stdout, die_with_parent, leave_interrupts
 from datagen.assets.limits import MEMORY_BYTES
-from datagen.bounds import bound_memory, taken_memory
-from datagen.child import say
+from datagen.io.bounds import bound_memory, taken_memory
+from datagen.io.child import say
 
 
 def main() -> int:

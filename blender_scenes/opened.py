@@ -24,7 +24,7 @@ _QUARTER = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 _MOST_ROUNDED = 0.005  # of a model's extent: what rounding may have moved its vertices by
 _DOT, _FEW = 0.01, 0.01  # a model is a dot if so little of its reach holds all but so few of its vertices
 _LEAST_AREA = 0.02  # of all triangles of a model whose reach is 1: of less, hardly a pixel would show
-_THIN = 0.3  # the same: of less, few scenes show the pixels of it that they must (`datagen.labels.MIN_VISIBLE_PIXELS`)
+_THIN = 0.3  # the same: of less, few scenes show the pixels of it that they must (`datagen.geometry.view.MIN_VISIBLE_PIXELS`)
 _MOST_NOTES = 20
 
 _OPEN: dict[str, Callable[[str], Any]] = {

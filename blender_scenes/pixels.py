@@ -8,7 +8,7 @@ import bpy
 import numpy as np
 
 from datagen.assets.limits import MOST_PIXELS
-from datagen.image_size import more_pixels
+from datagen.images.size import more_pixels
 
 _UNREADABLE = "cannot be read"
 _MOST_SIDE = 1024  # along each side; larger images are made smaller

@@ -1,4 +1,4 @@
-"""Posed assets in Blender: the builder of every `datagen.posed.PosedDomain`."""
+"""Posed assets in Blender: the builder of every `datagen.domains.posed.PosedDomain`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import bpy
 
 from blender_scenes.assets import AssetShelf
 from blender_scenes.stage import build_open_stage, build_stage, set_up
-from datagen.posed import PosedDomain
+from datagen.domains.posed import PosedDomain
 from datagen.scene import Scene, Shot
 
 

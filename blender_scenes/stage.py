@@ -11,8 +11,8 @@ from blender_scenes.geometry import swept
 from blender_scenes.kept import Kept
 from blender_scenes.materials import material
 from blender_scenes.shapes import new_mesh
-from datagen.camera import look_at
-from datagen.ground import Sweep, sweep_behind, sweep_for
+from datagen.geometry.camera import look_at
+from datagen.geometry.ground import Sweep, sweep_behind, sweep_for
 from datagen.scene import Camera, Lamp, Shot, Vec3
 
 SUN_STRENGTH = 0.45  # W/m²

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 from blender_scenes.parent import claim_stdout, die_with_parent, leave_interrupts
-from datagen.child import say
+from datagen.io.child import say
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -15,20 +15,20 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from datagen.cache import system_temporary
-from datagen.cores import available_cores
-from datagen.dataset import enter, shard_count, state
 from datagen.errors import UserError
 from datagen.generate import render_missing, report
-from datagen.leaving import heed_again
-from datagen.locks import InUse, lock_shards
-from datagen.manifest import STATEMENT, Failure, gather
-from datagen.pool import RenderPool
-from datagen.progress import progress
-from datagen.sampling import check_request
-from datagen.settings import DatasetSettings
-from datagen.shards import Samples
-from datagen.store import Place, check_place, open_store
+from datagen.io.cache import system_temporary
+from datagen.io.leaving import heed_again
+from datagen.io.locks import InUse, lock_shards
+from datagen.io.progress import progress
+from datagen.samples.draw import check_request
+from datagen.samples.settings import DatasetSettings
+from datagen.shards.manifest import STATEMENT, Failure, gather
+from datagen.shards.reader import Samples
+from datagen.shards.store import Place, check_place, open_store
+from datagen.shards.writer import enter, shard_count, state
+from datagen.workers.cores import available_cores
+from datagen.workers.pool import RenderPool
 
 RETRIES = 5  # of a task whose process or node died
 SECONDS_TO_ANSWER = 10.0

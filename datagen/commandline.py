@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from datagen.errors import UserError, did_you_mean
-from datagen.files import check_file, check_folder
+from datagen.io.files import check_file, check_folder
 from datagen.screen import printable
 
 
@@ -153,7 +153,7 @@ def run_to_write(text: str) -> Path:
 
 def samples_to_write(text: str) -> Path:
     """The path of a folder that can be written, and that readers of samples know for one."""
-    from datagen.store import check_place
+    from datagen.shards.store import check_place
 
     check_place(Path(text))
     return Path(text)

@@ -188,8 +188,8 @@ def check_torch() -> Check:
 def check_domains() -> Iterator[Check]:
     """The domains that other packages bring can be used. Where numpy is missing, which the check of packages tells, none is looked at."""
     try:
-        from datagen.domains import DOMAINS, get_domain
-        from datagen.outside import outside_packages
+        from datagen.domains.plugins import outside_packages
+        from datagen.domains.registry import DOMAINS, get_domain
     except ImportError:
         return
     for name, package in outside_packages().items():

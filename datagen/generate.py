@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from datagen.dataset import open_dataset
-from datagen.domains import get_domain
+from datagen.domains.painted import PaintedDomain
+from datagen.domains.registry import get_domain
 from datagen.errors import PartlyDone, UserError
-from datagen.gpus import Gpu, choose_gpus
-from datagen.jobs import DrawJob, Failed
-from datagen.manifest import FAILURES, Failure
-from datagen.painted import PaintedDomain
-from datagen.pool import RenderPool
-from datagen.progress import progress
-from datagen.sample import Sample
-from datagen.sampling import check_request
-from datagen.settings import DatasetSettings
-from datagen.shards import Samples
-from datagen.store import Place
+from datagen.io.progress import progress
+from datagen.samples.draw import check_request
+from datagen.samples.sample import Sample
+from datagen.samples.settings import DatasetSettings
+from datagen.shards.manifest import FAILURES, Failure
+from datagen.shards.reader import Samples
+from datagen.shards.store import Place
+from datagen.shards.writer import open_dataset
+from datagen.workers.gpus import Gpu, choose_gpus
+from datagen.workers.jobs import DrawJob, Failed
+from datagen.workers.pool import RenderPool
 
 
 def generate(

@@ -9,16 +9,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from datagen.assets.own import AssetNotes, KeptNames
-from datagen.cameras import CamerasFile
-from datagen.dataset import ImportedStatement, Statement
+from datagen.code.predictions import Prediction
 from datagen.domains.own_assets import WordsFacts
+from datagen.domains.splits import SplitFile
 from datagen.formats.clevr_scenes import SceneEntry
-from datagen.manifest import FAILURES, MANIFEST, SOURCES, STATEMENT, Failure, Row, Source
-from datagen.predictions import Prediction
-from datagen.record import SampleRecord
-from datagen.settings import SettingsRecord
-from datagen.splits import SplitFile
-from datagen.written import WrittenFile
+from datagen.io.written import WrittenFile
+from datagen.samples.cameras import CamerasFile
+from datagen.samples.record import SampleRecord
+from datagen.samples.settings import SettingsRecord
+from datagen.shards.manifest import FAILURES, MANIFEST, SOURCES, STATEMENT, Failure, Row, Source
+from datagen.shards.writer import ImportedStatement, Statement
 
 KINDS: Mapping[str, Any] = {
     "KEY.json, a sample's record": SampleRecord,

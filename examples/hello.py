@@ -4,10 +4,10 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from datagen.generate import generate
-from datagen.settings import DatasetSettings
-from model.predict import Predictor
-from model.presets import get_preset
-from model.train import Data, train
+from datagen.samples.settings import DatasetSettings
+from model.prediction.predict import Predictor
+from model.preset import get_preset
+from model.training.train import Data, train
 from render.roundtrip import roundtrip
 
 out = Path(mkdtemp())

@@ -13,24 +13,25 @@ from typing import Any, Literal
 import torch
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoModelForCausalLM, AutoTokenizer
 
-from datagen.dialects import dialect
-from datagen.domain import Domain, Language
+from datagen.code.statements import Language
+from datagen.domains.base import Domain
+from datagen.domains.dialects import dialect
 from datagen.errors import UserError
+from datagen.io.untrusted import shortened
 from datagen.scene import FRAME_SIDES
-from datagen.untrusted import shortened
-from model.bases import Base, vision_config_of
-from model.captions import CAPTION_TOKENS
-from model.codec import NUM, CodeCodec, code_texts, word_tokens
 from model.config import IGLLMConfig
+from model.data.caption_pairs import CAPTION_TOKENS
 from model.extent import Extent, within
 from model.igllm import IGLLM
-from model.preprocessor import PREPROCESSOR_FILE
-from model.presets import FROM_SCRATCH, Preset
-from model.prompts import DESCRIBE_PROMPTS, PROMPTS, VICUNA_TEMPLATE, prompt_tokens
+from model.parts.preprocessor import PREPROCESSOR_FILE
+from model.parts.pretrained import Base, vision_config_of
+from model.parts.tower import USABLE, VisionTower
+from model.preset import FROM_SCRATCH, Preset
 from model.quiet import quiet_transformers
 from model.tables import blaming, configuration, reason
-from model.tokens import domain_tokenizer
-from model.tower import USABLE, VisionTower
+from model.tokens.codec import NUM, CodeCodec, code_texts, word_tokens
+from model.tokens.prompts import DESCRIBE_PROMPTS, PROMPTS, VICUNA_TEMPLATE, prompt_tokens
+from model.tokens.tokenizer import domain_tokenizer
 from model.trial import try_tokenizer
 
 _SHARED = (

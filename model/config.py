@@ -26,16 +26,16 @@ class IGLLMConfig(PreTrainedConfig):
     taken from, because a model's own file does not hold them: the part is frozen, but for LoRA's adapters. None: the file holds
     all of the part. ``lora`` (``rank``, ``alpha``, ``dropout``) puts adapters on the language model.
 
-    ``rotations`` is how the model writes those of its domain (`datagen.dialects.Rotations`).
+    ``rotations`` is how the model writes those of its domain (`datagen.domains.dialects.Rotations`).
 
     ``numbers`` is ``head`` (`[NUM]` tokens, values from the numeric head; with ``number_cells`` one that can also say what it sees in a
-    cell, see `model.cells`) or ``char`` (digits as text). ``word_token_ids`` are the tokens, one each, of the words of all choices in
-    their order, if what is seen in a cell helps to say them too.
+    cell, see `model.parts.cell_head`) or ``char`` (digits as text). ``word_token_ids`` are the tokens, one each, of the words of all
+    choices in their order, if what is seen in a cell helps to say them too.
     ``feedback_noise`` is the standard deviation, in normalised units, of what training adds to the true values fed back, so that a model
     does not come to rely on more digits than it will predict. ``number_weight`` and ``dense_weight`` weigh the losses beside next-token
     cross-entropy; squared errors of numbers, which there are without ``number_cells``, grow linearly beyond ``number_close``, normalised,
     where that is not 0. The dense read-out splits a visual token's cell into ``dense_split`` x ``dense_split`` cells. ``guide_weight``
-    weighs the loss of `model.guide`.
+    weighs the loss of `model.parts.guide`.
 
     ``preset``, ``data_digest`` and ``code_version`` tell how the model was trained; nothing depends on them.
     """

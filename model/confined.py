@@ -12,8 +12,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from datagen.child import module_command
 from datagen.errors import UserError
+from datagen.io.child import module_command
 
 SECONDS = 5  # of processor time; what is meant well takes milliseconds
 MOST_BYTES = 2**30  # of memory beyond what the process begins with

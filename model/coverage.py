@@ -1,8 +1,8 @@
 """Which objects of an image a text has named, so that it names none of them again (coverage: Tu et al. 2016).
 
 What a model has said it knows by having read it, and it can lose track: say one object twice, or of one object x and of another y, where
-nothing is. Where the domain keeps its objects apart (`datagen.domain.Spacing`) and a number may be what a cell shows (`model.cells`), both
-are ruled out:
+nothing is. Where the domain keeps its objects apart (`datagen.domains.base.Spacing`) and a number may be what a cell shows
+(`model.parts.cell_head`), both are ruled out:
 
 - A cell that shows a place nearer to an object that was named than two objects can be shows that object, and is closed.
 - Two cells that show places nearer than that show one object. Once a number of a place is what a cell shows, other objects' cells are
@@ -17,10 +17,10 @@ from dataclasses import dataclass
 
 import torch
 
-from datagen.domain import Domain
+from datagen.domains.base import Domain
 from datagen.errors import UserError
-from model.cells import Cells, Mixture
-from model.codec import Slot
+from model.parts.cell_head import Cells, Mixture
+from model.tokens.codec import Slot
 
 UNKNOWN = torch.nan  # nearer to nothing, and farther from nothing
 

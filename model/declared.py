@@ -10,8 +10,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from datagen.declared import Digest, InnerPath
-from datagen.record import Count
+from datagen.io.declared import Count, Digest, InnerPath
 from datagen.scene import FRAME_SIDES
 
 MOST_PROMPT_TOKENS = 4096
@@ -41,7 +40,7 @@ class Seeing(Struct):
 
 
 class StatedBase(Struct, forbid_unknown_fields=True):
-    """See `model.bases.Base`."""
+    """See `model.parts.pretrained.Base`."""
 
     name: str
     revision: str | None = None
@@ -127,8 +126,8 @@ DECLARATIONS: dict[str, type[Seeing]] = {"igllm": DeclaredIGLLM, "igllm-derender
 
 
 class RunStatement(Struct, kw_only=True):
-    """``run.json``: what a run was asked to be. The preset's ``settings``, and beside them what `model.run.check_run` compares: digests of
-    data and of the weights that it began with, and how many samples a step has."""
+    """``run.json``: what a run was asked to be. The preset's ``settings``, and beside them what `model.run_folder.check_run` compares:
+    digests of data and of the weights that it began with, and how many samples a step has."""
 
     format_version: int
     stage: str | UnsetType = UNSET

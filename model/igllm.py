@@ -15,18 +15,18 @@ from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import ModelOutput
 
-from datagen.dialects import dialect
-from datagen.domains import get_domain
-from model.bases import Base, fetch_weights
-from model.cells import SHOWN, CellHead, Cells, Mixture, hints, misses
-from model.codec import numeric_slots
+from datagen.domains.dialects import dialect
+from datagen.domains.registry import get_domain
 from model.config import IGLLMConfig
-from model.dense import DenseHead, DenseLayout
-from model.guide import guide_loss
-from model.numbers import NumberFeedback, NumericHead, squared_errors
+from model.parts.cell_head import SHOWN, CellHead, Cells, Mixture, hints, misses
+from model.parts.dense_head import DenseHead, DenseLayout
+from model.parts.guide import guide_loss
+from model.parts.numeric_head import NumberFeedback, NumericHead, squared_errors
+from model.parts.pretrained import Base, fetch_weights
+from model.parts.tower import VisionTower
 from model.staging import WHOLE, staged_if_folder
 from model.ties import plain_names, tied_names, without_twins
-from model.tower import VisionTower
+from model.tokens.codec import numeric_slots
 
 IGNORED = -100
 
@@ -56,7 +56,7 @@ class IGLLM(PreTrainedModel):
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _keep_in_fp32_modules: ClassVar[list[str]] = ["numeric_head", "number_feedback"]  # bfloat16 has no digits for millimetres
-    # The losses are normalised by counts of their own, which come with the batch (see `model.trainer`).
+    # The losses are normalised by counts of their own, which come with the batch (see `model.training.trainer`).
     accepts_loss_kwargs = False
     all_tied_weights_keys: dict[str, str]
 
@@ -332,7 +332,7 @@ class IGLLM(PreTrainedModel):
         return mixture.surprises(values, periods) + SHOWN * missed
 
     def _word_misses(self, looks: torch.Tensor, labels: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
-        """How far states that predict words look elsewhere than at their object, summed, as `model.cells.misses` counts it."""
+        """How far states that predict words look elsewhere than at their object, summed, as `model.parts.cell_head.misses` counts it."""
         words = torch.isin(labels, torch.tensor(self.config.word_token_ids, device=labels.device)) & (centres >= 0)
         return misses(looks[words], centres[words], self.config.dense_split).sum()
 

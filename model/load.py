@@ -11,15 +11,12 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer
 
-from datagen.declared import as_declared
-from datagen.dialects import dialect
-from datagen.domains import get_domain
+from datagen.domains.dialects import dialect
+from datagen.domains.registry import get_domain
 from datagen.errors import UserError
-from datagen.files import NO_ROOM, read_json
-from datagen.shards import file_sha256
-from datagen.untrusted import shortened
-from model.bases import Base
-from model.codec import NUM, CodeCodec, code_texts, word_tokens
+from datagen.io.declared import as_declared
+from datagen.io.files import NO_ROOM, file_sha256, read_json
+from datagen.io.untrusted import shortened
 from model.config import FORMAT_VERSION, IGLLMConfig
 from model.declared import DECLARATIONS
 from model.derender.derenderer import Derenderer
@@ -27,11 +24,13 @@ from model.device import pick_device
 from model.extent import Extent, check_shapes, shapes_of, within
 from model.finite import first_not_finite
 from model.igllm import IGLLM
-from model.prompts import PROMPTS, prompt_tokens
+from model.parts.pretrained import Base
 from model.quiet import quiet_transformers
-from model.run import check_saved, newest_checkpoint
+from model.run_folder import check_saved, newest_checkpoint
 from model.staging import CONFIG_FILE, WEIGHTS_FILE, staged, tokenizer_files, weight_files
 from model.tables import reason
+from model.tokens.codec import NUM, CodeCodec, code_texts, word_tokens
+from model.tokens.prompts import PROMPTS, prompt_tokens
 from model.trial import check_added_tokens, stated_tokens, try_tokenizer
 
 MODELS: dict[str, type[IGLLM] | type[Derenderer]] = {"igllm": IGLLM, "igllm-derender": Derenderer}

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from datagen.errors import UserError
-from datagen.files import read_json, write_json
+from datagen.io.files import read_json, write_json
 from datagen.screen import printable
 
 CONFIG_FILE = "config.json"

@@ -11,8 +11,8 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from datagen.declared import as_declared, read_declared
 from datagen.errors import UserError
+from datagen.io.declared import as_declared, read_declared
 from model.confined import answer, ask
 from model.declared import AddedTokens, StatedTokenizer, StatedTokenizerConfig
 from model.staging import ADDED_TOKENS_FILE, LARGEST_TOKENIZER_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, plain, read_object

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from datagen.code import write_value
-from datagen.domain import Choice, Domain, Number
-from datagen.matching import Pair
+from datagen.code.grammar import write_value
+from datagen.code.statements import Choice, Number
+from datagen.domains.base import Domain
+from datagen.metrics.matching import Pair
 from datagen.scene import Object, Scene
 
 LEVELS = 5

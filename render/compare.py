@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from datagen.domain import Domain
-from datagen.domains import get_domain
+from datagen.domains.base import Domain
+from datagen.domains.registry import get_domain
 from datagen.errors import UserError
-from datagen.intervals import intervals
-from datagen.progress import progress
-from datagen.reduced import reduced
+from datagen.images.reduced import reduced
+from datagen.io.progress import progress
+from datagen.metrics.intervals import intervals
+from datagen.metrics.scores import SceneScores, score_scene, summarize
 from datagen.scene import Scene
-from datagen.scores import SceneScores, score_scene, summarize
 from render.codediff import diff
 from render.images import MIN_SIDE, ImageScores, flip_map, score_images
 from render.report import ReportSample, check_report_folder, spread, write_report

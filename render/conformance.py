@@ -12,17 +12,19 @@ from pathlib import Path
 
 import numpy as np
 
-from datagen.code import parse_code, write_code
-from datagen.domain import Domain
-from datagen.domains import get_domain
+from datagen.code.grammar import parse_code, write_code
+from datagen.domains.base import Domain
+from datagen.domains.registry import get_domain
+from datagen.domains.split_files import check_split, split_from_json
+from datagen.domains.splits import Split
 from datagen.errors import UserError
 from datagen.generate import generate
-from datagen.labels import decode_rle, look, min_visible_pixels
-from datagen.sampling import check_request, draw
+from datagen.geometry.view import min_visible_pixels
+from datagen.samples.draw import check_request, draw
+from datagen.samples.labels import decode_rle, look
+from datagen.samples.settings import DatasetSettings
 from datagen.scene import Object, Scene, Shot
-from datagen.settings import DatasetSettings
-from datagen.shards import Samples
-from datagen.splits import Split, check_split
+from datagen.shards.reader import Samples
 from render.images import same_image
 from render.rerender import Recorded, render_codes
 
@@ -60,7 +62,7 @@ def splits_are_sound_and_can_be_drawn(domain: Domain) -> None:
     for name, split in domain.splits.items():
         _see(name == split.name, f"the split {name!r} calls itself {split.name!r}")
         check_split(split, domain, f"the split {name!r}")
-        _see(Split.from_json(_through_json(split.to_json()), domain, name) == split, f"the split {name!r} is another once read from JSON")
+        _see(split_from_json(_through_json(split.to_json()), domain, name) == split, f"the split {name!r} is another once read from JSON")
         asked = _asked(domain, name)
         _see(DatasetSettings.from_json(_through_json(asked.to_json())) == asked, f"settings of the split {name!r} are others out of JSON")
         check_request(asked)
@@ -101,9 +103,9 @@ def narrowed_splits_are_kept(domain: Domain) -> None:
 
 def code_comes_back(domain: Domain) -> None:
     """Code parses to its scene, and the model's tokens say it again, with numbers by the head and as characters."""
-    from model.codec import CodeCodec  # with the model comes torch, which no other check needs
     from model.config import PROMPT
-    from model.tokens import domain_tokenizer
+    from model.tokens.codec import CodeCodec  # with the model comes torch, which no other check needs
+    from model.tokens.tokenizer import domain_tokenizer
 
     tokenizer = domain_tokenizer(domain, [PROMPT])
     codecs = [CodeCodec(domain, tokenizer, numbers) for numbers in ("head", "char")]

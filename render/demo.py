@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from datagen.generate import generate
-from datagen.inspect import PAGE as INSPECTED
-from datagen.inspect import inspect
-from datagen.settings import DatasetSettings
+from datagen.inspect.report import PAGE as INSPECTED
+from datagen.inspect.report import inspect
+from datagen.samples.settings import DatasetSettings
 from render.report import PAGE
 from render.roundtrip import roundtrip
 
@@ -27,10 +27,10 @@ def demo(out: Path, workers: int | None = None, device: str = "auto") -> dict[st
     """
     from model.device import faster_in_bfloat16, pick_device
     from model.load import find_model
-    from model.predict import Predictor
-    from model.presets import get_preset
-    from model.run import RUN, run_settings
-    from model.train import Data, train
+    from model.prediction.predict import Predictor
+    from model.preset import get_preset
+    from model.run_folder import RUN, run_settings
+    from model.training.train import Data, train
 
     new, data, run = out / "new", out / "train", out / "run"
     generate(NEW, NEW_SCENES, new, workers)

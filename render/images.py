@@ -13,7 +13,7 @@ import numpy as np
 from flip_evaluator import evaluate
 from skimage.metrics import structural_similarity
 
-from datagen.reduced import reduced
+from datagen.images.reduced import reduced
 
 MAX_PSNR = 100.0
 """Decibels. Equal images have infinite PSNR, which neither a mean nor JSON can hold; everything above counts as this."""
@@ -44,7 +44,7 @@ class ImageScores:
 
 def score_images(reference: np.ndarray, test: np.ndarray) -> ImageScores:
     """All scores of two images. Of very large ones, SSIM and FLIP, which take two seconds and 100 MB for a million pixels, are of smaller
-    copies (`datagen.reduced`)."""
+    copies (`datagen.images.reduced`)."""
     _check(reference, test)
     small = reduced(reference), reduced(test)
     return ImageScores(psnr(reference, test), ssim(*small), flip(*small), same_image(reference, test), small[0] is not reference)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from datagen.camera import project
-from datagen.domain import Domain
-from datagen.labels import look
-from datagen.posed import PosedDomain
+from datagen.domains.base import Domain
+from datagen.domains.posed import PosedDomain
+from datagen.geometry.camera import project
+from datagen.samples.labels import look
 from datagen.scene import Object, Scene, Shot
 
 SIDE = 192  # pixels: smaller images are enlarged by a whole factor to at least so many each way

@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from datagen.encoding import encode_image
 from datagen.errors import UserError
-from datagen.files import check_own, naming, passed_over, removed, standing, write_bytes, write_json, write_jsonl
-from datagen.locks import hold
-from datagen.pages import render_template
+from datagen.images.encoding import encode_image
+from datagen.io.files import check_own, naming, passed_over, removed, standing, write_bytes, write_json, write_jsonl
+from datagen.io.locks import hold
+from datagen.io.pages import render_template
 from render.codediff import Row
 
 T = TypeVar("T")

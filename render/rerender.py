@@ -10,25 +10,25 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from datagen.code import parse_code
-from datagen.cores import available_cores
-from datagen.domain import Domain
-from datagen.domains import get_domain
+from datagen.code.grammar import parse_code
+from datagen.code.predictions import read_predictions
+from datagen.domains.base import Domain
+from datagen.domains.painted import PaintedDomain
+from datagen.domains.plugins import outside_packages
+from datagen.domains.registry import get_domain
+from datagen.domains.staged import StagedDomain
 from datagen.errors import UserError
-from datagen.files import check_folder, read_text, write_bytes
-from datagen.ground import bare_share
-from datagen.intersect import odd_placements
-from datagen.jobs import Failed, RenderJob
-from datagen.locks import hold
-from datagen.outside import outside_packages
-from datagen.painted import PaintedDomain
-from datagen.pool import RenderPool
-from datagen.predictions import read_predictions
-from datagen.progress import progress
+from datagen.geometry.ground import bare_share
+from datagen.inspect.intersect import odd_placements
+from datagen.io.files import check_folder, read_text, write_bytes
+from datagen.io.locks import hold
+from datagen.io.progress import progress
+from datagen.io.written import Written
 from datagen.scene import Quality, Scene, Shot, check_frame
-from datagen.shards import Samples
-from datagen.staged import StagedDomain
-from datagen.written import Written
+from datagen.shards.reader import Samples
+from datagen.workers.cores import available_cores
+from datagen.workers.jobs import Failed, RenderJob
+from datagen.workers.pool import RenderPool
 
 MOST_WARNED = 20  # numbers out of their range, of one code
 PICTURE_SUFFIXES, BLEND_SUFFIX = (".png", ".py", ".json"), ".blend"

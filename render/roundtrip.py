@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datagen.errors import UserError
-from datagen.pictures import DatasetImages
-from datagen.shards import Samples
+from datagen.shards.pictures import DatasetImages
+from datagen.shards.reader import Samples
 from render.compare import compare
 from render.report import PREDICTIONS, RENDERED, check_report_folder
 from render.rerender import Recorded, read_codes, render_codes
 
 if TYPE_CHECKING:
-    from model.predict import Predictor
+    from model.prediction.predict import Predictor
 
 
 def roundtrip(
@@ -32,7 +32,7 @@ def roundtrip(
     The folder also keeps ``pred.jsonl`` and ``rendered/``, which a second call takes up where the first was interrupted. `UserError` if the
     model's code is of another domain.
     """
-    from model.predict import predict_file
+    from model.prediction.predict import predict_file
 
     check_report_folder(out)
     images = DatasetImages(data, num)

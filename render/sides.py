@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from datagen.code import parse_code
-from datagen.domain import Domain
+from datagen.code.grammar import parse_code
+from datagen.code.predictions import Prediction, read_predictions
+from datagen.domains.base import Domain
 from datagen.errors import CodeError, UserError
-from datagen.predictions import Prediction, read_predictions
-from datagen.sample import Sample
+from datagen.samples.sample import Sample
 from datagen.scene import Scene, Shot
-from datagen.shards import Samples
+from datagen.shards.reader import Samples
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from hypothesis import settings
 
 from datagen.assets import opening
 from datagen.assets.find import find_asset
-from datagen.domains import DOMAINS
 from datagen.domains.own_assets import own_domain
+from datagen.domains.registry import DOMAINS
 from datagen.generate import generate
-from datagen.shards import Samples
+from datagen.shards.reader import Samples
 from render.conformance import small_set
 
 SMALL = small_set("clevr")

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import inspect as shape
 
 from datagen import kinds
-from datagen.declared import PATTERNS
+from datagen.io.declared import PATTERNS
 from model import declared
 from render.evals import cells
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from datagen.progress import progress_line
-from datagen.shards import Samples
+from datagen.io.progress import progress_line
+from datagen.shards.reader import Samples
 from igllm import main
 
 IGLLM = str(Path(sys.executable).with_name("igllm"))

@@ -16,15 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import igllm
-from datagen.cameras import load_cameras
-from datagen.domains import get_domain
+from datagen.code.predictions import Prediction, read_predictions, write_predictions
+from datagen.domains.registry import get_domain
+from datagen.domains.split_files import load_split
 from datagen.errors import UserError
-from datagen.files import check_file, decode_text, read_json, read_jsonl
-from datagen.predictions import Prediction, read_predictions, write_predictions
-from datagen.shards import Samples
-from datagen.splits import load_split
+from datagen.io.files import check_file, decode_text, read_json, read_jsonl
+from datagen.samples.cameras import load_cameras
+from datagen.shards.reader import Samples
 from igllm import main
-from model.presets import get_preset
+from model.preset import get_preset
 from render.rerender import read_codes
 
 DOTS = ("generate", "--domain", "dot2d", "--width", "32", "--height", "32")
@@ -260,7 +260,7 @@ def test_an_error_of_our_own_is_one_line_and_a_file(
     def broken(_: object) -> None:
         raise ZeroDivisionError("told at length\nin two lines")
 
-    monkeypatch.setattr("datagen.verify.verify", broken)
+    monkeypatch.setattr("datagen.shards.verify.verify", broken)
     with pytest.raises(ZeroDivisionError):
         main(["verify", "d"])
     monkeypatch.delenv("IGLLM_TRACEBACK")

@@ -17,17 +17,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from datagen.code.predictions import Prediction, write_predictions
 from datagen.errors import UserError
-from datagen.files import write_bytes
 from datagen.formats.export import export
-from datagen.predictions import Prediction, write_predictions
-from datagen.sample import make_sample
-from datagen.sampling import draw
-from datagen.settings import DatasetSettings
-from datagen.shards import Samples, write_shard
+from datagen.io.files import write_bytes
+from datagen.samples.draw import draw
+from datagen.samples.sample import make_sample
+from datagen.samples.settings import DatasetSettings
+from datagen.shards.reader import Samples, write_shard
 from igllm import main
-from model.presets import get_preset
-from model.train import Data, Look, train
+from model.preset import get_preset
+from model.training.train import Data, Look, train
 
 DOTS = ("generate", "--domain", "dot2d", "--width", "32", "--height", "32", "--num", "12", "--shard-size", "4", "--seed", "3")
 MINI = Path(__file__).parent / "render" / "mini.toml"
@@ -116,7 +116,7 @@ def test_a_full_disk_is_one_message_with_the_path(
 
 PROGRESS = {
     "generate": "datagen.generate",
-    "merge": "datagen.merge",
+    "merge": "datagen.shards.merge",
     "export coco": "datagen.formats.export",
     "export hf": "datagen.formats.export",
     "import": "datagen.formats.clevr_import",

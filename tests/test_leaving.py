@@ -14,7 +14,7 @@ import pytest
 
 import igllm
 from datagen.errors import UserError
-from datagen.leaving import SIGNALS, heeded
+from datagen.io.leaving import SIGNALS, heeded
 from igllm import main
 
 DOTS = ("generate", "--domain", "dot2d", "--width", "32", "--height", "32", "--num", "3")

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from datagen.errors import UserError
-from datagen.files import write_json
-from datagen.locks import InUse, hold
-from datagen.shards import Samples
+from datagen.io.files import write_json
+from datagen.io.locks import InUse, hold
+from datagen.shards.reader import Samples
 from igllm import main
 
 HOLDER = """

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from datagen.archive import open_archive
+from datagen.shards.archive import open_archive
 
 GUIDE = Path(__file__).parent.parent / "docs" / "new-domain.md"
 FILE = re.compile(r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from datagen.doctor import check_domains
-from datagen.domains import DOMAINS, domain_names, get_domain
+from datagen.domains.plugins import outside_domain
+from datagen.domains.registry import DOMAINS, domain_names, get_domain
 from datagen.errors import UserError
-from datagen.files import write_json
-from datagen.outside import outside_domain
-from datagen.shards import Samples
+from datagen.io.files import write_json
+from datagen.shards.reader import Samples
 from igllm import main
 from model.load import check_config, find_model
 
@@ -87,7 +87,7 @@ def test_a_domain_of_a_package_is_found_by_its_name(site: Site, capsys: pytest.C
         ("mine_garbled:Mine", "class Mine:\n    name =\n", "mine_garbled.py, line 2"),
         ("mine_other:Mine", "Yours = 1\n", "has no attribute 'Mine'"),
         ("mine_number:Mine", "Mine = 1\n", "is no subclass of datagen.staged.StagedDomain or datagen.painted.PaintedDomain"),
-        ("mine_abstract:Mine", "from datagen.staged import StagedDomain as Mine\n", "abstract class StagedDomain"),
+        ("mine_abstract:Mine", "from datagen.domains.staged import StagedDomain as Mine\n", "abstract class StagedDomain"),
         ("mine_lacking:Mine", LACKING, "does not declare statements, max_objects, splits, drawn_numbers, builder, camera, lamps"),
         ("mine_named:Mine", DOT.format(name="yours"), "calls itself 'yours'"),
         ("mine_clash:Mine", DOT.format(name="dot2d"), "calls itself 'dot2d'"),

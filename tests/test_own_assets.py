@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from datagen.archive import open_archive
-from datagen.domains import get_domain
-from datagen.labels import decode_rle
-from datagen.shards import Samples
+from datagen.domains.registry import get_domain
+from datagen.samples.labels import decode_rle
+from datagen.shards.archive import open_archive
+from datagen.shards.reader import Samples
 from igllm import main
 from render.conformance import check_domain
 

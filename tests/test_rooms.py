@@ -1,11 +1,137 @@
-"""Which room may touch what, seen from a fresh interpreter."""
+"""Which room may touch what: the order of imports as it is written in the files, and what a fresh interpreter loads."""
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parents[1]
+
+ORDER = """
+datagen.screen     datagen.rng
+datagen.errors
+datagen.scene      datagen.io
+datagen.images
+datagen.geometry   datagen.code
+datagen.assets
+datagen.domains
+datagen.samples    datagen.metrics
+datagen.shards     datagen.workers
+datagen.generate   datagen.formats    datagen.inspect     datagen.doctor       datagen.commandline
+datagen.cluster    datagen.kinds
+
+blender_scenes
+
+model.device       model.quiet        model.finite       model.confined      model.staging        model.declared       model.preset
+model.ties model.config       model.tables       model.trial
+model.extent       model.run_folder   model.tokens
+model.parts
+model.igllm        model.coverage
+model.data
+model.build        model.derender
+model.load
+model.prediction   model.training     model.ship
+
+render.images      render.codediff    render.sides        render.overlay       render.rerender      render.summary   render.conformance
+render.report      render.conformance
+render.compare
+render.roundtrip   render.evals
+render.demo
+
+igllm
+"""
+"""All rooms, a floor a line: a room imports rooms of the floors above it in this table alone, none of its own floor or below. An empty
+line ends a package; `PACKAGES` says which of those above it each may use."""
+
+PACKAGES = {
+    "datagen": (),
+    "blender_scenes": ("datagen",),
+    "model": ("datagen",),
+    "render": ("datagen", "model"),
+    "igllm": ("datagen", "model", "render"),
+}
+FLOOR = {room: number for number, line in enumerate(ORDER.split("\n")) for room in line.split()}
+
+
+def _files() -> dict[str, Path]:
+    """The files of the product by the names that they are imported by."""
+    found = [ROOT / "igllm.py", *(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))]
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in found}
+
+
+FILES = _files()
+
+
+def _imported(path: Path) -> set[str]:
+    """The files of the product that a file imports, at its top, in its functions, or for its types alone."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= inner & FILES.keys() or {node.module}
+    return {name for name in names if name.partition(".")[0] in PACKAGES}
+
+
+IMPORTS = {name: _imported(path) for name, path in FILES.items()}
+
+
+def _room(name: str) -> str:
+    """The room that a file belongs to: the longest name in the table that its own begins with. KeyError if there is none."""
+    parts = name.split(".")
+    rooms = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
+    for room in rooms:
+        if room in FLOOR:
+            return room
+    raise KeyError(name)
+
+
+def test_every_file_is_in_a_room_and_every_room_holds_a_file() -> None:
+    assert {_room(name) for name in FILES if name not in PACKAGES or name in FLOOR} == FLOOR.keys()
+
+
+def test_what_is_imported_is_there() -> None:
+    assert not {(name, other) for name, others in IMPORTS.items() for other in others - FILES.keys()}
+
+
+def test_rooms_import_rooms_above_them_alone() -> None:
+    crossing = [(name, other) for name, others in IMPORTS.items() for other in others if name not in PACKAGES or name in FLOOR]
+    wrong = [
+        (name, other)
+        for name, other in crossing
+        if other not in PACKAGES and _room(name) != _room(other) and FLOOR[_room(name)] <= FLOOR[_room(other)]
+    ]
+    assert not wrong
+
+
+def test_packages_import_the_packages_they_may() -> None:
+    wrong = [
+        (name, other)
+        for name, others in IMPORTS.items()
+        for other in others
+        if (own := name.partition(".")[0]) != (theirs := other.partition(".")[0]) and theirs not in PACKAGES[own]
+    ]
+    assert not wrong
+
+
+def test_no_file_imports_itself_through_others() -> None:
+    list(TopologicalSorter(IMPORTS).static_order())  # CycleError names the circle
+
+
+def test_no_logic_in_the_file_that_makes_a_folder_a_package() -> None:
+    for path in FILES.values():
+        if path.name == "__init__.py":
+            statements = ast.parse(path.read_text()).body
+            assert all(isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant) for each in statements), path
+
+
+# In a fresh interpreter
 
 
 def modules_after(statement: str) -> set[str]:
@@ -15,22 +141,17 @@ def modules_after(statement: str) -> set[str]:
     return set(done.stdout.split())
 
 
-DATAGEN = (
-    "import datagen, datagen.captions, datagen.code, datagen.dataset, datagen.doctor, datagen.formats.clevr_import, "
-    "datagen.formats.export, datagen.generate, datagen.inspect, datagen.overlap, datagen.pool, datagen.predictions, datagen.scores, "
-    "datagen.shards, datagen.domains, datagen.assets.find, datagen.assets.paint, datagen.inspect.assets"
-)
-MODEL = "import model, model.train, model.captions, model.predict, model.presets, model.decode"
-RENDER = "import render, render.compare, render.rerender, render.roundtrip, render.demo, render.evals.run, render.evals.plots"
+def _all_of(package: str) -> str:
+    return "import " + ", ".join(sorted(name for name in FILES if name.partition(".")[0] == package))
 
 
 @pytest.mark.parametrize(
     ("statement", "forbidden"),
     [
+        (_all_of("datagen"), {"bpy", "torch", "transformers", "model", "render", "blender_scenes"}),
+        (_all_of("model"), {"bpy", "render", "blender_scenes"}),
+        (_all_of("render"), {"bpy", "blender_scenes"}),
         ("import datagen, model, render", {"bpy", "torch"}),
-        (DATAGEN, {"bpy", "torch", "transformers", "model", "render", "blender_scenes"}),
-        (MODEL, {"bpy", "render", "blender_scenes"}),
-        (RENDER, {"bpy", "blender_scenes"}),
         ("import blender_scenes", {"bpy", "torch", "model", "render"}),
         ("import blender_scenes.worker", {"torch", "model", "render"}),
         ("import blender_scenes.importer", {"bpy", "torch", "model", "render"}),

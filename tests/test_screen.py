@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from datagen.errors import UserError
 from datagen.generate import generate
-from datagen.sample import Sample, make_sample
-from datagen.sampling import draw
+from datagen.samples.draw import draw
+from datagen.samples.sample import Sample, make_sample
+from datagen.samples.settings import DatasetSettings
 from datagen.screen import LONGEST, in_bounds, plain_output, printable
-from datagen.settings import DatasetSettings
 from igllm import main
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\x9b31m\x7f"

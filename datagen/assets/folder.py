@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from datagen.assets.limits import MOST_FILES
 from datagen.errors import UserError
-from datagen.progress import progress
+from datagen.io.progress import progress
 from datagen.screen import printable
 
 T = TypeVar("T")

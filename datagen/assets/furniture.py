@@ -7,8 +7,8 @@ import numpy as np
 from datagen.assets.mesh import Mesh, joined
 from datagen.assets.model import CREAM, DARK, GREY, PAINTS, WOODS, Model, pick
 from datagen.assets.modelling import both_sides, box, curve, disc, flat_ring, lofted, outline, oval, revolved, rod, rounded, spread, tube
-from datagen.rotations import NO_SYMMETRY, Symmetry
-from datagen.stream import Stream
+from datagen.geometry.rotations import NO_SYMMETRY, Symmetry
+from datagen.rng import Stream
 
 
 def chair(rng: Stream) -> Model:

@@ -18,10 +18,9 @@ from msgspec import Struct
 from datagen.assets.far import is_far, middle
 from datagen.assets.folder import RefusedError
 from datagen.assets.limits import MOST_NODES, MOST_TRIANGLES
-from datagen.declared import as_declared
 from datagen.errors import UserError
-from datagen.files import decode_json
-from datagen.record import Count
+from datagen.io.declared import Count, as_declared
+from datagen.io.files import decode_json
 
 T = TypeVar("T")
 

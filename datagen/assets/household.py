@@ -7,8 +7,8 @@ import numpy as np
 from datagen.assets.mesh import Mesh, joined
 from datagen.assets.model import CREAM, DARK, GREY, PAINTS, WOODS, Model, pick, two_paints
 from datagen.assets.modelling import arc, ball, curve, disc, revolved, rod, rounded, tube, turned
-from datagen.rotations import Symmetry
-from datagen.stream import Stream
+from datagen.geometry.rotations import Symmetry
+from datagen.rng import Stream
 
 AXIAL = Symmetry(0)
 

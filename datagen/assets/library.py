@@ -11,9 +11,9 @@ from datagen.assets import furniture, household, vehicles
 from datagen.assets.ids import SeededIds
 from datagen.assets.mesh import Mesh, normalised
 from datagen.assets.model import Levels, Model
-from datagen.rotations import NO_SYMMETRY, Symmetry
+from datagen.geometry.rotations import NO_SYMMETRY, Symmetry
+from datagen.rng import Stream
 from datagen.scene import Vec3
-from datagen.stream import Stream
 
 CLASSES: dict[str, Callable[[Stream], Model]] = {
     "aeroplane": vehicles.aeroplane,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from datagen.assets.mesh import Mesh
-from datagen.rotations import NO_SYMMETRY, Symmetry
-from datagen.stream import Stream
+from datagen.geometry.rotations import NO_SYMMETRY, Symmetry
+from datagen.rng import Stream
 
 Levels = tuple[int, int, int]
 """A colour as 8-bit red, green and blue, taken as linear light as CLEVR takes its colours."""

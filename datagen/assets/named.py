@@ -20,7 +20,7 @@ from datagen.assets.limits import MOST_BYTES, MOST_NAMED
 from datagen.assets.obj import There, color_notes, missing_faces, mtl_names, mtl_notes, mtl_read, obj_names, obj_read, undefined_materials
 from datagen.assets.ply import ply_notes, ply_read
 from datagen.assets.stl import stl_notes, stl_read
-from datagen.files import read_regular, unreadable
+from datagen.io.files import read_regular, unreadable
 from datagen.screen import printable
 
 ASKED = (".blend", ".usd", ".usda", ".usdc", ".usdz")

@@ -10,8 +10,8 @@ from typing import Any
 from datagen.assets.folder import RefusedError
 from datagen.assets.limits import START_SECONDS
 from datagen.assets.named import Parts, read_part
-from datagen.child import Child, module_command
 from datagen.errors import UserError
+from datagen.io.child import Child, module_command
 from datagen.screen import printable
 
 IMPORTER = "blender_scenes.importer"

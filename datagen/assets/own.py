@@ -23,11 +23,11 @@ from datagen.assets.mesh import mesh_from
 from datagen.assets.model import Levels
 from datagen.assets.named import Parts, read_part
 from datagen.assets.opening import Importer
-from datagen.cache import cache_folder
-from datagen.declared import Digest, FileName, read_declared, to_plain
 from datagen.errors import UserError
-from datagen.files import write_bytes, write_json
-from datagen.rotations import NO_SYMMETRY, Symmetry
+from datagen.geometry.rotations import NO_SYMMETRY, Symmetry
+from datagen.io.cache import cache_folder
+from datagen.io.declared import Digest, FileName, read_declared, to_plain
+from datagen.io.files import write_bytes, write_json
 from datagen.scene import Vec3
 
 SUFFIXES = (".blend", ".glb", ".gltf", ".obj", ".ply", ".stl", ".usd", ".usda", ".usdc", ".usdz")

@@ -15,23 +15,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from datagen.assets.folder import (
-    Refused,
-    RefusedError,
-    check_inside,
-    file_id,
-    files_in,
-    first_folder,
-    kept_file,
-    read_each,
-    remarks,
-)
+from datagen.assets.folder import Refused, RefusedError, check_inside, file_id, files_in, first_folder, kept_file, read_each, remarks
 from datagen.assets.limits import MOST_BYTES
 from datagen.assets.paint import Paint, image_paint
-from datagen.cache import cache_folder
-from datagen.encoding import decode_image, encode_image
 from datagen.errors import ImageError, UserError
-from datagen.files import read_regular, unreadable, write_bytes
+from datagen.images.encoding import decode_image, encode_image
+from datagen.io.cache import cache_folder
+from datagen.io.files import read_regular, unreadable, write_bytes
 from datagen.screen import printable
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")

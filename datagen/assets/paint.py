@@ -13,9 +13,9 @@ from datagen.assets.ids import SeededIds
 from datagen.assets.library import Asset
 from datagen.assets.model import GREY, PAINTS, WOODS, Levels, pick, two_paints
 from datagen.errors import UserError
-from datagen.rotations import NO_SYMMETRY, Symmetry
+from datagen.geometry.rotations import NO_SYMMETRY, Symmetry
+from datagen.rng import Stream
 from datagen.scene import Vec3
-from datagen.stream import Stream
 
 Pattern = Literal["plain", "stripes", "checks", "noise", "wood", "image"]
 Finish = Literal["rubber", "metal"]

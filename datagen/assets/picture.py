@@ -6,7 +6,7 @@ import numpy as np
 
 from datagen.assets.library import Asset
 from datagen.assets.solid import MeshSolid
-from datagen.camera import Rays, rays
+from datagen.geometry.camera import Rays, rays
 from datagen.scene import Camera, Vec3
 
 VIEW: Vec3 = (6.2, -6.6, 4.4)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from datagen.assets.mesh import Mesh
-from datagen.camera import Rays
+from datagen.geometry.camera import Rays
 from datagen.scene import Vec3
 
 _ROUNDING = 2e-15  # of a product d·(a×b), in parts of the square of the farthest corner's distance
@@ -24,7 +24,7 @@ _AT_ONCE = 1 << 19  # pairs of triangle and ray that are tried together, which b
 
 @dataclass(frozen=True, eq=False)
 class MeshSolid:
-    """A mesh under a rigid pose and one scale, with `datagen.solids.Solid`'s interface for labels.
+    """A mesh under a rigid pose and one scale, with `datagen.geometry.solids.Solid`'s interface for labels.
 
     A point p of the mesh is at ``scale * rotation @ p + location``: ``rotation`` (3, 3), ``scale`` in metres (an asset's farthest vertex
     is that far from ``location``), ``location`` in metres in the world frame.

@@ -24,7 +24,7 @@ from datagen.assets.modelling import (
     tube,
     turned,
 )
-from datagen.stream import Stream
+from datagen.rng import Stream
 
 FUSELAGE = (
     (1.0, 0.36, 0.0),

@@ -16,14 +16,15 @@ import numpy as np
 
 from datagen.assets.library import CLASSES, Asset, instance, instance_id
 from datagen.assets.paint import PATTERNS, Paint, paints, texture, texture_id
-from datagen.domain import Choice, Groups, Number, Spacing, Statement
+from datagen.code.statements import Choice, Groups, Number, Statement
 from datagen.domains import clevr
-from datagen.ground import Sweep, sweep_behind
-from datagen.placing import LEAST_APART, Disc, free_spot
-from datagen.posed import ROTATION, ROTATION_COMPONENTS, PosedDomain, draw_rotation
+from datagen.domains.base import Spacing
+from datagen.domains.placing import LEAST_APART, Disc, free_spot
+from datagen.domains.posed import ROTATION, ROTATION_COMPONENTS, PosedDomain, draw_rotation
+from datagen.domains.splits import Split
+from datagen.geometry.ground import Sweep, sweep_behind
+from datagen.rng import Stream
 from datagen.scene import Camera, Lamp, Object, Scene, Value
-from datagen.splits import Split
-from datagen.stream import Stream
 
 KNOWN, HELD_OUT = range(5), range(5, 8)
 """The seeds of each class's instances."""

@@ -10,14 +10,15 @@ import math
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
-from datagen.domain import Choice, Number, Spacing, Statement
-from datagen.ground import Sweep, sweep_behind
-from datagen.placing import Disc, free_spot
+from datagen.code.statements import Choice, Number, Statement
+from datagen.domains.base import Spacing
+from datagen.domains.placing import Disc, free_spot
+from datagen.domains.splits import Split
+from datagen.domains.staged import StagedDomain
+from datagen.geometry.ground import Sweep, sweep_behind
+from datagen.geometry.solids import Solid
+from datagen.rng import Stream
 from datagen.scene import Camera, Lamp, Object, Scene, Value, Vec3
-from datagen.solids import Solid
-from datagen.splits import Split
-from datagen.staged import StagedDomain
-from datagen.stream import Stream
 
 SHAPES = ("cube", "sphere", "cylinder")
 SIZES: dict[str, float] = {"large": 0.7, "small": 0.35}

@@ -13,13 +13,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from datagen.disc import Disc
-from datagen.domain import Number, Statement
-from datagen.labels import NOBODY, View
-from datagen.painted import PaintedDomain
+from datagen.code.statements import Number, Statement
+from datagen.domains.painted import PaintedDomain
+from datagen.domains.splits import Region, Split
+from datagen.geometry.disc import Disc
+from datagen.geometry.view import NOBODY, View
+from datagen.rng import Stream
 from datagen.scene import Object, Scene, Shot, Vec3
-from datagen.splits import Region, Split
-from datagen.stream import Stream
 
 RADIUS = 0.05
 DOT, GROUND = (255, 0, 0), (255, 255, 255)

@@ -26,12 +26,12 @@ from datagen.assets.limits import MOST_LIST_BYTES
 from datagen.assets.own import OwnAssets
 from datagen.assets.own_textures import OwnTextures, own_paint
 from datagen.assets.paint import Paint
-from datagen.cache import cache_folder
-from datagen.declared import FileName, read_declared, to_plain
 from datagen.domains.assets import OWN, SHAPES, TEXTURES, Assets, Words, groups, splits, statement
 from datagen.errors import UserError
-from datagen.files import write_json
-from datagen.rotations import NO_SYMMETRY, Symmetry
+from datagen.geometry.rotations import NO_SYMMETRY, Symmetry
+from datagen.io.cache import cache_folder
+from datagen.io.declared import FileName, read_declared, to_plain
+from datagen.io.files import write_json
 from datagen.scene import Object
 
 EVERY = 5

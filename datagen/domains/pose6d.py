@@ -8,14 +8,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from datagen.camera import project
-from datagen.domain import Number, Statement
+from datagen.code.statements import Number, Statement
+from datagen.domains.posed import ROTATION, ROTATION_COMPONENTS
 from datagen.domains.so3 import OneAeroplane
-from datagen.labels import View
-from datagen.posed import ROTATION, ROTATION_COMPONENTS
+from datagen.domains.splits import Split
+from datagen.geometry.camera import project
+from datagen.geometry.view import View
+from datagen.rng import Stream
 from datagen.scene import Camera, Lamp, Object, Scene, Shot, Value
-from datagen.splits import Split
-from datagen.stream import Stream
 
 LOCATION = Number("loc", (-2.0, -1.2, -1.6), (2.0, 1.5, 1.6), 3, "m")
 """A box that reaches beyond what the camera sees: the frame bounds where objects are drawn."""

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from datagen.assets.library import Asset, instance
-from datagen.domain import Statement
-from datagen.posed import ROTATION, ROTATION_COMPONENTS, PosedDomain, draw_rotation
+from datagen.code.statements import Statement
+from datagen.domains.posed import ROTATION, ROTATION_COMPONENTS, PosedDomain, draw_rotation
+from datagen.domains.splits import Region, Split
+from datagen.rng import Stream
 from datagen.scene import Camera, Lamp, Object, Scene, Value, Vec3
-from datagen.splits import Region, Split
-from datagen.stream import Stream
 
 AEROPLANE = "aeroplane-39"
 """Its body, its wings and its fin differ in colour, and its left half is its right half's mirror image."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import least_squares
 
-from datagen.camera import project
+from datagen.geometry.camera import project
 from datagen.scene import Camera, Vec3
 
 JITTER = 0.5  # metres along each axis from CLEVR's usual place, at most

@@ -7,10 +7,10 @@ from contextlib import ExitStack
 from datetime import date
 
 from datagen.errors import UserError
-from datagen.files import write_bytes
 from datagen.formats.clevr_scenes import published_scene, split_of
 from datagen.formats.writing import Draft, JsonDocument, json_document, png_bytes
-from datagen.sample import Sample
+from datagen.io.files import write_bytes
+from datagen.samples.sample import Sample
 
 
 def export_clevr(samples: Iterator[Sample], draft: Draft) -> None:

@@ -18,16 +18,21 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from datagen.dataset import IMPORTED, ImportedStatement, package_versions
-from datagen.declared import read_rows, to_plain
-from datagen.decoding import PLAIN
+from datagen.code.predictions import Prediction, read_predictions, write_predictions
 from datagen.domains.clevr import Clevr
-from datagen.encoding import decode_image, encode_image
 from datagen.errors import UserError
-from datagen.files import (
+from datagen.formats.camera_fit import ROUNDING, CameraFit, Sightings, fit_camera, near_usual
+from datagen.formats.clevr_scenes import PublishedScene, read_scenes
+from datagen.geometry.raycast import pixels_to_cast
+from datagen.images.decoding import PLAIN
+from datagen.images.encoding import decode_image, encode_image
+from datagen.images.limits import max_image_bytes, max_pixels, refusal
+from datagen.io.declared import read_rows, to_plain
+from datagen.io.files import (
     TEMPORARY,
     atomic_file,
     check_folder,
+    file_sha256,
     read_json,
     read_whole,
     removed,
@@ -36,19 +41,15 @@ from datagen.files import (
     write_json,
     write_jsonl,
 )
-from datagen.formats.camera_fit import ROUNDING, CameraFit, Sightings, fit_camera, near_usual
-from datagen.formats.clevr_scenes import PublishedScene, read_scenes
-from datagen.image_limits import max_image_bytes, max_pixels, refusal
-from datagen.locks import hold
-from datagen.manifest import MANIFEST, SOURCES, STATEMENT, Row, Source, read_manifest, shard_name
-from datagen.predictions import Prediction, read_predictions, write_predictions
-from datagen.progress import progress
-from datagen.ranges import counted
-from datagen.raycast import pixels_to_cast
-from datagen.sample import FORMAT_VERSION, Sample, make_sample
+from datagen.io.locks import hold
+from datagen.io.progress import progress
+from datagen.io.ranges import counted
+from datagen.samples.sample import FORMAT_VERSION, Sample, make_sample
 from datagen.scene import Camera, Quality, Shot
-from datagen.shards import file_sha256, sample_blocks, write_blocks
-from datagen.store import LocalStore
+from datagen.shards.manifest import MANIFEST, SOURCES, STATEMENT, Row, Source, read_manifest, shard_name
+from datagen.shards.reader import sample_blocks, write_blocks
+from datagen.shards.store import LocalStore
+from datagen.shards.writer import IMPORTED, ImportedStatement, package_versions
 
 CODES = "codes.jsonl"
 FRAMES = ((320, 240), (480, 320))

@@ -26,16 +26,16 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from msgspec import Meta, Struct, field, structs
 
-from datagen.camera import ground_directions
-from datagen.cameras import CameraFields, cameras_to_json, check_cameras
-from datagen.code import MAX_STATEMENTS
-from datagen.declared import FileName, as_declared
-from datagen.domain import Domain
+from datagen.code.grammar import MAX_STATEMENTS
+from datagen.domains.base import Domain
 from datagen.errors import UserError
-from datagen.files import read_json
-from datagen.sample import Sample
+from datagen.geometry.camera import ground_directions
+from datagen.io.declared import FileName, as_declared
+from datagen.io.files import read_json
+from datagen.io.untrusted import refuse
+from datagen.samples.cameras import CameraFields, cameras_to_json, check_cameras
+from datagen.samples.sample import Sample
 from datagen.scene import FRAME_SIDES, Camera, Object, Scene
-from datagen.untrusted import refuse
 
 MARGIN = 0.2  # metres along a direction before a relation holds (the published generator's epsilon)
 USUAL_FRAME = (320, 240)  # the published generator's

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 from itertools import chain, count
 from typing import Any
 
-from datagen.domain import Domain
+from datagen.domains.base import Domain
 from datagen.errors import UserError
-from datagen.files import write_bytes
 from datagen.formats.writing import Draft, json_document
-from datagen.sample import Sample
+from datagen.io.files import write_bytes
+from datagen.samples.sample import Sample
 from datagen.scene import Object
 
 CATEGORY = "shape"  # the argument whose words are the categories

@@ -7,19 +7,19 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from datagen.checks import check_agreement
 from datagen.errors import UserError
-from datagen.files import check_folder, check_own, removed, standing
 from datagen.formats.clevr_export import export_clevr
 from datagen.formats.coco import export_coco
 from datagen.formats.hf import export_hf
 from datagen.formats.writing import Draft
-from datagen.locks import OWN_LOCK, hold
-from datagen.progress import progress
-from datagen.sample import Sample
-from datagen.shards import Samples
-from datagen.store import Place
-from datagen.written import Written
+from datagen.io.files import check_folder, check_own, removed, standing
+from datagen.io.locks import OWN_LOCK, hold
+from datagen.io.progress import progress
+from datagen.io.written import Written
+from datagen.samples.sample import Sample
+from datagen.shards.checks import check_agreement
+from datagen.shards.reader import Samples
+from datagen.shards.store import Place
 
 DRAFT = ".draft"  # where an export is written before it takes its place
 EXPORTERS: dict[str, Callable[[Iterator[Sample], Draft], None]] = {"clevr": export_clevr, "coco": export_coco, "hf": export_hf}

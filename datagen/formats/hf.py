@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from datagen.files import write_bytes, write_jsonl
 from datagen.formats.writing import Draft
-from datagen.sample import Sample
+from datagen.io.files import write_bytes, write_jsonl
+from datagen.samples.sample import Sample
 
 FOLDER = "train"  # the one split that a data set of `datasets` has when it has no other
 METADATA = "metadata.jsonl"

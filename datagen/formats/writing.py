@@ -10,9 +10,9 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
-from datagen.encoding import encode_image
-from datagen.files import atomic_file, naming
-from datagen.sample import Sample
+from datagen.images.encoding import encode_image
+from datagen.io.files import atomic_file, naming
+from datagen.samples.sample import Sample
 
 
 def png_bytes(sample: Sample) -> bytes:

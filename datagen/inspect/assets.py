@@ -14,10 +14,10 @@ from datagen.assets.own import OwnAsset, own_assets
 from datagen.assets.own_textures import own_textures
 from datagen.domains.own_assets import keep_domain
 from datagen.errors import UserError
-from datagen.files import check_folder, write_bytes, write_json
 from datagen.inspect.page import png
 from datagen.inspect.sheets import asset_sheet, texture_sheet
 from datagen.inspect.statistics import spread
+from datagen.io.files import check_folder, write_bytes, write_json
 
 SHEET, TEXTURE_SHEET, LIST = "asset-sheet.png", "texture-sheet.png", "asset-list.json"
 INSTANCES = 8  # of each class modelled here

@@ -8,13 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from datagen.dataset import IMPORTED, NotOurs, read_statement, spool_owner, stated_settings
+from datagen.domains.splits import Split
 from datagen.errors import UserError
-from datagen.files import decode_json
-from datagen.manifest import STATEMENT, Manifest, read_manifest
-from datagen.shards import Samples
-from datagen.splits import Split
-from datagen.spool import Spool
+from datagen.io.files import decode_json
+from datagen.shards.manifest import STATEMENT, Manifest, read_manifest
+from datagen.shards.reader import Samples
+from datagen.shards.spool import Spool
+from datagen.shards.writer import IMPORTED, NotOurs, read_statement, spool_owner, stated_settings
 
 
 @dataclass

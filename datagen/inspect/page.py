@@ -12,9 +12,9 @@ from PIL import Image, ImageDraw
 
 from datagen.inspect.pictures import COLUMNS, ROWS, color, font, labelled, object_words
 from datagen.inspect.plots import Section, bytes_text
-from datagen.pages import embedded, render_template
-from datagen.ranges import counted
-from datagen.sample import Sample
+from datagen.io.pages import embedded, render_template
+from datagen.io.ranges import counted
+from datagen.samples.sample import Sample
 from datagen.screen import printable
 
 MARGIN = 24  # pixels of the overview

@@ -10,10 +10,10 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from datagen.domain import Domain
-from datagen.labels import decode_rle
-from datagen.reduced import reduced, shrinkage
-from datagen.sample import Sample
+from datagen.domains.base import Domain
+from datagen.images.reduced import reduced, shrinkage
+from datagen.samples.labels import decode_rle
+from datagen.samples.sample import Sample
 from datagen.scene import Object
 from datagen.screen import printable
 

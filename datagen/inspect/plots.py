@@ -17,11 +17,11 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from PIL import Image
 
+from datagen.geometry.view import min_visible_pixels
 from datagen.inspect.folder import FolderFacts
 from datagen.inspect.histograms import Histogram
 from datagen.inspect.statistics import StatementTally, Statistics, attempts_text, component_name
-from datagen.labels import min_visible_pixels
-from datagen.ranges import counted
+from datagen.io.ranges import counted
 from datagen.scene import Camera
 from datagen.screen import printable
 

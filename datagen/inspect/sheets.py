@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from datagen.assets.library import Asset
 from datagen.assets.own_textures import kept_image
 from datagen.assets.picture import picture
-from datagen.encoding import decode_image
+from datagen.images.encoding import decode_image
 from datagen.inspect.pictures import font
 
 COLUMNS = 8

@@ -17,16 +17,18 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
-from datagen.domain import Domain, Number, Statement
+from datagen.code.statements import Number, Statement
+from datagen.domains.base import Domain
+from datagen.domains.splits import Split
 from datagen.errors import UserError
+from datagen.geometry.view import min_visible_pixels
+from datagen.images.reduced import reduced
 from datagen.inspect.histograms import Histogram, Plane
-from datagen.labels import look, min_visible_pixels
-from datagen.progress import progress
-from datagen.reduced import reduced
-from datagen.sample import Sample
+from datagen.io.progress import progress
+from datagen.samples.labels import look
+from datagen.samples.sample import Sample
 from datagen.scene import FRAME_SIDES, Camera, Object, Scene, Shot
-from datagen.shards import Samples
-from datagen.splits import Split
+from datagen.shards.reader import Samples
 
 T = TypeVar("T")
 

@@ -7,17 +7,17 @@ from typing import Any
 
 import torch
 
-from datagen.archive import Archive
-from datagen.domain import Domain
-from model.data import SampleSource
+from datagen.domains.base import Domain
+from datagen.shards.archive import Archive
+from model.data.examples import SampleSource
+from model.data.frames import Frame
+from model.data.learner import Learner
+from model.data.order import Source
 from model.derender.config import DerenderConfig
 from model.derender.data import RegionMaker, collate_regions
 from model.derender.derenderer import Derenderer
 from model.extent import Extent, within
-from model.images import Frame
-from model.learner import Learner
-from model.order import Source
-from model.presets import Preset
+from model.preset import Preset
 from model.tables import blaming, configuration
 
 

@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from datagen.domain import Domain
+from datagen.domains.base import Domain
 from datagen.errors import UserError
-from datagen.labels import decode_rle
-from datagen.sample import Sample
-from model.augment import varied
-from model.codec import Slot, choice_targets
-from model.data import check_domain
+from datagen.samples.labels import decode_rle
+from datagen.samples.sample import Sample
+from model.data.augment import varied
+from model.data.examples import check_domain
+from model.data.frames import Frame
 from model.derender.regions import boxes_of, jittered
-from model.images import Frame
+from model.tokens.codec import Slot, choice_targets
 
 
 @dataclass(frozen=True)

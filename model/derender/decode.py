@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from datagen.code import write_object
+from datagen.code.grammar import write_object
 from datagen.errors import UserError
 from datagen.scene import Object
-from model.codec import Slot
 from model.derender.derenderer import Derenderer
+from model.tokens.codec import Slot
 
 
 @torch.inference_mode()

@@ -16,10 +16,9 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
-from datagen.domain import Domain
-from datagen.domains import get_domain
+from datagen.domains.base import Domain
+from datagen.domains.registry import get_domain
 from datagen.errors import UserError
-from model.codec import numeric_slots
 from model.derender.attributes import AttributeNetwork
 from model.derender.config import DerenderConfig
 from model.derender.layers import CROP
@@ -28,6 +27,7 @@ from model.derender.proposals import ProposalHead, Pyramid
 from model.derender.regions import crop
 from model.derender.segmentation import SegmentationNetwork
 from model.staging import staged_if_folder
+from model.tokens.codec import numeric_slots
 
 
 @dataclass
@@ -64,7 +64,7 @@ class Derenderer(PreTrainedModel):
     config_class: ClassVar[type] = DerenderConfig
     base_model_prefix = "derenderer"
     main_input_name = "pixel_values"
-    # The losses are normalised by a count of their own, which comes with the batch (see `model.trainer`).
+    # The losses are normalised by a count of their own, which comes with the batch (see `model.training.trainer`).
     accepts_loss_kwargs = False
 
     def __init__(self, config: DerenderConfig) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from model.derender.regions import geometry
-from model.tower import fourier
+from model.parts.tower import fourier
 
 CROP = 24  # pixels, each way, that a region is looked at with
 FREQUENCIES = 4  # of the sines and cosines that tell a box

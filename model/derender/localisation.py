@@ -18,7 +18,7 @@ CLOSE = 0.05  # errors below this, in normalised units, count by their square
 
 
 class LocalisationNetwork(nn.Module):
-    """Corrects the box by what the crop shows, then reads ``numbers`` coordinates (see `model.codec.Slot.coordinates`) from both."""
+    """Corrects the box by what the crop shows, then reads ``numbers`` coordinates (see `model.tokens.codec.Slot.coordinates`) from both."""
 
     def __init__(self, config: DerenderConfig, numbers: int) -> None:
         super().__init__()

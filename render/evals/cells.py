@@ -9,13 +9,12 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from datagen.declared import as_declared, to_plain
 from datagen.errors import UserError
-from datagen.files import read_json, write_json
-from datagen.intervals import intervals as bootstrap
-from datagen.record import Count
+from datagen.io.declared import Count, as_declared, to_plain
+from datagen.io.files import read_json, write_json
+from datagen.metrics.intervals import intervals as bootstrap
+from datagen.metrics.scores import score_scene, summarize
 from datagen.scene import Scene
-from datagen.scores import score_scene, summarize
 from render.evals.clock import Worked
 from render.evals.declaration import Evaluation
 from render.evals.plan import Request
@@ -46,8 +45,8 @@ class Cell:
     """A cell that was run.
 
     ``training`` and ``pretraining`` (None without) have the fields of `RunFacts`. ``scores`` and ``intervals``: by the
-    condition's key what `summarize` and the evaluation's own measure give, and `datagen.intervals.intervals`. ``versions``: of what it was
-    run with, and the device.
+    condition's key what `summarize` and the evaluation's own measure give, and `datagen.metrics.intervals.intervals`. ``versions``: of what
+    it was run with, and the device.
     """
 
     request: Request

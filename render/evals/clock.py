@@ -11,8 +11,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from datagen.declared import read_declared, to_plain
-from datagen.files import write_json
+from datagen.io.declared import read_declared, to_plain
+from datagen.io.files import write_json
 
 SECONDS = "seconds.json"
 EVERY = 2.0  # seconds between two notes: as much is not counted where a call is killed
@@ -31,7 +31,7 @@ def clocked(run: Path) -> Iterator[None]:
     before, begin, over = seconds(run), time.monotonic(), threading.Event()
 
     def note() -> None:
-        from model.run import RUN
+        from model.run_folder import RUN
 
         if (run / RUN).exists():
             write_json(run / SECONDS, to_plain(Worked(before + time.monotonic() - begin)))

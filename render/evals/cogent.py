@@ -6,7 +6,7 @@ grey cubes read a red cube?
 
 from __future__ import annotations
 
-from datagen.domains import get_domain
+from datagen.domains.registry import get_domain
 from render.evals.declaration import (
     ALL,
     CHAR,

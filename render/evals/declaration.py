@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from datagen.domain import Domain
-from datagen.domains import get_domain
+from datagen.domains.base import Domain
+from datagen.domains.registry import get_domain
+from datagen.samples.settings import DatasetSettings
 from datagen.scene import Quality, Scene
-from datagen.settings import DatasetSettings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from render.evals.pictures import Shown
+    from render.sides import Side
 
 VAL_SCENES = 100
 
@@ -118,13 +118,26 @@ class Lesson:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """The predictions of a method's model, trained on ``size`` images, under one condition, and the truth, at these keys."""
+
+    method: Method
+    size: int
+    condition: Condition
+    truth: Side
+    guess: Side
+    keys: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What models learn from and are tested on. The first of ``conditions`` is what they were trained on (ID), the others are not (OOD).
 
     Training sets of several sizes are drawn with the same seed, so the smaller are the beginnings of the larger. The seeds of all data
     must differ: neighbouring seeds share no scene. ``pretraining`` are ``KEY=VALUE`` changes to what a tower is pretrained with, whatever
     the method trains with later; a ``lesson`` comes before it. ``measure`` gives, from what a method says of a condition's scenes (None
-    where it does not parse), whatever tables need beside `datagen.scores.summarize`. The page of pictures shows the ``worst`` scenes or a
+    where it does not parse), whatever tables need beside `datagen.metrics.scores.summarize`. The page of pictures shows the ``worst``
+    scenes or a
     ``spread`` from worst to best. ``figures`` draw further pictures, by file name, from the predictions.
     """
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from datagen.domains import get_domain
+from datagen.domains.registry import get_domain
 from datagen.scene import Scene
 from render.evals.declaration import CHAR, COUNT, HEAD, PLAIN_HEAD, Condition, Evaluation, Measure, Scale, Table, precisions
 from render.evals.maps import MAPS, error_maps

@@ -6,7 +6,7 @@ they never saw, of classes that they know: an asset's id cannot be right there, 
 
 from __future__ import annotations
 
-from datagen.domains import get_domain
+from datagen.domains.registry import get_domain
 from render.evals.declaration import (
     ALL,
     COUNT,

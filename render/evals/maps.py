@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 
-from datagen.splits import Split
-from render.evals.declaration import Evaluation
-from render.evals.pictures import Shown
+from datagen.domains.base import Domain
+from datagen.domains.splits import Split
+from render.evals.declaration import Evaluation, Shown
 
 MAPS = "maps.png"
 LEAST, MOST = 1e-3, 0.3  # sides: where the scale of colours ends
@@ -22,28 +22,29 @@ LEAST, MOST = 1e-3, 0.3  # sides: where the scale of colours ends
 def error_maps(evaluation: Evaluation, shown: Sequence[Shown]) -> Figure:
     """A column a method and size, with the training cells outlined: above, the true dots, coloured by the distance to what is read; below,
     what is read, coloured alike. Scenes read as no dot or as several are left out."""
-    columns = list({one.request.digest: one.request for one in shown}.values())
+    columns = list(dict.fromkeys((one.method, one.size) for one in shown))
     figure = Figure(figsize=(3.1 * max(2, len(columns)) + 1, 6.6), layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.08))
     if not columns:
         figure.text(0.1, 0.5, "There are no predictions in this folder to draw maps from.")
         return figure
     grid = figure.subplots(2, len(columns), squeeze=False)
-    for (above, below), request in zip(grid.T, columns, strict=True):
-        spots = np.array([pair for one in shown if one.request.digest == request.digest for pair in _spots(one)]).reshape(-1, 2, 2)
+    for (above, below), (method, size) in zip(grid.T, columns, strict=True):
+        spots = np.array(
+            [pair for one in shown if (one.method, one.size) == (method, size) for pair in _spots(one, evaluation.domain)]
+        ).reshape(-1, 2, 2)
         errors = np.linalg.norm(spots[:, 0] - spots[:, 1], axis=1).clip(LEAST, MOST)
         for axes, places in ((above, spots[:, 0]), (below, spots[:, 1])):
             dots = axes.scatter(*places.T, c=errors, s=5, cmap="viridis_r", norm=LogNorm(LEAST, MOST), linewidths=0)
             _square(axes, evaluation.train.allowed)
-        above.set_title(f"{request.method.label}\n{request.size:,} training images", fontsize=10)
+        above.set_title(f"{method.label}\n{size:,} training images", fontsize=10)
     grid[0, 0].set_ylabel("true dots")
     grid[1, 0].set_ylabel("dots read")
     figure.colorbar(dots, ax=grid, label="error, sides of the square", shrink=0.7)
     return figure
 
 
-def _spots(one: Shown) -> Iterator[tuple[tuple[float, float], tuple[float, float]]]:
+def _spots(one: Shown, domain: Domain) -> Iterator[tuple[tuple[float, float], tuple[float, float]]]:
     """The true and the predicted position in each scene of one dot read as one."""
-    domain = one.request.evaluation.domain
     for key in one.keys:
         truth, guess = one.truth.answer(key, domain), one.guess.answer(key, domain)
         if truth is None or guess is None or truth.scene is None or guess.scene is None:

@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from datagen.encoding import encode_image
-from datagen.files import write_bytes
-from datagen.pages import embedded
+from datagen.images.encoding import encode_image
+from datagen.io.files import write_bytes
+from datagen.io.pages import embedded
 from render.compare import Scored, report_sample, score_sides
-from render.evals.declaration import Condition, Evaluation
-from render.evals.plan import Request
+from render.evals.declaration import Evaluation, Shown
 from render.overlay import overlay
 from render.report import Picture, render_page, spread
-from render.sides import Side
 
 MOST = 8  # scenes of a method and condition
-
-
-@dataclass(frozen=True)
-class Shown:
-    """The predictions of a cell under one condition, and the truth, at these keys."""
-
-    request: Request
-    condition: Condition
-    truth: Side
-    guess: Side
-    keys: Sequence[str]
 
 
 def write_pictures(path: Path, evaluation: Evaluation, shown: Sequence[Shown], absent: Sequence[str]) -> None:
@@ -69,9 +55,9 @@ def _section(one: Shown, evaluation: Evaluation) -> dict[str, Any]:
     ordered = sorted(scored, key=lambda s: badness(s, threshold), reverse=True)
     chosen = ordered[:MOST] if evaluation.shown == "worst" else spread(ordered[::-1], MOST)
     return {
-        "anchor": f"{one.request.method.name}-{one.condition.key}",
-        "method": one.request.method.label,
-        "size": one.request.size,
+        "anchor": f"{one.method.name}-{one.condition.key}",
+        "method": one.method.label,
+        "size": one.size,
         "condition": one.condition.label,
         "scenes": len(scored),
         "faultless": None if threshold is None else sum(s.scene.average_precision[threshold] == 1 for s in scored),

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datagen.errors import UserError
-from datagen.settings import DatasetSettings
+from datagen.samples.settings import DatasetSettings
 from render.evals.declaration import Evaluation, Method
 
 if TYPE_CHECKING:
-    from model.presets import Preset
+    from model.preset import Preset
 
 FORMAT_VERSION = 1
 """Of cells. A change of what is measured, or of what training with the same settings does, raises it, and older cells are run again."""
@@ -69,7 +69,7 @@ class Plan:
         ]
 
     def _request(self, method: Method, size: int, seed: int, evaluation: Evaluation) -> Request:
-        from model.presets import get_preset
+        from model.preset import get_preset
 
         name = method.preset or self.preset
         base = get_preset(name).changed([*self.changes, f"seed={seed}"])
@@ -168,7 +168,7 @@ def digest(asked: Mapping[str, Any]) -> str:
 
 def _learning(preset: Preset) -> dict[str, Any]:
     """The settings that make a difference to what is learnt."""
-    from model.run import FREE_TO_CHANGE
+    from model.run_folder import FREE_TO_CHANGE
 
     counted = ("steps", "batch_size", "accumulation")
     free = set(FREE_TO_CHANGE) - set(counted)

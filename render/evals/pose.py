@@ -5,7 +5,7 @@ Does a model that learnt place and orientation together read both, and orientati
 
 from __future__ import annotations
 
-from datagen.domains import get_domain
+from datagen.domains.registry import get_domain
 from render.evals.declaration import COUNT, L2, PLAIN_HEAD, Condition, Evaluation, Lesson, Measure, Scale, Table, rotations
 from render.evals.so3 import method
 

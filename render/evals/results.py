@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datagen.files import atomic_file, write_bytes, write_json
+from datagen.io.files import atomic_file, write_bytes, write_json
 from render.evals.cells import Cell
 from render.evals.declaration import Evaluation
 from render.evals.table import table_text

@@ -13,14 +13,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datagen.files import check_folder
 from datagen.generate import generate
-from datagen.intervals import intervals
-from datagen.locks import turn
-from datagen.pictures import DatasetImages
-from datagen.scores import summarize
+from datagen.io.files import check_folder
+from datagen.io.locks import turn
+from datagen.metrics.intervals import intervals
+from datagen.metrics.scores import summarize
+from datagen.samples.settings import DatasetSettings
 from datagen.screen import print_line
-from datagen.settings import DatasetSettings
+from datagen.shards.pictures import DatasetImages
 from render.compare import score_sides
 from render.evals.cells import Cell, read_cell, write_cell
 from render.evals.clock import clocked, seconds
@@ -30,9 +30,9 @@ from render.evals.results import PICTURES, write_figure, write_results
 from render.sides import Side
 
 if TYPE_CHECKING:
-    from model.presets import Preset
-    from model.train import Data
-    from render.evals.pictures import Shown
+    from model.preset import Preset
+    from model.training.train import Data
+    from render.evals.declaration import Shown
 
 DATA, RUNS, PREDICTIONS, CELLS = "data", "runs", "predictions", "cells"
 
@@ -125,7 +125,7 @@ class Workshop:
         assert lesson is not None
 
         def data() -> Data:
-            from model.train import Data
+            from model.training.train import Data
 
             return Data([self._data(f"lesson-{request.lesson_scenes}", lesson.data, request.lesson_scenes)])
 
@@ -133,7 +133,7 @@ class Workshop:
 
     def _see(self, request: Request, preset: Preset, name: str, data: Callable[[], Data], init: Path | None) -> Path:
         """A tower's pretraining, or its lesson."""
-        from model.train import pretrain
+        from model.training.train import pretrain
 
         run = self.out / RUNS / name
         with turn(run.with_name(f"{name}.turn"), _tell):
@@ -153,7 +153,7 @@ class Workshop:
         return {name: round(facts[name] + before[name], 1) for name in facts}
 
     def _train(self, request: Request, pretrained: Path | None) -> Path:
-        from model.train import train
+        from model.training.train import train
 
         run = self.out / RUNS / f"{request.method.name}-{request.digest}"
         if not _finished(run):
@@ -163,7 +163,7 @@ class Workshop:
         return run
 
     def _learnt_from(self, request: Request) -> Data:
-        from model.train import Data
+        from model.training.train import Data
 
         train = self._data(f"train-{request.size}", self.evaluation.train, request.size)
         return Data([train], val=self._data("val", self.evaluation.val, self.evaluation.val_scenes))
@@ -187,7 +187,7 @@ class Workshop:
         """A trained model's predictions. A file of an earlier call may be of other weights than the run has now, and is made anew; what
         such a call left unfinished is taken up where model and images are the same."""
         from model.load import find_model
-        from model.predict import Predictor, predict_file
+        from model.prediction.predict import Predictor, predict_file
 
         test = self._data(self._test(condition).name, condition.data, self.evaluation.test_scenes)
         predictor = Predictor.of(find_model(str(run)), self.device)
@@ -198,13 +198,13 @@ class Workshop:
 
     def _shown(self, request: Request, condition: Condition) -> Shown | None:
         """The predictions that are in this folder, at its test scenes, of which an earlier call may have drawn more; None without."""
-        from render.evals.pictures import Shown
+        from render.evals.declaration import Shown
 
         test, path = self._test(condition), self._predictions(request, condition)
         if not (path.exists() and test.exists()):
             return None
         truth = Side(test)
-        return Shown(request, condition, truth, Side(path), truth.keys[: self.evaluation.test_scenes])
+        return Shown(request.method, request.size, condition, truth, Side(path), truth.keys[: self.evaluation.test_scenes])
 
 
 def _stated(init: Path | None) -> str | None:

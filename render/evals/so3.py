@@ -6,7 +6,7 @@ the matrix; in characters or by the numeric head. Data are the same for all; wha
 
 from __future__ import annotations
 
-from datagen.domains import get_domain
+from datagen.domains.registry import get_domain
 from render.evals.declaration import COUNT, PLAIN_HEAD, Condition, Evaluation, Measure, Method, Scale, Table, rotations
 
 TRAIN_SEED, VAL_SEED, TEST_ID_SEED, TEST_OOD_SEED = 4301, 4302, 4303, 4304

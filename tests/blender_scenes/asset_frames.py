@@ -29,7 +29,7 @@ from datagen.assets.library import instance
 from datagen.assets.paint import image_paint, paints, texture
 from datagen.assets.solid import MeshSolid
 from datagen.domains.clevr import CAMERA, Clevr
-from datagen.rotations import from_euler
+from datagen.geometry.rotations import from_euler
 
 
 def main() -> None:

@@ -15,9 +15,9 @@ from PIL import Image
 from datagen.assets.library import CLASSES, instance
 from datagen.assets.paint import PATTERNS
 from datagen.assets.solid import MeshSolid
-from datagen.camera import rays
 from datagen.domains.clevr import CAMERA
-from datagen.rotations import from_euler
+from datagen.geometry.camera import rays
+from datagen.geometry.rotations import from_euler
 
 FRAMES = Path(__file__).with_name("asset_frames.py")
 WIDTH, HEIGHT = 160, 120

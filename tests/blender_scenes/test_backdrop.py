@@ -8,10 +8,10 @@ import json
 import numpy as np
 import pytest
 
-from datagen.jobs import RenderJob
-from datagen.pool import RenderPool
-from datagen.sample import Sample
-from datagen.shards import Samples
+from datagen.samples.sample import Sample
+from datagen.shards.reader import Samples
+from datagen.workers.jobs import RenderJob
+from datagen.workers.pool import RenderPool
 from igllm import main
 
 CAMERAS = {

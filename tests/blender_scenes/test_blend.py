@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datagen.domains import get_domain
-from datagen.jobs import RenderJob
-from datagen.pool import RenderPool
-from datagen.sample import Sample
-from datagen.sampling import draw
+from datagen.domains.registry import get_domain
+from datagen.samples.draw import draw
+from datagen.samples.sample import Sample
+from datagen.samples.settings import DatasetSettings
 from datagen.scene import Camera, Shot
-from datagen.settings import DatasetSettings
+from datagen.workers.jobs import RenderJob
+from datagen.workers.pool import RenderPool
 from render.images import same_image
 
 OPEN = """

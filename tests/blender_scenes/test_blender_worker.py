@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datagen.domains import get_domain
 from datagen.domains.clevr import SIZES
-from datagen.encoding import decode_image
-from datagen.labels import look
+from datagen.domains.registry import get_domain
+from datagen.images.encoding import decode_image
+from datagen.samples.labels import look
 from datagen.scene import Camera, Object, Scene, Shot
 
 CLEVR = get_domain("clevr")

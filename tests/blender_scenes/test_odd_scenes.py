@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from datagen.predictions import Prediction, write_predictions
-from datagen.shards import Samples
+from datagen.code.predictions import Prediction, write_predictions
+from datagen.shards.reader import Samples
 from igllm import main
 
 WORDS = 'color="green", material="rubber", size="large", shape="{}", rotation=0'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from datagen.assets.mesh import Mesh
-from datagen.camera import Rays
+from datagen.geometry.camera import Rays
 
 
 def plain(vertices: np.ndarray, triangles: np.ndarray) -> Mesh:

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from datagen.dataset import open_dataset
-from datagen.manifest import Failure
-from datagen.sample import Sample, make_sample
-from datagen.sampling import draw
-from datagen.settings import DatasetSettings, sample_key
-from datagen.store import Place
+from datagen.samples.draw import draw
+from datagen.samples.sample import Sample, make_sample
+from datagen.samples.settings import DatasetSettings, sample_key
+from datagen.shards.manifest import Failure
+from datagen.shards.store import Place
+from datagen.shards.writer import open_dataset
 
 SETTINGS = DatasetSettings(seed=5, width=32, height=24, quality="draft", min_objects=1, max_objects=1, shard_size=4)
 

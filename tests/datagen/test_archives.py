@@ -20,16 +20,16 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datagen import archive as archives
-from datagen import fetch
-from datagen.archive import MAX_SAMPLE_BYTES, FarArchive, TarArchive, open_archive
-from datagen.cache import cache_folder
+from datagen.code.predictions import is_key
 from datagen.errors import UserError
-from datagen.predictions import is_key
-from datagen.shards import Samples, write_shard
-from datagen.store import open_store
-from datagen.tars import files_of_blocks, plain_key, sample_extents, tar_members
-from datagen.verify import verify
+from datagen.io.cache import cache_folder
+from datagen.shards import archive as archives
+from datagen.shards import fetch
+from datagen.shards.archive import MAX_SAMPLE_BYTES, FarArchive, TarArchive, open_archive
+from datagen.shards.reader import Samples, write_shard
+from datagen.shards.store import open_store
+from datagen.shards.tars import files_of_blocks, plain_key, sample_extents, tar_members
+from datagen.shards.verify import verify
 
 NUM = 22
 
@@ -85,7 +85,7 @@ def test_the_index_is_read_once_and_cached(near: Path, cache: Path, monkeypatch:
     keys = Samples(near).keys
     [table] = index_files(cache)
     assert table.stat().st_size < 200 + 64 * NUM
-    monkeypatch.setattr("datagen.index.tar_rows", None)  # reading a tar would fail
+    monkeypatch.setattr("datagen.shards.index.tar_rows", None)  # reading a tar would fail
     again = Samples(near)
     assert again.keys == keys
     assert isinstance(again.archive, TarArchive)

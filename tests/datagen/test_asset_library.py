@@ -13,9 +13,9 @@ from test_asset_mesh import open_edges
 from datagen.assets.ids import MOST_SEED
 from datagen.assets.library import CLASSES, Asset, instance, instance_id, is_instance
 from datagen.assets.solid import MeshSolid
-from datagen.camera import rays
 from datagen.errors import UserError
-from datagen.rotations import from_euler
+from datagen.geometry.camera import rays
+from datagen.geometry.rotations import from_euler
 from datagen.scene import Camera
 
 SEEDS = range(12)

@@ -14,7 +14,7 @@ import igllm
 from datagen.assets.folder import class_name, file_id, printable
 from datagen.assets.own import own_assets
 from datagen.assets.own_textures import own_textures
-from datagen.untrusted import as_name
+from datagen.io.untrusted import as_name
 
 PLAIN = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,30}[A-Za-z0-9])?", fullmatch=True)
 NAMES = st.one_of(

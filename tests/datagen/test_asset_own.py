@@ -14,7 +14,7 @@ from datagen.assets import named, opening
 from datagen.assets.find import find_asset
 from datagen.assets.own import kept_asset, own_assets
 from datagen.errors import UserError
-from datagen.rotations import Symmetry
+from datagen.geometry.rotations import Symmetry
 
 pytestmark = pytest.mark.usefixtures("importer_stand_in")
 

@@ -10,15 +10,15 @@ import pytest
 
 from datagen.assets.library import CLASSES
 from datagen.assets.paint import texture
-from datagen.domains import get_domain
 from datagen.domains.assets import OWN, SHAPES, TEXTURES
+from datagen.domains.placing import MIN_GAP
+from datagen.domains.registry import get_domain
+from datagen.domains.split_files import load_split
 from datagen.errors import UserError
-from datagen.placing import MIN_GAP
-from datagen.sampling import draw
+from datagen.metrics.scores import score_scene, summarize
+from datagen.samples.draw import draw
+from datagen.samples.settings import DatasetSettings
 from datagen.scene import Object, Scene
-from datagen.scores import score_scene, summarize
-from datagen.settings import DatasetSettings
-from datagen.splits import load_split
 
 DOMAIN = get_domain("assets")
 

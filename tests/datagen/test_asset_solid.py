@@ -1,4 +1,4 @@
-"""The mesh solid, beside the closed forms of `datagen.solids` and beside a ray cast of the plainest kind."""
+"""The mesh solid, beside the closed forms of `datagen.geometry.solids` and beside a ray cast of the plainest kind."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from datagen.assets.library import CLASSES, instance
 from datagen.assets.mesh import Mesh
 from datagen.assets.modelling import ball
 from datagen.assets.solid import MeshSolid
-from datagen.camera import Rays, project, rays
 from datagen.domains.clevr import CAMERA
-from datagen.raycast import cast
-from datagen.rotations import from_euler, random_rotation
+from datagen.geometry.camera import Rays, project, rays
+from datagen.geometry.raycast import cast
+from datagen.geometry.rotations import from_euler, random_rotation
+from datagen.geometry.solids import Solid
+from datagen.rng import Stream
 from datagen.scene import Camera
-from datagen.solids import Solid
-from datagen.stream import Stream
 
 GRID = rays(CAMERA, 160, 120)
 CUBE, BALL = unit_cube(), ball(1.0, 192, 96)

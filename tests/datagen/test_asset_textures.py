@@ -12,13 +12,13 @@ from PIL import Image
 import igllm
 from datagen.assets import own_textures as module
 from datagen.assets.own_textures import SIDE, kept_image, own_paint, own_textures
-from datagen.code import parse_code, write_code
-from datagen.domains import get_domain
+from datagen.code.grammar import parse_code, write_code
 from datagen.domains.assets import OWN, SHAPES
 from datagen.domains.own_assets import keep_domain
+from datagen.domains.registry import get_domain
 from datagen.errors import UserError
-from datagen.sampling import draw
-from datagen.settings import DatasetSettings
+from datagen.samples.draw import draw
+from datagen.samples.settings import DatasetSettings
 
 
 @pytest.fixture(autouse=True)

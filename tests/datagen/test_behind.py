@@ -7,11 +7,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from datagen.camera import look_at, project
-from datagen.domains import get_domain
 from datagen.domains.clevr import CAMERA
-from datagen.labels import decode_rle, label_objects, look
-from datagen.sample import Sample, make_sample
+from datagen.domains.registry import get_domain
+from datagen.geometry.camera import look_at, project
+from datagen.samples.labels import decode_rle, label_objects, look
+from datagen.samples.sample import Sample, make_sample
 from datagen.scene import Camera, Object, Scene
 
 SHOT = get_domain("clevr").canonical_shot(32, 24, "draft")

@@ -9,12 +9,12 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datagen.camera import look_at
-from datagen.captions import Claim, Words, caption, sentences
-from datagen.domains import get_domain
-from datagen.sampling import draw
+from datagen.domains.registry import get_domain
+from datagen.geometry.camera import look_at
+from datagen.samples.captions import Claim, Words, caption, sentences
+from datagen.samples.draw import draw
+from datagen.samples.settings import DatasetSettings
 from datagen.scene import Camera, Object, Scene
-from datagen.settings import DatasetSettings
 
 CLEVR = get_domain("clevr")
 CAMERAS = (CLEVR.canonical_shot(1, 1, "draft").camera, Camera((-6.0, -5.0, 4.0)), Camera((0.5, 8.0, 6.0), (0.0, 1.0, 0.0)))

@@ -13,18 +13,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datagen.camera import project
-from datagen.domains import get_domain
 from datagen.domains.clevr import CAMERA
+from datagen.domains.registry import get_domain
 from datagen.errors import UserError
 from datagen.formats.camera_fit import Sightings, fit_camera
 from datagen.formats.clevr_import import import_clevr
 from datagen.formats.export import export
-from datagen.sample import Sample, make_sample
-from datagen.sampling import draw
+from datagen.geometry.camera import project
+from datagen.samples.draw import draw
+from datagen.samples.sample import Sample, make_sample
+from datagen.samples.settings import DatasetSettings
 from datagen.scene import Camera
-from datagen.settings import DatasetSettings
-from datagen.shards import Samples, write_shard
+from datagen.shards.reader import Samples, write_shard
 from igllm import main
 
 CLEVR = get_domain("clevr")

@@ -16,10 +16,10 @@ import pytest
 from datagen.cluster import generate_on_ray
 from datagen.errors import UserError
 from datagen.generate import generate
-from datagen.manifest import MANIFEST
-from datagen.settings import DatasetSettings
-from datagen.shards import Samples
-from datagen.verify import verify
+from datagen.samples.settings import DatasetSettings
+from datagen.shards.manifest import MANIFEST
+from datagen.shards.reader import Samples
+from datagen.shards.verify import verify
 from render.images import same_image
 
 QUICK = DatasetSettings(seed=11, width=48, height=36, quality="draft", min_objects=2, max_objects=2, shard_size=4)

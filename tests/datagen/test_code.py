@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datagen.code import MAX_CHARACTERS, MAX_STATEMENTS, parse_code, write_code
-from datagen.domain import Choice, Domain
-from datagen.domains import DOMAINS, get_domain
+from datagen.code.grammar import MAX_CHARACTERS, MAX_STATEMENTS, parse_code, write_code
+from datagen.code.statements import Choice
+from datagen.domains.base import Domain
+from datagen.domains.registry import DOMAINS, get_domain
 from datagen.errors import CodeError, UserError
 from datagen.scene import Object, Scene
 

@@ -16,12 +16,12 @@ import pytest
 from PIL import Image
 
 import igllm
-from datagen import decoder
-from datagen.child import Child
-from datagen.decoder import decode_apart
-from datagen.decoding import decode, is_plain
-from datagen.encoding import decode_image, encode_image
 from datagen.errors import ImageError
+from datagen.images import decoder
+from datagen.images.decoder import decode_apart
+from datagen.images.decoding import decode, is_plain
+from datagen.images.encoding import decode_image, encode_image
+from datagen.io.child import Child
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
 

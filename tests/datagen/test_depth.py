@@ -10,16 +10,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from datagen.camera import look_at, rays
-from datagen.depth import depth_file, depth_map, encode_depth
-from datagen.domains import get_domain
 from datagen.domains.clevr import CAMERA
+from datagen.domains.registry import get_domain
 from datagen.errors import UserError
-from datagen.ground import Sweep, bare_share, sweep_for
-from datagen.labels import look
-from datagen.sampling import draw
+from datagen.geometry.camera import look_at, rays
+from datagen.geometry.ground import Sweep, bare_share, sweep_for
+from datagen.samples.depth import depth_file, depth_map, encode_depth
+from datagen.samples.draw import draw
+from datagen.samples.labels import look
+from datagen.samples.settings import DatasetSettings
 from datagen.scene import Camera, Scene
-from datagen.settings import DatasetSettings
 
 CLEVR = get_domain("clevr")
 PLAIN = Sweep(0.0)

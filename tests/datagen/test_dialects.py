@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datagen.code import parse_code, write_object
-from datagen.dialects import REPRESENTATIONS, Rotations, dialect
-from datagen.domains import get_domain
+from datagen.code.grammar import parse_code, write_object
+from datagen.domains.dialects import REPRESENTATIONS, Rotations, dialect
+from datagen.domains.registry import get_domain
 from datagen.errors import UserError
 from datagen.scene import Object, Scene
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare, kstest
 
-from datagen.domains import get_domain
 from datagen.domains.clevr import CAMERA, COLORS, MATERIALS, SHAPES, SIZES
-from datagen.sampling import Drawn, draw
+from datagen.domains.registry import get_domain
+from datagen.domains.splits import Split
+from datagen.samples.draw import Drawn, draw
+from datagen.samples.settings import DatasetSettings
 from datagen.scene import Camera, Object
-from datagen.settings import DatasetSettings
-from datagen.splits import Split
 
 CLEVR = get_domain("clevr")
 LEVEL = 1e-4

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from datagen.domain import Domain
-from datagen.domains import DOMAINS, get_domain
-from datagen.jobs import Failed, RenderJob
-from datagen.pool import RenderPool
+from datagen.domains.base import Domain
+from datagen.domains.registry import DOMAINS, get_domain
 from datagen.scene import Object, Scene
-from datagen.shards import Samples
+from datagen.shards.reader import Samples
+from datagen.workers.jobs import Failed, RenderJob
+from datagen.workers.pool import RenderPool
 from render.conformance import DOMAIN_CHECKS, SAMPLE_CHECKS, Broken, narrowed_splits_are_kept, scenes_are_valid_and_canonical
 
 EVERY_DOMAIN = pytest.mark.parametrize("domain", DOMAINS.values(), ids=DOMAINS)

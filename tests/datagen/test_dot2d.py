@@ -12,17 +12,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datagen.disc import Disc
-from datagen.domains import dot2d, get_domain
+from datagen.domains import dot2d
 from datagen.domains.dot2d import CHECKERS, RADIUS, Dot2d
+from datagen.domains.registry import get_domain
+from datagen.domains.split_files import split_from_json
+from datagen.domains.splits import Split
 from datagen.errors import PartlyDone, UserError
 from datagen.generate import generate
-from datagen.labels import look
-from datagen.sampling import draw
+from datagen.geometry.disc import Disc
+from datagen.samples.draw import draw
+from datagen.samples.labels import look
+from datagen.samples.settings import DatasetSettings
 from datagen.scene import Object, Scene, Shot
-from datagen.settings import DatasetSettings
-from datagen.shards import Samples
-from datagen.splits import Split
+from datagen.shards.reader import Samples
 from igllm import main
 from render.rerender import Standard, render_codes
 
@@ -172,7 +174,7 @@ def test_clevr_keeps_to_regions_too() -> None:
 )
 def test_a_mistake_in_regions_is_told(regions: object, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        Split.from_json({"name": "mine", "regions": regions}, DOT2D, "mine.json")
+        split_from_json({"name": "mine", "regions": regions}, DOT2D, "mine.json")
 
 
 def test_regions_that_leave_no_room_are_refused(tmp_path: Path) -> None:

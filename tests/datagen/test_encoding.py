@@ -15,10 +15,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from datagen.encoding import decode_image, encode_image
 from datagen.errors import ImageError
-from datagen.image_limits import allow_pixels
-from datagen.rgb import ORIENTATION
+from datagen.images.encoding import decode_image, encode_image
+from datagen.images.limits import allow_pixels
+from datagen.images.rgb import ORIENTATION
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (6, 9, 3), np.uint8)

@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 from constant_scenes import SETTINGS, constant_sample, constant_samples, contents, fill
 
-from datagen.dataset import open_dataset
 from datagen.errors import PartlyDone, UserError
-from datagen.files import read_jsonl
 from datagen.generate import generate
-from datagen.manifest import FAILURES, MANIFEST, STATEMENT
-from datagen.shards import Samples, sample_blocks
-from datagen.spool import Spool
-from datagen.store import SPOOL
+from datagen.io.files import read_jsonl
+from datagen.shards.manifest import FAILURES, MANIFEST, STATEMENT
+from datagen.shards.reader import Samples, sample_blocks
+from datagen.shards.spool import Spool
+from datagen.shards.store import SPOOL
+from datagen.shards.writer import open_dataset
 from igllm import main
 
 NUM = 10
@@ -151,7 +151,7 @@ def test_a_shard_of_failures_alone_and_a_growing_set(tmp_path: Path) -> None:
 
 
 def test_generate_tells_of_failures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from datagen.manifest import Failure
+    from datagen.shards.manifest import Failure
 
     def failing(*given: object) -> object:
         for sample in constant_samples(*given):  # type: ignore[arg-type]
@@ -223,7 +223,7 @@ def test_what_goes_wrong_beside_the_rendering_ends_it(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched, pytest.raises(UserError, match="No space left on device; what is finished is kept"):
-        patched.setattr("datagen.store.LocalStore.put", full)
+        patched.setattr("datagen.shards.store.LocalStore.put", full)
         fill(tmp_path, 40)
     done = len(fill(tmp_path, NUM))
     assert done <= NUM - 4  # at least the first shard waited in its spool

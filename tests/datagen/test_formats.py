@@ -17,27 +17,27 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datagen.camera import project
-from datagen.code import MAX_STATEMENTS, parse_code
-from datagen.domains import get_domain
+from datagen.code.grammar import MAX_STATEMENTS, parse_code
 from datagen.domains.clevr import CAMERA
-from datagen.encoding import encode_image
+from datagen.domains.registry import get_domain
 from datagen.errors import UserError
-from datagen.files import read_json, read_jsonl
 from datagen.formats import clevr_import
 from datagen.formats.camera_fit import GOOD_PIXELS, CameraFit, Sightings, fit_camera
 from datagen.formats.clevr_import import CODES, guess_frame, import_clevr
 from datagen.formats.clevr_scenes import PublishedScene, published_directions, read_scenes, relationships
 from datagen.formats.export import export
-from datagen.inspect import inspect
-from datagen.jobs import RenderJob
-from datagen.labels import decode_rle, look
-from datagen.pool import RenderPool
-from datagen.sample import Sample, make_sample
-from datagen.sampling import draw
+from datagen.geometry.camera import project
+from datagen.images.encoding import encode_image
+from datagen.inspect.report import inspect
+from datagen.io.files import file_sha256, read_json, read_jsonl
+from datagen.samples.draw import draw
+from datagen.samples.labels import decode_rle, look
+from datagen.samples.sample import Sample, make_sample
+from datagen.samples.settings import DatasetSettings
 from datagen.scene import Camera, Object, Scene
-from datagen.settings import DatasetSettings
-from datagen.shards import Samples, file_sha256, write_shard
+from datagen.shards.reader import Samples, write_shard
+from datagen.workers.jobs import RenderJob
+from datagen.workers.pool import RenderPool
 from igllm import main
 from render.images import same_image
 

@@ -18,17 +18,17 @@ import pytest
 import webdataset
 from PIL import Image
 
-from datagen.dataset import open_dataset
-from datagen.domains import get_domain
-from datagen.encoding import encode_image
+from datagen.domains.registry import get_domain
 from datagen.errors import UserError
-from datagen.files import read_jsonl
 from datagen.generate import generate
-from datagen.manifest import MANIFEST, STATEMENT
-from datagen.sample import FORMAT_VERSION
-from datagen.settings import DatasetSettings
-from datagen.shards import Samples, file_sha256, write_shard
-from datagen.store import LOCK
+from datagen.images.encoding import encode_image
+from datagen.io.files import file_sha256, read_jsonl
+from datagen.samples.sample import FORMAT_VERSION
+from datagen.samples.settings import DatasetSettings
+from datagen.shards.manifest import MANIFEST, STATEMENT
+from datagen.shards.reader import Samples, write_shard
+from datagen.shards.store import LOCK
+from datagen.shards.writer import open_dataset
 from render.images import same_image
 
 CLEVR = get_domain("clevr")

@@ -15,26 +15,28 @@ import pytest
 from constant_scenes import fill
 from PIL import Image, ImageColor
 
-import datagen.reduced
-from datagen.domains import get_domain
-from datagen.encoding import encode_image
+import datagen.images.reduced
+from datagen.domains.registry import get_domain
+from datagen.domains.splits import Split
 from datagen.errors import UserError
-from datagen.files import write_json, write_jsonl
-from datagen.inspect import OVERVIEW, PAGE, SHEET, STATISTICS, inspect, statistics, statistics_text
+from datagen.geometry.view import min_visible_pixels
+from datagen.images.encoding import encode_image
+from datagen.inspect import statistics
 from datagen.inspect.folder import folder_facts
 from datagen.inspect.histograms import Histogram, Plane
 from datagen.inspect.pictures import color, labelled, outline
+from datagen.inspect.report import OVERVIEW, PAGE, SHEET, STATISTICS, inspect, statistics_text
 from datagen.inspect.statistics import gather, index_gaps, pixels_alone, spread
-from datagen.labels import look, min_visible_pixels
-from datagen.manifest import MANIFEST, STATEMENT
-from datagen.sample import Sample, make_sample
-from datagen.sampling import draw
+from datagen.io.files import write_json, write_jsonl
+from datagen.samples.draw import draw
+from datagen.samples.labels import look
+from datagen.samples.sample import Sample, make_sample
+from datagen.samples.settings import DatasetSettings
 from datagen.scene import Scene
-from datagen.settings import DatasetSettings
-from datagen.shards import Samples, sample_blocks, write_shard
-from datagen.splits import Split
-from datagen.spool import Spool
-from datagen.store import SPOOL
+from datagen.shards.manifest import MANIFEST, STATEMENT
+from datagen.shards.reader import Samples, sample_blocks, write_shard
+from datagen.shards.spool import Spool
+from datagen.shards.store import SPOOL
 from igllm import main
 
 CLEVR = get_domain("clevr")
@@ -450,7 +452,7 @@ def test_very_large_frames_are_shown_smaller_and_counted_whole(tmp_path: Path, m
     size = ["--width", "90", "--height", "70", "--num", "3"]
     assert main(["generate", "--domain", "dot2d", *size, "--seed", "1", "--out", str(data)]) == 0
     assert main(["inspect", str(data), "--out", str(tmp_path / "whole")]) == 0
-    monkeypatch.setattr(datagen.reduced, "MOST_PIXELS", 90 * 70 // 4)
+    monkeypatch.setattr(datagen.images.reduced, "MOST_PIXELS", 90 * 70 // 4)
     monkeypatch.setattr(statistics, "MOST_CAST", 90 * 70 // 4)
     assert main(["inspect", str(data), "--out", str(tmp_path / "reduced")]) == 0
     whole, small = (json.loads((tmp_path / name / "statistics.json").read_text()) for name in ("whole", "reduced"))

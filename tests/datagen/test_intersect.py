@@ -12,14 +12,14 @@ from scipy.spatial import ConvexHull
 
 from datagen.assets.mesh import Mesh
 from datagen.assets.solid import MeshSolid
-from datagen.domains import get_domain
 from datagen.domains.clevr import CAMERA
-from datagen.intersect import intersecting, near_pairs, odd_placements
-from datagen.sampling import draw
+from datagen.domains.registry import get_domain
+from datagen.domains.staged import StagedDomain
+from datagen.geometry.solids import Solid
+from datagen.inspect.intersect import intersecting, near_pairs, odd_placements
+from datagen.samples.draw import draw
+from datagen.samples.settings import DatasetSettings
 from datagen.scene import Camera, Object, Scene
-from datagen.settings import DatasetSettings
-from datagen.solids import Solid
-from datagen.staged import StagedDomain
 
 CLEVR, ASSETS = get_domain("clevr"), get_domain("assets")
 KINDS = st.sampled_from(["cube", "sphere", "cylinder"])

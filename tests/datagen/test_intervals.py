@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_scores import DOMAIN, EMPTY, SEEDS, cube, cubes, random_scene
 
-from datagen.intervals import intervals
-from datagen.scores import SceneScores, score_scene, summarize
+from datagen.metrics.intervals import intervals
+from datagen.metrics.scores import SceneScores, score_scene, summarize
 
 
 def random_scores(rng: np.random.Generator, scenes: int) -> list[SceneScores]:
@@ -78,7 +78,7 @@ def test_what_never_varies_has_no_width_and_what_never_occurs_no_interval() -> N
 def test_many_scenes_draw_in_parts_what_few_draw_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     scores = random_scores(np.random.default_rng(3), 30)
     whole = intervals(scores)
-    monkeypatch.setattr("datagen.intervals._MOST_COUNTS", 1000)
+    monkeypatch.setattr("datagen.metrics.intervals._MOST_COUNTS", 1000)
     assert intervals(scores) == whole
 
 

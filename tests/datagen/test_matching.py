@@ -7,8 +7,8 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from datagen.domains import get_domain
-from datagen.matching import match
+from datagen.domains.registry import get_domain
+from datagen.metrics.matching import match
 from datagen.scene import Object, Scene
 
 DOMAIN = get_domain("clevr")

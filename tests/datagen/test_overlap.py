@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from constant_scenes import SETTINGS, constant_sample, fill
 
-from datagen.archive import Archive, TarArchive, open_archive
 from datagen.errors import UserError
-from datagen.manifest import MANIFEST, STATEMENT
-from datagen.overlap import data_digest, refuse_overlap
-from datagen.shards import write_shard
+from datagen.shards.archive import Archive, TarArchive, open_archive
+from datagen.shards.manifest import MANIFEST, STATEMENT
+from datagen.shards.overlap import data_digest, refuse_overlap
+from datagen.shards.reader import write_shard
 
 OTHER = replace(SETTINGS, seed=6)
 

@@ -10,12 +10,12 @@ import pytest
 
 import igllm
 from datagen.assets.own import own_assets
-from datagen.code import parse_code, write_code
-from datagen.domains import get_domain
+from datagen.code.grammar import parse_code, write_code
 from datagen.domains.own_assets import keep_domain, own_domain
+from datagen.domains.registry import get_domain
 from datagen.errors import UserError
-from datagen.sampling import draw
-from datagen.settings import DatasetSettings
+from datagen.samples.draw import draw
+from datagen.samples.settings import DatasetSettings
 
 pytestmark = pytest.mark.usefixtures("importer_stand_in")
 

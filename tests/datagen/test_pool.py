@@ -13,18 +13,18 @@ from pathlib import Path
 
 import pytest
 
-import datagen.jobs as jobs_module
-import datagen.pool as pool_module
-from datagen.cores import CoreClaims, available_cores
+import datagen.workers.jobs as jobs_module
+import datagen.workers.pool as pool_module
 from datagen.errors import UserError
-from datagen.files import read_jsonl
-from datagen.gpus import Gpu, choose_gpus
-from datagen.jobs import DrawJob, Failed, RenderJob
-from datagen.pool import BlenderWorker, RenderPool
-from datagen.sample import Sample
+from datagen.io.files import read_jsonl
+from datagen.samples.sample import Sample
+from datagen.samples.settings import DatasetSettings
 from datagen.scene import Object, Scene
-from datagen.settings import DatasetSettings
-from datagen.shards import Samples
+from datagen.shards.reader import Samples
+from datagen.workers.cores import CoreClaims, available_cores
+from datagen.workers.gpus import Gpu, choose_gpus
+from datagen.workers.jobs import DrawJob, Failed, RenderJob
+from datagen.workers.pool import BlenderWorker, RenderPool
 from igllm import main
 from render.images import same_image
 
@@ -79,7 +79,8 @@ def test_where_every_scene_fails_the_run_ends_early(faults: Callable[[dict[int, 
 
 
 def test_a_hung_worker_ends_with_its_parent(tmp_path: Path) -> None:
-    code = "from datagen.jobs import *; from datagen.pool import *; import datagen.pool, sys; datagen.pool.WORKER = 'faulty_worker'\n"
+    code = "from datagen.workers.jobs import *; from datagen.workers.pool import *\n"
+    code += "import datagen.workers.pool; datagen.workers.pool.WORKER = 'faulty_worker'\n"
     code += "with RenderPool(1) as pool: list(pool.render([DrawJob(DatasetSettings(width=48, height=36), 0)]))"
     path = os.pathsep.join([str(FAULTS), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "FAULTS": '{"0": "hang"}', "FAULTS_FOLDER": str(tmp_path), "PYTHONPATH": path}
@@ -131,7 +132,7 @@ def test_a_blender_that_never_starts_is_told(renders: Samples, monkeypatch: pyte
 
 
 def test_pools_side_by_side_take_different_cores_while_there_are_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("datagen.cores.available_cores", lambda: [0, 1, 4, 5])
+    monkeypatch.setattr("datagen.workers.cores.available_cores", lambda: [0, 1, 4, 5])
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     one, other = CoreClaims(), CoreClaims()
     assert one.take(1, 2) == [[0, 1]]
@@ -148,10 +149,10 @@ def test_by_default_a_worker_a_core_and_with_gpus_one_a_device(monkeypatch: pyte
     cards = [Gpu("OPTIX", "card 0", "A"), Gpu("OPTIX", "card 1", "B")]
     with RenderPool(gpus=cards) as pool:
         assert [worker._command[-3:] for worker in pool._workers] == [["--gpu", "OPTIX", "card 0"], ["--gpu", "OPTIX", "card 1"]]
-    monkeypatch.setattr("datagen.gpus.find_gpus", lambda: cards)
+    monkeypatch.setattr("datagen.workers.gpus.find_gpus", lambda: cards)
     assert choose_gpus("auto") == cards
     assert choose_gpus("cpu") == []
-    monkeypatch.setattr("datagen.gpus.find_gpus", list)
+    monkeypatch.setattr("datagen.workers.gpus.find_gpus", list)
     assert choose_gpus("auto") == []
     with pytest.raises(UserError, match="no GPU"):
         choose_gpus("gpu")

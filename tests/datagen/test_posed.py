@@ -9,17 +9,17 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from datagen.assets.library import instance
-from datagen.camera import project
-from datagen.domains import get_domain
 from datagen.domains.pose6d import LEAST_SHARE
+from datagen.domains.posed import ROTATION, canonical_angles, draw_rotation
+from datagen.domains.registry import get_domain
 from datagen.domains.so3 import AEROPLANE
-from datagen.posed import ROTATION, canonical_angles, draw_rotation
-from datagen.rotations import NO_SYMMETRY, Symmetry, from_euler, geodesic_degrees, random_rotation
-from datagen.sampling import draw
+from datagen.domains.splits import Split
+from datagen.geometry.camera import project
+from datagen.geometry.rotations import NO_SYMMETRY, Symmetry, from_euler, geodesic_degrees, random_rotation
+from datagen.rng import Stream
+from datagen.samples.draw import draw
+from datagen.samples.settings import DatasetSettings
 from datagen.scene import Object
-from datagen.settings import DatasetSettings
-from datagen.splits import Split
-from datagen.stream import Stream
 
 SO3, POSE6D = get_domain("so3"), get_domain("pose6d")
 ANGLES = st.tuples(*(st.floats(-400, 400) for _ in range(3))) | st.tuples(

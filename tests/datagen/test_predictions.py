@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from datagen.code.predictions import Candidate, Prediction, read_predictions, write_predictions
 from datagen.errors import UserError
-from datagen.predictions import Candidate, Prediction, read_predictions, write_predictions
 
 
 def test_predictions_are_read_as_written(tmp_path: Path) -> None:

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 from datagen.errors import UserError
 from datagen.formats.export import export
-from datagen.inspect import inspect
-from datagen.labels import encode_rle, pixels_and_box, runs_of
-from datagen.sample import Sample
-from datagen.shards import Samples, write_shard
+from datagen.inspect.report import inspect
+from datagen.samples.labels import encode_rle, pixels_and_box, runs_of
+from datagen.samples.sample import Sample
+from datagen.shards.reader import Samples, write_shard
 
 SAMPLE = constant_sample(replace(SETTINGS, max_objects=3), 0)
 FILES = SAMPLE.files()

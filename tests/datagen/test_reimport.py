@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from datagen.code.predictions import read_predictions
 from datagen.errors import UserError
 from datagen.formats import clevr_import
 from datagen.formats.clevr_import import CODES, import_clevr
-from datagen.predictions import read_predictions
-from datagen.shards import Samples
+from datagen.shards.reader import Samples
 from igllm import main
 
 Document = dict[str, Any]

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from datagen import rotations
-from datagen.rotations import Symmetry, geodesic_degrees, least_geodesic_degrees
-from datagen.stream import Stream
+from datagen.geometry import rotations
+from datagen.geometry.rotations import Symmetry, geodesic_degrees, least_geodesic_degrees
+from datagen.rng import Stream
 
 numbers = st.floats(-1, 1, allow_nan=False)
 

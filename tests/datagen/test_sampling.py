@@ -14,18 +14,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datagen.camera import Rays, project, rays
-from datagen.domains import get_domain
 from datagen.domains.clevr import CAMERA, SIZES
+from datagen.domains.registry import get_domain
+from datagen.domains.splits import Split
 from datagen.errors import UserError
-from datagen.labels import decode_rle, encode_rle, label_objects, look, min_visible_pixels
-from datagen.raycast import _windows
-from datagen.sampling import Drawn, check_request, draw
+from datagen.geometry.camera import Rays, project, rays
+from datagen.geometry.raycast import _windows
+from datagen.geometry.solids import Solid
+from datagen.geometry.view import min_visible_pixels
+from datagen.rng import Stream
+from datagen.samples.draw import Drawn, check_request, draw
+from datagen.samples.labels import decode_rle, encode_rle, label_objects, look
+from datagen.samples.settings import DatasetSettings
 from datagen.scene import Camera, Scene
-from datagen.settings import DatasetSettings
-from datagen.solids import Solid
-from datagen.splits import Split
-from datagen.stream import Stream
 
 CLEVR = get_domain("clevr")
 SHOT = CLEVR.canonical_shot(320, 240, "draft")

@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datagen.domain import Statement
-from datagen.domains import get_domain
+from datagen.code.statements import Statement
 from datagen.domains.clevr import COLORS, MATERIALS, SHAPES, SIZES, Clevr
-from datagen.rotations import geodesic_degrees
-from datagen.sampling import draw
+from datagen.domains.registry import get_domain
+from datagen.geometry.rotations import geodesic_degrees
+from datagen.metrics.scores import average_precision, score_scene, summarize
+from datagen.rng import Stream
+from datagen.samples.draw import draw
+from datagen.samples.settings import DatasetSettings
 from datagen.scene import Object, Scene, Vec3
-from datagen.scores import average_precision, score_scene, summarize
-from datagen.settings import DatasetSettings
-from datagen.stream import Stream
 
 DOMAIN = get_domain("clevr")
 EMPTY = Scene("clevr", ())

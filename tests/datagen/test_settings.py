@@ -10,14 +10,15 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from datagen.cameras import load_cameras
-from datagen.domains import get_domain
 from datagen.domains.clevr import CAMERA, COLORS, MATERIALS, SHAPES, SIZES
+from datagen.domains.registry import get_domain
+from datagen.domains.split_files import load_split, split_from_json
+from datagen.domains.splits import Split, word_table
 from datagen.errors import UserError
-from datagen.sampling import draw
+from datagen.samples.cameras import load_cameras
+from datagen.samples.draw import draw
+from datagen.samples.settings import DatasetSettings
 from datagen.scene import Camera, Shot
-from datagen.settings import DatasetSettings
-from datagen.splits import Split, load_split, word_table
 
 CLEVR = get_domain("clevr")
 VOCABULARY = {"shape": SHAPES, "size": tuple(SIZES), "material": MATERIALS, "color": tuple(COLORS)}
@@ -44,7 +45,7 @@ def splits(draw: Any) -> Split:
     name = draw(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", fullmatch=True))
     assume(name not in CLEVR.splits)
     objects = sorted(draw(st.lists(st.integers(0, 10), min_size=2, max_size=2)))
-    return Split.from_json({"name": name, "combinations": combinations, "ranges": ranges, "objects": objects}, CLEVR, "drawn")
+    return split_from_json({"name": name, "combinations": combinations, "ranges": ranges, "objects": objects}, CLEVR, "drawn")
 
 
 SPACE = st.floats(-100, 100)

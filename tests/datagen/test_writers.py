@@ -13,15 +13,15 @@ import pytest
 from constant_scenes import SETTINGS, constant_sample, constant_samples, contents, fill
 from fsspec.implementations.memory import MemoryFileSystem
 
-from datagen.dataset import open_dataset
 from datagen.errors import PartlyDone, UserError
-from datagen.files import read_jsonl
-from datagen.manifest import FAILURES, MANIFEST, STATEMENT
-from datagen.merge import merge
-from datagen.ranges import parse_shards, told
-from datagen.shards import Samples
-from datagen.store import open_store, place
-from datagen.verify import verify
+from datagen.io.files import read_jsonl
+from datagen.io.ranges import parse_shards, told
+from datagen.shards.manifest import FAILURES, MANIFEST, STATEMENT
+from datagen.shards.merge import merge
+from datagen.shards.reader import Samples
+from datagen.shards.store import open_store, place
+from datagen.shards.verify import verify
+from datagen.shards.writer import open_dataset
 from igllm import main
 
 NUM = 14  # shards 0-3

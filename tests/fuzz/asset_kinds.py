@@ -22,7 +22,7 @@ from datagen.assets import own
 from datagen.assets.mesh import Mesh, mesh_bytes
 from datagen.assets.named import Parts, read_part
 from datagen.assets.own import AssetNotes, KeptNames
-from datagen.declared import to_plain
+from datagen.io.declared import to_plain
 
 CORNERS = np.array([(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)], "<f4")
 WHOLE_STL = b"solid x\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\nendloop\nendfacet\nendsolid x\n"

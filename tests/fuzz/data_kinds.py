@@ -22,22 +22,24 @@ from hypothesis import strategies as st
 from kinds import Files, Kind, a_verb, verb
 
 import igllm
-from datagen.archive import open_archive
-from datagen.cameras import CamerasFile, load_cameras
-from datagen.code import parse_code, write_code
-from datagen.dataset import Statement
-from datagen.domains import get_domain, own_assets
+from datagen.code.grammar import parse_code, write_code
+from datagen.code.predictions import Prediction, read_predictions
+from datagen.domains import own_assets
 from datagen.domains.own_assets import WordsFacts, own_domain
+from datagen.domains.registry import get_domain
+from datagen.domains.split_files import load_split
+from datagen.domains.splits import SplitFile
 from datagen.formats.clevr_scenes import SceneEntry, published_scene
-from datagen.manifest import Failure, Row, Source
-from datagen.pictures import ImageFiles
-from datagen.predictions import Prediction, read_predictions
-from datagen.record import SampleRecord
-from datagen.sample import Sample
-from datagen.settings import DatasetSettings, SettingsRecord
-from datagen.shards import Samples
-from datagen.splits import SplitFile, load_split
-from datagen.written import WrittenFile, list_name
+from datagen.io.written import WrittenFile, list_name
+from datagen.samples.cameras import CamerasFile, load_cameras
+from datagen.samples.record import SampleRecord
+from datagen.samples.sample import Sample
+from datagen.samples.settings import DatasetSettings, SettingsRecord
+from datagen.shards.archive import open_archive
+from datagen.shards.manifest import Failure, Row, Source
+from datagen.shards.pictures import ImageFiles
+from datagen.shards.reader import Samples
+from datagen.shards.writer import Statement
 
 # Data sets
 

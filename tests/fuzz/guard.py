@@ -31,7 +31,7 @@ ROOM = 8 * 2**30  # of addresses beyond those of now: what asks for more gets a 
 LONGEST_MESSAGE = 4_000  # characters of what a refusal says
 CANARY = "igllm_canary"
 """The word that every payload holds, so that it is known when it runs."""
-OURS = ("model.chat_template", "model.trial", "blender_scenes.importer", "datagen.decoder")
+OURS = ("model.tokens.chat_template", "model.trial", "blender_scenes.importer", "datagen.images.decoder")
 """The modules that the toolkit itself runs as processes to open what others made."""
 PROBES = ("lscpu", "fc-list")
 """What libraries ask of the machine when they are first used."""

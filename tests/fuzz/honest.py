@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from datagen.cache import alone
 from datagen.generate import generate
-from datagen.sample import Sample, make_sample
-from datagen.sampling import draw
-from datagen.settings import DatasetSettings, sample_key
-from datagen.shards import Samples
+from datagen.io.cache import alone
+from datagen.samples.draw import draw
+from datagen.samples.sample import Sample, make_sample
+from datagen.samples.settings import DatasetSettings, sample_key
+from datagen.shards.reader import Samples
 
 DOTS = DatasetSettings(domain="dot2d", seed=3, width=32, height=24, quality="draft", shard_size=1)
 SCENES = DatasetSettings(domain="clevr", seed=3, width=64, height=48, quality="draft", min_objects=3, max_objects=3)

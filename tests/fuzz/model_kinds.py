@@ -21,7 +21,7 @@ from headers import SIZES
 from hypothesis import strategies as st
 from kinds import Files, Kind, verb
 
-from datagen.cache import alone
+from datagen.io.cache import alone
 
 SMALL = """
 image_height = 32
@@ -241,7 +241,7 @@ def _predict(folder: Path, out: Path) -> int:
 def presets() -> st.SearchStrategy[Files]:
     import tomllib
 
-    from model.presets import FOLDER, NAMES, settings
+    from model.preset import FOLDER, NAMES, settings
 
     bases = [tomllib.loads((FOLDER / f"{name}.toml").read_text()) for name in NAMES]
     import model.build  # noqa: F401 - which takes seconds
@@ -256,13 +256,13 @@ def presets() -> st.SearchStrategy[Files]:
 
 
 def _default_preset() -> Any:
-    from model.presets import Preset
+    from model.preset import Preset
 
     return Preset()
 
 
 def _preset(folder: Path, out: Path) -> int:
-    from model.presets import get_preset
+    from model.preset import get_preset
 
     get_preset(str(folder / "own.toml"))
     return 0
@@ -270,9 +270,9 @@ def _preset(folder: Path, out: Path) -> int:
 
 def _plan(folder: Path, out: Path) -> int:
     """What `igllm train` does before it takes memory for weights."""
-    from datagen.domains import get_domain
+    from datagen.domains.registry import get_domain
     from model.build import plan
-    from model.presets import get_preset
+    from model.preset import get_preset
 
     preset = get_preset(str(folder / "own.toml"))
     if preset.kind == "igllm":
@@ -338,8 +338,8 @@ def _torch_files() -> st.SearchStrategy[bytes]:
 def _newest(folder: Path, out: Path) -> int:
     """As `igllm train` and `igllm predict` look at a run folder before they load anything."""
     from model.load import find_model
-    from model.presets import get_preset
-    from model.run import best_loss, check_run, newest_checkpoint
+    from model.preset import get_preset
+    from model.run_folder import best_loss, check_run, newest_checkpoint
 
     check_run(folder, get_preset(str(honest.home() / "small.toml")))
     best_loss(folder)
@@ -374,7 +374,7 @@ def pickled() -> st.SearchStrategy[Files]:
 
 def partials() -> st.SearchStrategy[Files]:
     """What an interrupted prediction left."""
-    import model.partial  # noqa: F401 - which takes seconds
+    import model.prediction.partial  # noqa: F401 - which takes seconds
 
     rows = [{"igllm": "0.1.1", "model": "m", "decoding": {}}, {"key": "a", "code": "dot(loc=(0.1, 0.2))\n", "image_sha256": "0" * 64}]
     return declared.damaged_lines(rows).map(
@@ -383,9 +383,9 @@ def partials() -> st.SearchStrategy[Files]:
 
 
 def _take_up(folder: Path, out: Path) -> int:
-    from datagen.pictures import ImageFiles
-    from model.choosing import Decoding
-    from model.partial import Partial
+    from datagen.shards.pictures import ImageFiles
+    from model.prediction.decoding import Decoding
+    from model.prediction.partial import Partial
 
     Partial(folder / ".p.jsonl.partial", "m", Decoding()).take_up(ImageFiles([folder / "a.png"]))
     return 0
@@ -415,8 +415,8 @@ def captions() -> st.SearchStrategy[Files]:
 def _caption_maker() -> Any:
     from transformers import AutoTokenizer
 
-    from model.captions import CaptionMaker
-    from model.images import Frame
+    from model.data.caption_pairs import CaptionMaker
+    from model.data.frames import Frame
 
     folder = _model_folder()
     return CaptionMaker(AutoTokenizer.from_pretrained(folder), Frame(32, 32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)), [[1]], 128)
@@ -424,8 +424,8 @@ def _caption_maker() -> Any:
 
 def _pairs(folder: Path, out: Path) -> int:
     """The examples that `igllm align` learns from."""
-    from datagen.archive import open_archive
-    from model.captions import CaptionSource
+    from datagen.shards.archive import open_archive
+    from model.data.caption_pairs import CaptionSource
 
     source = CaptionSource(open_archive(folder), _caption_maker())
     for number in range(len(source)):
@@ -479,8 +479,8 @@ class _Images:
 
 
 def _filled(folder: Path) -> Any:
-    from model.features import FeatureCache
-    from model.images import Frame
+    from model.data.feature_cache import FeatureCache
+    from model.data.frames import Frame
 
     return FeatureCache.fill(_tower(), Frame(32, 32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)), _Images(), "x", 1, folder=folder)
 
@@ -511,7 +511,7 @@ def templates() -> st.SearchStrategy[Files]:
 
 
 def _apply(folder: Path, out: Path) -> int:
-    from model.chat_template import apply_template
+    from model.tokens.chat_template import apply_template
 
     apply_template((folder / "chat_template.jinja").read_text(), {"eos_token": "</s>"}, [[{"role": "user", "content": "x"}]])
     return 0

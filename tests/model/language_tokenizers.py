@@ -10,7 +10,7 @@ from tokenizers.pre_tokenizers import ByteLevel, Metaspace
 from tokenizers.trainers import BpeTrainer, UnigramTrainer
 from transformers import PreTrainedTokenizerFast
 
-from model.codec import NUM
+from model.tokens.codec import NUM
 
 CORPUS = ["the large metal cube and the small rubber sphere are added to the scene , and what code makes this image ?"] * 4
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]

@@ -9,15 +9,15 @@ import torch
 from language_tokenizers import KINDS
 from transformers import AutoConfig
 
-from datagen.code import parse_code
-from datagen.domains import get_domain
+from datagen.code.grammar import parse_code
 from datagen.domains.clevr import Clevr
-from model.choosing import Decoding
-from model.codec import NUM, CodeCodec, word_texts
+from datagen.domains.registry import get_domain
 from model.config import PROMPT, IGLLMConfig
-from model.decode import decode
 from model.igllm import IGLLM
-from model.tokens import domain_tokenizer
+from model.prediction.decode import decode
+from model.prediction.decoding import Decoding
+from model.tokens.codec import NUM, CodeCodec, word_texts
+from model.tokens.tokenizer import domain_tokenizer
 
 CLEVR = get_domain("clevr")
 LINE = 'add(loc=(0, 0, 0), color="red", material="metal", size="large", shape="cube", rotation=0)'

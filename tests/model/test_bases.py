@@ -15,23 +15,23 @@ from pretrained_parts import LANGUAGE, LAYERS, VISION, make_parts
 from safetensors.torch import load_file
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from datagen.code import parse_code, write_code
-from datagen.domains import get_domain
+from datagen.code.grammar import parse_code, write_code
+from datagen.domains.registry import get_domain
 from datagen.errors import UserError
-from datagen.shards import Samples
-from model.bases import Base
+from datagen.shards.reader import Samples
 from model.build import build
-from model.codec import NUM, CodeCodec
-from model.data import CodeSource, Collator
-from model.decode import decode
+from model.data.examples import CodeSource, Collator
+from model.data.frames import Frame
+from model.data.order import InOrder
 from model.igllm import IGLLM
-from model.images import Frame
 from model.load import load_model
-from model.order import InOrder
-from model.presets import Preset, get_preset
-from model.prompts import PROMPTS, prompt_tokens
-from model.train import example_maker, take_weights
-from model.trainer import parameter_groups
+from model.parts.pretrained import Base
+from model.prediction.decode import decode
+from model.preset import Preset, get_preset
+from model.tokens.codec import NUM, CodeCodec
+from model.tokens.prompts import PROMPTS, prompt_tokens
+from model.training.train import example_maker, take_weights
+from model.training.trainer import parameter_groups
 
 CLEVR = get_domain("clevr")
 TINY = replace(get_preset("tiny"), augment=False)
@@ -264,7 +264,7 @@ def test_checkpoints_older_than_safetensors_are_taken_from_the_hubs_conversion(m
         return loaded, {"missing_keys": set()}
 
     monkeypatch.setattr("transformers.AutoModelForCausalLM.from_pretrained", from_pretrained)
-    monkeypatch.setattr("model.bases.add_rows", lambda model, tokens: None)
+    monkeypatch.setattr("model.parts.pretrained.add_rows", lambda model, tokens: None)
     base = Base.named("lmsys/vicuna-7b-v1.3@0123abc")
     assert (base.name, base.revision) == ("lmsys/vicuna-7b-v1.3", "0123abc")
     assert base.load_language_model(LlamaConfig(), torch.float32) is loaded

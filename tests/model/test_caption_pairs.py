@@ -23,18 +23,18 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
 from transformers.configuration_utils import PreTrainedConfig
 
-from datagen.archive import open_archive
 from datagen.errors import UserError
-from datagen.sample import make_sample
-from datagen.sampling import draw
-from datagen.settings import DatasetSettings
-from datagen.shards import write_shard
-from datagen.store import open_store
-from model.captions import MOST_NAMED, CaptionMaker, CaptionSource
-from model.data import Collator
-from model.features import FeatureCache
-from model.images import Frame
-from model.order import WINDOW, InOrder, Mixture
+from datagen.samples.draw import draw
+from datagen.samples.sample import make_sample
+from datagen.samples.settings import DatasetSettings
+from datagen.shards.archive import open_archive
+from datagen.shards.reader import write_shard
+from datagen.shards.store import open_store
+from model.data.caption_pairs import MOST_NAMED, CaptionMaker, CaptionSource
+from model.data.examples import Collator
+from model.data.feature_cache import FeatureCache
+from model.data.frames import Frame
+from model.data.order import WINDOW, InOrder, Mixture
 
 DESCRIBE = ("Describe it.", "What is there?", "Tell.")
 WORDS = ["[PAD]", "[EOS]", "[UNK]", *DESCRIBE, *(f"w{i}" for i in range(40))]

@@ -15,17 +15,17 @@ from tokenizers import Tokenizer
 from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast
 
-from datagen.code import parse_code, write_code, write_object
-from datagen.domain import Choice, Number, Statement
-from datagen.domains import DOMAINS, get_domain
+from datagen.code.grammar import parse_code, write_code, write_object
+from datagen.code.statements import Choice, Number, Statement
 from datagen.domains.clevr import Clevr
+from datagen.domains.registry import DOMAINS, get_domain
 from datagen.errors import UserError
 from datagen.scene import Object, Scene
-from model.automaton import START
-from model.codec import NUM, CodeCodec, Style
 from model.config import PROMPT
-from model.prompts import prompt_tokens
-from model.tokens import domain_tokenizer
+from model.tokens.automaton import START
+from model.tokens.codec import NUM, CodeCodec, Style
+from model.tokens.prompts import prompt_tokens
+from model.tokens.tokenizer import domain_tokenizer
 
 CLEVR = get_domain("clevr")
 

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_models import CLEVR, Few, Setting, setting
 
-from datagen.code import parse_code
-from datagen.domain import Spacing
+from datagen.code.grammar import parse_code
+from datagen.domains.base import Spacing
 from datagen.errors import UserError
 from datagen.scene import Scene
-from model.choosing import Decoding
-from model.codec import CodeCodec
-from model.decode import Decoded, decode
+from model.prediction.decode import Decoded, decode
+from model.prediction.decoding import Decoding
+from model.tokens.codec import CodeCodec
 
 GREEDY = {}
 WAYS = (GREEDY, {"samples": 3, "temperature": 1.2, "seed": 1}, {"samples": 3, "beams": 4})

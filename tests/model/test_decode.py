@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_models import CLEVR, TOKENIZERS, Setting, setting
 
-from datagen.code import parse_code
+from datagen.code.grammar import parse_code
 from datagen.domains.clevr import Clevr
 from datagen.errors import UserError
-from model.automaton import START
-from model.cells import Mixture
-from model.choosing import Decoding
-from model.codec import CodeCodec
-from model.decode import decode
+from model.parts.cell_head import Mixture
+from model.prediction.decode import decode
+from model.prediction.decoding import Decoding
+from model.tokens.automaton import START
+from model.tokens.codec import CodeCodec
 
 SETTINGS = [*((kind, numbers) for kind in TOKENIZERS for numbers in ("head", "char")), ("words", "cells")]
 

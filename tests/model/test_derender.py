@@ -17,28 +17,28 @@ import torch
 from conftest import SMALL
 from safetensors.torch import load_file, save_file
 
-from datagen.archive import open_archive
-from datagen.code import parse_code
-from datagen.domains import get_domain
+from datagen.code.grammar import parse_code
+from datagen.code.predictions import read_predictions
+from datagen.domains.registry import get_domain
 from datagen.errors import UserError
-from datagen.files import read_json, read_jsonl
 from datagen.generate import generate
-from datagen.pictures import DatasetImages
-from datagen.predictions import read_predictions
-from datagen.scores import score_scene, summarize
-from datagen.shards import Samples
+from datagen.io.files import read_json, read_jsonl
+from datagen.metrics.scores import score_scene, summarize
+from datagen.shards.archive import open_archive
+from datagen.shards.pictures import DatasetImages
+from datagen.shards.reader import Samples
 from igllm import main
-from model.choosing import Decoding
+from model.data.learner import Learner
 from model.derender.build import begin_derendering
 from model.derender.data import collate_regions
 from model.derender.decode import write_perceived
 from model.derender.derenderer import Derenderer, check_domain
-from model.learner import Learner
 from model.load import Loaded
-from model.predict import Predictor, predict_file
-from model.presets import get_preset
-from model.run import newest_checkpoint
-from model.train import Data, align, pretrain, train
+from model.prediction.decoding import Decoding
+from model.prediction.predict import Predictor, predict_file
+from model.preset import get_preset
+from model.run_folder import newest_checkpoint
+from model.training.train import Data, align, pretrain, train
 
 CLEVR = get_domain("clevr")
 DERENDER = get_preset("derender")

@@ -12,17 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoConfig
 
-from datagen.camera import project
-from datagen.domains import get_domain
-from datagen.labels import look
-from datagen.shards import Samples
-from model.augment import mirrored_objects
-from model.codec import numeric_slots
+from datagen.domains.registry import get_domain
+from datagen.geometry.camera import project
+from datagen.samples.labels import look
+from datagen.shards.reader import Samples
+from model.data.augment import mirrored_objects
+from model.data.frames import Frame
 from model.derender.config import DerenderConfig
 from model.derender.data import RegionMaker, owners_of
 from model.derender.proposals import ProposalHead, heat_target
 from model.derender.regions import boxes_of, crop, geometry, jittered, refined, sides
-from model.images import Frame
+from model.tokens.codec import numeric_slots
 
 CLEVR = get_domain("clevr")
 SLOTS = numeric_slots(CLEVR)

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from datagen.code import parse_code
-from datagen.dialects import REPRESENTATIONS
-from datagen.domains import get_domain
+from datagen.code.grammar import parse_code
+from datagen.domains.dialects import REPRESENTATIONS
+from datagen.domains.registry import get_domain
 from datagen.errors import UserError
 from model.build import build
 from model.load import load_model
-from model.predict import Predictor
-from model.presets import get_preset
-from model.train import take_weights
+from model.prediction.predict import Predictor
+from model.preset import get_preset
+from model.training.train import take_weights
 
 TINY = get_preset("tiny")
 

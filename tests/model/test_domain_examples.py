@@ -11,19 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datagen.code import parse_code
-from datagen.dialects import REPRESENTATIONS, dialect
-from datagen.domains import get_domain
-from datagen.sample import Sample
+from datagen.code.grammar import parse_code
+from datagen.domains.dialects import REPRESENTATIONS, dialect
+from datagen.domains.registry import get_domain
+from datagen.samples.sample import Sample
 from datagen.scene import Object, Scene
-from datagen.shards import Samples
-from model.augment import told_in_order
-from model.codec import CodeCodec
+from datagen.shards.reader import Samples
 from model.config import PROMPT
-from model.data import ExampleMaker
-from model.dense import DenseLayout
-from model.images import Frame
-from model.tokens import domain_tokenizer
+from model.data.augment import told_in_order
+from model.data.examples import ExampleMaker
+from model.data.frames import Frame
+from model.parts.dense_head import DenseLayout
+from model.tokens.codec import CodeCodec
+from model.tokens.tokenizer import domain_tokenizer
 
 GRID, SPLIT = (8, 10), 2
 

@@ -16,18 +16,18 @@ import torch
 from transformers import AutoConfig
 
 from datagen.errors import UserError
-from datagen.overlap import data_digest
-from datagen.sample import Sample
-from datagen.shards import Samples
-from model.codec import CodeCodec
+from datagen.samples.sample import Sample
+from datagen.shards.overlap import data_digest
+from datagen.shards.reader import Samples
 from model.config import PROMPT, IGLLMConfig
-from model.data import CodeSource, Collator, ExampleMaker
-from model.dense import DenseLayout
-from model.features import FeatureCache
-from model.images import Frame
-from model.prompts import prompt_tokens
-from model.tokens import domain_tokenizer
-from model.tower import VisionTower
+from model.data.examples import CodeSource, Collator, ExampleMaker
+from model.data.feature_cache import FeatureCache
+from model.data.frames import Frame
+from model.parts.dense_head import DenseLayout
+from model.parts.tower import VisionTower
+from model.tokens.codec import CodeCodec
+from model.tokens.prompts import prompt_tokens
+from model.tokens.tokenizer import domain_tokenizer
 
 CONFIG = IGLLMConfig(
     vision_config=AutoConfig.for_model(
@@ -124,7 +124,7 @@ def test_other_weights_layers_frames_and_data_have_files_of_their_own(tower: Vis
 
 @pytest.mark.parametrize("torn", [0, 7, 16 * 32 * 4 * 3 + 5, -100])
 def test_a_killed_call_is_taken_up(tower: VisionTower, tmp_path: Path, torn: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model.features.BATCHES_BETWEEN_SYNCS", 2)
+    monkeypatch.setattr("model.data.feature_cache.BATCHES_BETWEEN_SYNCS", 2)
     with pytest.raises(KeyboardInterrupt):
         FeatureCache.fill(tower, FRAME, Images(20, killed=15), "a", batch_size=2, folder=tmp_path)
     [partial] = tmp_path.rglob("partial.npy")
@@ -191,7 +191,7 @@ def test_a_damaged_file_is_computed_anew(tower: VisionTower, tmp_path: Path, nam
 def test_what_says_how_far_it_went_may_be_damaged(
     tower: VisionTower, tmp_path: Path, content: str, killed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("model.features.BATCHES_BETWEEN_SYNCS", 1)
+    monkeypatch.setattr("model.data.feature_cache.BATCHES_BETWEEN_SYNCS", 1)
     images = Images(6, killed=5 if killed else -1)
     with pytest.raises(KeyboardInterrupt) if killed else nullcontext():
         FeatureCache.fill(tower, FRAME, images, "a", batch_size=2, folder=tmp_path)
@@ -203,7 +203,7 @@ def test_what_says_how_far_it_went_may_be_damaged(
 
 @pytest.mark.parametrize("share", [0, 0.002, 0.1, 0.5, 0.8])
 def test_what_a_killed_call_left_may_be_damaged(tower: VisionTower, tmp_path: Path, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model.features.BATCHES_BETWEEN_SYNCS", 1)
+    monkeypatch.setattr("model.data.feature_cache.BATCHES_BETWEEN_SYNCS", 1)
     with pytest.raises(KeyboardInterrupt):
         FeatureCache.fill(tower, FRAME, Images(10, killed=8), "a", batch_size=2, folder=tmp_path)
     [partial] = tmp_path.rglob("partial.npy")

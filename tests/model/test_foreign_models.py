@@ -17,9 +17,9 @@ from safetensors.torch import load_file, save_file
 
 from datagen.errors import UserError
 from igllm import main
-from model.chat_template import apply_template
 from model.load import WEIGHTS, check_config, load_model
-from model.prompts import VICUNA_TEMPLATE, prompt_tokens
+from model.tokens.chat_template import apply_template
+from model.tokens.prompts import VICUNA_TEMPLATE, prompt_tokens
 
 CONFIG = json.loads((WEIGHTS / "tiny" / "config.json").read_text())
 TALK = [[{"role": "user", "content": f"<image> {question}?"}] for question in ("what", "é🎈")]

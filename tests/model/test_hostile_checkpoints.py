@@ -18,8 +18,8 @@ from safetensors.torch import load_file, save_file
 from small_run import PRESET, generate
 
 import igllm
-from datagen.shards import file_sha256
-from model.run import newest_checkpoint
+from datagen.io.files import file_sha256
+from model.run_folder import newest_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -22,13 +22,13 @@ from pretrained_parts import clip, llama, qwen2
 from safetensors.torch import load_file, save_file
 from transformers import ConvNextConfig, ConvNextModel, PvtConfig, PvtModel, SwinConfig, SwinModel
 
-from datagen.domains import get_domain
+from datagen.domains.registry import get_domain
 from datagen.errors import UserError
-from model.bases import Base
 from model.build import build, plan
 from model.igllm import IGLLM
 from model.load import WEIGHTS, load_model
-from model.presets import Preset, get_preset
+from model.parts.pretrained import Base
+from model.preset import Preset, get_preset
 
 CLEVR = get_domain("clevr")
 CONNECTED: list[object] = []

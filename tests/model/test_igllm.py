@@ -13,25 +13,25 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from transformers import AutoConfig
 
-from datagen.code import parse_code
-from datagen.domains import get_domain
+from datagen.code.grammar import parse_code
+from datagen.domains.registry import get_domain
 from datagen.errors import UserError
-from datagen.shards import Samples
-from model import cells
+from datagen.shards.reader import Samples
 from model.build import build
-from model.codec import NUM, CodeCodec
 from model.config import IGLLMConfig
-from model.data import CodeSource, Collator, SampleSource
-from model.dense import DenseHead, DenseLayout, cell_of
-from model.guide import guide_loss
+from model.data.examples import CodeSource, Collator, SampleSource
+from model.data.frames import Frame, jitter
+from model.data.order import Mixture
 from model.igllm import IGLLM
-from model.images import Frame, jitter
-from model.numbers import NumberFeedback, NumericHead, squared_errors
-from model.order import Mixture
-from model.presets import get_preset
-from model.tower import VisionTower
-from model.train import example_maker
-from model.trainer import parameter_groups
+from model.parts import cell_head as cells
+from model.parts.dense_head import DenseHead, DenseLayout, cell_of
+from model.parts.guide import guide_loss
+from model.parts.numeric_head import NumberFeedback, NumericHead, squared_errors
+from model.parts.tower import VisionTower
+from model.preset import get_preset
+from model.tokens.codec import NUM, CodeCodec
+from model.training.train import example_maker
+from model.training.trainer import parameter_groups
 
 CLEVR = get_domain("clevr")
 TINY = replace(get_preset("tiny"), augment=False)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from datagen.errors import UserError
-from model.order import WINDOW, InOrder, Mixture, Permutation, WindowedShuffle
+from model.data.order import WINDOW, InOrder, Mixture, Permutation, WindowedShuffle
 
 
 @dataclass

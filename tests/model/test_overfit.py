@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datagen.code import parse_code
-from datagen.shards import Samples
-from model.predict import Predictor
-from model.presets import get_preset
-from model.train import Data, train
+from datagen.code.grammar import parse_code
+from datagen.shards.reader import Samples
+from model.prediction.predict import Predictor
+from model.preset import get_preset
+from model.training.train import Data, train
 
 
 @pytest.mark.slow

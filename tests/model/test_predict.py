@@ -23,16 +23,16 @@ from hypothesis import strategies as st
 from PIL import Image
 from small_models import CLEVR, LINE, setting
 
-from datagen.code import parse_code
-from datagen.domains import get_domain
+from datagen.code.grammar import parse_code
+from datagen.code.predictions import Prediction, read_predictions
+from datagen.domains.registry import get_domain
 from datagen.errors import UserError
-from datagen.pictures import ImageFiles
-from datagen.predictions import Prediction, read_predictions
+from datagen.shards.pictures import ImageFiles
 from igllm import main
-from model.choosing import Decoding
-from model.decode import GREEDY
 from model.load import load_model
-from model.predict import Predictor, predict_file
+from model.prediction.decode import GREEDY
+from model.prediction.decoding import Decoding
+from model.prediction.predict import Predictor, predict_file
 
 DRAWN = Decoding(samples=3, temperature=1.0)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import igllm
 from datagen.errors import UserError
-from model.presets import NAMES, Preset, get_preset, settings
+from model.preset import NAMES, Preset, get_preset, settings
 
 NUMERIC = [name for name, (kind, _) in settings().items() if kind in (int, float)]
 EXTREME = [math.nan, math.inf, -math.inf, -1, -0.5, 0, 10**30, -(10**30), 1e308, 10**400, 10**5000]

@@ -17,10 +17,10 @@ from small_run import PRESET, generate
 
 import igllm
 from datagen.errors import UserError
-from datagen.files import read_json, read_jsonl, write_json
+from datagen.io.files import read_json, read_jsonl, write_json
 from model.igllm import IGLLM
 from model.load import find_model, load_model
-from model.run import newest_checkpoint
+from model.run_folder import newest_checkpoint
 
 Call = Callable[..., int]
 
@@ -44,7 +44,7 @@ def call(dots: Path, tmp_path: Path) -> Call:
 
 def loose(data: Path, out: Path) -> Path:
     """A data set's samples as files of a folder, which no manifest vouches for."""
-    from datagen.shards import Samples
+    from datagen.shards.reader import Samples
 
     out.mkdir()
     for sample in Samples(data):
@@ -330,7 +330,7 @@ def test_no_more_loaders_than_cores(call: Call, monkeypatch: pytest.MonkeyPatch,
         asked.append(keywords["num_workers"])
         usual(self, *arguments, **keywords)
 
-    monkeypatch.setattr("model.train.available_cores", lambda: [0, 1])
+    monkeypatch.setattr("model.training.train.available_cores", lambda: [0, 1])
     monkeypatch.setattr(torch.utils.data.DataLoader, "__init__", noted)
     assert call("--steps", "1", "--set", "loaders=64") == 0
     assert set(asked) == {2}

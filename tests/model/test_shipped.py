@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from datagen.code import parse_code
-from datagen.domains import get_domain
-from datagen.files import read_jsonl
-from datagen.predictions import read_predictions
+from datagen.code.grammar import parse_code
+from datagen.code.predictions import read_predictions
+from datagen.domains.registry import get_domain
+from datagen.io.files import read_jsonl
+from datagen.metrics.scores import score_scene, summarize
 from datagen.scene import Scene
-from datagen.scores import score_scene, summarize
-from datagen.shards import Samples
+from datagen.shards.reader import Samples
 from igllm import main
 from model.load import WEIGHTS, find_model, load_model
-from model.predict import Predictor
+from model.prediction.predict import Predictor
 from model.ship import MOST_BYTES, ship
 
 CLEVR = get_domain("clevr")

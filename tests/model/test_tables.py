@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
-from datagen.domains import get_domain
+from datagen.domains.registry import get_domain
 from datagen.errors import UserError
 from model.build import Stage, build, plan
 from model.derender.build import check_derendering
-from model.presets import Preset, get_preset
+from model.preset import Preset, get_preset
 
 DOTS = get_domain("dot2d")
 LAYERS = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}

@@ -25,15 +25,15 @@ from transformers import (
 )
 
 import igllm
-from datagen.domains import get_domain
+from datagen.code.predictions import read_predictions
+from datagen.domains.registry import get_domain
 from datagen.errors import UserError
-from datagen.predictions import read_predictions
 from model.build import build
 from model.igllm import IGLLM
 from model.load import load_model
-from model.presets import Preset
+from model.preset import Preset
 from model.ship import ship
-from model.train import take_weights
+from model.training.train import take_weights
 
 DOTS = get_domain("dot2d")
 SCRATCH_TOWER = {"model_type": "clip_vision_model", "image_size": 64, "patch_size": 16, **LAYERS}

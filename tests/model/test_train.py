@@ -15,21 +15,21 @@ from conftest import SMALL
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from datagen.code import parse_code
+from datagen.code.grammar import parse_code
+from datagen.code.predictions import Prediction, read_predictions
 from datagen.errors import UserError
-from datagen.files import read_jsonl
 from datagen.generate import generate
-from datagen.pictures import DatasetImages, ImageFiles
-from datagen.predictions import Prediction, read_predictions
-from datagen.scores import score_scene, summarize
-from datagen.shards import Samples
-from model.choosing import Decoding
+from datagen.io.files import read_jsonl
+from datagen.metrics.scores import score_scene, summarize
+from datagen.shards.pictures import DatasetImages, ImageFiles
+from datagen.shards.reader import Samples
 from model.load import find_model
-from model.partial import Partial
-from model.predict import Predictor, predict_file
-from model.presets import Preset, get_preset
-from model.run import newest_checkpoint
-from model.train import Data, pretrain, train
+from model.prediction.decoding import Decoding
+from model.prediction.partial import Partial
+from model.prediction.predict import Predictor, predict_file
+from model.preset import Preset, get_preset
+from model.run_folder import newest_checkpoint
+from model.training.train import Data, pretrain, train
 from render.roundtrip import roundtrip
 
 TINY = get_preset("tiny")

@@ -17,16 +17,16 @@ from pretrained_parts import make_parts
 from safetensors.torch import load_file
 
 from datagen.errors import UserError
-from datagen.files import read_json, read_jsonl
 from datagen.generate import generate
-from datagen.shards import Samples
+from datagen.io.files import read_json, read_jsonl
+from datagen.shards.reader import Samples
 from igllm import main
 from model.build import build
 from model.load import find_model, load_model
-from model.predict import Predictor
-from model.presets import FOLDER, get_preset
-from model.run import newest_checkpoint
-from model.train import Data, align, train
+from model.prediction.predict import Predictor
+from model.preset import FOLDER, get_preset
+from model.run_folder import newest_checkpoint
+from model.training.train import Data, align, train
 
 BLIND = {"dense_weight": 0.0, "number_cells": False, "word_cells": False}  # without a dense read-out
 QUICK = replace(get_preset("tiny"), steps=4, save_steps=2, log_steps=2, batch_size=4, report_to="none")

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from datagen.domains import get_domain
-from datagen.predictions import Prediction, write_predictions
-from datagen.sample import Sample, make_sample
+from datagen.code.predictions import Prediction, write_predictions
+from datagen.domains.registry import get_domain
+from datagen.rng import Stream
+from datagen.samples.sample import Sample, make_sample
 from datagen.scene import Object, Scene
-from datagen.shards import write_shard
-from datagen.stream import Stream
+from datagen.shards.reader import write_shard
 
 DOMAIN = get_domain("clevr")
 

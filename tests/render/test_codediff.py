@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datagen.code import parse_code, write_code
-from datagen.domains import get_domain
-from datagen.matching import match
+from datagen.code.grammar import parse_code, write_code
+from datagen.domains.registry import get_domain
+from datagen.metrics.matching import match
 from render.codediff import Row, Span, diff
 
 DOMAIN = get_domain("clevr")

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from comparison_sets import DOMAIN, make_samples, moved, save_loose, save_predictions, save_shards, with_objects
 
-import datagen.reduced
-from datagen.encoding import decode_image
+import datagen.images.reduced
+from datagen.code.predictions import Prediction, write_predictions
 from datagen.errors import UserError
-from datagen.predictions import Prediction, write_predictions
-from datagen.sample import make_sample
+from datagen.images.encoding import decode_image
+from datagen.samples.sample import make_sample
 from igllm import main
 from render.compare import compare
 
@@ -57,7 +57,7 @@ def test_differences_are_seen(tmp_path: Path) -> None:
 def test_very_large_images_are_compared_and_the_report_says_how(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(datagen.reduced, "MOST_PIXELS", 32 * 24 // 2)
+    monkeypatch.setattr(datagen.images.reduced, "MOST_PIXELS", 32 * 24 // 2)
     [large] = make_samples(1)
     one, other = save_loose(tmp_path / "a", [large]), save_loose(tmp_path / "b", [moved(large)])
     assert main(["compare", "--reference", str(one), "--candidate", str(other), "--out", str(tmp_path / "report")]) == 0

@@ -11,10 +11,11 @@ from PIL import Image
 from test_report import Page
 
 from datagen.errors import UserError
-from datagen.intervals import intervals
+from datagen.io.files import file_sha256
+from datagen.metrics.intervals import intervals
+from datagen.metrics.scores import score_scene, summarize
 from datagen.scene import Scene
-from datagen.scores import score_scene, summarize
-from datagen.shards import Samples, file_sha256
+from datagen.shards.reader import Samples
 from igllm import main
 from render.evals.catalogue import EVALUATIONS, asked, scale_text
 from render.evals.plots import COLORS, STYLES

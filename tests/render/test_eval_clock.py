@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from model.run import RUN
+from model.run_folder import RUN
 from render.evals import clock
 from render.evals.clock import clocked, seconds
 

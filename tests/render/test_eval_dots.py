@@ -10,15 +10,15 @@ import pytest
 from PIL import Image
 from test_report import Page
 
-from datagen.domains import get_domain
-from datagen.predictions import Prediction, read_predictions, write_predictions
+from datagen.code.predictions import Prediction, read_predictions, write_predictions
+from datagen.domains.registry import get_domain
 from datagen.scene import Object, Scene
-from datagen.shards import Samples
+from datagen.shards.reader import Samples
 from igllm import main
 from render.evals.catalogue import asked
+from render.evals.declaration import Shown
 from render.evals.dots import distinct
 from render.evals.maps import error_maps
-from render.evals.pictures import Shown
 from render.sides import Side
 
 MINI = Path(__file__).with_name("mini.toml")
@@ -102,7 +102,7 @@ def test_maps_show_each_dot_at_its_true_place_and_at_the_one_read(done: Path, tm
     write_predictions(tmp_path / "pred.jsonl", [Prediction(key, code) for key, code in said.items()])
     evaluation, plan = asked("2d", methods=["head"], sizes=(6,))
     (request,) = plan.requests(evaluation)
-    shown = Shown(request, evaluation.conditions[1], Side(data), Side(tmp_path / "pred.jsonl"), samples.keys)
+    shown = Shown(request.method, request.size, evaluation.conditions[1], Side(data), Side(tmp_path / "pred.jsonl"), samples.keys)
     above, below, _ = error_maps(evaluation, [shown]).axes
     assert np.allclose(above.collections[0].get_offsets(), spots[1:])
     assert np.allclose(below.collections[0].get_offsets(), [(round(x / 2, 4), y) for x, y in spots[1:]])

@@ -18,15 +18,16 @@ from flags import with_flags
 from PIL import Image
 from test_report import Page
 
-from datagen.domains import get_domain
-from datagen.intervals import intervals
-from datagen.predictions import Prediction
-from datagen.scores import score_scene, summarize
-from datagen.shards import Samples
+from datagen.code.predictions import Prediction
+from datagen.domains.registry import get_domain
+from datagen.metrics.intervals import intervals
+from datagen.metrics.scores import score_scene, summarize
+from datagen.shards.reader import Samples
 from igllm import main
 from render.evals.catalogue import asked
 from render.evals.cells import Cell, read_cell, write_cell
-from render.evals.pictures import Shown, write_pictures
+from render.evals.declaration import Shown
+from render.evals.pictures import write_pictures
 from render.evals.plan import Request
 from render.evals.results import write_results
 from render.sides import Side
@@ -250,7 +251,7 @@ def test_the_page_of_pictures_has_the_worst_first_and_escapes(tmp_path: Path) ->
     (request,) = requests(methods=("head",), sizes=(500,))
     evaluation = request.evaluation
     keys = [sample.key for sample in samples]
-    shown = [Shown(request, evaluation.conditions[1], Side(truth), Side(guess), keys)]
+    shown = [Shown(request.method, request.size, evaluation.conditions[1], Side(truth), Side(guess), keys)]
     write_pictures(tmp_path / "pictures.html", evaluation, shown, absent=[attack])
     source, page = (tmp_path / "pictures.html").read_text(), Page(tmp_path / "pictures.html")
     assert "<img src=x" not in source

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import datagen.reduced
-from datagen.reduced import reduced
+import datagen.images.reduced
+from datagen.images.reduced import reduced
 from render import images
 from render.images import MAX_PSNR, flip, flip_map, psnr, same_image, score_images, ssim
 
@@ -105,7 +105,7 @@ def test_of_very_large_images_ssim_and_flip_are_of_smaller_copies(monkeypatch: p
     one, other = noise(0, 30, 60), noise(1, 30, 60)
     whole = score_images(one, other)
     assert not whole.reduced
-    monkeypatch.setattr(datagen.reduced, "MOST_PIXELS", 30 * 60 // 2)
+    monkeypatch.setattr(datagen.images.reduced, "MOST_PIXELS", 30 * 60 // 2)
     scores = score_images(one, other)
     assert scores.reduced
     assert (scores.psnr, scores.same) == (whole.psnr, whole.same)

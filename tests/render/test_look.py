@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datagen.shards import Samples
+from datagen.shards.reader import Samples
 from render.images import psnr, ssim
 from render.rerender import Recorded, render_codes
 

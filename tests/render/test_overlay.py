@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from datagen.domains import get_domain
-from datagen.labels import look
+from datagen.domains.registry import get_domain
+from datagen.samples.labels import look
 from datagen.scene import Object, Scene
 from render.overlay import AXES, INK, SIDE, overlay
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from comparison_sets import make_samples, moved, save_loose, save_predictions, save_shards
 
+from datagen.code.predictions import Prediction
 from datagen.errors import UserError
-from datagen.predictions import Prediction
 from render.compare import compare
 from render.report import MAX_SHOWN, check_report_folder, spread
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datagen.domains import get_domain
+from datagen.code.predictions import Prediction, write_predictions
+from datagen.domains.registry import get_domain
 from datagen.errors import UserError
-from datagen.labels import look
-from datagen.predictions import Prediction, write_predictions
+from datagen.samples.labels import look
 from datagen.scene import Scene
-from datagen.shards import Samples
+from datagen.shards.reader import Samples
 from render.compare import compare
 from render.images import same_image
 from render.rerender import Recorded, Standard, read_codes, render_codes
@@ -25,7 +25,7 @@ CLEVR = get_domain("clevr")
 
 def move_first_object(sample) -> tuple[str, Scene]:
     """The sample's code with one object moved by half a metre, and the scene that it says."""
-    from datagen.code import write_code
+    from datagen.code.grammar import write_code
 
     first, *rest = sample.scene.objects
     x, y, z = first["loc"]

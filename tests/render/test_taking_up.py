@@ -17,16 +17,16 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from datagen.code.predictions import Prediction, write_predictions
 from datagen.errors import UserError
-from datagen.files import write_bytes
 from datagen.generate import generate
-from datagen.predictions import Prediction, write_predictions
-from datagen.settings import DatasetSettings
-from datagen.written import Written, list_name
+from datagen.io.files import write_bytes
+from datagen.io.written import Written, list_name
+from datagen.samples.settings import DatasetSettings
 from igllm import main
-from model.choosing import Decoding
-from model.decode import GREEDY
-from model.predict import Predictor
+from model.prediction.decode import GREEDY
+from model.prediction.decoding import Decoding
+from model.prediction.predict import Predictor
 from render import rerender
 from render.rerender import Standard, render_codes
 from render.roundtrip import roundtrip

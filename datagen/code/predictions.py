@@ -1,0 +1,68 @@
+"""What a model says of images: ``pred.jsonl``, a JSON object a line with ``key``, ``code`` and what else is known."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from datagen.errors import UserError
+from datagen.io.declared import read_rows, to_plain
+from datagen.io.files import write_jsonl
+
+
+class Candidate(Struct, frozen=True):
+    """One of several codes for an image, with its log-likelihood."""
+
+    code: str
+    logp: Annotated[float, Meta(ge=-1e300, le=1e300)]
+
+
+class Prediction(Struct, frozen=True, omit_defaults=True):
+    """The code predicted for one image, as a line of ``pred.jsonl`` has it; what is not known is left out.
+
+    ``key`` is the base name of the image's file or sample, ``confidence`` has a number per statement of the code, and ``candidates`` are
+    best first.
+    """
+
+    key: str
+    code: str
+    image: str | None = None
+    confidence: tuple[Annotated[float, Meta(ge=0, le=1)], ...] | None = None
+    candidates: Annotated[tuple[Candidate, ...], Meta(min_length=1)] | None = None
+
+    def __post_init__(self) -> None:
+        if not is_key(self.key):
+            raise ValueError(f"'key' must be a file's base name, not {self.key!r:.80}")
+        if any(one.logp < other.logp for one, other in pairwise(self.candidates or ())):
+            raise ValueError("'candidates' must have the likeliest first")
+
+    def to_json(self) -> dict[str, Any]:
+        """The line of ``pred.jsonl`` as plain data."""
+        row: dict[str, Any] = to_plain(self)
+        return row
+
+
+def is_key(key: str) -> bool:
+    """Whether that can be the key of a prediction: the base name of files, on one line."""
+    spaced = "".join(" " if unicodedata.category(character) == "Zs" else character for character in key)  # macOS puts U+202F in names
+    return key != "" and not key.startswith(".") and spaced.isprintable() and not set(key) & set("/\\")
+
+
+def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
+    """Write ``pred.jsonl`` atomically; if its user has a link there, where that leads."""
+    write_jsonl(path.resolve(), (p.to_json() for p in predictions))
+
+
+def read_predictions(path: Path) -> dict[str, Prediction]:
+    """The predictions of a file by key, in its order; `UserError` if it is damaged or a key comes twice."""
+    found: dict[str, Prediction] = {}
+    for where, prediction in read_rows(path, Prediction):
+        if prediction.key in found:
+            raise UserError(f"{where}: the key {prediction.key} comes twice")
+        found[prediction.key] = prediction
+    return found

@@ -1,0 +1,34 @@
+"""The domains by name: those built in, each a file here, and those that other packages bring."""
+
+from __future__ import annotations
+
+from datagen.domains.assets import Assets
+from datagen.domains.base import Domain
+from datagen.domains.clevr import Clevr
+from datagen.domains.dot2d import Dot2d
+from datagen.domains.own_assets import is_own_domain, own_domain
+from datagen.domains.plugins import outside_domain, outside_packages
+from datagen.domains.pose6d import Pose6d
+from datagen.domains.so3 import So3
+from datagen.errors import UserError, did_you_mean
+
+DOMAINS: dict[str, Domain] = {domain.name: domain for domain in (Clevr(), Dot2d(), So3(), Pose6d(), Assets())}
+"""Those built in. No other can take their names."""
+
+
+def get_domain(name: str) -> Domain:
+    """The domain of that name: built in, of that name's assets of somebody's own, or of a package; `UserError` if there is none, or if the
+    package's cannot be used."""
+    if is_own_domain(name):
+        return own_domain(name)
+    found = DOMAINS.get(name) or outside_domain(name)
+    if found is None:
+        known = domain_names()
+        meant = did_you_mean(name, known)
+        raise UserError(f"there is no domain {name!r}; choose one of {', '.join(known)}, or install the package that brings it{meant}")
+    return found
+
+
+def domain_names() -> list[str]:
+    """The names of all, those built in first."""
+    return [*DOMAINS, *(name for name in outside_packages() if name not in DOMAINS)]

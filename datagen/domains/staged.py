@@ -1,0 +1,69 @@
+"""Domains of objects in space: before a camera, under lamps, rendered by Blender, with labels from an exact ray cast."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from datagen.domains.base import Domain
+from datagen.geometry.camera import ground_directions, project
+from datagen.geometry.raycast import Solid, cast
+from datagen.geometry.view import View
+from datagen.scene import Camera, Lamp, Object, Quality, Scene, Shot, Vec3
+
+if TYPE_CHECKING:
+    from datagen.rng import Stream
+
+
+class StagedDomain(Domain):
+    """A domain that Blender renders: its builder puts its scenes on a stage."""
+
+    builder: ClassVar[str]
+    """``package.module:Class``, a `blender_scenes.builders.Builder`: named, not imported, for only a Blender worker has bpy."""
+    camera: ClassVar[Camera]
+    """The standard one. Directions and the order of objects stay its own, whatever camera a scene is seen by."""
+    lamps: ClassVar[tuple[Lamp, ...]]
+    """Where they stand unmoved."""
+
+    @abstractmethod
+    def solid(self, obj: Object) -> Solid:
+        """The geometry that labels are computed from, and that Blender is given."""
+
+    @property
+    def directions(self) -> Mapping[str, Vec3]:
+        return ground_directions(self.camera)
+
+    @cached_property
+    def axes(self) -> tuple[Vec3, Vec3]:
+        """Right and behind on the ground, as the standard camera sees it: unit vectors."""
+        directions = ground_directions(self.camera)
+        return directions["right"], directions["behind"]
+
+    def order(self, obj: Object) -> tuple[float, ...]:
+        """Left to right as the standard camera sees the ground; what is equally far right, front to back."""
+        (x, y, z), (right, behind) = self.location(obj), self.axes
+        return (x * right[0] + y * right[1], x * behind[0] + y * behind[1], z)
+
+    def canonical_shot(self, width: int, height: int, quality: Quality) -> Shot:
+        return Shot(width, height, quality, self.camera, self.lamps, noise_seed=0)
+
+    def sample_shot(self, rng: Stream, template: Shot, light_jitter: float) -> Shot:
+        """The template with its noise seed drawn, and its lamps moved by up to `light_jitter` metres along each axis, uniformly."""
+        lamps = []
+        for lamp in template.lamps:
+            x, y, z = (round((rng.uniform(-light_jitter, light_jitter) + v) * 1e6) / 1e6 for v in lamp.location)
+            lamps.append(replace(lamp, location=(x, y, z)))
+        return replace(template, lamps=tuple(lamps), noise_seed=rng.below(2**31))
+
+    def centres(self, objects: Sequence[Object], shot: Shot) -> np.ndarray:
+        places = np.array([self.location(obj) for obj in objects]).reshape(-1, 3)
+        return project(shot.viewpoint, shot.width, shot.height, places)
+
+    def view(self, scene: Scene, shot: Shot, least: float = 0.0) -> View | None:
+        solids = [self.solid(obj) for obj in scene.objects]
+        return cast(solids, shot.viewpoint, shot.width, shot.height, least=least)

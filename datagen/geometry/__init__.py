@@ -1,0 +1,1 @@
+"""Cameras, rotations, and rays that meet solids and the ground: numpy alone."""

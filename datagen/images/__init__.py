@@ -1,0 +1,1 @@
+"""Image files: their limits, their sizes, and their pixels as colours."""

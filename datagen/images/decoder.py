@@ -1,0 +1,127 @@
+"""The process that decodes images of which nobody knows beforehand what that takes, with an end to its time and memory.
+
+``python -P -m datagen.images.decoder`` speaks on its standard streams. A request is a line ``{"bytes": N, "max_pixels": M}`` and N bytes,
+the file; the answer is a line ``{"shape": [HEIGHT, WIDTH, 3]}`` and the pixels, or a line ``{"error": REASON}``. A file may end it: whoever
+started it then starts another.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import math
+import os
+import resource
+import signal
+import sys
+from threading import Lock
+
+import numpy as np
+from PIL import AvifImagePlugin, Image
+
+from datagen.errors import ImageError
+from datagen.images.decoding import decode
+from datagen.images.limits import MAX_PIXELS, allow_pixels, max_pixels
+from datagen.io.bounds import bound_memory, bound_time, taken_memory
+from datagen.io.child import Child, module_command, say
+
+DECODER = "datagen.images.decoder"
+"""The module that runs as that process."""
+SECONDS = 8.0  # of processor time that an image may take, and
+MOST_BYTES = 2**30  # of memory; both grow with the pixels that are allowed
+HANG_SECONDS = 120.0  # of the clock, on the busiest machine
+_MOST_LOGGED = 2**20  # bytes of what decoders say on standard error
+_MOST_SAID = 200  # characters of that in a message
+_INSTEAD = "save it as a PNG, or allow more with --max-pixels"
+_TRIES = 2  # the process may have ended for another reason than the image
+
+
+class _Decoder:
+    """The process as its user sees it: started with the first file, and anew after each that it does not survive."""
+
+    def __init__(self) -> None:
+        self._using = Lock()
+        self._child: Child | None = None
+
+    def decode(self, data: bytes) -> np.ndarray:
+        said = ""
+        with self._using:
+            for _ in range(_TRIES):
+                try:
+                    return self._asked(data)
+                except EOFError as error:
+                    said = f" ({error})" if str(error) else ""
+        raise ImageError(f"crashes what decodes it{said}; save it as a PNG")
+
+    def _asked(self, data: bytes) -> np.ndarray:
+        """`EOFError` with what it said last if the process has ended."""
+        child = self._child = self._child or Child(module_command(DECODER))
+        slow = ImageError(f"takes more than {SECONDS * _allowance():.0f} s to decode; {_INSTEAD}")
+        with contextlib.ExitStack() as unfinished:
+            unfinished.callback(self.stop)  # after an interrupt, too: the rest of an answer would be taken for the next one
+            try:
+                child.ask({"bytes": len(data), "max_pixels": max_pixels()}, data)
+                answer = child.answer(HANG_SECONDS * _allowance())
+                pixels = child.read(math.prod(answer.get("shape", (0,))))
+            except TimeoutError:
+                raise slow from None
+            except EOFError:
+                if child.status() == -signal.SIGXCPU:
+                    raise slow from None
+                raise EOFError("".join(child.tail().splitlines()[-1:])[:_MOST_SAID]) from None
+            unfinished.pop_all()
+        if "error" in answer:
+            raise ImageError(answer["error"])
+        return np.frombuffer(pixels, np.uint8).reshape(answer["shape"]).copy()
+
+    def stop(self) -> None:
+        child, self._child = self._child, None
+        if child is not None:
+            child.stop()
+
+
+_DECODER = _Decoder()
+decode_apart = _DECODER.decode
+"""As `datagen.images.decoding.decode`, in the process for it. `ImageError`, too, if that takes more time or memory than it may."""
+atexit.register(_DECODER.stop)
+os.register_at_fork(after_in_child=_DECODER.__init__)  # type: ignore[misc]  # the process is that of the one that was forked
+
+
+def _allowance() -> float:
+    """By how much more time and memory are allowed than usual."""
+    return max(1.0, max_pixels() / MAX_PIXELS)
+
+
+def main() -> int:
+    """Decode files until the input ends, or one has taken much memory; the exit status."""
+    Image.init()
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # each more takes memory of its own
+    for kind, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, _MOST_LOGGED)):
+        resource.setrlimit(kind, (most, most))
+    taken, requests, answers = taken_memory(), sys.stdin.buffer, sys.stdout.buffer
+    for line in requests:
+        request = json.loads(line)
+        allow_pixels(request["max_pixels"])
+        most = int(MOST_BYTES * _allowance())
+        bound_memory(taken + request["bytes"] + most)
+        bound_time(SECONDS * _allowance())
+        try:
+            pixels = decode(requests.read(request["bytes"]))
+        except ImageError as error:  # a decoder that lacks memory may say anything
+            maybe = f", or one that takes more than {most / 1e9:.1f} GB to decode; {_INSTEAD}"
+            say(answers, {"error": f"{error}{maybe if _is_fat(most) else ''}"})
+        else:
+            say(answers, {"shape": pixels.shape}, pixels.tobytes())
+        if _is_fat(most):  # the next is decoded in a fresh one
+            break
+    return 0
+
+
+def _is_fat(most: int) -> bool:
+    """Whether the most memory that this process ever had is so much that what was decoded may have met its end."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 > most // 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

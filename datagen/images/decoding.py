@@ -1,0 +1,105 @@
+"""Image files decoded in this process. `datagen.images.encoding.decode_image` is how others read an image."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import MARKER
+
+from datagen.errors import ImageError
+from datagen.images.asides import png_chunks, without_asides
+from datagen.images.jpeg_ends import decode_without_end
+from datagen.images.limits import max_pixels, pillows_count, refusal
+from datagen.images.rgb import as_rgb
+
+PLAIN = ("PNG", "JPEG", "WEBP")
+"""The formats that data sets are made of."""
+FORMATS = (*PLAIN, "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "TGA")
+"""All that are read. None of them runs other programs."""
+_MOST_PARTS = 10_000  # chunks or segments, which Pillow reads one by one
+_MOST_PLAIN_SCANS = 20  # of a JPEG, which each go over all of its pixels; usual are about ten
+_MOST_SCANS = 100
+
+_CUT = "image file is truncated"  # what Pillow says of pixels, before which all else was read
+_START_OF_SCAN = b"\xff\xda"  # JPEG's, which its coded data cannot hold
+_START_OF_DATA, _END_OF_CODESTREAM = b"\xff\x93", b"\xff\xd9"  # JPEG 2000's, which neither
+
+
+def is_plain(data: bytes) -> bool:
+    """Whether a file is of a format of `PLAIN`, and of so few parts that what decoding it takes is known by its pixels."""
+    if data.startswith(b"\x89PNG"):
+        return _are_few(png_chunks(data))
+    if data.startswith(b"\xff\xd8"):
+        return data.count(_START_OF_SCAN) <= _MOST_PLAIN_SCANS and _are_few(_jpeg_segments(data))
+    return data.startswith(b"RIFF") and data[8:12] == b"WEBP"
+
+
+def _are_few(parts: Iterable[object]) -> bool:
+    return sum(1 for _ in islice(parts, _MOST_PARTS + 1)) <= _MOST_PARTS
+
+
+def _jpeg_segments(data: bytes) -> Iterator[int]:
+    """Where Pillow looks for a segment before the first scan: at every byte between them, too."""
+    at = 2
+    while at + 2 <= len(data) and data[at : at + 2] != _START_OF_SCAN:
+        yield at
+        marker = int.from_bytes(data[at : at + 2])
+        _, _, has_length = MARKER.get(marker, ("", "", None))
+        if has_length:
+            at += 2 + max(2, int.from_bytes(data[at + 2 : at + 4]))
+        else:
+            at += 1 if marker == 0xFFFF or data[at] != 0xFF else 2
+
+
+def decode(data: bytes, formats: tuple[str, ...] = FORMATS) -> np.ndarray:
+    """An image as `datagen.images.encoding.decode_image` gives it. `ImageError` says why it cannot be read, and begins with no name."""
+    try:
+        return _decoded(data, formats)
+    except ImageError:
+        raise
+    except Exception as error:  # Pillow's decoders raise what they like at bytes from anywhere
+        reason = _reason(error)  # the error itself would hold on to the pixels of the first try
+    for bare in () if reason.startswith(_CUT) else without_asides(data):
+        with contextlib.suppress(Exception):
+            return _decoded(bare, formats)
+    with contextlib.suppress(Exception):
+        if (pixels := decode_without_end(data, lambda data: _decoded(data, formats))) is not None:
+            return pixels
+    raise ImageError(f"not a readable image ({reason})")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "no image format that is known, or a rare kind of one"
+    return str(error) or type(error).__name__
+
+
+def _decoded(data: bytes, formats: tuple[str, ...]) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of metadata, which does not matter here; size has its own bound
+        with _opened(data, formats) as image:
+            if image.width * image.height > max_pixels():
+                raise ImageError(refusal(f"{image.width:,}x{image.height:,} pixels"))
+            if image.format in ("JPEG", "MPO") and data.count(_START_OF_SCAN) > _MOST_SCANS:
+                raise ValueError(f"it has more than {_MOST_SCANS} scans")
+            if image.format == "JPEG2000" and _END_OF_CODESTREAM not in data[data.rfind(_START_OF_DATA) :]:
+                raise ValueError("it is cut short")  # which its decoder fills with black
+            shown = as_rgb(image, data)
+    return np.array(shown)  # once the decoder has given its memory back
+
+
+def _opened(data: bytes, formats: tuple[str, ...]) -> Image.Image:
+    """The image, not yet decoded, of however many pixels."""
+    pillows = Image.MAX_IMAGE_PIXELS
+    if pillows is not None and max_pixels() > pillows:
+        Image.MAX_IMAGE_PIXELS = max_pixels()
+    try:
+        return Image.open(io.BytesIO(data), formats=formats)
+    except Image.DecompressionBombError as error:
+        raise ImageError(refusal(pillows_count(str(error)))) from None

@@ -1,0 +1,81 @@
+"""What a PNG says of its colours that Pillow does not heed: its gamma, and which of its deep or shallow colours is transparent."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from datagen.images.asides import png_chunks
+
+_SRGB_GAMMA = 0.45455
+_PIXELS_AT_ONCE = 500_000
+_STEPS = {"L;2": 85, "L;4": 17}
+"""What a step of a grey of few bits is in 8, by how Pillow takes it."""
+
+
+def load_png(image: PngImagePlugin.PngImageFile, raw_mode: str, data: bytes) -> Image.Image:
+    """The pixels of an opened PNG, of which `data` are the bytes: as Pillow has them, or where the file says more, as sRGB in mode RGB or
+    RGBA."""
+    image.load()
+    gamma = _gamma(data)
+    clear = image.info.get("transparency")
+    if raw_mode in ("RGB;16B", "RGBA;16B") and (gamma or clear):
+        return _from_deep(image, _low_bytes(data, raw_mode), gamma)
+    if raw_mode in _STEPS and isinstance(clear, int):
+        image.info["transparency"] = clear * _STEPS[raw_mode]
+    if not gamma or image.mode == "I;16":
+        return image
+    shown = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    table = [int(value) for value in np.round(255 * as_srgb(np.arange(256) / 255, gamma))]
+    return shown.point(table * 3 + [*range(256)] * (shown.mode == "RGBA"))
+
+
+def grey_gamma(image: Image.Image, data: bytes) -> float | None:
+    """The gamma of a deep grey PNG, where it is another than that of sRGB."""
+    return _gamma(data) if image.format == "PNG" else None
+
+
+def as_srgb(shares: np.ndarray, gamma: float) -> np.ndarray:
+    """Numbers in [0, 1] that are the light to the power of `gamma`, as sRGB has the same light."""
+    light = shares ** (1 / gamma)
+    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+
+
+def _gamma(data: bytes) -> float | None:
+    """None where it is about that of sRGB, or something better says what the colours are."""
+    said = {}
+    for name, chunk in png_chunks(data):
+        if name == b"IDAT":
+            break
+        said[name] = chunk[8:-4]
+    if said.keys() & {b"sRGB", b"iCCP", b"cICP"} or len(said.get(b"gAMA", b"")) != 4:
+        return None
+    gamma = int.from_bytes(said[b"gAMA"]) / 100_000
+    return gamma if 0.01 < gamma < 100 and abs(gamma / _SRGB_GAMMA - 1) > 0.05 else None
+
+
+def _low_bytes(data: bytes, raw_mode: str) -> np.ndarray:
+    """The lower half of 16-bit channels, of which Pillow gives the upper: it is the upper one of numbers in the other order."""
+    with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+        image.tile = [tile._replace(args=raw_mode.replace("16B", "16L")) for tile in image.tile]
+        return np.array(image)
+
+
+def _from_deep(image: Image.Image, low: np.ndarray, gamma: float | None) -> Image.Image:
+    """From the upper bytes, an image in mode RGB or RGBA, and the lower ones; some rows at a time, whose numbers take 60 bytes a pixel."""
+    shown = np.array(image)
+    clear = image.info.get("transparency")
+    if clear:
+        shown = np.dstack([shown, np.full(low.shape[:2], 255, np.uint8)])
+    rows = max(1, _PIXELS_AT_ONCE // image.width)
+    shades = np.round(255 * as_srgb(np.arange(65536) / 65535, gamma)).astype(np.uint8) if gamma else None
+    for first in range(0, len(low), rows):
+        part = shown[first : first + rows]
+        deep = part[..., : low.shape[2]].astype(np.int64) * 256 + low[first : first + rows]
+        if clear:
+            part[..., 3][(deep == clear).all(-1)] = 0
+        if shades is not None:
+            part[..., :3] = shades[deep[..., :3]]
+    return Image.fromarray(shown)

@@ -1,0 +1,150 @@
+"""An opened image of any mode as 8-bit sRGB, upright, as it looks: its numbers mean what its format says, and nothing is guessed."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image, ImageCms, ImageFile, PngImagePlugin, TiffImagePlugin
+
+from datagen.images.limits import max_pixels
+from datagen.images.png_colors import as_srgb, grey_gamma, load_png
+
+ORIENTATION = 0x0112  # the EXIF tag
+TIFF_TILE_WIDTH, TIFF_TILE_HEIGHT = 322, 323
+TIFF_BITS, TIFF_PHOTOMETRIC, TIFF_FILL_ORDER, TIFF_SAMPLES, TIFF_PLANAR, TIFF_SAMPLE_FORMAT = 258, 262, 266, 277, 284, 339
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
+"""Modes of images by the colour space that a profile is of."""
+SAVE_AS = "save it with 8 or 16 bits a channel"
+
+
+def as_rgb(image: Image.Image, data: bytes) -> Image.Image:
+    """The first frame in mode RGB of an image that was opened from `data`.
+
+    ValueError with the reason where nothing says how dark or light its numbers are.
+    """
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        _check_tiff(image)
+    loaded: Image.Image = image
+    if isinstance(image, PngImagePlugin.PngImageFile) and image.tile:
+        loaded = load_png(image, raw_mode(image.tile[0]), data)
+    image.load()
+    if image.mode == "F":
+        shown = _grey(_from_floats(image))
+    elif image.mode.startswith("I"):
+        shown = _from_deep(image, grey_gamma(image, data))
+    else:
+        shown = _on_white(loaded)
+    turn = _UPRIGHT.get(_orientation(image))
+    shown = shown if turn is None else shown.transpose(turn)
+    return _in_srgb(shown, image.info.get("icc_profile"))
+
+
+def _check_tiff(image: TiffImagePlugin.TiffImageFile) -> None:
+    """ValueError for numbers that Pillow would read as others than they are; where it only has to be told how to read them, it is."""
+    tags = image.tag_v2
+    if tags.get(TIFF_TILE_WIDTH, 0) * tags.get(TIFF_TILE_HEIGHT, 0) > max_pixels():  # which are decoded whole
+        raise ValueError(f"it has tiles of {tags[TIFF_TILE_WIDTH]:,}x{tags[TIFF_TILE_HEIGHT]:,} pixels")
+    if 2 in tags.get(TIFF_SAMPLE_FORMAT, ()):
+        raise ValueError(f"it has numbers with a sign, and nothing says which of them is white; {SAVE_AS}")
+    bits = set(tags.get(TIFF_BITS, (1,)))
+    if tags.get(TIFF_PLANAR) == 2 and all(tile.codec_name == "raw" for tile in image.tile):  # Pillow then forgets all but the channel
+        if bits == {16} and image.mode in ("RGB", "RGBA"):
+            order = "L" if tags.prefix == b"II" else "B"
+            image.tile = [tile._replace(args=(f"{raw_mode(tile)};16{order}", *(tile.args or ())[1:])) for tile in image.tile]
+        elif bits != {8} or tags.get(TIFF_FILL_ORDER, 1) != 1 or (tags.get(TIFF_SAMPLES, 1) == 1 and tags.get(TIFF_PHOTOMETRIC, 0) == 0):
+            raise ValueError(
+                "its channels lie one after the other (PlanarConfiguration 2) in a way that is not understood; save it without"
+            )
+    if max(bits) > 8 and image.mode[0] not in "FI" and not all(";16" in raw_mode(tile) for tile in image.tile):
+        raise ValueError(f"it has channels of {max(bits)} bits in a way that is not understood; {SAVE_AS}")
+
+
+def raw_mode(tile: ImageFile._Tile) -> str:
+    """How Pillow is to take the numbers of a part of an image that is not yet loaded, such as "RGB;16B"."""
+    return tile.args if isinstance(tile.args, str) else str((tile.args or ("",))[0])
+
+
+def _grey(shares: np.ndarray) -> Image.Image:
+    """From (height, width) in [0, 1]."""
+    return Image.fromarray(np.round(255 * shares).astype(np.uint8))
+
+
+def _from_floats(image: Image.Image) -> np.ndarray:
+    """Numbers from 0, black, to 1, white, or as a TIFF may say the other way round; others say nothing of how light they are."""
+    values = np.asarray(image)
+    if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
+        found = f"from {np.nanmin(values):g} to {np.nanmax(values):g}" if np.isfinite(values).all() else "that are infinite or none"
+        raise ValueError(f"it has floating-point numbers {found}, and only 0 for black to 1 for white is understood; {SAVE_AS}")
+    return 1 - values if _is_white_0(image) else values
+
+
+def _is_white_0(image: Image.Image) -> bool:
+    return isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(TIFF_PHOTOMETRIC, 0) == 0
+
+
+def _from_deep(image: Image.Image, gamma: float | None) -> Image.Image:
+    """Grey of more than 8 bits as 8, as far as the format says which number is white; by a table of its 65,536 shades."""
+    values = np.asarray(image)
+    white, shades = 65535, np.arange(65536)
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        tags = image.tag_v2
+        if image.mode == "I":
+            unsigned = values.view(np.uint32)  # Pillow has none of 32 bits
+            found = f"from {unsigned.min()} to {unsigned.max()}"
+            raise ValueError(
+                f"it has whole numbers of {tags[TIFF_BITS][0]} bits, {found}, and nothing says which of them is white; {SAVE_AS}"
+            )
+        white = 2 ** tags[TIFF_BITS][0] - 1
+        if _is_white_0(image):
+            shades = white - shades
+    if values.min() < 0 or values.max() >= len(shades):
+        raise ValueError(f"it has numbers from {values.min()} to {values.max()}, and 16 bits have only 0 to 65535; {SAVE_AS}")
+    shares = np.clip(shades / white, 0, 1)
+    clear = image.info.get("transparency")
+    if isinstance(clear, int) and 0 <= clear < len(shares):
+        shares[clear] = 1
+    seen = np.round(255 * (as_srgb(shares, gamma) if gamma else shares)).astype(np.uint8)
+    return Image.fromarray(seen[values])
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """What is transparent shows white; modes that have no transparency stay as they are, for their profile is of that mode."""
+    if not image.has_transparency_data:
+        return image if image.mode in ("L", "CMYK", "RGB") else image.convert("RGB")
+    shown = image.convert("RGBA")
+    if shown.getchannel("A").getextrema()[1] == 0:
+        raise ValueError("every pixel of it is transparent")
+    return Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown).convert("RGB")
+
+
+def _orientation(image: Image.Image) -> int:
+    """How the image is to be turned; where its metadata is damaged, not at all."""
+    try:
+        return int(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # Pillow raises what it likes at metadata from anywhere
+        return 1
+
+
+def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """RGB as a screen shows it: by the colour profile that came with the image, if there is one that can be read."""
+    if profile:
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            mode = _MODES.get(source.profile.xcolor_space.strip())
+            if mode == image.mode or (mode == "RGB" and image.mode == "L"):
+                made = ImageCms.profileToProfile(image.convert(mode), source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+                assert made is not None
+                return made
+        except (ImageCms.PyCMSError, OSError, ValueError):
+            pass  # what is no profile says nothing of the colours
+    return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it

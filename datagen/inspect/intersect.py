@@ -1,0 +1,168 @@
+"""Which objects of a scene stand in each other: no renderer can show such a scene as its code says it."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from scipy.optimize import linprog
+from scipy.spatial import ConvexHull, QhullError
+
+from datagen.assets.mesh import Mesh
+from datagen.assets.solid import MeshSolid
+from datagen.domains.placing import MIN_GAP
+from datagen.domains.staged import StagedDomain
+from datagen.geometry import raycast
+from datagen.geometry.solids import Solid
+from datagen.inspect.pictures import object_words
+from datagen.scene import Camera, Object, Scene
+
+TOUCH = 0.01  # metres that two solids may reach into each other and still count as touching
+SHRINK = 0.98  # of a hull, before hulls are held against each other: they may touch
+ROUNDING = 0.002  # metres by which rounded locations may be nearer
+MOST_TOLD = 3  # pairs that are named
+MOST_TRIED = 300  # pairs of a scene: all of 25 objects in one place
+MOST_CORNERS = 256  # of a hull
+
+
+def near_pairs(solids: Sequence[raycast.Solid]) -> list[tuple[int, int]]:
+    """The pairs (i, j), i < j, that may share space: balls around them do. Those that are deepest in each other come first."""
+    if not solids:
+        return []
+    hulls = [_hull(solid) for solid in solids]
+    centres = np.array([(hull.min(axis=0) + hull.max(axis=0)) / 2 for hull in hulls])
+    radii = np.array([np.linalg.norm(hull - centre, axis=1).max() for hull, centre in zip(hulls, centres, strict=True)])
+    i, j = np.triu_indices(len(solids), 1)
+    apart = np.linalg.norm(centres[i] - centres[j], axis=1) / (radii[i] + radii[j])
+    near = np.flatnonzero(apart < 1)
+    near = near[np.argsort(apart[near], kind="stable")]
+    return list(zip(i[near].tolist(), j[near].tolist(), strict=True))
+
+
+def intersecting(solids: Sequence[raycast.Solid]) -> list[tuple[int, int]]:
+    """The pairs (i, j), i < j, that share more than a touch of space, of the first `MOST_TRIED` of `near_pairs`.
+
+    Cubes, spheres and cylinders are held against each other themselves; of other solids (meshes) it is their convex hulls, so that
+    something in another's hollow is among the pairs. Cubes as far apart as CLEVR places objects are not: by its rule, which goes by the
+    length of their sides, the corners of two may meet, in a scene of a hundred or so.
+    """
+    return sorted((i, j) for i, j in near_pairs(solids)[:MOST_TRIED] if _meet(solids[i], solids[j]))
+
+
+def _meet(one: raycast.Solid, other: raycast.Solid) -> bool:
+    if not isinstance(one, Solid) or not isinstance(other, Solid):
+        return _hulls_meet(_hull(one), _hull(other))
+    if one.kind == "sphere":
+        return _reaches(one, other)
+    if other.kind == "sphere":
+        return _reaches(other, one)
+    aside, above = math.dist(one.location[:2], other.location[:2]), abs(one.location[2] - other.location[2])
+    if aside - one.scale - other.scale >= MIN_GAP - ROUNDING:
+        return False
+    return one.scale + other.scale - above > TOUCH and _footprints_meet(one, other)
+
+
+def _reaches(ball: Solid, solid: Solid) -> bool:
+    """Whether a ball reaches into a solid: how far its centre is from it."""
+    x, y, z = _seen_from(solid, ball)
+    if solid.kind == "sphere":
+        away = math.hypot(x, y, z) - solid.scale
+    else:
+        aside = (math.hypot(x, y),) if solid.kind == "cylinder" else (abs(x), abs(y))
+        away = math.hypot(*(max(0.0, off - solid.scale) for off in (*aside, abs(z))))
+    return ball.scale - away > TOUCH
+
+
+def _footprints_meet(one: Solid, other: Solid) -> bool:
+    """Whether two upright solids overlap on the plane: a disc or a square each."""
+    if one.kind == other.kind == "cylinder":
+        return one.scale + other.scale - math.dist(one.location[:2], other.location[:2]) > TOUCH
+    if one.kind == "cylinder" or other.kind == "cylinder":
+        disc, square = (one, other) if one.kind == "cylinder" else (other, one)
+        x, y, _ = _seen_from(square, disc)
+        return disc.scale - math.hypot(*(max(0.0, abs(off) - square.scale) for off in (x, y))) > TOUCH
+    return _square_overlaps(one, other) and _square_overlaps(other, one)
+
+
+def _square_overlaps(one: Solid, other: Solid) -> bool:
+    """Whether the shadows of two squares overlap along both sides of the first: if so both ways around, the squares do."""
+    angle = math.radians(other.degrees - one.degrees)
+    reach = other.scale * (abs(math.cos(angle)) + abs(math.sin(angle)))
+    x, y, _ = _seen_from(one, other)
+    return one.scale + reach - max(abs(x), abs(y)) > TOUCH
+
+
+def _seen_from(solid: Solid, other: Solid) -> tuple[float, float, float]:
+    """Where another solid's centre is in the frame of one that is turned about Z, in metres."""
+    x, y, z = (there - here for there, here in zip(other.location, solid.location, strict=True))
+    cos, sin = math.cos(math.radians(solid.degrees)), math.sin(math.radians(solid.degrees))
+    return cos * x + sin * y, cos * y - sin * x, z
+
+
+def _hulls_meet(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether the hulls of two sets of points, each a little smaller, share a point: a mean of the one's that is a mean of the other's."""
+    first, second = _smaller(one), _smaller(other)
+    equal = np.vstack(
+        [
+            np.hstack([first.T, -second.T]),
+            np.hstack([np.ones((1, len(first))), np.zeros((1, len(second)))]),
+            np.hstack([np.zeros((1, len(first))), np.ones((1, len(second)))]),
+        ]
+    )
+    return bool(linprog(np.zeros(len(first) + len(second)), A_eq=equal, b_eq=[0.0, 0.0, 0.0, 1.0, 1.0]).status == 0)
+
+
+def _smaller(corners: np.ndarray) -> np.ndarray:
+    centre = corners.mean(axis=0)
+    return centre + SHRINK * (corners - centre)
+
+
+def _hull(solid: raycast.Solid) -> np.ndarray:
+    """Points (N, 3) whose convex hull holds the solid, few of them."""
+    if isinstance(solid, MeshSolid):
+        return _corners(solid.mesh) @ (solid.scale * solid.rotation).T + solid.location
+    return solid.hull()
+
+
+@lru_cache(maxsize=256)
+def _corners(mesh: Mesh) -> np.ndarray:
+    """The corners of a mesh's hull; of a flat one, all vertices; of one that has very many, the outermost along many directions."""
+    corners = mesh.vertices
+    with contextlib.suppress(QhullError):
+        corners = corners[ConvexHull(corners).vertices]
+    if len(corners) <= MOST_CORNERS:
+        return corners
+    heights = np.linspace(-1.0, 1.0, MOST_CORNERS)
+    around = math.pi * (1 + math.sqrt(5)) * np.arange(MOST_CORNERS)
+    directions = np.stack([np.cos(around), np.sin(around), np.zeros(MOST_CORNERS)]) * np.sqrt(1 - heights**2)
+    directions[2] = heights
+    return corners[np.unique((corners @ directions).argmax(axis=0))]
+
+
+def odd_placements(scene: Scene, domain: StagedDomain, camera: Camera) -> list[str]:
+    """What no picture can show as the scene says it, a line each: objects in each other, or around the camera. Objects are numbered from
+    1 in the scene's order."""
+    solids = [domain.solid(obj) for obj in scene]
+    named = [f"{number} ({object_words(domain, obj)})" for number, obj in enumerate(scene, 1)]
+    lines = []
+    pairs = intersecting(solids)
+    if pairs:
+        told = "; ".join(f"{named[i]} and {named[j]}" + _one_drawn(scene.objects[i], scene.objects[j]) for i, j in pairs[:MOST_TOLD])
+        rest = f"; and {len(pairs) - MOST_TOLD} more pairs" if len(pairs) > MOST_TOLD else ""
+        exact = all(isinstance(solid, Solid) for solid in solids)
+        lines.append(f"objects stand in each other{'' if exact else ', judged by their convex hulls'}: {told}{rest}")
+    if (near := len(near_pairs(solids))) > MOST_TRIED:
+        lines.append(f"{near:,} pairs of objects are near enough to stand in each other, and only the nearest {MOST_TRIED} were looked at")
+    lens = Solid("sphere", camera.location, 2 * TOUCH)
+    around = [name for name, solid in zip(named, solids, strict=True) if isinstance(solid, Solid) and _reaches(lens, solid)]
+    if around:
+        lines.append(f"the camera is inside object {', '.join(around)}, whose dark inside is all that it sees")
+    return lines
+
+
+def _one_drawn(one: Object, other: Object) -> str:
+    """What to say of two objects that are the same: faces at one place would be drawn black, so that one of them is left out."""
+    return ", which are the same, so that one of them is drawn" if one == other else ""

@@ -1,0 +1,69 @@
+"""What is in a data set, to look at before training: a page, one picture of everything, a contact sheet, and the numbers.
+
+Only this module is loaded by who does not inspect: the plots' library takes its time.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from datagen.io.files import check_folder, write_bytes, write_json
+from datagen.io.ranges import counted
+from datagen.screen import printable
+from datagen.shards.reader import Samples
+from datagen.shards.store import Place
+
+PAGE, OVERVIEW, SHEET, STATISTICS = "index.html", "overview.png", "contact-sheet.png", "statistics.json"
+LABELLED = 4  # samples on the page with their labels drawn
+
+
+def inspect(data: Place, out: Path) -> dict[str, Any]:
+    """Write ``index.html``, ``overview.png``, ``contact-sheet.png`` and ``statistics.json`` of the data set `data` into `out`.
+
+    Each file takes its place whole, the page last. Returns the statistics. `UserError` if the data set is damaged, or `out` is a file.
+    """
+    from datagen.inspect.folder import folder_facts
+    from datagen.inspect.page import overview, png, render_page
+    from datagen.inspect.pictures import COLUMNS, ROWS, contact_sheet
+    from datagen.inspect.plots import sections
+    from datagen.inspect.statistics import gather, spread
+
+    check_folder(out, "the folder to write")
+    samples = Samples(data)
+    facts = folder_facts(samples)
+    statistics = gather(samples, facts.rules)
+    found = {**statistics.to_json(), **facts.to_json()}
+    found["problems"] = [printable(line) for line in (*facts.problems, *found["problems"])]
+    sheet = contact_sheet(samples[key] for key in spread(samples.keys, COLUMNS * ROWS))
+    shown = sections(statistics, facts)
+    name = str(data).rstrip("/").rpartition("/")[2]
+    page = render_page(name, found, shown, [samples[key] for key in spread(samples.keys, LABELLED)])
+    write_json(out / STATISTICS, found)
+    write_bytes(out / SHEET, png(sheet))
+    write_bytes(out / OVERVIEW, png(overview(name, found, sheet, shown)))
+    write_bytes(out / PAGE, page.encode())
+    return found
+
+
+def statistics_text(found: dict[str, Any]) -> str:
+    """The statistics as lines for people."""
+    lines = [f"{counted(found['samples'], 'sample')}, {counted(found['objects'], 'object')}, {found['disk']['bytes'] / 1e6:.1f} MB"]
+    lines += [f"  frames: {_counts(found['frames'])}", f"  objects a scene: {_counts(found['objects_per_scene'])}"]
+    for statement in found["statements"]:
+        lines += [f"  {name}: {_counts(counter)}" for name, counter in statement["words"].items()]
+        lines += [f"  {name}: {_ranges(number)}" for name, number in statement["numbers"].items()]
+    images = found["images"]
+    lines.append(f"  image mean {images['mean']['mean']:.1f}, spread {images['std']['mean']:.1f} (8-bit, {images['images']} images)")
+    lines += [f"  as asked: {note}" for note in found["as_asked"]]
+    lines += [f"  look at: {problem}" for problem in found["problems"]]
+    return "\n".join(map(printable, lines))
+
+
+def _counts(counter: dict[str, int]) -> str:
+    return ", ".join(f"{name} {n}" for name, n in counter.items())
+
+
+def _ranges(number: dict[str, Any]) -> str:
+    told = [c for c in number["components"] if c["n"]]
+    return "; ".join(f"{c['min']:g} to {c['max']:g}, mean {c['mean']:.4g}" for c in told) + f" {number['unit']}" if told else "none"

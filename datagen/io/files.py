@@ -1,0 +1,468 @@
+"""Files that are whole or not there: written under a temporary name, synced, then renamed."""
+
+from __future__ import annotations
+
+import codecs
+import errno
+import fcntl
+import hashlib
+import io
+import itertools
+import json
+import math
+import os
+import re
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+import jsonlines
+import msgspec
+
+from datagen.errors import UserError
+
+TEMPORARY = ".tmp"  # the ending of a hidden file that is being written
+LONGEST_NAME = 200  # bytes of a name, so that there is room for what temporary files add to it; file systems take 255
+SYSTEMS_FILES = ("thumbs.db", "desktop.ini", "__macosx")  # what Windows and macOS leave in folders and archives beside hidden files
+
+MOST_BYTES = 1 << 28  # of a file that is read as a whole
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what systems say where nothing more can be written
+MOST_LEVELS = 100  # of objects and lists in each other
+_TOO_DEEP = "it is nested too deeply"
+MOST_OF_LINE = 1 << 25  # characters
+SYSTEMS_PLACES = ("/dev", "/proc", "/sys")  # whose files are none: /dev/stdout may lead to one, and must not be replaced by another
+IN_MEMORY = "/dev/shm"  # a file system as any other
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[IO[bytes]]:
+    """A binary file that takes its place at `path`, be there a file or a link, when the block ends well, else vanishes.
+
+    No link is followed: in a folder that others have made it may lead anywhere. The file is written as ``.NAME.tmp``: what a writer that
+    was killed has left there, the next one of the same file overwrites. An `OSError` of writing names `path`.
+    """
+    _check_plain(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}{TEMPORARY}")
+    with _open_alone(temporary, path) as stream:
+        try:
+            yield stream
+            stream.flush()
+            with naming(path):
+                os.fsync(stream.fileno())
+                temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            stream.raw.close()  # what is still to be written is not wanted
+            raise
+    sync_folder(path.parent)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Have an `OSError` name this file or folder: those of writing to an open file name none, those of temporary files these."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        if error.filename2 is not None:
+            del error.filename2
+        raise
+
+
+class _WrittenFor(io.FileIO):
+    """A file in which errors of writing name another, for the sake of which it is written."""
+
+    def __init__(self, path: Path, named: Path) -> None:
+        super().__init__(path, "wb", opener=lambda name, _: os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666))
+        self._named = named
+
+    def write(self, data: Any, /) -> int:
+        with naming(self._named):
+            return super().write(data) or 0
+
+
+def _open_alone(temporary: Path, named: Path) -> io.BufferedWriter:
+    """A temporary file, empty, that no other process or thread has open in this way; one that has is waited for."""
+    while True:
+        with naming(named):
+            raw = _WrittenFor(temporary, named)
+        with suppress(OSError):  # where files cannot be locked
+            fcntl.flock(raw, fcntl.LOCK_EX)
+        if is_there(temporary, raw.fileno()):
+            raw.truncate()
+            return io.BufferedWriter(raw)
+        raw.close()  # whoever held it gave it its name meanwhile
+
+
+@contextmanager
+def standing(folder: Path, named: Path | None = None) -> Iterator[Callable[[], None]]:
+    """Make a folder, and give a function that raises `UserError` once somebody has removed it: what is written later is a part only.
+
+    The message names another one, which holds the folder, if that is given. So it is told if the block ends because something in there is
+    not there any more.
+    """
+    whole = named or folder
+    with naming(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+    def check() -> None:
+        if not is_there(folder, descriptor):
+            raise removed(whole)
+
+    try:
+        yield check
+    except FileNotFoundError as error:
+        if Path(str(error.filename)).absolute().is_relative_to(whole.absolute()):
+            raise removed(whole) from error
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def removed(path: object) -> UserError:
+    """What to raise when somebody has removed what this call is writing."""
+    return UserError(f"{path}: was removed while this call was writing it; call it again to begin anew")
+
+
+def is_there(path: Path, descriptor: int) -> bool:
+    """Whether an open file or folder is the one that a path leads to."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def check_folder(path: Path, what: str = "the folder to write") -> None:
+    """`UserError` if no folder, which messages call ``what``, can be written at `path`. For before work begins: it changes nothing."""
+    with _as_user_error(path):
+        _check_name(path)
+        if path.exists() and path.samefile("/"):
+            raise UserError(f"{path}: that is the root of all folders; name a folder in it")
+        if path.exists() and not path.is_dir():
+            raise UserError(f"{path}: a file is in the place of {what}; name another")
+        _check_writable(path, path)
+
+
+def check_file(path: Path) -> None:
+    """`UserError` if no file can be written at `path`. For before work begins: it changes nothing."""
+    with _as_user_error(path):
+        _check_plain(path)
+        _check_name(path)
+        _check_writable(path, path.parent)
+
+
+@contextmanager
+def _as_user_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: nothing can be written there ({error.strerror or error}); name another place") from None
+    except ValueError:  # what pathlib says to a NUL
+        raise UserError(f"{str(path)!r}: no file or folder can have such a name; name another place") from None
+
+
+def _check_plain(path: Path) -> None:
+    """`UserError` if what is at `path` cannot be replaced by a file that is written beside it."""
+    if path.is_dir():
+        raise UserError(f"{path}: a folder is in the place of the file to write; name a file in it")
+    whole = path.absolute()
+    systems = any(whole.is_relative_to(place) for place in SYSTEMS_PLACES) and not whole.is_relative_to(IN_MEMORY)
+    if systems or (path.exists() and not path.is_file()):
+        raise UserError(f"{path}: a device or pipe is in the place of the file to write; name a file")
+
+
+def _check_name(path: Path) -> None:
+    if any(ord(character) < 32 or ord(character) == 127 for character in str(path)):
+        raise UserError(f"{str(path)!r}: holds a character that cannot be seen, such as the end of a line; name another place")
+    if len(os.fsencode(path.name)) > LONGEST_NAME:
+        raise UserError(f"{path}: the name is too long: {LONGEST_NAME} bytes are possible; name another place")
+
+
+def _check_writable(path: Path, folder: Path) -> None:
+    """`UserError`, which names `path`, unless `folder` can be written in, or made."""
+    for there in (path, *path.parents):
+        if there.is_symlink() and not there.exists():
+            raise UserError(f"{path}: {there} is a link to {os.readlink(there)}, which is not there; make that, or name another place")
+    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if not there.is_dir():
+        raise UserError(f"{path}: {there} is a file, so nothing can be written in it; name another place")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"{path}: the folder {there} may not be written to; name another place, or change its permissions")
+
+
+def check_own(path: Path, folder: bool = False) -> None:
+    """`UserError` unless in the place of a hidden file, or `folder`, that calls keep for themselves is such a one, or nothing.
+
+    What is written through a link would land where that leads, in the files of whoever takes up what others have made.
+    """
+    fits = path.is_dir() if folder else path.is_file()
+    if os.path.lexists(path) and (path.is_symlink() or not fits):
+        what = "a link" if path.is_symlink() else f"no plain {'folder' if folder else 'file'}"
+        raise UserError(f"{path}: is {what}, and igllm has left none there; remove it")
+
+
+def passed_over(name: str) -> bool:
+    """Whether readers of folders and tars take no notice of a file: it is hidden, as macOS' ``._x.tar`` beside ``x.tar``, or a system's."""
+    return name.startswith(".") or name.lower() in SYSTEMS_FILES
+
+
+def beside(path: Path, ending: str) -> Path:
+    """The hidden file ``.NAME.ENDING`` that belongs to a file or folder, the same however that is written (``.``, ``x/../x``).
+
+    It lies beside it, or in a folder whose own place cannot be written to.
+    """
+    whole = Path(os.path.realpath(path))
+    if not whole.name:
+        raise UserError(f"{path}: that is the root of all folders; name a folder in it")
+    if whole.is_dir() and not os.access(whole.parent, os.W_OK | os.X_OK):
+        return whole / f".{ending}"
+    return whole.with_name(f".{whole.name}.{ending}")
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the folder's renames survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a whole file atomically."""
+    with atomic_file(path) as stream:
+        stream.write(data)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write readable JSON atomically."""
+    write_bytes(path, (json.dumps(data, indent=2, allow_nan=False) + "\n").encode())
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a JSON object a line, atomically."""
+    with atomic_file(path) as stream, jsonlines.Writer(stream, dumps=partial(json.dumps, allow_nan=False)) as writer:
+        writer.write_all(rows)
+
+
+class TooLarge(OSError):
+    """A file of more bytes than are read of its kind."""
+
+
+def open_regular(path: Path) -> io.BufferedReader:
+    """A file to read. OSError, which names it, if it cannot be, or is a folder, or a pipe or device, which may never come to an end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # without O_NONBLOCK, opening a pipe waits for its writer
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            kind, number = ("folder", errno.EISDIR) if stat.S_ISDIR(mode) else ("pipe or device", errno.EINVAL)
+            raise OSError(number, f"a {kind} is in the place of the file", str(path))
+        return open(descriptor, "rb")
+    except OSError:
+        os.close(descriptor)
+        raise
+
+
+def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
+    """What is in a file, as `open_regular` has it, of at most so many bytes; `TooLarge` if it has more, of which none are read."""
+    with open_regular(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        data = b"" if size > most else stream.read(most + 1)
+    if max(size, len(data)) > most:
+        raise TooLarge(errno.EFBIG, f"has {max(size, len(data)):,} bytes, more than {most:,}", str(path))
+    return data
+
+
+def unreadable(error: OSError) -> str:
+    """Why a file could not be read, in words that follow its name."""
+    return str(error.strerror) if isinstance(error, TooLarge) else f"cannot be read ({error.strerror or error})"
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """`UserError` naming a file that cannot be read."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: {unreadable(error)}") from None
+    except ValueError:  # what Python says to a NUL
+        raise UserError(f"{str(path)!r}: no file can have such a name") from None
+
+
+@contextmanager
+def open_plain(path: Path) -> Iterator[IO[bytes]]:
+    """A file to read, as `open_regular` has it; `UserError` naming it if it cannot be read."""
+    with _reading(path), open_regular(path) as stream:
+        yield stream
+
+
+def read_whole(path: Path, most: int = MOST_BYTES) -> bytes:
+    """What is in a file of at most so many bytes; `UserError` naming it otherwise."""
+    with _reading(path):
+        return read_regular(path, most)
+
+
+def read_text(path: Path, most: int = MOST_BYTES) -> str:
+    """The text of a file of at most so many bytes; `UserError` naming the file, and the place of what is no text."""
+    return decode_text(read_whole(path, most), str(path))
+
+
+def decode_text(data: bytes, where: str) -> str:
+    """Text out of UTF-8, or UTF-16 as its first bytes say, lines ended in any system's way; `UserError` that begins with `where`."""
+    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode(encoding, errors="replace").split("\n")
+        place = f"line {len(before)}, column {len(before[-1]) + 1}"
+        raise UserError(f"{where}: {place}: the byte 0x{data[error.start]:02X} is no UTF-8 text; save the file as UTF-8") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_json(path: Path, most: int = MOST_BYTES) -> Any:
+    """The JSON in a file of at most so many bytes; `UserError` naming the file if it is missing or damaged."""
+    text = read_text(path, most)
+    try:
+        return decode_json(text)
+    except ValueError as error:
+        raise UserError(f"{path}: is not JSON ({error})") from None
+
+
+def decode_json(text: str | bytes) -> Any:
+    """What strict JSON says: no NaN or infinity, no half of a surrogate pair, `MOST_LEVELS` at most, no key of an object twice.
+
+    ValueError for anything else.
+    """
+    try:
+        content = msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise ValueError(_clearer(text, error)) from None
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    if isinstance(content, dict | list):
+        # A colon is behind each key, and a bracket before each object and list. Where there are more of these signs than were counted, in
+        # strings or where it was not looked, a closer look is needed; it costs as much as all the rest.
+        signs = (":", "[", "{") if isinstance(text, str) else (b":", b"[", b"{")
+        if _count(content, MOST_LEVELS) != sum(map(text.count, signs)):  # type: ignore[arg-type]
+            _check_levels(content)
+            json.loads(text, object_pairs_hook=_refuse_twins)
+    return content
+
+
+def _count(content: dict[str, Any] | list[Any], levels: int) -> int:
+    """How many keys, objects and lists there are, but for those within lists that begin with neither an object nor a list."""
+    if not levels:
+        raise ValueError(_TOO_DEEP)
+    count = 1
+    inner: Iterable[Any] = content
+    if isinstance(content, dict):
+        count += len(content)
+        inner = content.values()
+    for value in inner:
+        kind = type(value)
+        if kind is dict or (kind is list and value and type(value[0]) in (dict, list)):
+            count += _count(value, levels - 1)
+        elif kind is list:
+            count += 1
+    return count
+
+
+def _check_levels(content: Any) -> None:
+    waiting = [(content, MOST_LEVELS)]
+    while waiting:
+        at, levels = waiting.pop()
+        if isinstance(at, dict | list):
+            if not levels:
+                raise ValueError(_TOO_DEEP)
+            waiting += [(value, levels - 1) for value in (at.values() if isinstance(at, dict) else at)]
+
+
+def _clearer(text: str | bytes, error: msgspec.DecodeError) -> str:
+    """What is wrong with text that is no JSON, and where, in Python's words if it finds fault too."""
+    try:
+        json.loads(text, parse_constant=_finite, parse_float=_finite)
+    except json.JSONDecodeError as told:
+        return str(told)
+    except RecursionError:
+        pass
+    except ValueError as told:
+        place = re.search(r"byte (\d+)", str(error))
+        data = text.encode(errors="replace") if isinstance(text, str) else text
+        return f"line {data[: int(place[1])].count(10) + 1}: {told}" if place else str(told)
+    # Python's reader is content, so it is what that alone lets pass.
+    return "a string holds half of a surrogate pair" if "surrogate" in str(error) or "truncated" in str(error) else str(error)
+
+
+def _finite(number: str) -> float:
+    if not math.isfinite(float(number)):
+        raise ValueError(f"{number:.80} is no finite number")
+    return float(number)
+
+
+def _refuse_twins(pairs: list[tuple[str, Any]]) -> None:
+    if len({key for key, _ in pairs}) < len(pairs):
+        [(twice, _)] = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"the key {twice!r:.80} is given twice")
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a text file that are not blank, and their numbers from 1: one after the other, so that a file may be larger than memory.
+
+    `UserError` naming file and line where there is no text, or a line without end.
+    """
+    with open_plain(path) as stream:
+        begin = stream.read(2)
+        stream.seek(0)
+        if begin in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            lines: Iterator[str] = iter(decode_text(stream.read(MOST_BYTES), str(path)).split("\n"))
+        else:
+            lines = _utf8_lines(stream, path)
+        for number, line in enumerate(lines, 1):
+            if len(line) > MOST_OF_LINE:
+                raise UserError(f"{path}, line {number}: has more than {MOST_OF_LINE:,} characters, so it is not what was expected here")
+            if line.strip():
+                yield number, line
+
+
+def _utf8_lines(stream: IO[bytes], path: Path) -> Iterator[str]:
+    text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape")
+    for number in itertools.count(1):
+        line = text.readline(MOST_OF_LINE + 1)
+        if not line:
+            return
+        if not line.isascii():
+            try:
+                line.encode()
+            except UnicodeEncodeError as error:
+                byte = ord(line[error.start]) & 0xFF
+                place = f"line {number}, column {error.start + 1}"
+                raise UserError(f"{path}: {place}: the byte 0x{byte:02X} is no UTF-8 text; save the file as UTF-8") from None
+        yield line
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """The JSON objects of a file, a line each; `UserError` naming file and line if it is missing or damaged."""
+    return [decode_row(line, f"{path}, line {number}") for number, line in read_lines(path)]
+
+
+def decode_row(line: str, where: str) -> dict[str, Any]:
+    """The JSON object in a line; `UserError` that begins with `where` if there is none."""
+    try:
+        row = decode_json(line)
+    except ValueError as error:
+        raise UserError(f"{where}: a JSON object is expected ({error})") from None
+    if not isinstance(row, dict):
+        raise UserError(f"{where}: a JSON object is expected, not {line.strip():.60}")
+    return row
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with open_regular(path) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

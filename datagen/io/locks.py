@@ -1,0 +1,118 @@
+"""Locks: on ranges of shards, so that writers of disjoint shards may share a folder, and on what only one call may write."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import count
+from pathlib import Path
+
+from datagen.errors import UserError
+from datagen.io.files import beside, is_there
+from datagen.io.ranges import runs
+
+_STATEMENT = 1 << 40  # the byte that guards dataset.json; byte k guards shard k
+
+LOCK = "lock"
+OWN_LOCK = f".{LOCK}"  # in a folder whose own place cannot be written to
+SECONDS_BETWEEN_LOOKS = 1.0
+
+
+class InUse(UserError):
+    """Another run holds what is asked for."""
+
+
+@contextmanager
+def lock_shards(path: Path, name: str, shards: Iterable[int] | None) -> Iterator[None]:
+    """Hold these shards of a data set, or all of them (None), until the block ends or the process dies.
+
+    `UserError` naming the data set if another run holds one of them.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        for start, length in [(0, _STATEMENT)] if shards is None else list(runs(shards)):
+            if not _lock(descriptor, start, length, wait=False):
+                raise InUse(f"{name}: another run is writing to {_named(start, length)}; wait for it or choose another folder")
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def lock_statement(path: Path) -> Iterator[None]:
+    """Wait for, then hold, the right to write dataset.json."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        _lock(descriptor, _STATEMENT, 1, wait=True)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def hold(path: Path) -> Iterator[None]:
+    """Be the only process that writes a file or a folder, until the block ends or this process dies; `InUse` if another does.
+
+    A hidden file beside it is there meanwhile. The lock is the process's, so that children which outlive it hold nothing.
+    """
+    lock = beside(path, LOCK)
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                raise InUse(f"{path}: another call is writing it; wait for it or choose another place") from None
+            raise
+        if is_there(lock, descriptor):
+            break
+        os.close(descriptor)  # whoever held it took it away meanwhile
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+@contextmanager
+def turn(path: Path, tell: Callable[[str], None]) -> Iterator[None]:
+    """As `hold`, but wait for another process that holds it; `tell` is called once if there is one."""
+    with ExitStack() as held:
+        for attempt in count():
+            try:
+                held.enter_context(hold(path))
+                break
+            except InUse:
+                if not attempt:
+                    tell(f"waiting for another call, which is at {path}")
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+        yield
+
+
+def _named(start: int, length: int) -> str:
+    if length == _STATEMENT:
+        return "this data set"
+    return f"the shards {start}-{start + length - 1} of this data set" if length > 1 else f"shard {start} of this data set"
+
+
+def _lock(descriptor: int, start: int, length: int, wait: bool) -> bool:
+    """Whether the bytes are ours now. The lock belongs to the open file, where the system can do that, else to the process."""
+    try:
+        if hasattr(fcntl, "F_OFD_SETLK"):
+            command = fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK
+            fcntl.fcntl(descriptor, command, struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, start, length, 0))
+        else:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB), length, start)
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            return False
+        raise
+    return True

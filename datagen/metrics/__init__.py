@@ -1,0 +1,1 @@
+"""How close a predicted scene is to the true one."""

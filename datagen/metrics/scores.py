@@ -1,0 +1,273 @@
+"""How well one scene describes another, and many of them together.
+
+Everything is read from the domain's declaration: the choices of its statements, `Domain.groups`, `Domain.location` and its `unit`,
+`Domain.rotation_error`, `Domain.directions` and `Domain.ap_thresholds`. Where a domain has no words, no rotations or no directions,
+there is nothing to count. Objects are matched on location alone (`datagen.metrics.matching`). Only average precision pairs objects
+otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+
+from datagen.domains.base import Domain
+from datagen.metrics.matching import Pair, distances, locations, match
+from datagen.scene import Object, Scene
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How often something was right: over matched pairs, and over all true objects, where the unmatched are wrong."""
+
+    right: int
+    matched: int
+    all: int
+
+
+@dataclass(frozen=True)
+class SceneScores:
+    """One scene's counts, from which `summarize` forms every rate.
+
+    ``too_near`` counts the pairs of guesses that are nearer than `Domain.spacing` lets any be, None where it lets them be anywhere;
+    ``rotation_errors`` in degrees, and how many of them are below each of the domain's thresholds; ``size_errors`` by argument, absolute,
+    in its unit, one a matched pair; ``relations`` are counted over ordered pairs of matched objects and the domain's directions;
+    ``average_precision`` in [0, 1] by threshold in the domain's unit.
+    """
+
+    truths: int
+    guesses: int
+    too_near: int | None
+    count_right: bool
+    pairs: tuple[Pair, ...]
+    choices: Mapping[str, Tally]
+    rotation_errors: tuple[float, ...]
+    rotations_within: Mapping[float, int]
+    size_errors: Mapping[str, tuple[float, ...]]
+    relations_right: int
+    relations: int
+    average_precision: Mapping[float, float]
+
+
+def score_scene(truth: Scene, guess: Scene | None, domain: Domain, confidence: Sequence[float] | None = None) -> SceneScores:
+    """Score a guess, given in the order of its `confidence` (one number an object; None: all alike).
+
+    A guess of None says that there is none, or none that parses: every true object is missed, the count is wrong and average
+    precision is 0, even where the true scene is empty.
+    """
+    answer = guess if guess is not None else Scene(truth.domain, ())
+    pairs = match(truth, answer, domain)
+    rotations = rotation_errors(truth, answer, pairs, domain)
+    right, relations = count_relations(truth, answer, pairs, domain)
+    return SceneScores(
+        truths=len(truth),
+        guesses=len(answer),
+        too_near=None if domain.spacing is None else domain.spacing.too_near(answer),
+        count_right=guess is not None and len(truth) == len(guess),
+        pairs=pairs,
+        choices=count_choices(truth, answer, pairs, domain),
+        rotation_errors=rotations,
+        rotations_within={t: sum(error < t for error in rotations) for t in domain.rotation_thresholds},
+        size_errors={name: size_errors(truth, answer, pairs, name) for name in domain.sizes},
+        relations_right=right,
+        relations=relations,
+        average_precision={t: average_precision(truth, guess, domain, t, confidence) for t in domain.ap_thresholds},
+    )
+
+
+def count_choices(truth: Scene, guess: Scene, pairs: Sequence[Pair], domain: Domain) -> dict[str, Tally]:
+    """For every choice argument, how many matched objects have the true word; for the domain's groups, how many one of the true group.
+
+    Over matched pairs as IG-LLM reports it (Kulits et al. 2024); over all true objects a missed one counts as wrong.
+    """
+    words: dict[str, tuple[str, Mapping[str, str] | None]] = {
+        name: (name, None) for name in dict.fromkeys(c.name for s in domain.statements for c in s.choices)
+    }
+    groups = {name: (group.argument, group.of) for name, group in domain.groups.items()}
+    tallies = {}
+    for name, (argument, of) in {**words, **groups}.items():
+        true, said = ([_word(obj, argument, of) for obj in scene.objects] for scene in (truth, guess))
+        matched = [p for p in pairs if true[p.truth] is not None]
+        right = sum(true[p.truth] == said[p.guess] for p in matched)
+        tallies[name] = Tally(right, len(matched), len(true) - true.count(None))
+    return tallies
+
+
+def _word(obj: Object, argument: str, of: Mapping[str, str] | None) -> str | None:
+    """An object's word for an argument, or the group that it is in; None where it has none."""
+    word = obj.values.get(argument)
+    if word is None:
+        return None
+    return str(word) if of is None else of[str(word)]
+
+
+def rotation_errors(truth: Scene, guess: Scene, pairs: Sequence[Pair], domain: Domain) -> tuple[float, ...]:
+    """The geodesic angle in degrees modulo the true shape's symmetry, of every matched pair that has one.
+
+    Left out are pairs of different statements, and objects whose rotation cannot be seen, true or guessed: in CLEVR's domain
+    the cubes taken for cubes remain. A wrong shape is counted by the shape's accuracy; its rotation answers another question.
+    """
+    errors = []
+    for pair in pairs:
+        one, other = truth.objects[pair.truth], guess.objects[pair.guess]
+        if one.statement != other.statement or domain.rotation_error(other, other) is None:
+            continue
+        error = domain.rotation_error(one, other)
+        if error is not None:
+            errors.append(error)
+    return tuple(errors)
+
+
+def size_errors(truth: Scene, guess: Scene, pairs: Sequence[Pair], name: str) -> tuple[float, ...]:
+    """How far a number of one component is off, for every matched pair in which both objects have it."""
+    both = ((truth.objects[p.truth].values.get(name), guess.objects[p.guess].values.get(name)) for p in pairs)
+    return tuple(abs(one - other) for one, other in both if isinstance(one, float) and isinstance(other, float))
+
+
+def count_relations(truth: Scene, guess: Scene, pairs: Sequence[Pair], domain: Domain) -> tuple[int, int]:
+    """How many relations between matched objects agree, and how many there are.
+
+    One object stands in a relation to another when the step from the other has a positive component along the direction
+    (CLEVR's `compute_all_relationships`, Johnson et al. 2017, without its margin of 0.2).
+    """
+    if not domain.directions:
+        return 0, 0
+    axes = np.array(list(domain.directions.values()))
+    true = _relations(locations(truth, domain)[[p.truth for p in pairs]], axes)
+    said = _relations(locations(guess, domain)[[p.guess for p in pairs]], axes)
+    others = ~np.eye(len(pairs), dtype=bool)
+    agree = (true == said)[others]
+    return int(agree.sum()), int(agree.size)
+
+
+def _relations(points: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """(N, N, directions): does the first point lie in that direction from the second?"""
+    return (points[:, None] - points[None]) @ axes.T > 0
+
+
+def average_precision(
+    truth: Scene, guess: Scene | None, domain: Domain, threshold: float, confidence: Sequence[float] | None = None
+) -> float:
+    """Average precision of one scene at a distance in the domain's unit: in [0, 1].
+
+    Guesses are taken by falling `confidence` (equal ones in the order given). Each takes the nearest unused true object with the
+    same statement and the same words for all choices, and is right if that is nearer than `threshold`; only then is it used.
+    The result is the area under the precision-recall curve with precision made monotone from the right, as in Deep Set
+    Prediction Networks (Zhang et al. 2019) and Slot Attention (Locatello et al. 2020). Those pool the guesses of all scenes into
+    one ranking, and look for the nearest object among the used ones as well; here each scene has its own ranking, so that no
+    scene's score depends on which others are evaluated with it.
+
+    Two empty scenes agree: 1. An empty true scene with guesses, an empty guess for a scene with objects, or no guess: 0.
+    """
+    if guess is None:
+        return 0.0
+    if not truth.objects or not guess.objects:
+        return float(len(truth) == len(guess))
+    weights = [0.0] * len(guess) if confidence is None else confidence
+    ranking = [j for _, j in sorted(zip(weights, range(len(guess)), strict=True), key=lambda item: -item[0])]
+    apart = np.where(_same_words(truth, guess, domain), distances(truth, guess, domain), np.inf)
+    hits = []
+    for j in ranking:
+        nearest = int(apart[:, j].argmin())
+        hits.append(bool(apart[nearest, j] < threshold))
+        if hits[-1]:
+            apart[nearest] = np.inf  # it is used
+    return _area(hits, len(truth))
+
+
+def _same_words(truth: Scene, guess: Scene, domain: Domain) -> np.ndarray:
+    """Which of the true and the guessed objects are of one statement and have the same words for all choices: (truths, guesses) bool."""
+    numbers: dict[tuple[Any, ...], int] = {}
+
+    def numbered(scene: Scene) -> np.ndarray:
+        said = ((o.statement, *(o[c.name] for c in domain.statement(o.statement).choices)) for o in scene.objects)
+        return np.array([numbers.setdefault(words, len(numbers)) for words in said])
+
+    return np.equal.outer(numbered(truth), numbered(guess))
+
+
+def _area(hits: Sequence[bool], truths: int) -> float:
+    """The area under the interpolated precision-recall curve of a ranking: each hit adds 1 / truths of recall."""
+    right = np.cumsum(hits)
+    precision = right / np.arange(1, len(hits) + 1)
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(envelope[np.asarray(hits)].sum() / truths)
+
+
+def summarize(scores: Sequence[SceneScores]) -> dict[str, Any]:
+    """Many scenes' scores as plain JSON; a rate without any case is None.
+
+    - ``objects``, ``guessed``, ``matched``, ``missed``, ``extra``: numbers of objects;
+    - ``too_near``: pairs of guessed objects of one scene that are nearer than the domain lets any be (`Domain.spacing`); None if it does;
+    - ``count_accuracy``: the share of scenes with the true number of objects;
+    - ``recall``: matched / true objects; ``precision``: matched / guessed objects;
+    - ``location_l2``: mean distance, in the domain's unit, over all matched pairs (Kulits et al. 2024), to be read beside recall;
+    - ``accuracy_matched``, ``accuracy_all``: by choice argument and `Domain.groups`, over matched pairs and over all
+      true objects (`count_choices`);
+    - ``ap``: by threshold in that unit, the mean over scenes of `average_precision`;
+    - ``rotation_error``: ``mean`` and ``median`` in degrees over ``pairs`` matched pairs (`rotation_errors`), and the share of these
+      ``within`` each of `Domain.rotation_thresholds`;
+    - ``size_error``: by argument of `Domain.sizes`, the mean over matched pairs, in its unit;
+    - ``relations``: the share of relations that agree (`count_relations`).
+    """
+    truths, guesses = sum(s.truths for s in scores), sum(s.guesses for s in scores)
+    apart = [p.distance for s in scores for p in s.pairs]
+    angles = [e for s in scores for e in s.rotation_errors]
+    choices = _sum_choices(scores)
+    return {
+        "objects": truths,
+        "guessed": guesses,
+        "matched": len(apart),
+        "missed": truths - len(apart),
+        "extra": guesses - len(apart),
+        "too_near": _sum([s.too_near for s in scores]),
+        "count_accuracy": _rate(sum(s.count_right for s in scores), len(scores)),
+        "recall": _rate(len(apart), truths),
+        "precision": _rate(len(apart), guesses),
+        "location_l2": fmean(apart) if apart else None,
+        "accuracy_matched": {name: _rate(t.right, t.matched) for name, t in choices.items()},
+        "accuracy_all": {name: _rate(t.right, t.all) for name, t in choices.items()},
+        "ap": {f"{t:g}": fmean(s.average_precision[t] for s in scores) for t in thresholds(scores)},
+        "rotation_error": {
+            "mean": fmean(angles) if angles else None,
+            "median": median(angles) if angles else None,
+            "within": {f"{t:g}": _rate(sum(s.rotations_within[t] for s in scores), len(angles)) for t in rotation_thresholds(scores)},
+            "pairs": len(angles),
+        },
+        "size_error": {name: fmean(errors) if errors else None for name, errors in _all_size_errors(scores).items()},
+        "relations": _rate(sum(s.relations_right for s in scores), sum(s.relations for s in scores)),
+    }
+
+
+def thresholds(scores: Sequence[SceneScores]) -> tuple[float, ...]:
+    """Those of average precision, which scenes of one domain share; none without any scene."""
+    return tuple(scores[0].average_precision) if scores else ()
+
+
+def rotation_thresholds(scores: Sequence[SceneScores]) -> tuple[float, ...]:
+    """Those of rotations, as `thresholds`."""
+    return tuple(scores[0].rotations_within) if scores else ()
+
+
+def _all_size_errors(scores: Sequence[SceneScores]) -> dict[str, list[float]]:
+    names = dict.fromkeys(name for s in scores for name in s.size_errors)
+    return {name: [error for s in scores for error in s.size_errors[name]] for name in names}
+
+
+def _sum(counts: Sequence[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
+
+
+def _rate(right: int, of: int) -> float | None:
+    return right / of if of else None
+
+
+def _sum_choices(scores: Sequence[SceneScores]) -> dict[str, Tally]:
+    names = dict.fromkeys(name for s in scores for name in s.choices)
+    found = {name: [s.choices[name] for s in scores if name in s.choices] for name in names}
+    return {name: Tally(sum(t.right for t in ts), sum(t.matched for t in ts), sum(t.all for t in ts)) for name, ts in found.items()}

@@ -1,0 +1,1 @@
+"""One sample: its settings, its draw, its labels, and the record that keeps it."""

@@ -1,0 +1,48 @@
+"""From settings and an index to a whole sample, given something that renders. A worker runs this beside Blender, so that drawing,
+labels and image files are made by as many processes as there are workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from datagen.domains.registry import get_domain
+from datagen.samples.captions import caption
+from datagen.samples.depth import depth_file
+from datagen.samples.draw import Drawn, draw
+from datagen.samples.sample import CAPTION_SUFFIX, DEPTH_SUFFIX, Sample, make_sample
+from datagen.samples.settings import DatasetSettings, sample_key
+from datagen.scene import Scene, Shot
+
+_CAPTION_STREAM = 2  # beside the streams that `draw` takes
+
+Render = Callable[[Scene, Shot], np.ndarray]
+
+
+def produce(settings: DatasetSettings, index: int, render: Render) -> Sample:
+    """The sample (settings, index); `render` gives a scene's image, (height, width, 3) uint8. `UserError` if no scene can be placed."""
+    drawn = draw(settings, index)
+    return make_sample(
+        sample_key(index),
+        drawn.scene,
+        drawn.shot,
+        render(drawn.scene, drawn.shot),
+        drawn.view,
+        image_format=settings.image_format,
+        extras=dict(_extras(settings, index, drawn)),
+        index=index,
+        seed=settings.seed,
+        attempt=drawn.attempt,
+        split=settings.split,
+    )
+
+
+def _extras(settings: DatasetSettings, index: int, drawn: Drawn) -> Iterator[tuple[str, bytes]]:
+    """The further files that were asked for, by suffix."""
+    domain = get_domain(settings.domain)
+    if settings.captions:
+        rng = np.random.default_rng(np.random.SeedSequence((settings.seed, index, 0, _CAPTION_STREAM)))
+        yield CAPTION_SUFFIX, (caption(drawn.scene, domain, drawn.shot.viewpoint, rng) + "\n").encode()
+    if settings.depth:
+        yield DEPTH_SUFFIX, depth_file(drawn.scene, domain, drawn.shot, drawn.view)

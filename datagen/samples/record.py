@@ -1,0 +1,151 @@
+"""A sample's record, the content of its ``.json``, declared once: what comes from outside is held against it before it is used.
+
+The declaration is msgspec's, which reads and checks a record in the time that Python's ``json`` takes to read it alone.
+"""
+
+from __future__ import annotations
+
+import codecs
+from typing import Annotated, Any, TypeVar
+
+from msgspec import Meta, Struct
+
+from datagen.errors import UserError
+from datagen.io.declared import MAX_INDEX, Count, as_declared
+from datagen.io.files import decode_json
+from datagen.samples.labels import pixels_and_box, runs_of
+from datagen.scene import FRAME_SIDES, Camera, Quality
+
+T = TypeVar("T")
+
+MAX_SEED = 2**32  # SeedSequence splits larger numbers into words, where neighbouring streams could meet
+MAX_ATTEMPT = 1_000_000  # a scene that took so many tries was never drawn
+MAX_BYTES = 2**25  # of a record: twenty times what a thousand objects take
+
+Coordinate = Annotated[float, Meta(ge=-1e9, le=1e9)]  # metres or pixels: what is further off is no picture's
+Positive = Annotated[float, Meta(gt=0, le=1e9)]
+Side = Annotated[int, Meta(ge=1, le=FRAME_SIDES[1])]
+Point = tuple[Coordinate, Coordinate, Coordinate]
+Name = Annotated[str, Meta(max_length=200)]
+
+
+class CameraRecord(Struct, forbid_unknown_fields=True):
+    """See `datagen.scene.Camera`, whose defaults hold for what older data sets do not record."""
+
+    location: Point
+    target: Point = Camera.target
+    lens_mm: Positive = Camera.lens_mm
+    sensor_mm: Positive = Camera.sensor_mm
+    name: Name = Camera.name
+
+    def __post_init__(self) -> None:
+        if self.location == self.target:
+            raise ValueError("a camera that looks at where it stands")
+        if not 1e-3 <= self.lens_mm / self.sensor_mm <= 1e5:  # beyond what `datagen.samples.cameras` allows
+            raise ValueError(f"a lens of {self.lens_mm:g} mm on a sensor of {self.sensor_mm:g} mm, which is no camera")
+
+
+class LampRecord(Struct, forbid_unknown_fields=True):
+    """See `datagen.scene.Lamp`."""
+
+    name: Name
+    location: Point
+    size: Annotated[float, Meta(ge=0, le=1e9)]
+    power: Coordinate
+    color: Point
+
+
+class ShotRecord(Struct):
+    """See `datagen.scene.Shot`."""
+
+    width: Side
+    height: Side
+    quality: Quality
+    camera: CameraRecord | None
+    lamps: Annotated[list[LampRecord], Meta(max_length=64)]
+    noise_seed: Count
+
+
+class SceneRecord(Struct):
+    """Each object has its ``statement`` and a value for each argument; whether these are the domain's is for `Domain.check`."""
+
+    domain: str
+    objects: list[dict[str, str | Coordinate | list[Coordinate]]]
+
+
+class Mask(Struct):
+    """COCO's uncompressed run-length code: run lengths down the columns, beginning with zeros, of all of the frame's pixels."""
+
+    size: tuple[Side, Side]
+    counts: list[Count]
+
+
+class Label(Struct):
+    """See `datagen.samples.labels.label_objects`."""
+
+    pixel_coords: Point
+    visible_pixels: Count
+    bbox: tuple[Count, Count, Count, Count]
+    mask: Mask
+
+
+class PhotographRecord(Struct):
+    """What re-rendering takes of a record."""
+
+    domain: str
+    shot: ShotRecord
+
+
+class SampleRecord(PhotographRecord):
+    """All of a record. ``labels`` is parallel to the scene's objects; the rest is null where code was rendered that no seed made."""
+
+    scene: SceneRecord
+    labels: list[Label]
+    index: Annotated[int, Meta(ge=0, le=MAX_INDEX)] | None = None
+    seed: Annotated[int, Meta(ge=0, lt=MAX_SEED)] | None = None
+    attempt: Annotated[int, Meta(ge=0, le=MAX_ATTEMPT)] | None = None
+    split: Name | None = None
+
+
+def read_sample_record(data: bytes, where: str) -> dict[str, Any]:
+    """The record in a sample's ``.json`` as plain data, every field of `SampleRecord` as declared. `UserError` that begins with `where`."""
+    record, declared = _read(data, SampleRecord, where)
+    problem = _disagreement(declared)
+    if problem:
+        raise UserError(f"{where} is damaged: {problem}")
+    return record
+
+
+def read_photograph_record(data: bytes, where: str) -> dict[str, Any]:
+    """As `read_sample_record`, of which only the fields of `PhotographRecord` are looked at."""
+    return _read(data, PhotographRecord, where)[0]
+
+
+def _read(data: bytes, kind: type[T], where: str) -> tuple[dict[str, Any], T]:
+    if len(data) > MAX_BYTES:
+        raise UserError(f"{where} is damaged: a record of {len(data):,} bytes; at most {MAX_BYTES:,} are read")
+    try:
+        record = decode_json(data.removeprefix(codecs.BOM_UTF8))
+    except ValueError as error:
+        raise UserError(f"{where} is damaged: its record is not JSON ({error})") from None
+    return record, as_declared(record, kind, f"{where} is damaged")
+
+
+def _disagreement(record: SampleRecord) -> str | None:
+    """What in a record contradicts itself, in words; None if nothing does."""
+    if record.scene.domain != record.domain:
+        return f"the domain is {record.domain!r}, but its scene's {record.scene.domain!r}"
+    if not all(isinstance(entry.get("statement"), str) for entry in record.scene.objects):
+        return "an object of its scene does not name its statement"
+    if len(record.labels) != len(record.scene.objects):
+        return f"{len(record.scene.objects)} objects, but {len(record.labels)} labels"
+    height, width = record.shot.height, record.shot.width
+    for number, label in enumerate(record.labels, 1):
+        if label.mask.size != (height, width) or sum(label.mask.counts) != height * width:
+            return f"the mask of object {number} is not one of {width}x{height} pixels"
+        told = {"visible_pixels": label.visible_pixels, "bbox": list(label.bbox)}
+        shown = pixels_and_box(runs_of(label.mask.counts), height)
+        if told != shown:
+            wrong = next(name for name in shown if told[name] != shown[name])
+            return f"{wrong} of object {number} is {told[wrong]}, but its mask's is {shown[wrong]}"
+    return None

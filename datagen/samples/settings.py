@@ -1,0 +1,171 @@
+"""What a data set is asked to be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct, structs
+
+from datagen.domains.base import Domain
+from datagen.domains.registry import get_domain
+from datagen.domains.split_files import check_counts, check_split, split_from_json
+from datagen.domains.splits import Split, SplitFile
+from datagen.errors import UserError
+from datagen.geometry.ground import sweep_for
+from datagen.images.encoding import IMAGE_SUFFIXES
+from datagen.io.declared import Count, FileName, as_declared
+from datagen.io.untrusted import refuse
+from datagen.samples.cameras import CamerasFile, bare_spots, cameras_from_json, cameras_to_json, check_cameras, extremes
+from datagen.samples.record import MAX_SEED, Side
+from datagen.scene import QUALITIES, Camera, Quality, Shot, check_frame
+
+MAX_SHARD_SIZE = 1_000_000
+LAMP_CLEARANCE = 0.5  # metres that every lamp must keep from the ground
+
+
+ShardSize = Annotated[int, Meta(ge=1, le=MAX_SHARD_SIZE)]
+Jitter = Annotated[float, Meta(ge=0, le=100)]
+
+
+class SettingsRecord(Struct, kw_only=True):
+    """The settings as ``dataset.json`` states them: see `DatasetSettings`."""
+
+    domain: str
+    split: FileName
+    rules: SplitFile
+    seed: Annotated[int, Meta(ge=0, lt=MAX_SEED)]
+    width: Side
+    height: Side
+    quality: Quality
+    min_objects: Count
+    max_objects: Count
+    cameras: CamerasFile
+    camera_jitter: Jitter
+    light_jitter: Jitter
+    image_format: str
+    captions: bool
+    depth: bool
+    shard_size: ShardSize
+
+
+@dataclass(frozen=True)
+class DatasetSettings:
+    """What a data set is asked to be. With an index it determines a sample; ``shard_size`` only says where that is kept.
+
+    ``split`` is the name of what ``rules`` allows; without rules it names a split of the domain, and rules bring their own name. Counts
+    are the split's unless given. No ``cameras``: the domain's own, if it has one. ``camera_jitter`` moves the camera's location,
+    ``light_jitter`` every lamp that there is: metres at most along each axis, uniformly. After construction no field is None, and none is
+    empty but for the cameras of a domain without. Raises `UserError` for what cannot be asked.
+    """
+
+    domain: str = "clevr"
+    split: str = "default"
+    rules: Split | None = None
+    seed: int = 0
+    width: int = 320
+    height: int = 240
+    quality: Quality = "standard"
+    min_objects: int | None = None
+    max_objects: int | None = None
+    cameras: tuple[Camera, ...] = ()
+    camera_jitter: float = 0.0
+    light_jitter: float = 1.0
+    image_format: str = "png"
+    captions: bool = False
+    depth: bool = False
+    shard_size: int = 1000
+
+    def __post_init__(self) -> None:
+        domain = get_domain(self.domain)
+        rules = self.rules or domain.split(self.split)
+        check_split(rules, domain, f"the split {rules.name!r}")
+        least, most = rules.objects
+        self._fill(split=rules.name, rules=rules)
+        self._fill(min_objects=least if self.min_objects is None else self.min_objects)
+        self._fill(max_objects=most if self.max_objects is None else self.max_objects)
+        check_counts(self.objects, domain, "the data set")
+        if self.quality not in QUALITIES:
+            raise UserError(f"quality {self.quality!r} is none of {', '.join(QUALITIES)}")
+        if not 0 <= self.seed < MAX_SEED:
+            raise UserError(f"the seed {self.seed} is not in [0, {MAX_SEED})")
+        check_frame(self.width, self.height)
+        if self.image_format not in IMAGE_SUFFIXES:
+            raise UserError(f"image format {self.image_format!r} is none of {', '.join(IMAGE_SUFFIXES)}")
+        if not 1 <= self.shard_size <= MAX_SHARD_SIZE:
+            raise UserError(f"a shard size of {self.shard_size}: from 1 to {MAX_SHARD_SIZE:,} samples are possible")
+        self._check_shots(domain)
+
+    def _fill(self, **values: Any) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def _check_shots(self, domain: Domain) -> None:
+        template = domain.canonical_shot(self.width, self.height, self.quality)
+        for name, value in (("camera", self.camera_jitter), ("light", self.light_jitter)):
+            if not 0 <= value <= 100:
+                raise UserError(f"a {name} jitter of {value:g} m: from 0 to 100 are possible")
+        if template.camera is None:
+            self._refuse_views(domain)
+            return
+        self._fill(cameras=self.cameras or (template.camera,))
+        check_cameras(self.cameras, self.camera_jitter, domain.ground, (self.width, self.height), "the cameras")
+        if domain.ground is None:
+            return
+        sweeps = {sweep_for(domain.ground, camera, self.width, self.height) for camera in self.cameras}
+        for lamp in template.lamps:
+            stands = [stand.location for stand in extremes(Camera(lamp.location), self.light_jitter)]
+            if min(sweep.room(stand) for sweep in sweeps for stand in stands) < LAMP_CLEARANCE:
+                raise UserError(
+                    f"a light jitter of {self.light_jitter:g} m would bring the {lamp.name} lamp nearer to the ground than "
+                    f"{LAMP_CLEARANCE:g} m; ask for less"
+                )
+
+    def _refuse_views(self, domain: Domain) -> None:
+        """Refuse what only a camera gives."""
+        asked = {"cameras": self.cameras, "camera jitter": self.camera_jitter, "captions": self.captions, "depth": self.depth}
+        for name, value in asked.items():
+            if value:
+                raise UserError(f"the {domain.name} domain has no camera: {name} cannot be asked of it")
+
+    def warnings(self) -> list[str]:
+        """What can be asked, but will hardly be meant, a line each."""
+        ground = get_domain(self.domain).ground
+        return [] if ground is None else bare_spots(self.cameras, self.camera_jitter, ground, (self.width, self.height))
+
+    @property
+    def objects(self) -> tuple[int, int]:
+        """The fewest and the most objects of a scene."""
+        assert self.min_objects is not None and self.max_objects is not None
+        return self.min_objects, self.max_objects
+
+    @property
+    def allowed(self) -> Split:
+        """The rules; never None."""
+        assert self.rules is not None
+        return self.rules
+
+    def shot(self, camera: Camera | None) -> Shot:
+        """The shot to draw a sample's own from: this frame and quality, that camera, the domain's lamps where they stand unmoved."""
+        return replace(get_domain(self.domain).canonical_shot(self.width, self.height, self.quality), camera=camera)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON with every field, which `from_json` reads back to equal settings."""
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**plain, "rules": self.allowed.to_json(), "cameras": cameras_to_json(self.cameras)}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any], where: str = "the settings") -> DatasetSettings:
+        """The inverse of `to_json`; keys that are no settings are passed over. `UserError` beginning with `where` for anything else."""
+        stated = as_declared(data, SettingsRecord, where)
+        domain = get_domain(stated.domain)
+        rules, cameras = split_from_json(data["rules"], domain, where), cameras_from_json(data["cameras"], where)
+        if rules.name != stated.split:
+            refuse(where, "split", stated.split, f"the name of its rules, {rules.name!r}")
+        return DatasetSettings(**{**structs.asdict(stated), "rules": rules, "cameras": cameras})
+
+
+def sample_key(index: int) -> str:
+    """The base name of a sample's files."""
+    return f"{index:09d}"

@@ -1,0 +1,61 @@
+"""Whether a stored sample is what its data set promises: used where a tar's bytes are not vouched for, and by `igllm verify`."""
+
+from __future__ import annotations
+
+import hashlib
+
+from datagen.code.grammar import parse_code
+from datagen.errors import ImageError, UserError
+from datagen.images.encoding import is_encoded_as
+from datagen.samples.sample import Sample
+from datagen.samples.settings import DatasetSettings, sample_key
+from datagen.shards.reader import block_extents, label_bytes, sample_of_blocks
+from datagen.shards.store import Store
+
+
+def check_sample(settings: DatasetSettings, index: int, blocks: bytes, where: str) -> None:
+    """See that a sample's files are there, can be read, and agree; `UserError` naming `where` and the sample if not."""
+    key = sample_key(index)
+    sample = sample_of_blocks(key, blocks, where)
+    found = {name: sample.record.get(name) for name in ("domain", "index", "seed")}
+    if found != {"domain": settings.domain, "index": index, "seed": settings.seed}:
+        raise UserError(f"{where}: sample {key} is another one: {found}")
+    shot = sample.shot
+    if (shot.width, shot.height) != (settings.width, settings.height):
+        raise UserError(f"{where}: sample {key} has {shot.width}x{shot.height} pixels, not {settings.width}x{settings.height}")
+    check_agreement(sample, where)
+
+
+def check_agreement(sample: Sample, where: str) -> None:
+    """See that a sample's code and its image are what its record says; `UserError` naming `where` and the sample if not.
+
+    What a record says of itself was seen to when it was read.
+    """
+    try:
+        scene = parse_code(sample.code, sample.domain)
+    except UserError as error:
+        raise UserError(f"{where}: sample {sample.key}: its code cannot be read: {error}") from None
+    if scene != sample.scene:
+        raise UserError(f"{where}: sample {sample.key}: code and record tell different scenes")
+    try:
+        sample.pixels()
+    except ImageError as error:
+        raise UserError(f"{where}: sample {error}") from None
+    if not is_encoded_as(sample.suffix, sample.image):
+        raise UserError(f"{where}: sample {sample.key}: its image is no {sample.suffix} file, though it is named as one")
+
+
+def check_shard(store: Store, settings: DatasetSettings, name: str) -> tuple[list[int], str]:
+    """Check every sample of a tar: their indices in its order, and the SHA-256 of their labels.
+
+    `UserError` for a sample that is not as it should be, `tarfile.TarError` or ValueError where the tar is none of samples.
+    """
+    labels = hashlib.sha256()
+    with store.open(name) as stream:
+        extents = {int(key): extent for key, extent in block_extents(stream).items()}
+        for index, (start, length) in extents.items():
+            stream.seek(start)
+            blocks = stream.read(length)
+            check_sample(settings, index, blocks, store.at(name))
+            labels.update(label_bytes(blocks))
+    return list(extents), labels.hexdigest()

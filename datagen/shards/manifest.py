@@ -1,0 +1,165 @@
+"""What the manifest of a data set says: a line a shard, and the scenes that could not be rendered.
+
+A writer publishes each shard with a part of its own, ``manifest.000012.jsonl``, so that writers of other shards need not know
+of it. A part outweighs ``manifest.jsonl`` and ``failures.jsonl``; joining writes those two anew and removes the parts.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from datagen.errors import UserError
+from datagen.io.declared import Count, Digest, as_declared
+from datagen.io.files import decode_row
+from datagen.samples.record import MAX_SEED
+from datagen.shards.store import Store
+
+STATEMENT = "dataset.json"
+MANIFEST = "manifest.jsonl"
+FAILURES = "failures.jsonl"
+SOURCES = "sources.jsonl"  # of an import: what each shard was made of
+_PART = re.compile(r"manifest\.(\d{6,})\.jsonl")
+_SHARD = re.compile(r"shard-(\d{6,12})\.tar")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A scene that could not be rendered: it killed Blender twice, or was refused."""
+
+    index: Count
+    seed: Annotated[int, Meta(ge=0, lt=MAX_SEED)]
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A shard's line. ``labels`` is the SHA-256 of its samples' .py and .json, in order; ``missing`` are the indices it lacks."""
+
+    name: str
+    samples: Count
+    bytes: Count
+    sha256: Digest
+    labels: Digest
+    missing: tuple[Count, ...]
+
+    def __post_init__(self) -> None:
+        if shard_number(self.name) is None:
+            raise ValueError(f"name is {self.name!r:.80}, but must be a shard's")
+
+    @property
+    def shard(self) -> int:
+        number = shard_number(self.name)
+        assert number is not None
+        return number
+
+    def fits(self, shard_size: int) -> bool:
+        """Whether a shard of that size can hold what the line states."""
+        return self.samples + len(self.missing) <= shard_size
+
+    def indices(self, shard_size: int) -> list[int]:
+        """The indices of the samples that a shard holds which `fits`."""
+        first, missing = self.shard * shard_size, set(self.missing)
+        return [i for i in range(first, first + self.samples + len(missing)) if i not in missing]
+
+
+class Source(Struct, frozen=True):
+    """A line of ``sources.jsonl``: the SHA-256 of what an import made a shard of."""
+
+    name: str
+    made_of: Digest
+
+
+@dataclass
+class Manifest:
+    """Rows by shard, failures by index, the names of parts not yet joined, and what could not be read."""
+
+    rows: dict[int, Row] = field(default_factory=dict)
+    failures: dict[int, Failure] = field(default_factory=dict)
+    parts: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def shard_name(shard: int) -> str:
+    """The file name of a shard."""
+    return f"shard-{shard:06d}.tar"
+
+
+def shard_number(name: str) -> int | None:
+    """The shard that a file name tells; None if it is not a shard's."""
+    match = _SHARD.fullmatch(name)
+    return int(match[1]) if match and shard_name(int(match[1])) == name else None
+
+
+def part_name(shard: int) -> str:
+    """The file name of a shard's part of the manifest."""
+    return f"manifest.{shard:06d}.jsonl"
+
+
+def is_part(name: str) -> bool:
+    """Whether a file name is that of a part of the manifest."""
+    return _PART.fullmatch(name) is not None
+
+
+def read_manifest(store: Store, names: Iterable[str]) -> Manifest:
+    """All that the manifest and its parts say. A line that cannot be read is told of, not trusted: its shard is as one unknown."""
+    manifest = Manifest()
+    manifest.parts = sorted(filter(is_part, names))
+    for name in (MANIFEST, FAILURES, *manifest.parts):
+        for number, line in enumerate((store.text(name) or "").split("\n"), 1):
+            if not line.strip():
+                continue
+            where = f"{name}, line {number}: damaged"
+            try:
+                content = decode_row(line, where)
+                if name != FAILURES and "name" in content:
+                    row = as_declared(content, Row, where)
+                    manifest.rows[row.shard] = row
+                else:
+                    failure = as_declared(content, Failure, where)
+                    manifest.failures[failure.index] = failure
+            except UserError as error:
+                manifest.problems.append(str(error))
+    missing = {index for row in manifest.rows.values() for index in row.missing}
+    manifest.failures = {index: failure for index, failure in sorted(manifest.failures.items()) if index in missing}
+    return manifest
+
+
+def write_part(store: Store, row: Row, failures: Iterable[Failure]) -> None:
+    """Publish a shard: its row, and a line for each scene that failed."""
+    store.write(part_name(row.shard), _text([asdict(row), *map(asdict, failures)]))
+
+
+def join(store: Store) -> Manifest:
+    """Write manifest.jsonl and failures.jsonl from all that is known, and remove the parts. No other writer may be at work."""
+    manifest = read_manifest(store, store.sizes())
+    _write_changed(store, MANIFEST, [asdict(row) for _, row in sorted(manifest.rows.items())])
+    _write_changed(store, FAILURES, list(map(asdict, manifest.failures.values())))
+    for name in manifest.parts:
+        store.remove(name)
+    return manifest
+
+
+def _write_changed(store: Store, name: str, rows: list[dict[str, Any]]) -> None:
+    data = _text(rows)
+    if not data:
+        store.remove(name)
+    elif store.text(name) != data.decode():
+        store.write(name, data)
+
+
+def _text(rows: Iterable[Mapping[str, Any]]) -> bytes:
+    return "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode()
+
+
+def gather(store: Store) -> Manifest:
+    """Join the manifest, and remove what runs that died left. For one who holds the whole data set."""
+    manifest = join(store)
+    store.tidy()
+    return manifest

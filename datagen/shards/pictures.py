@@ -1,0 +1,113 @@
+"""Pictures to be read, by key: loose image files, or the images of a data set."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from glob import glob
+from pathlib import Path
+
+import numpy as np
+
+from datagen.code.predictions import is_key
+from datagen.errors import ImageError, UserError
+from datagen.images.encoding import decode_image
+from datagen.images.limits import max_image_bytes
+from datagen.io.files import open_plain
+from datagen.shards.reader import Samples
+from datagen.shards.store import Place
+
+SUFFIXES = (
+    *(".avif", ".bmp", ".gif", ".j2k", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff"),
+    ".webp",
+)
+"""Of the files in a folder that are taken for images."""
+
+
+class Pictures(ABC):
+    """Encoded images by ``keys``, each the key of a prediction. `UserError` for a name that cannot be one."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self.keys = list(keys)
+        for key in keys:
+            if not is_key(key):
+                raise UserError(f"{self.name(key)}: {key!r} cannot be a prediction's key; rename it to one of letters and digits")
+
+    @abstractmethod
+    def name(self, key: str) -> str:
+        """What messages call an image."""
+
+    @abstractmethod
+    def encoded(self, key: str) -> bytes:
+        """The content of its file; `ImageError` if that cannot be read."""
+
+    def pixels(self, key: str) -> np.ndarray:
+        """(height, width, 3) uint8, upright; `ImageError` for an image that cannot be read."""
+        return decode_image(self.encoded(key), self.name(key))
+
+
+class ImageFiles(Pictures):
+    """Loose image files, keyed by their stems."""
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._paths: dict[str, Path] = {}
+        for path in paths:
+            other = self._paths.setdefault(path.stem, path)
+            if other is not path:
+                raise UserError(f"{other} and {path}: both would have the key {path.stem!r}, the name without its suffix; rename one")
+        super().__init__(list(self._paths))
+
+    def name(self, key: str) -> str:
+        return str(self._paths[key])
+
+    def encoded(self, key: str) -> bytes:
+        try:
+            with open_plain(self._paths[key]) as stream:
+                return stream.read(max_image_bytes() + 1)  # one more than are read: `decode_image` says so
+        except UserError as error:
+            raise ImageError(str(error)) from None
+
+
+class DatasetImages(Pictures):
+    """The images of a data set, or of its first ``num`` samples."""
+
+    def __init__(self, data: Place, num: int | None = None) -> None:
+        self._samples = Samples(data)
+        if num is not None and not 1 <= num <= len(self._samples):
+            raise UserError(f"--num {num}: {data} holds {len(self._samples)} samples")
+        super().__init__(self._samples.keys[:num])
+
+    def name(self, key: str) -> str:
+        return f"{self._samples.path}: {key}"
+
+    def encoded(self, key: str) -> bytes:
+        return self._samples[key].image
+
+
+def find_images(named: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+    """The image files that paths mean: files as they are, the images in a folder in order, and what a pattern such as ``*.png`` stands for
+    where no shell has expanded it. The second list has the other files of those folders, which are left out.
+
+    `UserError` for a path that leads nowhere, or a folder without images.
+    """
+    images: list[Path] = []
+    others: list[Path] = []
+    for path in named:
+        for found in [path] if path.exists() else _matching(path):
+            if not found.is_dir():
+                images.append(found)
+                continue
+            files = sorted(file for file in found.iterdir() if file.is_file() and not file.name.startswith("."))
+            inside = [file for file in files if file.suffix.lower() in SUFFIXES]
+            if not inside:
+                raise UserError(f"{found}: no image file is in this folder (known are {' '.join(SUFFIXES)}); a data set goes with --data")
+            images += inside
+            others += [file for file in files if file.suffix.lower() not in SUFFIXES]
+    return images, others
+
+
+def _matching(pattern: Path) -> list[Path]:
+    found = sorted(map(Path, glob(str(pattern))))
+    if not found:
+        raise UserError(f"{pattern}: there is no such file")
+    return found

@@ -1,0 +1,300 @@
+"""Where a data set lies: a local folder, or any URL that fsspec knows (``s3://bucket/set``, ``gs://…``, ``memory://…``).
+
+A file is put whole: locally by a rename after a sync, remotely by one upload of a file that was built in a local cache folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+from uuid import uuid4
+
+import fsspec
+
+from datagen.errors import UserError
+from datagen.io.cache import cache_folder
+from datagen.io.files import MOST_BYTES, check_folder, check_own, open_regular, passed_over, sync_folder, write_bytes
+
+LOCK, SPOOL = ".lock", ".spool"
+_VERSIONS = (
+    *("ETag", "etag", "generation", "md5Hash", "Content-MD5", "Digest", "sha", "blob_id", "LastModified", "last_modified", "Last-Modified"),
+    *("updated", "mtime", "modify", "modified", "created"),
+)
+"""What the many kinds of stores call the version of a file, or when it was written."""
+Place = str | Path
+"""A folder, or a URL."""
+
+
+def place(text: str) -> Place:
+    """What a command line names: a URL stays text, all else is a path."""
+    return text if re.match(r"[a-z][a-z0-9+.-]*://", text) else Path(text)
+
+
+def check_place(where: Place) -> None:
+    """`UserError` if no data set can be written there. For before work begins: it changes nothing."""
+    if str(where).rstrip("/").endswith(".tar"):
+        raise UserError(f"{where}: a data set is a folder, and readers take a name that ends in .tar for one tar; leave that ending off")
+    if re.fullmatch(r"[a-z][a-z0-9+.-]*:/*", str(where)):
+        raise UserError(f"{where}: a URL that names no folder; write what comes behind {where}")
+    if isinstance(where, Path):
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(where)):
+            raise UserError(
+                f"{where}: a URL begins in small letters, with two slashes after its colon; a folder is better not called {where.parts[0]}"
+            )
+        check_folder(where)
+
+
+def open_store(where: Place) -> Store:
+    """The store at a folder or URL; `UserError` if its protocol is unknown or needs a package that is not installed."""
+    if isinstance(where, Path) or isinstance(place(where), Path):
+        return LocalStore(Path(where))
+    try:
+        system, root = fsspec.core.url_to_fs(where)
+    except (ImportError, ValueError) as error:
+        raise UserError(f"{where}: {error} (fsspec reads and writes URLs; pip installs what a protocol needs, such as s3fs)") from None
+    return LocalStore(Path(root)) if "file" in _protocols(system) else RemoteStore(where, system, root)
+
+
+class Store(ABC):
+    """A flat folder of files. ``name`` is what messages call it, ``scratch`` a local folder for what is not finished, and
+    ``lock`` a local file to lock."""
+
+    name: str
+    near: bool  # whether reading a file is cheap
+    scratch: Path
+    lock: Path
+
+    @property
+    @abstractmethod
+    def place(self) -> Place:
+        """What `open_store` takes to open it again."""
+
+    @abstractmethod
+    def make(self) -> None:
+        """Make the folder if it is not there."""
+
+    @abstractmethod
+    def sizes(self) -> dict[str, int]:
+        """The bytes of the files in it by name, sorted, but for those that are `passed_over`; `UserError` if there is no such folder."""
+
+    @abstractmethod
+    def stamps(self) -> dict[str, str]:
+        """By name, a text that changes with a file: its size, and when it was written or the store's own version of it; where the store
+        tells neither, one that no other call has."""
+
+    @abstractmethod
+    def open(self, name: str) -> IO[bytes]:
+        """A file to read, at any place."""
+
+    @abstractmethod
+    def read(self, name: str, offset: int, size: int) -> bytes:
+        """A part of a file: fewer bytes than `size` if it ends early."""
+
+    @abstractmethod
+    def fetch(self, name: str, target: Path) -> None:
+        """Copy a whole file to a local one; `UserError` if that fails."""
+
+    @abstractmethod
+    def put(self, built: Path, name: str) -> None:
+        """Move a whole file, built in `scratch`, to its place."""
+
+    @abstractmethod
+    def write(self, name: str, data: bytes) -> None:
+        """Write a small file whole."""
+
+    @abstractmethod
+    def remove(self, name: str) -> None:
+        """Remove a file if it is there."""
+
+    def tidy(self) -> None:
+        """Remove what runs that died left half written. Only for a run that holds the whole data set."""
+        if self.scratch.is_dir():
+            for left in self.scratch.iterdir():
+                if left.suffix != ".spool" and left != self.lock:
+                    left.unlink()
+
+    def text(self, name: str) -> str | None:
+        """A whole text file, what is not text in it replaced; None if it is not there, `UserError` if it cannot be read."""
+        try:
+            with self.open(name) as stream:
+                data = stream.read(MOST_BYTES + 1)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise UserError(f"{self.at(name)}: cannot be read ({error.strerror or error})") from None
+        if len(data) > MOST_BYTES:
+            raise UserError(f"{self.at(name)}: has more than {MOST_BYTES:,} bytes, so it is not what was expected here")
+        return data.decode("utf-8-sig", errors="replace")
+
+    def sha256(self, name: str) -> str:
+        """The SHA-256 of a file, in hexadecimal."""
+        digest = hashlib.sha256()
+        with self.open(name) as stream:
+            while data := stream.read(1 << 20):
+                digest.update(data)
+        return digest.hexdigest()
+
+    def at(self, name: str) -> str:
+        """A file as messages name it."""
+        return f"{self.name.rstrip('/')}/{name}"
+
+
+class LocalStore(Store):
+    """A folder of this machine."""
+
+    near = True
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.name = path, str(path)
+        self.scratch, self.lock = path / SPOOL, path / LOCK
+
+    @property
+    def place(self) -> Place:
+        return self.path.absolute()
+
+    def make(self) -> None:
+        check_own(self.scratch, folder=True)
+        check_own(self.lock)
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    def sizes(self) -> dict[str, int]:
+        if not self.path.is_dir():
+            problem = "is no folder" if os.path.lexists(self.path) else "there is no such data set"
+            raise UserError(f"{self.path}: {problem} (a folder of shards or of loose samples is expected)")
+        with os.scandir(self.path) as entries:
+            return dict(sorted((entry.name, entry.stat().st_size) for entry in entries if entry.is_file() and not passed_over(entry.name)))
+
+    def stamps(self) -> dict[str, str]:
+        with os.scandir(self.path) as entries:
+            return {entry.name: _stamp(entry.stat()) for entry in entries if entry.is_file()}
+
+    def open(self, name: str) -> IO[bytes]:
+        return open_regular(self.path / name)
+
+    def read(self, name: str, offset: int, size: int) -> bytes:
+        with self.open(name) as stream:
+            stream.seek(offset)
+            return stream.read(size)
+
+    def fetch(self, name: str, target: Path) -> None:
+        try:
+            shutil.copyfile(self.path / name, target)
+        except OSError as error:
+            raise UserError(f"{self.at(name)}: cannot be read ({error.strerror or error})") from None
+
+    def put(self, built: Path, name: str) -> None:
+        with built.open("rb") as stream:
+            os.fsync(stream.fileno())
+        built.replace(self.path / name)
+        sync_folder(self.path)
+
+    def write(self, name: str, data: bytes) -> None:
+        write_bytes(self.path / name, data)
+
+    def tidy(self) -> None:
+        for left in self.path.glob(".*.tmp"):
+            left.unlink()
+        super().tidy()
+        with contextlib.suppress(OSError):  # it is not there, or samples wait in it
+            self.scratch.rmdir()
+
+    def remove(self, name: str) -> None:
+        (self.path / name).unlink(missing_ok=True)
+
+
+class RemoteStore(Store):
+    """A URL. Its unfinished samples and its lock lie in this machine's cache, so writers on other machines are not seen."""
+
+    near = False
+
+    def __init__(self, url: str, system: Any, root: str) -> None:
+        self.name, self._system, self._root, self._made = url, system, root.rstrip("/"), False
+        self._unknown = uuid4().hex  # the version of files of which the store tells none: another for each call
+        self.scratch = cache_folder("spool") / hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:16]
+        self.lock = self.scratch / "lock"
+
+    @property
+    def place(self) -> Place:
+        return self.name
+
+    def make(self) -> None:
+        with self._trouble(""):
+            self._system.makedirs(self._root, exist_ok=True)
+            self._made = True
+
+    def sizes(self) -> dict[str, int]:
+        return {name: int(entry["size"]) for name, entry in self._listed().items()}
+
+    def stamps(self) -> dict[str, str]:
+        return {name: self._stamp(entry) for name, entry in self._listed().items()}
+
+    def _stamp(self, entry: dict[str, Any]) -> str:
+        told = [str(entry[field]) for field in _VERSIONS if entry.get(field) is not None]
+        return " ".join([str(entry["size"]), *(told or [self._unknown])])
+
+    def _listed(self) -> dict[str, dict[str, Any]]:
+        """What the store tells of its files, by name, sorted."""
+        with self._trouble(""):
+            self._system.invalidate_cache()
+            try:
+                entries = self._system.ls(self._root, detail=True)
+            except FileNotFoundError:
+                if not self._made:  # an object store knows no empty folders
+                    raise UserError(f"{self.name}: there is no such data set (shards are expected)") from None
+                entries = []
+        files = {entry["name"].rpartition("/")[2]: entry for entry in entries if entry["type"] == "file"}
+        return {name: files[name] for name in sorted(files) if not passed_over(name)}
+
+    def open(self, name: str) -> IO[bytes]:
+        with self._trouble(name):
+            return self._system.open(f"{self._root}/{name}", "rb")
+
+    def read(self, name: str, offset: int, size: int) -> bytes:
+        with self._trouble(name):
+            return self._system.cat_file(f"{self._root}/{name}", start=offset, end=offset + size)
+
+    def fetch(self, name: str, target: Path) -> None:
+        with self._trouble(name):
+            self._system.get_file(f"{self._root}/{name}", str(target))
+
+    def put(self, built: Path, name: str) -> None:
+        with self._trouble(name):
+            self._system.put_file(str(built), f"{self._root}/{name}")
+        built.unlink()
+
+    def write(self, name: str, data: bytes) -> None:
+        with self._trouble(name):
+            self._system.pipe_file(f"{self._root}/{name}", data)
+
+    def remove(self, name: str) -> None:
+        with self._trouble(name):
+            self._system.invalidate_cache()
+            if self._system.exists(f"{self._root}/{name}"):
+                self._system.rm_file(f"{self._root}/{name}")
+
+    @contextmanager
+    def _trouble(self, name: str) -> Iterator[None]:
+        """Say of the network's and the store's errors, whose types are many, where they came about."""
+        try:
+            yield
+        except (UserError, FileNotFoundError):
+            raise
+        except Exception as error:
+            raise UserError(f"{self.at(name) if name else self.name}: {type(error).__name__}: {error}; call it again to go on") from error
+
+
+def _stamp(status: os.stat_result) -> str:
+    """A copy that keeps the time of writing is still another file, or has another time of change, which nobody can set."""
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
+
+
+def _protocols(system: Any) -> tuple[str, ...]:
+    return (system.protocol,) if isinstance(system.protocol, str) else tuple(system.protocol)

@@ -1,0 +1,377 @@
+"""A data set while it grows: its statement, and a run's hold on some or all of its shards.
+
+Shard k holds the indices [k S, (k + 1) S). A finished sample waits in the shard's spool until the last one is there; then the shard
+is built beside the rendering, put whole, and published by its part of the manifest. What the manifest vouches for is
+checked when a run begins, and rendered again if it is damaged or gone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, replace
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, Any
+
+import msgspec
+
+from datagen.domains.painted import PaintedDomain
+from datagen.domains.registry import get_domain
+from datagen.errors import UserError
+from datagen.io.declared import MAX_INDEX, Count, as_declared
+from datagen.io.files import atomic_file, decode_json, removed
+from datagen.io.locks import lock_shards, lock_statement
+from datagen.io.progress import progress
+from datagen.samples.record import Name, Side
+from datagen.samples.sample import FORMAT_VERSION, Sample
+from datagen.samples.settings import DatasetSettings, SettingsRecord, ShardSize, sample_key
+from datagen.scene import Quality
+from datagen.shards.checks import check_shard
+from datagen.shards.manifest import STATEMENT, Failure, Row, gather, part_name, read_manifest, shard_name, write_part
+from datagen.shards.reader import block_extents, label_bytes, sample_blocks, write_blocks
+from datagen.shards.spool import Spool
+from datagen.shards.store import Place, Store, check_place, open_store
+
+IMPORTED = "imported_from"  # the field of dataset.json that only imported data sets have, which no settings made
+SHARDS_WAITING = 4  # how many whole spools may wait to be written before rendering waits for them
+
+
+class Statement(msgspec.Struct):
+    """What every ``dataset.json`` states; that of a generated data set has the settings beside it (`SettingsRecord`)."""
+
+    format_version: int
+    num: Annotated[int, msgspec.Meta(ge=1, le=MAX_INDEX)]
+    shard_size: ShardSize
+    versions: dict[str, str]
+
+
+class NotOurs(UserError):
+    """A ``dataset.json`` of another program, or of another version of this one."""
+
+
+class ImportedStatement(Statement):
+    """All of the ``dataset.json`` of an imported data set."""
+
+    domain: str
+    split: Name | None
+    seed: None
+    width: Side
+    height: Side
+    quality: Quality
+    min_objects: Count
+    max_objects: Count
+    imported_from: str
+
+
+def package_versions(blender: bool = True) -> dict[str, str]:
+    """The versions that a data set records; Blender's among them unless it had no part in it."""
+    found = {"python": platform.python_version()}
+    for name in ("igllm", *(["bpy"] if blender else []), "numpy", "pillow"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "none"
+    return found
+
+
+def shard_count(num: int, shard_size: int) -> int:
+    """How many shards hold `num` samples."""
+    return -(-num // shard_size)
+
+
+@dataclass
+class _Shard:
+    """One shard of a run: what the manifest says of it, which of its samples can be trusted, and which are still to come."""
+
+    number: int
+    row: Row | None
+    target: range
+    held: set[int]
+    spool: Spool
+    failures: dict[int, Failure] = field(default_factory=dict)
+    left: set[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not set(self.spool) - self.held:
+            self.spool.remove()
+        self.left = set(self.target) - self.held - set(self.spool)
+
+
+class DatasetWriter:
+    """A run's hold on shards of a data set (see `open_dataset`)."""
+
+    def __init__(self, store: Store, settings: DatasetSettings, num: int, shards: Iterable[int] | None, owner: bytes) -> None:
+        """``owner`` is the `spool_owner` of the data set."""
+        self.store, self.settings, self._num, self._whole, self._owner = store, settings, num, shards is None, owner
+        if self._whole:
+            self._forget_others()
+            store.tidy()
+        self._sizes = store.sizes()
+        numbers = list(range(shard_count(num, settings.shard_size)) if shards is None else shards)
+        rows = read_manifest(store, {part_name(number) for number in numbers} & self._sizes.keys()).rows
+        self._rows = {number: row for number, row in rows.items() if row.fits(settings.shard_size)}
+        there = {number for number in numbers if shard_name(number) in self._sizes}
+        trusted = {number: self._trusted(number) for number in progress(sorted(there), len(there), "checking shards")} if there else {}
+        self._shards = {number: self._open(number, trusted.get(number, set())) for number in numbers}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="shards")
+        self._waiting: list[Future[None]] = []
+        for shard in self._shards.values():  # what an earlier run had spooled but not yet written
+            if len(shard.spool) and not shard.left:
+                self._finish_later(shard)
+
+    def _forget_others(self) -> None:
+        """Remove the spools that nothing of this data set is in: another one was begun here before, and its samples are of no use."""
+        with _told(self.store):
+            for path in self.store.scratch.glob("*.spool"):
+                spool = Spool(path, self._owner)
+                if not len(spool):
+                    spool.remove()
+
+    def missing(self) -> list[int]:
+        """The indices that are still to be rendered."""
+        return sorted(index for shard in self._shards.values() for index in shard.left)
+
+    def put(self, outcome: Sample | Failure) -> None:
+        """Keep a finished sample, or the news that there is none. With the last one of a shard, this begins to be written."""
+        self._surface(SHARDS_WAITING)
+        index = outcome.index if isinstance(outcome, Failure) else int(outcome.key)
+        shard = self._shards[index // self.settings.shard_size]
+        if isinstance(outcome, Failure):
+            shard.failures[index] = outcome
+        else:
+            with _told(self.store):
+                shard.spool.put(index, sample_blocks(outcome))
+        shard.left.discard(index)
+        if not shard.left:
+            self._finish_later(shard)
+
+    def close(self) -> list[Failure]:
+        """Wait until every shard is written; a run that holds the whole data set then joins its manifest. The scenes that failed."""
+        self._surface(0)
+        if self._whole:
+            see_statement(self.store)
+            gather(self.store)
+        return [failure for shard in self._shards.values() for _, failure in sorted(shard.failures.items())]
+
+    def stop(self) -> None:
+        """Let go: a shard that is being written gets written, those that wait are left to the next run."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def _finish_later(self, shard: _Shard) -> None:
+        self._waiting.append(self._thread.submit(self._finish, shard))
+
+    def _surface(self, allowed: int) -> None:
+        """Wait while more than `allowed` shards are unwritten, and raise what went wrong with those that are done."""
+        while self._waiting and (len(self._waiting) > allowed or self._waiting[0].done()):
+            self._waiting.pop(0).result()
+
+    def _open(self, number: int, held: set[int]) -> _Shard:
+        size, row = self.settings.shard_size, self._rows.get(number)
+        known = 0 if row is None else row.samples + len(row.missing)
+        target = range(number * size, max(min((number + 1) * size, self._num), number * size + min(known, size)))
+        with _told(self.store):
+            return _Shard(number, row, target, held, Spool(self.store.scratch / f"{number:06d}.spool", self._owner))
+
+    def _trusted(self, number: int) -> set[int]:
+        """The indices in a shard's tar if it is to the byte what the manifest says, else none."""
+        row, name = self._rows.get(number), shard_name(number)
+        if row is None:
+            row = self._adopt(number)
+            return set() if row is None else set(row.indices(self.settings.shard_size))
+        if self._sizes[name] != row.bytes:
+            return set()
+        held = set(row.indices(self.settings.shard_size))
+        end = min((number + 1) * self.settings.shard_size, self._num)
+        rewritten = len(held) < end - number * self.settings.shard_size
+        if (self.store.near or rewritten) and self.store.sha256(name) != row.sha256:
+            return set()
+        return held
+
+    def _adopt(self, number: int) -> Row | None:
+        """Take in a tar that no manifest knows: a run can die between the two, and a manifest can be lost. None if it is not whole."""
+        name, size = shard_name(number), self.settings.shard_size
+        try:
+            indices, labels = check_shard(self.store, self.settings, name)
+        except (UserError, tarfile.TarError, ValueError, KeyError):
+            return None
+        if sorted(indices) != indices or not set(indices) <= set(range(number * size, (number + 1) * size)):
+            return None
+        missing = tuple(sorted(set(range(number * size, indices[-1] + 1 if indices else 0)) - set(indices)))
+        row = Row(name, len(indices), self._sizes[name], self.store.sha256(name), labels, missing)
+        self._rows[number] = row
+        write_part(self.store, row, [])
+        return row
+
+    def _finish(self, shard: _Shard) -> None:
+        see_statement(self.store)
+        have = shard.held | set(shard.spool)
+        missing = tuple(sorted(set(shard.target) - have))
+        with _told(self.store):
+            if shard.row is None or have != set(shard.row.indices(self.settings.shard_size)) or not shard.held:
+                row = self._build(shard, sorted(have), missing)
+            else:
+                row = replace(shard.row, missing=missing)
+            write_part(self.store, row, (failure for _, failure in sorted(shard.failures.items())))
+            shard.spool.remove()
+
+    def _build(self, shard: _Shard, have: list[int], missing: tuple[int, ...]) -> Row:
+        """Build a shard in the scratch folder and put it. Of samples that it held before, the labels must be as they were."""
+        name = shard_name(shard.number)
+        built, again = self.store.scratch / name, hashlib.sha256()
+        before = set() if shard.row is None else set(shard.row.indices(self.settings.shard_size))
+
+        def samples() -> Iterator[bytes]:
+            for index, blocks in zip(have, self._blocks(shard, have), strict=True):
+                if index in before:
+                    again.update(label_bytes(blocks))
+                yield blocks
+
+        built.parent.mkdir(exist_ok=True)
+        try:
+            with atomic_file(built) as stream:
+                written = write_blocks(stream, samples())
+            if shard.row is not None and before <= set(have) and again.hexdigest() != shard.row.labels:
+                raise UserError(
+                    f"{self.store.at(name)}: damaged, and rendered again it has other labels than its manifest states, so it is left as "
+                    "it is; was the data set begun by another version of igllm? Render it anew in another folder"
+                )
+            self.store.put(built, name)
+        finally:
+            built.unlink(missing_ok=True)
+        return Row(name, written.samples, written.bytes, written.sha256, written.labels, missing)
+
+    def _blocks(self, shard: _Shard, have: list[int]) -> Iterator[bytes]:
+        if not shard.held:
+            yield from map(shard.spool.read, have)
+            return
+        with self.store.open(shard_name(shard.number)) as stream:
+            extents = block_extents(stream)
+            for index in have:
+                if index in shard.held:
+                    start, length = extents[sample_key(index)]
+                    stream.seek(start)
+                    yield stream.read(length)
+                else:
+                    yield shard.spool.read(index)
+
+
+@contextmanager
+def open_dataset(
+    where: Place, settings: DatasetSettings, num: int, shards: Iterable[int] | None = None, *, device: str = "CPU"
+) -> Iterator[DatasetWriter]:
+    """Open a new data set or one begun with the same settings, and hold these shards of it (None: all of it) alone.
+
+    `UserError` if it is another data set, or if another run holds one of the shards.
+    """
+    check_place(where)
+    store, statement = open_store(where), state(settings, num, device)
+    store.make()
+    with lock_shards(store.lock, store.name, shards):
+        enter(store, statement)
+        writer = DatasetWriter(store, settings, num, shards, spool_owner(statement))
+        try:
+            yield writer
+        finally:
+            writer.stop()
+
+
+def state(settings: DatasetSettings, num: int, device: str) -> dict[str, Any]:
+    """The content of ``dataset.json``; `device` is the kind that renders."""
+    if num < 1:
+        raise UserError(f"{num} samples: at least 1 is needed")
+    versions = package_versions(blender=not isinstance(get_domain(settings.domain), PaintedDomain))
+    return {"format_version": FORMAT_VERSION, **settings.to_json(), "num": num, "device": device, "versions": versions}
+
+
+def spool_owner(statement: Mapping[str, Any]) -> bytes:
+    """A digest of all in a data set's statement that its samples' pixels and labels depend on."""
+    facts = {**statement, "num": None, "versions": statement["versions"].get("bpy")}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).digest()
+
+
+def enter(store: Store, statement: Mapping[str, Any]) -> None:
+    """Write ``dataset.json``, or see that the one there says the same but for a smaller number, which grows."""
+    with lock_statement(store.lock), _told(store):
+        sizes = store.sizes()
+        if STATEMENT not in sizes:
+            if any(name.endswith(".tar") for name in sizes):
+                raise UserError(f"{store.name}: holds tars but no {STATEMENT}, so it is not a data set of ours; choose another folder")
+            _write_statement(store, statement)
+            return
+        there = read_statement(store)
+        _agree(store, there, statement)
+        if statement["num"] > there["num"]:
+            _write_statement(store, {**there, "num": statement["num"]})
+
+
+def see_statement(store: Store) -> None:
+    """`UserError` if somebody has removed a data set that is being written: without its statement nothing in it could be taken up."""
+    if store.text(STATEMENT) is None:
+        raise removed(store.name)
+
+
+def _agree(store: Store, there: Mapping[str, Any], statement: Mapping[str, Any]) -> None:
+    """`UserError` if a data set's statement differs from another in what its samples depend on, or in how they are kept."""
+    if IMPORTED not in there:
+        stated_settings(store, there)  # true is as good as 1 where it is compared
+    for name in (setting.name for setting in fields(DatasetSettings)):
+        if there.get(name) != statement[name]:
+            raise UserError(
+                f"{store.name}: was begun with {name} {there.get(name)!r}, not {statement[name]!r}; "
+                "choose another folder or give the same settings"
+            )
+    if there.get("device") != statement["device"]:
+        raise UserError(
+            f"{store.name}: was begun on {there.get('device')}, not {statement['device']}, which renders other pixels: choose another "
+            "folder or --device"
+        )
+    ours, theirs = statement["versions"].get("bpy"), there["versions"].get("bpy")
+    if theirs != ours:
+        raise UserError(f"{store.name}: was begun with bpy {theirs}, which renders other pixels than {ours}; choose another folder")
+
+
+def read_statement(store: Store) -> Mapping[str, Any]:
+    """A data set's ``dataset.json``, as `ImportedStatement`, or `Statement` and `SettingsRecord`, declare it; `UserError` if it is missing
+    or damaged, `NotOurs` if it is of another format version."""
+    text, place = store.text(STATEMENT), store.at(STATEMENT)
+    if text is None:
+        raise UserError(f"{place}: there is no such file, so this is not a data set of ours")
+    try:
+        statement = decode_json(text)
+    except ValueError as error:
+        raise UserError(f"{place}: damaged ({error}); put it back from a copy, or generate into another folder") from None
+    found = statement.get("format_version") if isinstance(statement, dict) else None
+    if found != FORMAT_VERSION:
+        raise NotOurs(f"{place}: format version {found!r}, but this igllm reads version {FORMAT_VERSION}")
+    try:
+        for kind in (ImportedStatement,) if IMPORTED in statement else (Statement, SettingsRecord):
+            as_declared(statement, kind, f"{place}: damaged")
+    except UserError as error:
+        raise UserError(f"{error}; put it back from a copy, or generate into another folder") from None
+    return statement
+
+
+def stated_settings(store: Store, statement: Mapping[str, Any]) -> DatasetSettings:
+    """The settings that a statement states; `UserError` if they are none."""
+    return DatasetSettings.from_json(statement, store.at(STATEMENT))
+
+
+def _write_statement(store: Store, statement: Mapping[str, Any]) -> None:
+    store.write(STATEMENT, (json.dumps(statement, indent=2, allow_nan=False) + "\n").encode())
+
+
+@contextmanager
+def _told(store: Store) -> Iterator[None]:
+    """Say of a full disk and its like what it means for the run."""
+    try:
+        yield
+    except OSError as error:
+        if not store.lock.exists():
+            raise removed(store.name) from error
+        where = error.filename or store.name
+        raise UserError(f"{where}: {error.strerror or error}; what is finished is kept: call it again to go on") from error

@@ -1,0 +1,1 @@
+"""Processes that render, and the cores and GPUs they may use."""

@@ -1,0 +1,216 @@
+"""The pool that renders jobs: with Blender, in separate processes, each pinned to its own cores or given a GPU.
+
+What a domain paints without Blender is painted right here; a process is started for the first job that needs it. A worker that crashes,
+hangs or leaks is a worker's death, never the caller's: it is replaced and the job tried once more. The protocol is documented in
+`blender_scenes/worker.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import signal
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import cycle, islice
+from types import TracebackType
+from typing import TypeVar
+
+import numpy as np
+
+from datagen.domains.painted import PaintedDomain
+from datagen.errors import Hopeless, UserError
+from datagen.io.child import Child, module_command
+from datagen.samples.sample import Sample
+from datagen.scene import Scene, Shot
+from datagen.workers.cores import CoreClaims, available_cores
+from datagen.workers.gpus import Gpu
+from datagen.workers.jobs import DrawJob, Failed, RenderJob, attempted
+
+WORKER = "blender_scenes.worker"
+START_SECONDS = 120.0
+TRIES = 2
+JOBS_AHEAD = 4  # per worker, so that none waits while the caller writes a shard
+HOPELESS = 10  # jobs failed in a row, from the first, that say it is not the scenes
+
+AnyJob = TypeVar("AnyJob", RenderJob, DrawJob)
+
+
+class WorkerDied(Exception):
+    """A worker process ended or hung while it had something to do."""
+
+
+class BlenderWorker:
+    """One worker process and the conversation with it."""
+
+    def __init__(self, *arguments: str) -> None:
+        """`arguments` are the worker's own, as ``"--cpus", "0"``."""
+        self._command = module_command(WORKER, *arguments)
+        self._child: Child | None = None
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @property
+    def pid(self) -> int | None:
+        """The process, if it runs."""
+        child = self._child
+        return None if child is None else child.pid
+
+    def render(self, job: RenderJob | DrawJob) -> Sample | Failed:
+        """The sample of a job, or what Blender says against it. `WorkerDied` if the process ends or hangs, `Hopeless` if it could
+        render none of that domain."""
+        child = self._child or self._start_surely()
+        with self._dying_of(child, job.patience):
+            child.ask(job.request())
+            answer = child.answer(job.patience)
+            if "hopeless" in answer:
+                raise Hopeless(str(answer["hopeless"]))
+            if "error" in answer:
+                return Failed(str(answer["error"]))
+            files = {suffix: child.read(size) for suffix, size in answer["files"].items()}
+        try:
+            return Sample.from_files(job.key, files, "the Blender worker")
+        except UserError as error:
+            return Failed(str(error))
+
+    def stop(self) -> None:
+        """End the process."""
+        with self._lock:
+            child, self._child = self._child, None
+        if child is not None:
+            child.stop()
+
+    def close(self) -> None:
+        """End the process for good: it is not started again."""
+        self._closed = True
+        self.stop()
+
+    def _start_surely(self) -> Child:
+        """Start the process; `UserError` if it dies each time before it can take a job."""
+        death: WorkerDied | None = None
+        for _ in range(TRIES):
+            try:
+                return self._start()
+            except WorkerDied as died:
+                death = died
+        raise UserError(f"Blender does not start: {death}", "Run `igllm doctor` to see what is missing.")
+
+    def _start(self) -> Child:
+        if self._closed:
+            raise WorkerDied("the pool was closed")
+        with self._lock:
+            child = self._child = Child(self._command)
+        with self._dying_of(child, START_SECONDS):
+            child.answer(START_SECONDS)
+        return child
+
+    @contextlib.contextmanager
+    def _dying_of(self, child: Child, seconds: float) -> Iterator[None]:
+        """Stop a process that ends or hangs, and say so by `WorkerDied`."""
+        try:
+            yield
+        except TimeoutError:
+            raise self._death(child, f"said nothing for {seconds:.0f} s") from None
+        except EOFError:
+            raise self._death(child, f"ended with status {_status_text(child.status())}") from None
+
+    def _death(self, child: Child, why: str) -> WorkerDied:
+        tail = child.tail().splitlines()
+        self.stop()
+        return WorkerDied(f"the Blender worker {why}" + (f"; the last that it said: {tail[-1].strip()}" if tail else ""))
+
+
+def _status_text(status: int) -> str:
+    """An exit status in words: a negative one is a signal's."""
+    if status == -signal.SIGKILL:
+        return f"{status} (killed: often for want of memory)"
+    return f"{status} ({signal.Signals(-status).name})" if -status in set(signal.Signals) else str(status)
+
+
+class RenderPool:
+    """Workers side by side. Use as a context manager; `render` may be called again and again."""
+
+    def __init__(self, workers: int | None = None, threads: int = 1, gpus: Sequence[Gpu] = ()) -> None:
+        """`workers` processes with `threads` cores each: by default one a GPU, or without GPUs as many as there are cores for."""
+        count = workers or len(gpus) or max(1, len(available_cores()) // threads)
+        if count < 1:
+            raise UserError(f"{count} workers: at least one is needed")
+        self.device = gpus[0].kind if gpus else "CPU"
+        """What kind of device renders, as Cycles calls it."""
+        self._claims = CoreClaims()
+        self._workers = [
+            BlenderWorker("--cpus", ",".join(map(str, cores)), *(("--gpu", gpu.kind, gpu.identity) if gpu else ()))
+            for cores, gpu in zip(self._claims.take(count, threads), cycle(gpus or [None]), strict=False)
+        ]
+        self._idle: queue.SimpleQueue[BlenderWorker] = queue.SimpleQueue()
+        for worker in self._workers:
+            self._idle.put(worker)
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix="worker")
+
+    def __enter__(self) -> RenderPool:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for worker in self._workers:
+            worker.close()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._claims.release()
+
+    @property
+    def pids(self) -> Sequence[int]:
+        """The worker processes that run."""
+        return [worker.pid for worker in self._workers if worker.pid is not None]
+
+    def render(self, jobs: Iterable[AnyJob]) -> Iterator[tuple[AnyJob, Sample | Failed]]:
+        """What becomes of jobs, in order of completion; jobs are taken as workers come free.
+
+        A job whose worker dies is tried once more; a second death is that job's failure. Raises `UserError` if Blender does not
+        start, cannot stage a job's domain, or fails at every one of the first `HOPELESS` jobs.
+        """
+        source = iter(jobs)
+        waiting: set[Future[tuple[AnyJob, Sample | Failed]]] = set()
+        failed = 0
+        hopeful = False
+        try:
+            while True:
+                for job in islice(source, JOBS_AHEAD * len(self._workers) - len(waiting)):
+                    waiting.add(self._threads.submit(self._render_one, job))
+                if not waiting:
+                    return
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in done:
+                    job, outcome = future.result()
+                    hopeful = hopeful or isinstance(outcome, Sample)
+                    failed += isinstance(outcome, Failed)
+                    if isinstance(outcome, Failed) and not hopeful and failed >= HOPELESS:
+                        raise UserError(f"the first {failed} scenes failed, {job.key} like this: {outcome.reason}")
+                    yield job, outcome
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    def _render_one(self, job: AnyJob) -> tuple[AnyJob, Sample | Failed]:
+        if isinstance(domain := job.domain, PaintedDomain):
+            return job, paint(job, domain)
+        worker = self._idle.get()
+        try:
+            death: WorkerDied | None = None
+            for _ in range(TRIES):
+                try:
+                    return job, worker.render(job)
+                except WorkerDied as died:
+                    death = died
+            return job, Failed(f"{TRIES} times {death}")
+        finally:
+            self._idle.put(worker)
+
+
+def paint(job: RenderJob | DrawJob, domain: PaintedDomain) -> Sample | Failed:
+    """The sample of a job, painted, or what is wrong with it."""
+
+    def render(scene: Scene, shot: Shot) -> np.ndarray:
+        domain.check(scene)
+        return domain.paint(scene, shot)
+
+    return attempted(lambda: job.sample(render))

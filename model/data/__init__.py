@@ -1,0 +1,1 @@
+"""What is trained on: samples as batches, in a known order, with features that are kept."""

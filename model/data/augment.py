@@ -1,0 +1,32 @@
+"""Samples varied in training: mirrored where the mirrored scene is one of the domain, and jittered."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from datagen.domains.base import Domain
+from datagen.scene import Object, Scene
+from model.data.frames import jitter
+
+
+def varied(scene: Scene, fitted: np.ndarray, domain: Domain, rng: np.random.Generator) -> tuple[tuple[Object, ...], np.ndarray, bool]:
+    """A scene's objects, in their order, and its fitted image (height, width, 3), mirrored by half and jittered; and whether mirrored."""
+    objects = mirrored_objects(scene, domain) if rng.random() < 0.5 else None
+    if objects is not None:
+        fitted = fitted[:, ::-1]
+    return objects or scene.objects, jitter(fitted, rng), objects is not None
+
+
+def mirrored_objects(scene: Scene, domain: Domain) -> tuple[Object, ...] | None:
+    """Each object as the scene's mirror image shows it, in the scene's order; None if the mirrored scene is none of the domain."""
+    scenes = [domain.mirrored(Scene(scene.domain, (obj,))) for obj in scene.objects]
+    objects = tuple(obj for alone in scenes if alone is not None for obj in alone.objects)
+    return None if len(objects) < len(scene) or domain.violations(Scene(scene.domain, objects)) else objects
+
+
+def told_in_order(scene: Scene, domain: Domain, rng: np.random.Generator, noise: float) -> Scene:
+    """A scene's objects in the order of where they would stand with normal noise, of that standard deviation, on the first of the sort
+    keys of `Domain.order`: those between which a glance cannot decide come one way or the other."""
+    keys = [domain.order(obj) for obj in scene.objects]
+    moved = [(first + noise * rng.standard_normal(), *rest) for first, *rest in keys]
+    return Scene(scene.domain, tuple(scene.objects[i] for i in sorted(range(len(moved)), key=moved.__getitem__)))

@@ -1,0 +1,169 @@
+"""Samples as training examples: image in the tower's frame, code as tokens with numbers beside them, dense labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from datagen.domains.base import Domain
+from datagen.errors import UserError
+from datagen.samples.sample import Sample
+from datagen.scene import Scene
+from datagen.shards.archive import Archive, TarArchive
+from model.data.augment import told_in_order, varied
+from model.data.feature_cache import FeatureCache
+from model.data.frames import Frame, Placement
+from model.igllm import IGNORED
+from model.parts.dense_head import DenseLayout, cell_of
+from model.tokens.codec import CodeCodec, Style
+
+
+@dataclass(frozen=True)
+class ExampleMaker:
+    """Makes an example of a sample.
+
+    The first of ``prompts`` (token ids) is the canonical one, which prediction uses. ``grid`` is the tower's (rows, columns);
+    ``layout`` None leaves dense labels out, ``text`` False the code; ``guide`` adds on which visual token the centre of the object
+    falls that a token tells of. Variation: with ``augment`` images are mirrored by half and jittered, with ``shuffle_attributes`` and
+    ``synonyms`` so is the code (see `model.tokens.codec.Style`), and with ``order_noise`` the order of objects
+    (`model.data.augment.told_in_order`).
+    """
+
+    codec: CodeCodec
+    frame: Frame
+    prompts: Sequence[list[int]]
+    grid: tuple[int, int]
+    layout: DenseLayout | None
+    augment: bool
+    shuffle_attributes: bool = False
+    synonyms: bool = False
+    order_noise: float = 0.0
+    text: bool = True
+    guide: bool = False
+
+    def __call__(self, sample: Sample, rng: np.random.Generator | None, features: np.ndarray | None = None) -> dict[str, Any]:
+        """The example; varied by ``rng``, canonical without. ``features`` (tokens, width) of its image stand in for the pixels."""
+        check_domain(sample, self.codec.domain)
+        scene, prompt = sample.scene, self.prompts[0]
+        if rng is not None and len(self.prompts) > 1:
+            prompt = self.prompts[int(rng.integers(len(self.prompts)))]
+        if features is None:
+            pixels = sample.pixels()
+            place = self.frame.placement(*pixels.shape[:2])
+            scene, values = self._seen(scene, pixels, rng if self.augment else None)
+            example: dict[str, Any] = {"pixel_values": values}
+        else:
+            place = self.frame.placement(sample.shot.height, sample.shot.width)
+            example = {"visual_features": torch.from_numpy(features)}
+        if rng is not None and self.order_noise:
+            scene = told_in_order(scene, self.codec.domain, rng, self.order_noise)
+        centres = self._centres(scene, sample, place) if self.guide or self.layout is not None else []
+        if self.text:
+            example |= self._tokens(scene, prompt, rng, centres)
+        if self.layout is not None:
+            cells = [cell_of(x, y, *self.grid, self.layout.split) for x, y in centres]
+            said = tuple(map(self.codec.dialect.said, scene.objects))
+            example |= self.layout.targets(said, cells, math.prod(self.grid), self.codec.dialect)
+        return example
+
+    def _seen(self, scene: Scene, pixels: np.ndarray, rng: np.random.Generator | None) -> tuple[Scene, torch.Tensor]:
+        """Scene and image; varied by ``rng``, see `model.data.augment`."""
+        pixels, _ = self.frame.fit(pixels)
+        if rng is not None:
+            domain = self.codec.domain
+            objects, pixels, mirrored = varied(scene, pixels, domain, rng)
+            scene = domain.canonical(Scene(domain.name, objects)) if mirrored else scene
+        return scene, self.frame.tensor(pixels)
+
+    def _tokens(
+        self, scene: Scene, prompt: list[int], rng: np.random.Generator | None, centres: list[tuple[float, float]]
+    ) -> dict[str, list[Any]]:
+        style = None if rng is None else Style(rng, self.shuffle_attributes, self.synonyms)
+        code = self.codec.encode(scene, style)
+        before = len(prompt)
+        tokens: dict[str, list[Any]] = {
+            "input_ids": prompt + code.ids,
+            "labels": [IGNORED] * before + code.ids,
+            "number_values": [0.0] * before + code.values,
+            "number_slots": [-1] * before + code.slots,
+        }
+        if self.guide:
+            cells = [-1 if (cell := cell_of(x, y, *self.grid)) is None else cell for x, y in centres]
+            tokens["centres"] = [-1] * before + [cells[i] if i >= 0 else -1 for i in code.objects]
+        return tokens
+
+    def _centres(self, scene: Scene, sample: Sample, place: Placement) -> list[tuple[float, float]]:
+        """Each object's centre, x and y in [0, 1) of the frame where it is in sight."""
+        placed = [place(float(x), float(y)) for x, y, _ in self.codec.domain.centres(scene.objects, sample.shot)]
+        return [(x / self.frame.width, y / self.frame.height) for x, y in placed]
+
+
+def check_domain(sample: Sample, domain: Domain) -> None:
+    """`UserError` unless the sample is of that domain."""
+    if sample.scene.domain != domain.name:
+        raise UserError(f"sample {sample.key} is of the domain {sample.scene.domain}, the model of {domain.name}")
+
+
+class SampleSource:
+    """The samples of a data set as examples that ``make`` makes of them, by number. `UserError` if two have the same key."""
+
+    def __init__(self, archive: Archive, make: Callable[..., dict[str, Any]]) -> None:
+        if isinstance(archive, TarArchive):
+            archive.refuse_repeats()
+        self.archive, self.make, self.far_shards = archive, make, archive.far_shards
+
+    def __len__(self) -> int:
+        return len(self.archive)
+
+    def example(self, number: int, rng: np.random.Generator | None) -> dict[str, Any]:
+        """The example of a sample; `UserError` if it is damaged or of another domain."""
+        return self.make(self._sample(number), rng)
+
+    def _sample(self, number: int) -> Sample:
+        return Sample.from_files(self.archive.key(number), self.archive.files(number), self.archive.name)
+
+
+class CodeSource(SampleSource):
+    """The same with their code, for a language model. With ``features``, images are not decoded."""
+
+    make: ExampleMaker
+
+    def __init__(self, archive: Archive, make: ExampleMaker, features: FeatureCache | None = None) -> None:
+        super().__init__(archive, make)
+        self.features = features
+
+    def example(self, number: int, rng: np.random.Generator | None) -> dict[str, Any]:
+        """The example of a sample; `UserError` if it is damaged or of another domain."""
+        features = None if self.features is None else self.features.rows([number])[0]
+        return self.make(self._sample(number), rng, features)
+
+    def pixel_values(self, number: int) -> torch.Tensor:
+        """A sample's image, as it is, as the tower takes it: (3, height, width)."""
+        return self.make.frame.tensor(self.make.frame.fit(self._sample(number).pixels())[0])
+
+
+@dataclass(frozen=True)
+class Collator:
+    """Stacks examples into a batch, text padded on the right."""
+
+    pad: int
+
+    def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """A batch of tensors by the names of `IGLLM.forward`'s arguments."""
+        fillers = {"input_ids": self.pad, "labels": IGNORED, "number_values": 0.0, "number_slots": -1, "centres": -1}
+        image = "pixel_values" if "pixel_values" in examples[0] else "visual_features"
+        batch = {image: torch.stack([e[image] for e in examples])}
+        for name, filler in fillers.items():
+            if name not in examples[0]:
+                continue
+            rows = [torch.tensor(e[name]) for e in examples]
+            batch[name] = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=filler)
+        for name in ("dense_numbers", "dense_words"):
+            if name in examples[0]:
+                batch[name] = torch.from_numpy(np.stack([e[name] for e in examples]))
+        return batch

@@ -1,0 +1,196 @@
+"""What a frozen tower makes of every image of a data set, computed once and kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import sys
+import zlib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import numpy as np
+import torch
+
+from datagen.errors import UserError
+from datagen.io.cache import alone, cache_folder
+from datagen.io.declared import read_declared, to_plain
+from datagen.io.files import MOST_BYTES, sync_folder, write_json
+from datagen.io.progress import progress
+from model.data.frames import Frame
+from model.declared import FeaturesDone
+from model.parts.tower import VisionTower
+
+FEATURES, PARTIAL, DONE = "features.npy", "partial.npy", "done.json"
+SPARE_BYTES = 1 << 30  # that a full cache leaves on the disk
+BATCHES_BETWEEN_SYNCS = 16
+
+
+class Images(Protocol):
+    """Images by number from 0, as the tower takes them."""
+
+    def __len__(self) -> int: ...
+
+    def pixel_values(self, number: int) -> torch.Tensor | None:
+        """(3, height, width); None for an image that cannot be read."""
+
+
+class FeatureCache:
+    """A file of (samples, tokens, width) float32, mapped into memory: what the tower gives for each image, NaN where it cannot be read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @cached_property
+    def _rows(self) -> np.ndarray:
+        return np.load(self.path, mmap_mode="r", allow_pickle=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the mapping, which each process makes for itself."""
+        return {"path": self.path}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def rows(self, numbers: Sequence[int]) -> np.ndarray:
+        """The features of these samples: (len(numbers), tokens, width) float32, a copy."""
+        return self._rows[np.asarray(numbers, np.int64)]
+
+    @classmethod
+    def fill(
+        cls, tower: VisionTower, frame: Frame, images: Images, data: str, batch_size: int, *, folder: Path | None = None
+    ) -> FeatureCache:
+        """The features of all images, from `folder` (the user's cache) if they are there, else computed on the tower's device.
+
+        ``data`` is the digest of the data set: with the tower's weights and the frame it names the file. A call that was killed is taken
+        up where it last synced, and a file that was damaged since is computed anew. Of several processes one computes and the others
+        wait. `UserError` if the disk has not the room.
+        """
+        name = hashlib.sha256(f"{_tower_digest(tower)}\n{frame}\n{data}\n{len(images)}".encode()).hexdigest()[:32]
+        place = (folder or cache_folder("features")) / name
+        try:
+            with alone(place / "lock"):
+                shape = (len(images), tower.rows * tower.columns, tower.width)
+                if (place / FEATURES).exists() and not _is_whole(place, shape):
+                    print(f"{place / FEATURES}: damaged; its features are computed anew", file=sys.stderr, flush=True)
+                    (place / FEATURES).unlink()
+                if not (place / FEATURES).exists():
+                    _compute(tower, images, batch_size, place, shape)
+        except OSError as error:
+            raise UserError(
+                f"{place}: {error.strerror or error} while features were written; with room and rights, call it again"
+            ) from error
+        return cls(place / FEATURES)
+
+
+def _synced(place: Path) -> FeaturesDone:
+    """What a file of features, whole or partial, was stated to hold; nothing if that cannot be read."""
+    try:
+        return read_declared(place / DONE, FeaturesDone, MOST_BYTES)
+    except UserError:
+        return FeaturesDone()
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    """What a file of features begins with."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": shape})  # type: ignore[no-untyped-call]
+    return stream.getvalue()
+
+
+def _is_whole(place: Path, shape: tuple[int, ...]) -> bool:
+    """Whether the finished file holds what was computed, to the bit. Reads all of it, as training will."""
+    header, row_bytes = _header(shape), 4 * shape[1] * shape[2]
+    try:
+        with (place / FEATURES).open("rb") as stream:
+            sized = os.fstat(stream.fileno()).st_size == len(header) + shape[0] * row_bytes
+            return sized and stream.read(len(header)) == header and _sound(stream, _synced(place), row_bytes).rows[-1:] == [shape[0]]
+    except OSError:
+        return False
+
+
+def _sound(stream: IO[bytes], synced: FeaturesDone, row_bytes: int) -> FeaturesDone:
+    """Of what was synced, the beginning that a stream, which stands at its first row, still holds as it was."""
+    sound, done = FeaturesDone(), 0
+    for rows, expected in zip(synced.rows, synced.crc32, strict=False):
+        crc = 0
+        for _ in range(done, rows):
+            row = stream.read(row_bytes)
+            if len(row) < row_bytes:
+                return sound
+            crc = zlib.crc32(row, crc)
+        if rows <= done or crc != expected:
+            return sound
+        done = rows
+        sound.rows.append(rows)
+        sound.crc32.append(crc)
+    return sound
+
+
+def _compute(tower: VisionTower, images: Images, batch_size: int, place: Path, shape: tuple[int, ...]) -> None:
+    tower.eval()
+    header, row_bytes = _header(shape), 4 * shape[1] * shape[2]
+    partial = place / PARTIAL
+    with partial.open("r+b" if partial.exists() else "w+b") as stream:
+        stream.write(header)
+        synced = _sound(stream, _synced(place), row_bytes)
+        done = synced.rows[-1] if synced.rows else 0
+        _see_room(place, (len(images) - done) * row_bytes, shape)
+        stream.truncate(len(header) + done * row_bytes)
+        stream.seek(len(header) + done * row_bytes)
+        batches = [range(first, min(first + batch_size, len(images))) for first in range(done, len(images), batch_size)]
+        crc = 0
+        for count, batch in enumerate(progress(batches, len(batches), "the frozen tower's features, batch by batch"), 1):
+            rows = _features(tower, [images.pixel_values(number) for number in batch], shape[1:]).tobytes()
+            stream.write(rows)
+            crc = zlib.crc32(rows, crc)
+            if count % BATCHES_BETWEEN_SYNCS == 0 or batch.stop == len(images):
+                stream.flush()
+                os.fsync(stream.fileno())
+                synced.rows.append(batch.stop)
+                synced.crc32.append(crc)
+                write_json(place / DONE, to_plain(synced))
+                crc = 0
+    partial.rename(place / FEATURES)
+    sync_folder(place)
+
+
+def _features(tower: VisionTower, pixels: Sequence[torch.Tensor | None], shape: tuple[int, ...]) -> np.ndarray:
+    """What the tower gives, (images, tokens, width) float32; NaN for images that are None."""
+    features = np.full((len(pixels), *shape), np.nan, np.float32)
+    there = [i for i, values in enumerate(pixels) if values is not None]
+    if there:
+        at = next(tower.parameters())
+        stacked = torch.stack([values for values in pixels if values is not None]).to(at.device, at.dtype)
+        with torch.no_grad():
+            features[there] = tower(stacked).float().cpu().numpy()
+    return features
+
+
+def _see_room(place: Path, needed: int, shape: tuple[int, ...]) -> None:
+    free = shutil.disk_usage(place).free
+    if needed + SPARE_BYTES > free:
+        raise UserError(
+            f"{place}: the features of {shape[0]:,} images, {shape[1]} x {shape[2]} numbers each, still need {needed:,} bytes, and "
+            f"{max(0, free - SPARE_BYTES):,} are free; make room, name another folder, or train without cached features"
+        )
+
+
+_TOLD = ("_name_or_path", "name_or_path", "transformers_version", "architectures")
+"""What a configuration tells of where a model is from, on which nothing depends."""
+
+
+def _tower_digest(tower: VisionTower) -> str:
+    """The SHA-256 of all that a tower's features depend on: its configuration, which layer is read, how cells are merged, its weights."""
+    settings = {name: value for name, value in tower.encoder.config.to_dict().items() if name not in _TOLD}
+    digest = hashlib.sha256(f"{json.dumps(settings, sort_keys=True, default=str)} {tower.layer} {tower.merge}".encode())
+    digest.update(f" {tower.rows} {tower.columns}".encode())
+    for name, tensor in sorted(tower.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,190 @@
+"""In which order examples are met: a function of seed and position, so that a run can begin anywhere.
+
+An epoch of a source is a permutation of it, and epochs follow one another without a break: a batch may hold the end of one and the
+beginning of the next. Nothing is dropped, and nothing comes twice within an epoch. Permutations are computed number by number, not
+stored, so memory does not grow with the data.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import accumulate
+from typing import Any, Protocol
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from datagen.errors import UserError
+
+ROUNDS = 8
+WINDOW = 4  # shards behind a URL that are shuffled together
+_MASK = (1 << 64) - 1
+
+
+class Source(Protocol):
+    """Examples numbered from 0. ``far_shards``: see `datagen.shards.archive.Archive`."""
+
+    far_shards: Sequence[int] | None
+
+    def __len__(self) -> int: ...
+
+    def example(self, number: int, rng: np.random.Generator | None) -> dict[str, Any]:
+        """The example, varied by ``rng``; as it is without."""
+
+
+class Permutation:
+    """A pseudo-random permutation of range(count), the same for equal ``key``: a Feistel network over the bits of the index.
+
+    The network permutes the numbers below the next power of two; what falls outside the range is sent through it again
+    (cycle walking), so that what stays is a permutation of the range.
+    """
+
+    def __init__(self, count: int, *key: int) -> None:
+        bits = (count - 1).bit_length()
+        self.count = count
+        self._low = bits // 2
+        self._low_mask, self._high_mask = (1 << self._low) - 1, (1 << (bits - self._low)) - 1
+        self._keys = np.random.SeedSequence(key).generate_state(ROUNDS, np.uint64).tolist()
+
+    def __call__(self, index: int) -> int:
+        """Where the permutation sends an index of the range."""
+        index = self._through(index)
+        while index >= self.count:
+            index = self._through(index)
+        return index
+
+    def _through(self, index: int) -> int:
+        low, high = index & self._low_mask, index >> self._low
+        for i in range(0, ROUNDS, 2):
+            high ^= _mixed(low ^ self._keys[i]) & self._high_mask
+            low ^= _mixed(high ^ self._keys[i + 1]) & self._low_mask
+        return high << self._low | low
+
+
+def _mixed(word: int) -> int:
+    """The finaliser of SplitMix64: every bit of the result depends on every bit of the word."""
+    word = (word ^ word >> 30) * 0xBF58476D1CE4E5B9 & _MASK
+    word = (word ^ word >> 27) * 0x94D049BB133111EB & _MASK
+    return word ^ word >> 31
+
+
+class Shuffle:
+    """One epoch over ``count`` numbers, all shuffled together."""
+
+    def __init__(self, count: int, *key: int) -> None:
+        self._permutation = Permutation(count, *key)
+
+    def __call__(self, position: int) -> int:
+        """The number at a position of the epoch."""
+        return self._permutation(position)
+
+
+class WindowedShuffle:
+    """One epoch over the numbers of shards with these ``counts``: the shards are permuted, and shuffled within windows of a few.
+
+    So while an epoch is read in order, only one window's shards are needed at a time, and a little of the next one's.
+    """
+
+    def __init__(self, counts: Sequence[int], window: int, *key: int) -> None:
+        shards = Permutation(len(counts), *key, 0)
+        permuted = [shards(i) for i in range(len(counts))]
+        firsts = [0, *accumulate(counts)]
+        self._windows = [permuted[i : i + window] for i in range(0, len(permuted), window)]
+        self._starts = np.cumsum([0, *(sum(counts[shard] for shard in shards) for shards in self._windows)])
+        self._counts, self._firsts, self._key = counts, firsts, key
+
+    def __call__(self, position: int) -> int:
+        """The number at a position of the epoch."""
+        window = int(np.searchsorted(self._starts, position, "right")) - 1
+        start, end = int(self._starts[window]), int(self._starts[window + 1])
+        within = Permutation(end - start, *self._key, 1 + window)(position - start)
+        for shard in self._windows[window]:
+            if within < self._counts[shard]:
+                return self._firsts[shard] + within
+            within -= self._counts[shard]
+        raise AssertionError("a position beyond its window")
+
+
+class Interleaving:
+    """Which source each position takes its example from, and its how manieth.
+
+    Of any run of positions each source has its share to within one or so for each source. Sources are split off one by one: of the
+    positions left to it and those after it, a source has number q if q times its share passes a whole number there.
+    """
+
+    def __init__(self, weights: Sequence[float]) -> None:
+        exact = [Fraction(weight) for weight in weights]
+        self._shares = [weight / sum(exact[i:]) for i, weight in enumerate(exact)]
+
+    def __call__(self, position: int) -> tuple[int, int]:
+        """The source at a position, and how many it has had before."""
+        for source, share in enumerate(self._shares):
+            before = position * share.numerator // share.denominator
+            if (position + 1) * share.numerator // share.denominator > before:
+                return source, before
+            position -= before
+        raise AssertionError("the last source's share is one")
+
+
+def check_weights(weights: Sequence[float], data_sets: int) -> None:
+    """`UserError` unless there is a positive number for each data set."""
+    if len(weights) != data_sets:
+        raise UserError(f"{len(weights)} weights for {data_sets} data sets: give one for each")
+    if not all(math.isfinite(weight) and weight > 0 for weight in weights):
+        raise UserError(f"the weights of the data sets are {', '.join(map(str, weights))}: they must be positive numbers")
+
+
+class Mixture(Dataset):
+    """``length`` examples of several sources in the order of training, by position: each source shuffled anew every epoch of its own.
+
+    A source's share is its weight over the sum of all. What stands at a position depends on ``seed``, the sources and their weights alone,
+    not on ``length``; so training resumes at a position, and a sequential sampler splits the work among ranks and workers. Examples are
+    varied as a function of seed, source, epoch and number in the source. `UserError` for weights that are none.
+    """
+
+    def __init__(self, sources: Sequence[Source], weights: Sequence[float], seed: int, length: int) -> None:
+        check_weights(weights, len(sources))
+        self.sources, self.seed, self.length = list(sources), seed, length
+        self._interleaving = Interleaving(weights)
+        self._epochs: dict[tuple[int, int], Shuffle | WindowedShuffle] = {}
+
+    def __len__(self) -> int:
+        return self.length
+
+    def at(self, position: int) -> tuple[int, int, int]:
+        """Source, its epoch and the number in the source of the example at a position."""
+        source, passed = self._interleaving(position)
+        epoch, within = divmod(passed, len(self.sources[source]))
+        return source, epoch, self._epoch(source, epoch)(within)
+
+    def __getitem__(self, position: int) -> dict[str, Any]:
+        if not 0 <= position < self.length:
+            raise IndexError(position)
+        source, epoch, number = self.at(position)
+        return self.sources[source].example(number, np.random.default_rng((self.seed, source, epoch, number)))
+
+    def _epoch(self, source: int, epoch: int) -> Shuffle | WindowedShuffle:
+        if (source, epoch) not in self._epochs:
+            if len(self._epochs) >= 2 * len(self.sources):  # a batch straddles two
+                self._epochs.pop(next(iter(self._epochs)))
+            key, counts = (self.seed, source, epoch), self.sources[source].far_shards
+            shuffle = Shuffle(len(self.sources[source]), *key) if counts is None else WindowedShuffle(counts, WINDOW, *key)
+            self._epochs[source, epoch] = shuffle
+        return self._epochs[source, epoch]
+
+
+class InOrder(Dataset):
+    """All examples of a source in its order, as they are: what evaluation looks at."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        if not 0 <= number < len(self.source):
+            raise IndexError(number)
+        return self.source.example(number, None)

@@ -1,0 +1,1 @@
+"""The parts of the model: tower, language model, numeric head, dense heads."""

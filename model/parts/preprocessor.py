@@ -1,0 +1,48 @@
+"""What a checkpoint's files say of how its tower is shown images, held against how it will be."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from datagen.errors import UserError
+from datagen.io.declared import as_declared
+from model.declared import StatedPreprocessor
+from model.staging import read_object
+
+PREPROCESSOR_FILE, PROCESSOR_FILE = "preprocessor_config.json", "processor_config.json"
+PREPROCESSOR_FILES = (PREPROCESSOR_FILE, PROCESSOR_FILE)
+
+Statistics = tuple[list[float], list[float]]
+
+
+def read_statistics(folder: Path) -> Statistics | None:
+    """Mean and standard deviation per channel that a tower's images are normalised with; None if no file tells.
+
+    `UserError`, naming file and field, for a file that is damaged, or prepares images in a way that is not followed here.
+    """
+    found = _stated(folder)
+    if found is None:
+        return None
+    where, content = found
+    stated = as_declared(content, StatedPreprocessor, f"{where}: damaged")
+    if stated.do_rescale is False or (stated.rescale_factor is not None and not math.isclose(stated.rescale_factor, 1 / 255, rel_tol=1e-3)):
+        raise UserError(f"{where}: its tower takes values that are not in [0, 1] before they are normalised, and no such one can be used")
+    if stated.do_normalize is False:
+        return [0.0] * 3, [1.0] * 3
+    if stated.image_mean is None or stated.image_std is None:
+        missing = "image_mean" if stated.image_mean is None else "image_std"
+        raise UserError(f"{where}: {missing} is missing; the file must state image_mean and image_std, or that do_normalize is false")
+    return list(stated.image_mean), list(stated.image_std)
+
+
+def _stated(folder: Path) -> tuple[str, Any] | None:
+    """Where a folder's files tell of images, and what they say; newer files nest that in what they say of texts, too."""
+    if (folder / PROCESSOR_FILE).exists():
+        content = read_object(folder / PROCESSOR_FILE)
+        if "image_processor" in content:
+            return f"{folder / PROCESSOR_FILE}: image_processor", content["image_processor"]
+    if (folder / PREPROCESSOR_FILE).exists():
+        return str(folder / PREPROCESSOR_FILE), read_object(folder / PREPROCESSOR_FILE)
+    return None

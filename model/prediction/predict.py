@@ -1,0 +1,152 @@
+"""Prediction: a trained model reads images and writes their code. Opens only safetensors and JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from datagen.code.predictions import Prediction, write_predictions
+from datagen.domains.base import Domain
+from datagen.domains.registry import get_domain
+from datagen.errors import ImageError, UserError
+from datagen.images.encoding import decode_image
+from datagen.io.files import check_file
+from datagen.io.locks import hold
+from datagen.io.progress import progress
+from datagen.shards.pictures import Pictures
+from model.data.frames import Frame
+from model.derender.decode import write_perceived
+from model.derender.derenderer import Derenderer
+from model.load import Loaded, load_model
+from model.prediction.decode import GREEDY, decode
+from model.prediction.decoding import Decoding
+from model.prediction.partial import Partial
+from model.tokens.codec import CodeCodec
+from model.tokens.prompts import prompt_tokens
+
+
+class Predictor(ABC):
+    """A trained model, ready to read images; `of` a folder, or `around` a model."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.name, self.digest, self.model = loaded.name, loaded.digest, loaded.model
+        self.frame = Frame.of(self.model.config)
+
+    @staticmethod
+    def of(folder: Path, device: str = "auto") -> Predictor:
+        """The model in a folder; `UserError` if it is not one or damaged."""
+        return Predictor.around(load_model(folder, device))
+
+    @staticmethod
+    def around(loaded: Loaded) -> Predictor:
+        """The predictor of a model, by its kind."""
+        return DerenderPredictor(loaded) if isinstance(loaded.model, Derenderer) else CodePredictor(loaded)
+
+    def check(self, decoding: Decoding) -> None:  # noqa: B027
+        """`UserError` if this model has no such ways to choose."""
+
+    def foreign(self, domain: Domain) -> str | None:
+        """Why this model's code cannot be of that domain; None if it can, though it may have words that the other does not know."""
+        own = get_domain(self.model.config.domain)
+        if _arguments(own) == _arguments(domain):
+            return None
+        return f"the model {self.name} writes code of the domain {own.name}, and the data are of {domain.name}"
+
+    def predict(self, images: Iterable[tuple[str, np.ndarray]], batch_size: int = 32, decoding: Decoding = GREEDY) -> Iterator[Prediction]:
+        """The code of images, each a key and (height, width, 3) uint8 pixels, in order; with several samples, all of them as candidates."""
+        self.check(decoding)
+        source = iter(images)
+        while batch := list(islice(source, batch_size)):
+            tensors = torch.stack([self.frame.tensor(self.frame.fit(pixels)[0]) for _, pixels in batch])
+            yield from self._read([key for key, _ in batch], tensors.to(self.model.device, self.model.dtype), decoding)
+
+    @abstractmethod
+    def _read(self, keys: list[str], pixel_values: torch.Tensor, decoding: Decoding) -> Iterator[Prediction]:
+        """The code of a batch (batch, 3, height, width)."""
+
+
+def _arguments(domain: Domain) -> dict[str, list[str]]:
+    """The names of a domain's statements, and of what each of them tells."""
+    return {statement.name: sorted(argument.name for argument in statement.arguments) for statement in domain.statements}
+
+
+class CodePredictor(Predictor):
+    """An IG-LLM, which writes the code token by token."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        super().__init__(loaded)
+        config = self.model.config
+        self.codec = CodeCodec(get_domain(config.domain), loaded.tokenizer, config.numbers, config.rotations)
+        self.prompt = prompt_tokens(loaded.tokenizer, [config.prompt]).asked[0]
+
+    def _read(self, keys: list[str], pixel_values: torch.Tensor, decoding: Decoding) -> Iterator[Prediction]:
+        said = decode(self.model, self.codec, pixel_values, self.prompt, decoding=decoding, keys=keys)
+        for key, one in zip(keys, said, strict=True):
+            yield Prediction(key, one.code, confidence=one.confidence, candidates=one.candidates if decoding.samples > 1 else None)
+
+
+class DerenderPredictor(Predictor):
+    """A de-rendering model, which has one answer."""
+
+    def check(self, decoding: Decoding) -> None:
+        """`UserError` if this model has no such ways to choose."""
+        if decoding.samples > 1 or decoding.beams > 1 or decoding.temperature is not None:
+            raise UserError("a de-rendering model has one answer to an image: leave out --samples, --temperature and --beams")
+
+    def _read(self, keys: list[str], pixel_values: torch.Tensor, decoding: Decoding) -> Iterator[Prediction]:
+        for key, (code, confidence) in zip(keys, write_perceived(self.model, pixel_values), strict=True):
+            yield Prediction(key, code, confidence=confidence)
+
+
+def predict_file(predictor: Predictor, images: Pictures, out: Path, batch_size: int = 32, decoding: Decoding = GREEDY) -> dict[str, str]:
+    """Write ``pred.jsonl`` for all images but those that cannot be read; these are told on stderr, and returned: why, by key.
+
+    What an interrupted call with the same model and settings has made of an image is taken up where the image is still the same.
+    `UserError` while another call writes the same file, or if a folder is in its place.
+    """
+    predictor.check(decoding)
+    check_file(out)
+    with hold(out):
+        return _predict_rest(predictor, images, out, batch_size, decoding)
+
+
+def _predict_rest(predictor: Predictor, images: Pictures, out: Path, batch_size: int, decoding: Decoding) -> dict[str, str]:
+    partial = Partial(out.with_name(f".{out.name}.partial"), predictor.digest, decoding)
+    partial.take_up(images)
+    source = _Unpredicted(images, partial.predictions.keys())
+    with partial.appending():
+        for prediction in progress(predictor.predict(source, batch_size, decoding), len(source.keys), "predict"):
+            partial.add(prediction, source.digests[prediction.key])
+    write_predictions(out, (partial.predictions[key] for key in images.keys if key not in source.skipped))
+    partial.path.unlink()
+    return source.skipped
+
+
+class _Unpredicted:
+    """The images that are still to be predicted: as they pass, the digests of their files, and which are ``skipped``, and why."""
+
+    def __init__(self, images: Pictures, done: Collection[str]) -> None:
+        self._images = images
+        self.keys = [key for key in images.keys if key not in done]
+        self.digests: dict[str, str] = {}
+        self.skipped: dict[str, str] = {}
+
+    def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
+        for key in self.keys:
+            try:
+                encoded = self._images.encoded(key)
+                pixels = decode_image(encoded, self._images.name(key))
+            except ImageError as error:
+                tqdm.write(f"predict: skipped: {error}", file=sys.stderr)
+                self.skipped[key] = str(error)
+                continue
+            self.digests[key] = hashlib.sha256(encoded).hexdigest()
+            yield key, pixels

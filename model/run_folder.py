@@ -1,0 +1,279 @@
+"""A run folder: what was asked, whole checkpoints, the best and the finished model. Everything in it is whole or not there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from safetensors import SafetensorError
+
+from datagen.errors import UserError
+from datagen.io.declared import as_declared, read_declared, to_plain
+from datagen.io.files import file_sha256, passed_over, read_json, removed, sync_folder, write_bytes, write_json
+from model.config import FORMAT_VERSION
+from model.declared import Best, RunStatement, WholeCheckpoint
+from model.preset import Preset
+from model.staging import WHOLE, plain
+
+RUN = "run.json"
+BEST = "best"
+SAVING = ".saving"  # where checkpoint and model are written before they are renamed
+KEPT_CHECKPOINTS = 2
+TRIAL_BYTES = 1 << 20  # written to see whether a disk is full
+FREE_TO_CHANGE = (
+    "steps",
+    "save_seconds",
+    "save_steps",
+    "log_steps",
+    "eval_steps",
+    "batch_size",
+    "align_batch_size",
+    "accumulation",
+    "gradient_checkpointing",
+    "loaders",
+    "report_to",
+)
+"""Settings that may differ between the calls that make up one run, as long as a step has as many samples as before."""
+
+
+_OTHERWISE = {
+    "format_version": "of another version of igllm",
+    "data": "on other data: what --data names, or the --weight of each, is not what it was",
+    "val": "with another data set for --val, or with changed scenes in it",
+    "init": "that began with other weights than --init names now",
+    "vision": "with other weights of the pretrained vision tower",
+    "language": "with other weights of the pretrained language model",
+}
+"""What a run was, where that differs, in words: these are stated as digests."""
+
+
+def check_run(out: Path, preset: Preset, **statement: Any) -> None:
+    """`UserError` if a folder holds anything but a run of that statement. What is not stated is not compared.
+
+    A run that nothing was trained in yet may be stated anew.
+    """
+    if (out / RUN).exists():
+        before, now = _compared(_read_run(out)), _compared(_stated(preset, statement))
+        differing = [key for key in now if before.get(key) != now[key]]
+        if differing and _has_trained(out):
+            key = differing[0]
+            was = _OTHERWISE.get(key, f"with {key}={before.get(key)}, not {now[key]}")
+            raise UserError(f"{out}: holds a run {was}; choose another folder, or call it as before")
+    elif out.exists() and not all(passed_over(path.name) for path in out.iterdir()):
+        raise UserError(f"{out}: holds something that is not a run; choose another folder")
+
+
+def state_run(out: Path, preset: Preset, **statement: Any) -> None:
+    """Write ``run.json``; `UserError` as `check_run` raises it. What a call that was killed was just saving is removed."""
+    check_run(out, preset, **statement)
+    for path in [*sorted(out.glob("*")), out / SAVING]:  # what is written would land where it leads
+        if path.is_symlink():
+            raise UserError(f"{path}: is a link, which a run does not have; remove it")
+    shutil.rmtree(out / SAVING, ignore_errors=True)
+    write_json(out / RUN, _stated(preset, statement))
+
+
+def _stated(preset: Preset, statement: dict[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = to_plain(RunStatement(format_version=FORMAT_VERSION, **statement, settings=preset.to_json()))
+    return plain
+
+
+def _has_trained(out: Path) -> bool:
+    return bool(_checkpoints(out)) or (out / BEST).exists() or (out / "config.json").exists()
+
+
+def _read_run(out: Path) -> dict[str, Any]:
+    stated: dict[str, Any] = read_json(out / RUN)
+    try:
+        as_declared(stated, RunStatement, f"{out / RUN}: damaged")
+    except UserError as error:
+        raise UserError(f"{error}; choose another folder") from None
+    return stated
+
+
+def run_settings(out: Path) -> dict[str, Any]:
+    """The settings that a run was begun with; `UserError` if its ``run.json`` is damaged."""
+    settings: dict[str, Any] = _read_run(out)["settings"]
+    return settings
+
+
+def _compared(stated: dict[str, Any]) -> dict[str, Any]:
+    flat = {**stated, **stated["settings"]}
+    return {key: value for key, value in flat.items() if key not in (*FREE_TO_CHANGE, "settings")}
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def newest_checkpoint(run: Path, tell: Callable[[str], None] = _tell) -> Path | None:
+    """The last whole checkpoint of a run; None if none was saved. What is being saved goes by another name.
+
+    ``tell`` is called for each that is newer but damaged. `UserError` if checkpoints are there, and none is whole.
+    """
+    damaged: list[str] = []
+    for checkpoint in reversed(_checkpoints(run)):
+        wrong = _damage(checkpoint)
+        if wrong is None:
+            for other in damaged:
+                tell(f"{other}, so it is passed over for {checkpoint.name}, the newest that is whole")
+            return checkpoint
+        damaged.append(f"{checkpoint}: {wrong}")
+    if damaged:
+        raise UserError(
+            f"{'; '.join(damaged)}. No checkpoint of this run is whole; what is named here must be removed before it can be trained anew"
+        )
+    return None
+
+
+def _damage(checkpoint: Path) -> str | None:
+    """What is wrong with a checkpoint that has its name; None if it holds what was saved, and no more."""
+    stated = _stated_files(checkpoint)
+    if stated is None:
+        return f"{WHOLE}, which says what belongs to it, cannot be read"
+    saved = {path.relative_to(checkpoint).as_posix(): path for path in checkpoint.rglob("*")}
+    for name, digest in stated.items():
+        if name not in saved or not saved[name].is_file():
+            return f"{plain(name)} is missing"
+        if file_sha256(saved[name]) != digest:
+            return f"{plain(name)} is damaged"
+    folders = {str(folder) for name in stated for folder in PurePosixPath(name).parents}
+    other = sorted(name for name, path in saved.items() if name not in {*stated, *folders, WHOLE} and not passed_over(path.name))
+    return f"{plain(other[0])} does not belong to it" if other else None
+
+
+def _stated_files(saved: Path) -> dict[str, str] | None:
+    """The SHA-256 that each file had when it was saved, by name; None if that cannot be read."""
+    try:
+        return read_declared(saved / WHOLE, WholeCheckpoint)
+    except (UserError, OSError):
+        return None
+
+
+def _checkpoints(run: Path) -> list[Path]:
+    """A run's checkpoints that were saved to the end, oldest first."""
+    found = [path for path in run.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdecimal()]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("checkpoint-")))
+
+
+def see_run(run: Path) -> None:
+    """`UserError` if somebody has removed a run that is being trained: what is written now could not be taken up."""
+    if not (run / RUN).exists():
+        raise removed(run)
+
+
+@contextmanager
+def saving(run: Path) -> Iterator[Path]:
+    """The folder where something of a run is saved before it gets its name. `UserError` if that cannot be written, whatever a library makes
+    of it, or if somebody has removed the run: what is half saved is removed."""
+    see_run(run)
+    try:
+        yield run / SAVING
+    except Exception as error:
+        why = _why_unwritten(run / SAVING, error)
+        if why is None:
+            raise
+        shutil.rmtree(run / SAVING, ignore_errors=True)
+        raise UserError(f"{run}: {why}; what was saved before is kept: call it again to go on") from error
+
+
+def _why_unwritten(folder: Path, error: Exception) -> str | None:
+    """Why something could not be saved in a folder, if an error says that: those of safetensors and torch are none of the system's."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if isinstance(error, SafetensorError) and (number := re.search(r"os error (\d+)", str(error))):
+        return os.strerror(int(number[1]))
+    if isinstance(error, RuntimeError) and "inline_container" in str(error):  # torch's, which tells no reason
+        try:
+            write_bytes(folder / "trial", bytes(TRIAL_BYTES))
+        except OSError as reason:
+            return reason.strerror
+        return "a checkpoint could not be written whole"
+    return None
+
+
+def keep_checkpoint(run: Path, saved: Path) -> None:
+    """Give a checkpoint that was saved beside its name, and drop the oldest."""
+    _without_pickle(saved)
+    _state_files(saved)
+    _settle(saved, run / saved.name)
+    shutil.rmtree(run / SAVING)
+    for old in _checkpoints(run)[:-KEPT_CHECKPOINTS]:
+        shutil.rmtree(old)
+
+
+def _state_files(saved: Path) -> None:
+    """Write the SHA-256 of each file that was saved."""
+    _without_pickle(saved)
+    files = sorted(path for path in saved.rglob("*") if path.is_file())
+    write_json(saved / WHOLE, {path.relative_to(saved).as_posix(): file_sha256(path) for path in files})
+
+
+def check_saved(folder: Path, digests: Mapping[str, str]) -> None:
+    """`UserError` if a run's model in a folder is not as it was saved, by the digests that its files have now. A model that was put there
+    by other means, which states none, is taken as it is."""
+    if not (folder / WHOLE).exists():
+        return
+    stated = _stated_files(folder)
+    if stated is None:
+        raise UserError(f"{folder / WHOLE}: cannot be read; without this file, the model is taken as it is")
+    gone = [name for name in stated if not (folder / name).is_file()]
+    changed = [name for name, digest in digests.items() if stated.get(name) != digest]
+    if gone or changed:
+        what = f"{plain(gone[0])} is missing" if gone else f"{changed[0]} is not as it was saved"
+        raise UserError(
+            f"{folder}: {what}, by {WHOLE}: the model is damaged. Put it back from a copy; if you changed it yourself, remove {WHOLE}"
+        )
+
+
+def keep_best(run: Path, saved: Path, facts: dict[str, Any]) -> None:
+    """Make what was saved the run's best model; ``best.json`` says at which step and loss it was."""
+    write_json(saved / "best.json", facts)
+    _state_files(saved)
+    _settle(saved, run / BEST)
+
+
+def best_loss(run: Path) -> float:
+    """The validation loss of the best model so far, infinite if there is none."""
+    path = run / BEST / "best.json"
+    try:
+        return read_declared(path, Best).eval_loss if path.exists() else float("inf")
+    except UserError as error:
+        raise UserError(f"{error}; remove {path.parent} to have the best model found anew") from None
+
+
+def keep_final(run: Path, saved: Path) -> None:
+    """Put the finished model into the run folder; ``config.json`` comes last and says that all is there."""
+    _without_pickle(saved)
+    _state_files(saved)
+    for path in sorted(saved.iterdir(), key=lambda path: path.name == "config.json"):
+        path.replace(run / path.name)
+    sync_folder(run)
+    shutil.rmtree(run / SAVING)
+
+
+def _settle(saved: Path, target: Path) -> None:
+    """Give a folder its name once all in it is on the disk."""
+    _without_pickle(saved)
+    old = saved.with_name("old")
+    if target.exists():  # moved, not removed: a kill must not leave a part of it under its name
+        target.rename(old)
+    saved.rename(target)
+    sync_folder(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _without_pickle(folder: Path) -> None:
+    """Sync what was saved, less the training arguments, a pickle that nobody should have to trust."""
+    (folder / "training_args.bin").unlink(missing_ok=True)
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as stream:
+                os.fsync(stream.fileno())
+    sync_folder(folder)

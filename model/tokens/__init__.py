@@ -1,0 +1,1 @@
+"""Code as tokens and numbers, and back."""

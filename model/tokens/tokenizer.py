@@ -1,0 +1,54 @@
+"""The small tokenizer that a language model from scratch gets for its domain."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from tokenizers import Regex, Tokenizer
+from tokenizers.decoders import Fuse
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Split
+from transformers import PreTrainedTokenizerFast
+
+from datagen.code.statements import Language, Statement
+from model.tokens.codec import NUM, Words, pieces
+from model.tokens.digits import CHARACTERS
+from model.tokens.prompts import PLAIN_TEMPLATE
+
+PAD, BEGIN, END, UNKNOWN = "[PAD]", "[BOS]", "[EOS]", "[UNK]"
+
+
+def domain_tokenizer(domain: Language, prompts: Sequence[str]) -> PreTrainedTokenizerFast:
+    """A tokenizer whose words are the pieces of a domain's canonical code, fragments of them, and the words of all prompts.
+
+    The longest word counts first: canonical code falls into its pieces; the fragments are for code in another style (keywords shuffled,
+    synonyms) and for numbers digit by digit.
+    """
+    words = [text for s in domain.statements for piece in pieces(s) if isinstance(piece, Words) for text in piece.texts]
+    words += [word for prompt in prompts for word in re.findall(r"\w+|\W", prompt)]
+    words += [fragment for statement in domain.statements for fragment in _fragments(statement, domain)]
+    words += [*"(),", ", ", ")\n", *CHARACTERS]
+    vocabulary = {word: i for i, word in enumerate(dict.fromkeys([PAD, BEGIN, END, UNKNOWN, NUM, *words]))}
+    tokenizer = Tokenizer(WordLevel(vocabulary, unk_token=UNKNOWN))
+    longest_first = sorted(dict.fromkeys(words), key=len, reverse=True)
+    tokenizer.pre_tokenizer = Split(Regex("|".join(map(re.escape, longest_first))), behavior="isolated")
+    tokenizer.decoder = Fuse()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        bos_token=BEGIN,
+        eos_token=END,
+        unk_token=UNKNOWN,
+        extra_special_tokens=[NUM],
+        clean_up_tokenization_spaces=False,
+        chat_template=PLAIN_TEMPLATE,
+    )
+
+
+def _fragments(statement: Statement, domain: Language) -> Iterator[str]:
+    """What a statement's code is made of besides punctuation: its name, its keywords, its words and their synonyms."""
+    yield f"{statement.name}("
+    yield from (f"{argument.name}=" for argument in statement.arguments)
+    for choice in statement.choices:
+        yield from (f'"{word}"' for declared in choice.words for word in (declared, *domain.synonyms.get(declared, ())))

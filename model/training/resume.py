@@ -1,0 +1,161 @@
+"""A checkpoint's state of training, which may come from anybody: read as numbers, and held against the training that takes it up."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from transformers import trainer_callback
+
+from datagen.errors import UserError
+from datagen.io.declared import read_declared
+from datagen.io.files import MOST_BYTES, passed_over
+from model.declared import Pending, TrainerState
+from model.extent import Shapes, shapes_in
+from model.finite import first_not_finite
+from model.staging import CONFIG_FILE, TOKENIZER_FILES, WEIGHTS_FILE, WHOLE, plain
+from model.tables import reason
+
+STATE, PENDING = "trainer_state.json", "pending.json"
+OPTIMIZER, SCHEDULER = "optimizer.pt", "scheduler.pt"
+RANDOM_STATES, SCALER = "rng_state*.pth", "scaler.pt"
+_DECLARED = (STATE, PENDING, OPTIMIZER, SCHEDULER, RANDOM_STATES, SCALER, WHOLE, CONFIG_FILE, WEIGHTS_FILE, *TOKENIZER_FILES)
+"""What a checkpoint is made of that holds the whole model: of other names, transformers would read other formats and adapters."""
+_OF_ADAMW = {"step", "exp_avg", "exp_avg_sq"}
+_CHANGING = {"params", "lr"}  # of a group of parameters, what is not as it was in the beginning
+
+
+@contextmanager
+def taken_up(checkpoint: Path, *names: str) -> Iterator[None]:
+    """While files of a checkpoint are read, whatever goes wrong is a `UserError` that names them and says what helps."""
+    try:
+        for name in names:
+            _check_numbers(checkpoint / name)
+        yield
+    except Exception as error:  # what is in them may have any form
+        why = reason(error)
+        if "weights_only" in str(error):  # the unpickler's message, which advises to trust the file
+            why = "it holds more than numbers, and is not read"
+        raise UserError(
+            f"{checkpoint}: {' and '.join(names) or 'it'} cannot be taken up by this training ({why}); remove this checkpoint, and "
+            "training goes on from the one before it, or begins anew"
+        ) from None
+
+
+def _check_numbers(path: Path) -> None:
+    """`UserError` unless a ``.pt`` or ``.pth`` file is there and as torch writes it: an archive that is no larger inside than outside."""
+    if not path.is_file():
+        raise UserError(f"{path.name} is missing")
+    if path.suffix not in {".pt", ".pth"}:
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        raise UserError("it is not as torch saves such files") from None
+    if packed:
+        raise UserError("it is compressed, and torch saves such files as they are")
+    if path.name == OPTIMIZER:
+        _check_tensors(torch.load(path, map_location="cpu", weights_only=True, mmap=True))
+
+
+def _check_tensors(content: Any) -> None:
+    """`UserError` for a tensor that would unfold into more numbers than its file holds."""
+    waiting = [content]
+    while waiting:
+        at = waiting.pop()
+        if isinstance(at, torch.Tensor) and at.numel() * at.element_size() > at.untyped_storage().nbytes():
+            raise UserError(f"it states {at.numel():,} numbers, more than are there")
+        if isinstance(at, Mapping):
+            waiting += at.values()
+        elif isinstance(at, list | tuple):
+            waiting += at
+
+
+def read_state(checkpoint: Path) -> tuple[int, Pending]:
+    """The step of a checkpoint, and what was to be logged."""
+    with taken_up(checkpoint, STATE):
+        state = read_declared(checkpoint / STATE, TrainerState, MOST_BYTES)
+        if checkpoint.name != f"checkpoint-{state.global_step}":
+            raise UserError(f"global_step is {state.global_step:,}")
+        if state.epoch is not None and not 0 <= state.epoch <= 10**9:
+            raise UserError(f"epoch is {state.epoch}")
+        trainer_callback.TrainerState.load_from_json(str(checkpoint / STATE))  # which is less lenient about encodings and fields
+    with taken_up(checkpoint, PENDING):
+        pending = read_declared(checkpoint / PENDING, Pending)
+        if pending.since > state.global_step:
+            raise UserError(f"since is {pending.since:,}, a step that has not been")
+    return state.global_step, pending
+
+
+def check_files(checkpoint: Path) -> None:
+    """`UserError` for a checkpoint that holds more than one of a model in one piece does, such as the pieces of a model under FSDP."""
+    with taken_up(checkpoint):
+        for path in sorted(checkpoint.iterdir()):
+            declared = path.is_file() and any(fnmatchcase(path.name, pattern) for pattern in _DECLARED)
+            if not declared and not passed_over(path.name):
+                raise UserError(f"{plain(path.name)} is nothing that training on one device, or on several with whole copies, saves")
+
+
+def check_weights(checkpoint: Path, expected: Mapping[str, torch.Tensor]) -> None:
+    """`UserError` unless a checkpoint's weights are those that are expected, by name and shape, and finite."""
+    with taken_up(checkpoint, WEIGHTS_FILE):
+        held, wanted = shapes_in(checkpoint / WEIGHTS_FILE), {name: tuple(value.shape) for name, value in expected.items()}
+        if (other := _differing(held, wanted)) is not None:
+            raise UserError(f"{other} is {held.get(other, 'not there')}, and should be {wanted.get(other, 'not there')}")
+        if (wrong := first_not_finite(load_file(checkpoint / WEIGHTS_FILE))) is not None:
+            raise UserError(f"{wrong} holds what is no finite number")
+
+
+def _differing(one: Shapes, other: Shapes) -> str | None:
+    return next((name for name in sorted({*one, *other}) if one.get(name) != other.get(name)), None)
+
+
+def settings_of(groups: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Of an optimizer's groups of parameters, what does not change in training."""
+    return [{name: value for name, value in group.items() if name not in _CHANGING} for group in groups]
+
+
+def check_optimizer(optimizer: torch.optim.Optimizer, settings: Sequence[Mapping[str, Any]]) -> None:
+    """`UserError` unless an optimizer whose state was loaded is AdamW with these settings, and has a state that fits each parameter."""
+    if settings_of(optimizer.param_groups) != settings:
+        raise UserError("its settings are others than those of this run")
+    for group in optimizer.param_groups:
+        if not _is_rate(group["lr"]):
+            raise UserError(f"its learning rate is {str(group['lr'])[:20]}")
+        for parameter in group["params"]:
+            state = optimizer.state.get(parameter, {})
+            if state and not (state.keys() == _OF_ADAMW and all(map(torch.is_tensor, state.values()))):
+                raise UserError("its state is not one of AdamW")
+            if any(value.shape != (() if name == "step" else parameter.shape) for name, value in state.items()):
+                raise UserError("its state is one of parameters of other shapes")
+            if not all(value.is_floating_point() and bool(value.isfinite().all()) for value in state.values()):
+                raise UserError("its state holds what is no finite number")
+            if any(bool((state[name] < 0).any()) for name in ("step", "exp_avg_sq") if name in state):
+                raise UserError("its state holds a number below 0 where there is none")
+    if not optimizer.state:
+        raise UserError("it holds no state")
+
+
+def check_scheduler(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """`UserError` unless a scheduler's state, after one was loaded, is that of the same schedule at another step."""
+    fixed = ("base_lrs", "lr_lambdas")
+    if before.keys() != after.keys() or any(before[name] != after[name] for name in fixed if name in before):
+        raise UserError("its schedule is another than that of this run")
+    for name in ("last_epoch", "_step_count"):
+        if name in after and not (type(after[name]) is int and 0 <= after[name] <= 10**12):
+            raise UserError(f"{name} is {str(after[name])[:20]}")
+    rates = after.get("_last_lr", [])
+    if not isinstance(rates, list) or not all(map(_is_rate, rates)):
+        raise UserError("its learning rates are none")
+
+
+def _is_rate(value: Any) -> bool:
+    return isinstance(value, float | int) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
