@@ -92,8 +92,8 @@ def test_a_signal_that_is_sent_twice_does_not_disturb_what_tidies_up(
 
 IMPATIENT = """
 import signal, threading, igllm
-import datagen.leaving
-datagen.leaving.SAME_REQUEST_SECONDS = 0
+import datagen.io.leaving
+datagen.io.leaving.SAME_REQUEST_SECONDS = 0
 def run_doctor(_options):
     try:
         signal.raise_signal(signal.SIGTERM)

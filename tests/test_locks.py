@@ -20,7 +20,7 @@ from igllm import main
 HOLDER = """
 import sys, time
 from pathlib import Path
-from datagen.locks import hold
+from datagen.io.locks import hold
 
 with hold(Path(sys.argv[1])):
     print("held", flush=True)

@@ -202,7 +202,7 @@ def test_there_is_no_blender_in_it(tmp_path: Path) -> None:
         import sys, subprocess
         from pathlib import Path
         from datagen.generate import generate
-        from datagen.settings import DatasetSettings
+        from datagen.samples.settings import DatasetSettings
         from render.rerender import Recorded, render_codes
         def refused(*_, **__): raise SystemExit("a process was started")
         subprocess.Popen = refused

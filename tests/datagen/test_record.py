@@ -130,7 +130,7 @@ def test_a_record_is_kept_to_the_byte(tmp_path: Path) -> None:
 
 FIRST_READING = """
 import sys, threading, time
-from datagen.record import read_sample_record
+from datagen.samples.record import read_sample_record
 sys.setswitchinterval(1e-6)
 def read(number):
     time.sleep(number / 10_000)
