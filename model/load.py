@@ -148,7 +148,7 @@ def _check_tokens(config: IGLLMConfig, tokenizer: Any, folder: Path) -> None:
             raise UserError(
                 f"{folder}: its config.json says {name}={shortened(getattr(config, name))}, but its tokenizer {shortened(tokens)}{_APART}"
             )
-    for name in ("eos", "bos", "pad"):
+    for name in ("eos", "pad"):  # what a text begins with is the prefix's to say
         stated, has_token = (getattr(of, f"{name}_token_id", None) for of in (config.text_config, tokenizer))
         ids = stated if isinstance(stated, list | tuple) else [stated]  # checkpoints may end a text with several
         if None not in (stated, has_token) and has_token not in ids:

@@ -174,7 +174,7 @@ BAD_SPLITS: list[tuple[Any, str]] = [
     ({"objects": [3, 4.0]}, r"objects\[1\] is 4.0, but must be a whole number"),
     ({"objects": [5, 4]}, "objects from 5 to 4"),
     ({"objects": [3, 30]}, "places 0 to 10"),
-    ("[" + "0," * 600_000 + "0]", "more than 1,000,000 bytes"),
+    ("[" + "0," * 600_000 + "0]", "bytes, more than 1,000,000"),
 ]
 
 

@@ -39,7 +39,7 @@ from datagen.shards.archive import open_archive
 from datagen.shards.manifest import Failure, Row, Source
 from datagen.shards.pictures import ImageFiles
 from datagen.shards.reader import Samples
-from datagen.shards.writer import Statement
+from datagen.shards.writer import ImportedStatement, Statement
 
 # Data sets
 
@@ -73,9 +73,11 @@ def manifests() -> st.SearchStrategy[Files]:
 
 def statements() -> st.SearchStrategy[Files]:
     stated = json.loads(honest.data_set()["dataset.json"])
-    bases = [stated, {**stated, "imported_from": "x"}]
+    imported = {**stated, "imported_from": "x", "seed": None}
+    bases = [stated, imported]
     settings = declared.grafted([stated], SettingsRecord).map(lambda content: json.dumps(content).encode("utf-8", "surrogatepass"))
-    return st.one_of(declared.damaged(bases, Statement, most=2), declared.damaged(bases, most=2), settings).map(
+    of_imported = declared.grafted([imported], ImportedStatement).map(lambda content: json.dumps(content).encode("utf-8", "surrogatepass"))
+    return st.one_of(declared.damaged(bases, Statement, most=2), declared.damaged(bases, most=2), settings, of_imported).map(
         lambda data: {**honest.data_set(), "dataset.json": data}
     )
 

@@ -144,7 +144,8 @@ class Guard:
         elif event == "pickle.find_class":
             wrong = f"a pickle names {arguments[1:]!r}"
         elif event in _CHANGES:
-            named, folders = arguments[: _CHANGES[event]], [each for each in arguments[1:] if isinstance(each, int)]
+            named = arguments[: _CHANGES[event]]
+            folders = [each for each in arguments[1:] if isinstance(each, int)] if event != "os.truncate" else []  # its number is a length
             paths = [_at(path, folders[-1:]) for path in named if isinstance(path, str | bytes | os.PathLike)]
             wrong = next((f"{event} {path!r}" for path in paths if not self._may_write(path)), None)
         elif event == "ctypes.dlopen" and str(arguments[0]).startswith(self._inside):

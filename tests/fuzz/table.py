@@ -14,6 +14,7 @@ DECLARED = {
     "KEY.json, a sample's record": "record",
     "dataset.json": "statement",
     "dataset.json, the settings": "statement",
+    "dataset.json of an imported data set": "statement",
     "manifest.jsonl, a line": "manifest",
     "failures.jsonl, a line": "manifest",
     "sources.jsonl, a line": "source",
