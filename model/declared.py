@@ -14,8 +14,10 @@ from datagen.io.declared import Count, Digest, InnerPath
 from datagen.scene import FRAME_SIDES
 
 MOST_PROMPT_TOKENS = 4096
-MOST_ADDED = 10_000  # tokens beside a vocabulary: Gemma has 6,400
 """Before the image, and after it up to the answer: attention takes memory as the square of them."""
+MOST_ADDED = 10_000  # tokens beside a vocabulary: Gemma has 6,400
+MOST_WORDS = 500_000  # of a vocabulary: Gemma has 262,144
+MOST_MERGES = 1_000_000  # by which they are put together: Gemma has 514,906
 
 FrameSide = Annotated[int, Meta(ge=FRAME_SIDES[0], le=FRAME_SIDES[1])]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -68,16 +70,38 @@ AddedTokens = Annotated[dict[str, Token], Meta(max_length=MOST_ADDED)]
 """The content of ``added_tokens.json``: their numbers."""
 
 
+Vocabulary = Annotated[dict[str, Any], Meta(max_length=MOST_WORDS)]
+"""The content of ``vocab.json``: the words with their numbers."""
+
+
+class StatedWords(Struct):
+    """The vocabulary in ``tokenizer.json``."""
+
+    vocab: Vocabulary | Annotated[list[Any], Meta(max_length=MOST_WORDS)] = {}
+    merges: Annotated[list[Any], Meta(max_length=MOST_MERGES)] | None = None
+
+
 class StatedTokenizer(Struct):
     """What ``tokenizer.json`` says, as far as it is checked here: the rest is for tokenizers to read, in a process of its own first."""
 
     added_tokens: Annotated[list[AddedToken], Meta(max_length=MOST_ADDED)] = []
+    model: StatedWords | None = None
+
+
+FewAdded = Annotated[int, Meta(ge=0, le=MOST_ADDED)]
+SomeAdded = Annotated[dict[str, Any], Meta(max_length=MOST_ADDED)] | Annotated[list[Any], Meta(max_length=MOST_ADDED)] | None
 
 
 class StatedTokenizerConfig(Struct):
-    """What ``tokenizer_config.json`` says, as far as it is checked here."""
+    """What ``tokenizer_config.json`` says, as far as it is checked here: tokens, and how many of a kind there are."""
 
     added_tokens_decoder: Annotated[dict[str, AddedToken], Meta(max_length=MOST_ADDED)] = {}
+    additional_special_tokens: SomeAdded = None
+    extra_special_tokens: SomeAdded = None
+    model_specific_special_tokens: SomeAdded = None
+    extra_ids: FewAdded | None = None
+    num_madeup_words: FewAdded | None = None
+    offset: FewAdded | None = None
 
 
 class StatedAdapters(Struct, forbid_unknown_fields=True):

@@ -6,7 +6,7 @@ import math
 import os
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,12 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from torch import nn
-from torch.nn.modules.module import register_module_module_registration_hook, register_module_parameter_registration_hook
+from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
+    register_module_forward_hook,
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
+)
 
 from datagen.errors import UserError
 from model.staging import INDEX_FILE, WEIGHTS_FILE, index_of, plain, weight_files
@@ -23,7 +28,9 @@ from model.tables import reason
 
 Shapes = dict[str, tuple[int, ...]]
 MOST_TENSORS = 20_000  # of a model whose weights are not there to be counted; the largest that are published have thousands
-_SPARE_NUMBERS = 2**22  # beyond what is in the files: what is tied, and what is not saved
+MOST_AT_ONCE = 2**27  # numbers that a layer makes of a batch of images
+_MOST_OF_AN_IMAGE = 2**26  # of which several layers' are held at a time; ResNet-50 makes so many of 2048 x 2048 pixels
+_SPARE_NUMBERS = 2**24  # beyond what is in the files: what is tied, and what is not saved, such as masks and the places of tokens
 _SPARE_TENSORS = 1000
 _FLOATS = ("F64", "F32", "F16", "BF16")
 _COUNTERS = re.compile(r"(^|\.)(position_ids|num_batches_tracked|relative_position_index|attention\.bias|attn\.bias)$")
@@ -105,29 +112,63 @@ def shapes_of(folder: Path) -> Shapes:
 @contextmanager
 def within(extent: Extent, source: str) -> Iterator[None]:
     """On the meta device, where models have no weights: `UserError`, which begins with `source`, as soon as what is made exceeds it."""
-    numbers = tensors = modules = 0
+    numbers = tensors = 0
+    modules: set[nn.Module] = set()
 
-    def count_parameter(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+    def count(tensor: torch.Tensor) -> None:
         nonlocal numbers, tensors
-        if parameter is None:
-            return
-        numbers, tensors = numbers + parameter.numel(), tensors + 1
+        # A mask is no number a cell.
+        numbers, tensors = numbers + math.ceil(tensor.numel() * tensor.element_size() / 4), tensors + 1
         if numbers > extent.numbers or tensors > extent.tensors:
             raise UserError(f"{source}: describes a model of at least {numbers:,} numbers in {tensors:,} tensors; {extent.said}")
 
-    def count_module(*_: Any) -> None:
-        nonlocal modules
-        modules += 1
-        if modules > 20 * extent.tensors:
-            raise UserError(f"{source}: describes a model of more than {modules:,} parts; {extent.said}")
+    def count_registered(_: nn.Module, name: str, tensor: torch.Tensor | None) -> None:
+        if tensor is not None:
+            count(tensor)
 
-    hooks = (register_module_parameter_registration_hook(count_parameter), register_module_module_registration_hook(count_module))
+    def count_module(module: nn.Module, name: str, part: nn.Module | None) -> None:
+        modules.update(filter(None, (module, part)))
+        if len(modules) > 20 * extent.tensors:
+            raise UserError(f"{source}: describes a model of more than {len(modules):,} parts; {extent.said}")
+
+    hooks = (
+        register_module_parameter_registration_hook(count_registered),
+        register_module_buffer_registration_hook(count_registered),
+        register_module_module_registration_hook(count_module),
+    )
     try:
         with torch.device("meta"), warnings.catch_warnings(action="ignore"):  # of what has no numbers, say
             yield
+            for module in modules:  # which may keep tensors that they do not register
+                for held in vars(module).values():
+                    if isinstance(held, torch.Tensor):
+                        count(held)
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def numbers_of_an_image(see: Callable[[torch.Tensor], Any], frame: tuple[int, int], source: str) -> int:
+    """How many numbers the widest layer makes of one image: `see` is the part of a model on the meta device that reads images of a frame.
+
+    `UserError`, which begins with `source`, for more than may be.
+    """
+    most = 0
+
+    def count(_: nn.Module, __: Any, made: Any) -> None:
+        nonlocal most
+        if isinstance(made, torch.Tensor):
+            most = max(most, made.numel())
+        if most > _MOST_OF_AN_IMAGE:
+            raise UserError(f"{source}: makes {most:,} numbers of an image in one layer; at most {_MOST_OF_AN_IMAGE:,} are possible")
+
+    hook = register_module_forward_hook(count)
+    try:
+        with torch.device("meta"), torch.no_grad():
+            see(torch.zeros(1, 3, *frame))
+    finally:
+        hook.remove()
+    return most
 
 
 def check_shapes(model: nn.Module, shapes: Mapping[str, tuple[int, ...]], folder: Path) -> None:

@@ -21,7 +21,7 @@ from model.config import FORMAT_VERSION, IGLLMConfig
 from model.declared import DECLARATIONS
 from model.derender.derenderer import Derenderer
 from model.device import pick_device
-from model.extent import Extent, check_shapes, shapes_of, within
+from model.extent import MOST_AT_ONCE, Extent, check_shapes, numbers_of_an_image, shapes_of, within
 from model.finite import first_not_finite
 from model.igllm import IGLLM
 from model.parts.pretrained import Base
@@ -59,12 +59,16 @@ def find_model(name: str | None) -> Path:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model and its tokenizer, if it has one; ``name`` says where it was, ``digest`` what it is, as `model_digest` does."""
+    """A model and its tokenizer, if it has one; ``name`` says where it was, ``digest`` what it is, as `model_digest` does.
+
+    Of more than ``most_images``, it would take more memory at once than it may.
+    """
 
     model: IGLLM | Derenderer
     tokenizer: Any
     name: str
     digest: str
+    most_images: int = 1024
 
 
 def load_model(folder: Path, device: str = "auto") -> Loaded:
@@ -81,7 +85,7 @@ def load_model(folder: Path, device: str = "auto") -> Loaded:
     dtype = torch.bfloat16 if config.get("language_base") and where.type == "cuda" else torch.float32
     quiet_transformers()
     try:
-        check_extent(kind.config_class.from_pretrained(folder), kind, folder)
+        most_images = check_extent(kind.config_class.from_pretrained(folder), kind, folder)
         model, told = kind.from_pretrained(folder, use_safetensors=True, dtype=dtype, output_loading_info=True)
         tokenizer = load_tokenizer(folder, model.config) if kind is IGLLM else None
         if kind is IGLLM:
@@ -100,7 +104,7 @@ def load_model(folder: Path, device: str = "auto") -> Loaded:
         raise UserError(f"{folder}: its weights hold {wrong}, which is not finite; the model is damaged, or its training went astray")
     if kind is IGLLM:
         model = model.merged()
-    return Loaded(model.to(where).eval(), tokenizer, str(folder), model_digest(digests))
+    return Loaded(model.to(where).eval(), tokenizer, str(folder), model_digest(digests), most_images)
 
 
 def load_tokenizer(folder: Path, config: IGLLMConfig) -> Any:
@@ -115,8 +119,11 @@ def load_tokenizer(folder: Path, config: IGLLMConfig) -> Any:
     return tokenizer
 
 
-def check_extent(config: Any, kind: Any, folder: Path) -> None:
-    """`UserError` if the model that a configuration describes is not the one whose weights are in a folder, by their files' headers."""
+def check_extent(config: Any, kind: Any, folder: Path) -> int:
+    """How many images the model that a configuration describes may read at once.
+
+    `UserError` if it is not the one whose weights are in a folder, by their files' headers, or takes too much memory for one image.
+    """
     files = weight_files(folder)
     if not files:
         raise UserError(f"{folder}: has no {WEIGHTS_FILE}; the model is not whole")
@@ -127,9 +134,20 @@ def check_extent(config: Any, kind: Any, folder: Path) -> None:
     with within(extent, f"its {CONFIG_FILE}"):
         model = kind(config)
     check_shapes(model, shapes, folder)
-    cells = model.tower.rows * model.tower.columns if kind is IGLLM else 0
-    if cells > MOST_CELLS:
-        raise UserError(f"{folder}: its config.json makes {cells:,} cells of an image; at most {MOST_CELLS:,} are possible")
+    if kind is IGLLM and model.tower.attended > MOST_CELLS:
+        raise UserError(f"{folder}: its config.json makes {model.tower.attended:,} cells of an image; at most {MOST_CELLS:,} are possible")
+
+    def see(images: torch.Tensor) -> None:
+        if kind is Derenderer:
+            model.proposals(model.features(images))
+            return
+        visual = model.see(images)
+        for head, read in ((model.dense_head, "read"), (model.numeric_head, "key")):
+            if hasattr(head, read):
+                getattr(head, read)(visual)
+
+    frame = (config.image_height, config.image_width)
+    return MOST_AT_ONCE // numbers_of_an_image(see, frame, f"{folder}: its {CONFIG_FILE}")
 
 
 def _check_tokens(config: IGLLMConfig, tokenizer: Any, folder: Path) -> None:

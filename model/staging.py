@@ -24,7 +24,9 @@ INDEX_FILE = "model.safetensors.index.json"
 TOKENIZER_FILE = "tokenizer.json"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 ADDED_TOKENS_FILE = "added_tokens.json"
-TOKENIZER_FILES = ("*token*.json", "vocab.*", "merges.txt", "*.model", "chat_template*")
+VOCABULARY_FILE = "vocab.json"
+MERGES_FILE = "merges.txt"
+TOKENIZER_FILES = ("*token*.json", "vocab.*", MERGES_FILE, "*.model", "chat_template*")
 """Patterns of the files that any kind of tokenizer is saved in."""
 WHOLE = "whole.json"
 """Beside what a run has saved, the SHA-256 of each of its files."""
@@ -61,6 +63,8 @@ _REFUSED = {
 _PRECISION = re.compile(r"(torch\.)?(auto|b?float\d+(_\w+)?)")
 _COUNTED = re.compile(r"(layers?|depths?|blocks?|stages?|labels|experts|levels)$")
 _MOST_COUNTED = 10_000  # of layers and the like, which configurations list one by one
+_ALONG_A_TEXT = {"max_seq_len"}  # what MPT computes a bias for at every step, however short the text is
+_MOST_ALONG_A_TEXT = 2**17
 _DEEPEST = 20
 
 
@@ -138,6 +142,8 @@ def _checked(value: Any, field: str, where: Path | str, depth: int = 0) -> Any:
         raise UserError(f"{where}: {plain(field)} is {plain(value)!r}, which is no precision of weights, such as float32")
     if _COUNTED.search(name) and isinstance(value, int | float) and abs(value) > _MOST_COUNTED:
         raise UserError(f"{where}: {plain(field)} is {value:g}, and no model has more than {_MOST_COUNTED:,}")
+    if name in _ALONG_A_TEXT and isinstance(value, int | float) and abs(value) > _MOST_ALONG_A_TEXT:
+        raise UserError(f"{where}: {plain(field)} is {value:g}, and no model has more than {_MOST_ALONG_A_TEXT:,}")
     return value
 
 

@@ -14,8 +14,18 @@ from tokenizers import Tokenizer
 from datagen.errors import UserError
 from datagen.io.declared import as_declared, read_declared
 from model.confined import answer, ask
-from model.declared import AddedTokens, StatedTokenizer, StatedTokenizerConfig
-from model.staging import ADDED_TOKENS_FILE, LARGEST_TOKENIZER_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, plain, read_object
+from model.declared import MOST_MERGES, MOST_WORDS, AddedTokens, StatedTokenizer, StatedTokenizerConfig, Vocabulary
+from model.staging import (
+    ADDED_TOKENS_FILE,
+    LARGEST_TOKENIZER_FILE,
+    MERGES_FILE,
+    TOKENIZER_CONFIG_FILE,
+    TOKENIZER_FILE,
+    VOCABULARY_FILE,
+    plain,
+    read_object,
+    tokenizer_files,
+)
 
 MOST_HOLES = 10_000  # numbers that a vocabulary leaves out
 _WHAT = "the tokenizer's way to cut a text"
@@ -32,8 +42,10 @@ def try_tokenizer(tokenizer: Any, texts: Sequence[str]) -> None:
 def stated_tokens(folder: Path) -> dict[str, int | str]:
     """The tokens beside its vocabulary that a tokenizer's files state, with their numbers.
 
-    `UserError` for more than `model.declared.MOST_ADDED`. Ask this before the tokenizer is read, which takes longer with each of them.
+    `UserError` for more of them than `model.declared.MOST_ADDED`, and for a vocabulary of more words than `model.declared.MOST_WORDS`. Ask
+    this before the tokenizer is read, which takes longer with each of them.
     """
+    _check_vocabulary(folder)
     stated: dict[str, int | str] = {}
     if (folder / TOKENIZER_CONFIG_FILE).exists():
         config = as_declared(read_object(folder / TOKENIZER_CONFIG_FILE), StatedTokenizerConfig, str(folder / TOKENIZER_CONFIG_FILE))
@@ -44,6 +56,17 @@ def stated_tokens(folder: Path) -> dict[str, int | str]:
         rules = read_declared(folder / TOKENIZER_FILE, StatedTokenizer, LARGEST_TOKENIZER_FILE)
         stated |= {token.content: token.id for token in rules.added_tokens}
     return stated
+
+
+def _check_vocabulary(folder: Path) -> None:
+    """`UserError` if the files that some kinds of tokenizers keep their words in have more of them than vocabularies have."""
+    for path in tokenizer_files(folder):
+        if path.name == VOCABULARY_FILE:
+            read_declared(path, Vocabulary, LARGEST_TOKENIZER_FILE)
+        elif path.suffix in {".txt", ".bpe"}:
+            lines, most = path.read_bytes().count(b"\n"), MOST_MERGES if path.name == MERGES_FILE else MOST_WORDS
+            if lines > most:
+                raise UserError(f"{path}: has {lines:,} lines; a vocabulary has at most {most:,}")
 
 
 def check_added_tokens(tokenizer: Any, stated: Mapping[str, int | str], folder: Path) -> None:

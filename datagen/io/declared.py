@@ -110,7 +110,8 @@ def _told(content: Any, kind: Any, error: msgspec.ValidationError) -> str:
 
 def _at(content: Any, kind: Any, said: str, steps: list[tuple[str, str]]) -> tuple[str, Any]:
     """Where msgspec found fault with `content`, and what is there. It does not tell the keys of a mapping, but it reads them in order."""
-    content = copy.deepcopy(content)
+    if any(item == "..." for _, item in steps):  # where it is changed, to find the key
+        content = copy.deepcopy(content)
     at, field = content, ""
     for name, item in steps:
         if item == "...":

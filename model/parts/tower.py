@@ -63,6 +63,11 @@ class VisionTower(nn.Module):
         if config.freeze_vision:
             self.encoder.requires_grad_(False)
 
+    @property
+    def attended(self) -> int:
+        """How many cells of an image attention compares with each other: the tower's own, or the language model's."""
+        return self.rows * self.columns * (1 if self.convolutional else self.merge**2)
+
     def _check_layer(self, vision: Any) -> None:
         """`UserError` for a layer that the tower does not have."""
         if self.convolutional:

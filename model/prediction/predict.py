@@ -38,6 +38,7 @@ class Predictor(ABC):
 
     def __init__(self, loaded: Loaded) -> None:
         self.name, self.digest, self.model = loaded.name, loaded.digest, loaded.model
+        self.most_images = loaded.most_images
         self.frame = Frame.of(self.model.config)
 
     @staticmethod
@@ -61,10 +62,13 @@ class Predictor(ABC):
         return f"the model {self.name} writes code of the domain {own.name}, and the data are of {domain.name}"
 
     def predict(self, images: Iterable[tuple[str, np.ndarray]], batch_size: int = 32, decoding: Decoding = GREEDY) -> Iterator[Prediction]:
-        """The code of images, each a key and (height, width, 3) uint8 pixels, in order; with several samples, all of them as candidates."""
+        """The code of images, each a key and (height, width, 3) uint8 pixels, in order; with several samples, all of them as candidates.
+
+        ``batch_size`` at once, or as many as `Loaded.most_images` allows.
+        """
         self.check(decoding)
         source = iter(images)
-        while batch := list(islice(source, batch_size)):
+        while batch := list(islice(source, min(batch_size, self.most_images))):
             tensors = torch.stack([self.frame.tensor(self.frame.fit(pixels)[0]) for _, pixels in batch])
             yield from self._read([key for key, _ in batch], tensors.to(self.model.device, self.model.dtype), decoding)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -22,6 +21,7 @@ from model.extent import Shapes, shapes_in
 from model.finite import first_not_finite
 from model.staging import CONFIG_FILE, TOKENIZER_FILES, WEIGHTS_FILE, WHOLE, plain
 from model.tables import reason
+from model.training.pickles import check_pickle
 
 STATE, PENDING = "trainer_state.json", "pending.json"
 OPTIMIZER, SCHEDULER = "optimizer.pt", "scheduler.pt"
@@ -50,33 +50,11 @@ def taken_up(checkpoint: Path, *names: str) -> Iterator[None]:
 
 
 def _check_numbers(path: Path) -> None:
-    """`UserError` unless a ``.pt`` or ``.pth`` file is there and as torch writes it: an archive that is no larger inside than outside."""
+    """`UserError` unless a file is there, and, if torch reads it, asks for no more than is in it."""
     if not path.is_file():
         raise UserError(f"{path.name} is missing")
-    if path.suffix not in {".pt", ".pth"}:
-        return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist())
-    except (zipfile.BadZipFile, ValueError, NotImplementedError):
-        raise UserError("it is not as torch saves such files") from None
-    if packed:
-        raise UserError("it is compressed, and torch saves such files as they are")
-    if path.name == OPTIMIZER:
-        _check_tensors(torch.load(path, map_location="cpu", weights_only=True, mmap=True))
-
-
-def _check_tensors(content: Any) -> None:
-    """`UserError` for a tensor that would unfold into more numbers than its file holds."""
-    waiting = [content]
-    while waiting:
-        at = waiting.pop()
-        if isinstance(at, torch.Tensor) and at.numel() * at.element_size() > at.untyped_storage().nbytes():
-            raise UserError(f"it states {at.numel():,} numbers, more than are there")
-        if isinstance(at, Mapping):
-            waiting += at.values()
-        elif isinstance(at, list | tuple):
-            waiting += at
+    if path.suffix in {".pt", ".pth"}:
+        check_pickle(path)
 
 
 def read_state(checkpoint: Path) -> tuple[int, Pending]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import resource
 import shutil
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +20,10 @@ from safetensors.torch import load_file, save_file
 from small_run import PRESET, generate
 
 import igllm
+from datagen.errors import UserError
 from datagen.io.files import file_sha256
 from model.run_folder import newest_checkpoint
+from model.training.pickles import check_pickle
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +90,57 @@ def fields(name: str, **changes: Any) -> Callable[[Path], None]:
     return harm
 
 
+def asking(name: str, pickled: bytes, **storages: bytes) -> Callable[[Path], None]:
+    """An archive as torch saves it, with that pickle and those storages."""
+
+    def harm(checkpoint: Path) -> None:
+        with zipfile.ZipFile(checkpoint / name, "w") as archive:
+            archive.writestr("archive/data.pkl", pickled)
+            archive.writestr("archive/version", "3\n")
+            archive.writestr("archive/byteorder", "little")
+            for storage, content in storages.items():
+                archive.writestr(f"archive/data/{storage}", content)
+
+    return harm
+
+
+def text(content: str) -> bytes:
+    """Of a pickle, a text."""
+    return pickle.BINUNICODE + struct.pack("<I", len(content)) + content.encode()
+
+
+def many_bytes(number: int) -> bytes:
+    """A pickle that asks for so many bytes."""
+    return b"\x80\x02cbuiltins\nbytearray\n\x8a\x05" + number.to_bytes(5, "little") + b"\x85R."
+
+
+def copies(function: str, number: int) -> bytes:
+    """A pickle that calls a function many times for the bytes of one long text."""
+    call = b"h\x01h\x02h\x03\x86R"
+    return (
+        b"\x80\x02]c" + function.encode() + b"\nq\x01" + text("a" * 100_000) + b"q\x02" + text("latin1") + b"q\x03(" + call * number + b"e."
+    )
+
+
+def tensor(stated: int) -> bytes:
+    """A pickle of one tensor, of so many numbers of the storage ``s``."""
+    storage = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text("s") + text("cpu") + b"M" + struct.pack("<H", stated) + b"tQ"
+    shape = b"K\x00M" + struct.pack("<H", stated) + b"\x85K\x01\x85\x89ccollections\nOrderedDict\n)R"
+    return b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(" + storage + shape + b"tR."
+
+
+def array(length: int, kind: str) -> bytes:
+    """A pickle of random states that makes an array on its way."""
+    names = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n"
+    return b"\x80\x02" + names + b"J" + struct.pack("<i", length) + b"\x85" + text(kind) + b"tR."
+
+
+def behind_another(checkpoint: Path) -> None:
+    """An archive behind a pickle that is read first by who knows no archives."""
+    archive = (checkpoint / "scheduler.pt").read_bytes()
+    (checkpoint / "scheduler.pt").write_bytes(pickle.dumps(Payload(checkpoint.parents[1] / "RUN"), protocol=2) + archive)
+
+
 def other_weights(checkpoint: Path) -> None:
     weights = load_file(checkpoint / "model.safetensors")
     weights.pop("projector.bias")
@@ -124,6 +179,12 @@ HARMS: dict[str, tuple[Callable[[Path], None], str]] = {
     "a pickle for the schedule": (pickled("scheduler.pt"), "scheduler.pt"),
     "a pickle for random states": (pickled("rng_state.pth"), "rng_state.pth"),
     "a pickle for the scaler": (pickled("scaler.pt"), "scaler.pt"),
+    "bytes without end": (asking("optimizer.pt", many_bytes(10**10)), "optimizer.pt"),
+    "bytes of one text": (asking("scheduler.pt", copies("builtins\nbytearray", 4000)), "scheduler.pt"),
+    "an array without end": (asking("rng_state.pth", array(2 * 10**9, "O")), "rng_state.pth"),
+    "numbers without end": (asking("scaler.pt", b"\x80\x02" + b"K\x01" * 2_500_000 + b"."), "scaler.pt"),
+    "a storage that is not all there": (asking("optimizer.pt", tensor(60_000), s=bytes(4)), "states 60,000 numbers where 1 are"),
+    "an archive behind a pickle": (behind_another, "as torch saves"),
     "compressed": (compressed, "compressed"),
     "no optimizer": (lambda checkpoint: (checkpoint / "optimizer.pt").unlink(), "optimizer.pt is missing"),
     "other shapes": (
@@ -175,6 +236,35 @@ HARMS: dict[str, tuple[Callable[[Path], None], str]] = {
     "no random states": (lambda checkpoint: (checkpoint / "rng_state.pth").unlink(), "rng_state.pth"),
     "a configuration that is none": (lambda checkpoint: (checkpoint / "config.json").write_text("[]"), "cannot be taken up"),
 }
+
+
+def test_what_a_training_saves_is_read(trained: Path) -> None:
+    saved = [path for path in (trained / "run" / "checkpoint-2").iterdir() if path.suffix in {".pt", ".pth"}]
+    assert len(saved) == 3
+    for path in saved:
+        check_pickle(path)
+
+
+@pytest.mark.parametrize(
+    "pickled",
+    [
+        many_bytes(10**10),
+        copies("builtins\nbytearray", 4000),
+        copies("_codecs\nencode", 4000),
+        array(2 * 10**9, "O"),
+        b"\x80\x02}" + b")" + b"\x85" * 100_000 + b"K\x00s.",  # a key that is hashed without end
+        b"\x80\x02}(" + b"".join(b"\x8a\x0a" + (i * (2**61 - 1)).to_bytes(10, "little") + b"N" for i in range(1000)) + b"u.",  # of one hash
+        b"\x80\x02N\x96" + b"\xff" * 5 + b"\0\0\0.",  # bytes that are not there
+        tensor(60_000),
+    ],
+    ids=range(8),
+)
+def test_a_pickle_that_asks_for_more_than_is_there_is_not_read(tmp_path: Path, pickled: bytes) -> None:
+    asking("x.pt", pickled, s=bytes(4))(tmp_path)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(UserError):
+        check_pickle(tmp_path / "x.pt")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
 
 
 @pytest.mark.parametrize("name", HARMS)

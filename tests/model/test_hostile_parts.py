@@ -15,19 +15,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from payload import Payload
 from pretrained_parts import clip, llama, qwen2
 from safetensors.torch import load_file, save_file
-from transformers import ConvNextConfig, ConvNextModel, PvtConfig, PvtModel, SwinConfig, SwinModel
+from torch import nn
+from transformers import AutoModelForCausalLM, ConvNextConfig, ConvNextModel, GPTJConfig, PvtConfig, PvtModel, SwinConfig, SwinModel
 
 from datagen.domains.registry import get_domain
 from datagen.errors import UserError
 from model.build import build, plan
+from model.extent import Extent, numbers_of_an_image, within
 from model.igllm import IGLLM
 from model.load import WEIGHTS, load_model
 from model.parts.pretrained import Base
+from model.prediction.predict import Predictor
 from model.preset import Preset, get_preset
 
 CLEVR = get_domain("clevr")
@@ -217,6 +221,41 @@ def test_more_added_tokens_than_tokenizers_have_are_refused_before_they_are_read
     file.write_text(json.dumps(stated))
     with pytest.raises(UserError, match=rf"{name}.*10,?000"):
         Base.named(str(parts["qwen2"])).tokenizer()
+
+
+def many_words() -> dict[str, int]:
+    return {f"w{i:07x}": i for i in range(500_001)}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("tokenizer.json", lambda: {"model": {"type": "WordLevel", "vocab": many_words()}}),
+        ("tokenizer.json", lambda: {"model": {"type": "Unigram", "vocab": [["a", 0]] * 500_001}}),
+        ("tokenizer.json", lambda: {"model": {"type": "BPE", "vocab": {}, "merges": ["a b"] * 1_000_001}}),
+        ("vocab.json", many_words),
+        ("vocab.txt", lambda: "a\n" * 500_001),
+        ("merges.txt", lambda: "a b\n" * 1_000_001),
+        ("tokenizer_config.json", lambda: {"extra_special_tokens": [f"<{i}>" for i in range(10_001)]}),
+        ("tokenizer_config.json", lambda: {"additional_special_tokens": [f"<{i}>" for i in range(10_001)]}),
+        ("tokenizer_config.json", lambda: {"extra_special_tokens": {f"t{i}": f"<{i}>" for i in range(10_001)}}),
+        ("tokenizer_config.json", lambda: {"tokenizer_class": "ByT5Tokenizer", "extra_ids": 20_000_000}),
+        ("tokenizer_config.json", lambda: {"tokenizer_class": "T5Tokenizer", "extra_ids": 10**30}),
+        ("tokenizer_config.json", lambda: {"tokenizer_class": "PegasusTokenizer", "offset": 10_001}),
+        ("tokenizer_config.json", lambda: {"tokenizer_class": "XGLMTokenizer", "num_madeup_words": 1e12}),
+    ],
+)
+def test_more_words_than_vocabularies_have_are_refused_before_they_are_read(
+    parts: dict[str, Path], canary: Path, name: str, content: Callable[[], Any]
+) -> None:
+    """Three million words took a minute and 2 GB, twenty million made-up ones never ended."""
+    made = content()
+    (parts["llama"] / name).write_text(made if isinstance(made, str) else json.dumps(made))
+    if name != "tokenizer.json":
+        (parts["llama"] / "tokenizer.json").unlink(missing_ok=True)
+    with pytest.raises(UserError, match=rf"{name}.*(1,?000,?000|500,?000|10,?000|a whole number)") as told:
+        build(on(parts), CLEVR)
+    assert len(str(told.value)) < 600
 
 
 @pytest.mark.parametrize(
@@ -539,3 +578,53 @@ def test_a_weights_file_that_is_none_is_one_message(parts: dict[str, Path], cana
     (folder / "model.safetensors").write_bytes(content)
     with pytest.raises(UserError, match="damaged"):
         load_model(folder, "cpu")
+
+
+def test_buffers_and_what_no_one_registers_are_held_against_the_weights() -> None:
+    """A hundred million places of GPT-J are no parameter, and took 17 GB; some models keep such a table as a plain attribute."""
+    small = {"n_embd": 32, "n_layer": 1, "n_head": 1, "rotary_dim": 32, "vocab_size": 64}
+    extent = Extent(2**24, 1000, "the file holds less")
+    with within(extent, "x"):
+        AutoModelForCausalLM.from_config(GPTJConfig(n_positions=2048, **small))
+    with pytest.raises(UserError, match=r"x: describes a model of at least 3,2.*the file holds less"), within(extent, "x"):
+        AutoModelForCausalLM.from_config(GPTJConfig(n_positions=10**8, **small))
+    with pytest.raises(UserError, match="the file holds less"), within(extent, "x"):
+        nn.Sequential(nn.Identity())[0].table = torch.zeros(2**25)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"image_height": 8192, "image_width": 8192}, "cells of an image"),
+        ({"vision_config.embedding_size": 2**15}, "model.safetensors"),
+        ({"text_config.max_seq_len": 10**8}, "max_seq_len is 1e\\+08"),
+    ],
+)
+def test_what_an_image_would_take_is_told_before_it_is_read(canary: Path, tmp_path: Path, fields: dict[str, Any], message: str) -> None:
+    folder = Path(shutil.copytree(WEIGHTS / "tiny", tmp_path / "tiny"))
+    (folder / "whole.json").unlink(missing_ok=True)
+    config = json.loads((folder / "config.json").read_text())
+    for path, value in fields.items():
+        *parts, name = path.split(".")
+        (config[parts[0]] if parts else config)[name] = value
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=message):
+        load_model(folder)
+
+
+def test_no_more_images_are_read_at_once_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    predictor = Predictor.around(replace(load_model(WEIGHTS / "tiny", "cpu"), most_images=2))
+    monkeypatch.setattr(predictor, "_read", lambda keys, *_: read.append(len(keys)) or iter(()))
+    list(predictor.predict([(str(i), np.zeros((8, 8, 3), np.uint8)) for i in range(5)], batch_size=4))
+    assert read == [2, 2, 1]
+
+
+def test_a_wider_tower_reads_fewer_images_at_once() -> None:
+    def see(width: int) -> int:
+        with torch.device("meta"):
+            return numbers_of_an_image(nn.Conv2d(3, width, 1), (64, 64), "x")
+
+    assert see(8) == 8 * 64 * 64
+    with pytest.raises(UserError, match="x: makes 134,217,728 numbers of an image"):
+        see(2**15)
