@@ -209,7 +209,8 @@ def make_tokenizer(preset: Preset, domain: Language) -> tuple[Any, Base | None]:
     if tokenizer.chat_template is None:
         tokenizer.chat_template = VICUNA_TEMPLATE
     tokenizer.add_tokens([NUM], special_tokens=True)
-    with tempfile.TemporaryDirectory() as folder:  # a tokenizer that was saved may cut text otherwise than one of an old checkpoint
+    # A tokenizer that was saved may cut text otherwise than one of an old checkpoint.
+    with tempfile.TemporaryDirectory() as folder, blaming(base.name):
         tokenizer.save_pretrained(folder)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     tokenizer.name_or_path = base.name

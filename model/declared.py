@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from datagen.io.declared import Count, Digest, InnerPath
+from datagen.io.declared import Count, Digest, FileName, InnerPath
 from datagen.scene import FRAME_SIDES
 
 MOST_PROMPT_TOKENS = 4096
@@ -74,10 +74,19 @@ class StatedTokenizer(Struct):
     added_tokens: Annotated[list[AddedToken], Meta(max_length=MOST_ADDED)] = []
 
 
+class StatedTemplate(Struct):
+    """One of several chat templates: transformers makes a file of that name of it."""
+
+    name: FileName
+    template: str
+
+
 class StatedTokenizerConfig(Struct):
     """What ``tokenizer_config.json`` says, as far as it is checked here."""
 
     added_tokens_decoder: Annotated[dict[str, AddedToken], Meta(max_length=MOST_ADDED)] = {}
+    chat_template: str | list[StatedTemplate] | dict[FileName, str] | None = None
+    model_max_length: float | None = None  # of those that know no end, 10 to the power of 30
 
 
 class StatedAdapters(Struct, forbid_unknown_fields=True):
