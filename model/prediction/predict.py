@@ -80,7 +80,7 @@ class Predictor(ABC):
         try:
             yield
         except Exception as error:
-            if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+            if isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error):
                 told = f"there is not enough memory for {counted(images, 'image')} at a time; give a smaller --batch-size"
                 raise UserError(told) from None
             if isinstance(error, UserError | OSError) or is_shipped(Path(self.name)):
