@@ -89,7 +89,7 @@ def _run(given: Sequence[str]) -> int:
 
 
 def _end(request: Request, error: BaseException) -> int:
-    """Say what ended a verb; the exit status. Raises what is not to be told, such as the end of --help."""
+    """Say what ended a verb; the exit status. Raises what is not to be told, as the end of --help; all else, a panic too, is."""
     if isinstance(error, UserError):
         return _say(f"{request.name}: {error}", 1 if isinstance(error, PartlyDone) else 2)
     if isinstance(error, KeyboardInterrupt):  # where signals cannot be heeded
@@ -99,7 +99,7 @@ def _end(request: Request, error: BaseException) -> int:
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return _say(printable(f"{request.name}: {where}{error.strerror or error}"), 2)
-    if not isinstance(error, Exception) or os.environ.get("IGLLM_TRACEBACK"):
+    if isinstance(error, SystemExit) or os.environ.get("IGLLM_TRACEBACK"):
         raise error
     return _say(printable(f"{request.name}: {_reported(error)}"), BUG)
 
@@ -110,7 +110,7 @@ def _say(message: str, status: int) -> int:
     return status
 
 
-def _reported(error: Exception) -> str:
+def _reported(error: BaseException) -> str:
     """A line about an error that is none of the user's; where it came about is kept in a file."""
     text = "".join(traceback.format_exception(error))
     try:

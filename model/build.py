@@ -107,6 +107,10 @@ def plan(preset: Preset, domain: Domain, *, stage: Stage = "train") -> Plan:
     quiet_transformers()
     said = dialect(domain, preset.rotations)
     tokenizer, language_base = make_tokenizer(preset, said)
+    try:
+        codec = CodeCodec(domain, tokenizer, preset.numbers, preset.rotations)
+    except UserError as error:
+        raise UserError(f"{_source(preset, 'text')}: {error}") from None
     vision, vision_base, frame = _vision(preset)
     text, language_base = _text(preset, tokenizer, language_base)
     _check_attends(text, _source(preset, "text"))
@@ -132,7 +136,6 @@ def plan(preset: Preset, domain: Domain, *, stage: Stage = "train") -> Plan:
     if language_base is None:  # else it is looked at when it is loaded
         with blaming(_source(preset, "text")), within(Extent.of_memory(), _source(preset, "text")):
             AutoModelForCausalLM.from_config(text)
-    codec = CodeCodec(domain, tokenizer, preset.numbers, preset.rotations)
     if stage != "pretrain":
         answer, prompts = (CAPTION_TOKENS, DESCRIBE_PROMPTS) if stage == "align" else (codec.max_tokens, PROMPTS)
         asked = max(map(len, prompt_tokens(tokenizer, prompts).asked))
@@ -209,7 +212,8 @@ def make_tokenizer(preset: Preset, domain: Language) -> tuple[Any, Base | None]:
     if tokenizer.chat_template is None:
         tokenizer.chat_template = VICUNA_TEMPLATE
     tokenizer.add_tokens([NUM], special_tokens=True)
-    with tempfile.TemporaryDirectory() as folder:  # a tokenizer that was saved may cut text otherwise than one of an old checkpoint
+    # A tokenizer that was saved may cut text otherwise than one of an old checkpoint.
+    with tempfile.TemporaryDirectory() as folder, blaming(base.name):
         tokenizer.save_pretrained(folder)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     tokenizer.name_or_path = base.name

@@ -56,7 +56,7 @@ def answer(work: Callable[[Any], Any]) -> None:
         answered = {"answer": work(request)}
     except MemoryError:
         answered = {"error": "it takes too much memory"}
-    except Exception as error:  # whatever the author wrote
+    except BaseException as error:  # whatever the author wrote; a panic of Rust is no Exception
         answered = {"error": (str(error) or repr(error)).splitlines()[0][:300]}
     json.dump(answered, sys.stdout)
 

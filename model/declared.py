@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from datagen.io.declared import Count, Digest, InnerPath
+from datagen.io.declared import Count, Digest, FileName, InnerPath
 from datagen.scene import FRAME_SIDES
 
 MOST_PROMPT_TOKENS = 4096
@@ -92,6 +92,13 @@ FewAdded = Annotated[int, Meta(ge=0, le=MOST_ADDED)]
 SomeAdded = Annotated[dict[str, Any], Meta(max_length=MOST_ADDED)] | Annotated[list[Any], Meta(max_length=MOST_ADDED)] | None
 
 
+class StatedTemplate(Struct):
+    """One of several chat templates: transformers makes a file of that name of it."""
+
+    name: FileName
+    template: str
+
+
 class StatedTokenizerConfig(Struct):
     """What ``tokenizer_config.json`` says, as far as it is checked here: tokens, and how many of a kind there are."""
 
@@ -102,6 +109,8 @@ class StatedTokenizerConfig(Struct):
     extra_ids: FewAdded | None = None
     num_madeup_words: FewAdded | None = None
     offset: FewAdded | None = None
+    chat_template: str | list[StatedTemplate] | dict[FileName, str] | None = None
+    model_max_length: float | None = None  # of those that know no end, 10 to the power of 30
 
 
 class StatedAdapters(Struct, forbid_unknown_fields=True):

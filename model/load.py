@@ -31,7 +31,7 @@ from model.staging import CONFIG_FILE, WEIGHTS_FILE, staged, tokenizer_files, we
 from model.tables import reason
 from model.tokens.codec import NUM, CodeCodec, code_texts, word_tokens
 from model.tokens.prompts import PROMPTS, prompt_tokens
-from model.trial import check_added_tokens, stated_tokens, try_tokenizer
+from model.trial import check_added_tokens, stated_tokens, try_rules, try_tokenizer
 
 MODELS: dict[str, type[IGLLM] | type[Derenderer]] = {"igllm": IGLLM, "igllm-derender": Derenderer}
 WEIGHTS = Path(__file__).parent / "weights"
@@ -55,6 +55,11 @@ def find_model(name: str | None) -> Path:
     if checkpoint is None:
         raise UserError(f"{name}: neither a shipped model nor a run folder with a model in it; {TRAIN_ONE}")
     return checkpoint
+
+
+def is_shipped(folder: Path) -> bool:
+    """Whether the model in a folder is one of the package, and no stranger's."""
+    return folder.resolve().is_relative_to(WEIGHTS)
 
 
 @dataclass(frozen=True)
@@ -109,12 +114,14 @@ def load_model(folder: Path, device: str = "auto") -> Loaded:
 
 def load_tokenizer(folder: Path, config: IGLLMConfig) -> Any:
     """The tokenizer in the folder of a model; `UserError` for one that would not come to an end."""
-    stated = stated_tokens(folder)
+    stated, shipped = stated_tokens(folder), is_shipped(folder)
+    if not shipped:
+        try_rules(folder)
     with staged(folder) as stage:
         tokenizer = AutoTokenizer.from_pretrained(stage, local_files_only=True, trust_remote_code=False)
     tokenizer.name_or_path = str(folder)
     check_added_tokens(tokenizer, stated, folder)
-    if not folder.resolve().is_relative_to(WEIGHTS):
+    if not shipped:
         try_tokenizer(tokenizer, [*code_texts(dialect(get_domain(config.domain), config.rotations)), *PROMPTS])
     return tokenizer
 

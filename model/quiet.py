@@ -11,9 +11,9 @@ from transformers.utils import logging
 
 
 def quiet_transformers() -> None:
-    """Silence the bars for loading and saving weights, and hints that are no errors."""
+    """Silence the bars for loading and saving weights, hints that are no errors, and the pages of a configuration before an error."""
     logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    logging.set_verbosity(logging.CRITICAL)
 
 
 @contextmanager

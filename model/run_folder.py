@@ -19,11 +19,12 @@ from datagen.io.files import file_sha256, passed_over, read_json, removed, sync_
 from model.config import FORMAT_VERSION
 from model.declared import Best, RunStatement, WholeCheckpoint
 from model.preset import Preset
-from model.staging import WHOLE, plain
+from model.staging import CONFIG_FILE, WHOLE, plain
 
 RUN = "run.json"
 BEST = "best"
 SAVING = ".saving"  # where checkpoint and model are written before they are renamed
+_ASIDE = "old"  # in there, what had that name until now
 KEPT_CHECKPOINTS = 2
 TRIAL_BYTES = 1 << 20  # written to see whether a disk is full
 FREE_TO_CHANGE = (
@@ -75,8 +76,17 @@ def state_run(out: Path, preset: Preset, **statement: Any) -> None:
     for path in [*sorted(out.glob("*")), out / SAVING]:  # what is written would land where it leads
         if path.is_symlink():
             raise UserError(f"{path}: is a link, which a run does not have; remove it")
-    shutil.rmtree(out / SAVING, ignore_errors=True)
+    _clear(out)
     write_json(out / RUN, _stated(preset, statement))
+
+
+def _clear(run: Path) -> None:
+    """Remove what was just being saved, but for the best model that was put aside for a better one, if that has not got its name."""
+    aside = run / SAVING / _ASIDE
+    if not (run / BEST).exists() and (aside / "best.json").exists() and _damage(aside) is None:
+        aside.rename(run / BEST)
+        sync_folder(run)
+    shutil.rmtree(run / SAVING, ignore_errors=True)
 
 
 def _stated(preset: Preset, statement: dict[str, Any]) -> dict[str, Any]:
@@ -179,7 +189,7 @@ def saving(run: Path) -> Iterator[Path]:
         why = _why_unwritten(run / SAVING, error)
         if why is None:
             raise
-        shutil.rmtree(run / SAVING, ignore_errors=True)
+        _clear(run)
         raise UserError(f"{run}: {why}; what was saved before is kept: call it again to go on") from error
 
 
@@ -203,7 +213,7 @@ def keep_checkpoint(run: Path, saved: Path) -> None:
     _without_pickle(saved)
     _state_files(saved)
     _settle(saved, run / saved.name)
-    shutil.rmtree(run / SAVING)
+    _clear(run)
     for old in _checkpoints(run)[:-KEPT_CHECKPOINTS]:
         shutil.rmtree(old)
 
@@ -249,19 +259,24 @@ def best_loss(run: Path) -> float:
 
 
 def keep_final(run: Path, saved: Path) -> None:
-    """Put the finished model into the run folder; ``config.json`` comes last and says that all is there."""
+    """Put the finished model into the run folder; ``config.json`` goes first and comes last, and says that all is there.
+
+    A kill in between leaves no finished model, but the last checkpoint, to predict with and to make it anew.
+    """
     _without_pickle(saved)
     _state_files(saved)
-    for path in sorted(saved.iterdir(), key=lambda path: path.name == "config.json"):
+    (run / CONFIG_FILE).unlink(missing_ok=True)
+    sync_folder(run)
+    for path in sorted(saved.iterdir(), key=lambda path: path.name == CONFIG_FILE):
         path.replace(run / path.name)
     sync_folder(run)
-    shutil.rmtree(run / SAVING)
+    _clear(run)
 
 
 def _settle(saved: Path, target: Path) -> None:
     """Give a folder its name once all in it is on the disk."""
     _without_pickle(saved)
-    old = saved.with_name("old")
+    old = saved.with_name(_ASIDE)
     if target.exists():  # moved, not removed: a kill must not leave a part of it under its name
         target.rename(old)
     saved.rename(target)

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 
 from datagen.errors import UserError
 from datagen.io.declared import as_declared, read_declared
+from datagen.io.files import read_text
 from model.confined import answer, ask
 from model.declared import MOST_MERGES, MOST_WORDS, AddedTokens, StatedTokenizer, StatedTokenizerConfig, Vocabulary
 from model.staging import (
@@ -39,22 +40,36 @@ def try_tokenizer(tokenizer: Any, texts: Sequence[str]) -> None:
         raise (UserError(f"{tokenizer.name_or_path}: {error}") if tokenizer.name_or_path else error) from None
 
 
+def try_rules(folder: Path) -> None:
+    """`UserError` if the rules in a folder's ``tokenizer.json`` cannot be read within those limits, or end the process that reads them."""
+    if (folder / TOKENIZER_FILE).exists():
+        try:
+            ask("model.trial", {"rules": read_text(folder / TOKENIZER_FILE, LARGEST_TOKENIZER_FILE), "texts": []}, "it")
+        except UserError as error:
+            raise UserError(f"{folder / TOKENIZER_FILE}: {error}") from None
+
+
 def stated_tokens(folder: Path) -> dict[str, int | str]:
     """The tokens beside its vocabulary that a tokenizer's files state, with their numbers.
 
-    `UserError` for more of them than `model.declared.MOST_ADDED`, and for a vocabulary of more words than `model.declared.MOST_WORDS`. Ask
-    this before the tokenizer is read, which takes longer with each of them.
+    `UserError` for more of them than `model.declared.MOST_ADDED`, for a vocabulary of more words than `model.declared.MOST_WORDS`, and for
+    a token whose number differs from place to place. Ask this before the tokenizer is read, which takes longer with each of them.
     """
     _check_vocabulary(folder)
-    stated: dict[str, int | str] = {}
+    found: list[tuple[str, int | str]] = []
     if (folder / TOKENIZER_CONFIG_FILE).exists():
         config = as_declared(read_object(folder / TOKENIZER_CONFIG_FILE), StatedTokenizerConfig, str(folder / TOKENIZER_CONFIG_FILE))
-        stated |= {token.content: number for number, token in config.added_tokens_decoder.items()}
+        found += ((token.content, number) for number, token in config.added_tokens_decoder.items())
     if (folder / ADDED_TOKENS_FILE).exists():
-        stated |= read_declared(folder / ADDED_TOKENS_FILE, AddedTokens, LARGEST_TOKENIZER_FILE)
+        found += read_declared(folder / ADDED_TOKENS_FILE, AddedTokens, LARGEST_TOKENIZER_FILE).items()
     if (folder / TOKENIZER_FILE).exists():
         rules = read_declared(folder / TOKENIZER_FILE, StatedTokenizer, LARGEST_TOKENIZER_FILE)
-        stated |= {token.content: token.id for token in rules.added_tokens}
+        found += ((token.content, token.id) for token in rules.added_tokens)
+    stated: dict[str, int | str] = {}
+    for content, number in found:
+        if str(before := stated.setdefault(content, number)) != str(number):
+            told = f"the number {plain(str(before))} and the number {plain(str(number))}; put its files back from one copy"
+            raise UserError(f"{folder}: its tokenizer's files give {plain(content)!r} {told}")
     return stated
 
 

@@ -254,19 +254,24 @@ def test_a_private_folder_of_somebody_else_is_not_used(tmp_path: Path, monkeypat
     assert not list((tmp_path / "d").iterdir())
 
 
+class Panic(BaseException):
+    """As Rust's are, which no `except Exception` sees."""
+
+
+@pytest.mark.parametrize("kind", [ZeroDivisionError, Panic, GeneratorExit])
 def test_an_error_of_our_own_is_one_line_and_a_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    kind: type[BaseException], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(_: object) -> None:
-        raise ZeroDivisionError("told at length\nin two lines")
+        raise kind("told at length\nin two lines")
 
     monkeypatch.setattr("datagen.shards.verify.verify", broken)
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(kind):
         main(["verify", "d"])
     monkeypatch.delenv("IGLLM_TRACEBACK")
     assert main(["verify", "d"]) == 70
     [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith("igllm verify: an error of igllm's own, ZeroDivisionError: told at length; please report it with the file ")
+    assert line.startswith(f"igllm verify: an error of igllm's own, {kind.__name__}: told at length; please report it with the file ")
     report = Path(line.rpartition(" ")[2])
     assert "in broken" in report.read_text()
     report.unlink()

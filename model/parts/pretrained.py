@@ -23,7 +23,7 @@ from model.extent import Extent, in_words, shapes_of, within
 from model.parts.preprocessor import PREPROCESSOR_FILES, Statistics, read_statistics
 from model.staging import ADAPTER_FILE, CONFIG_FILE, INDEX_FILE, TOKENIZER_FILES, WEIGHTS_FILE, index_of, plain, staged, weight_files
 from model.tables import blaming, reason
-from model.trial import check_added_tokens, stated_tokens
+from model.trial import check_added_tokens, stated_tokens, try_rules
 
 _BEHIND = re.compile(r"(^|\.)(pooler|head|classifier)\.")  # of a tower, what lies behind all hidden states, which alone are read
 _BESIDE_TOWER = re.compile(
@@ -91,7 +91,10 @@ class Base:
         """Its tokenizer."""
         config = self.config()
         folder = self._folder()
-        stated = {} if folder is None else stated_tokens(folder)
+        stated: dict[str, int | str] = {}
+        if folder is not None:
+            stated = stated_tokens(folder)
+            try_rules(folder)
         with self._opened() as (where, fetching), self._blamed(where):
             tokenizer = AutoTokenizer.from_pretrained(where, config=config, trust_remote_code=False, **fetching)
         tokenizer.name_or_path = self.name

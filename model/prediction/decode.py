@@ -115,7 +115,7 @@ class _Work:
         self.every_slot = torch.arange(len(codec.slots), device=self.device)
         self.no_more = codec.table.tokens[START].tolist().index(codec.end)
         self.together = None if model.number_feedback is None else model.number_feedback.together(self.device)
-        self.cache = DynamicCache(config=model.config.text_config)
+        self.cache = DynamicCache()  # of all that was: what a model looks back at is its mask's to say, as in training
         self.chances = decoding.chances(keys, codec.max_tokens).to(self.device)
 
     def see(self, pixel_values: torch.Tensor, prompt: list[int]) -> None:

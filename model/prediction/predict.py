@@ -6,6 +6,7 @@ import hashlib
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -21,14 +22,16 @@ from datagen.images.encoding import decode_image
 from datagen.io.files import check_file
 from datagen.io.locks import hold
 from datagen.io.progress import progress
+from datagen.io.ranges import counted
 from datagen.shards.pictures import Pictures
 from model.data.frames import Frame
 from model.derender.decode import write_perceived
 from model.derender.derenderer import Derenderer
-from model.load import Loaded, load_model
+from model.load import Loaded, is_shipped, load_model
 from model.prediction.decode import GREEDY, decode
 from model.prediction.decoding import Decoding
 from model.prediction.partial import Partial
+from model.tables import reason
 from model.tokens.codec import CodeCodec
 from model.tokens.prompts import prompt_tokens
 
@@ -70,7 +73,24 @@ class Predictor(ABC):
         source = iter(images)
         while batch := list(islice(source, min(batch_size, self.most_images))):
             tensors = torch.stack([self.frame.tensor(self.frame.fit(pixels)[0]) for _, pixels in batch])
-            yield from self._read([key for key, _ in batch], tensors.to(self.model.device, self.model.dtype), decoding)
+            with self._blamed(len(batch)):
+                found = list(self._read([key for key, _ in batch], tensors.to(self.model.device, self.model.dtype), decoding))
+            yield from found
+
+    @contextmanager
+    def _blamed(self, images: int) -> Iterator[None]:
+        """Whatever torch says of a model that cannot compute, though it could be loaded, is a `UserError`: a stranger's configuration may
+        state what no weight shows, such as windows of attention, or layers that leave nothing of an image."""
+        try:
+            yield
+        except Exception as error:
+            if isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error):
+                told = f"there is not enough memory for {counted(images, 'image')} at a time; give a smaller --batch-size"
+                raise UserError(told) from None
+            if isinstance(error, UserError | OSError) or is_shipped(Path(self.name)):
+                raise
+            told = f"its configuration and weights do not go together ({reason(error)})"
+            raise UserError(f"{self.name}: this model cannot be run: {told}") from error
 
     @abstractmethod
     def _read(self, keys: list[str], pixel_values: torch.Tensor, decoding: Decoding) -> Iterator[Prediction]:

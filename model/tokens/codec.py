@@ -205,6 +205,8 @@ class CodeCodec:
         self.num, self.end = tokenizer.convert_tokens_to_ids(NUM), tokenizer.eos_token_id
         if self.end is None or (numbers == "head" and self.num in (None, tokenizer.unk_token_id)):
             raise UserError(f"the tokenizer has no {NUM} or no end-of-sequence token, so it is not one of a trained run")
+        if self.end == self.num:
+            raise UserError(f"the tokenizer ends texts with {NUM!r}, which stands for a number; another eos_token is needed")
         self._ids: dict[str, list[int]] = {}
         self._anchor = self._cut(_ANCHOR)
         self._pieces = {s.name: pieces(s) for s in self.dialect.statements}
@@ -307,6 +309,9 @@ class CodeCodec:
             ids = after[len(self._anchor) :] if anchored else self._cut(text)
             if not ids or self.tokenizer.unk_token_id in ids or self.num in ids:
                 raise UserError(f"the tokenizer cannot write {text!r}; choose a language model whose tokenizer can")
+            if self.end in ids:
+                told = f"the tokenizer ends texts with {self.tokenizer.eos_token!r}, which {text!r} has too"
+                raise UserError(f"{told}; another eos_token is needed")
             self._ids[text] = ids
         return self._ids[text]
 

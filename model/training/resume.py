@@ -106,7 +106,7 @@ def check_optimizer(optimizer: torch.optim.Optimizer, settings: Sequence[Mapping
     if settings_of(optimizer.param_groups) != settings:
         raise UserError("its settings are others than those of this run")
     for group in optimizer.param_groups:
-        if not _is_rate(group["lr"]):
+        if not _is_rate(group["lr"]) or group["lr"] > group["initial_lr"]:  # from which a schedule goes down
             raise UserError(f"its learning rate is {str(group['lr'])[:20]}")
         for parameter in group["params"]:
             state = optimizer.state.get(parameter, {})
@@ -122,16 +122,16 @@ def check_optimizer(optimizer: torch.optim.Optimizer, settings: Sequence[Mapping
         raise UserError("it holds no state")
 
 
-def check_scheduler(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-    """`UserError` unless a scheduler's state, after one was loaded, is that of the same schedule at another step."""
-    fixed = ("base_lrs", "lr_lambdas")
-    if before.keys() != after.keys() or any(before[name] != after[name] for name in fixed if name in before):
+def check_schedule(state: Any, own: Mapping[str, Any], step: int) -> None:
+    """`UserError` unless what was saved of a scheduler is the state of this run's `own` at that step: it would be taken over as it is."""
+    if not isinstance(state, dict) or state.keys() != own.keys() or any(type(state[name]) is not type(own[name]) for name in own):
         raise UserError("its schedule is another than that of this run")
-    for name in ("last_epoch", "_step_count"):
-        if name in after and not (type(after[name]) is int and 0 <= after[name] <= 10**12):
-            raise UserError(f"{name} is {str(after[name])[:20]}")
-    rates = after.get("_last_lr", [])
-    if not isinstance(rates, list) or not all(map(_is_rate, rates)):
+    if any(state[name] != own[name] for name in ("base_lrs", "lr_lambdas")):
+        raise UserError("its schedule is another than that of this run")
+    if state["last_epoch"] != step:
+        raise UserError(f"last_epoch is {str(state['last_epoch'])[:20]}")
+    rates = state["_last_lr"]
+    if len(rates) != len(state["base_lrs"]) or not all(map(_is_rate, rates)):
         raise UserError("its learning rates are none")
 
 

@@ -7,7 +7,6 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from model.training.resume import (
     SCHEDULER,
     check_files,
     check_optimizer,
-    check_scheduler,
+    check_schedule,
     check_weights,
     read_state,
     settings_of,
@@ -202,11 +201,12 @@ class IGTrainer(Trainer):
         if checkpoint is None or not self._in_one_piece:
             super()._load_optimizer_and_scheduler(checkpoint)
             return
-        settings, schedule = settings_of(self.optimizer.param_groups), deepcopy(self.lr_scheduler.state_dict())
+        settings = settings_of(self.optimizer.param_groups)
         with taken_up(Path(checkpoint), OPTIMIZER, SCHEDULER):
+            saved = torch.load(Path(checkpoint, SCHEDULER), map_location="cpu", weights_only=True)
+            check_schedule(saved, self.lr_scheduler.state_dict(), self.state.global_step)
             super()._load_optimizer_and_scheduler(checkpoint)
             check_optimizer(self.optimizer, settings)
-            check_scheduler(schedule, self.lr_scheduler.state_dict())
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         states = _there(checkpoint, RANDOM_STATES)

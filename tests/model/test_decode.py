@@ -232,6 +232,14 @@ def test_half_precision_models_decode() -> None:
         parse_code(said.code, CLEVR)
 
 
+@pytest.mark.parametrize("window", [1, 8])
+def test_a_text_is_read_as_in_training_whatever_window_a_configuration_states(window: int) -> None:
+    """A LLaMA has none, and would be trained on all that was before."""
+    plain, other = setting("words", "head"), setting("words", "head")
+    other.model.config.text_config.sliding_window = window
+    assert [(one.code, one.confidence) for one in other.decode()] == [(one.code, one.confidence) for one in plain.decode()]
+
+
 def test_a_model_that_says_nan_is_refused() -> None:
     broken = setting("words", "head")
     with torch.no_grad():

@@ -161,6 +161,71 @@ def test_where_no_checkpoint_is_whole_there_is_one_message(call: Call, run: Path
     assert call("--steps", "1") == 0
 
 
+class Killed(BaseException):
+    """As SIGKILL ends a call: nothing is tidied up."""
+
+
+def test_a_kill_while_a_better_model_takes_its_place_keeps_the_best(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    val = generate(tmp_path / "val", seed=1, num=2)
+    flags = ("--val", str(val), "--set", "eval_steps=1", "--set", "save_steps=1", "--set", "learning_rate=1e-5")
+    assert call("--steps", "1", *flags) == 0
+    best = tmp_path / "run" / "best"
+    before = {path.name: path.read_bytes() for path in best.iterdir()}
+    rename = Path.rename
+
+    def killed(path: Path, target: Path) -> Path:
+        renamed = rename(path, target)
+        if path == best:
+            raise Killed
+        return renamed
+
+    monkeypatch.setattr("model.training.trainer.best_loss", lambda _: float("inf"))  # whatever comes is better
+    monkeypatch.setattr(Path, "rename", killed)
+    with pytest.raises(Killed):
+        call("--steps", "2", *flags)
+    assert not best.exists()
+    monkeypatch.undo()
+    monkeypatch.setattr("model.training.trainer.best_loss", lambda _: 0.0)  # nothing is
+    assert call("--steps", "2", *flags) == 0
+    assert {path.name: path.read_bytes() for path in best.iterdir()} == before
+    assert not (tmp_path / "run" / ".saving").exists()
+
+
+def test_what_is_left_of_a_model_that_was_put_aside_is_not_taken_for_one(call: Call, run: Path) -> None:
+    (run / ".saving" / "old").mkdir(parents=True)
+    for name in ("best.json", "config.json"):
+        (run / ".saving" / "old" / name).write_text("{}")
+    assert call("--steps", "2") == 0
+    assert not (run / "best").exists()
+    assert not (run / ".saving").exists()
+
+
+@pytest.mark.parametrize("files", [0, 1, 3])
+def test_a_kill_while_a_finished_model_takes_its_place_leaves_the_last_checkpoint(
+    call: Call, run: Path, files: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved: list[Path] = []
+    replace = Path.replace
+
+    def killed(path: Path, target: Path) -> Path:
+        if Path(target).parent == run and path.parent.name == "final":
+            if len(moved) == files:
+                raise Killed
+            moved.append(path)
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(Killed):
+        call("--steps", "3")
+    monkeypatch.undo()
+    found = find_model(str(run))
+    assert found.name == "checkpoint-3"
+    expected = load_model(found, "cpu").model.state_dict()
+    assert call("--steps", "3") == 0
+    assert find_model(str(run)) == run
+    assert all(torch.equal(value, expected[name]) for name, value in load_model(run, "cpu").model.state_dict().items())
+
+
 def test_after_a_damaged_checkpoint_training_gives_what_it_would_have(call: Call, run: Path, tmp_path: Path) -> None:
     flip(run / "checkpoint-2" / "optimizer.pt")
     shutil.copytree(run, tmp_path / "undamaged")
