@@ -107,12 +107,12 @@ def plan(preset: Preset, domain: Domain, *, stage: Stage = "train") -> Plan:
     quiet_transformers()
     said = dialect(domain, preset.rotations)
     tokenizer, language_base = make_tokenizer(preset, said)
+    vision, vision_base, frame = _vision(preset)
+    text, language_base = _text(preset, tokenizer, language_base)
     try:
         codec = CodeCodec(domain, tokenizer, preset.numbers, preset.rotations)
     except UserError as error:
         raise UserError(f"{_source(preset, 'text')}: {error}") from None
-    vision, vision_base, frame = _vision(preset)
-    text, language_base = _text(preset, tokenizer, language_base)
     _check_attends(text, _source(preset, "text"))
     config = IGLLMConfig(
         vision_config=vision,
