@@ -43,6 +43,14 @@ def test_every_pair_of_kinds(tmp_path: Path, reference: str, candidate: str) -> 
     assert [row["key"] for row in lines(tmp_path / "report")] == [s.key for s in samples]
 
 
+def test_a_file_without_predictions_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth, empty = save_predictions(tmp_path / "truth", make_samples()), tmp_path / "empty.jsonl"
+    for text in ("", "\n\n"):
+        empty.write_text(text)
+        assert main(["compare", "--reference", str(truth), "--candidate", str(empty), "--out", str(tmp_path / "report")]) == 2
+        assert f"{empty}: there are no predictions in it" in capsys.readouterr().err
+
+
 def test_differences_are_seen(tmp_path: Path) -> None:
     samples = make_samples()
     metrics = compare(save_shards(tmp_path / "a", samples), save_loose(tmp_path / "b", [moved(s) for s in samples]), tmp_path / "report")
