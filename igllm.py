@@ -682,6 +682,7 @@ def _render(verbs: Any) -> None:
     _add_frame(verb, None, None, None)
     verb.add_argument("--blend", action="store_true", help="also write {key}.blend: the scene, to open in Blender")
     _add_workers(verb)
+    _add_max_pixels(verb)
 
 
 def run_render(options: argparse.Namespace) -> int:

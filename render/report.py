@@ -29,6 +29,7 @@ PREDICTIONS, RENDERED = "pred.jsonl", "rendered"  # what a round trip keeps besi
 OURS = {METRICS, SAMPLES, PAGE, PICTURES, PREDICTIONS, RENDERED}
 DRAFT = ".draft"  # where a report is written before it takes its place
 MAX_SHOWN = 100
+MAX_ROWS = 200  # objects of a sample on the page
 MAX_RAW_CODE = 4000  # characters of code that does not parse
 
 
@@ -145,7 +146,9 @@ def _install(draft: Path, out: Path) -> None:
 def render_page(template: str, **values: Any) -> str:
     """The page that a template of this folder makes of the values; everything that is put into it is escaped."""
     filters: dict[str, Callable[..., str]] = {"percent": _percent, "number": _number, "distance": _distance, "ends": _ends}
-    return render_template(Path(__file__).parent, template, filters, style="report.css", max_raw_code=MAX_RAW_CODE, **values)
+    return render_template(
+        Path(__file__).parent, template, filters, style="report.css", max_raw_code=MAX_RAW_CODE, max_rows=MAX_ROWS, **values
+    )
 
 
 def _percent(share: float | None, digits: int = 1) -> str:

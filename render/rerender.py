@@ -19,6 +19,7 @@ from datagen.domains.registry import get_domain
 from datagen.domains.staged import StagedDomain
 from datagen.errors import UserError
 from datagen.geometry.ground import bare_share
+from datagen.images.limits import max_pixels, refusal
 from datagen.inspect.intersect import odd_placements
 from datagen.io.files import check_folder, read_text, write_bytes
 from datagen.io.locks import hold
@@ -63,8 +64,10 @@ class Recorded:
     canonical_light: bool = False
 
     def shot(self, key: str) -> tuple[Shot, Domain]:
-        """The shot of that sample, and its domain; `UserError` if the data set has none."""
+        """The shot of that sample, and its domain; `UserError` if the data set has none, or its frame more than `max_pixels`."""
         shot, domain = self.samples.shot(key)
+        if shot.width * shot.height > max_pixels():
+            raise UserError(f"{key}: its record {refusal(f'{shot.width:,}x{shot.height:,} pixels')}")
         if not self.canonical_light:
             return shot, domain
         standard = domain.canonical_shot(shot.width, shot.height, shot.quality)

@@ -42,6 +42,8 @@ class Side:
         self._samples = None if path.is_file() and path.suffix != ".tar" else Samples(path)
         source = path if self._samples is None else predictions
         self._predictions = None if source is None else read_predictions(source)
+        if self._predictions is not None and not self._predictions:
+            raise UserError(f"{source}: there are no predictions in it")
 
     @property
     def keys(self) -> list[str]:

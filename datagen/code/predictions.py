@@ -26,7 +26,7 @@ class Prediction(Struct, frozen=True, omit_defaults=True):
     """The code predicted for one image, as a line of ``pred.jsonl`` has it; what is not known is left out.
 
     ``key`` is the base name of the image's file or sample, ``confidence`` has a number per statement of the code, and ``candidates`` are
-    best first.
+    best first, beginning with ``code``.
     """
 
     key: str
@@ -40,6 +40,8 @@ class Prediction(Struct, frozen=True, omit_defaults=True):
             raise ValueError(f"'key' must be a file's base name, not {self.key!r:.80}")
         if any(one.logp < other.logp for one, other in pairwise(self.candidates or ())):
             raise ValueError("'candidates' must have the likeliest first")
+        if self.candidates is not None and self.candidates[0].code != self.code:
+            raise ValueError("'code' must be that of the first of 'candidates'")
 
     def to_json(self) -> dict[str, Any]:
         """The line of ``pred.jsonl`` as plain data."""

@@ -37,11 +37,15 @@ EVALUATIONS = 60  # of one search
 
 @dataclass(frozen=True)
 class CameraFit:
-    """A camera, how far from the given pixels (N,) it shows each point, and in words what there is to doubt about it, if anything."""
+    """A camera, how far from the given pixels (N,) it shows each point, and in words what there is to doubt about it, if anything.
+
+    ``explains`` is False where none was found that explains all.
+    """
 
     camera: Camera
     residuals: np.ndarray
     doubt: str | None = None
+    explains: bool = True
 
     @property
     def worst(self) -> float:
@@ -93,35 +97,38 @@ class Sightings:
         return camera_of(found.x.round(6))
 
 
-def fit_camera(usual: Camera, seen: Sightings) -> CameraFit:
+def fit_camera(usual: Camera, seen: Sightings, everywhere: bool = True) -> CameraFit:
     """The camera that explains what is `seen`.
 
     Where `usual` itself explains all, pixels to within their rounding, it is the answer. Else its place is sought, the rest as `usual`'s;
-    and where that explains not all, any camera, upright, over the floor. An answer without doubt is within CLEVR's jitter of `usual` and
-    explains everything by fewer numbers than there are to explain.
+    and where that explains not all, if `everywhere`, any camera, upright, over the floor, in half a second. An answer without doubt
+    is within CLEVR's jitter of `usual` and explains everything by fewer numbers than there are to explain.
     """
     depths = seen.depths
     if depths is not None and (depths <= 0).any():
         ahead = depths > 0  # what is not has no place on the frame
-        found = fit_camera(usual, replace(seen, points=seen.points[ahead], pixels=seen.pixels[ahead], depths=depths[ahead]))
-        return seen.fit(found.camera, found.doubt or "an object is not in front of it")
+        found = fit_camera(usual, replace(seen, points=seen.points[ahead], pixels=seen.pixels[ahead], depths=depths[ahead]), everywhere)
+        return replace(seen.fit(found.camera, found.doubt or "an object is not in front of it"), explains=found.explains)
     if seen.explained_by(usual, ROUNDING):
         return seen.fit(usual, None if seen.enough(2) else "too few objects tell of it")
     near = near_usual(usual, seen)
     if seen.explained_by(near) and within_jitter(usual, near):
         return seen.fit(near, None if seen.enough(3) else "too few objects tell of it")
-    other = _anywhere(usual, seen)
+    other = _anywhere(usual, seen) if everywhere else None
     if other is not None:
         away = math.dist(other.location, usual.location)
         return seen.fit(other, f"it is none of CLEVR's: {away:.2f} m from the usual place, lens {other.lens_mm:.1f} mm")
     if depths is not None:
         flat = replace(seen, depths=None)
-        blind = fit_camera(usual, flat).camera
+        blind = fit_camera(usual, flat, everywhere).camera
         if flat.explained_by(blind):
             return seen.fit(blind, "the depths in pixel_coords tell of another, or are none along its axis")
     off, deep = seen.off(near)
     worst = f"{np.linalg.norm(off, axis=1).max():.1f} px" + (f" and {np.abs(deep).max():.2f} m of depth" if depths is not None else "")
-    return seen.fit(near, f"none explains where the objects are seen; the nearest is up to {worst} off")
+    doubt = f"none explains where the objects are seen; the nearest is up to {worst} off"
+    if not everywhere:
+        doubt = f"it is up to {worst} off, and none but CLEVR's was sought, as none was found for others"
+    return replace(seen.fit(near, doubt), explains=False)
 
 
 def within_jitter(usual: Camera, camera: Camera) -> bool:

@@ -61,6 +61,7 @@ _KEPT = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp"}
 ON_GROUND = 0.01  # metres between a centre's height and its solid's
 IMPORTER = 2  # goes up when the same file and images would give other samples
 MOST_COVERED = 4  # times as many pixels as an image may have: by all objects together
+MOST_IN_VAIN = 5  # of the scenes of a shard, those for which a camera is sought everywhere though none is found, half a second each
 MOST_DOUBTS = 10  # cameras in doubt that are told of one by one
 
 
@@ -69,7 +70,8 @@ class Imported:
     """What came of an import. By key, ``stated`` has the cameras that the file states, ``recovered`` those that were sought.
 
     Of ``keys``, the first ``earlier`` were imported by a call before: only the others are in what follows. ``stale`` are the scenes of
-    shards of an earlier call that were made of something else, and are made anew.
+    shards of an earlier call that were made of something else, and are made anew. For ``in_vain`` scenes of the shard that is being made,
+    no camera was found.
     """
 
     keys: list[str] = field(default_factory=list)
@@ -81,6 +83,7 @@ class Imported:
     off_ground: list[str] = field(default_factory=list)
     stated: dict[str, CameraFit] = field(default_factory=dict)
     recovered: dict[str, CameraFit] = field(default_factory=dict)
+    in_vain: int = 0
 
     @property
     def doubts(self) -> dict[str, str]:
@@ -371,5 +374,8 @@ def _camera(scene: PublishedScene, usual: Camera, frame: tuple[int, int], done: 
         return scene.camera
     if scene.depths is None:
         done.without_depths.append(scene.key)
-    fit = done.recovered[scene.key] = fit_camera(usual, seen)
+    if len(done.keys) % SHARD_SIZE == 0:
+        done.in_vain = 0  # so that a call that goes on finds what one call would
+    fit = done.recovered[scene.key] = fit_camera(usual, seen, everywhere=done.in_vain < MOST_IN_VAIN)
+    done.in_vain += not fit.explains
     return fit.camera

@@ -22,7 +22,7 @@ from PIL import AvifImagePlugin, Image
 
 from datagen.errors import ImageError
 from datagen.images.decoding import decode
-from datagen.images.limits import MAX_PIXELS, allow_pixels, max_pixels
+from datagen.images.limits import allow_pixels, allowance, max_pixels
 from datagen.io.bounds import bound_memory, bound_time, taken_memory
 from datagen.io.child import Child, module_command, say
 
@@ -57,12 +57,12 @@ class _Decoder:
     def _asked(self, data: bytes) -> np.ndarray:
         """`EOFError` with what it said last if the process has ended."""
         child = self._child = self._child or Child(module_command(DECODER))
-        slow = ImageError(f"takes more than {SECONDS * _allowance():.0f} s to decode; {_INSTEAD}")
+        slow = ImageError(f"takes more than {SECONDS * allowance():.0f} s to decode; {_INSTEAD}")
         with contextlib.ExitStack() as unfinished:
             unfinished.callback(self.stop)  # after an interrupt, too: the rest of an answer would be taken for the next one
             try:
                 child.ask({"bytes": len(data), "max_pixels": max_pixels()}, data)
-                answer = child.answer(HANG_SECONDS * _allowance())
+                answer = child.answer(HANG_SECONDS * allowance())
                 pixels = child.read(math.prod(answer.get("shape", (0,))))
             except TimeoutError:
                 raise slow from None
@@ -88,11 +88,6 @@ atexit.register(_DECODER.stop)
 os.register_at_fork(after_in_child=_DECODER.__init__)  # type: ignore[misc]  # the process is that of the one that was forked
 
 
-def _allowance() -> float:
-    """By how much more time and memory are allowed than usual."""
-    return max(1.0, max_pixels() / MAX_PIXELS)
-
-
 def main() -> int:
     """Decode files until the input ends, or one has taken much memory; the exit status."""
     Image.init()
@@ -103,9 +98,9 @@ def main() -> int:
     for line in requests:
         request = json.loads(line)
         allow_pixels(request["max_pixels"])
-        most = int(MOST_BYTES * _allowance())
+        most = int(MOST_BYTES * allowance())
         bound_memory(taken + request["bytes"] + most)
-        bound_time(SECONDS * _allowance())
+        bound_time(SECONDS * allowance())
         try:
             pixels = decode(requests.read(request["bytes"]))
         except ImageError as error:  # a decoder that lacks memory may say anything

@@ -15,8 +15,8 @@ from PIL.JpegImagePlugin import MARKER
 from datagen.errors import ImageError
 from datagen.images.asides import png_chunks, without_asides
 from datagen.images.jpeg_ends import decode_without_end
-from datagen.images.limits import max_pixels, pillows_count, refusal
-from datagen.images.rgb import as_rgb
+from datagen.images.limits import allowance, check_size, max_pixels, pillows_count, refusal
+from datagen.images.rgb import PixelsError, as_rgb
 
 PLAIN = ("PNG", "JPEG", "WEBP")
 """The formats that data sets are made of."""
@@ -25,6 +25,7 @@ FORMATS = (*PLAIN, "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "TGA")
 _MOST_PARTS = 10_000  # chunks or segments, which Pillow reads one by one
 _MOST_PLAIN_SCANS = 20  # of a JPEG, which each go over all of its pixels; usual are about ten
 _MOST_SCANS = 100
+_MOST_TRIED = 100_000_000  # pixels of all tries together, where damage is to be passed over
 
 _CUT = "image file is truncated"  # what Pillow says of pixels, before which all else was read
 _START_OF_SCAN = b"\xff\xda"  # JPEG's, which its coded data cannot hold
@@ -59,17 +60,20 @@ def _jpeg_segments(data: bytes) -> Iterator[int]:
 
 def decode(data: bytes, formats: tuple[str, ...] = FORMATS) -> np.ndarray:
     """An image as `datagen.images.encoding.decode_image` gives it. `ImageError` says why it cannot be read, and begins with no name."""
+    tries = _Tries(formats)
     try:
-        return _decoded(data, formats)
+        return tries.decoded(data)
     except ImageError:
         raise
+    except PixelsError as error:
+        raise ImageError(f"not a readable image ({error})") from None
     except Exception as error:  # Pillow's decoders raise what they like at bytes from anywhere
         reason = _reason(error)  # the error itself would hold on to the pixels of the first try
     for bare in () if reason.startswith(_CUT) else without_asides(data):
         with contextlib.suppress(Exception):
-            return _decoded(bare, formats)
+            return tries.decoded(bare)
     with contextlib.suppress(Exception):
-        if (pixels := decode_without_end(data, lambda data: _decoded(data, formats))) is not None:
+        if (pixels := decode_without_end(data, tries.decoded)) is not None:
             return pixels
     raise ImageError(f"not a readable image ({reason})")
 
@@ -80,18 +84,31 @@ def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _decoded(data: bytes, formats: tuple[str, ...]) -> np.ndarray:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of metadata, which does not matter here; size has its own bound
-        with _opened(data, formats) as image:
-            if image.width * image.height > max_pixels():
-                raise ImageError(refusal(f"{image.width:,}x{image.height:,} pixels"))
-            if image.format in ("JPEG", "MPO") and data.count(_START_OF_SCAN) > _MOST_SCANS:
-                raise ValueError(f"it has more than {_MOST_SCANS} scans")
-            if image.format == "JPEG2000" and _END_OF_CODESTREAM not in data[data.rfind(_START_OF_DATA) :]:
-                raise ValueError("it is cut short")  # which its decoder fills with black
-            shown = as_rgb(image, data)
-    return np.array(shown)  # once the decoder has given its memory back
+class _Tries:
+    """One file decoded in ever more forgiving ways, as long as all that takes no more than `_MOST_TRIED` allows."""
+
+    def __init__(self, formats: tuple[str, ...]) -> None:
+        self._formats, self._pixels_left = formats, _MOST_TRIED * allowance()
+
+    def decoded(self, data: bytes) -> np.ndarray:
+        """Of one of these ways, the pixels. Any exception if it is not the right one."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of metadata, which does not matter here; size has its own bound
+            with _opened(data, self._formats) as image:
+                check_size(*image.size)
+                self._pixels_left -= image.width * image.height
+                if self._pixels_left < 0:
+                    raise ValueError("it is too large to be tried so often")
+                shown = _loaded(image, data)
+        return np.array(shown)  # once the decoder has given its memory back
+
+
+def _loaded(image: Image.Image, data: bytes) -> Image.Image:
+    if image.format in ("JPEG", "MPO") and data.count(_START_OF_SCAN) > _MOST_SCANS:
+        raise ValueError(f"it has more than {_MOST_SCANS} scans")
+    if image.format == "JPEG2000" and _END_OF_CODESTREAM not in data[data.rfind(_START_OF_DATA) :]:
+        raise ValueError("it is cut short")  # which its decoder fills with black
+    return as_rgb(image, data)
 
 
 def _opened(data: bytes, formats: tuple[str, ...]) -> Image.Image:

@@ -5,10 +5,16 @@ from __future__ import annotations
 import os
 import re
 
+from datagen.errors import ImageError
+
 MAX_PIXELS = 40_000_000
 """Of an image that is read, unless `allow_pixels` says otherwise: a gigabyte, as some formats take 25 bytes a pixel to decode."""
+MAX_SIDE = 65_500
+"""Of the width and the height of an image that is read, in pixels: JPEG's own bound. A row of pixels takes memory of its own, so that very
+narrow images take several times as much as others."""
 _ALLOWED = "IGLLM_MAX_PIXELS"  # in the environment, for the processes that read images for this one
 _BYTES_PER_PIXEL = 8  # of a file: four channels of 16 bits, not compressed
+_INSTEAD = "make it smaller, or allow more with --max-pixels"
 
 
 def allow_pixels(most: int) -> None:
@@ -22,6 +28,19 @@ def max_pixels() -> int:
     return int(allowed) if allowed.isdecimal() else MAX_PIXELS
 
 
+def allowance() -> float:
+    """By how much more than usual an image may take, at least 1: as many times as more pixels are allowed."""
+    return max(1.0, max_pixels() / MAX_PIXELS)
+
+
+def check_size(width: int, height: int) -> None:
+    """`ImageError` for an image that is too large to be read."""
+    if width * height > max_pixels():
+        raise ImageError(refusal(f"{width:,}x{height:,} pixels"))
+    if max(width, height) > (most := int(MAX_SIDE * allowance())):
+        raise ImageError(f"has {width:,}x{height:,} pixels, and at most {most:,} along a side are read; {_INSTEAD}")
+
+
 def max_image_bytes() -> int:
     """The bytes that an image file may have to be read."""
     return max(2**20, _BYTES_PER_PIXEL * max_pixels())
@@ -29,7 +48,7 @@ def max_image_bytes() -> int:
 
 def refusal(stated: str) -> str:
     """Why an image is not read that ``stated`` so much, such as "12,000x12,000 pixels"."""
-    return f"has {stated}, and at most {max_pixels():,} pixels are read; make it smaller, or allow more with --max-pixels"
+    return f"has {stated}, and at most {max_pixels():,} pixels are read; {_INSTEAD}"
 
 
 def pillows_count(said: str) -> str:

@@ -27,10 +27,14 @@ _MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 SAVE_AS = "save it with 8 or 16 bits a channel"
 
 
+class PixelsError(ValueError):
+    """Why pixels that could be read show nothing: no other way to read the file would mend that."""
+
+
 def as_rgb(image: Image.Image, data: bytes) -> Image.Image:
     """The first frame in mode RGB of an image that was opened from `data`.
 
-    ValueError with the reason where nothing says how dark or light its numbers are.
+    `PixelsError` with the reason where nothing says how dark or light its numbers are.
     """
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         _check_tiff(image)
@@ -50,23 +54,23 @@ def as_rgb(image: Image.Image, data: bytes) -> Image.Image:
 
 
 def _check_tiff(image: TiffImagePlugin.TiffImageFile) -> None:
-    """ValueError for numbers that Pillow would read as others than they are; where it only has to be told how to read them, it is."""
+    """`PixelsError` for numbers that Pillow would read as others than they are; where it only has to be told how to read them, it is."""
     tags = image.tag_v2
     if tags.get(TIFF_TILE_WIDTH, 0) * tags.get(TIFF_TILE_HEIGHT, 0) > max_pixels():  # which are decoded whole
-        raise ValueError(f"it has tiles of {tags[TIFF_TILE_WIDTH]:,}x{tags[TIFF_TILE_HEIGHT]:,} pixels")
+        raise PixelsError(f"it has tiles of {tags[TIFF_TILE_WIDTH]:,}x{tags[TIFF_TILE_HEIGHT]:,} pixels")
     if 2 in tags.get(TIFF_SAMPLE_FORMAT, ()):
-        raise ValueError(f"it has numbers with a sign, and nothing says which of them is white; {SAVE_AS}")
+        raise PixelsError(f"it has numbers with a sign, and nothing says which of them is white; {SAVE_AS}")
     bits = set(tags.get(TIFF_BITS, (1,)))
     if tags.get(TIFF_PLANAR) == 2 and all(tile.codec_name == "raw" for tile in image.tile):  # Pillow then forgets all but the channel
         if bits == {16} and image.mode in ("RGB", "RGBA"):
             order = "L" if tags.prefix == b"II" else "B"
             image.tile = [tile._replace(args=(f"{raw_mode(tile)};16{order}", *(tile.args or ())[1:])) for tile in image.tile]
         elif bits != {8} or tags.get(TIFF_FILL_ORDER, 1) != 1 or (tags.get(TIFF_SAMPLES, 1) == 1 and tags.get(TIFF_PHOTOMETRIC, 0) == 0):
-            raise ValueError(
+            raise PixelsError(
                 "its channels lie one after the other (PlanarConfiguration 2) in a way that is not understood; save it without"
             )
     if max(bits) > 8 and image.mode[0] not in "FI" and not all(";16" in raw_mode(tile) for tile in image.tile):
-        raise ValueError(f"it has channels of {max(bits)} bits in a way that is not understood; {SAVE_AS}")
+        raise PixelsError(f"it has channels of {max(bits)} bits in a way that is not understood; {SAVE_AS}")
 
 
 def raw_mode(tile: ImageFile._Tile) -> str:
@@ -84,7 +88,7 @@ def _from_floats(image: Image.Image) -> np.ndarray:
     values = np.asarray(image)
     if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
         found = f"from {np.nanmin(values):g} to {np.nanmax(values):g}" if np.isfinite(values).all() else "that are infinite or none"
-        raise ValueError(f"it has floating-point numbers {found}, and only 0 for black to 1 for white is understood; {SAVE_AS}")
+        raise PixelsError(f"it has floating-point numbers {found}, and only 0 for black to 1 for white is understood; {SAVE_AS}")
     return 1 - values if _is_white_0(image) else values
 
 
@@ -101,14 +105,14 @@ def _from_deep(image: Image.Image, gamma: float | None) -> Image.Image:
         if image.mode == "I":
             unsigned = values.view(np.uint32)  # Pillow has none of 32 bits
             found = f"from {unsigned.min()} to {unsigned.max()}"
-            raise ValueError(
+            raise PixelsError(
                 f"it has whole numbers of {tags[TIFF_BITS][0]} bits, {found}, and nothing says which of them is white; {SAVE_AS}"
             )
         white = 2 ** tags[TIFF_BITS][0] - 1
         if _is_white_0(image):
             shades = white - shades
     if values.min() < 0 or values.max() >= len(shades):
-        raise ValueError(f"it has numbers from {values.min()} to {values.max()}, and 16 bits have only 0 to 65535; {SAVE_AS}")
+        raise PixelsError(f"it has numbers from {values.min()} to {values.max()}, and 16 bits have only 0 to 65535; {SAVE_AS}")
     shares = np.clip(shades / white, 0, 1)
     clear = image.info.get("transparency")
     if isinstance(clear, int) and 0 <= clear < len(shares):
@@ -123,7 +127,7 @@ def _on_white(image: Image.Image) -> Image.Image:
         return image if image.mode in ("L", "CMYK", "RGB") else image.convert("RGB")
     shown = image.convert("RGBA")
     if shown.getchannel("A").getextrema()[1] == 0:
-        raise ValueError("every pixel of it is transparent")
+        raise PixelsError("every pixel of it is transparent")
     return Image.alpha_composite(Image.new("RGBA", shown.size, "white"), shown).convert("RGB")
 
 

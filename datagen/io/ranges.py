@@ -43,4 +43,9 @@ def counted(number: int, thing: str) -> str:
 
 def told(numbers: Iterable[int]) -> str:
     """Numbers as text: ``0-3, 7``."""
-    return ", ".join(f"{start}-{start + length - 1}" if length > 1 else str(start) for start, length in runs(numbers))
+    return told_runs(range(start, start + length) for start, length in runs(numbers))
+
+
+def told_runs(found: Iterable[range]) -> str:
+    """Runs of numbers as text, as `told`."""
+    return ", ".join(f"{run.start}-{run.stop - 1}" if len(run) > 1 else str(run.start) for run in found)

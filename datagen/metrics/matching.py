@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 
 from datagen.domains.base import Domain
 from datagen.scene import Scene
@@ -22,7 +23,7 @@ class Pair:
 
 def distances(truth: Scene, guess: Scene, domain: Domain) -> np.ndarray:
     """The Euclidean distance, in the domain's unit, between every two locations: (true objects, guessed objects)."""
-    return np.linalg.norm(locations(truth, domain)[:, None] - locations(guess, domain)[None], axis=-1)
+    return np.asarray(cdist(locations(truth, domain), locations(guess, domain)))
 
 
 def locations(scene: Scene, domain: Domain) -> np.ndarray:

@@ -20,7 +20,8 @@ T = TypeVar("T")
 
 MAX_SEED = 2**32  # SeedSequence splits larger numbers into words, where neighbouring streams could meet
 MAX_ATTEMPT = 1_000_000  # a scene that took so many tries was never drawn
-MAX_BYTES = 2**25  # of a record: twenty times what a thousand objects take
+MAX_RUNS = 2**20  # of a mask: 128 in each column of the widest frame
+MAX_BYTES = 2**24  # of a record: ten times what a thousand objects take; some shapes of JSON take 50 times their bytes to read
 
 Coordinate = Annotated[float, Meta(ge=-1e9, le=1e9)]  # metres or pixels: what is further off is no picture's
 Positive = Annotated[float, Meta(gt=0, le=1e9)]
@@ -77,7 +78,7 @@ class Mask(Struct):
     """COCO's uncompressed run-length code: run lengths down the columns, beginning with zeros, of all of the frame's pixels."""
 
     size: tuple[Side, Side]
-    counts: list[Count]
+    counts: Annotated[list[Count], Meta(max_length=MAX_RUNS)]
 
 
 class Label(Struct):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import tarfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ from msgspec import Meta, Struct
 from datagen.errors import UserError
 from datagen.io.declared import Count, Digest, as_declared
 from datagen.io.files import decode_row
+from datagen.io.ranges import runs
 from datagen.samples.record import MAX_SEED
 from datagen.shards.store import Store
 
@@ -24,6 +26,7 @@ STATEMENT = "dataset.json"
 MANIFEST = "manifest.jsonl"
 FAILURES = "failures.jsonl"
 SOURCES = "sources.jsonl"  # of an import: what each shard was made of
+LEAST_BYTES = 3 * tarfile.BLOCKSIZE  # of a sample in a tar: the headers of its three files
 _PART = re.compile(r"manifest\.(\d{6,})\.jsonl")
 _SHARD = re.compile(r"shard-(\d{6,12})\.tar")
 
@@ -52,6 +55,8 @@ class Row:
     def __post_init__(self) -> None:
         if shard_number(self.name) is None:
             raise ValueError(f"name is {self.name!r:.80}, but must be a shard's")
+        if self.samples * LEAST_BYTES > self.bytes:
+            raise ValueError(f"states {self.samples:,} samples in {self.bytes:,} bytes, and each takes {LEAST_BYTES:,} at least")
 
     @property
     def shard(self) -> int:
@@ -65,8 +70,24 @@ class Row:
 
     def indices(self, shard_size: int) -> list[int]:
         """The indices of the samples that a shard holds which `fits`."""
-        first, missing = self.shard * shard_size, set(self.missing)
-        return [i for i in range(first, first + self.samples + len(missing)) if i not in missing]
+        missing = set(self.missing)
+        return [index for index in self._spanned(shard_size) if index not in missing]
+
+    def lacking(self, wanted: range, shard_size: int) -> list[range]:
+        """Which of the `wanted` indices a shard does not hold, as runs, without going through those that it does."""
+        spanned = self._spanned(shard_size)
+        gaps = [range(start, start + length) for start, length in runs(i for i in self.missing if i in wanted and i in spanned)]
+        rest = range(max(spanned.stop, wanted.start), wanted.stop)
+        if not rest:
+            return gaps
+        if gaps and gaps[-1].stop == rest.start:
+            rest = range(gaps.pop().start, rest.stop)
+        return [*gaps, rest]
+
+    def _spanned(self, shard_size: int) -> range:
+        """The indices from the first to the last that is held or known to be missing."""
+        first = self.shard * shard_size
+        return range(first, first + self.samples + len(set(self.missing)))
 
 
 class Source(Struct, frozen=True):

@@ -6,10 +6,12 @@ A file is put whole: locally by a rename after a sync, remotely by one upload of
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
 import shutil
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -147,6 +149,18 @@ class Store(ABC):
         return f"{self.name.rstrip('/')}/{name}"
 
 
+def _other_than_folder(path: Path) -> str:
+    """What is in the place of a data set's folder, in words."""
+    try:
+        return "is no folder but a file" if stat.S_ISREG(path.stat().st_mode) else "is no folder but a pipe or device"
+    except FileNotFoundError:
+        return f"is a link to {os.readlink(path)}, which is not there" if path.is_symlink() else "there is no such data set"
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return "is a link that leads back to itself; remove it, and name the folder that was meant"
+        return f"cannot be read: {error.strerror}"
+
+
 class LocalStore(Store):
     """A folder of this machine."""
 
@@ -167,8 +181,7 @@ class LocalStore(Store):
 
     def sizes(self) -> dict[str, int]:
         if not self.path.is_dir():
-            problem = "is no folder" if os.path.lexists(self.path) else "there is no such data set"
-            raise UserError(f"{self.path}: {problem} (a folder of shards or of loose samples is expected)")
+            raise UserError(f"{self.path}: {_other_than_folder(self.path)} (a folder of shards or of loose samples is expected)")
         with os.scandir(self.path) as entries:
             return dict(sorted((entry.name, entry.stat().st_size) for entry in entries if entry.is_file() and not passed_over(entry.name)))
 

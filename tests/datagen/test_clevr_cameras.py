@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from datagen.domains.clevr import CAMERA
 from datagen.domains.registry import get_domain
 from datagen.errors import UserError
+from datagen.formats import clevr_import
 from datagen.formats.camera_fit import Sightings, fit_camera
 from datagen.formats.clevr_import import import_clevr
 from datagen.formats.export import export
@@ -140,6 +141,26 @@ def test_depths_that_are_none_cost_the_place_nothing_but_are_told() -> None:
     fit = fit_camera(CAMERA, Sightings(320, 240, points, seen[:, :2].round(), along_the_ray))
     assert "depths in pixel_coords" in (fit.doubt or "")
     assert fit.camera == CAMERA
+
+
+def test_after_some_cameras_that_none_finds_no_more_are_sought_far_off(
+    exported: tuple[Samples, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each such search takes half a second, for as many scenes as anybody may have written; each shard's begin anew, as its import may."""
+    monkeypatch.setattr(clevr_import, "MOST_IN_VAIN", 1)
+    monkeypatch.setattr(clevr_import, "SHARD_SIZE", 3)
+    scenes = json.loads((exported[1] / "scenes" / "CLEVR_default_scenes.json").read_text())
+    scenes["scenes"] = [scene for scene in scenes["scenes"] if len(scene["objects"]) >= 4][:4]
+    assert len(scenes["scenes"]) == 4
+    rng = np.random.default_rng(0)
+    for scene in scenes["scenes"]:
+        del scene["camera"]
+        for obj in scene["objects"]:
+            obj["pixel_coords"] = rng.uniform(0, 200, 2).round().tolist()
+    (tmp_path / "scenes.json").write_text(json.dumps(scenes))
+    doubts = import_clevr(tmp_path / "scenes.json", tmp_path / "out").doubts
+    assert ["none but CLEVR's was sought" in doubt for doubt in doubts.values()] == [False, True, True, False]
+    assert all(" px off" in doubt for doubt in doubts.values())
 
 
 @pytest.mark.parametrize(

@@ -178,8 +178,17 @@ def test_what_is_no_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[
     for name, kind in (("folder", "folder"), ("pipe", "pipe or device")):
         with pytest.raises(OSError, match=f"a {kind} is in the place of the file: '{tmp_path / name}'"):
             file_sha256(tmp_path / name)
-    assert main(["compare", "--reference", str(tmp_path / "pipe"), "--candidate", "x", "--out", str(tmp_path / "out")]) == 2
-    assert f"{tmp_path / 'pipe'}: is no folder (a folder of shards or of loose samples is expected)" in capsys.readouterr().err
+    (tmp_path / "loop").symlink_to("loop.2")
+    (tmp_path / "loop.2").symlink_to("loop")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    for name, problem in (
+        ("pipe", "is no folder but a pipe or device"),
+        ("loop", "is a link that leads back to itself; remove it, and name the folder that was meant"),
+        ("dangling", "is a link to nowhere, which is not there"),
+        ("nowhere", "there is no such data set"),
+    ):
+        assert main(["compare", "--reference", str(tmp_path / name), "--candidate", "x", "--out", str(tmp_path / "out")]) == 2
+        assert f"{tmp_path / name}: {problem} (a folder of shards or of loose samples is expected)" in capsys.readouterr().err
 
 
 @pytest.fixture

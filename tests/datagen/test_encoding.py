@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageFile
 
 from datagen.errors import ImageError
 from datagen.images.encoding import decode_image, encode_image
@@ -399,6 +399,54 @@ def test_what_is_no_image_is_refused(data: bytes, reason: str) -> None:
 def test_an_image_of_more_pixels_than_are_read_is_refused_before_they_are(data: bytes, stated: str) -> None:
     with pytest.raises(ImageError, match=rf"^huge\.png: has {stated}, and at most 40,000,000 pixels are read; .* --max-pixels$"):
         decode_image(data, "huge.png")
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 65_501), (65_501, 1), (1, 39_999_999)])
+def test_a_side_may_be_as_long_as_that_of_a_jpeg(width: int, height: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each row takes memory of its own: a PNG one pixel wide took 60 bytes a pixel."""
+    with pytest.raises(ImageError, match=r"^x: has [\d,x]+ pixels, and at most 65,500 along a side are read; .* --max-pixels$"):
+        decode_image(png_of(bytes(9), width, height), "x")
+    assert decode_image(encoded(Image.new("L", (min(width, 65_500), 2)), "PNG"), "x").shape[0] == 2
+    monkeypatch.setenv("IGLLM_MAX_PIXELS", "80000000")
+    assert decode_image(encoded(Image.new("L", (65_501, 1)), "PNG"), "x").shape[1] == 65_501
+
+
+def counted_decodings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """The sizes of the images that Pillow loads from now on."""
+    sizes: list[tuple[int, int]] = []
+    load = ImageFile.ImageFile.load
+
+    def counting(image: ImageFile.ImageFile) -> Any:
+        if image.tile:
+            sizes.append(image.size)
+        return load(image)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", counting)
+    return sizes
+
+
+def test_pixels_that_show_nothing_are_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = png_of(b"\0" + bytes(9), 3, 1, tEXt=b"a\0b", gAMA=struct.pack(">I", 45455), eXIf=b"MM\0*", tRNS=bytes(6))
+    sizes = counted_decodings(monkeypatch)
+    with pytest.raises(ImageError, match=r"^x: not a readable image \(every pixel of it is transparent\)$"):
+        decode_image(data, "x")
+    assert sizes == [(3, 1)]
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"progressive": True}, {"icc_profile": ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()}]
+)
+def test_large_damaged_images_are_not_tried_for_ever(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """All tries together take no more than a few of the largest image that is read."""
+    whole = encoded(Image.new("RGB", (6000, 5000)), "JPEG", **options)
+    damaged = png_of(bytes(3001 * 6000), 3000, 6000, 8, 0, gAMA=b"1234", eXIf=b"MM", iCCP=b"x\0\0junk", tRNS=b"12")
+    damaged = damaged[: damaged.rindex(b"IEND") - 4] + struct.pack(">I", 4) + b"ABCDabcdXXXX"  # a chunk that must be understood, and is not
+    sizes = counted_decodings(monkeypatch)
+    for data in (whole[:-2], damaged):
+        sizes.clear()
+        with suppress(ImageError):
+            decode_image(data, "x")
+        assert 0 < sum(width * height for width, height in sizes) <= 100_000_000
 
 
 def test_more_pixels_are_read_where_they_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:

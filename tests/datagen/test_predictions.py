@@ -35,7 +35,8 @@ def test_predictions_are_read_as_written(tmp_path: Path) -> None:
         {"candidates": [{"code": "a"}]},
         {"candidates": [{"code": "a", "logp": True}]},
         {"candidates": [{"code": "a", "logp": "inf"}]},
-        {"candidates": [{"code": "a", "logp": -2}, {"code": "b", "logp": -1}]},
+        {"candidates": [{"code": "", "logp": -2}, {"code": "b", "logp": -1}]},
+        {"candidates": [{"code": "b", "logp": -1}, {"code": "", "logp": -2}]},
     ],
 )
 def test_anything_else_is_refused(fields: dict[str, Any], tmp_path: Path) -> None:

@@ -95,6 +95,8 @@ def test_json_that_is_none_is_one_message(record: bytes) -> None:
         (lambda record: record["shot"]["camera"].update(lens=35), "lens"),
         (lambda record: record["shot"]["lamps"][0].update(watts=35), "watts"),
         (lambda record: record["labels"][0].update(mask={"size": [10**9] * 2, "counts": [10**18]}), "mask"),
+        (lambda record: record["labels"][0]["mask"].update(counts=[1] * (2**20 + 1)), "mask.counts is .* a list of length <= 1048576"),
+        (lambda record: record.update(split="x" * 2**24), "a record of 16,7.* bytes; at most 16,777,216 are read"),
         (lambda record: record["labels"][0]["mask"]["counts"].append(1), "the mask of object 1 is not one of 32x24 pixels"),
         (lambda record: record["labels"][1].update(visible_pixels=3), "visible_pixels of object 2 is 3, but its mask's is"),
         (lambda record: record["labels"][1].update(bbox=[0, 0, 32, 25]), r"bbox of object 2 is \[0, 0, 32, 25\], but its mask's is \["),

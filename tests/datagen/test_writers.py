@@ -6,17 +6,20 @@ import json
 import os
 import pickle
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import fsspec
 import pytest
 from constant_scenes import SETTINGS, constant_sample, constant_samples, contents, fill
 from fsspec.implementations.memory import MemoryFileSystem
+from hypothesis import given
+from hypothesis import strategies as st
 
 from datagen.errors import PartlyDone, UserError
 from datagen.io.files import read_jsonl
 from datagen.io.ranges import parse_shards, told
-from datagen.shards.manifest import FAILURES, MANIFEST, STATEMENT
+from datagen.shards.manifest import FAILURES, MANIFEST, STATEMENT, Row
 from datagen.shards.merge import merge
 from datagen.shards.reader import Samples
 from datagen.shards.store import open_store, place
@@ -229,6 +232,42 @@ def test_numbers_that_anybody_may_have_written_are_not_counted_through(tmp_path:
     assert (verdict.samples, verdict.expected) == (8, 10**15)
 
 
+def test_a_manifest_of_many_samples_and_empty_tars_is_not_gone_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a line states: the indices that a shard may hold are gone through only once its tar is of that size."""
+    fill(tmp_path, 4)
+    statement, row = json.loads((tmp_path / STATEMENT).read_text()), json.loads((tmp_path / MANIFEST).read_text())
+    (tmp_path / STATEMENT).write_text(json.dumps({**statement, "num": 5 * 10**6, "shard_size": 10**6}))
+    claims = {"bytes": 10**10, "samples": 10**6}, {"bytes": 0, "samples": 10**6}, {"bytes": 0, "samples": 0}
+    rows = [{**row, "name": f"shard-{number:06d}.tar", **claim} for number, claim in enumerate(claims)]
+    rows.append({**row, "name": "shard-000003.tar", "bytes": 0, "samples": 0, "missing": [3_000_000, 3_000_002, 3_999_999]})
+    (tmp_path / MANIFEST).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for row in rows:
+        (tmp_path / row["name"]).write_bytes(b"")
+    gone_through: list[str] = []
+    monkeypatch.setattr(Row, "indices", lambda self, size: gone_through.append(self.name))
+    assert verify(tmp_path).problems == [
+        "manifest.jsonl, line 2: damaged: states 1,000,000 samples in 0 bytes, and each takes 1,536 at least",
+        "shard-000000.tar: 0 bytes, not 10000000000",
+        "shard-000001.tar: it is not in the manifest",
+        "shard-000002.tar: lacks the samples 2000000-2999999",
+        "shard-000002.tar: damaged, its SHA-256 is not the manifest's",
+        "shard-000003.tar: lacks the samples 3000000, 3000002-3999999",
+        "shard-000003.tar: damaged, its SHA-256 is not the manifest's",
+        "shard-000004.tar: it is not there",
+    ]
+    assert gone_through == []
+
+
+@given(
+    samples=st.integers(0, 5), missing=st.lists(st.integers(6, 16), max_size=4), wanted=st.tuples(st.integers(6, 13), st.integers(6, 13))
+)
+def test_what_a_shard_lacks_is_what_is_wanted_and_not_held(samples: int, missing: list[int], wanted: tuple[int, int]) -> None:
+    row = Row("shard-000001.tar", samples, 10**5, "0" * 64, "0" * 64, tuple(missing))
+    lacking = row.lacking(range(*wanted), 6)
+    assert [index for run in lacking for index in run] == sorted(set(range(*wanted)) - set(row.indices(6)))
+    assert all(one.stop < other.start for one, other in pairwise(lacking))
+
+
 @pytest.mark.parametrize("field", ["num", "shard_size"])
 @pytest.mark.parametrize("value", [0, -1, 10**18, 1.5, "8", None, True])
 def test_a_statement_without_sensible_numbers_is_refused(tmp_path: Path, field: str, value: object) -> None:
@@ -278,8 +317,12 @@ def test_a_damaged_line_of_the_manifest_is_a_problem(tmp_path: Path, line: bytes
 def test_a_row_that_states_more_than_a_shard_holds_is_not_believed(tmp_path: Path) -> None:
     fill(tmp_path, 8)
     first, second = (tmp_path / MANIFEST).read_text().splitlines()
-    changed = {**json.loads(second), "samples": 10**15}
-    (tmp_path / MANIFEST).write_text(f"{first}\n{json.dumps(changed)}\n")
-    assert verify(tmp_path).problems == ["shard-000001.tar: the manifest states 1,000,000,000,000,000 samples, more than the 4 of a shard"]
+    for samples, size, problem in (
+        (5, 5 * 1536, "shard-000001.tar: the manifest states 5 samples, more than the 4 of a shard"),
+        (10**15, 10**12, "manifest.jsonl, line 2: damaged: states 1,000,000,000,000,000 samples in 1,000,000,000,000 bytes, and each"),
+    ):
+        changed = {**json.loads(second), "samples": samples, "bytes": size}
+        (tmp_path / MANIFEST).write_text(f"{first}\n{json.dumps(changed)}\n")
+        assert verify(tmp_path).problems[0].startswith(problem)
     assert fill(tmp_path, 8) == []  # the tar itself is whole
     assert verify(tmp_path).whole

@@ -43,6 +43,22 @@ def test_every_pair_of_kinds(tmp_path: Path, reference: str, candidate: str) -> 
     assert [row["key"] for row in lines(tmp_path / "report")] == [s.key for s in samples]
 
 
+def test_a_file_without_predictions_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth, empty = save_predictions(tmp_path / "truth", make_samples()), tmp_path / "empty.jsonl"
+    for text in ("", "\n\n"):
+        empty.write_text(text)
+        assert main(["compare", "--reference", str(truth), "--candidate", str(empty), "--out", str(tmp_path / "report")]) == 2
+        assert f"{empty}: there are no predictions in it" in capsys.readouterr().err
+
+
+def test_a_page_shows_so_many_objects_of_a_sample_and_says_how_many_more(tmp_path: Path) -> None:
+    write_predictions(tmp_path / "pred.jsonl", [Prediction("many", "dot(loc=(0.5, 0.5))\n" * 203)])
+    metrics = compare(tmp_path / "pred.jsonl", tmp_path / "pred.jsonl", tmp_path / "report", kind="dot2d")
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert (metrics["scene"]["matched"], page.count('class="row matched"')) == (203, 200)
+    assert "3 more objects are not shown." in page
+
+
 def test_differences_are_seen(tmp_path: Path) -> None:
     samples = make_samples()
     metrics = compare(save_shards(tmp_path / "a", samples), save_loose(tmp_path / "b", [moved(s) for s in samples]), tmp_path / "report")

@@ -16,6 +16,7 @@ from datagen.errors import UserError
 from datagen.samples.labels import look
 from datagen.scene import Scene
 from datagen.shards.reader import Samples
+from igllm import main
 from render.compare import compare
 from render.images import same_image
 from render.rerender import Recorded, Standard, read_codes, render_codes
@@ -91,6 +92,20 @@ def test_a_second_call_renders_only_what_changed(renders: Samples, tmp_path: Pat
     render_codes(codes, Recorded(renders), tmp_path)
     changed = [key for key in codes if (tmp_path / f"{key}.png").stat().st_mtime_ns != before[key]]
     assert changed == [renders.keys[1]]
+
+
+def test_a_recorded_frame_is_no_larger_than_images_may_be(
+    renders: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("IGLLM_MAX_PIXELS", "")  # so that it is put back
+    key, out = renders.keys[0], tmp_path / "out"
+    (tmp_path / f"{key}.py").write_text(renders.code(key))
+    call = ["render", "--code", str(tmp_path / f"{key}.py"), "--data", str(renders.path), "--out", str(out), "--max-pixels", "99"]
+    assert main(call) == 2
+    said = capsys.readouterr().err
+    assert f"{key}: its record has " in said
+    assert "at most 99 pixels are read; make it smaller, or allow more with --max-pixels" in said
+    assert not out.exists()
 
 
 def test_what_cannot_be_rendered_is_told(renders: Samples, tmp_path: Path) -> None:
