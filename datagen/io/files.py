@@ -47,7 +47,7 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """
     _check_plain(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}{TEMPORARY}")
+    temporary = unfinished(path)
     with _open_alone(temporary, path) as stream:
         try:
             yield stream
@@ -60,6 +60,11 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
             stream.raw.close()  # what is still to be written is not wanted
             raise
     sync_folder(path.parent)
+
+
+def unfinished(path: Path) -> Path:
+    """Where a file is written that will be at `path`."""
+    return path.with_name(f".{path.name}{TEMPORARY}")
 
 
 @contextmanager

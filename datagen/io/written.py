@@ -31,6 +31,7 @@ from datagen.io.files import (
     removed,
     standing,
     sync_folder,
+    unfinished,
     write_bytes,
     write_jsonl,
 )
@@ -104,6 +105,7 @@ class Written:
         """`UserError` if at one of these names is what igllm has not written, or what others have changed since."""
         for name in names:
             place = inner(self.folder, name)
+            check_own(unfinished(place))  # else that would be told only once there is something to write
             if not os.path.lexists(place):
                 continue
             if not self._digests.get(name):

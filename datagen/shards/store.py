@@ -123,7 +123,7 @@ class Store(ABC):
         """
         check_own(self.scratch, folder=True)
         if self.scratch.is_dir():
-            _remove_left(path for path in self.scratch.iterdir() if is_own(path.name) or is_own(_unfinished(path)))
+            _remove_left(path for path in self.scratch.iterdir() if is_own(path.name) or is_own(_finished(path)))
 
     def text(self, name: str) -> str | None:
         """A whole text file, what is not text in it replaced; None if it is not there, `UserError` if it cannot be read."""
@@ -211,7 +211,7 @@ class LocalStore(Store):
         write_bytes(self.path / name, data)
 
     def tidy(self, is_own: Callable[[str], bool]) -> None:
-        _remove_left(path for path in self.path.glob(f".*{TEMPORARY}") if is_own(_unfinished(path)))
+        _remove_left(path for path in self.path.glob(f".*{TEMPORARY}") if is_own(_finished(path)))
         super().tidy(is_own)
         with contextlib.suppress(OSError):  # it is not there, or samples wait in it
             self.scratch.rmdir()
@@ -301,8 +301,8 @@ class RemoteStore(Store):
             raise UserError(f"{self.at(name) if name else self.name}: {type(error).__name__}: {error}; call it again to go on") from error
 
 
-def _unfinished(path: Path) -> str:
-    """The name of the file that is half written under this one (see `datagen.io.files.atomic_file`)."""
+def _finished(path: Path) -> str:
+    """The name of the file that is half written here (see `datagen.io.files.unfinished`)."""
     return path.name.removeprefix(".").removesuffix(TEMPORARY)
 
 
