@@ -31,6 +31,7 @@ import numpy as np
 
 from datagen.formats.export import export
 from datagen.io.progress import progress
+from datagen.io.written import DRAFT
 from datagen.samples.draw import draw
 from datagen.samples.sample import make_sample
 from datagen.samples.settings import DatasetSettings
@@ -224,7 +225,7 @@ def _building(out: Path) -> bool:
 
 
 def _drafting(out: Path) -> bool:
-    return (out / ".draft").exists()
+    return (out / DRAFT).exists()
 
 
 def _data(options: argparse.Namespace) -> Path:

@@ -6,9 +6,8 @@ by the template engine.
 
 from __future__ import annotations
 
-import shutil
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,17 +16,19 @@ import numpy as np
 
 from datagen.errors import UserError
 from datagen.images.encoding import encode_image
-from datagen.io.files import check_own, naming, passed_over, removed, standing, write_bytes, write_json, write_jsonl
+from datagen.io.files import naming, passed_over, read_whole, write_bytes, write_json, write_jsonl
 from datagen.io.locks import hold
 from datagen.io.pages import render_template
+from datagen.io.written import Written
 from render.codediff import Row
 
 T = TypeVar("T")
 
 METRICS, SAMPLES, PAGE, PICTURES = "metrics.json", "samples.jsonl", "index.html", "pictures"
 PREDICTIONS, RENDERED = "pred.jsonl", "rendered"  # what a round trip keeps beside them
-OURS = {METRICS, SAMPLES, PAGE, PICTURES, PREDICTIONS, RENDERED}
-DRAFT = ".draft"  # where a report is written before it takes its place
+VERB = "compare"  # whose list tells a report's files from others
+_PICTURE = re.compile(rf"{PICTURES}/\d{{3,}}-\d\.png")
+_STATED = {"reference", "candidate", "domain", "unit", "samples", "missing", "unparsable", "scene", "image"}  # by every metrics.json
 MAX_SHOWN = 100
 MAX_ROWS = 200  # objects of a sample on the page
 MAX_RAW_CODE = 4000  # characters of code that does not parse
@@ -68,13 +69,20 @@ def check_report_folder(out: Path) -> None:
     """Refuse, with a `UserError`, a place where a report would overwrite something that is none."""
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: a file is in the place of the report; name another folder")
-    if out.is_dir() and not (out / METRICS).is_file() and not all(_is_ours(path.name) for path in out.iterdir()):
-        raise UserError(f"{out}: this folder holds something other than a report; name another, or an empty one")
+    if out.is_dir():
+        written = _written(out)
+        if not written.made_from and not all(path.name in (PREDICTIONS, RENDERED) or passed_over(path.name) for path in out.iterdir()):
+            raise UserError(f"{out}: this folder holds something other than a report; name another, or an empty one")
+        written.refuse_strangers({METRICS, SAMPLES, PAGE, *written.made_from})
 
 
-def _is_ours(name: str) -> bool:
-    """Whether a report has a file of that name, or it is hidden, as what an interrupted call has left, or a system's."""
-    return name in OURS or passed_over(name)
+def _written(out: Path) -> Written:
+    """The files of the report in a folder. Earlier versions left no list, so that theirs is known by what it holds."""
+    written = Written(out, VERB)
+    if (out / PAGE).is_file():
+        shown = _PICTURE.findall(read_whole(out / PAGE).decode(errors="replace"))
+        written.adopt((METRICS, SAMPLES, PAGE, *dict.fromkeys(shown)), METRICS, _STATED)
+    return written
 
 
 def spread(ordered: Sequence[T], most: int = MAX_SHOWN) -> list[T]:
@@ -93,31 +101,24 @@ def write_report(
     shown: Iterable[ReportSample],
     heading: Mapping[str, str],
 ) -> None:
-    """Write the report folder `out`; an older report there is replaced once the new one is complete.
+    """Write the report folder `out`; an older report there is replaced once the new one is complete, and whatever else is there stays.
 
     `metrics` becomes ``metrics.json`` and the page's summary, `rows` become ``samples.jsonl``, `shown` the samples of the page
     in their order. `heading` holds facts by name for the top of the page. `UserError` as `check_report_folder`.
     """
     check_report_folder(out)
     with hold(out.absolute()):
-        draft = out / DRAFT
-        check_own(draft, folder=True)
-        shutil.rmtree(draft, ignore_errors=True)  # of a call that was killed
-        try:
-            with standing(draft, out) as check:
-                cards = [(sample, _save_pictures(draft, index, sample, check)) for index, sample in enumerate(shown, 1)]
-                page = render_page("report.html", title=title, metrics=metrics, heading=heading, cards=cards, unit=metrics["unit"])
-                write_bytes(draft / PAGE, page.encode())
-                write_jsonl(draft / SAMPLES, rows)
-                write_json(draft / METRICS, dict(metrics))
-                check()
-                _install(draft, out)
-                if not all((out / picture.path).exists() for _, saved in cards for picture in saved):
-                    raise removed(out)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-            with suppress(OSError):  # there is something in it
-                out.rmdir()
+        written = _written(out)
+        with written.drafting() as (draft, check):
+            cards = [(sample, _save_pictures(draft, index, sample, check)) for index, sample in enumerate(shown, 1)]
+            page = render_page("report.html", title=title, metrics=metrics, heading=heading, cards=cards, unit=metrics["unit"])
+            write_bytes(draft / PAGE, page.encode())
+            write_jsonl(draft / SAMPLES, rows)
+            write_json(draft / METRICS, dict(metrics))
+            check()
+            pictures = [picture.path for _, saved in cards for picture in saved]
+            written.install(draft, [*pictures, SAMPLES, PAGE, METRICS])
+            written.check(pictures)
 
 
 def _save_pictures(draft: Path, index: int, sample: ReportSample, check: Callable[[], None]) -> list[Picture]:
@@ -131,16 +132,6 @@ def _save_pictures(draft: Path, index: int, sample: ReportSample, check: Callabl
             path.write_bytes(encode_image(pixels))
         saved.append(Picture(caption, f"{PICTURES}/{path.name}", pixels.shape[1], pixels.shape[0]))
     return saved
-
-
-def _install(draft: Path, out: Path) -> None:
-    """Move the finished report into place, file by file, so that whatever else lies in the folder stays."""
-    if (out / PICTURES).is_dir():
-        (out / PICTURES).rename(draft / "old")
-    if (draft / PICTURES).is_dir():
-        (draft / PICTURES).rename(out / PICTURES)
-    for name in (SAMPLES, PAGE, METRICS):
-        (draft / name).replace(out / name)
 
 
 def render_page(template: str, **values: Any) -> str:

@@ -21,10 +21,10 @@ from datagen.errors import UserError
 from datagen.geometry.ground import bare_share
 from datagen.images.limits import max_pixels, refusal
 from datagen.inspect.intersect import odd_placements
-from datagen.io.files import check_folder, read_text, write_bytes
+from datagen.io.files import check_folder, read_text
 from datagen.io.locks import hold
 from datagen.io.progress import progress
-from datagen.io.written import Written
+from datagen.io.written import DRAFT, Written
 from datagen.scene import Quality, Scene, Shot, check_frame
 from datagen.shards.reader import Samples
 from datagen.workers.cores import available_cores
@@ -104,7 +104,7 @@ def render_codes(
     With ``blend`` also ``{key}.blend``. Code that does not parse is set aside; numbers out of their declared range are rendered and
     warned of. What earlier calls wrote of these keys is replaced; with ``clear``, what they wrote of others is removed.
 
-    `UserError` if `out` holds samples, or files of the names that are to be written, that igllm has not rendered.
+    `UserError` if `out` holds samples, or files of the names that are to be written, that igllm has not rendered, or that others changed.
     """
     rendered = Rendered([], {}, [])
     jobs = list(_jobs(codes, shots, out, rendered, blend))
@@ -124,8 +124,10 @@ def render_codes(
 
 
 def _render(jobs: Sequence[RenderJob], made_from: Mapping[str, str], written: Written, rendered: Rendered, workers: int | None) -> None:
+    if not jobs:
+        return
     cores = len(available_cores())
-    with RenderPool(workers, threads=max(1, cores // (workers or min(cores, len(jobs) or 1)))) as pool:
+    with written.drafting(), RenderPool(workers, threads=max(1, cores // (workers or min(cores, len(jobs))))) as pool:
         written.begin({name: made_from[job.key] for job in jobs for name in _names(job)})
         for job in jobs:
             (written.folder / f"{job.key}.json").unlink(missing_ok=True)  # the record comes last and says that all is there
@@ -136,11 +138,10 @@ def _render(jobs: Sequence[RenderJob], made_from: Mapping[str, str], written: Wr
                 rendered.refused[job.key] = sample.reason
                 written.remove(_names(job))
                 continue
-            for suffix, data in sample.files().items():
-                write_bytes(written.folder / f"{job.key}{suffix}", data)
-            written.finish(_names(job))
-    if jobs:
-        written.check(name for job in jobs if job.key in rendered.keys for name in _names(job))
+            if job.blend is not None:
+                written.put(job.blend, job.key + BLEND_SUFFIX)
+            written.write({job.key + suffix: data for suffix, data in sample.files().items()})
+    written.check(name for job in jobs if job.key in rendered.keys for name in _names(job))
 
 
 def _names(job: RenderJob) -> list[str]:
@@ -197,7 +198,7 @@ def _jobs(codes: Mapping[str, str], shots: Standard | Recorded, out: Path, rende
             raise UserError(f"{key}: the {domain.name} domain is painted without Blender, so that there is no .blend file of it")
         rendered.keys.append(key)
         rendered.warnings.extend(f"{key}: {warning}" for warning in _warnings(written, domain, shot))
-        yield RenderJob(key, domain.canonical(written), shot, out / f"{key}.blend" if blend else None)
+        yield RenderJob(key, domain.canonical(written), shot, out / DRAFT / f"{key}{BLEND_SUFFIX}" if blend else None)
 
 
 def _warnings(written: Scene, domain: Domain, shot: Shot) -> list[str]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
@@ -18,7 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from datagen.code.predictions import Prediction, read_predictions, write_predictions
+from datagen.code.predictions import Prediction
 from datagen.domains.clevr import Clevr
 from datagen.errors import UserError
 from datagen.formats.camera_fit import ROUNDING, CameraFit, Sightings, fit_camera, near_usual
@@ -29,7 +31,6 @@ from datagen.images.encoding import decode_image, encode_image
 from datagen.images.limits import max_image_bytes, max_pixels, refusal
 from datagen.io.declared import read_rows, to_plain
 from datagen.io.files import (
-    TEMPORARY,
     atomic_file,
     check_folder,
     file_sha256,
@@ -37,21 +38,21 @@ from datagen.io.files import (
     read_whole,
     removed,
     standing,
-    write_bytes,
     write_json,
     write_jsonl,
 )
 from datagen.io.locks import hold
 from datagen.io.progress import progress
 from datagen.io.ranges import counted
+from datagen.io.written import Written
 from datagen.samples.sample import FORMAT_VERSION, Sample, make_sample
 from datagen.scene import Camera, Quality, Shot
-from datagen.shards.manifest import MANIFEST, SOURCES, STATEMENT, Row, Source, read_manifest, shard_name
+from datagen.shards.manifest import FAILURES, MANIFEST, SOURCES, STATEMENT, Row, Source, is_own, read_manifest, shard_name, shard_number
 from datagen.shards.reader import sample_blocks, write_blocks
 from datagen.shards.store import LocalStore
 from datagen.shards.writer import IMPORTED, ImportedStatement, package_versions
 
-CODES = "codes.jsonl"
+CODES, CODE_SUFFIXES = "codes.jsonl", (".py", ".json")
 FRAMES = ((320, 240), (480, 320))
 """The published generator's default size, and that of the published images."""
 FRAME_TRIALS = 25  # scenes looked at to tell one from the other
@@ -140,8 +141,7 @@ def import_clevr(scenes: Path, out: Path, images: Path | None = None) -> Importe
     _refuse_other(out)
     check_folder(out)
     with hold(out.absolute()), standing(out) as check:
-        for left in (left for ending in (".py", ".json", ".jsonl", ".tar") for left in out.glob(f".*{ending}{TEMPORARY}")):
-            left.unlink()  # of a call that was killed
+        LocalStore(out).tidy(is_own)
         if images is None:
             return _import_codes(published, domain, out, check)
         return _import_shards(published, domain, out, images, scenes.name, check)
@@ -152,34 +152,29 @@ def _refuse_other(out: Path) -> None:
         statement = read_json(out / STATEMENT)
         if isinstance(statement, dict) and IMPORTED in statement:
             return
-    if (out / STATEMENT).exists() or any(out.glob("[!.]*.tar")):
+    if any(map(os.path.lexists, (out / STATEMENT, out / MANIFEST, out / FAILURES, out / SOURCES))) or any(out.glob("[!.]*.tar")):
         raise UserError(f"{out}: holds a data set that was not imported; choose another folder")
 
 
 def _import_codes(published: list[PublishedScene], domain: Clevr, out: Path, check: Callable[[], None]) -> Imported:
     if any(out.glob("[!.]*.tar")):
         raise UserError(f"{out}: holds shards; choose another folder for code without pixels")
-    _forget_codes(out, {scene.key for scene in published})
+    written = Written(out, "import")
+    written.tidy()
+    names = [CODES, *(f"{scene.key}{suffix}" for scene in published for suffix in CODE_SUFFIXES)]
+    written.refuse_strangers((*written.made_from, *names))
+    written.remove(sorted(written.made_from.keys() - set(names)))  # a reader of the folder would take it in
+    written.begin(dict.fromkeys(names, ""))
     done, guess, predictions = Imported(), guess_frame(published, domain), []
     for scene in progress(published, total=len(published), desc="import"):
         sample = _sample(scene, domain, scene.frame or guess, done)
         check()
-        for suffix, data in sample.files().items():
-            if suffix != sample.suffix:  # there is none yet: it is to be rendered
-                write_bytes(out / f"{scene.key}{suffix}", data)
+        files = sample.files()  # the image among them is none: it is to be rendered
+        written.write({f"{scene.key}{suffix}": files[suffix] for suffix in CODE_SUFFIXES})
         predictions.append(Prediction(scene.key, sample.code))
-    if not all((out / f"{scene.key}{suffix}").exists() for scene in published for suffix in (".py", ".json")):
-        raise removed(out)
-    write_predictions(out / CODES, predictions)
+    written.check(names[1:])
+    written.write({CODES: "".join(json.dumps(prediction.to_json()) + "\n" for prediction in predictions).encode()})
     return done
-
-
-def _forget_codes(out: Path, keys: set[str]) -> None:
-    """Remove what an earlier call wrote of scenes that are no longer asked for: a reader of the folder would take it in."""
-    if (out / CODES).exists():
-        for key in set(read_predictions(out / CODES)) - keys:
-            for suffix in (".py", ".json"):
-                (out / f"{key}{suffix}").unlink(missing_ok=True)
 
 
 def guess_frame(published: list[PublishedScene], domain: Clevr) -> tuple[int, int]:
@@ -216,7 +211,7 @@ def _import_shards(  # noqa: PLR0917
     here = [scene for scene in published if scene.key in found]
     if not here:
         raise UserError(f"{images}: none of the {len(published)} images is here, such as {published[0].filename}")
-    if (out / CODES).exists():
+    if os.path.lexists(out / CODES):
         raise UserError(f"{out}: holds code without pixels; choose another folder for shards")
     statement = _statement(here, found[here[0].key], source)
     earlier = _rows(out)
@@ -224,7 +219,8 @@ def _import_shards(  # noqa: PLR0917
     write_json(out / STATEMENT, statement)  # first: it says whose the shards are
     write_jsonl(out / MANIFEST, map(asdict, rows.values()))
     done.stale = sum(row.samples for row in earlier.values()) - sum(row.samples for row in rows.values())
-    for old in {*out.glob("shard-*.tar")} - {out / row.name for row in rows.values()}:
+    kept = {row.name for row in rows.values()}
+    for old in [path for path in out.iterdir() if shard_number(path.name) is not None and path.name not in kept]:
         old.unlink()
     done.earlier = sum(row.samples for row in rows.values())
     done.keys += [scene.key for scene in here[: done.earlier]]

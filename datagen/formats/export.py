@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -12,16 +10,15 @@ from datagen.formats.clevr_export import export_clevr
 from datagen.formats.coco import export_coco
 from datagen.formats.hf import export_hf
 from datagen.formats.writing import Draft
-from datagen.io.files import check_folder, check_own, removed, standing
+from datagen.io.files import check_folder, removed
 from datagen.io.locks import OWN_LOCK, hold
 from datagen.io.progress import progress
-from datagen.io.written import Written
+from datagen.io.written import DRAFT, Written
 from datagen.samples.sample import Sample
 from datagen.shards.checks import check_agreement
 from datagen.shards.reader import Samples
 from datagen.shards.store import Place
 
-DRAFT = ".draft"  # where an export is written before it takes its place
 EXPORTERS: dict[str, Callable[[Iterator[Sample], Draft], None]] = {"clevr": export_clevr, "coco": export_coco, "hf": export_hf}
 
 
@@ -39,20 +36,14 @@ def export(data: Place, format: str, out: Path) -> int:
     check_folder(out, "the folder to write")
     _refuse_strangers(out)
     with hold(out.absolute()):
-        draft, written = Draft(out.absolute() / DRAFT), Written(out.absolute(), "export")
-        check_own(draft.folder, folder=True)
-        shutil.rmtree(draft.folder, ignore_errors=True)  # of a call that was killed
-        try:
-            with standing(draft.folder, out) as check:
-                EXPORTERS[format](_checked(progress(samples, total=len(samples), desc="export"), str(data), check), draft)
-                check()
-                _install(draft, written)
-                if not {*draft.names, written.list.name} <= {*_files_in(written.folder)}:
-                    raise removed(out)
-        finally:
-            shutil.rmtree(draft.folder, ignore_errors=True)
-            with contextlib.suppress(OSError):  # there is something in it
-                out.rmdir()
+        written = Written(out, "export")
+        with written.drafting() as (folder, check):
+            draft = Draft(folder)
+            EXPORTERS[format](_checked(progress(samples, total=len(samples), desc="export"), str(data), check), draft)
+            check()
+            written.install(draft.folder, draft.names)
+            if not {*draft.names, written.list.name} <= {*_files_in(out)}:
+                raise removed(out)
     return len(samples)
 
 
@@ -65,32 +56,16 @@ def _checked(samples: Iterable[Sample], where: str, check: Callable[[], None]) -
 
 
 def _refuse_strangers(out: Path) -> None:
-    """`UserError` if there is a file in a folder that no export has written."""
+    """`UserError` if there is a file in a folder that no export has written, or that was changed since."""
     written = Written(out, "export")
+    written.refuse_strangers(written.made_from)
     ours = written.made_from.keys() | {written.list.name}
     stranger = next((name for name in _files_in(out) if name not in ours), None)
     if stranger is not None:
         raise UserError(f"{out}: holds other files too, such as {stranger}; choose another folder, or an empty one")
 
 
-def _install(draft: Draft, written: Written) -> None:
-    """Put a finished export in the place of an earlier one, file by file. FileNotFoundError if not all of it is there any more."""
-    names = sorted(draft.names)
-    for name in names:  # before anything of an earlier one is removed
-        (draft.folder / name).stat()
-    written.remove(sorted(written.made_from.keys() - set(names)))
-    written.begin(dict.fromkeys(names, ""))
-    for name in names:
-        place = written.folder / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        (draft.folder / name).replace(place)
-    written.finish(names)
-    for folder in sorted((path for path in written.folder.rglob("*") if path.is_dir()), reverse=True):
-        with contextlib.suppress(OSError):  # there are files in it
-            folder.rmdir()
-
-
 def _files_in(folder: Path) -> Iterator[str]:
-    """The paths, within a folder, of all files in it, but for what a call has there only while it lasts."""
-    within = (path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
+    """The paths, within a folder, of all files and links in it, but for what a call has there only while it lasts."""
+    within = (path.relative_to(folder) for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
     return (path.as_posix() for path in within if path.parts[0] not in (DRAFT, OWN_LOCK))

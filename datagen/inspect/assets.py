@@ -15,9 +15,11 @@ from datagen.assets.own_textures import own_textures
 from datagen.domains.own_assets import keep_domain
 from datagen.errors import UserError
 from datagen.inspect.page import png
+from datagen.inspect.report import VERB
 from datagen.inspect.sheets import asset_sheet, texture_sheet
 from datagen.inspect.statistics import spread
-from datagen.io.files import check_folder, write_bytes, write_json
+from datagen.io.files import check_folder, json_bytes
+from datagen.io.written import Written
 
 SHEET, TEXTURE_SHEET, LIST = "asset-sheet.png", "texture-sheet.png", "asset-list.json"
 INSTANCES = 8  # of each class modelled here
@@ -29,11 +31,10 @@ def inspect_built_in(out: Path) -> dict[str, Any]:
 
     Returns the list. `UserError` if `out` is a file.
     """
-    check_folder(out, "the folder to write")
+    written = _to_write(out, [LIST, SHEET])
     assets = [instance(instance_id(kind, seed)) for kind in CLASSES for seed in range(INSTANCES)]
     found: dict[str, Any] = {"assets": [_row(OwnAsset.of(asset, None)) for asset in assets], "refused": []}
-    write_json(out / LIST, found)
-    write_bytes(out / SHEET, png(asset_sheet(assets)))
+    written.write({LIST: json_bytes(found), SHEET: png(asset_sheet(assets))})
     return found
 
 
@@ -42,7 +43,8 @@ def inspect_own(out: Path, assets: Path | None, textures: Path | None) -> dict[s
 
     Returns the list, with the name of the domain that they make. `UserError` if a folder has nothing to show, or `out` is a file.
     """
-    check_folder(out, "the folder to write")
+    sheets = [*([SHEET] if assets is not None else []), *([TEXTURE_SHEET] if textures is not None else [])]
+    written = _to_write(out, [LIST, *sheets])
     if textures is not None and out.resolve().is_relative_to(textures.resolve()):
         raise UserError(f"{out}: lies in the folder of textures, of which the sheet would be one more; name another")
     own = None if assets is None else own_assets(assets)
@@ -58,14 +60,23 @@ def inspect_own(out: Path, assets: Path | None, textures: Path | None) -> dict[s
         empty += [] if images.patterns else _told(textures, "images", images.refused)
     if not empty:
         found["domain"] = keep_domain(own, images)
-    write_json(out / LIST, found)
+    written.write({LIST: json_bytes(found)})
     if empty:
         raise UserError(*empty)
     if own is not None:
-        write_bytes(out / SHEET, png(asset_sheet([asset.whole() for asset in spread(own.assets, MOST_SHOWN)])))
+        written.write({SHEET: png(asset_sheet([asset.whole() for asset in spread(own.assets, MOST_SHOWN)]))})
     if images is not None:
-        write_bytes(out / TEXTURE_SHEET, png(texture_sheet(spread(list(images.patterns.items()), MOST_SHOWN))))
+        written.write({TEXTURE_SHEET: png(texture_sheet(spread(list(images.patterns.items()), MOST_SHOWN)))})
     return found
+
+
+def _to_write(out: Path, names: list[str]) -> Written:
+    """Files of the folder `out` that are to be written. `UserError` if it is a file, or holds such as no inspection has written."""
+    check_folder(out, "the folder to write")
+    written = Written(out, VERB)
+    written.adopt([LIST, SHEET, TEXTURE_SHEET], LIST, {"refused"})
+    written.refuse_strangers(names)
+    return written
 
 
 def assets_text(found: dict[str, Any]) -> str:

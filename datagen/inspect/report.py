@@ -8,20 +8,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from datagen.io.files import check_folder, write_bytes, write_json
+from datagen.io.files import check_folder, json_bytes
 from datagen.io.ranges import counted
+from datagen.io.written import Written
 from datagen.screen import printable
 from datagen.shards.reader import Samples
 from datagen.shards.store import Place
 
 PAGE, OVERVIEW, SHEET, STATISTICS = "index.html", "overview.png", "contact-sheet.png", "statistics.json"
+_STATED = {"samples", "objects", "frames", "images", "problems", "disk", "settings", "manifest"}  # in every STATISTICS
+VERB = "inspect"  # whose list tells these files from others
 LABELLED = 4  # samples on the page with their labels drawn
 
 
 def inspect(data: Place, out: Path) -> dict[str, Any]:
     """Write ``index.html``, ``overview.png``, ``contact-sheet.png`` and ``statistics.json`` of the data set `data` into `out`.
 
-    Each file takes its place whole, the page last. Returns the statistics. `UserError` if the data set is damaged, or `out` is a file.
+    Each file takes its place whole, the page last. Returns the statistics. `UserError` if the data set is damaged, `out` is a file, or has
+    files of these names that no inspection has written.
     """
     from datagen.inspect.folder import folder_facts
     from datagen.inspect.page import overview, png, render_page
@@ -30,6 +34,10 @@ def inspect(data: Place, out: Path) -> dict[str, Any]:
     from datagen.inspect.statistics import gather, spread
 
     check_folder(out, "the folder to write")
+    names = (STATISTICS, SHEET, OVERVIEW, PAGE)
+    written = Written(out, VERB)
+    written.adopt(names, STATISTICS, _STATED)
+    written.refuse_strangers(names)
     samples = Samples(data)
     facts = folder_facts(samples)
     statistics = gather(samples, facts.rules)
@@ -39,10 +47,8 @@ def inspect(data: Place, out: Path) -> dict[str, Any]:
     shown = sections(statistics, facts)
     name = str(data).rstrip("/").rpartition("/")[2]
     page = render_page(name, found, shown, [samples[key] for key in spread(samples.keys, LABELLED)])
-    write_json(out / STATISTICS, found)
-    write_bytes(out / SHEET, png(sheet))
-    write_bytes(out / OVERVIEW, png(overview(name, found, sheet, shown)))
-    write_bytes(out / PAGE, page.encode())
+    files = (json_bytes(found), png(sheet), png(overview(name, found, sheet, shown)), page.encode())
+    written.write(dict(zip(names, files, strict=True)))
     return found
 
 

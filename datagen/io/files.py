@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import jsonlines
@@ -47,7 +47,7 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """
     _check_plain(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}{TEMPORARY}")
+    temporary = unfinished(path)
     with _open_alone(temporary, path) as stream:
         try:
             yield stream
@@ -60,6 +60,11 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
             stream.raw.close()  # what is still to be written is not wanted
             raise
     sync_folder(path.parent)
+
+
+def unfinished(path: Path) -> Path:
+    """Where a file is written that will be at `path`."""
+    return path.with_name(f".{path.name}{TEMPORARY}")
 
 
 @contextmanager
@@ -88,6 +93,7 @@ class _WrittenFor(io.FileIO):
 
 def _open_alone(temporary: Path, named: Path) -> io.BufferedWriter:
     """A temporary file, empty, that no other process or thread has open in this way; one that has is waited for."""
+    check_own(temporary)
     while True:
         with naming(named):
             raw = _WrittenFor(temporary, named)
@@ -207,6 +213,13 @@ def check_own(path: Path, folder: bool = False) -> None:
         raise UserError(f"{path}: is {what}, and igllm has left none there; remove it")
 
 
+def inner(folder: Path, name: str) -> Path:
+    """The place of a file below a folder, by its path from there. `UserError` if a link is on the way, which may lead to others' files."""
+    for above in list(PurePosixPath(name).parents)[-2::-1]:
+        check_own(folder / above, folder=True)
+    return folder / name
+
+
 def passed_over(name: str) -> bool:
     """Whether readers of folders and tars take no notice of a file: it is hidden, as macOS' ``._x.tar`` beside ``x.tar``, or a system's."""
     return name.startswith(".") or name.lower() in SYSTEMS_FILES
@@ -242,7 +255,12 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def write_json(path: Path, data: Any) -> None:
     """Write readable JSON atomically."""
-    write_bytes(path, (json.dumps(data, indent=2, allow_nan=False) + "\n").encode())
+    write_bytes(path, json_bytes(data))
+
+
+def json_bytes(data: Any) -> bytes:
+    """A file's content of readable JSON."""
+    return (json.dumps(data, indent=2, allow_nan=False) + "\n").encode()
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

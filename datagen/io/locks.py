@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 
 from datagen.errors import UserError
-from datagen.io.files import beside, is_there
+from datagen.io.files import beside, check_own, is_there
 from datagen.io.ranges import runs
 
 _STATEMENT = 1 << 40  # the byte that guards dataset.json; byte k guards shard k
@@ -34,7 +34,7 @@ def lock_shards(path: Path, name: str, shards: Iterable[int] | None) -> Iterator
     `UserError` naming the data set if another run holds one of them.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    descriptor = _open(path)
     try:
         for start, length in [(0, _STATEMENT)] if shards is None else list(runs(shards)):
             if not _lock(descriptor, start, length, wait=False):
@@ -47,7 +47,7 @@ def lock_shards(path: Path, name: str, shards: Iterable[int] | None) -> Iterator
 @contextmanager
 def lock_statement(path: Path) -> Iterator[None]:
     """Wait for, then hold, the right to write dataset.json."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    descriptor = _open(path)
     try:
         _lock(descriptor, _STATEMENT, 1, wait=True)
         yield
@@ -64,7 +64,7 @@ def hold(path: Path) -> Iterator[None]:
     lock = beside(path, LOCK)
     lock.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = _open(lock)
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -95,6 +95,12 @@ def turn(path: Path, tell: Callable[[str], None]) -> Iterator[None]:
                     tell(f"waiting for another call, which is at {path}")
                 time.sleep(SECONDS_BETWEEN_LOOKS)
         yield
+
+
+def _open(lock: Path) -> int:
+    """The descriptor of a file to lock, made if it is not there. `UserError` for a link, which may lead anywhere, and what is no file."""
+    check_own(lock)
+    return os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
 
 
 def _named(start: int, length: int) -> str:

@@ -1,21 +1,42 @@
 """Which files of a folder igllm has written, with what they were made from: what is taken up, replaced or removed is told from all else.
 
-A hidden list in the folder holds a line a file: its name, a digest of what it was made from, and the SHA-256 of its content, which is
-stated once the file is whole.
+A hidden list in the folder holds lines of a file's name, a digest of what it was made from, and the SHA-256 of its content, stated before
+it takes its place. A file is igllm's as long as it has a content that the list states of it: all others are their owners', and so is
+whatever a link on the way leads to.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
 
 from msgspec import Struct
 
 from datagen.errors import UserError
 from datagen.io.declared import Digest, InnerPath, read_rows, to_plain
-from datagen.io.files import TEMPORARY, check_own, file_sha256, naming, read_whole, removed, write_jsonl
+from datagen.io.files import (
+    TEMPORARY,
+    check_own,
+    file_sha256,
+    inner,
+    naming,
+    read_json,
+    read_whole,
+    removed,
+    standing,
+    sync_folder,
+    unfinished,
+    write_bytes,
+    write_jsonl,
+)
+
+DRAFT = ".igllm-draft"  # where files that belong together are written before they take their places
 
 
 def list_name(verb: str) -> str:
@@ -32,11 +53,14 @@ class WrittenFile(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Written:
-    """The files that a verb has written into a folder, which need not be there yet. `UserError` if its list is damaged."""
+    """The files that a verb has written into a folder, which need not be there yet. `UserError` if its list is damaged, or names what is
+    no file."""
 
     def __init__(self, folder: Path, verb: str) -> None:
         self.folder, self.list = folder, folder / list_name(verb)
         self._rows: dict[str, WrittenFile] = {}
+        self._digests: dict[str, set[str]] = defaultdict(set)  # of all that may be at a name, should a call have been killed
+        self._unlisted: list[WrittenFile] = []  # that an earlier version wrote
         path = self.list
         check_own(path)
         if path.exists():
@@ -44,9 +68,15 @@ class Written:
             if not lines.endswith(b"\n"):  # a kill has cut the last line short
                 os.truncate(path, lines.rfind(b"\n") + 1)
             try:
-                self._rows = {row.file: row for _, row in read_rows(path, WrittenFile)}
+                for where, row in read_rows(path, WrittenFile):
+                    _check_path(self.folder, row.file, where)
+                    self._learn(row)
             except UserError as error:
                 raise UserError(f"{error}; the list is damaged, so choose another folder") from None
+            for name in self._rows:
+                place = inner(folder, name)
+                if place.is_dir() and not place.is_symlink():
+                    raise UserError(f"{place}: is a folder, but {path} names a file there; move it elsewhere or choose another folder")
 
     @property
     def made_from(self) -> Mapping[str, str]:
@@ -57,13 +87,31 @@ class Written:
         """Remove what calls that were killed left half written of the listed files in the folder itself."""
         for left in (*self.folder.glob(f".*{TEMPORARY}"), *self.folder.glob(f".*{TEMPORARY}@")):  # the latter by Blender
             if left.name[1:].removesuffix("@").removesuffix(TEMPORARY) in self._rows:
+                check_own(left)
                 left.unlink()
 
+    def adopt(self, names: Iterable[str], facts: str, stated: Set[str]) -> None:
+        """Take the plain files of these names for igllm's, as they are: earlier versions left no list. That is done only if no file is
+        listed whose name is `facts`, and if that is there and holds a JSON object of all the keys that igllm has always `stated` in it."""
+        if facts in self._rows or not _states(self.folder / facts, stated):
+            return
+        places = {name: inner(self.folder, name) for name in names}
+        plain = {name: place for name, place in places.items() if place.is_file() and not place.is_symlink()}
+        self._unlisted = [WrittenFile(name, "", file_sha256(place)) for name, place in plain.items()]
+        for row in self._unlisted:
+            self._learn(row)
+
     def refuse_strangers(self, names: Iterable[str]) -> None:
-        """`UserError` if a file of one of these names is there that igllm has not written."""
+        """`UserError` if at one of these names is what igllm has not written, or what others have changed since."""
         for name in names:
-            if name not in self._rows and (self.folder / name).exists():
-                raise UserError(f"{self.folder / name}: is there already, and igllm has not written it; choose another folder")
+            place = inner(self.folder, name)
+            check_own(unfinished(place))  # else that would be told only once there is something to write
+            if not os.path.lexists(place):
+                continue
+            if not self._digests.get(name):
+                raise UserError(f"{place}: is there already, and igllm has not written it; choose another folder")
+            if place.is_symlink() or not place.is_file() or file_sha256(place) not in self._digests[name]:
+                raise UserError(f"{place}: was changed after igllm wrote it, and would be replaced or removed now; move it elsewhere")
 
     def check(self, names: Iterable[str] = ()) -> None:
         """`UserError` if somebody has removed the folder since files were begun, or one of these that are finished."""
@@ -72,39 +120,117 @@ class Written:
 
     def is_whole(self, name: str, made_from: str) -> bool:
         """Whether a file is there that was made from this, to the last byte as it was written."""
-        row = self._rows.get(name)
-        return row is not None and row.made_from == made_from and self._is_untouched(row)
+        row, place = self._rows.get(name), self.folder / name
+        return row is not None and row.made_from == made_from and place.is_file() and file_sha256(place) == row.sha256
 
     def begin(self, made_from: Mapping[str, str]) -> None:
-        """State, before they are written, that these files are igllm's, and by what digest they are made."""
+        """State that files of these names will be written, and by what digest they are made."""
         self._append([WrittenFile(name, digest) for name, digest in made_from.items()])
 
-    def finish(self, names: Iterable[str]) -> None:
-        """State that these files, which were begun, are whole."""
-        self._append([WrittenFile(name, self._rows[name].made_from, file_sha256(self.folder / name)) for name in names])
+    def write(self, files: Mapping[str, bytes]) -> None:
+        """Write files, each atomically: those that were begun, or any that are made from nothing that is told."""
+        digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+        self._append([WrittenFile(name, self.made_from.get(name, ""), digest) for name, digest in digests.items()])
+        for name, data in files.items():
+            write_bytes(inner(self.folder, name), data)
+
+    def put(self, built: Path, name: str) -> None:
+        """Move a whole file to the place of one that was begun."""
+        self._append([WrittenFile(name, self._rows[name].made_from, file_sha256(built))])
+        built.replace(inner(self.folder, name))
+
+    @contextmanager
+    def drafting(self) -> Iterator[tuple[Path, Callable[[], None]]]:
+        """A folder to write in what is to be installed, gone when the block ends, and a function to call now and then: `UserError` if
+        somebody has removed it."""
+        draft = self.folder / DRAFT
+        check_own(draft, folder=True)
+        shutil.rmtree(draft, ignore_errors=True)  # of a call that was killed
+        try:
+            with standing(draft, self.folder) as check:
+                yield draft, check
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+            with suppress(OSError):  # there is something in it
+                self.folder.rmdir()
+
+    def install(self, draft: Path, names: Iterable[str]) -> None:
+        """Put the files of a draft in the place of all that is listed. FileNotFoundError if not all of them are there any more.
+
+        `UserError`, before anything changes, if one that would be replaced or removed is not igllm's.
+        """
+        rows = [WrittenFile(name, "", file_sha256(draft / name)) for name in sorted(names)]
+        new = {row.file for row in rows}
+        old = [name for name in self._rows if name not in new]
+        self.refuse_strangers((*old, *new))
+        known = [WrittenFile(name, "", digest) for name, digests in self._digests.items() for digest in digests]
+        write_jsonl(self.list, map(to_plain, (*known, *rows)))
+        for row in rows:
+            place = inner(self.folder, row.file)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            (draft / row.file).replace(place)
+        for folder in {(self.folder / name).parent for name in new}:
+            sync_folder(folder)
+        self._unlink(old)
+        self._rows, self._digests = {}, defaultdict(set)
+        for row in rows:
+            self._learn(row)
+        write_jsonl(self.list, map(to_plain, rows))
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove files that igllm has written. `UserError`, before any is removed, if one was changed by others since."""
-        rows = [self._rows[name] for name in names]
-        for row in rows:
-            if row.sha256 is not None and (self.folder / row.file).exists() and not self._is_untouched(row):
-                raise UserError(f"{self.folder / row.file}: was changed after igllm wrote it, and would be removed now; move it elsewhere")
-        for row in rows:
-            (self.folder / row.file).unlink(missing_ok=True)
-            del self._rows[row.file]
-        if rows:
+        """Remove files that are listed. `UserError`, before any is removed, if one is not igllm's, or was changed by others since."""
+        names = list(names)
+        self.refuse_strangers(names)
+        self._unlink(names)
+        for name in names:
+            del self._rows[name]
+            self._digests.pop(name, None)
+        if names:
             write_jsonl(self.list, map(to_plain, self._rows.values()))
 
-    def _is_untouched(self, row: WrittenFile) -> bool:
-        path = self.folder / row.file
-        return path.is_file() and file_sha256(path) == row.sha256
+    def _unlink(self, names: Iterable[str]) -> None:
+        """Remove files, and the folders within this one that they leave empty."""
+        for name in names:
+            inner(self.folder, name).unlink(missing_ok=True)
+            with suppress(OSError):  # there are others in it
+                for folder in list(PurePosixPath(name).parents)[:-1]:
+                    (self.folder / folder).rmdir()
+
+    def _learn(self, row: WrittenFile) -> None:
+        self._rows[row.file] = row
+        if row.sha256 is not None:
+            self._digests[row.file].add(row.sha256)
 
     def _append(self, rows: list[WrittenFile]) -> None:
         if not rows:
             return
-        self._rows.update({row.file: row for row in rows})
+        rows, self._unlisted = [*self._unlisted, *rows], []
+        for row in rows:
+            self._learn(row)
         self.folder.mkdir(parents=True, exist_ok=True)
         with naming(self.list), self.list.open("a") as stream:
             stream.writelines(json.dumps(to_plain(row)) + "\n" for row in rows)
             stream.flush()
             os.fsync(stream.fileno())
+
+
+def _states(path: Path, keys: Set[str]) -> bool:
+    """Whether a file holds a JSON object with all these keys."""
+    try:
+        content = read_json(path)
+    except UserError:
+        return False
+    return isinstance(content, dict) and content.keys() >= keys
+
+
+def _check_path(folder: Path, name: str, where: str) -> None:
+    """`UserError` if no file of that name can be in a folder."""
+    try:
+        if PurePosixPath(name).as_posix() == name != ".":
+            (folder / name).lstat()
+            return
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError:  # the name is too long
+        pass
+    raise UserError(f"{where}: file is {name!r:.80}, but must be the path of a file in the folder, seen from there")

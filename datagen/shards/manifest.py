@@ -128,6 +128,11 @@ def is_part(name: str) -> bool:
     return _PART.fullmatch(name) is not None
 
 
+def is_own(name: str) -> bool:
+    """Whether a file name is that of a file which makes up a data set."""
+    return name in (STATEMENT, MANIFEST, FAILURES, SOURCES) or is_part(name) or shard_number(name) is not None
+
+
 def read_manifest(store: Store, names: Iterable[str]) -> Manifest:
     """All that the manifest and its parts say. A line that cannot be read is told of, not trusted: its shard is as one unknown."""
     manifest = Manifest()
@@ -182,5 +187,5 @@ def _text(rows: Iterable[Mapping[str, Any]]) -> bytes:
 def gather(store: Store) -> Manifest:
     """Join the manifest, and remove what runs that died left. For one who holds the whole data set."""
     manifest = join(store)
-    store.tidy()
+    store.tidy(is_own)
     return manifest

@@ -13,7 +13,7 @@ import re
 import shutil
 import stat
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -23,9 +23,11 @@ import fsspec
 
 from datagen.errors import UserError
 from datagen.io.cache import cache_folder
-from datagen.io.files import MOST_BYTES, check_folder, check_own, open_regular, passed_over, sync_folder, write_bytes
+from datagen.io.files import MOST_BYTES, TEMPORARY, check_folder, check_own, open_regular, passed_over, sync_folder, write_bytes
+from datagen.samples.sample import SUFFIXES
 
 LOCK, SPOOL = ".lock", ".spool"
+READ = (".tar", ".jsonl", *SUFFIXES)  # the endings of what a data set is read from
 _VERSIONS = (
     *("ETag", "etag", "generation", "md5Hash", "Content-MD5", "Digest", "sha", "blob_id", "LastModified", "last_modified", "Last-Modified"),
     *("updated", "mtime", "modify", "modified", "created"),
@@ -116,12 +118,14 @@ class Store(ABC):
     def remove(self, name: str) -> None:
         """Remove a file if it is there."""
 
-    def tidy(self) -> None:
-        """Remove what runs that died left half written. Only for a run that holds the whole data set."""
+    def tidy(self, is_own: Callable[[str], bool]) -> None:
+        """Remove what runs that died left half written of files that `is_own` tells, by their names, for a data set's own.
+
+        Only for a run that holds the whole data set. `UserError` if the scratch folder, or what is half written, is a link or no file.
+        """
+        check_own(self.scratch, folder=True)
         if self.scratch.is_dir():
-            for left in self.scratch.iterdir():
-                if left.suffix != ".spool" and left != self.lock:
-                    left.unlink()
+            _remove_left(path for path in self.scratch.iterdir() if is_own(path.name) or is_own(_finished(path)))
 
     def text(self, name: str) -> str | None:
         """A whole text file, what is not text in it replaced; None if it is not there, `UserError` if it cannot be read."""
@@ -183,7 +187,14 @@ class LocalStore(Store):
         if not self.path.is_dir():
             raise UserError(f"{self.path}: {_other_than_folder(self.path)} (a folder of shards or of loose samples is expected)")
         with os.scandir(self.path) as entries:
-            return dict(sorted((entry.name, entry.stat().st_size) for entry in entries if entry.is_file() and not passed_over(entry.name)))
+            shown = [entry for entry in entries if not passed_over(entry.name)]
+        odd = [entry.name for entry in shown if entry.name.endswith(READ) and not entry.is_file()]
+        if odd:  # to pass over it would be to tell of fewer samples than there are
+            raise UserError(
+                f"{self.path / min(odd)}: is where a file of a data set would be, but is a folder, a device, a pipe, or a link to no "
+                "file; remove it or move it elsewhere"
+            )
+        return dict(sorted((entry.name, entry.stat().st_size) for entry in shown if entry.is_file()))
 
     def stamps(self) -> dict[str, str]:
         with os.scandir(self.path) as entries:
@@ -212,10 +223,9 @@ class LocalStore(Store):
     def write(self, name: str, data: bytes) -> None:
         write_bytes(self.path / name, data)
 
-    def tidy(self) -> None:
-        for left in self.path.glob(".*.tmp"):
-            left.unlink()
-        super().tidy()
+    def tidy(self, is_own: Callable[[str], bool]) -> None:
+        _remove_left(path for path in self.path.glob(f".*{TEMPORARY}") if is_own(_finished(path)))
+        super().tidy(is_own)
         with contextlib.suppress(OSError):  # it is not there, or samples wait in it
             self.scratch.rmdir()
 
@@ -302,6 +312,19 @@ class RemoteStore(Store):
             raise
         except Exception as error:
             raise UserError(f"{self.at(name) if name else self.name}: {type(error).__name__}: {error}; call it again to go on") from error
+
+
+def _finished(path: Path) -> str:
+    """The name of the file that is half written here (see `datagen.io.files.unfinished`)."""
+    return path.name.removeprefix(".").removesuffix(TEMPORARY)
+
+
+def _remove_left(paths: Iterable[Path]) -> None:
+    left = list(paths)
+    for path in left:
+        check_own(path)
+    for path in left:
+        path.unlink()
 
 
 def _stamp(status: os.stat_result) -> str:

@@ -32,7 +32,7 @@ from datagen.samples.sample import FORMAT_VERSION, Sample
 from datagen.samples.settings import DatasetSettings, SettingsRecord, ShardSize, sample_key
 from datagen.scene import Quality
 from datagen.shards.checks import check_shard
-from datagen.shards.manifest import STATEMENT, Failure, Row, gather, part_name, read_manifest, shard_name, write_part
+from datagen.shards.manifest import STATEMENT, Failure, Row, gather, is_own, part_name, read_manifest, shard_name, write_part
 from datagen.shards.reader import block_extents, label_bytes, sample_blocks, write_blocks
 from datagen.shards.spool import Spool
 from datagen.shards.store import Place, Store, check_place, open_store
@@ -110,7 +110,7 @@ class DatasetWriter:
         self.store, self.settings, self._num, self._whole, self._owner = store, settings, num, shards is None, owner
         if self._whole:
             self._forget_others()
-            store.tidy()
+            store.tidy(is_own)
         self._sizes = store.sizes()
         numbers = list(range(shard_count(num, settings.shard_size)) if shards is None else shards)
         rows = read_manifest(store, {part_name(number) for number in numbers} & self._sizes.keys()).rows

@@ -30,6 +30,7 @@ from datagen.geometry.camera import project
 from datagen.images.encoding import encode_image
 from datagen.inspect.report import inspect
 from datagen.io.files import file_sha256, read_json, read_jsonl
+from datagen.io.written import DRAFT
 from datagen.samples.draw import draw
 from datagen.samples.labels import decode_rle, look
 from datagen.samples.sample import Sample, make_sample
@@ -415,7 +416,7 @@ def test_an_export_into_an_older_one_ends_as_a_fresh_one(data: Samples, tmp_path
     write_shard(few / "a.tar", [data.at(3)])
     out, fresh = tmp_path / "out", tmp_path / "fresh"
     assert export(data.path, format, out) == 12
-    (out / ".draft" / "left").mkdir(parents=True)  # by a call that was killed
+    (out / DRAFT / "left").mkdir(parents=True)  # by a call that was killed
     for place in (out, fresh):
         assert export(few, format, place) == 1
 
@@ -423,7 +424,7 @@ def test_an_export_into_an_older_one_ends_as_a_fresh_one(data: Samples, tmp_path
         return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("[!.]*") if path.is_file()}
 
     assert contents(out) == contents(fresh)
-    assert not (out / ".draft").exists()
+    assert not (out / DRAFT).exists()
     (out / "cat.png").touch()
     with pytest.raises(UserError, match=r"holds other files too, such as cat\.png"):
         export(data.path, format, out)

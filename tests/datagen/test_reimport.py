@@ -18,6 +18,7 @@ from datagen.code.predictions import read_predictions
 from datagen.errors import UserError
 from datagen.formats import clevr_import
 from datagen.formats.clevr_import import CODES, import_clevr
+from datagen.io.written import list_name
 from datagen.shards.reader import Samples
 from igllm import main
 
@@ -47,7 +48,7 @@ def read(document: Document, images: Path, out: Path) -> Any:
 
 
 def content(out: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(out.iterdir())}
+    return {path.name: path.read_bytes() for path in sorted(out.iterdir()) if path.name != list_name("import")}
 
 
 CHANGES: dict[str, Callable[[Document, Path, int], Any]] = {

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from datagen.code.predictions import Prediction, write_predictions
 from datagen.errors import UserError
 from datagen.generate import generate
+from datagen.io import written
 from datagen.io.files import write_bytes
 from datagen.io.written import Written, list_name
 from datagen.samples.settings import DatasetSettings
@@ -49,7 +50,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_a_used_folder_ends_as_a_fresh_one(  # noqa: PLR0917
     first: dict[str, str], then: dict[str, str], width: int, writes: int, clear: bool, data: st.DataObject
 ) -> None:
-    """Whatever code it was, wherever it was killed, and whatever happened to its files since."""
+    """Whatever code it was, wherever it was killed, and whatever was removed since; what was changed is refused."""
+    pick, harm, torn = data.draw(st.integers(0, 11)), data.draw(st.binary(max_size=3)), data.draw(st.booleans())
     with TemporaryDirectory() as place:
         used, fresh = Path(place) / "used", Path(place) / "fresh"
         left = iter(range(writes))
@@ -59,13 +61,17 @@ def test_a_used_folder_ends_as_a_fresh_one(  # noqa: PLR0917
                 raise Killed
             write_bytes(path, content)
 
-        with patch.object(rerender, "write_bytes", write), suppress(Killed):
+        with patch.object(written, "write_bytes", write), suppress(Killed):
             render_codes(first, SHOT, used, workers=1)
         files = sorted(name for name in (contents(used) if used.exists() else {}) if name.partition(".")[0] in then)
-        harmed = data.draw(st.sampled_from([None, *files]))
+        harmed = [None, *files][pick % (len(files) + 1)]
         if harmed and then[harmed[0]] != "nonsense":
-            (used / harmed).write_bytes(data.draw(st.binary(max_size=3)))
-        if (used / LIST).exists() and data.draw(st.booleans()):
+            (used / harmed).write_bytes(harm)
+            with pytest.raises(UserError, match=rf"{harmed}: was changed after igllm wrote it"):
+                render_codes(then, SHOT, used, workers=1, clear=clear)
+            assert (used / harmed).read_bytes() == harm
+            (used / harmed).unlink()
+        if (used / LIST).exists() and torn:
             with (used / LIST).open("a") as stream:
                 stream.write('{"file": "a.p')  # a line that a kill has cut short
         shot = Standard("dot2d", width, 24, "draft")
