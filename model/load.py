@@ -139,7 +139,7 @@ def check_extent(config: Any, kind: Any, folder: Path) -> int:
     for stated in (getattr(config, name, None) for name in ("vision_base", "language_base")):
         extent += Base.of(stated).extent() if stated else Extent.none()
     with within(extent, f"its {CONFIG_FILE}"):
-        model = kind(config)
+        model = kind(config).eval()
     check_shapes(model, shapes, folder)
     if kind is IGLLM and model.tower.attended > MOST_CELLS:
         raise UserError(f"{folder}: its config.json makes {model.tower.attended:,} cells of an image; at most {MOST_CELLS:,} are possible")

@@ -17,7 +17,6 @@ from model.igllm import IGLLM
 from model.prediction.decode import decode
 from model.prediction.decoding import Decoding
 from model.tokens.codec import NUM, CodeCodec, word_texts
-from model.tokens.prompts import prompt_tokens
 from model.tokens.tokenizer import domain_tokenizer
 
 CLEVR = get_domain("clevr")
@@ -71,7 +70,6 @@ def setting(tokenizer_kind: str, numbers: str, seed: int = 0, sharpness: float =
         text_config=AutoConfig.for_model("llama", vocab_size=len(tokenizer), num_key_value_heads=2, **layers),
         image_height=32,
         image_width=32,
-        prefix_token_ids=prompt_tokens(tokenizer).prefix,
         num_token_id=tokenizer.convert_tokens_to_ids(NUM),
         numbers=numbers,
         number_feedback=feedback,

@@ -33,6 +33,7 @@ from model.load import load_model
 from model.prediction.decode import GREEDY
 from model.prediction.decoding import Decoding
 from model.prediction.predict import Predictor, predict_file
+from model.tokens.prompts import prompt_tokens
 
 DRAWN = Decoding(samples=3, temperature=1.0)
 
@@ -42,6 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that was not trained, as a run leaves it."""
     path = tmp_path_factory.mktemp("model")
     small = setting("words", "head")
+    small.model.config.prefix_token_ids = prompt_tokens(small.codec.tokenizer).prefix
     small.model.save_pretrained(path)
     small.codec.tokenizer.save_pretrained(path)
     return path
@@ -310,6 +312,7 @@ def test_it_is_said_if_nothing_is_named_anywhere(tmp_path: Path, capsys: pytest.
             words.zero_()
             words[small.codec.tokenizer.eos_token_id] = sign
             words[small.codec.encode(parse_code(LINE, CLEVR)).ids[0]] = -sign
+        small.model.config.prefix_token_ids = prompt_tokens(small.codec.tokenizer).prefix
         small.model.save_pretrained(tmp_path / f"model{sign}")
         small.codec.tokenizer.save_pretrained(tmp_path / f"model{sign}")
         assert main(said(tmp_path / f"model{sign}", "--images", tmp_path / "a.png", "--out", tmp_path / "p.jsonl")) == 0
