@@ -167,11 +167,11 @@ def _software(domain: Domain) -> dict[str, str | None]:
 
 def _refuse_samples_of_others(written: Written) -> None:
     """`UserError` if the folder holds samples that were not rendered into it: a comparison would take them for candidates."""
-    folder = written.folder
+    folder, rendered = written.folder, written.made_from
     for path in folder.glob("[!.]*.tar"):
         raise UserError(f"{folder}: holds a data set ({path.name}); choose another folder for the pictures")
     for path in folder.glob("*.json"):
-        if path.name not in written.made_from and path.with_suffix(".py").exists():
+        if path.name not in rendered and path.with_suffix(".py").exists():
             raise UserError(f"{folder}: holds samples that this verb has not rendered, such as {path.stem}; choose another folder")
 
 

@@ -17,7 +17,6 @@ from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
 import msgspec.inspect
-from msgspec import Meta
 
 from datagen.errors import UserError, did_you_mean
 from datagen.io.files import decode_row, read_json, read_lines
@@ -28,6 +27,8 @@ T = TypeVar("T")
 _LEARNING = Lock()
 
 MAX_BYTES = 1_000_000  # of a small file, such as people write by hand
+MAX_INDEX = 2**53  # whole numbers that every reader of JSON holds exactly
+Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_INDEX)]
 FileName = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
 """A name that files and keys can carry."""
 InnerPath = Annotated[str, msgspec.Meta(pattern=INNER_PATTERN)]
@@ -170,9 +171,3 @@ def _plain(info: msgspec.inspect.Type) -> msgspec.inspect.Type:
         simple = (msgspec.inspect.NoneType, msgspec.inspect.StrType, msgspec.inspect.FloatType, msgspec.inspect.IntType)
         return next(_plain(one) for one in info.types if not isinstance(one, simple))
     return info
-
-
-MAX_INDEX = 2**53  # whole numbers that every reader of JSON holds exactly
-
-
-Count = Annotated[int, Meta(ge=0, le=MAX_INDEX)]

@@ -130,7 +130,8 @@ class Written:
     def write(self, files: Mapping[str, bytes]) -> None:
         """Write files, each atomically: those that were begun, or any that are made from nothing that is told."""
         digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-        self._append([WrittenFile(name, self.made_from.get(name, ""), digest) for name, digest in digests.items()])
+        begun = {name: self._rows[name].made_from for name in files if name in self._rows}
+        self._append([WrittenFile(name, begun.get(name, ""), digest) for name, digest in digests.items()])
         for name, data in files.items():
             write_bytes(inner(self.folder, name), data)
 

@@ -24,7 +24,7 @@ from datagen.shards.pictures import DatasetImages
 from render.compare import score_sides
 from render.evals.cells import Cell, read_cell, write_cell
 from render.evals.clock import clocked, seconds
-from render.evals.declaration import Condition, Evaluation
+from render.evals.declaration import Condition, Evaluation, Shown
 from render.evals.plan import Plan, Request
 from render.evals.results import PICTURES, write_figure, write_results
 from render.sides import Side
@@ -32,7 +32,6 @@ from render.sides import Side
 if TYPE_CHECKING:
     from model.preset import Preset
     from model.training.train import Data
-    from render.evals.declaration import Shown
 
 DATA, RUNS, PREDICTIONS, CELLS = "data", "runs", "predictions", "cells"
 
@@ -198,8 +197,6 @@ class Workshop:
 
     def _shown(self, request: Request, condition: Condition) -> Shown | None:
         """The predictions that are in this folder, at its test scenes, of which an earlier call may have drawn more; None without."""
-        from render.evals.declaration import Shown
-
         test, path = self._test(condition), self._predictions(request, condition)
         if not (path.exists() and test.exists()):
             return None
