@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from places import FAULTS, ROOT
 
 from datagen.assets import opening
 from datagen.assets.find import find_asset
@@ -25,7 +26,6 @@ from datagen.generate import generate
 from datagen.shards.reader import Samples
 from render.conformance import small_set
 
-SMALL = small_set("clevr")
 settings.register_profile("patient", deadline=None)  # how long an example takes says what else the machine is doing
 settings.load_profile("patient")
 
@@ -57,9 +57,8 @@ def each(request: pytest.FixtureRequest, data_of: Callable[[str], Samples]) -> S
 @pytest.fixture
 def importer_stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """A stand-in plays Blender's part in opening people's own files, and logs each in ``tmp_path / "log"``; nothing is kept of before."""
-    faults = Path(__file__).parent / "faults"
     monkeypatch.setattr(opening, "IMPORTER", "faulty_importer")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(faults), str(faults.parents[1])]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FAULTS), str(ROOT)]))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("FAULTS_LOG", str(tmp_path / "log"))
     for cached in (find_asset, own_domain):

@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import EXAMPLES
 
-EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
+PROGRAMS = sorted(EXAMPLES.glob("*.py"))
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+@pytest.mark.parametrize("example", PROGRAMS, ids=lambda path: path.name)
 def test_an_example_runs_and_says_something(example: Path, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-P", example], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from places import MINI
 
 from datagen.code.predictions import Prediction, write_predictions
 from datagen.errors import UserError
@@ -32,7 +33,6 @@ from model.preset import get_preset
 from model.training.train import Data, Look, train
 
 DOTS = ("generate", "--domain", "dot2d", "--width", "32", "--height", "32", "--num", "12", "--shard-size", "4", "--seed", "3")
-MINI = Path(__file__).parent / "render" / "mini.toml"
 Call = Callable[[Path], list[str]]
 
 

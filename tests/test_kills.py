@@ -7,14 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
-FAULTS = Path(__file__).parents[1] / "benchmarks" / "faults.py"
+CAMPAIGN = ROOT / "benchmarks" / "faults.py"
 
 
 @pytest.mark.slow
 def test_kills_in_every_quick_phase_cost_nothing(tmp_path: Path) -> None:
     phases = ["spool", "shards", "merge", "export", "import"]
-    command = [sys.executable, str(FAULTS), "--out", str(tmp_path / "out"), "--dots", "120", "--kills", "2", "--phases", ",".join(phases)]
+    command = [sys.executable, str(CAMPAIGN), "--out", str(tmp_path / "out"), "--dots", "120", "--kills", "2", "--phases", ",".join(phases)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = [line.split(" | ") for line in done.stdout.splitlines()[2:]]

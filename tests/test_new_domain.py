@@ -11,10 +11,11 @@ import venv
 from pathlib import Path
 
 import pytest
+from places import DOCS
 
 from datagen.shards.archive import open_archive
 
-GUIDE = Path(__file__).parent.parent / "docs" / "new-domain.md"
+GUIDE = DOCS / "new-domain.md"
 FILE = re.compile(r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMANDS = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

@@ -9,8 +9,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[1]
+from places import ROOT
 
 ORDER = """
 datagen.screen     datagen.rng

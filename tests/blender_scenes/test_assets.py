@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from places import SUPPORT
 
 from datagen.assets.library import CLASSES, instance
 from datagen.assets.paint import PATTERNS
@@ -19,7 +20,7 @@ from datagen.domains.clevr import CAMERA
 from datagen.geometry.camera import rays
 from datagen.geometry.rotations import from_euler
 
-FRAMES = Path(__file__).with_name("asset_frames.py")
+FRAMES = SUPPORT / "asset_frames.py"
 WIDTH, HEIGHT = 160, 120
 
 

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from places import SUPPORT
 
 from datagen.assets.limits import MOST_TRIANGLES
 from datagen.assets.model import GREY
 from datagen.assets.own import OwnAssets, own_assets
 
-FILES = Path(__file__).with_name("model_files.py")
+FILES = SUPPORT / "model_files.py"
 PATIENCE = 120.0  # seconds for one file, on a machine that has other things to do
 GOOD = ("post.blend", "post.glb", "post.obj", "post.ply", "post.usda", "post.usdc", "post.usdz", "post_apart.gltf")
 

@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import ROOT, SUPPORT
 
 from datagen.assets.own import own_assets
 
-FILES = Path(__file__).with_name("outside_files.py")
-ROOT = Path(__file__).parents[2]
+FILES = SUPPORT / "outside_files.py"
 WAYS = ("reference", "payload", "sublayer", "variant", "clips")
 PACKAGES = ("package", "capitals", "nested", "deep")
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from places import ROOT
 
-BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "masks.py"
+BENCHMARK = ROOT / "benchmarks" / "masks.py"
 
 
 OWN = {"front": {"location": [0, -11, 5]}, "back": {"location": [3, 10, 6]}, "wide": {"location": [-4, -5, 7], "lens_mm": 15}}

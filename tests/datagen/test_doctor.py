@@ -8,10 +8,11 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
 from datagen import doctor
 
-APT = Path(__file__).parents[2] / "apt.txt"
+APT = ROOT / "apt.txt"
 NO_LIBRARIES = "\tlibc.so.6 => /lib/libc.so.6 (0x0)\n\tlibXi.so.6 => not found\n\tlibGL.so.1 => not found\n"
 
 

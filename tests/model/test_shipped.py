@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from places import DOCS
 
 from datagen.code.grammar import parse_code
 from datagen.code.predictions import read_predictions
@@ -19,7 +20,7 @@ from model.prediction.predict import Predictor
 from model.ship import MOST_BYTES, ship
 
 CLEVR = get_domain("clevr")
-LOOK = Path(__file__).parent.parent.parent / "docs" / "look"
+LOOK = DOCS / "look"
 TWICE = Path(__file__).parent / "twice"
 """Renders, some by a camera that was moved, in which the model used to say one object twice, or x of one and y of another."""
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from places import DOCS
 
 from datagen.shards.reader import Samples
 from render.images import psnr, ssim
 from render.rerender import Recorded, render_codes
 
-LOOK = Path(__file__).parent.parent.parent / "docs" / "look"
+LOOK = DOCS / "look"
 AROUND_THE_CUBE = np.s_[118:172, 112:172]
 """Left out: this scene's one cube is smaller by √2 than the cubes of the published images, and so casts a shorter shadow."""
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from places import FAULTS
 
 import datagen.workers.jobs as jobs_module
 import datagen.workers.pool as pool_module
@@ -29,7 +30,6 @@ from igllm import main
 from render.images import same_image
 
 TINY = DatasetSettings(seed=5, width=48, height=36, quality="draft", min_objects=1, max_objects=2)
-FAULTS = Path(__file__).parents[1] / "faults"
 
 
 @pytest.fixture

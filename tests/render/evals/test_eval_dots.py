@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pages import Page
 from PIL import Image
-from test_report import Page
+from places import MINI
 
 from datagen.code.predictions import Prediction, read_predictions, write_predictions
 from datagen.domains.registry import get_domain
@@ -21,7 +22,6 @@ from render.evals.dots import distinct
 from render.evals.maps import error_maps
 from render.sides import Side
 
-MINI = Path(__file__).with_name("mini.toml")
 WHAT = ("--sizes", "6,9", "--preset", MINI, "--budget", 48, "--width", 48, "--height", 36, "--test-scenes", 6, "--device", "cpu")
 DOT2D = get_domain("dot2d")
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import SMALL
 from pretrained_parts import make_parts
 from safetensors.torch import load_file
+from small_sets import SMALL
 
 from datagen.errors import UserError
 from datagen.generate import generate

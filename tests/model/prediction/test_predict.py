@@ -21,6 +21,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from places import ROOT
 from small_models import CLEVR, LINE, setting
 
 from datagen.code.grammar import parse_code
@@ -337,7 +338,7 @@ def test_a_killed_call_is_taken_up(folder: Path, predictor: Predictor, tmp_path:
     paths, out, partial = sorted(tmp_path.glob("*.png")), tmp_path / "pred.jsonl", tmp_path / ".pred.jsonl.partial"
     command = [sys.executable, "-P", "-m", "igllm", "predict", "--model", str(folder), "--device", "cpu", "--batch-size", "1"]
     command += ["--images", *map(str, paths), "--out", str(out)]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     while not partial.exists() or partial.read_bytes().count(b"\n") < 4:
         assert process.poll() is None

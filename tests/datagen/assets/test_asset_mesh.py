@@ -6,20 +6,10 @@ import io
 
 import numpy as np
 import pytest
-from asset_meshes import plain, unit_cube
+from asset_meshes import open_edges, plain, unit_cube
 
 from datagen.assets import modelling
 from datagen.assets.mesh import Mesh, joined, mesh_bytes, mesh_from, normalised
-
-
-def open_edges(mesh: Mesh) -> int:
-    """Edges that are not run along once in each direction, vertices at one place taken as one."""
-    _, place = np.unique(mesh.vertices, axis=0, return_inverse=True)
-    edges = place.reshape(-1)[mesh.triangles][:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
-    there, counts = np.unique(edges, axis=0, return_counts=True)
-    ways = dict(zip(map(tuple, there.tolist()), counts.tolist(), strict=True))
-    return sum(ways.get((b, a), 0) != count for (a, b), count in ways.items())
-
 
 PARTS = {
     "box": (modelling.box(1, 2, 3, 0.1, 8), 6.0),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from places import FAULTS, ROOT
 
 import igllm
 from datagen.assets import opening
@@ -15,14 +16,12 @@ from datagen.assets.library import CLASSES
 from datagen.inspect import assets as sheets
 from datagen.inspect.sheets import TILE
 
-FAULTS = Path(__file__).parents[1] / "faults"
-
 
 @pytest.fixture
 def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A folder of models, which a stand-in for Blender opens."""
     monkeypatch.setattr(opening, "IMPORTER", "faulty_importer")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FAULTS), str(FAULTS.parents[1])]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FAULTS), str(ROOT)]))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("FAULTS_LOG", str(tmp_path / "log"))
     made = tmp_path / "models"

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from test_asset_mesh import open_edges
+from asset_meshes import open_edges
 
 from datagen.assets.ids import MOST_SEED
 from datagen.assets.library import CLASSES, Asset, instance, instance_id, is_instance

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pages import Page
 from PIL import Image
-from test_report import Page
+from places import DOCS, MINI
 
 from datagen.errors import UserError
 from datagen.io.files import file_sha256
@@ -21,7 +22,6 @@ from render.evals.catalogue import EVALUATIONS, asked, scale_text
 from render.evals.plots import COLORS, STYLES
 from render.evals.table import at
 
-MINI = Path(__file__).with_name("mini.toml")
 WHAT = (
     "--sizes",
     "4",
@@ -105,7 +105,7 @@ def test_help_lists_evaluations_and_methods(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_the_guide_lists_what_each_does_without_flags() -> None:
-    guide = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text()
+    guide = (DOCS / "evaluation.md").read_text()
     for name, entry in EVALUATIONS.items():
         for preset, scale in entry.scales.items():
             assert f"| `{name}` | `{preset}` | `{scale_text(scale)}` |" in guide

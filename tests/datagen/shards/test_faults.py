@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from constant_scenes import SETTINGS, constant_sample, constant_samples, contents, fill
+from places import SUPPORT
 
 from datagen.errors import PartlyDone, UserError
 from datagen.generate import generate
@@ -180,7 +181,7 @@ sys.exit(igllm.main(["generate", "--out", sys.argv[1], "--num", "10", "--seed", 
 
 
 def run_limited(out: Path, limit: int, *wrap: str) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(SUPPORT), os.environ.get("PYTHONPATH", "")])
     command = [*wrap, sys.executable, "-c", LIMITED, str(out), str(limit)]
     return subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
 

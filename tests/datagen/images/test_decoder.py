@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from places import FAULTS
 
 import igllm
 from datagen.errors import ImageError
@@ -71,9 +72,8 @@ def test_an_image_that_unfolds_into_all_memory_is_refused(tmp_path: Path, capsys
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """A process that does what the file says plays the decoder's; the log of what it was given."""
-    faults = Path(__file__).parents[1] / "faults"
     monkeypatch.setattr(decoder, "DECODER", "faulty_decoder")
-    monkeypatch.setenv("PYTHONPATH", str(faults))
+    monkeypatch.setenv("PYTHONPATH", str(FAULTS))
     monkeypatch.setenv("FAULTS_LOG", str(tmp_path / "log"))
     decoder._DECODER.stop()
     yield tmp_path / "log"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_scores import DOMAIN, EMPTY, SEEDS, cube, cubes, random_scene
+from random_scenes import DOMAIN, EMPTY, SEEDS, cube, cubes, random_scene
 
 from datagen.metrics.intervals import intervals
 from datagen.metrics.scores import SceneScores, score_scene, summarize

@@ -14,8 +14,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import SMALL
 from safetensors.torch import load_file, save_file
+from small_sets import SMALL
 
 from datagen.code.grammar import parse_code
 from datagen.code.predictions import read_predictions

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from small_sets import SMALL
 
 from datagen.code.grammar import parse_code
 from datagen.code.predictions import Prediction, read_predictions

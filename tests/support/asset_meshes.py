@@ -35,3 +35,12 @@ def brute_force(corners: np.ndarray, rays: Rays, row: int, column: int) -> float
         if u >= 0 and v >= 0 and u + v <= 1 and t > 0:
             best = min(best, float(t))
     return best
+
+
+def open_edges(mesh: Mesh) -> int:
+    """Edges that are not run along once in each direction, vertices at one place taken as one."""
+    _, place = np.unique(mesh.vertices, axis=0, return_inverse=True)
+    edges = place.reshape(-1)[mesh.triangles][:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
+    there, counts = np.unique(edges, axis=0, return_counts=True)
+    ways = dict(zip(map(tuple, there.tolist()), counts.tolist(), strict=True))
+    return sum(ways.get((b, a), 0) != count for (a, b), count in ways.items())

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from places import EXAMPLES
 
 from datagen.domains.clevr import CAMERA, COLORS, MATERIALS, SHAPES, SIZES
 from datagen.domains.registry import get_domain
@@ -23,7 +24,6 @@ from datagen.scene import Camera, Shot
 CLEVR = get_domain("clevr")
 VOCABULARY = {"shape": SHAPES, "size": tuple(SIZES), "material": MATERIALS, "color": tuple(COLORS)}
 BOUNDS = {"loc.x": (-3000, 3000, 1000), "loc.y": (-3000, 3000, 1000), "rotation": (0, 900, 10)}
-EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def written(path: Path, data: Any) -> Path:

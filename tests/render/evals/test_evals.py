@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from comparison_sets import make_samples, moved, save_predictions, save_shards, with_objects
 from flags import with_flags
+from pages import Page
 from PIL import Image
-from test_report import Page
+from places import DOCS, MINI
 
 from datagen.code.predictions import Prediction
 from datagen.domains.registry import get_domain
@@ -33,7 +34,6 @@ from render.evals.results import write_results
 from render.sides import Side
 
 DOMAIN = get_domain("clevr")
-MINI = Path(__file__).with_name("mini.toml")
 FRAME = ("--width", 48, "--height", 36, "--max-objects", 3, "--test-scenes", 6)
 WHAT = ("--methods", "head,char", "--sizes", "6,9", "--preset", MINI, "--budget", 48, *FRAME, "--workers", 1, "--device", "cpu")
 PALETTES = ({"gray", "blue", "brown", "yellow"}, {"red", "green", "purple", "cyan"})
@@ -360,7 +360,7 @@ def test_a_damaged_cell_is_told_before_anything_is_run(
 )
 def test_kept_cells_are_read_by_every_later_version(name: str, place: str, tmp_path: Path) -> None:
     """With the preset as it was then, whatever settings have come since; `render.evals.plan.LATER_SETTINGS` is where a new one is named."""
-    kept = Path(__file__).parents[2] / "docs" / place
+    kept = DOCS / place
     wanted = [json.loads(cell.read_text())["asked"] for cell in (kept / "cells").iterdir()]
     methods = ",".join(method.name for method in asked(name)[0].methods if method.name in {one["method"] for one in wanted})
     seeds = ",".join(map(str, sorted({one["seed"] for one in wanted})))

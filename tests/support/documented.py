@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import inspect as shape
+from places import DOCS
 
 from datagen import kinds
 from datagen.io.declared import PATTERNS
 from model import declared
 from render.evals import cells
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "files.md"
+DOCUMENT = DOCS / "files.md"
 KINDS: dict[str, Any] = {**kinds.KINDS, **declared.KINDS, **cells.KINDS}
 HEAD = """# Files, field by field
 
