@@ -1,23 +1,20 @@
-"""How a text goes on: the settings of decoding, and its three ways to choose among the tokens that the grammar allows."""
+"""How the texts of images are found: the settings of decoding. They are flags too, so torch is imported where texts are written."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
-import torch
+from typing import TYPE_CHECKING, Annotated
 
 from datagen.errors import UserError
+from datagen.flags import Flag, positive
+
+if TYPE_CHECKING:
+    import torch
+
+    from model.prediction.choosing import Choose
 
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 1e-6, 1e6
-LARGEST_CHANCE = 1 - 2**-20  # so that rounding cannot lift a draw above the sum of all probabilities
-
-Choose = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor | None, torch.Tensor]]
-"""From log-probabilities (rows, options), the log-likelihoods of the texts so far (rows,) and chances in [0, 1) (rows,): the rows that go
-on, in order (None: each as it stands), and the option that each of them takes.
-"""
 
 
 @dataclass(frozen=True)
@@ -28,11 +25,15 @@ class Decoding:
     `UserError` for what makes no sense.
     """
 
-    samples: int = 1
-    beams: int = 1
-    temperature: float | None = None
-    top_p: float = 1.0
-    seed: int = 0
+    samples: Annotated[
+        int, Flag("give K codes for each image, likeliest first: the likeliest found or, with --temperature, random ones", "K", positive)
+    ] = 1
+    beams: Annotated[int, Flag("search with B beginnings of the code at a time, the likeliest", "B", positive)] = 1
+    temperature: Annotated[float | None, Flag("choose at random, more freely the higher (default: the likeliest)", "T")] = None
+    top_p: Annotated[
+        float, Flag("with --temperature: choose among the likeliest words alone, which have this share of the probability together", "P")
+    ] = 1.0
+    seed: Annotated[int, Flag("seed of what --temperature chooses at random, together with the image's key")] = 0
 
     def __post_init__(self) -> None:
         if self.samples < 1 or self.beams < 1 or self.seed < 0:
@@ -57,54 +58,18 @@ class Decoding:
     @property
     def choose(self) -> Choose:
         """The way to choose."""
+        from model.prediction.choosing import beam_search, drawing, likeliest
+
         if self.temperature is not None:
-            return _drawing(self.temperature, self.top_p)
-        return _likeliest if self.beams == 1 else _beam_search(self.beams)
+            return drawing(self.temperature, self.top_p)
+        return likeliest if self.beams == 1 else beam_search(self.beams)
 
     def chances(self, keys: Sequence[str], count: int) -> torch.Tensor:
         """(keys * lanes, count) draws from [0, 1) by seed, key and number of the sample alone; zeros without temperature."""
+        import torch
+
+        from model.prediction.choosing import chances
+
         if self.temperature is None:
             return torch.zeros(len(keys) * self.lanes, count)
-        streams = (np.random.default_rng((self.seed, sample, _digest(key))) for key in keys for sample in range(self.samples))
-        return torch.from_numpy(np.stack([stream.random(count, np.float32) for stream in streams])).clamp(max=LARGEST_CHANCE)
-
-
-def _digest(key: str) -> int:
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:16])
-
-
-def _likeliest(log_probability: torch.Tensor, so_far: torch.Tensor, chance: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor]:
-    return None, log_probability.argmax(-1)
-
-
-def _drawing(temperature: float, top_p: float) -> Choose:
-    def choose(log_probability: torch.Tensor, so_far: torch.Tensor, chance: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor]:
-        # From the likeliest down: however low the temperature, the largest stays 0 and none becomes a number that is none.
-        probability = ((log_probability - log_probability.amax(-1, keepdim=True)) / temperature).softmax(-1)
-        if top_p < 1:
-            probability = probability * _nucleus(probability, top_p)
-        summed = probability.cumsum(-1)
-        return None, (summed > (chance * summed[:, -1])[:, None]).int().argmax(-1)  # the first that is
-
-    return choose
-
-
-def _nucleus(probability: torch.Tensor, top_p: float) -> torch.Tensor:
-    """Which options belong to the fewest that have ``top_p`` of the probability."""
-    falling, order = probability.sort(stable=True, descending=True)
-    kept = falling.cumsum(-1) - falling < top_p
-    return torch.zeros_like(kept).scatter(-1, order, kept)
-
-
-def _beam_search(beams: int) -> Choose:
-    """The ``beams`` likeliest continuations of an image's texts. What has ended stays as it is, and as likely as it was."""
-
-    def choose(log_probability: torch.Tensor, so_far: torch.Tensor, chance: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor]:
-        options = log_probability.shape[-1]
-        best = (so_far[:, None] + log_probability).view(-1, beams * options).topk(beams).indices
-        first = torch.arange(0, len(so_far), beams, device=best.device)[:, None]
-        rows = (first + best // options).flatten()
-        moved = not torch.equal(rows, torch.arange(len(rows), device=rows.device))  # mostly not: much of a text is forced
-        return rows if moved else None, (best % options).flatten()
-
-    return choose
+        return chances(self.seed, keys, self.samples, count)
