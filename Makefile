@@ -12,7 +12,7 @@ BASE := $(VENV)/base.stamp
 DEV := $(VENV)/dev.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow fuzz lint clean
+.PHONY: help demo test test-slow check fuzz lint docs clean
 .NOTPARALLEL:
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo 'make test-slow  the slow tests'
 	@echo 'make fuzz       a million damaged and crafted files of every kind, an hour or two (INPUTS=10000, ARGS="--kind tar --seed 7")'
 	@echo 'make lint       lint, format and types alone'
+	@echo 'make docs       the documentation as a site: site/index.html'
 	@echo 'make clean      remove .venv, caches and what the demo wrote'
 	@echo
 	@echo 'The first call makes .venv with PYTHON=$(PYTHON) and fills it from the package registry.'
@@ -45,8 +46,12 @@ lint: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(DEV)
+	$(BIN)/sphinx-build -q -E -W --keep-going -b html -c docs/site . site
+	@echo site/index.html
+
 clean:
-	rm -rf $(VENV) build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis fuzz-faults
+	rm -rf $(VENV) build dist demo site *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis fuzz-faults
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What a set-up was interrupted in is not to be trusted: without whole.stamp, .venv is made anew.
