@@ -23,6 +23,8 @@ LATER_SETTINGS: Mapping[str, Any] = {"vision_merge": 1, "rotations": "own", "num
 """Settings of presets that came after cells were first kept, each with the value that does what was done before it came: where a preset
 has that value, a cell does not state the setting, and older cells keep their names. The value is written here and not taken from the
 preset's defaults, so that a default that changes cannot change what a kept cell stands for."""
+FORMER_NAMES: Mapping[str, str] = {"cogent": "clevr-cogent", "dot2d": "2d", "pose6d": "6dof"}
+"""What evaluations were called when cells were first kept. Cells go on stating these names, so that older cells keep their digests."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ class Request:
         return {
             "format_version": FORMAT_VERSION,
             "model_format": MODEL_FORMAT,
-            "evaluation": self.evaluation.name,
+            "evaluation": FORMER_NAMES.get(self.evaluation.name, self.evaluation.name),
             "stage": stage,
             **({"method": self.method.name} if stage == "train" else {}),
             "size": self.size,

@@ -41,14 +41,14 @@ def distinct(guesses: Sequence[Scene | None]) -> dict[str, Any]:
     return {DISTINCT: {"x": len({x for x, _ in spots}), "y": len({y for _, y in spots}), "positions": len(set(spots))}}
 
 
-def dots(scale: Scale) -> Evaluation:
+def evaluation(scale: Scale) -> Evaluation:
     """The evaluation at a scale."""
     domain = get_domain("dot2d")
     error = Measure("error, sides", ("location_l2",), "distance", 4)
     counts = tuple(Measure(f"distinct {name}", (DISTINCT, name), "count") for name in ("x", "y", "positions"))
     nearer = tuple(Measure(f"within {m.path[1]}", m.path) for m in precisions(domain)[1:])
     return Evaluation(
-        name="2d",
+        name="dot2d",
         title="One dot, two numbers",
         methods=(HEAD, CHAR),
         train=scale.data("dot2d", "checkerboard", TRAIN_SEED),

@@ -18,7 +18,7 @@ from datagen.shards.reader import Samples
 from igllm import main
 from render.evals.catalogue import asked
 from render.evals.declaration import Shown
-from render.evals.dots import distinct
+from render.evals.dot2d import distinct
 from render.evals.maps import error_maps
 from render.sides import Side
 
@@ -27,12 +27,12 @@ DOT2D = get_domain("dot2d")
 
 
 def run(out: Path, *more: object) -> int:
-    return main(["eval", "2d", "--out", str(out), *map(str, (*WHAT, *more))])
+    return main(["eval", "dot2d", "--out", str(out), *map(str, (*WHAT, *more))])
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("evals") / "dots"
+    out = tmp_path_factory.mktemp("evals") / "dot2d"
     assert run(out) == 0
     return out
 
@@ -100,7 +100,7 @@ def test_maps_show_each_dot_at_its_true_place_and_at_the_one_read(done: Path, tm
     said = {key: f"dot(loc=({x / 2:.4f}, {y:.4f}))\n" for key, (x, y) in zip(samples.keys, spots, strict=True)}
     said[samples.keys[0]] = ""  # no dot at all
     write_predictions(tmp_path / "pred.jsonl", [Prediction(key, code) for key, code in said.items()])
-    evaluation, plan = asked("2d", methods=["head"], sizes=(6,))
+    evaluation, plan = asked("dot2d", methods=["head"], sizes=(6,))
     (request,) = plan.requests(evaluation)
     shown = Shown(request.method, request.size, evaluation.conditions[1], Side(data), Side(tmp_path / "pred.jsonl"), samples.keys)
     above, below, _ = error_maps(evaluation, [shown]).axes
@@ -110,7 +110,7 @@ def test_maps_show_each_dot_at_its_true_place_and_at_the_one_read(done: Path, tm
 
 
 def test_without_predictions_a_map_says_so(tmp_path: Path) -> None:
-    evaluation, _ = asked("2d")
+    evaluation, _ = asked("dot2d")
     assert "no predictions" in error_maps(evaluation, []).texts[0].get_text()
 
 
