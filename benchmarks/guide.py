@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -38,9 +37,10 @@ def main() -> None:
     blind = {"number_cells": False, "word_cells": False}
     for name, changes in (("plain", {"guide_weight": 0.0, **blind}), ("guided", blind), ("cells", {})):
         torch.manual_seed(0)
-        preset = replace(get_preset(options.preset), **changes)
+        preset = get_preset(options.preset).replaced(**changes)
         model, tokenizer = build(preset, domain)
-        source = CodeSource(samples.archive, example_maker(model, CodeCodec(domain, tokenizer, preset.numbers, preset.rotations), preset))
+        codec = CodeCodec(domain, tokenizer, preset.head.numbers, preset.head.rotations)
+        source = CodeSource(samples.archive, example_maker(model, codec, preset.examples))
         batch = Collator(tokenizer.pad_token_id)([source.example(i, None) for i in range(options.batch)])
         steps[name] = lambda model=model, batch=batch: model.train()(**batch).loss.backward()
         images = [(str(i), samples.at(i).pixels()) for i in range(options.batch)]

@@ -34,22 +34,6 @@ from model.tokens.prompts import DESCRIBE_PROMPTS, PROMPTS, VICUNA_TEMPLATE, pro
 from model.tokens.tokenizer import domain_tokenizer
 from model.trial import try_tokenizer
 
-_SHARED = (
-    "vision_layer",
-    "vision_merge",
-    "freeze_vision",
-    "rotations",
-    "numbers",
-    "number_feedback",
-    "feedback_noise",
-    "number_cells",
-    "number_weight",
-    "number_close",
-    "dense_weight",
-    "dense_split",
-    "guide_weight",
-)
-
 MOST_NEW_TOKENS = 10_000  # that a tokenizer may have beyond its language model's; some have a few
 
 Stage = Literal["pretrain", "align", "train"]
@@ -83,9 +67,9 @@ class Plan:
         for name, value in (told or {}).items():
             setattr(config, name, value)
         # What is trained keeps the digits of its checkpoint.
-        frozen = torch.bfloat16 if preset.bf16 else torch.float32
-        vision_dtype = frozen if preset.freeze_vision else torch.float32
-        language_dtype = frozen if preset.lora_rank or self.stage == "align" else torch.float32
+        frozen = torch.bfloat16 if preset.optimisation.bf16 else torch.float32
+        vision_dtype = frozen if preset.tower.freeze_vision else torch.float32
+        language_dtype = frozen if preset.language.lora_rank or self.stage == "align" else torch.float32
         with blaming("the parts"):
             model = IGLLM.on_bases(config, vision_dtype, language_dtype)
         _try_out(model, preset)
@@ -105,12 +89,12 @@ def plan(preset: Preset, domain: Domain, *, stage: Stage = "train") -> Plan:
     domain does not have, and for a language model that does not take as long a text as it may have to.
     """
     quiet_transformers()
-    said = dialect(domain, preset.rotations)
+    said = dialect(domain, preset.head.rotations)
     tokenizer, language_base = make_tokenizer(preset, said)
     vision, vision_base, frame = _vision(preset)
     text, language_base = _text(preset, tokenizer, language_base)
     try:
-        codec = CodeCodec(domain, tokenizer, preset.numbers, preset.rotations)
+        codec = CodeCodec(domain, tokenizer, preset.head.numbers, preset.head.rotations)
     except UserError as error:
         raise UserError(f"{_source(preset, 'text')}: {error}") from None
     _check_attends(text, _source(preset, "text"))
@@ -123,9 +107,8 @@ def plan(preset: Preset, domain: Domain, *, stage: Stage = "train") -> Plan:
         domain=domain.name,
         prefix_token_ids=prompt_tokens(tokenizer).prefix,
         num_token_id=tokenizer.convert_tokens_to_ids(NUM),
-        word_token_ids=word_tokens(said, tokenizer) if preset.word_cells else [],
-        **frame,
-        **{name: getattr(preset, name) for name in _SHARED},
+        word_token_ids=word_tokens(said, tokenizer) if preset.head.word_cells else [],
+        **{name: value for name, value in preset.to_json().items() if name in IGLLMConfig.__annotations__} | frame,
     )
     extent = Extent.of_memory() if vision_base is None else vision_base.extent()
     try:
@@ -151,7 +134,7 @@ def build(preset: Preset, domain: Domain, *, stage: Stage = "train", told: Mappi
 
 def _source(preset: Preset, table: Literal["vision", "text"]) -> str:
     """What messages call where a part comes from: its checkpoint, or the preset's table."""
-    name = preset.vision_model if table == "vision" else preset.language_model
+    name = preset.tower.vision_model if table == "vision" else preset.language.language_model
     return f"[{table}]" if name == FROM_SCRATCH else name
 
 
@@ -199,10 +182,10 @@ def _try_out(model: IGLLM, preset: Preset) -> None:
 
 def make_tokenizer(preset: Preset, domain: Language) -> tuple[Any, Base | None]:
     """The language model's tokenizer with `[NUM]`, an end and a chat template, and the checkpoint that it is of."""
-    if preset.language_model == FROM_SCRATCH:
+    if preset.language.language_model == FROM_SCRATCH:
         return domain_tokenizer(domain, PROMPTS), None
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # loaders fork
-    base = Base.named(preset.language_model)
+    base = Base.named(preset.language.language_model)
     tokenizer = base.tokenizer()
     try_tokenizer(tokenizer, [*code_texts(domain), *PROMPTS, *DESCRIBE_PROMPTS])
     if tokenizer.eos_token_id is None:
@@ -222,7 +205,7 @@ def make_tokenizer(preset: Preset, domain: Language) -> tuple[Any, Base | None]:
 
 def _vision(preset: Preset) -> tuple[Any, Base | None, dict[str, Any]]:
     """The tower's configuration, the checkpoint that it is of, and its frame."""
-    if preset.vision_model == FROM_SCRATCH:
+    if preset.tower.vision_model == FROM_SCRATCH:
         if not preset.vision:
             raise UserError("the preset has no [vision] to make a tower from; give --vision-model")
         config = configuration("vision", preset.vision)
@@ -231,7 +214,7 @@ def _vision(preset: Preset) -> tuple[Any, Base | None, dict[str, Any]]:
             meant = f"; did you mean {within.model_type}, the tower in it?" if within is not None else ": a vision tower is needed"
             raise UserError(f"[vision]: model_type {config.model_type} is not one that sees{meant}")
         return config, None, _frame(config, preset)
-    base = Base.named(preset.vision_model)
+    base = Base.named(preset.tower.vision_model)
     whole = base.config()
     config = vision_config_of(whole)
     if not _sees(config):
@@ -256,7 +239,8 @@ def _frame(config: Any, preset: Preset) -> dict[str, Any]:
     side = getattr(config, "image_size", None)
     if isinstance(side, list | tuple) and len(side) != 2:
         raise UserError(f"{_source(preset, 'vision')}: image_size is {str(side)[:80]}; a number is expected, or a height and a width")
-    height, width = side if isinstance(side, list | tuple) else (side or preset.image_height, side or preset.image_width)
+    own = (preset.tower.image_height, preset.tower.image_width)
+    height, width = side if isinstance(side, list | tuple) else (side, side) if side else own
     low, high = FRAME_SIDES
     if not all(type(side) is int and low <= side <= high for side in (height, width)):
         told = f"image_size is {shortened([height, width])}; {low} to {high:,} pixels each way are possible"
@@ -285,15 +269,14 @@ def _text(preset: Preset, tokenizer: Any, base: Base | None) -> tuple[Any, Base 
 
 
 def _lora(preset: Preset) -> dict[str, Any] | None:
-    if not preset.lora_rank:
-        return None
-    return {"rank": preset.lora_rank, "alpha": preset.lora_alpha, "dropout": preset.lora_dropout}
+    language = preset.language
+    return {"rank": language.lora_rank, "alpha": language.lora_alpha, "dropout": language.lora_dropout} if language.lora_rank else None
 
 
 def _own_what_is_trained(model: IGLLM, preset: Preset) -> None:
     """Parts of a checkpoint that are trained as a whole are no longer that checkpoint's, but the model's from here on."""
-    if not preset.freeze_vision:
+    if not preset.tower.freeze_vision:
         model.config.vision_base = None
-    if not preset.lora_rank and model.config.language_base is not None:
+    if not preset.language.lora_rank and model.config.language_base is not None:
         model.config.language_base = None
         model.language_model.requires_grad_(True)

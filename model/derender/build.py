@@ -26,13 +26,13 @@ def check_derendering(preset: Preset, domain: Domain) -> None:
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         model = _derenderer(preset, domain, {})
         with blaming("[vision]"):
-            model.eval().perceive(torch.zeros(1, 3, preset.image_height, preset.image_width))
+            model.eval().perceive(torch.zeros(1, 3, preset.tower.image_height, preset.tower.image_width))
 
 
 def begin_derendering(preset: Preset, domain: Domain, told: Mapping[str, Any]) -> Learner:
     """What is trained by a preset of the kind ``derender``, as `check_derendering` checks it. ``told`` goes into the configuration."""
     model = _derenderer(preset, domain, told)
-    make = RegionMaker(domain, model.slots, Frame.of(model.config), preset.augment)
+    make = RegionMaker(domain, model.slots, Frame.of(model.config), preset.examples.augment)
 
     def source(archive: Archive) -> Source:
         return SampleSource(archive, make)
@@ -44,9 +44,9 @@ def _derenderer(preset: Preset, domain: Domain, told: Mapping[str, Any]) -> Dere
     config = DerenderConfig(
         vision_config=configuration("vision", preset.vision),
         domain=domain.name,
-        image_height=preset.image_height,
-        image_width=preset.image_width,
-        number_weight=preset.number_weight,
+        image_height=preset.tower.image_height,
+        image_width=preset.tower.image_width,
+        number_weight=preset.head.number_weight,
         **told,
     )
     with blaming("[vision]"):

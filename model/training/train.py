@@ -49,7 +49,7 @@ from model.extent import shapes_in
 from model.finite import first_not_finite
 from model.igllm import IGLLM
 from model.load import Loaded, check_config, file_digests, find_model
-from model.preset import FROM_SCRATCH, Preset
+from model.preset import FROM_SCRATCH, ExampleSettings, Preset
 from model.quiet import one_error_of_logs, quiet_transformers
 from model.run_folder import check_run, check_saved, newest_checkpoint, see_run, state_run
 from model.staging import WEIGHTS_FILE
@@ -96,21 +96,21 @@ def train(
         domain = _domain(archives[0])
         check_derendering(preset, domain)
         derendering = partial(begin_derendering, preset, domain)
-        stage = _Stage("train", preset, name, device, preset.batch_size, derendering, labels="boxes")
+        stage = _Stage("train", preset, name, device, preset.optimisation.batch_size, derendering, labels="boxes")
         return _run(stage, archives, data.weights, val, out, look)
     archives, val = _opened(data)
     planned = plan(preset, _domain(archives[0]))
 
     def begin(told: Told) -> Learner:
         model, tokenizer = planned.build(told), planned.tokenizer
-        make = example_maker(model, planned.codec, preset)
+        make = example_maker(model, planned.codec, preset.examples)
 
         def source(archive: Archive) -> Source:
             return CodeSource(archive, make, _features(preset, model, CodeSource(archive, make), archive))
 
         return Learner(model, tokenizer, source, Collator(tokenizer.pad_token_id))
 
-    stage = _Stage("train", preset, name, device, preset.batch_size, begin, planned.bases, init=init)
+    stage = _Stage("train", preset, name, device, preset.optimisation.batch_size, begin, planned.bases, init=init)
     return _run(stage, archives, data.weights, val, out, look)
 
 
@@ -121,19 +121,19 @@ def pretrain(preset: Preset, name: str, *, data: Data, out: Path, device: str = 
     `train` does, and for a preset that freezes its tower or has no dense loss.
     """
     _refuse_derendering(preset, "pretraining")
-    if preset.freeze_vision:
+    if preset.tower.freeze_vision:
         raise UserError("pretraining teaches the tower, and this preset freezes it: --set freeze_vision=false")
-    if not preset.dense_weight:
+    if not preset.auxiliary.dense_weight:
         raise UserError("pretraining learns by the dense loss alone: --set dense_weight=1")
     archives, val = _opened(data)
     planned = plan(preset, _domain(archives[0]), stage="pretrain")
 
     def begin(told: Told) -> Learner:
         model, tokenizer = planned.build(told), planned.tokenizer
-        make = replace(example_maker(model, planned.codec, preset), text=False)
+        make = replace(example_maker(model, planned.codec, preset.examples), text=False)
         return Learner(model, tokenizer, lambda archive: SampleSource(archive, make), Collator(tokenizer.pad_token_id))
 
-    stage = _Stage("pretrain", preset, name, device, preset.batch_size, begin, planned.bases, labels="dense_words", init=init)
+    stage = _Stage("pretrain", preset, name, device, preset.optimisation.batch_size, begin, planned.bases, labels="dense_words", init=init)
     return _run(stage, archives, data.weights, val, out)
 
 
@@ -143,14 +143,25 @@ def align(preset: Preset, name: str, *, data: Data, out: Path, device: str = "au
     Raises `UserError` if the run folder belongs to other settings or data, or a data set has no captions.
     """
     _refuse_derendering(preset, "alignment")
-    if preset.language_model == FROM_SCRATCH:
+    if preset.language.language_model == FROM_SCRATCH:
         raise UserError("alignment teaches a projector the words of a language model that knows some: give --language-model")
-    if preset.vision_model == FROM_SCRATCH:
+    if preset.tower.vision_model == FROM_SCRATCH:
         raise UserError("alignment is between parts that are trained already: give --vision-model")
     # Nothing but the projector is there to be trained, and nothing but it goes on to the next stage.
-    preset = replace(preset, lora_rank=0, freeze_vision=True, rotations="own", numbers="char", number_feedback=False)
-    preset = replace(preset, dense_weight=0.0, number_cells=False, word_cells=False, augment=False)
-    preset = replace(preset, learning_rate=preset.align_learning_rate, projector_learning_rate=preset.align_learning_rate)
+    rate = preset.optimisation.align_learning_rate
+    preset = preset.replaced(
+        lora_rank=0,
+        freeze_vision=True,
+        rotations="own",
+        numbers="char",
+        number_feedback=False,
+        number_cells=False,
+        word_cells=False,
+        dense_weight=0.0,
+        augment=False,
+        learning_rate=rate,
+        projector_learning_rate=rate,
+    )
     archives, val = _opened(data)
     planned = plan(preset, get_domain(IGLLMConfig().domain), stage="align")
 
@@ -163,24 +174,24 @@ def align(preset: Preset, name: str, *, data: Data, out: Path, device: str = "au
 
         return Learner(model, tokenizer, source, Collator(tokenizer.pad_token_id))
 
-    stage = _Stage("align", preset, name, device, preset.align_batch_size, begin, planned.bases)
+    stage = _Stage("align", preset, name, device, preset.optimisation.align_batch_size, begin, planned.bases)
     return _run(stage, archives, data.weights, val, out)
 
 
-def example_maker(model: IGLLM, codec: CodeCodec, preset: Preset) -> ExampleMaker:
+def example_maker(model: IGLLM, codec: CodeCodec, settings: ExampleSettings) -> ExampleMaker:
     """What turns samples into this model's examples."""
     asked = prompt_tokens(codec.tokenizer).asked
     layout = None if model.dense_head is None else model.dense_head.layout
     return ExampleMaker(
         codec,
         Frame.of(model.config),
-        asked if preset.vary_prompts else asked[:1],
+        asked if settings.vary_prompts else asked[:1],
         (model.tower.rows, model.tower.columns),
         layout,
-        augment=preset.augment,
-        shuffle_attributes=preset.shuffle_attributes,
-        synonyms=preset.synonyms,
-        order_noise=preset.order_noise,
+        augment=settings.augment,
+        shuffle_attributes=settings.shuffle_attributes,
+        synonyms=settings.synonyms,
+        order_noise=settings.order_noise,
         guide=model.config.guide_weight > 0,
     )
 
@@ -227,7 +238,7 @@ def _run(  # noqa: PLR0917
     digest = hashlib.sha256(repr(mixed).encode()).hexdigest()
     quiet_transformers()
     arguments = _arguments(stage, out, evaluate=val is not None)
-    step_samples = stage.batch_size * preset.accumulation * arguments.world_size
+    step_samples = stage.batch_size * preset.optimisation.accumulation * arguments.world_size
     statement = {
         "stage": stage.name,
         "model": stage.preset_name,
@@ -243,7 +254,7 @@ def _run(  # noqa: PLR0917
                 held.enter_context(hold(out))
                 check_run(out, preset, **statement)
         told = {"preset": {"name": stage.preset_name, **preset.to_json()}, "data_digest": digest, "code_version": version("igllm")}
-        set_seed(preset.seed)
+        set_seed(preset.optimisation.seed)
         learner = stage.begin(told)
         if init is not None:
             take_weights(learner.model, init)
@@ -252,7 +263,7 @@ def _run(  # noqa: PLR0917
         if arguments.process_index == 0:
             state_run(out, preset, **statement)
         sources = [learner.source(archive) for archive in archives]
-        mixture = Mixture(sources, weights, preset.seed, preset.steps * step_samples)
+        mixture = Mixture(sources, weights, preset.optimisation.seed, preset.optimisation.steps * step_samples)
         validation = None if val is None else InOrder(learner.source(val))
         with _in_one_line(stage):
             _learn(learner, preset, arguments, mixture, validation, out, checkpoint, look)
@@ -325,7 +336,7 @@ def _learn(  # noqa: PLR0917
     )
     if checkpoint is not None:
         trainer.take_up(checkpoint)
-        _teller(arguments)(f"{out}: going on from step {checkpoint.name.removeprefix('checkpoint-')} of {preset.steps}")
+        _teller(arguments)(f"{out}: going on from step {checkpoint.name.removeprefix('checkpoint-')} of {preset.optimisation.steps}")
     with one_error_of_logs(out):
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     trainer.save_final()
@@ -363,9 +374,9 @@ def _written_otherwise(model: IGLLM, config: Mapping[str, Any]) -> bool:
 
 def _features(preset: Preset, model: IGLLM, images: Any, archive: Archive) -> FeatureCache | None:
     """The frozen tower's features of a data set's images, if the preset wants them kept."""
-    if not preset.cache_features:
+    if not preset.tower.cache_features:
         return None
-    return FeatureCache.fill(model.tower, Frame.of(model.config), images, data_digest(archive), preset.batch_size)
+    return FeatureCache.fill(model.tower, Frame.of(model.config), images, data_digest(archive), preset.optimisation.batch_size)
 
 
 def _opened(data: Data) -> tuple[list[Archive], Archive | None]:
@@ -379,8 +390,8 @@ def _domain(archive: Archive) -> Domain:
 
 
 def _arguments(stage: _Stage, out: Path, evaluate: bool) -> TrainingArguments:
-    preset = stage.preset
-    if preset.report_to == "wandb" and find_spec("wandb") is None:
+    preset, how = stage.preset, stage.preset.optimisation
+    if preset.run.report_to == "wandb" and find_spec("wandb") is None:
         raise UserError("report_to=wandb: Weights & Biases is not installed; pip install wandb")
     # The environment is where transformers looks for these two.
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / "tensorboard")
@@ -389,30 +400,30 @@ def _arguments(stage: _Stage, out: Path, evaluate: bool) -> TrainingArguments:
         output_dir=str(out),
         per_device_train_batch_size=stage.batch_size,
         per_device_eval_batch_size=stage.batch_size,
-        gradient_accumulation_steps=preset.accumulation,
-        max_steps=preset.steps,
-        learning_rate=preset.learning_rate,
+        gradient_accumulation_steps=how.accumulation,
+        max_steps=how.steps,
+        learning_rate=how.learning_rate,
         lr_scheduler_type="cosine",
-        warmup_steps=round(preset.warmup * preset.steps),
-        logging_steps=preset.log_steps,
+        warmup_steps=round(how.warmup * how.steps),
+        logging_steps=preset.run.log_steps,
         logging_nan_inf_filter=False,  # it would wait for the device at every micro-batch
-        save_steps=preset.save_steps or NEVER,
+        save_steps=preset.run.save_steps or NEVER,
         eval_strategy="steps" if evaluate else "no",
-        eval_steps=preset.eval_steps if evaluate else None,
+        eval_steps=preset.run.eval_steps if evaluate else None,
         prediction_loss_only=True,
         label_names=[stage.labels],
-        report_to=preset.report_to,
+        report_to=preset.run.report_to,
         run_name=out.resolve().name,
-        seed=preset.seed,
-        bf16=preset.bf16,
-        activation_checkpointing=preset.gradient_checkpointing,
-        activation_checkpointing_kwargs={"use_reentrant": False} if preset.gradient_checkpointing else None,
+        seed=how.seed,
+        bf16=how.bf16,
+        activation_checkpointing=preset.run.gradient_checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False} if preset.run.gradient_checkpointing else None,
         # A transformer tower that is trained has layers behind the one that is read.
-        ddp_find_unused_parameters=not preset.freeze_vision,
+        ddp_find_unused_parameters=not preset.tower.freeze_vision,
         remove_unused_columns=False,
         disable_tqdm=not sys.stderr.isatty(),
         use_cpu=pick_device(stage.device).type == "cpu",
-        dataloader_num_workers=min(preset.loaders, len(available_cores())),  # more would wait for one another
+        dataloader_num_workers=min(preset.run.loaders, len(available_cores())),  # more would wait for one another
         dataloader_pin_memory=torch.cuda.is_available(),
     )
     arguments._n_gpu = min(1, arguments.n_gpu)  # several GPUs take a process each, by torchrun or accelerate launch

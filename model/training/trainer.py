@@ -18,7 +18,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback
 from datagen.errors import UserError
 from datagen.io.files import write_json
 from model.finite import first_not_finite
-from model.preset import Preset
+from model.preset import OptimisationSettings, Preset
 from model.run_folder import SAVING, best_loss, keep_best, keep_checkpoint, keep_final, saving
 from model.training.resume import (
     OPTIMIZER,
@@ -55,7 +55,7 @@ class IGTrainer(Trainer):
         self._steps = 0  # since the last log
         self._evaluated: dict[str, torch.Tensor] = defaultdict(lambda: torch.zeros((), device=self.args.device))
         self.remove_callback(PrinterCallback)
-        self.add_callback(TimedSaves(self, preset.save_seconds))
+        self.add_callback(TimedSaves(self, preset.run.save_seconds))
         if look is not None and look_steps:
             self.add_callback(Looks(look, look_steps))
         if not sys.stderr.isatty():
@@ -64,7 +64,7 @@ class IGTrainer(Trainer):
     def create_optimizer(self, model: Any = None) -> Any:
         """AdamW; each part at its own rate, and no decay on biases, norms and embeddings."""
         if self.optimizer is None:
-            self.optimizer: Any = torch.optim.AdamW(parameter_groups(self.model, self.preset), betas=(0.9, 0.98))
+            self.optimizer: Any = torch.optim.AdamW(parameter_groups(self.model, self.preset.optimisation), betas=(0.9, 0.98))
         return self.optimizer
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
@@ -122,7 +122,7 @@ class IGTrainer(Trainer):
     def _astray(self, what: str) -> UserError:
         return UserError(
             f"{self.run_folder}: {what} at step {self.state.global_step}: training has gone astray; begin again in another folder with "
-            f"lower learning rates (learning_rate is {self.preset.learning_rate:g}) or a longer warmup"
+            f"lower learning rates (learning_rate is {self.preset.optimisation.learning_rate:g}) or a longer warmup"
         )
 
     def _pending(self) -> dict[str, float]:
@@ -281,18 +281,18 @@ class PlainLines(TrainerCallback):
             print(f"train: step {state.global_step}/{state.max_steps}, {text}", file=sys.stderr, flush=True)
 
 
-def parameter_groups(model: torch.nn.Module, preset: Preset) -> list[dict[str, Any]]:
+def parameter_groups(model: torch.nn.Module, settings: OptimisationSettings) -> list[dict[str, Any]]:
     """Trainable parameters by learning rate and decay."""
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = defaultdict(list)
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        decay = preset.weight_decay if parameter.ndim >= 2 and not any(part in name for part in ("embed", "trainable_tokens")) else 0.0
-        groups[_learning_rate(name, preset), decay].append(parameter)
+        decay = settings.weight_decay if parameter.ndim >= 2 and not any(part in name for part in ("embed", "trainable_tokens")) else 0.0
+        groups[_learning_rate(name, settings), decay].append(parameter)
     return [{"params": p, "lr": rate, "weight_decay": decay} for (rate, decay), p in groups.items()]
 
 
-def _learning_rate(name: str, preset: Preset) -> float:
+def _learning_rate(name: str, settings: OptimisationSettings) -> float:
     if name.startswith(("numeric_head", "number_feedback")):
-        return preset.head_learning_rate
-    return preset.projector_learning_rate if name.startswith(("projector", "dense_head")) else preset.learning_rate
+        return settings.head_learning_rate
+    return settings.projector_learning_rate if name.startswith(("projector", "dense_head")) else settings.learning_rate

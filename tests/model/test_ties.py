@@ -64,9 +64,9 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def preset_of(parts: dict[str, Path], language: str, origin: str, **changes: object) -> Preset:
     """``origin`` is where the parts are from: folders (with a frozen tower), or scratch."""
     if origin == "folders":
-        return Preset(vision_model=str(parts["clip"]), language_model=str(parts[language]), **changes)
+        return Preset().replaced(vision_model=str(parts["clip"]), language_model=str(parts[language]), **changes)
     kind, fields = LANGUAGES[language]
-    return Preset(vision=SCRATCH_TOWER, text={"model_type": kind, **fields}, freeze_vision=False, **changes)
+    return Preset().replaced(vision=SCRATCH_TOWER, text={"model_type": kind, **fields}, freeze_vision=False, **changes)
 
 
 def unlike(model: IGLLM) -> IGLLM:
@@ -210,7 +210,7 @@ def test_towers_may_share_layers(parts: dict[str, Path], frozen: bool, tmp_path:
     AutoModel.register(SharedConfig, SharedTower, exist_ok=True)
     vision = {**SCRATCH_TOWER, "model_type": SharedConfig.model_type}
     changes: dict = {"language_model": str(parts["qwen2 tied"])} if frozen else {"text": preset_of(parts, "gpt2", "scratch").text}
-    model, tokenizer = build(Preset(vision=vision, freeze_vision=frozen, **changes), DOTS)
+    model, tokenizer = build(Preset().replaced(vision=vision, freeze_vision=frozen, **changes), DOTS)
     unlike(model)
     folder = saved(model, tokenizer, tmp_path / "model")
     assert sum(".layers." in name and name.startswith("tower.") for name in load_file(folder / "model.safetensors")) == len(

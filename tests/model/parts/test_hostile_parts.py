@@ -65,7 +65,7 @@ def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def on(parts: dict[str, Path], **changes: Any) -> Preset:
     blind = {"augment": False, "dense_weight": 0.0, "number_cells": False, "word_cells": False}
-    return replace(get_preset("tiny"), vision_model=str(parts["clip"]), language_model=str(parts["llama"]), **blind, **changes)
+    return get_preset("tiny").replaced(vision_model=str(parts["clip"]), language_model=str(parts["llama"]), **blind, **changes)
 
 
 def change(path: Path, **fields: Any) -> None:

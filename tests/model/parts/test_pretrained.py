@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,7 +33,7 @@ from model.training.train import example_maker, take_weights
 from model.training.trainer import parameter_groups
 
 CLEVR = get_domain("clevr")
-TINY = replace(get_preset("tiny"), augment=False)
+TINY = get_preset("tiny").replaced(augment=False)
 BLIND = {"dense_weight": 0.0, "number_cells": False, "word_cells": False}  # without a dense read-out
 PAPER_LIKE = {"freeze_vision": True, "lora_rank": 4, "lora_alpha": 8, "number_feedback": False, **BLIND}
 
@@ -45,11 +44,11 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def made_on(parts: dict[str, Path], vision: str, language: str, **changes: object) -> Preset:
-    return replace(TINY, vision_model=str(parts[vision]), language_model=str(parts[language]), **changes)
+    return TINY.replaced(vision_model=str(parts[vision]), language_model=str(parts[language]), **changes)
 
 
 def batch_of(model: IGLLM, tokenizer: object, preset: Preset, renders: Samples, count: int = 2) -> dict[str, torch.Tensor]:
-    source = InOrder(CodeSource(renders.archive, example_maker(model, CodeCodec(CLEVR, tokenizer, preset.numbers), preset)))
+    source = InOrder(CodeSource(renders.archive, example_maker(model, CodeCodec(CLEVR, tokenizer, preset.head.numbers), preset.examples)))
     return Collator(tokenizer.pad_token_id)([source[i] for i in range(count)])
 
 
@@ -95,7 +94,7 @@ def test_num_is_trained_with_the_adapters_and_survives(parts: dict[str, Path], l
     preset = made_on(parts, "clip", language, **PAPER_LIKE)
     model, tokenizer = build(preset, CLEVR)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    optimizer = torch.optim.AdamW(parameter_groups(model, preset), lr=1e-2)
+    optimizer = torch.optim.AdamW(parameter_groups(model, preset.optimisation), lr=1e-2)
     for _ in range(2):
         model.train()
         model(**batch_of(model, tokenizer, preset, renders)).loss.backward()
@@ -122,7 +121,7 @@ def test_num_is_trained_with_the_adapters_and_survives(parts: dict[str, Path], l
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("rank", [0, 4])
 def test_parts_from_scratch_are_all_in_the_file(tied: bool, rank: int, tmp_path: Path) -> None:
-    preset = replace(TINY, lora_rank=rank, lora_alpha=8, text={**TINY.text, "tie_word_embeddings": tied})
+    preset = TINY.replaced(lora_rank=rank, lora_alpha=8, text={**TINY.text, "tie_word_embeddings": tied})
     model, _ = build(preset, CLEVR)
     model.eval().save_pretrained(tmp_path)
     again = IGLLM.from_pretrained(tmp_path)
@@ -172,9 +171,9 @@ def test_what_is_no_checkpoint_is_told(parts: dict[str, Path], tmp_path: Path) -
     (tmp_path / "empty").mkdir()
     for vision, language in ((str(tmp_path / "empty"), str(parts["llama"])), (str(parts["clip"]), str(tmp_path / "empty"))):
         with pytest.raises(UserError, match="empty: cannot be loaded as a pretrained part"):
-            build(replace(TINY, vision_model=vision, language_model=language), CLEVR)
+            build(TINY.replaced(vision_model=vision, language_model=language), CLEVR)
     with pytest.raises(UserError, match="cannot be loaded as a pretrained part"):
-        build(replace(TINY, vision_model=str(parts["llama"]), language_model=str(parts["clip"])), CLEVR)
+        build(TINY.replaced(vision_model=str(parts["llama"]), language_model=str(parts["clip"])), CLEVR)
 
 
 @pytest.mark.parametrize("language", LANGUAGE)
