@@ -40,7 +40,7 @@ def main() -> None:
         torch.manual_seed(0)
         preset = replace(get_preset(options.preset), **changes)
         model, tokenizer = build(preset, domain)
-        source = CodeSource(samples.archive, example_maker(model, CodeCodec(domain, tokenizer, preset.numbers, preset.rotations), preset))
+        source = CodeSource(samples, example_maker(model, CodeCodec(domain, tokenizer, preset.numbers, preset.rotations), preset))
         batch = Collator(tokenizer.pad_token_id)([source.example(i, None) for i in range(options.batch)])
         steps[name] = lambda model=model, batch=batch: model.train()(**batch).loss.backward()
         images = [(str(i), samples.at(i).pixels()) for i in range(options.batch)]
