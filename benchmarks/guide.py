@@ -40,7 +40,7 @@ def main() -> None:
         preset = get_preset(options.preset).replaced(**changes)
         model, tokenizer = build(preset, domain)
         codec = CodeCodec(domain, tokenizer, preset.head.numbers, preset.head.rotations)
-        source = CodeSource(samples.archive, example_maker(model, codec, preset.examples))
+        source = CodeSource(samples, example_maker(model, codec, preset.examples))
         batch = Collator(tokenizer.pad_token_id)([source.example(i, None) for i in range(options.batch)])
         steps[name] = lambda model=model, batch=batch: model.train()(**batch).loss.backward()
         images = [(str(i), samples.at(i).pixels()) for i in range(options.batch)]

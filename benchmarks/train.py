@@ -25,7 +25,6 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from datagen.shards.archive import open_archive
 from datagen.shards.reader import Samples
 from model.build import build
 from model.data.examples import CodeSource, Collator
@@ -129,7 +128,7 @@ def looped(preset: Preset, options: argparse.Namespace, device: torch.device) ->
 
 def parts(preset: Preset, data: Path, device: torch.device) -> tuple[IGLLM, CodeSource, Collator]:
     """The model, its examples, and what stacks them."""
-    archive = open_archive(data)
+    archive = Samples.for_training(data)
     domain = Samples(data).at(0).domain
     model, tokenizer = build(preset, domain)
     model.to(device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from datagen.domains.painted import PaintedDomain
+from datagen.domains.base import PaintedDomain
 from datagen.domains.registry import get_domain
 from datagen.errors import PartlyDone, UserError
 from datagen.io.progress import progress

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from datagen.code.grammar import parse_code
 from datagen.code.predictions import read_predictions
-from datagen.domains.base import Domain
-from datagen.domains.painted import PaintedDomain
+from datagen.domains.base import Domain, PaintedDomain
 from datagen.domains.plugins import outside_packages
 from datagen.domains.registry import get_domain
 from datagen.domains.staged import StagedDomain

@@ -10,7 +10,7 @@ import pytest
 from environments import Environment
 from places import DOCS
 
-from datagen.shards.archive import open_archive
+from datagen.shards.reader import Samples
 
 GUIDE = DOCS / "new-domain.md"
 FILE = re.compile(r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -36,7 +36,7 @@ def test_the_guide_leads_a_domain_from_outside_once_around(package: Path, tmp_pa
         assert done.returncode == 0, (commands, done.stdout, done.stderr)
         said += done.stdout
     assert "data: 8 samples" in said
-    archive = open_archive(package / "data")
+    archive = Samples.for_training(package / "data")
     records = [json.loads(archive.files(number)[".json"]) for number in range(8)]
     assert {record["domain"] for record in records} == {"tetra"}
     assert all(archive.files(number)[".py"].decode().startswith("tetra(loc=(") for number in range(8))

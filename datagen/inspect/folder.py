@@ -48,7 +48,7 @@ def folder_facts(samples: Samples) -> FolderFacts:
     sizes = store.sizes()
     shards = {name: size for name, size in sizes.items() if name.endswith(".tar")}
     facts.shards = len(shards)
-    for suffix, size in samples.files():
+    for _, suffix, size, _ in samples.members():
         facts.files[suffix] += 1
         facts.file_bytes[suffix] += size
     facts.bytes = sum(shards.values()) if shards else facts.file_bytes.total()

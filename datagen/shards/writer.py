@@ -20,7 +20,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from datagen.domains.painted import PaintedDomain
+from datagen.domains.base import PaintedDomain
 from datagen.domains.registry import get_domain
 from datagen.errors import UserError
 from datagen.io.declared import MAX_INDEX, Count, as_declared

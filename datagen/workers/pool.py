@@ -19,7 +19,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from datagen.domains.painted import PaintedDomain
+from datagen.domains.base import PaintedDomain
 from datagen.errors import Hopeless, UserError
 from datagen.io.child import Child, module_command
 from datagen.samples.sample import Sample

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from datagen.shards.archive import Archive
+from datagen.shards.reader import Samples
 from model.data.order import Source
 
 
@@ -20,5 +20,5 @@ class Learner:
 
     model: Any
     tokenizer: Any
-    source: Callable[[Archive], Source]
+    source: Callable[[Samples], Source]
     collate: Callable[[Any], dict[str, Any]]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from datagen.domains.base import Domain
-from datagen.shards.archive import Archive
+from datagen.shards.reader import Samples
 from model.data.examples import SampleSource
 from model.data.frames import Frame
 from model.data.learner import Learner
@@ -34,8 +34,8 @@ def begin_derendering(preset: Preset, domain: Domain, told: Mapping[str, Any]) -
     model = _derenderer(preset, domain, told)
     make = RegionMaker(domain, model.slots, Frame.of(model.config), preset.examples.augment)
 
-    def source(archive: Archive) -> Source:
-        return SampleSource(archive, make)
+    def source(samples: Samples) -> Source:
+        return SampleSource(samples, make)
 
     return Learner(model, None, source, collate_regions)
 

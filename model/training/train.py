@@ -29,9 +29,8 @@ from datagen.domains.registry import get_domain
 from datagen.errors import UserError
 from datagen.io.files import file_sha256, write_jsonl
 from datagen.io.locks import hold
-from datagen.samples.sample import Sample
-from datagen.shards.archive import Archive, open_archive
 from datagen.shards.overlap import data_digest, refuse_overlap
+from datagen.shards.reader import Samples
 from datagen.shards.store import Place
 from datagen.workers.cores import available_cores
 from model.build import Stage, plan
@@ -105,7 +104,7 @@ def train(
         model, tokenizer = planned.build(told), planned.tokenizer
         make = example_maker(model, planned.codec, preset.examples)
 
-        def source(archive: Archive) -> Source:
+        def source(archive: Samples) -> Source:
             return CodeSource(archive, make, _features(preset, model, CodeSource(archive, make), archive))
 
         return Learner(model, tokenizer, source, Collator(tokenizer.pad_token_id))
@@ -169,7 +168,7 @@ def align(preset: Preset, name: str, *, data: Data, out: Path, device: str = "au
         model, tokenizer = planned.build(told), planned.tokenizer
         make = CaptionMaker(tokenizer, Frame.of(model.config), prompt_tokens(tokenizer, DESCRIBE_PROMPTS).asked, CAPTION_TOKENS)
 
-        def source(archive: Archive) -> Source:
+        def source(archive: Samples) -> Source:
             return CaptionSource(archive, make, _features(preset, model, CaptionSource(archive, make), archive))
 
         return Learner(model, tokenizer, source, Collator(tokenizer.pad_token_id))
@@ -221,7 +220,7 @@ def _refuse_derendering(preset: Preset, stage: str) -> None:
 
 
 def _run(  # noqa: PLR0917
-    stage: _Stage, archives: Sequence[Archive], weights: Sequence[float] | None, val: Archive | None, out: Path, look: Look | None = None
+    stage: _Stage, archives: Sequence[Samples], weights: Sequence[float] | None, val: Samples | None, out: Path, look: Look | None = None
 ) -> Any:
     """What all stages do: be alone with the run folder, see that it is of this run, make the model, state the run, and train.
 
@@ -372,21 +371,21 @@ def _written_otherwise(model: IGLLM, config: Mapping[str, Any]) -> bool:
     return config["domain"] == domain.name and now != then
 
 
-def _features(preset: Preset, model: IGLLM, images: Any, archive: Archive) -> FeatureCache | None:
+def _features(preset: Preset, model: IGLLM, images: Any, archive: Samples) -> FeatureCache | None:
     """The frozen tower's features of a data set's images, if the preset wants them kept."""
     if not preset.tower.cache_features:
         return None
     return FeatureCache.fill(model.tower, Frame.of(model.config), images, data_digest(archive), preset.optimisation.batch_size)
 
 
-def _opened(data: Data) -> tuple[list[Archive], Archive | None]:
+def _opened(data: Data) -> tuple[list[Samples], Samples | None]:
     """The data sets to learn from, and the one that the loss is measured on."""
-    return [open_archive(place) for place in data.train], None if data.val is None else open_archive(data.val)
+    return [Samples.for_training(place) for place in data.train], None if data.val is None else Samples.for_training(data.val)
 
 
-def _domain(archive: Archive) -> Domain:
+def _domain(archive: Samples) -> Domain:
     """The domain of a data set's samples."""
-    return Sample.from_files(archive.key(0), archive.files(0), archive.name).domain
+    return archive.at(0).domain
 
 
 def _arguments(stage: _Stage, out: Path, evaluate: bool) -> TrainingArguments:

@@ -420,10 +420,10 @@ def _caption_maker() -> Any:
 
 def _pairs(folder: Path, out: Path) -> int:
     """The examples that `igllm align` learns from."""
-    from datagen.shards.archive import open_archive
+    from datagen.shards.reader import Samples
     from model.data.caption_pairs import CaptionSource
 
-    source = CaptionSource(open_archive(folder), _caption_maker())
+    source = CaptionSource(Samples.for_training(folder), _caption_maker())
     for number in range(len(source)):
         source.example(number, None)
     return 0

@@ -64,7 +64,7 @@ def clip(codec: CodeCodec) -> IGLLM:
 
 
 def batch_of(model: IGLLM, codec: CodeCodec, samples: Samples, count: int = 4) -> dict[str, torch.Tensor]:
-    source = CodeSource(samples.archive, example_maker(model, codec, TINY.examples))
+    source = CodeSource(samples, example_maker(model, codec, TINY.examples))
     return Collator(codec.tokenizer.pad_token_id)([source.example(i, None) for i in range(count)])
 
 
@@ -314,7 +314,7 @@ def _by_statement(example: dict, codec: CodeCodec) -> list[list[int]]:
 def test_without_a_guide_nothing_is_told(codec: CodeCodec, renders: Samples) -> None:
     free = TINY.replaced(guide_weight=0.0)
     model = build(free, CLEVR)[0]
-    source = CodeSource(renders.archive, example_maker(model, codec, free.examples))
+    source = CodeSource(renders, example_maker(model, codec, free.examples))
     batch = Collator(codec.tokenizer.pad_token_id)([source.example(i, None) for i in range(2)])
     assert "centres" not in batch
     assert model(**batch).guide_loss is None
@@ -356,7 +356,7 @@ def test_the_read_out_of_an_angle_does_not_jump_where_the_angle_does(codec: Code
 def test_pretraining_teaches_the_tower_and_nothing_else(codec: CodeCodec, renders: Samples) -> None:
     model, _ = build(TINY, CLEVR, stage="pretrain")
     batch = Collator(0)(
-        [SampleSource(renders.archive, replace(example_maker(model, codec, TINY.examples), text=False)).example(i, None) for i in range(2)]
+        [SampleSource(renders, replace(example_maker(model, codec, TINY.examples), text=False)).example(i, None) for i in range(2)]
     )
     output = model.train()(**batch)
     assert torch.isclose(output.loss, TINY.auxiliary.dense_weight * output.dense_loss)
@@ -366,7 +366,7 @@ def test_pretraining_teaches_the_tower_and_nothing_else(codec: CodeCodec, render
 
 
 def test_augmentation_is_a_function_of_seed_epoch_and_index(tiny: IGLLM, codec: CodeCodec, renders: Samples) -> None:
-    source = CodeSource(renders.archive, example_maker(tiny, codec, TINY.replaced(augment=True).examples))
+    source = CodeSource(renders, example_maker(tiny, codec, TINY.replaced(augment=True).examples))
     dataset, other = Mixture([source], [1.0], 3, 32), Mixture([source], [1.0], 4, 32)
     where = {dataset.at(p)[1:]: dataset[p]["pixel_values"] for p in range(32)}
     assert all(torch.equal(dataset[p]["pixel_values"], where[dataset.at(p)[1:]]) for p in range(32))

@@ -24,7 +24,6 @@ from datagen.errors import UserError
 from datagen.generate import generate
 from datagen.io.files import read_json, read_jsonl
 from datagen.metrics.scores import score_scene, summarize
-from datagen.shards.archive import open_archive
 from datagen.shards.pictures import DatasetImages
 from datagen.shards.reader import Samples
 from igllm import main
@@ -61,7 +60,7 @@ def learner() -> Learner:
 
 
 def batch_of(learner: Learner, samples: Samples, numbers: range) -> dict[str, torch.Tensor]:
-    source = learner.source(open_archive(samples.path))
+    source = learner.source(Samples.for_training(samples.path))
     return collate_regions([source.example(number, None) for number in numbers])
 
 
@@ -275,7 +274,7 @@ def test_other_stages_domains_and_samples_are_refused(learner: Learner, renders:
     two = SimpleNamespace(name="toys", statements=(SimpleNamespace(name="add"), SimpleNamespace(name="light")))
     with pytest.raises(UserError, match="one statement; toys has add, light"):
         check_domain(two)
-    make, sample = learner.source(open_archive(renders.path)).make, renders.at(0)
+    make, sample = learner.source(Samples.for_training(renders.path)).make, renders.at(0)
     for labels in ([], [{}] * len(sample.scene), [{"mask": {"size": [4, 4], "counts": [3]}}] * len(sample.scene)):
         with pytest.raises(UserError, match="not the masks"):
             make(replace(sample, record={**sample.record, "labels": labels}), None)

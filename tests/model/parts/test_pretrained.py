@@ -48,7 +48,7 @@ def made_on(parts: dict[str, Path], vision: str, language: str, **changes: objec
 
 
 def batch_of(model: IGLLM, tokenizer: object, preset: Preset, renders: Samples, count: int = 2) -> dict[str, torch.Tensor]:
-    source = InOrder(CodeSource(renders.archive, example_maker(model, CodeCodec(CLEVR, tokenizer, preset.head.numbers), preset.examples)))
+    source = InOrder(CodeSource(renders, example_maker(model, CodeCodec(CLEVR, tokenizer, preset.head.numbers), preset.examples)))
     return Collator(tokenizer.pad_token_id)([source[i] for i in range(count)])
 
 
