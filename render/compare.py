@@ -16,7 +16,8 @@ from datagen.errors import UserError
 from datagen.images.reduced import reduced
 from datagen.io.progress import progress
 from datagen.metrics.intervals import intervals
-from datagen.metrics.scores import SceneScores, score_scene, summarize
+from datagen.metrics.scores import SceneScores, score_scene
+from datagen.metrics.summary import summarize
 from datagen.scene import Scene
 from datagen.shards.reader import Samples
 from datagen.shards.store import Place

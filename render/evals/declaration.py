@@ -156,7 +156,7 @@ class Evaluation:
     Training sets of several sizes are drawn with the same seed, so the smaller are the beginnings of the larger. The seeds of all data
     must differ: neighbouring seeds share no scene. ``pretraining`` are ``KEY=VALUE`` changes to what a tower is pretrained with, whatever
     the method trains with later; a ``lesson`` comes before it. ``measure`` gives, from what a method says of a condition's scenes (None
-    where it does not parse), whatever tables need beside `datagen.metrics.scores.summarize`. The page of pictures shows the ``worst``
+    where it does not parse), whatever tables need beside `datagen.metrics.summary.summarize`. The page of pictures shows the ``worst``
     scenes or a
     ``spread`` from worst to best. ``figures`` draw further pictures, by file name, from the predictions.
     """

@@ -17,7 +17,7 @@ from datagen.generate import generate
 from datagen.io.files import check_folder
 from datagen.io.locks import turn
 from datagen.metrics.intervals import intervals
-from datagen.metrics.scores import summarize
+from datagen.metrics.summary import summarize
 from datagen.samples.settings import DatasetSettings
 from datagen.screen import print_line
 from datagen.shards.pictures import DatasetImages
