@@ -494,8 +494,8 @@ def run_train(options: argparse.Namespace) -> None:
         from render.roundtrip import roundtrip
 
         out = options.out / "samples" / f"step-{step:06d}"
-        seen = options.val or options.data[0]
-        roundtrip(Predictor.around(loaded), seen, out, num=min(4, len(Samples(seen))), batch_size=4)
+        seen = Samples(options.val or options.data[0])
+        roundtrip(Predictor.around(loaded), seen, out, num=min(4, len(seen)), batch_size=4)
 
     stage = {"init": options.init, "look": Look(look, options.sample_every) if options.sample_every else None}
     train(preset, Path(options.preset).stem, data=_asked_data(options), out=options.out, device=options.device, **stage)
@@ -602,10 +602,9 @@ def run_predict(options: argparse.Namespace) -> int:
     """igllm predict"""
     from datagen.code.predictions import read_predictions
     from datagen.shards.pictures import DatasetImages, ImageFiles
-    from datagen.shards.reader import Samples
     from model.load import find_model
     from model.prediction.decoding import Decoding
-    from model.prediction.predict import Predictor, predict_file
+    from model.prediction.predict import Predictor, predict_file, predict_images
 
     if options.out is None and options.data:
         raise UserError("--data needs --out, the pred.jsonl to write")
@@ -616,17 +615,19 @@ def run_predict(options: argparse.Namespace) -> int:
     model = find_model(options.model)
     images = DatasetImages(options.data) if options.data else ImageFiles(_asked_images(options))
     predictor = Predictor.of(model, options.device)
-    if options.data and (reason := predictor.foreign(Samples(options.data).at(0).domain)):
+    if isinstance(images, DatasetImages) and (reason := predictor.foreign(images.samples.at(0).domain)):
         print_line(f"igllm predict: warning: {reason}")
-    with tempfile.TemporaryDirectory() as folder:
-        out = options.out or Path(folder) / "pred.jsonl"
+    out = options.out
+    if out is None:
+        predictions, skipped = predict_images(predictor, images, options.batch_size, decoding)
+        for prediction in predictions:
+            print(_printed(prediction, keyed=len(predictions) > 1), end="")
+    else:
         skipped = predict_file(predictor, images, out, options.batch_size, decoding)
-        predictions = read_predictions(out)
-    for prediction in predictions.values() if options.out is None else ():
-        print(_printed(prediction, keyed=len(predictions) > 1), end="")
-    if predictions and not any(prediction.code for prediction in predictions.values()):
+        predictions = list(read_predictions(out).values())
+    if predictions and not any(prediction.code for prediction in predictions):
         print_line(f"igllm predict: warning: {_nothing_named(len(predictions))}")
-    if options.out is not None:
+    if out is not None:
         print(f"{out}: {counted(len(predictions), 'prediction')}" + (f", {counted(len(skipped), 'image')} skipped" if skipped else ""))
     return 2 if skipped and not predictions else 0
 
@@ -759,10 +760,10 @@ def run_roundtrip(options: argparse.Namespace) -> None:
 
     check_report_folder(options.out)  # all that is cheap comes before the model is loaded
     model = find_model(options.model)
-    DatasetImages(options.data, options.num)
+    images = DatasetImages(options.data, options.num)
     predictor = Predictor.of(model, options.device)
     batching = {"batch_size": options.batch_size, "workers": options.workers}
-    _tell(options.verb, roundtrip(predictor, options.data, options.out, num=options.num, **batching), options.out)
+    _tell(options.verb, roundtrip(predictor, images.samples, options.out, num=options.num, **batching), options.out)
 
 
 def _eval(verbs: Any) -> None:

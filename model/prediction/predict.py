@@ -130,6 +130,16 @@ class DerenderPredictor(Predictor):
             yield Prediction(key, code, confidence=confidence)
 
 
+def predict_images(
+    predictor: Predictor, images: Pictures, batch_size: int = 32, decoding: Decoding = GREEDY
+) -> tuple[list[Prediction], dict[str, str]]:
+    """The predictions of all images but those that cannot be read; these are named on stderr, and returned: why, by key."""
+    predictor.check(decoding)
+    source = _Unpredicted(images, ())
+    predictions = list(progress(predictor.predict(source, batch_size, decoding), len(source.keys), "predict"))
+    return predictions, source.skipped
+
+
 def predict_file(predictor: Predictor, images: Pictures, out: Path, batch_size: int = 32, decoding: Decoding = GREEDY) -> dict[str, str]:
     """Write ``pred.jsonl`` for all images but those that cannot be read; these are told on stderr, and returned: why, by key.
 

@@ -6,7 +6,7 @@ choice among the strings that training has seen; the numeric head can give any.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from datagen.domains.registry import get_domain
@@ -35,7 +35,7 @@ SCALES = {
 DISTINCT = "distinct"
 
 
-def distinct(guesses: Sequence[Scene | None]) -> dict[str, Any]:
+def distinct(guesses: Iterable[Scene | None]) -> dict[str, Any]:
     """How many different values of x and of y, and how many different positions, a model gives."""
     spots = [obj["loc"] for guess in guesses if guess is not None for obj in guess.objects]
     return {DISTINCT: {"x": len({x for x, _ in spots}), "y": len({y for _, y in spots}), "positions": len(set(spots))}}

@@ -18,7 +18,8 @@ from datagen.code.statements import Statement
 from datagen.domains.clevr import CLEVR, Clevr
 from datagen.domains.registry import get_domain
 from datagen.geometry.rotations import geodesic_degrees
-from datagen.metrics.scores import average_precision, score_scene, summarize
+from datagen.metrics.scores import average_precision, score_scene
+from datagen.metrics.summary import summarize
 from datagen.rng import Stream
 from datagen.samples.draw import draw
 from datagen.samples.settings import DatasetSettings

@@ -23,7 +23,8 @@ from datagen.domains.registry import get_domain
 from datagen.errors import UserError
 from datagen.generate import generate
 from datagen.io.files import read_json, read_jsonl
-from datagen.metrics.scores import score_scene, summarize
+from datagen.metrics.scores import score_scene
+from datagen.metrics.summary import summarize
 from datagen.shards.pictures import DatasetImages
 from datagen.shards.reader import Samples
 from igllm import main

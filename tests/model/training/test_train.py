@@ -20,7 +20,8 @@ from datagen.code.predictions import Prediction, read_predictions
 from datagen.errors import UserError
 from datagen.generate import generate
 from datagen.io.files import read_jsonl
-from datagen.metrics.scores import score_scene, summarize
+from datagen.metrics.scores import score_scene
+from datagen.metrics.summary import summarize
 from datagen.shards.pictures import DatasetImages, ImageFiles
 from datagen.shards.reader import Samples
 from model.load import find_model

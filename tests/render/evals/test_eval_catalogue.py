@@ -14,7 +14,8 @@ from places import DOCS, MINI
 from datagen.errors import UserError
 from datagen.io.files import file_sha256
 from datagen.metrics.intervals import intervals
-from datagen.metrics.scores import score_scene, summarize
+from datagen.metrics.scores import score_scene
+from datagen.metrics.summary import summarize
 from datagen.scene import Scene
 from datagen.shards.reader import Samples
 from igllm import main

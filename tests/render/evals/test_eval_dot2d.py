@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
+from flags import with_flags
 from pages import Page
 from PIL import Image
 from places import MINI
 
 from datagen.code.predictions import Prediction, read_predictions, write_predictions
 from datagen.domains.registry import get_domain
+from datagen.metrics.scores import score_scene
 from datagen.scene import Object, Scene
 from datagen.shards.reader import Samples
 from igllm import main
@@ -27,7 +31,7 @@ DOT2D = get_domain("dot2d")
 
 
 def run(out: Path, *more: object) -> int:
-    return main(["eval", "dot2d", "--out", str(out), *map(str, (*WHAT, *more))])
+    return main(["eval", "dot2d", *with_flags(("--out", out, *WHAT), more)])
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +86,19 @@ def test_finished_cells_are_not_run_again(done: Path, tmp_path: Path, capsys: py
     assert run(tmp_path, "--cells", done / "cells") == 0
     assert capsys.readouterr().err.count("is there") == 4
     assert (tmp_path / "table.md").read_text() == (done / "table.md").read_text()
+
+
+def test_each_prediction_is_scored_once(done: Path, tmp_path: Path) -> None:
+    """One cell is made again: for its table, its intervals and the page of pictures, on six scenes of each of two conditions."""
+    shutil.copytree(done, tmp_path / "again")
+    for path in (tmp_path / "again" / "cells").iterdir():
+        path.unlink()
+    with patch("render.compare.score_scene", wraps=score_scene) as scored:
+        assert run(tmp_path / "again", "--methods", "char", "--sizes", "9") == 0
+    assert scored.call_count == 2 * 6
+    (cell,) = (tmp_path / "again" / "cells").iterdir()
+    before, after = (json.loads((folder / "cells" / cell.name).read_text()) for folder in (done, tmp_path / "again"))
+    assert (before["scores"], before["intervals"]) == (after["scores"], after["intervals"])
 
 
 def test_a_cell_that_lacks_a_measure_of_the_evaluation_is_damaged(done: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

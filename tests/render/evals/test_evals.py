@@ -22,7 +22,8 @@ from places import DOCS, MINI
 from datagen.code.predictions import Prediction
 from datagen.domains.registry import get_domain
 from datagen.metrics.intervals import intervals
-from datagen.metrics.scores import score_scene, summarize
+from datagen.metrics.scores import score_scene
+from datagen.metrics.summary import summarize
 from datagen.shards.reader import Samples
 from igllm import main
 from render.evals.catalogue import asked
