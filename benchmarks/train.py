@@ -35,7 +35,6 @@ from model.device import pick_device
 from model.igllm import IGLLM
 from model.preset import Preset, get_preset
 from model.quiet import quiet_transformers
-from model.tokens.codec import CodeCodec
 from model.training.train import Data, Look, example_maker, train
 from model.training.trainer import parameter_groups
 
@@ -130,14 +129,14 @@ def parts(preset: Preset, data: Path, device: torch.device) -> tuple[IGLLM, Code
     """The model, its examples, and what stacks them."""
     archive = Samples.for_training(data)
     domain = Samples(data).at(0).domain
-    model, tokenizer = build(preset, domain)
+    model, codec = build(preset, domain)
     model.to(device)
-    make = example_maker(model, CodeCodec(domain, tokenizer, preset.head.numbers, preset.head.rotations), preset.examples)
+    make = example_maker(model, codec, preset.examples)
     source = CodeSource(archive, make)
     if preset.tower.cache_features:
         cache = FeatureCache.fill(model.tower, Frame.of(model.config), source, "benchmark", preset.optimisation.batch_size)
         source = CodeSource(archive, make, cache)
-    return model, source, Collator(tokenizer.pad_token_id)
+    return model, source, Collator(codec.tokenizer.pad_token_id)
 
 
 def cost(preset: Preset, options: argparse.Namespace) -> dict[str, float]:

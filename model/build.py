@@ -47,7 +47,6 @@ class Plan:
 
     preset: Preset
     stage: Stage
-    tokenizer: Any
     codec: CodeCodec
     config: IGLLMConfig
 
@@ -123,13 +122,13 @@ def plan(preset: Preset, domain: Domain, *, stage: Stage = "train") -> Plan:
         answer, prompts = (CAPTION_TOKENS, DESCRIBE_PROMPTS) if stage == "align" else (codec.max_tokens, PROMPTS)
         asked = max(map(len, prompt_tokens(tokenizer, prompts).asked))
         _check_positions(text, _source(preset, "text"), len(config.prefix_token_ids) + tower.rows * tower.columns + asked, answer)
-    return Plan(preset, stage, tokenizer, codec, config)
+    return Plan(preset, stage, codec, config)
 
 
-def build(preset: Preset, domain: Domain, *, stage: Stage = "train", told: Mapping[str, Any] | None = None) -> tuple[IGLLM, Any]:
-    """The model that a preset describes, and its tokenizer; see `plan` and `Plan.build`."""
+def build(preset: Preset, domain: Domain, *, stage: Stage = "train", told: Mapping[str, Any] | None = None) -> tuple[IGLLM, CodeCodec]:
+    """The model that a preset describes, and the codec of its code, with its tokenizer; see `plan` and `Plan.build`."""
     planned = plan(preset, domain, stage=stage)
-    return planned.build(told), planned.tokenizer
+    return planned.build(told), planned.codec
 
 
 def _source(preset: Preset, table: Literal["vision", "text"]) -> str:

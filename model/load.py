@@ -64,13 +64,14 @@ def is_shipped(folder: Path) -> bool:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model and its tokenizer, if it has one; ``name`` says where it was, ``digest`` what it is, as `model_digest` does.
+    """A model and the codec of its code, with its tokenizer; a de-rendering model has none. ``name`` says where it was, ``digest`` what it
+    is, as `model_digest` does.
 
     Of more than ``most_images``, it would take more memory at once than it may.
     """
 
     model: IGLLM | Derenderer
-    tokenizer: Any
+    codec: CodeCodec | None
     name: str
     digest: str
     most_images: int = 1024
@@ -92,9 +93,7 @@ def load_model(folder: Path, device: str = "auto") -> Loaded:
     try:
         most_images = check_extent(kind.config_class.from_pretrained(folder), kind, folder)
         model, told = kind.from_pretrained(folder, use_safetensors=True, dtype=dtype, output_loading_info=True)
-        tokenizer = load_tokenizer(folder, model.config) if kind is IGLLM else None
-        if kind is IGLLM:
-            _check_tokens(model.config, tokenizer, folder)
+        codec = _load_codec(folder, model.config) if kind is IGLLM else None
     except UserError as error:
         raise (error if str(folder) in str(error) else UserError(f"{folder}: {error}")) from None
     except Exception as error:  # damaged files; libraries say so in many ways
@@ -109,10 +108,10 @@ def load_model(folder: Path, device: str = "auto") -> Loaded:
         raise UserError(f"{folder}: its weights hold {wrong}, which is not finite; the model is damaged, or its training went astray")
     if kind is IGLLM:
         model = model.merged()
-    return Loaded(model.to(where).eval(), tokenizer, str(folder), model_digest(digests), most_images)
+    return Loaded(model.to(where).eval(), codec, str(folder), model_digest(digests), most_images)
 
 
-def load_tokenizer(folder: Path, config: IGLLMConfig) -> Any:
+def _load_tokenizer(folder: Path, config: IGLLMConfig) -> Any:
     """The tokenizer in the folder of a model; `UserError` for one that would not come to an end."""
     stated, shipped = stated_tokens(folder), is_shipped(folder)
     if not shipped:
@@ -157,12 +156,17 @@ def check_extent(config: Any, kind: Any, folder: Path) -> int:
     return MOST_AT_ONCE // numbers_of_an_image(see, frame, f"{folder}: its {CONFIG_FILE}")
 
 
-def _check_tokens(config: IGLLMConfig, tokenizer: Any, folder: Path) -> None:
-    """`UserError` if a configuration's tokens are not its tokenizer's: a model would read and write others than it means."""
-    domain, rows = get_domain(config.domain), config.text_config.vocab_size
-    if tokenizer.eos_token_id is None or CodeCodec(domain, tokenizer, config.numbers, config.rotations).largest_token >= rows:
+def _load_codec(folder: Path, config: IGLLMConfig) -> CodeCodec:
+    """The codec of a model's code, with the tokenizer in its folder.
+
+    `UserError` if a configuration's tokens are not its tokenizer's: a model would read and write others than it means.
+    """
+    tokenizer, rows, codec = _load_tokenizer(folder, config), config.text_config.vocab_size, None
+    if tokenizer.eos_token_id is not None:
+        codec = CodeCodec(get_domain(config.domain), tokenizer, config.numbers, config.rotations)
+    if codec is None or codec.largest_token >= rows:
         raise UserError(f"{folder}: its tokenizer has other tokens than the {rows:,} of its language model; put both back from one copy")
-    words = word_tokens(dialect(domain, config.rotations), tokenizer)
+    words = word_tokens(codec.dialect, tokenizer)
     has = {
         "num_token_id": tokenizer.convert_tokens_to_ids(NUM),
         "prefix_token_ids": prompt_tokens(tokenizer, [config.prompt]).prefix,
@@ -180,6 +184,7 @@ def _check_tokens(config: IGLLMConfig, tokenizer: Any, folder: Path) -> None:
             raise UserError(
                 f"{folder}: its config.json says text_config.{name}_token_id={shortened(stated)}, but its tokenizer {has_token}{_APART}"
             )
+    return codec
 
 
 def file_digests(folder: Path) -> dict[str, str]:

@@ -101,13 +101,13 @@ def train(
     planned = plan(preset, _domain(archives[0]))
 
     def begin(told: Told) -> Learner:
-        model, tokenizer = planned.build(told), planned.tokenizer
-        make = example_maker(model, planned.codec, preset.examples)
+        model, codec = planned.build(told), planned.codec
+        make = example_maker(model, codec, preset.examples)
 
         def source(archive: Samples) -> Source:
             return CodeSource(archive, make, _features(preset, model, CodeSource(archive, make), archive))
 
-        return Learner(model, tokenizer, source, Collator(tokenizer.pad_token_id))
+        return Learner(model, codec, source, Collator(codec.tokenizer.pad_token_id))
 
     stage = _Stage("train", preset, name, device, preset.optimisation.batch_size, begin, planned.bases, init=init)
     return _run(stage, archives, data.weights, val, out, look)
@@ -128,9 +128,9 @@ def pretrain(preset: Preset, name: str, *, data: Data, out: Path, device: str = 
     planned = plan(preset, _domain(archives[0]), stage="pretrain")
 
     def begin(told: Told) -> Learner:
-        model, tokenizer = planned.build(told), planned.tokenizer
-        make = replace(example_maker(model, planned.codec, preset.examples), text=False)
-        return Learner(model, tokenizer, lambda archive: SampleSource(archive, make), Collator(tokenizer.pad_token_id))
+        model, codec = planned.build(told), planned.codec
+        make = replace(example_maker(model, codec, preset.examples), text=False)
+        return Learner(model, codec, lambda archive: SampleSource(archive, make), Collator(codec.tokenizer.pad_token_id))
 
     stage = _Stage("pretrain", preset, name, device, preset.optimisation.batch_size, begin, planned.bases, labels="dense_words", init=init)
     return _run(stage, archives, data.weights, val, out)
@@ -165,13 +165,13 @@ def align(preset: Preset, name: str, *, data: Data, out: Path, device: str = "au
     planned = plan(preset, get_domain(IGLLMConfig().domain), stage="align")
 
     def begin(told: Told) -> Learner:
-        model, tokenizer = planned.build(told), planned.tokenizer
+        model, tokenizer = planned.build(told), planned.codec.tokenizer
         make = CaptionMaker(tokenizer, Frame.of(model.config), prompt_tokens(tokenizer, DESCRIBE_PROMPTS).asked, CAPTION_TOKENS)
 
         def source(archive: Samples) -> Source:
             return CaptionSource(archive, make, _features(preset, model, CaptionSource(archive, make), archive))
 
-        return Learner(model, tokenizer, source, Collator(tokenizer.pad_token_id))
+        return Learner(model, planned.codec, source, Collator(tokenizer.pad_token_id))
 
     stage = _Stage("align", preset, name, device, preset.optimisation.align_batch_size, begin, planned.bases)
     return _run(stage, archives, data.weights, val, out)
@@ -315,12 +315,12 @@ def _learn(  # noqa: PLR0917
     look: Look | None,
 ) -> None:
     """Train from a checkpoint, or from the beginning, to the end."""
-    model, tokenizer = learner.model, learner.tokenizer
+    model, codec = learner.model, learner.codec
 
     def call(step: int) -> None:
         assert look is not None
         see_run(out)
-        look.call(Loaded(model, tokenizer, str(out), f"step {step}"), step)
+        look.call(Loaded(model, codec, str(out), f"step {step}"), step)
 
     trainer = IGTrainer(
         preset=preset,
@@ -331,7 +331,7 @@ def _learn(  # noqa: PLR0917
         train_dataset=data,
         eval_dataset=val,
         data_collator=learner.collate,
-        processing_class=tokenizer,
+        processing_class=None if codec is None else codec.tokenizer,
     )
     if checkpoint is not None:
         trainer.take_up(checkpoint)

@@ -39,7 +39,7 @@ TINY = get_preset("tiny").replaced(augment=False)
 
 @pytest.fixture(scope="module")
 def codec() -> CodeCodec:
-    return CodeCodec(CLEVR, build(TINY, CLEVR)[1])
+    return build(TINY, CLEVR)[1]
 
 
 @pytest.fixture(scope="module")

@@ -186,7 +186,7 @@ def test_trying_parts_out_changes_nothing(stage: Stage) -> None:
     drawn = []
     for _ in range(2):
         torch.manual_seed(1)
-        model, _tokenizer = build(preset(RESNET, **changes), DOTS, stage=stage)
+        model, _ = build(preset(RESNET, **changes), DOTS, stage=stage)
         drawn.append(torch.cat([value.float().flatten() for value in model.state_dict().values()]))
     assert torch.equal(*drawn)
     assert not model.tower.encoder.embedder.embedder.normalization.running_mean.any()  # the blank image taught nothing
