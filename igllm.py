@@ -478,7 +478,7 @@ def _train(verbs: Any) -> None:
 
 def run_train(options: argparse.Namespace) -> None:
     """igllm train"""
-    from model.training.train import Look, train
+    from model.training.train import Callback, train
 
     preset = _asked_preset(options, "batch_size")
     if options.number_feedback and preset.head.numbers == "char":
@@ -488,7 +488,7 @@ def run_train(options: argparse.Namespace) -> None:
     if options.sample_every and not isinstance(options.val or options.data[0], Path):
         raise UserError("--sample-every takes its images from --val, which must be a folder")
 
-    def look(loaded: Any, step: int) -> None:
+    def sample(loaded: Any, step: int) -> None:
         from datagen.shards.reader import Samples
         from model.prediction.predict import Predictor
         from render.roundtrip import roundtrip
@@ -497,7 +497,7 @@ def run_train(options: argparse.Namespace) -> None:
         seen = Samples(options.val or options.data[0])
         roundtrip(Predictor.around(loaded), seen, out, num=min(4, len(seen)), batch_size=4)
 
-    stage = {"init": options.init, "look": Look(look, options.sample_every) if options.sample_every else None}
+    stage = {"init": options.init, "callback": Callback(sample, options.sample_every) if options.sample_every else None}
     train(preset, Path(options.preset).stem, data=_asked_data(options), out=options.out, device=options.device, **stage)
     print(f"{options.out}: trained for {counted(preset.optimisation.steps, 'step')}")
 

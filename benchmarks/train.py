@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader
 
 from datagen.shards.reader import Samples
 from model.build import build
+from model.config import quiet_transformers
 from model.data.examples import CodeSource, Collator
 from model.data.feature_cache import FeatureCache
 from model.data.frames import Frame
@@ -34,8 +35,7 @@ from model.data.order import Mixture
 from model.device import pick_device
 from model.igllm import IGLLM
 from model.preset import Preset, get_preset
-from model.quiet import quiet_transformers
-from model.training.train import Data, Look, example_maker, train
+from model.training.train import Callback, Data, example_maker, train
 from model.training.trainer import parameter_groups
 
 MIB = 2**20
@@ -96,8 +96,8 @@ def trained(preset: Preset, options: argparse.Namespace) -> list[float]:
     """When `igllm train` had done each step."""
     times: list[float] = []
     with tempfile.TemporaryDirectory() as out:
-        look = Look(lambda loaded, step: times.append(_now(loaded.model.device)), 1)
-        train(preset, options.preset, data=Data([options.data]), out=Path(out), device=options.device, look=look)
+        callback = Callback(lambda loaded, step: times.append(_now(loaded.model.device)), 1)
+        train(preset, options.preset, data=Data([options.data]), out=Path(out), device=options.device, callback=callback)
     return times
 
 

@@ -26,7 +26,7 @@ datagen.cluster    datagen.kinds
 
 blender_scenes
 
-model.device       model.quiet        model.finite       model.confined      model.staging        model.declared       model.setting
+model.device       model.finite       model.confined      model.staging        model.declared       model.setting
 model.ties         model.config       model.tables       model.trial         model.preset
 model.extent       model.run_folder   model.tokens
 model.parts

@@ -17,7 +17,7 @@ from model.build import build
 from model.load import load_model
 from model.prediction.predict import Predictor
 from model.preset import get_preset
-from model.training.train import take_weights
+from model.training.initial_weights import load_initial_weights
 
 TINY = get_preset("tiny")
 
@@ -65,7 +65,7 @@ def test_of_a_run_that_wrote_rotations_otherwise_the_tower_goes_on(then: str, no
     torch.manual_seed(1)
     after, _ = build(TINY.changed([f"rotations={now}", "numbers=char"]), domain)
     fresh = {name: value.clone() for name, value in after.state_dict().items()}
-    take_weights(after, tmp_path)
+    load_initial_weights(after, tmp_path)
     for name, value in after.state_dict().items():
         taken = all_of_it or name.startswith(("tower.", "projector."))
         assert torch.equal(value, before.state_dict()[name] if taken else fresh[name]), name

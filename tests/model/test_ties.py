@@ -34,7 +34,7 @@ from model.load import load_model
 from model.preset import Preset
 from model.ship import ship
 from model.tokens.codec import CodeCodec
-from model.training.train import take_weights
+from model.training.initial_weights import load_initial_weights
 
 DOTS = get_domain("dot2d")
 SCRATCH_TOWER = {"model_type": "clip_vision_model", "image_size": 64, "patch_size": 16, **LAYERS}
@@ -284,7 +284,7 @@ def test_a_tied_model_goes_from_training_to_prediction(parts: dict[str, Path], d
     assert igllm.main(["predict", "--model", str(run), "--data", str(dots), "--out", str(out), "--device", "cpu"]) == 0
     assert len(read_predictions(out)) == 6
     model, _ = build(preset_of(parts, "qwen2 tied", "folders", **(LORA if adapted else {})), DOTS)
-    take_weights(model, run)
+    load_initial_weights(model, run)
     assert_equal(model, IGLLM.from_pretrained(run))
     ship(run, tmp_path / "shipped")
     whole, halved = load_file(run / "model.safetensors"), load_file(tmp_path / "shipped" / "model.safetensors")

@@ -29,7 +29,8 @@ from model.prediction.decode import decode
 from model.preset import Preset, get_preset
 from model.tokens.codec import NUM, CodeCodec
 from model.tokens.prompts import PROMPTS, prompt_tokens
-from model.training.train import example_maker, take_weights
+from model.training.initial_weights import load_initial_weights
+from model.training.train import example_maker
 from model.training.trainer import parameter_groups
 
 CLEVR = get_domain("clevr")
@@ -221,11 +222,11 @@ def test_weights_of_another_run_are_taken_or_refused(parts: dict[str, Path], tmp
     assert set(tensors_of(tmp_path / "aligned")) == {"projector.weight", "projector.bias"}
     for changes in (PAPER_LIKE, {}, {"numbers": "char"}):
         model, _ = build(made_on(parts, "clip", "llama", **changes), CLEVR)
-        take_weights(model, tmp_path / "aligned")
+        load_initial_weights(model, tmp_path / "aligned")
         assert torch.equal(model.projector.weight, aligned.projector.weight)
     other, _ = build(TINY, CLEVR)
     with pytest.raises(UserError, match="--init"):
-        take_weights(other, tmp_path / "aligned")
+        load_initial_weights(other, tmp_path / "aligned")
 
 
 def test_a_model_can_be_pushed_to_the_hub(parts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
