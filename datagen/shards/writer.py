@@ -21,14 +21,13 @@ from typing import Annotated, Any
 import msgspec
 
 from datagen.domains.base import PaintedDomain
-from datagen.domains.registry import get_domain
 from datagen.errors import UserError
 from datagen.io.declared import MAX_INDEX, Count, as_declared
 from datagen.io.files import atomic_file, decode_json, removed
 from datagen.io.locks import lock_shards, lock_statement
 from datagen.io.progress import progress
 from datagen.samples.record import Name, Side
-from datagen.samples.sample import FORMAT_VERSION, Sample
+from datagen.samples.sample import FORMAT_VERSION, EncodedSample, Sample
 from datagen.samples.settings import DatasetSettings, SettingsRecord, ShardSize, sample_key
 from datagen.scene import Quality
 from datagen.shards.checks import check_shard
@@ -136,7 +135,7 @@ class DatasetWriter:
         """The indices that are still to be rendered."""
         return sorted(index for shard in self._shards.values() for index in shard.left)
 
-    def put(self, outcome: Sample | Failure) -> None:
+    def put(self, outcome: Sample | EncodedSample | Failure) -> None:
         """Keep a finished sample, or the news that there is none. With the last one of a shard, this begins to be written."""
         self._surface(SHARDS_WAITING)
         index = outcome.index if isinstance(outcome, Failure) else int(outcome.key)
@@ -284,7 +283,7 @@ def state(settings: DatasetSettings, num: int, device: str) -> dict[str, Any]:
     """The content of ``dataset.json``; `device` is the kind that renders."""
     if num < 1:
         raise UserError(f"{num} samples: at least 1 is needed")
-    versions = package_versions(blender=not isinstance(get_domain(settings.domain), PaintedDomain))
+    versions = package_versions(blender=not isinstance(settings.resolved_domain, PaintedDomain))
     return {"format_version": FORMAT_VERSION, **settings.to_json(), "num": num, "device": device, "versions": versions}
 
 

@@ -18,13 +18,13 @@ import datagen.workers.jobs as jobs_module
 import datagen.workers.pool as pool_module
 from datagen.errors import UserError
 from datagen.io.files import read_jsonl
-from datagen.samples.sample import Sample
+from datagen.samples.sample import EncodedSample
 from datagen.samples.settings import DatasetSettings
 from datagen.scene import Object, Scene
 from datagen.shards.reader import Samples
 from datagen.workers.cores import CoreClaims, available_cores
 from datagen.workers.gpus import Gpu, choose_gpus
-from datagen.workers.jobs import DrawJob, Failed, RenderJob
+from datagen.workers.jobs import DrawJob, RenderJob
 from datagen.workers.pool import BlenderWorker, RenderPool
 from igllm import main
 from render.images import same_image
@@ -53,11 +53,11 @@ def test_crashes_and_hangs_inside_blender_cost_only_their_own_scene(
     monkeypatch.setattr(jobs_module, "FRAME_SECONDS", 3.0)
     with RenderPool(1) as pool:
         outcomes = {job.index: outcome for job, outcome in pool.render(DrawJob(TINY, index) for index in range(5))}
-    assert {index for index, outcome in outcomes.items() if isinstance(outcome, Sample)} == {0, 2, 3, 4}
+    assert {index for index, outcome in outcomes.items() if isinstance(outcome, EncodedSample)} == {0, 2, 3, 4}
     crashed = outcomes[1]
-    assert isinstance(crashed, Failed)
-    assert "status -11 (SIGSEGV)" in crashed.reason
-    assert "\n" not in crashed.reason
+    assert isinstance(crashed, UserError)
+    assert "status -11 (SIGSEGV)" in str(crashed)
+    assert "\n" not in str(crashed)
     tried = [len((said / str(index)).read_text().splitlines()) for index in (1, 2, 3)]
     assert tried == [2, 1, 1]
 
@@ -67,8 +67,8 @@ def test_a_hang_that_lasts_is_a_failure_that_says_so(faults: Callable[[dict[int,
     monkeypatch.setattr(jobs_module, "FRAME_SECONDS", 1.5)
     with RenderPool(1) as pool:
         [(_, outcome)] = pool.render([DrawJob(TINY, 0)])
-    assert isinstance(outcome, Failed)
-    assert "said nothing for 3 s" in outcome.reason  # and a millisecond for each pixel
+    assert isinstance(outcome, UserError)
+    assert "said nothing for 3 s" in str(outcome)  # and a millisecond for each pixel
 
 
 def test_where_every_scene_fails_the_run_ends_early(faults: Callable[[dict[int, str]], Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,8 +106,9 @@ def test_a_killed_worker_is_replaced_and_its_job_done(renders: Samples) -> None:
         [(_, before)] = pool.render([job])
         os.kill(pool.pids[0], signal.SIGKILL)
         [(_, after)] = pool.render([job])
-    assert isinstance(before, Sample)
-    assert isinstance(after, Sample)
+    assert isinstance(before, EncodedSample)
+    assert isinstance(after, EncodedSample)
+    before, after = before.decoded(), after.decoded()
     assert same_image(before.pixels(), after.pixels())
     assert same_image(before.pixels(), sample.pixels())
     assert after.code == sample.code
@@ -119,8 +120,8 @@ def test_a_scene_that_blender_refuses_is_a_failure(renders: Samples) -> None:
     stranger = Scene("clevr", (Object("add", {**sample.scene.objects[0].values, "shape": "cone"}),))
     with RenderPool(1) as pool:
         [(_, outcome)] = pool.render([RenderJob("seventeen", stranger, sample.shot)])
-    assert isinstance(outcome, Failed)
-    assert "cone" in outcome.reason
+    assert isinstance(outcome, UserError)
+    assert "cone" in str(outcome)
 
 
 def test_a_blender_that_never_starts_is_told(renders: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
