@@ -20,10 +20,9 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType, field
 
-from datagen.assets.find import find_asset
 from datagen.assets.library import Asset
 from datagen.assets.limits import MOST_LIST_BYTES
-from datagen.assets.own import OwnAssets
+from datagen.assets.own import OwnAssets, find_asset
 from datagen.assets.own_textures import OwnTextures, own_paint
 from datagen.assets.paint import Paint
 from datagen.domains.assets import OWN, SHAPES, TEXTURES, Assets, Words

@@ -19,7 +19,8 @@ import msgspec
 import msgspec.inspect
 
 from datagen.errors import UserError, did_you_mean
-from datagen.io.files import decode_row, read_json, read_lines
+from datagen.io.files import read_json, read_lines
+from datagen.io.json_text import decode_row
 from datagen.io.untrusted import INNER_IN_WORDS, INNER_PATTERN, NAME_IN_WORDS, NAME_PATTERN, shortened
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 from datagen.errors import UserError
 from datagen.io.declared import MAX_INDEX, Count, as_declared
-from datagen.io.files import decode_json
+from datagen.io.json_text import decode_json
 from datagen.samples.labels import pixels_and_box, runs_of
 from datagen.scene import FRAME_SIDES, Camera, Quality
 

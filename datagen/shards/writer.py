@@ -23,7 +23,8 @@ import msgspec
 from datagen.domains.base import PaintedDomain
 from datagen.errors import UserError
 from datagen.io.declared import MAX_INDEX, Count, as_declared
-from datagen.io.files import atomic_file, decode_json, removed
+from datagen.io.files import atomic_file, removed
+from datagen.io.json_text import decode_json
 from datagen.io.locks import lock_shards, lock_statement
 from datagen.io.progress import progress
 from datagen.samples.record import Name, Side
