@@ -27,7 +27,7 @@ from datagen.io.written import DRAFT, Written
 from datagen.scene import Quality, Scene, Shot, check_frame
 from datagen.shards.reader import Samples
 from datagen.workers.cores import available_cores
-from datagen.workers.jobs import Failed, RenderJob
+from datagen.workers.jobs import RenderJob
 from datagen.workers.pool import RenderPool
 
 MOST_WARNED = 20  # numbers out of their range, of one code
@@ -132,9 +132,9 @@ def _render(jobs: Sequence[RenderJob], made_from: Mapping[str, str], written: Wr
             (written.folder / f"{job.key}.json").unlink(missing_ok=True)  # the record comes last and says that all is there
         for job, sample in progress(pool.render(jobs), total=len(jobs), desc="render"):
             written.check()
-            if isinstance(sample, Failed):
+            if isinstance(sample, UserError):
                 rendered.keys.remove(job.key)
-                rendered.refused[job.key] = sample.reason
+                rendered.refused[job.key] = str(sample)
                 written.remove(_names(job))
                 continue
             if job.blend is not None:

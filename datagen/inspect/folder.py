@@ -10,7 +10,7 @@ from typing import Any
 
 from datagen.domains.splits import Split
 from datagen.errors import UserError
-from datagen.io.files import decode_json
+from datagen.io.json_text import decode_json
 from datagen.shards.manifest import STATEMENT, Manifest, read_manifest
 from datagen.shards.reader import Samples
 from datagen.shards.spool import Spool

@@ -15,14 +15,14 @@ from datagen.domains.registry import get_domain
 from datagen.errors import UserError
 from datagen.io.files import atomic_file
 from datagen.samples.record import read_photograph_record
-from datagen.samples.sample import Sample, decode_code
+from datagen.samples.sample import EncodedSample, Sample, decode_code
 from datagen.scene import Shot
 from datagen.shards.layouts import CACHE_BYTES, Layout, open_layout, open_tars
 from datagen.shards.store import Place
 from datagen.shards.tars import files_of_blocks, sample_extents
 
 
-def sample_blocks(sample: Sample) -> bytes:
+def sample_blocks(sample: Sample | EncodedSample) -> bytes:
     """A sample as a tar holds it: its members with fixed metadata, padded."""
     blocks = []
     for suffix, data in sample.files().items():

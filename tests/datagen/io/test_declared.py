@@ -21,7 +21,8 @@ from datagen.domains.splits import Split
 from datagen.errors import UserError
 from datagen.io import files
 from datagen.io.declared import FileName, as_declared, read_rows, to_plain
-from datagen.io.files import decode_json, file_sha256, read_json, read_lines
+from datagen.io.files import file_sha256, read_json, read_lines
+from datagen.io.json_text import decode_json
 from datagen.samples.cameras import cameras_to_json
 from datagen.scene import Camera
 from datagen.shards import store
