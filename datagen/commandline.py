@@ -168,8 +168,8 @@ def setting(text: str) -> str:
 
 
 def once_each(assignments: Sequence[str]) -> Sequence[str]:
-    """These ``KEY=VALUE``; `UserError` for a key that is given twice, of which only the last would count."""
-    keys = [assignment.partition("=")[0] for assignment in assignments]
+    """These ``KEY=VALUE``; `UserError` for a setting that is given twice, of which only the last would count."""
+    keys = [assignment.partition("=")[0].rpartition(".")[2] for assignment in assignments]
     for key in keys:
         if keys.count(key) > 1:
             raise UserError(f"--set {key}: is given twice; give it once")

@@ -1,6 +1,5 @@
 """The verbs that train models and predict with them. What they work with is imported when they run."""
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -49,9 +48,9 @@ class Training(Verb):
     def epilog() -> str:
         from model.preset import get_preset, settings
 
-        tiny = get_preset("tiny")
-        rows = [f"  {key:24} {text} (tiny: {getattr(tiny, key)})" for key, (_, text) in settings().items()]
-        return "settings for --set:\n" + "\n".join(rows)
+        tiny = get_preset("tiny").to_json()
+        rows = [f"  {each.key:37} {each.help} (tiny: {tiny[each.name]})" for each in settings().values()]
+        return "settings for --set, with their groups or without (steps=5000):\n" + "\n".join(rows)
 
     def asked_preset(self, batch_size: str = "batch_size", **more: Any) -> "Preset":
         """The preset with what the flags say, and with ``more`` settings; ``batch_size`` names the one that --batch-size means."""
@@ -87,7 +86,7 @@ class Pretrain(Training):
 
         preset = self.asked_preset()
         pretrain(preset, **self.asked(), init=self.init)
-        print(f"{self.out}: pretrained for {counted(preset.steps, 'step')}")
+        print(f"{self.out}: pretrained for {counted(preset.optimisation.steps, 'step')}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +104,7 @@ class Align(Training):
 
         preset = self.asked_preset("align_batch_size")
         align(preset, **self.asked())
-        print(f"{self.out}: aligned for {counted(preset.steps, 'step')}")
+        print(f"{self.out}: aligned for {counted(preset.optimisation.steps, 'step')}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,9 +129,8 @@ class Predict(Verb):
     def run(self) -> int:
         from datagen.code.predictions import read_predictions
         from datagen.shards.pictures import DatasetImages, ImageFiles
-        from datagen.shards.reader import Samples
         from model.load import find_model
-        from model.prediction.predict import Predictor, predict_file
+        from model.prediction.predict import Predictor, predict_file, predict_images
 
         if self.out is None and self.data:
             raise UserError("--data needs --out, the pred.jsonl to write")
@@ -140,18 +138,20 @@ class Predict(Verb):
         model = find_model(self.model)
         images = DatasetImages(self.data) if self.data else ImageFiles(self._asked_images())
         predictor = Predictor.of(model, self.device)
-        if self.data and (reason := predictor.foreign(Samples(self.data).at(0).domain)):
+        if isinstance(images, DatasetImages) and (reason := predictor.foreign(images.samples.at(0).domain)):
             print_line(f"igllm predict: warning: {reason}")
-        with tempfile.TemporaryDirectory() as folder:
-            out = self.out or Path(folder) / "pred.jsonl"
-            skipped = predict_file(predictor, images, out, self.batch_size, decoding)
-            predictions = read_predictions(out)
-        for prediction in predictions.values() if self.out is None else ():
-            print(_printed(prediction, keyed=len(predictions) > 1), end="")
-        if predictions and not any(prediction.code for prediction in predictions.values()):
+        if self.out is None:
+            predictions, skipped = predict_images(predictor, images, self.batch_size, decoding)
+            for prediction in predictions:
+                print(_printed(prediction, keyed=len(predictions) > 1), end="")
+        else:
+            skipped = predict_file(predictor, images, self.out, self.batch_size, decoding)
+            predictions = list(read_predictions(self.out).values())
+        if predictions and not any(prediction.code for prediction in predictions):
             print_line(f"igllm predict: warning: {nothing_named(len(predictions))}")
         if self.out is not None:
-            print(f"{out}: {counted(len(predictions), 'prediction')}" + (f", {counted(len(skipped), 'image')} skipped" if skipped else ""))
+            without = f", {counted(len(skipped), 'image')} skipped" if skipped else ""
+            print(f"{self.out}: {counted(len(predictions), 'prediction')}{without}")
         return 2 if skipped and not predictions else 0
 
     def _decoding(self) -> "Decoding":

@@ -16,8 +16,11 @@ from datagen.errors import UserError
 from datagen.images.reduced import reduced
 from datagen.io.progress import progress
 from datagen.metrics.intervals import intervals
-from datagen.metrics.scores import SceneScores, score_scene, summarize
+from datagen.metrics.scores import SceneScores, score_scene
+from datagen.metrics.summary import summarize
 from datagen.scene import Scene
+from datagen.shards.reader import Samples
+from datagen.shards.store import Place
 from render.codediff import diff
 from render.images import MIN_SIDE, ImageScores, flip_map, score_images
 from render.report import ReportSample, check_report_folder, spread, write_report
@@ -42,7 +45,7 @@ class Scored:
 
 
 def compare(
-    reference: Path,
+    reference: Path | Samples,
     candidate: Path,
     out: Path,
     keys: Sequence[str] | None = None,
@@ -54,10 +57,10 @@ def compare(
 ) -> dict[str, Any]:
     """Score `candidate` against `reference`, write the report folder `out`, and return what its ``metrics.json`` holds.
 
-    Either side is a folder of shards or of loose samples, or a ``pred.jsonl`` (scene metrics only). `keys` restricts the
-    comparison. A key that the candidate lacks counts as missed, code that does not parse as an empty prediction.
-    `predictions` is the ``pred.jsonl`` that a candidate folder was rendered from: it gives the code as the model wrote it, and
-    the confidences. `kind` is the domain where neither side names its own. `heading` holds further facts for the top of the page.
+    Either side is a folder of shards or of loose samples, or a ``pred.jsonl`` (scene metrics only); the reference may also be samples that
+    are opened already. `keys` restricts the comparison. A key that the candidate lacks counts as missed, code that does not parse as an
+    empty prediction. `predictions` is the ``pred.jsonl`` that a candidate folder was rendered from: it gives the code as the model wrote
+    it, and the confidences. `kind` is the domain where neither side names its own. `heading` holds further facts for the top of the page.
 
     Raises `UserError` if something cannot be read, a key has no reference, the domains differ, two images differ in size, or
     `out` holds something other than a report.
@@ -69,7 +72,7 @@ def compare(
     scored = score_sides(truth, guess, chosen, domain)
     scenes = [s.scene for s in scored]
     metrics = {
-        "reference": str(reference),
+        "reference": str(truth.path),
         "candidate": str(candidate),
         "domain": domain.name,
         "unit": domain.unit,
@@ -83,7 +86,7 @@ def compare(
     }
     shown = spread(sorted(scored, key=_merit, reverse=True))
     samples = (report_sample(truth, guess, s, domain) for s in progress(shown, total=len(shown), desc="report"))
-    facts = {"Reference": str(reference), "Candidate": str(candidate), **(heading or {})}
+    facts = {"Reference": str(truth.path), "Candidate": str(candidate), **(heading or {})}
     write_report(out, title, metrics, rows=[s.to_json() for s in scored], shown=samples, heading=facts)
     return metrics
 
@@ -133,7 +136,7 @@ def _score(truth: Side, guess: Side, key: str, domain: Domain) -> Scored:
     return Scored(key, status, score_scene(scene, other.scene, domain, other.confidence), image)
 
 
-def _check_frames(one: np.ndarray, other: np.ndarray, key: str, candidate: Path) -> None:
+def _check_frames(one: np.ndarray, other: np.ndarray, key: str, candidate: Place) -> None:
     (height, width), (rows, columns) = one.shape[:2], other.shape[:2]
     if (height, width) != (rows, columns):
         remedy = f"render the candidate with --width {width} --height {height}, or with --data, which takes the frame from the data"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def roundtrip(
     predictor: Predictor,
-    data: Path,
+    data: Path | Samples,
     out: Path,
     *,
     num: int | None = None,
@@ -27,7 +27,8 @@ def roundtrip(
     workers: int | None = None,
     heading: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Take the first `num` samples of `data` (all by default) around, and return the metrics of the report in `out`.
+    """Predict, render and compare the first `num` samples (all by default) of a data set, given as its folder or opened already; the
+    metrics of the report in `out`.
 
     The folder also keeps ``pred.jsonl`` and ``rendered/``, which a second call takes up where the first was interrupted. `UserError` if the
     model's code is of another domain.
@@ -36,13 +37,12 @@ def roundtrip(
 
     check_report_folder(out)
     images = DatasetImages(data, num)
-    samples = Samples(data)
-    if reason := predictor.foreign(samples.at(0).domain):
+    if reason := predictor.foreign(images.samples.at(0).domain):
         raise UserError(f"{reason}; choose a model that was trained on such scenes")
     predict_file(predictor, images, out / PREDICTIONS, batch_size)
     codes = read_codes(out / PREDICTIONS)
-    rendered = render_codes(codes, Recorded(samples), out / RENDERED, workers=workers, clear=True)
+    rendered = render_codes(codes, Recorded(images.samples), out / RENDERED, workers=workers, clear=True)
     candidate = out / (RENDERED if rendered.keys else PREDICTIONS)
     facts = {"Model": predictor.name, **(heading or {})}
     title = "Images, their code, and back"
-    return compare(data, candidate, out, images.keys, predictions=out / PREDICTIONS, heading=facts, title=title)
+    return compare(images.samples, candidate, out, images.keys, predictions=out / PREDICTIONS, heading=facts, title=title)

@@ -14,6 +14,7 @@ from datagen.errors import CodeError, UserError
 from datagen.samples.sample import Sample
 from datagen.scene import Scene, Shot
 from datagen.shards.reader import Samples
+from datagen.shards.store import Place
 
 
 @dataclass(frozen=True)
@@ -31,19 +32,22 @@ class Answer:
 
 
 class Side:
-    """A folder of shards or loose samples, or a ``pred.jsonl``, which has no images.
+    """A folder of shards or loose samples (or these samples, if they are opened already), or a ``pred.jsonl``, which has no images.
 
     With `predictions`, a folder gives the images alone; the code is that file's, in the order and with the confidences that the
     model gave, and so are the keys. `UserError` if something cannot be read.
     """
 
-    def __init__(self, path: Path, predictions: Path | None = None) -> None:
-        self.path = path
-        self._samples = None if path.is_file() and path.suffix != ".tar" else Samples(path)
-        source = path if self._samples is None else predictions
-        self._predictions = None if source is None else read_predictions(source)
+    def __init__(self, source: Path | Samples, predictions: Path | None = None) -> None:
+        if isinstance(source, Path):
+            self.path: Place = source
+            self._samples = None if source.is_file() and source.suffix != ".tar" else Samples(source)
+            predictions = source if self._samples is None else predictions
+        else:
+            self.path, self._samples = source.path, source
+        self._predictions = None if predictions is None else read_predictions(predictions)
         if self._predictions is not None and not self._predictions:
-            raise UserError(f"{source}: there are no predictions in it")
+            raise UserError(f"{predictions}: there are no predictions in it")
 
     @property
     def keys(self) -> list[str]:

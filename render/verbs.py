@@ -37,25 +37,20 @@ class Train(Training):
     max_pixels: MaxPixels = None
 
     def run(self) -> None:
-        from model.training.train import Look, train
+        from model.training.train import Callback, train
 
         feedback, cache = self.number_feedback or None, self.cache_features or None
         rank = 0 if self.full else None
         preset = self.asked_preset(lora_rank=rank, numbers=self.numbers, number_feedback=feedback, cache_features=cache)
-        if self.number_feedback and preset.numbers == "char":
+        if self.number_feedback and preset.head.numbers == "char":
             raise UserError("--number-feedback goes with --numbers head: characters are tokens, which are fed back anyway")
         if self.full and preset.kind == "derender":
             raise UserError("--full is about a language model, and a de-rendering model has none")
-        if self.sample_every and not isinstance(self._seen, Path):
+        if self.sample_every and not isinstance(self.val or self.data[0], Path):
             raise UserError("--sample-every takes its images from --val, which must be a folder")
-        look = Look(self._take_around, self.sample_every) if self.sample_every else None
-        train(preset, **self.asked(), init=self.init, look=look)
-        print(f"{self.out}: trained for {counted(preset.steps, 'step')}")
-
-    @property
-    def _seen(self) -> Place:
-        """The data set whose first images are taken around."""
-        return self.val or self.data[0]
+        callback = Callback(self._take_around, self.sample_every) if self.sample_every else None
+        train(preset, **self.asked(), init=self.init, callback=callback)
+        print(f"{self.out}: trained for {counted(preset.optimisation.steps, 'step')}")
 
     def _take_around(self, loaded: Any, step: int) -> None:
         """Predict, render and compare four images with the model as it is."""
@@ -63,8 +58,9 @@ class Train(Training):
         from model.prediction.predict import Predictor
         from render.roundtrip import roundtrip
 
+        samples = Samples(self.val or self.data[0])
         out = self.out / "samples" / f"step-{step:06d}"
-        roundtrip(Predictor.around(loaded), Path(self._seen), out, num=min(4, len(Samples(self._seen))), batch_size=4)
+        roundtrip(Predictor.around(loaded), samples, out, num=min(4, len(samples)), batch_size=4)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,9 +160,9 @@ class Roundtrip(Verb):
 
         check_report_folder(self.out)  # all that is cheap comes before the model is loaded
         model = find_model(self.model)
-        DatasetImages(self.data, self.num)
+        images = DatasetImages(self.data, self.num)
         predictor = Predictor.of(model, self.device)
-        metrics = roundtrip(predictor, self.data, self.out, num=self.num, batch_size=self.batch_size, workers=self.workers)
+        metrics = roundtrip(predictor, images.samples, self.out, num=self.num, batch_size=self.batch_size, workers=self.workers)
         _print_scores("roundtrip", metrics, self.out)
 
 

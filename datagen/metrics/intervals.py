@@ -1,44 +1,49 @@
-"""How far the scores of many scenes can be trusted: bootstrap intervals of every rate that `datagen.metrics.scores.summarize` forms."""
+"""How far the scores of many scenes can be trusted: a bootstrap interval of every metric of `datagen.metrics.summary` but the counts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from datagen.metrics.scores import SceneScores, rotation_thresholds, thresholds
+from datagen.metrics.scores import SceneScores
+from datagen.metrics.summary import Count, Rate, Statistic, Table, metrics
 
 RESAMPLES, LEVEL, SEED = 1000, 0.95, 0
 _MOST_COUNTS = 2**22  # numbers held at once
 
 Interval = list[float] | None
-"""The lower and the upper end; None where the rate has no case in any resample."""
-Statistic = Callable[[np.ndarray], np.ndarray]
-"""From how often each scene was drawn, (resamples, scenes), to a value a resample; NaN where there is no case."""
+"""The lower and the upper end; None where the metric has no case in any resample."""
 
 
 def intervals(scores: Sequence[SceneScores], resamples: int = RESAMPLES, level: float = LEVEL, seed: int = SEED) -> dict[str, Any]:
-    """The interval of each rate of ``summarize(scores)``, under the same keys; the numbers of objects have none.
+    """The interval of each metric of ``summarize(scores)``, under the same keys; counts have none.
 
     The percentile bootstrap (Efron and Tibshirani 1993, chapter 13): as many scenes as there are, drawn with replacement, `resamples`
-    times; each time the rate is formed as `summarize` does, and its quantiles at (1 ∓ level) / 2 are the ends. Whole scenes are drawn,
+    times; each time the metric is formed as `summarize` does, and its quantiles at (1 ∓ level) / 2 are the ends. Whole scenes are drawn,
     because the objects of one are not independent. `seed` makes the draws reproducible.
     """
-    found = dict(_statistics(scores))
-    drawn: dict[tuple[str, ...], list[np.ndarray]] = {name: [] for name in found}
+    statistics: dict[Rate, Statistic] = {}
+    drawn: dict[Rate, list[np.ndarray]] = {}
+
+    def prepare(table: Table) -> None:
+        for entry in table.values():
+            if isinstance(entry, Mapping):
+                prepare(entry)
+            elif not isinstance(entry, Count):
+                statistics[entry], drawn[entry] = entry.statistic(scores), []
+
+    def ends(table: Table) -> dict[str, Any]:
+        kept = {name: entry for name, entry in table.items() if not isinstance(entry, Count)}
+        return {name: ends(entry) if isinstance(entry, Mapping) else _ends(drawn[entry], level) for name, entry in kept.items()}
+
+    table = metrics(scores)
+    prepare(table)
     for counts in _draws(scores, resamples, seed):
-        for name, statistic in found.items():
-            drawn[name].append(statistic(counts))
-    result: dict[str, Any] = {}
-    for name, values in drawn.items():
-        table = result
-        for part in name[:-1]:
-            table = table.setdefault(part, {})
-        table[name[-1]] = _ends(np.concatenate(values) if values else np.empty(0), level)
-    result["rotation_error"].setdefault("within", {})
-    # Without any scene, neither words nor thresholds are known.
-    return {"accuracy_matched": {}, "accuracy_all": {}, "ap": {}, "size_error": {}} | result
+        for rate, statistic in statistics.items():
+            drawn[rate].append(statistic(counts))
+    return ends(table)
 
 
 def _draws(scores: Sequence[SceneScores], resamples: int, seed: int) -> Iterator[np.ndarray]:
@@ -52,67 +57,7 @@ def _draws(scores: Sequence[SceneScores], resamples: int, seed: int) -> Iterator
         yield rng.multinomial(len(scores), np.full(len(scores), 1 / len(scores)), size=min(part, resamples - begin))
 
 
-def _statistics(scores: Sequence[SceneScores]) -> Iterator[tuple[tuple[str, ...], Statistic]]:
-    """Every rate of `summarize` by its path in it."""
-
-    def each(value: Callable[[SceneScores], float]) -> np.ndarray:
-        return np.array([value(s) for s in scores], float)
-
-    ones = each(lambda s: 1)
-    truths, guesses, matched = each(lambda s: s.truths), each(lambda s: s.guesses), each(lambda s: len(s.pairs))
-    yield ("count_accuracy",), _ratio(each(lambda s: s.count_right), ones)
-    yield ("recall",), _ratio(matched, truths)
-    yield ("precision",), _ratio(matched, guesses)
-    yield ("location_l2",), _ratio(each(lambda s: sum(p.distance for p in s.pairs)), matched)
-    for name in dict.fromkeys(name for s in scores for name in s.choices):
-        tallies = [s.choices.get(name) for s in scores]
-        right, of, of_all = (np.array([getattr(t, part, 0) for t in tallies], float) for part in ("right", "matched", "all"))
-        yield ("accuracy_matched", name), _ratio(right, of)
-        yield ("accuracy_all", name), _ratio(right, of_all)
-    for threshold in thresholds(scores):
-        yield ("ap", f"{threshold:g}"), _ratio(np.array([s.average_precision[threshold] for s in scores]), ones)
-    turns = each(lambda s: len(s.rotation_errors))
-    yield ("rotation_error", "mean"), _ratio(each(lambda s: sum(s.rotation_errors)), turns)
-    yield ("rotation_error", "median"), _median([s.rotation_errors for s in scores])
-    for angle in rotation_thresholds(scores):
-        yield ("rotation_error", "within", f"{angle:g}"), _ratio(np.array([s.rotations_within[angle] for s in scores], float), turns)
-    for name in dict.fromkeys(name for s in scores for name in s.size_errors):
-        errors = [s.size_errors[name] for s in scores]
-        yield ("size_error", name), _ratio(np.array([sum(own) for own in errors], float), np.array([len(own) for own in errors], float))
-    yield ("relations",), _ratio(each(lambda s: s.relations_right), each(lambda s: s.relations))
-
-
-def _ratio(parts: np.ndarray, of: np.ndarray) -> Statistic:
-    """The sum of one number a scene over the sum of another."""
-
-    def statistic(counts: np.ndarray) -> np.ndarray:
-        whole = counts @ of
-        return np.divide(counts @ parts, whole, out=np.full(len(counts), np.nan), where=whole > 0)
-
-    return statistic
-
-
-def _median(values: Sequence[Sequence[float]]) -> Statistic:
-    """The median of all values of the drawn scenes, each as often as its scene was drawn."""
-    flat = np.array([v for own in values for v in own], float)
-    order = np.argsort(flat, kind="stable")
-    scene = np.repeat(np.arange(len(values)), [len(own) for own in values])[order]
-    ordered = flat[order]
-
-    def statistic(counts: np.ndarray) -> np.ndarray:
-        medians = np.full(len(counts), np.nan)
-        if not len(ordered):
-            return medians
-        reached = np.cumsum(counts[:, scene], axis=1)  # how many drawn values are no larger
-        total = reached[:, -1]
-        some = total > 0
-        lower, upper = ((reached[some] > at[some, None]).argmax(axis=1) for at in ((total - 1) // 2, total // 2))
-        medians[some] = (ordered[lower] + ordered[upper]) / 2
-        return medians
-
-    return statistic
-
-
-def _ends(values: np.ndarray, level: float) -> Interval:
+def _ends(drawn: Sequence[np.ndarray], level: float) -> Interval:
+    values = np.concatenate([np.empty(0), *drawn])
     known = values[~np.isnan(values)]
     return None if not len(known) else [float(end) for end in np.quantile(known, [(1 - level) / 2, (1 + level) / 2])]

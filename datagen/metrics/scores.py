@@ -1,4 +1,4 @@
-"""How well one scene describes another, and many of them together.
+"""How well one scene describes another.
 
 Everything is read from the domain's declaration: the choices of its statements, `Domain.groups`, `Domain.location` and its `unit`,
 `Domain.rotation_error`, `Domain.directions` and `Domain.ap_thresholds`. Where a domain has no words, no rotations or no directions,
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, median
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class SceneScores:
-    """One scene's counts, from which `summarize` forms every rate.
+    """One scene's counts and errors, from which `datagen.metrics.summary` forms the metrics of many.
 
     ``too_near`` counts the pairs of guesses that are nearer than `Domain.spacing` lets any be, None where it lets them be anywhere;
     ``rotation_errors`` in degrees, and how many of them are below each of the domain's thresholds; ``size_errors`` by argument, absolute,
@@ -196,78 +195,3 @@ def _area(hits: Sequence[bool], truths: int) -> float:
     precision = right / np.arange(1, len(hits) + 1)
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     return float(envelope[np.asarray(hits)].sum() / truths)
-
-
-def summarize(scores: Sequence[SceneScores]) -> dict[str, Any]:
-    """Many scenes' scores as plain JSON; a rate without any case is None.
-
-    - ``objects``, ``guessed``, ``matched``, ``missed``, ``extra``: numbers of objects;
-    - ``too_near``: pairs of guessed objects of one scene that are nearer than the domain lets any be (`Domain.spacing`); None if it does;
-    - ``count_accuracy``: the share of scenes with the true number of objects;
-    - ``recall``: matched / true objects; ``precision``: matched / guessed objects;
-    - ``location_l2``: mean distance, in the domain's unit, over all matched pairs (Kulits et al. 2024), to be read beside recall;
-    - ``accuracy_matched``, ``accuracy_all``: by choice argument and `Domain.groups`, over matched pairs and over all
-      true objects (`count_choices`);
-    - ``ap``: by threshold in that unit, the mean over scenes of `average_precision`;
-    - ``rotation_error``: ``mean`` and ``median`` in degrees over ``pairs`` matched pairs (`rotation_errors`), and the share of these
-      ``within`` each of `Domain.rotation_thresholds`;
-    - ``size_error``: by argument of `Domain.sizes`, the mean over matched pairs, in its unit;
-    - ``relations``: the share of relations that agree (`count_relations`).
-    """
-    truths, guesses = sum(s.truths for s in scores), sum(s.guesses for s in scores)
-    apart = [p.distance for s in scores for p in s.pairs]
-    angles = [e for s in scores for e in s.rotation_errors]
-    choices = _sum_choices(scores)
-    return {
-        "objects": truths,
-        "guessed": guesses,
-        "matched": len(apart),
-        "missed": truths - len(apart),
-        "extra": guesses - len(apart),
-        "too_near": _sum([s.too_near for s in scores]),
-        "count_accuracy": _rate(sum(s.count_right for s in scores), len(scores)),
-        "recall": _rate(len(apart), truths),
-        "precision": _rate(len(apart), guesses),
-        "location_l2": fmean(apart) if apart else None,
-        "accuracy_matched": {name: _rate(t.right, t.matched) for name, t in choices.items()},
-        "accuracy_all": {name: _rate(t.right, t.all) for name, t in choices.items()},
-        "ap": {f"{t:g}": fmean(s.average_precision[t] for s in scores) for t in thresholds(scores)},
-        "rotation_error": {
-            "mean": fmean(angles) if angles else None,
-            "median": median(angles) if angles else None,
-            "within": {f"{t:g}": _rate(sum(s.rotations_within[t] for s in scores), len(angles)) for t in rotation_thresholds(scores)},
-            "pairs": len(angles),
-        },
-        "size_error": {name: fmean(errors) if errors else None for name, errors in _all_size_errors(scores).items()},
-        "relations": _rate(sum(s.relations_right for s in scores), sum(s.relations for s in scores)),
-    }
-
-
-def thresholds(scores: Sequence[SceneScores]) -> tuple[float, ...]:
-    """Those of average precision, which scenes of one domain share; none without any scene."""
-    return tuple(scores[0].average_precision) if scores else ()
-
-
-def rotation_thresholds(scores: Sequence[SceneScores]) -> tuple[float, ...]:
-    """Those of rotations, as `thresholds`."""
-    return tuple(scores[0].rotations_within) if scores else ()
-
-
-def _all_size_errors(scores: Sequence[SceneScores]) -> dict[str, list[float]]:
-    names = dict.fromkeys(name for s in scores for name in s.size_errors)
-    return {name: [error for s in scores for error in s.size_errors[name]] for name in names}
-
-
-def _sum(counts: Sequence[int | None]) -> int | None:
-    known = [count for count in counts if count is not None]
-    return sum(known) if len(known) == len(counts) else None
-
-
-def _rate(right: int, of: int) -> float | None:
-    return right / of if of else None
-
-
-def _sum_choices(scores: Sequence[SceneScores]) -> dict[str, Tally]:
-    names = dict.fromkeys(name for s in scores for name in s.choices)
-    found = {name: [s.choices[name] for s in scores if name in s.choices] for name in names}
-    return {name: Tally(sum(t.right for t in ts), sum(t.matched for t in ts), sum(t.all for t in ts)) for name, ts in found.items()}

@@ -69,19 +69,19 @@ class ImageFiles(Pictures):
 
 
 class DatasetImages(Pictures):
-    """The images of a data set, or of its first ``num`` samples."""
+    """The images of a data set, which is opened here unless it is already, or of its first ``num`` samples."""
 
-    def __init__(self, data: Place, num: int | None = None) -> None:
-        self._samples = Samples(data)
-        if num is not None and not 1 <= num <= len(self._samples):
-            raise UserError(f"--num {num}: {data} holds {len(self._samples)} samples")
-        super().__init__(self._samples.keys[:num])
+    def __init__(self, data: Place | Samples, num: int | None = None) -> None:
+        self.samples = data if isinstance(data, Samples) else Samples(data)
+        if num is not None and not 1 <= num <= len(self.samples):
+            raise UserError(f"--num {num}: {self.samples.path} holds {len(self.samples)} samples")
+        super().__init__(self.samples.keys[:num])
 
     def name(self, key: str) -> str:
-        return f"{self._samples.path}: {key}"
+        return f"{self.samples.path}: {key}"
 
     def encoded(self, key: str) -> bytes:
-        return self._samples[key].image
+        return self.samples[key].image
 
 
 def find_images(named: Iterable[Path]) -> tuple[list[Path], list[Path]]:

@@ -32,7 +32,6 @@ from model.prediction.decode import GREEDY, decode
 from model.prediction.decoding import Decoding
 from model.prediction.partial import Partial
 from model.tables import reason
-from model.tokens.codec import CodeCodec
 from model.tokens.prompts import prompt_tokens
 
 
@@ -107,9 +106,9 @@ class CodePredictor(Predictor):
 
     def __init__(self, loaded: Loaded) -> None:
         super().__init__(loaded)
-        config = self.model.config
-        self.codec = CodeCodec(get_domain(config.domain), loaded.tokenizer, config.numbers, config.rotations)
-        self.prompt = prompt_tokens(loaded.tokenizer, [config.prompt]).asked[0]
+        assert loaded.codec is not None
+        self.codec = loaded.codec
+        self.prompt = prompt_tokens(self.codec.tokenizer, [self.model.config.prompt]).asked[0]
 
     def _read(self, keys: list[str], pixel_values: torch.Tensor, decoding: Decoding) -> Iterator[Prediction]:
         said = decode(self.model, self.codec, pixel_values, self.prompt, decoding=decoding, keys=keys)
@@ -128,6 +127,16 @@ class DerenderPredictor(Predictor):
     def _read(self, keys: list[str], pixel_values: torch.Tensor, decoding: Decoding) -> Iterator[Prediction]:
         for key, (code, confidence) in zip(keys, write_perceived(self.model, pixel_values), strict=True):
             yield Prediction(key, code, confidence=confidence)
+
+
+def predict_images(
+    predictor: Predictor, images: Pictures, batch_size: int = 32, decoding: Decoding = GREEDY
+) -> tuple[list[Prediction], dict[str, str]]:
+    """The predictions of all images but those that cannot be read; these are named on stderr, and returned: why, by key."""
+    predictor.check(decoding)
+    source = _Unpredicted(images, ())
+    predictions = list(progress(predictor.predict(source, batch_size, decoding), len(source.keys), "predict"))
+    return predictions, source.skipped
 
 
 def predict_file(predictor: Predictor, images: Pictures, out: Path, batch_size: int = 32, decoding: Decoding = GREEDY) -> dict[str, str]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from datagen.errors import UserError, did_you_mean
-from render.evals import cogent, dots, library, pose, so3
+from render.evals import assets, cogent, dot2d, pose6d, so3
 from render.evals.declaration import Evaluation, Scale
-from render.evals.plan import Plan
+from render.evals.plan import FORMER_NAMES, Plan
 
 DEFAULT_SCALE = "tiny"
 
@@ -23,11 +23,11 @@ class Entry:
 
 
 EVALUATIONS: Mapping[str, Entry] = {
-    "clevr-cogent": Entry(cogent.clevr_cogent, cogent.SCALES),
-    "2d": Entry(dots.dots, dots.SCALES),
-    "so3": Entry(so3.so3, so3.SCALES),
-    "6dof": Entry(pose.pose, pose.SCALES),
-    "assets": Entry(library.library, library.SCALES),
+    "cogent": Entry(cogent.evaluation, cogent.SCALES),
+    "dot2d": Entry(dot2d.evaluation, dot2d.SCALES),
+    "so3": Entry(so3.evaluation, so3.SCALES),
+    "pose6d": Entry(pose6d.evaluation, pose6d.SCALES),
+    "assets": Entry(assets.evaluation, assets.SCALES),
 }
 
 
@@ -49,6 +49,9 @@ def asked(
 def scale_of(name: str, preset: str = "tiny", **given: Any) -> Scale:
     """How large an evaluation is, as `asked` takes it. `UserError` for an unknown one."""
     if name not in EVALUATIONS:
+        for now, before in FORMER_NAMES.items():
+            if name == before:
+                raise UserError(f"the evaluation {name!r} is called {now!r} now")
         known, meant = ", ".join(EVALUATIONS), did_you_mean(name, EVALUATIONS)
         raise UserError(f"there is no evaluation {name!r}; choose one of {known}{meant}")
     scales = EVALUATIONS[name].scales

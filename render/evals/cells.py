@@ -13,7 +13,8 @@ from datagen.errors import UserError
 from datagen.io.declared import Count, as_declared, to_plain
 from datagen.io.files import read_json, write_json
 from datagen.metrics.intervals import intervals as bootstrap
-from datagen.metrics.scores import score_scene, summarize
+from datagen.metrics.scores import score_scene
+from datagen.metrics.summary import summarize
 from datagen.scene import Scene
 from render.evals.clock import Worked
 from render.evals.declaration import Evaluation

@@ -46,11 +46,11 @@ SCALES = {
 }
 
 
-def clevr_cogent(scale: Scale) -> Evaluation:
+def evaluation(scale: Scale) -> Evaluation:
     """The evaluation at a scale; scenes of 3 (or fewer, where ``scale.max_objects`` is) objects or more, as CLEVR's own."""
     domain = get_domain("clevr")
     return Evaluation(
-        name="clevr-cogent",
+        name="cogent",
         title="CLEVR-CoGenT",
         methods=(HEAD, CHAR, DERENDER),
         train=scale.data("clevr", "cogent-a", TRAIN_SEED),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from datagen.domains.base import Domain
@@ -15,6 +16,7 @@ from datagen.scene import Quality, Scene
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from render.compare import Scored
     from render.sides import Side
 
 VAL_SCENES = 100
@@ -104,7 +106,7 @@ class Table:
     columns: tuple[Measure, ...]
 
 
-def no_more(guesses: Sequence[Scene | None]) -> dict[str, Any]:
+def no_more(guesses: Iterable[Scene | None]) -> dict[str, Any]:
     """Nothing is measured beside the scores."""
     return {}
 
@@ -129,6 +131,24 @@ class Shown:
     guess: Side
     keys: Sequence[str]
 
+    @property
+    def domain(self) -> Domain:
+        """That of the scenes."""
+        return get_domain(self.condition.data.domain)
+
+    @property
+    def guesses(self) -> Iterator[Scene | None]:
+        """The predicted scenes, in the order of the keys; None for one that is missing or does not parse."""
+        answers = (self.guess.answer(key, self.domain) for key in self.keys)
+        return (None if answer is None else answer.scene for answer in answers)
+
+    @cached_property
+    def scored(self) -> list[Scored]:
+        """The scores, in the order of the keys: made when they are first asked for."""
+        from render.compare import score_sides  # images are compared there, by libraries that take a second to load
+
+        return score_sides(self.truth, self.guess, self.keys, self.domain)
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -137,7 +157,7 @@ class Evaluation:
     Training sets of several sizes are drawn with the same seed, so the smaller are the beginnings of the larger. The seeds of all data
     must differ: neighbouring seeds share no scene. ``pretraining`` are ``KEY=VALUE`` changes to what a tower is pretrained with, whatever
     the method trains with later; a ``lesson`` comes before it. ``measure`` gives, from what a method says of a condition's scenes (None
-    where it does not parse), whatever tables need beside `datagen.metrics.scores.summarize`. The page of pictures shows the ``worst``
+    where it does not parse), whatever tables need beside `datagen.metrics.summary.summarize`. The page of pictures shows the ``worst``
     scenes or a
     ``spread`` from worst to best. ``figures`` draw further pictures, by file name, from the predictions.
     """
@@ -156,7 +176,7 @@ class Evaluation:
     lesson: Lesson | None = None
     val_scenes: int = VAL_SCENES
     shown: Literal["worst", "spread"] = "spread"
-    measure: Callable[[Sequence[Scene | None]], dict[str, Any]] = no_more
+    measure: Callable[[Iterable[Scene | None]], dict[str, Any]] = no_more
     figures: Mapping[str, Callable[[Evaluation, Sequence[Shown]], Figure]] = field(default_factory=dict)
 
     @property

@@ -11,7 +11,7 @@ import numpy as np
 from datagen.images.encoding import encode_image
 from datagen.io.files import write_bytes
 from datagen.io.pages import embedded
-from render.compare import Scored, report_sample, score_sides
+from render.compare import Scored, report_sample
 from render.evals.declaration import Evaluation, Shown
 from render.overlay import overlay
 from render.report import Picture, render_page, spread
@@ -51,16 +51,15 @@ def badness(scored: Scored, threshold: float | None) -> tuple[float, ...]:
 
 def _section(one: Shown, evaluation: Evaluation) -> dict[str, Any]:
     domain, threshold = evaluation.domain, _near(evaluation)
-    scored = score_sides(one.truth, one.guess, one.keys, domain)
-    ordered = sorted(scored, key=lambda s: badness(s, threshold), reverse=True)
+    ordered = sorted(one.scored, key=lambda s: badness(s, threshold), reverse=True)
     chosen = ordered[:MOST] if evaluation.shown == "worst" else spread(ordered[::-1], MOST)
     return {
         "anchor": f"{one.method.name}-{one.condition.key}",
         "method": one.method.label,
         "size": one.size,
         "condition": one.condition.label,
-        "scenes": len(scored),
-        "faultless": None if threshold is None else sum(s.scene.average_precision[threshold] == 1 for s in scored),
+        "scenes": len(one.keys),
+        "faultless": None if threshold is None else sum(s.scene.average_precision[threshold] == 1 for s in one.scored),
         "cards": [(report_sample(one.truth, one.guess, s, domain), _pictures(one, s.key, evaluation)) for s in chosen],
     }
 

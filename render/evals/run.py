@@ -17,11 +17,10 @@ from datagen.generate import generate
 from datagen.io.files import check_folder
 from datagen.io.locks import turn
 from datagen.metrics.intervals import intervals
-from datagen.metrics.scores import summarize
+from datagen.metrics.summary import summarize
 from datagen.samples.settings import DatasetSettings
 from datagen.screen import print_line
 from datagen.shards.pictures import DatasetImages
-from render.compare import score_sides
 from render.evals.cells import Cell, read_cell, write_cell
 from render.evals.clock import clocked, seconds
 from render.evals.declaration import Condition, Evaluation, Shown
@@ -75,6 +74,8 @@ class Workshop:
     def __init__(self, evaluation: Evaluation, out: Path, workers: int | None, device: str) -> None:
         self.evaluation, self.out, self.workers, self.device = evaluation, out, workers, device
         self._whole: set[str] = set()  # data sets that this call has seen to
+        self._truths: dict[Path, Side] = {}
+        self._shown: dict[Path, Shown] = {}  # by the file of the predictions: each is read and scored once
 
     def run(self, request: Request) -> Cell:
         """Train a cell's model, or go on with it, and score it."""
@@ -82,18 +83,14 @@ class Workshop:
 
         pretrained = None if request.pretraining is None else self._pretrain(request)
         run = self._train(request, pretrained)
-        scored, said = {}, {}
-        for condition in self.evaluation.conditions:
-            shown = self._predicted(request, condition, run)
-            scored[condition.key] = [s.scene for s in score_sides(shown.truth, shown.guess, shown.keys, self.evaluation.domain)]
-            answers = (shown.guess.answer(key, self.evaluation.domain) for key in shown.keys)
-            said[condition.key] = [None if answer is None else answer.scene for answer in answers]
+        shown = {condition.key: self._predicted(request, condition, run) for condition in self.evaluation.conditions}
+        scores = {key: [scored.scene for scored in one.scored] for key, one in shown.items()}
         return Cell(
             request,
             training=_facts(request.training, run),
             pretraining=None if request.pretraining is None else self._pretraining_facts(request),
-            scores={key: summarize(scores) | self.evaluation.measure(said[key]) for key, scores in scored.items()},
-            intervals={key: intervals(scores) for key, scores in scored.items()},
+            scores={key: summarize(scores[key]) | self.evaluation.measure(one.guesses) for key, one in shown.items()},
+            intervals={key: intervals(of_scenes) for key, of_scenes in scores.items()},
             versions={"igllm": version("igllm"), "torch": version("torch"), "device": pick_device(self.device).type},
         )
 
@@ -105,11 +102,11 @@ class Workshop:
         first = [r for r in requests if r.seed == requests[0].seed]
         largest = [max((r for r in first if r.method == m), key=lambda r: r.size) for m in dict.fromkeys(r.method for r in first)]
         paged = [(request, condition) for request in largest for condition in self.evaluation.conditions[::-1]]
-        shown = [self._shown(request, condition) for request, condition in paged]
+        shown = [self._find(request, condition) for request, condition in paged]
         absent = [f"{r.title}, {c.label}" for (r, c), there in zip(paged, shown, strict=True) if there is None]
         write_pictures(self.out / PICTURES, self.evaluation, [one for one in shown if one is not None], absent)
         if self.evaluation.figures:
-            every = [one for r in first for c in self.evaluation.conditions if (one := self._shown(r, c)) is not None]
+            every = [one for r in first for c in self.evaluation.conditions if (one := self._find(r, c)) is not None]
             for name, draw in self.evaluation.figures.items():
                 write_figure(self.out / name, draw(self.evaluation, every))
 
@@ -191,17 +188,20 @@ class Workshop:
         test = self._data(self._test(condition).name, condition.data, self.evaluation.test_scenes)
         predictor = Predictor.of(find_model(str(run)), self.device)
         predict_file(predictor, DatasetImages(test, self.evaluation.test_scenes), self._predictions(request, condition))
-        shown = self._shown(request, condition)
+        shown = self._find(request, condition)
         assert shown is not None
         return shown
 
-    def _shown(self, request: Request, condition: Condition) -> Shown | None:
+    def _find(self, request: Request, condition: Condition) -> Shown | None:
         """The predictions that are in this folder, at its test scenes, of which an earlier call may have drawn more; None without."""
         test, path = self._test(condition), self._predictions(request, condition)
-        if not (path.exists() and test.exists()):
-            return None
-        truth = Side(test)
-        return Shown(request.method, request.size, condition, truth, Side(path), truth.keys[: self.evaluation.test_scenes])
+        if path not in self._shown and path.exists() and test.exists():
+            if test not in self._truths:
+                self._truths[test] = Side(test)
+            truth = self._truths[test]
+            keys = truth.keys[: self.evaluation.test_scenes]
+            self._shown[path] = Shown(request.method, request.size, condition, truth, Side(path), keys)
+        return self._shown.get(path)
 
 
 def _stated(init: Path | None) -> str | None:
@@ -216,8 +216,8 @@ def _finished(run: Path) -> bool:
 
 def _facts(preset: Preset, run: Path) -> dict[str, float]:
     """The `RunFacts` of a finished run."""
-    images = preset.steps * preset.batch_size * preset.accumulation
-    return {"steps": preset.steps, "images": images, "seconds": round(seconds(run), 1)}
+    how = preset.optimisation
+    return {"steps": how.steps, "images": how.steps * how.batch_size * how.accumulation, "seconds": round(seconds(run), 1)}
 
 
 def _tell(text: str) -> None:

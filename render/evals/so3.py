@@ -44,7 +44,7 @@ METHODS = (
 )
 
 
-def so3(scale: Scale) -> Evaluation:
+def evaluation(scale: Scale) -> Evaluation:
     """The evaluation at a scale."""
     turned = rotations(get_domain("so3"))
     return Evaluation(

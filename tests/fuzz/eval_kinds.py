@@ -16,13 +16,13 @@ from render.evals.catalogue import asked
 from render.evals.cells import CellFile, read_cell
 from render.evals.clock import SECONDS, Worked, seconds
 
-CELLS = Path(igllm.__file__).parent / "docs" / "evals" / "2d" / "cells"
+CELLS = Path(igllm.__file__).parent / "docs" / "evals" / "dot2d" / "cells"
 
 
 @cache
 def _request() -> Any:
     """The first cell of the evaluation of dots."""
-    evaluation, plan = asked("2d")
+    evaluation, plan = asked("dot2d")
     return plan.requests(evaluation)[0]
 
 

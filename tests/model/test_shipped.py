@@ -11,7 +11,8 @@ from datagen.code.grammar import parse_code
 from datagen.code.predictions import read_predictions
 from datagen.domains.registry import get_domain
 from datagen.io.files import read_jsonl
-from datagen.metrics.scores import score_scene, summarize
+from datagen.metrics.scores import score_scene
+from datagen.metrics.summary import summarize
 from datagen.scene import Scene
 from datagen.shards.reader import Samples
 from igllm import main

@@ -24,6 +24,7 @@ from datagen.io import written
 from datagen.io.files import write_bytes
 from datagen.io.written import Written, list_name
 from datagen.samples.settings import DatasetSettings
+from datagen.shards.reader import Samples
 from igllm import main
 from model.prediction.decode import GREEDY
 from model.prediction.decoding import Decoding
@@ -202,6 +203,14 @@ def test_a_round_trip_over_an_older_one_ends_as_a_fresh_one(tmp_path: Path) -> N
         assert metrics[0]["unparsable"] == (4 if code == "nonsense" else 0)
         kept = [contents(out / "rendered") if (out / "rendered").exists() else {} for out in (used, fresh)]
         assert kept[0] == kept[1]
+
+
+def test_a_round_trip_opens_its_data_set_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = generate(DatasetSettings("dot2d", width=24, height=24), 2, tmp_path / "data").path
+    monkeypatch.setattr(Predictor, "of", staticmethod(lambda *_: Painter("dot(loc=(0.2, 0.5))\n")))
+    with patch.object(Samples, "__init__", autospec=True, side_effect=Samples.__init__) as opened:
+        assert main(["roundtrip", "--data", str(data), "--out", str(tmp_path / "out"), "--num", "1", "--workers", "1"]) == 0
+    assert [call.args[1] for call in opened.call_args_list].count(data) == 1
 
 
 def test_a_model_of_another_domain_is_refused_before_it_predicts(tmp_path: Path) -> None:

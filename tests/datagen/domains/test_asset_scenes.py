@@ -15,7 +15,8 @@ from datagen.domains.placing import MIN_GAP
 from datagen.domains.registry import get_domain
 from datagen.domains.split_files import load_split
 from datagen.errors import UserError
-from datagen.metrics.scores import score_scene, summarize
+from datagen.metrics.scores import score_scene
+from datagen.metrics.summary import summarize
 from datagen.samples.draw import draw
 from datagen.samples.settings import DatasetSettings
 from datagen.scene import Object, Scene

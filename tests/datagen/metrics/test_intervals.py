@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from random_scenes import DOMAIN, EMPTY, SEEDS, cube, cubes, random_scene
 
 from datagen.metrics.intervals import intervals
-from datagen.metrics.scores import SceneScores, score_scene, summarize
+from datagen.metrics.scores import SceneScores, score_scene
+from datagen.metrics.summary import summarize
 
 
 def random_scores(rng: np.random.Generator, scenes: int) -> list[SceneScores]:

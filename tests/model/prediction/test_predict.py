@@ -33,7 +33,7 @@ from igllm import main
 from model.load import load_model
 from model.prediction.decode import GREEDY
 from model.prediction.decoding import Decoding
-from model.prediction.predict import Predictor, predict_file
+from model.prediction.predict import Predictor, predict_file, predict_images
 from model.tokens.prompts import prompt_tokens
 
 DRAWN = Decoding(samples=3, temperature=1.0)
@@ -81,6 +81,13 @@ def test_what_cannot_be_read_is_named_and_skipped(
     none = predict_file(predictor, ImageFiles(images[4:6]), tmp_path / "none.jsonl")
     assert set(none) == {"4", "5"}
     assert read_predictions(tmp_path / "none.jsonl") == {}
+
+
+def test_what_is_given_is_what_a_file_would_hold(predictor: Predictor, images: list[Path], tmp_path: Path) -> None:
+    for decoding in (GREEDY, DRAWN):
+        found, skipped = predict_images(predictor, ImageFiles(images), 2, decoding)
+        assert skipped == predict_file(predictor, ImageFiles(images), tmp_path / "pred.jsonl", 2, decoding)
+        assert found == list(read_predictions(tmp_path / "pred.jsonl").values())
 
 
 def test_candidates_are_written_best_first(predictor: Predictor, images: list[Path], tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from places import DOCS, MINI
 from datagen.errors import UserError
 from datagen.io.files import file_sha256
 from datagen.metrics.intervals import intervals
-from datagen.metrics.scores import score_scene, summarize
+from datagen.metrics.scores import score_scene
+from datagen.metrics.summary import summarize
 from datagen.scene import Scene
 from datagen.shards.reader import Samples
 from igllm import main
@@ -74,34 +75,41 @@ def test_everything_told_is_measured(name: str) -> None:
 
 
 def test_flags_come_before_the_scale_and_a_file_takes_no_changes() -> None:
-    evaluation, plan = asked("2d", width=48, sizes=(7,), changes=("steps=9",))
+    evaluation, plan = asked("dot2d", width=48, sizes=(7,), changes=("steps=9",))
     assert (evaluation.train.width, evaluation.train.height, plan.sizes) == (48, 32, (7,))
     assert plan.changes[-1] == "steps=9"
     assert "dense_weight=0" in plan.changes
-    assert asked("2d", str(MINI))[1].changes == ()
-    assert asked("2d", "paper")[1].budget == 40_000 * 32
+    assert asked("dot2d", str(MINI))[1].changes == ()
+    assert asked("dot2d", "paper")[1].budget == 40_000 * 32
 
 
 def test_methods_of_one_representation_share_a_pretraining() -> None:
     evaluation, plan = asked("so3")
     shared: dict[str, set[str]] = {}
     for request in plan.requests(evaluation):
-        shared.setdefault(request.training.rotations, set()).add(request.pretraining_digest)
+        shared.setdefault(request.training.head.rotations, set()).add(request.pretraining_digest)
     assert {name: len(digests) for name, digests in shared.items()} == {"euler_int": 1, "euler": 1, "axis_angle": 1, "6d": 1}
     assert len(set.union(*shared.values())) == 4
 
 
 def test_an_unknown_evaluation_is_told() -> None:
-    with pytest.raises(UserError, match="no evaluation '3d'; choose one of clevr-cogent, 2d, so3, 6dof, assets"):
+    with pytest.raises(UserError, match="no evaluation '3d'; choose one of cogent, dot2d, so3, pose6d, assets"):
         asked("3d")
+
+
+@pytest.mark.parametrize(("before", "now"), [("clevr-cogent", "cogent"), ("2d", "dot2d"), ("6dof", "pose6d")])
+def test_a_former_name_is_refused_with_the_new_one(before: str, now: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", before, "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err == f"igllm eval: the evaluation {before!r} is called {now!r} now\n"
+    assert not (tmp_path / "out").exists()
 
 
 def test_help_lists_evaluations_and_methods(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["eval", "--help"])
     lines = capsys.readouterr().out.splitlines()
-    assert "  clevr-cogent  CLEVR-CoGenT" in lines
-    assert lines[lines.index("  clevr-cogent  CLEVR-CoGenT") + 1].split() == ["head,char,derender"]
+    assert "  cogent        CLEVR-CoGenT" in lines
+    assert lines[lines.index("  cogent        CLEVR-CoGenT") + 1].split() == ["head,char,derender"]
 
 
 def test_the_guide_lists_what_each_does_without_flags() -> None:
@@ -111,7 +119,7 @@ def test_the_guide_lists_what_each_does_without_flags() -> None:
             assert f"| `{name}` | `{preset}` | `{scale_text(scale)}` |" in guide
 
 
-@pytest.fixture(scope="module", params=["so3", "6dof", "assets"])
+@pytest.fixture(scope="module", params=["so3", "pose6d", "assets"])
 def done(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     out = tmp_path_factory.mktemp("evals") / request.param
     arguments = ["eval", request.param, "--out", out, "--methods", "char-euler,head-6d", *WHAT]
@@ -141,7 +149,7 @@ def test_towers_are_pretrained_once_for_all_who_share_them(done: tuple[str, Path
     name, out = done
     pretrainings, lessons = (list((out / "runs").glob(pattern)) for pattern in ("pretrain-*", "lesson-*"))
     assert len(pretrainings) == (2 if name == "so3" else 1)
-    assert len(lessons) == (1 if name == "6dof" else 0)
+    assert len(lessons) == (1 if name == "pose6d" else 0)
     for run in pretrainings:
         began = json.loads((run / "run.json").read_text())["init"]
         assert began == (file_sha256(lessons[0] / "model.safetensors") if lessons else None)

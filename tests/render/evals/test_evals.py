@@ -22,7 +22,8 @@ from places import DOCS, MINI
 from datagen.code.predictions import Prediction
 from datagen.domains.registry import get_domain
 from datagen.metrics.intervals import intervals
-from datagen.metrics.scores import score_scene, summarize
+from datagen.metrics.scores import score_scene
+from datagen.metrics.summary import summarize
 from datagen.shards.reader import Samples
 from igllm import main
 from render.evals.catalogue import asked
@@ -40,7 +41,7 @@ PALETTES = ({"gray", "blue", "brown", "yellow"}, {"red", "green", "purple", "cya
 
 
 def run(out: Path, *more: object) -> int:
-    return main(["eval", "clevr-cogent", *with_flags(("--out", out, *WHAT), more)])
+    return main(["eval", "cogent", *with_flags(("--out", out, *WHAT), more)])
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +128,7 @@ def test_a_killed_evaluation_goes_on_to_the_same_cells(done: Path, tmp_path: Pat
     out = tmp_path / "killed"
     shutil.copytree(done / "data", out / "data")
     often = ("--sizes", "6", "--set", "save_steps=1")
-    command = [Path(sys.executable).with_name("igllm"), "eval", "clevr-cogent", *with_flags(("--out", out, *WHAT), often)]
+    command = [Path(sys.executable).with_name("igllm"), "eval", "cogent", *with_flags(("--out", out, *WHAT), often)]
     process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         while not list(out.glob("runs/head-*/checkpoint-*")):
@@ -162,7 +163,7 @@ def test_calls_that_share_a_folder_share_its_work(done: Path, tmp_path: Path) ->
     """Two at once, of a method each: both want the same data and the same pretraining, and one of them all cells."""
     out = tmp_path / "shared"
     one, both = ("--sizes", "6", "--methods", "char"), ("--sizes", "6")
-    command = [Path(sys.executable).with_name("igllm"), "eval", "clevr-cogent", *with_flags(("--out", out, *WHAT), one)]
+    command = [Path(sys.executable).with_name("igllm"), "eval", "cogent", *with_flags(("--out", out, *WHAT), one)]
     process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     assert run(out, *both) == 0
     told = process.communicate()[1]
@@ -175,7 +176,7 @@ def test_calls_that_share_a_folder_share_its_work(done: Path, tmp_path: Path) ->
 
 
 def requests(**given: Any) -> list[Request]:
-    evaluation, plan = asked("clevr-cogent", **{"methods": ("head", "char"), "test_scenes": 4, **given})
+    evaluation, plan = asked("cogent", **{"methods": ("head", "char"), "test_scenes": 4, **given})
     return plan.requests(evaluation)
 
 
@@ -198,13 +199,13 @@ def test_what_determines_a_cell_names_it_and_nothing_else_does() -> None:
 @pytest.mark.parametrize(("share", "shared"), [(0.5, (750, 750)), (0.25, (375, 1125)), (0.0, (None, 1500))])
 def test_the_budget_is_spent_whatever_the_data(share: float, shared: tuple[int | None, int]) -> None:
     for request in requests(sizes=(500, 4000), pretrain_share=share):
-        assert (request.pretraining and request.pretraining.steps, request.training.steps) == shared
+        assert (request.pretraining and request.pretraining.optimisation.steps, request.training.optimisation.steps) == shared
 
 
 def test_a_tower_that_is_not_trained_is_not_pretrained() -> None:
     (request,) = requests(methods=("head",), sizes=(500,), preset="paper", budget=320_000)
     assert request.pretraining is None
-    assert request.training.steps == 10_000
+    assert request.training.optimisation.steps == 10_000
 
 
 def known_cell(request: Request, right: int) -> Cell:
@@ -296,7 +297,7 @@ def status_of(arguments: Sequence[object]) -> int | str | None:
 def test_bad_input_gets_one_message_and_status_two(
     more: tuple[object, ...], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert status_of(["eval", "clevr-cogent", *with_flags(("--out", tmp_path / "x", *WHAT), more)]) == 2
+    assert status_of(["eval", "cogent", *with_flags(("--out", tmp_path / "x", *WHAT), more)]) == 2
     said = capsys.readouterr().err
     assert message in said
     assert "Traceback" not in said
@@ -304,8 +305,8 @@ def test_bad_input_gets_one_message_and_status_two(
 
 
 def test_only_known_evaluations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert status_of(["eval", "clevr-cogentz", "--out", tmp_path / "x"]) == 2
-    assert "there is no evaluation 'clevr-cogentz'; choose one of clevr-cogent, 2d" in capsys.readouterr().err
+    assert status_of(["eval", "cogentz", "--out", tmp_path / "x"]) == 2
+    assert "there is no evaluation 'cogentz'; choose one of cogent, dot2d" in capsys.readouterr().err
 
 
 def without(path: str) -> Any:
@@ -347,7 +348,7 @@ def test_a_damaged_cell_is_told_before_anything_is_run(
     path = cells / f"{request.digest}.json"
     changed = change(json.loads(path.read_text()))
     path.write_text(changed if isinstance(changed, str) else json.dumps(changed))
-    assert status_of(["eval", "clevr-cogent", "--out", tmp_path / "x", *what, "--cells", cells]) == 2
+    assert status_of(["eval", "cogent", "--out", tmp_path / "x", *what, "--cells", cells]) == 2
     said = capsys.readouterr().err
     assert message in said
     assert request.digest in said
@@ -356,7 +357,7 @@ def test_a_damaged_cell_is_told_before_anything_is_run(
 
 @pytest.mark.parametrize(
     ("name", "place"),
-    [("clevr-cogent", "cogent"), ("2d", "evals/2d"), ("so3", "evals/so3"), ("6dof", "evals/6dof"), ("assets", "evals/assets")],
+    [("cogent", "cogent"), ("dot2d", "evals/dot2d"), ("so3", "evals/so3"), ("pose6d", "evals/pose6d"), ("assets", "evals/assets")],
 )
 def test_kept_cells_are_read_by_every_later_version(name: str, place: str, tmp_path: Path) -> None:
     """With the preset as it was then, whatever settings have come since; `render.evals.plan.LATER_SETTINGS` is where a new one is named."""

@@ -30,11 +30,11 @@ those of aeroplanes in the middle of the frame: which side is up was not learnt 
 METHODS = (method("char", "euler", "Euler angles"), method("head", "euler", "Euler angles"), method("head", "6d", "two columns"))
 
 
-def pose(scale: Scale) -> Evaluation:
+def evaluation(scale: Scale) -> Evaluation:
     """The evaluation at a scale."""
     domain = get_domain("pose6d")
     return Evaluation(
-        name="6dof",
+        name="pose6d",
         title="6-DoF pose of a toy aeroplane",
         methods=METHODS,
         train=scale.data("pose6d", "seen", TRAIN_SEED),

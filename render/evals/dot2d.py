@@ -6,7 +6,7 @@ choice among the strings that training has seen; the numeric head can give any.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from datagen.domains.registry import get_domain
@@ -35,20 +35,20 @@ SCALES = {
 DISTINCT = "distinct"
 
 
-def distinct(guesses: Sequence[Scene | None]) -> dict[str, Any]:
+def distinct(guesses: Iterable[Scene | None]) -> dict[str, Any]:
     """How many different values of x and of y, and how many different positions, a model gives."""
     spots = [obj["loc"] for guess in guesses if guess is not None for obj in guess.objects]
     return {DISTINCT: {"x": len({x for x, _ in spots}), "y": len({y for _, y in spots}), "positions": len(set(spots))}}
 
 
-def dots(scale: Scale) -> Evaluation:
+def evaluation(scale: Scale) -> Evaluation:
     """The evaluation at a scale."""
     domain = get_domain("dot2d")
     error = Measure("error, sides", ("location_l2",), "distance", 4)
     counts = tuple(Measure(f"distinct {name}", (DISTINCT, name), "count") for name in ("x", "y", "positions"))
     nearer = tuple(Measure(f"within {m.path[1]}", m.path) for m in precisions(domain)[1:])
     return Evaluation(
-        name="2d",
+        name="dot2d",
         title="One dot, two numbers",
         methods=(HEAD, CHAR),
         train=scale.data("dot2d", "checkerboard", TRAIN_SEED),

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
+from flags import with_flags
 from pages import Page
 from PIL import Image
 from places import MINI
 
 from datagen.code.predictions import Prediction, read_predictions, write_predictions
 from datagen.domains.registry import get_domain
+from datagen.metrics.scores import score_scene
 from datagen.scene import Object, Scene
 from datagen.shards.reader import Samples
 from igllm import main
 from render.evals.catalogue import asked
 from render.evals.declaration import Shown
-from render.evals.dots import distinct
+from render.evals.dot2d import distinct
 from render.evals.maps import error_maps
 from render.sides import Side
 
@@ -27,12 +31,12 @@ DOT2D = get_domain("dot2d")
 
 
 def run(out: Path, *more: object) -> int:
-    return main(["eval", "2d", "--out", str(out), *map(str, (*WHAT, *more))])
+    return main(["eval", "dot2d", *with_flags(("--out", out, *WHAT), more)])
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("evals") / "dots"
+    out = tmp_path_factory.mktemp("evals") / "dot2d"
     assert run(out) == 0
     return out
 
@@ -84,6 +88,19 @@ def test_finished_cells_are_not_run_again(done: Path, tmp_path: Path, capsys: py
     assert (tmp_path / "table.md").read_text() == (done / "table.md").read_text()
 
 
+def test_each_prediction_is_scored_once(done: Path, tmp_path: Path) -> None:
+    """One cell is made again: for its table, its intervals and the page of pictures, on six scenes of each of two conditions."""
+    shutil.copytree(done, tmp_path / "again")
+    for path in (tmp_path / "again" / "cells").iterdir():
+        path.unlink()
+    with patch("render.compare.score_scene", wraps=score_scene) as scored:
+        assert run(tmp_path / "again", "--methods", "char", "--sizes", "9") == 0
+    assert scored.call_count == 2 * 6
+    (cell,) = (tmp_path / "again" / "cells").iterdir()
+    before, after = (json.loads((folder / "cells" / cell.name).read_text()) for folder in (done, tmp_path / "again"))
+    assert (before["scores"], before["intervals"]) == (after["scores"], after["intervals"])
+
+
 def test_a_cell_that_lacks_a_measure_of_the_evaluation_is_damaged(done: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for path in (done / "cells").iterdir():
         cell = json.loads(path.read_text())
@@ -100,7 +117,7 @@ def test_maps_show_each_dot_at_its_true_place_and_at_the_one_read(done: Path, tm
     said = {key: f"dot(loc=({x / 2:.4f}, {y:.4f}))\n" for key, (x, y) in zip(samples.keys, spots, strict=True)}
     said[samples.keys[0]] = ""  # no dot at all
     write_predictions(tmp_path / "pred.jsonl", [Prediction(key, code) for key, code in said.items()])
-    evaluation, plan = asked("2d", methods=["head"], sizes=(6,))
+    evaluation, plan = asked("dot2d", methods=["head"], sizes=(6,))
     (request,) = plan.requests(evaluation)
     shown = Shown(request.method, request.size, evaluation.conditions[1], Side(data), Side(tmp_path / "pred.jsonl"), samples.keys)
     above, below, _ = error_maps(evaluation, [shown]).axes
@@ -110,7 +127,7 @@ def test_maps_show_each_dot_at_its_true_place_and_at_the_one_read(done: Path, tm
 
 
 def test_without_predictions_a_map_says_so(tmp_path: Path) -> None:
-    evaluation, _ = asked("2d")
+    evaluation, _ = asked("dot2d")
     assert "no predictions" in error_maps(evaluation, []).texts[0].get_text()
 
 

@@ -25,7 +25,7 @@ from render.evals.declaration import (
     precisions,
     rotations,
 )
-from render.evals.pose import METHODS, PRETRAINING
+from render.evals.pose6d import METHODS, PRETRAINING
 
 TRAIN_SEED, VAL_SEED, TEST_ID_SEED, TEST_TEXTURES_SEED, TEST_SHAPES_SEED = 4501, 4502, 4503, 4504, 4505
 """Of the data. They never change: cells of all who run this share their scenes."""
@@ -45,7 +45,7 @@ SCALES = {
 }
 
 
-def library(scale: Scale) -> Evaluation:
+def evaluation(scale: Scale) -> Evaluation:
     """The evaluation at a scale."""
     domain = get_domain("assets")
     size = Measure("scale, m", ("size_error", "scale"), "distance", 3)

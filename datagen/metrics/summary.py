@@ -1,0 +1,176 @@
+"""The metrics of many scenes together, declared once: `summarize` and the bootstrap intervals are both made from this table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from datagen.metrics.scores import SceneScores, Tally
+
+Statistic = Callable[[np.ndarray], np.ndarray]
+"""From how often each scene was drawn, (resamples, scenes), to the metric of each resample, (resamples,); NaN where there is no case."""
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many there are in all scenes together; None if a scene does not know it. It has no interval."""
+
+    of: Callable[[SceneScores], int | None]
+
+    def value(self, scores: Sequence[SceneScores]) -> int | None:
+        counts = [self.of(s) for s in scores]
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
+
+
+@dataclass(frozen=True)
+class Share:
+    """How many of all cases are right, over all scenes together; None without a case."""
+
+    right: Callable[[SceneScores], int]
+    cases: Callable[[SceneScores], int]
+
+    def value(self, scores: Sequence[SceneScores]) -> float | None:
+        cases = sum(map(self.cases, scores))
+        return sum(map(self.right, scores)) / cases if cases else None
+
+    def statistic(self, scores: Sequence[SceneScores]) -> Statistic:
+        return _ratio([self.right(s) for s in scores], [self.cases(s) for s in scores])
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The mean of all values of all scenes; None without a value."""
+
+    values: Callable[[SceneScores], Sequence[float]]
+
+    def value(self, scores: Sequence[SceneScores]) -> float | None:
+        values = [value for s in scores for value in self.values(s)]
+        return fmean(values) if values else None
+
+    def statistic(self, scores: Sequence[SceneScores]) -> Statistic:
+        return _ratio([sum(self.values(s)) for s in scores], [len(self.values(s)) for s in scores])
+
+
+@dataclass(frozen=True)
+class Median:
+    """The median of all values of all scenes; None without a value."""
+
+    values: Callable[[SceneScores], Sequence[float]]
+
+    def value(self, scores: Sequence[SceneScores]) -> float | None:
+        values = [value for s in scores for value in self.values(s)]
+        return median(values) if values else None
+
+    def statistic(self, scores: Sequence[SceneScores]) -> Statistic:
+        return _median([self.values(s) for s in scores])
+
+
+Rate: TypeAlias = Share | Mean | Median
+Table: TypeAlias = Mapping[str, "Count | Rate | Table"]
+
+
+def metrics(scores: Sequence[SceneScores]) -> Table:
+    """Every metric, where `summarize` has its value. The scenes are of one domain, and say which words, thresholds and sizes there are."""
+    words = dict.fromkeys(word for s in scores for word in s.choices)
+    sizes = dict.fromkeys(name for s in scores for name in s.size_errors)
+    distances = scores[0].average_precision if scores else ()
+    angles = scores[0].rotations_within if scores else ()
+    return {
+        # Numbers of objects: true, guessed, matched, true without a match, guessed without a match.
+        "objects": Count(lambda s: s.truths),
+        "guessed": Count(lambda s: s.guesses),
+        "matched": Count(_matched),
+        "missed": Count(lambda s: s.truths - _matched(s)),
+        "extra": Count(lambda s: s.guesses - _matched(s)),
+        # Pairs of guessed objects of one scene that are nearer than `Domain.spacing` lets any be; None where it lets them be anywhere.
+        "too_near": Count(lambda s: s.too_near),
+        # The share of scenes with the true number of objects.
+        "count_accuracy": Share(lambda s: s.count_right, lambda s: 1),
+        "recall": Share(_matched, lambda s: s.truths),
+        "precision": Share(_matched, lambda s: s.guesses),
+        # The mean distance of matched pairs, in the domain's unit (Kulits et al. 2024); to be read beside recall.
+        "location_l2": Mean(lambda s: [pair.distance for pair in s.pairs]),
+        # By choice argument and group of words: the share that is right of matched pairs, and of all true objects.
+        "accuracy_matched": {word: _accuracy(word, lambda tally: tally.matched) for word in words},
+        "accuracy_all": {word: _accuracy(word, lambda tally: tally.all) for word in words},
+        # By threshold in the domain's unit: the mean of the scenes' average precision.
+        "ap": {f"{distance:g}": _mean_precision(distance) for distance in distances},
+        # Of matched pairs that have a rotation: mean and median in degrees, the share below each of the domain's thresholds, their number.
+        "rotation_error": {
+            "mean": Mean(lambda s: s.rotation_errors),
+            "median": Median(lambda s: s.rotation_errors),
+            "within": {f"{angle:g}": _within(angle) for angle in angles},
+            "pairs": Count(lambda s: len(s.rotation_errors)),
+        },
+        # By argument of `Domain.sizes`: the mean over matched pairs, in its unit.
+        "size_error": {name: _mean_size_error(name) for name in sizes},
+        # The share of relations between matched objects that agree.
+        "relations": Share(lambda s: s.relations_right, lambda s: s.relations),
+    }
+
+
+def summarize(scores: Sequence[SceneScores]) -> dict[str, Any]:
+    """The values of all `metrics` of many scenes' scores as plain JSON; None where a metric has no case."""
+
+    def values(table: Table) -> dict[str, Any]:
+        return {name: values(entry) if isinstance(entry, Mapping) else entry.value(scores) for name, entry in table.items()}
+
+    return values(metrics(scores))
+
+
+def _matched(scores: SceneScores) -> int:
+    return len(scores.pairs)
+
+
+def _accuracy(word: str, cases: Callable[[Tally], int]) -> Share:
+    none = Tally(0, 0, 0)
+    return Share(lambda s: s.choices.get(word, none).right, lambda s: cases(s.choices.get(word, none)))
+
+
+def _mean_precision(distance: float) -> Mean:
+    return Mean(lambda s: [s.average_precision[distance]])
+
+
+def _within(angle: float) -> Share:
+    return Share(lambda s: s.rotations_within[angle], lambda s: len(s.rotation_errors))
+
+
+def _mean_size_error(name: str) -> Mean:
+    return Mean(lambda s: s.size_errors[name])
+
+
+def _ratio(parts: Iterable[float], wholes: Iterable[float]) -> Statistic:
+    """The sum of one number a scene over the sum of another."""
+    of_scenes, whole_of_scenes = np.array([*parts], float), np.array([*wholes], float)
+
+    def statistic(counts: np.ndarray) -> np.ndarray:
+        whole = counts @ whole_of_scenes
+        return np.divide(counts @ of_scenes, whole, out=np.full(len(counts), np.nan), where=whole > 0)
+
+    return statistic
+
+
+def _median(values: Sequence[Sequence[float]]) -> Statistic:
+    """The median of all values of the drawn scenes, each as often as its scene was drawn."""
+    flat = np.array([value for of_scene in values for value in of_scene], float)
+    order = np.argsort(flat, kind="stable")
+    scene = np.repeat(np.arange(len(values)), [len(of_scene) for of_scene in values])[order]
+    ordered = flat[order]
+
+    def statistic(counts: np.ndarray) -> np.ndarray:
+        medians = np.full(len(counts), np.nan)
+        if not len(ordered):
+            return medians
+        reached = np.cumsum(counts[:, scene], axis=1)  # how many drawn values are no larger
+        total = reached[:, -1]
+        some = total > 0
+        lower, upper = ((reached[some] > at[some, None]).argmax(axis=1) for at in ((total - 1) // 2, total // 2))
+        medians[some] = (ordered[lower] + ordered[upper]) / 2
+        return medians
+
+    return statistic
