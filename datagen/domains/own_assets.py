@@ -113,11 +113,11 @@ def own_domain(name: str) -> OwnAssetsDomain:
         raise UserError(f"{path}: damaged: it is not what the domain {name!r} was made of; read the folders that it comes from again")
     shapes: dict[str, tuple[str, Symmetry]] = {}
     patterns: dict[str, str] = {}
-    for word, told in facts.items():
-        if told.pattern:
-            patterns[word] = told.pattern
+    for word, fact in facts.items():
+        if fact.pattern:
+            patterns[word] = fact.pattern
         else:
-            shapes[word] = told.kind or "", Symmetry.parse(told.symmetry or "")
+            shapes[word] = fact.kind or "", Symmetry.parse(fact.symmetry or "")
     kinds = {shape: kind for shape, (kind, _) in shapes.items()}
     words = (
         Words(kinds, _held_out(kinds)) if shapes else SHAPES,

@@ -44,7 +44,7 @@ def load(reference: str, what: str) -> Any:
     try:
         return EntryPoint("", reference, GROUP).load()
     except Exception as error:  # any that a stranger's code can raise
-        raise UserError(f"{what} cannot be imported: {reference}: {_told(error)}") from error
+        raise UserError(f"{what} cannot be imported: {reference}: {_described(error)}") from error
 
 
 def _checked(name: str, domain: Any, what: str) -> Domain:
@@ -62,7 +62,7 @@ def _package(point: EntryPoint) -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist else "without a name"
 
 
-def _told(error: Exception) -> str:
+def _described(error: Exception) -> str:
     """An error in a line, and where the code that was loaded raised it."""
     said = f"{type(error).__name__}: {error}"
     machinery = (__file__, "<", os.path.dirname(importlib.__file__))

@@ -13,7 +13,7 @@ from datagen.domains.so3 import SO3
 from datagen.errors import UserError, did_you_mean
 
 DOMAINS: dict[str, Domain] = {domain.name: domain for domain in (CLEVR, DOT2D, SO3, POSE6D, ASSETS)}
-"""Those built in. No other can take their names."""
+"""Those built in. No other domain can have their names."""
 
 
 def get_domain(name: str) -> Domain:

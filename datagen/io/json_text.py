@@ -70,14 +70,14 @@ def _clearer(text: str | bytes, error: msgspec.DecodeError) -> str:
     """What is wrong with text that is no JSON, and where, in Python's words if it finds fault too."""
     try:
         json.loads(text, parse_constant=_finite, parse_float=_finite)
-    except json.JSONDecodeError as told:
-        return str(told)
+    except json.JSONDecodeError as clearer:
+        return str(clearer)
     except RecursionError:
         pass
-    except ValueError as told:
+    except ValueError as clearer:
         place = re.search(r"byte (\d+)", str(error))
         data = text.encode(errors="replace") if isinstance(text, str) else text
-        return f"line {data[: int(place[1])].count(10) + 1}: {told}" if place else str(told)
+        return f"line {data[: int(place[1])].count(10) + 1}: {clearer}" if place else str(clearer)
     # Python's reader is content, so it is what that alone lets pass.
     return "a string holds half of a surrogate pair" if "surrogate" in str(error) or "truncated" in str(error) else str(error)
 

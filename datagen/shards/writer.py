@@ -126,7 +126,7 @@ class DatasetWriter:
 
     def _forget_others(self) -> None:
         """Remove the spools that nothing of this data set is in: another one was begun here before, and its samples are of no use."""
-        with _told(self.store):
+        with _explaining_disk_errors(self.store):
             for path in self.store.scratch.glob("*.spool"):
                 spool = Spool(path, self._owner)
                 if not len(spool):
@@ -144,7 +144,7 @@ class DatasetWriter:
         if isinstance(outcome, Failure):
             shard.failures[index] = outcome
         else:
-            with _told(self.store):
+            with _explaining_disk_errors(self.store):
                 shard.spool.put(index, sample_blocks(outcome))
         shard.left.discard(index)
         if not shard.left:
@@ -174,7 +174,7 @@ class DatasetWriter:
         size, row = self.settings.shard_size, self._rows.get(number)
         known = 0 if row is None else row.samples + len(row.missing)
         target = range(number * size, max(min((number + 1) * size, self._num), number * size + min(known, size)))
-        with _told(self.store):
+        with _explaining_disk_errors(self.store):
             return _Shard(number, row, target, held, Spool(self.store.scratch / f"{number:06d}.spool", self._owner))
 
     def _trusted(self, number: int) -> set[int]:
@@ -211,7 +211,7 @@ class DatasetWriter:
         see_statement(self.store)
         have = shard.held | set(shard.spool)
         missing = tuple(sorted(set(shard.target) - have))
-        with _told(self.store):
+        with _explaining_disk_errors(self.store):
             if shard.row is None or have != set(shard.row.indices(self.settings.shard_size)) or not shard.held:
                 row = self._build(shard, sorted(have), missing)
             else:
@@ -296,7 +296,7 @@ def spool_owner(statement: Mapping[str, Any]) -> bytes:
 
 def enter(store: Store, statement: Mapping[str, Any]) -> None:
     """Write ``dataset.json``, or see that the one there says the same but for a smaller number, which grows."""
-    with lock_statement(store.lock), _told(store):
+    with lock_statement(store.lock), _explaining_disk_errors(store):
         sizes = store.sizes()
         if STATEMENT not in sizes:
             if any(name.endswith(".tar") for name in sizes):
@@ -366,8 +366,8 @@ def _write_statement(store: Store, statement: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def _told(store: Store) -> Iterator[None]:
-    """Say of a full disk and its like what it means for the run."""
+def _explaining_disk_errors(store: Store) -> Iterator[None]:
+    """Have the error of a full disk, and the like, say what it means for the run."""
     try:
         yield
     except OSError as error:

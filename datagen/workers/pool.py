@@ -49,7 +49,7 @@ class BlenderWorker:
         """`arguments` are the worker's own, as ``"--cpus", "0"``."""
         self._command = module_command(WORKER, *arguments)
         self._child: Child | None = None
-        self._stated: DatasetSettings | None = None  # those that the process was told last
+        self._stated: DatasetSettings | None = None  # those that the process was given last
         self._lock = threading.Lock()
         self._closed = False
 
@@ -149,7 +149,7 @@ class RenderPool:
         self._claims = CoreClaims()
         self._workers = [
             BlenderWorker("--cpus", ",".join(map(str, cores)), *(("--gpu", gpu.kind, gpu.identity) if gpu else ()))
-            for cores, gpu in zip(self._claims.take(count, threads), cycle(gpus or [None]), strict=False)
+            for cores, gpu in zip(self._claims.claim(count, threads), cycle(gpus or [None]), strict=False)
         ]
         self._idle: queue.SimpleQueue[BlenderWorker] = queue.SimpleQueue()
         for worker in self._workers:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,22 @@ def test_a_hung_worker_ends_with_its_parent(tmp_path: Path) -> None:
         os.kill(worker, 0)
 
 
+def test_settings_are_stated_once_and_again_when_they_change_or_a_job_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS", str(tmp_path / "requests"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FAULTS), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setattr(pool_module, "WORKER", "plain_worker")
+    other = replace(TINY, seed=6)
+    order = [(TINY, 0), (TINY, 1), (other, 0), (other, 13), (other, 2), (TINY, 2), (TINY, 3)]
+    jobs = [DrawJob(settings, index) for settings, index in order]
+    with RenderPool(1) as pool:
+        for job in jobs:
+            list(pool.render([job]))
+    requests = read_jsonl(tmp_path / "requests")
+    assert [request["index"] for request in requests] == [job.index for job in jobs]
+    seeds = [request.get("settings", {}).get("seed") for request in requests]
+    assert seeds == [5, None, 6, None, 6, 5, None]
+
+
 def test_a_killed_worker_is_replaced_and_its_job_done(renders: Samples) -> None:
     sample = renders[renders.keys[0]]
     job = RenderJob("a", sample.scene, sample.shot)
@@ -136,12 +153,12 @@ def test_pools_side_by_side_take_different_cores_while_there_are_enough(monkeypa
     monkeypatch.setattr("datagen.workers.cores.available_cores", lambda: [0, 1, 4, 5])
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     one, other = CoreClaims(), CoreClaims()
-    assert one.take(1, 2) == [[0, 1]]
-    assert other.take(3, 1) == [[4], [5], [0]]  # and the third shares a core
+    assert one.claim(1, 2) == [[0, 1]]
+    assert other.claim(3, 1) == [[4], [5], [0]]  # and the third shares a core
     one.release()
-    assert CoreClaims().take(1, 9) == [[0, 1, 4, 5]]
+    assert CoreClaims().claim(1, 9) == [[0, 1, 4, 5]]
     other.release()
-    assert CoreClaims().take(6, 1) == [[0], [1], [4], [5], [0], [1]]
+    assert CoreClaims().claim(6, 1) == [[0], [1], [4], [5], [0], [1]]
 
 
 def test_by_default_a_worker_a_core_and_with_gpus_one_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
