@@ -148,7 +148,7 @@ def check_extent(config: Any, kind: Any, folder: Path) -> int:
         if kind is Derenderer:
             model.proposals(model.features(images))
             return
-        visual = model.see(images)
+        visual = model.encode_image(images)
         for head, read in ((model.dense_head, "read"), (model.numeric_head, "key")):
             if hasattr(head, read):
                 getattr(head, read)(visual)

@@ -27,7 +27,7 @@ datagen.cluster    datagen.kinds
 blender_scenes
 
 model.device       model.quiet        model.finite       model.confined      model.staging        model.declared       model.preset
-model.ties model.config       model.tables       model.trial
+model.batch        model.ties         model.config       model.tables       model.trial
 model.extent       model.run_folder   model.tokens
 model.parts
 model.igllm        model.coverage

@@ -17,9 +17,9 @@ from datagen.images.encoding import decode_image
 from datagen.samples.sample import CAPTION_SUFFIX
 from datagen.screen import print_line
 from datagen.shards.archive import Archive
+from model.batch import IGNORED
 from model.data.feature_cache import FeatureCache
 from model.data.frames import Frame
-from model.igllm import IGNORED
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 CAPTION_TOKENS = 128  # at most, with the end token

@@ -15,10 +15,10 @@ from datagen.errors import UserError
 from datagen.samples.sample import Sample
 from datagen.scene import Scene
 from datagen.shards.archive import Archive, TarArchive
+from model.batch import IGNORED
 from model.data.augment import told_in_order, varied
 from model.data.feature_cache import FeatureCache
 from model.data.frames import Frame, Placement
-from model.igllm import IGNORED
 from model.parts.dense_head import DenseLayout, cell_of
 from model.tokens.codec import CodeCodec, Style
 

@@ -26,10 +26,10 @@ class NumericHead(nn.Module):
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """(..., width) hidden states to (...) normalised values, in the head's own precision: bfloat16 has no digits for millimetres."""
         with torch.autocast(states.device.type, enabled=False):
-            return self.value(self.thought(states)).squeeze(-1)
+            return self.value(self.features(states)).squeeze(-1)
 
-    def thought(self, states: torch.Tensor) -> torch.Tensor:
-        """What its last layer makes the value of; (..., width)."""
+    def features(self, states: torch.Tensor) -> torch.Tensor:
+        """(..., width) hidden states to what the last layer computes the value from, of the same shape."""
         return nn.functional.gelu(self.hidden(torch.tanh(states.to(self.value.weight.dtype))))
 
 

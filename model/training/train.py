@@ -347,7 +347,7 @@ def take_weights(model: IGLLM, folder: Path) -> None:
             raise UserError(f"its weights hold {wrong}, which is not finite")
         if _written_otherwise(model, config):
             weights = {name: value for name, value in weights.items() if name.startswith(("tower.", "projector."))}
-        model.take(weights)
+        model.load_weights(weights)
     except Exception as error:  # of a file that is not what its name says
         raise UserError(f"--init {folder}: {reason(error)}; give the same preset, parts and settings as that run had") from None
     if "projector.weight" not in weights:

@@ -41,11 +41,11 @@ def whole_pass(setting: Setting, image: torch.Tensor, ids: list[int], values: li
     before = [0] * len(setting.prompt)
     slots = [int(codec.slot_at[state]) for state in states]
     with torch.inference_mode():
-        visual = setting.model.see(image[None])
+        visual = setting.model.encode_image(image[None])
         fed = torch.tensor([before + values]).float(), torch.tensor([[-1] * len(before) + slots])
-        hidden = setting.model.think(torch.cat([visual, setting.model.embed(text, *fed)], 1)).last_hidden_state
+        hidden = setting.model.run_decoder(torch.cat([visual, setting.model.embed(text, *fed)], 1)).last_hidden_state
         hidden = hidden[0, visual.shape[1] + len(before) - 1 : -1]
-        cells = setting.model.cells(visual)
+        cells = setting.model.read_cells(visual)
         logits = setting.model.token_logits(hidden[None], cells)[0]
         numbers = []
         if cells is not None:
@@ -77,7 +77,7 @@ def said_of_cells(mixture: Mixture, shows: torch.Tensor, slots: list[int], value
     for place, slot in enumerate(slots):
         if slot < 0:
             continue
-        weights, centres = mixture.weights[place].tolist(), mixture.centres[place].tolist()
+        weights, centres = mixture.log_weights[place].tolist(), mixture.centres[place].tolist()
         closed = set()
         for option, centre in enumerate(centres if slot < 2 else ()):
             shown = shows[option - 1].tolist() if option else None
@@ -210,7 +210,7 @@ def test_ended_images_leave_the_batch(kind: str, numbers: str) -> None:
 def test_some_numbers_are_the_head_s_own_and_some_a_cell_s() -> None:
     cells = setting("words", "cells")
     with torch.inference_mode():
-        read = cells.model.cells(cells.model.see(cells.images))
+        read = cells.model.read_cells(cells.model.encode_image(cells.images))
     assert read is not None
     seen = {round(value, 4) for value in read.values.flatten().tolist()}
     said = [
