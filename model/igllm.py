@@ -1,4 +1,4 @@
-"""IG-LLM: a vision tower, a linear projector, a causal language model, and a numeric head, wired in one `forward`."""
+"""IG-LLM: a vision tower, a linear projector, a causal language model and a numeric head, joined in one `forward`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from datagen.domains.dialects import dialect
 from datagen.domains.registry import get_domain
 from model.batch import IGNORED, Batch
 from model.config import IGLLMConfig
-from model.parts.cell_head import ATTENTION_WEIGHT, CellHead, Cells, Mixture, word_log_probabilities
+from model.parts.cell_head import ATTENTION_WEIGHT, CellHead, Cells, LaplaceMixture, word_log_probabilities
 from model.parts.dense_head import DenseHead, DenseLayout
 from model.parts.guide import attention_loss, guide_loss, guided_attention
 from model.parts.numeric_head import NumberFeedback, NumericHead, squared_errors
@@ -34,9 +34,9 @@ from model.tokens.codec import numeric_slots
 class Reading:
     """What the language model makes of a batch's images and texts.
 
-    ``states`` (batch, length, width): at t, the hidden state that predicts token t. ``cells`` are those of the images, and
-    ``word_attention`` (batch, length, cells) the logarithms of the states' attention on them; None without `CellHead` or its help with
-    words. ``image_attention`` (batch, length, tokens) is the guided head's attention on visual tokens; None where it is not learnt.
+    ``states`` (batch, length, width): at t, the hidden state that predicts token t. ``cells`` are those of the images, None without a
+    `CellHead`. ``word_attention`` (batch, length, cells) holds the logarithms of attention on them before words, None where cells do not
+    help with words. ``image_attention`` (batch, length, tokens) is the guided head's on visual tokens, None where that is not trained.
     """
 
     states: torch.Tensor
@@ -58,10 +58,10 @@ class IGLLMOutput(ModelOutput):
 
 
 class IGLLM(PreTrainedModel):
-    """Writes graphics code from an image (Kulits et al., TMLR 2024), composed of Hugging Face parts.
+    """Writes the graphics code of an image (Kulits et al., TMLR 2024). Its parts are Hugging Face models.
 
-    The sequence is what a chat template puts before the image, visual tokens, then text (prompt and code). A `[NUM]` token's value is
-    read by the numeric head from the hidden state that predicts it, and, with ``config.number_feedback``, embedded back into the sequence.
+    The sequence is a prefix (what the chat template puts before the image), visual tokens, and text (prompt and code). The numeric head
+    reads a `[NUM]` token's value off the hidden state that predicts it; with ``config.number_feedback``, values are embedded again.
     """
 
     config_class: ClassVar[type] = IGLLMConfig
@@ -70,12 +70,12 @@ class IGLLM(PreTrainedModel):
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _keep_in_fp32_modules: ClassVar[list[str]] = ["numeric_head", "number_feedback"]  # bfloat16 has no digits for millimetres
-    # The losses are normalised by counts of their own, which come with the batch (see `model.training.trainer`).
+    # Each loss is divided by its own count, which comes with the batch (see `model.training.trainer`).
     accepts_loss_kwargs = False
     all_tied_weights_keys: dict[str, str]
 
     def __init__(self, config: IGLLMConfig, encoder: nn.Module | None = None, language_model: nn.Module | None = None) -> None:
-        """A model of that configuration; parts that are not given are made from scratch."""
+        """A model of this configuration; parts that are not given have random weights."""
         super().__init__(config)
         self.tower = VisionTower(config, encoder)
         self.language_model: Any = language_model or AutoModelForCausalLM.from_config(config.text_config)
@@ -91,13 +91,13 @@ class IGLLM(PreTrainedModel):
         self.numeric_head = self._new_head(width) if headed else None
         self.post_init()
         if config.guide_weight:
-            self._return_attention()
-        if language_model is not None:  # a checkpoint may hold two embeddings where its configuration says one
+            self.language_model.set_attn_implementation("eager")  # other implementations do not return attention weights
+        if language_model is not None:  # a checkpoint may have two embeddings although its configuration says one
             config.text_config.tie_word_embeddings = self._one_embedding()
-        # By this attribute transformers, too, ties weights again when it loads them.
+        # transformers, too, ties weights by this attribute when it loads them.
         self.all_tied_weights_keys = tied_names(self, self.all_tied_weights_keys)
         if config.lora:
-            with warnings.catch_warnings():  # peft asks for what transformers has given another name
+            with warnings.catch_warnings():  # peft reads an attribute that transformers has renamed
                 warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
                 self.language_model = get_peft_model(self.language_model, self._lora_config())
             self.all_tied_weights_keys = tied_names(self)
@@ -111,7 +111,7 @@ class IGLLM(PreTrainedModel):
 
     @classmethod
     def on_bases(cls, config: IGLLMConfig, vision_dtype: torch.dtype, language_dtype: torch.dtype, **fetching: Any) -> IGLLM:
-        """A new model whose parts have the weights of the checkpoints that the configuration names, in these dtypes; ours are float32."""
+        """A new model with the weights of the checkpoints that the configuration names, in these dtypes; its own parts are float32."""
         vision, language = (stated and Base.of(stated) for stated in (config.vision_base, config.language_base))
         encoder = vision.load_tower(config.vision_config, vision_dtype, **fetching) if vision else None
         language_model = language.load_language_model(config.text_config, language_dtype, **fetching) if language else None
@@ -119,7 +119,7 @@ class IGLLM(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *arguments: Any, config: Any = None, **keywords: Any) -> Any:
-        """As for any transformers model. What frozen parts the file does not hold is fetched from the checkpoints that it names.
+        """As for any transformers model. Frozen parts that the file does not hold are fetched from the checkpoints that it names.
 
         Of a folder, only the configuration and the weights are read (`model.staging`).
         """
@@ -135,53 +135,54 @@ class IGLLM(PreTrainedModel):
         return (model.eval(), {"missing_keys": missing}) if keywords.get("output_loading_info") else model.eval()
 
     def load_weights(self, weights: Mapping[str, torch.Tensor]) -> set[str]:
-        """Load the weights that a file of this model holds; the names of those it lacks. ValueError for those that do not fit."""
+        """Load the weights of a file of this model. The names of weights that the file lacks; ValueError for those that do not fit."""
         places = self._without_bases(self.state_dict())
-        there: dict[str, str] = {}
+        first: dict[str, str] = {}  # of the names of each tensor
         for name, value in weights.items():
             if name not in places or places[name].shape != value.shape:
                 raise ValueError(f"its weights hold {name} {tuple(value.shape)}, which this model has no place for")
-            other = there.setdefault(self.all_tied_weights_keys.get(name, name), name)
+            other = first.setdefault(self.all_tied_weights_keys.get(name, name), name)
             if not torch.equal(weights[other], value):
                 raise ValueError(f"its weights hold {other} and {name} with different values, which are one tensor in this model")
         self.load_state_dict(dict(weights), strict=False)
-        return set(self.own_state_dict()) - set(there)
+        return set(self.own_state_dict()) - set(first)
 
     def own_state_dict(self, state: Mapping[str, torch.Tensor] | None = None) -> dict[str, torch.Tensor]:
-        """Of a state (by default the model's), what its own file holds: every tensor once, but for those that a checkpoint named in
-        the configuration holds. Names are those of a model without wrappers."""
+        """What the model's file holds of a state (by default its own): every tensor once, except those of checkpoints that the
+        configuration names. Names are those of a model without wrappers."""
         own = self._without_bases(plain_names(self.state_dict() if state is None else state))
         return without_twins(own, self.all_tied_weights_keys)
 
     def _without_bases(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        return {name: value for name, value in state.items() if not self._is_of_a_base(name)}
+        return {name: value for name, value in state.items() if not self._is_in_base(name)}
 
-    def _is_of_a_base(self, name: str) -> bool:
+    def _is_in_base(self, name: str) -> bool:
+        """Whether a checkpoint that the configuration names holds the tensor of this name."""
         if name.startswith("tower."):
             return self.config.vision_base is not None
         adapted = "lora_" in name or "trainable_tokens_delta" in name
         return name.startswith("language_model.") and self.config.language_base is not None and not adapted
 
     def save_pretrained(self, save_directory: Any, *arguments: Any, state_dict: Any = None, **keywords: Any) -> None:
-        """As for any transformers model; without the frozen weights of checkpoints that the configuration names."""
-        Path(save_directory, WHOLE).unlink(missing_ok=True)  # of a run whose model is replaced by this
+        """As for any transformers model, but without the frozen weights of checkpoints that the configuration names."""
+        Path(save_directory, WHOLE).unlink(missing_ok=True)  # it states the files of the model that is replaced
         super().save_pretrained(save_directory, *arguments, state_dict=self.own_state_dict(state_dict), **keywords)
 
     def save_adapter(self, folder: Path) -> None:
-        """Save LoRA's adapters alone, as `peft` does and loads them. ValueError if there are none."""
+        """Save LoRA's adapters alone, in `peft`'s format. ValueError if there are none."""
         if not self.config.lora:
             raise ValueError("this model has no adapters: all of its language model was trained")
         self.language_model.save_pretrained(folder, save_embedding_layers=False)  # the row of [NUM] is among the adapters
 
     def merged(self) -> IGLLM:
-        """The same function without adapters: theirs is added to the weights that they adapt. For prediction; changes this model."""
+        """This model, with LoRA's adapters merged into the weights that they adapt, for prediction."""
         if self.config.lora:
             self.language_model = self.language_model.merge_and_unload()
             self.all_tied_weights_keys = tied_names(self)
         return self
 
     def train(self, mode: bool = True) -> IGLLM:
-        """As `nn.Module.train`; a frozen tower stays in evaluation mode."""
+        """As `nn.Module.train`, but a frozen tower stays in evaluation mode."""
         super().train(mode)
         if self.config.freeze_vision:
             self.tower.eval()
@@ -189,7 +190,7 @@ class IGLLM(PreTrainedModel):
 
     @property
     def loss_weights(self) -> dict[str, float]:
-        """The parts of the loss by name, with their weights."""
+        """The weight of each part of the loss, by name."""
         config = self.config
         parts = {"number_loss": config.number_weight, "dense_loss": config.dense_weight, "guide_loss": config.guide_weight}
         return {"token_loss": 1.0, **parts}
@@ -222,7 +223,7 @@ class IGLLM(PreTrainedModel):
             return None
         return self.numeric_head.read_cells(visual, self.dense_head.values(visual), self.dense_head.words(visual))
 
-    def mixture(self, states: torch.Tensor, slots: torch.Tensor, images: torch.Tensor, cells: Cells) -> Mixture:
+    def mixture(self, states: torch.Tensor, slots: torch.Tensor, images: torch.Tensor, cells: Cells) -> LaplaceMixture:
         """As `CellHead.mixture`."""
         assert isinstance(self.numeric_head, CellHead)
         return self.numeric_head.mixture(states, slots, images, cells)
@@ -348,18 +349,15 @@ class IGLLM(PreTrainedModel):
         return loss + attention_loss(reading.word_attention[words], batch.centres[words], self.config.dense_split).sum() * share
 
     def periods(self) -> torch.Tensor:
-        """(slots,) the period of each slot in normalised units, 0 for none."""
+        """(slots,) each slot's period in normalised units, 0 for none."""
         return torch.tensor([slot.period for slot in self.slots], device=self.device)
 
-    def _return_attention(self) -> None:
-        self.language_model.set_attn_implementation("eager")  # others keep their weights to themselves
-
     def _one_embedding(self) -> bool:
-        """Whether the language model reads and writes tokens by the same weights."""
+        """Whether the language model's input and output embeddings are one tensor."""
         return self.language_model.get_input_embeddings().weight is self.language_model.get_output_embeddings().weight
 
     def _lora_config(self) -> LoraConfig:
-        """Adapters on every linear layer of the decoder, and the rows of `[NUM]`, which no checkpoint has trained."""
+        """Adapters on every linear layer of the decoder and on the embeddings of `[NUM]`, which no checkpoint has trained."""
         lora, rows = self.config.lora, [self.config.num_token_id]
         tokens = {}
         if self.config.numbers == "head":
@@ -378,6 +376,6 @@ class IGLLM(PreTrainedModel):
 
 
 def _fetching(keywords: Mapping[str, Any], of_base: bool = False) -> dict[str, Any]:
-    """Of the arguments of `from_pretrained`, those that tell where files are fetched; a base has a revision of its own."""
+    """The arguments of `from_pretrained` that say where files are fetched from; a base has its own revision."""
     names = ("cache_dir", "force_download", "local_files_only", "token") + (() if of_base else ("revision", "subfolder"))
     return {name: keywords[name] for name in names if name in keywords}

@@ -43,14 +43,14 @@ class Cells:
         return Cells(self.keys[images], self.values[images], self.words[images])
 
 
-class Mixture(NamedTuple):
+class LaplaceMixture(NamedTuple):
     """A mixture of Laplace distributions, (..., 1 + cells) each, the one around the head's own value first."""
 
     log_weights: torch.Tensor
     centres: torch.Tensor
     log_spreads: torch.Tensor
 
-    def restricted(self, allowed: torch.Tensor) -> Mixture:
+    def restricted(self, allowed: torch.Tensor) -> LaplaceMixture:
         """The same with the weights of what is not ``allowed`` (..., 1 + cells) set to zero; the others stay as they are."""
         return self._replace(log_weights=self.log_weights.masked_fill(~allowed, -torch.inf))
 
@@ -87,7 +87,7 @@ class CellHead(NumericHead):
             queries = self.query(states.to(self.query.weight.dtype))
             return (queries @ cells.keys.transpose(1, 2) / math.sqrt(KEY_WIDTH)).log_softmax(-1)
 
-    def mixture(self, states: torch.Tensor, slots: torch.Tensor, images: torch.Tensor, cells: Cells) -> Mixture:
+    def mixture(self, states: torch.Tensor, slots: torch.Tensor, images: torch.Tensor, cells: Cells) -> LaplaceMixture:
         """The distributions of numbers, (numbers, 1 + cells), from the hidden states before them (numbers, width).
 
         ``slots`` (numbers,) are the numbers' slots, ``images`` (numbers,) the places of their images in the batch.
@@ -101,7 +101,7 @@ class CellHead(NumericHead):
             log_weights = torch.cat([own_weight + OWN_LOG_ODDS, attention], dim=-1).log_softmax(-1)
             log_spreads = torch.cat([own_spread, self.spread(slots).expand_as(values)], dim=-1) + LOG_SPREAD
             centres = torch.cat([self.value(features), values], dim=-1)
-            return Mixture(log_weights, centres, log_spreads.clamp(math.log(SHARPEST), math.log(WIDEST)))
+            return LaplaceMixture(log_weights, centres, log_spreads.clamp(math.log(SHARPEST), math.log(WIDEST)))
 
 
 def word_log_probabilities(attention: torch.Tensor, cells: Cells) -> torch.Tensor:

@@ -161,7 +161,7 @@ def test_fed_back_are_the_numbers_of_the_statement_that_spoke_last() -> None:
     feedback = NumberFeedback(4, ["add", "add", "glow"])
     slots = torch.tensor([[-1, 0, -1, 1, -1, 0, 2, -1]])
     values = torch.tensor([[9.0, 0.1, 9.0, 0.2, 9.0, 0.3, 0.4, 9.0]])
-    numbers, said = feedback._last_said(values, slots)
+    numbers, said = feedback._latest(values, slots)
     expected = [[0, 0, 0], [0.1, 0, 0], [0.1, 0, 0], [0.1, 0.2, 0], [0.1, 0.2, 0], [0.3, 0, 0], [0, 0, 0.4], [0, 0, 0.4]]
     assert torch.equal(said[0], torch.tensor(expected) > 0)
     assert torch.allclose(numbers[0] * said[0], torch.tensor(expected))
@@ -209,11 +209,11 @@ def test_beyond_what_is_close_an_error_counts_linearly(predicted: float, true: f
 @given(st.lists(st.tuples(st.floats(0.1, 1), st.floats(-1, 1), st.floats(0.05, 0.2)), min_size=1, max_size=4))
 def test_the_density_of_what_may_be_said_is_one(parts: list[tuple[float, float, float]]) -> None:
     weight, centre, spread = torch.tensor(parts, dtype=torch.float64).unbind(-1)
-    some = cells.Mixture(weight.div(weight.sum()).log(), centre, spread.log())
+    some = cells.LaplaceMixture(weight.div(weight.sum()).log(), centre, spread.log())
     values = torch.linspace(-4, 4, 8001, dtype=torch.float64)
-    density = (-cells.Mixture(*(part.expand(len(values), -1) for part in some)).nll(values, torch.zeros(len(values)))).exp()
+    density = (-cells.LaplaceMixture(*(part.expand(len(values), -1) for part in some)).nll(values, torch.zeros(len(values)))).exp()
     assert torch.trapezoid(density, values).item() == pytest.approx(1, abs=1e-4)
-    one, period = cells.Mixture(*(part[None] for part in some)), torch.tensor([2.0])
+    one, period = cells.LaplaceMixture(*(part[None] for part in some)), torch.tensor([2.0])
     assert one.nll(torch.tensor([0.3 + 2.0]), period).item() == pytest.approx(one.nll(torch.tensor([0.3]), period).item(), abs=1e-5)
 
 
@@ -227,7 +227,7 @@ def test_in_a_toss_up_a_number_lies_between_and_a_choice_of_cells_does_not(choic
     true, periods, slots, images = torch.tensor([0.5] * 70 + [-0.5] * 30), torch.zeros(100), torch.ones(100).long(), torch.zeros(100).long()
     optimizer = torch.optim.Adam(head.parameters(), 0.01)
 
-    def mixture() -> cells.Mixture:
+    def mixture() -> cells.LaplaceMixture:
         return head.mixture(states, slots, images, head.read_cells(visual, shown, torch.empty(1, 3, 0)))
 
     for _ in range(600):

@@ -16,7 +16,7 @@ from small_models import CLEVR, TOKENIZERS, Setting, setting
 from datagen.code.grammar import parse_code
 from datagen.domains.clevr import Clevr
 from datagen.errors import UserError
-from model.parts.cell_head import Mixture
+from model.parts.cell_head import LaplaceMixture
 from model.prediction.decode import decode
 from model.prediction.decoding import Decoding
 from model.tokens.automaton import START
@@ -67,7 +67,7 @@ class Said(NamedTuple):
     logp: float
 
 
-def said_of_cells(mixture: Mixture, shows: torch.Tensor, slots: list[int], values: list[float]) -> list[Said]:
+def said_of_cells(mixture: LaplaceMixture, shows: torch.Tensor, slots: list[int], values: list[float]) -> list[Said]:
     """What is said of a mixture (length, 1 + cells) in a text of these numbers, as `Coverage` has it, one value at a time.
 
     ``shows`` (cells, 2) are x and y of what the image's cells show; CLEVR's range, three metres either way, is 1.
@@ -264,4 +264,4 @@ def test_senseless_settings_are_refused() -> None:
     for settings_ in bad:
         with pytest.raises(UserError):
             Decoding(**settings_)
-    assert replace(Decoding(), samples=4, temperature=0.7).lanes == 4
+    assert replace(Decoding(), samples=4, temperature=0.7).texts_per_image == 4
