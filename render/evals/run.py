@@ -216,8 +216,8 @@ def _finished(run: Path) -> bool:
 
 def _facts(preset: Preset, run: Path) -> dict[str, float]:
     """The `RunFacts` of a finished run."""
-    images = preset.steps * preset.batch_size * preset.accumulation
-    return {"steps": preset.steps, "images": images, "seconds": round(seconds(run), 1)}
+    how = preset.optimisation
+    return {"steps": how.steps, "images": how.steps * how.batch_size * how.accumulation, "seconds": round(seconds(run), 1)}
 
 
 def _tell(text: str) -> None:
