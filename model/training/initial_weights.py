@@ -13,11 +13,11 @@ from datagen.domains.registry import get_domain
 from datagen.errors import UserError
 from datagen.io.files import file_sha256
 from model.extent import shapes_in
-from model.finite import first_not_finite
 from model.igllm import IGLLM
 from model.load import check_config, file_digests
 from model.run_folder import check_saved
 from model.staging import WEIGHTS_FILE
+from model.state_dict import first_not_finite
 from model.tables import reason
 
 

@@ -1,4 +1,4 @@
-"""Names of tensors in a model's state: several for one tensor (tied embeddings, shared layers), and those that wrappers change."""
+"""State dictionaries of models: tensors with several names (tied embeddings, shared layers), names that wrappers change, and damage."""
 
 from __future__ import annotations
 
@@ -37,3 +37,8 @@ def without_twins(state: Mapping[str, torch.Tensor], tied: Mapping[str, str]) ->
     """A state with every tied tensor once. Where the values of tied names differ, all are kept, so that none is lost."""
     twins = {name for name, kept in tied.items() if name in state and kept in state and torch.equal(state[name], state[kept])}
     return {name: value for name, value in state.items() if name not in twins}
+
+
+def first_not_finite(state: Mapping[str, torch.Tensor]) -> str | None:
+    """The name of the first tensor that holds NaN or infinity; None if all numbers are finite."""
+    return next((name for name, value in state.items() if value.is_floating_point() and not bool(value.isfinite().all())), None)
