@@ -62,16 +62,15 @@ class ProposalHead(nn.Module):
 
         ``heat`` and ``read`` as `forward` gives them; ``boxes`` (images, objects, 4) in pixels, 0 wide where there is no object.
         """
-        cells = self._in_cells(boxes, heat.shape[-2:])
+        scaled = boxes / self._cell_size(heat.shape[-2:], boxes)
         present = boxes[..., 2] > 0
-        target, at = heat_target(cells, present, heat.shape[-2:])
-        log_odds_against = nn.functional.logsigmoid(-heat)
-        found = (1 - heat.sigmoid()) ** SHARPNESS * nn.functional.logsigmoid(heat)
-        feared = (1 - target) ** LENIENCE * heat.sigmoid() ** SHARPNESS * log_odds_against
-        focal = -torch.where(target == 1, found, feared).sum()
+        target, at = heat_target(scaled, present, heat.shape[-2:])
+        positive = (1 - heat.sigmoid()) ** SHARPNESS * nn.functional.logsigmoid(heat)
+        negative = (1 - target) ** LENIENCE * heat.sigmoid() ** SHARPNESS * nn.functional.logsigmoid(-heat)
+        focal = -torch.where(target == 1, positive, negative).sum()
         image = present.nonzero()[:, 0]
         x, y = at[present].unbind(-1)
-        truth = torch.cat([cells[present][:, :2] - at[present] - 0.5, cells[present][:, 2:].log()], dim=1)
+        truth = torch.cat([scaled[present][:, :2] - at[present] - 0.5, scaled[present][:, 2:].log()], dim=1)
         return focal + BOX_WEIGHT * (read[image, :, y, x] - truth).abs().sum()
 
     def peaks(self, heat: torch.Tensor, read: torch.Tensor, most: int, threshold: float) -> tuple[torch.Tensor, ...]:
@@ -87,30 +86,27 @@ class ProposalHead(nn.Module):
         cell, score = cell[image, place], hottest[image, place]
         y, x = cell // columns, cell % columns
         output = read[image, :, y, x]
-        cells = torch.cat([torch.stack([x, y], dim=1) + 0.5 + output[:, :2], output[:, 2:].exp()], dim=1)
-        return image, cells * self._cell((rows, columns), cells), score
+        scaled = torch.cat([torch.stack([x, y], dim=1) + 0.5 + output[:, :2], output[:, 2:].exp()], dim=1)
+        return image, scaled * self._cell_size(heat.shape[-2:], scaled), score
 
-    def _in_cells(self, boxes: torch.Tensor, shape: torch.Size) -> torch.Tensor:
-        return boxes / self._cell(tuple(shape), boxes)
-
-    def _cell(self, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
-        """(4,) the width and height of a cell in pixels, twice, to scale boxes with."""
+    def _cell_size(self, shape: torch.Size, like: torch.Tensor) -> torch.Tensor:
+        """(4,) the width and height, twice, of a cell of a map (rows, columns) in pixels: the unit of scaled boxes."""
         (height, width), (rows, columns) = self.frame, shape
         return like.new_tensor([width / columns, height / rows] * 2)
 
 
-def heat_target(cells: torch.Tensor, present: torch.Tensor, shape: torch.Size) -> tuple[torch.Tensor, torch.Tensor]:
+def heat_target(scaled: torch.Tensor, present: torch.Tensor, shape: torch.Size) -> tuple[torch.Tensor, torch.Tensor]:
     """The target heat (images, rows, columns), 1 in cells with a centre and a Gaussian around them; and each object's cell.
 
-    ``cells`` (images, objects, 4) are boxes in units of cells, ``present`` (images, objects) says which are there, ``shape`` is the map's
+    ``scaled`` (images, objects, 4) are boxes in units of cells, ``present`` (images, objects) says which are there, ``shape`` is the map's
     (rows, columns). An object's cell is (column, row): (images, objects, 2).
     """
     rows, columns = shape
-    limits = torch.tensor([columns - 1, rows - 1], device=cells.device)
-    at = torch.minimum(cells[..., :2].floor().long().clamp(min=0), limits)
-    spread = (SPREAD * cells[..., 2:]).clamp(min=LEAST_SPREAD)
-    x, y = torch.arange(columns, device=cells.device), torch.arange(rows, device=cells.device)
+    limits = torch.tensor([columns - 1, rows - 1], device=scaled.device)
+    at = torch.minimum(scaled[..., :2].floor().long().clamp(min=0), limits)
+    spread = (SPREAD * scaled[..., 2:]).clamp(min=LEAST_SPREAD)
+    x, y = torch.arange(columns, device=scaled.device), torch.arange(rows, device=scaled.device)
     across = ((x - at[..., :1]) / spread[..., :1]).square()
     down = ((y - at[..., 1:]) / spread[..., 1:]).square()
     heat = (-(down[..., :, None] + across[..., None, :]) / 2).exp() * present[..., None, None]
-    return heat.amax(1) if heat.shape[1] else heat.new_zeros(len(cells), rows, columns), at
+    return heat.amax(1) if heat.shape[1] else heat.new_zeros(len(scaled), rows, columns), at
