@@ -1,57 +1,104 @@
-"""The command line's parser: one message for what is wrong, with what was meant, before any work begins."""
+"""The command line: verbs as dataclasses, their parser, and one message for what is wrong, with what was meant, before any work begins."""
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import MISSING, fields
+from functools import partial
+from inspect import cleandoc, get_annotations
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, NoReturn
+from types import NoneType, UnionType
+from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 
 from datagen.errors import UserError, did_you_mean
-from datagen.io.files import check_file, check_folder
+from datagen.flags import Flag, FlagsOf, number, whole
 from datagen.screen import printable
 
 
-class Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Tells defaults where there are any and the help does not tell them itself."""
+class Verb:
+    """A verb of the command. A subclass is a frozen dataclass of all that its command line may say, a `Flag` a field; the first line of its
+    docstring is its summary, the rest begins its help."""
 
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        told = action.default is None or action.default is False or action.default == [] or "default" in (action.help or "")
-        return action.help if told else super()._get_help_string(action)
+    def run(self) -> int | None:
+        """Do it; the exit status (None: 0)."""
+        raise NotImplementedError
+
+    @staticmethod
+    def epilog() -> str | None:
+        """What ends the help, made when that is asked for: what it imports may take seconds."""
+        return None
+
+
+def summary(verb: type[Verb]) -> str:
+    """What the list of all verbs says of one."""
+    first = cleandoc(verb.__doc__ or "").partition("\n")[0]
+    return first[:1].lower() + first[1:].removesuffix(".")
+
+
+def declared(kind: type) -> Iterator[tuple[str, Flag | FlagsOf, Any, Any]]:
+    """The fields of a dataclass that have flags, in order: name, flag, type, and default (`MISSING` if one must be given)."""
+    hints = {name: hint for base in reversed(kind.__mro__) for name, hint in get_annotations(base, eval_str=True).items()}
+    for field in fields(kind):
+        for note in getattr(hints[field.name], "__metadata__", ()):
+            if isinstance(note, Flag | FlagsOf):
+                yield field.name, note, get_args(hints[field.name])[0], field.default
+
+
+def given(kind: type, values: argparse.Namespace) -> dict[str, Any]:
+    """What a command line gives for the fields of a dataclass, by their names; all else is left to its defaults."""
+    found = {
+        name: partial(flag.kind, **given(flag.kind, values)) if isinstance(flag, FlagsOf) else getattr(values, name)
+        for name, flag, _, _ in declared(kind)
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Leaves a text of several lines as it is."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return super()._fill_text(text, width, indent) if "\n" in text else textwrap.fill(text, width)
 
 
 class _Once(argparse.Action):
     """Keeps the value of an option, and refuses another one, where argparse itself takes the last without a word."""
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None) -> None:
-        given = vars(namespace).setdefault("given", set())  # which is of this command line alone: a parser may read many
-        if option is not None and self.dest in given:
+        if option is not None and getattr(namespace, self.dest) is not None:
             every = f", with all its values behind it: {option} A B" if self.nargs == "+" else ""
             raise argparse.ArgumentError(self, f"is given twice; give it once{every}")
-        given.add(self.dest)
         setattr(namespace, self.dest, values)
 
 
 class Parser(argparse.ArgumentParser):
-    """The parser of the command or of a verb. ``late_epilog`` makes the end of its help when that is asked for: what it imports may take
-    seconds."""
+    """The parser of the command or of a verb, whose flags are made when it is used: what declares them may take a moment to import."""
 
-    late_epilog: Callable[[], str] | None = None
-
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
-        super().__init__(*arguments, **settings)
+    def __init__(self, *arguments: Any, verb: type[Verb] | None = None, **settings: Any) -> None:
+        super().__init__(*arguments, formatter_class=_Help, **settings)
         self.register("action", None, _Once)
+        self._verb, self._filled = verb, False
+
+    def fill(self) -> None:
+        """Give a verb's parser its flags, once."""
+        if self._verb is None or self._filled:
+            return
+        self._filled = True
+        self.description = " ".join(cleandoc(self._verb.__doc__ or "").split("\n")[2:])
+        _add_flags(self, self._verb)
 
     def format_help(self) -> str:
-        if self.late_epilog is not None:
-            self.epilog = self.late_epilog()
+        self.fill()
+        self.epilog = self._verb.epilog() if self._verb else self.epilog
         return super().format_help()
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """As argparse does it, but that a verb refuses what it does not know, and this before it misses anything else."""
-        if self._subparsers is None and args is not None:
+        self.fill()
+        if self._verb is not None and args is not None:
             for option in takewhile(lambda word: word != "--", args):
                 self._check_option(option.partition("=")[0])
         found, unknown = super().parse_known_args(args, namespace)
@@ -82,41 +129,34 @@ class Parser(argparse.ArgumentParser):
             raise argparse.ArgumentError(action, f"{value!r} is none of {', '.join(known)}{did_you_mean(str(value), known)}")
 
 
-def whole(text: str) -> int:
-    """A whole number."""
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+def _add_flags(parser: argparse.ArgumentParser, kind: type, defaults: bool = True) -> None:
+    """Give a parser the flags of a dataclass. What is not given is None there: the defaults are the class's."""
+    one_of: argparse._ActionsContainer | None = None
+    for name, flag, hint, default in declared(kind):
+        if isinstance(flag, FlagsOf):
+            _add_flags(parser, flag.kind, flag.defaults)
+            continue
+        told = not defaults or any(default is nothing for nothing in (MISSING, None, False, ())) or "default" in flag.help
+        words = {"help": flag.help if told else f"{flag.help} (default: {default})", "default": None, **_reading(flag, hint), **flag.more}
+        if flag.one_of:
+            one_of = one_of or parser.add_mutually_exclusive_group(required=True)
+        place = one_of if flag.one_of and one_of else parser
+        if flag.word:
+            place.add_argument(name, **words)
+        else:
+            required = defaults and default is MISSING
+            place.add_argument(f"--{flag.name or name.replace('_', '-')}", dest=name, required=required, **words)
 
 
-def positive(text: str) -> int:
-    """A whole number above 0."""
-    value = whole(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not positive")
-    return value
-
-
-def number(text: str) -> float:
-    """A number."""
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
-
-
-def words(text: str) -> tuple[str, ...]:
-    """Words, separated by commas."""
-    found = tuple(word.strip() for word in text.split(","))
-    if not all(found):
-        raise argparse.ArgumentTypeError(f"{text!r}: there is nothing before or after a comma")
-    return found
-
-
-def integers(text: str) -> tuple[int, ...]:
-    """Whole numbers, separated by commas."""
-    return tuple(map(whole, words(text)))
+def _reading(flag: Flag, hint: Any) -> dict[str, Any]:
+    """How argparse is to read a flag whose field has that type."""
+    if get_origin(hint) in (Union, UnionType):
+        hint = next(kind for kind in get_args(hint) if kind is not NoneType)
+    if hint is bool:
+        return {"action": "store_true"}
+    if get_origin(hint) is Literal:
+        return {"choices": get_args(hint)}
+    return {"metavar": flag.metavar, "type": flag.read or {int: whole, float: number, Path: Path}.get(hint, str)}
 
 
 def setting(text: str) -> str:
@@ -125,6 +165,31 @@ def setting(text: str) -> str:
     if not (key.strip() and equals and value.strip()):
         raise UserError(f"{text!r} is not KEY=VALUE, such as steps=5000")
     return text
+
+
+def once_each(assignments: Sequence[str]) -> Sequence[str]:
+    """These ``KEY=VALUE``; `UserError` for a setting that is given twice, of which only the last would count."""
+    keys = [assignment.partition("=")[0].rpartition(".")[2] for assignment in assignments]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise UserError(f"--set {key}: is given twice; give it once")
+    return assignments
+
+
+def place(text: str) -> str | Path:
+    """The place of a data set: a folder, or a URL."""
+    from datagen.shards import store
+
+    return store.place(text)
+
+
+def place_to_write(text: str) -> str | Path:
+    """The place of a data set that can be written."""
+    from datagen.shards.store import check_place
+
+    where = place(text)
+    check_place(where)
+    return where
 
 
 def _of_this_machine(text: str) -> Path:
@@ -136,6 +201,8 @@ def _of_this_machine(text: str) -> Path:
 
 def folder_to_write(text: str) -> Path:
     """The path of a folder that can be written."""
+    from datagen.io.files import check_folder  # with libraries that --help has no use for
+
     path = _of_this_machine(text)
     check_folder(path)
     return path
@@ -161,6 +228,8 @@ def samples_to_write(text: str) -> Path:
 
 def file_to_write(text: str) -> Path:
     """The path of a file that can be written."""
+    from datagen.io.files import check_file
+
     path = _of_this_machine(text)
     check_file(path)
     return path

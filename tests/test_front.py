@@ -41,6 +41,8 @@ def status_of(*arguments: str) -> int:
 def verbs() -> dict[str, list[argparse.Action]]:
     """The verbs, each with its options that take a value."""
     [choice] = (action for action in igllm._parser()._actions if isinstance(action, argparse._SubParsersAction))
+    for verb in choice.choices.values():
+        verb.fill()
     return {name: [a for a in verb._actions if a.option_strings and a.nargs != 0] for name, verb in choice.choices.items()}
 
 

@@ -15,6 +15,7 @@ import pytest
 import igllm
 from datagen.errors import UserError
 from datagen.io.leaving import SIGNALS, heeded
+from datagen.verbs import Doctor
 from igllm import main
 
 DOTS = ("generate", "--domain", "dot2d", "--width", "32", "--height", "32", "--num", "3")
@@ -31,11 +32,10 @@ def handlers_as_before() -> object:
 def verb_that(monkeypatch: pytest.MonkeyPatch, run: Callable[[], object]) -> int:
     """The status of a verb that does this."""
 
-    def run_doctor(_options: object) -> int:
+    def run_verb(_: Doctor) -> None:
         run()
-        return 0
 
-    monkeypatch.setattr(igllm, "run_doctor", run_doctor)
+    monkeypatch.setattr(Doctor, "run", run_verb)
     return main(["doctor"])
 
 
@@ -92,15 +92,15 @@ def test_a_signal_that_is_sent_twice_does_not_disturb_what_tidies_up(
 
 IMPATIENT = """
 import signal, threading, igllm
-import datagen.io.leaving
+import datagen.io.leaving, datagen.verbs
 datagen.io.leaving.SAME_REQUEST_SECONDS = 0
-def run_doctor(_options):
+def run(_):
     try:
         signal.raise_signal(signal.SIGTERM)
     finally:
         signal.raise_signal(signal.SIGINT)
         threading.Event().wait()
-igllm.run_doctor = run_doctor
+datagen.verbs.Doctor.run = run
 igllm.main(["doctor"])
 """
 
@@ -193,11 +193,11 @@ def test_output_that_cannot_be_written_is_named() -> None:
 
 
 KILLED = """
-import os, tempfile, igllm
-def run_doctor(_options):
+import os, tempfile, datagen.verbs, igllm
+def run(_):
     tempfile.mkdtemp()
     os.kill(os.getpid(), 9)
-igllm.run_doctor = run_doctor
+datagen.verbs.Doctor.run = run
 igllm.main(["doctor"])
 """
 

@@ -12,7 +12,7 @@ import pytest
 from places import ROOT
 
 ORDER = """
-datagen.screen     datagen.rng
+datagen.screen     datagen.rng        datagen.flags
 datagen.errors
 datagen.scene      datagen.io
 datagen.images
@@ -23,6 +23,7 @@ datagen.samples    datagen.metrics
 datagen.shards     datagen.workers
 datagen.generate   datagen.formats    datagen.inspect     datagen.doctor       datagen.commandline
 datagen.cluster    datagen.kinds
+datagen.verbs
 
 blender_scenes
 
@@ -35,12 +36,14 @@ model.data
 model.build        model.derender
 model.load
 model.prediction   model.training     model.ship
+model.verbs
 
 render.images      render.codediff    render.sides        render.overlay       render.rerender      render.summary   render.conformance
 render.report      render.conformance
 render.compare
 render.roundtrip   render.evals
 render.demo
+render.verbs
 
 igllm
 """

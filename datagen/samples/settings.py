@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct, structs
@@ -14,6 +15,7 @@ from datagen.domains.registry import get_domain
 from datagen.domains.split_files import check_counts, check_split, split_from_json
 from datagen.domains.splits import Split, SplitFile
 from datagen.errors import UserError
+from datagen.flags import Flag, positive
 from datagen.geometry.ground import sweep_for
 from datagen.images.encoding import IMAGE_SUFFIXES
 from datagen.io.declared import Count, FileName, as_declared
@@ -61,22 +63,24 @@ class DatasetSettings:
     empty but for the cameras of a domain without. Raises `UserError` for what cannot be asked.
     """
 
-    domain: str = "clevr"
-    split: str = "default"
+    domain: Annotated[str, Flag("kind of scene: one of those below")] = "clevr"
+    split: Annotated[str, Flag("what scenes may hold: a split of the domain, or a JSON file", "NAME|FILE")] = "default"
     rules: Split | None = None
-    seed: int = 0
-    width: int = 320
-    height: int = 240
-    quality: Quality = "standard"
-    min_objects: int | None = None
-    max_objects: int | None = None
-    cameras: tuple[Camera, ...] = ()
-    camera_jitter: float = 0.0
-    light_jitter: float = 1.0
-    image_format: str = "png"
-    captions: bool = False
-    depth: bool = False
-    shard_size: int = 1000
+    seed: Annotated[int, Flag("seed of all that is drawn: another gives other scenes", "N")] = 0
+    width: Annotated[int, Flag("width of the images, pixels", "N", positive)] = 320
+    height: Annotated[int, Flag("height of the images, pixels", "N", positive)] = 240
+    quality: Annotated[Quality, Flag("draft is quick and grainy, reference slow and clean")] = "standard"
+    min_objects: Annotated[int | None, Flag("fewest objects in a scene (default: the split's)", "N")] = None
+    max_objects: Annotated[int | None, Flag("most objects in a scene (default: the split's)", "N")] = None
+    cameras: Annotated[tuple[Camera, ...], Flag("JSON file of cameras by name (default: the domain's own camera)", "FILE", Path)] = ()
+    camera_jitter: Annotated[float, Flag("metres a camera is moved by at most, along each axis", "M")] = 0.0
+    light_jitter: Annotated[float, Flag("metres a lamp is moved by at most, along each axis", "M")] = 1.0
+    image_format: Annotated[
+        str, Flag("file format of the images; jpg and webp lose a little", name="format", more={"choices": tuple(IMAGE_SUFFIXES)})
+    ] = "png"
+    captions: Annotated[bool, Flag("add {key}.txt: a few true sentences about the scene")] = False
+    depth: Annotated[bool, Flag("add {key}.depth.npy: metres to what each pixel shows")] = False
+    shard_size: Annotated[int, Flag("samples in each shard, which is one tar", "N", positive)] = 1000
 
     def __post_init__(self) -> None:
         domain = self.resolved_domain

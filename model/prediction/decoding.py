@@ -1,23 +1,20 @@
-"""The settings of decoding, and its three ways to choose among the tokens that the grammar allows: greedy, drawn, beam search."""
+"""The settings of decoding. They are flags too, so torch is imported only where texts are written."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
-import torch
+from typing import TYPE_CHECKING, Annotated
 
 from datagen.errors import UserError
+from datagen.flags import Flag, positive
+
+if TYPE_CHECKING:
+    import torch
+
+    from model.prediction.choosing import Choose
 
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 1e-6, 1e6
-LARGEST_DRAW = 1 - 2**-20  # so that rounding cannot lift a draw above the sum of all probabilities
-
-Choose = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor | None, torch.Tensor]]
-"""From log-probabilities (rows, options), the log-likelihoods of the texts so far (rows,) and draws from [0, 1) (rows,): which texts are
-continued, in order (rows,), None if it is each in its place; and the option that each of them takes (rows,).
-"""
 
 
 @dataclass(frozen=True)
@@ -27,11 +24,15 @@ class Decoding:
     image's key. `UserError` for settings that contradict each other or are out of range.
     """
 
-    samples: int = 1
-    beams: int = 1
-    temperature: float | None = None
-    top_p: float = 1.0
-    seed: int = 0
+    samples: Annotated[
+        int, Flag("give K codes for each image, likeliest first: the likeliest found or, with --temperature, random ones", "K", positive)
+    ] = 1
+    beams: Annotated[int, Flag("search with B beginnings of the code at a time, the likeliest", "B", positive)] = 1
+    temperature: Annotated[float | None, Flag("choose at random, more freely the higher (default: the likeliest)", "T")] = None
+    top_p: Annotated[
+        float, Flag("with --temperature: choose among the likeliest words alone, which have this share of the probability together", "P")
+    ] = 1.0
+    seed: Annotated[int, Flag("seed of what --temperature chooses at random, together with the image's key")] = 0
 
     def __post_init__(self) -> None:
         if self.samples < 1 or self.beams < 1 or self.seed < 0:
@@ -56,54 +57,18 @@ class Decoding:
     @property
     def choose(self) -> Choose:
         """The function that chooses how texts go on."""
+        from model.prediction.choosing import beam_search, drawing, likeliest
+
         if self.temperature is not None:
-            return _drawing(self.temperature, self.top_p)
-        return _likeliest if self.beams == 1 else _beam_search(self.beams)
+            return drawing(self.temperature, self.top_p)
+        return likeliest if self.beams == 1 else beam_search(self.beams)
 
     def draws(self, keys: Sequence[str], count: int) -> torch.Tensor:
         """(texts, count) draws from [0, 1), each row a function of seed, key and number of the sample; zeros without temperature."""
+        import torch
+
+        from model.prediction.choosing import draws
+
         if self.temperature is None:
             return torch.zeros(len(keys) * self.texts_per_image, count)
-        streams = (np.random.default_rng((self.seed, sample, _digest(key))) for key in keys for sample in range(self.samples))
-        return torch.from_numpy(np.stack([stream.random(count, np.float32) for stream in streams])).clamp(max=LARGEST_DRAW)
-
-
-def _digest(key: str) -> int:
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:16])
-
-
-def _likeliest(log_probability: torch.Tensor, log_likelihood: torch.Tensor, draw: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor]:
-    return None, log_probability.argmax(-1)
-
-
-def _drawing(temperature: float, top_p: float) -> Choose:
-    def choose(log_probability: torch.Tensor, log_likelihood: torch.Tensor, draw: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor]:
-        # Relative to the largest, which stays 0 at any temperature: so none becomes infinite or NaN.
-        probability = ((log_probability - log_probability.amax(-1, keepdim=True)) / temperature).softmax(-1)
-        if top_p < 1:
-            probability = probability * _nucleus(probability, top_p)
-        summed = probability.cumsum(-1)
-        return None, (summed > (draw * summed[:, -1])[:, None]).int().argmax(-1)  # the first option above the draw
-
-    return choose
-
-
-def _nucleus(probability: torch.Tensor, top_p: float) -> torch.Tensor:
-    """(rows, options) whether an option is among the fewest that have ``top_p`` of the probability (rows, options)."""
-    falling, order = probability.sort(stable=True, descending=True)
-    kept = falling.cumsum(-1) - falling < top_p
-    return torch.zeros_like(kept).scatter(-1, order, kept)
-
-
-def _beam_search(beams: int) -> Choose:
-    """Chooses the ``beams`` likeliest continuations of each image's texts. A text that has ended stays as it is, and as likely."""
-
-    def choose(log_probability: torch.Tensor, log_likelihood: torch.Tensor, draw: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor]:
-        options = log_probability.shape[-1]
-        best = (log_likelihood[:, None] + log_probability).view(-1, beams * options).topk(beams).indices
-        first = torch.arange(0, len(log_likelihood), beams, device=best.device)[:, None]
-        rows = (first + best // options).flatten()
-        moved = not torch.equal(rows, torch.arange(len(rows), device=rows.device))  # mostly not: much of a text is forced
-        return rows if moved else None, (best % options).flatten()
-
-    return choose
+        return draws(self.seed, keys, self.samples, count)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from datagen.domains.base import Domain
 from datagen.domains.registry import get_domain
+from datagen.flags import Flag, integers, positive
 from datagen.samples.settings import DatasetSettings
 from datagen.scene import Quality, Scene
 
@@ -49,15 +50,15 @@ class Scale:
     frames in pixels, the most objects of a scene (None: the split's), the test scenes of each condition, and ``KEY=VALUE`` changes of
     the preset."""
 
-    sizes: tuple[int, ...]
-    budget: int
-    pretrain_share: float
-    width: int
-    height: int
-    test_scenes: int
-    quality: Quality = "draft"
-    max_objects: int | None = None
-    seeds: tuple[int, ...] = (0,)
+    sizes: Annotated[tuple[int, ...], Flag("numbers of training images, separated by commas", "N,N", integers)]
+    budget: Annotated[int, Flag("images that each model sees in training, repeated if need be", "N", positive)]
+    pretrain_share: Annotated[float, Flag("share of the budget that first teaches IG-LLM's tower to see", "P")]
+    width: Annotated[int, Flag("width of the images, pixels", "N", positive)]
+    height: Annotated[int, Flag("height of the images, pixels", "N", positive)]
+    test_scenes: Annotated[int, Flag("how many images each test has", "N", positive)]
+    quality: Annotated[Quality, Flag("quality of the renders: draft is quick and grainy, reference slow and clean")] = "draft"
+    max_objects: Annotated[int | None, Flag("most objects in a scene", "N", positive)] = None
+    seeds: Annotated[tuple[int, ...], Flag("seeds of training (weights, order, augmentation), separated by commas", "S,S", integers)] = (0,)
     changes: tuple[str, ...] = ()
 
     def data(self, domain: str, split: str, seed: int) -> DatasetSettings:

@@ -1,0 +1,193 @@
+"""The verbs that train models and predict with them. What they work with is imported when they run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from datagen.commandline import Verb, file_to_write, once_each, place, run_to_write, setting
+from datagen.errors import UserError
+from datagen.flags import Flag, FlagsOf, number, positive
+from datagen.io.ranges import counted
+from datagen.screen import print_line, printable
+from datagen.verbs import MaxPixels, Place
+
+if TYPE_CHECKING:
+    from datagen.code.predictions import Prediction
+    from model.prediction.decoding import Decoding
+    from model.preset import Preset
+
+Device = Annotated[str, Flag("where the model runs: auto, cpu, cuda, mps")]
+Model = Annotated[str | None, Flag("a shipped model's name, or a run folder (default: the shipped tiny)", "NAME|RUN")]
+BatchSize = Annotated[int, Flag("images read at a time; fewer need less memory", read=positive)]
+REPEATED = {"action": "append"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training(Verb):
+    """What every verb is told that trains."""
+
+    preset: Annotated[str, Flag("tiny (default; no download), small, paper, derender, or a .toml file like theirs")] = "tiny"
+    data: Annotated[Sequence[Place], Flag("data set to learn from, a folder or a URL; may be repeated", None, place, more=REPEATED)]
+    weight: Annotated[
+        Sequence[float], Flag("share of each --data, in their order (default: by their sizes)", None, number, more=REPEATED)
+    ] = ()
+    val: Annotated[
+        Place | None, Flag("data set to measure the loss on; train refuses one that shares a scene with --data", None, place)
+    ] = None
+    out: Annotated[Path, Flag("run folder", None, run_to_write)]
+    vision_model: Annotated[str | None, Flag("pretrained vision tower: hub name or folder (default: the preset's)", "NAME|DIR")] = None
+    language_model: Annotated[str | None, Flag("pretrained language model: hub name or folder (default: the preset's)", "NAME|DIR")] = None
+    steps: Annotated[int | None, Flag("optimizer steps (default: the preset's, which are those of training)", None, positive)] = None
+    batch_size: Annotated[int | None, Flag("samples a step on one device (default: the preset's)", None, positive)] = None
+    settings: Annotated[Sequence[str], Flag("change a setting; may be repeated", "KEY=VALUE", setting, "set", more=REPEATED)] = ()
+    device: Device = "auto"
+
+    @staticmethod
+    def epilog() -> str:
+        from model.preset import get_preset, settings
+
+        tiny = get_preset("tiny").to_json()
+        rows = [f"  {each.key:37} {each.help} (tiny: {tiny[each.name]})" for each in settings().values()]
+        return "settings for --set, with their groups or without (steps=5000):\n" + "\n".join(rows)
+
+    def asked_preset(self, batch_size: str = "batch_size", **more: Any) -> "Preset":
+        """The preset with what the flags say, and with ``more`` settings; ``batch_size`` names the one that --batch-size means."""
+        from model.preset import get_preset
+
+        flags = {"steps": self.steps, "vision_model": self.vision_model, "language_model": self.language_model}
+        stated = {**flags, batch_size: self.batch_size, **more}
+        changes = [f"{key}={value}" for key, value in stated.items() if value is not None]
+        return get_preset(self.preset).changed([*once_each(self.settings), *changes])
+
+    def asked(self) -> dict[str, Any]:
+        """What a function that trains takes beside the preset."""
+        from model.training.train import Data
+
+        if self.weight and len(self.weight) != len(self.data):
+            raise UserError(f"{len(self.weight)} --weight for {len(self.data)} --data: give one for each")
+        data = Data(self.data, self.weight or None, self.val)
+        return {"name": Path(self.preset).stem, "data": data, "out": self.out, "device": self.device}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrain(Training):
+    """Teach a tower from scratch to see.
+
+    Train the vision tower alone, without the language model: what object has its centre in which cell of the image, as the labels of every
+    sample tell. Then: igllm train --init RUN.
+    """
+
+    init: Annotated[str | None, Flag("begin with the weights of this run, such as a pretraining on something easier", "RUN")] = None
+
+    def run(self) -> None:
+        from model.training.train import pretrain
+
+        preset = self.asked_preset()
+        pretrain(preset, **self.asked(), init=self.init)
+        print(f"{self.out}: pretrained for {counted(preset.optimisation.steps, 'step')}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Align(Training):
+    """Teach a new projector a language model's words.
+
+    Train the projector alone on images and captions, tower and language model frozen: LLaVA's first stage. --data takes WebDataset tars of
+    images and .txt, as Conceptual Captions is distributed, or a data set made with --captions. Then: igllm train --init RUN.
+    """
+
+    max_pixels: MaxPixels = None
+
+    def run(self) -> None:
+        from model.training.train import align
+
+        preset = self.asked_preset("align_batch_size")
+        align(preset, **self.asked())
+        print(f"{self.out}: aligned for {counted(preset.optimisation.steps, 'step')}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predict(Verb):
+    """Write the graphics code of images.
+
+    Read images with a trained model and write pred.jsonl: for each image its key, the graphics code of its scene, and how sure the model is
+    of each object, from 0 to 1. Call again to go on after an interruption.
+    """
+
+    model: Model = None
+    batch_size: BatchSize = 32
+    device: Device = "auto"
+    data: Annotated[Place | None, Flag("read the images of this data set", "DIR|URL", place, one_of=True)] = None
+    images: Annotated[
+        Sequence[Path], Flag("read these image files, and those in these folders", "FILE", Path, one_of=True, more={"nargs": "+"})
+    ] = ()
+    out: Annotated[Path | None, Flag("the pred.jsonl to write (default, with --images: the code is printed)", None, file_to_write)] = None
+    decoding: Annotated["partial[Decoding]", FlagsOf("model.prediction.decoding:Decoding")]
+    max_pixels: MaxPixels = None
+
+    def run(self) -> int:
+        from datagen.code.predictions import read_predictions
+        from datagen.shards.pictures import DatasetImages, ImageFiles
+        from model.load import find_model
+        from model.prediction.predict import Predictor, predict_file, predict_images
+
+        if self.out is None and self.data:
+            raise UserError("--data needs --out, the pred.jsonl to write")
+        decoding = self._decoding()
+        model = find_model(self.model)
+        images = DatasetImages(self.data) if self.data else ImageFiles(self._asked_images())
+        predictor = Predictor.of(model, self.device)
+        if isinstance(images, DatasetImages) and (reason := predictor.foreign(images.samples.at(0).domain)):
+            print_line(f"igllm predict: warning: {reason}")
+        if self.out is None:
+            predictions, skipped = predict_images(predictor, images, self.batch_size, decoding)
+            for prediction in predictions:
+                print(_printed(prediction, keyed=len(predictions) > 1), end="")
+        else:
+            skipped = predict_file(predictor, images, self.out, self.batch_size, decoding)
+            predictions = list(read_predictions(self.out).values())
+        if predictions and not any(prediction.code for prediction in predictions):
+            print_line(f"igllm predict: warning: {nothing_named(len(predictions))}")
+        if self.out is not None:
+            without = f", {counted(len(skipped), 'image')} skipped" if skipped else ""
+            print(f"{self.out}: {counted(len(predictions), 'prediction')}{without}")
+        return 2 if skipped and not predictions else 0
+
+    def _decoding(self) -> "Decoding":
+        """The decoding; several samples without a temperature are those of a search with as many beams at least."""
+        from model.prediction.decoding import Decoding
+
+        said = self.decoding.keywords
+        samples, beams = said.get("samples", Decoding.samples), said.get("beams", Decoding.beams)
+        return self.decoding(beams=max(samples, beams) if samples > 1 and "temperature" not in said else beams)
+
+    def _asked_images(self) -> list[Path]:
+        """The files that --images means; says which files of a folder are left out."""
+        from datagen.shards.pictures import find_images
+
+        images, others = find_images(self.images)
+        if self.out in images:
+            raise UserError(f"{self.out}: is one of the images; name another file to write")
+        if others:
+            named = ", ".join(str(path) for path in others[:3]) + (", …" if len(others) > 3 else "")
+            print_line(f"igllm predict: left out, as their names are not those of images: {named}")
+        return images
+
+
+def _printed(prediction: "Prediction", keyed: bool) -> str:
+    """A prediction as it is shown: its code, or all its candidates, marked by comments, which are no part of the code."""
+    key = f"# {printable(prediction.key)}\n" if keyed else ""
+    if prediction.candidates is None:
+        return key + prediction.code
+    every = len(prediction.candidates)
+    marked = (
+        f"# candidate {rank} of {every}, log-likelihood {one.logp:.4g}\n{one.code}" for rank, one in enumerate(prediction.candidates, 1)
+    )
+    return key + "".join(marked)
+
+
+def nothing_named(count: int) -> str:
+    """What to say of codes that are all empty."""
+    which = "the one code is empty" if count == 1 else f"all {count} codes are empty"
+    return f"{which}: no object is named. The model may have learnt too little, or other images than these."
