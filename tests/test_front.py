@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from inspect import cleandoc
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from places import DOCS, ROOT
 
 import igllm
 from datagen.code.predictions import Prediction, read_predictions, write_predictions
+from datagen.commandline import declared
 from datagen.domains.registry import get_domain
 from datagen.domains.split_files import load_split
 from datagen.errors import UserError
+from datagen.flags import Flag, FlagsOf
 from datagen.io.files import check_file, decode_text, read_json, read_jsonl
 from datagen.samples.cameras import load_cameras
 from datagen.shards.reader import Samples
@@ -38,12 +43,17 @@ def status_of(*arguments: str) -> int:
 
 
 @cache
+def every_option() -> dict[str, list[argparse.Action]]:
+    """The verbs, each with its options."""
+    [choice] = (action for action in igllm._parser()._actions if isinstance(action, argparse._SubParsersAction))
+    for parser in choice.choices.values():
+        parser.fill()
+    return {name: [action for action in parser._actions if action.option_strings] for name, parser in choice.choices.items()}
+
+
 def verbs() -> dict[str, list[argparse.Action]]:
     """The verbs, each with its options that take a value."""
-    [choice] = (action for action in igllm._parser()._actions if isinstance(action, argparse._SubParsersAction))
-    for verb in choice.choices.values():
-        verb.fill()
-    return {name: [a for a in verb._actions if a.option_strings and a.nargs != 0] for name, verb in choice.choices.items()}
+    return {name: [action for action in actions if action.nargs != 0] for name, actions in every_option().items()}
 
 
 OPTIONS = [(verb, action.option_strings[-1]) for verb, actions in verbs().items() for action in actions]
@@ -157,6 +167,41 @@ def test_what_was_meant_is_asked(verb: str, option: str, capsys: pytest.CaptureF
 def test_a_word_that_was_meant_is_asked(arguments: list[str], meant: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert status_of("generate", "--num", "1", "--out", "x", *arguments) == 2
     assert f'did you mean "{meant}"?' in capsys.readouterr().err
+
+
+# What help and documents say
+
+
+def fields_of(kind: type) -> Iterator[tuple[str, Flag]]:
+    """The fields of a dataclass, and of those nested in it, that have flags."""
+    for name, flag, _, _ in declared(kind):
+        if isinstance(flag, FlagsOf):
+            yield from fields_of(flag.kind)
+        else:
+            yield name, flag
+
+
+@pytest.mark.parametrize("verb", verbs())
+def test_every_field_of_a_verb_is_a_flag_with_a_sentence(verb: str) -> None:
+    kind = igllm._verbs()[verb]
+    assert {name for name, *_ in declared(kind)} == {field.name for field in dataclasses.fields(kind)}
+    assert all(flag.help.strip() for _, flag in fields_of(kind))
+    told, blank, *story = cleandoc(kind.__doc__ or "").splitlines()
+    assert told.endswith(".")
+    assert (blank, bool(story)) == ("", True)
+
+
+def test_every_flag_that_documents_name_exists() -> None:
+    calls = re.compile(rf"igllm ({'|'.join(verbs())})\b((?:[^`\n\\]|\\\n)*)")  # a call may go on behind a backslash
+    named = {
+        (verb, flag)
+        for page in (ROOT / "README.md", *DOCS.rglob("*.md"))
+        for verb, rest in calls.findall(page.read_text())
+        for flag in re.findall(r"(?<![\w-])--[a-z][\w-]*", rest.partition("#")[0].partition("|")[0])
+    }
+    assert len(named) > 50
+    known = {(verb, action.option_strings[-1]) for verb, actions in every_option().items() for action in actions}
+    assert not named - known
 
 
 # Texts

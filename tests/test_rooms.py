@@ -158,6 +158,8 @@ def _all_of(package: str) -> str:
         ("import blender_scenes.worker", {"torch", "model", "render"}),
         ("import blender_scenes.importer", {"bpy", "torch", "model", "render"}),
         ("import igllm", {"bpy", "torch", "numpy", "model", "render"}),
+        ("import igllm; igllm._verbs()", {"bpy", "torch", "numpy"}),
+        ("import model.prediction.decoding", {"torch", "numpy"}),
     ],
 )
 def test_a_room_loads_nothing_it_may_not_touch(statement: str, forbidden: set[str]) -> None:
