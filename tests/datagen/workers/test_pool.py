@@ -107,14 +107,6 @@ def test_settings_are_stated_once_and_again_when_they_change_or_a_job_failed(tmp
     other = replace(TINY, seed=6)
     order = [(TINY, 0), (TINY, 1), (other, 0), (other, 13), (other, 2), (TINY, 2), (TINY, 3)]
     jobs = [DrawJob(settings, index) for settings, index in order]
-        DrawJob(TINY, 0),
-        DrawJob(TINY, 1),
-        DrawJob(other, 0),
-        DrawJob(other, 13),
-        DrawJob(other, 2),
-        DrawJob(TINY, 2),
-        DrawJob(TINY, 3),
-    ]
     with RenderPool(1) as pool:
         for job in jobs:
             list(pool.render([job]))
