@@ -1,9 +1,11 @@
 # The two commands of this project are `make demo` and `make test`; both set up .venv first, once.
-# PYTHON is the Python 3.11 to make it with; ARGS is handed on to igllm, pytest or the fuzzer, whose INPUTS are how many it tries.
+# PYTHON is the Python 3.11 to make it with; ARGS is handed on to igllm, pytest or the fuzzer, whose INPUTS are how many it tries;
+# `make check` takes the files that were changed SINCE a branch or commit.
 
 PYTHON ?= python3.11
 ARGS ?=
 INPUTS ?= 1000000
+SINCE ?= main
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,15 +14,17 @@ BASE := $(VENV)/base.stamp
 DEV := $(VENV)/dev.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow fuzz lint clean
+.PHONY: help demo test test-slow check fuzz lint docs clean
 .NOTPARALLEL:
 
 help:
 	@echo 'make demo       render, predict, re-render, compare, then train a little; ten minutes at most (ARGS="--out DIR")'
 	@echo 'make test       lint, types, and the tests that are not slow (ARGS="-k NAME")'
 	@echo 'make test-slow  the slow tests'
+	@echo 'make check      lint, types, and the tests of the files that were changed (SINCE=main)'
 	@echo 'make fuzz       a million damaged and crafted files of every kind, an hour or two (INPUTS=10000, ARGS="--kind tar --seed 7")'
 	@echo 'make lint       lint, format and types alone'
+	@echo 'make docs       the documentation as a site: site/index.html'
 	@echo 'make clean      remove .venv, caches and what the demo wrote'
 	@echo
 	@echo 'The first call makes .venv with PYTHON=$(PYTHON) and fills it from the package registry.'
@@ -37,6 +41,9 @@ test-slow: $(DEV)
 	@$(BIN)/igllm doctor --libraries
 	$(BIN)/pytest -m slow $(ARGS)
 
+check: lint
+	$(BIN)/python tests/support/touched.py $(SINCE)
+
 fuzz: $(DEV)
 	$(BIN)/python tests/fuzz/campaign.py --inputs $(INPUTS) $(ARGS)
 
@@ -45,8 +52,12 @@ lint: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(DEV)
+	$(BIN)/sphinx-build -q -E -W --keep-going -b html -c docs/site . site
+	@echo site/index.html
+
 clean:
-	rm -rf $(VENV) build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis fuzz-faults
+	rm -rf $(VENV) build dist demo site *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis fuzz-faults
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What a set-up was interrupted in is not to be trusted: without whole.stamp, .venv is made anew.

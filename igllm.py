@@ -433,7 +433,7 @@ def run_pretrain(options: argparse.Namespace) -> None:
     preset = _asked_preset(options, "batch_size")
     name = Path(options.preset).stem
     pretrain(preset, name, data=_asked_data(options), out=options.out, device=options.device, init=options.init)
-    print(f"{options.out}: pretrained for {counted(preset.steps, 'step')}")
+    print(f"{options.out}: pretrained for {counted(preset.optimisation.steps, 'step')}")
 
 
 def _align(verbs: Any) -> None:
@@ -454,7 +454,7 @@ def run_align(options: argparse.Namespace) -> None:
 
     preset = _asked_preset(options, "align_batch_size")
     align(preset, Path(options.preset).stem, data=_asked_data(options), out=options.out, device=options.device)
-    print(f"{options.out}: aligned for {counted(preset.steps, 'step')}")
+    print(f"{options.out}: aligned for {counted(preset.optimisation.steps, 'step')}")
 
 
 def _train(verbs: Any) -> None:
@@ -478,17 +478,17 @@ def _train(verbs: Any) -> None:
 
 def run_train(options: argparse.Namespace) -> None:
     """igllm train"""
-    from model.training.train import Look, train
+    from model.training.train import Callback, train
 
     preset = _asked_preset(options, "batch_size")
-    if options.number_feedback and preset.numbers == "char":
+    if options.number_feedback and preset.head.numbers == "char":
         raise UserError("--number-feedback goes with --numbers head: characters are tokens, which are fed back anyway")
     if options.full and preset.kind == "derender":
         raise UserError("--full is about a language model, and a de-rendering model has none")
     if options.sample_every and not isinstance(options.val or options.data[0], Path):
         raise UserError("--sample-every takes its images from --val, which must be a folder")
 
-    def look(loaded: Any, step: int) -> None:
+    def sample(loaded: Any, step: int) -> None:
         from datagen.shards.reader import Samples
         from model.prediction.predict import Predictor
         from render.roundtrip import roundtrip
@@ -497,9 +497,9 @@ def run_train(options: argparse.Namespace) -> None:
         seen = Samples(options.val or options.data[0])
         roundtrip(Predictor.around(loaded), seen, out, num=min(4, len(seen)), batch_size=4)
 
-    stage = {"init": options.init, "look": Look(look, options.sample_every) if options.sample_every else None}
+    stage = {"init": options.init, "callback": Callback(sample, options.sample_every) if options.sample_every else None}
     train(preset, Path(options.preset).stem, data=_asked_data(options), out=options.out, device=options.device, **stage)
-    print(f"{options.out}: trained for {counted(preset.steps, 'step')}")
+    print(f"{options.out}: trained for {counted(preset.optimisation.steps, 'step')}")
 
 
 def _add_training(verb: Parser) -> None:
@@ -535,8 +535,8 @@ def _asked_preset(options: argparse.Namespace, batch_size: str) -> Any:
 
 
 def _asked_settings(options: argparse.Namespace) -> list[str]:
-    """What --set says; `UserError` for a key that is given twice, of which only the last would count."""
-    keys = [assignment.partition("=")[0] for assignment in options.settings]
+    """What --set says; `UserError` for a setting that is given twice, of which only the last would count."""
+    keys = [assignment.partition("=")[0].rpartition(".")[2] for assignment in options.settings]
     for key in keys:
         if keys.count(key) > 1:
             raise UserError(f"--set {key}: is given twice; give it once")
@@ -554,9 +554,9 @@ def _asked_data(options: argparse.Namespace) -> Any:
 def _settings_text() -> str:
     from model.preset import get_preset, settings
 
-    tiny = get_preset("tiny")
-    rows = [f"  {key:24} {text} (tiny: {getattr(tiny, key)})" for key, (_, text) in settings().items()]
-    return "settings for --set:\n" + "\n".join(rows)
+    tiny = get_preset("tiny").to_json()
+    rows = [f"  {each.key:37} {each.help} (tiny: {tiny[each.name]})" for each in settings().values()]
+    return "settings for --set, with their groups or without (steps=5000):\n" + "\n".join(rows)
 
 
 def _predict(verbs: Any) -> None:

@@ -20,7 +20,7 @@ from statistics import mean, median
 from bare import BareProcess, Frame, bare_processes, render_side_by_side
 
 from blender_scenes.quality import Settings
-from datagen.generate import render_missing
+from datagen.generate import generate_missing
 from datagen.samples.settings import DatasetSettings
 from datagen.scene import Quality
 from datagen.workers.cores import available_cores
@@ -91,7 +91,7 @@ def pipeline(pool: RenderPool, settings: DatasetSettings, scenes: int) -> float:
     """``igllm generate`` in workers that have started, shards and all."""
     with tempfile.TemporaryDirectory() as folder:
         begin = time.perf_counter()
-        render_missing(settings, scenes, Path(folder), pool)
+        generate_missing(settings, scenes, Path(folder), pool)
         return scenes / (time.perf_counter() - begin)
 
 

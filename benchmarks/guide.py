@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -20,7 +19,6 @@ from model.data.examples import CodeSource, Collator
 from model.load import Loaded
 from model.prediction.predict import Predictor
 from model.preset import get_preset
-from model.tokens.codec import CodeCodec
 from model.training.train import example_maker
 
 
@@ -38,13 +36,13 @@ def main() -> None:
     blind = {"number_cells": False, "word_cells": False}
     for name, changes in (("plain", {"guide_weight": 0.0, **blind}), ("guided", blind), ("cells", {})):
         torch.manual_seed(0)
-        preset = replace(get_preset(options.preset), **changes)
-        model, tokenizer = build(preset, domain)
-        source = CodeSource(samples.archive, example_maker(model, CodeCodec(domain, tokenizer, preset.numbers, preset.rotations), preset))
-        batch = Collator(tokenizer.pad_token_id)([source.example(i, None) for i in range(options.batch)])
+        preset = get_preset(options.preset).replaced(**changes)
+        model, codec = build(preset, domain)
+        source = CodeSource(samples, example_maker(model, codec, preset.examples))
+        batch = Collator(codec.tokenizer.pad_token_id)([source.example(i, None) for i in range(options.batch)])
         steps[name] = lambda model=model, batch=batch: model.train()(**batch).loss.backward()
         images = [(str(i), samples.at(i).pixels()) for i in range(options.batch)]
-        predictor = Predictor.around(Loaded(model, tokenizer, name, name))
+        predictor = Predictor.around(Loaded(model, codec, name, name))
         predictions[name] = lambda predictor=predictor, images=images: list(predictor.predict(images))
     for what, tasks in (("a step's gradients", steps), ("predicting", predictions)):
         found = alternately(tasks, options.repeats)

@@ -32,8 +32,8 @@ from model.tokens.codec import CodeCodec
 
 def fresh(preset: Preset) -> Predictor:
     """A model that was not trained, which is as fast."""
-    model, tokenizer = build(preset, get_domain("clevr"))
-    return Predictor.around(Loaded(model, tokenizer, "fresh", ""))
+    model, codec = build(preset, get_domain("clevr"))
+    return Predictor.around(Loaded(model, codec, "fresh", ""))
 
 
 def generated(model: IGLLM, codec: CodeCodec, pixel_values: torch.Tensor, prompt: list[int], tokens: int) -> list[str]:

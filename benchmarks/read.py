@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from datagen.io.files import write_bytes
-from datagen.shards.archive import Archive, open_archive
+from datagen.shards.reader import Samples
 from model.data.order import Shuffle
 
 PER_SHARD, READS = 1000, 3000
@@ -46,9 +46,9 @@ def resident() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
 
 
-def opened(folder: Path, which: str) -> Archive:
+def opened(folder: Path, which: str) -> Samples:
     before, begin = resident(), time.perf_counter()
-    archive = open_archive(folder)
+    archive = Samples.for_training(folder)
     count = len(archive)
     print(f"{which} opening of {count:,} samples: {time.perf_counter() - begin:.2f} s, {resident() - before:+.1f} MB")
     return archive

@@ -28,7 +28,7 @@ def main() -> None:
     options = parser.parse_args()
     preset = get_preset("tiny")
     tower = AutoModel.from_config(AutoConfig.for_model(**preset.vision))
-    images = torch.randn(options.batch, 3, preset.image_height, preset.image_width)
+    images = torch.randn(options.batch, 3, preset.tower.image_height, preset.tower.image_width)
     layouts = {"contiguous": images, "channels last": images.contiguous(memory_format=torch.channels_last)}
     passes = {name: partial(there_and_back, tower, batch) for name, batch in layouts.items()}
     medians = alternately(passes, options.repeats)

@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,9 +25,9 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from datagen.shards.archive import open_archive
 from datagen.shards.reader import Samples
 from model.build import build
+from model.config import quiet_transformers
 from model.data.examples import CodeSource, Collator
 from model.data.feature_cache import FeatureCache
 from model.data.frames import Frame
@@ -36,9 +35,7 @@ from model.data.order import Mixture
 from model.device import pick_device
 from model.igllm import IGLLM
 from model.preset import Preset, get_preset
-from model.quiet import quiet_transformers
-from model.tokens.codec import CodeCodec
-from model.training.train import Data, Look, example_maker, train
+from model.training.train import Callback, Data, example_maker, train
 from model.training.trainer import parameter_groups
 
 MIB = 2**20
@@ -90,8 +87,8 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
     device = pick_device(options.device)
     times = trained(preset, options) if options.measure == "igllm train" else looped(preset, options, device)
     memory = torch.cuda.max_memory_allocated() if device.type == "cuda" else 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    warm = options.steps // 4
-    rate = (options.steps - warm) * preset.batch_size * preset.accumulation / (times[-1] - times[warm - 1])
+    warm, step = options.steps // 4, preset.optimisation.batch_size * preset.optimisation.accumulation
+    rate = (options.steps - warm) * step / (times[-1] - times[warm - 1])
     return {"rate": rate, "memory": memory / MIB, **cost(preset, options)}
 
 
@@ -99,27 +96,28 @@ def trained(preset: Preset, options: argparse.Namespace) -> list[float]:
     """When `igllm train` had done each step."""
     times: list[float] = []
     with tempfile.TemporaryDirectory() as out:
-        look = Look(lambda loaded, step: times.append(_now(loaded.model.device)), 1)
-        train(preset, options.preset, data=Data([options.data]), out=Path(out), device=options.device, look=look)
+        callback = Callback(lambda loaded, step: times.append(_now(loaded.model.device)), 1)
+        train(preset, options.preset, data=Data([options.data]), out=Path(out), device=options.device, callback=callback)
     return times
 
 
 def looped(preset: Preset, options: argparse.Namespace, device: torch.device) -> list[float]:
     """When a loop that does nothing but train had done each step."""
-    torch.manual_seed(preset.seed)
+    how = preset.optimisation
+    torch.manual_seed(how.seed)
     model, source, collate = parts(preset, options.data, device)
-    length = preset.steps * preset.batch_size * preset.accumulation
-    loader = DataLoader(Mixture([source], [1.0], preset.seed, length), preset.batch_size, collate_fn=collate, num_workers=preset.loaders)
-    optimizer = torch.optim.AdamW(parameter_groups(model, preset), betas=(0.9, 0.98))
-    if preset.gradient_checkpointing:
+    mixture = Mixture([source], [1.0], how.seed, how.steps * how.batch_size * how.accumulation)
+    loader = DataLoader(mixture, how.batch_size, collate_fn=collate, num_workers=preset.run.loaders)
+    optimizer = torch.optim.AdamW(parameter_groups(model, preset.optimisation), betas=(0.9, 0.98))
+    if preset.run.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     model.train()
     times: list[float] = []
     for number, batch in enumerate(loader, 1):
-        with torch.autocast(device.type, torch.bfloat16, enabled=preset.bf16):
-            loss = model(**{name: value.to(device) for name, value in batch.items()}).loss / preset.accumulation
+        with torch.autocast(device.type, torch.bfloat16, enabled=how.bf16):
+            loss = model(**{name: value.to(device) for name, value in batch.items()}).loss / how.accumulation
         loss.backward()
-        if number % preset.accumulation == 0:
+        if number % how.accumulation == 0:
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad()
@@ -129,27 +127,27 @@ def looped(preset: Preset, options: argparse.Namespace, device: torch.device) ->
 
 def parts(preset: Preset, data: Path, device: torch.device) -> tuple[IGLLM, CodeSource, Collator]:
     """The model, its examples, and what stacks them."""
-    archive = open_archive(data)
+    archive = Samples.for_training(data)
     domain = Samples(data).at(0).domain
-    model, tokenizer = build(preset, domain)
+    model, codec = build(preset, domain)
     model.to(device)
-    make = example_maker(model, CodeCodec(domain, tokenizer, preset.numbers, preset.rotations), preset)
+    make = example_maker(model, codec, preset.examples)
     source = CodeSource(archive, make)
-    if preset.cache_features:
-        cache = FeatureCache.fill(model.tower, Frame.of(model.config), source, "benchmark", preset.batch_size)
+    if preset.tower.cache_features:
+        cache = FeatureCache.fill(model.tower, Frame.of(model.config), source, "benchmark", preset.optimisation.batch_size)
         source = CodeSource(archive, make, cache)
-    return model, source, Collator(tokenizer.pad_token_id)
+    return model, source, Collator(codec.tokenizer.pad_token_id)
 
 
 def cost(preset: Preset, options: argparse.Namespace) -> dict[str, float]:
     """Tokens of the language model and FLOPs a sample, of the first few samples."""
-    model, source, _ = parts(replace(preset, cache_features=False), options.data, torch.device("cpu"))
+    model, source, _ = parts(preset.replaced(cache_features=False), options.data, torch.device("cpu"))
     examples: list[dict[str, Any]] = [source.example(i, None) for i in range(min(16, len(source)))]
     cells = model.tower.rows * model.tower.columns
     text = sum(len(example["input_ids"]) for example in examples) / len(examples)
     tokens = len(model.config.prefix_token_ids) + cells + text
     flops = tokens * _flops(model.language_model, passes_gradients=True) + cells * _flops(model.projector, passes_gradients=False)
-    if not preset.cache_features:
+    if not preset.tower.cache_features:
         flops += cells * _flops(model.tower, passes_gradients=False)
     return {"tokens": tokens, "flops": flops}
 

@@ -8,7 +8,7 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
-from blender_scenes.kept import Kept
+from blender_scenes.block_cache import BlockCache
 from blender_scenes.paints import PaintShop
 from blender_scenes.stage import add_object
 from datagen.assets.library import Asset
@@ -23,7 +23,7 @@ class AssetShelf:
     """The assets' meshes and materials of one worker: those that the last scenes needed, up to a bound."""
 
     def __init__(self) -> None:
-        self._meshes: Kept[bpy.types.Mesh] = Kept(MOST_TRIANGLES_KEPT, bpy.data.meshes.remove)
+        self._meshes: BlockCache[bpy.types.Mesh] = BlockCache(MOST_TRIANGLES_KEPT, bpy.data.meshes.remove)
         self._paints = PaintShop()
 
     def place(self, stage: bpy.types.Scene, asset: Asset, solid: MeshSolid, paints: Sequence[Paint]) -> bpy.types.Object:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 import bpy
 import numpy as np
 
-from blender_scenes.nodes import Color, NotUnderstood, Tree, product
+from blender_scenes.nodes import Tree
 from blender_scenes.pixels import NoPixels, linear_pixels
+from blender_scenes.sockets import Color, NotUnderstood, product
 from blender_scenes.surface import Surface
 
 

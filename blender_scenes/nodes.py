@@ -8,12 +8,10 @@ from typing import Any, Protocol, TypeVar
 import bpy
 import numpy as np
 
+from blender_scenes.sockets import Color, NotUnderstood, channels, constant, product, source, total
 from blender_scenes.surface import Surface
 
 T = TypeVar("T")
-
-Color = np.ndarray
-"""Linear red, green and blue at points, (N, 3), or of all alike, (1, 3)."""
 
 
 class Worn(Protocol):
@@ -57,10 +55,6 @@ _BLENDS: dict[str, Callable[[Color, Color], Color]] = {
 }
 
 
-class NotUnderstood(Exception):
-    """A node of which it is not known what colour it gives."""
-
-
 class _Elsewhere(Exception):
     """An image that is laid on by something else than the mesh's places on it, moved and repeated."""
 
@@ -73,7 +67,7 @@ class Tree:
 
     def shader(self, socket: Any) -> Color | None:
         """The colour of the shader that is linked to a socket; None for one that shows nothing."""
-        found = _source(socket)
+        found = source(socket)
         if found is None:
             return None
         node, output = found
@@ -85,18 +79,18 @@ class Tree:
 
     def color(self, socket: Any) -> Color | None:
         """The colour at a socket; None where only an image that cannot be read would say it."""
-        found = _source(socket)
+        found = source(socket)
         if found is None:
-            return _constant(socket)
+            return constant(socket)
         node, output = found
         if node.type not in _COLORS:
             raise NotUnderstood(f"the node {node.bl_label!r}")
         value = _COLORS[node.type](self, node, output)
-        return product(_constant(socket), value) if self._worn.factors and node.type == "TEX_IMAGE" else value
+        return product(constant(socket), value) if self._worn.factors and node.type == "TEX_IMAGE" else value
 
     def opacity(self, socket: Any) -> Color:
         """How much there is to see, from 0 to 1, of the shader that is linked to a socket."""
-        found = _source(socket)
+        found = source(socket)
         if found is None:
             return np.ones((1, 3))
         node, output = found
@@ -118,7 +112,7 @@ class Tree:
     def principled(self, node: Any, _: Any) -> Color | None:
         """Its own colour, and what it emits."""
         own, glow = self.color(node.inputs["Base Color"]), self._glow(node.inputs["Emission Color"], node.inputs["Emission Strength"])
-        return _sum(own, glow if own is not None or glow is None or glow.any() else None)  # what emits nothing does not make it black
+        return total(own, glow if own is not None or glow is None or glow.any() else None)  # what emits nothing does not make it black
 
     def emission(self, node: Any, _: Any) -> Color | None:
         """What it emits."""
@@ -137,11 +131,11 @@ class Tree:
 
     def added(self, node: Any, _: Any) -> Color | None:
         """Of two shaders together."""
-        return _sum(self.shader(node.inputs[0]), self.shader(node.inputs[1]))
+        return total(self.shader(node.inputs[0]), self.shader(node.inputs[1]))
 
     def constant(self, _: Any, output: Any) -> Color:
         """The value of a node that has no inputs."""
-        return _constant(output)
+        return constant(output)
 
     def light_path(self, _: Any, output: Any) -> Color:
         """What a camera sees is what counts."""
@@ -197,7 +191,7 @@ class Tree:
         pixels = self._worn.pixels(node.image)
         if pixels is None:
             return None
-        pixels = self._lightness(node, pixels) if output.name == "Alpha" and self._worn.factors else _channels(pixels, output)
+        pixels = self._lightness(node, pixels) if output.name == "Alpha" and self._worn.factors else channels(pixels, output)
         try:
             places = self._places(node)
         except _Elsewhere:
@@ -256,17 +250,17 @@ class Tree:
         found = self._surface.vertex_colors(name) if output.name in ("Color", "Alpha") else None
         if found is None:
             raise NotUnderstood(f"the node {node.bl_label!r} asks for {name!r}, which are no vertex colours of the mesh")
-        return _channels(found, output)
+        return channels(found, output)
 
     def _places(self, node: Any) -> np.ndarray | None:
         """Where on an image points lie, (N, 2); None where the mesh has no places on it."""
         if node.projection != "FLAT":
             raise _Elsewhere
-        return self._surface.uv() if _source(node.inputs["Vector"]) is None else self._vector(node.inputs["Vector"])
+        return self._surface.uv() if source(node.inputs["Vector"]) is None else self._vector(node.inputs["Vector"])
 
     def _vector(self, socket: Any) -> np.ndarray | None:
         """The first two coordinates (N, 2) at a socket that leads to places on an image."""
-        found = _source(socket)
+        found = source(socket)
         if found is None or found[0].type not in _VECTORS:
             raise _Elsewhere
         return _VECTORS[found[0].type](self, *found)
@@ -299,7 +293,7 @@ class Tree:
         return None if first is None or second is None else np.stack([first, second], axis=1)
 
     def _coordinate(self, socket: Any) -> np.ndarray | None:
-        found = _source(socket)
+        found = source(socket)
         if found is None:
             raise _Elsewhere
         node, output = found
@@ -375,42 +369,3 @@ _WRAPS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "CLIP": lambda places: places.clip(0, 1),
     "MIRROR": lambda places: 1 - np.abs(places % 2 - 1),
 }
-
-
-def _source(socket: Any) -> tuple[Any, Any] | None:
-    """The node, with its output, that a socket takes its value from; None if it has its own."""
-    while socket.is_linked and socket.links:
-        link = socket.links[0]
-        if link.is_muted:
-            return None
-        if link.from_node.type != "REROUTE":
-            if link.from_node.mute:
-                raise NotUnderstood(f"the muted node {link.from_node.bl_label!r}")
-            return link.from_node, link.from_socket
-        socket = link.from_node.inputs[0]
-    return None
-
-
-def _constant(socket: Any) -> Color:
-    value = getattr(socket, "default_value", None)
-    if isinstance(value, int | float):
-        return np.full((1, 3), float(value))
-    if value is None:
-        raise NotUnderstood(f"the input {socket.name!r}")
-    return np.array([value[:3]], float)
-
-
-def _channels(values: np.ndarray, output: Any) -> np.ndarray:
-    """Of colours with their opacity, (..., 4), what an output gives, (..., 3)."""
-    return np.repeat(values[..., 3:], 3, axis=-1) if output.name == "Alpha" else values[..., :3]
-
-
-def _sum(a: Color | None, b: Color | None) -> Color | None:
-    if a is None or b is None:
-        return b if a is None else a
-    return a + b
-
-
-def product(a: Color, b: Color | None) -> Color:
-    """One colour times another, if there is one."""
-    return a if b is None else a * b

@@ -9,7 +9,7 @@ import bpy
 from bpy.types import NodeSocket as Socket
 from bpy.types import NodeTree as Tree
 
-from blender_scenes.kept import Kept
+from blender_scenes.block_cache import BlockCache
 from blender_scenes.materials import linear_color, metal, rubber
 from datagen.assets.model import Levels
 from datagen.assets.paint import Paint
@@ -22,7 +22,7 @@ class PaintShop:
     """The materials of one worker."""
 
     def __init__(self) -> None:
-        self._kept: Kept[bpy.types.Material] = Kept(MOST_MATERIALS, _remove)
+        self._kept: BlockCache[bpy.types.Material] = BlockCache(MOST_MATERIALS, _remove)
 
     def __len__(self) -> int:
         return len(self._kept)

@@ -7,8 +7,8 @@ from dataclasses import replace
 import bpy
 from mathutils import Matrix
 
+from blender_scenes.block_cache import BlockCache
 from blender_scenes.geometry import swept
-from blender_scenes.kept import Kept
 from blender_scenes.materials import material
 from blender_scenes.shapes import new_mesh
 from datagen.geometry.camera import look_at
@@ -144,7 +144,7 @@ def _remove_mesh(mesh: bpy.types.Mesh) -> None:
     bpy.data.meshes.remove(mesh)  # looked up now: Blender may have been emptied since this was imported
 
 
-_meshes: Kept[bpy.types.Mesh] = Kept(MESHES_KEPT, _remove_mesh)
+_meshes: BlockCache[bpy.types.Mesh] = BlockCache(MESHES_KEPT, _remove_mesh)
 
 
 def _sweep_mesh(sweep: Sweep) -> bpy.types.Mesh:

@@ -3,8 +3,9 @@
 ``python -P -m blender_scenes.worker [--cpus 0,1] [--gpu TYPE ID]`` speaks on its standard streams:
 
 - it says ``{"ready": true, "bpy": VERSION}`` once;
-- a request is a line: ``{"settings": DatasetSettings.to_json(), "index": I}`` asks for a sample of a data set, drawn here;
-  ``{"key": K, "scene": Scene.to_json(), "shot": Shot.to_json(), "blend": null or an absolute path}`` for a scene that is given;
+- a request is a line: ``{"settings": DatasetSettings.to_json(), "index": I}`` asks for a sample of a data set, drawn here, and
+  ``{"index": I}`` for another with the same settings as the last one;
+  ``{"key": K, "scene": Scene.to_json(), "shot": Shot.to_json(), "blend": null or an absolute path}`` asks for a scene that is given;
 - the answer is a line ``{"files": {SUFFIX: SIZE, ...}}`` and the sample's files, one after another;
   or a line ``{"error": MESSAGE}``, after which the worker takes the next request; or ``{"hopeless": MESSAGE}``, if every request of that
   domain would end so;

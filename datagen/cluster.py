@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from datagen.errors import UserError
-from datagen.generate import render_missing, report
+from datagen.generate import generate_missing, report
 from datagen.io.cache import system_temporary
 from datagen.io.leaving import heed_again
 from datagen.io.locks import InUse, lock_shards
@@ -148,7 +148,7 @@ def _patiently(settings: DatasetSettings, num: int, out: Place, shard: int) -> l
     while True:
         try:
             with RenderPool(1) as pool:
-                return render_missing(settings, num, out, pool, [shard])
+                return generate_missing(settings, num, out, pool, [shard])
         except InUse:
             if time.monotonic() > deadline:
                 raise

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from datagen.domains.painted import PaintedDomain
-from datagen.domains.registry import get_domain
+from datagen.domains.base import PaintedDomain
 from datagen.errors import PartlyDone, UserError
 from datagen.io.progress import progress
 from datagen.samples.draw import check_request
-from datagen.samples.sample import Sample
+from datagen.samples.sample import EncodedSample
 from datagen.samples.settings import DatasetSettings
 from datagen.shards.manifest import FAILURES, Failure
 from datagen.shards.reader import Samples
 from datagen.shards.store import Place
 from datagen.shards.writer import open_dataset
 from datagen.workers.gpus import Gpu, choose_gpus
-from datagen.workers.jobs import DrawJob, Failed
+from datagen.workers.jobs import DrawJob
 from datagen.workers.pool import RenderPool
 
 
@@ -37,24 +36,26 @@ def generate(
     """
     check_request(settings)
     with RenderPool(workers, gpus=_gpus(settings, device)) as pool:
-        report(out, num, render_missing(settings, num, out, pool, shards))
+        report(out, num, generate_missing(settings, num, out, pool, shards))
     return Samples(out)
 
 
 def _gpus(settings: DatasetSettings, device: str) -> list[Gpu]:
     """The GPUs to render on: where nothing is rendered, Blender is not asked for them."""
-    if not isinstance(get_domain(settings.domain), PaintedDomain):
+    if not isinstance(settings.resolved_domain, PaintedDomain):
         return choose_gpus(device)
     if device == "gpu":
         raise UserError(f"the {settings.domain} domain is painted without Blender, on the CPU: leave out --device gpu")
     return []
 
 
-def render_missing(settings: DatasetSettings, num: int, out: Place, pool: RenderPool, shards: Sequence[int] | None = None) -> list[Failure]:
-    """Render what is missing or damaged of a data set, or of some of its shards; the scenes that could not be rendered."""
+def generate_missing(
+    settings: DatasetSettings, num: int, out: Place, pool: RenderPool, shards: Sequence[int] | None = None
+) -> list[Failure]:
+    """Generate what is missing or damaged of a data set, or of some of its shards; the scenes that could not be rendered."""
     with open_dataset(out, settings, num, shards, device=pool.device) as writer:
         missing = writer.missing()
-        for outcome in progress(render_samples(settings, missing, pool), total=len(missing), desc="generate") if missing else ():
+        for outcome in progress(generate_samples(settings, missing, pool), total=len(missing), desc="generate") if missing else ():
             writer.put(outcome)
         return writer.close()
 
@@ -69,7 +70,7 @@ def report(out: Place, num: int, failures: Sequence[Failure]) -> None:
         )
 
 
-def render_samples(settings: DatasetSettings, indices: Iterable[int], pool: RenderPool) -> Iterator[Sample | Failure]:
+def generate_samples(settings: DatasetSettings, indices: Iterable[int], pool: RenderPool) -> Iterator[EncodedSample | Failure]:
     """The samples of these indices, in order of completion."""
     for job, outcome in pool.render(DrawJob(settings, index) for index in indices):
-        yield Failure(job.index, settings.seed, job.key, outcome.reason) if isinstance(outcome, Failed) else outcome
+        yield Failure(job.index, settings.seed, job.key, str(outcome)) if isinstance(outcome, UserError) else outcome

@@ -1,4 +1,4 @@
-"""The configuration of an `IGLLM`: the configurations of its two Hugging Face parts, how they are joined, and where they come from."""
+"""The configuration of an `IGLLM`: those of its two Hugging Face parts, how they are joined, and where their weights come from."""
 
 from __future__ import annotations
 
@@ -7,11 +7,18 @@ from typing import Any, ClassVar
 
 from transformers import AutoConfig
 from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
+from transformers.utils import logging
 
 from model.staging import checked_config
 
 FORMAT_VERSION = 2
 PROMPT = "What graphics code makes this image?"
+
+
+def quiet_transformers() -> None:
+    """Silence transformers' progress bars, its hints, and the pages of configuration that it prints before an error."""
+    logging.disable_progress_bar()
+    logging.set_verbosity(logging.CRITICAL)
 
 
 class IGLLMConfig(PreTrainedConfig):
@@ -23,21 +30,23 @@ class IGLLMConfig(PreTrainedConfig):
     the image, as a chat template has it; ``num_token_id`` is that of `[NUM]`.
 
     ``vision_base`` and ``language_base`` (``name``, ``revision``, ``sha256`` where known) name the checkpoint that a part's weights are
-    taken from, because a model's own file does not hold them: the part is frozen, but for LoRA's adapters. None: the file holds
+    loaded from, because a model's own file does not hold them: the part is frozen, but for LoRA's adapters. None: the file holds
     all of the part. ``lora`` (``rank``, ``alpha``, ``dropout``) puts adapters on the language model.
 
-    ``rotations`` is how the model writes those of its domain (`datagen.domains.dialects.Rotations`).
+    ``rotations`` is how the model writes the rotations of its domain (`datagen.domains.dialects.Rotations`).
 
-    ``numbers`` is ``head`` (`[NUM]` tokens, values from the numeric head; with ``number_cells`` one that can also say what it sees in a
-    cell, see `model.parts.cell_head`) or ``char`` (digits as text). ``word_token_ids`` are the tokens, one each, of the words of all
-    choices in their order, if what is seen in a cell helps to say them too.
-    ``feedback_noise`` is the standard deviation, in normalised units, of what training adds to the true values fed back, so that a model
-    does not come to rely on more digits than it will predict. ``number_weight`` and ``dense_weight`` weigh the losses beside next-token
-    cross-entropy; squared errors of numbers, which there are without ``number_cells``, grow linearly beyond ``number_close``, normalised,
-    where that is not 0. The dense read-out splits a visual token's cell into ``dense_split`` x ``dense_split`` cells. ``guide_weight``
-    weighs the loss of `model.parts.guide`.
+    ``numbers`` is ``head`` (`[NUM]` tokens, whose values the numeric head reads; with ``number_cells`` a value may also be the one that
+    the dense read-out has for a cell, see `model.parts.cell_head`) or ``char`` (digits as text). ``word_token_ids`` are the tokens, one
+    each, of the words of all choices in their order, if the dense read-out helps to say words; else empty. ``feedback_noise`` is the
+    standard deviation, in normalised units, of the noise that training adds to the true values fed back, so that a model does not come to
+    rely on more digits than it will predict.
 
-    ``preset``, ``data_digest`` and ``code_version`` tell how the model was trained; nothing depends on them.
+    ``number_weight``, ``dense_weight`` and ``guide_weight`` weigh the losses of numbers, dense read-out and `model.parts.guide` beside
+    next-token cross-entropy. Without ``number_cells``, a number's loss is its squared error; beyond an error of ``number_close``, in
+    normalised units, it grows linearly (0: nowhere). The dense read-out splits a visual token's cell into ``dense_split`` x
+    ``dense_split`` cells.
+
+    ``preset``, ``data_digest`` and ``code_version`` record how the model was trained; nothing depends on them.
     """
 
     model_type: ClassVar[str] = "igllm"

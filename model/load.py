@@ -1,4 +1,4 @@
-"""A trained model out of a folder, ready to predict. Opens only safetensors and JSON."""
+"""Loads a trained model from a folder, ready to predict. Only safetensors and JSON are opened."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from datagen.errors import UserError
 from datagen.io.declared import as_declared
 from datagen.io.files import NO_ROOM, file_sha256, read_json
 from datagen.io.untrusted import shortened
-from model.config import FORMAT_VERSION, IGLLMConfig
+from model.config import FORMAT_VERSION, IGLLMConfig, quiet_transformers
 from model.declared import DECLARATIONS
 from model.derender.derenderer import Derenderer
 from model.device import pick_device
@@ -25,7 +25,6 @@ from model.extent import MOST_AT_ONCE, Extent, check_shapes, numbers_of_an_image
 from model.finite import first_not_finite
 from model.igllm import IGLLM
 from model.parts.pretrained import Base
-from model.quiet import quiet_transformers
 from model.run_folder import check_saved, newest_checkpoint
 from model.staging import CONFIG_FILE, WEIGHTS_FILE, staged, tokenizer_files, weight_files
 from model.tables import reason
@@ -64,13 +63,14 @@ def is_shipped(folder: Path) -> bool:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model and its tokenizer, if it has one; ``name`` says where it was, ``digest`` what it is, as `model_digest` does.
+    """A model and the codec of its code, with its tokenizer; a de-rendering model has none. ``name`` says where it was, ``digest`` what it
+    is, as `model_digest` does.
 
-    Of more than ``most_images``, it would take more memory at once than it may.
+    It may read ``most_images`` at a time: for more it would take too much memory.
     """
 
     model: IGLLM | Derenderer
-    tokenizer: Any
+    codec: CodeCodec | None
     name: str
     digest: str
     most_images: int = 1024
@@ -86,34 +86,32 @@ def load_model(folder: Path, device: str = "auto") -> Loaded:
     digests = file_digests(folder)
     check_saved(folder, digests)
     kind: Any = MODELS[config["model_type"]]
-    # What is adapted is large, and was trained beside weights of that precision.
+    # A language model with adapters is large, and was trained with its frozen weights in that precision.
     dtype = torch.bfloat16 if config.get("language_base") and where.type == "cuda" else torch.float32
     quiet_transformers()
     try:
         most_images = check_extent(kind.config_class.from_pretrained(folder), kind, folder)
-        model, told = kind.from_pretrained(folder, use_safetensors=True, dtype=dtype, output_loading_info=True)
-        tokenizer = load_tokenizer(folder, model.config) if kind is IGLLM else None
-        if kind is IGLLM:
-            _check_tokens(model.config, tokenizer, folder)
+        model, report = kind.from_pretrained(folder, use_safetensors=True, dtype=dtype, output_loading_info=True)
+        codec = _load_codec(folder, model.config) if kind is IGLLM else None
     except UserError as error:
         raise (error if str(folder) in str(error) else UserError(f"{folder}: {error}")) from None
-    except Exception as error:  # damaged files; libraries say so in many ways
-        if isinstance(error, OSError) and error.errno in NO_ROOM:  # for temporary files, which is no fault of the model's
+    except Exception as error:  # libraries report damaged files in many ways
+        if isinstance(error, OSError) and error.errno in NO_ROOM:  # for temporary files: not the model's fault
             raise
         raise UserError(f"{folder}: this model cannot be loaded ({reason(error)})") from None
-    if unused := told.get("unexpected_keys"):
+    if unused := report.get("unexpected_keys"):
         raise UserError(f"{folder}: its weights hold {min(unused)}, which the model that its config.json describes does not have")
-    if told["missing_keys"]:  # which transformers would fill with random numbers
-        raise UserError(f"{folder}: its weights lack {min(told['missing_keys'])}; the model is damaged")
+    if report["missing_keys"]:  # transformers fills them with random numbers
+        raise UserError(f"{folder}: its weights lack {min(report['missing_keys'])}; the model is damaged")
     if (wrong := first_not_finite(model.state_dict())) is not None:
         raise UserError(f"{folder}: its weights hold {wrong}, which is not finite; the model is damaged, or its training went astray")
     if kind is IGLLM:
         model = model.merged()
-    return Loaded(model.to(where).eval(), tokenizer, str(folder), model_digest(digests), most_images)
+    return Loaded(model.to(where).eval(), codec, str(folder), model_digest(digests), most_images)
 
 
-def load_tokenizer(folder: Path, config: IGLLMConfig) -> Any:
-    """The tokenizer in the folder of a model; `UserError` for one that would not come to an end."""
+def _load_tokenizer(folder: Path, config: IGLLMConfig) -> Any:
+    """The tokenizer in a model's folder; `UserError` for one whose rules take too much time or memory."""
     stated, shipped = stated_tokens(folder), is_shipped(folder)
     if not shipped:
         try_rules(folder)
@@ -127,9 +125,9 @@ def load_tokenizer(folder: Path, config: IGLLMConfig) -> Any:
 
 
 def check_extent(config: Any, kind: Any, folder: Path) -> int:
-    """How many images the model that a configuration describes may read at once.
+    """How many images the model that a configuration describes may read at once, by the memory that they take.
 
-    `UserError` if it is not the one whose weights are in a folder, by their files' headers, or takes too much memory for one image.
+    `UserError` if the headers of the weights' files in the folder are of another model, or if one image takes too much memory.
     """
     files = weight_files(folder)
     if not files:
@@ -157,12 +155,17 @@ def check_extent(config: Any, kind: Any, folder: Path) -> int:
     return MOST_AT_ONCE // numbers_of_an_image(see, frame, f"{folder}: its {CONFIG_FILE}")
 
 
-def _check_tokens(config: IGLLMConfig, tokenizer: Any, folder: Path) -> None:
-    """`UserError` if a configuration's tokens are not its tokenizer's: a model would read and write others than it means."""
-    domain, rows = get_domain(config.domain), config.text_config.vocab_size
-    if tokenizer.eos_token_id is None or CodeCodec(domain, tokenizer, config.numbers, config.rotations).largest_token >= rows:
+def _load_codec(folder: Path, config: IGLLMConfig) -> CodeCodec:
+    """The codec of a model's code, with the tokenizer in its folder.
+
+    `UserError` if a configuration's tokens are not its tokenizer's: a model would read and write others than it means.
+    """
+    tokenizer, rows, codec = _load_tokenizer(folder, config), config.text_config.vocab_size, None
+    if tokenizer.eos_token_id is not None:
+        codec = CodeCodec(get_domain(config.domain), tokenizer, config.numbers, config.rotations)
+    if codec is None or codec.largest_token >= rows:
         raise UserError(f"{folder}: its tokenizer has other tokens than the {rows:,} of its language model; put both back from one copy")
-    words = word_tokens(dialect(domain, config.rotations), tokenizer)
+    words = word_tokens(codec.dialect, tokenizer)
     has = {
         "num_token_id": tokenizer.convert_tokens_to_ids(NUM),
         "prefix_token_ids": prompt_tokens(tokenizer, [config.prompt]).prefix,
@@ -173,22 +176,24 @@ def _check_tokens(config: IGLLMConfig, tokenizer: Any, folder: Path) -> None:
             raise UserError(
                 f"{folder}: its config.json says {name}={shortened(getattr(config, name))}, but its tokenizer {shortened(tokens)}{_APART}"
             )
-    for name in ("eos", "pad"):  # what a text begins with is the prefix's to say
+    for name in ("eos", "pad"):  # a text begins with the prefix, whatever token is stated for that
         stated, has_token = (getattr(of, f"{name}_token_id", None) for of in (config.text_config, tokenizer))
         ids = stated if isinstance(stated, list | tuple) else [stated]  # checkpoints may end a text with several
         if None not in (stated, has_token) and has_token not in ids:
             raise UserError(
                 f"{folder}: its config.json says text_config.{name}_token_id={shortened(stated)}, but its tokenizer {has_token}{_APART}"
             )
+    return codec
 
 
 def file_digests(folder: Path) -> dict[str, str]:
-    """The SHA-256 of each file of the model in a folder, by name: all that determines what it writes, as pretrained parts are stated."""
+    """The SHA-256 of each file of the model in a folder, by name. What the model writes depends on these alone: its configuration names
+    the pretrained parts with their revisions or digests."""
     return {path.name: file_sha256(path) for path in sorted([folder / CONFIG_FILE, *weight_files(folder), *tokenizer_files(folder)])}
 
 
 def model_digest(digests: Mapping[str, str]) -> str:
-    """One digest of a model, of those of its files."""
+    """One digest of a model, out of those of its files."""
     return hashlib.sha256("\n".join(f"{name} {digest}" for name, digest in digests.items()).encode()).hexdigest()
 
 

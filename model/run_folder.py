@@ -1,4 +1,4 @@
-"""A run folder: what was asked, whole checkpoints, the best and the finished model. Everything in it is whole or not there."""
+"""A run's folder: what was asked, checkpoints, the best and the finished model. Each of these is in it whole, or not at all."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from model.staging import CONFIG_FILE, WHOLE, plain
 RUN = "run.json"
 BEST = "best"
 SAVING = ".saving"  # where checkpoint and model are written before they are renamed
-_ASIDE = "old"  # in there, what had that name until now
+_ASIDE = "old"  # in there, what had the name of the new one until now
 KEPT_CHECKPOINTS = 2
-TRIAL_BYTES = 1 << 20  # written to see whether a disk is full
+TRIAL_BYTES = 1 << 20  # written to find out whether a disk is full
 FREE_TO_CHANGE = (
     "steps",
     "save_seconds",
@@ -40,10 +40,9 @@ FREE_TO_CHANGE = (
     "loaders",
     "report_to",
 )
-"""Settings that may differ between the calls that make up one run, as long as a step has as many samples as before."""
+"""Settings that may change from one call of a run to the next, as long as a step has as many samples as before."""
 
-
-_OTHERWISE = {
+_DIFFERENT = {
     "format_version": "of another version of igllm",
     "data": "on other data: what --data names, or the --weight of each, is not what it was",
     "val": "with another data set for --val, or with changed scenes in it",
@@ -51,37 +50,37 @@ _OTHERWISE = {
     "vision": "with other weights of the pretrained vision tower",
     "language": "with other weights of the pretrained language model",
 }
-"""What a run was, where that differs, in words: these are stated as digests."""
+"""How a run differs from what is asked now, in words, for what ``run.json`` states as digests."""
 
 
 def check_run(out: Path, preset: Preset, **statement: Any) -> None:
-    """`UserError` if a folder holds anything but a run of that statement. What is not stated is not compared.
+    """`UserError` if a folder holds anything but the run that these settings and this statement describe.
 
-    A run that nothing was trained in yet may be stated anew.
+    Only what is given is compared. A run in which nothing was trained yet may be described anew.
     """
     if (out / RUN).exists():
-        before, now = _compared(_read_run(out)), _compared(_stated(preset, statement))
+        before, now = _compared(_read_run(out)), _compared(_record(preset, statement))
         differing = [key for key in now if before.get(key) != now[key]]
         if differing and _has_trained(out):
             key = differing[0]
-            was = _OTHERWISE.get(key, f"with {key}={before.get(key)}, not {now[key]}")
+            was = _DIFFERENT.get(key, f"with {key}={before.get(key)}, not {now[key]}")
             raise UserError(f"{out}: holds a run {was}; choose another folder, or call it as before")
     elif out.exists() and not all(passed_over(path.name) for path in out.iterdir()):
         raise UserError(f"{out}: holds something that is not a run; choose another folder")
 
 
 def state_run(out: Path, preset: Preset, **statement: Any) -> None:
-    """Write ``run.json``; `UserError` as `check_run` raises it. What a call that was killed was just saving is removed."""
+    """Write ``run.json``; `UserError` as `check_run` raises it. Removes what an earlier call was saving when it was killed."""
     check_run(out, preset, **statement)
-    for path in [*sorted(out.glob("*")), out / SAVING]:  # what is written would land where it leads
+    for path in [*sorted(out.glob("*")), out / SAVING]:  # through a link, files would be written elsewhere
         if path.is_symlink():
             raise UserError(f"{path}: is a link, which a run does not have; remove it")
     _clear(out)
-    write_json(out / RUN, _stated(preset, statement))
+    write_json(out / RUN, _record(preset, statement))
 
 
 def _clear(run: Path) -> None:
-    """Remove what was just being saved, but for the best model that was put aside for a better one, if that has not got its name."""
+    """Remove what was being saved. A best model that was moved aside for a better one gets its name back, if there is no better one yet."""
     aside = run / SAVING / _ASIDE
     if not (run / BEST).exists() and (aside / "best.json").exists() and _damage(aside) is None:
         aside.rename(run / BEST)
@@ -89,9 +88,10 @@ def _clear(run: Path) -> None:
     shutil.rmtree(run / SAVING, ignore_errors=True)
 
 
-def _stated(preset: Preset, statement: dict[str, Any]) -> dict[str, Any]:
-    plain: dict[str, Any] = to_plain(RunStatement(format_version=FORMAT_VERSION, **statement, settings=preset.to_json()))
-    return plain
+def _record(preset: Preset, statement: dict[str, Any]) -> dict[str, Any]:
+    """The content of ``run.json``."""
+    record: dict[str, Any] = to_plain(RunStatement(format_version=FORMAT_VERSION, **statement, settings=preset.to_json()))
+    return record
 
 
 def _has_trained(out: Path) -> bool:
@@ -99,12 +99,12 @@ def _has_trained(out: Path) -> bool:
 
 
 def _read_run(out: Path) -> dict[str, Any]:
-    stated: dict[str, Any] = read_json(out / RUN)
+    record: dict[str, Any] = read_json(out / RUN)
     try:
-        as_declared(stated, RunStatement, f"{out / RUN}: damaged")
+        as_declared(record, RunStatement, f"{out / RUN}: damaged")
     except UserError as error:
         raise UserError(f"{error}; choose another folder") from None
-    return stated
+    return record
 
 
 def run_settings(out: Path) -> dict[str, Any]:
@@ -113,26 +113,27 @@ def run_settings(out: Path) -> dict[str, Any]:
     return settings
 
 
-def _compared(stated: dict[str, Any]) -> dict[str, Any]:
-    flat = {**stated, **stated["settings"]}
+def _compared(record: dict[str, Any]) -> dict[str, Any]:
+    """What must not change from one call of a run to the next."""
+    flat = {**record, **record["settings"]}
     return {key: value for key, value in flat.items() if key not in (*FREE_TO_CHANGE, "settings")}
 
 
-def _tell(text: str) -> None:
+def _print(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def newest_checkpoint(run: Path, tell: Callable[[str], None] = _tell) -> Path | None:
-    """The last whole checkpoint of a run; None if none was saved. What is being saved goes by another name.
+def newest_checkpoint(run: Path, warn: Callable[[str], None] = _print) -> Path | None:
+    """The newest whole checkpoint of a run; None if none was saved.
 
-    ``tell`` is called for each that is newer but damaged. `UserError` if checkpoints are there, and none is whole.
+    ``warn`` is called with a line for each that is newer but damaged. `UserError` if there are checkpoints, and none is whole.
     """
     damaged: list[str] = []
     for checkpoint in reversed(_checkpoints(run)):
         wrong = _damage(checkpoint)
         if wrong is None:
             for other in damaged:
-                tell(f"{other}, so it is passed over for {checkpoint.name}, the newest that is whole")
+                warn(f"{other}, so it is passed over for {checkpoint.name}, the newest that is whole")
             return checkpoint
         damaged.append(f"{checkpoint}: {wrong}")
     if damaged:
@@ -143,8 +144,8 @@ def newest_checkpoint(run: Path, tell: Callable[[str], None] = _tell) -> Path | 
 
 
 def _damage(checkpoint: Path) -> str | None:
-    """What is wrong with a checkpoint that has its name; None if it holds what was saved, and no more."""
-    stated = _stated_files(checkpoint)
+    """What is wrong with a checkpoint; None if it holds the files that were saved, as they were saved, and no others."""
+    stated = _saved_digests(checkpoint)
     if stated is None:
         return f"{WHOLE}, which says what belongs to it, cannot be read"
     saved = {path.relative_to(checkpoint).as_posix(): path for path in checkpoint.rglob("*")}
@@ -158,7 +159,7 @@ def _damage(checkpoint: Path) -> str | None:
     return f"{plain(other[0])} does not belong to it" if other else None
 
 
-def _stated_files(saved: Path) -> dict[str, str] | None:
+def _saved_digests(saved: Path) -> dict[str, str] | None:
     """The SHA-256 that each file had when it was saved, by name; None if that cannot be read."""
     try:
         return read_declared(saved / WHOLE, WholeCheckpoint)
@@ -167,39 +168,42 @@ def _stated_files(saved: Path) -> dict[str, str] | None:
 
 
 def _checkpoints(run: Path) -> list[Path]:
-    """A run's checkpoints that were saved to the end, oldest first."""
+    """A run's checkpoints, oldest first. One that has such a name was saved to the end, and may have been damaged since."""
     found = [path for path in run.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdecimal()]
     return sorted(found, key=lambda path: int(path.name.removeprefix("checkpoint-")))
 
 
-def see_run(run: Path) -> None:
-    """`UserError` if somebody has removed a run that is being trained: what is written now could not be taken up."""
+def check_present(run: Path) -> None:
+    """`UserError` if somebody has removed the folder of a run that is being trained: what is written now could not be resumed."""
     if not (run / RUN).exists():
         raise removed(run)
 
 
 @contextmanager
 def saving(run: Path) -> Iterator[Path]:
-    """The folder where something of a run is saved before it gets its name. `UserError` if that cannot be written, whatever a library makes
-    of it, or if somebody has removed the run: what is half saved is removed."""
-    see_run(run)
+    """The folder in which something of a run is saved before it gets its name.
+
+    `UserError` if it cannot be written, whatever error a library raises then, or if somebody has removed the run. What is half saved is
+    removed.
+    """
+    check_present(run)
     try:
         yield run / SAVING
     except Exception as error:
-        why = _why_unwritten(run / SAVING, error)
-        if why is None:
+        reason = _write_failure(run / SAVING, error)
+        if reason is None:
             raise
         _clear(run)
-        raise UserError(f"{run}: {why}; what was saved before is kept: call it again to go on") from error
+        raise UserError(f"{run}: {reason}; what was saved before is kept: call it again to go on") from error
 
 
-def _why_unwritten(folder: Path, error: Exception) -> str | None:
-    """Why something could not be saved in a folder, if an error says that: those of safetensors and torch are none of the system's."""
+def _write_failure(folder: Path, error: Exception) -> str | None:
+    """Why a folder could not be written to, if that is what an error means; safetensors and torch raise errors of their own for it."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
     if isinstance(error, SafetensorError) and (number := re.search(r"os error (\d+)", str(error))):
         return os.strerror(int(number[1]))
-    if isinstance(error, RuntimeError) and "inline_container" in str(error):  # torch's, which tells no reason
+    if isinstance(error, RuntimeError) and "inline_container" in str(error):  # torch's, which does not say why
         try:
             write_bytes(folder / "trial", bytes(TRIAL_BYTES))
         except OSError as reason:
@@ -209,28 +213,29 @@ def _why_unwritten(folder: Path, error: Exception) -> str | None:
 
 
 def keep_checkpoint(run: Path, saved: Path) -> None:
-    """Give a checkpoint that was saved beside its name, and drop the oldest."""
-    _without_pickle(saved)
-    _state_files(saved)
-    _settle(saved, run / saved.name)
+    """Put a checkpoint that was saved in `saving`'s folder under its name, and remove all but the newest `KEPT_CHECKPOINTS`."""
+    _write_digests(saved)
+    _rename(saved, run / saved.name)
     _clear(run)
     for old in _checkpoints(run)[:-KEPT_CHECKPOINTS]:
         shutil.rmtree(old)
 
 
-def _state_files(saved: Path) -> None:
-    """Write the SHA-256 of each file that was saved."""
-    _without_pickle(saved)
+def _write_digests(saved: Path) -> None:
+    """Write the SHA-256 of each file that was saved to ``whole.json``."""
+    _sync(saved)
     files = sorted(path for path in saved.rglob("*") if path.is_file())
     write_json(saved / WHOLE, {path.relative_to(saved).as_posix(): file_sha256(path) for path in files})
 
 
 def check_saved(folder: Path, digests: Mapping[str, str]) -> None:
-    """`UserError` if a run's model in a folder is not as it was saved, by the digests that its files have now. A model that was put there
-    by other means, which states none, is taken as it is."""
+    """`UserError` if a run's model is not as it was saved. ``digests`` are those that its files have now, by name.
+
+    A model without ``whole.json``, which something else than a training has put there, is not checked.
+    """
     if not (folder / WHOLE).exists():
         return
-    stated = _stated_files(folder)
+    stated = _saved_digests(folder)
     if stated is None:
         raise UserError(f"{folder / WHOLE}: cannot be read; without this file, the model is taken as it is")
     gone = [name for name in stated if not (folder / name).is_file()]
@@ -245,8 +250,8 @@ def check_saved(folder: Path, digests: Mapping[str, str]) -> None:
 def keep_best(run: Path, saved: Path, facts: dict[str, Any]) -> None:
     """Make what was saved the run's best model; ``best.json`` says at which step and loss it was."""
     write_json(saved / "best.json", facts)
-    _state_files(saved)
-    _settle(saved, run / BEST)
+    _write_digests(saved)
+    _rename(saved, run / BEST)
 
 
 def best_loss(run: Path) -> float:
@@ -259,12 +264,11 @@ def best_loss(run: Path) -> float:
 
 
 def keep_final(run: Path, saved: Path) -> None:
-    """Put the finished model into the run folder; ``config.json`` goes first and comes last, and says that all is there.
+    """Put the finished model into the run folder. ``config.json``, by which it is found, is removed first and written last.
 
-    A kill in between leaves no finished model, but the last checkpoint, to predict with and to make it anew.
+    If the process is killed in between, there is no finished model, but the last checkpoint, to predict with and to finish again from.
     """
-    _without_pickle(saved)
-    _state_files(saved)
+    _write_digests(saved)
     (run / CONFIG_FILE).unlink(missing_ok=True)
     sync_folder(run)
     for path in sorted(saved.iterdir(), key=lambda path: path.name == CONFIG_FILE):
@@ -273,19 +277,19 @@ def keep_final(run: Path, saved: Path) -> None:
     _clear(run)
 
 
-def _settle(saved: Path, target: Path) -> None:
-    """Give a folder its name once all in it is on the disk."""
-    _without_pickle(saved)
+def _rename(saved: Path, target: Path) -> None:
+    """Give a folder its name once everything in it is on the disk."""
+    _sync(saved)
     old = saved.with_name(_ASIDE)
-    if target.exists():  # moved, not removed: a kill must not leave a part of it under its name
+    if target.exists():  # moved, then removed: no kill may leave a part of it under its name
         target.rename(old)
     saved.rename(target)
     sync_folder(target.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _without_pickle(folder: Path) -> None:
-    """Sync what was saved, less the training arguments, a pickle that nobody should have to trust."""
+def _sync(folder: Path) -> None:
+    """Have all files in a folder on the disk, but for transformers' training arguments: that is a pickle, and is removed."""
     (folder / "training_args.bin").unlink(missing_ok=True)
     for path in folder.rglob("*"):
         if path.is_file():

@@ -1,7 +1,7 @@
-"""Make a model that the package ships of a finished run: python -m model.ship RUN model/weights/NAME
+"""Copy the model of a finished run to where the package ships it: python -m model.ship RUN model/weights/NAME
 
-The folder gets the configuration, the tokenizer and the weights at half precision, which halves the file and changes no figure of a
-model card: values are rounded by at most one in two thousand. What is loaded from it computes in float32 all the same.
+The weights are stored at half precision, which halves the file and rounds values by at most one in two thousand: no figure of a model card
+changes. The model that is loaded from it computes in float32 all the same.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from datagen.errors import UserError
 from model.load import load_model
 from model.staging import WEIGHTS_FILE
 
-BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 MOST_BYTES = 20_000_000  # that a repository should carry
 
 
@@ -28,7 +28,7 @@ def ship(run: Path, out: Path) -> None:
     if size > MOST_BYTES:
         raise UserError(f"{run}: {size / 1e6:.0f} MB of weights at half precision; what is shipped has at most {MOST_BYTES / 1e6:.0f}")
     out.mkdir(parents=True, exist_ok=True)
-    for name in BESIDE:
+    for name in FILES:
         if (run / name).exists():
             shutil.copyfile(run / name, out / name)
     save_file(halved, out / WEIGHTS_FILE, metadata={"format": "pt"})

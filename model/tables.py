@@ -1,4 +1,4 @@
-"""A preset's tables [vision] and [text]: configurations of transformers, for parts from scratch, and what is wrong with them."""
+"""A preset's tables [vision] and [text], which are configurations of transformers for parts from scratch, and the mistakes in them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from model.staging import checked_config
 
 LONGEST_REASON = 300  # characters
 
-_OLD_ROPE = {"rope_theta", "rope_scaling", "partial_rotary_factor"}  # which transformers still takes where there are rope_parameters
+_OLD_ROPE = {"rope_theta", "rope_scaling", "partial_rotary_factor"}  # transformers still reads them where it has rope_parameters
 _BACKBONE = {"out_features", "out_indices"}
 _DECIDED = {"dtype": "the setting bf16", "torch_dtype": "the setting bf16"} | dict.fromkeys(
     ("vocab_size", "bos_token_id", "eos_token_id", "pad_token_id"), "the tokenizer"
@@ -23,7 +23,7 @@ _DECIDED = {"dtype": "the setting bf16", "torch_dtype": "the setting bf16"} | di
 
 
 def configuration(name: str, table: Mapping[str, Any], **given: Any) -> Any:
-    """The configuration that a table describes, with what is ``given`` beside it. `UserError`, naming the table, if it describes none."""
+    """The configuration that a table describes, with the fields ``given`` besides. `UserError`, naming the table, if there is none."""
     if "model_type" not in table:
         raise UserError(f'[{name}]: model_type is missing; it says what kind of model this is, such as model_type = "resnet" or "llama"')
     kind = table["model_type"]
@@ -45,7 +45,7 @@ def configuration(name: str, table: Mapping[str, Any], **given: Any) -> Any:
 
 @contextmanager
 def blaming(part: str) -> Iterator[None]:
-    """Turn what goes wrong, since libraries fail in many ways at what they did not expect, into a `UserError` that begins with `part`."""
+    """Turn any error, since libraries raise many kinds for what they did not expect, into a `UserError` that begins with ``part``."""
     try:
         yield
     except UserError:
@@ -55,7 +55,7 @@ def blaming(part: str) -> Iterator[None]:
 
 
 def reason(error: BaseException) -> str:
-    """What an error says, in a line: where validators give it several, the last one, which says what is wrong."""
+    """What an error says, in a line. Of the several lines of a validator's error, the last one says what is wrong."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
         return type(error).__name__
@@ -64,7 +64,7 @@ def reason(error: BaseException) -> str:
 
 
 def _fields(kind: Any) -> set[str]:
-    """The fields of a configuration."""
+    """The names of the fields that a kind of configuration may have."""
     found = {field.name for field in fields(kind)} | set(kind.attribute_map) | {"model_type"}
     found |= _OLD_ROPE if "rope_parameters" in found else set()
     return found | (_BACKBONE if hasattr(kind, "out_features") else set())

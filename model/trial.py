@@ -1,5 +1,5 @@
-"""A tokenizer's rules (replacements, patterns of its splits) are a program of its author's: texts are cut by them here first
-(`model.confined`), so that rules without end are known before they are followed."""
+"""Tries a tokenizer before it is used. Its rules (replacements, patterns of its splits) are a program of its author's, so a process with
+limits of time and memory (`model.confined`) cuts texts by them first."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from model.staging import (
     tokenizer_files,
 )
 
-MOST_HOLES = 10_000  # numbers that a vocabulary leaves out
+MOST_HOLES = 10_000  # numbers below its largest that a vocabulary does not use
 _WHAT = "the tokenizer's way to cut a text"
 
 
@@ -41,7 +41,7 @@ def try_tokenizer(tokenizer: Any, texts: Sequence[str]) -> None:
 
 
 def try_rules(folder: Path) -> None:
-    """`UserError` if the rules in a folder's ``tokenizer.json`` cannot be read within those limits, or end the process that reads them."""
+    """`UserError` if the rules in a folder's ``tokenizer.json`` cannot be read within those limits, or crash the reading process."""
     if (folder / TOKENIZER_FILE).exists():
         try:
             ask("model.trial", {"rules": read_text(folder / TOKENIZER_FILE, LARGEST_TOKENIZER_FILE), "texts": []}, "it")
@@ -50,10 +50,11 @@ def try_rules(folder: Path) -> None:
 
 
 def stated_tokens(folder: Path) -> dict[str, int | str]:
-    """The tokens beside its vocabulary that a tokenizer's files state, with their numbers.
+    """The tokens beside its vocabulary that a tokenizer's files state, with their numbers. To be called before the tokenizer is read, which
+    takes longer with each of them.
 
     `UserError` for more of them than `model.declared.MOST_ADDED`, for a vocabulary of more words than `model.declared.MOST_WORDS`, and for
-    a token whose number differs from place to place. Ask this before the tokenizer is read, which takes longer with each of them.
+    a token that has several numbers.
     """
     _check_vocabulary(folder)
     found: list[tuple[str, int | str]] = []
@@ -68,13 +69,13 @@ def stated_tokens(folder: Path) -> dict[str, int | str]:
     stated: dict[str, int | str] = {}
     for content, number in found:
         if str(before := stated.setdefault(content, number)) != str(number):
-            told = f"the number {plain(str(before))} and the number {plain(str(number))}; put its files back from one copy"
-            raise UserError(f"{folder}: its tokenizer's files give {plain(content)!r} {told}")
+            numbers = f"the number {plain(str(before))} and the number {plain(str(number))}; put its files back from one copy"
+            raise UserError(f"{folder}: its tokenizer's files give {plain(content)!r} {numbers}")
     return stated
 
 
 def _check_vocabulary(folder: Path) -> None:
-    """`UserError` if the files that some kinds of tokenizers keep their words in have more of them than vocabularies have."""
+    """`UserError` if a tokenizer's files of words, which some kinds have, hold more than any vocabulary."""
     for path in tokenizer_files(folder):
         if path.name == VOCABULARY_FILE:
             read_declared(path, Vocabulary, LARGEST_TOKENIZER_FILE)
@@ -85,7 +86,7 @@ def _check_vocabulary(folder: Path) -> None:
 
 
 def check_added_tokens(tokenizer: Any, stated: Mapping[str, int | str], folder: Path) -> None:
-    """`UserError` if a tokenizer's files have `stated` other numbers of added tokens than it gives them, or one number for several."""
+    """`UserError` if a tokenizer gives added tokens other numbers than its files have ``stated``, or several tokens one number."""
     vocabulary = tokenizer.get_vocab()
     if len(set(vocabulary.values())) < len(vocabulary):
         number, _ = Counter(vocabulary.values()).most_common(1)[0]
@@ -99,7 +100,7 @@ def check_added_tokens(tokenizer: Any, stated: Mapping[str, int | str], folder: 
 def _try_all(tokenizer: Any, texts: Sequence[str]) -> None:
     vocabulary = tokenizer.get_vocab()
     largest = max(vocabulary.values(), default=0)
-    if largest > 2 * len(vocabulary) + MOST_HOLES:  # which tokenizers counts through
+    if largest > 2 * len(vocabulary) + MOST_HOLES:  # the library counts through all numbers
         raise UserError(f"the tokenizer has {len(vocabulary):,} tokens, and numbers up to {largest:,} for them; one of the two is wrong")
     rules = getattr(tokenizer, "backend_tokenizer", None)
     if rules is not None:

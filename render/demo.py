@@ -45,6 +45,6 @@ def demo(out: Path, workers: int | None = None, device: str = "auto") -> dict[st
     bf16 = run_settings(run).get("bf16") if begun else faster_in_bfloat16(pick_device(device))
     preset = get_preset(MODEL).changed([f"steps={STEPS}", f"bf16={bf16}", *LOW_RATES])
     train(preset, MODEL, data=Data([data], val=new), out=run, device=device, init=MODEL)
-    facts = {"Trained": f"{STEPS} more steps of {preset.batch_size} on {TRAIN_SCENES} renders, to see the trainer at work"}
+    facts = {"Trained": f"{STEPS} more steps of {preset.optimisation.batch_size} on {TRAIN_SCENES} renders, to see the trainer at work"}
     roundtrip(Predictor.of(find_model(str(run)), device), new, out / "report-trained", workers=workers, heading=facts)
     return metrics

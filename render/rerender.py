@@ -12,8 +12,7 @@ from pathlib import Path
 
 from datagen.code.grammar import parse_code
 from datagen.code.predictions import read_predictions
-from datagen.domains.base import Domain
-from datagen.domains.painted import PaintedDomain
+from datagen.domains.base import Domain, PaintedDomain
 from datagen.domains.plugins import outside_packages
 from datagen.domains.registry import get_domain
 from datagen.domains.staged import StagedDomain
@@ -28,7 +27,7 @@ from datagen.io.written import DRAFT, Written
 from datagen.scene import Quality, Scene, Shot, check_frame
 from datagen.shards.reader import Samples
 from datagen.workers.cores import available_cores
-from datagen.workers.jobs import Failed, RenderJob
+from datagen.workers.jobs import RenderJob
 from datagen.workers.pool import RenderPool
 
 MOST_WARNED = 20  # numbers out of their range, of one code
@@ -133,9 +132,9 @@ def _render(jobs: Sequence[RenderJob], made_from: Mapping[str, str], written: Wr
             (written.folder / f"{job.key}.json").unlink(missing_ok=True)  # the record comes last and says that all is there
         for job, sample in progress(pool.render(jobs), total=len(jobs), desc="render"):
             written.check()
-            if isinstance(sample, Failed):
+            if isinstance(sample, UserError):
                 rendered.keys.remove(job.key)
-                rendered.refused[job.key] = sample.reason
+                rendered.refused[job.key] = str(sample)
                 written.remove(_names(job))
                 continue
             if job.blend is not None:

@@ -19,7 +19,7 @@ from hypothesis import settings
 from places import FAULTS, ROOT
 
 from datagen.assets import opening
-from datagen.assets.find import find_asset
+from datagen.assets.own import find_asset
 from datagen.domains.own_assets import own_domain
 from datagen.domains.registry import DOMAINS
 from datagen.generate import generate

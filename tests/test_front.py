@@ -174,7 +174,7 @@ def test_texts_are_read_as_editors_save_them(encoding: str, end: str, tmp_path: 
     assert read_jsonl(saved("a.jsonl", '{"é": 1}\n\n{"b": "\N{LINE SEPARATOR}"}\n')) == [{"é": 1}, {"b": "\N{LINE SEPARATOR}"}]
     assert load_cameras(saved("cameras.json", '{"front":\n {"location": [0, -11, 3]}}\n'))[0].location == (0, -11, 3)
     assert load_split(str(saved("mine.json", '{\n"objects": [1, 1]}\n')), get_domain("dot2d")).objects == (1, 1)
-    assert get_preset(str(saved("mine.toml", "steps = 7\n\n[vision]\n"))).steps == 7
+    assert get_preset(str(saved("mine.toml", "steps = 7\n\n[vision]\n"))).optimisation.steps == 7
 
 
 @given(st.text(st.characters(exclude_characters="\r", exclude_categories=["Cs"])), st.text(max_size=9))

@@ -30,7 +30,7 @@ from datagen.shards.reader import Samples, write_shard
 from datagen.shards.store import SPOOL
 from igllm import main
 from model.preset import get_preset
-from model.training.train import Data, Look, train
+from model.training.train import Callback, Data, train
 
 DOTS = ("generate", "--domain", "dot2d", "--width", "32", "--height", "32", "--num", "12", "--shard-size", "4", "--seed", "3")
 Call = Callable[[Path], list[str]]
@@ -233,7 +233,7 @@ def test_a_run_removed_while_it_trains_is_not_made_again(remove: Callable[[Path]
     run, data = mini_run(calls, tmp_path)
     preset = get_preset(str(MINI)).changed(["steps=2", "save_steps=2"])
     with pytest.raises(UserError, match="run: was removed while this call was writing it; call it again to begin anew"):
-        train(preset, "mini", data=data, out=run, look=Look(lambda *_: remove(run), 1))
+        train(preset, "mini", data=data, out=run, callback=Callback(lambda *_: remove(run), 1))
     assert not run.exists() or not any(run.glob("[!.]*"))
     train(preset, "mini", data=data, out=run)
     assert (run / "config.json").is_file()

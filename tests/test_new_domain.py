@@ -3,48 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sysconfig
-import venv
 from pathlib import Path
 
 import pytest
+from environments import Environment
 from places import DOCS
 
-from datagen.shards.archive import open_archive
+from datagen.shards.reader import Samples
 
 GUIDE = DOCS / "new-domain.md"
 FILE = re.compile(r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMANDS = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-_IGLLM = "#!{python}\nimport sys\n\nfrom igllm import main\n\nsys.exit(main())\n"
-_MODULE = '#!/bin/sh\nexec "{{python}}" -P -m {module} "$@"\n'
-
-
-class Environment:
-    """A virtual environment in a folder, with igllm's own packages behind what is installed into it."""
-
-    def __init__(self, folder: Path) -> None:
-        venv.EnvBuilder(symlinks=True).create(folder)
-        self.bin = folder / "bin"
-        self.site = next((folder / "lib").glob("python*/site-packages"))
-        (self.site / "outer.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
-        modules = {"pip": "pip", "torchrun": "torch.distributed.run"}
-        scripts = {"igllm": _IGLLM, **{name: _MODULE.format(module=module) for name, module in modules.items()}}
-        for name, text in scripts.items():
-            (self.bin / name).write_text(text.format(python=self.bin / "python"))
-            (self.bin / name).chmod(0o755)
-
-    def run(self, command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-        """A shell's commands in a folder, up to the first that fails. pip reaches no network: it builds with what is here."""
-        offline = {"PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_INDEX": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}  # 0: no isolation
-        path = {"PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}", "PYTHONSAFEPATH": ""}
-        return subprocess.run(
-            ["sh", "-ec", command], cwd=folder, env=os.environ | offline | path, capture_output=True, text=True, check=False
-        )
 
 
 @pytest.fixture
@@ -66,7 +36,7 @@ def test_the_guide_leads_a_domain_from_outside_once_around(package: Path, tmp_pa
         assert done.returncode == 0, (commands, done.stdout, done.stderr)
         said += done.stdout
     assert "data: 8 samples" in said
-    archive = open_archive(package / "data")
+    archive = Samples.for_training(package / "data")
     records = [json.loads(archive.files(number)[".json"]) for number in range(8)]
     assert {record["domain"] for record in records} == {"tetra"}
     assert all(archive.files(number)[".py"].decode().startswith("tetra(loc=(") for number in range(8))

@@ -16,20 +16,26 @@ from datagen.shards.reader import Samples
 from igllm import main
 from model.load import check_config, find_model
 
-DOT = "from datagen.domains.dot2d import Dot2d\n\n\nclass Mine(Dot2d):\n    name = {name!r}\n"
+DOT = """from dataclasses import replace
+
+from datagen.domains.dot2d import DOT2D
+
+MINE = replace(DOT2D, name={name!r})
+"""
 LACKING = """from datagen.domains.staged import StagedDomain
 
 
 class Mine(StagedDomain):
-    name = "mine"
     location = solid = sample_scene = None
+
+
+MINE = Mine(name="mine")
 """
-UNBUILT = """from datagen.domains.clevr import Clevr
+UNBUILT = """from dataclasses import replace
 
+from datagen.domains.clevr import CLEVR
 
-class Mine(Clevr):
-    name = "mine"
-    builder = "mine_builder:MineBuilder"
+MINE = replace(CLEVR, name="mine", builder="mine_builder:MineBuilder")
 """
 FRAME = ("--width", "48", "--height", "36", "--quality", "draft")
 
@@ -69,7 +75,7 @@ def generate(domain: str, capsys: pytest.CaptureFixture[str], num: int = 2) -> t
 
 
 def test_a_domain_of_a_package_is_found_by_its_name(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    site.bring("dots", {"found": "found_dots:Mine"}, found_dots=DOT.format(name="found"))
+    site.bring("dots", {"found": "found_dots:MINE"}, found_dots=DOT.format(name="found"))
     assert domain_names() == [*DOMAINS, "found"]
     assert generate("found", capsys)[0] == 0
     assert Samples(Path("data")).at(0).domain is get_domain("found")
@@ -81,20 +87,17 @@ def test_a_domain_of_a_package_is_found_by_its_name(site: Site, capsys: pytest.C
 @pytest.mark.parametrize(
     ("value", "text", "said"),
     [
-        ("mine_gone:Mine", None, "ModuleNotFoundError: No module named 'mine_gone'"),
-        ("mine_raising:Mine", "import math\n\nmath.sqrt(-1)\n", "mine_raising:Mine: ValueError"),
-        ("mine_raising_too:Mine", "\n\nraise OSError('no such luck')\n", "mine_raising_too.py, line 3)"),
-        ("mine_garbled:Mine", "class Mine:\n    name =\n", "mine_garbled.py, line 2"),
-        ("mine_other:Mine", "Yours = 1\n", "has no attribute 'Mine'"),
-        (
-            "mine_number:Mine",
-            "Mine = 1\n",
-            "is no subclass of datagen.domains.staged.StagedDomain or",
-        ),
-        ("mine_abstract:Mine", "from datagen.domains.staged import StagedDomain as Mine\n", "abstract class StagedDomain"),
-        ("mine_lacking:Mine", LACKING, "does not declare statements, max_objects, splits, drawn_numbers, builder, camera, lamps"),
-        ("mine_named:Mine", DOT.format(name="yours"), "calls itself 'yours'"),
-        ("mine_clash:Mine", DOT.format(name="dot2d"), "calls itself 'dot2d'"),
+        ("mine_gone:MINE", None, "ModuleNotFoundError: No module named 'mine_gone'"),
+        ("mine_raising:MINE", "import math\n\nmath.sqrt(-1)\n", "mine_raising:MINE: ValueError"),
+        ("mine_raising_too:MINE", "\n\nraise OSError('no such luck')\n", "mine_raising_too.py, line 3)"),
+        ("mine_garbled:MINE", "class Mine:\n    name =\n", "mine_garbled.py, line 2"),
+        ("mine_other:MINE", "Yours = 1\n", "has no attribute 'MINE'"),
+        ("mine_number:MINE", "MINE = 1\n", "is no datagen.domains.staged.StagedDomain or"),
+        ("mine_class:MINE", "from datagen.domains.dot2d import Dot2d as MINE\n", "is a class: the entry point must name the domain"),
+        ("mine_abstract:MINE", "from datagen.domains.staged import StagedDomain\n\nMINE = StagedDomain()\n", "abstract class StagedDomain"),
+        ("mine_lacking:MINE", LACKING, "'statements', 'max_objects', 'splits', 'drawn_numbers', 'builder', 'camera', and 'lamps'"),
+        ("mine_named:MINE", DOT.format(name="yours"), "calls itself 'yours'"),
+        ("mine_clash:MINE", DOT.format(name="dot2d"), "calls itself 'dot2d'"),
     ],
 )
 def test_a_broken_domain_is_named_and_leaves_the_others_alone(
@@ -113,8 +116,8 @@ def test_a_broken_domain_is_named_and_leaves_the_others_alone(
 
 
 def test_names_are_taken_once(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    site.bring("one", {"twice": "nowhere:Mine", "clevr": "nowhere:Mine"})
-    site.bring("two", {"twice": "nowhere:Mine"})
+    site.bring("one", {"twice": "nowhere:MINE", "clevr": "nowhere:MINE"})
+    site.bring("two", {"twice": "nowhere:MINE"})
     status, error = generate("twice", capsys)
     assert status == 2
     assert "several packages bring a domain 'twice': one 0.1, two 0.1" in error
@@ -125,7 +128,7 @@ def test_names_are_taken_once(site: Site, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_an_unknown_domain_gets_the_names_of_all(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    site.bring("breakage", {"mine": "nowhere:Mine"})
+    site.bring("breakage", {"mine": "nowhere:MINE"})
     status, error = generate("yours", capsys)
     assert (status, f"no domain 'yours'; choose one of {', '.join(DOMAINS)}, mine, or install" in error) == (2, True)
 
@@ -140,7 +143,7 @@ def test_an_unknown_domain_gets_the_names_of_all(site: Site, capsys: pytest.Capt
 def test_a_builder_that_cannot_be_imported_ends_the_run(
     builder: str | None, said: str, site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    site.bring("unbuilt", {"mine": "mine_unbuilt:Mine"}, mine_unbuilt=UNBUILT, **({"mine_builder": builder} if builder else {}))
+    site.bring("unbuilt", {"mine": "mine_unbuilt:MINE"}, mine_unbuilt=UNBUILT, **({"mine_builder": builder} if builder else {}))
     status, error = generate("mine", capsys)
     assert status == 2
     assert "the builder of the mine domain cannot be imported: mine_builder:MineBuilder" in error

@@ -11,7 +11,6 @@ from PIL import Image
 
 from datagen.domains.registry import get_domain
 from datagen.samples.labels import decode_rle
-from datagen.shards.archive import open_archive
 from datagen.shards.reader import Samples
 from igllm import main
 from render.conformance import check_domain
@@ -118,7 +117,7 @@ def test_a_model_learns_of_them_and_what_it_writes_is_rendered(folder: Path, nam
 
 def _records(data: Path) -> list[dict[str, Any]]:
     """The records of a data set's eight samples."""
-    archive = open_archive(data)
+    archive = Samples.for_training(data)
     return [json.loads(archive.files(number)[".json"]) for number in range(8)]
 
 

@@ -26,8 +26,8 @@ datagen.cluster    datagen.kinds
 
 blender_scenes
 
-model.device       model.quiet        model.finite       model.confined      model.staging        model.declared       model.preset
-model.ties model.config       model.tables       model.trial
+model.device       model.finite       model.confined      model.staging        model.declared       model.setting
+model.ties         model.config       model.tables       model.trial         model.preset
 model.extent       model.run_folder   model.tokens
 model.parts
 model.igllm        model.coverage

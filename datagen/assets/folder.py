@@ -96,14 +96,14 @@ def remarks(notes: Iterable[tuple[str, str]], refused: Iterable[Refused], passed
 
 
 def read_each(
-    files: list[str], told: str, read: Callable[[str], tuple[str, T]]
+    files: list[str], title: str, read: Callable[[str], tuple[str, T]]
 ) -> tuple[dict[str, T], dict[str, str], tuple[Refused, ...]]:
     """What `read` gives of each file, by the id that it gives too, the paths by id, and which files are left out: those that `read`
-    refuses by a `RefusedError`, and those with an id that another has. Progress is ``told`` by that name."""
+    refuses by a `RefusedError`, and those with an id that another has. Progress is shown under that ``title``."""
     found: dict[str, T] = {}
     paths: dict[str, str] = {}
     refused: list[Refused] = []
-    for name in progress(files, len(files), told):
+    for name in progress(files, len(files), title):
         try:
             key, value = read(name)
             if key in found:

@@ -20,7 +20,7 @@ from datagen.assets.folder import RefusedError
 from datagen.assets.limits import MOST_NODES, MOST_TRIANGLES
 from datagen.errors import UserError
 from datagen.io.declared import Count, as_declared
-from datagen.io.files import decode_json
+from datagen.io.json_text import decode_json
 
 T = TypeVar("T")
 

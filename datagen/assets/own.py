@@ -11,13 +11,14 @@ import hashlib
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from msgspec import UNSET, Struct, UnsetType, field
 
 from datagen.assets.folder import Refused, RefusedError, class_name, file_id, files_in, first_folder, kept_file, read_each, remarks
-from datagen.assets.library import Asset
+from datagen.assets.library import Asset, instance, is_instance
 from datagen.assets.limits import MOST_LIST_BYTES, MOST_SLOTS, MOST_TRIANGLES, SECONDS
 from datagen.assets.mesh import mesh_from
 from datagen.assets.model import Levels
@@ -142,6 +143,12 @@ def own_assets(folder: Path, seconds: float = SECONDS) -> OwnAssets:
 
         found, _, refused = read_each(listing.files, "assets", read)
     return OwnAssets(tuple(found.values()), refused, listing.passed)
+
+
+@lru_cache(maxsize=64)
+def find_asset(asset_id: str) -> Asset:
+    """The asset of that id. One from a file has neither class nor symmetry: its folder states them. `UserError` if there is none."""
+    return instance(asset_id) if is_instance(asset_id) else kept_asset(asset_id)
 
 
 def kept_asset(asset_id: str) -> Asset:

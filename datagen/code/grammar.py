@@ -139,7 +139,7 @@ class _Tokens:
             self.peek = next(self._stream)
         return token
 
-    def take(self, kind: str, rule: str, text: str | None = None) -> _Token:
+    def expect(self, kind: str, rule: str, text: str | None = None) -> _Token:
         """The next token, which must be of that kind and text; ``rule`` says to people what must be there."""
         if self.peek.kind != kind or (text is not None and self.peek.text != text):
             raise self.unexpected(rule)
@@ -174,15 +174,15 @@ def _listed(words: tuple[str, ...]) -> str:
 def _statement(tokens: _Tokens, domain: Language) -> Object:
     names = tuple(s.name for s in domain.statements)
     known = _listed(tuple(f"{name}(...)" for name in names))
-    name = tokens.take("name", f"a statement begins with its name: {known}")
+    name = tokens.expect("name", f"a statement begins with its name: {known}")
     if name.text not in names:
         raise _error(name, f"{name.text} is no statement of the {domain.name} domain, which has {known}{did_you_mean(name.text, names)}")
     statement = domain.statement(name.text)
-    tokens.take("mark", f"{name.text} must be followed by (", "(")
+    tokens.expect("mark", f"{name.text} must be followed by (", "(")
     values: dict[str, Value] = {}
     while not tokens.at_mark(")"):
         if values:
-            tokens.take("mark", AFTER_VALUE, ",")
+            tokens.expect("mark", AFTER_VALUE, ",")
             if tokens.at_mark(")"):
                 break
         key, value = _argument(tokens, statement, values)
@@ -196,12 +196,12 @@ def _statement(tokens: _Tokens, domain: Language) -> Object:
 
 def _argument(tokens: _Tokens, statement: Statement, seen: dict[str, Value]) -> tuple[str, Value]:
     names = tuple(a.name for a in statement.arguments)
-    key = tokens.take("name", f"every value of {statement.name}(...) follows its keyword: {_listed(names)}")
+    key = tokens.expect("name", f"every value of {statement.name}(...) follows its keyword: {_listed(names)}")
     if key.text in seen:
         raise _error(key, f"{key.text} is given twice")
     if key.text not in names:
         raise _error(key, f"{statement.name}(...) has no {key.text}: its keywords are {_listed(names)}{did_you_mean(key.text, names)}")
-    tokens.take("mark", f"{key.text} must be followed by =", "=")
+    tokens.expect("mark", f"{key.text} must be followed by =", "=")
     argument = statement.argument(key.text)
     if isinstance(argument, Choice):
         return key.text, _word(tokens, argument)
@@ -221,11 +221,11 @@ def _word(tokens: _Tokens, choice: Choice) -> str:
 def _numbers(tokens: _Tokens, argument: Number) -> tuple[float, ...]:
     """As many numbers as the argument has, in parentheses."""
     begin, needed = tokens.peek, f"{argument.name} needs {_count(argument.components)}"
-    tokens.take("mark", f"{needed} in parentheses", "(")
+    tokens.expect("mark", f"{needed} in parentheses", "(")
     found: list[float] = []
     while not tokens.at_mark(")"):
         if found:
-            tokens.take("mark", AFTER_VALUE, ",")
+            tokens.expect("mark", AFTER_VALUE, ",")
             if tokens.at_mark(")"):
                 break
         found.append(_number(tokens, argument))
@@ -236,7 +236,7 @@ def _numbers(tokens: _Tokens, argument: Number) -> tuple[float, ...]:
 
 
 def _number(tokens: _Tokens, argument: Number) -> float:
-    return float(tokens.take("number", f"{argument.name} needs {_count(argument.components)}").text)
+    return float(tokens.expect("number", f"{argument.name} needs {_count(argument.components)}").text)
 
 
 def _count(numbers: int) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, Self
 
 import numpy as np
 
@@ -22,9 +22,9 @@ from datagen.domains.base import Spacing
 from datagen.domains.placing import LEAST_APART, Disc, free_spot
 from datagen.domains.posed import ROTATION, ROTATION_COMPONENTS, PosedDomain, draw_rotation
 from datagen.domains.splits import Split
-from datagen.geometry.ground import Sweep, sweep_behind
+from datagen.geometry.ground import sweep_behind
 from datagen.rng import Stream
-from datagen.scene import Camera, Lamp, Object, Scene, Value
+from datagen.scene import Camera, Object, Scene, Value
 
 KNOWN, HELD_OUT = range(5), range(5, 8)
 """The seeds of each class's instances."""
@@ -94,31 +94,29 @@ def splits(shapes: Words, textures: Words) -> dict[str, Split]:
     return {split.name: split for split in found}
 
 
-def statement(shapes: Words, textures: Words) -> Statement:
-    """The one statement of a domain of these words: as in CLEVR place comes first, then what shows at a glance, then the rest."""
-    return Statement("add", (LOCATION, SCALE, Choice("texture", tuple(textures.groups)), Choice("shape", tuple(shapes.groups)), ROTATION))
-
-
-def groups(shapes: Words, textures: Words) -> dict[str, Groups]:
-    """The classes of shapes, and the patterns of textures."""
-    return {"class": Groups("shape", shapes.groups), "pattern": Groups("texture", textures.groups)}
-
-
 class Assets(PosedDomain):
-    """The domain of scenes of assets. See the module's docstring and `Domain`."""
+    """What scenes of assets are. See the module's docstring and `Domain`."""
 
-    name: ClassVar[str] = "assets"
-    statements: ClassVar[tuple[Statement, ...]] = (statement(SHAPES, TEXTURES),)
-    groups: ClassVar[Mapping[str, Groups]] = groups(SHAPES, TEXTURES)
-    max_objects: ClassVar[int] = MAX_OBJECTS
-    sizes: ClassVar[tuple[str, ...]] = (SCALE.name,)
-    splits: ClassVar[Mapping[str, Split]] = splits(SHAPES, TEXTURES)
-    drawn_words: ClassVar[tuple[str, ...]] = ("shape", "texture")
-    drawn_numbers: ClassVar[tuple[str, ...]] = ("loc.x", "loc.y", "scale", *ROTATION_COMPONENTS)
-    spacing: ClassVar[Spacing | None] = Spacing(("loc.x", "loc.y"), LEAST_APART)
-    ground: ClassVar[Sweep | None] = sweep_behind(CAMERA)
-    camera: ClassVar[Camera] = CAMERA
-    lamps: ClassVar[tuple[Lamp, ...]] = clevr.LAMPS
+    @classmethod
+    def of(cls, name: str, shapes: Words, textures: Words, **more: Any) -> Self:
+        """The domain of these words; ``more`` are the fields that a subclass adds. As in CLEVR, code tells the place first, then what shows
+        at a glance, then the rest."""
+        words = Choice("texture", tuple(textures.groups)), Choice("shape", tuple(shapes.groups))
+        return cls(
+            name=name,
+            statements=(Statement("add", (LOCATION, SCALE, *words, ROTATION)),),
+            groups={"class": Groups("shape", shapes.groups), "pattern": Groups("texture", textures.groups)},
+            max_objects=MAX_OBJECTS,
+            splits=splits(shapes, textures),
+            drawn_words=("shape", "texture"),
+            drawn_numbers=("loc.x", "loc.y", "scale", *ROTATION_COMPONENTS),
+            spacing=Spacing(("loc.x", "loc.y"), LEAST_APART),
+            sizes=(SCALE.name,),
+            ground=sweep_behind(CAMERA),
+            camera=CAMERA,
+            lamps=clevr.LAMPS,
+            **more,
+        )
 
     @property
     def drawn_ranges(self) -> dict[str, tuple[Number, int]]:
@@ -183,3 +181,6 @@ def _drawn(rng: Stream, split: Split, number: Number) -> float:
 def _raised(height: float) -> float:
     """The height to millimetres, never lower, so that nothing sinks into the floor."""
     return math.ceil(height * 1000) / 1000
+
+
+ASSETS = Assets.of("assets", SHAPES, TEXTURES)

@@ -2,7 +2,7 @@
 
 Writer, parser, validator, tokenizer slots, constrained decoder and metrics all read this one declaration. A new domain is one file in
 `datagen/domains/`, or in a package of its own (`datagen.domains.plugins`): a `datagen.domains.staged.StagedDomain` with a builder, or a
-`datagen.domains.painted.PaintedDomain`. ``docs/new-domain.md`` is the guide.
+`PaintedDomain`. ``docs/new-domain.md`` is the guide.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
-from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -53,35 +52,36 @@ def _component(obj: Object, name: str) -> float:
     return float(obj[name]["xyz".index(axis)] if axis else obj[name])
 
 
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Domain(ABC):
-    """A kind of scene. Subclasses declare the class variables and answer the questions below, some of which have a usual answer."""
+    """A kind of scene: what is declared of it, given when it is made, and what a subclass answers, some of which has a usual answer."""
 
-    name: ClassVar[str]
-    statements: ClassVar[tuple[Statement, ...]]
-    synonyms: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
-    """Other words for words of the vocabularies. Training may write them; code that is parsed or predicted has none."""
-    groups: ClassVar[Mapping[str, Groups]] = MappingProxyType({})
-    """By a name of their own, groups of words that scores count beside the words themselves."""
-    max_objects: ClassVar[int]
+    name: str
+    statements: tuple[Statement, ...]
+    max_objects: int
     """The most objects a scene can hold; decoding stops there."""
-    splits: ClassVar[Mapping[str, Split]]
+    splits: Mapping[str, Split]
     """The built-in splits by name; ``default`` is one of them and allows everything."""
-    drawn_words: ClassVar[tuple[str, ...]] = ()
+    drawn_words: tuple[str, ...] = ()
     """The arguments that the sampler draws words for, in its order."""
-    drawn_numbers: ClassVar[tuple[str, ...]]
+    drawn_numbers: tuple[str, ...]
     """The components that the sampler draws numbers for and a split can narrow: ``rotation``, ``loc.x``."""
-    unit: ClassVar[str] = "m"
+    synonyms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Other words for words of the vocabularies. Training may write them; code that is parsed or predicted has none."""
+    groups: Mapping[str, Groups] = field(default_factory=dict)
+    """By a name of their own, groups of words that scores count beside the words themselves."""
+    unit: str = "m"
     """That of locations and of the distances between them."""
-    ap_thresholds: ClassVar[tuple[float, ...]] = (math.inf, 1.0, 0.5, 0.25, 0.125)
+    ap_thresholds: tuple[float, ...] = (math.inf, 1.0, 0.5, 0.25, 0.125)
     """The distances of average precision, in that unit, widest first: in metres, those of set-prediction work on CLEVR (Zhang et al. 2019,
     Locatello et al. 2020). None where objects have but one place: then neither that nor the location's error tells anything."""
-    rotation_thresholds: ClassVar[tuple[float, ...]] = ()
+    rotation_thresholds: tuple[float, ...] = ()
     """The angles, in degrees and narrowest first, within which scores count rotations as right; none where a mean tells enough."""
-    spacing: ClassVar[Spacing | None] = None
+    spacing: Spacing | None = None
     """How far apart a scene's objects are; None where nothing keeps them apart. Decoding names no two that are nearer."""
-    sizes: ClassVar[tuple[str, ...]] = ()
+    sizes: tuple[str, ...] = ()
     """Numeric arguments of one component, beside place and rotation, whose errors scores tell."""
-    ground: ClassVar[Sweep | None] = None
+    ground: Sweep | None = None
     """What the objects stand on, and what is behind them; None where there is nothing."""
 
     def statement(self, name: str) -> Statement:
@@ -215,3 +215,11 @@ class Domain(ABC):
     @abstractmethod
     def view(self, scene: Scene, shot: Shot, least: float = 0.0) -> View | None:
         """What each pixel shows, exactly; None as soon as an object turns out to show fewer than `least` pixels."""
+
+
+class PaintedDomain(Domain):
+    """A domain whose images are drawn in numpy, where Blender would add nothing: none is started, and none need be installed."""
+
+    @abstractmethod
+    def paint(self, scene: Scene, shot: Shot) -> np.ndarray:
+        """The image, (height, width, 3) uint8, sRGB: a function of scene and shot alone."""

@@ -7,15 +7,14 @@ The camera is fixed, as in IG-LLM (Kulits et al. 2024).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import ClassVar
+from collections.abc import Callable
 
 from datagen.code.statements import Choice, Number, Statement
 from datagen.domains.base import Spacing
 from datagen.domains.placing import Disc, free_spot
 from datagen.domains.splits import Split
 from datagen.domains.staged import StagedDomain
-from datagen.geometry.ground import Sweep, sweep_behind
+from datagen.geometry.ground import sweep_behind
 from datagen.geometry.solids import Solid
 from datagen.rng import Stream
 from datagen.scene import Camera, Lamp, Object, Scene, Value, Vec3
@@ -79,35 +78,7 @@ LAMPS = (
 
 
 class Clevr(StagedDomain):
-    """The CLEVR domain. See the module's docstring and `Domain`."""
-
-    name: ClassVar[str] = "clevr"
-    builder: ClassVar[str] = "blender_scenes.clevr:ClevrBuilder"
-    # Place comes first: a model that has said where an object is can look there for what it is, from what shows at a glance
-    # (colour) to what takes a closer look (shape, and the rotation that goes with it).
-    statements: ClassVar[tuple[Statement, ...]] = (
-        Statement(
-            "add",
-            (
-                Number("loc", (-PLANE, -PLANE, 0.0), (PLANE, PLANE, 1.0), 3, "m"),
-                Choice("color", tuple(COLORS)),
-                Choice("material", MATERIALS),
-                Choice("size", tuple(SIZES)),
-                Choice("shape", SHAPES),
-                Number("rotation", (0.0,), (CUBE_SYMMETRY,), 1, "degrees", period=CUBE_SYMMETRY),
-            ),
-        ),
-    )
-    synonyms: ClassVar[Mapping[str, tuple[str, ...]]] = SYNONYMS
-    max_objects: ClassVar[int] = MAX_OBJECTS
-    splits: ClassVar[Mapping[str, Split]] = SPLITS
-    drawn_words: ClassVar[tuple[str, ...]] = ("shape", "size", "material", "color")
-    drawn_numbers: ClassVar[tuple[str, ...]] = ("loc.x", "loc.y", "rotation")
-    # Nearer, even the smallest would stand in one another. CLEVR's gap is left to a reader who sees places to within some centimetres.
-    spacing: ClassVar[Spacing | None] = Spacing(("loc.x", "loc.y"), 2 * min(SIZES.values()))
-    ground: ClassVar[Sweep | None] = sweep_behind(CAMERA)
-    camera: ClassVar[Camera] = CAMERA
-    lamps: ClassVar[tuple[Lamp, ...]] = LAMPS
+    """What CLEVR's scenes are. See the module's docstring and `Domain`."""
 
     def canonical_object(self, obj: Object) -> Object:
         return super().canonical_object(obj).replaced(rotation=_least_turn(float(obj["rotation"])) if obj["shape"] == "cube" else 0.0)
@@ -173,3 +144,34 @@ def _allowed(split: Split, words: tuple[str, ...], degrees: float) -> Callable[[
         return None
     turn = {"rotation": _least_turn(degrees)} if words[0] == "cube" else {}
     return lambda x, y: split.holds({"loc.x": x, "loc.y": y, **turn})
+
+
+CLEVR = Clevr(
+    name="clevr",
+    builder="blender_scenes.clevr:ClevrBuilder",
+    # Place comes first: a model that has said where an object is can look there for what it is, from what shows at a glance
+    # (colour) to what takes a closer look (shape, and the rotation that goes with it).
+    statements=(
+        Statement(
+            "add",
+            (
+                Number("loc", (-PLANE, -PLANE, 0.0), (PLANE, PLANE, 1.0), 3, "m"),
+                Choice("color", tuple(COLORS)),
+                Choice("material", MATERIALS),
+                Choice("size", tuple(SIZES)),
+                Choice("shape", SHAPES),
+                Number("rotation", (0.0,), (CUBE_SYMMETRY,), 1, "degrees", period=CUBE_SYMMETRY),
+            ),
+        ),
+    ),
+    synonyms=SYNONYMS,
+    max_objects=MAX_OBJECTS,
+    splits=SPLITS,
+    drawn_words=("shape", "size", "material", "color"),
+    drawn_numbers=("loc.x", "loc.y", "rotation"),
+    # Nearer, even the smallest would stand in one another. CLEVR's gap is left to a reader who sees places to within some centimetres.
+    spacing=Spacing(("loc.x", "loc.y"), 2 * min(SIZES.values())),
+    ground=sweep_behind(CAMERA),
+    camera=CAMERA,
+    lamps=LAMPS,
+)

@@ -7,14 +7,13 @@ lower left corner. Lengths are in sides of the square.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import ClassVar
 
 import numpy as np
 
 from datagen.code.statements import Number, Statement
-from datagen.domains.painted import PaintedDomain
+from datagen.domains.base import PaintedDomain
 from datagen.domains.splits import Region, Split
 from datagen.geometry.disc import Disc
 from datagen.geometry.view import NOBODY, View
@@ -58,22 +57,7 @@ def gaps(cells: int, decimals: int = DECIMALS) -> tuple[Region, ...]:
 
 
 class Dot2d(PaintedDomain):
-    """The domain of one dot. See the module's docstring and `Domain`."""
-
-    name: ClassVar[str] = "dot2d"
-    statements: ClassVar[tuple[Statement, ...]] = (Statement("dot", (Number("loc", (0.0, 0.0), (1.0, 1.0), DECIMALS, "sides"),)),)
-    max_objects: ClassVar[int] = 1
-    splits: ClassVar[Mapping[str, Split]] = {
-        split.name: split
-        for split in (
-            Split("default", objects=(1, 1)),
-            Split("checkerboard", objects=(1, 1), regions=checkerboard(CHECKERS)),
-            Split("checkerboard-gaps", objects=(1, 1), regions=gaps(CHECKERS)),
-        )
-    }
-    drawn_numbers: ClassVar[tuple[str, ...]] = ("loc.x", "loc.y")
-    unit: ClassVar[str] = "sides"
-    ap_thresholds: ClassVar[tuple[float, ...]] = (math.inf, 0.1, 0.05, 0.02, 0.01)
+    """What scenes of dots are. See the module's docstring and `Domain`."""
 
     def location(self, obj: Object) -> Vec3:
         x, y = obj["loc"]
@@ -143,3 +127,21 @@ def _spot(rng: Stream, split: Split) -> tuple[float, float] | None:
         if split.holds({"loc.x": x, "loc.y": y}):
             return x, y
     return None
+
+
+DOT2D = Dot2d(
+    name="dot2d",
+    statements=(Statement("dot", (Number("loc", (0.0, 0.0), (1.0, 1.0), DECIMALS, "sides"),)),),
+    max_objects=1,
+    splits={
+        split.name: split
+        for split in (
+            Split("default", objects=(1, 1)),
+            Split("checkerboard", objects=(1, 1), regions=checkerboard(CHECKERS)),
+            Split("checkerboard-gaps", objects=(1, 1), regions=gaps(CHECKERS)),
+        )
+    },
+    drawn_numbers=("loc.x", "loc.y"),
+    unit="sides",
+    ap_thresholds=(math.inf, 0.1, 0.05, 0.02, 0.01),
+)

@@ -13,20 +13,19 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType, field
 
-from datagen.assets.find import find_asset
 from datagen.assets.library import Asset
 from datagen.assets.limits import MOST_LIST_BYTES
-from datagen.assets.own import OwnAssets
+from datagen.assets.own import OwnAssets, find_asset
 from datagen.assets.own_textures import OwnTextures, own_paint
 from datagen.assets.paint import Paint
-from datagen.domains.assets import OWN, SHAPES, TEXTURES, Assets, Words, groups, splits, statement
+from datagen.domains.assets import OWN, SHAPES, TEXTURES, Assets, Words
 from datagen.errors import UserError
 from datagen.geometry.rotations import NO_SYMMETRY, Symmetry
 from datagen.io.cache import cache_folder
@@ -56,12 +55,13 @@ WordsFacts = dict[str, WordFacts]
 """What is kept of a domain, by word."""
 
 
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class OwnAssetsDomain(Assets):
-    """The domain of certain models and images; one class is made for each name (`own_domain`)."""
+    """The domain of certain models and images (`own_domain`)."""
 
-    asset_facts: ClassVar[Mapping[str, tuple[str, Symmetry]]]
+    asset_facts: Mapping[str, tuple[str, Symmetry]]
     """Of each shape that is a file's, its class and its symmetry."""
-    own_textures: ClassVar[frozenset[str]]
+    own_textures: frozenset[str]
     """The textures that are a file's."""
 
     def asset(self, obj: Object) -> Asset:
@@ -99,7 +99,7 @@ def is_own_domain(name: str) -> bool:
 
 
 @lru_cache(maxsize=16)
-def own_domain(name: str) -> Assets:
+def own_domain(name: str) -> OwnAssetsDomain:
     """The domain of that name. `UserError` if its folders were not read on this machine."""
     found = _NAME.fullmatch(name)
     path = _kept(found[1]) if found else None
@@ -113,26 +113,17 @@ def own_domain(name: str) -> Assets:
         raise UserError(f"{path}: damaged: it is not what the domain {name!r} was made of; read the folders that it comes from again")
     shapes: dict[str, tuple[str, Symmetry]] = {}
     patterns: dict[str, str] = {}
-    for word, told in facts.items():
-        if told.pattern:
-            patterns[word] = told.pattern
+    for word, fact in facts.items():
+        if fact.pattern:
+            patterns[word] = fact.pattern
         else:
-            shapes[word] = told.kind or "", Symmetry.parse(told.symmetry or "")
+            shapes[word] = fact.kind or "", Symmetry.parse(fact.symmetry or "")
     kinds = {shape: kind for shape, (kind, _) in shapes.items()}
     words = (
         Words(kinds, _held_out(kinds)) if shapes else SHAPES,
         Words({OWN: OWN} | patterns, _held_out(patterns)) if patterns else TEXTURES,
     )
-    declared = {
-        "name": name,
-        "statements": (statement(*words),),
-        "groups": groups(*words),
-        "splits": splits(*words),
-        "asset_facts": shapes,
-        "own_textures": frozenset(patterns),
-    }
-    made: Assets = type("OwnAssetsDomain", (OwnAssetsDomain,), declared)()
-    return made
+    return OwnAssetsDomain.of(name, *words, asset_facts=shapes, own_textures=frozenset(patterns))
 
 
 def _digest(facts: Mapping[str, Any]) -> str:

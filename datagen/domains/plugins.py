@@ -1,4 +1,4 @@
-"""Domains that other packages bring: entry points of the group ``igllm.domains``, as ``tetra = "tetra.domain:Tetra"``.
+"""Domains that other packages bring: entry points of the group ``igllm.domains``, as ``tetra = "tetra.domain:TETRA"``.
 
 What is imported is decided by the packages that are installed, and by nothing else: a name out of a data set or a checkpoint is looked up
 among theirs, and names no file.
@@ -13,8 +13,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from datagen.domains.base import Domain
-from datagen.domains.painted import PaintedDomain
+from datagen.domains.base import Domain, PaintedDomain
 from datagen.domains.staged import StagedDomain
 from datagen.errors import UserError
 
@@ -30,36 +29,30 @@ def outside_packages() -> dict[str, str]:
 
 @cache
 def outside_domain(name: str) -> Domain | None:
-    """The domain of that name, made of the class that a package declares; None if none does, `UserError` if it cannot be used."""
+    """The domain of that name that a package brings; None if none does, `UserError` if it cannot be used."""
     points = [point for point in entry_points(group=GROUP) if point.name == name]
     if not points:
         return None
     if len(points) > 1:
         raise UserError(f"several packages bring a domain {name!r}: {', '.join(sorted(map(_package, points)))}; uninstall all but one")
     what = f"the domain {name!r} of the package {_package(points[0])}"
-    return _made(name, load(points[0].value, what), f"{what} ({points[0].value})")
+    return _checked(name, load(points[0].value, what), f"{what} ({points[0].value})")
 
 
 def load(reference: str, what: str) -> Any:
-    """What ``package.module:Class`` names; `UserError`, which begins with `what`, if it cannot be imported."""
+    """What ``package.module:NAME`` names; `UserError`, which begins with `what`, if it cannot be imported."""
     try:
         return EntryPoint("", reference, GROUP).load()
     except Exception as error:  # any that a stranger's code can raise
-        raise UserError(f"{what} cannot be imported: {reference}: {_told(error)}") from error
+        raise UserError(f"{what} cannot be imported: {reference}: {_described(error)}") from error
 
 
-def _made(name: str, kind: Any, what: str) -> Domain:
-    """The domain of a class; `UserError`, which begins with `what`, if it is no domain of that name, or one that declares too little."""
-    if not (isinstance(kind, type) and issubclass(kind, _BASES)):
-        raise UserError(f"{what} is no subclass of {' or '.join(f'{base.__module__}.{base.__name__}' for base in _BASES)}; see {GUIDE}")
-    try:
-        domain: Domain = kind()
-    except Exception as error:
-        raise UserError(f"{what} cannot be made: {_told(error)}") from error
-    lacking = [declared for base in (Domain, StagedDomain) if isinstance(domain, base) for declared in base.__annotations__]
-    lacking = [declared for declared in lacking if not hasattr(domain, declared)]
-    if lacking:
-        raise UserError(f"{what} does not declare {', '.join(lacking)}; see {GUIDE}")
+def _checked(name: str, domain: Any, what: str) -> Domain:
+    """The domain that was imported; `UserError`, which begins with `what`, if it is none of that name."""
+    if not isinstance(domain, _BASES):
+        bases = " or ".join(f"{base.__module__}.{base.__name__}" for base in _BASES)
+        kind = "is a class: the entry point must name the domain that is made of it" if isinstance(domain, type) else f"is no {bases}"
+        raise UserError(f"{what} {kind}; see {GUIDE}")
     if domain.name != name:
         raise UserError(f"{what} calls itself {domain.name!r}: its entry point must have that name")
     return domain
@@ -69,7 +62,7 @@ def _package(point: EntryPoint) -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist else "without a name"
 
 
-def _told(error: Exception) -> str:
+def _described(error: Exception) -> str:
     """An error in a line, and where the code that was loaded raised it."""
     said = f"{type(error).__name__}: {error}"
     machinery = (__file__, "<", os.path.dirname(importlib.__file__))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import ClassVar
 
 import numpy as np
 
 from datagen.code.statements import Number, Statement
 from datagen.domains.posed import ROTATION, ROTATION_COMPONENTS
-from datagen.domains.so3 import OneAeroplane
+from datagen.domains.so3 import SPLITS, OneAeroplane
 from datagen.domains.splits import Split
 from datagen.geometry.camera import project
 from datagen.geometry.view import View
@@ -30,17 +28,7 @@ LAMPS = (
 
 
 class Pose6d(OneAeroplane):
-    """The domain of one pose. See the module's docstring and `Domain`."""
-
-    name: ClassVar[str] = "pose6d"
-    statements: ClassVar[tuple[Statement, ...]] = (Statement("add", (LOCATION, ROTATION)),)
-    drawn_numbers: ClassVar[tuple[str, ...]] = ("loc.x", "loc.y", "loc.z", *ROTATION_COMPONENTS)
-    splits: ClassVar[Mapping[str, Split]] = {
-        **OneAeroplane.splits,
-        "centred": replace(OneAeroplane.splits["seen"], name="centred", ranges=CENTRED),
-    }
-    camera: ClassVar[Camera] = CAMERA
-    lamps: ClassVar[tuple[Lamp, ...]] = LAMPS
+    """What scenes of one pose are. See the module's docstring and `Domain`."""
 
     def draw(self, rng: Stream, split: Split) -> dict[str, Value] | None:
         """As `OneAeroplane.draw`, with a location that is even over the box; what the frame cuts off, `view` refuses."""
@@ -58,3 +46,14 @@ class Pose6d(OneAeroplane):
         points = project(shot.viewpoint, shot.width, shot.height, self.solid(obj).hull())
         inside = (points > 0).all(1) & (points[:, 0] < shot.width) & (points[:, 1] < shot.height)
         return float(np.mean(inside))
+
+
+POSE6D = Pose6d(
+    name="pose6d",
+    statements=(Statement("add", (LOCATION, ROTATION)),),
+    max_objects=1,
+    splits={**SPLITS, "centred": replace(SPLITS["seen"], name="centred", ranges=CENTRED)},
+    drawn_numbers=("loc.x", "loc.y", "loc.z", *ROTATION_COMPONENTS),
+    camera=CAMERA,
+    lamps=LAMPS,
+)

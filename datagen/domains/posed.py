@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -31,14 +31,15 @@ ROTATION_TRIES = 1000  # rotations tried before a split's regions count as not m
 ROTATION_COMPONENTS = ("rotation.x", "rotation.y", "rotation.z")
 
 
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class PosedDomain(StagedDomain):
     """A domain whose objects are assets in poses; the builder for all of them is `blender_scenes.posed`.
 
     Every statement has the argument `ROTATION`, and ``loc`` and ``scale`` unless the domain says otherwise (`location`, `scale`).
     """
 
-    builder: ClassVar[str] = "blender_scenes.posed:PosedBuilder"
-    rotation_thresholds: ClassVar[tuple[float, ...]] = (5.0, 15.0, 30.0)
+    builder: str = "blender_scenes.posed:PosedBuilder"
+    rotation_thresholds: tuple[float, ...] = (5.0, 15.0, 30.0)
 
     @abstractmethod
     def asset(self, obj: Object) -> Asset:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from datagen.domains.assets import Assets
+from datagen.domains.assets import ASSETS
 from datagen.domains.base import Domain
-from datagen.domains.clevr import Clevr
-from datagen.domains.dot2d import Dot2d
+from datagen.domains.clevr import CLEVR
+from datagen.domains.dot2d import DOT2D
 from datagen.domains.own_assets import is_own_domain, own_domain
 from datagen.domains.plugins import outside_domain, outside_packages
-from datagen.domains.pose6d import Pose6d
-from datagen.domains.so3 import So3
+from datagen.domains.pose6d import POSE6D
+from datagen.domains.so3 import SO3
 from datagen.errors import UserError, did_you_mean
 
-DOMAINS: dict[str, Domain] = {domain.name: domain for domain in (Clevr(), Dot2d(), So3(), Pose6d(), Assets())}
-"""Those built in. No other can take their names."""
+DOMAINS: dict[str, Domain] = {domain.name: domain for domain in (CLEVR, DOT2D, SO3, POSE6D, ASSETS)}
+"""Those built in. No other domain can have their names."""
 
 
 def get_domain(name: str) -> Domain:

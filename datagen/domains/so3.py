@@ -7,7 +7,6 @@ to test on, lies within them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 from datagen.assets.library import Asset, instance
 from datagen.code.statements import Statement
@@ -47,18 +46,18 @@ def _outside() -> tuple[Region, ...]:
     return tuple(((component, part),) for component, part in zip(ROTATION_COMPONENTS, (turns, tilts, turns), strict=True))
 
 
-class OneAeroplane(PosedDomain):
-    """What `So3` shares with `datagen.domains.pose6d.Pose6d`: the aeroplane, alone, and the rotations that splits hold out."""
+SPLITS = {
+    split.name: split
+    for split in (
+        Split("default", objects=(1, 1)),
+        Split("seen", objects=(1, 1), regions=_outside()),
+        Split("held-out", objects=(1, 1), regions=(_within(),)),
+    )
+}
 
-    max_objects: ClassVar[int] = 1
-    splits: ClassVar[Mapping[str, Split]] = {
-        split.name: split
-        for split in (
-            Split("default", objects=(1, 1)),
-            Split("seen", objects=(1, 1), regions=_outside()),
-            Split("held-out", objects=(1, 1), regions=(_within(),)),
-        )
-    }
+
+class OneAeroplane(PosedDomain):
+    """What `So3` shares with `datagen.domains.pose6d.Pose6d`: the aeroplane, alone, in any rotation."""
 
     @property
     def directions(self) -> Mapping[str, Vec3]:
@@ -91,14 +90,19 @@ class OneAeroplane(PosedDomain):
 
 
 class So3(OneAeroplane):
-    """The domain of one orientation. See the module's docstring and `Domain`."""
-
-    name: ClassVar[str] = "so3"
-    statements: ClassVar[tuple[Statement, ...]] = (Statement("add", (ROTATION,)),)
-    drawn_numbers: ClassVar[tuple[str, ...]] = ROTATION_COMPONENTS
-    ap_thresholds: ClassVar[tuple[float, ...]] = ()
-    camera: ClassVar[Camera] = CAMERA
-    lamps: ClassVar[tuple[Lamp, ...]] = LAMPS
+    """What scenes of one orientation are. See the module's docstring and `Domain`."""
 
     def location(self, obj: Object) -> Vec3:
         return (0.0, 0.0, 0.0)
+
+
+SO3 = So3(
+    name="so3",
+    statements=(Statement("add", (ROTATION,)),),
+    max_objects=1,
+    splits=SPLITS,
+    drawn_numbers=ROTATION_COMPONENTS,
+    ap_thresholds=(),
+    camera=CAMERA,
+    lamps=LAMPS,
+)

@@ -21,13 +21,13 @@ def split_from_json(data: Any, domain: Domain, where: str, name: str | None = No
 
     `name` is the split's if it does not give its own. Raises `UserError` that begins with `where` and names the field.
     """
-    told = as_declared(data, SplitFile, where)
+    stated = as_declared(data, SplitFile, where)
     split = Split(
-        told.name or as_name(name, where, "name"),
-        tuple(tuple((argument, tuple(words)) for argument, words in combination.items()) for combination in told.combinations or [{}]),
-        tuple((component, *ends) for component, ends in (told.ranges or {}).items()),
-        told.objects or domain.split("default").objects,
-        tuple(tuple((component, tuple(intervals)) for component, intervals in region.items()) for region in told.regions or []),
+        stated.name or as_name(name, where, "name"),
+        tuple(tuple((argument, tuple(words)) for argument, words in combination.items()) for combination in stated.combinations or [{}]),
+        tuple((component, *ends) for component, ends in (stated.ranges or {}).items()),
+        stated.objects or domain.split("default").objects,
+        tuple(tuple((component, tuple(intervals)) for component, intervals in region.items()) for region in stated.regions or []),
     )
     check_split(split, domain, where)
     return split

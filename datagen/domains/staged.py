@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,14 +20,15 @@ if TYPE_CHECKING:
     from datagen.rng import Stream
 
 
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class StagedDomain(Domain):
     """A domain that Blender renders: its builder puts its scenes on a stage."""
 
-    builder: ClassVar[str]
+    builder: str
     """``package.module:Class``, a `blender_scenes.builders.Builder`: named, not imported, for only a Blender worker has bpy."""
-    camera: ClassVar[Camera]
+    camera: Camera
     """The standard one. Directions and the order of objects stay its own, whatever camera a scene is seen by."""
-    lamps: ClassVar[tuple[Lamp, ...]]
+    lamps: tuple[Lamp, ...]
     """Where they stand unmoved."""
 
     @abstractmethod

@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from datagen.code.predictions import Prediction
-from datagen.domains.clevr import Clevr
+from datagen.domains.clevr import CLEVR, Clevr
 from datagen.errors import UserError
 from datagen.formats.camera_fit import ROUNDING, CameraFit, Sightings, fit_camera, near_usual
 from datagen.formats.clevr_scenes import PublishedScene, read_scenes
@@ -136,7 +136,7 @@ def import_clevr(scenes: Path, out: Path, images: Path | None = None) -> Importe
 
     `UserError` for a malformed file, a folder that holds something else, or if not one image is there.
     """
-    domain = Clevr()
+    domain = CLEVR
     published = read_scenes(scenes, domain)
     _refuse_other(out)
     check_folder(out)

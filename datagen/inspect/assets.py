@@ -1,4 +1,4 @@
-"""Assets and textures to look at before they are used: sheets with all of them, and a list."""
+"""Pictures of all assets and textures, and a list of them, for people to check before they use them."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ def inspect_own(out: Path, assets: Path | None, textures: Path | None) -> dict[s
 
 
 def _to_write(out: Path, names: list[str]) -> Written:
-    """Files of the folder `out` that are to be written. `UserError` if it is a file, or holds such as no inspection has written."""
+    """The files that are written into the folder `out`. `UserError` if `out` is a file, or holds files of these names that no inspection
+    wrote."""
     check_folder(out, "the folder to write")
     written = Written(out, VERB)
     written.adopt([LIST, SHEET, TEXTURE_SHEET], LIST, {"refused"})

@@ -1,4 +1,4 @@
-"""What a data set's folder says besides its samples: sizes on disk, statement, manifest, and whether a run is unfinished."""
+"""What a data set's folder holds beside samples: sizes of files, the settings in ``dataset.json``, the manifest, and unfinished work."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from datagen.domains.splits import Split
 from datagen.errors import UserError
-from datagen.io.files import decode_json
+from datagen.io.json_text import decode_json
 from datagen.shards.manifest import STATEMENT, Manifest, read_manifest
 from datagen.shards.reader import Samples
 from datagen.shards.spool import Spool
@@ -19,7 +19,7 @@ from datagen.shards.writer import IMPORTED, NotOurs, read_statement, spool_owner
 
 @dataclass
 class FolderFacts:
-    """Of a data set's folder. ``bytes`` is the size of its shards, or of its samples' loose files."""
+    """Facts of a data set's folder. ``bytes`` is the size of its shards, or of the loose files of its samples."""
 
     bytes: int = 0
     shards: int = 0
@@ -27,12 +27,12 @@ class FolderFacts:
     """How many files (members) there are, by suffix."""
     file_bytes: Counter[str] = field(default_factory=Counter)
     settings: dict[str, str] = field(default_factory=dict)
-    """``dataset.json``, nested names joined by dots; empty where there is none."""
+    """The fields of ``dataset.json``, nested names joined by dots; empty without the file."""
     rules: Split | None = None
-    """What the scenes may hold, where ``dataset.json`` states it."""
+    """What the scenes may hold, if ``dataset.json`` states it."""
     manifest: dict[str, Any] | None = None
     spooled: int = 0
-    """Finished samples of unfinished shards."""
+    """How many samples of unfinished shards are finished."""
     problems: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def folder_facts(samples: Samples) -> FolderFacts:
     sizes = store.sizes()
     shards = {name: size for name, size in sizes.items() if name.endswith(".tar")}
     facts.shards = len(shards)
-    for suffix, size in samples.files():
+    for _, suffix, size, _ in samples.members():
         facts.files[suffix] += 1
         facts.file_bytes[suffix] += size
     facts.bytes = sum(shards.values()) if shards else facts.file_bytes.total()
@@ -87,7 +87,7 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def _compare(manifest: Manifest, sizes: Mapping[str, int], facts: FolderFacts) -> None:
-    """Sum up the manifest and note where it disagrees with the shards."""
+    """Sum up the manifest, and note each difference between it and the shards."""
     rows = {row.name: row for row in manifest.rows.values()}
     missing = [index for row in rows.values() for index in row.missing]
     facts.manifest = {"shards": len(rows), "samples": sum(row.samples for row in rows.values()), "missing": missing}

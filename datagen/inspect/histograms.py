@@ -1,4 +1,4 @@
-"""Counters whose memory does not grow with what they count."""
+"""Counters whose memory does not grow with the number of values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Histogram:
         self.counts = [0] * bins
         self.n = self.below = self.above = 0
         self.least, self.most = math.inf, -math.inf
-        self._mean = self._squares = 0.0  # of Welford's method
+        self._mean = self._squares = 0.0  # the running mean and sum of squares of Welford's method
         self._start = self._scaled(low)
         span = self._scaled(high) - self._start
         self._per_unit = bins / span if span > 0 else 0.0
@@ -64,7 +64,7 @@ class Histogram:
         return np.geomspace(self.low, self.high, self.bins + 1) if self.log else np.linspace(self.low, self.high, self.bins + 1)
 
     def quantile(self, share: float) -> float | None:
-        """The value that `share` of all values do not exceed, to a bin's width and within the extremes; None without values."""
+        """The value that a `share` of all values does not exceed, exact to a bin's width; None without values."""
         if not self.n:
             return None
         rank = share * self.n
@@ -86,7 +86,7 @@ class Histogram:
 
 
 class Plane:
-    """Points of the plane counted on a square grid about the origin, whose edge doubles whenever a point falls outside.
+    """Points of the plane, counted on a square grid around the origin. Its sides double whenever a point falls outside.
 
     ``counts`` (cells, cells) int64, rows along y, over [-half, half] each way, in the points' own unit. Points beyond
     `FARTHEST`, or not finite, are only numbered, in ``outside``.
@@ -117,7 +117,7 @@ class Plane:
         self.half *= 2
 
     def occupied(self, cells: int) -> tuple[np.ndarray, tuple[float, float, float, float]]:
-        """The square part where points are, on about `cells` x `cells` cells, and its extent: left, right, bottom, top.
+        """The counts of the square that holds all points, on about `cells` x `cells` cells, and its extent: left, right, bottom, top.
 
         At least one point must have been counted.
         """

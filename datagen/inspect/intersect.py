@@ -1,4 +1,4 @@
-"""Which objects of a scene stand in each other: no renderer can show such a scene as its code says it."""
+"""Which objects of a scene intersect: no picture can show such a scene as its code says it."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from datagen.inspect.pictures import object_words
 from datagen.scene import Camera, Object, Scene
 
 TOUCH = 0.01  # metres that two solids may reach into each other and still count as touching
-SHRINK = 0.98  # of a hull, before hulls are held against each other: they may touch
-ROUNDING = 0.002  # metres by which rounded locations may be nearer
-MOST_TOLD = 3  # pairs that are named
-MOST_TRIED = 300  # pairs of a scene: all of 25 objects in one place
+SHRINK = 0.98  # scale of hulls before they are tested, so that hulls that touch do not intersect
+ROUNDING = 0.002  # metres by which rounding may bring two objects nearer
+MOST_NAMED = 3  # pairs in one message
+MOST_TRIED = 300  # pairs of a scene that are tested: all pairs of 25 objects in one place
 MOST_CORNERS = 256  # of a hull
 
 
 def near_pairs(solids: Sequence[raycast.Solid]) -> list[tuple[int, int]]:
-    """The pairs (i, j), i < j, that may share space: balls around them do. Those that are deepest in each other come first."""
+    """The pairs (i, j), i < j, of objects whose enclosing balls intersect, those whose balls overlap most first."""
     if not solids:
         return []
     hulls = [_hull(solid) for solid in solids]
@@ -43,11 +43,11 @@ def near_pairs(solids: Sequence[raycast.Solid]) -> list[tuple[int, int]]:
 
 
 def intersecting(solids: Sequence[raycast.Solid]) -> list[tuple[int, int]]:
-    """The pairs (i, j), i < j, that share more than a touch of space, of the first `MOST_TRIED` of `near_pairs`.
+    """The pairs (i, j), i < j, of objects that intersect by more than a touch. Of `near_pairs`, the first `MOST_TRIED` are tested.
 
-    Cubes, spheres and cylinders are held against each other themselves; of other solids (meshes) it is their convex hulls, so that
-    something in another's hollow is among the pairs. Cubes as far apart as CLEVR places objects are not: by its rule, which goes by the
-    length of their sides, the corners of two may meet, in a scene of a hundred or so.
+    Cubes, spheres and cylinders are tested exactly, other solids (meshes) by their convex hulls, so that an object in the hollow of another
+    counts. Cubes at CLEVR's least distance do not count: CLEVR's rule measures sides, and in about one scene of a hundred the corners of
+    two cubes meet.
     """
     return sorted((i, j) for i, j in near_pairs(solids)[:MOST_TRIED] if _meet(solids[i], solids[j]))
 
@@ -66,7 +66,7 @@ def _meet(one: raycast.Solid, other: raycast.Solid) -> bool:
 
 
 def _reaches(ball: Solid, solid: Solid) -> bool:
-    """Whether a ball reaches into a solid: how far its centre is from it."""
+    """Whether a ball intersects a solid, from the distance of its centre to the solid."""
     x, y, z = _seen_from(solid, ball)
     if solid.kind == "sphere":
         away = math.hypot(x, y, z) - solid.scale
@@ -77,7 +77,7 @@ def _reaches(ball: Solid, solid: Solid) -> bool:
 
 
 def _footprints_meet(one: Solid, other: Solid) -> bool:
-    """Whether two upright solids overlap on the plane: a disc or a square each."""
+    """Whether the footprints of two upright solids overlap. A footprint is a disc or a square."""
     if one.kind == other.kind == "cylinder":
         return one.scale + other.scale - math.dist(one.location[:2], other.location[:2]) > TOUCH
     if one.kind == "cylinder" or other.kind == "cylinder":
@@ -88,7 +88,8 @@ def _footprints_meet(one: Solid, other: Solid) -> bool:
 
 
 def _square_overlaps(one: Solid, other: Solid) -> bool:
-    """Whether the shadows of two squares overlap along both sides of the first: if so both ways around, the squares do."""
+    """Whether the projections of two squares onto both axes of the first overlap. If they overlap on the axes of the second as well, so do
+    the squares."""
     angle = math.radians(other.degrees - one.degrees)
     reach = other.scale * (abs(math.cos(angle)) + abs(math.sin(angle)))
     x, y, _ = _seen_from(one, other)
@@ -96,14 +97,15 @@ def _square_overlaps(one: Solid, other: Solid) -> bool:
 
 
 def _seen_from(solid: Solid, other: Solid) -> tuple[float, float, float]:
-    """Where another solid's centre is in the frame of one that is turned about Z, in metres."""
+    """The centre of another solid, in metres, in the frame of one that is turned about Z."""
     x, y, z = (there - here for there, here in zip(other.location, solid.location, strict=True))
     cos, sin = math.cos(math.radians(solid.degrees)), math.sin(math.radians(solid.degrees))
     return cos * x + sin * y, cos * y - sin * x, z
 
 
 def _hulls_meet(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether the hulls of two sets of points, each a little smaller, share a point: a mean of the one's that is a mean of the other's."""
+    """Whether the convex hulls of two sets of points, each shrunk by `SHRINK`, share a point: a weighted mean of the first set that is a
+    weighted mean of the second."""
     first, second = _smaller(one), _smaller(other)
     equal = np.vstack(
         [
@@ -121,7 +123,7 @@ def _smaller(corners: np.ndarray) -> np.ndarray:
 
 
 def _hull(solid: raycast.Solid) -> np.ndarray:
-    """Points (N, 3) whose convex hull holds the solid, few of them."""
+    """A few points (N, 3) whose convex hull contains the solid."""
     if isinstance(solid, MeshSolid):
         return _corners(solid.mesh) @ (solid.scale * solid.rotation).T + solid.location
     return solid.hull()
@@ -129,7 +131,8 @@ def _hull(solid: raycast.Solid) -> np.ndarray:
 
 @lru_cache(maxsize=256)
 def _corners(mesh: Mesh) -> np.ndarray:
-    """The corners of a mesh's hull; of a flat one, all vertices; of one that has very many, the outermost along many directions."""
+    """The corners of a mesh's convex hull, (N, 3). Of a flat mesh they are all vertices; of a hull with very many corners, those that are
+    outermost along many directions."""
     corners = mesh.vertices
     with contextlib.suppress(QhullError):
         corners = corners[ConvexHull(corners).vertices]
@@ -143,15 +146,15 @@ def _corners(mesh: Mesh) -> np.ndarray:
 
 
 def odd_placements(scene: Scene, domain: StagedDomain, camera: Camera) -> list[str]:
-    """What no picture can show as the scene says it, a line each: objects in each other, or around the camera. Objects are numbered from
-    1 in the scene's order."""
+    """Warnings of what no picture can show as the scene says it: objects that intersect each other, or contain the camera. Objects are
+    numbered from 1 in the scene's order."""
     solids = [domain.solid(obj) for obj in scene]
     named = [f"{number} ({object_words(domain, obj)})" for number, obj in enumerate(scene, 1)]
     lines = []
     pairs = intersecting(solids)
     if pairs:
-        told = "; ".join(f"{named[i]} and {named[j]}" + _one_drawn(scene.objects[i], scene.objects[j]) for i, j in pairs[:MOST_TOLD])
-        rest = f"; and {len(pairs) - MOST_TOLD} more pairs" if len(pairs) > MOST_TOLD else ""
+        told = "; ".join(f"{named[i]} and {named[j]}" + _one_drawn(scene.objects[i], scene.objects[j]) for i, j in pairs[:MOST_NAMED])
+        rest = f"; and {len(pairs) - MOST_NAMED} more pairs" if len(pairs) > MOST_NAMED else ""
         exact = all(isinstance(solid, Solid) for solid in solids)
         lines.append(f"objects stand in each other{'' if exact else ', judged by their convex hulls'}: {told}{rest}")
     if (near := len(near_pairs(solids))) > MOST_TRIED:
@@ -164,5 +167,5 @@ def odd_placements(scene: Scene, domain: StagedDomain, camera: Camera) -> list[s
 
 
 def _one_drawn(one: Object, other: Object) -> str:
-    """What to say of two objects that are the same: faces at one place would be drawn black, so that one of them is left out."""
+    """The warning of two objects in the very same place. Of these only one is rendered, because coinciding faces would be black."""
     return ", which are the same, so that one of them is drawn" if one == other else ""

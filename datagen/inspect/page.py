@@ -1,4 +1,4 @@
-"""The page and the one picture: what the statistics, the plots and a few samples look like together."""
+"""The page with statistics, plots and a few samples, and one picture of it all."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
+from datagen.inspect.drawing import bytes_text
 from datagen.inspect.pictures import COLUMNS, ROWS, color, font, labelled, object_words
-from datagen.inspect.plots import Section, bytes_text
+from datagen.inspect.plots import Section
 from datagen.io.pages import embedded, render_template
 from datagen.io.ranges import counted
 from datagen.samples.sample import Sample
@@ -33,7 +34,7 @@ class _Picture:
 
 @dataclass(frozen=True)
 class _Line:
-    """One object beside its picture: its colour there, its words, how many pixels show it."""
+    """A row beside a labelled picture: an object's colour there, its words, and how many pixels show it."""
 
     color: str
     words: str
@@ -92,7 +93,7 @@ def lead(found: Mapping[str, Any]) -> str:
 
 
 def sheet_basis(found: Mapping[str, Any]) -> str:
-    """What the contact sheet shows."""
+    """The caption of the contact sheet."""
     shown = min(found["samples"], COLUMNS * ROWS)
     return f"{shown} of {found['samples']:,} samples, evenly spread." if shown < found["samples"] else "All samples."
 

@@ -1,4 +1,4 @@
-"""Samples to look at: the contact sheet, and images with their labels drawn on them."""
+"""Pictures of samples: the contact sheet, and images with their labels drawn on them."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ MOST_HEIGHT = 1000  # pixels of a tile, and of an enlarged image
 MOST_SHOWN = 60  # characters of a label
 LABELLED_WIDTH = 720  # pixels at least, so that labels can be read
 PALETTE = ("#4c9aff", "#ff8b3d", "#4fd18b", "#ff6b8b", "#c08bff", "#ffd84d", "#4fd8d8", "#ff9ede", "#b7e36b", "#d9b38c")
-"""Colours of labelled objects, to be read on dark and bright ground."""
+"""Colours of labelled objects. They can be seen on dark and on bright images."""
 
 
 @lru_cache
 def font(size: int) -> ImageFont.FreeTypeFont:
-    """The font of all pictures, in pixels."""
+    """The font of all pictures; ``size`` in pixels."""
     return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), size)
 
 
 def contact_sheet(samples: Iterable[Sample]) -> Image.Image:
-    """Images in rows of eight, their keys beneath."""
+    """A picture with images in rows of eight, each above its key."""
     tiles = []
     for sample in samples:
         image = Image.fromarray(sample.pixels())
@@ -51,7 +51,7 @@ def contact_sheet(samples: Iterable[Sample]) -> Image.Image:
 
 
 def object_words(domain: Domain, obj: Object) -> str:
-    """An object's words in the order of its statement, as people might call it."""
+    """An object's words in the order of its statement."""
     return " ".join(str(obj[choice.name]) for choice in domain.statement(obj.statement).choices)
 
 
@@ -69,7 +69,7 @@ def labelled(sample: Sample) -> Image.Image:
         if not mask.any():
             continue
         rows, columns = (slice(int(held.argmax()), len(held) - int(held[::-1].argmax())) for held in (mask.any(1), mask.any(0)))
-        shown = np.kron(mask[rows, columns], np.ones((enlarged, enlarged), bool))  # what is around it is none of it
+        shown = np.kron(mask[rows, columns], np.ones((enlarged, enlarged), bool))  # pixels around the crop belong to no mask
         part = pixels[rows.start * enlarged : rows.stop * enlarged, columns.start * enlarged : columns.stop * enlarged]
         part[outline(shown)] = ImageColor.getrgb(color(i))
     picture = Image.fromarray(pixels)
@@ -106,7 +106,7 @@ def _cross(pen: ImageDraw.ImageDraw, x: float, y: float, ink: str) -> None:
 
 
 def _tag(pen: ImageDraw.ImageDraw, frame: tuple[int, int], corner: tuple[float, float], text: str, ink: str) -> None:
-    """Text above a box's corner, kept inside the frame."""
+    """Write text above a box's corner, inside the frame."""
     text = printable(text[:MOST_SHOWN])
     _, _, wide, high = pen.textbbox((0, 0), text, font=font(13))
     x, y = min(corner[0], frame[0] - wide - 6), max(corner[1] - high - 5, 0)

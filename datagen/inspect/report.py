@@ -1,4 +1,4 @@
-"""What is in a data set, to look at before training: a page, one picture of everything, a contact sheet, and the numbers.
+"""What is in a data set, for people to check before training: a page, one picture of everything, a contact sheet, and the numbers.
 
 Only this module is loaded by who does not inspect: the plots' library takes its time.
 """
@@ -17,7 +17,7 @@ from datagen.shards.store import Place
 
 PAGE, OVERVIEW, SHEET, STATISTICS = "index.html", "overview.png", "contact-sheet.png", "statistics.json"
 _STATED = {"samples", "objects", "frames", "images", "problems", "disk", "settings", "manifest"}  # in every STATISTICS
-VERB = "inspect"  # whose list tells these files from others
+VERB = "inspect"  # the verb whose list names these files
 LABELLED = 4  # samples on the page with their labels drawn
 
 

@@ -1,4 +1,4 @@
-"""Sheets of tiles, each with lines of text beneath: of assets, drawn without Blender, and of textures."""
+"""Pictures of assets, drawn without Blender, and of textures: tiles with lines of text beneath."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ TILE, GAP, LINE = 168, 6, 16  # pixels
 
 
 def asset_sheet(assets: Sequence[Asset]) -> Image.Image:
-    """Each asset in its own colours from the front right, with its id, class, triangles, extent and symmetry."""
+    """A tile for each asset: the asset in its own colours, seen from the front right, with id, class, triangles, extent and symmetry."""
     return _sheet([Image.fromarray(picture(asset, TILE)) for asset in assets], [_asset_lines(asset) for asset in assets])
 
 
 def texture_sheet(textures: Sequence[tuple[str, str]]) -> Image.Image:
-    """Each texture, given by its id with its pattern, as it is kept on this machine."""
+    """A tile for each texture of ``patterns`` (the pattern by id), as it is kept on this machine."""
     kept = [kept_image(name) for name, _ in textures]
     return _sheet([Image.fromarray(decode_image(path.read_bytes(), str(path))).resize((TILE, TILE)) for path in kept], textures)
 
@@ -52,7 +52,7 @@ def _sheet(tiles: Sequence[Image.Image], texts: Sequence[Sequence[str]]) -> Imag
 
 
 def _fitted(line: str) -> str:
-    """The line, cut to the tile's width."""
+    """The line, shortened to the tile's width."""
     while font(12).getlength(line) > TILE - 4:
         line = line.removesuffix("…")[:-1] + "…"
     return line

@@ -1,6 +1,6 @@
-"""The statistics of a data set, gathered in one pass over its records with counters of bounded size.
+"""The statistics of a data set, gathered in one pass over its records. The memory of the counters does not grow with the data set.
 
-Every record is read. Images are decoded, and visible shares cast, for at most `MOST_IMAGES` samples evenly spread over the set.
+Every record is read. Images are decoded, and visible shares computed, for at most `MOST_IMAGES` samples, evenly spread over the set.
 """
 
 from __future__ import annotations
@@ -8,22 +8,20 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import partial
-from itertools import combinations
 from typing import Any, TypeVar
 
 import numpy as np
-from PIL import Image
 
-from datagen.code.statements import Number, Statement
 from datagen.domains.base import Domain
 from datagen.domains.splits import Split
 from datagen.errors import UserError
 from datagen.geometry.view import min_visible_pixels
-from datagen.images.reduced import reduced
 from datagen.inspect.histograms import Histogram, Plane
+from datagen.inspect.problems import index_gaps, never_met, ranges_text, statement_problems
+from datagen.inspect.tallies import OTHERS, ImageTally, Lamps, StatementTally
 from datagen.io.progress import progress
 from datagen.samples.labels import look
 from datagen.samples.sample import Sample
@@ -33,13 +31,10 @@ from datagen.shards.reader import Samples
 T = TypeVar("T")
 
 MOST_IMAGES = 1000
-MOST_CAMERAS = 100  # told apart; the rest are counted together
-MOST_STRANGERS = 20  # undeclared words told apart, per argument
-MOST_FRAME_SIZES = 4  # of which a mean image is kept
-MOST_CAST = 10**8  # pixels of a sample: a whole frame for each object
-OTHERS = "(others)"
+"""Samples whose images and visible shares are counted."""
+MOST_CAMERAS = 100  # counted one by one; the rest are counted together
+MOST_CAST = 10**8  # pixels cast for one sample, which takes a whole frame for each object
 FRAME_CELLS = (48, 64)  # rows, columns
-HOLE = 5.0  # objects expected of two independent words, from which on their never meeting is told
 
 
 def spread(items: Sequence[T], most: int) -> list[T]:
@@ -47,167 +42,11 @@ def spread(items: Sequence[T], most: int) -> list[T]:
     return [items[i] for i in np.linspace(0, len(items) - 1, min(len(items), most)).round().astype(int)]
 
 
-class StatementTally:
-    """What the objects of one statement say: words, words that come together, numbers."""
-
-    def __init__(self, domain: Domain, statement: Statement, excluded: Callable[[Mapping[str, str]], bool]) -> None:
-        """``excluded`` tells of words, by argument, whether the data set was asked to have no object with all of them."""
-        self.domain, self.statement, self.excluded = domain, statement, excluded
-        self.objects = 0
-        self.words = {choice.name: Counter(dict.fromkeys(choice.words, 0)) for choice in statement.choices}
-        self.strangers: dict[str, Counter[str]] = {choice.name: Counter() for choice in statement.choices}
-        self.pairs = {
-            (a.name, b.name): np.zeros((len(a.words), len(b.words)), np.int64)
-            for a, b in combinations(sorted(statement.choices, key=lambda choice: -len(choice.words)), 2)
-        }
-        """By two arguments, that with more words first: how many objects have each pair of declared words (words, words)."""
-        self.numbers = {
-            number.name: [Histogram(low, high, 40) for low, high in zip(number.low, number.high, strict=True)]
-            for number in statement.numbers
-        }
-        self._places = {choice.name: {word: i for i, word in enumerate(choice.words)} for choice in statement.choices}
-
-    def add(self, obj: Object) -> None:
-        """Count an object of this statement."""
-        self.objects += 1
-        places = {name: self._place(name, obj[name]) for name in self.words}
-        for (a, b), table in self.pairs.items():
-            row, column = places[a], places[b]
-            if row is not None and column is not None:
-                table[row, column] += 1
-        for number in self.statement.numbers:
-            if self._means_something(number, obj):
-                for histogram, value in zip(self.numbers[number.name], number.as_tuple(obj[number.name]), strict=True):
-                    histogram.add(value)
-
-    def _place(self, name: str, word: Any) -> int | None:
-        """The word's place in the vocabulary, counted; None for one that is not declared."""
-        place = self._places[name].get(word)
-        if place is not None:
-            self.words[name][word] += 1
-            return place
-        strangers = self.strangers[name]
-        text = str(word)
-        strangers[text if text in strangers or len(strangers) < MOST_STRANGERS else OTHERS] += 1
-        return None
-
-    def _means_something(self, number: Number, obj: Object) -> bool:
-        """An angle that cannot be seen tells nothing."""
-        return number.period is None or self.domain.rotation_error(obj, obj) is not None
-
-    def holes(self, a: str, b: str) -> list[tuple[str, str]]:
-        """Pairs of words that never come together, though `HOLE` objects or more would have both if chance alone paired them."""
-        table = self.pairs[a, b]
-        expected = table.sum(1, keepdims=True) * table.sum(0, keepdims=True) / max(1, table.sum())
-        rows, columns = list(self.words[a]), list(self.words[b])
-        return [(rows[i], columns[j]) for i, j in np.argwhere((table == 0) & (expected >= HOLE))]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON."""
-        return {
-            "domain": self.domain.name,
-            "statement": self.statement.name,
-            "objects": self.objects,
-            "words": {name: dict(counter) for name, counter in self.words.items()},
-            "undeclared_words": {name: dict(counter) for name, counter in self.strangers.items() if counter},
-            "pairs": [
-                {
-                    "arguments": [a, b],
-                    "words": [list(self.words[a]), list(self.words[b])],
-                    "counts": table.tolist(),
-                    "never_together": [list(pair) for pair in self.holes(a, b)],
-                }
-                for (a, b), table in self.pairs.items()
-            ],
-            "numbers": {
-                number.name: {
-                    "unit": number.unit,
-                    "components": [
-                        {"name": component_name(number, place), **histogram.to_json()}
-                        for place, histogram in enumerate(self.numbers[number.name])
-                    ],
-                }
-                for number in self.statement.numbers
-            },
-        }
-
-
-def component_name(number: Number, place: int) -> str:
-    """What to call a component of an argument: ``loc x``, or the argument's name alone if it has but one."""
-    if number.components == 1:
-        return number.name
-    return f"{number.name} {'xyz'[place] if number.components <= 3 else place + 1}"
-
-
-@dataclass
-class ImageTally:
-    """Of the decoded images: 8-bit values, per channel, per image, and the mean image of each of the first few frame sizes."""
-
-    images: int = 0
-    means: Histogram = field(default_factory=lambda: Histogram(0, 255, 52))
-    stds: Histogram = field(default_factory=lambda: Histogram(0, 127.5, 52))
-    values: np.ndarray = field(default_factory=lambda: np.zeros((3, 256), np.int64))
-    """How many pixels have each value, by channel: (3, 256)."""
-    sums: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
-    """By (width, height): the sum of the images (height, width, 3), very large ones as `reduced`."""
-    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
-
-    def add(self, pixels: np.ndarray) -> None:
-        """Count an image (height, width, 3) uint8."""
-        self.images += 1
-        values = np.array(Image.fromarray(pixels).histogram(), np.int64).reshape(3, 256)
-        self.values += values
-        mean = float(values.sum(0) @ np.arange(256)) / pixels.size
-        self.means.add(mean)
-        self.stds.add(math.sqrt(float(values.sum(0) @ (np.arange(256) - mean) ** 2) / pixels.size))
-        size = (pixels.shape[1], pixels.shape[0])
-        if size in self.sums or len(self.sums) < MOST_FRAME_SIZES:
-            self.sizes[size] += 1
-            small = reduced(pixels)
-            self.sums.setdefault(size, np.zeros(small.shape, np.int64))
-            self.sums[size] += small
-
-    @property
-    def channel_mean(self) -> np.ndarray:
-        """(3,) red, green, blue, 8-bit."""
-        return (self.values * np.arange(256)).sum(1) / self.values.sum(1)
-
-    @property
-    def channel_std(self) -> np.ndarray:
-        """(3,) over all pixels of all images, 8-bit."""
-        return np.sqrt((self.values * (np.arange(256) - self.channel_mean[:, None]) ** 2).sum(1) / self.values.sum(1))
-
-    def mean_image(self) -> tuple[np.ndarray, int]:
-        """The mean of the images of the most frequent size, (height, width, 3) uint8, as `reduced`, and their number."""
-        [(size, images)] = self.sizes.most_common(1)
-        return (self.sums[size] / images).round().astype(np.uint8), images
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON; all in 8-bit values."""
-        return {
-            "images": self.images,
-            "mean": self.means.to_json(),
-            "std": self.stds.to_json(),
-            "channel_mean": self.channel_mean.tolist(),
-            "channel_std": self.channel_std.tolist(),
-        }
-
-
-@dataclass
-class Lamps:
-    """The lamps of one name: how many, and where those of the sampled images hung (x, y, z in metres)."""
-
-    count: int = 0
-    least: np.ndarray = field(default_factory=lambda: np.full(3, np.inf))
-    most: np.ndarray = field(default_factory=lambda: np.full(3, -np.inf))
-    shown: list[tuple[float, float, float]] = field(default_factory=list)
-
-
 class Statistics:
     """Everything that `inspect` counts in the samples of a data set."""
 
     def __init__(self, rules: Split | None = None) -> None:
-        """``rules`` are what the scenes may hold; None where only the names of the records' splits tell that."""
+        """``rules`` say what the scenes may hold. None: the splits that the records name say it."""
         self.rules = rules
         self.samples = self.objects = 0
         self.domains: Counter[str] = Counter()
@@ -222,7 +61,7 @@ class Statistics:
         """Visible pixels of an object, by the number of objects in its scene."""
         self.too_little_seen = 0
         self.visible_share: dict[int, Histogram] = {}
-        """Of the sampled images: visible pixels over those that the object would have alone, by the number of objects in its scene."""
+        """In the sampled images: an object's visible pixels over those that it would show alone, by the number of objects in its scene."""
         self.images = ImageTally()
         self.image_bytes = Histogram(1, 2**30, 240, log=True)
         self.cameras: Counter[tuple[str, Camera] | None] = Counter()
@@ -230,12 +69,12 @@ class Statistics:
         self.attempts: Counter[int] = Counter()
         self.attempts_by_count: dict[int, Histogram] = {}
         self.indices: dict[tuple[int | None, str | None], array[int]] = {}
-        """By seed and split, the indices: eight bytes a sample, the one thing that grows."""
+        """The indices by seed and split. They take eight bytes a sample; nothing else grows with the data set."""
         self.no_index = 0
 
     @property
     def unit(self) -> str:
-        """That of positions."""
+        """The unit of positions."""
         return " or ".join(dict.fromkeys(tally.domain.unit for tally in self.statements.values()))
 
     def add(self, sample: Sample) -> None:
@@ -262,7 +101,7 @@ class Statistics:
         return self.statements[key]
 
     def _excluded(self, domain: Domain, words: Mapping[str, str]) -> bool:
-        """Whether no split of the samples allows an object with these words. Splits that are not known allow everything."""
+        """Whether no split of the samples allows an object with these words. Unknown splits allow everything."""
         names = [] if self.rules else {split for _, split in self.indices}
         splits = [self.rules] if self.rules else [domain.splits.get(str(name)) for name in names]
         return bool(splits) and not any(split is None or split.allows(words) for split in splits)
@@ -298,7 +137,7 @@ class Statistics:
             self.attempts_by_count.setdefault(count, Histogram(0, 1000, 1)).add(attempt)
 
     def add_image(self, sample: Sample) -> None:
-        """Count what is only looked at in evenly spread samples: pixels, where lamps hang, how much of each object is hidden."""
+        """Count what is counted in evenly spread samples alone: pixels, positions of lamps, the visible share of each object."""
         self.images.add(sample.pixels())
         for lamp in sample.shot.lamps:
             self.lamps[lamp.name].shown.append(lamp.location)
@@ -310,10 +149,10 @@ class Statistics:
                 shares.add(label["visible_pixels"] / alone if pixels == 1 else min(1.0, label["visible_pixels"] / alone))
 
     def problems(self) -> list[str]:
-        """What a look at the counts should not miss, in words."""
+        """What deserves a look, a sentence each."""
         found = []
         for tally in self.statements.values():
-            found += _strangers(tally) + _out_of_range(tally) + _never(tally, asked=False) + _against(tally)
+            found += statement_problems(tally)
         if self.too_little_seen:
             found.append(f"{self.too_little_seen:,} of {self.objects:,} objects show fewer pixels than generation demands of every object")
         for (seed, split), held in self.indices.items():
@@ -329,11 +168,11 @@ class Statistics:
         return found
 
     def as_asked(self) -> list[str]:
-        """What would be odd if the splits had not asked for it, in words."""
-        return [line for tally in self.statements.values() for line in _never(tally, asked=True)]
+        """What would be a problem if the splits had not asked for it, a sentence each."""
+        return [line for tally in self.statements.values() for line in never_met(tally, excluded=True)]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON, as ``statistics.json`` holds it; docs/data.md tells what is what."""
+        """Plain JSON, as ``statistics.json`` holds it; docs/data.md describes the fields."""
         return {
             "samples": self.samples,
             "objects": self.objects,
@@ -360,13 +199,13 @@ class Statistics:
 
 
 def gather(samples: Samples, rules: Split | None = None) -> Statistics:
-    """One pass over all records. `UserError` naming the sample whose record is damaged or whose image cannot be read."""
+    """Count all samples, in one pass. `UserError` with the key of a sample whose record is damaged or whose image cannot be read."""
     statistics = Statistics(rules)
-    looked_at = set(spread(samples.keys, MOST_IMAGES))
+    with_images = set(spread(samples.keys, MOST_IMAGES))
     for sample in progress(samples, total=len(samples), desc="inspect"):
         try:
             statistics.add(sample)
-            if sample.key in looked_at:
+            if sample.key in with_images:
                 statistics.add_image(sample)
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, IndexError) as error:
             raise UserError(f"{samples.path}: sample {sample.key} is damaged ({type(error).__name__}: {error})") from None
@@ -374,8 +213,8 @@ def gather(samples: Samples, rules: Split | None = None) -> Statistics:
 
 
 def _coarser(shot: Shot, count: int) -> tuple[Shot, float]:
-    """A shot to look at each of `count` objects in, and how many pixels of the given one are in one of its: the very same, and 1, unless
-    there are very many objects in a very large frame."""
+    """The shot in which to cast each of `count` objects alone, and how many pixels of the given shot one of its pixels stands for. It is
+    the given shot, and 1, unless very many objects are in a very large frame."""
     step = math.ceil(math.sqrt(count * shot.width * shot.height / MOST_CAST))
     if step <= 1:
         return shot, 1.0
@@ -384,33 +223,19 @@ def _coarser(shot: Shot, count: int) -> tuple[Shot, float]:
 
 
 def pixels_alone(obj: Object, domain: Domain, shot: Shot) -> int:
-    """How many pixels would show the object if nothing stood before it."""
+    """How many pixels would show the object if it stood alone."""
     alone = look(Scene(domain.name, (obj,)), domain, shot)
     return int(alone.visible_pixels(1)[0])
 
 
-def index_gaps(held: Sequence[int]) -> tuple[list[tuple[int, int]], int]:
-    """The runs of indices, first and last of each, that are missing from 0 to the greatest held, and how many are held repeatedly."""
-    indices, times = np.unique(np.asarray(held, np.int64), return_counts=True)
-    before = np.concatenate([[-1], indices[:-1]])
-    gaps = [(int(a) + 1, int(b) - 1) for a, b in zip(before, indices, strict=True) if b > a + 1]
-    return gaps, int((times > 1).sum())
-
-
-def ranges_text(ranges: Sequence[tuple[int, int]], most: int = 10) -> str:
-    """``3, 7–9 (4 in all)``, cut short after `most` ranges."""
-    told = ", ".join(f"{a}" if a == b else f"{a}–{b}" for a, b in ranges[:most])
-    return f"{told}{', …' if len(ranges) > most else ''} ({sum(b - a + 1 for a, b in ranges):,} in all)"
-
-
 def attempts_text(power: int) -> str:
-    """The attempts that a count of `Statistics.attempts` takes in: ``0``, ``1``, ``2–3``, ``4–7``, …"""
+    """The numbers of attempts that one count of `Statistics.attempts` stands for: ``0``, ``1``, ``2–3``, ``4–7``, …"""
     first, last = (0, 0) if power == 0 else (2 ** (power - 1), 2**power - 1)
     return f"{first}" if first == last else f"{first}–{last}"
 
 
 def origin_rows(indices: dict[tuple[int | None, str | None], array[int]]) -> list[dict[str, Any]]:
-    """A row for each seed and split: how many samples, from which index to which, and what is missing between."""
+    """A row for each seed and split: the number of samples, the first and last index, and the indices missing between."""
     rows = []
     for (seed, split), held in indices.items():
         gaps, repeated = index_gaps(held)
@@ -421,53 +246,10 @@ def origin_rows(indices: dict[tuple[int | None, str | None], array[int]]) -> lis
 
 
 def camera_rows(cameras: Counter[tuple[str, Camera] | None]) -> Iterator[dict[str, Any]]:
-    """A row for each camera, the most used first: its fields, and by how many samples it is used."""
+    """A row for each camera, the most used first: its fields, and the number of samples that use it."""
     for camera, samples in cameras.most_common():
         if camera is None:
             yield {"name": OTHERS, "samples": samples}
         else:
             fields = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(camera[1]).items()}
             yield {**fields, "name": camera[0], "samples": samples}
-
-
-def _strangers(tally: StatementTally) -> list[str]:
-    found = []
-    for name, counter in tally.strangers.items():
-        if counter:
-            told = ", ".join(f"{word} ({n:,})" for word, n in counter.items())
-            found.append(f"{tally.statement.name}: {name} has words that the domain does not declare: {told}")
-    return found
-
-
-def _out_of_range(tally: StatementTally) -> list[str]:
-    return [
-        f"{tally.statement.name}: {histogram.outside:,} of {histogram.n:,} values of {component_name(number, place)} lie outside "
-        f"[{histogram.low:g}, {histogram.high:g}] {number.unit}"
-        for number in tally.statement.numbers
-        for place, histogram in enumerate(tally.numbers[number.name])
-        if histogram.outside
-    ]
-
-
-def _never(tally: StatementTally, asked: bool) -> list[str]:
-    """Words that never occur, and words that never occur together: those that the split excludes, or else all others."""
-    found = []
-    for name, counter in tally.words.items():
-        unused = [word for word, n in counter.items() if not n and tally.excluded({name: word}) == asked]
-        if unused and tally.objects >= HOLE * len(counter):
-            found.append(f"{tally.statement.name}: {name} is never {', '.join(unused)}")
-    for a, b in tally.pairs:
-        if holes := [f"{w} {v}" for v, w in tally.holes(a, b) if tally.excluded({a: v, b: w}) == asked]:
-            found.append(f"{tally.statement.name}: {b} and {a} never together: {', '.join(holes)}")
-    return found
-
-
-def _against(tally: StatementTally) -> list[str]:
-    """Words that the split excludes and that occur nevertheless, together with another or alone."""
-    found = []
-    for (a, b), table in tally.pairs.items():
-        rows, columns = list(tally.words[a]), list(tally.words[b])
-        met = [(rows[i], columns[j]) for i, j in np.argwhere(table)]
-        if excluded := [f"{w} {v}" for v, w in met if tally.excluded({a: v, b: w})]:
-            found.append(f"{tally.statement.name}: the split excludes what is there: {b} and {a} {', '.join(excluded)}")
-    return found

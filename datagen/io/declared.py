@@ -19,7 +19,8 @@ import msgspec
 import msgspec.inspect
 
 from datagen.errors import UserError, did_you_mean
-from datagen.io.files import decode_row, read_json, read_lines
+from datagen.io.files import read_json, read_lines
+from datagen.io.json_text import decode_row
 from datagen.io.untrusted import INNER_IN_WORDS, INNER_PATTERN, NAME_IN_WORDS, NAME_PATTERN, shortened
 
 T = TypeVar("T")
@@ -46,7 +47,7 @@ def as_declared(content: Any, kind: type[T], where: str) -> T:
     try:
         return msgspec.convert(content, kind)
     except msgspec.ValidationError as error:
-        raise UserError(f"{where}: {_told(content, kind, error)}") from None
+        raise UserError(f"{where}: {_described(content, kind, error)}") from None
 
 
 @cache
@@ -84,7 +85,7 @@ _TYPES = {
 """What msgspec calls a type, in words."""
 
 
-def _told(content: Any, kind: Any, error: msgspec.ValidationError) -> str:
+def _described(content: Any, kind: Any, error: msgspec.ValidationError) -> str:
     """What is wrong, in words: the field, what is in it, and what is expected there."""
     problem, _, path = str(error).partition(" - at `")
     of_key = path.startswith("key` in `")

@@ -9,11 +9,8 @@ import hashlib
 import io
 import itertools
 import json
-import math
 import os
-import re
 import stat
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -21,9 +18,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import jsonlines
-import msgspec
 
 from datagen.errors import UserError
+from datagen.io.json_text import decode_json, decode_row
 
 TEMPORARY = ".tmp"  # the ending of a hidden file that is being written
 LONGEST_NAME = 200  # bytes of a name, so that there is room for what temporary files add to it; file systems take 255
@@ -31,8 +28,6 @@ SYSTEMS_FILES = ("thumbs.db", "desktop.ini", "__macosx")  # what Windows and mac
 
 MOST_BYTES = 1 << 28  # of a file that is read as a whole
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what systems say where nothing more can be written
-MOST_LEVELS = 100  # of objects and lists in each other
-_TOO_DEEP = "it is nested too deeply"
 MOST_OF_LINE = 1 << 25  # characters
 SYSTEMS_PLACES = ("/dev", "/proc", "/sys")  # whose files are none: /dev/stdout may lead to one, and must not be replaced by another
 IN_MEMORY = "/dev/shm"  # a file system as any other
@@ -352,83 +347,6 @@ def read_json(path: Path, most: int = MOST_BYTES) -> Any:
         raise UserError(f"{path}: is not JSON ({error})") from None
 
 
-def decode_json(text: str | bytes) -> Any:
-    """What strict JSON says: no NaN or infinity, no half of a surrogate pair, `MOST_LEVELS` at most, no key of an object twice.
-
-    ValueError for anything else.
-    """
-    try:
-        content = msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
-        raise ValueError(_clearer(text, error)) from None
-    except RecursionError:
-        raise ValueError(_TOO_DEEP) from None
-    if isinstance(content, dict | list):
-        # A colon is behind each key, and a bracket before each object and list. Where there are more of these signs than were counted, in
-        # strings or where it was not looked, a closer look is needed; it costs as much as all the rest.
-        signs = (":", "[", "{") if isinstance(text, str) else (b":", b"[", b"{")
-        if _count(content, MOST_LEVELS) != sum(map(text.count, signs)):  # type: ignore[arg-type]
-            _check_levels(content)
-            json.loads(text, object_pairs_hook=_refuse_twins)
-    return content
-
-
-def _count(content: dict[str, Any] | list[Any], levels: int) -> int:
-    """How many keys, objects and lists there are, but for those within lists that begin with neither an object nor a list."""
-    if not levels:
-        raise ValueError(_TOO_DEEP)
-    count = 1
-    inner: Iterable[Any] = content
-    if isinstance(content, dict):
-        count += len(content)
-        inner = content.values()
-    for value in inner:
-        kind = type(value)
-        if kind is dict or (kind is list and value and type(value[0]) in (dict, list)):
-            count += _count(value, levels - 1)
-        elif kind is list:
-            count += 1
-    return count
-
-
-def _check_levels(content: Any) -> None:
-    waiting = [(content, MOST_LEVELS)]
-    while waiting:
-        at, levels = waiting.pop()
-        if isinstance(at, dict | list):
-            if not levels:
-                raise ValueError(_TOO_DEEP)
-            waiting += [(value, levels - 1) for value in (at.values() if isinstance(at, dict) else at)]
-
-
-def _clearer(text: str | bytes, error: msgspec.DecodeError) -> str:
-    """What is wrong with text that is no JSON, and where, in Python's words if it finds fault too."""
-    try:
-        json.loads(text, parse_constant=_finite, parse_float=_finite)
-    except json.JSONDecodeError as told:
-        return str(told)
-    except RecursionError:
-        pass
-    except ValueError as told:
-        place = re.search(r"byte (\d+)", str(error))
-        data = text.encode(errors="replace") if isinstance(text, str) else text
-        return f"line {data[: int(place[1])].count(10) + 1}: {told}" if place else str(told)
-    # Python's reader is content, so it is what that alone lets pass.
-    return "a string holds half of a surrogate pair" if "surrogate" in str(error) or "truncated" in str(error) else str(error)
-
-
-def _finite(number: str) -> float:
-    if not math.isfinite(float(number)):
-        raise ValueError(f"{number:.80} is no finite number")
-    return float(number)
-
-
-def _refuse_twins(pairs: list[tuple[str, Any]]) -> None:
-    if len({key for key, _ in pairs}) < len(pairs):
-        [(twice, _)] = Counter(key for key, _ in pairs).most_common(1)
-        raise ValueError(f"the key {twice!r:.80} is given twice")
-
-
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a text file that are not blank, and their numbers from 1: one after the other, so that a file may be larger than memory.
 
@@ -467,17 +385,6 @@ def _utf8_lines(stream: IO[bytes], path: Path) -> Iterator[str]:
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """The JSON objects of a file, a line each; `UserError` naming file and line if it is missing or damaged."""
     return [decode_row(line, f"{path}, line {number}") for number, line in read_lines(path)]
-
-
-def decode_row(line: str, where: str) -> dict[str, Any]:
-    """The JSON object in a line; `UserError` that begins with `where` if there is none."""
-    try:
-        row = decode_json(line)
-    except ValueError as error:
-        raise UserError(f"{where}: a JSON object is expected ({error})") from None
-    if not isinstance(row, dict):
-        raise UserError(f"{where}: a JSON object is expected, not {line.strip():.60}")
-    return row
 
 
 def file_sha256(path: Path) -> str:

@@ -41,11 +41,11 @@ def counted(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
-def told(numbers: Iterable[int]) -> str:
+def listed(numbers: Iterable[int]) -> str:
     """Numbers as text: ``0-3, 7``."""
-    return told_runs(range(start, start + length) for start, length in runs(numbers))
+    return listed_runs(range(start, start + length) for start, length in runs(numbers))
 
 
-def told_runs(found: Iterable[range]) -> str:
-    """Runs of numbers as text, as `told`."""
+def listed_runs(found: Iterable[range]) -> str:
+    """Runs of numbers as text, as `listed`."""
     return ", ".join(f"{run.start}-{run.stop - 1}" if len(run) > 1 else str(run.start) for run in found)

@@ -12,6 +12,7 @@ from datagen.errors import UserError, did_you_mean
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z"
 INNER_PATTERN = r"^(?!/)(?!(.*/)?\.\.(/|\Z))[^\0]+\Z"
 INNER_IN_WORDS = "the path of a file in the folder, seen from there"
+LONGEST_SHOWN = 80  # characters of a value in a message
 NAME_IN_WORDS = "a name of at most 64 letters, digits, '.', '_' and '-', a letter or digit first"
 
 
@@ -21,12 +22,16 @@ def refuse(where: str, field: str, found: Any, allowed: str) -> NoReturn:
 
 
 def shortened(found: Any) -> str:
-    """A value as messages show it."""
+    """A value as messages show it; a long one is not written out whole before it is cut."""
+    text = ""
     try:
-        text = json.dumps(found)
+        for chunk in json.JSONEncoder().iterencode(found):
+            text += chunk
+            if len(text) > LONGEST_SHOWN:
+                return f"{text[: LONGEST_SHOWN - 3]}..."
     except (TypeError, ValueError, RecursionError):
-        text = repr(type(found))
-    return text if len(text) <= 80 else f"{text[:77]}..."
+        return repr(type(found))
+    return text
 
 
 def as_name(value: Any, where: str, field: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from datagen.domains.registry import get_domain
 from datagen.errors import UserError
 from datagen.geometry.view import View, min_visible_pixels
 from datagen.rng import Stream
@@ -50,7 +49,7 @@ def draw(settings: DatasetSettings, index: int) -> Drawn:
 
 def _try(settings: DatasetSettings, rng: Stream, count: int, template: Shot) -> tuple[Scene, Shot, View | None] | None:
     """One try at a scene and its shot, with the view if everything shows; None where placement failed."""
-    domain = get_domain(settings.domain)
+    domain = settings.resolved_domain
     scene = domain.sample_scene(rng, count, settings.allowed)
     if scene is None:
         return None

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 from datagen.errors import UserError
 from datagen.io.declared import MAX_INDEX, Count, as_declared
-from datagen.io.files import decode_json
+from datagen.io.json_text import decode_json
 from datagen.samples.labels import pixels_and_box, runs_of
 from datagen.scene import FRAME_SIDES, Camera, Quality
 
@@ -144,9 +144,9 @@ def _disagreement(record: SampleRecord) -> str | None:
     for number, label in enumerate(record.labels, 1):
         if label.mask.size != (height, width) or sum(label.mask.counts) != height * width:
             return f"the mask of object {number} is not one of {width}x{height} pixels"
-        told = {"visible_pixels": label.visible_pixels, "bbox": list(label.bbox)}
+        stated = {"visible_pixels": label.visible_pixels, "bbox": list(label.bbox)}
         shown = pixels_and_box(runs_of(label.mask.counts), height)
-        if told != shown:
-            wrong = next(name for name in shown if told[name] != shown[name])
-            return f"{wrong} of object {number} is {told[wrong]}, but its mask's is {shown[wrong]}"
+        if stated != shown:
+            wrong = next(name for name in shown if stated[name] != shown[name])
+            return f"{wrong} of object {number} is {stated[wrong]}, but its mask's is {shown[wrong]}"
     return None

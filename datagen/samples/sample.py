@@ -53,8 +53,9 @@ class Sample:
         """Frame, quality, camera, lamps and noise seed that the image was made with."""
         return Shot.from_json(self.record["shot"])
 
-    @property
+    @cached_property
     def domain(self) -> Domain:
+        """That of its scene."""
         return get_domain(self.record["domain"])
 
     def pixels(self) -> np.ndarray:
@@ -87,6 +88,22 @@ class Sample:
         except UserError as error:
             raise UserError(f"{where}: sample {key} is damaged: {error}") from None
         return sample
+
+
+@dataclass(frozen=True)
+class EncodedSample:
+    """A sample as the files that it is stored in, by suffix: stored as they are, they need not be decoded."""
+
+    key: str
+    content: Mapping[str, bytes]
+
+    def files(self) -> Mapping[str, bytes]:
+        """The sample's files by suffix, in the order in which a shard holds them."""
+        return self.content
+
+    def decoded(self) -> Sample:
+        """The sample; `UserError` if it is damaged."""
+        return Sample.from_files(self.key, self.content, "a rendered sample")
 
 
 def decode_code(data: bytes, where: str) -> str:

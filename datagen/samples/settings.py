@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct, structs
@@ -78,7 +79,7 @@ class DatasetSettings:
     shard_size: int = 1000
 
     def __post_init__(self) -> None:
-        domain = get_domain(self.domain)
+        domain = self.resolved_domain
         rules = self.rules or domain.split(self.split)
         check_split(rules, domain, f"the split {rules.name!r}")
         least, most = rules.objects
@@ -96,6 +97,15 @@ class DatasetSettings:
         if not 1 <= self.shard_size <= MAX_SHARD_SIZE:
             raise UserError(f"a shard size of {self.shard_size}: from 1 to {MAX_SHARD_SIZE:,} samples are possible")
         self._check_shots(domain)
+
+    @cached_property
+    def resolved_domain(self) -> Domain:
+        """The domain that is called ``domain``."""
+        return get_domain(self.domain)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the domain, which whoever reads them finds by its name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def _fill(self, **values: Any) -> None:
         for name, value in values.items():
@@ -131,7 +141,7 @@ class DatasetSettings:
 
     def warnings(self) -> list[str]:
         """What can be asked, but will hardly be meant, a line each."""
-        ground = get_domain(self.domain).ground
+        ground = self.resolved_domain.ground
         return [] if ground is None else bare_spots(self.cameras, self.camera_jitter, ground, (self.width, self.height))
 
     @property
@@ -148,7 +158,7 @@ class DatasetSettings:
 
     def shot(self, camera: Camera | None) -> Shot:
         """The shot to draw a sample's own from: this frame and quality, that camera, the domain's lamps where they stand unmoved."""
-        return replace(get_domain(self.domain).canonical_shot(self.width, self.height, self.quality), camera=camera)
+        return replace(self.resolved_domain.canonical_shot(self.width, self.height, self.quality), camera=camera)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON with every field, which `from_json` reads back to equal settings."""

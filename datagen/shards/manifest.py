@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 
 from datagen.errors import UserError
 from datagen.io.declared import Count, Digest, as_declared
-from datagen.io.files import decode_row
+from datagen.io.json_text import decode_row
 from datagen.io.ranges import runs
 from datagen.samples.record import MAX_SEED
 from datagen.shards.store import Store

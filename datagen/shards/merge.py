@@ -11,7 +11,7 @@ from datagen.errors import PartlyDone, UserError
 from datagen.io.files import atomic_file, file_sha256
 from datagen.io.locks import lock_shards
 from datagen.io.progress import progress
-from datagen.io.ranges import told
+from datagen.io.ranges import listed
 from datagen.shards.manifest import Manifest, Row, gather, read_manifest, shard_name, write_part
 from datagen.shards.store import Place, Store, check_place, open_store
 from datagen.shards.writer import enter, read_statement, see_statement, shard_count, stated_settings
@@ -89,6 +89,6 @@ def _tell_gaps(store: Store, manifest: Manifest) -> None:
     shards, sizes = range(shard_count(statement["num"], settings.shard_size)), store.sizes()
     gone = [shard for shard in shards if shard not in manifest.rows or shard_name(shard) not in sizes]
     absent = [index for shard, row in manifest.rows.items() if shard not in gone for index in row.missing]
-    gaps = ([f"the shards {told(gone)}"] if gone else []) + ([f"the samples {told(absent)}"] if absent else [])
+    gaps = ([f"the shards {listed(gone)}"] if gone else []) + ([f"the samples {listed(absent)}"] if absent else [])
     if gaps:
         raise PartlyDone(f"{store.name}: joined, but {' and '.join(gaps)} are missing; `igllm generate` renders them")

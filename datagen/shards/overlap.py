@@ -18,44 +18,44 @@ from datagen.io.files import write_bytes
 from datagen.io.progress import progress
 from datagen.io.ranges import counted
 from datagen.samples.settings import DatasetSettings
-from datagen.shards.archive import Archive
 from datagen.shards.manifest import read_manifest
+from datagen.shards.reader import Samples
 from datagen.shards.writer import IMPORTED, read_statement, stated_settings
 
 CODE = ".py"
 MANY_SAMPLES = 1000  # reading more of them shows progress
 
 
-def data_digest(archive: Archive) -> str:
+def data_digest(samples: Samples) -> str:
     """A SHA-256 that names a data set's content, images included, wherever it lies.
 
     It is made of the manifest's digests of the shards where that states them all; else of every file of every sample, which is read once
     and remembered for as long as the files' sizes and times stay. Behind a URL, what the store says of its files' versions stands in for
     their content.
     """
-    stated = _stated(archive)
+    stated = _stated(samples)
     if stated is not None:
         return hashlib.sha256("\n".join(sorted(stated)).encode()).hexdigest()
-    stamps = archive.store.stamps()
-    versions = [(name, stamps.get(name, "")) for name in archive.shards or sorted(stamps)]
-    digest = hashlib.sha256(json.dumps([str(archive.store.place), versions]).encode()).hexdigest()
-    if not archive.store.near and all(" " in version for _, version in versions):  # which says more than a size
+    stamps = samples.store.stamps()
+    versions = [(name, stamps.get(name, "")) for name in samples.shards or sorted(stamps)]
+    digest = hashlib.sha256(json.dumps([str(samples.store.place), versions]).encode()).hexdigest()
+    if not samples.store.near and all(" " in version for _, version in versions):  # which says more than a size
         return digest
-    return _remembered(cache_folder("digests") / digest, archive)
+    return _remembered(cache_folder("digests") / digest, samples)
 
 
-def _remembered(path: Path, archive: Archive) -> str:
+def _remembered(path: Path, samples: Samples) -> str:
     """A data set's digest out of a file, or made anew and kept there."""
     with contextlib.suppress(OSError):
         kept = path.read_bytes()
         if re.fullmatch(rb"[0-9a-f]{64} [0-9a-f]{8}", kept) and kept == _checked(kept[:64]):
             return kept[:64].decode()
     digest = hashlib.sha256()
-    numbers = range(len(archive))
+    numbers = range(len(samples))
     many = len(numbers) > MANY_SAMPLES
-    for number in progress(numbers, len(numbers), f"reading {archive.name} once, to know it again") if many else numbers:
-        digest.update(hashlib.sha256(archive.key(number).encode(errors="replace")).digest())
-        for suffix, data in sorted(archive.files(number).items()):
+    for number in progress(numbers, len(numbers), f"reading {samples.name} once, to know it again") if many else numbers:
+        digest.update(hashlib.sha256(samples.key(number).encode(errors="replace")).digest())
+        for suffix, data in sorted(samples.files(number).items()):
             digest.update(hashlib.sha256(suffix.encode(errors="replace")).digest() + hashlib.sha256(data).digest())
     with contextlib.suppress(OSError):
         write_bytes(path, _checked(digest.hexdigest().encode()))
@@ -67,7 +67,7 @@ def _checked(digest: bytes) -> bytes:
     return b"%b %08x" % (digest, zlib.crc32(digest))
 
 
-def refuse_overlap(train: Archive, val: Archive) -> None:
+def refuse_overlap(train: Samples, val: Samples) -> None:
     """`UserError` if a validation scene is in the training data too, judged by its code.
 
     Nothing is read where the data sets' own statements prove them apart: neighbouring seeds share no scene. Else 8 bytes a training
@@ -88,39 +88,39 @@ def refuse_overlap(train: Archive, val: Archive) -> None:
         )
 
 
-def _apart(one: Archive, other: Archive) -> bool:
+def _apart(one: Samples, other: Samples) -> bool:
     """Whether statements alone prove that two data sets share no scene."""
     first, second = _settings(one), _settings(other)
     return first is not None and second is not None and first.domain == second.domain and first.seed != second.seed
 
 
-def _settings(archive: Archive) -> DatasetSettings | None:
+def _settings(samples: Samples) -> DatasetSettings | None:
     """What a data set's samples were drawn with; None unless it states that of everything in it."""
-    if _stated(archive) is None:
+    if _stated(samples) is None:
         return None
     try:
-        statement = read_statement(archive.store)
-        return None if IMPORTED in statement else stated_settings(archive.store, statement)
+        statement = read_statement(samples.store)
+        return None if IMPORTED in statement else stated_settings(samples.store, statement)
     except UserError:  # there is none, or none that can be trusted
         return None
 
 
-def _stated(archive: Archive) -> list[str] | None:
+def _stated(samples: Samples) -> list[str] | None:
     """The SHA-256 of each of its tars as the manifest states them; None unless it states them all."""
-    sizes = archive.store.sizes()
-    rows = {row.name: row for row in read_manifest(archive.store, sizes).rows.values()}
-    if not archive.shards or any(shard not in rows or rows[shard].bytes != sizes.get(shard) for shard in archive.shards):
+    sizes = samples.store.sizes()
+    rows = {row.name: row for row in read_manifest(samples.store, sizes).rows.values()}
+    if not samples.shards or any(shard not in rows or rows[shard].bytes != sizes.get(shard) for shard in samples.shards):
         return None
-    return [rows[shard].sha256 for shard in archive.shards]
+    return [rows[shard].sha256 for shard in samples.shards]
 
 
-def _codes(archive: Archive) -> Iterator[tuple[str, bytes]]:
-    return ((key, code) for key, suffix, _, code in archive.members(CODE) if suffix == CODE)
+def _codes(samples: Samples) -> Iterator[tuple[str, bytes]]:
+    return ((key, code) for key, suffix, _, code in samples.members(CODE) if suffix == CODE)
 
 
-def _shown(archive: Archive) -> Iterator[tuple[str, bytes]]:
+def _shown(samples: Samples) -> Iterator[tuple[str, bytes]]:
     """All codes, with progress."""
-    return progress(_codes(archive), len(archive), "checking that no validation scene is in the training data")
+    return progress(_codes(samples), len(samples), "checking that no validation scene is in the training data")
 
 
 def _short(code: bytes) -> int:

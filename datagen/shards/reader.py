@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,14 +15,14 @@ from datagen.domains.registry import get_domain
 from datagen.errors import UserError
 from datagen.io.files import atomic_file
 from datagen.samples.record import read_photograph_record
-from datagen.samples.sample import Sample, decode_code
+from datagen.samples.sample import EncodedSample, Sample, decode_code
 from datagen.scene import Shot
-from datagen.shards.archive import Archive, LooseArchive, TarArchive, open_tars
+from datagen.shards.layouts import CACHE_BYTES, Layout, open_layout, open_tars
 from datagen.shards.store import Place
 from datagen.shards.tars import files_of_blocks, sample_extents
 
 
-def sample_blocks(sample: Sample) -> bytes:
+def sample_blocks(sample: Sample | EncodedSample) -> bytes:
     """A sample as a tar holds it: its members with fixed metadata, padded."""
     blocks = []
     for suffix, data in sample.files().items():
@@ -80,41 +80,48 @@ def sample_of_blocks(key: str, blocks: bytes, where: str) -> Sample:
 
 
 class Samples:
-    """The samples of a data set in order, by key or by number: shards, or a folder of loose ``{key}.png``, ``.py`` and ``.json``."""
+    """The samples of a data set in order, by number from 0 or by key.
 
-    def __init__(self, path: Place) -> None:
-        """Only lists what is there: of tars, an index is made or found when a sample is first asked for."""
+    The one way to read them, however they are stored: in tars of a folder or behind a URL, or as loose ``{key}.png``, ``.py`` and
+    ``.json``. May be pickled, and read by several processes.
+    """
+
+    def __init__(self, path: Place, *, cache_bytes: int | None = None, unique: bool = True) -> None:
+        """The samples of a folder, a URL, one tar, or tars by a pattern such as ``set/{0000..0331}.tar``. `UserError` if there are none.
+
+        Only lists what is there: tars are indexed when a sample is first asked for. If keys are to be ``unique``, `UserError` is raised
+        then if two samples have the same key. Of shards at a URL only those bytes are read that are asked for; with ``cache_bytes`` shards
+        are fetched whole, and so many bytes of them are kept on this machine.
+        """
         self.path = path
-        self.store, shards = open_tars(path)
-        self._archive = TarArchive(self.store, shards) if shards else LooseArchive(self.store)
+        self.store, self.shards = open_tars(path)
+        self._layout, self._unique = open_layout(self.store, self.shards, cache_bytes), unique
 
     @classmethod
-    def of_shards(cls, shards: list[Path]) -> Samples:
-        """The samples of these tars of one folder alone."""
-        samples = cls(shards[0].parent)
-        samples._archive = TarArchive(samples.store, [path.name for path in shards])
-        return samples
+    def for_training(cls, path: Place, cache_bytes: int = CACHE_BYTES) -> Samples:
+        """Samples that are all read again and again, by number. Keys may repeat unless `refuse_repeats` is called."""
+        return cls(path, cache_bytes=cache_bytes, unique=False)
 
-    @cached_property
-    def archive(self) -> Archive:
-        """The samples by number; `UserError` if two have the same key."""
-        if isinstance(self._archive, TarArchive):
-            self._archive.refuse_repeats()
-        return self._archive
+    @property
+    def name(self) -> str:
+        """What messages call the data set."""
+        return str(self.path)
 
-    def files(self) -> Iterator[tuple[str, int]]:
-        """Suffix and bytes of every file of every sample."""
-        return ((suffix, size) for _, suffix, size, _ in self.archive.members())
+    @property
+    def far_shards(self) -> Sequence[int] | None:
+        """The number of samples of each shard, in order, where shards are fetched whole, so that who reads should stay within a few of
+        them; None where any sample is as near as any other."""
+        return self._layout.far_shards
 
     @property
     def keys(self) -> list[str]:
-        return [self.archive.key(number) for number in range(len(self))]
+        return [self.key(number) for number in range(len(self))]
 
     def __len__(self) -> int:
-        return len(self.archive)
+        return len(self._checked)
 
     def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and self.archive.find(key) is not None
+        return isinstance(key, str) and self.find(key) is not None
 
     def __iter__(self) -> Iterator[Sample]:
         return (self.at(number) for number in range(len(self)))
@@ -124,26 +131,55 @@ class Samples:
 
     def at(self, number: int) -> Sample:
         """The sample of that number, from 0."""
-        return Sample.from_files(self.archive.key(number), self.archive.files(number), str(self.path))
+        return Sample.from_files(self.key(number), self.files(number), self.name)
+
+    def key(self, number: int) -> str:
+        """The key of a sample."""
+        return self._checked.key(number)
+
+    def files(self, number: int) -> dict[str, bytes]:
+        """A sample's files by suffix, whatever they are. `UserError` if they cannot be read."""
+        return self._checked.files(number)
+
+    def find(self, key: str) -> int | None:
+        """The number of the sample with that key; None if there is none."""
+        return self._checked.find(key)
+
+    def members(self, suffix: str | None = None) -> Iterator[tuple[str, str, int, bytes]]:
+        """Key, suffix, size and, if it is of that `suffix`, content of every file, in order; nothing else is read."""
+        return self._checked.members(suffix)
 
     def code(self, key: str) -> str:
         """The graphics code of a sample, without decoding its image."""
-        code = self.archive.files(self._number(key)).get(".py")
+        code = self.files(self._number(key)).get(".py")
         if code is None:
-            raise UserError(f"{self.path}: sample {key} lacks its .py")
-        return decode_code(code, f"{self.path}: sample {key}")
+            raise UserError(f"{self.name}: sample {key} lacks its .py")
+        return decode_code(code, f"{self.name}: sample {key}")
 
     def shot(self, key: str) -> tuple[Shot, Domain]:
-        """How a sample was photographed, and its domain: all that re-rendering takes from a data set. Looks at nothing else."""
-        number = self.archive.find(key)
-        record = None if number is None else self.archive.files(number).get(".json")
+        """How a sample was photographed, and its domain: all that re-rendering needs of a data set. Only the record is read."""
+        number = self.find(key)
+        record = None if number is None else self.files(number).get(".json")
         if record is None:
-            raise UserError(f"{self.path}: there is no record of a sample {key}")
-        content = read_photograph_record(record, f"{self.path}: the record of {key}")
+            raise UserError(f"{self.name}: there is no record of a sample {key}")
+        content = read_photograph_record(record, f"{self.name}: the record of {key}")
         return Shot.from_json(content["shot"]), get_domain(content["domain"])
 
+    def refuse_repeats(self) -> None:
+        """`UserError` if two samples have the same key. Of shards that are fetched whole, nothing is read for it."""
+        key = self._layout.repeated()
+        if key is not None:
+            raise UserError(f"{self.name}: the sample {key} is in the data set twice, or its files do not lie side by side in the tar")
+
+    @cached_property
+    def _checked(self) -> Layout:
+        """The samples as they are stored, once their keys are known to differ where they must."""
+        if self._unique:
+            self.refuse_repeats()
+        return self._layout
+
     def _number(self, key: str) -> int:
-        number = self.archive.find(key)
+        number = self.find(key)
         if number is None:
-            raise UserError(f"{self.path}: there is no sample {key}")
+            raise UserError(f"{self.name}: there is no sample {key}")
         return number

@@ -1,7 +1,7 @@
 """The spool: finished samples of an unfinished shard, appended to one log.
 
 A sample costs one write and no sync. What a dead process wrote is in the system's hands and survives it; what a power cut or a
-full disk tore is told by its digest, and dropped with all that follows it.
+full disk tore is known by its digest, and dropped with all that follows it.
 """
 
 from __future__ import annotations

@@ -260,8 +260,8 @@ class RemoteStore(Store):
         return {name: self._stamp(entry) for name, entry in self._listed().items()}
 
     def _stamp(self, entry: dict[str, Any]) -> str:
-        told = [str(entry[field]) for field in _VERSIONS if entry.get(field) is not None]
-        return " ".join([str(entry["size"]), *(told or [self._unknown])])
+        versions = [str(entry[field]) for field in _VERSIONS if entry.get(field) is not None]
+        return " ".join([str(entry["size"]), *(versions or [self._unknown])])
 
     def _listed(self) -> dict[str, dict[str, Any]]:
         """What the store tells of its files, by name, sorted."""

@@ -127,7 +127,7 @@ def sample_extents(stream: IO[bytes]) -> Iterator[tuple[str, int, int]]:
 
 
 def files_of_blocks(blocks: bytes) -> dict[str, bytes]:
-    """The files of a sample by suffix, from the part of a tar that `sample_extents` told. `tarfile.TarError` if it is damaged."""
+    """The files of a sample by suffix, from the part of a tar that `sample_extents` names. `tarfile.TarError` if it is damaged."""
     members = tar_members(io.BytesIO(blocks))
     files = {split_name(name): blocks[start : start + size] for name, _, start, size in members}
     return {suffix: data for (key, suffix), data in files.items() if key and suffix}

@@ -9,7 +9,7 @@ from typing import Any
 
 from datagen.errors import UserError
 from datagen.io.progress import progress
-from datagen.io.ranges import counted, told, told_runs
+from datagen.io.ranges import counted, listed, listed_runs
 from datagen.samples.settings import DatasetSettings
 from datagen.shards.checks import check_shard
 from datagen.shards.manifest import FAILURES, MANIFEST, SOURCES, STATEMENT, Row, is_part, read_manifest, shard_name, shard_number
@@ -59,8 +59,8 @@ def verify(where: Place) -> Verdict:
         absent = row.lacking(wanted, size) if name in sizes else []
         if absent:
             failed = [index for index in row.missing if index in wanted and index in manifest.failures]
-            reason = f"; {told(failed)} could not be rendered ({FAILURES})" if failed else ""
-            verdict.problems.append(f"{name}: lacks the samples {told_runs(absent)}{reason}{waiting}")
+            reason = f"; {listed(failed)} could not be rendered ({FAILURES})" if failed else ""
+            verdict.problems.append(f"{name}: lacks the samples {listed_runs(absent)}{reason}{waiting}")
         found = _shard_problems(store, settings, row, sizes.get(name))
         verdict.problems += found
         verdict.samples += 0 if found else row.samples

@@ -20,15 +20,15 @@ from typing import Annotated, Any
 
 import msgspec
 
-from datagen.domains.painted import PaintedDomain
-from datagen.domains.registry import get_domain
+from datagen.domains.base import PaintedDomain
 from datagen.errors import UserError
 from datagen.io.declared import MAX_INDEX, Count, as_declared
-from datagen.io.files import atomic_file, decode_json, removed
+from datagen.io.files import atomic_file, removed
+from datagen.io.json_text import decode_json
 from datagen.io.locks import lock_shards, lock_statement
 from datagen.io.progress import progress
 from datagen.samples.record import Name, Side
-from datagen.samples.sample import FORMAT_VERSION, Sample
+from datagen.samples.sample import FORMAT_VERSION, EncodedSample, Sample
 from datagen.samples.settings import DatasetSettings, SettingsRecord, ShardSize, sample_key
 from datagen.scene import Quality
 from datagen.shards.checks import check_shard
@@ -126,7 +126,7 @@ class DatasetWriter:
 
     def _forget_others(self) -> None:
         """Remove the spools that nothing of this data set is in: another one was begun here before, and its samples are of no use."""
-        with _told(self.store):
+        with _explaining_disk_errors(self.store):
             for path in self.store.scratch.glob("*.spool"):
                 spool = Spool(path, self._owner)
                 if not len(spool):
@@ -136,7 +136,7 @@ class DatasetWriter:
         """The indices that are still to be rendered."""
         return sorted(index for shard in self._shards.values() for index in shard.left)
 
-    def put(self, outcome: Sample | Failure) -> None:
+    def put(self, outcome: Sample | EncodedSample | Failure) -> None:
         """Keep a finished sample, or the news that there is none. With the last one of a shard, this begins to be written."""
         self._surface(SHARDS_WAITING)
         index = outcome.index if isinstance(outcome, Failure) else int(outcome.key)
@@ -144,7 +144,7 @@ class DatasetWriter:
         if isinstance(outcome, Failure):
             shard.failures[index] = outcome
         else:
-            with _told(self.store):
+            with _explaining_disk_errors(self.store):
                 shard.spool.put(index, sample_blocks(outcome))
         shard.left.discard(index)
         if not shard.left:
@@ -174,7 +174,7 @@ class DatasetWriter:
         size, row = self.settings.shard_size, self._rows.get(number)
         known = 0 if row is None else row.samples + len(row.missing)
         target = range(number * size, max(min((number + 1) * size, self._num), number * size + min(known, size)))
-        with _told(self.store):
+        with _explaining_disk_errors(self.store):
             return _Shard(number, row, target, held, Spool(self.store.scratch / f"{number:06d}.spool", self._owner))
 
     def _trusted(self, number: int) -> set[int]:
@@ -211,7 +211,7 @@ class DatasetWriter:
         see_statement(self.store)
         have = shard.held | set(shard.spool)
         missing = tuple(sorted(set(shard.target) - have))
-        with _told(self.store):
+        with _explaining_disk_errors(self.store):
             if shard.row is None or have != set(shard.row.indices(self.settings.shard_size)) or not shard.held:
                 row = self._build(shard, sorted(have), missing)
             else:
@@ -284,7 +284,7 @@ def state(settings: DatasetSettings, num: int, device: str) -> dict[str, Any]:
     """The content of ``dataset.json``; `device` is the kind that renders."""
     if num < 1:
         raise UserError(f"{num} samples: at least 1 is needed")
-    versions = package_versions(blender=not isinstance(get_domain(settings.domain), PaintedDomain))
+    versions = package_versions(blender=not isinstance(settings.resolved_domain, PaintedDomain))
     return {"format_version": FORMAT_VERSION, **settings.to_json(), "num": num, "device": device, "versions": versions}
 
 
@@ -296,7 +296,7 @@ def spool_owner(statement: Mapping[str, Any]) -> bytes:
 
 def enter(store: Store, statement: Mapping[str, Any]) -> None:
     """Write ``dataset.json``, or see that the one there says the same but for a smaller number, which grows."""
-    with lock_statement(store.lock), _told(store):
+    with lock_statement(store.lock), _explaining_disk_errors(store):
         sizes = store.sizes()
         if STATEMENT not in sizes:
             if any(name.endswith(".tar") for name in sizes):
@@ -366,8 +366,8 @@ def _write_statement(store: Store, statement: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def _told(store: Store) -> Iterator[None]:
-    """Say of a full disk and its like what it means for the run."""
+def _explaining_disk_errors(store: Store) -> Iterator[None]:
+    """Have the error of a full disk, and the like, say what it means for the run."""
     try:
         yield
     except OSError as error:

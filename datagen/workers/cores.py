@@ -27,7 +27,7 @@ class CoreClaims:
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self._locks: list[IO[bytes]] = []
 
-    def take(self, workers: int, threads: int) -> list[list[int]]:
+    def claim(self, workers: int, threads: int) -> list[list[int]]:
         """`threads` cores for each worker: free ones while there are any, then such as others use too."""
         cores = available_cores()
         threads = min(threads, len(cores))

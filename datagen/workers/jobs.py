@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 from datagen.domains.base import Domain
 from datagen.domains.registry import get_domain
 from datagen.errors import Hopeless, UserError
-from datagen.samples.produce import Render, produce
+from datagen.samples.generate import Render, generate_sample
 from datagen.samples.sample import Sample, make_sample
 from datagen.samples.settings import DatasetSettings, sample_key
 from datagen.scene import Quality, Scene, Shot
@@ -33,7 +32,7 @@ class RenderJob:
     shot: Shot
     blend: Path | None = None
 
-    @property
+    @cached_property
     def domain(self) -> Domain:
         """The scene's; `UserError` if there is none of that name."""
         return get_domain(self.scene.domain)
@@ -68,11 +67,11 @@ class DrawJob:
     @property
     def domain(self) -> Domain:
         """The data set's."""
-        return get_domain(self.settings.domain)
+        return self.settings.resolved_domain
 
     def sample(self, render: Render) -> Sample:
         """The sample, given what renders. `UserError` if no scene can be placed."""
-        return produce(self.settings, self.index, render)
+        return generate_sample(self.settings, self.index, render)
 
     def request(self) -> dict[str, Any]:
         """The job as plain JSON; `read_job` is the inverse."""
@@ -88,38 +87,29 @@ Job = RenderJob | DrawJob
 Made = TypeVar("Made")
 
 
-def read_job(request: Mapping[str, Any]) -> Job:
-    """The job that `request` made plain; KeyError, TypeError, ValueError or `UserError` for anything else."""
+def read_job(request: Mapping[str, Any], settings: DatasetSettings | None = None) -> Job:
+    """The job that `request` made plain; if it states no settings, with these. KeyError, TypeError, ValueError or `UserError` for anything
+    else."""
     if "index" in request:
-        return DrawJob(_settings(json.dumps(request["settings"])), request["index"])
+        if settings is None or "settings" in request:
+            settings = DatasetSettings.from_json(request["settings"])
+        return DrawJob(settings, request["index"])
     blend = request.get("blend")
     return RenderJob(request["key"], Scene.from_json(request["scene"]), Shot.from_json(request["shot"]), Path(blend) if blend else None)
 
 
-@lru_cache(maxsize=1)  # a run has one, whose checks take as long as drawing a scene
-def _settings(text: str) -> DatasetSettings:
-    return DatasetSettings.from_json(json.loads(text))
-
-
-@dataclass(frozen=True)
-class Failed:
-    """Why a job gave no sample: it was refused, or whoever rendered it died of it every time."""
-
-    reason: str
-
-
-def attempted(make: Callable[[], Made]) -> Made | Failed:
-    """What is made, or in one line what is wrong with the job: whatever a scene's values provoke must not cost the run. What is
+def attempt(make: Callable[[], Made]) -> Made | UserError:
+    """What is made, or what is wrong with the job in one line: whatever a scene's values provoke must not cost the run. What is
     `Hopeless` does."""
     try:
         return make()
     except Hopeless:
         raise
     except UserError as error:
-        return Failed(str(error))
+        return error.with_traceback(None)  # which would hold all that the frames hold
     except Exception as error:
         said = " ".join(f"{type(error).__name__}: {error}".split())[:MOST_SAID].removesuffix(":")
-        return Failed(f"it cannot be rendered ({said})")
+        return UserError(f"it cannot be rendered ({said})")
 
 
 def _patience(width: int, height: int, quality: Quality) -> float:

@@ -15,18 +15,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import cycle, islice
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from datagen.domains.painted import PaintedDomain
+from datagen.domains.base import PaintedDomain
 from datagen.errors import Hopeless, UserError
 from datagen.io.child import Child, module_command
-from datagen.samples.sample import Sample
+from datagen.samples.sample import EncodedSample
+from datagen.samples.settings import DatasetSettings
 from datagen.scene import Scene, Shot
 from datagen.workers.cores import CoreClaims, available_cores
 from datagen.workers.gpus import Gpu
-from datagen.workers.jobs import DrawJob, Failed, RenderJob, attempted
+from datagen.workers.jobs import DrawJob, RenderJob, attempt
 
 WORKER = "blender_scenes.worker"
 START_SECONDS = 120.0
@@ -48,6 +49,7 @@ class BlenderWorker:
         """`arguments` are the worker's own, as ``"--cpus", "0"``."""
         self._command = module_command(WORKER, *arguments)
         self._child: Child | None = None
+        self._stated: DatasetSettings | None = None  # those that the process was given last
         self._lock = threading.Lock()
         self._closed = False
 
@@ -57,22 +59,27 @@ class BlenderWorker:
         child = self._child
         return None if child is None else child.pid
 
-    def render(self, job: RenderJob | DrawJob) -> Sample | Failed:
+    def render(self, job: RenderJob | DrawJob) -> EncodedSample | UserError:
         """The sample of a job, or what Blender says against it. `WorkerDied` if the process ends or hangs, `Hopeless` if it could
         render none of that domain."""
         child = self._child or self._start_surely()
         with self._dying_of(child, job.patience):
-            child.ask(job.request())
+            child.ask(self._request(job))
             answer = child.answer(job.patience)
             if "hopeless" in answer:
                 raise Hopeless(str(answer["hopeless"]))
             if "error" in answer:
-                return Failed(str(answer["error"]))
+                self._stated = None  # it may be these settings that it could not read
+                return UserError(str(answer["error"]))
             files = {suffix: child.read(size) for suffix, size in answer["files"].items()}
-        try:
-            return Sample.from_files(job.key, files, "the Blender worker")
-        except UserError as error:
-            return Failed(str(error))
+        return EncodedSample(job.key, files)
+
+    def _request(self, job: RenderJob | DrawJob) -> dict[str, Any]:
+        """What the process is asked: settings are stated once, and hold until others are."""
+        if isinstance(job, RenderJob):
+            return job.request()
+        known, self._stated = self._stated is job.settings, job.settings
+        return {"index": job.index} if known else job.request()
 
     def stop(self) -> None:
         """End the process."""
@@ -101,6 +108,7 @@ class BlenderWorker:
             raise WorkerDied("the pool was closed")
         with self._lock:
             child = self._child = Child(self._command)
+            self._stated = None
         with self._dying_of(child, START_SECONDS):
             child.answer(START_SECONDS)
         return child
@@ -141,7 +149,7 @@ class RenderPool:
         self._claims = CoreClaims()
         self._workers = [
             BlenderWorker("--cpus", ",".join(map(str, cores)), *(("--gpu", gpu.kind, gpu.identity) if gpu else ()))
-            for cores, gpu in zip(self._claims.take(count, threads), cycle(gpus or [None]), strict=False)
+            for cores, gpu in zip(self._claims.claim(count, threads), cycle(gpus or [None]), strict=False)
         ]
         self._idle: queue.SimpleQueue[BlenderWorker] = queue.SimpleQueue()
         for worker in self._workers:
@@ -162,14 +170,14 @@ class RenderPool:
         """The worker processes that run."""
         return [worker.pid for worker in self._workers if worker.pid is not None]
 
-    def render(self, jobs: Iterable[AnyJob]) -> Iterator[tuple[AnyJob, Sample | Failed]]:
+    def render(self, jobs: Iterable[AnyJob]) -> Iterator[tuple[AnyJob, EncodedSample | UserError]]:
         """What becomes of jobs, in order of completion; jobs are taken as workers come free.
 
         A job whose worker dies is tried once more; a second death is that job's failure. Raises `UserError` if Blender does not
         start, cannot stage a job's domain, or fails at every one of the first `HOPELESS` jobs.
         """
         source = iter(jobs)
-        waiting: set[Future[tuple[AnyJob, Sample | Failed]]] = set()
+        waiting: set[Future[tuple[AnyJob, EncodedSample | UserError]]] = set()
         failed = 0
         hopeful = False
         try:
@@ -181,16 +189,16 @@ class RenderPool:
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 for future in done:
                     job, outcome = future.result()
-                    hopeful = hopeful or isinstance(outcome, Sample)
-                    failed += isinstance(outcome, Failed)
-                    if isinstance(outcome, Failed) and not hopeful and failed >= HOPELESS:
-                        raise UserError(f"the first {failed} scenes failed, {job.key} like this: {outcome.reason}")
+                    hopeful = hopeful or isinstance(outcome, EncodedSample)
+                    failed += isinstance(outcome, UserError)
+                    if isinstance(outcome, UserError) and not hopeful and failed >= HOPELESS:
+                        raise UserError(f"the first {failed} scenes failed, {job.key} like this: {outcome}")
                     yield job, outcome
         finally:
             for future in waiting:
                 future.cancel()
 
-    def _render_one(self, job: AnyJob) -> tuple[AnyJob, Sample | Failed]:
+    def _render_one(self, job: AnyJob) -> tuple[AnyJob, EncodedSample | UserError]:
         if isinstance(domain := job.domain, PaintedDomain):
             return job, paint(job, domain)
         worker = self._idle.get()
@@ -201,16 +209,16 @@ class RenderPool:
                     return job, worker.render(job)
                 except WorkerDied as died:
                     death = died
-            return job, Failed(f"{TRIES} times {death}")
+            return job, UserError(f"{TRIES} times {death}")
         finally:
             self._idle.put(worker)
 
 
-def paint(job: RenderJob | DrawJob, domain: PaintedDomain) -> Sample | Failed:
+def paint(job: RenderJob | DrawJob, domain: PaintedDomain) -> EncodedSample | UserError:
     """The sample of a job, painted, or what is wrong with it."""
 
     def render(scene: Scene, shot: Shot) -> np.ndarray:
         domain.check(scene)
         return domain.paint(scene, shot)
 
-    return attempted(lambda: job.sample(render))
+    return attempt(lambda: EncodedSample(job.key, job.sample(render).files()))

@@ -16,7 +16,7 @@ from datagen.errors import UserError
 from datagen.images.encoding import decode_image
 from datagen.samples.sample import CAPTION_SUFFIX
 from datagen.screen import print_line
-from datagen.shards.archive import Archive
+from datagen.shards.reader import Samples
 from model.data.feature_cache import FeatureCache
 from model.data.frames import Frame
 from model.igllm import IGNORED
@@ -59,15 +59,15 @@ class CaptionSource:
     ``skipped`` is how many pairs this process and its workers have found unusable.
     """
 
-    def __init__(self, archive: Archive, make: CaptionMaker, features: FeatureCache | None = None) -> None:
-        self.archive, self.make, self.features, self.far_shards = archive, make, features, archive.far_shards
-        self._unusable = torch.zeros(len(archive), dtype=torch.bool).share_memory_()  # type: ignore[no-untyped-call]
+    def __init__(self, samples: Samples, make: CaptionMaker, features: FeatureCache | None = None) -> None:
+        self.samples, self.make, self.features, self.far_shards = samples, make, features, samples.far_shards
+        self._unusable = torch.zeros(len(samples), dtype=torch.bool).share_memory_()  # type: ignore[no-untyped-call]
         self._named = 0
-        firsts = range(min(MOST_SKIPPED, len(archive)))
+        firsts = range(min(MOST_SKIPPED, len(samples)))
         if not any(CAPTION_SUFFIX in self._files(number) for number in firsts):
-            none = "no sample has" if len(firsts) == len(archive) else f"none of the first {len(firsts):,} samples has"
+            none = "no sample has" if len(firsts) == len(samples) else f"none of the first {len(firsts):,} samples has"
             raise UserError(
-                f"{archive.name}: {none} a {CAPTION_SUFFIX} ({archive.key(0)} has {', '.join(sorted(self._files(0)))}); pairs of an image "
+                f"{samples.name}: {none} a {CAPTION_SUFFIX} ({samples.key(0)} has {', '.join(sorted(self._files(0)))}); pairs of an image "
                 "and a caption are needed: `igllm generate --captions` writes them"
             )
 
@@ -76,7 +76,7 @@ class CaptionSource:
         return int(self._unusable.sum())
 
     def __len__(self) -> int:
-        return len(self.archive)
+        return len(self.samples)
 
     def example(self, number: int, rng: np.random.Generator | None) -> dict[str, Any]:
         """The example of a pair, or of the next one that can be used. `UserError` where very many in a row cannot."""
@@ -85,7 +85,7 @@ class CaptionSource:
                 return self._example(other % len(self), rng)
             except _Unusable as reason:
                 self._skip(other % len(self), str(reason))
-        raise UserError(f"{self.archive.name}: from sample {self.archive.key(number)} on, no pair of an image and a caption can be used")
+        raise UserError(f"{self.samples.name}: from sample {self.samples.key(number)} on, no pair of an image and a caption can be used")
 
     def pixel_values(self, number: int) -> torch.Tensor | None:
         """A pair's image as the tower takes it; None if it cannot be read."""
@@ -115,14 +115,14 @@ class CaptionSource:
 
     def _files(self, number: int) -> dict[str, bytes]:
         """A pair's files by suffix, in lower case: cameras and Windows write ``.JPG``."""
-        return {suffix.lower(): data for suffix, data in self.archive.files(number).items()}
+        return {suffix.lower(): data for suffix, data in self.samples.files(number).items()}
 
     def _pixel_values(self, files: dict[str, bytes], number: int) -> torch.Tensor:
         image = next((files[suffix] for suffix in IMAGE_SUFFIXES if suffix in files), None)
         if image is None:
             raise _Unusable("it has no image")
         try:
-            return self.make.pixel_values(image, self.archive.key(number))
+            return self.make.pixel_values(image, self.samples.key(number))
         except Exception as error:  # decoders trip over strangers' bytes in many ways
             raise _Unusable(f"its image cannot be read ({error})") from None
 
@@ -133,7 +133,7 @@ class CaptionSource:
         if self._named < MOST_NAMED:
             self._named += 1
             more = "; further ones are counted, not named" if self._named == MOST_NAMED else ""
-            print_line(f"{self.archive.name}: sample {self.archive.key(number)} is skipped: {reason}{more}")
+            print_line(f"{self.samples.name}: sample {self.samples.key(number)} is skipped: {reason}{more}")
 
 
 class _Unusable(Exception):

@@ -14,7 +14,7 @@ from datagen.domains.base import Domain
 from datagen.errors import UserError
 from datagen.samples.sample import Sample
 from datagen.scene import Scene
-from datagen.shards.archive import Archive, TarArchive
+from datagen.shards.reader import Samples
 from model.data.augment import told_in_order, varied
 from model.data.feature_cache import FeatureCache
 from model.data.frames import Frame, Placement
@@ -112,20 +112,16 @@ def check_domain(sample: Sample, domain: Domain) -> None:
 class SampleSource:
     """The samples of a data set as examples that ``make`` makes of them, by number. `UserError` if two have the same key."""
 
-    def __init__(self, archive: Archive, make: Callable[..., dict[str, Any]]) -> None:
-        if isinstance(archive, TarArchive):
-            archive.refuse_repeats()
-        self.archive, self.make, self.far_shards = archive, make, archive.far_shards
+    def __init__(self, samples: Samples, make: Callable[..., dict[str, Any]]) -> None:
+        samples.refuse_repeats()
+        self.samples, self.make, self.far_shards = samples, make, samples.far_shards
 
     def __len__(self) -> int:
-        return len(self.archive)
+        return len(self.samples)
 
     def example(self, number: int, rng: np.random.Generator | None) -> dict[str, Any]:
         """The example of a sample; `UserError` if it is damaged or of another domain."""
-        return self.make(self._sample(number), rng)
-
-    def _sample(self, number: int) -> Sample:
-        return Sample.from_files(self.archive.key(number), self.archive.files(number), self.archive.name)
+        return self.make(self.samples.at(number), rng)
 
 
 class CodeSource(SampleSource):
@@ -133,18 +129,18 @@ class CodeSource(SampleSource):
 
     make: ExampleMaker
 
-    def __init__(self, archive: Archive, make: ExampleMaker, features: FeatureCache | None = None) -> None:
-        super().__init__(archive, make)
+    def __init__(self, samples: Samples, make: ExampleMaker, features: FeatureCache | None = None) -> None:
+        super().__init__(samples, make)
         self.features = features
 
     def example(self, number: int, rng: np.random.Generator | None) -> dict[str, Any]:
         """The example of a sample; `UserError` if it is damaged or of another domain."""
         features = None if self.features is None else self.features.rows([number])[0]
-        return self.make(self._sample(number), rng, features)
+        return self.make(self.samples.at(number), rng, features)
 
     def pixel_values(self, number: int) -> torch.Tensor:
         """A sample's image, as it is, as the tower takes it: (3, height, width)."""
-        return self.make.frame.tensor(self.make.frame.fit(self._sample(number).pixels())[0])
+        return self.make.frame.tensor(self.make.frame.fit(self.samples.at(number).pixels())[0])
 
 
 @dataclass(frozen=True)

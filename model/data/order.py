@@ -24,7 +24,7 @@ _MASK = (1 << 64) - 1
 
 
 class Source(Protocol):
-    """Examples numbered from 0. ``far_shards``: see `datagen.shards.archive.Archive`."""
+    """Examples numbered from 0. ``far_shards``: see `datagen.shards.reader.Samples`."""
 
     far_shards: Sequence[int] | None
 

@@ -1,4 +1,4 @@
-"""A new `Derenderer` as a preset wants it, and what its training takes."""
+"""A new `Derenderer` by a preset, and what its training takes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from datagen.domains.base import Domain
-from datagen.shards.archive import Archive
+from datagen.shards.reader import Samples
 from model.data.examples import SampleSource
 from model.data.frames import Frame
 from model.data.learner import Learner
@@ -22,32 +22,35 @@ from model.tables import blaming, configuration
 
 
 def check_derendering(preset: Preset, domain: Domain) -> None:
-    """`UserError` for a domain of several statements and a trunk that is no backbone, or none that computes."""
+    """`UserError` for a domain of several statements, and for a trunk that is no backbone or does not compute."""
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         model = _derenderer(preset, domain, {})
         with blaming("[vision]"):
-            model.eval().perceive(torch.zeros(1, 3, preset.image_height, preset.image_width))
+            model.eval().perceive(torch.zeros(1, 3, preset.tower.image_height, preset.tower.image_width))
 
 
-def begin_derendering(preset: Preset, domain: Domain, told: Mapping[str, Any]) -> Learner:
-    """What is trained by a preset of the kind ``derender``, as `check_derendering` checks it. ``told`` goes into the configuration."""
-    model = _derenderer(preset, domain, told)
-    make = RegionMaker(domain, model.slots, Frame.of(model.config), preset.augment)
+def begin_derendering(preset: Preset, domain: Domain, provenance: Mapping[str, Any]) -> Learner:
+    """What is trained by a preset of the kind ``derender``, which `check_derendering` has checked.
 
-    def source(archive: Archive) -> Source:
-        return SampleSource(archive, make)
+    ``provenance`` is what the model's configuration records of how it is trained.
+    """
+    model = _derenderer(preset, domain, provenance)
+    make = RegionMaker(domain, model.slots, Frame.of(model.config), preset.examples.augment)
+
+    def source(samples: Samples) -> Source:
+        return SampleSource(samples, make)
 
     return Learner(model, None, source, collate_regions)
 
 
-def _derenderer(preset: Preset, domain: Domain, told: Mapping[str, Any]) -> Derenderer:
+def _derenderer(preset: Preset, domain: Domain, provenance: Mapping[str, Any]) -> Derenderer:
     config = DerenderConfig(
         vision_config=configuration("vision", preset.vision),
         domain=domain.name,
-        image_height=preset.image_height,
-        image_width=preset.image_width,
-        number_weight=preset.number_weight,
-        **told,
+        image_height=preset.tower.image_height,
+        image_width=preset.tower.image_width,
+        number_weight=preset.head.number_weight,
+        **provenance,
     )
     with blaming("[vision]"):
         with within(Extent.of_memory(), "[vision]"):

@@ -18,7 +18,8 @@ from msgspec import Struct, structs
 from datagen.code.predictions import Prediction
 from datagen.errors import ImageError, UserError
 from datagen.io.declared import as_declared, to_plain
-from datagen.io.files import MOST_OF_LINE, check_own, decode_row, is_there, naming, open_plain, removed, write_bytes
+from datagen.io.files import MOST_OF_LINE, check_own, is_there, naming, open_plain, removed, write_bytes
+from datagen.io.json_text import decode_row
 from datagen.screen import print_line
 from datagen.shards.pictures import Pictures
 from model.prediction.decoding import Decoding

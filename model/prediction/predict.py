@@ -32,7 +32,6 @@ from model.prediction.decode import GREEDY, decode
 from model.prediction.decoding import Decoding
 from model.prediction.partial import Partial
 from model.tables import reason
-from model.tokens.codec import CodeCodec
 from model.tokens.prompts import prompt_tokens
 
 
@@ -107,9 +106,9 @@ class CodePredictor(Predictor):
 
     def __init__(self, loaded: Loaded) -> None:
         super().__init__(loaded)
-        config = self.model.config
-        self.codec = CodeCodec(get_domain(config.domain), loaded.tokenizer, config.numbers, config.rotations)
-        self.prompt = prompt_tokens(loaded.tokenizer, [config.prompt]).asked[0]
+        assert loaded.codec is not None
+        self.codec = loaded.codec
+        self.prompt = prompt_tokens(self.codec.tokenizer, [self.model.config.prompt]).asked[0]
 
     def _read(self, keys: list[str], pixel_values: torch.Tensor, decoding: Decoding) -> Iterator[Prediction]:
         said = decode(self.model, self.codec, pixel_values, self.prompt, decoding=decoding, keys=keys)

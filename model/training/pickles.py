@@ -1,7 +1,7 @@
-"""The pickles in ``.pt`` and ``.pth`` files, which may come from anybody: acted out with stand-ins before torch reads them.
+"""The pickles in ``.pt`` and ``.pth`` files, which may come from anybody: read with harmless stand-ins before torch reads them.
 
-Torch's own reader runs no code, but makes whatever a pickle asks for: ten bytes ask for ten gigabytes. What a training saves calls a
-handful of functions, with arguments that are known or can be held against the file; nothing else is let through.
+Torch's own reader runs no code, but makes whatever a pickle asks for, and ten bytes can ask for ten gigabytes. The pickles that a training
+saves call a handful of functions, whose arguments are known or can be checked against the file. Nothing else is let through.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _CODES = (
     + pickle.BINUNICODE + pickle.EMPTY_TUPLE + pickle.TUPLE + pickle.TUPLE1 + pickle.TUPLE2 + pickle.TUPLE3
     + pickle.EMPTY_LIST + pickle.APPEND + pickle.APPENDS + pickle.EMPTY_DICT + pickle.SETITEM + pickle.SETITEMS
 )  # fmt: skip
-"""What torch writes of pickle's protocol 2."""
+"""The opcodes of pickle's protocol 2 that torch writes."""
 
 
 def check_pickle(path: Path) -> None:
-    """`UserError` unless a file is an archive as torch saves it, and its pickle asks for no more than the numbers that lie beside it."""
+    """`UserError` unless a file is an archive as torch saves it, and its pickle asks for no more memory than the numbers beside it fill."""
     try:
         with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
@@ -53,7 +53,7 @@ def check_pickle(path: Path) -> None:
         raise UserError("it is not as torch saves such files") from None
     held = {name.removeprefix(f"{root}/data/"): size for name, size in sizes.items() if name.startswith(f"{root}/data/")}
     try:
-        _Act(pickled, held).load()
+        _StandInUnpickler(pickled, held).load()
     except UserError:
         raise
     except Exception:  # no pickle, or one that does something else
@@ -61,29 +61,29 @@ def check_pickle(path: Path) -> None:
 
 
 class _Storage(NamedTuple):
-    """The numbers of a tensor, as far as they are looked at here."""
+    """How many numbers a storage of tensors has: they themselves are not read here."""
 
     numbers: int
 
 
 class _Built:
-    """What numpy makes of the state of its random numbers: an array or the type of its items, which is ``like`` one state alone."""
+    """Stands in for an array of numpy's random state, or for the type of its items. ``like`` says whether a state is what numpy saves."""
 
     def __init__(self, like: Callable[[Any], bool]) -> None:
         self._like = like
 
     def __setstate__(self, state: Any) -> None:
-        _see(self._like(state))
+        _require(self._like(state))
 
 
-class _Act(pickle._Unpickler):
-    """Reads a pickle, and calls none of what it names: stand-ins only look at what they are given."""
+class _StandInUnpickler(pickle._Unpickler):
+    """Reads a pickle without calling any function that it names: stand-ins check the arguments instead."""
 
     stack: list[Any]
     pop_mark: Callable[[], list[Any]]
 
     def __init__(self, pickled: bytes, held: Mapping[str, int]) -> None:
-        """``held`` are the storages beside it: how many bytes each has, by name."""
+        """``held`` is how many bytes each storage beside the pickle has, by name."""
         super().__init__(io.BytesIO(pickled), fix_imports=False)
         self._held = held
         self._calls = 0
@@ -91,13 +91,13 @@ class _Act(pickle._Unpickler):
         self._known = {**_ITEM_BYTES, "numpy.ndarray": "numpy.ndarray", **standing_in}
 
     def find_class(self, module: str, name: str) -> Any:
-        """What stands in for a name; `KeyError` for one that no training saves."""
+        """The stand-in of a function or type; `KeyError` for one that no training saves."""
         return self._known[f"{module}.{name}"]
 
     def persistent_load(self, pid: Any) -> _Storage:
-        """A storage, of as many numbers as lie in the file under its name."""
+        """A storage; `UserError` unless the file holds as many numbers under its name as the pickle states."""
         kind, item_bytes, name, _, numbers = pid
-        _see(kind == "storage" and isinstance(numbers, int))
+        _require(kind == "storage" and isinstance(numbers, int))
         if numbers * item_bytes != self._held[name]:
             raise UserError(f"it states {numbers:,} numbers where {self._held[name] // item_bytes:,} are")
         return _Storage(numbers)
@@ -105,7 +105,7 @@ class _Act(pickle._Unpickler):
     def _counted(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any) -> Any:
             self._calls += 1
-            _see(self._calls <= 2 * len(self._held) + _SPARE_CALLS)
+            _require(self._calls <= 2 * len(self._held) + _SPARE_CALLS)
             return function(*arguments)
 
         return call
@@ -119,8 +119,8 @@ class _Act(pickle._Unpickler):
         self._update(items[::2], items[1::2])
 
     def _update(self, keys: Sequence[Any], values: Sequence[Any]) -> None:
-        """Of other keys, some take very long to hash, or many have one hash."""
-        _see(all(isinstance(key, str) or (isinstance(key, int) and 0 <= key < 2**31) for key in keys))
+        """Only keys that are text or small numbers: others can take very long to hash, or share one hash."""
+        _require(all(isinstance(key, str) or (isinstance(key, int) and 0 <= key < 2**31) for key in keys))
         self.stack[-1].update(zip(keys, values, strict=True))
 
     dispatch: ClassVar[dict[int, Any]] = {
@@ -130,14 +130,14 @@ class _Act(pickle._Unpickler):
     }
 
 
-def _see(honest: bool) -> None:
-    """`ValueError` if what a pickle asks for is nothing that a training saves."""
-    if not honest:
+def _require(saved: bool) -> None:
+    """`ValueError` if a pickle asks for something that no training saves."""
+    if not saved:
         raise ValueError
 
 
 def _tensor(storage: _Storage, offset: int, size: Sequence[int], strides: Sequence[int], *others: Any) -> None:
-    _see(isinstance(storage, _Storage) and offset >= 0 and len(size) == len(strides) and others == (False, {}))
+    _require(isinstance(storage, _Storage) and offset >= 0 and len(size) == len(strides) and others == (False, {}))
     if offset + math.prod(size) > storage.numbers:
         raise UserError(f"it states {math.prod(size):,} numbers, more than are there")
 
@@ -147,17 +147,17 @@ def _hooks() -> dict[str, Any]:
 
 
 def _encoded(text: str, encoding: str) -> bytes:
-    _see(len(text) <= _LONGEST_TEXT and encoding == "latin1")
+    _require(len(text) <= _LONGEST_TEXT and encoding == "latin1")
     return text.encode(encoding)
 
 
 def _dtype(name: str, *flags: bool) -> _Built:
-    _see(name == "u4" and flags == (False, True))
+    _require(name == "u4" and flags == (False, True))
     return _Built(lambda state: state == (3, "<", None, None, None, -1, -1, 0))
 
 
 def _array(kind: str, shape: tuple[int, ...], code: bytes) -> _Built:
-    _see((kind, shape, code) == ("numpy.ndarray", (0,), b"b"))
+    _require((kind, shape, code) == ("numpy.ndarray", (0,), b"b"))
     return _Built(lambda state: state[:2] == (1, (624,)) and isinstance(state[2], _Built) and len(state[4]) == 2496)
 
 

@@ -1,4 +1,4 @@
-"""A checkpoint's state of training, which may come from anybody: read as numbers, and held against the training that takes it up."""
+"""The state of training in a checkpoint, which may come from anybody: read as numbers, and checked against the training that resumes it."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ STATE, PENDING = "trainer_state.json", "pending.json"
 OPTIMIZER, SCHEDULER = "optimizer.pt", "scheduler.pt"
 RANDOM_STATES, SCALER = "rng_state*.pth", "scaler.pt"
 _DECLARED = (STATE, PENDING, OPTIMIZER, SCHEDULER, RANDOM_STATES, SCALER, WHOLE, CONFIG_FILE, WEIGHTS_FILE, *TOKENIZER_FILES)
-"""What a checkpoint is made of that holds the whole model: of other names, transformers would read other formats and adapters."""
+"""The files of a checkpoint that holds the whole model. Out of files of other names, transformers would load other formats and adapters."""
 _OF_ADAMW = {"step", "exp_avg", "exp_avg_sq"}
-_CHANGING = {"params", "lr"}  # of a group of parameters, what is not as it was in the beginning
+_CHANGING = {"params", "lr"}  # of a group of parameters, what training changes
 
 
 @contextmanager
-def taken_up(checkpoint: Path, *names: str) -> Iterator[None]:
-    """While files of a checkpoint are read, whatever goes wrong is a `UserError` that names them and says what helps."""
+def resuming(checkpoint: Path, *names: str) -> Iterator[None]:
+    """Turn whatever goes wrong while files of a checkpoint are read into a `UserError` that names them and says what helps."""
     try:
         for name in names:
             _check_numbers(checkpoint / name)
         yield
-    except Exception as error:  # what is in them may have any form
+    except Exception as error:  # they may hold anything
         why = reason(error)
         if "weights_only" in str(error):  # the unpickler's message, which advises to trust the file
             why = "it holds more than numbers, and is not read"
@@ -50,7 +50,7 @@ def taken_up(checkpoint: Path, *names: str) -> Iterator[None]:
 
 
 def _check_numbers(path: Path) -> None:
-    """`UserError` unless a file is there, and, if torch reads it, asks for no more than is in it."""
+    """`UserError` unless a file is there and, if torch is to read it, needs no more memory than it holds numbers."""
     if not path.is_file():
         raise UserError(f"{path.name} is missing")
     if path.suffix in {".pt", ".pth"}:
@@ -58,15 +58,15 @@ def _check_numbers(path: Path) -> None:
 
 
 def read_state(checkpoint: Path) -> tuple[int, Pending]:
-    """The step of a checkpoint, and what was to be logged."""
-    with taken_up(checkpoint, STATE):
+    """The step of a checkpoint, and what its next line of the log is the mean of."""
+    with resuming(checkpoint, STATE):
         state = read_declared(checkpoint / STATE, TrainerState, MOST_BYTES)
         if checkpoint.name != f"checkpoint-{state.global_step}":
             raise UserError(f"global_step is {state.global_step:,}")
         if state.epoch is not None and not 0 <= state.epoch <= 10**9:
             raise UserError(f"epoch is {state.epoch}")
-        trainer_callback.TrainerState.load_from_json(str(checkpoint / STATE))  # which is less lenient about encodings and fields
-    with taken_up(checkpoint, PENDING):
+        trainer_callback.TrainerState.load_from_json(str(checkpoint / STATE))  # which is stricter about encodings and fields
+    with resuming(checkpoint, PENDING):
         pending = read_declared(checkpoint / PENDING, Pending)
         if pending.since > state.global_step:
             raise UserError(f"since is {pending.since:,}, a step that has not been")
@@ -74,8 +74,8 @@ def read_state(checkpoint: Path) -> tuple[int, Pending]:
 
 
 def check_files(checkpoint: Path) -> None:
-    """`UserError` for a checkpoint that holds more than one of a model in one piece does, such as the pieces of a model under FSDP."""
-    with taken_up(checkpoint):
+    """`UserError` for a checkpoint with files of other kinds than a whole model's has, such as the shards of a model under FSDP."""
+    with resuming(checkpoint):
         for path in sorted(checkpoint.iterdir()):
             declared = path.is_file() and any(fnmatchcase(path.name, pattern) for pattern in _DECLARED)
             if not declared and not passed_over(path.name):
@@ -83,8 +83,8 @@ def check_files(checkpoint: Path) -> None:
 
 
 def check_weights(checkpoint: Path, expected: Mapping[str, torch.Tensor]) -> None:
-    """`UserError` unless a checkpoint's weights are those that are expected, by name and shape, and finite."""
-    with taken_up(checkpoint, WEIGHTS_FILE):
+    """`UserError` unless a checkpoint's weights have the names and shapes that are expected, and are finite."""
+    with resuming(checkpoint, WEIGHTS_FILE):
         held, wanted = shapes_in(checkpoint / WEIGHTS_FILE), {name: tuple(value.shape) for name, value in expected.items()}
         if (other := _differing(held, wanted)) is not None:
             raise UserError(f"{other} is {held.get(other, 'not there')}, and should be {wanted.get(other, 'not there')}")
@@ -97,7 +97,7 @@ def _differing(one: Shapes, other: Shapes) -> str | None:
 
 
 def settings_of(groups: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Of an optimizer's groups of parameters, what does not change in training."""
+    """What does not change in training of an optimizer's groups of parameters."""
     return [{name: value for name, value in group.items() if name not in _CHANGING} for group in groups]
 
 
@@ -106,7 +106,7 @@ def check_optimizer(optimizer: torch.optim.Optimizer, settings: Sequence[Mapping
     if settings_of(optimizer.param_groups) != settings:
         raise UserError("its settings are others than those of this run")
     for group in optimizer.param_groups:
-        if not _is_rate(group["lr"]) or group["lr"] > group["initial_lr"]:  # from which a schedule goes down
+        if not _is_rate(group["lr"]) or group["lr"] > group["initial_lr"]:  # the peak of the schedule
             raise UserError(f"its learning rate is {str(group['lr'])[:20]}")
         for parameter in group["params"]:
             state = optimizer.state.get(parameter, {})
@@ -123,7 +123,7 @@ def check_optimizer(optimizer: torch.optim.Optimizer, settings: Sequence[Mapping
 
 
 def check_schedule(state: Any, own: Mapping[str, Any], step: int) -> None:
-    """`UserError` unless what was saved of a scheduler is the state of this run's `own` at that step: it would be taken over as it is."""
+    """`UserError` unless a saved scheduler's state is that of this run's scheduler, `own`, at that step: torch loads it unchecked."""
     if not isinstance(state, dict) or state.keys() != own.keys() or any(type(state[name]) is not type(own[name]) for name in own):
         raise UserError("its schedule is another than that of this run")
     if any(state[name] != own[name] for name in ("base_lrs", "lr_lambdas")):

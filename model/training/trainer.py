@@ -18,7 +18,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback
 from datagen.errors import UserError
 from datagen.io.files import write_json
 from model.finite import first_not_finite
-from model.preset import Preset
+from model.preset import OptimisationSettings, Preset
 from model.run_folder import SAVING, best_loss, keep_best, keep_checkpoint, keep_final, saving
 from model.training.resume import (
     OPTIMIZER,
@@ -31,114 +31,111 @@ from model.training.resume import (
     check_schedule,
     check_weights,
     read_state,
+    resuming,
     settings_of,
-    taken_up,
 )
 
 
 class IGTrainer(Trainer):
     """Trains on positions in order, so that a step's samples depend on its number alone, and logs the parts of the loss.
 
-    The model names the parts with their weights (``loss_weights``), and tells what each is divided by (``loss_counts``): its own count
-    over all micro-batches and processes of a step. So the same samples give the same step, however they are spread. (In validation on
-    several processes, the samples that fill up the last batch count twice.)
+    The model names the parts with their weights (``loss_weights``). Each part is divided by a count of its own (``loss_counts``) over all
+    micro-batches and processes of a step, so that the same samples give the same step, however they are spread. (In validation on several
+    processes, the samples that fill up the last batch count twice.)
     """
 
     loss_is_scaled_for_ga = True
 
-    def __init__(self, preset: Preset, look: Callable[[int], None] | None = None, look_steps: int = 0, **arguments: Any) -> None:
-        """``look`` is called with the step every `look_steps` steps, on the first process."""
+    def __init__(self, preset: Preset, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.preset, self.run_folder = preset, Path(self.args.output_dir)
-        self._parts: Any = self.model
+        self._unwrapped: Any = self.model
         self._sums: dict[str, torch.Tensor] = {}
-        self._steps = 0  # since the last log
+        self._logged = 0  # the step of the last line of the log
         self._evaluated: dict[str, torch.Tensor] = defaultdict(lambda: torch.zeros((), device=self.args.device))
         self.remove_callback(PrinterCallback)
-        self.add_callback(TimedSaves(self, preset.save_seconds))
-        if look is not None and look_steps:
-            self.add_callback(Looks(look, look_steps))
+        self.add_callback(TimedSaves(self, preset.run.save_seconds))
         if not sys.stderr.isatty():
-            self.add_callback(PlainLines())
+            self.add_callback(LossLines())
 
     def create_optimizer(self, model: Any = None) -> Any:
-        """AdamW; each part at its own rate, and no decay on biases, norms and embeddings."""
+        """AdamW, with the groups of `parameter_groups`."""
         if self.optimizer is None:
-            self.optimizer: Any = torch.optim.AdamW(parameter_groups(self.model, self.preset), betas=(0.9, 0.98))
+            self.optimizer: Any = torch.optim.AdamW(parameter_groups(self.model, self.preset.optimisation), betas=(0.9, 0.98))
         return self.optimizer
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        return SequentialSampler(train_dataset or self.train_dataset)  # the dataset is in the order of training already
+        return SequentialSampler(train_dataset or self.train_dataset)  # the data set is in the order of training already
 
     def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: torch.device) -> tuple[list, Any]:
-        """A step's micro-batches; each carries what the whole step's losses are divided by, over all processes."""
+        """A step's micro-batches. Each carries the counts that the parts of the loss are divided by: those of the whole step."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         if batches:
-            counts = torch.stack([self._parts.loss_counts(batch) for batch in batches]).sum(0).to(device)
-            # The mean over processes: gradients are averaged over them, not added up.
+            counts = torch.stack([self._unwrapped.loss_counts(batch) for batch in batches]).sum(0).to(device)
+            # Gradients are averaged over processes, not added up, so the counts are as well.
             counts = self.accelerator.reduce(counts, "mean")
             batches = [{**batch, "counts": counts} for batch in batches]
         return batches, None
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
-        """The model's own loss; its parts are kept for the log."""
+        """The model's loss. Its parts are summed up for the log."""
         output = model(**inputs)
         if model.training:
-            for name in ("loss", *self._parts.loss_weights):
+            for name in ("loss", *self._unwrapped.loss_weights):
                 if (value := getattr(output, name)) is not None:
                     self._sums[name] = self._sums.get(name, 0.0) + value.detach()
         else:
-            counts = self._parts.loss_counts(inputs)
-            for name, count in zip(self._parts.loss_weights, counts, strict=True):
+            counts = self._unwrapped.loss_counts(inputs)
+            for name, count in zip(self._unwrapped.loss_weights, counts, strict=True):
                 if (value := getattr(output, name)) is not None:
                     self._evaluated[name] += value.detach() * count
                     self._evaluated[f"{name} count"] += count
         return (output.loss, output) if return_outputs else output.loss
 
     def log(self, logs: dict[str, float], *arguments: Any, **keywords: Any) -> None:
-        """Put the loss and its parts, over all processes, into what is logged."""
+        """As Trainer's, with the loss and its parts over all processes. `UserError` if one of them is not finite."""
         if "loss" in logs:
-            steps, self._steps = self.state.global_step - self._steps, self.state.global_step
+            steps, self._logged = self.state.global_step - self._logged, self.state.global_step
             logs |= {name: value / steps for name, value in self._pending().items()}
             self._sums = {}
         elif "eval_loss" in logs:
             logs |= self._evaluation()
-        self._refuse_divergence(logs)
+        self._check_logged(logs)
         super().log(logs, *arguments, **keywords)
 
-    def _refuse_divergence(self, logs: Mapping[str, Any]) -> None:
-        """`UserError` if what is logged tells that the weights have become useless: no later step would mend that."""
+    def _check_logged(self, logs: Mapping[str, Any]) -> None:
+        """`UserError` if a loss is not finite: then the weights have diverged, and no later step would mend that."""
         wrong = next((name for name, value in logs.items() if isinstance(value, float) and not math.isfinite(value)), None)
         if wrong is not None:
-            raise self._astray(f"{wrong} is {logs[wrong]}")
+            raise self._diverged(f"{wrong} is {logs[wrong]}")
 
-    def _refuse_useless(self, state: Mapping[str, torch.Tensor], what: str) -> None:
-        """`UserError` if what would be saved holds NaN or infinity: a last step's loss is that of the weights before it."""
+    def _check_finite(self, state: Mapping[str, torch.Tensor], what: str) -> None:
+        """`UserError` if what is to be saved holds NaN or infinity. The last loss cannot show it: it is of the weights before the step."""
         wrong = first_not_finite(state)
         found = torch.tensor(0.0 if wrong is None else 1.0, device=self.args.device)
-        if float(self.accelerator.reduce(found, "sum")):  # of a model in pieces it may be another process's
-            raise self._astray(f"{what} {wrong or 'of another process'} is not finite")
+        if float(self.accelerator.reduce(found, "sum")):  # if the model is sharded, it may be another process's
+            raise self._diverged(f"{what} {wrong or 'of another process'} is not finite")
 
-    def _astray(self, what: str) -> UserError:
+    def _diverged(self, what: str) -> UserError:
         return UserError(
             f"{self.run_folder}: {what} at step {self.state.global_step}: training has gone astray; begin again in another folder with "
-            f"lower learning rates (learning_rate is {self.preset.learning_rate:g}) or a longer warmup"
+            f"lower learning rates (learning_rate is {self.preset.optimisation.learning_rate:g}) or a longer warmup"
         )
 
     def _pending(self) -> dict[str, float]:
-        """The sums, since the last log, of the loss and its parts over all processes."""
+        """The loss and its parts over all processes, summed over the steps since the last log."""
         return {name: float(self.accelerator.reduce(value, "mean")) for name, value in self._sums.items()}
 
     def _evaluation(self) -> dict[str, float]:
-        """Validation loss and its parts, each over all that it counts, and none of what the batches were."""
+        """Validation loss and its parts, each the mean over all that it counts, whatever the batches were."""
         sums = {name: float(self.accelerator.reduce(value, "sum")) for name, value in self._evaluated.items()}
         self._evaluated.clear()
-        weights = self._parts.loss_weights
+        weights = self._unwrapped.loss_weights
         parts = {name: sums[name] / max(1.0, sums[f"{name} count"]) for name in weights if name in sums}
         return {"eval_loss": sum(weights[name] * value for name, value in parts.items())} | {f"eval_{n}": v for n, v in parts.items()}
 
     def evaluate(self, *arguments: Any, **keywords: Any) -> dict[str, float]:
-        """As Trainer's; the model with the lowest validation loss so far is kept in ``best``."""
+        """As Trainer's. The model with the lowest validation loss so far is kept in ``best``."""
         metrics = super().evaluate(*arguments, **keywords)
         if metrics["eval_loss"] < best_loss(self.run_folder):
             self.accelerator.wait_for_everyone()  # all have compared before the first writes
@@ -150,73 +147,73 @@ class IGTrainer(Trainer):
         return metrics
 
     def save_model(self, *arguments: Any, **keywords: Any) -> None:
-        """As Trainer's; `UserError` for weights that are of no use."""
-        trained = {name: value.data for name, value in self._parts.named_parameters() if value.requires_grad}
-        self._refuse_useless(trained | dict(self._parts.named_buffers()), "the weight")
+        """As Trainer's. `UserError` for weights that are not finite."""
+        trained = {name: value.data for name, value in self._unwrapped.named_parameters() if value.requires_grad}
+        self._check_finite(trained | dict(self._unwrapped.named_buffers()), "the weight")
         super().save_model(*arguments, **keywords)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        if self._in_one_piece:
+        if self._is_whole:
             kept = enumerate(self.optimizer.state.values())
-            self._refuse_useless({f"{i}.{name}": value for i, state in kept for name, value in state.items()}, "the optimizer's state")
+            self._check_finite({f"{i}.{name}": value for i, state in kept for name, value in state.items()}, "the optimizer's state")
         super()._save_optimizer_and_scheduler(output_dir)
 
     def _get_output_dir(self, trial: Any) -> str:
         return str(self.run_folder / SAVING)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Save beside, then rename: a checkpoint that has its name is whole."""
+        """As Trainer's, into another folder that is renamed when all is saved: a checkpoint that has its name is whole."""
         pending = self._pending()
-        self._refuse_divergence(pending)
+        self._check_logged(pending)
         with saving(self.run_folder) as folder:
             super()._save_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()  # each process saves the state of its random numbers
             if self.args.should_save:
                 saved = folder / f"checkpoint-{self.state.global_step}"
-                write_json(saved / PENDING, {"since": self._steps, "sums": pending})
+                write_json(saved / PENDING, {"since": self._logged, "sums": pending})
                 keep_checkpoint(self.run_folder, saved)
         self.accelerator.wait_for_everyone()
 
-    def take_up(self, checkpoint: Path) -> None:
-        """Take up the sums of a log that a checkpoint was saved in the middle of. `UserError` for a checkpoint that is none of this run."""
+    def load_pending(self, checkpoint: Path) -> None:
+        """Load what a checkpoint's next line of the log will be the mean of. `UserError` for a checkpoint of another run."""
         _, pending = read_state(checkpoint)
-        if not pending.sums.keys() <= {"loss", *self._parts.loss_weights}:
+        if not pending.sums.keys() <= {"loss", *self._unwrapped.loss_weights}:
             raise UserError(f"{checkpoint / PENDING}: names other parts of the loss than this model has; remove this checkpoint")
-        self._steps = pending.since
+        self._logged = pending.since
         self._sums = {name: torch.tensor(value, device=self.args.device) for name, value in pending.sums.items()}
 
     @property
-    def _in_one_piece(self) -> bool:
-        """Whether each process has the whole model and optimizer, which checkpoints then hold in files of our own knowledge."""
+    def _is_whole(self) -> bool:
+        """Whether each process has the whole model and optimizer. Only then do checkpoints consist of files that `resume` knows."""
         return not (self.is_fsdp_enabled or self.is_deepspeed_enabled)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        if self._in_one_piece:
+        if self._is_whole:
             check_files(Path(resume_from_checkpoint))
-            check_weights(Path(resume_from_checkpoint), self._parts.own_state_dict())
-        with taken_up(Path(resume_from_checkpoint)):
+            check_weights(Path(resume_from_checkpoint), self._unwrapped.own_state_dict())
+        with resuming(Path(resume_from_checkpoint)):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        if checkpoint is None or not self._in_one_piece:
+        if checkpoint is None or not self._is_whole:
             super()._load_optimizer_and_scheduler(checkpoint)
             return
         settings = settings_of(self.optimizer.param_groups)
-        with taken_up(Path(checkpoint), OPTIMIZER, SCHEDULER):
+        with resuming(Path(checkpoint), OPTIMIZER, SCHEDULER):
             saved = torch.load(Path(checkpoint, SCHEDULER), map_location="cpu", weights_only=True)
             check_schedule(saved, self.lr_scheduler.state_dict(), self.state.global_step)
             super()._load_optimizer_and_scheduler(checkpoint)
             check_optimizer(self.optimizer, settings)
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
-        states = _there(checkpoint, RANDOM_STATES)
+        states = _matching(checkpoint, RANDOM_STATES)
         if checkpoint is not None and not states:
             raise UserError(f"{checkpoint}: has no rng_state.pth, and would go on otherwise; remove this checkpoint")
-        with taken_up(Path(checkpoint or ""), *states):
+        with resuming(Path(checkpoint or ""), *states):
             super()._load_rng_state(checkpoint)
 
     def _load_scaler(self, checkpoint: str | None) -> None:
-        with taken_up(Path(checkpoint or ""), *_there(checkpoint, SCALER)):
+        with resuming(Path(checkpoint or ""), *_matching(checkpoint, SCALER)):
             super()._load_scaler(checkpoint)
 
     def save_final(self) -> None:
@@ -228,13 +225,13 @@ class IGTrainer(Trainer):
         self.accelerator.wait_for_everyone()
 
 
-def _there(checkpoint: str | None, pattern: str) -> list[str]:
-    """The names of a checkpoint's files of that pattern."""
+def _matching(checkpoint: str | None, pattern: str) -> list[str]:
+    """The names of a checkpoint's files that match a pattern."""
     return [] if checkpoint is None else sorted(path.name for path in Path(checkpoint).glob(pattern))
 
 
 class TimedSaves(TrainerCallback):
-    """Asks for a checkpoint before more than so many seconds of work could be lost. The first process's clock holds for all."""
+    """Asks for a checkpoint before more than so many seconds of work could be lost, by the clock of the first process."""
 
     def __init__(self, trainer: Trainer, seconds: float) -> None:
         self._trainer, self._seconds = trainer, seconds
@@ -245,7 +242,7 @@ class TimedSaves(TrainerCallback):
         self._saved = self._stepped = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """A checkpoint is due if the next step would end too late."""
+        """Ask for a checkpoint if the next step, taking as long as this one, would end too late."""
         now = time.monotonic()
         due = now - self._saved + (now - self._stepped) > self._seconds
         self._stepped = now
@@ -254,24 +251,24 @@ class TimedSaves(TrainerCallback):
         control.should_save = control.should_save or due
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """The clock starts anew."""
+        """Start the clock anew."""
         self._saved = time.monotonic()
 
 
-class Looks(TrainerCallback):
-    """Calls `look` every so many steps, on the first process."""
+class EverySteps(TrainerCallback):
+    """Calls a function with the step every so many steps, on the first process."""
 
-    def __init__(self, look: Callable[[int], None], steps: int) -> None:
-        self._look, self._every = look, steps
+    def __init__(self, call: Callable[[int], None], steps: int) -> None:
+        self._call, self._steps = call, steps
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Look if it is time."""
-        if state.is_world_process_zero and state.global_step % self._every == 0:
-            self._look(state.global_step)
+        """Call it if this is such a step."""
+        if state.is_world_process_zero and state.global_step % self._steps == 0:
+            self._call(state.global_step)
 
 
-class PlainLines(TrainerCallback):
-    """A line of the log for people who read it in a file."""
+class LossLines(TrainerCallback):
+    """Prints losses, a line at a time, where stderr is no terminal that would show a bar."""
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         """Print the step and what was logged."""
@@ -281,18 +278,18 @@ class PlainLines(TrainerCallback):
             print(f"train: step {state.global_step}/{state.max_steps}, {text}", file=sys.stderr, flush=True)
 
 
-def parameter_groups(model: torch.nn.Module, preset: Preset) -> list[dict[str, Any]]:
-    """Trainable parameters by learning rate and decay."""
+def parameter_groups(model: torch.nn.Module, settings: OptimisationSettings) -> list[dict[str, Any]]:
+    """Trainable parameters by learning rate and weight decay: none on biases, norms and embeddings."""
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = defaultdict(list)
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        decay = preset.weight_decay if parameter.ndim >= 2 and not any(part in name for part in ("embed", "trainable_tokens")) else 0.0
-        groups[_learning_rate(name, preset), decay].append(parameter)
+        decay = settings.weight_decay if parameter.ndim >= 2 and not any(part in name for part in ("embed", "trainable_tokens")) else 0.0
+        groups[_learning_rate(name, settings), decay].append(parameter)
     return [{"params": p, "lr": rate, "weight_decay": decay} for (rate, decay), p in groups.items()]
 
 
-def _learning_rate(name: str, preset: Preset) -> float:
+def _learning_rate(name: str, settings: OptimisationSettings) -> float:
     if name.startswith(("numeric_head", "number_feedback")):
-        return preset.head_learning_rate
-    return preset.projector_learning_rate if name.startswith(("projector", "dense_head")) else preset.learning_rate
+        return settings.head_learning_rate
+    return settings.projector_learning_rate if name.startswith(("projector", "dense_head")) else settings.learning_rate

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,17 +77,17 @@ class Plan:
         name = method.preset or self.preset
         base = get_preset(name).changed([*self.changes, f"seed={seed}"])
         preset = base.changed(method.changes)
-        step = preset.batch_size * preset.accumulation
-        possible = method.pretrained and not base.freeze_vision and base.dense_weight > 0
+        step = preset.optimisation.batch_size * preset.optimisation.accumulation
+        possible = method.pretrained and not base.tower.freeze_vision and base.auxiliary.dense_weight > 0
         seen = round(self.budget * self.pretrain_share) if possible else 0
         # Without a numeric head, which pretraining does not train: a model with one and a model without can both begin with it.
         pretraining = preset.changed([*evaluation.pretraining, "numbers=char"]) if seen else None
-        training = replace(preset, steps=max(1, round((self.budget - seen) / step)))
+        training = preset.replaced(steps=max(1, round((self.budget - seen) / step)))
         if pretraining is None:
             return Request(method, size, seed, Path(name).stem, training, None, None, evaluation)
         first = round(seen * evaluation.lesson.share) if evaluation.lesson else 0
-        lesson = replace(pretraining, steps=max(1, round(first / step))) if evaluation.lesson else None
-        pretraining = replace(pretraining, steps=max(1, round((seen - first) / step)))
+        lesson = pretraining.replaced(steps=max(1, round(first / step))) if evaluation.lesson else None
+        pretraining = pretraining.replaced(steps=max(1, round((seen - first) / step)))
         return Request(method, size, seed, Path(name).stem, training, pretraining, lesson, evaluation)
 
 
@@ -141,7 +141,7 @@ class Request:
         """The lesson, if there is one; a run without states nothing, so that runs from before there were lessons keep their names."""
         if self.lesson is None or self.evaluation.lesson is None:
             return {}
-        return {"lesson": {"steps": self.lesson.steps, "scenes": self.lesson_scenes, **_drawn(self.evaluation.lesson.data)}}
+        return {"lesson": {"steps": self.lesson.optimisation.steps, "scenes": self.lesson_scenes, **_drawn(self.evaluation.lesson.data)}}
 
     def _learnt(self, stage: str, preset: Preset, pretraining: Preset | None) -> dict[str, Any]:
         """All that determines a trained model; of its pretraining, the settings that differ from those of the training."""

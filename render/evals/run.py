@@ -224,8 +224,8 @@ def _is_finished(folder: Path) -> bool:
 
 def _facts(preset: Preset, folder: Path) -> dict[str, float]:
     """The `TrainingFacts` of a finished training."""
-    images = preset.steps * preset.batch_size * preset.accumulation
-    return {"steps": preset.steps, "images": images, "seconds": round(seconds(folder), 1)}
+    how = preset.optimisation
+    return {"steps": how.steps, "images": how.steps * how.batch_size * how.accumulation, "seconds": round(seconds(folder), 1)}
 
 
 def _report(text: str) -> None:

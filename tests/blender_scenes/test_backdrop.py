@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from datagen.samples.sample import Sample
+from datagen.samples.sample import EncodedSample
 from datagen.shards.reader import Samples
 from datagen.workers.jobs import RenderJob
 from datagen.workers.pool import RenderPool
@@ -66,7 +66,8 @@ def test_the_stage_is_as_it_was_after_another_cameras_shot(seen: tuple[Samples, 
     with RenderPool(1) as pool:
         for number, of in enumerate((usual, own, usual, own)):
             [(_, sample)] = pool.render([RenderJob(str(number), of.scene, of.shot)])
-            assert isinstance(sample, Sample)
+            assert isinstance(sample, EncodedSample)
+            sample = sample.decoded()
             pictures.append(sample.pixels())
     assert (pictures[0] == pictures[2]).all()
     assert (pictures[1] == pictures[3]).all()

@@ -15,7 +15,7 @@ from PIL import Image
 
 from datagen.domains.registry import get_domain
 from datagen.samples.draw import draw
-from datagen.samples.sample import Sample
+from datagen.samples.sample import EncodedSample
 from datagen.samples.settings import DatasetSettings
 from datagen.scene import Camera, Shot
 from datagen.workers.jobs import RenderJob
@@ -65,7 +65,8 @@ def test_it_holds_the_scene_by_name_and_renders_to_its_picture(domain: str, tmp_
     with RenderPool(1) as pool:
         list(pool.render([RenderJob("other", other.scene, small(other.shot))]))
         [(_, sample)] = pool.render([RenderJob("two words", drawn.scene, shot, path)])
-    assert isinstance(sample, Sample)
+    assert isinstance(sample, EncodedSample)
+    sample = sample.decoded()
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
     found = opened(path)

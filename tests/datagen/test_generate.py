@@ -115,7 +115,7 @@ def survive_kills(folder: Path, settings: DatasetSettings, num: int, waits: Iter
         process.send_signal(signal.SIGKILL)
         process.wait()
         for path in out.glob("*.tar"):
-            samples = Samples.of_shards([path])
+            samples = Samples(path)
             assert len(samples) == min(4, num - 4 * int(path.stem[-6:]))
             assert all(sample.pixels().shape == (36, 48, 3) for sample in samples)
     subprocess.run(command, check=True, capture_output=True)

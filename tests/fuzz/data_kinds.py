@@ -35,7 +35,6 @@ from datagen.samples.cameras import CamerasFile, load_cameras
 from datagen.samples.record import SampleRecord
 from datagen.samples.sample import Sample
 from datagen.samples.settings import DatasetSettings, SettingsRecord
-from datagen.shards.archive import open_archive
 from datagen.shards.manifest import Failure, Row, Source
 from datagen.shards.pictures import ImageFiles
 from datagen.shards.reader import Samples
@@ -271,10 +270,10 @@ def _fetch_again(folder: Path, out: Path) -> int:
     system.store.clear()
     system.pipe_file("/set/shard-000000.tar", honest.data_set()["shard-000000.tar"])
     with mock.patch.dict("os.environ", {"XDG_CACHE_HOME": str(out / "cache")}):
-        whole = open_archive("memory://set").files(0)
+        whole = Samples.for_training("memory://set").files(0)
         [kept] = (out / "cache" / "igllm" / "shards").glob(f"*{damaged.suffix}")
         kept.write_bytes(damaged.read_bytes())
-        assert open_archive("memory://set").files(0) == whole, "a damaged shard is fetched anew"
+        assert Samples.for_training("memory://set").files(0) == whole, "a damaged shard is fetched anew"
     return 0
 
 

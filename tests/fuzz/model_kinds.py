@@ -6,6 +6,7 @@ import copy
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -241,24 +242,19 @@ def _predict(folder: Path, out: Path) -> int:
 def presets() -> st.SearchStrategy[Files]:
     import tomllib
 
-    from model.preset import FOLDER, NAMES, settings
+    from model.preset import FOLDER, NAMES, Preset
 
     bases = [tomllib.loads((FOLDER / f"{name}.toml").read_text()) for name in NAMES]
     import model.build  # noqa: F401 - which takes seconds
 
-    every = {key: getattr(_default_preset(), key) for key in settings()}
-    edges = st.sampled_from([*every])
-    damaged = declared.damaged([*bases, {**every, "vision": {}, "text": {}}], most=3, write=declared.toml_of)
+    grouped = asdict(Preset())
+    flat = Preset().to_json()  # as files of igllm 0.1 are
+    edges = st.sampled_from([*flat])
+    damaged = declared.damaged([*bases, grouped, flat], most=3, write=declared.toml_of)
     single = st.builds(
         lambda key, value: declared.toml_of({key: value}).encode("utf-8", "surrogatepass"), edges, declared.among(declared.STRANGE)
     )
     return st.one_of(damaged, single).map(lambda data: {"own.toml": data})
-
-
-def _default_preset() -> Any:
-    from model.preset import Preset
-
-    return Preset()
 
 
 def _preset(folder: Path, out: Path) -> int:
@@ -424,10 +420,10 @@ def _caption_maker() -> Any:
 
 def _pairs(folder: Path, out: Path) -> int:
     """The examples that `igllm align` learns from."""
-    from datagen.shards.archive import open_archive
+    from datagen.shards.reader import Samples
     from model.data.caption_pairs import CaptionSource
 
-    source = CaptionSource(open_archive(folder), _caption_maker())
+    source = CaptionSource(Samples.for_training(folder), _caption_maker())
     for number in range(len(source)):
         source.example(number, None)
     return 0

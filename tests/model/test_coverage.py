@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_models import CLEVR, Few, Setting, setting
+from small_models import CLEVR, FEW, Setting, setting
 
 from datagen.code.grammar import parse_code
 from datagen.domains.base import Spacing
@@ -23,7 +25,7 @@ PLANE = ("loc.x", "loc.y")
 
 def told(model: Setting, spacing: Spacing | None, **ways) -> list[Decoded]:
     """What is said of its images in a domain that keeps objects apart like that."""
-    domain = type("Spaced", (Few,), {"spacing": spacing})()
+    domain = replace(FEW, spacing=spacing)
     codec = CodeCodec(domain, model.codec.tokenizer)
     return decode(model.model, codec, model.images, model.prompt, decoding=Decoding(**ways))
 

@@ -17,7 +17,7 @@ from model.build import build
 from model.load import load_model
 from model.prediction.predict import Predictor
 from model.preset import get_preset
-from model.training.train import take_weights
+from model.training.initial_weights import load_initial_weights
 
 TINY = get_preset("tiny")
 
@@ -27,9 +27,9 @@ TINY = get_preset("tiny")
 def test_a_model_of_a_dialect_predicts_its_domains_code(rotations: str, numbers: str, tmp_path: Path) -> None:
     domain = get_domain("pose6d")
     settings = [f"rotations={rotations}", f"numbers={numbers}", f"number_feedback={str(numbers == 'head').lower()}"]
-    model, tokenizer = build(TINY.changed(settings), domain)
+    model, codec = build(TINY.changed(settings), domain)
     model.save_pretrained(tmp_path)
-    tokenizer.save_pretrained(tmp_path)
+    codec.tokenizer.save_pretrained(tmp_path)
     predictor = Predictor.of(tmp_path, "cpu")
     assert predictor.model.config.rotations == rotations
     rng = np.random.default_rng(0)
@@ -59,13 +59,13 @@ def test_rotations_that_a_domain_has_not_are_refused(tmp_path: Path) -> None:
 def test_of_a_run_that_wrote_rotations_otherwise_the_tower_goes_on(then: str, now: str, all_of_it: bool, tmp_path: Path) -> None:
     domain = get_domain("pose6d")
     torch.manual_seed(0)
-    before, tokenizer = build(TINY.changed([f"rotations={then}", "numbers=char"]), domain)
+    before, codec = build(TINY.changed([f"rotations={then}", "numbers=char"]), domain)
     before.save_pretrained(tmp_path)
-    tokenizer.save_pretrained(tmp_path)
+    codec.tokenizer.save_pretrained(tmp_path)
     torch.manual_seed(1)
     after, _ = build(TINY.changed([f"rotations={now}", "numbers=char"]), domain)
     fresh = {name: value.clone() for name, value in after.state_dict().items()}
-    take_weights(after, tmp_path)
+    load_initial_weights(after, tmp_path)
     for name, value in after.state_dict().items():
         taken = all_of_it or name.startswith(("tower.", "projector."))
         assert torch.equal(value, before.state_dict()[name] if taken else fresh[name]), name

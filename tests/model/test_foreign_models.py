@@ -74,7 +74,7 @@ def test_a_chat_template_that_does_not_behave_is_one_message(template: str) -> N
 
 
 def test_a_template_apart_gives_what_the_tokenizer_gives() -> None:
-    tokenizer = load_model(WEIGHTS / "tiny", "cpu").tokenizer
+    tokenizer = load_model(WEIGHTS / "tiny", "cpu").codec.tokenizer
     tokenizer.chat_template = VICUNA_TEMPLATE
     expected = tokenizer.apply_chat_template(TALK, tokenize=False, add_generation_prompt=True)
     assert apply_template(VICUNA_TEMPLATE, tokenizer.special_tokens_map, TALK) == expected
@@ -243,7 +243,7 @@ def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(copy: Path, name: str) 
 def test_a_template_or_a_prompt_without_end_is_one_message(copy: Path) -> None:
     with pytest.raises(UserError, match="chat template has 200,000 characters"):
         apply_template("x" * 200_000, {}, TALK)
-    tokenizer = load_model(copy, "cpu").tokenizer
+    tokenizer = load_model(copy, "cpu").codec.tokenizer
     tokenizer.chat_template = "{{ '(' * 9000 }}{{ messages[0]['content'] }}"
     with pytest.raises(UserError, match=r"makes 9,00. tokens of a question; 4,096 are possible"):
         prompt_tokens(tokenizer)

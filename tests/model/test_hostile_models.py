@@ -107,7 +107,7 @@ def test_a_fault_of_the_shipped_model_is_ours(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(IndexError):
         list(Predictor.around(loaded).predict(images))
     with pytest.raises(UserError, match="someones: this model cannot be run"):
-        list(Predictor.around(Loaded(loaded.model, loaded.tokenizer, "someones", loaded.digest)).predict(images))
+        list(Predictor.around(Loaded(loaded.model, loaded.codec, "someones", loaded.digest)).predict(images))
 
 
 def test_too_little_memory_is_told_with_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,12 +34,12 @@ from model.training.train import example_maker
 from model.training.trainer import parameter_groups
 
 CLEVR = get_domain("clevr")
-TINY = replace(get_preset("tiny"), augment=False)
+TINY = get_preset("tiny").replaced(augment=False)
 
 
 @pytest.fixture(scope="module")
 def codec() -> CodeCodec:
-    return CodeCodec(CLEVR, build(TINY, CLEVR)[1])
+    return build(TINY, CLEVR)[1]
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def clip(codec: CodeCodec) -> IGLLM:
 
 
 def batch_of(model: IGLLM, codec: CodeCodec, samples: Samples, count: int = 4) -> dict[str, torch.Tensor]:
-    source = CodeSource(samples.archive, example_maker(model, codec, TINY))
+    source = CodeSource(samples, example_maker(model, codec, TINY.examples))
     return Collator(codec.tokenizer.pad_token_id)([source.example(i, None) for i in range(count)])
 
 
@@ -89,7 +89,7 @@ def test_a_frozen_tower_stays_as_it_is(clip: IGLLM) -> None:
     assert not clip.tower.training
     assert clip.projector.training
     assert not any(name.startswith("tower") for name, p in clip.named_parameters() if p.requires_grad)
-    grouped = sum(len(group["params"]) for group in parameter_groups(clip, get_preset("tiny")))
+    grouped = sum(len(group["params"]) for group in parameter_groups(clip, get_preset("tiny").optimisation))
     assert grouped == sum(p.requires_grad for p in clip.parameters())
 
 
@@ -103,7 +103,7 @@ def test_a_clip_tower_gives_its_penultimate_patch_tokens(clip: IGLLM) -> None:
 def test_neighbouring_cells_of_the_tower_make_one_token(clip: IGLLM) -> None:
     torch.manual_seed(0)
     finer = {**TINY.vision, "hidden_sizes": [16, 32], "depths": [1, 1]}
-    merged = build(replace(TINY, vision_merge=2, vision=finer), CLEVR)[0].eval().tower
+    merged = build(TINY.replaced(vision_merge=2, vision=finer), CLEVR)[0].eval().tower
     images = torch.randn(2, 3, 128, 160)
     cells = merged.encoder(images).last_hidden_state  # of 8 pixels
     channels = cells.shape[1]
@@ -294,7 +294,7 @@ def test_a_head_that_looks_where_it_should_has_no_guide_loss() -> None:
 
 def test_a_guide_tells_for_every_token_of_an_object_where_its_centre_is(tiny: IGLLM, codec: CodeCodec, renders: Samples) -> None:
     sample = renders[renders.keys[0]]
-    example = example_maker(tiny, codec, TINY)(sample, None)
+    example = example_maker(tiny, codec, TINY.examples)(sample, None)
     told = [[c for c in group if c >= 0] for group in _by_statement(example, codec)]
     assert len(told) == len(sample.scene)
     for group, label in zip(told, sample.record["labels"], strict=True):
@@ -312,16 +312,16 @@ def _by_statement(example: dict, codec: CodeCodec) -> list[list[int]]:
 
 
 def test_without_a_guide_nothing_is_told(codec: CodeCodec, renders: Samples) -> None:
-    free = replace(TINY, guide_weight=0.0)
+    free = TINY.replaced(guide_weight=0.0)
     model = build(free, CLEVR)[0]
-    source = CodeSource(renders.archive, example_maker(model, codec, free))
+    source = CodeSource(renders, example_maker(model, codec, free.examples))
     batch = Collator(codec.tokenizer.pad_token_id)([source.example(i, None) for i in range(2)])
     assert "centres" not in batch
     assert model(**batch).guide_loss is None
 
 
 def test_dense_targets_say_what_lies_where(tiny: IGLLM, codec: CodeCodec, renders: Samples) -> None:
-    make = example_maker(tiny, codec, TINY)
+    make = example_maker(tiny, codec, TINY.examples)
     sample = renders[renders.keys[0]]
     example = make(sample, None)
     present = np.flatnonzero(example["dense_words"][:, 0] == 1)
@@ -356,17 +356,17 @@ def test_the_read_out_of_an_angle_does_not_jump_where_the_angle_does(codec: Code
 def test_pretraining_teaches_the_tower_and_nothing_else(codec: CodeCodec, renders: Samples) -> None:
     model, _ = build(TINY, CLEVR, stage="pretrain")
     batch = Collator(0)(
-        [SampleSource(renders.archive, replace(example_maker(model, codec, TINY), text=False)).example(i, None) for i in range(2)]
+        [SampleSource(renders, replace(example_maker(model, codec, TINY.examples), text=False)).example(i, None) for i in range(2)]
     )
     output = model.train()(**batch)
-    assert torch.isclose(output.loss, TINY.dense_weight * output.dense_loss)
+    assert torch.isclose(output.loss, TINY.auxiliary.dense_weight * output.dense_loss)
     output.loss.backward()
     trained = {name.partition(".")[0] for name, p in model.named_parameters() if p.grad is not None}
     assert trained == {"tower", "projector", "dense_head"} == {n.partition(".")[0] for n, p in model.named_parameters() if p.requires_grad}
 
 
 def test_augmentation_is_a_function_of_seed_epoch_and_index(tiny: IGLLM, codec: CodeCodec, renders: Samples) -> None:
-    source = CodeSource(renders.archive, example_maker(tiny, codec, replace(TINY, augment=True)))
+    source = CodeSource(renders, example_maker(tiny, codec, TINY.replaced(augment=True).examples))
     dataset, other = Mixture([source], [1.0], 3, 32), Mixture([source], [1.0], 4, 32)
     where = {dataset.at(p)[1:]: dataset[p]["pixel_values"] for p in range(32)}
     assert all(torch.equal(dataset[p]["pixel_values"], where[dataset.at(p)[1:]]) for p in range(32))
@@ -380,7 +380,7 @@ def other_position(dataset: Mixture, number: int) -> int:
 
 
 def test_mirrored_examples_mirror_the_code_too(tiny: IGLLM, codec: CodeCodec, renders: Samples) -> None:
-    make = example_maker(tiny, codec, replace(TINY, augment=True))
+    make = example_maker(tiny, codec, TINY.replaced(augment=True).examples)
     mirrored = 0
     for key in renders.keys:
         sample = renders[key]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,7 +26,7 @@ FRAME = {"image_height": 64, "image_width": 64}
 
 
 def preset(vision: dict[str, Any] = CLIP, text: dict[str, Any] = LLAMA, **changes: Any) -> Preset:
-    return Preset(vision=vision, text=text, **FRAME, **changes)
+    return Preset().replaced(vision=vision, text=text, **FRAME, **changes)
 
 
 def without(table: dict[str, Any], key: str) -> dict[str, Any]:
@@ -176,7 +175,7 @@ def test_strange_values_make_a_model_or_one_message(table: dict, data: st.DataOb
     ],
 )
 def test_the_baseline_is_checked_alike(table: dict, said: str) -> None:
-    baseline = replace(get_preset("derender"), vision=table)
+    baseline = get_preset("derender").replaced(vision=table)
     with pytest.raises(UserError, match=said):
         check_derendering(baseline, DOTS)
 
@@ -187,7 +186,7 @@ def test_trying_parts_out_changes_nothing(stage: Stage) -> None:
     drawn = []
     for _ in range(2):
         torch.manual_seed(1)
-        model, _tokenizer = build(preset(RESNET, **changes), DOTS, stage=stage)
+        model, _ = build(preset(RESNET, **changes), DOTS, stage=stage)
         drawn.append(torch.cat([value.float().flatten() for value in model.state_dict().values()]))
     assert torch.equal(*drawn)
     assert not model.tower.encoder.embedder.embedder.normalization.running_mean.any()  # the blank image taught nothing

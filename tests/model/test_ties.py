@@ -33,7 +33,8 @@ from model.igllm import IGLLM
 from model.load import load_model
 from model.preset import Preset
 from model.ship import ship
-from model.training.train import take_weights
+from model.tokens.codec import CodeCodec
+from model.training.initial_weights import load_initial_weights
 
 DOTS = get_domain("dot2d")
 SCRATCH_TOWER = {"model_type": "clip_vision_model", "image_size": 64, "patch_size": 16, **LAYERS}
@@ -64,9 +65,9 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def preset_of(parts: dict[str, Path], language: str, origin: str, **changes: object) -> Preset:
     """``origin`` is where the parts are from: folders (with a frozen tower), or scratch."""
     if origin == "folders":
-        return Preset(vision_model=str(parts["clip"]), language_model=str(parts[language]), **changes)
+        return Preset().replaced(vision_model=str(parts["clip"]), language_model=str(parts[language]), **changes)
     kind, fields = LANGUAGES[language]
-    return Preset(vision=SCRATCH_TOWER, text={"model_type": kind, **fields}, freeze_vision=False, **changes)
+    return Preset().replaced(vision=SCRATCH_TOWER, text={"model_type": kind, **fields}, freeze_vision=False, **changes)
 
 
 def unlike(model: IGLLM) -> IGLLM:
@@ -85,9 +86,9 @@ def logits_of(model: IGLLM) -> torch.Tensor:
         return model(pixels, torch.arange(20).reshape(2, 10)).logits
 
 
-def saved(model: IGLLM, tokenizer: object, folder: Path) -> Path:
+def saved(model: IGLLM, codec: CodeCodec, folder: Path) -> Path:
     model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    codec.tokenizer.save_pretrained(folder)
     return folder
 
 
@@ -108,17 +109,17 @@ CASES = [
 def test_what_is_loaded_is_what_was_saved(  # noqa: PLR0917
     parts: dict[str, Path], language: str, origin: str, lora: bool, numbers: str, tmp_path: Path
 ) -> None:
-    model, tokenizer = build(preset_of(parts, language, origin, numbers=numbers, **(LORA if lora else {})), DOTS)
+    model, codec = build(preset_of(parts, language, origin, numbers=numbers, **(LORA if lora else {})), DOTS)
     unlike(model)
     assert model.config.text_config.tie_word_embeddings == (language != "llama untied")
-    folder = saved(model, tokenizer, tmp_path / "model")
+    folder = saved(model, codec, tmp_path / "model")
     again, told = IGLLM.from_pretrained(folder, output_loading_info=True)
     assert not told["missing_keys"]
     assert_equal(again, model)
     loaded = load_model(folder, "cpu").model
     assert torch.allclose(logits_of(loaded), logits_of(model), atol=1e-5)
     # once around more: what was loaded is saved as it was
-    before, after = load_file(folder / "model.safetensors"), load_file(saved(again, tokenizer, tmp_path / "again") / "model.safetensors")
+    before, after = load_file(folder / "model.safetensors"), load_file(saved(again, codec, tmp_path / "again") / "model.safetensors")
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
 
@@ -143,9 +144,9 @@ def test_whichever_tensor_is_lacking_the_model_is_refused(parts: dict[str, Path]
 def test_a_file_may_name_a_tied_tensor_otherwise_or_twice_but_not_with_two_values(
     parts: dict[str, Path], origin: str, tmp_path: Path
 ) -> None:
-    model, tokenizer = build(preset_of(parts, "llama tied", origin), DOTS)
+    model, codec = build(preset_of(parts, "llama tied", origin), DOTS)
     unlike(model)
-    folder = saved(model, tokenizer, tmp_path / "model")
+    folder = saved(model, codec, tmp_path / "model")
     whole = load_file(folder / "model.safetensors")
     embedding, output = "language_model.model.embed_tokens.weight", "language_model.lm_head.weight"
     assert embedding in whole
@@ -159,10 +160,10 @@ def test_a_file_may_name_a_tied_tensor_otherwise_or_twice_but_not_with_two_value
 
 
 def test_two_embeddings_of_equal_values_stay_two(parts: dict[str, Path], tmp_path: Path) -> None:
-    model, tokenizer = build(preset_of(parts, "llama untied", "folders"), DOTS)
+    model, codec = build(preset_of(parts, "llama untied", "folders"), DOTS)
     with torch.no_grad():
         model.language_model.lm_head.weight.copy_(model.language_model.model.embed_tokens.weight)
-    folder = saved(model, tokenizer, tmp_path / "model")
+    folder = saved(model, codec, tmp_path / "model")
     assert {"language_model.lm_head.weight", "language_model.model.embed_tokens.weight"} <= set(load_file(folder / "model.safetensors"))
     again = load_model(folder, "cpu").model
     assert_equal(again, model)
@@ -179,9 +180,9 @@ def test_a_checkpoint_with_two_embeddings_is_believed_though_it_says_one(parts: 
     (tmp_path / "words" / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": True}))
     byte_level(num=False).save_pretrained(tmp_path / "words")
     preset = preset_of({**parts, "words": tmp_path / "words"}, "words", "folders", **(LORA if lora else {}))
-    model, tokenizer = build(preset, DOTS)
+    model, codec = build(preset, DOTS)
     unlike(model)
-    folder = saved(model, tokenizer, tmp_path / "model")
+    folder = saved(model, codec, tmp_path / "model")
     assert_equal(IGLLM.from_pretrained(folder), model)
     assert torch.allclose(logits_of(load_model(folder, "cpu").model), logits_of(model), atol=1e-5)
 
@@ -210,9 +211,9 @@ def test_towers_may_share_layers(parts: dict[str, Path], frozen: bool, tmp_path:
     AutoModel.register(SharedConfig, SharedTower, exist_ok=True)
     vision = {**SCRATCH_TOWER, "model_type": SharedConfig.model_type}
     changes: dict = {"language_model": str(parts["qwen2 tied"])} if frozen else {"text": preset_of(parts, "gpt2", "scratch").text}
-    model, tokenizer = build(Preset(vision=vision, freeze_vision=frozen, **changes), DOTS)
+    model, codec = build(Preset().replaced(vision=vision, freeze_vision=frozen, **changes), DOTS)
     unlike(model)
-    folder = saved(model, tokenizer, tmp_path / "model")
+    folder = saved(model, codec, tmp_path / "model")
     assert sum(".layers." in name and name.startswith("tower.") for name in load_file(folder / "model.safetensors")) == len(
         list(model.tower.encoder.get_submodule("encoder.layers.0").parameters())
     )
@@ -237,21 +238,21 @@ def test_states_gathered_from_wrappers_are_saved_as_the_models_own(
     parts: dict[str, Path], wrapped: str, lora: bool, tmp_path: Path
 ) -> None:
     """Gathering gives each name a tensor of its own, and names of its own."""
-    model, tokenizer = build(preset_of(parts, "qwen2 tied", "folders", **(LORA if lora else {})), DOTS)
+    model, codec = build(preset_of(parts, "qwen2 tied", "folders", **(LORA if lora else {})), DOTS)
     unlike(model)
     gathered = {WRAPPED[wrapped](name): value.clone() for name, value in model.state_dict().items()}
     model.save_pretrained(tmp_path, state_dict=gathered)
-    tokenizer.save_pretrained(tmp_path)
+    codec.tokenizer.save_pretrained(tmp_path)
     assert load_file(tmp_path / "model.safetensors").keys() == model.own_state_dict().keys()
     assert_equal(IGLLM.from_pretrained(tmp_path), model)
 
 
 def test_a_compiled_part_is_saved_as_it_is_without(parts: dict[str, Path], tmp_path: Path) -> None:
-    model, tokenizer = build(preset_of(parts, "qwen2 tied", "folders"), DOTS)
+    model, codec = build(preset_of(parts, "qwen2 tied", "folders"), DOTS)
     unlike(model)
     plain = {name: value.clone() for name, value in model.own_state_dict().items()}
     model.language_model = torch.compile(model.language_model)
-    kept = load_file(saved(model, tokenizer, tmp_path / "model") / "model.safetensors")
+    kept = load_file(saved(model, codec, tmp_path / "model") / "model.safetensors")
     assert kept.keys() == plain.keys()
     assert all(torch.equal(kept[name], plain[name]) for name in plain)
     load_model(tmp_path / "model", "cpu")
@@ -283,7 +284,7 @@ def test_a_tied_model_goes_from_training_to_prediction(parts: dict[str, Path], d
     assert igllm.main(["predict", "--model", str(run), "--data", str(dots), "--out", str(out), "--device", "cpu"]) == 0
     assert len(read_predictions(out)) == 6
     model, _ = build(preset_of(parts, "qwen2 tied", "folders", **(LORA if adapted else {})), DOTS)
-    take_weights(model, run)
+    load_initial_weights(model, run)
     assert_equal(model, IGLLM.from_pretrained(run))
     ship(run, tmp_path / "shipped")
     whole, halved = load_file(run / "model.safetensors"), load_file(tmp_path / "shipped" / "model.safetensors")

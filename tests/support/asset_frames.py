@@ -28,7 +28,7 @@ from blender_scenes.stage import add_lamp, add_sun, aim_camera, build_stage
 from datagen.assets.library import instance
 from datagen.assets.paint import image_paint, paints, texture
 from datagen.assets.solid import MeshSolid
-from datagen.domains.clevr import CAMERA, Clevr
+from datagen.domains.clevr import CAMERA, CLEVR
 from datagen.geometry.rotations import from_euler
 
 
@@ -41,7 +41,7 @@ def main() -> None:
     shelf, standing, grabber = AssetShelf(), set(stage.objects), FrameGrabber()
     for line in sys.stdin:
         request = json.loads(line)
-        shot = Clevr().canonical_shot(request["width"], request["height"], "draft")
+        shot = CLEVR.canonical_shot(request["width"], request["height"], "draft")
         set_up_shot(stage, shot, Settings(request["samples"] or 1, "FAST", light_tree=False))
         aim_camera(stage, shot.camera)
         add_sun(stage)

@@ -28,7 +28,7 @@ def constant_sample(settings: DatasetSettings, index: int) -> Sample:
 
 
 def constant_samples(settings: DatasetSettings, indices: Iterable[int], _pool: Any = None) -> Iterator[Sample | Failure]:
-    """What `datagen.generate.render_samples` is replaced by."""
+    """What `datagen.generate.generate_samples` is replaced by."""
     return (constant_sample(settings, index) for index in indices)
 
 

@@ -1,4 +1,4 @@
-"""The document of every kind of file, field by field, out of the declarations: ``python tests/documented.py`` writes it anew."""
+"""The document of every kind of file, field by field, out of the declarations: ``python tests/support/documented.py`` writes it anew."""
 
 from __future__ import annotations
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
 
 import torch
 from language_tokenizers import KINDS
 from transformers import AutoConfig
 
 from datagen.code.grammar import parse_code
-from datagen.domains.clevr import Clevr
-from datagen.domains.registry import get_domain
+from datagen.domains.clevr import CLEVR
 from model.config import PROMPT, IGLLMConfig
 from model.igllm import IGLLM
 from model.prediction.decode import decode
@@ -19,15 +17,10 @@ from model.prediction.decoding import Decoding
 from model.tokens.codec import NUM, CodeCodec, word_texts
 from model.tokens.tokenizer import domain_tokenizer
 
-CLEVR = get_domain("clevr")
 LINE = 'add(loc=(0, 0, 0), color="red", material="metal", size="large", shape="cube", rotation=0)'
+FEW = replace(CLEVR, max_objects=3)
+"""CLEVR with at most three objects, so that tests are short."""
 TOKENIZERS = {"words": lambda: domain_tokenizer(CLEVR, [PROMPT]), **KINDS}
-
-
-class Few(Clevr):
-    """CLEVR with at most three objects, so that tests are short."""
-
-    max_objects: ClassVar[int] = 3
 
 
 class Recording(CodeCodec):
@@ -78,7 +71,7 @@ def setting(tokenizer_kind: str, numbers: str, seed: int = 0, sharpness: float =
         dense_weight=float(cells),
         dense_split=2,
     )
-    codec = Recording(Few(), tokenizer, numbers)
+    codec = Recording(FEW, tokenizer, numbers)
     torch.manual_seed(seed)
     model = IGLLM(config).eval()
     with torch.no_grad():

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from datagen.assets import named, opening
-from datagen.assets.find import find_asset
-from datagen.assets.own import kept_asset, own_assets
+from datagen.assets.own import find_asset, kept_asset, own_assets
 from datagen.errors import UserError
 from datagen.geometry.rotations import Symmetry
 

@@ -9,9 +9,10 @@ import pytest
 
 from datagen.domains.base import Domain
 from datagen.domains.registry import DOMAINS, get_domain
+from datagen.errors import UserError
 from datagen.scene import Object, Scene
 from datagen.shards.reader import Samples
-from datagen.workers.jobs import Failed, RenderJob
+from datagen.workers.jobs import RenderJob
 from datagen.workers.pool import RenderPool
 from render.conformance import DOMAIN_CHECKS, SAMPLE_CHECKS, Broken, narrowed_splits_are_kept, scenes_are_valid_and_canonical
 
@@ -34,8 +35,8 @@ def test_what_is_not_declared_is_not_rendered(domain: Domain) -> None:
     bad = Scene(domain.name, (Object("nothing", {}),))
     with RenderPool(1) as pool:
         [(_, outcome)] = pool.render([RenderJob("a", bad, domain.canonical_shot(64, 48, "draft"))])
-    assert isinstance(outcome, Failed)
-    assert "no statement 'nothing'" in outcome.reason
+    assert isinstance(outcome, UserError)
+    assert "no statement 'nothing'" in str(outcome)
 
 
 def test_a_promise_that_is_not_kept_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datagen.domains import dot2d
-from datagen.domains.dot2d import CHECKERS, RADIUS, Dot2d
+from datagen.domains.dot2d import CHECKERS, DOT2D, RADIUS, Dot2d
 from datagen.domains.registry import get_domain
 from datagen.domains.split_files import split_from_json
 from datagen.domains.splits import Split
@@ -28,7 +28,6 @@ from datagen.shards.reader import Samples
 from igllm import main
 from render.rerender import Standard, render_codes
 
-DOT2D = Dot2d()
 UNIT = st.integers(0, 10_000).map(lambda n: n / 10_000)
 FRAMES = st.tuples(st.integers(16, 90), st.integers(16, 90))
 

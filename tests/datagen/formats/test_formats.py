@@ -33,7 +33,7 @@ from datagen.io.files import file_sha256, read_json, read_jsonl
 from datagen.io.written import DRAFT
 from datagen.samples.draw import draw
 from datagen.samples.labels import decode_rle, look
-from datagen.samples.sample import Sample, make_sample
+from datagen.samples.sample import EncodedSample, Sample, make_sample
 from datagen.samples.settings import DatasetSettings
 from datagen.scene import Camera, Object, Scene
 from datagen.shards.reader import Samples, write_shard
@@ -545,7 +545,8 @@ def test_an_exported_scene_renders_to_its_image_again(tmp_path: Path) -> None:
     shot = CLEVR.canonical_shot(64, 48, "standard")
     with RenderPool(1) as pool:
         [(_, sample)] = pool.render([RenderJob("a", scene, shot)])
-    assert isinstance(sample, Sample)
+    assert isinstance(sample, EncodedSample)
+    sample = sample.decoded()
     write_shard(tmp_path / "data" / "shard-000000.tar", [sample])
     export(tmp_path / "data", "clevr", tmp_path / "clevr")
     import_clevr(tmp_path / "clevr" / "scenes" / "CLEVR_new_scenes.json", tmp_path / "codes")

@@ -25,8 +25,9 @@ from datagen.inspect import statistics
 from datagen.inspect.folder import folder_facts
 from datagen.inspect.histograms import Histogram, Plane
 from datagen.inspect.pictures import color, labelled, outline
+from datagen.inspect.problems import index_gaps
 from datagen.inspect.report import OVERVIEW, PAGE, SHEET, STATISTICS, inspect, statistics_text
-from datagen.inspect.statistics import gather, index_gaps, pixels_alone, spread
+from datagen.inspect.statistics import gather, pixels_alone, spread
 from datagen.io.files import write_json, write_jsonl
 from datagen.samples.draw import draw
 from datagen.samples.labels import look

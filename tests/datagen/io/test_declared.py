@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from msgspec import Meta, Struct
 
 from datagen.code.predictions import read_predictions
-from datagen.domains.dot2d import Dot2d
+from datagen.domains.dot2d import DOT2D
 from datagen.domains.split_files import split_from_json
 from datagen.domains.splits import Split
 from datagen.errors import UserError
 from datagen.io import files
 from datagen.io.declared import FileName, as_declared, read_rows, to_plain
-from datagen.io.files import decode_json, file_sha256, read_json, read_lines
+from datagen.io.files import file_sha256, read_json, read_lines
+from datagen.io.json_text import decode_json
 from datagen.samples.cameras import cameras_to_json
 from datagen.scene import Camera
 from datagen.shards import store
@@ -252,9 +253,8 @@ def test_an_image_that_is_a_pipe_is_skipped(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_writers_write_what_is_declared() -> None:
-    domain = Dot2d()
     split = Split("mine", ((),), (("loc.x", 0.25, 0.5),), (1, 1), (((("loc.y", ((0.0, 0.5),)),)),))
-    assert split_from_json(split.to_json(), domain, "x") == split
+    assert split_from_json(split.to_json(), DOT2D, "x") == split
     assert "regions" not in Split("mine").to_json()
     assert cameras_to_json((Camera((1.0, 2.0, 3.0)),)) == {
         "main": {"location": [1.0, 2.0, 3.0], "target": [0.0, 0.0, 0.0], "lens_mm": 35.0, "sensor_mm": 32.0}

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
+from declarations import declared
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_scenes import DOMAIN, EMPTY, SEEDS, cube, cubes, random_scene
 
 from datagen.code.statements import Statement
-from datagen.domains.clevr import Clevr
+from datagen.domains.clevr import CLEVR, Clevr
 from datagen.domains.registry import get_domain
 from datagen.geometry.rotations import geodesic_degrees
 from datagen.metrics.scores import average_precision, score_scene
@@ -303,13 +304,11 @@ def test_confidences_must_fit() -> None:
         score_scene(cubes(cube(0)), cubes(cube(0)), DOMAIN, [0.5, 0.5])
 
 
+GLOW = Statement("glow", tuple(a for a in CLEVR.statements[0].arguments if a.name in ("loc", "shape")))
+
+
 class Lit(Clevr):
     """CLEVR with a second statement, which knows shapes alone, and without relations."""
-
-    statements: ClassVar[tuple[Statement, ...]] = (
-        *Clevr.statements,
-        Statement("glow", tuple(a for a in Clevr.statements[0].arguments if a.name in ("loc", "shape"))),
-    )
 
     @property
     def directions(self) -> Mapping[str, Vec3]:
@@ -319,7 +318,7 @@ class Lit(Clevr):
 def test_other_statements_and_no_relations() -> None:
     glow = Object("glow", {"loc": (0.0, 0.0, 0.35), "shape": "cube"})
     truth, guess = cubes(cube(0), glow.replaced(loc=(2.0, 0.0, 0.35))), cubes(glow, cube(2))
-    result = summarize([score_scene(truth, guess, Lit())])
+    result = summarize([score_scene(truth, guess, Lit(**declared(CLEVR, statements=(*CLEVR.statements, GLOW))))])
     assert result["matched"] == 2
     assert result["relations"] is None
     assert result["ap"]["inf"] == 1.0

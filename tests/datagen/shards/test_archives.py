@@ -23,9 +23,9 @@ from hypothesis import strategies as st
 from datagen.code.predictions import is_key
 from datagen.errors import UserError
 from datagen.io.cache import cache_folder
-from datagen.shards import archive as archives
 from datagen.shards import fetch
-from datagen.shards.archive import MAX_SAMPLE_BYTES, FarArchive, TarArchive, open_archive
+from datagen.shards.index import open_index
+from datagen.shards.layouts import MAX_SAMPLE_BYTES, FetchedTars
 from datagen.shards.reader import Samples, write_shard
 from datagen.shards.store import open_store
 from datagen.shards.tars import files_of_blocks, plain_key, sample_extents, tar_members
@@ -76,7 +76,7 @@ def test_samples_are_found_by_key_and_by_number(near: Path) -> None:
         assert absent not in samples
         with pytest.raises(UserError, match="there is no sample"):
             samples[absent]
-    members = list(samples.archive.members(".py"))
+    members = list(samples.members(".py"))
     assert {key: data for key, suffix, _, data in members if suffix == ".py"} == {key: samples.code(key).encode() for key in samples.keys}
     assert {data for _, suffix, _, data in members if suffix != ".py"} == {b""}
 
@@ -88,8 +88,7 @@ def test_the_index_is_read_once_and_cached(near: Path, cache: Path, monkeypatch:
     monkeypatch.setattr("datagen.shards.index.tar_rows", None)  # reading a tar would fail
     again = Samples(near)
     assert again.keys == keys
-    assert isinstance(again.archive, TarArchive)
-    assert isinstance(again.archive.index.rows, np.memmap)
+    assert isinstance(open_index(again.store, again.shards).rows, np.memmap)
     assert len(pickle.dumps(again)) < 5000
     assert pickle.loads(pickle.dumps(again)).keys == keys
 
@@ -251,7 +250,7 @@ def test_a_sample_of_half_a_gigabyte_is_refused_before_it_is_read(tmp_path: Path
         with pytest.raises(UserError, match=r"a sample of 536,\d\d\d,\d\d\d bytes; at most 536,870,912 are read"):
             Samples(tmp_path / folder).at(0)
         with pytest.raises(UserError, match="are read"):
-            list(Samples(tmp_path / folder).archive.members(".json"))
+            list(Samples(tmp_path / folder).members(".json"))
 
 
 def test_code_that_is_no_text_is_one_message(tmp_path: Path) -> None:
@@ -288,7 +287,7 @@ def test_tars_of_others_are_read(tmp_path: Path, form: int) -> None:
         (f"./set/{long}.json", b"{}"),
         ("./other/0002.jpg", b"C"),
     ]
-    archive = open_archive(write_tar(tmp_path / "a.tar", members, form))
+    archive = Samples.for_training(write_tar(tmp_path / "a.tar", members, form))
     assert [archive.key(i) for i in range(len(archive))] == ["0001", long, "0002"]
     assert archive.files(0) == {".jpg": b"A" * 700, ".cls.txt": b"one"}
     assert archive.files(1) == {".jpg": b"", ".json": b"{}"}
@@ -326,12 +325,12 @@ def test_damaged_tars_and_endless_names_are_one_message(tmp_path: Path) -> None:
     tar = write_tar(tmp_path / "a.tar", [("a.jpg", b"A" * 3000)])
     tar.write_bytes(tar.read_bytes()[:2000])
     with pytest.raises(UserError, match=r"a\.tar: not a readable tar"):
-        len(open_archive(tar))
+        len(Samples.for_training(tar))
     write_tar(tmp_path / "b.tar", [("b" * 2000 + ".jpg", b"A")])
     with pytest.raises(UserError, match=r"b\.tar: a sample's name has 2000 bytes"):
-        len(open_archive(tmp_path / "b.tar"))
+        len(Samples.for_training(tmp_path / "b.tar"))
     with pytest.raises(UserError, match="no samples"):
-        len(open_archive(write_tar(tmp_path / "c.tar", [])))
+        len(Samples.for_training(write_tar(tmp_path / "c.tar", [])))
 
 
 def crafted(size: bytes, kind: bytes = tarfile.REGTYPE, name: bytes = b"a.jpg") -> bytes:
@@ -364,7 +363,7 @@ def test_what_a_header_states_is_held_against_the_file(tmp_path: Path, header: b
     with pytest.raises(UserError, match=r"shard-000000\.tar: not a readable tar"):
         len(Samples(tmp_path))
     with pytest.raises(UserError, match=r"shard-000000\.tar: not a readable tar"):
-        list(Samples(tmp_path).files())
+        list(Samples(tmp_path).members())
 
 
 @given(st.data())
@@ -396,15 +395,15 @@ def test_patterns_name_tars(tmp_path: Path) -> None:
     for i in range(8, 12):
         write_tar(tmp_path / f"{i:03d}.tar", [(f"{i}.jpg", b"")])
     pattern = f"{tmp_path}/{{008..010}}.tar"
-    assert [open_archive(pattern).key(i) for i in range(3)] == ["8", "9", "10"]
-    assert len(open_archive(f"{tmp_path}/0{{08,11}}.tar")) == 2
-    assert len(open_archive(Path(tmp_path / "011.tar"))) == 1
-    assert len(open_archive(tmp_path)) == 4
+    assert [Samples.for_training(pattern).key(i) for i in range(3)] == ["8", "9", "10"]
+    assert len(Samples.for_training(f"{tmp_path}/0{{08,11}}.tar")) == 2
+    assert len(Samples.for_training(Path(tmp_path / "011.tar"))) == 1
+    assert len(Samples.for_training(tmp_path)) == 4
     with pytest.raises(UserError, match=r"012\.tar: there is no such tar \(1 of the 5"):
-        open_archive(f"{tmp_path}/{{008..012}}.tar")
+        Samples.for_training(f"{tmp_path}/{{008..012}}.tar")
     for endless in ("{0..999999999999}.tar", "{9..1}.tar", "{0..9999}{0..9999}.tar"):
         with pytest.raises(UserError, match=r"at most|more than"):
-            open_archive(f"{tmp_path}/{endless}")
+            Samples.for_training(f"{tmp_path}/{endless}")
 
 
 class Counting(MemoryFileSystem):
@@ -435,8 +434,7 @@ def far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_shards_behind_a_url_are_fetched_when_needed_and_once(near: Path, far: str, cache: Path) -> None:
-    archive, truth = open_archive(far), Samples(near)
-    assert isinstance(archive, FarArchive)
+    archive, truth = Samples.for_training(far), Samples(near)
     assert list(archive.far_shards or ()) == [4, 4, 4, 4, 4, 2]
     assert not Counting.fetched
     for number in (5, 4, 7, 20, 21, 5):
@@ -445,7 +443,7 @@ def test_shards_behind_a_url_are_fetched_when_needed_and_once(near: Path, far: s
     assert Counting.fetched == ["shard-000001.tar", "shard-000005.tar"]
     other = pickle.loads(pickle.dumps(archive))  # as another process would have it
     assert other.files(6) == truth.at(6).files()
-    assert open_archive(far).files(6) == truth.at(6).files()
+    assert Samples.for_training(far).files(6) == truth.at(6).files()
     assert archive.find("000000010") == 10
     assert archive.find("no") is None
     assert sorted(set(Counting.fetched)) == sorted(Counting.fetched)
@@ -454,7 +452,7 @@ def test_shards_behind_a_url_are_fetched_when_needed_and_once(near: Path, far: s
 
 def test_a_fetched_shard_that_was_damaged_since_is_fetched_anew(near: Path, far: str, cache: Path) -> None:
     truth = Samples(near).at(5).files()
-    open_archive(far).files(5)
+    Samples.for_training(far).files(5)
     for pattern in ("*.tar", "*.rows"):
         [kept] = (cache / "shards").glob(pattern)
         whole = kept.read_bytes()
@@ -462,13 +460,13 @@ def test_a_fetched_shard_that_was_damaged_since_is_fetched_anew(near: Path, far:
         for damaged in (whole[:-512], b"", *(whole[:at] + bytes([whole[at] ^ 0x20]) + whole[at + 1 :] for at in places)):
             kept.write_bytes(damaged)
             Counting.fetched.clear()
-            assert open_archive(far).files(5) == truth
+            assert Samples.for_training(far).files(5) == truth
             assert Counting.fetched == ["shard-000001.tar"]
             assert kept.read_bytes() == whole
 
 
 def test_hiccups_are_waited_out_and_failures_told(far: str) -> None:
-    archive = open_archive(far)
+    archive = Samples.for_training(far)
     Counting.failures = fetch.TRIES - 1
     assert archive.files(0)
     Counting.failures = 100
@@ -479,13 +477,13 @@ def test_hiccups_are_waited_out_and_failures_told(far: str) -> None:
 
 
 def test_what_changed_behind_a_url_is_told(far: str) -> None:
-    archive = open_archive(far)
+    archive = Samples.for_training(far)
     open_store(far).write("shard-000000.tar", b"short")
     with pytest.raises(UserError, match="came with 5 bytes"):
         archive.files(0)
     open_store(far).write("shard-000000.tar", b"x" * 20480)
     with pytest.raises(UserError, match="not a readable tar"):
-        open_archive(far).files(0)
+        Samples.for_training(far).files(0)
 
 
 @pytest.mark.parametrize("field", ["created", "ETag", "Last-Modified", None])
@@ -501,13 +499,13 @@ def test_a_shard_that_was_exchanged_behind_a_url_is_fetched_anew(far: str, field
         return entries if detail else [entry["name"] for entry in entries]
 
     monkeypatch.setattr(Counting, "ls", ls)
-    first = open_archive(far).files(0)
+    first = Samples.for_training(far).files(0)
     store = open_store(far)
     store.write("shard-000000.tar", store.read("shard-000001.tar", 0, store.sizes()["shard-000001.tar"]))
     now[0] = "2"
     Counting.fetched.clear()
-    assert open_archive(far).files(0) != first
-    open_archive(far).files(0)
+    assert Samples.for_training(far).files(0) != first
+    Samples.for_training(far).files(0)
     assert len(Counting.fetched) == (1 if field else 2)
 
 
@@ -515,14 +513,14 @@ def test_the_shards_on_disk_stay_below_the_bound(far: str, cache: Path, monkeypa
     sizes = {name: size for name, size in open_store(far).sizes().items() if name.endswith(".tar")}
     monkeypatch.setattr(fetch, "OPEN_SHARDS", 2)
     bound = 3 * max(sizes.values())
-    archive, other = open_archive(far, bound), open_archive(far, bound)
+    archive, other = Samples.for_training(far, bound), Samples.for_training(far, bound)
     for number in (0, 4, 0, 8, 12, 16, 0, 20):
         archive.files(number)
         assert sum(path.stat().st_size for path in (cache / "shards").glob("*.tar")) <= bound
         assert len(list((cache / "shards").glob("*.rows"))) == len(list((cache / "shards").glob("*.tar")))
     assert other.files(3) == archive.files(3)
     with pytest.raises(UserError, match="allow more"):
-        open_archive(far, bound // 2)
+        Samples.for_training(far, bound // 2)
 
 
 def test_shards_of_others_behind_a_url_are_counted(tmp_path: Path, cache: Path) -> None:
@@ -531,7 +529,7 @@ def test_shards_of_others_behind_a_url_are_counted(tmp_path: Path, cache: Path) 
     for shard in range(3):
         tar = write_tar(tmp_path / "a.tar", [(f"{shard}{i}{suffix}", b"x") for i in range(shard + 1) for suffix in (".jpg", ".txt")])
         store.write(f"{shard}.tar", tar.read_bytes())
-    archive = open_archive(f"{store.name}/{{0..2}}.tar")
+    archive = Samples.for_training(f"{store.name}/{{0..2}}.tar")
     assert archive.far_shards == [1, 2, 3]
     assert [archive.key(i) for i in range(6)] == ["00", "10", "11", "20", "21", "22"]
     assert len(index_files(cache)) == 1
@@ -550,7 +548,7 @@ def test_many_processes_fetch_a_shard_once(near: Path, tmp_path: Path, monkeypat
 
     monkeypatch.setattr(store, "fetch", logged)
     names = [name for name in store.sizes() if name.endswith(".tar")]
-    archive = archives.FarArchive(store, names, 10**9)
+    archive = FetchedTars(store, names, 10**9)
     workers = [context.Process(target=lambda: [archive.files(i) for i in range(NUM)]) for _ in range(4)]
     for worker in workers:
         worker.start()

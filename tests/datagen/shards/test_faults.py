@@ -158,10 +158,10 @@ def test_generate_tells_of_failures(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         for sample in constant_samples(*given):  # type: ignore[arg-type]
             yield Failure(2, 5, "000000002", "it crashed") if sample.key == "000000002" else sample
 
-    monkeypatch.setattr("datagen.generate.render_samples", failing)
+    monkeypatch.setattr("datagen.generate.generate_samples", failing)
     with pytest.raises(PartlyDone, match=r"1 of 6 scenes could not be rendered.*000000002 of seed 5: it crashed"):
         generate(SETTINGS, 6, tmp_path)
-    monkeypatch.setattr("datagen.generate.render_samples", constant_samples)
+    monkeypatch.setattr("datagen.generate.generate_samples", constant_samples)
     assert len(generate(SETTINGS, 6, tmp_path)) == 6
     assert not (tmp_path / FAILURES).exists()
 
@@ -171,7 +171,7 @@ import resource, sys
 from pathlib import Path
 from constant_scenes import constant_samples, SETTINGS
 import datagen.generate, igllm
-datagen.generate.render_samples = constant_samples
+datagen.generate.generate_samples = constant_samples
 limit = int(sys.argv[2])
 if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))

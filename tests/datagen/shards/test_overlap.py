@@ -10,10 +10,9 @@ import pytest
 from constant_scenes import SETTINGS, constant_sample, fill
 
 from datagen.errors import UserError
-from datagen.shards.archive import Archive, TarArchive, open_archive
 from datagen.shards.manifest import MANIFEST, STATEMENT
 from datagen.shards.overlap import data_digest, refuse_overlap
-from datagen.shards.reader import write_shard
+from datagen.shards.reader import Samples, write_shard
 
 OTHER = replace(SETTINGS, seed=6)
 
@@ -28,11 +27,11 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def without(folder: Path, name: str, target: Path) -> Archive:
+def without(folder: Path, name: str, target: Path) -> Samples:
     """A copy that lacks a file."""
     shutil.copytree(folder, target)
     (target / name).unlink()
-    return open_archive(target)
+    return Samples.for_training(target)
 
 
 def save_loose(folder: Path, numbers: range) -> Path:
@@ -45,16 +44,16 @@ def save_loose(folder: Path, numbers: range) -> Path:
 
 
 def test_statements_prove_other_seeds_apart_without_reading(sets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    train, val = open_archive(sets / "train"), open_archive(sets / "other")
-    monkeypatch.setattr(TarArchive, "members", None)
+    train, val = Samples.for_training(sets / "train"), Samples.for_training(sets / "other")
+    monkeypatch.setattr(Samples, "members", None)
     refuse_overlap(train, val)
 
 
 @pytest.mark.parametrize("lost", [MANIFEST, STATEMENT])
 def test_without_proof_the_codes_are_read(sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str) -> None:
-    train, val = without(sets / "train", lost, tmp_path / "train"), open_archive(sets / "other")
+    train, val = without(sets / "train", lost, tmp_path / "train"), Samples.for_training(sets / "other")
     refuse_overlap(train, val)
-    monkeypatch.setattr(TarArchive, "members", None)
+    monkeypatch.setattr(Samples, "members", None)
     with pytest.raises(TypeError):
         refuse_overlap(train, val)
 
@@ -63,14 +62,14 @@ def test_a_shard_that_the_manifest_does_not_know_proves_nothing(sets: Path, tmp_
     shutil.copytree(sets / "other", tmp_path / "val")
     write_shard(tmp_path / "val" / "shard-000009.tar", [constant_sample(SETTINGS, 3)])
     with pytest.raises(UserError, match="1 scene is in the training data"):
-        refuse_overlap(open_archive(sets / "train"), open_archive(tmp_path / "val"))
+        refuse_overlap(Samples.for_training(sets / "train"), Samples.for_training(tmp_path / "val"))
 
 
 def test_shared_scenes_are_refused_wherever_they_lie(sets: Path, tmp_path: Path) -> None:
-    train, other = open_archive(sets / "train"), open_archive(sets / "other")
+    train, other = Samples.for_training(sets / "train"), Samples.for_training(sets / "other")
     with pytest.raises(UserError, match=r"same: 2 scenes are in the training data .*train too, 000000000 the first; .*another seed"):
-        refuse_overlap(train, open_archive(sets / "same"))
-    loose = open_archive(save_loose(tmp_path / "loose", range(8, 12)))
+        refuse_overlap(train, Samples.for_training(sets / "same"))
+    loose = Samples.for_training(save_loose(tmp_path / "loose", range(8, 12)))
     with pytest.raises(UserError, match=r"2 scenes are in the training data .*, 000000008 the first"):
         refuse_overlap(train, loose)
     refuse_overlap(other, loose)
@@ -78,24 +77,24 @@ def test_shared_scenes_are_refused_wherever_they_lie(sets: Path, tmp_path: Path)
 
 def test_a_digest_names_the_content_not_the_place(sets: Path, tmp_path: Path) -> None:
     shutil.copytree(sets / "train", tmp_path / "copy")
-    whole = data_digest(open_archive(sets / "train"))
-    assert data_digest(open_archive(tmp_path / "copy")) == whole
-    assert data_digest(open_archive(sets / "same")) != whole
+    whole = data_digest(Samples.for_training(sets / "train"))
+    assert data_digest(Samples.for_training(tmp_path / "copy")) == whole
+    assert data_digest(Samples.for_training(sets / "same")) != whole
     fill(tmp_path / "copy", 11)
-    assert data_digest(open_archive(tmp_path / "copy")) != whole
-    part = data_digest(open_archive(f"{sets / 'train'}/shard-{{000000..000001}}.tar"))
+    assert data_digest(Samples.for_training(tmp_path / "copy")) != whole
+    part = data_digest(Samples.for_training(f"{sets / 'train'}/shard-{{000000..000001}}.tar"))
     assert part != whole
 
 
 def test_without_a_manifest_the_content_is_read(sets: Path, tmp_path: Path) -> None:
     digests = {data_digest(without(sets / name, MANIFEST, tmp_path / name)) for name in ("train", "other", "same")}
-    again = data_digest(open_archive(tmp_path / "train"))
+    again = data_digest(Samples.for_training(tmp_path / "train"))
     assert len(digests) == 3
     assert again in digests
-    loose = data_digest(open_archive(save_loose(tmp_path / "loose", range(10))))
+    loose = data_digest(Samples.for_training(save_loose(tmp_path / "loose", range(10))))
     assert loose == again  # the same samples, laid out otherwise
     (tmp_path / "loose" / "000000003.py").write_text("")
-    assert data_digest(open_archive(tmp_path / "loose")) != loose
+    assert data_digest(Samples.for_training(tmp_path / "loose")) != loose
 
 
 @pytest.mark.parametrize("tarred", [False, True])
@@ -105,14 +104,14 @@ def test_without_a_manifest_an_image_counts_too(sets: Path, tarred: bool, tmp_pa
         archive = without(sets / "train", MANIFEST, tmp_path / "set")
         target = tmp_path / "set" / "shard-000001.tar"
     else:
-        archive = open_archive(save_loose(tmp_path / "set", range(10)))
+        archive = Samples.for_training(save_loose(tmp_path / "set", range(10)))
         target = tmp_path / "set" / "000000003.png"
     before = data_digest(archive)
-    assert data_digest(open_archive(tmp_path / "set")) == before
+    assert data_digest(Samples.for_training(tmp_path / "set")) == before
     content = bytearray(target.read_bytes())
     content[content.index(b"IDAT") + 8] ^= 1
     target.write_bytes(content)
-    assert data_digest(open_archive(tmp_path / "set")) != before
+    assert data_digest(Samples.for_training(tmp_path / "set")) != before
 
 
 def test_what_is_remembered_of_a_digest_may_be_damaged_or_not_be_kept(sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -203,7 +203,7 @@ def test_damage_at_a_url_is_not_carried_on(cloud: str) -> None:
 
 
 def test_file_urls_are_folders(tmp_path: Path, at_once: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("datagen.generate.render_samples", constant_samples)
+    monkeypatch.setattr("datagen.generate.generate_samples", constant_samples)
     frame = ["--width", "32", "--height", "24", "--quality", "draft", "--min-objects", "1", "--max-objects", "1"]
     command = ["generate", "--num", str(NUM), "--seed", "5", "--shard-size", "4", *frame, "--out", (tmp_path / "set").as_uri()]
     for shards in ("0,2", "1", "3-3"):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,13 @@ import datagen.workers.jobs as jobs_module
 import datagen.workers.pool as pool_module
 from datagen.errors import UserError
 from datagen.io.files import read_jsonl
-from datagen.samples.sample import Sample
+from datagen.samples.sample import EncodedSample
 from datagen.samples.settings import DatasetSettings
 from datagen.scene import Object, Scene
 from datagen.shards.reader import Samples
 from datagen.workers.cores import CoreClaims, available_cores
 from datagen.workers.gpus import Gpu, choose_gpus
-from datagen.workers.jobs import DrawJob, Failed, RenderJob
+from datagen.workers.jobs import DrawJob, RenderJob
 from datagen.workers.pool import BlenderWorker, RenderPool
 from igllm import main
 from render.images import same_image
@@ -53,11 +54,11 @@ def test_crashes_and_hangs_inside_blender_cost_only_their_own_scene(
     monkeypatch.setattr(jobs_module, "FRAME_SECONDS", 3.0)
     with RenderPool(1) as pool:
         outcomes = {job.index: outcome for job, outcome in pool.render(DrawJob(TINY, index) for index in range(5))}
-    assert {index for index, outcome in outcomes.items() if isinstance(outcome, Sample)} == {0, 2, 3, 4}
+    assert {index for index, outcome in outcomes.items() if isinstance(outcome, EncodedSample)} == {0, 2, 3, 4}
     crashed = outcomes[1]
-    assert isinstance(crashed, Failed)
-    assert "status -11 (SIGSEGV)" in crashed.reason
-    assert "\n" not in crashed.reason
+    assert isinstance(crashed, UserError)
+    assert "status -11 (SIGSEGV)" in str(crashed)
+    assert "\n" not in str(crashed)
     tried = [len((said / str(index)).read_text().splitlines()) for index in (1, 2, 3)]
     assert tried == [2, 1, 1]
 
@@ -67,8 +68,8 @@ def test_a_hang_that_lasts_is_a_failure_that_says_so(faults: Callable[[dict[int,
     monkeypatch.setattr(jobs_module, "FRAME_SECONDS", 1.5)
     with RenderPool(1) as pool:
         [(_, outcome)] = pool.render([DrawJob(TINY, 0)])
-    assert isinstance(outcome, Failed)
-    assert "said nothing for 3 s" in outcome.reason  # and a millisecond for each pixel
+    assert isinstance(outcome, UserError)
+    assert "said nothing for 3 s" in str(outcome)  # and a millisecond for each pixel
 
 
 def test_where_every_scene_fails_the_run_ends_early(faults: Callable[[dict[int, str]], Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,6 +100,22 @@ def test_a_hung_worker_ends_with_its_parent(tmp_path: Path) -> None:
         os.kill(worker, 0)
 
 
+def test_settings_are_stated_once_and_again_when_they_change_or_a_job_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS", str(tmp_path / "requests"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FAULTS), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setattr(pool_module, "WORKER", "plain_worker")
+    other = replace(TINY, seed=6)
+    order = [(TINY, 0), (TINY, 1), (other, 0), (other, 13), (other, 2), (TINY, 2), (TINY, 3)]
+    jobs = [DrawJob(settings, index) for settings, index in order]
+    with RenderPool(1) as pool:
+        for job in jobs:
+            list(pool.render([job]))
+    requests = read_jsonl(tmp_path / "requests")
+    assert [request["index"] for request in requests] == [job.index for job in jobs]
+    seeds = [request.get("settings", {}).get("seed") for request in requests]
+    assert seeds == [5, None, 6, None, 6, 5, None]
+
+
 def test_a_killed_worker_is_replaced_and_its_job_done(renders: Samples) -> None:
     sample = renders[renders.keys[0]]
     job = RenderJob("a", sample.scene, sample.shot)
@@ -106,8 +123,9 @@ def test_a_killed_worker_is_replaced_and_its_job_done(renders: Samples) -> None:
         [(_, before)] = pool.render([job])
         os.kill(pool.pids[0], signal.SIGKILL)
         [(_, after)] = pool.render([job])
-    assert isinstance(before, Sample)
-    assert isinstance(after, Sample)
+    assert isinstance(before, EncodedSample)
+    assert isinstance(after, EncodedSample)
+    before, after = before.decoded(), after.decoded()
     assert same_image(before.pixels(), after.pixels())
     assert same_image(before.pixels(), sample.pixels())
     assert after.code == sample.code
@@ -119,8 +137,8 @@ def test_a_scene_that_blender_refuses_is_a_failure(renders: Samples) -> None:
     stranger = Scene("clevr", (Object("add", {**sample.scene.objects[0].values, "shape": "cone"}),))
     with RenderPool(1) as pool:
         [(_, outcome)] = pool.render([RenderJob("seventeen", stranger, sample.shot)])
-    assert isinstance(outcome, Failed)
-    assert "cone" in outcome.reason
+    assert isinstance(outcome, UserError)
+    assert "cone" in str(outcome)
 
 
 def test_a_blender_that_never_starts_is_told(renders: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,12 +153,12 @@ def test_pools_side_by_side_take_different_cores_while_there_are_enough(monkeypa
     monkeypatch.setattr("datagen.workers.cores.available_cores", lambda: [0, 1, 4, 5])
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     one, other = CoreClaims(), CoreClaims()
-    assert one.take(1, 2) == [[0, 1]]
-    assert other.take(3, 1) == [[4], [5], [0]]  # and the third shares a core
+    assert one.claim(1, 2) == [[0, 1]]
+    assert other.claim(3, 1) == [[4], [5], [0]]  # and the third shares a core
     one.release()
-    assert CoreClaims().take(1, 9) == [[0, 1, 4, 5]]
+    assert CoreClaims().claim(1, 9) == [[0, 1, 4, 5]]
     other.release()
-    assert CoreClaims().take(6, 1) == [[0], [1], [4], [5], [0], [1]]
+    assert CoreClaims().claim(6, 1) == [[0], [1], [4], [5], [0], [1]]
 
 
 def test_by_default_a_worker_a_core_and_with_gpus_one_a_device(monkeypatch: pytest.MonkeyPatch) -> None:

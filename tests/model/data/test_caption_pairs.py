@@ -27,8 +27,7 @@ from datagen.errors import UserError
 from datagen.samples.draw import draw
 from datagen.samples.sample import make_sample
 from datagen.samples.settings import DatasetSettings
-from datagen.shards.archive import open_archive
-from datagen.shards.reader import write_shard
+from datagen.shards.reader import Samples, write_shard
 from datagen.shards.store import open_store
 from model.data.caption_pairs import MOST_NAMED, CaptionMaker, CaptionSource
 from model.data.examples import Collator
@@ -99,10 +98,10 @@ def conceptual(tmp_path: Path) -> Path:
 
 def test_pairs_become_examples(conceptual: Path, make: CaptionMaker) -> None:
     for where in (conceptual, f"{conceptual}/{{00000..00001}}.tar"):
-        source = CaptionSource(open_archive(where), make)
+        source = CaptionSource(Samples.for_training(where), make)
         assert len(source) == 9
         assert number_of(source.example(6, None)) == 6
-    assert len(CaptionSource(open_archive(conceptual / "00001.tar"), make)) == 4
+    assert len(CaptionSource(Samples.for_training(conceptual / "00001.tar"), make)) == 4
     example = source.example(4, None)
     prompt = make.prompts[0]
     said = [WORDS.index("w4"), WORDS.index("w1"), WORDS.index("[EOS]")]
@@ -118,7 +117,7 @@ def test_pairs_become_examples(conceptual: Path, make: CaptionMaker) -> None:
 def test_what_cannot_be_used_is_replaced_by_the_next_named_and_counted(
     conceptual: Path, make: CaptionMaker, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    source = CaptionSource(open_archive(conceptual), make)
+    source = CaptionSource(Samples.for_training(conceptual), make)
     assert [number_of(example) for example in InOrder(source)] == [0, 1, 4, 4, 4, 5, 6, 7, 0]
     assert source.skipped == 3
     told = capfd.readouterr().err.splitlines()
@@ -130,10 +129,10 @@ def test_what_cannot_be_used_is_replaced_by_the_next_named_and_counted(
 
 
 def test_workers_count_together_and_order_does_not_matter(conceptual: Path, make: CaptionMaker) -> None:
-    source = CaptionSource(open_archive(conceptual), make)
+    source = CaptionSource(Samples.for_training(conceptual), make)
     mixture = Mixture([source], [1.0], 0, 9)
     alone = [number_of(mixture[position]) for position in range(9)]
-    source = CaptionSource(source.archive, make)
+    source = CaptionSource(source.samples, make)
     mixture = Mixture([source], [1.0], 0, 9)
     loader: DataLoader = DataLoader(mixture, batch_size=None, num_workers=2)
     assert [number_of(example) for example in loader] == alone
@@ -142,7 +141,7 @@ def test_workers_count_together_and_order_does_not_matter(conceptual: Path, make
 
 def test_naming_ends_and_a_useless_data_set_is_refused(tmp_path: Path, make: CaptionMaker, capfd: pytest.CaptureFixture[str]) -> None:
     members = chain(*(pair(i, caption="") for i in range(20)))
-    source = CaptionSource(open_archive(tar(tmp_path / "a.tar", members)), make)
+    source = CaptionSource(Samples.for_training(tar(tmp_path / "a.tar", members)), make)
     with pytest.raises(UserError, match="no pair of an image and a caption can be used"):
         source.example(0, None)
     told = capfd.readouterr().err.splitlines()
@@ -161,7 +160,7 @@ def test_pairs_of_other_systems(tmp_path: Path, make: CaptionMaker, first: int, 
         if number >= first:
             members.append((f"{key}.Txt", b"\xef\xbb\xbf" + text[1]))
     members += [("__MACOSX/._000000001.jpg", b"Mac OS X"), (".DS_Store", b"Bud1"), ("Thumbs.db", b"\xd0\xcf")]
-    source = CaptionSource(open_archive(tar(tmp_path / "a.tar", members)), make)
+    source = CaptionSource(Samples.for_training(tar(tmp_path / "a.tar", members)), make)
     assert len(source) == 6
     assert [number_of(source.example(number, None)) for number in range(6)] == [max(number, first) for number in range(6)]
     assert source.skipped == first
@@ -171,13 +170,13 @@ def test_pairs_of_other_systems(tmp_path: Path, make: CaptionMaker, first: int, 
 def test_a_caption_that_is_no_utf8_text_is_left_out(tmp_path: Path, make: CaptionMaker, capsys: pytest.CaptureFixture[str]) -> None:
     members = [*pair(1), *pair(2), *pair(3)]
     members[2], members[5] = (members[2][0], "w1".encode("utf-16")), (members[5][0], b"caf\xe9")
-    source = CaptionSource(open_archive(tar(tmp_path / "a.tar", members)), make)
+    source = CaptionSource(Samples.for_training(tar(tmp_path / "a.tar", members)), make)
     assert number_of(source.example(0, None)) == 3
     assert capsys.readouterr().err.count("its caption is not UTF-8 text") == 2
 
 
 def test_long_captions_are_cut_and_prompts_vary(tmp_path: Path, make: CaptionMaker) -> None:
-    source = CaptionSource(open_archive(tar(tmp_path / "a.tar", pair(1, caption="w1 " * 30))), make)
+    source = CaptionSource(Samples.for_training(tar(tmp_path / "a.tar", pair(1, caption="w1 " * 30))), make)
     learnt = [label for label in source.example(0, None)["labels"] if label != -100]
     assert learnt == [WORDS.index("w1")] * 7 + [WORDS.index("[EOS]")]
     asked = {source.example(0, np.random.default_rng(i))["input_ids"][0] for i in range(200)}
@@ -193,15 +192,15 @@ def test_our_own_shards_need_captions(tmp_path: Path, make: CaptionMaker, captio
     sample = make_sample("000000000", drawn.scene, drawn.shot, np.zeros((24, 32, 3), np.uint8), extras=extras)
     write_shard(tmp_path / "shard-000000.tar", [sample])
     if captions:
-        assert CaptionSource(open_archive(tmp_path), make).example(0, None)["labels"][-1] == WORDS.index("[EOS]")
+        assert CaptionSource(Samples.for_training(tmp_path), make).example(0, None)["labels"][-1] == WORDS.index("[EOS]")
     else:
         with pytest.raises(UserError, match=r"no sample has a \.txt .*--captions"):
-            CaptionSource(open_archive(tmp_path), make)
+            CaptionSource(Samples.for_training(tmp_path), make)
 
 
 def test_a_caption_that_no_token_says_is_not_learnt_from(tmp_path: Path, make: CaptionMaker) -> None:
     short = replace(make, max_tokens=1)
-    source = CaptionSource(open_archive(tar(tmp_path / "a.tar", pair(1))), short)
+    source = CaptionSource(Samples.for_training(tar(tmp_path / "a.tar", pair(1))), short)
     assert [label for label in source.example(0, None)["labels"] if label != -100] == [WORDS.index("[EOS]")]
 
 
@@ -214,7 +213,7 @@ def test_bytes_of_any_kind_are_no_crash(tmp_path: Path, make: CaptionMaker) -> N
             harmed[at] = int(rng.integers(256))
         members += pair(i, image=bytes(harmed), suffix=".png" if i % 2 else ".webp")[1:]
     members += pair(60, caption="w5", image=encoded(50, "PNG"), suffix=".png")
-    source = CaptionSource(open_archive(tar(tmp_path / "a.tar", members)), make)
+    source = CaptionSource(Samples.for_training(tar(tmp_path / "a.tar", members)), make)
     for i in range(61):
         assert torch.isfinite(source.example(i, None)["pixel_values"]).all()
 
@@ -229,7 +228,7 @@ def test_an_epoch_over_shards_at_a_url_fetches_each_once(make: CaptionMaker, tmp
         members = chain(*(pair(number, caption=f"w{number % 25}") for number in range(5 * shard, 5 * shard + 5)))
         store.write(f"{shard:05d}.tar", tar(tmp_path / "a.tar", members).read_bytes())
     sizes = store.sizes().values()
-    source = CaptionSource(open_archive(store.name, cache_bytes=2 * WINDOW * max(sizes)), make)
+    source = CaptionSource(Samples.for_training(store.name, cache_bytes=2 * WINDOW * max(sizes)), make)
     mixture = Mixture([source], [1.0], 3, 200)
     fetched = Measured.bytes_fetched
     captions = sorted(mixture[position]["input_ids"][-2] for position in range(100))
@@ -251,9 +250,9 @@ class Measured(MemoryFileSystem):
 
 
 def test_cached_features_replace_the_same_pairs(conceptual: Path, make: CaptionMaker, tmp_path: Path) -> None:
-    plain = CaptionSource(open_archive(conceptual), make)
+    plain = CaptionSource(Samples.for_training(conceptual), make)
     cache = FeatureCache.fill(Mean(), FRAME, plain, "", batch_size=2, folder=tmp_path / "features")  # type: ignore[arg-type]
-    cached = CaptionSource(open_archive(conceptual), make, cache)
+    cached = CaptionSource(Samples.for_training(conceptual), make, cache)
     for with_pixels, with_features in zip(InOrder(plain), InOrder(cached), strict=True):
         assert with_features["input_ids"] == with_pixels["input_ids"]
         assert torch.allclose(with_features["visual_features"][0], with_pixels["pixel_values"].mean((1, 2)), atol=1e-5)

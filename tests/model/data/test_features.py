@@ -77,10 +77,10 @@ def truth(tower: VisionTower, count: int) -> np.ndarray:
 
 
 def test_cached_features_are_those_of_the_tower(renders: Samples, tower: VisionTower, make: ExampleMaker, tmp_path: Path) -> None:
-    plain = CodeSource(renders.archive, make)
-    cache = FeatureCache.fill(tower, FRAME, plain, data_digest(renders.archive), batch_size=5, folder=tmp_path)
+    plain = CodeSource(renders, make)
+    cache = FeatureCache.fill(tower, FRAME, plain, data_digest(renders), batch_size=5, folder=tmp_path)
     assert len(cache) == 16
-    cached = CodeSource(renders.archive, make, cache)
+    cached = CodeSource(renders, make, cache)
     numbers = [3, 11, 0]
     uncached = Collator(0)([plain.example(i, None) for i in numbers])
     batch = Collator(0)([cached.example(i, None) for i in numbers])
@@ -91,7 +91,7 @@ def test_cached_features_are_those_of_the_tower(renders: Samples, tower: VisionT
 
 
 def test_cached_images_are_not_decoded(renders: Samples, tower: VisionTower, make: ExampleMaker, tmp_path: Path) -> None:
-    cache = FeatureCache.fill(tower, FRAME, CodeSource(renders.archive, make), "", batch_size=16, folder=tmp_path)
+    cache = FeatureCache.fill(tower, FRAME, CodeSource(renders, make), "", batch_size=16, folder=tmp_path)
     sample = renders.at(2)
     blind = Sample(sample.key, b"no image", sample.code, sample.record)
     assert make(blind, None, cache.rows([2])[0])["input_ids"] == make(sample, None)["input_ids"]

@@ -25,7 +25,6 @@ from datagen.generate import generate
 from datagen.io.files import read_json, read_jsonl
 from datagen.metrics.scores import score_scene
 from datagen.metrics.summary import summarize
-from datagen.shards.archive import open_archive
 from datagen.shards.pictures import DatasetImages
 from datagen.shards.reader import Samples
 from igllm import main
@@ -43,7 +42,7 @@ from model.training.train import Data, align, pretrain, train
 
 CLEVR = get_domain("clevr")
 DERENDER = get_preset("derender")
-QUICK = replace(DERENDER, steps=4, save_steps=2, log_steps=2, batch_size=4, report_to="none")
+QUICK = DERENDER.replaced(steps=4, save_steps=2, log_steps=2, batch_size=4, report_to="none")
 PARTS = {"proposal_loss", "mask_loss", "attribute_loss", "location_loss"}
 
 
@@ -58,17 +57,17 @@ def barely(renders: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def learner() -> Learner:
     torch.manual_seed(0)
-    return begin_derendering(replace(DERENDER, augment=False), CLEVR, {})
+    return begin_derendering(DERENDER.replaced(augment=False), CLEVR, {})
 
 
 def batch_of(learner: Learner, samples: Samples, numbers: range) -> dict[str, torch.Tensor]:
-    source = learner.source(open_archive(samples.path))
+    source = learner.source(Samples.for_training(samples.path))
     return collate_regions([source.example(number, None) for number in numbers])
 
 
 def test_renders_are_learnt_by_heart(renders: Samples, tmp_path: Path) -> None:
     """Every object is found and told in every word, and said to be where it covers the ground."""
-    preset = replace(DERENDER, augment=False, batch_size=8, steps=150, weight_decay=0.0, save_seconds=1e6, report_to="none")
+    preset = DERENDER.replaced(augment=False, batch_size=8, steps=150, weight_decay=0.0, save_seconds=1e6, report_to="none")
     train(preset, "derender", data=Data([renders.path]), out=tmp_path / "run", device="cpu")
     rows = [row for row in read_jsonl(tmp_path / "run" / "log.jsonl") if "loss" in row]
     assert all(rows[-1][part] < 0.25 * rows[0][part] for part in ("loss", *PARTS))
@@ -219,7 +218,7 @@ def test_the_verbs_take_it_like_any_model(renders: Samples, tmp_path: Path) -> N
     assert [row["step"] for row in evaluated] == [2, 4]
     for row in evaluated:
         parts = {name: row[f"eval_{name}"] for name in PARTS}
-        weighted = sum(parts.values()) + (DERENDER.number_weight - 1) * parts["location_loss"]
+        weighted = sum(parts.values()) + (DERENDER.head.number_weight - 1) * parts["location_loss"]
         assert row["eval_loss"] == pytest.approx(weighted)
     best = read_json(run / "best" / "best.json")
     assert best["eval_loss"] == min(row["eval_loss"] for row in evaluated)
@@ -276,7 +275,7 @@ def test_other_stages_domains_and_samples_are_refused(learner: Learner, renders:
     two = SimpleNamespace(name="toys", statements=(SimpleNamespace(name="add"), SimpleNamespace(name="light")))
     with pytest.raises(UserError, match="one statement; toys has add, light"):
         check_domain(two)
-    make, sample = learner.source(open_archive(renders.path)).make, renders.at(0)
+    make, sample = learner.source(Samples.for_training(renders.path)).make, renders.at(0)
     for labels in ([], [{}] * len(sample.scene), [{"mask": {"size": [4, 4], "counts": [3]}}] * len(sample.scene)):
         with pytest.raises(UserError, match="not the masks"):
             make(replace(sample, record={**sample.record, "labels": labels}), None)

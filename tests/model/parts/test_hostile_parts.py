@@ -65,7 +65,7 @@ def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def on(parts: dict[str, Path], **changes: Any) -> Preset:
     blind = {"augment": False, "dense_weight": 0.0, "number_cells": False, "word_cells": False}
-    return replace(get_preset("tiny"), vision_model=str(parts["clip"]), language_model=str(parts["llama"]), **blind, **changes)
+    return get_preset("tiny").replaced(vision_model=str(parts["clip"]), language_model=str(parts["llama"]), **blind, **changes)
 
 
 def change(path: Path, **fields: Any) -> None:
@@ -142,7 +142,7 @@ def test_what_lies_beside_a_part_changes_nothing(
         harm(parts[name], canary)
         shutil.rmtree(canary.with_name("elsewhere"), ignore_errors=True)
     assert_equal(parts, made)
-    tokenizer, other = (build(on(each), CLEVR)[1] for each in (parts, made))
+    tokenizer, other = (build(on(each), CLEVR)[1].tokenizer for each in (parts, made))
     assert tokenizer.get_vocab() == other.get_vocab()
     assert tokenizer.chat_template == other.chat_template
 
@@ -357,7 +357,7 @@ def test_an_answer_ends_with_the_tokenizers_token_and_the_model_says_so(parts: d
     """Checkpoints may end texts with several, or with none."""
     change(parts["llama"] / "config.json", eos_token_id=[5, 7])
     planned = plan(on(parts), CLEVR)
-    assert planned.config.text_config.eos_token_id == planned.tokenizer.eos_token_id
+    assert planned.config.text_config.eos_token_id == planned.codec.tokenizer.eos_token_id
 
 
 @pytest.mark.parametrize("number", [7, 10**9, 2**40, -1])

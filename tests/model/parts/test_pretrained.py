@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,11 +29,12 @@ from model.prediction.decode import decode
 from model.preset import Preset, get_preset
 from model.tokens.codec import NUM, CodeCodec
 from model.tokens.prompts import PROMPTS, prompt_tokens
-from model.training.train import example_maker, take_weights
+from model.training.initial_weights import load_initial_weights
+from model.training.train import example_maker
 from model.training.trainer import parameter_groups
 
 CLEVR = get_domain("clevr")
-TINY = replace(get_preset("tiny"), augment=False)
+TINY = get_preset("tiny").replaced(augment=False)
 BLIND = {"dense_weight": 0.0, "number_cells": False, "word_cells": False}  # without a dense read-out
 PAPER_LIKE = {"freeze_vision": True, "lora_rank": 4, "lora_alpha": 8, "number_feedback": False, **BLIND}
 
@@ -45,12 +45,12 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def made_on(parts: dict[str, Path], vision: str, language: str, **changes: object) -> Preset:
-    return replace(TINY, vision_model=str(parts[vision]), language_model=str(parts[language]), **changes)
+    return TINY.replaced(vision_model=str(parts[vision]), language_model=str(parts[language]), **changes)
 
 
-def batch_of(model: IGLLM, tokenizer: object, preset: Preset, renders: Samples, count: int = 2) -> dict[str, torch.Tensor]:
-    source = InOrder(CodeSource(renders.archive, example_maker(model, CodeCodec(CLEVR, tokenizer, preset.numbers), preset)))
-    return Collator(tokenizer.pad_token_id)([source[i] for i in range(count)])
+def batch_of(model: IGLLM, codec: CodeCodec, preset: Preset, renders: Samples, count: int = 2) -> dict[str, torch.Tensor]:
+    source = InOrder(CodeSource(renders, example_maker(model, codec, preset.examples)))
+    return Collator(codec.tokenizer.pad_token_id)([source[i] for i in range(count)])
 
 
 def tensors_of(folder: Path) -> dict[str, torch.Tensor]:
@@ -64,7 +64,7 @@ def test_parts_keep_their_weights_and_a_new_model_loads_as_it_was_saved(  # noqa
     parts: dict[str, Path], vision: str, language: str, changes: dict, renders: Samples, tmp_path: Path
 ) -> None:
     preset = made_on(parts, vision, language, **changes)
-    model, tokenizer = build(preset, CLEVR)
+    model, codec = build(preset, CLEVR)
     tower, words = AutoModel.from_pretrained(parts[vision]), AutoModelForCausalLM.from_pretrained(parts[language])
     tower = getattr(tower, "vision_model", tower)
     for name, value in model.tower.encoder.state_dict().items():
@@ -75,14 +75,14 @@ def test_parts_keep_their_weights_and_a_new_model_loads_as_it_was_saved(  # noqa
     for name, value in words.state_dict().items():
         assert torch.equal(ours.get(name, ours.get(f"base_model.model.{name}"))[: len(value)], value), name
     model.eval()
-    batch = batch_of(model, tokenizer, preset, renders)
+    batch = batch_of(model, codec, preset, renders)
     model.save_pretrained(tmp_path / "saved")
-    tokenizer.save_pretrained(tmp_path / "saved")
+    codec.tokenizer.save_pretrained(tmp_path / "saved")
     again = IGLLM.from_pretrained(tmp_path / "saved")
     assert torch.equal(again(**batch).loss, model(**batch).loss)
     loaded = load_model(tmp_path / "saved", "cpu")
     assert torch.allclose(loaded.model(**batch).loss, model(**batch).loss, atol=1e-5)
-    assert loaded.tokenizer.convert_tokens_to_ids(NUM) == model.config.num_token_id
+    assert loaded.codec.tokenizer.convert_tokens_to_ids(NUM) == model.config.num_token_id
     held = set(tensors_of(tmp_path / "saved"))
     assert any(name.startswith("tower.") for name in held) == (not changes)
     assert any(name.startswith("language_model.") and "lora_" not in name and "trainable_tokens" not in name for name in held) == (
@@ -93,12 +93,12 @@ def test_parts_keep_their_weights_and_a_new_model_loads_as_it_was_saved(  # noqa
 @pytest.mark.parametrize("language", LANGUAGE)
 def test_num_is_trained_with_the_adapters_and_survives(parts: dict[str, Path], language: str, renders: Samples, tmp_path: Path) -> None:
     preset = made_on(parts, "clip", language, **PAPER_LIKE)
-    model, tokenizer = build(preset, CLEVR)
+    model, codec = build(preset, CLEVR)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    optimizer = torch.optim.AdamW(parameter_groups(model, preset), lr=1e-2)
+    optimizer = torch.optim.AdamW(parameter_groups(model, preset.optimisation), lr=1e-2)
     for _ in range(2):
         model.train()
-        model(**batch_of(model, tokenizer, preset, renders)).loss.backward()
+        model(**batch_of(model, codec, preset, renders)).loss.backward()
         optimizer.step()
         optimizer.zero_grad()
     changed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
@@ -108,21 +108,21 @@ def test_num_is_trained_with_the_adapters_and_survives(parts: dict[str, Path], l
         f"{part}.{kind}" for part in ("projector", "numeric_head.hidden", "numeric_head.value") for kind in ("weight", "bias")
     }
     model.save_pretrained(tmp_path)
-    tokenizer.save_pretrained(tmp_path)
+    codec.tokenizer.save_pretrained(tmp_path)
     merged = load_model(tmp_path, "cpu").model
     assert (
         torch.equal(merged.language_model.get_input_embeddings().weight[model.config.num_token_id], model.get_parameter(min(rows))[0])
         or language == "llama"
     )  # which has two rows of it, one of them for the output
     model.eval()
-    batch = batch_of(model, tokenizer, preset, renders)
+    batch = batch_of(model, codec, preset, renders)
     assert torch.allclose(merged(**batch).loss, model(**batch).loss, atol=1e-4)
 
 
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("rank", [0, 4])
 def test_parts_from_scratch_are_all_in_the_file(tied: bool, rank: int, tmp_path: Path) -> None:
-    preset = replace(TINY, lora_rank=rank, lora_alpha=8, text={**TINY.text, "tie_word_embeddings": tied})
+    preset = TINY.replaced(lora_rank=rank, lora_alpha=8, text={**TINY.text, "tie_word_embeddings": tied})
     model, _ = build(preset, CLEVR)
     model.eval().save_pretrained(tmp_path)
     again = IGLLM.from_pretrained(tmp_path)
@@ -153,9 +153,9 @@ def test_a_base_that_is_gone_or_another_is_told(parts: dict[str, Path], tmp_path
     moved = {"clip": tmp_path / "clip", "llama": tmp_path / "llama"}
     for name, folder in moved.items():
         shutil.copytree(parts[name], folder)
-    model, tokenizer = build(made_on(moved, "clip", "llama", **PAPER_LIKE), CLEVR)
+    model, codec = build(made_on(moved, "clip", "llama", **PAPER_LIKE), CLEVR)
     model.save_pretrained(tmp_path / "saved")
-    tokenizer.save_pretrained(tmp_path / "saved")
+    codec.tokenizer.save_pretrained(tmp_path / "saved")
     stated = json.loads((tmp_path / "saved" / "config.json").read_text())
     assert stated["language_base"]["name"] == str(moved["llama"])
     shutil.rmtree(moved["llama"])
@@ -172,14 +172,14 @@ def test_what_is_no_checkpoint_is_told(parts: dict[str, Path], tmp_path: Path) -
     (tmp_path / "empty").mkdir()
     for vision, language in ((str(tmp_path / "empty"), str(parts["llama"])), (str(parts["clip"]), str(tmp_path / "empty"))):
         with pytest.raises(UserError, match="empty: cannot be loaded as a pretrained part"):
-            build(replace(TINY, vision_model=vision, language_model=language), CLEVR)
+            build(TINY.replaced(vision_model=vision, language_model=language), CLEVR)
     with pytest.raises(UserError, match="cannot be loaded as a pretrained part"):
-        build(replace(TINY, vision_model=str(parts["llama"]), language_model=str(parts["clip"])), CLEVR)
+        build(TINY.replaced(vision_model=str(parts["llama"]), language_model=str(parts["clip"])), CLEVR)
 
 
 @pytest.mark.parametrize("language", LANGUAGE)
 def test_prompts_stand_in_the_chat_template(parts: dict[str, Path], language: str) -> None:
-    _, tokenizer = build(made_on(parts, "clip", language), CLEVR)
+    tokenizer = build(made_on(parts, "clip", language), CLEVR)[1].tokenizer
     tokens = prompt_tokens(tokenizer)
     assert len({tuple(ids) for ids in tokens.asked}) == len(PROMPTS)
     before, after = tokenizer.decode(tokens.prefix), tokenizer.decode(tokens.asked[0])
@@ -194,9 +194,9 @@ def test_prompts_stand_in_the_chat_template(parts: dict[str, Path], language: st
 @pytest.mark.parametrize("numbers", ["head", "char"])
 @pytest.mark.parametrize("language", LANGUAGE)
 def test_untrained_pairs_already_write_code_that_parses(parts: dict[str, Path], language: str, numbers: str) -> None:
-    model, tokenizer = build(made_on(parts, "clip", language, numbers=numbers), CLEVR)
-    codec, frame = CodeCodec(CLEVR, tokenizer, numbers), Frame.of(model.config)
-    for result in decode(model, codec, torch.randn(2, 3, frame.height, frame.width), prompt_tokens(tokenizer).asked[0]):
+    model, codec = build(made_on(parts, "clip", language, numbers=numbers), CLEVR)
+    frame = Frame.of(model.config)
+    for result in decode(model, codec, torch.randn(2, 3, frame.height, frame.width), prompt_tokens(codec.tokenizer).asked[0]):
         assert len(parse_code(result.code, CLEVR)) <= CLEVR.max_objects
 
 
@@ -211,22 +211,22 @@ def test_code_is_encoded_as_the_language_model_would_read_it(parts: dict[str, Pa
 
 
 def test_weights_of_another_run_are_taken_or_refused(parts: dict[str, Path], tmp_path: Path) -> None:
-    aligned, tokenizer = build(
+    aligned, codec = build(
         made_on(parts, "clip", "llama", numbers="char", freeze_vision=True, **BLIND),
         CLEVR,
         stage="align",
     )
     assert {name for name, p in aligned.named_parameters() if p.requires_grad} == {"projector.weight", "projector.bias"}
     aligned.save_pretrained(tmp_path / "aligned")
-    tokenizer.save_pretrained(tmp_path / "aligned")
+    codec.tokenizer.save_pretrained(tmp_path / "aligned")
     assert set(tensors_of(tmp_path / "aligned")) == {"projector.weight", "projector.bias"}
     for changes in (PAPER_LIKE, {}, {"numbers": "char"}):
         model, _ = build(made_on(parts, "clip", "llama", **changes), CLEVR)
-        take_weights(model, tmp_path / "aligned")
+        load_initial_weights(model, tmp_path / "aligned")
         assert torch.equal(model.projector.weight, aligned.projector.weight)
     other, _ = build(TINY, CLEVR)
     with pytest.raises(UserError, match="--init"):
-        take_weights(other, tmp_path / "aligned")
+        load_initial_weights(other, tmp_path / "aligned")
 
 
 def test_a_model_can_be_pushed_to_the_hub(parts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

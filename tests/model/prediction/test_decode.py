@@ -152,9 +152,7 @@ def test_a_wide_enough_search_is_exhaustive() -> None:
 
 
 def one_object() -> Clevr:
-    domain = Clevr()
-    domain.max_objects = 1  # type: ignore[misc]
-    return domain
+    return replace(CLEVR, max_objects=1)
 
 
 def test_what_is_drawn_follows_the_probabilities() -> None:

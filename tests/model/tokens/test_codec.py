@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
+from declarations import declared
 from hypothesis import given
 from hypothesis import strategies as st
 from language_tokenizers import KINDS, byte_level, sentence_piece_unigram
@@ -17,8 +18,8 @@ from transformers import PreTrainedTokenizerFast
 
 from datagen.code.grammar import parse_code, write_code, write_object
 from datagen.code.statements import Choice, Number, Statement
-from datagen.domains.clevr import Clevr
-from datagen.domains.registry import DOMAINS, get_domain
+from datagen.domains.clevr import CLEVR, Clevr
+from datagen.domains.registry import DOMAINS
 from datagen.errors import UserError
 from datagen.scene import Object, Scene
 from model.config import PROMPT
@@ -27,17 +28,9 @@ from model.tokens.codec import NUM, CodeCodec, Style
 from model.tokens.prompts import prompt_tokens
 from model.tokens.tokenizer import domain_tokenizer
 
-CLEVR = get_domain("clevr")
-
 
 class Whole(Clevr):
     """A domain of whole numbers, below zero too, and of two statements."""
-
-    name: ClassVar[str] = "whole"
-    statements: ClassVar[tuple[Statement, ...]] = (
-        Statement("turn", (Number("angle", (-180.0, 0.0), (180.0, 90.0), 0, "degrees"), Choice("color", ("red", "redder")))),
-        Statement("turntable", (Number("height", (-12.0,), (9.0,), 0, "m"),)),
-    )
 
     def canonical_object(self, obj: Object) -> Object:
         numbers = self.statement(obj.statement).numbers
@@ -47,10 +40,20 @@ class Whole(Clevr):
         return ()
 
 
+WHOLE = Whole(
+    **declared(
+        CLEVR,
+        name="whole",
+        statements=(
+            Statement("turn", (Number("angle", (-180.0, 0.0), (180.0, 90.0), 0, "degrees"), Choice("color", ("red", "redder")))),
+            Statement("turntable", (Number("height", (-12.0,), (9.0,), 0, "m"),)),
+        ),
+    )
+)
 TOKENIZERS = {"words": lambda: domain_tokenizer(CLEVR, [PROMPT]), **KINDS}
 CODECS = {
     **{f"{kind}, {numbers}": CodeCodec(CLEVR, make(), numbers) for kind, make in TOKENIZERS.items() for numbers in ("head", "char")},
-    **{f"whole numbers, {numbers}": CodeCodec(Whole(), domain_tokenizer(Whole(), [PROMPT]), numbers) for numbers in ("head", "char")},
+    **{f"whole numbers, {numbers}": CodeCodec(WHOLE, domain_tokenizer(WHOLE, [PROMPT]), numbers) for numbers in ("head", "char")},
 }
 every_codec = pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
 DECIMALS = st.floats(allow_nan=True, allow_infinity=True)

@@ -395,7 +395,7 @@ def test_no_more_loaders_than_cores(call: Call, monkeypatch: pytest.MonkeyPatch,
         asked.append(keywords["num_workers"])
         usual(self, *arguments, **keywords)
 
-    monkeypatch.setattr("model.training.train.available_cores", lambda: [0, 1])
+    monkeypatch.setattr("model.training.run.available_cores", lambda: [0, 1])
     monkeypatch.setattr(torch.utils.data.DataLoader, "__init__", noted)
     assert call("--steps", "1", "--set", "loaders=64") == 0
     assert set(asked) == {2}

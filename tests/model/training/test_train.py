@@ -34,7 +34,7 @@ from model.training.train import Data, pretrain, train
 from render.roundtrip import roundtrip
 
 TINY = get_preset("tiny")
-QUICK = replace(TINY, steps=4, save_steps=2, batch_size=4, report_to="none")
+QUICK = TINY.replaced(steps=4, save_steps=2, batch_size=4, report_to="none")
 
 
 @pytest.fixture(scope="session")
@@ -102,13 +102,13 @@ def test_the_code_follows_the_image(overfit: Path, renders: Samples) -> None:
 
 def test_what_pretraining_learns_training_begins_with(renders: Samples, tmp_path: Path) -> None:
     tower = tmp_path / "tower"
-    preset = replace(QUICK, steps=30, batch_size=8, learning_rate=2e-3, projector_learning_rate=2e-3, augment=False)
+    preset = QUICK.replaced(steps=30, batch_size=8, learning_rate=2e-3, projector_learning_rate=2e-3, augment=False)
     pretrain(preset, "tiny", data=Data([renders.path]), out=tower, device="cpu")
     rows = [row["dense_loss"] for row in read_jsonl(tower / "log.jsonl") if "dense_loss" in row]
     assert rows[-1] < 0.8 * rows[0]
     first = {}
     for name, init in (("with", str(tower)), ("without", None)):
-        train(replace(QUICK, log_steps=1), "tiny", data=Data([renders.path]), out=tmp_path / name, device="cpu", init=init)
+        train(QUICK.replaced(log_steps=1), "tiny", data=Data([renders.path]), out=tmp_path / name, device="cpu", init=init)
         first[name] = read_jsonl(tmp_path / name / "log.jsonl")[0]["dense_loss"]
     assert first["with"] < 0.8 * first["without"]
 
@@ -182,7 +182,7 @@ def test_a_finished_run_is_left_alone_and_can_be_extended(barely: Path, renders:
     before = (run / "model.safetensors").read_bytes()
     train(QUICK, "tiny", data=Data([renders.path]), out=run, device="cpu")
     assert (run / "model.safetensors").read_bytes() == before
-    train(replace(QUICK, steps=6), "tiny", data=Data([renders.path]), out=run, device="cpu")
+    train(QUICK.replaced(steps=6), "tiny", data=Data([renders.path]), out=run, device="cpu")
     assert (run / "model.safetensors").read_bytes() != before
     assert newest_checkpoint(run) == run / "checkpoint-6"
 
@@ -201,7 +201,7 @@ def test_validation_that_overlaps_is_refused(renders: Samples, tmp_path: Path) -
 
 def test_validation_losses_are_logged(renders: Samples, tmp_path: Path) -> None:
     other = generate(replace(SMALL, seed=8), 4, tmp_path / "val")
-    train(replace(QUICK, eval_steps=2), "tiny", data=Data([renders.path], val=other.path), out=tmp_path / "run", device="cpu")
+    train(QUICK.replaced(eval_steps=2), "tiny", data=Data([renders.path], val=other.path), out=tmp_path / "run", device="cpu")
     evaluated = [row for row in read_jsonl(tmp_path / "run" / "log.jsonl") if "eval_loss" in row]
     assert [row["step"] for row in evaluated] == [2, 4]
     assert all(row["eval_token_loss"] > 0 and row["eval_number_loss"] > 0 for row in evaluated)
@@ -209,7 +209,7 @@ def test_validation_losses_are_logged(renders: Samples, tmp_path: Path) -> None:
 
 def test_another_run_is_not_overwritten(barely: Path, renders: Samples, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="learning_rate"):
-        train(replace(QUICK, learning_rate=1.0), "tiny", data=Data([renders.path]), out=barely, device="cpu")
+        train(QUICK.replaced(learning_rate=1.0), "tiny", data=Data([renders.path]), out=barely, device="cpu")
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match="not a run"):
         train(QUICK, "tiny", data=Data([renders.path]), out=tmp_path, device="cpu")

@@ -29,7 +29,7 @@ from model.run_folder import newest_checkpoint
 from model.training.train import Data, align, train
 
 BLIND = {"dense_weight": 0.0, "number_cells": False, "word_cells": False}  # without a dense read-out
-QUICK = replace(get_preset("tiny"), steps=4, save_steps=2, log_steps=2, batch_size=4, report_to="none")
+QUICK = get_preset("tiny").replaced(steps=4, save_steps=2, log_steps=2, batch_size=4, report_to="none")
 CLI = [sys.executable, "-P", "-m", "igllm"]
 
 
@@ -65,9 +65,9 @@ def test_a_step_is_the_same_however_its_samples_are_gathered(renders: Samples, t
     """
     vision = {"model_type": "clip_vision_model", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
     vision |= {"num_attention_heads": 2, "image_size": 64, "patch_size": 16}
-    base = replace(QUICK, vision=vision, feedback_noise=0.0, steps=3, save_steps=0)
+    base = QUICK.replaced(vision=vision, feedback_noise=0.0, steps=3, save_steps=0)
     for name, changes in {"whole": {"batch_size": 8}, "halves": {"batch_size": 4, "accumulation": 2}}.items():
-        train(replace(base, **changes), "tiny", data=Data([renders.path]), out=tmp_path / name, device="cpu")
+        train(base.replaced(**changes), "tiny", data=Data([renders.path]), out=tmp_path / name, device="cpu")
     # AdamW makes a share of a step (1e-3) of the rounding of a gradient that is next to nothing, as a rare word's is.
     assert close(weights_of(tmp_path / "whole"), weights_of(tmp_path / "halves"), 1e-4)
     for one, other in zip(losses_of(tmp_path / "whole"), losses_of(tmp_path / "halves"), strict=True):
@@ -120,8 +120,8 @@ def test_a_killed_run_goes_on_with_the_same_losses(renders: Samples, tmp_path: P
 
 
 def test_the_clock_asks_for_checkpoints(renders: Samples, tmp_path: Path) -> None:
-    train(replace(QUICK, save_steps=0, save_seconds=1e-3, steps=3), "tiny", data=Data([renders.path]), out=tmp_path / "often", device="cpu")
-    train(replace(QUICK, save_steps=0, save_seconds=1e6, steps=3), "tiny", data=Data([renders.path]), out=tmp_path / "seldom", device="cpu")
+    train(QUICK.replaced(save_steps=0, save_seconds=1e-3, steps=3), "tiny", data=Data([renders.path]), out=tmp_path / "often", device="cpu")
+    train(QUICK.replaced(save_steps=0, save_seconds=1e6, steps=3), "tiny", data=Data([renders.path]), out=tmp_path / "seldom", device="cpu")
     assert (tmp_path / "often" / "checkpoint-2").is_dir()
     assert [path.name for path in (tmp_path / "seldom").glob("checkpoint-*")] == ["checkpoint-3"]  # the end is always kept
 
@@ -129,7 +129,7 @@ def test_the_clock_asks_for_checkpoints(renders: Samples, tmp_path: Path) -> Non
 def test_the_best_model_by_validation_loss_is_kept(renders: Samples, tmp_path: Path) -> None:
     """With a learning rate that soon ruins the model, the best is not the last."""
     val = generate(replace(SMALL, seed=8), 4, tmp_path / "val")
-    preset = replace(QUICK, steps=8, eval_steps=1, learning_rate=0.3, head_learning_rate=0.3, warmup=0.5)
+    preset = QUICK.replaced(steps=8, eval_steps=1, learning_rate=0.3, head_learning_rate=0.3, warmup=0.5)
     train(preset, "tiny", data=Data([renders.path], val=val.path), out=tmp_path / "run", device="cpu")
     evaluated = {row["step"]: row["eval_loss"] for row in read_jsonl(tmp_path / "run" / "log.jsonl") if "eval_loss" in row}
     best = read_json(tmp_path / "run" / "best" / "best.json")
@@ -142,8 +142,7 @@ def test_the_best_model_by_validation_loss_is_kept(renders: Samples, tmp_path: P
 
 def test_validation_loss_does_not_depend_on_the_batches(renders: Samples, tmp_path: Path) -> None:
     val = generate(replace(SMALL, seed=8), 5, tmp_path / "val")
-    base = replace(
-        QUICK,
+    base = QUICK.replaced(
         steps=1,
         eval_steps=1,
         save_steps=0,
@@ -154,8 +153,8 @@ def test_validation_loss_does_not_depend_on_the_batches(renders: Samples, tmp_pa
     seen = []
     for size, accumulation in ((4, 1), (2, 2)):
         out = tmp_path / f"by-{size}"
-        preset = replace(base, batch_size=size, accumulation=accumulation, learning_rate=1e-12, head_learning_rate=1e-12)
-        train(replace(preset, projector_learning_rate=1e-12), "tiny", data=Data([renders.path], val=val.path), out=out, device="cpu")
+        preset = base.replaced(batch_size=size, accumulation=accumulation, learning_rate=1e-12, head_learning_rate=1e-12)
+        train(preset.replaced(projector_learning_rate=1e-12), "tiny", data=Data([renders.path], val=val.path), out=out, device="cpu")
         seen += [row for row in read_jsonl(out / "log.jsonl") if "eval_loss" in row]
     assert seen[0]["eval_token_loss"] == pytest.approx(seen[1]["eval_token_loss"], rel=0.02)  # batch normalisation's statistics differ
     for row in seen:
@@ -169,19 +168,19 @@ def test_several_data_sets_are_mixed(renders: Samples, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="on other data"):
         train(QUICK, "tiny", data=Data([renders.path, other.path], [1.0, 2.0]), out=run, device="cpu")
     with pytest.raises(UserError, match="samples a step"):
-        train(replace(QUICK, batch_size=8), "tiny", data=Data([renders.path, other.path], [1.0, 3.0]), out=run, device="cpu")
+        train(QUICK.replaced(batch_size=8), "tiny", data=Data([renders.path, other.path], [1.0, 3.0]), out=run, device="cpu")
 
 
 def test_alignment_trains_the_projector_alone_and_training_begins_with_it(parts: dict[str, Path], tmp_path: Path) -> None:
     captioned = generate(replace(SMALL, captions=True), 8, tmp_path / "captioned")
     pair = {"vision_model": str(parts["clip"]), "language_model": str(parts["llama"])}
-    preset = replace(QUICK, **pair, align_batch_size=4, save_steps=0)
+    preset = QUICK.replaced(**pair, align_batch_size=4, save_steps=0)
     align(preset, "tiny", data=Data([captioned.path]), out=tmp_path / "aligned", device="cpu")
     aligned = weights_of(tmp_path / "aligned")
     assert set(aligned) == {"projector.weight", "projector.bias"}
     losses = losses_of(tmp_path / "aligned")
     assert set(losses[0]) == {"loss", "token_loss"}
-    lora = replace(QUICK, **pair, freeze_vision=True, lora_rank=2, lora_alpha=4, steps=1, projector_learning_rate=1e-12, augment=False)
+    lora = QUICK.replaced(**pair, freeze_vision=True, lora_rank=2, lora_alpha=4, steps=1, projector_learning_rate=1e-12, augment=False)
     train(lora, "tiny", data=Data([captioned.path]), out=tmp_path / "run", device="cpu", init=str(tmp_path / "aligned"))
     assert torch.allclose(weights_of(tmp_path / "run")["projector.weight"], aligned["projector.weight"], atol=1e-6)
     with pytest.raises(UserError, match="--language-model"):
@@ -193,39 +192,39 @@ def test_cached_features_train_the_same_model(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     pair = {"vision_model": str(parts["clip"]), "language_model": str(parts["llama"]), "freeze_vision": True, "augment": False}
-    preset = replace(QUICK, **pair, lora_rank=2, lora_alpha=4, feedback_noise=0.0)
+    preset = QUICK.replaced(**pair, lora_rank=2, lora_alpha=4, feedback_noise=0.0)
     train(preset, "tiny", data=Data([renders.path]), out=tmp_path / "seen", device="cpu")
-    train(replace(preset, cache_features=True), "tiny", data=Data([renders.path]), out=tmp_path / "cached", device="cpu")
+    train(preset.replaced(cache_features=True), "tiny", data=Data([renders.path]), out=tmp_path / "cached", device="cpu")
     assert close(weights_of(tmp_path / "seen"), weights_of(tmp_path / "cached"), 1e-5)
     for changes in ({"augment": True}, {"freeze_vision": False}):
         with pytest.raises(UserError, match="cache_features"):
-            replace(preset, cache_features=True, **changes)
+            preset.replaced(cache_features=True, **changes)
 
 
 def test_gradient_checkpointing_changes_nothing(parts: dict[str, Path], renders: Samples, tmp_path: Path) -> None:
     pair = {"vision_model": str(parts["clip"]), "language_model": str(parts["llama"]), "freeze_vision": True}
-    preset = replace(QUICK, **pair, lora_rank=2, lora_alpha=4, feedback_noise=0.0)
+    preset = QUICK.replaced(**pair, lora_rank=2, lora_alpha=4, feedback_noise=0.0)
     for name, on in (("plain", False), ("checkpointed", True)):
-        train(replace(preset, gradient_checkpointing=on), "tiny", data=Data([renders.path]), out=tmp_path / name, device="cpu")
+        train(preset.replaced(gradient_checkpointing=on), "tiny", data=Data([renders.path]), out=tmp_path / name, device="cpu")
     assert close(weights_of(tmp_path / "plain"), weights_of(tmp_path / "checkpointed"), 1e-6)
 
 
 def test_frozen_parts_in_bfloat16_are_trained_on_resumed_and_predict(parts: dict[str, Path], renders: Samples, tmp_path: Path) -> None:
     """As `paper` is trained: what is frozen in bfloat16, adapters, projector and head in float32."""
     pair = {"vision_model": str(parts["clip"]), "language_model": str(parts["llama"]), "freeze_vision": True, "bf16": True}
-    preset = replace(QUICK, **pair, lora_rank=2, lora_alpha=4, **BLIND, augment=False, feedback_noise=0.0)
+    preset = QUICK.replaced(**pair, lora_rank=2, lora_alpha=4, **BLIND, augment=False, feedback_noise=0.0)
     model = train(preset, "tiny", data=Data([renders.path]), out=tmp_path / "run", device="cpu")
     assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
     assert {p.dtype for name, p in model.named_parameters() if "layers" in name and not p.requires_grad} == {torch.bfloat16}
-    train(replace(preset, steps=6), "tiny", data=Data([renders.path]), out=tmp_path / "run", device="cpu")
+    train(preset.replaced(steps=6), "tiny", data=Data([renders.path]), out=tmp_path / "run", device="cpu")
     predictor = Predictor.of(tmp_path / "run", "cpu")
     assert len(list(predictor.predict([(key, renders[key].pixels()) for key in renders.keys[:2]]))) == 2
-    model, _ = build(replace(preset, freeze_vision=False, lora_rank=0), renders.at(0).domain)
+    model, _ = build(preset.replaced(freeze_vision=False, lora_rank=0), renders.at(0).domain)
     assert {p.dtype for p in model.parameters()} == {torch.float32}
 
 
 def test_curves_are_logged_for_tensorboard(renders: Samples, tmp_path: Path) -> None:
-    train(replace(QUICK, report_to="tensorboard", steps=1), "tiny", data=Data([renders.path]), out=tmp_path / "run", device="cpu")
+    train(QUICK.replaced(report_to="tensorboard", steps=1), "tiny", data=Data([renders.path]), out=tmp_path / "run", device="cpu")
     assert list((tmp_path / "run" / "tensorboard").glob("events.out.tfevents.*"))
 
 

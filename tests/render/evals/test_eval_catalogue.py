@@ -87,7 +87,7 @@ def test_methods_of_one_representation_share_a_pretraining() -> None:
     evaluation, plan = asked("so3")
     shared: dict[str, set[str]] = {}
     for request in plan.requests(evaluation):
-        shared.setdefault(request.training.rotations, set()).add(request.pretraining_digest)
+        shared.setdefault(request.training.head.rotations, set()).add(request.pretraining_digest)
     assert {name: len(digests) for name, digests in shared.items()} == {"euler_int": 1, "euler": 1, "axis_angle": 1, "6d": 1}
     assert len(set.union(*shared.values())) == 4
 

@@ -199,13 +199,13 @@ def test_what_determines_a_cell_names_it_and_nothing_else_does() -> None:
 @pytest.mark.parametrize(("share", "shared"), [(0.5, (750, 750)), (0.25, (375, 1125)), (0.0, (None, 1500))])
 def test_the_budget_is_spent_whatever_the_data(share: float, shared: tuple[int | None, int]) -> None:
     for request in requests(sizes=(500, 4000), pretrain_share=share):
-        assert (request.pretraining and request.pretraining.steps, request.training.steps) == shared
+        assert (request.pretraining and request.pretraining.optimisation.steps, request.training.optimisation.steps) == shared
 
 
 def test_a_tower_that_is_not_trained_is_not_pretrained() -> None:
     (request,) = requests(methods=("head",), sizes=(500,), preset="paper", budget=320_000)
     assert request.pretraining is None
-    assert request.training.steps == 10_000
+    assert request.training.optimisation.steps == 10_000
 
 
 def known_cell(request: Request, right: int) -> Run:

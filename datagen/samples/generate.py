@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from datagen.domains.registry import get_domain
 from datagen.samples.captions import caption
 from datagen.samples.depth import depth_file
 from datagen.samples.draw import Drawn, draw
@@ -20,8 +19,11 @@ _CAPTION_STREAM = 2  # beside the streams that `draw` takes
 Render = Callable[[Scene, Shot], np.ndarray]
 
 
-def produce(settings: DatasetSettings, index: int, render: Render) -> Sample:
-    """The sample (settings, index); `render` gives a scene's image, (height, width, 3) uint8. `UserError` if no scene can be placed."""
+def generate_sample(settings: DatasetSettings, index: int, render: Render) -> Sample:
+    """Draw, render and label the sample of that index; `render` gives a scene's image, (height, width, 3) uint8.
+
+    `UserError` if no scene can be placed.
+    """
     drawn = draw(settings, index)
     return make_sample(
         sample_key(index),
@@ -40,7 +42,7 @@ def produce(settings: DatasetSettings, index: int, render: Render) -> Sample:
 
 def _extras(settings: DatasetSettings, index: int, drawn: Drawn) -> Iterator[tuple[str, bytes]]:
     """The further files that were asked for, by suffix."""
-    domain = get_domain(settings.domain)
+    domain = settings.resolved_domain
     if settings.captions:
         rng = np.random.default_rng(np.random.SeedSequence((settings.seed, index, 0, _CAPTION_STREAM)))
         yield CAPTION_SUFFIX, (caption(drawn.scene, domain, drawn.shot.viewpoint, rng) + "\n").encode()

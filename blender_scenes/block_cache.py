@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 Block = TypeVar("Block")
 
 
-class Kept(Generic[Block]):
+class BlockCache(Generic[Block]):
     """Blender's data-blocks by key, as many as together weigh `most`. One that something still shows stays, even beyond the bound."""
 
     def __init__(self, most: int, remove: Callable[[Block], None]) -> None:

@@ -1,4 +1,7 @@
-"""A data set's samples by number, as files: in tars of a folder, in tars behind a URL, or loose."""
+"""The ways in which a data set's samples are stored: in tars that can be read in part, in tars that are fetched whole, or loose.
+
+`datagen.shards.reader.Samples` reads them all alike.
+"""
 
 from __future__ import annotations
 
@@ -26,17 +29,13 @@ MOST_NAMES = 100_000  # that a pattern may stand for
 MAX_SAMPLE_BYTES = 2**29  # of a sample's files, which are read at once
 
 
-class Archive(ABC):
-    """Samples numbered from 0. ``name`` is what messages call the data set, ``shards`` are its tars, none where samples are loose.
+class Layout(ABC):
+    """Samples numbered from 0, as they are stored. ``shards`` are the names of their tars in ``store``; none where samples are loose."""
 
-    ``far_shards`` has the number of samples of each shard, in order, where shards are fetched whole, so that who reads should stay within
-    a few of them; it is None where any sample is as near as any other.
-    """
-
-    name: str
     store: Store
-    shards: Sequence[str]
+    shards: Sequence[str] = ()
     far_shards: Sequence[int] | None = None
+    """See `datagen.shards.reader.Samples.far_shards`."""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -46,27 +45,30 @@ class Archive(ABC):
         """The key of a sample."""
 
     @abstractmethod
-    def files(self, number: int) -> dict[str, bytes]:
-        """A sample's files by suffix. `UserError` if they cannot be read."""
-
-    @abstractmethod
     def find(self, key: str) -> int | None:
         """The number of the sample with that key; None if there is none."""
+
+    @abstractmethod
+    def files(self, number: int) -> dict[str, bytes]:
+        """A sample's files by suffix. `UserError` if they cannot be read."""
 
     @abstractmethod
     def members(self, suffix: str | None = None) -> Iterator[tuple[str, str, int, bytes]]:
         """Key, suffix, size and, if it is of that `suffix`, content of every file, in order; nothing else is read."""
 
+    def repeated(self) -> str | None:
+        """A key that two samples have, as far as that is known without reading them; None if there is none."""
+        return None
 
-def open_archive(where: Place, cache_bytes: int = CACHE_BYTES) -> Archive:
-    """The samples at a folder or URL of tars or of loose samples, in one tar, or in tars by a pattern such as ``set/{0000..0331}.tar``.
 
-    Of shards at a URL, up to `cache_bytes` are kept on this machine. `UserError` if there is nothing to read.
+def open_layout(store: Store, shards: Sequence[str], cache_bytes: int | None = None) -> Layout:
+    """The samples in these tars of a store, or its loose ones if there are no tars.
+
+    With ``cache_bytes``, tars of a URL are fetched whole. `UserError` if there is nothing to read.
     """
-    store, shards = open_tars(where)
     if not shards:
-        return LooseArchive(store)
-    return TarArchive(store, shards) if store.near else FarArchive(store, shards, cache_bytes)
+        return Loose(store)
+    return Tars(store, shards) if store.near or cache_bytes is None else FetchedTars(store, shards, cache_bytes)
 
 
 def open_tars(where: Place) -> tuple[Store, list[str]]:
@@ -101,18 +103,39 @@ def _expanded(pattern: str) -> list[str]:
     return list(dict.fromkeys(map("".join, product(*choices))))
 
 
-class TarArchive(Archive):
-    """Tars of which any part can be read at once."""
+class _InTars(Layout):
+    """Samples in tars of a store."""
 
-    def __init__(self, store: Store, shards: list[str]) -> None:
-        self.name, self.store, self.shards = store.name, store, shards
+    def __init__(self, store: Store, shards: Sequence[str]) -> None:
+        self.store, self.shards = store, shards
+
+    def members(self, suffix: str | None = None) -> Iterator[tuple[str, str, int, bytes]]:
+        for shard in self.shards:
+            try:
+                with self.store.open(shard) as stream:
+                    for name, _, start, size in tar_members(stream):
+                        key, found = split_name(name)
+                        if not key or not found:
+                            continue
+                        content = b""
+                        if found == suffix:
+                            _check_size(self.store, shard, size)
+                            stream.seek(start)
+                            content = stream.read(size)
+                        yield key, found, size, content
+            except (tarfile.TarError, OSError) as error:
+                raise UserError(f"{self.store.at(shard)}: not a readable tar ({error}); generate the data set again to repair it") from None
+
+
+class Tars(_InTars):
+    """Tars of which any part can be read at once."""
 
     @cached_property
     def index(self) -> SampleIndex:
         """Where the samples lie."""
         index = open_index(self.store, self.shards)
         if not len(index):
-            raise UserError(f"{self.name}: no samples in its tars")
+            raise UserError(f"{self.store.name}: no samples in its tars")
         return index
 
     def __getstate__(self) -> dict[str, Any]:
@@ -133,26 +156,20 @@ class TarArchive(Archive):
         name = self.shards[shard]
         return _files(_read(self.store, name, offset, length), length, self.store.at(name))
 
-    def refuse_repeats(self) -> None:
-        """`UserError` if two samples have the same key."""
-        key = self.index.repeated()
-        if key is not None:
-            raise UserError(f"{self.name}: the sample {key} is in the data set twice, or its files do not lie side by side in the tar")
-
-    def members(self, suffix: str | None = None) -> Iterator[tuple[str, str, int, bytes]]:
-        return _members(self.store, self.shards, suffix)
+    def repeated(self) -> str | None:
+        return self.index.repeated()
 
 
-class FarArchive(Archive):
+class FetchedTars(_InTars):
     """Tars behind a URL, fetched whole, one after the other, into a cache on this machine that the processes share."""
 
-    def __init__(self, store: Store, shards: list[str], cache_bytes: int) -> None:
-        self.name, self.store, self.shards = store.name, store, shards
+    def __init__(self, store: Store, shards: Sequence[str], cache_bytes: int) -> None:
+        super().__init__(store, shards)
         self.cache = ShardCache(store, cache_bytes)
         self.far_shards = self._counts()
         self._firsts = np.concatenate([[0], np.cumsum(self.far_shards)])
         if not len(self):
-            raise UserError(f"{self.name}: no samples in its tars")
+            raise UserError(f"{store.name}: no samples in its tars")
 
     def _counts(self) -> list[int]:
         """The samples of each shard: as the manifest says, else counted in every shard, which fetches them all once."""
@@ -191,22 +208,19 @@ class FarArchive(Archive):
         _check_size(self.store, shard, length)
         return _files(fetched.read(offset, length), length, self.store.at(shard))
 
-    def members(self, suffix: str | None = None) -> Iterator[tuple[str, str, int, bytes]]:
-        return _members(self.store, self.shards, suffix)
 
-
-class LooseArchive(Archive):
+class Loose(Layout):
     """A folder of loose ``{key}.png``, ``.py`` and ``.json``."""
 
     def __init__(self, store: Store) -> None:
-        self.name, self.store, self.shards = store.name, store, ()
+        self.store = store
         self._sizes = store.sizes()
         stems = sorted(name.removesuffix(".json") for name in self._sizes if name.endswith(".json"))
         self._stems = [stem for stem in stems if stem + ".py" in self._sizes]  # which tells a sample's record from any other JSON
         self._keys = list(map(plain_key, self._stems))
         self._numbers: Mapping[str, int] = {key: number for number, key in enumerate(self._keys)}
         if not self._keys:
-            raise UserError(f"{self.name}: no samples here (neither *.tar shards nor {{key}}.png, .py and .json)")
+            raise UserError(f"{store.name}: no samples here (neither *.tar shards nor {{key}}.png, .py and .json)")
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -252,21 +266,3 @@ def _files(blocks: bytes, length: int, where: str) -> dict[str, bytes]:
     except (tarfile.TarError, ValueError) as error:
         problem = str(error)
     raise UserError(f"{where}: changed or damaged since it was first read ({problem}); generate the data set again to repair it")
-
-
-def _members(store: Store, shards: Sequence[str], suffix: str | None) -> Iterator[tuple[str, str, int, bytes]]:
-    for shard in shards:
-        try:
-            with store.open(shard) as stream:
-                for name, _, start, size in tar_members(stream):
-                    key, found = split_name(name)
-                    if not key or not found:
-                        continue
-                    content = b""
-                    if found == suffix:
-                        _check_size(store, shard, size)
-                        stream.seek(start)
-                        content = stream.read(size)
-                    yield key, found, size, content
-        except (tarfile.TarError, OSError) as error:
-            raise UserError(f"{store.at(shard)}: not a readable tar ({error}); generate the data set again to repair it") from None

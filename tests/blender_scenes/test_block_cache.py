@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from blender_scenes.kept import Kept
+from blender_scenes.block_cache import BlockCache
 
 
 @dataclass
@@ -14,7 +14,7 @@ class Block:
 
 def test_the_block_used_longest_ago_goes_first() -> None:
     gone: list[Block] = []
-    kept: Kept[Block] = Kept(2, gone.append)
+    kept: BlockCache[Block] = BlockCache(2, gone.append)
     one, two = kept.get("one", Block), kept.get("two", Block)
     assert kept.get("one", Block) is one
     kept.get("three", Block)
@@ -25,7 +25,7 @@ def test_the_block_used_longest_ago_goes_first() -> None:
 
 def test_a_block_that_is_shown_stays_beyond_the_bound() -> None:
     gone: list[Block] = []
-    kept: Kept[Block] = Kept(2, gone.append)
+    kept: BlockCache[Block] = BlockCache(2, gone.append)
     shown = [kept.get(name, lambda: Block(users=1)) for name in range(4)]
     assert not gone and len(kept) == 4
     for block in shown:
@@ -36,7 +36,7 @@ def test_a_block_that_is_shown_stays_beyond_the_bound() -> None:
 
 def test_a_heavy_block_takes_the_room_of_many() -> None:
     gone: list[Block] = []
-    kept: Kept[Block] = Kept(10, gone.append)
+    kept: BlockCache[Block] = BlockCache(10, gone.append)
     for name in range(10):
         kept.get(name, Block)
     kept.get("heavy", Block, 8)

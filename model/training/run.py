@@ -1,0 +1,294 @@
+"""A run: one training, whatever its stage, by `IGTrainer`, into a folder that it can be resumed from.
+
+A run folder holds ``run.json`` (what was asked), whole ``checkpoint-N`` folders, ``best`` (the lowest validation loss), ``tensorboard``,
+and, when training is done, ``log.jsonl`` and the model itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainingArguments, set_seed
+
+from datagen.domains.base import Domain
+from datagen.errors import UserError
+from datagen.io.files import write_jsonl
+from datagen.io.locks import hold
+from datagen.shards.overlap import data_digest, refuse_overlap
+from datagen.shards.reader import Samples
+from datagen.shards.store import Place
+from datagen.workers.cores import available_cores
+from model.build import Stage
+from model.config import quiet_transformers
+from model.data.learner import Learner
+from model.data.order import InOrder, Mixture, check_weights
+from model.device import pick_device
+from model.load import Loaded, find_model
+from model.preset import Preset
+from model.run_folder import check_present, check_run, newest_checkpoint, state_run
+from model.training.initial_weights import load_initial_weights, weights_digest
+from model.training.trainer import EverySteps, IGTrainer
+
+NEVER = 10**9  # steps
+
+Provenance = Mapping[str, Any]
+"""What a model's configuration records of how it was trained: preset, digest of the data, version of the code."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a run learns from: data sets and their weights (None: by their sizes), and what its loss is measured on."""
+
+    train: Sequence[Place]
+    weights: Sequence[float] | None = None
+    val: Place | None = None
+
+    def open(self) -> DataSets:
+        """The data sets, opened; `UserError` for one that cannot be."""
+        train = [Samples.for_training(place) for place in self.train]
+        weights = [len(samples) for samples in train] if self.weights is None else self.weights
+        return DataSets(train, weights, None if self.val is None else Samples.for_training(self.val))
+
+
+@dataclass(frozen=True)
+class DataSets:
+    """Opened `Data`."""
+
+    train: Sequence[Samples]
+    weights: Sequence[float]
+    val: Samples | None
+
+    @property
+    def domain(self) -> Domain:
+        """The domain of the first sample."""
+        return self.train[0].at(0).domain
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of what is learnt from: the content of the data sets with their weights, in their order."""
+        mixed = [(data_digest(samples), float(weight)) for samples, weight in zip(self.train, self.weights, strict=True)]
+        return hashlib.sha256(repr(mixed).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Callback:
+    """``call`` is called every ``steps`` steps with the model as it is and the step, on the first process."""
+
+    call: Callable[[Loaded, int], None]
+    steps: int
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training that is asked for: one stage of a preset, on these data, into the run folder ``out``.
+
+    ``begin`` makes what is trained, given what its configuration is to record; ``bases`` are the checkpoints that its parts begin with
+    (`Plan.bases`); ``labels`` names what a batch has when there is a loss to measure; ``init`` is a run whose weights to begin with.
+    """
+
+    stage: Stage
+    preset: Preset
+    preset_name: str
+    data: DataSets
+    out: Path
+    device: str
+    begin: Callable[[Provenance], Learner]
+    bases: Mapping[str, str | None] = field(default_factory=dict)
+    labels: str = "labels"
+    init: str | None = None
+    callback: Callback | None = None
+
+    @property
+    def batch_setting(self) -> str:
+        """The setting that says how many samples a step has on one device."""
+        return "align_batch_size" if self.stage == "align" else "batch_size"
+
+    @property
+    def batch_size(self) -> int:
+        """Samples a step on one device."""
+        size: int = getattr(self.preset.optimisation, self.batch_setting)
+        return size
+
+
+def run(training: Training) -> Any:
+    """Train from the newest checkpoint of the run folder, or from the beginning, to the end; the trained model.
+
+    One process at a time has the folder, and it must be of this training. Nothing is written before the model is made.
+    """
+    preset, data, out = training.preset, training.data, training.out
+    check_weights(data.weights, len(data.train))
+    init = None if training.init is None else find_model(training.init)
+    if data.val is not None and training.stage != "align":
+        for samples in data.train:
+            refuse_overlap(samples, data.val)
+    digest = data.digest
+    quiet_transformers()
+    arguments = _arguments(training)
+    step_samples = training.batch_size * preset.optimisation.accumulation * arguments.world_size
+    statement = {
+        "stage": training.stage,
+        "model": training.preset_name,
+        "data": digest,
+        "val": None if data.val is None else data_digest(data.val),
+        "init": None if init is None else weights_digest(init),
+        "step_samples": step_samples,
+        **training.bases,
+    }
+    with ExitStack() as held:
+        with arguments.main_process_first(local=False):
+            if arguments.process_index == 0:
+                held.enter_context(hold(out))
+                check_run(out, preset, **statement)
+        set_seed(preset.optimisation.seed)
+        recorded = {"name": training.preset_name, **preset.to_json()}
+        learner = training.begin({"preset": recorded, "data_digest": digest, "code_version": version("igllm")})
+        if init is not None:
+            load_initial_weights(learner.model, init)
+        learner.model.to(arguments.device)
+        checkpoint = newest_checkpoint(out, warn=_printer(arguments))
+        if arguments.process_index == 0:
+            state_run(out, preset, **statement)
+        sources = [learner.source(samples) for samples in data.train]
+        mixture = Mixture(sources, data.weights, preset.optimisation.seed, preset.optimisation.steps * step_samples)
+        validation = None if data.val is None else InOrder(learner.source(data.val))
+        with _one_message(training):
+            _train(training, learner, arguments, checkpoint, mixture=mixture, validation=validation)
+    return learner.model
+
+
+def _train(
+    training: Training,
+    learner: Learner,
+    arguments: TrainingArguments,
+    checkpoint: Path | None,
+    *,
+    mixture: Mixture,
+    validation: InOrder | None,
+) -> None:
+    """Train a model from a checkpoint, or from the beginning, to the end."""
+    model, codec, out = learner.model, learner.codec, training.out
+    trainer = IGTrainer(
+        preset=training.preset,
+        model=model,
+        args=arguments,
+        train_dataset=mixture,
+        eval_dataset=validation,
+        data_collator=learner.collate,
+        processing_class=None if codec is None else codec.tokenizer,
+    )
+    if (callback := training.callback) is not None:
+
+        def call(step: int) -> None:
+            check_present(out)
+            callback.call(Loaded(model, codec, str(out), f"step {step}"), step)
+
+        trainer.add_callback(EverySteps(call, callback.steps))
+    if checkpoint is not None:
+        trainer.load_pending(checkpoint)
+        steps = training.preset.optimisation.steps
+        _printer(arguments)(f"{out}: going on from step {checkpoint.name.removeprefix('checkpoint-')} of {steps}")
+    with _errors_of_tensorboard(out):
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    trainer.save_final()
+    if trainer.is_world_process_zero():
+        write_jsonl(out / "log.jsonl", trainer.state.log_history)
+
+
+def _printer(arguments: TrainingArguments) -> Callable[[str], None]:
+    """What prints a line to stderr, on the first process alone."""
+
+    def print_line(text: str) -> None:
+        if arguments.process_index == 0:
+            print(text, file=sys.stderr, flush=True)
+
+    return print_line
+
+
+@contextmanager
+def _one_message(training: Training) -> Iterator[None]:
+    """Turn what ends training in the middle, where a user can mend it, into a `UserError` of one message."""
+    try:
+        yield
+    except UserError as error:  # of a loader's process, its traceback comes before the message
+        text = "\n".join(map(str, error.args))
+        *_, message = re.split(r"^datagen\.errors\.\w+: ", text, flags=re.MULTILINE)
+        raise (error if message == text else UserError(message.strip())) from None
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+            asked = f"{training.batch_setting}={training.batch_size}"
+            raise UserError(f"there is not enough memory for {asked}; give a smaller one, and a larger accumulation to match") from None
+        raise
+
+
+@contextmanager
+def _errors_of_tensorboard(out: Path) -> Iterator[None]:
+    """Have tensorboard's thread not print what it could not write: the same error is raised where something is logged next, and names the
+    run here."""
+    before = threading.excepthook
+
+    def hook(arguments: threading.ExceptHookArgs) -> None:
+        if not type(arguments.thread).__module__.startswith("tensorboard"):
+            before(arguments)
+
+    threading.excepthook = hook
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(out)
+        raise
+    finally:
+        threading.excepthook = before
+
+
+def _arguments(training: Training) -> TrainingArguments:
+    preset, how, out = training.preset, training.preset.optimisation, training.out
+    if preset.run.report_to == "wandb" and find_spec("wandb") is None:
+        raise UserError("report_to=wandb: Weights & Biases is not installed; pip install wandb")
+    # The environment is where transformers looks for these two.
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / "tensorboard")
+    os.environ.setdefault("WANDB_PROJECT", "igllm")
+    evaluate = training.data.val is not None
+    arguments = TrainingArguments(
+        output_dir=str(out),
+        per_device_train_batch_size=training.batch_size,
+        per_device_eval_batch_size=training.batch_size,
+        gradient_accumulation_steps=how.accumulation,
+        max_steps=how.steps,
+        learning_rate=how.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=round(how.warmup * how.steps),
+        logging_steps=preset.run.log_steps,
+        logging_nan_inf_filter=False,  # it would wait for the device at every micro-batch
+        save_steps=preset.run.save_steps or NEVER,
+        eval_strategy="steps" if evaluate else "no",
+        eval_steps=preset.run.eval_steps if evaluate else None,
+        prediction_loss_only=True,
+        label_names=[training.labels],
+        report_to=preset.run.report_to,
+        run_name=out.resolve().name,
+        seed=how.seed,
+        bf16=how.bf16,
+        activation_checkpointing=preset.run.gradient_checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False} if preset.run.gradient_checkpointing else None,
+        # A transformer tower that is trained has layers behind the one that is read.
+        ddp_find_unused_parameters=not preset.tower.freeze_vision,
+        remove_unused_columns=False,
+        disable_tqdm=not sys.stderr.isatty(),
+        use_cpu=pick_device(training.device).type == "cpu",
+        dataloader_num_workers=min(preset.run.loaders, len(available_cores())),  # more would wait for one another
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )
+    arguments._n_gpu = min(1, arguments.n_gpu)  # several GPUs take a process each, by torchrun or accelerate launch
+    return arguments

@@ -1,0 +1,19 @@
+"""A worker without Blender, for tests of what it is asked: it writes each request to the file ``REQUESTS`` in the environment, answers with
+an empty sample, and with an error where the index is 13."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from datagen.io.child import say
+
+if __name__ == "__main__":
+    out = sys.stdout.buffer
+    say(out, {"ready": True})
+    for line in sys.stdin.buffer:
+        with Path(os.environ["REQUESTS"]).open("ab") as log:
+            log.write(line)
+        say(out, {"error": "13"} if json.loads(line)["index"] == 13 else {"files": {}})
