@@ -77,8 +77,8 @@ class _Once(argparse.Action):
 class Parser(argparse.ArgumentParser):
     """The parser of the command or of a verb, whose flags are made when it is used: what declares them may take a moment to import."""
 
-    def __init__(self, *arguments: Any, verb: type[Verb] | None = None, **settings: Any) -> None:
-        super().__init__(*arguments, formatter_class=_Help, **settings)
+    def __init__(self, verb: type[Verb] | None = None, **settings: Any) -> None:
+        super().__init__(formatter_class=_Help, **settings)
         self.register("action", None, _Once)
         self._verb, self._filled = verb, False
 
