@@ -91,7 +91,7 @@ class IGLLM(PreTrainedModel):
         self.numeric_head = self._new_head(width) if headed else None
         self.post_init()
         if config.guide_weight:
-            self.language_model.set_attn_implementation("eager")  # other implementations do not return attention weights
+            self._return_attention()
         if language_model is not None:  # a checkpoint may have two embeddings although its configuration says one
             config.text_config.tie_word_embeddings = self._one_embedding()
         # transformers, too, ties weights by this attribute when it loads them.
@@ -351,6 +351,9 @@ class IGLLM(PreTrainedModel):
     def periods(self) -> torch.Tensor:
         """(slots,) each slot's period in normalised units, 0 for none."""
         return torch.tensor([slot.period for slot in self.slots], device=self.device)
+
+    def _return_attention(self) -> None:
+        self.language_model.set_attn_implementation("eager")  # other implementations do not return attention weights
 
     def _one_embedding(self) -> bool:
         """Whether the language model's input and output embeddings are one tensor."""
