@@ -74,7 +74,7 @@ class IGLLM(PreTrainedModel):
     accepts_loss_kwargs = False
     all_tied_weights_keys: dict[str, str]
 
-    def __init__(self, config: IGLLMConfig, encoder: nn.Module | None = None, language_model: Any = None) -> None:
+    def __init__(self, config: IGLLMConfig, encoder: nn.Module | None = None, language_model: nn.Module | None = None) -> None:
         """A model of this configuration; parts that are not given have random weights."""
         super().__init__(config)
         self.tower = VisionTower(config, encoder)
