@@ -40,7 +40,7 @@ def generated(model: IGLLM, codec: CodeCodec, pixel_values: torch.Tensor, prompt
     """What `generate()` writes of a batch of images."""
     with torch.inference_mode():
         ids = torch.tensor(prompt, device=pixel_values.device).expand(len(pixel_values), -1)
-        embedded = torch.cat([model.after_prefix(model.see(pixel_values)), model.embed(ids, None, None)], dim=1)
+        embedded = torch.cat([model.prepend_prefix(model.encode_image(pixel_values)), model.embed(ids, None, None)], dim=1)
         mask = torch.ones(embedded.shape[:2], dtype=torch.long, device=embedded.device)
         said = model.language_model.generate(inputs_embeds=embedded, attention_mask=mask, max_new_tokens=tokens, do_sample=False)
     assert said.shape == (len(pixel_values), tokens)

@@ -1,6 +1,6 @@
 """Every kind of file that is read here and may be anybody's, with what is declared of it: its whole content, or each of its lines.
 
-Models and evaluations have kinds of their own: `model.declared.KINDS` and `render.evals.cells.KINDS`.
+Models and evaluations have kinds of their own: `model.declared.KINDS` and `render.evals.runs.KINDS`.
 """
 
 from __future__ import annotations

@@ -198,7 +198,7 @@ class Inspect(Verb):
         built_in = self.assets is BUILT_IN
         if built_in and self.textures is not None:
             raise UserError("--textures goes with --assets DIR, or alone: then they are worn by the built-in assets")
-        out = self.out or (Path() if self.textures or self.assets is None else self.assets) / "inspect"
+        out = self.out or Path("" if self.textures else self.assets or "") / "inspect"
         print(assets_text(inspect_built_in(out) if built_in else inspect_own(out, self.assets, self.textures)))
         for sheet, asked in ((SHEET, self.assets), (TEXTURE_SHEET, self.textures)):
             if asked is not None:

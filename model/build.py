@@ -181,7 +181,9 @@ def _try_out(model: IGLLM, preset: Preset) -> None:
                 f"{tower.rows} x {tower.columns} of {tower.width}; {USABLE}"
             )
         with blaming(_source(preset, "text")):
-            first, other = (model.think(model.embed(torch.tensor([[0, last]]), None, None)).last_hidden_state[:, 0] for last in (0, 1))
+            first, other = (
+                model.run_decoder(model.embed(torch.tensor([[0, last]]), None, None)).last_hidden_state[:, 0] for last in (0, 1)
+            )
             if not torch.allclose(first, other, rtol=1e-3, atol=1e-4):
                 raise UserError(f"{_source(preset, 'text')}: sees what comes after; a causal language model is needed")
         model.train()

@@ -1,4 +1,4 @@
-"""IG-LLM: a vision tower, a linear projector, a causal language model, and a numeric head, wired in one `forward`."""
+"""IG-LLM: a vision tower, a linear projector, a causal language model and a numeric head, joined in one `forward`."""
 
 from __future__ import annotations
 
@@ -17,23 +17,37 @@ from transformers.utils import ModelOutput
 
 from datagen.domains.dialects import dialect
 from datagen.domains.registry import get_domain
+from model.batch import IGNORED, Batch
 from model.config import IGLLMConfig
-from model.parts.cell_head import SHOWN, CellHead, Cells, Mixture, hints, misses
+from model.parts.cell_head import ATTENTION_WEIGHT, CellHead, Cells, LaplaceMixture, word_log_probabilities
 from model.parts.dense_head import DenseHead, DenseLayout
-from model.parts.guide import guide_loss
+from model.parts.guide import attention_loss, guide_loss, guided_attention
 from model.parts.numeric_head import NumberFeedback, NumericHead, squared_errors
 from model.parts.pretrained import Base, fetch_weights
 from model.parts.tower import VisionTower
 from model.staging import WHOLE, staged_if_folder
-from model.ties import plain_names, tied_names, without_twins
+from model.state_dict import plain_names, tied_names, without_twins
 from model.tokens.codec import numeric_slots
 
-IGNORED = -100
+
+@dataclass(frozen=True)
+class Reading:
+    """What the language model makes of a batch's images and texts.
+
+    ``states`` (batch, length, width): at t, the hidden state that predicts token t. ``cells`` are those of the images, None without a
+    `CellHead`. ``word_attention`` (batch, length, cells) holds the logarithms of attention on them before words, None where cells do not
+    help with words. ``image_attention`` (batch, length, tokens) is the guided head's on visual tokens, None where that is not trained.
+    """
+
+    states: torch.Tensor
+    cells: Cells | None
+    word_attention: torch.Tensor | None
+    image_attention: torch.Tensor | None
 
 
 @dataclass
 class IGLLMOutput(ModelOutput):
-    """``loss`` and its parts (scalars), or without labels ``logits`` (batch, length, vocabulary): at t, what predicts token t."""
+    """``loss`` and its parts (scalars), or without labels ``logits`` (batch, length, vocabulary): at t, those of token t."""
 
     loss: torch.Tensor | None = None
     token_loss: torch.Tensor | None = None
@@ -44,10 +58,10 @@ class IGLLMOutput(ModelOutput):
 
 
 class IGLLM(PreTrainedModel):
-    """Writes graphics code from an image (Kulits et al., TMLR 2024), composed of Hugging Face parts.
+    """Writes the graphics code of an image (Kulits et al., TMLR 2024). Its parts are Hugging Face models.
 
-    The sequence is what a chat template puts before the image, visual tokens, then text (prompt and code). A `[NUM]` token's value is
-    read by the numeric head from the hidden state that predicts it, and, with ``config.number_feedback``, embedded back into the sequence.
+    The sequence is a prefix (what the chat template puts before the image), visual tokens, and text (prompt and code). The numeric head
+    reads a `[NUM]` token's value off the hidden state that predicts it; with ``config.number_feedback``, values are embedded again.
     """
 
     config_class: ClassVar[type] = IGLLMConfig
@@ -56,12 +70,12 @@ class IGLLM(PreTrainedModel):
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _keep_in_fp32_modules: ClassVar[list[str]] = ["numeric_head", "number_feedback"]  # bfloat16 has no digits for millimetres
-    # The losses are normalised by counts of their own, which come with the batch (see `model.training.trainer`).
+    # Each loss is divided by its own count, which comes with the batch (see `model.training.trainer`).
     accepts_loss_kwargs = False
     all_tied_weights_keys: dict[str, str]
 
     def __init__(self, config: IGLLMConfig, encoder: nn.Module | None = None, language_model: nn.Module | None = None) -> None:
-        """A model of that configuration; parts that are not given are made from scratch."""
+        """A model of this configuration; parts that are not given have random weights."""
         super().__init__(config)
         self.tower = VisionTower(config, encoder)
         self.language_model: Any = language_model or AutoModelForCausalLM.from_config(config.text_config)
@@ -77,13 +91,13 @@ class IGLLM(PreTrainedModel):
         self.numeric_head = self._new_head(width) if headed else None
         self.post_init()
         if config.guide_weight:
-            self._tell_attention()
-        if language_model is not None:  # a checkpoint may hold two embeddings where its configuration says one
+            self._return_attention()
+        if language_model is not None:  # a checkpoint may have two embeddings although its configuration says one
             config.text_config.tie_word_embeddings = self._one_embedding()
-        # By this attribute transformers, too, ties weights again when it loads them.
+        # transformers, too, ties weights by this attribute when it loads them.
         self.all_tied_weights_keys = tied_names(self, self.all_tied_weights_keys)
         if config.lora:
-            with warnings.catch_warnings():  # peft asks for what transformers has given another name
+            with warnings.catch_warnings():  # peft reads an attribute that transformers has renamed
                 warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
                 self.language_model = get_peft_model(self.language_model, self._lora_config())
             self.all_tied_weights_keys = tied_names(self)
@@ -97,7 +111,7 @@ class IGLLM(PreTrainedModel):
 
     @classmethod
     def on_bases(cls, config: IGLLMConfig, vision_dtype: torch.dtype, language_dtype: torch.dtype, **fetching: Any) -> IGLLM:
-        """A new model whose parts have the weights of the checkpoints that the configuration names, in these dtypes; ours are float32."""
+        """A new model with the weights of the checkpoints that the configuration names, in these dtypes; its own parts are float32."""
         vision, language = (stated and Base.of(stated) for stated in (config.vision_base, config.language_base))
         encoder = vision.load_tower(config.vision_config, vision_dtype, **fetching) if vision else None
         language_model = language.load_language_model(config.text_config, language_dtype, **fetching) if language else None
@@ -105,7 +119,7 @@ class IGLLM(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *arguments: Any, config: Any = None, **keywords: Any) -> Any:
-        """As for any transformers model. What frozen parts the file does not hold is fetched from the checkpoints that it names.
+        """As for any transformers model. Frozen parts that the file does not hold are fetched from the checkpoints that it names.
 
         Of a folder, only the configuration and the weights are read (`model.staging`).
         """
@@ -117,57 +131,58 @@ class IGLLM(PreTrainedModel):
             asked = keywords.get("dtype")
             dtype = asked if isinstance(asked, torch.dtype) else torch.float32
             model = cls.on_bases(config, dtype, dtype, **_fetching(keywords, of_base=True))
-            missing = model.take(load_file(fetch_weights(where, **_fetching(keywords))))
+            missing = model.load_weights(load_file(fetch_weights(where, **_fetching(keywords))))
         return (model.eval(), {"missing_keys": missing}) if keywords.get("output_loading_info") else model.eval()
 
-    def take(self, weights: Mapping[str, torch.Tensor]) -> set[str]:
-        """Load the weights that a file of this model holds; the names of those it lacks. ValueError for those that do not fit."""
+    def load_weights(self, weights: Mapping[str, torch.Tensor]) -> set[str]:
+        """Load the weights of a file of this model. The names of weights that the file lacks; ValueError for those that do not fit."""
         places = self._without_bases(self.state_dict())
-        there: dict[str, str] = {}
+        first: dict[str, str] = {}  # of the names of each tensor
         for name, value in weights.items():
             if name not in places or places[name].shape != value.shape:
                 raise ValueError(f"its weights hold {name} {tuple(value.shape)}, which this model has no place for")
-            other = there.setdefault(self.all_tied_weights_keys.get(name, name), name)
+            other = first.setdefault(self.all_tied_weights_keys.get(name, name), name)
             if not torch.equal(weights[other], value):
                 raise ValueError(f"its weights hold {other} and {name} with different values, which are one tensor in this model")
         self.load_state_dict(dict(weights), strict=False)
-        return set(self.own_state_dict()) - set(there)
+        return set(self.own_state_dict()) - set(first)
 
     def own_state_dict(self, state: Mapping[str, torch.Tensor] | None = None) -> dict[str, torch.Tensor]:
-        """Of a state (by default the model's), what its own file holds: every tensor once, but for those that a checkpoint named in
-        the configuration holds. Names are those of a model without wrappers."""
+        """What the model's file holds of a state (by default its own): every tensor once, except those of checkpoints that the
+        configuration names. Names are those of a model without wrappers."""
         own = self._without_bases(plain_names(self.state_dict() if state is None else state))
         return without_twins(own, self.all_tied_weights_keys)
 
     def _without_bases(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        return {name: value for name, value in state.items() if not self._is_of_a_base(name)}
+        return {name: value for name, value in state.items() if not self._is_in_base(name)}
 
-    def _is_of_a_base(self, name: str) -> bool:
+    def _is_in_base(self, name: str) -> bool:
+        """Whether a checkpoint that the configuration names holds the tensor of this name."""
         if name.startswith("tower."):
             return self.config.vision_base is not None
         adapted = "lora_" in name or "trainable_tokens_delta" in name
         return name.startswith("language_model.") and self.config.language_base is not None and not adapted
 
     def save_pretrained(self, save_directory: Any, *arguments: Any, state_dict: Any = None, **keywords: Any) -> None:
-        """As for any transformers model; without the frozen weights of checkpoints that the configuration names."""
-        Path(save_directory, WHOLE).unlink(missing_ok=True)  # of a run whose model is replaced by this
+        """As for any transformers model, but without the frozen weights of checkpoints that the configuration names."""
+        Path(save_directory, WHOLE).unlink(missing_ok=True)  # it states the files of the model that is replaced
         super().save_pretrained(save_directory, *arguments, state_dict=self.own_state_dict(state_dict), **keywords)
 
     def save_adapter(self, folder: Path) -> None:
-        """Save LoRA's adapters alone, as `peft` does and loads them. ValueError if there are none."""
+        """Save LoRA's adapters alone, in `peft`'s format. ValueError if there are none."""
         if not self.config.lora:
             raise ValueError("this model has no adapters: all of its language model was trained")
         self.language_model.save_pretrained(folder, save_embedding_layers=False)  # the row of [NUM] is among the adapters
 
     def merged(self) -> IGLLM:
-        """The same function without adapters: theirs is added to the weights that they adapt. For prediction; changes this model."""
+        """This model, with LoRA's adapters merged into the weights that they adapt, for prediction."""
         if self.config.lora:
             self.language_model = self.language_model.merge_and_unload()
             self.all_tied_weights_keys = tied_names(self)
         return self
 
     def train(self, mode: bool = True) -> IGLLM:
-        """As `nn.Module.train`; a frozen tower stays in evaluation mode."""
+        """As `nn.Module.train`, but a frozen tower stays in evaluation mode."""
         super().train(mode)
         if self.config.freeze_vision:
             self.tower.eval()
@@ -175,50 +190,52 @@ class IGLLM(PreTrainedModel):
 
     @property
     def loss_weights(self) -> dict[str, float]:
-        """The parts of the loss by name, with their weights."""
+        """The weight of each part of the loss, by name."""
         config = self.config
         parts = {"number_loss": config.number_weight, "dense_loss": config.dense_weight, "guide_loss": config.guide_weight}
         return {"token_loss": 1.0, **parts}
 
     def loss_counts(self, batch: Mapping[str, torch.Tensor | None]) -> torch.Tensor:
-        """(4,) float32: what the losses are divided by: labelled tokens, numeric slots, cells with an object, tokens with a centre."""
-        labels, slots, words, centres = (batch.get(name) for name in ("labels", "number_slots", "dense_words", "centres"))
-        present = None if words is None else words[..., 0]
-        found = [
-            None if labels is None else (labels != IGNORED).sum(),
-            None if slots is None else (slots >= 0).sum(),
-            None if present is None else (present == 1).sum(),
-            None if centres is None else (centres >= 0).sum(),
-        ]
-        return torch.tensor([float(count or 0) for count in found])
+        """(4,) float32: what the parts of the loss are divided by: labelled tokens, numbers, objects in cells, tokens with a centre.
 
-    def see(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """(batch, 3, height, width) normalised pixels to projected visual tokens (batch, cells, width)."""
+        ``batch`` holds fields of a `Batch`; what it lacks counts 0.
+        """
+        labels, slots, words, centres = (batch.get(name) for name in ("labels", "number_slots", "dense_words", "centres"))
+        found = [
+            None if labels is None else labels != IGNORED,
+            None if slots is None else slots >= 0,
+            None if words is None else words[..., 0] == 1,
+            None if centres is None else centres >= 0,
+        ]
+        return torch.tensor([0.0 if counted is None else float(counted.sum()) for counted in found])
+
+    def encode_image(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """(batch, 3, height, width) normalised pixels to visual tokens (batch, tokens, width)."""
         return self.project(self.tower(pixel_values))
 
     def project(self, visual_features: torch.Tensor) -> torch.Tensor:
-        """The tower's features (batch, cells, tower's width) to visual tokens (batch, cells, width)."""
+        """The tower's features (batch, tokens, tower's width) to visual tokens (batch, tokens, width)."""
         return self.projector(visual_features.to(self.projector.weight.dtype))
 
-    def cells(self, visual: torch.Tensor) -> Cells | None:
-        """What the numeric head can say of what the visual tokens (batch, tokens, width) show; None if it has no such choice."""
+    def read_cells(self, visual: torch.Tensor) -> Cells | None:
+        """What the cells of visual tokens (batch, tokens, width) show; None unless the numeric head is a `CellHead`."""
         if not isinstance(self.numeric_head, CellHead) or self.dense_head is None:
             return None
-        return self.numeric_head.cells(visual, self.dense_head.values(visual), self.dense_head.words(visual))
+        return self.numeric_head.read_cells(visual, self.dense_head.values(visual), self.dense_head.words(visual))
 
-    def mixture(self, states: torch.Tensor, slots: torch.Tensor, images: torch.Tensor, cells: Cells) -> Mixture:
-        """What may be said of numbers before states (numbers, width), in slots (numbers,), of the images (numbers,) of a batch."""
+    def mixture(self, states: torch.Tensor, slots: torch.Tensor, images: torch.Tensor, cells: Cells) -> LaplaceMixture:
+        """As `CellHead.mixture`."""
         assert isinstance(self.numeric_head, CellHead)
         return self.numeric_head.mixture(states, slots, images, cells)
 
-    def after_prefix(self, visual: torch.Tensor) -> torch.Tensor:
-        """All that comes before the text (batch, prefix + tokens, width), of visual tokens (batch, tokens, width)."""
+    def prepend_prefix(self, visual: torch.Tensor) -> torch.Tensor:
+        """Visual tokens (batch, tokens, width) to all that comes before the text (batch, prefix + tokens, width)."""
         prefix = torch.tensor(self.config.prefix_token_ids, dtype=torch.long, device=visual.device)
         embedded = self.language_model.get_input_embeddings()(prefix)
         return torch.cat([embedded.expand(len(visual), -1, -1), visual.to(embedded.dtype)], dim=1)
 
     def embed(self, input_ids: torch.Tensor, number_values: torch.Tensor | None, number_slots: torch.Tensor | None) -> torch.Tensor:
-        """Token embeddings (batch, length, width), numbers fed back; see `forward` for the arguments."""
+        """The text's embeddings (batch, length, width), numbers fed back; the arguments are those of a `Batch`."""
         embedded = self.language_model.get_input_embeddings()(input_ids)
         if self.number_feedback is None or number_values is None or number_slots is None:
             return embedded
@@ -226,129 +243,124 @@ class IGLLM(PreTrainedModel):
             number_values = number_values + self.config.feedback_noise * torch.randn_like(number_values)
         return embedded + self.number_feedback(number_values, number_slots).to(embedded.dtype)
 
-    def think(self, embedded: torch.Tensor, **cache: Any) -> Any:
-        """The language model's decoder on embeddings; ``last_hidden_state`` (batch, length, width), and the cache if asked."""
-        return self.language_model.get_decoder()(inputs_embeds=embedded, **cache)
+    def run_decoder(self, embedded: torch.Tensor, **options: Any) -> Any:
+        """The language model's decoder on embeddings (batch, length, width): ``last_hidden_state`` of the same shape, and what
+        ``options`` ask for (the cache, attention)."""
+        return self.language_model.get_decoder()(inputs_embeds=embedded, **options)
 
     def token_logits(self, states: torch.Tensor, cells: Cells | None) -> torch.Tensor:
-        """Hidden states (batch, length, width) to next-token logits (batch, length, vocabulary); ``cells`` are those of the images, and
-        None leaves out what they show."""
-        logits = self.language_model.get_output_embeddings()(states)
-        looks = self._looks(states, cells)
-        return logits if looks is None or cells is None else self._hinted(logits, looks, cells)
+        """Hidden states (batch, length, width) to logits of the next token (batch, length, vocabulary); None for ``cells`` leaves out
+        what the cells of the images show."""
+        return self._with_word_attention(self.language_model.get_output_embeddings()(states), self._word_attention(states, cells), cells)
 
-    def _looks(self, states: torch.Tensor, cells: Cells | None) -> torch.Tensor | None:
-        """Where states look for words; None where what cells show does not help to say them."""
+    def _word_attention(self, states: torch.Tensor, cells: Cells | None) -> torch.Tensor | None:
+        """(batch, length, cells) the logarithms of attention before words; None where what cells show is not used for words."""
         if cells is None or not self.config.word_token_ids or not isinstance(self.numeric_head, CellHead):
             return None
-        return self.numeric_head.look(states, cells)
+        return self.numeric_head.attention(states, cells)
 
-    def _hinted(self, logits: torch.Tensor, looks: torch.Tensor, cells: Cells) -> torch.Tensor:
+    def _with_word_attention(self, logits: torch.Tensor, attention: torch.Tensor | None, cells: Cells | None) -> torch.Tensor:
+        """Logits (batch, length, vocabulary), raised for the words that the attended cells show."""
+        if attention is None or cells is None:
+            return logits
         words = torch.tensor(self.config.word_token_ids, device=logits.device)
-        return logits.index_add(-1, words, hints(looks, cells).to(logits.dtype))
+        return logits.index_add(-1, words, word_log_probabilities(attention, cells).to(logits.dtype))
 
     def forward(
-        self,
-        pixel_values: torch.Tensor | None = None,
-        input_ids: torch.Tensor | None = None,
-        *,
-        visual_features: torch.Tensor | None = None,
-        labels: torch.Tensor | None = None,
-        number_values: torch.Tensor | None = None,
-        number_slots: torch.Tensor | None = None,
-        dense_numbers: torch.Tensor | None = None,
-        dense_words: torch.Tensor | None = None,
-        centres: torch.Tensor | None = None,
-        counts: torch.Tensor | None = None,
+        self, pixel_values: torch.Tensor | None = None, input_ids: torch.Tensor | None = None, **tensors: torch.Tensor | None
     ) -> IGLLMOutput:
-        """One pass with the true text; without ``input_ids``, the dense loss on the visual tokens alone.
+        """One pass over a `Batch`, whose fields are the arguments, each number and each token given the true text before it.
 
-        Images as ``pixel_values`` (batch, 3, height, width) or as what the frozen tower made of them, ``visual_features``. ``input_ids``
-        (batch, length), padded on the right; ``labels`` the same with -100 where nothing is learnt; ``number_values``
-        normalised and ``number_slots`` (-1 for none) the same shape, and so are ``centres``, the visual token where the centre of the
-        object is that a token tells of (-1 for none); ``dense_*`` as `DenseLayout.targets`. ``counts`` holds what the sums of losses
-        are divided by (`loss_counts`): those of this batch by default. Attention is causal, so what precedes the padding never sees
-        it, and no mask is needed.
+        With ``labels``, the loss and its parts; without, logits; without ``input_ids``, the dense loss alone. Attention is causal and
+        padding is on the right, so no mask is needed.
         """
-        if visual_features is None and pixel_values is not None:
-            visual_features = self.tower(pixel_values)
-        if visual_features is None:
-            raise ValueError("either pixel_values or visual_features are needed")
-        visual = self.project(visual_features)
-        if counts is None:
-            found = {"labels": labels, "number_slots": number_slots, "dense_words": dense_words, "centres": centres}
-            counts = self.loss_counts(found)
-        per_token, per_number, per_object, per_centre = (1 / counts.to(visual.device).clamp(min=1)).unbind()
-        output = IGLLMOutput()
-        if self.dense_head is not None and dense_numbers is not None and dense_words is not None:
-            output.dense_loss = self.dense_head.loss(visual.float(), dense_numbers, dense_words) * per_object
-            output.loss = self.config.dense_weight * output.dense_loss
-        if input_ids is None:
-            return output
-        before = self.after_prefix(visual)
-        guide = centres if labels is not None and self.config.guide_weight else None
-        read = torch.cat([before, self.embed(input_ids, number_values, number_slots)], dim=1)
-        thought = self.think(read, output_attentions=guide is not None)
-        states = thought.last_hidden_state[:, before.shape[1] - 1 : -1]  # the state at t - 1 predicts token t
-        cells = self.cells(visual)
-        if labels is None:
-            return IGLLMOutput(logits=self.token_logits(states, cells))
-        learnt = labels != IGNORED
-        # A large vocabulary's logits are formed where they are needed alone.
-        looks = self._looks(states, cells)
-        if looks is None or cells is None:
-            logits = self.token_logits(states[learnt], None)
+        batch = Batch(pixel_values, input_ids, **tensors)
+        visual = self.project(self.tower(batch.pixel_values) if batch.visual_features is None else batch.visual_features)
+        counts = self.loss_counts(vars(batch)) if batch.counts is None else batch.counts
+        shares = dict(zip(self.loss_weights, (1 / counts.to(visual.device).clamp(min=1)).unbind(), strict=True))
+        losses = {"dense_loss": self._dense_loss(batch, visual, shares["dense_loss"])}
+        if batch.input_ids is not None:
+            reading = self._read(batch, visual)
+            if batch.labels is None:
+                return IGLLMOutput(logits=self.token_logits(reading.states, reading.cells))
+            losses["token_loss"] = self._token_loss(batch, reading, shares["token_loss"])
+            losses["number_loss"] = self._number_loss(batch, reading, shares["number_loss"])
+            losses["guide_loss"] = self._guide_loss(batch, reading, shares["guide_loss"])
+        weighted = [self.loss_weights[name] * loss for name, loss in losses.items() if loss is not None]
+        return IGLLMOutput(loss=sum(weighted[1:], weighted[0]) if weighted else None, **losses)
+
+    def _read(self, batch: Batch, visual: torch.Tensor) -> Reading:
+        """What the language model makes of visual tokens (batch, tokens, width) and the batch's texts."""
+        assert batch.input_ids is not None
+        before = self.prepend_prefix(visual)
+        start, tokens = before.shape[1], visual.shape[1]
+        guided = batch.labels is not None and batch.centres is not None and self.config.guide_weight > 0
+        embedded = torch.cat([before, self.embed(batch.input_ids, batch.number_values, batch.number_slots)], dim=1)
+        output = self.run_decoder(embedded, output_attentions=guided)
+        states = output.last_hidden_state[:, start - 1 : -1]  # the state at t - 1 predicts token t
+        cells = self.read_cells(visual)
+        word_attention = None if batch.labels is None else self._word_attention(states, cells)
+        return Reading(states, cells, word_attention, guided_attention(output.attentions, start, tokens) if guided else None)
+
+    # Each part of the loss is a sum, of which ``share`` (a scalar) is taken; None where the model or the batch lacks what it needs.
+
+    def _dense_loss(self, batch: Batch, visual: torch.Tensor, share: torch.Tensor) -> torch.Tensor | None:
+        """That of the dense read-out of visual tokens (batch, tokens, width)."""
+        if self.dense_head is None or batch.dense_numbers is None or batch.dense_words is None:
+            return None
+        return self.dense_head.loss(visual.float(), batch.dense_numbers, batch.dense_words) * share
+
+    def _token_loss(self, batch: Batch, reading: Reading, share: torch.Tensor) -> torch.Tensor:
+        """The cross-entropy of the labelled tokens."""
+        assert batch.labels is not None
+        labelled = batch.labels != IGNORED
+        if reading.word_attention is None:
+            logits = self.token_logits(reading.states[labelled], None)  # a large vocabulary's logits are formed only where needed
         else:
-            logits = self._hinted(self.token_logits(states, None), looks, cells)[learnt]
-        tokens = nn.functional.cross_entropy(logits.float(), labels[learnt], reduction="sum")
-        output.token_loss = tokens * per_token
-        output.loss = output.token_loss if output.loss is None else output.loss + output.token_loss
-        if self.numeric_head is not None and number_values is not None and number_slots is not None:
-            losses = self._number_losses(states, number_values, number_slots, centres, cells)
-            output.number_loss = losses.sum() * per_number
-            output.loss = output.loss + self.config.number_weight * output.number_loss
-        if guide is not None:
-            output.guide_loss = guide_loss(thought.attentions, before.shape[1], visual.shape[1], guide) * per_centre
-            if looks is not None:
-                output.guide_loss = output.guide_loss + self._word_misses(looks, labels, guide) * per_centre
-            output.loss = output.loss + self.config.guide_weight * output.guide_loss
-        return output
+            logits = self.token_logits(reading.states, None)
+            logits = self._with_word_attention(logits, reading.word_attention, reading.cells)[labelled]
+        return nn.functional.cross_entropy(logits.float(), batch.labels[labelled], reduction="sum") * share
 
-    def _number_losses(
-        self, states: torch.Tensor, values: torch.Tensor, slots: torch.Tensor, centres: torch.Tensor | None, cells: Cells | None
-    ) -> torch.Tensor:
-        """(numbers,) the loss of each number, of states (batch, length, width) and what `forward` takes, (batch, length) each."""
-        assert self.numeric_head is not None
-        images, places = (slots >= 0).nonzero(as_tuple=True)
-        states, values, slots = states[images, places], values[images, places], slots[images, places]
+    def _number_loss(self, batch: Batch, reading: Reading, share: torch.Tensor) -> torch.Tensor | None:
+        """Squared errors of numbers; of a `CellHead`, their negative log-likelihood, and the attention loss of those whose object has a
+        known centre."""
+        if self.numeric_head is None or batch.number_values is None or batch.number_slots is None:
+            return None
+        images, places = (batch.number_slots >= 0).nonzero(as_tuple=True)
+        states, values, slots = (of[images, places] for of in (reading.states, batch.number_values, batch.number_slots))
         periods = self.periods()[slots]
-        if cells is None:
-            return squared_errors(self.numeric_head(states), values, periods, self.config.number_close)
-        mixture = self.mixture(states, slots, images, cells)
-        if centres is None:
-            return mixture.surprises(values, periods)
-        tokens = centres[images, places]
-        missed = misses(mixture.weights[:, 1:], tokens.clamp(min=0), self.config.dense_split).masked_fill(tokens < 0, 0.0)
-        return mixture.surprises(values, periods) + SHOWN * missed
+        if reading.cells is None:
+            return squared_errors(self.numeric_head(states), values, periods, self.config.number_close).sum() * share
+        mixture = self.mixture(states, slots, images, reading.cells)
+        if batch.centres is None:
+            return mixture.nll(values, periods).sum() * share
+        tokens = batch.centres[images, places]
+        attention = attention_loss(mixture.log_weights[:, 1:], tokens.clamp(min=0), self.config.dense_split).masked_fill(tokens < 0, 0.0)
+        return (mixture.nll(values, periods) + ATTENTION_WEIGHT * attention).sum() * share
 
-    def _word_misses(self, looks: torch.Tensor, labels: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
-        """How far states that predict words look elsewhere than at their object, summed, as `model.parts.cell_head.misses` counts it."""
-        words = torch.isin(labels, torch.tensor(self.config.word_token_ids, device=labels.device)) & (centres >= 0)
-        return misses(looks[words], centres[words], self.config.dense_split).sum()
+    def _guide_loss(self, batch: Batch, reading: Reading, share: torch.Tensor) -> torch.Tensor | None:
+        """That of the guided head's attention, and of the states' attention before words, on where the described object is."""
+        if reading.image_attention is None or batch.labels is None or batch.centres is None:
+            return None
+        loss = guide_loss(reading.image_attention, batch.centres) * share
+        if reading.word_attention is None:
+            return loss
+        words = torch.isin(batch.labels, torch.tensor(self.config.word_token_ids, device=batch.labels.device)) & (batch.centres >= 0)
+        return loss + attention_loss(reading.word_attention[words], batch.centres[words], self.config.dense_split).sum() * share
 
     def periods(self) -> torch.Tensor:
-        """(slots,) the period of each slot in normalised units, 0 for none."""
+        """(slots,) each slot's period in normalised units, 0 for none."""
         return torch.tensor([slot.period for slot in self.slots], device=self.device)
 
-    def _tell_attention(self) -> None:
-        self.language_model.set_attn_implementation("eager")  # others keep their weights to themselves
+    def _return_attention(self) -> None:
+        self.language_model.set_attn_implementation("eager")  # other implementations do not return attention weights
 
     def _one_embedding(self) -> bool:
-        """Whether the language model reads and writes tokens by the same weights."""
+        """Whether the language model's input and output embeddings are one tensor."""
         return self.language_model.get_input_embeddings().weight is self.language_model.get_output_embeddings().weight
 
     def _lora_config(self) -> LoraConfig:
-        """Adapters on every linear layer of the decoder, and the rows of `[NUM]`, which no checkpoint has trained."""
+        """Adapters on every linear layer of the decoder and on the embeddings of `[NUM]`, which no checkpoint has trained."""
         lora, rows = self.config.lora, [self.config.num_token_id]
         tokens = {}
         if self.config.numbers == "head":
@@ -367,6 +379,6 @@ class IGLLM(PreTrainedModel):
 
 
 def _fetching(keywords: Mapping[str, Any], of_base: bool = False) -> dict[str, Any]:
-    """Of the arguments of `from_pretrained`, those that tell where files are fetched; a base has a revision of its own."""
+    """The arguments of `from_pretrained` that say where files are fetched from; a base has its own revision."""
     names = ("cache_dir", "force_download", "local_files_only", "token") + (() if of_base else ("revision", "subfolder"))
     return {name: keywords[name] for name in names if name in keywords}

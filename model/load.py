@@ -22,11 +22,11 @@ from model.declared import DECLARATIONS
 from model.derender.derenderer import Derenderer
 from model.device import pick_device
 from model.extent import MOST_AT_ONCE, Extent, check_shapes, numbers_of_an_image, shapes_of, within
-from model.finite import first_not_finite
 from model.igllm import IGLLM
 from model.parts.pretrained import Base
 from model.run_folder import check_saved, newest_checkpoint
 from model.staging import CONFIG_FILE, WEIGHTS_FILE, staged, tokenizer_files, weight_files
+from model.state_dict import first_not_finite
 from model.tables import reason
 from model.tokens.codec import NUM, CodeCodec, code_texts, word_tokens
 from model.tokens.prompts import PROMPTS, prompt_tokens
@@ -146,7 +146,7 @@ def check_extent(config: Any, kind: Any, folder: Path) -> int:
         if kind is Derenderer:
             model.proposals(model.features(images))
             return
-        visual = model.see(images)
+        visual = model.encode_image(images)
         for head, read in ((model.dense_head, "read"), (model.numeric_head, "key")):
             if hasattr(head, read):
                 getattr(head, read)(visual)

@@ -70,30 +70,32 @@ def compare(
     chosen = _chosen_keys(truth, guess, keys)
     domain = truth.domain() or guess.domain() or get_domain(kind)
     scored = score_sides(truth, guess, chosen, domain)
-    scenes = [s.scene for s in scored]
-    metrics = {
-        "reference": str(truth.path),
-        "candidate": str(candidate),
-        "domain": domain.name,
-        "unit": domain.unit,
-        "samples": len(scored),
-        "missing": sum(s.status == "missing" for s in scored),
-        "unparsable": sum(s.status == "unparsable" for s in scored),
-        "scene": summarize(scenes),
-        "intervals": intervals(scenes),
-        "image": summarize_images([s.image for s in scored if s.image is not None]),
-        "images_reduced": sum(s.image is not None and s.image.reduced for s in scored),
-    }
+    sides = {"reference": str(truth.path), "candidate": str(candidate)}
+    metrics = {**sides, "domain": domain.name, "unit": domain.unit, **_metrics(scored)}
     shown = spread(sorted(scored, key=_merit, reverse=True))
     samples = (report_sample(truth, guess, s, domain) for s in progress(shown, total=len(shown), desc="report"))
-    facts = {"Reference": str(truth.path), "Candidate": str(candidate), **(heading or {})}
+    facts = {**{name.capitalize(): path for name, path in sides.items()}, **(heading or {})}
     write_report(out, title, metrics, rows=[s.to_json() for s in scored], shown=samples, heading=facts)
     return metrics
 
 
 def score_sides(truth: Side, guess: Side, keys: Sequence[str], domain: Domain) -> list[Scored]:
-    """The scores of these keys in their order. `UserError` if a key has no reference, or two images differ in size."""
+    """The scores of these keys, in their order. `UserError` if a key has no reference, or two images differ in size."""
     return [_score(truth, guess, key, domain) for key in progress(keys, total=len(keys), desc="compare")]
+
+
+def _metrics(scored: Sequence[Scored]) -> dict[str, Any]:
+    """What ``metrics.json`` holds of the scores of all keys."""
+    scenes, images = [s.scene for s in scored], [s.image for s in scored if s.image is not None]
+    return {
+        "samples": len(scored),
+        "missing": sum(s.status == "missing" for s in scored),
+        "unparsable": sum(s.status == "unparsable" for s in scored),
+        "scene": summarize(scenes),
+        "intervals": intervals(scenes),
+        "image": summarize_images(images),
+        "images_reduced": sum(image.reduced for image in images),
+    }
 
 
 def summarize_images(scores: Sequence[ImageScores]) -> dict[str, Any] | None:
@@ -146,13 +148,14 @@ def _check_frames(one: np.ndarray, other: np.ndarray, key: str, candidate: Place
 
 
 def _merit(scored: Scored) -> tuple[float, ...]:
-    """The order of the report, best first: mean AP over the thresholds, then recall, then how small turns, FLIP and distances are."""
+    """What the samples of a report are sorted by, best first: mean AP over the thresholds, recall, then the errors of rotation, FLIP and
+    distance."""
     scene = scored.scene
     flip = scored.image.flip if scored.image is not None else 1.0
-    apart = sum(p.distance for p in scene.pairs) / max(1, len(scene.pairs))
-    turned = sum(scene.rotation_errors) / max(1, len(scene.rotation_errors))
+    distance = sum(p.distance for p in scene.pairs) / max(1, len(scene.pairs))
+    rotation = sum(scene.rotation_errors) / max(1, len(scene.rotation_errors))
     precision = fmean(scene.average_precision.values() or [0.0])
-    return precision, len(scene.pairs) / max(1, scene.truths), -turned, -flip, -apart
+    return precision, len(scene.pairs) / max(1, scene.truths), -rotation, -flip, -distance
 
 
 def report_sample(truth: Side, guess: Side, scored: Scored, domain: Domain) -> ReportSample:

@@ -1,7 +1,5 @@
-"""What every domain promises: the checks of its admission, for those built in and for those that other packages bring.
-
-`check_domain` makes them all. A promise that is not kept is a `Broken`, which says what was seen.
-"""
+"""The checks that every domain must pass, those built in and those of other packages. `check_domain` makes them all; one that fails raises
+`Broken`, which says what was found."""
 
 from __future__ import annotations
 
@@ -46,7 +44,7 @@ def check_domain(name: str, folder: Path) -> None:
 
 
 def small_set(name: str) -> DatasetSettings:
-    """What the data set that samples are checked on is asked to be: up to four objects where a scene holds as many."""
+    """The settings of the data set whose samples are checked: scenes of two to four objects, or of fewer where the domain has fewer."""
     most = get_domain(name).max_objects
     return DatasetSettings(
         name, seed=7, width=160, height=120, quality="draft", min_objects=min(2, most), max_objects=min(4, most), shard_size=6
@@ -55,31 +53,36 @@ def small_set(name: str) -> DatasetSettings:
 
 def splits_are_sound_and_can_be_drawn(domain: Domain) -> None:
     """Every split says what the domain declares, survives its JSON, and gives valid scenes of as many objects as it says."""
-    _see(
+    _expect(
         domain.split("default") == Split("default", objects=domain.split("default").objects),
         "the split 'default' does not allow everything",
     )
     for name, split in domain.splits.items():
-        _see(name == split.name, f"the split {name!r} calls itself {split.name!r}")
+        _expect(name == split.name, f"the split {name!r} calls itself {split.name!r}")
         check_split(split, domain, f"the split {name!r}")
-        _see(split_from_json(_through_json(split.to_json()), domain, name) == split, f"the split {name!r} is another once read from JSON")
-        asked = _asked(domain, name)
-        _see(DatasetSettings.from_json(_through_json(asked.to_json())) == asked, f"settings of the split {name!r} are others out of JSON")
-        check_request(asked)
-        for scene in _scenes(asked):
-            _see(split.objects[0] <= len(scene) <= split.objects[1], f"the split {name!r} gave {len(scene)} objects")
+        _expect(
+            split_from_json(_through_json(split.to_json()), domain, name) == split, f"the split {name!r} is another once read from JSON"
+        )
+        settings = _settings(domain, name)
+        _expect(
+            DatasetSettings.from_json(_through_json(settings.to_json())) == settings,
+            f"settings of the split {name!r} are others out of JSON",
+        )
+        check_request(settings)
+        for scene in _scenes(settings):
+            _expect(split.objects[0] <= len(scene) <= split.objects[1], f"the split {name!r} gave {len(scene)} objects")
 
 
 def scenes_are_valid_and_canonical(domain: Domain) -> None:
     """Drawn scenes are within the declared ranges and canonical, in whatever order their objects come; an index gives one scene."""
-    for index, scene in enumerate(_scenes(_asked(domain))):
-        _see(not domain.violations(scene), f"a drawn scene is outside of what is declared: {'; '.join(domain.violations(scene))}")
+    for index, scene in enumerate(_scenes(_settings(domain))):
+        _expect(not domain.violations(scene), f"a drawn scene is outside of what is declared: {'; '.join(domain.violations(scene))}")
         domain.check(scene)
         for order in (scene.objects, scene.objects[::-1]):
             again = domain.canonical(Scene(scene.domain, order)).objects
-            _see(again == scene.objects, f"a drawn scene is not in canonical form: {scene.objects}, whose form is {again}")
-        _see(
-            draw(_asked(domain), index).scene.objects == scene.objects,
+            _expect(again == scene.objects, f"a drawn scene is not in canonical form: {scene.objects}, whose form is {again}")
+        _expect(
+            draw(_settings(domain), index).scene.objects == scene.objects,
             f"index {index} gave two scenes: something random is not drawn from `rng`",
         )
 
@@ -90,7 +93,7 @@ def narrowed_splits_are_kept(domain: Domain) -> None:
         choice = next(c for statement in domain.statements for c in statement.choices if c.name == word)
         for scene in _narrowed(domain, Split(f"one-{word}", (((word, choice.words[:1]),),), objects=domain.split("default").objects)):
             found = {obj[word] for obj in scene if word in obj.values}
-            _see(found <= {choice.words[0]}, f"a split that allows {word} {choice.words[0]!r} alone gave {', '.join(sorted(found))}")
+            _expect(found <= {choice.words[0]}, f"a split that allows {word} {choice.words[0]!r} alone gave {', '.join(sorted(found))}")
     for component, (number, axis) in domain.drawn_ranges.items():
         if number.period is not None:
             continue  # canonical form may lead an angle out of a range
@@ -98,7 +101,7 @@ def narrowed_splits_are_kept(domain: Domain) -> None:
         ends = (round(low + (high - low) / 8, number.decimals), round(high - (high - low) / 8, number.decimals))
         for scene in _narrowed(domain, Split("narrow", ranges=((component, *ends),), objects=domain.split("default").objects)):
             for value in (number.as_tuple(obj[number.name])[axis] for obj in scene if number.name in obj.values):
-                _see(ends[0] <= value <= ends[1], f"a split that narrows {component} to {list(ends)} gave {value:g}")
+                _expect(ends[0] <= value <= ends[1], f"a split that narrows {component} to {list(ends)} gave {value:g}")
 
 
 def code_comes_back(domain: Domain) -> None:
@@ -109,24 +112,24 @@ def code_comes_back(domain: Domain) -> None:
 
     tokenizer = domain_tokenizer(domain, [PROMPT])
     codecs = [CodeCodec(domain, tokenizer, numbers) for numbers in ("head", "char")]
-    for scene in _scenes(_asked(domain)):
+    for scene in _scenes(_settings(domain)):
         code = write_code(scene, domain)
-        _see(parse_code(code, domain).objects == scene.objects, f"code does not parse to its scene: {code}")
+        _expect(parse_code(code, domain).objects == scene.objects, f"code does not parse to its scene: {code}")
         for codec in codecs:
             encoded = codec.encode(scene)
-            _see(codec.decode(encoded.ids, encoded.values) == code, f"a model's tokens do not say the code again: {code}")
+            _expect(codec.decode(encoded.ids, encoded.values) == code, f"a model's tokens do not say the code again: {code}")
 
 
 def mirrored_scenes_lie_mirrored(domain: Domain) -> None:
     """Where a scene has a mirror image, its objects lie there on the frame."""
     shot = domain.canonical_shot(64, 48, "draft")
-    for scene in _scenes(_asked(domain)):
+    for scene in _scenes(_settings(domain)):
         mirrored = domain.mirrored(scene)
         if mirrored is None:
             continue
         there = sorted(domain.centres(mirrored.objects, shot).tolist())
         wanted = sorted([64 - x, y, depth] for x, y, depth in domain.centres(scene.objects, shot).tolist())
-        _see(
+        _expect(
             np.allclose(there, wanted, atol=0.05),
             f"`mirrored` puts objects to {there} on the frame, not {wanted}: leave it out if in doubt",
         )
@@ -134,7 +137,7 @@ def mirrored_scenes_lie_mirrored(domain: Domain) -> None:
 
 def what_is_not_declared_is_refused(domain: Domain) -> None:
     """`check` refuses a statement or a word that there is not, and a number that is none."""
-    obj = next(scene for scene in _scenes(_asked(domain)) if len(scene)).objects[0]
+    obj = next(scene for scene in _scenes(_settings(domain)) if len(scene)).objects[0]
     statement = domain.statement(obj.statement)
     bad = [Object("nothing", obj.values)]
     bad += [obj.replaced(**{choice.name: "no such word"}) for choice in statement.choices]
@@ -151,35 +154,37 @@ def samples_hold_what_they_promise(samples: Samples, folder: Path) -> None:
     """A sample's code is its scene's, its shot survives JSON, its labels are where objects are, and every object is seen."""
     for index, sample in enumerate(samples):
         domain, shot = sample.domain, sample.shot
-        _see(sample.record["index"] == index, f"{sample.key} has the index {sample.record['index']}")
-        _see(sample.pixels().shape == (shot.height, shot.width, 3), f"{sample.key} has pixels of the shape {sample.pixels().shape}")
-        _see(parse_code(sample.code, domain).objects == sample.scene.objects, f"{sample.key}: the code is not the scene's")
-        _see(Shot.from_json(_through_json(shot.to_json())) == shot, f"{sample.key}: the shot is another out of JSON")
+        _expect(sample.record["index"] == index, f"{sample.key} has the index {sample.record['index']}")
+        _expect(sample.pixels().shape == (shot.height, shot.width, 3), f"{sample.key} has pixels of the shape {sample.pixels().shape}")
+        _expect(parse_code(sample.code, domain).objects == sample.scene.objects, f"{sample.key}: the code is not the scene's")
+        _expect(Shot.from_json(_through_json(shot.to_json())) == shot, f"{sample.key}: the shot is another out of JSON")
         centres = domain.centres(sample.scene.objects, shot)
         for label, centre in zip(sample.record["labels"], centres.tolist(), strict=True):
-            _see(label["visible_pixels"] >= min_visible_pixels(shot.width, shot.height), f"{sample.key} has an object that is hardly seen")
-            _see(
+            _expect(
+                label["visible_pixels"] >= min_visible_pixels(shot.width, shot.height), f"{sample.key} has an object that is hardly seen"
+            )
+            _expect(
                 np.allclose(label["pixel_coords"], centre, atol=1e-6), f"{sample.key} has a label at {label['pixel_coords']}, not {centre}"
             )
 
 
 def masks_are_what_is_seen(samples: Samples, folder: Path) -> None:
-    """Masks are what `view` says, and an object that is taken away leaves pixels that show none."""
+    """Masks are those of `view`; without its first object, a scene covers fewer pixels."""
     for sample in samples:
         view = look(sample.scene, sample.domain, sample.shot)
         for index, label in enumerate(sample.record["labels"]):
-            _see(
+            _expect(
                 bool((decode_rle(label["mask"]) == (view.owner == index)).all()),
                 f"{sample.key}: the mask of object {index + 1} is not its view",
             )
         left = look(Scene(sample.scene.domain, sample.scene.objects[1:]), sample.domain, sample.shot)
-        _see(
+        _expect(
             (left.owner >= 0).sum() < (view.owner >= 0).sum(), f"{sample.key}: without its first object, as much of the frame shows objects"
         )
 
 
 def masks_are_what_changes(samples: Samples, folder: Path) -> None:
-    """Where the picture is that of the labels: an object that is taken out of the code changes the pixels of its mask, most of all."""
+    """Labels lie where the picture shows the object: without its first object, a picture changes within that object's mask most of all."""
     shots = Recorded(samples)
     whole = {sample.key: sample for sample in samples if len(sample.scene)}
     codes = {key: write_code(Scene(s.scene.domain, s.scene.objects[1:]), s.domain) for key, s in whole.items()}
@@ -189,34 +194,34 @@ def masks_are_what_changes(samples: Samples, folder: Path) -> None:
         change = np.abs(without[key].pixels().astype(int) - sample.pixels()).mean(2)
         mask = decode_rle(sample.record["labels"][0]["mask"]).astype(bool)
         inside, outside = float(change[mask].mean()), float(change[~mask].mean())
-        _see(
+        _expect(
             inside > 3 * outside,
             f"{key}: taking out object 1 changes its mask by {inside:.1f} and the rest by {outside:.1f} of 255: labels lie elsewhere",
         )
 
 
 def a_sample_depends_on_seed_and_index_alone(samples: Samples, folder: Path) -> None:
-    """Fewer samples, one worker, other shards, begun and gone on with: the same code and labels to the bit, the same image."""
-    asked = replace(small_set(samples.at(0).domain.name), shard_size=2)
-    generate(asked, 1, folder, workers=1)
-    for sample in generate(asked, 3, folder, workers=1):
+    """With fewer samples, one worker and other shards, in two calls: the same code and labels to the bit, the same image."""
+    settings = replace(small_set(samples.at(0).domain.name), shard_size=2)
+    generate(settings, 1, folder, workers=1)
+    for sample in generate(settings, 3, folder, workers=1):
         twin = samples[sample.key]
-        _see(sample.files()[".json"] == twin.files()[".json"], f"{sample.key} has other labels when it is made again")
-        _see(sample.code == twin.code, f"{sample.key} has another code when it is made again")
-        _see(same_image(sample.pixels(), twin.pixels()), f"{sample.key} has another image when it is made again")
+        _expect(sample.files()[".json"] == twin.files()[".json"], f"{sample.key} has other labels when it is made again")
+        _expect(sample.code == twin.code, f"{sample.key} has another code when it is made again")
+        _expect(same_image(sample.pixels(), twin.pixels()), f"{sample.key} has another image when it is made again")
 
 
 def the_true_code_gives_the_true_image(samples: Samples, folder: Path) -> None:
     """Code under the recorded light is rendered to the image that was generated, with the same labels."""
     rendered = render_codes({key: samples.code(key) for key in samples.keys}, Recorded(samples), folder, workers=1)
-    _see(rendered.keys == samples.keys, f"code that cannot be rendered: {rendered.refused}")
+    _expect(rendered.keys == samples.keys, f"code that cannot be rendered: {rendered.refused}")
     again = Samples(folder)
     for sample in samples:
         twin = again[sample.key]
-        _see(same_image(sample.pixels(), twin.pixels()), f"{sample.key}: its code gives another image")
+        _expect(same_image(sample.pixels(), twin.pixels()), f"{sample.key}: its code gives another image")
         for what in ("code", "scene", "shot"):
-            _see(getattr(twin, what) == getattr(sample, what), f"{sample.key}: rendered from its code, it has another {what}")
-        _see(twin.record["labels"] == sample.record["labels"], f"{sample.key}: rendered from its code, it has other labels")
+            _expect(getattr(twin, what) == getattr(sample, what), f"{sample.key}: rendered from its code, it has another {what}")
+        _expect(twin.record["labels"] == sample.record["labels"], f"{sample.key}: rendered from its code, it has other labels")
 
 
 DOMAIN_CHECKS: tuple[Callable[[Domain], None], ...] = (
@@ -237,17 +242,17 @@ SAMPLE_CHECKS: tuple[Callable[[Samples, Path], None], ...] = (
 """Each with a folder of its own to write to."""
 
 
-def _see(kept: bool | np.bool_, said: str) -> None:
+def _expect(kept: bool | np.bool_, message: str) -> None:
     if not kept:
-        raise Broken(said)
+        raise Broken(message)
 
 
-def _asked(domain: Domain, split: str = "default") -> DatasetSettings:
+def _settings(domain: Domain, split: str = "default") -> DatasetSettings:
     return DatasetSettings(domain.name, split, width=64, height=48)
 
 
-def _scenes(asked: DatasetSettings) -> Iterator[Scene]:
-    return (draw(asked, index).scene for index in range(SCENES))
+def _scenes(settings: DatasetSettings) -> Iterator[Scene]:
+    return (draw(settings, index).scene for index in range(SCENES))
 
 
 def _narrowed(domain: Domain, split: Split) -> Iterator[Scene]:

@@ -1,4 +1,4 @@
-"""The demo: what the shipped model makes of new scenes, as a page; then a little training, which takes the model further."""
+"""The demo: a report of the shipped model on new scenes; then a little further training, and a report of what came of it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ MODEL = "tiny"
 NEW = DatasetSettings(seed=2, width=320, height=240, quality="draft")
 TRAIN = DatasetSettings(seed=1, width=160, height=120, quality="draft")
 NEW_SCENES, TRAIN_SCENES, STEPS = 24, 400, 60
-GENTLY = ("learning_rate=1e-4", "projector_learning_rate=1e-4", "head_learning_rate=1e-4")
-"""A tenth of the preset's rates: the model begins where a long training ended."""
+LOW_RATES = ("learning_rate=1e-4", "projector_learning_rate=1e-4", "head_learning_rate=1e-4")
+"""A tenth of the preset's learning rates, as the model begins where a long training ended."""
 
 
 def demo(out: Path, workers: int | None = None, device: str = "auto") -> dict[str, Any]:
-    """Take new scenes around with the shipped model, train it a little further, and take them around again, all under `out`.
+    """Make a round trip of new scenes with the shipped model, train it a little further, and repeat the round trip, all under `out`.
 
-    The reports are ``report`` and ``report-trained``; the metrics are the first one's. Every part takes up what an earlier call finished.
+    The reports are ``report`` and ``report-trained``; the metrics returned are those of the first. What an earlier call finished is kept.
     """
     from model.device import faster_in_bfloat16, pick_device
     from model.load import find_model
@@ -40,10 +40,10 @@ def demo(out: Path, workers: int | None = None, device: str = "auto") -> dict[st
     generate(TRAIN, TRAIN_SCENES, data, workers)
     inspect(data, out / "inspect")
     print(f"what it learns from now: {out / 'inspect' / INSPECTED}")
-    # A run that was begun goes on as it was: a trial may end otherwise the next time.
+    # A run that was begun keeps its precision: timed again, the other might be faster.
     begun = (run / RUN).exists()
     bf16 = run_settings(run).get("bf16") if begun else faster_in_bfloat16(pick_device(device))
-    preset = get_preset(MODEL).changed([f"steps={STEPS}", f"bf16={bf16}", *GENTLY])
+    preset = get_preset(MODEL).changed([f"steps={STEPS}", f"bf16={bf16}", *LOW_RATES])
     train(preset, MODEL, data=Data([data], val=new), out=run, device=device, init=MODEL)
     facts = {"Trained": f"{STEPS} more steps of {preset.optimisation.batch_size} on {TRAIN_SCENES} renders, to see the trainer at work"}
     roundtrip(Predictor.of(find_model(str(run)), device), new, out / "report-trained", workers=workers, heading=facts)

@@ -1,4 +1,4 @@
-"""How alike two images are: PSNR, SSIM, FLIP, and the project's sense of *the same image*.
+"""How alike two images are: PSNR, SSIM, FLIP, and whether they count as the same image.
 
 All functions take two (height, width, 3) uint8 sRGB images of equal size and raise ValueError for anything else.
 """
@@ -21,7 +21,7 @@ MAX_PSNR = 100.0
 MIN_SIDE = 11
 """Pixels: the width of SSIM's window, so the least height and width of an image."""
 
-_AT_ONCE = 2**20  # pixels whose differences are held
+_AT_ONCE = 2**20  # pixels whose differences are held in memory
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,8 @@ def same_image(one: np.ndarray, other: np.ndarray) -> bool:
 
 
 def _apart(one: np.ndarray, other: np.ndarray) -> Iterator[np.ndarray]:
-    """The differences (rows, width, 3) int16 of two images, some rows at a time: of a large image they take many times its memory."""
+    """The differences (rows, width, 3) int16 of two images, some rows at a time: those of a whole large image would take many
+    times its memory."""
     rows = max(1, _AT_ONCE // one.shape[1])
     for first in range(0, len(one), rows):
         yield one[first : first + rows].astype(np.int16) - other[first : first + rows]

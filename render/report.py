@@ -26,9 +26,9 @@ T = TypeVar("T")
 
 METRICS, SAMPLES, PAGE, PICTURES = "metrics.json", "samples.jsonl", "index.html", "pictures"
 PREDICTIONS, RENDERED = "pred.jsonl", "rendered"  # what a round trip keeps beside them
-VERB = "compare"  # whose list tells a report's files from others
+VERB = "compare"  # the list of written files is named after it
 _PICTURE = re.compile(rf"{PICTURES}/\d{{3,}}-\d\.png")
-_STATED = {"reference", "candidate", "domain", "unit", "samples", "missing", "unparsable", "scene", "image"}  # by every metrics.json
+_STATED = {"reference", "candidate", "domain", "unit", "samples", "missing", "unparsable", "scene", "image"}  # what every metrics.json has
 MAX_SHOWN = 100
 MAX_ROWS = 200  # objects of a sample on the page
 MAX_RAW_CODE = 4000  # characters of code that does not parse
@@ -77,7 +77,7 @@ def check_report_folder(out: Path) -> None:
 
 
 def _written(out: Path) -> Written:
-    """The files of the report in a folder. Earlier versions left no list, so that theirs is known by what it holds."""
+    """The files of the report in a folder. Earlier versions wrote no list of them; their reports are known by their content."""
     written = Written(out, VERB)
     if (out / PAGE).is_file():
         shown = _PICTURE.findall(read_whole(out / PAGE).decode(errors="replace"))
@@ -122,7 +122,8 @@ def write_report(
 
 
 def _save_pictures(draft: Path, index: int, sample: ReportSample, check: Callable[[], None]) -> list[Picture]:
-    """Numbered files: a key comes from outside and need not make a good file name or link. The `check` is made before each."""
+    """Write the pictures of a sample as numbered files, as its key comes from outside and may be no good file name. `check` is called
+    before each."""
     saved = []
     for number, (caption, pixels) in enumerate(sample.pictures.items(), 1):
         path = draft / PICTURES / f"{index:03d}-{number}.png"
@@ -135,7 +136,7 @@ def _save_pictures(draft: Path, index: int, sample: ReportSample, check: Callabl
 
 
 def render_page(template: str, **values: Any) -> str:
-    """The page that a template of this folder makes of the values; everything that is put into it is escaped."""
+    """The page that a template of this folder makes of the values, all of which are escaped."""
     filters: dict[str, Callable[..., str]] = {"percent": _percent, "number": _number, "distance": _distance, "ends": _ends}
     return render_template(
         Path(__file__).parent, template, filters, style="report.css", max_raw_code=MAX_RAW_CODE, max_rows=MAX_ROWS, **values
@@ -152,7 +153,7 @@ def _number(value: float | None, digits: int = 2, unit: str = "") -> str:
 
 
 def _distance(value: float | None, unit: str, digits: int = 3) -> str:
-    """As `_number`, but two significant digits of what would else show none."""
+    """As `_number`, but with two significant digits where a value is too small to show any."""
     if value is None or value == 0 or value >= 10**-digits * 5:
         return _number(value, digits, unit)
     return f"{value:.2g} {unit}"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from places import DOCS, EXAMPLES, ROOT
 
-PACKAGES = ("datagen", "blender_scenes", "model", "render")
+PACKAGES = ("datagen", "blender_scenes", "model", "render", "igllm")
 PUBLIC = re.findall(r"^\| `([\w.]+)` \|", (DOCS / "api.md").read_text(), re.MULTILINE)
 PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

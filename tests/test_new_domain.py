@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from environments import Environment
-from places import DOCS
+from places import DOCS, EXAMPLES
 
 from datagen.shards.reader import Samples
 
 GUIDE = DOCS / "new-domain.md"
-FILE = re.compile(r"^`([\w.]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMANDS = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
-    """A folder with the guide's files."""
+    """A folder with the guide's files, as the example writes them."""
     made = tmp_path / "package"
-    made.mkdir()
-    for name, content in FILE.findall(GUIDE.read_text()):
-        (made / name).write_text(content)
+    subprocess.run([sys.executable, EXAMPLES / "own_domain" / "own_domain.py", made], check=True)
     return made
 
 

@@ -27,8 +27,8 @@ datagen.verbs
 
 blender_scenes
 
-model.device       model.finite       model.confined      model.staging        model.declared       model.setting
-model.ties         model.config       model.tables       model.trial         model.preset
+model.device       model.state_dict   model.confined      model.staging        model.declared       model.setting
+model.batch        model.config       model.tables        model.trial          model.preset
 model.extent       model.run_folder   model.tokens
 model.parts
 model.igllm        model.coverage

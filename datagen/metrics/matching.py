@@ -1,4 +1,4 @@
-"""Which object of one scene answers to which of another: the Hungarian method on the distance between locations."""
+"""Matching the objects of two scenes: the Hungarian method on the distances between their locations."""
 
 from __future__ import annotations
 

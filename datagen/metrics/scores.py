@@ -89,9 +89,9 @@ def count_choices(truth: Scene, guess: Scene, pairs: Sequence[Pair], domain: Dom
     groups = {name: (group.argument, group.of) for name, group in domain.groups.items()}
     tallies = {}
     for name, (argument, of) in {**words, **groups}.items():
-        true, said = ([_word(obj, argument, of) for obj in scene.objects] for scene in (truth, guess))
+        true, guessed = ([_word(obj, argument, of) for obj in scene.objects] for scene in (truth, guess))
         matched = [p for p in pairs if true[p.truth] is not None]
-        right = sum(true[p.truth] == said[p.guess] for p in matched)
+        right = sum(true[p.truth] == guessed[p.guess] for p in matched)
         tallies[name] = Tally(right, len(matched), len(true) - true.count(None))
     return tallies
 
@@ -107,8 +107,8 @@ def _word(obj: Object, argument: str, of: Mapping[str, str] | None) -> str | Non
 def rotation_errors(truth: Scene, guess: Scene, pairs: Sequence[Pair], domain: Domain) -> tuple[float, ...]:
     """The geodesic angle in degrees modulo the true shape's symmetry, of every matched pair that has one.
 
-    Left out are pairs of different statements, and objects whose rotation cannot be seen, true or guessed: in CLEVR's domain
-    the cubes taken for cubes remain. A wrong shape is counted by the shape's accuracy; its rotation answers another question.
+    Pairs of different statements are left out, and so are pairs in which the rotation of either object cannot be seen. In CLEVR's domain
+    only cubes that were guessed as cubes remain: a wrong shape is counted by the accuracy of shapes.
     """
     errors = []
     for pair in pairs:
@@ -122,7 +122,7 @@ def rotation_errors(truth: Scene, guess: Scene, pairs: Sequence[Pair], domain: D
 
 
 def size_errors(truth: Scene, guess: Scene, pairs: Sequence[Pair], name: str) -> tuple[float, ...]:
-    """How far a number of one component is off, for every matched pair in which both objects have it."""
+    """The absolute error of a number with one component, for every matched pair in which both objects have it."""
     both = ((truth.objects[p.truth].values.get(name), guess.objects[p.guess].values.get(name)) for p in pairs)
     return tuple(abs(one - other) for one, other in both if isinstance(one, float) and isinstance(other, float))
 
@@ -137,14 +137,14 @@ def count_relations(truth: Scene, guess: Scene, pairs: Sequence[Pair], domain: D
         return 0, 0
     axes = np.array(list(domain.directions.values()))
     true = _relations(locations(truth, domain)[[p.truth for p in pairs]], axes)
-    said = _relations(locations(guess, domain)[[p.guess for p in pairs]], axes)
+    guessed = _relations(locations(guess, domain)[[p.guess for p in pairs]], axes)
     others = ~np.eye(len(pairs), dtype=bool)
-    agree = (true == said)[others]
+    agree = (true == guessed)[others]
     return int(agree.sum()), int(agree.size)
 
 
 def _relations(points: np.ndarray, axes: np.ndarray) -> np.ndarray:
-    """(N, N, directions): does the first point lie in that direction from the second?"""
+    """(N, N, directions) bool: whether the first point lies in that direction from the second."""
     return (points[:, None] - points[None]) @ axes.T > 0
 
 
@@ -174,17 +174,17 @@ def average_precision(
         nearest = int(apart[:, j].argmin())
         hits.append(bool(apart[nearest, j] < threshold))
         if hits[-1]:
-            apart[nearest] = np.inf  # it is used
+            apart[nearest] = np.inf  # the true object is used
     return _area(hits, len(truth))
 
 
 def _same_words(truth: Scene, guess: Scene, domain: Domain) -> np.ndarray:
-    """Which of the true and the guessed objects are of one statement and have the same words for all choices: (truths, guesses) bool."""
+    """Whether a true and a guessed object have the same statement and the same words for all choices: (truths, guesses) bool."""
     numbers: dict[tuple[Any, ...], int] = {}
 
     def numbered(scene: Scene) -> np.ndarray:
-        said = ((o.statement, *(o[c.name] for c in domain.statement(o.statement).choices)) for o in scene.objects)
-        return np.array([numbers.setdefault(words, len(numbers)) for words in said])
+        words_of_objects = ((o.statement, *(o[c.name] for c in domain.statement(o.statement).choices)) for o in scene.objects)
+        return np.array([numbers.setdefault(words, len(numbers)) for words in words_of_objects])
 
     return np.equal.outer(numbered(truth), numbered(guess))
 

@@ -21,7 +21,8 @@ html_copy_source = False
 
 ROOT = Path(__file__).parents[2]
 CONTENTS = {
-    "Start": ["docs/architecture", "docs/api", "examples/README", "CONTRIBUTING", "CHANGELOG"],
+    "Start": ["docs/architecture", "docs/api", "CONTRIBUTING", "CHANGELOG"],
+    "Examples": ["examples/README", "examples/*/README"],
     "Data": ["docs/data", "docs/files", "docs/formats", "docs/assets", "docs/new-domain", "docs/scale", "docs/quality", "docs/security"],
     "Models": ["docs/training", "docs/prediction", "docs/evaluation", "model/weights/tiny/README"],
     "Figures": ["docs/results", "docs/experiments", "docs/cogent/README", "docs/cogent/table", "docs/evals/README", "docs/evals/*/table"],

@@ -1,4 +1,4 @@
-"""Samples varied in training: mirrored where the mirrored scene is one of the domain, and jittered."""
+"""Augmentation: samples mirrored (where the mirrored scene is one of the domain) and jittered, objects in another order."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from datagen.scene import Object, Scene
 from model.data.frames import jitter
 
 
-def varied(scene: Scene, fitted: np.ndarray, domain: Domain, rng: np.random.Generator) -> tuple[tuple[Object, ...], np.ndarray, bool]:
-    """A scene's objects, in their order, and its fitted image (height, width, 3), mirrored by half and jittered; and whether mirrored."""
+def augmented(scene: Scene, fitted: np.ndarray, domain: Domain, rng: np.random.Generator) -> tuple[tuple[Object, ...], np.ndarray, bool]:
+    """A scene's objects, in their order, and its fitted image (height, width, 3): mirrored with probability 1/2, if possible, and jittered.
+
+    The third value says whether they are mirrored.
+    """
     objects = mirrored_objects(scene, domain) if rng.random() < 0.5 else None
     if objects is not None:
         fitted = fitted[:, ::-1]
@@ -18,15 +21,17 @@ def varied(scene: Scene, fitted: np.ndarray, domain: Domain, rng: np.random.Gene
 
 
 def mirrored_objects(scene: Scene, domain: Domain) -> tuple[Object, ...] | None:
-    """Each object as the scene's mirror image shows it, in the scene's order; None if the mirrored scene is none of the domain."""
+    """The objects of the mirrored scene, in the scene's order; None if the domain has no such scene."""
     scenes = [domain.mirrored(Scene(scene.domain, (obj,))) for obj in scene.objects]
     objects = tuple(obj for alone in scenes if alone is not None for obj in alone.objects)
     return None if len(objects) < len(scene) or domain.violations(Scene(scene.domain, objects)) else objects
 
 
-def told_in_order(scene: Scene, domain: Domain, rng: np.random.Generator, noise: float) -> Scene:
-    """A scene's objects in the order of where they would stand with normal noise, of that standard deviation, on the first of the sort
-    keys of `Domain.order`: those between which a glance cannot decide come one way or the other."""
+def reordered(scene: Scene, domain: Domain, rng: np.random.Generator, noise: float) -> Scene:
+    """A scene's objects in the order that `Domain.order` gives with normal noise, of that standard deviation, on the first of its keys.
+
+    So objects whose order is hardly visible come in both.
+    """
     keys = [domain.order(obj) for obj in scene.objects]
     moved = [(first + noise * rng.standard_normal(), *rest) for first, *rest in keys]
     return Scene(scene.domain, tuple(scene.objects[i] for i in sorted(range(len(moved)), key=moved.__getitem__)))

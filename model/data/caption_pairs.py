@@ -1,6 +1,6 @@
-"""Image-caption pairs, as feature alignment takes them: WebDataset tars of images and texts, such as Conceptual Captions.
+"""Image-caption pairs for feature alignment: WebDataset tars of images and texts, such as Conceptual Captions.
 
-What cannot be used (a broken image, an empty or missing caption) is replaced by the next pair that can, always by the same one.
+A pair that cannot be used (a broken image, an empty or missing caption) is replaced by the next one that can, so always by the same.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from datagen.images.encoding import decode_image
 from datagen.samples.sample import CAPTION_SUFFIX
 from datagen.screen import print_line
 from datagen.shards.reader import Samples
+from model.batch import IGNORED
 from model.data.feature_cache import FeatureCache
 from model.data.frames import Frame
-from model.igllm import IGNORED
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 CAPTION_TOKENS = 128  # at most, with the end token
-MOST_SKIPPED = 1000  # pairs in a row; then the data set is not one to train on
-MOST_NAMED = 10  # unusable pairs that a process names
+MOST_SKIPPED = 1000  # unusable pairs in a row; more, and the data set is refused
+MOST_NAMED = 10  # unusable pairs whose names a process prints
 
 
 @dataclass(frozen=True)
 class CaptionMaker:
-    """Makes an example of an image and its caption. ``prompts`` are token ids; ``max_tokens`` bounds the caption with its end token."""
+    """Makes an example of an image and its caption. ``prompts`` are token ids; a caption has at most ``max_tokens`` with its end token."""
 
     tokenizer: Any
     frame: Frame
@@ -37,7 +37,7 @@ class CaptionMaker:
     max_tokens: int
 
     def text(self, caption: str, rng: np.random.Generator | None) -> dict[str, list[Any]]:
-        """Prompt (the first without ``rng``), caption and end token; only the latter two are learnt."""
+        """Prompt (without ``rng`` the first), caption and end token; only the latter two are learnt."""
         prompt = self.prompts[0 if rng is None else int(rng.integers(len(self.prompts)))]
         ids = [*self.tokenizer.encode(caption, add_special_tokens=False)[: self.max_tokens - 1], self.tokenizer.eos_token_id]
         length = len(prompt) + len(ids)
@@ -54,9 +54,9 @@ class CaptionMaker:
 
 
 class CaptionSource:
-    """The pairs of a data set as examples, by number. With ``features``, images are not decoded. `UserError` where there are no captions.
+    """The examples of a data set's pairs, by number. With ``features``, images are not decoded. `UserError` if there are no captions.
 
-    ``skipped`` is how many pairs this process and its workers have found unusable.
+    ``skipped`` counts the pairs that this process and its workers have found unusable.
     """
 
     def __init__(self, samples: Samples, make: CaptionMaker, features: FeatureCache | None = None) -> None:
@@ -79,7 +79,7 @@ class CaptionSource:
         return len(self.samples)
 
     def example(self, number: int, rng: np.random.Generator | None) -> dict[str, Any]:
-        """The example of a pair, or of the next one that can be used. `UserError` where very many in a row cannot."""
+        """The example of a pair, or of the next one that can be used. `UserError` after `MOST_SKIPPED` that cannot."""
         for other in range(number, number + min(MOST_SKIPPED, len(self))):
             try:
                 return self._example(other % len(self), rng)
@@ -123,7 +123,7 @@ class CaptionSource:
             raise _Unusable("it has no image")
         try:
             return self.make.pixel_values(image, self.samples.key(number))
-        except Exception as error:  # decoders trip over strangers' bytes in many ways
+        except Exception as error:  # decoders raise many kinds of errors
             raise _Unusable(f"its image cannot be read ({error})") from None
 
     def _skip(self, number: int, reason: str) -> None:
@@ -137,4 +137,4 @@ class CaptionSource:
 
 
 class _Unusable(Exception):
-    """A pair that no example can be made of."""
+    """The pair makes no example, for this reason."""

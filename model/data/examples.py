@@ -1,4 +1,4 @@
-"""Samples as training examples: image in the tower's frame, code as tokens with numbers beside them, dense labels."""
+"""Samples as training examples (an image in the tower's frame, code as tokens and numbers, dense targets), and their batches."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from datagen.errors import UserError
 from datagen.samples.sample import Sample
 from datagen.scene import Scene
 from datagen.shards.reader import Samples
-from model.data.augment import told_in_order, varied
+from model.batch import IGNORED
+from model.data.augment import augmented, reordered
 from model.data.feature_cache import FeatureCache
 from model.data.frames import Frame, Placement
-from model.igllm import IGNORED
 from model.parts.dense_head import DenseLayout, cell_of
 from model.tokens.codec import CodeCodec, Style
 
@@ -27,11 +27,11 @@ from model.tokens.codec import CodeCodec, Style
 class ExampleMaker:
     """Makes an example of a sample.
 
-    The first of ``prompts`` (token ids) is the canonical one, which prediction uses. ``grid`` is the tower's (rows, columns);
-    ``layout`` None leaves dense labels out, ``text`` False the code; ``guide`` adds on which visual token the centre of the object
-    falls that a token tells of. Variation: with ``augment`` images are mirrored by half and jittered, with ``shuffle_attributes`` and
-    ``synonyms`` so is the code (see `model.tokens.codec.Style`), and with ``order_noise`` the order of objects
-    (`model.data.augment.told_in_order`).
+    The first of ``prompts`` (token ids) is the canonical one, which prediction uses. ``grid`` is the tower's (rows, columns). Without
+    ``layout`` there are no dense targets, without ``text`` there is no code; ``guide`` adds ``centres`` (see `model.batch.Batch`).
+
+    Random variation: ``augment`` mirrors and jitters images (`model.data.augment.augmented`), ``order_noise`` changes the order of objects
+    (`model.data.augment.reordered`), ``shuffle_attributes`` and ``synonyms`` change the code (`model.tokens.codec.Style`).
     """
 
     codec: CodeCodec
@@ -47,7 +47,7 @@ class ExampleMaker:
     guide: bool = False
 
     def __call__(self, sample: Sample, rng: np.random.Generator | None, features: np.ndarray | None = None) -> dict[str, Any]:
-        """The example; varied by ``rng``, canonical without. ``features`` (tokens, width) of its image stand in for the pixels."""
+        """The example, varied by ``rng``, canonical without. With the tower's ``features`` (tokens, width), the image is not decoded."""
         check_domain(sample, self.codec.domain)
         scene, prompt = sample.scene, self.prompts[0]
         if rng is not None and len(self.prompts) > 1:
@@ -55,13 +55,13 @@ class ExampleMaker:
         if features is None:
             pixels = sample.pixels()
             place = self.frame.placement(*pixels.shape[:2])
-            scene, values = self._seen(scene, pixels, rng if self.augment else None)
+            scene, values = self._image(scene, pixels, rng if self.augment else None)
             example: dict[str, Any] = {"pixel_values": values}
         else:
             place = self.frame.placement(sample.shot.height, sample.shot.width)
             example = {"visual_features": torch.from_numpy(features)}
         if rng is not None and self.order_noise:
-            scene = told_in_order(scene, self.codec.domain, rng, self.order_noise)
+            scene = reordered(scene, self.codec.domain, rng, self.order_noise)
         centres = self._centres(scene, sample, place) if self.guide or self.layout is not None else []
         if self.text:
             example |= self._tokens(scene, prompt, rng, centres)
@@ -71,18 +71,19 @@ class ExampleMaker:
             example |= self.layout.targets(said, cells, math.prod(self.grid), self.codec.dialect)
         return example
 
-    def _seen(self, scene: Scene, pixels: np.ndarray, rng: np.random.Generator | None) -> tuple[Scene, torch.Tensor]:
-        """Scene and image; varied by ``rng``, see `model.data.augment`."""
+    def _image(self, scene: Scene, pixels: np.ndarray, rng: np.random.Generator | None) -> tuple[Scene, torch.Tensor]:
+        """Scene and image (3, height, width), both augmented with ``rng``."""
         pixels, _ = self.frame.fit(pixels)
         if rng is not None:
             domain = self.codec.domain
-            objects, pixels, mirrored = varied(scene, pixels, domain, rng)
+            objects, pixels, mirrored = augmented(scene, pixels, domain, rng)
             scene = domain.canonical(Scene(domain.name, objects)) if mirrored else scene
         return scene, self.frame.tensor(pixels)
 
     def _tokens(
         self, scene: Scene, prompt: list[int], rng: np.random.Generator | None, centres: list[tuple[float, float]]
     ) -> dict[str, list[Any]]:
+        """The fields of a `Batch` for a text: prompt and code, of which only the code is learnt."""
         style = None if rng is None else Style(rng, self.shuffle_attributes, self.synonyms)
         code = self.codec.encode(scene, style)
         before = len(prompt)
@@ -98,7 +99,7 @@ class ExampleMaker:
         return tokens
 
     def _centres(self, scene: Scene, sample: Sample, place: Placement) -> list[tuple[float, float]]:
-        """Each object's centre, x and y in [0, 1) of the frame where it is in sight."""
+        """Each object's centre in the frame: x and y, in [0, 1) if it is within."""
         placed = [place(float(x), float(y)) for x, y, _ in self.codec.domain.centres(scene.objects, sample.shot)]
         return [(x / self.frame.width, y / self.frame.height) for x, y in placed]
 
@@ -110,7 +111,7 @@ def check_domain(sample: Sample, domain: Domain) -> None:
 
 
 class SampleSource:
-    """The samples of a data set as examples that ``make`` makes of them, by number. `UserError` if two have the same key."""
+    """The examples that ``make`` makes of a data set's samples, by number. `UserError` if two samples have the same key."""
 
     def __init__(self, samples: Samples, make: Callable[..., dict[str, Any]]) -> None:
         samples.refuse_repeats()
@@ -125,7 +126,7 @@ class SampleSource:
 
 
 class CodeSource(SampleSource):
-    """The same with their code, for a language model. With ``features``, images are not decoded."""
+    """A `SampleSource` of examples with code, for a language model. With ``features``, images are not decoded."""
 
     make: ExampleMaker
 
@@ -139,7 +140,7 @@ class CodeSource(SampleSource):
         return self.make(self.samples.at(number), rng, features)
 
     def pixel_values(self, number: int) -> torch.Tensor:
-        """A sample's image, as it is, as the tower takes it: (3, height, width)."""
+        """A sample's image, not augmented, as the tower takes it: (3, height, width)."""
         return self.make.frame.tensor(self.make.frame.fit(self.samples.at(number).pixels())[0])
 
 
@@ -150,7 +151,7 @@ class Collator:
     pad: int
 
     def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """A batch of tensors by the names of `IGLLM.forward`'s arguments."""
+        """The fields of a `Batch`."""
         fillers = {"input_ids": self.pad, "labels": IGNORED, "number_values": 0.0, "number_slots": -1, "centres": -1}
         image = "pixel_values" if "pixel_values" in examples[0] else "visual_features"
         batch = {image: torch.stack([e[image] for e in examples])}

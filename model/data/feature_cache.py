@@ -1,4 +1,4 @@
-"""What a frozen tower makes of every image of a data set, computed once and kept on disk."""
+"""The features that a frozen tower computes of every image of a data set, once, and keeps on disk."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from model.declared import FeaturesDone
 from model.parts.tower import VisionTower
 
 FEATURES, PARTIAL, DONE = "features.npy", "partial.npy", "done.json"
-SPARE_BYTES = 1 << 30  # that a full cache leaves on the disk
+SPARE_BYTES = 1 << 30  # that must stay free on the disk
 BATCHES_BETWEEN_SYNCS = 16
 
 
@@ -41,7 +41,7 @@ class Images(Protocol):
 
 
 class FeatureCache:
-    """A file of (samples, tokens, width) float32, mapped into memory: what the tower gives for each image, NaN where it cannot be read."""
+    """A file of features (images, tokens, width) float32, mapped into memory; those of an image that cannot be read are NaN."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -51,14 +51,14 @@ class FeatureCache:
         return np.load(self.path, mmap_mode="r", allow_pickle=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the mapping, which each process makes for itself."""
+        """Without the mapping, which every process makes itself."""
         return {"path": self.path}
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def rows(self, numbers: Sequence[int]) -> np.ndarray:
-        """The features of these samples: (len(numbers), tokens, width) float32, a copy."""
+        """A copy of the features of these images: (numbers, tokens, width) float32."""
         return self._rows[np.asarray(numbers, np.int64)]
 
     @classmethod
@@ -67,9 +67,9 @@ class FeatureCache:
     ) -> FeatureCache:
         """The features of all images, from `folder` (the user's cache) if they are there, else computed on the tower's device.
 
-        ``data`` is the digest of the data set: with the tower's weights and the frame it names the file. A call that was killed is taken
-        up where it last synced, and a file that was damaged since is computed anew. Of several processes one computes and the others
-        wait. `UserError` if the disk has not the room.
+        ``data`` is the digest of the data set, which determines the file's name together with the tower's weights and the frame. After a
+        call that was killed, the next one goes on from its last sync. A file that was damaged is computed anew. Of several processes,
+        one computes and the others wait. `UserError` if the disk has too little room.
         """
         name = hashlib.sha256(f"{_tower_digest(tower)}\n{frame}\n{data}\n{len(images)}".encode()).hexdigest()[:32]
         place = (folder or cache_folder("features")) / name
@@ -89,7 +89,7 @@ class FeatureCache:
 
 
 def _synced(place: Path) -> FeaturesDone:
-    """What a file of features, whole or partial, was stated to hold; nothing if that cannot be read."""
+    """What is stated to be in a file of features, whole or partial; nothing if the statement cannot be read."""
     try:
         return read_declared(place / DONE, FeaturesDone, MOST_BYTES)
     except UserError:
@@ -97,39 +97,39 @@ def _synced(place: Path) -> FeaturesDone:
 
 
 def _header(shape: tuple[int, ...]) -> bytes:
-    """What a file of features begins with."""
+    """The header of a file of features of this shape."""
     stream = io.BytesIO()
     np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": shape})  # type: ignore[no-untyped-call]
     return stream.getvalue()
 
 
 def _is_whole(place: Path, shape: tuple[int, ...]) -> bool:
-    """Whether the finished file holds what was computed, to the bit. Reads all of it, as training will."""
+    """Whether the finished file holds exactly what was computed. Reads all of it, as training will."""
     header, row_bytes = _header(shape), 4 * shape[1] * shape[2]
     try:
         with (place / FEATURES).open("rb") as stream:
             sized = os.fstat(stream.fileno()).st_size == len(header) + shape[0] * row_bytes
-            return sized and stream.read(len(header)) == header and _sound(stream, _synced(place), row_bytes).rows[-1:] == [shape[0]]
+            return sized and stream.read(len(header)) == header and _intact(stream, _synced(place), row_bytes).rows[-1:] == [shape[0]]
     except OSError:
         return False
 
 
-def _sound(stream: IO[bytes], synced: FeaturesDone, row_bytes: int) -> FeaturesDone:
-    """Of what was synced, the beginning that a stream, which stands at its first row, still holds as it was."""
-    sound, done = FeaturesDone(), 0
+def _intact(stream: IO[bytes], synced: FeaturesDone, row_bytes: int) -> FeaturesDone:
+    """The part of what was synced, from the beginning, that a stream, which is at its first row, still holds unchanged."""
+    intact, done = FeaturesDone(), 0
     for rows, expected in zip(synced.rows, synced.crc32, strict=False):
         crc = 0
         for _ in range(done, rows):
             row = stream.read(row_bytes)
             if len(row) < row_bytes:
-                return sound
+                return intact
             crc = zlib.crc32(row, crc)
         if rows <= done or crc != expected:
-            return sound
+            return intact
         done = rows
-        sound.rows.append(rows)
-        sound.crc32.append(crc)
-    return sound
+        intact.rows.append(rows)
+        intact.crc32.append(crc)
+    return intact
 
 
 def _compute(tower: VisionTower, images: Images, batch_size: int, place: Path, shape: tuple[int, ...]) -> None:
@@ -138,9 +138,9 @@ def _compute(tower: VisionTower, images: Images, batch_size: int, place: Path, s
     partial = place / PARTIAL
     with partial.open("r+b" if partial.exists() else "w+b") as stream:
         stream.write(header)
-        synced = _sound(stream, _synced(place), row_bytes)
+        synced = _intact(stream, _synced(place), row_bytes)
         done = synced.rows[-1] if synced.rows else 0
-        _see_room(place, (len(images) - done) * row_bytes, shape)
+        _check_room(place, (len(images) - done) * row_bytes, shape)
         stream.truncate(len(header) + done * row_bytes)
         stream.seek(len(header) + done * row_bytes)
         batches = [range(first, min(first + batch_size, len(images))) for first in range(done, len(images), batch_size)]
@@ -161,7 +161,7 @@ def _compute(tower: VisionTower, images: Images, batch_size: int, place: Path, s
 
 
 def _features(tower: VisionTower, pixels: Sequence[torch.Tensor | None], shape: tuple[int, ...]) -> np.ndarray:
-    """What the tower gives, (images, tokens, width) float32; NaN for images that are None."""
+    """The tower's features (images, tokens, width) float32; NaN for images that are None."""
     features = np.full((len(pixels), *shape), np.nan, np.float32)
     there = [i for i, values in enumerate(pixels) if values is not None]
     if there:
@@ -172,7 +172,7 @@ def _features(tower: VisionTower, pixels: Sequence[torch.Tensor | None], shape: 
     return features
 
 
-def _see_room(place: Path, needed: int, shape: tuple[int, ...]) -> None:
+def _check_room(place: Path, needed: int, shape: tuple[int, ...]) -> None:
     free = shutil.disk_usage(place).free
     if needed + SPARE_BYTES > free:
         raise UserError(
@@ -181,13 +181,13 @@ def _see_room(place: Path, needed: int, shape: tuple[int, ...]) -> None:
         )
 
 
-_TOLD = ("_name_or_path", "name_or_path", "transformers_version", "architectures")
-"""What a configuration tells of where a model is from, on which nothing depends."""
+_PROVENANCE = ("_name_or_path", "name_or_path", "transformers_version", "architectures")
+"""Fields of a configuration that say where a model is from; features do not depend on them."""
 
 
 def _tower_digest(tower: VisionTower) -> str:
-    """The SHA-256 of all that a tower's features depend on: its configuration, which layer is read, how cells are merged, its weights."""
-    settings = {name: value for name, value in tower.encoder.config.to_dict().items() if name not in _TOLD}
+    """The SHA-256 of all that features depend on: the tower's configuration and weights, the layer that is read, how cells are merged."""
+    settings = {name: value for name, value in tower.encoder.config.to_dict().items() if name not in _PROVENANCE}
     digest = hashlib.sha256(f"{json.dumps(settings, sort_keys=True, default=str)} {tower.layer} {tower.merge}".encode())
     digest.update(f" {tower.rows} {tower.columns}".encode())
     for name, tensor in sorted(tower.state_dict().items()):

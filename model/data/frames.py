@@ -1,4 +1,4 @@
-"""Images as a tower takes them: fitted into the frame without cutting anything off, padded, normalised."""
+"""Images as a tower takes them: fitted into its frame as a whole, padded, normalised."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from PIL import Image
 
 @dataclass(frozen=True)
 class Frame:
-    """A tower's frame. IG-LLM pads to a square; a frame of the data's own shape needs no padding."""
+    """The size of a tower's images in pixels, and ``mean`` and ``std`` per channel, in [0, 1], that they are normalised with.
+
+    IG-LLM pads images to a square; a frame with the shape of the data's images needs no padding.
+    """
 
     height: int
     width: int
@@ -21,11 +24,11 @@ class Frame:
 
     @staticmethod
     def of(config: Any) -> Frame:
-        """That of a model with this configuration."""
+        """The frame of a model with this configuration."""
         return Frame(config.image_height, config.image_width, tuple(config.image_mean), tuple(config.image_std))
 
     def fit(self, pixels: np.ndarray) -> tuple[np.ndarray, Placement]:
-        """An image (h, w, 3) uint8 scaled to fit and centred on the mean colour, and where its pixels went."""
+        """An image (h, w, 3) uint8 scaled to fit and centred on the mean colour, (height, width, 3) uint8, and where it lies there."""
         h, w = pixels.shape[:2]
         new_h, new_w, top, left = self._fitted(h, w)
         if (new_h, new_w) != (h, w):
@@ -38,7 +41,7 @@ class Frame:
         return pixels, self.placement(h, w)
 
     def fit_labels(self, labels: np.ndarray) -> np.ndarray:
-        """Labels by pixel (h, w) as `fit` fits their image: each pixel's label is that of the nearest, and 0 is around."""
+        """Labels of pixels (h, w), fitted as `fit` does their image: each pixel gets the nearest label, padding gets 0."""
         h, w = labels.shape
         new_h, new_w, top, left = self._fitted(h, w)
         rows = ((np.arange(new_h) + 0.5) * h / new_h).astype(int)
@@ -48,12 +51,12 @@ class Frame:
         return canvas
 
     def placement(self, h: int, w: int) -> Placement:
-        """Where the pixels of an image of that size go."""
+        """Where an image of this size lies in the frame."""
         new_h, new_w, top, left = self._fitted(h, w)
         return Placement(new_w / w, new_h / h, left, top)
 
     def _fitted(self, h: int, w: int) -> tuple[int, int, int, int]:
-        """Height, width, top and left of an image of that size in the frame."""
+        """Height, width, top and left that an image of this size has in the frame, pixels."""
         scale = min(self.height / h, self.width / w)
         new_h, new_w = max(1, round(h * scale)), max(1, round(w * scale))
         return new_h, new_w, (self.height - new_h) // 2, (self.width - new_w) // 2
@@ -74,12 +77,12 @@ class Placement:
     top: int
 
     def __call__(self, x: float, y: float) -> tuple[float, float]:
-        """A point of the image, in pixels of the frame."""
+        """A point of the image, in its pixels, as a point of the frame, in the frame's pixels."""
         return x * self.scale_x + self.left, y * self.scale_y + self.top
 
 
 def jitter(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Light, tint and noise varied a little; (h, w, 3) in [0, 255] to float32 of the same range."""
+    """An image (h, w, 3) in [0, 255] with slightly other brightness, tint, gamma and noise: float32 in the same range."""
     gain = (rng.uniform(0.85, 1.15) * rng.uniform(0.96, 1.04, 3) / 255).astype(np.float32)
     curve = np.float32(rng.uniform(0.9, 1.1))
     noise = rng.standard_normal(pixels.shape, np.float32) * np.float32(rng.uniform(0.0, 0.015))

@@ -1,8 +1,8 @@
-"""In which order examples are met: a function of seed and position, so that a run can begin anywhere.
+"""The order of examples in training: a function of seed and position, so that a run can resume anywhere.
 
-An epoch of a source is a permutation of it, and epochs follow one another without a break: a batch may hold the end of one and the
-beginning of the next. Nothing is dropped, and nothing comes twice within an epoch. Permutations are computed number by number, not
-stored, so memory does not grow with the data.
+An epoch of a source is a permutation of it. Epochs follow one another without a break: a batch may hold the end of one and the beginning
+of the next. Nothing is dropped, and nothing comes twice within an epoch. Permutations are computed number by number and not stored, so
+memory does not grow with the data.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 from datagen.errors import UserError
 
 ROUNDS = 8
-WINDOW = 4  # shards behind a URL that are shuffled together
+WINDOW = 4  # how many shards behind a URL are shuffled together
 _MASK = (1 << 64) - 1
 
 
@@ -31,14 +31,14 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def example(self, number: int, rng: np.random.Generator | None) -> dict[str, Any]:
-        """The example, varied by ``rng``; as it is without."""
+        """The example, varied by ``rng``; without, not varied."""
 
 
 class Permutation:
     """A pseudo-random permutation of range(count), the same for equal ``key``: a Feistel network over the bits of the index.
 
-    The network permutes the numbers below the next power of two; what falls outside the range is sent through it again
-    (cycle walking), so that what stays is a permutation of the range.
+    The network permutes the numbers below the next power of two. A result outside the range is permuted again until it is inside (cycle
+    walking), which makes a permutation of the range.
     """
 
     def __init__(self, count: int, *key: int) -> None:
@@ -49,13 +49,13 @@ class Permutation:
         self._keys = np.random.SeedSequence(key).generate_state(ROUNDS, np.uint64).tolist()
 
     def __call__(self, index: int) -> int:
-        """Where the permutation sends an index of the range."""
-        index = self._through(index)
+        """The image of an index of the range."""
+        index = self._permuted(index)
         while index >= self.count:
-            index = self._through(index)
+            index = self._permuted(index)
         return index
 
-    def _through(self, index: int) -> int:
+    def _permuted(self, index: int) -> int:
         low, high = index & self._low_mask, index >> self._low
         for i in range(0, ROUNDS, 2):
             high ^= _mixed(low ^ self._keys[i]) & self._high_mask
@@ -71,7 +71,7 @@ def _mixed(word: int) -> int:
 
 
 class Shuffle:
-    """One epoch over ``count`` numbers, all shuffled together."""
+    """An epoch over ``count`` numbers, all shuffled together."""
 
     def __init__(self, count: int, *key: int) -> None:
         self._permutation = Permutation(count, *key)
@@ -82,9 +82,9 @@ class Shuffle:
 
 
 class WindowedShuffle:
-    """One epoch over the numbers of shards with these ``counts``: the shards are permuted, and shuffled within windows of a few.
+    """An epoch over the numbers of shards with these ``counts``: shards are permuted, and numbers shuffled within ``window`` shards.
 
-    So while an epoch is read in order, only one window's shards are needed at a time, and a little of the next one's.
+    So while an epoch is read in order, only the shards of one window are needed at a time, and the first of the next.
     """
 
     def __init__(self, counts: Sequence[int], window: int, *key: int) -> None:
@@ -108,10 +108,10 @@ class WindowedShuffle:
 
 
 class Interleaving:
-    """Which source each position takes its example from, and its how manieth.
+    """Which source each position takes its example from, and how many positions before it do so.
 
-    Of any run of positions each source has its share to within one or so for each source. Sources are split off one by one: of the
-    positions left to it and those after it, a source has number q if q times its share passes a whole number there.
+    In any run of positions each source has its share, to within about one for each source. Sources take their positions one by one: of
+    those that the sources before it have left, a source takes number q if q times its share passes a whole number there.
     """
 
     def __init__(self, weights: Sequence[float]) -> None:
@@ -119,7 +119,7 @@ class Interleaving:
         self._shares = [weight / sum(exact[i:]) for i, weight in enumerate(exact)]
 
     def __call__(self, position: int) -> tuple[int, int]:
-        """The source at a position, and how many it has had before."""
+        """The source at a position, and at how many earlier positions it is."""
         for source, share in enumerate(self._shares):
             before = position * share.numerator // share.denominator
             if (position + 1) * share.numerator // share.denominator > before:
@@ -137,11 +137,11 @@ def check_weights(weights: Sequence[float], data_sets: int) -> None:
 
 
 class Mixture(Dataset):
-    """``length`` examples of several sources in the order of training, by position: each source shuffled anew every epoch of its own.
+    """``length`` examples of several sources in the order of training, by position. Each source is shuffled anew for each of its epochs.
 
-    A source's share is its weight over the sum of all. What stands at a position depends on ``seed``, the sources and their weights alone,
-    not on ``length``; so training resumes at a position, and a sequential sampler splits the work among ranks and workers. Examples are
-    varied as a function of seed, source, epoch and number in the source. `UserError` for weights that are none.
+    A source's share is its weight over the sum of all. The example at a position depends on ``seed``, sources and weights alone, not on
+    ``length``: so training resumes at a position, and a sequential sampler splits the work among ranks and workers. Examples are varied as
+    a function of seed, source, epoch and number in the source. `UserError` as from `check_weights`.
     """
 
     def __init__(self, sources: Sequence[Source], weights: Sequence[float], seed: int, length: int) -> None:
@@ -154,7 +154,7 @@ class Mixture(Dataset):
         return self.length
 
     def at(self, position: int) -> tuple[int, int, int]:
-        """Source, its epoch and the number in the source of the example at a position."""
+        """The source of the example at a position, the source's epoch, and the example's number in it."""
         source, passed = self._interleaving(position)
         epoch, within = divmod(passed, len(self.sources[source]))
         return source, epoch, self._epoch(source, epoch)(within)
@@ -167,7 +167,7 @@ class Mixture(Dataset):
 
     def _epoch(self, source: int, epoch: int) -> Shuffle | WindowedShuffle:
         if (source, epoch) not in self._epochs:
-            if len(self._epochs) >= 2 * len(self.sources):  # a batch straddles two
+            if len(self._epochs) >= 2 * len(self.sources):  # a batch may need two epochs
                 self._epochs.pop(next(iter(self._epochs)))
             key, counts = (self.seed, source, epoch), self.sources[source].far_shards
             shuffle = Shuffle(len(self.sources[source]), *key) if counts is None else WindowedShuffle(counts, WINDOW, *key)
@@ -176,7 +176,7 @@ class Mixture(Dataset):
 
 
 class InOrder(Dataset):
-    """All examples of a source in its order, as they are: what evaluation looks at."""
+    """All examples of a source in its own order, not varied, for evaluation."""
 
     def __init__(self, source: Source) -> None:
         self.source = source

@@ -16,11 +16,11 @@ class DerenderConfig(PreTrainedConfig):
     """What `Derenderer.from_pretrained` needs to rebuild a model.
 
     ``vision_config`` is that of the trunk, any convolutional backbone of transformers. ``image_height`` and ``image_width`` in pixels;
-    ``image_mean`` and ``image_std`` per channel in [0, 1]. ``width`` counts the channels of the maps that proposals and masks are read
-    from, ``region_width`` those of the first layer that looks at a region. A proposal is taken from a heat above ``threshold``.
-    ``number_weight`` weighs the loss of the localisation network beside the other three.
+    ``image_mean`` and ``image_std`` per channel in [0, 1]. ``width`` counts the channels of the map that proposals and masks are read
+    from, ``region_width`` those of the first layer of the networks that read a region. Proposals have a heat above ``threshold``.
+    ``number_weight`` is the weight of the localisation loss; the other three have 1.
 
-    ``preset``, ``data_digest`` and ``code_version`` tell how the model was trained; nothing depends on them.
+    ``preset``, ``data_digest`` and ``code_version`` say how the model was trained; nothing depends on them.
     """
 
     model_type: ClassVar[str] = "igllm-derender"
@@ -43,7 +43,7 @@ class DerenderConfig(PreTrainedConfig):
 
     @classmethod
     def get_config_dict(cls, pretrained_model_name_or_path: Any, **keywords: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """As `IGLLMConfig` does."""
+        """As `IGLLMConfig.get_config_dict`."""
         content, unused = super().get_config_dict(pretrained_model_name_or_path, **keywords)
         return checked_config(content, pretrained_model_name_or_path), unused
 

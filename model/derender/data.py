@@ -1,4 +1,4 @@
-"""Samples as examples of de-rendering: the image, and of every object its box, its mask, its words and its numbers."""
+"""Samples as examples of de-rendering: an image, and for every object its box, its mask, its words and its numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from datagen.domains.base import Domain
 from datagen.errors import UserError
 from datagen.samples.labels import decode_rle
 from datagen.samples.sample import Sample
-from model.data.augment import varied
+from model.data.augment import augmented
 from model.data.examples import check_domain
 from model.data.frames import Frame
 from model.derender.regions import boxes_of, jittered
@@ -23,7 +23,7 @@ from model.tokens.codec import Slot, choice_targets
 
 @dataclass(frozen=True)
 class RegionMaker:
-    """Makes an example of a sample; with ``augment``, its image is mirrored by half and jittered."""
+    """Makes an example of a sample; with ``augment``, as `model.data.augment.augmented`."""
 
     domain: Domain
     slots: Sequence[Slot]
@@ -31,7 +31,7 @@ class RegionMaker:
     augment: bool
 
     def __call__(self, sample: Sample, rng: np.random.Generator | None) -> dict[str, torch.Tensor]:
-        """The arguments of `Derenderer.forward`, without the leading dimension; regions are as far off as ``rng`` has them.
+        """The arguments of `Derenderer.forward`, without the leading dimension; ``rng`` moves the regions a little off the boxes.
 
         `UserError` for a sample of another domain or without labels of every object.
         """
@@ -39,7 +39,7 @@ class RegionMaker:
         owners = self.frame.fit_labels(owners_of(sample))
         objects, pixels = sample.scene.objects, self.frame.fit(sample.pixels())[0]
         if self.augment and rng is not None:
-            objects, pixels, mirrored = varied(sample.scene, pixels, self.domain, rng)
+            objects, pixels, mirrored = augmented(sample.scene, pixels, self.domain, rng)
             owners = owners[:, ::-1].copy() if mirrored else owners
         boxes = boxes_of(owners, len(objects))
         numbers = [[x for slot in self.slots for x in slot.coordinates(slot.normalise(slot.value(obj)))] for obj in objects]
@@ -55,7 +55,7 @@ class RegionMaker:
 
 
 def owners_of(sample: Sample) -> np.ndarray:
-    """(height, width) int16: the number of the object that each pixel shows, from 1 in the scene's order, or 0.
+    """(height, width) int16: the number of the object that each pixel shows, from 1 in the scene's order; 0 for none.
 
     `UserError` for a sample without a mask for every object.
     """
@@ -72,7 +72,7 @@ def owners_of(sample: Sample) -> np.ndarray:
 
 
 def collate_regions(examples: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-    """A batch of tensors by the names of `Derenderer.forward`'s arguments; where an image has fewer objects than another, zeros follow."""
+    """The arguments of `Derenderer.forward`; images with fewer objects than others are padded with zeros."""
     stacked = {name: torch.stack([e[name] for e in examples]) for name in ("pixel_values", "owners")}
     padded = {name: pad_sequence([e[name] for e in examples], batch_first=True) for name in ("boxes", "regions", "words", "numbers")}
     return {**stacked, **padded}

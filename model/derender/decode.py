@@ -1,4 +1,4 @@
-"""From what a `Derenderer` perceives to graphics code."""
+"""The graphics code of what a `Derenderer` perceives."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ def write_perceived(model: Derenderer, pixel_values: torch.Tensor) -> list[tuple
     """The canonical code of images (images, 3, height, width), and a confidence in [0, 1] per statement, in evaluation mode.
 
     An object's confidence is the heat of its proposal times the probability of each of its words. Numbers are clipped to the declared
-    ranges. `UserError` if the model says NaN.
+    ranges. `UserError` if the model's output is NaN or infinite.
     """
     model.eval()
-    seen = model.perceive(pixel_values)
-    found = [choice.max(1) for choice in seen.words]
-    confidence = torch.stack([seen.heat, *(best.values for best in found)]).prod(0)
-    if not (confidence.isfinite().all() and seen.coordinates.isfinite().all()):
+    perceived = model.perceive(pixel_values)
+    found = [choice.max(1) for choice in perceived.words]
+    confidence = torch.stack([perceived.heat, *(best.values for best in found)]).prod(0)
+    if not (confidence.isfinite().all() and perceived.coordinates.isfinite().all()):
         raise UserError("the model's output is not a number: its weights are damaged, or its training went astray")
-    words = torch.stack([best.indices for best in found], dim=1).tolist() if found else [[]] * len(seen.image)
+    words = torch.stack([best.indices for best in found], dim=1).tolist() if found else [[]] * len(perceived.image)
     objects: list[list[tuple[Object, float]]] = [[] for _ in pixel_values]
-    for image, chosen, coordinates, sure in zip(seen.image.tolist(), words, seen.coordinates.tolist(), confidence.tolist(), strict=True):
-        objects[image].append((_object(model, chosen, coordinates), round(sure, 6)))
+    of_objects = (perceived.image.tolist(), words, perceived.coordinates.tolist(), confidence.tolist())
+    for image, chosen, coordinates, probability in zip(*of_objects, strict=True):
+        objects[image].append((_object(model, chosen, coordinates), round(probability, 6)))
     domain = model.domain
     for of_image in objects:
         of_image.sort(key=lambda pair: domain.order(pair[0]))
-    return [("".join(write_object(obj, domain) + "\n" for obj, _ in one), tuple(sure for _, sure in one)) for one in objects]
+    return [("".join(write_object(obj, domain) + "\n" for obj, _ in one), tuple(probability for _, probability in one)) for one in objects]
 
 
 def _object(model: Derenderer, words: list[int], coordinates: list[float]) -> Object:
-    """The canonical object of these words, by index, and coordinates, slot after slot."""
+    """The canonical object with these words, given by index, and coordinates, slot after slot."""
     statement = model.domain.statements[0]
     values = {choice.name: choice.words[word] for choice, word in zip(statement.choices, words, strict=True)}
     components: dict[str, list[float]] = {number.name: [] for number in statement.numbers}
@@ -47,7 +48,7 @@ def _object(model: Derenderer, words: list[int], coordinates: list[float]) -> Ob
 
 
 def _within(slot: Slot, value: float) -> float:
-    """The value in the declared range: by whole periods where it has one, then at its nearest end."""
+    """The value moved into the declared range: by whole periods where it has one, then to the nearest end."""
     if slot.argument.period:
         value = slot.low + (value - slot.low) % slot.argument.period
     return min(max(value, slot.low), slot.high)

@@ -1,7 +1,7 @@
-"""Neural scene de-rendering, the baseline: an image to objects, by four networks that are trained together.
+"""Neural scene de-rendering, the baseline: four networks, trained together, find the objects of an image.
 
-In the manner of NSD (Wu et al. 2017) and of NS-VQA's scene parser (Yi et al. 2018): propose regions, segment the object in each, then tell
-its attributes and its place. No part is pretrained, and no part sees more than one image.
+As NSD (Wu et al. 2017) and NS-VQA's scene parser (Yi et al. 2018) do: propose regions, segment the object in each, then predict its
+attributes and its place. No part is pretrained.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class DerenderOutput(ModelOutput):
 
 @dataclass(frozen=True)
 class Perceived:
-    """What is seen of objects, image by image, hottest first.
+    """The objects found in a batch of images, image by image, hottest first.
 
-    ``image`` (objects,) which image each is in; ``boxes`` (objects, 4) in pixels of the frame (see `model.derender.regions`); ``heat``
-    (objects,) in (0, 1]; ``masks`` (objects, `CROP`, `CROP`) in [0, 1] over the crop; ``words``, for every choice, (objects, vocabulary)
-    probabilities; ``coordinates`` (objects, numbers) in normalised units.
+    ``image`` (objects,) is the image of each; ``boxes`` (objects, 4) in pixels of the frame (see `model.derender.regions`); ``heat``
+    (objects,) in (0, 1]; ``masks`` (objects, `CROP`, `CROP`) in [0, 1] over the crop; ``words``, for every choice, the probabilities
+    (objects, vocabulary); ``coordinates`` (objects, numbers) in normalised units.
     """
 
     image: torch.Tensor
@@ -59,12 +59,12 @@ class Perceived:
 
 
 class Derenderer(PreTrainedModel):
-    """The four networks. `UserError` for a domain with several statements, whose objects have no one set of answers."""
+    """The four networks. `UserError` for a domain of several statements, whose objects differ in attributes."""
 
     config_class: ClassVar[type] = DerenderConfig
     base_model_prefix = "derenderer"
     main_input_name = "pixel_values"
-    # The losses are normalised by a count of their own, which comes with the batch (see `model.training.trainer`).
+    # Each loss is divided by its own count, which comes with the batch (see `model.training.trainer`).
     accepts_loss_kwargs = False
 
     def __init__(self, config: DerenderConfig) -> None:
@@ -87,13 +87,13 @@ class Derenderer(PreTrainedModel):
             return super().from_pretrained(where, *arguments, **keywords)
 
     def _init_weights(self, module: nn.Module) -> None:
-        """He et al. 2015's initial weights, made for ReLU; transformers' own are made for transformers."""
+        """The initial weights of He et al. 2015, which suit ReLU; those of transformers suit transformers."""
         super()._init_weights(module)
         if isinstance(module, nn.Conv2d | nn.Linear):
             init.kaiming_normal_(module.weight, nonlinearity="relu")
 
     def own_state_dict(self) -> dict[str, torch.Tensor]:
-        """What the model's own file holds: all of it."""
+        """What the model's file holds: all of its state."""
         return self.state_dict()
 
     @property
@@ -102,7 +102,7 @@ class Derenderer(PreTrainedModel):
         return {"proposal_loss": 1.0, "mask_loss": 1.0, "attribute_loss": 1.0, "location_loss": self.config.number_weight}
 
     def loss_counts(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """(4,) float32: what the parts of the loss are divided by, of a batch: its objects."""
+        """(4,) float32: what each part of the loss is divided by: the number of objects in the batch."""
         return (batch["boxes"][..., 2] > 0).sum().float().expand(len(self.loss_weights))
 
     def forward(
@@ -116,12 +116,12 @@ class Derenderer(PreTrainedModel):
         numbers: torch.Tensor,
         counts: torch.Tensor | None = None,
     ) -> DerenderOutput:
-        """One pass with the true regions, or with such as are a little off.
+        """One pass with the true regions, or with regions a little off them.
 
-        ``pixel_values`` (images, 3, height, width); ``boxes`` (images, objects, 4) the true boxes, 0 wide where there is no object, and
-        ``regions`` the same as they might be proposed; ``owners`` (images, height, width) the objects' numbers, from 1, by pixel, 0 for
-        none; ``words`` (images, objects, choices) and ``numbers`` (images, objects, coordinates) their attributes and normalised numbers.
-        ``counts`` holds what the sums of losses are divided by: those of this batch by default.
+        ``pixel_values`` (images, 3, height, width); ``boxes`` (images, objects, 4) are the true boxes, 0 wide where there is no object, and
+        ``regions`` of the same shape what might be proposed; ``owners`` (images, height, width) is the number of each pixel's object, from
+        1, 0 for none; ``words`` (images, objects, choices) holds the indices of words, ``numbers`` (images, objects, coordinates) is in
+        normalised units. ``counts`` (4,) is what the sums of the losses are divided by; by default those of this batch.
         """
         features = self.features(pixel_values)
         if counts is None:
@@ -134,14 +134,14 @@ class Derenderer(PreTrainedModel):
             region = regions[present]
             pixels = crop(pixel_values, image, region, self.frame, CROP)
             log_odds = self.segmentation(features, pixels, image, region)
-            views = _views(pixels, log_odds.sigmoid().detach())  # a mask is there to be true, not to be handy
+            views = _views(pixels, log_odds.sigmoid().detach())  # masks are trained by their own loss alone
             sums.append(self.segmentation.loss(log_odds, owners, number + 1, image, region))
             sums.append(self.attributes.loss(self.attributes(views, region), words[present]))
             sums.append(self.localisation.loss(self.localisation(views, region), numbers[present]))
-        each = 1 / counts.to(features.device).clamp(min=1)
+        shares = 1 / counts.to(features.device).clamp(min=1)
         output = DerenderOutput(loss=torch.zeros((), device=features.device))
         for i, (part, (name, weight)) in enumerate(zip(sums, self.loss_weights.items(), strict=False)):
-            output[name] = part * each[i]
+            output[name] = part * shares[i]
             output.loss = output.loss + weight * output[name]
         return output
 
@@ -158,7 +158,7 @@ class Derenderer(PreTrainedModel):
 
 
 def _views(pixels: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-    """Crops (regions, 3, size, size) beside the same, all but the object black (of the mean colour): (regions, 6, size, size)."""
+    """Crops (regions, 3, size, size), and the same with all but the object in the mean colour: (regions, 6, size, size)."""
     return torch.cat([pixels, pixels * masks[:, None].to(pixels.dtype)], dim=1)
 
 

@@ -1,16 +1,16 @@
-"""What the networks that look at regions are made of."""
+"""Layers that the networks of regions share."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
-from model.derender.regions import geometry
+from model.derender.regions import box_coordinates
 from model.parts.tower import fourier
 
-CROP = 24  # pixels, each way, that a region is looked at with
-FREQUENCIES = 4  # of the sines and cosines that tell a box
-GEOMETRY = 4 * (1 + 2 * FREQUENCIES)
+CROP = 24  # pixels of a region's crop, each way
+FREQUENCIES = 4  # of the sines and cosines of a box
+BOX_FEATURES = 4 * (1 + 2 * FREQUENCIES)
 
 
 def convolution(channels: int, width: int, stride: int = 1) -> nn.Sequential:
@@ -19,7 +19,7 @@ def convolution(channels: int, width: int, stride: int = 1) -> nn.Sequential:
 
 
 def region_encoder(width: int) -> nn.Sequential:
-    """(regions, 6, `CROP`, `CROP`), a region's crop and the same masked, to (regions, 4 * width, `CROP` / 4, `CROP` / 4)."""
+    """Views (regions, 6, `CROP`, `CROP`), a region's crop and the same masked, to (regions, 4 * width, `CROP` / 4, `CROP` / 4)."""
     return nn.Sequential(
         convolution(6, width),
         convolution(width, 2 * width, stride=2),
@@ -28,7 +28,7 @@ def region_encoder(width: int) -> nn.Sequential:
     )
 
 
-def told_boxes(boxes: torch.Tensor, frame: tuple[int, int]) -> torch.Tensor:
-    """Boxes (boxes, 4) as a linear layer can use them: (boxes, `GEOMETRY`)."""
-    where = geometry(boxes, frame)
-    return torch.cat([where, fourier(where, FREQUENCIES).flatten(1)], dim=1)
+def box_features(boxes: torch.Tensor, frame: tuple[int, int]) -> torch.Tensor:
+    """Boxes (boxes, 4) as features (boxes, `BOX_FEATURES`) for a linear layer."""
+    coordinates = box_coordinates(boxes, frame)
+    return torch.cat([coordinates, fourier(coordinates, FREQUENCIES).flatten(1)], dim=1)

@@ -1,6 +1,6 @@
-"""Region proposals: where objects are. A convolutional trunk, a heat map of their centres, and a box for every centre.
+"""Region proposals: a convolutional trunk, a heat map of objects' centres, and a box for every centre.
 
-As CenterNet proposes (Zhou et al. 2019, "Objects as Points"), which needs neither anchors nor the suppression of overlapping boxes.
+This is CenterNet's way (Zhou et al. 2019, "Objects as Points"), which needs neither anchors nor suppression of overlapping boxes.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from transformers import AutoBackbone
 
 from model.derender.config import DerenderConfig
 
-RARE = -4.0  # the log odds of a cell that holds a centre, about: where the heat begins
+HEAT_LOG_ODDS = -4.0  # about those of a centre in a cell, when training begins
 SHARPNESS, LENIENCE = 2, 4  # CenterNet's alpha and beta
 SPREAD = 0.09  # the target's standard deviation as a share of the box, a sixth of TTFNet's 0.54 (Liu et al. 2020)
-LEAST_SPREAD = 0.4  # of a cell, so that the target has one to be 1 in
-BOX_WEIGHT = 0.5  # of the boxes' loss beside the heat's
+LEAST_SPREAD = 0.4  # of a cell: not 0 for absent boxes, which have no width, either
+BOX_WEIGHT = 0.5  # of the loss of boxes beside that of the heat
 
 
 class Pyramid(nn.Module):
@@ -39,9 +39,9 @@ class Pyramid(nn.Module):
 
 
 class ProposalHead(nn.Module):
-    """Per cell of a map: the log odds that an object's box has its centre there, and that box.
+    """For each cell of a map: the log odds that the centre of an object's box is there, and that box.
 
-    A box is read as the centre's offset from the cell's, in cells, and the logarithms of its width and height in cells.
+    A box is read as the offset of its centre from the cell's, in cells, and the logarithms of its width and height in cells.
     """
 
     def __init__(self, config: DerenderConfig) -> None:
@@ -54,30 +54,29 @@ class ProposalHead(nn.Module):
 
     def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(images, width, rows, columns) to log odds (images, rows, columns) and boxes as read (images, 4, rows, columns)."""
-        answer = self.read(self.hidden(features)).float()
-        return answer[:, 0] + RARE, answer[:, 1:]
+        output = self.read(self.hidden(features)).float()
+        return output[:, 0] + HEAT_LOG_ODDS, output[:, 1:]
 
     def loss(self, heat: torch.Tensor, read: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
         """The focal loss of the heat, summed over cells, and the absolute errors of the boxes, summed over objects.
 
-        ``heat`` and ``read`` as `forward` gives them; ``boxes`` (images, objects, 4), 0 wide where there is none.
+        ``heat`` and ``read`` as `forward` gives them; ``boxes`` (images, objects, 4) in pixels, 0 wide where there is no object.
         """
-        cells = self._in_cells(boxes, heat.shape[-2:])
+        scaled = boxes / self._cell_size(heat.shape[-2:], boxes)
         present = boxes[..., 2] > 0
-        target, at = heat_target(cells, present, heat.shape[-2:])
-        log_odds_against = nn.functional.logsigmoid(-heat)
-        found = (1 - heat.sigmoid()) ** SHARPNESS * nn.functional.logsigmoid(heat)
-        feared = (1 - target) ** LENIENCE * heat.sigmoid() ** SHARPNESS * log_odds_against
-        focal = -torch.where(target == 1, found, feared).sum()
+        target, at = heat_target(scaled, present, heat.shape[-2:])
+        positive = (1 - heat.sigmoid()) ** SHARPNESS * nn.functional.logsigmoid(heat)
+        negative = (1 - target) ** LENIENCE * heat.sigmoid() ** SHARPNESS * nn.functional.logsigmoid(-heat)
+        focal = -torch.where(target == 1, positive, negative).sum()
         image = present.nonzero()[:, 0]
         x, y = at[present].unbind(-1)
-        truth = torch.cat([cells[present][:, :2] - at[present] - 0.5, cells[present][:, 2:].log()], dim=1)
+        truth = torch.cat([scaled[present][:, :2] - at[present] - 0.5, scaled[present][:, 2:].log()], dim=1)
         return focal + BOX_WEIGHT * (read[image, :, y, x] - truth).abs().sum()
 
     def peaks(self, heat: torch.Tensor, read: torch.Tensor, most: int, threshold: float) -> tuple[torch.Tensor, ...]:
-        """The proposals: at most ``most`` an image, local maxima of the heat above ``threshold``.
+        """The proposals, at most ``most`` an image: local maxima of the heat that are above ``threshold``.
 
-        Image (proposals,), boxes (proposals, 4) in pixels, and heat (proposals,) in (threshold, 1], image by image, hottest first.
+        Their images (proposals,), boxes (proposals, 4) in pixels, and heat (proposals,) in (threshold, 1], image by image, hottest first.
         """
         rows, columns = heat.shape[-2:]
         heat = heat.sigmoid()
@@ -86,31 +85,28 @@ class ProposalHead(nn.Module):
         image, place = (hottest > threshold).nonzero().unbind(1)
         cell, score = cell[image, place], hottest[image, place]
         y, x = cell // columns, cell % columns
-        answer = read[image, :, y, x]
-        cells = torch.cat([torch.stack([x, y], dim=1) + 0.5 + answer[:, :2], answer[:, 2:].exp()], dim=1)
-        return image, cells * self._cell((rows, columns), cells), score
+        output = read[image, :, y, x]
+        scaled = torch.cat([torch.stack([x, y], dim=1) + 0.5 + output[:, :2], output[:, 2:].exp()], dim=1)
+        return image, scaled * self._cell_size(heat.shape[-2:], scaled), score
 
-    def _in_cells(self, boxes: torch.Tensor, shape: torch.Size) -> torch.Tensor:
-        return boxes / self._cell(tuple(shape), boxes)
-
-    def _cell(self, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
-        """(4,) the size of a cell, as boxes have it, pixels."""
+    def _cell_size(self, shape: torch.Size, like: torch.Tensor) -> torch.Tensor:
+        """(4,) the width and height, twice, of a cell of a map (rows, columns) in pixels: the unit of scaled boxes."""
         (height, width), (rows, columns) = self.frame, shape
         return like.new_tensor([width / columns, height / rows] * 2)
 
 
-def heat_target(cells: torch.Tensor, present: torch.Tensor, shape: torch.Size) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the heat of a map of this (rows, columns) should be: 1 in the cells that hold a centre, falling off around as a Gaussian.
+def heat_target(scaled: torch.Tensor, present: torch.Tensor, shape: torch.Size) -> tuple[torch.Tensor, torch.Tensor]:
+    """The target heat (images, rows, columns), 1 in cells with a centre and a Gaussian around them; and each object's cell.
 
-    ``cells`` (images, objects, 4) are boxes in cells, of those ``present`` (images, objects). (images, rows, columns), and the cell's
-    (column, row) for each object (images, objects, 2).
+    ``scaled`` (images, objects, 4) are boxes in units of cells, ``present`` (images, objects) says which are there, ``shape`` is the map's
+    (rows, columns). An object's cell is (column, row): (images, objects, 2).
     """
     rows, columns = shape
-    limits = torch.tensor([columns - 1, rows - 1], device=cells.device)
-    at = torch.minimum(cells[..., :2].floor().long().clamp(min=0), limits)
-    spread = (SPREAD * cells[..., 2:]).clamp(min=LEAST_SPREAD)
-    x, y = torch.arange(columns, device=cells.device), torch.arange(rows, device=cells.device)
+    limits = torch.tensor([columns - 1, rows - 1], device=scaled.device)
+    at = torch.minimum(scaled[..., :2].floor().long().clamp(min=0), limits)
+    spread = (SPREAD * scaled[..., 2:]).clamp(min=LEAST_SPREAD)
+    x, y = torch.arange(columns, device=scaled.device), torch.arange(rows, device=scaled.device)
     across = ((x - at[..., :1]) / spread[..., :1]).square()
     down = ((y - at[..., 1:]) / spread[..., 1:]).square()
     heat = (-(down[..., :, None] + across[..., None, :]) / 2).exp() * present[..., None, None]
-    return heat.amax(1) if heat.shape[1] else heat.new_zeros(len(cells), rows, columns), at
+    return heat.amax(1) if heat.shape[1] else heat.new_zeros(len(scaled), rows, columns), at

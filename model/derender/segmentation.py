@@ -1,4 +1,4 @@
-"""Segmentation: which pixels of a region show the object that was proposed there. Mask R-CNN's mask branch (He et al. 2017), small."""
+"""Segmentation: which pixels of a region's crop show its object. A small version of Mask R-CNN's mask branch (He et al. 2017)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FINE = 16  # channels at the crop's full size
 
 
 class SegmentationNetwork(nn.Module):
-    """Reads a coarse mask from the crop of the proposals' map, which knows what belongs together, and its edges from the pixels."""
+    """Reads a coarse mask off the crop of the proposals' map, then its edges off the pixels."""
 
     def __init__(self, config: DerenderConfig) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class SegmentationNetwork(nn.Module):
         self.fine = nn.Sequential(convolution(FINE + 3, FINE), nn.Conv2d(FINE, 1, 1))
 
     def forward(self, features: torch.Tensor, pixels: torch.Tensor, image: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
-        """The log odds (regions, `CROP`, `CROP`) that a cell of the crop shows the object.
+        """The log odds (regions, `CROP`, `CROP`) that a pixel of the crop shows the object.
 
         ``features`` (images, width, rows, columns) is the proposals' map, ``pixels`` (regions, 3, `CROP`, `CROP`) the regions' crops,
         ``image`` (regions,) and ``boxes`` (regions, 4) the regions.
@@ -36,9 +36,9 @@ class SegmentationNetwork(nn.Module):
     def loss(
         self, log_odds: torch.Tensor, owners: torch.Tensor, number: torch.Tensor, image: torch.Tensor, boxes: torch.Tensor
     ) -> torch.Tensor:
-        """The cross-entropy of the masks, of each the mean over its cells, summed over regions.
+        """The cross-entropy of the masks: the mean over a mask's pixels, summed over regions.
 
-        ``owners`` (images, height, width) holds the number of the object that each pixel shows, ``number`` (regions,) that of each region.
+        ``owners`` (images, height, width) holds the number of each pixel's object, ``number`` (regions,) that of each region's.
         """
         masks = (owners[image] == number[:, None, None])[:, None].to(log_odds.dtype)
         truth = crop(masks, torch.arange(len(masks), device=masks.device), boxes, self.frame, CROP)[:, 0]

@@ -1,13 +1,13 @@
-"""A head that can also say what it sees in one cell of the image, numbers and words.
+"""A numeric head that can also say what a cell of the image shows: numbers, and the probabilities of words.
 
-Which of several objects is told next can be a toss-up. A value computed from the state then lies between them, where there is nothing;
-what the dense read-out (`model.parts.dense_head`) says of a cell is where one of them is. So a number has a choice: the head's own value,
-or that of any cell, found by attention (a pointer network, Vinyals, Fortunato and Jaitly 2015). All together are a mixture of Laplace
-distributions (a mixture density network, Bishop 1994), which is learnt by its likelihood: of what may be said, what is sharp and often
-right wins.
+Which of several objects comes next in the code can be a toss-up. A value computed from the hidden state then lies between them, where
+there is nothing; what the dense read-out (`model.parts.dense_head`) reads off a cell is where one of them is. So a number has a choice:
+the head's own value, or that of any cell, weighed by attention (a pointer network, Vinyals, Fortunato and Jaitly 2015). Together they are
+a mixture of Laplace distributions (a mixture density network, Bishop 1994), trained by its negative log-likelihood, which prefers
+values that are often right and nearly exact.
 
-Words can be helped alike: to the language model's logits is added the logarithm of what the read-out says of the cells that the state
-looks at (as pointer-generator networks copy words of their source, See, Liu and Manning 2017).
+Words are helped in the same way: the logarithm of what the read-out says of the attended cells is added to the language model's
+logits (as pointer-generator networks copy words of their source, See, Liu and Manning 2017).
 """
 
 from __future__ import annotations
@@ -22,57 +22,51 @@ from torch import nn
 from model.parts.numeric_head import NumericHead, distances
 
 KEY_WIDTH = 64
-OWN_FIRST = 5.0  # the log odds of the head's own value against any one cell, about: where training begins
-FIRST_SPREAD = -3.0  # and the logarithm of each one's spread
-SHOWN = 0.3  # weight of the loss that shows which token an object is on, beside that of its numbers
-UNLIKELIEST = 1e-3  # probability of a word, below which what is seen does not count against it further
-SHARPEST, WIDEST = 0.005, 1.0  # spreads, normalised: a sharper one would pull at every digit
+OWN_LOG_ODDS = 5.0  # about those of the head's own value against any one cell, when training begins
+LOG_SPREAD = -3.0  # about the logarithm of each value's spread, when training begins
+ATTENTION_WEIGHT = 0.3  # of the attention loss beside the negative log-likelihood of a number
+LEAST_PROBABILITY = 1e-3  # of a word: what the cells show does not count against it further
+SHARPEST, WIDEST = 0.005, 1.0  # spreads, normalised: a sharper one would make every digit of a value count
 
 
 @dataclass(frozen=True)
 class Cells:
-    """What can be said of a batch's cells: ``keys`` (batch, cells, `KEY_WIDTH`) they are found by, ``values`` (batch, cells, slots), and
-    ``words`` (batch, cells, words of all choices), their probabilities."""
+    """What the cells of a batch of images show: ``keys`` (batch, cells, `KEY_WIDTH`), by which attention finds them, ``values`` (batch,
+    cells, slots) in normalised units, and ``words`` (batch, cells, words of all choices), the words' probabilities."""
 
     keys: torch.Tensor
     values: torch.Tensor
     words: torch.Tensor
 
-    def at(self, rows: torch.Tensor) -> Cells:
+    def select(self, images: torch.Tensor) -> Cells:
         """Those of some images, in that order."""
-        return Cells(self.keys[rows], self.values[rows], self.words[rows])
+        return Cells(self.keys[images], self.values[images], self.words[images])
 
 
-class Mixture(NamedTuple):
-    """Laplace distributions, (..., 1 + cells) each, the head's own value first: logarithms of weights, centres, logarithms of spreads."""
+class LaplaceMixture(NamedTuple):
+    """A mixture of Laplace distributions, (..., 1 + cells) each, the one around the head's own value first."""
 
-    weights: torch.Tensor
+    log_weights: torch.Tensor
     centres: torch.Tensor
-    spreads: torch.Tensor
+    log_spreads: torch.Tensor
 
-    def among(self, open_: torch.Tensor) -> Mixture:
-        """What of it is open (..., 1 + cells): the rest weighs nothing."""
-        return self._replace(weights=self.weights.masked_fill(~open_, -torch.inf))
+    def restricted(self, allowed: torch.Tensor) -> LaplaceMixture:
+        """The same with the weights of what is not ``allowed`` (..., 1 + cells) set to zero; the others stay as they are."""
+        return self._replace(log_weights=self.log_weights.masked_fill(~allowed, -torch.inf))
 
     def likeliest(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Which one weighs most, and its centre; (...) each."""
-        option = self.weights.argmax(-1)
+        """The option with the largest weight, and its centre; (...) each."""
+        option = self.log_weights.argmax(-1)
         return option, self.centres.gather(-1, option[..., None]).squeeze(-1)
 
-    def surprises(self, true: torch.Tensor, period: torch.Tensor) -> torch.Tensor:
-        """(...) minus the log-density of true values (...); where ``period`` is positive, distances are the shorter way around."""
+    def nll(self, true: torch.Tensor, period: torch.Tensor) -> torch.Tensor:
+        """(...) the negative log-likelihood of values (...); where ``period`` is positive, distances are the shorter way around."""
         off = distances(self.centres, true[..., None], period[..., None])
-        return -(self.weights - off * (-self.spreads).exp() - self.spreads - math.log(2)).logsumexp(-1)
-
-
-def misses(weights: torch.Tensor, tokens: torch.Tensor, split: int) -> torch.Tensor:
-    """(n,) minus the logarithm of the weight of the cells of one visual token each, of logarithms of weights (n, cells)."""
-    of_tokens = weights.reshape(len(tokens), -1, split**2).logsumexp(-1)
-    return -of_tokens.gather(1, tokens[:, None]).squeeze(1)
+        return -(self.log_weights - off * (-self.log_spreads).exp() - self.log_spreads - math.log(2)).logsumexp(-1)
 
 
 class CellHead(NumericHead):
-    """See the module's docstring. ``slots`` numbers are told apart; a visual token has ``split`` x ``split`` cells."""
+    """See the module's docstring. ``slots`` is how many slots there are; a visual token has ``split`` x ``split`` cells."""
 
     def __init__(self, width: int, slots: int, split: int) -> None:
         super().__init__(width)
@@ -81,32 +75,35 @@ class CellHead(NumericHead):
         self.key = nn.Linear(width, split**2 * KEY_WIDTH)
         self.spread = nn.Embedding(slots, 1)
 
-    def cells(self, visual: torch.Tensor, values: torch.Tensor, words: torch.Tensor) -> Cells:
-        """Of visual tokens (batch, tokens, width), and what the dense read-out says of their cells, as `Cells` has it."""
+    def read_cells(self, visual: torch.Tensor, values: torch.Tensor, words: torch.Tensor) -> Cells:
+        """The cells of visual tokens (batch, tokens, width), with what the dense read-out says of them, as `Cells` has it."""
         with torch.autocast(visual.device.type, enabled=False):
             keys = self.key(visual.to(self.key.weight.dtype))
             return Cells(keys.reshape(len(visual), -1, KEY_WIDTH), values.to(keys.dtype), words.to(keys.dtype))
 
-    def look(self, states: torch.Tensor, cells: Cells) -> torch.Tensor:
-        """(batch, length, cells) the logarithms of weights, among cells alone, before states (batch, length, width)."""
+    def attention(self, states: torch.Tensor, cells: Cells) -> torch.Tensor:
+        """(batch, length, cells) the logarithms of the attention of states (batch, length, width) on cells."""
         with torch.autocast(states.device.type, enabled=False):
             queries = self.query(states.to(self.query.weight.dtype))
             return (queries @ cells.keys.transpose(1, 2) / math.sqrt(KEY_WIDTH)).log_softmax(-1)
 
-    def mixture(self, states: torch.Tensor, slots: torch.Tensor, images: torch.Tensor, cells: Cells) -> Mixture:
-        """What may be said of numbers before states (numbers, width), in slots (numbers,), of the images (numbers,) of a batch."""
+    def mixture(self, states: torch.Tensor, slots: torch.Tensor, images: torch.Tensor, cells: Cells) -> LaplaceMixture:
+        """The distributions of numbers, (numbers, 1 + cells), from the hidden states before them (numbers, width).
+
+        ``slots`` (numbers,) are the numbers' slots, ``images`` (numbers,) the places of their images in the batch.
+        """
         with torch.autocast(states.device.type, enabled=False):
             states = states.to(self.value.weight.dtype)
-            thought = self.thought(states)
-            own_weight, own_spread = self.own(thought).chunk(2, dim=-1)
+            features = self.features(states)
+            own_weight, own_spread = self.own(features).chunk(2, dim=-1)
             values = cells.values.transpose(1, 2)[images, slots]
-            found = torch.einsum("nk,nck->nc", self.query(states), cells.keys[images]) / math.sqrt(KEY_WIDTH)
-            weights = torch.cat([own_weight + OWN_FIRST, found], dim=-1).log_softmax(-1)
-            spreads = torch.cat([own_spread, self.spread(slots).expand_as(values)], dim=-1) + FIRST_SPREAD
-            centres = torch.cat([self.value(thought), values], dim=-1)
-            return Mixture(weights, centres, spreads.clamp(math.log(SHARPEST), math.log(WIDEST)))
+            attention = torch.einsum("nk,nck->nc", self.query(states), cells.keys[images]) / math.sqrt(KEY_WIDTH)
+            log_weights = torch.cat([own_weight + OWN_LOG_ODDS, attention], dim=-1).log_softmax(-1)
+            log_spreads = torch.cat([own_spread, self.spread(slots).expand_as(values)], dim=-1) + LOG_SPREAD
+            centres = torch.cat([self.value(features), values], dim=-1)
+            return LaplaceMixture(log_weights, centres, log_spreads.clamp(math.log(SHARPEST), math.log(WIDEST)))
 
 
-def hints(looks: torch.Tensor, cells: Cells) -> torch.Tensor:
-    """(batch, length, words) the logarithms of the words' probabilities in the cells that are looked at, as `CellHead.look` gives them."""
-    return (looks.exp() @ cells.words).clamp(min=UNLIKELIEST).log()
+def word_log_probabilities(attention: torch.Tensor, cells: Cells) -> torch.Tensor:
+    """(batch, length, words of all choices) of the words in the cells that `CellHead.attention` (batch, length, cells) is on."""
+    return (attention.exp() @ cells.words).clamp(min=LEAST_PROBABILITY).log()

@@ -1,7 +1,7 @@
-"""A dense auxiliary task on the visual tokens: what object, if any, has its centre in a token's cell.
+"""The dense read-out, an auxiliary task on the visual tokens: which object, if any, has its centre in a cell of the image.
 
-The labels come with every rendered sample. They teach the tower to see, long before the language model's loss does or without it. In
-prediction, only a numeric head that may say what a cell shows (`model.parts.cell_head`) makes use of what was learnt.
+The labels come with every rendered sample. They teach the tower to see objects long before the language model's loss does, or without
+it. In prediction, only `model.parts.cell_head` uses the read-out.
 """
 
 from __future__ import annotations
@@ -18,18 +18,17 @@ from datagen.code.statements import Language
 from datagen.scene import Object
 from model.tokens.codec import Slot, choice_targets
 
-NOTHING = -100
-RARE = -4.0  # the log odds of a cell that holds a centre, about: where the read-out begins
-NUMBER_WEIGHT = 2.0  # of the numbers' loss beside one choice's
+NOTHING = -100  # the target of a word in a cell without an object
+PRESENCE_LOG_ODDS = -4.0  # about those of a centre in a cell, when training begins
+NUMBER_WEIGHT = 2.0  # of the loss of the numbers beside that of one choice
 CLOSE = 0.05  # errors below this, in normalised units, count by their square
 
 
 @dataclass(frozen=True)
 class DenseLayout:
-    """What is read per cell: presence, every numeric slot, and a word for every choice (``words`` holds the vocabularies' sizes).
+    """What is read off each cell: presence, the number of every slot, and a word of every choice (``words``: the vocabularies' sizes).
 
-    A visual token's cell is split into ``split`` x ``split`` cells, so that near neighbours need not share one. Numbers are
-    read as `Slot.coordinates`.
+    Numbers are read as `Slot.coordinates`. A visual token has ``split`` x ``split`` cells, so that near neighbours need not share one.
     """
 
     slots: tuple[Slot, ...]
@@ -38,26 +37,26 @@ class DenseLayout:
 
     @staticmethod
     def of(domain: Language, slots: Sequence[Slot], split: int = 1) -> DenseLayout | None:
-        """The layout of a domain with one statement; None where statements differ and a cell has no one set of answers."""
+        """The layout of a domain with these slots; None for several statements, of which a cell would need one layout each."""
         if len(domain.statements) != 1:
             return None
         return DenseLayout(tuple(slots), tuple(len(c.words) for c in domain.statements[0].choices), split)
 
     @property
     def numbers(self) -> int:
-        """How many numbers are read per cell."""
+        """How many numbers are read off a cell."""
         return sum(slot.coordinate_count for slot in self.slots)
 
     @property
     def width(self) -> int:
-        """How much is read per cell."""
+        """How many outputs a cell has."""
         return 1 + self.numbers + sum(self.words)
 
     def targets(self, objects: tuple[Object, ...], cells: list[int | None], tokens: int, domain: Language) -> dict[str, np.ndarray]:
-        """Targets of all cells of ``tokens`` tokens, where object i has its centre in ``cells[i]``; the first object in a cell wins.
+        """The targets of all cells of ``tokens`` tokens. Object i has its centre in ``cells[i]``; of several in a cell the first counts.
 
-        ``dense_numbers`` (cells, numbers) float32 in normalised units and ``dense_words`` (cells, 1 + choices) int64: presence (0 or 1),
-        then each choice's word, -100 where there is nothing.
+        ``dense_numbers`` (cells, numbers) float32, in normalised units, and ``dense_words`` (cells, 1 + choices) int64: presence (0 or 1),
+        then the index of each choice's word, `NOTHING` where no object is.
         """
         count = tokens * self.split**2
         numbers = np.zeros((count, self.numbers), np.float32)
@@ -72,7 +71,7 @@ class DenseLayout:
 
 
 def cell_of(x: float, y: float, rows: int, columns: int, split: int = 1) -> int | None:
-    """The cell of a point, x and y in [0, 1) of the frame, over ``rows`` x ``columns`` tokens of ``split`` x ``split`` cells; None outside.
+    """The cell of a point over ``rows`` x ``columns`` tokens of ``split`` x ``split`` cells; None unless x and y are in [0, 1).
 
     Cells are numbered token by token, and within a token in reading order.
     """
@@ -84,7 +83,7 @@ def cell_of(x: float, y: float, rows: int, columns: int, split: int = 1) -> int 
 
 
 class DenseHead(nn.Module):
-    """A linear read-out of every visual token, and its loss."""
+    """A linear read-out of every visual token, with its loss."""
 
     def __init__(self, width: int, layout: DenseLayout) -> None:
         super().__init__()
@@ -93,14 +92,14 @@ class DenseHead(nn.Module):
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """(batch, tokens, width) to (batch, cells, layout's width): log odds of presence, numbers, logits of every choice's words."""
-        answer = self.read(tokens).unflatten(-1, (-1, self.layout.width)).flatten(1, 2)
-        return torch.cat([answer[..., :1] + RARE, answer[..., 1:]], dim=-1)
+        output = self.read(tokens).unflatten(-1, (-1, self.layout.width)).flatten(1, 2)
+        return torch.cat([output[..., :1] + PRESENCE_LOG_ODDS, output[..., 1:]], dim=-1)
 
     @torch.no_grad()
     def values(self, tokens: torch.Tensor) -> torch.Tensor:
-        """(batch, tokens, width) to (batch, cells, slots): the normalised numbers of what has its centre in a cell, if anything has."""
-        answer = self(tokens.to(self.read.weight.dtype))[..., 1 : 1 + self.layout.numbers]
-        parts = answer.split([slot.coordinate_count for slot in self.layout.slots], dim=-1)
+        """(batch, tokens, width) to (batch, cells, slots): normalised numbers, which only mean something in cells with an object."""
+        output = self(tokens.to(self.read.weight.dtype))[..., 1 : 1 + self.layout.numbers]
+        parts = output.split([slot.coordinate_count for slot in self.layout.slots], dim=-1)
         read = [
             part.squeeze(-1) if not slot.period else torch.atan2(*part.unbind(-1)) * slot.period / (2 * math.pi)
             for slot, part in zip(self.layout.slots, parts, strict=True)
@@ -109,24 +108,24 @@ class DenseHead(nn.Module):
 
     @torch.no_grad()
     def words(self, tokens: torch.Tensor) -> torch.Tensor:
-        """(batch, tokens, width) to (batch, cells, words of all choices): the probability of every word, among its choice's."""
-        answer = self(tokens.to(self.read.weight.dtype))[..., 1 + self.layout.numbers :]
-        choices = answer.split(list(self.layout.words), dim=-1) if self.layout.words else ()
-        return torch.cat([answer[..., :0], *(choice.softmax(-1) for choice in choices)], dim=-1)
+        """(batch, tokens, width) to (batch, cells, words of all choices): the probability of every word among those of its choice."""
+        output = self(tokens.to(self.read.weight.dtype))[..., 1 + self.layout.numbers :]
+        choices = output.split(list(self.layout.words), dim=-1) if self.layout.words else ()
+        return torch.cat([output[..., :0], *(choice.softmax(-1) for choice in choices)], dim=-1)
 
     def loss(self, tokens: torch.Tensor, numbers: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
-        """Presence's cross-entropy summed over cells, and that of every choice and the numbers' Huber loss summed over objects.
+        """The sum of the cross-entropies of presence, over cells, of the cross-entropies of words, and of the Huber losses of numbers.
 
-        ``tokens`` (batch, tokens, width); ``numbers`` and ``words`` as `DenseLayout.targets` gives them.
+        ``tokens`` (batch, tokens, width); ``numbers`` and ``words`` are stacked `DenseLayout.targets`.
         """
-        answer = self(tokens)
+        output = self(tokens)
         present = words[..., 0]
-        loss = nn.functional.binary_cross_entropy_with_logits(answer[..., 0], present.to(answer.dtype), reduction="sum")
+        loss = nn.functional.binary_cross_entropy_with_logits(output[..., 0], present.to(output.dtype), reduction="sum")
         occupied = present == 1
-        answer, at = answer[occupied], 1 + self.layout.numbers
-        off = nn.functional.smooth_l1_loss(answer[:, 1:at], numbers[occupied], reduction="sum", beta=CLOSE)
+        output, at = output[occupied], 1 + self.layout.numbers
+        off = nn.functional.smooth_l1_loss(output[:, 1:at], numbers[occupied], reduction="sum", beta=CLOSE)
         loss = loss + NUMBER_WEIGHT * off
         for i, size in enumerate(self.layout.words, 1):
-            loss = loss + nn.functional.cross_entropy(answer[:, at : at + size], words[occupied][:, i], reduction="sum")
+            loss = loss + nn.functional.cross_entropy(output[:, at : at + size], words[occupied][:, i], reduction="sum")
             at += size
         return loss

@@ -1,8 +1,8 @@
-"""A guided attention head: shown in training where the object is that the code is at.
+"""Supervised attention (Mi, Wang and Ittycheriah 2016): training shows a model which part of the image it should attend to.
 
-What a small language model learns slowest is to look where its own numbers point. Which visual token an object's centre falls on is known
-of every rendered sample, so one head is taught it outright (supervised attention: Mi, Wang and Ittycheriah 2016). It plays no part in
-prediction but by what the head has learnt.
+What a small language model learns slowest is to attend to the object that its own text describes. For every rendered sample it is known
+on which visual token that object's centre lies, so the guided head, the first head of the middle layer, is taught to attend there. The
+attention of `model.parts.cell_head` is taught in the same way. Both serve training alone.
 """
 
 from __future__ import annotations
@@ -12,17 +12,31 @@ from collections.abc import Sequence
 import torch
 
 LEAST = 1e-6
-"""Attention, below which a loss would grow without telling more."""
+"""A lower attention weight does not raise the loss further."""
 
 
-def guide_loss(attentions: Sequence[torch.Tensor], start: int, cells: int, centres: torch.Tensor) -> torch.Tensor:
-    """The cross-entropy, summed over tokens, of where the first head of the middle layer looks and where it should.
+def guided_attention(attentions: Sequence[torch.Tensor], start: int, tokens: int) -> torch.Tensor:
+    """(batch, text's length, tokens): the guided head's attention on visual tokens; at t, that of the state which predicts token t.
 
-    ``attentions``: of each layer (batch, heads, length, length), the text beginning at ``start`` behind ``cells`` visual tokens.
-    ``centres`` (batch, text's length): the visual token where the centre of the object is that a token tells of; -1 if of none.
+    ``attentions``: of each layer (batch, heads, length, length), where the text begins at ``start``, right after the visual tokens.
     """
-    weights = attentions[len(attentions) // 2][:, 0]
-    looks = weights[:, start - 1 : -1, start - cells : start]  # from the state at t - 1, which predicts token t
-    told = centres >= 0
-    right = looks[told].gather(1, centres[told][:, None])
+    return attentions[len(attentions) // 2][:, 0, start - 1 : -1, start - tokens : start]
+
+
+def guide_loss(attention: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
+    """Minus the logarithm of the guided head's attention (batch, length, tokens) on the right visual token, summed over a text's tokens.
+
+    ``centres`` (batch, length): the right one, which holds the centre of the object that a token describes; -1 if it describes none.
+    """
+    known = centres >= 0
+    right = attention[known].gather(1, centres[known][:, None])
     return -right.float().clamp(min=LEAST).log().sum()
+
+
+def attention_loss(log_weights: torch.Tensor, tokens: torch.Tensor, split: int) -> torch.Tensor:
+    """(n,) minus the logarithm of the attention on the ``split`` x ``split`` cells of one visual token each.
+
+    ``log_weights`` (n, cells) are the logarithms of attention weights, ``tokens`` (n,) the visual tokens.
+    """
+    of_tokens = log_weights.reshape(len(tokens), -1, split**2).logsumexp(-1)
+    return -of_tokens.gather(1, tokens[:, None]).squeeze(1)

@@ -1,4 +1,4 @@
-"""What a checkpoint's files say of how its tower is shown images, held against how it will be."""
+"""How a checkpoint's files say that its tower's images are normalised; other ways than ours are refused."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Statistics = tuple[list[float], list[float]]
 
 
 def read_statistics(folder: Path) -> Statistics | None:
-    """Mean and standard deviation per channel that a tower's images are normalised with; None if no file tells.
+    """Mean and standard deviation per channel that a tower's images are normalised with; None if no file states them.
 
-    `UserError`, naming file and field, for a file that is damaged, or prepares images in a way that is not followed here.
+    `UserError`, naming file and field, for a file that is damaged, or prepares images in another way than `model.data.frames`.
     """
     found = _stated(folder)
     if found is None:
@@ -38,7 +38,7 @@ def read_statistics(folder: Path) -> Statistics | None:
 
 
 def _stated(folder: Path) -> tuple[str, Any] | None:
-    """Where a folder's files tell of images, and what they say; newer files nest that in what they say of texts, too."""
+    """The place in a folder's files that describes image processing, and its content; newer files have it in one for texts, too."""
     if (folder / PROCESSOR_FILE).exists():
         content = read_object(folder / PROCESSOR_FILE)
         if "image_processor" in content:

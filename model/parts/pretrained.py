@@ -25,21 +25,21 @@ from model.staging import ADAPTER_FILE, CONFIG_FILE, INDEX_FILE, TOKENIZER_FILES
 from model.tables import blaming, reason
 from model.trial import check_added_tokens, stated_tokens, try_rules
 
-_BEHIND = re.compile(r"(^|\.)(pooler|head|classifier)\.")  # of a tower, what lies behind all hidden states, which alone are read
+_BEHIND = re.compile(r"(^|\.)(pooler|head|classifier)\.")  # layers of a tower behind all hidden states, which are not read
 _BESIDE_TOWER = re.compile(
     r"^(text_|logit_|query_tokens|visual_projection|vision_projection|language_|qformer)|(^|\.)(pooler|decoder|\w*head|\w*classifier)\."
 )
-"""Of a checkpoint, what is no part of its tower: the text side, and what other tasks have put behind it."""
+"""Weights of a checkpoint that are no part of its tower: the text side, and heads of other tasks."""
 _BESIDE_LANGUAGE_MODEL = re.compile(
     r"^(model\.)?(v_head|score|classifier|mtp|visual|vision_\w+|multi_modal_\w+)\.|(^|\.)(rotary_emb\.inv_freq|masked_bias)$"
 )
-"""The same of a language model: an image side, what values or classifies texts, and buffers that older versions saved."""
+"""Weights that are no part of its language model: the image side, heads of other tasks, and buffers that older versions saved."""
 _NO_SUCH_FILE = "does not appear to have a file named"
 
 
 @dataclass(frozen=True)
 class Base:
-    """A checkpoint: its hub name with the commit, or its folder with the SHA-256 of what is in its weight files."""
+    """A checkpoint: its hub name and commit, or its folder and the SHA-256 of its weight files."""
 
     name: str
     revision: str | None = None
@@ -47,7 +47,7 @@ class Base:
 
     @staticmethod
     def named(text: str) -> Base:
-        """Of ``NAME``, ``NAME@REVISION`` or a folder."""
+        """The checkpoint that a user calls ``NAME``, ``NAME@REVISION`` or by its folder."""
         if Path(text).is_dir():
             folder = Path(text).absolute()
             return Base(str(folder), sha256=_folder_sha256(folder))
@@ -56,14 +56,14 @@ class Base:
 
     @staticmethod
     def of(stated: dict[str, Any]) -> Base:
-        """The checkpoint that a configuration names; `UserError` if its folder is gone or holds other weights now."""
+        """The checkpoint that a configuration states; `UserError` if its folder is gone or holds other weights now."""
         base = Base(**stated)
         if base.sha256 is not None:
             if not Path(base.name).is_dir():
                 raise UserError(f"{base.name}: this folder of pretrained weights is gone, and the model is made on them")
             if _folder_sha256(Path(base.name)) != base.sha256:
                 raise UserError(f"{base.name}: holds other pretrained weights than those that the model was made on")
-        elif Path(base.name).is_dir():  # which transformers would take for the model of that name
+        elif Path(base.name).is_dir():  # transformers would load it instead of the model of that name
             raise UserError(f"{base.name}: is a folder here, and the model is made on one of that name whose digest it does not state")
         return base
 
@@ -72,16 +72,16 @@ class Base:
         return asdict(self)
 
     def exact(self) -> Base:
-        """The same, its revision on the hub made exact if that can be known."""
+        """The same checkpoint with its commit on the hub as revision, if the hub can be asked."""
         if self.sha256:
             return self
         try:
             return Base(self.name, resolve_revision(self.name, revision=self.revision).resolved)
-        except Exception:  # there is no connection, say; what is in the cache may do
+        except Exception:  # there is no connection, say; the cache may have it
             return self
 
     def config(self) -> Any:
-        """The configuration of the model in it."""
+        """Its configuration."""
         with self._opened() as (where, fetching), self._blamed(where):
             config = AutoConfig.from_pretrained(where, trust_remote_code=False, **fetching)
         config.name_or_path = self.name
@@ -103,7 +103,7 @@ class Base:
         return tokenizer
 
     def image_statistics(self) -> Statistics | None:
-        """Mean and standard deviation that the tower's images are normalised with, per channel; None if the checkpoint does not tell."""
+        """Mean and standard deviation per channel that the tower's images are normalised with; None if it does not state them."""
         found = [path for path in map(self._file, PREPROCESSOR_FILES) if path is not None]
         return read_statistics(found[0].parent) if found else None
 
@@ -121,7 +121,7 @@ class Base:
         return model
 
     def extent(self) -> Extent:
-        """How large a model of it may be: of a folder by what its files hold, else by this machine's memory."""
+        """How large its model may be: as large as the files in its folder, else as this machine's memory."""
         return _extent_of(Path(self.name) if self.sha256 else None)
 
     def _loaded(
@@ -135,7 +135,7 @@ class Base:
         optional: re.Pattern[str] | None = None,
         **keywords: Any,
     ) -> Any:
-        """A model with its weights: all but ``optional`` ones must be there, and none may be left over but what lies ``beside`` it."""
+        """The model with its weights. All but ``optional`` ones must be there, and all but those ``beside`` it must belong to it."""
         if self._file(ADAPTER_FILE):
             raise UserError(
                 f"{self.name}: holds adapters ({ADAPTER_FILE}), and weights of their own are needed: `merge_and_unload` of peft makes them"
@@ -146,19 +146,19 @@ class Base:
                 kind.from_config(config)
             keywords["config"] = config
         keywords |= {"use_safetensors": True, "trust_remote_code": False}  # the other format is a pickle
-        # What does not fit is told below, by name.
+        # `_check_loaded` names what does not fit.
         keywords |= {"dtype": dtype, "output_loading_info": True, "ignore_mismatched_sizes": True}
         if folder is not None and weight_files(folder):
             with staged(folder) as stage, self._blamed(str(stage)):
-                model, told = kind.from_pretrained(stage, **keywords)
+                model, loading = kind.from_pretrained(stage, **keywords)
         else:
-            model, told = self._converted(kind, **keywords, **fetching)
+            model, loading = self._converted(kind, **keywords, **fetching)
         model.name_or_path = model.config.name_or_path = self.name
-        self._check_loaded(told, beside, optional)
+        self._check_loaded(loading, beside, optional)
         return model
 
     def _converted(self, kind: Any, **keywords: Any) -> Any:
-        """Of a checkpoint older than safetensors, the conversion that the hub keeps; transformers finds it from the main branch alone."""
+        """The hub's conversion of a checkpoint that is older than safetensors; transformers finds it for the main branch only."""
         for revision in dict.fromkeys([self.revision or "main", "main"]):
             try:
                 with self._blamed(self.name):
@@ -168,18 +168,18 @@ class Base:
                     raise
         raise AssertionError("the main branch returns or raises")
 
-    def _check_loaded(self, told: Mapping[str, Any], beside: re.Pattern[str], optional: re.Pattern[str] | None) -> None:
-        """`UserError` unless the weights are those of the model that the configuration describes."""
-        if mismatched := sorted(told.get("mismatched_keys", ())):
+    def _check_loaded(self, loading: Mapping[str, Any], beside: re.Pattern[str], optional: re.Pattern[str] | None) -> None:
+        """`UserError` unless the weights are those of the configuration's model, by what transformers says of ``loading``."""
+        if mismatched := sorted(loading.get("mismatched_keys", ())):
             name, held, described = mismatched[0]
             raise UserError(
                 f"{self.name}: {CONFIG_FILE} describes {name} as {in_words(described)}, but the weights' file holds {in_words(held)}"
             )
-        lacking = sorted(name for name in told["missing_keys"] if optional is None or not optional.search(name))
-        if lacking:  # which transformers would fill with random numbers
+        lacking = sorted(name for name in loading["missing_keys"] if optional is None or not optional.search(name))
+        if lacking:  # transformers fills them with random numbers
             raise UserError(f"{self.name}: its weights lack {lacking[0]}; the checkpoint is damaged, or of another kind of model")
-        left_over = sorted(name for name in told.get("unexpected_keys", ()) if not beside.search(name))
-        if left_over:  # which transformers would leave out
+        left_over = sorted(name for name in loading.get("unexpected_keys", ()) if not beside.search(name))
+        if left_over:  # transformers ignores them
             raise UserError(
                 f"{self.name}: its weights hold {plain(left_over[0])}, which the model that its {CONFIG_FILE} describes does not have; "
                 "the checkpoint is damaged, or of another kind of model"
@@ -187,7 +187,7 @@ class Base:
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Where transformers may read its configuration and tokenizer, and how: staged, or by a name of which it will say what is wrong."""
+        """From where, and with which arguments, transformers may read its configuration and tokenizer: staged files, or its hub name."""
         folder = self._folder()
         if folder is None:
             yield self.name, {"revision": self.revision or "main"}
@@ -196,7 +196,7 @@ class Base:
                 yield str(stage), {}
 
     def _folder(self, weights: bool = False, **fetching: Any) -> Path | None:
-        """Its folder; of a name on the hub, where the declared files of it are kept, if they can be had."""
+        """Its folder; for a hub name that of the cache, with the files that may be read of it. None if the hub cannot be asked."""
         if self.sha256:
             return Path(self.name)
 
@@ -211,34 +211,34 @@ class Base:
                     folder = fetch(*set(index_of(folder).values()))
         except UserError:
             raise
-        except Exception:  # there is no connection, say, or no such name
+        except Exception:  # there is no connection, say, or no such name: whoever loads it says which
             return None
         return folder
 
     @contextmanager
     def _blamed(self, where: str) -> Iterator[None]:
-        """What goes wrong with a checkpoint that is not there, damaged, or of another kind, which libraries say in many ways."""
+        """Turn any error into a `UserError`: for a checkpoint that is missing, damaged or of another kind, libraries raise many kinds."""
         try:
             yield
         except UserError:
             raise
         except Exception as error:
             why = reason(error).replace(where, self.name)
-            if "tiktoken" in why:  # which transformers looks for where SentencePiece finds nothing
+            if "tiktoken" in why:  # transformers tries it after SentencePiece has failed
                 why = "its tokenizer.model is damaged"
             raise UserError(
                 f"{self.name}: cannot be loaded as a pretrained part ({why}); give a hub name or a folder saved by transformers"
             ) from None
 
     def _file(self, name: str) -> Path | None:
-        """A file of it; None if there is none, or the hub cannot be asked."""
+        """One of its files; None if there is none, or the hub cannot be asked."""
         if self.sha256:
             return Path(self.name, name) if Path(self.name, name).exists() else None
         quietly = {f"_raise_exceptions_for_{what}": False for what in ("missing_entries", "connection_errors", "gated_repo")}
         try:
             found = cached_file(self.name, name, revision=self.revision, **quietly)
         except OSError:
-            return None  # whoever loads it says what is wrong with it
+            return None  # whoever loads the checkpoint says what is wrong
         return None if found is None else Path(found)
 
 
@@ -255,13 +255,13 @@ def fetch_weights(folder_or_name: Any, **fetching: Any) -> str:
 
 
 def vision_config_of(config: Any) -> Any:
-    """The tower's configuration, also of a model of images and text such as CLIP."""
+    """The configuration of a checkpoint's tower, which may be part of a model of images and text such as CLIP."""
     return getattr(config, "vision_config", config)
 
 
 @torch.no_grad()
 def add_rows(model: Any, tokens: int) -> None:
-    """See that a language model has embeddings for so many tokens; new ones are the mean of all. Never fewer than there were."""
+    """Give a language model embeddings for at least so many tokens; new ones are the mean of all others."""
     before = model.get_input_embeddings().weight.shape[0]
     if tokens <= before:
         return
@@ -271,11 +271,11 @@ def add_rows(model: Any, tokens: int) -> None:
 
 
 def _folder_sha256(folder: Path) -> str:
-    """Of the names and contents of the weight files in a folder."""
+    """The SHA-256 of the names and contents of the weight files in a folder."""
     files = [(path, path.stat()) for path in sorted(folder.glob("*.safetensors"))]
     return _sha256_of(tuple((path, status.st_size, status.st_mtime_ns) for path, status in files))
 
 
-@lru_cache(maxsize=4)  # weights of many gigabytes are asked for when they are named and again when they are loaded
+@lru_cache(maxsize=4)  # it is asked for when gigabytes of weights are named, and when they are loaded
 def _sha256_of(files: tuple[tuple[Path, int, int], ...]) -> str:
     return hashlib.sha256("\n".join(f"{path.name} {file_sha256(path)}" for path, _, _ in files).encode()).hexdigest()

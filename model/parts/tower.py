@@ -1,4 +1,4 @@
-"""The vision tower: any model of the Auto classes behind one adapter, images in, (batch, tokens, width) out."""
+"""The vision tower: an adapter around any vision model of transformers' Auto classes."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ USABLE = (
     "towers that can be used are transformers with patches of one size (CLIP, SigLIP, DINOv2, ViT and their like) and convolutional "
     "networks that end in one map (ResNet, RegNet and their like)"
 )
-LAST_BUT_ONE = -2  # what is read of a tower unless something else is asked for
+LAST_BUT_ONE = -2  # the hidden state that is read unless the configuration states another
 
 
 class VisionTower(nn.Module):
-    """Tokens in reading order, one for each cell of a ``rows`` x ``columns`` grid.
+    """Turns images into tokens in reading order, one for each cell of a ``rows`` x ``columns`` grid.
 
-    A transformer's patch tokens are taken from ``config.vision_layer``, its class token left out. With ``config.vision_merge`` above 1,
-    neighbours are joined into one token, their channels side by side (pixel shuffle, Shi et al. 2016, the other way around): what the
-    tower learns, it learns of the finer cells, and the language model reads no more tokens for it. A convolutional map's cells
-    do not know their place, as patch tokens do: sines and cosines of the token's are appended as further channels.
+    Of a transformer, the patch tokens of the hidden state ``config.vision_layer`` are taken, without class token. With
+    ``config.vision_merge`` above 1, neighbouring cells are joined into one token, their channels side by side (the inverse of pixel
+    shuffle, Shi et al. 2016): so the tower can compute on finer cells, and the language model has no more tokens to read. Of a
+    convolutional network, the last map is taken. Unlike patch tokens, its cells carry no position, so sines and cosines of the token's
+    position are appended as channels.
     """
 
     def __init__(self, config: IGLLMConfig, encoder: nn.Module | None = None) -> None:
-        """An adapter around `encoder`; without one, around a tower made from scratch.
+        """An adapter around `encoder`, by default one with random weights.
 
-        `UserError` if the tower has not the layer to read, its map has no cell or cannot be merged evenly.
+        `UserError` if the tower lacks the layer to read, or its map has no cell or cannot be merged evenly.
         """
         super().__init__()
         if not is_usable(config.vision_config):
@@ -65,7 +66,7 @@ class VisionTower(nn.Module):
 
     @property
     def attended(self) -> int:
-        """How many cells of an image attention compares with each other: the tower's own, or the language model's."""
+        """How many cells of an image attend to each other: in the tower or, if that is convolutional, in the language model."""
         return self.rows * self.columns * (1 if self.convolutional else self.merge**2)
 
     def _check_layer(self, vision: Any) -> None:
@@ -102,13 +103,13 @@ class VisionTower(nn.Module):
 
 
 def is_usable(vision: Any) -> bool:
-    """Whether a configuration may be that of a tower which `VisionTower` can read; whether it is shows when it computes."""
+    """Whether a configuration may describe a tower that `VisionTower` can read; only running it shows whether it does."""
     patches, maps = hasattr(vision, "patch_size"), hasattr(vision, "hidden_sizes")
     return patches != maps and not (patches and hasattr(vision, "depths"))  # the others merge patches from stage to stage
 
 
 def _check_frame(vision: Any, height: int, width: int) -> None:
-    """`UserError` for a frame that is not the one whose patches a transformer knows the places of."""
+    """`UserError` for a frame of another size than the position embeddings of a transformer are made for."""
     side = getattr(vision, "image_size", None)
     known = tuple(side) if isinstance(side, list | tuple) else (side, side)
     if side and known != (height, width):
@@ -118,25 +119,25 @@ def _check_frame(vision: Any, height: int, width: int) -> None:
 
 
 def place_code(rows: int, columns: int, frequencies: int) -> torch.Tensor:
-    """(rows * columns, 4 * frequencies): sines and cosines of each cell's y and x in [-1, 1], over octaves from half a period."""
+    """(rows * columns, 4 * frequencies): `fourier` of each cell's y and x in [-1, 1]."""
     y = ((torch.arange(rows) + 0.5) * 2 / rows - 1).repeat_interleave(columns)
     x = ((torch.arange(columns) + 0.5) * 2 / columns - 1).repeat(rows)
     return torch.cat([fourier(y, frequencies), fourier(x, frequencies)], dim=-1)
 
 
 def fourier(values: torch.Tensor, frequencies: int) -> torch.Tensor:
-    """(...) values, about [-1, 1], to (..., 2 * frequencies): sine and cosine at octaves of half a period per unit."""
+    """(...) values, about in [-1, 1], to (..., 2 * frequencies): sines, then cosines, at a quarter, a half, one, ... periods per unit."""
     angles = values[..., None] * (math.pi / 2) * 2 ** torch.arange(frequencies, device=values.device)
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
 def _stride(encoder: nn.Module) -> int:
-    """By how much a convolutional tower shrinks an image."""
+    """How many pixels, each way, a cell of a convolutional tower's map stands for."""
     training = encoder.training
     with torch.no_grad():
         try:
             side = encoder.eval()(torch.zeros(1, 3, 64, 64)).last_hidden_state.shape[-1]
-        except Exception as error:  # whatever it does with an image
+        except Exception as error:  # of any kind: the network may be anything
             raise UserError(f"the tower makes no map of an image ({reason(error)}); {USABLE}") from None
     encoder.train(training)
     return 64 // side

@@ -8,54 +8,54 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-LARGEST_CHANCE = 1 - 2**-20  # so that rounding cannot lift a draw above the sum of all probabilities
+LARGEST_DRAW = 1 - 2**-20  # so that rounding cannot lift a draw above the sum of all probabilities
 
 Choose = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor | None, torch.Tensor]]
-"""From log-probabilities (rows, options), the log-likelihoods of the texts so far (rows,) and chances in [0, 1) (rows,): the rows that go
-on, in order (None: each as it stands), and the option that each of them takes.
+"""From log-probabilities (rows, options), the log-likelihoods of the texts so far (rows,) and draws from [0, 1) (rows,): which texts are
+continued, in order (rows,), None if it is each in its place; and the option that each of them takes (rows,).
 """
 
 
-def chances(seed: int, keys: Sequence[str], samples: int, count: int) -> torch.Tensor:
+def draws(seed: int, keys: Sequence[str], samples: int, count: int) -> torch.Tensor:
     """(keys * samples, count) draws from [0, 1), which depend on the seed, the key and the number of the sample alone."""
     streams = (np.random.default_rng((seed, sample, _digest(key))) for key in keys for sample in range(samples))
-    return torch.from_numpy(np.stack([stream.random(count, np.float32) for stream in streams])).clamp(max=LARGEST_CHANCE)
+    return torch.from_numpy(np.stack([stream.random(count, np.float32) for stream in streams])).clamp(max=LARGEST_DRAW)
 
 
 def _digest(key: str) -> int:
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:16])
 
 
-def likeliest(log_probability: torch.Tensor, so_far: torch.Tensor, chance: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor]:
+def likeliest(log_probability: torch.Tensor, log_likelihood: torch.Tensor, draw: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor]:
     return None, log_probability.argmax(-1)
 
 
 def drawing(temperature: float, top_p: float) -> Choose:
-    def choose(log_probability: torch.Tensor, so_far: torch.Tensor, chance: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor]:
-        # From the likeliest down: however low the temperature, the largest stays 0 and none becomes a number that is none.
+    def choose(log_probability: torch.Tensor, log_likelihood: torch.Tensor, draw: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor]:
+        # Relative to the largest, which stays 0 at any temperature: so none becomes infinite or NaN.
         probability = ((log_probability - log_probability.amax(-1, keepdim=True)) / temperature).softmax(-1)
         if top_p < 1:
             probability = probability * _nucleus(probability, top_p)
         summed = probability.cumsum(-1)
-        return None, (summed > (chance * summed[:, -1])[:, None]).int().argmax(-1)  # the first that is
+        return None, (summed > (draw * summed[:, -1])[:, None]).int().argmax(-1)  # the first option above the draw
 
     return choose
 
 
 def _nucleus(probability: torch.Tensor, top_p: float) -> torch.Tensor:
-    """Which options belong to the fewest that have ``top_p`` of the probability."""
+    """(rows, options) whether an option is among the fewest that have ``top_p`` of the probability (rows, options)."""
     falling, order = probability.sort(stable=True, descending=True)
     kept = falling.cumsum(-1) - falling < top_p
     return torch.zeros_like(kept).scatter(-1, order, kept)
 
 
 def beam_search(beams: int) -> Choose:
-    """The ``beams`` likeliest continuations of an image's texts. What has ended stays as it is, and as likely as it was."""
+    """Chooses the ``beams`` likeliest continuations of each image's texts. A text that has ended stays as it is, and as likely."""
 
-    def choose(log_probability: torch.Tensor, so_far: torch.Tensor, chance: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor]:
+    def choose(log_probability: torch.Tensor, log_likelihood: torch.Tensor, draw: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor]:
         options = log_probability.shape[-1]
-        best = (so_far[:, None] + log_probability).view(-1, beams * options).topk(beams).indices
-        first = torch.arange(0, len(so_far), beams, device=best.device)[:, None]
+        best = (log_likelihood[:, None] + log_probability).view(-1, beams * options).topk(beams).indices
+        first = torch.arange(0, len(log_likelihood), beams, device=best.device)[:, None]
         rows = (first + best // options).flatten()
         moved = not torch.equal(rows, torch.arange(len(rows), device=rows.device))  # mostly not: much of a text is forced
         return rows if moved else None, (best % options).flatten()

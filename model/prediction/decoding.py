@@ -1,4 +1,4 @@
-"""How the texts of images are found: the settings of decoding. They are flags too, so torch is imported where texts are written."""
+"""The settings of decoding. They are flags too, so torch is imported only where texts are written."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 1e-6, 1e6
 
 @dataclass(frozen=True)
 class Decoding:
-    """How texts are found: greedily; with a ``temperature``, by drawing ``samples`` of them from the ``top_p`` of the probability; or with
-    a beam search of ``beams`` texts, the ``samples`` best of which are kept. ``seed`` is what draws depend on, beside the image's key.
-
-    `UserError` for what makes no sense.
+    """How texts are found: greedily; with a ``temperature``, by drawing ``samples`` of them, each token from the fewest that have ``top_p``
+    of the probability; or by a beam search of ``beams`` texts, the ``samples`` best of which are kept. Draws depend on ``seed`` and the
+    image's key. `UserError` for settings that contradict each other or are out of range.
     """
 
     samples: Annotated[
@@ -51,25 +50,25 @@ class Decoding:
             raise UserError(f"{self.samples} samples: give a temperature, to draw them, or {self.samples} beams, to search for them")
 
     @property
-    def lanes(self) -> int:
-        """How many texts are written at a time for each image."""
+    def texts_per_image(self) -> int:
+        """How many texts are written at once for each image."""
         return max(self.samples, self.beams)
 
     @property
     def choose(self) -> Choose:
-        """The way to choose."""
+        """The function that chooses how texts go on."""
         from model.prediction.choosing import beam_search, drawing, likeliest
 
         if self.temperature is not None:
             return drawing(self.temperature, self.top_p)
         return likeliest if self.beams == 1 else beam_search(self.beams)
 
-    def chances(self, keys: Sequence[str], count: int) -> torch.Tensor:
-        """(keys * lanes, count) draws from [0, 1) by seed, key and number of the sample alone; zeros without temperature."""
+    def draws(self, keys: Sequence[str], count: int) -> torch.Tensor:
+        """(texts, count) draws from [0, 1), each row a function of seed, key and number of the sample; zeros without temperature."""
         import torch
 
-        from model.prediction.choosing import chances
+        from model.prediction.choosing import draws
 
         if self.temperature is None:
-            return torch.zeros(len(keys) * self.lanes, count)
-        return chances(self.seed, keys, self.samples, count)
+            return torch.zeros(len(keys) * self.texts_per_image, count)
+        return draws(self.seed, keys, self.samples, count)

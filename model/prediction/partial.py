@@ -1,4 +1,7 @@
-"""What an interrupted prediction has left: a header that says what it was made with, then a line an image, safe to cut anywhere."""
+"""The file of an unfinished prediction, from which the next call goes on: a header that says what it was made with, then a line an image.
+
+A kill may cut it off anywhere.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +28,11 @@ from datagen.shards.pictures import Pictures
 from model.prediction.decoding import Decoding
 
 _MADE_WITH = {"igllm": "another version of igllm", "model": "another model", "decoding": "other settings of decoding"}
-"""The header's fields, each with the reason for which rows are begun anew where it differs."""
+"""The header's fields, each with the reason that is given when predictions are begun anew because it differs."""
 
 
 class Header(Struct):
-    """The first line: what the others were made with."""
+    """The first line: what the predictions were made with."""
 
     igllm: str
     model: str
@@ -37,7 +40,7 @@ class Header(Struct):
 
 
 class Kept(Prediction, frozen=True):
-    """A line, with the SHA-256 of the file of the image, and that of the header and the rest of the line."""
+    """A line: a prediction with the SHA-256 of the image's file, and as ``seal`` that of the header and the rest of the line."""
 
     image_sha256: str = ""
     seal: str = ""
@@ -48,7 +51,7 @@ class Kept(Prediction, frozen=True):
         return cls(**structs.asdict(prediction), image_sha256=image_sha256).sealed(header)
 
     def sealed(self, header: Header) -> Kept:
-        """The line with its seal; the same again if it is as it was written."""
+        """The line with its right seal; the line itself if it is as it was written."""
         text = msgspec.json.encode([header, structs.replace(self, seal="")])
         return structs.replace(self, seal=hashlib.sha256(text).hexdigest())
 
@@ -58,7 +61,7 @@ class Kept(Prediction, frozen=True):
 
 
 class Partial:
-    """``predictions`` are those that are done, by key."""
+    """The file at ``path``, and the ``predictions`` that are done, by key."""
 
     def __init__(self, path: Path, model: str, decoding: Decoding) -> None:
         self.path = path
@@ -66,25 +69,25 @@ class Partial:
         self._header = Header(version("igllm"), model, asdict(decoding))
 
     def take_up(self, images: Pictures) -> None:
-        """Take what an earlier call left of these images, if it was made with the same and their files are the same still; tell of it."""
+        """Take the predictions that an earlier call, of the same model and settings, has left of images that are the same; print this."""
         check_own(self.path)
         header, rows = self._left()
         other = [reason for name, reason in _MADE_WITH.items() if getattr(header, name, None) != getattr(self._header, name)]
         if other:
             write_bytes(self.path, json.dumps(to_plain(self._header)).encode() + b"\n")
             if rows:
-                _tell(f"the predictions of an interrupted call are begun anew: they were made with {' and '.join(other)}")
+                _print(f"the predictions of an interrupted call are begun anew: they were made with {' and '.join(other)}")
             return
         asked = [key for key in images.keys if key in rows]
         self.predictions |= {key: rows[key].prediction() for key in asked if rows[key].image_sha256 == _digest(images, key)}
         if asked:
             changed = len(asked) - len(self.predictions)
             anew = f"; {changed} begun anew, as their images have changed" if changed else ""
-            _tell(f"{len(self.predictions)} of {len(images.keys)} predictions taken up from an interrupted call{anew}")
+            _print(f"{len(self.predictions)} of {len(images.keys)} predictions taken up from an interrupted call{anew}")
 
     @contextmanager
     def appending(self) -> Iterator[None]:
-        """While it lasts, `add` may be called."""
+        """Open the file: within, `add` may be called."""
         with self.path.open("ab", buffering=0) as self._stream:
             yield
 
@@ -98,7 +101,7 @@ class Partial:
             self._stream.write(json.dumps(kept.to_json()).encode() + b"\n")
 
     def _left(self) -> tuple[Header | None, dict[str, Kept]]:
-        """The header of an earlier call, and its lines by key, up to the first that is not as it was written; there the file is cut off."""
+        """The header and the lines of an earlier call, by key, up to the first that is not as it was written; the file is cut off there."""
         if not self.path.exists():
             return None, {}
         header: Header | None = None
@@ -116,7 +119,7 @@ class Partial:
                             raise UserError(f"{self.path}: not as it was written")
                         rows[kept.key] = kept
                 except UserError:
-                    _tell("of what an interrupted call left, a line is damaged: it and those behind it are begun anew")
+                    _print("of what an interrupted call left, a line is damaged: it and those behind it are begun anew")
                     break
                 end += len(line)
         os.truncate(self.path, end)
@@ -124,12 +127,12 @@ class Partial:
 
 
 def _digest(images: Pictures, key: str) -> str:
-    """The SHA-256 of the file of an image; empty if that cannot be read."""
+    """The SHA-256 of an image's file; empty if that cannot be read."""
     try:
         return hashlib.sha256(images.encoded(key)).hexdigest()
     except ImageError:
         return ""
 
 
-def _tell(text: str) -> None:
+def _print(text: str) -> None:
     print_line(f"predict: {text}")

@@ -1,4 +1,4 @@
-"""Prediction: a trained model reads images and writes their code. Opens only safetensors and JSON."""
+"""Prediction: a trained model writes the code of images, which goes to ``pred.jsonl``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from model.tokens.prompts import prompt_tokens
 
 
 class Predictor(ABC):
-    """A trained model, ready to read images; `of` a folder, or `around` a model."""
+    """A trained model that predicts the code of images; `of` a folder, or `around` a model that is loaded."""
 
     def __init__(self, loaded: Loaded) -> None:
         self.name, self.digest, self.model = loaded.name, loaded.digest, loaded.model
@@ -45,7 +45,7 @@ class Predictor(ABC):
 
     @staticmethod
     def of(folder: Path, device: str = "auto") -> Predictor:
-        """The model in a folder; `UserError` if it is not one or damaged."""
+        """The predictor of the model in a folder; `UserError` if that is damaged or none."""
         return Predictor.around(load_model(folder, device))
 
     @staticmethod
@@ -54,19 +54,19 @@ class Predictor(ABC):
         return DerenderPredictor(loaded) if isinstance(loaded.model, Derenderer) else CodePredictor(loaded)
 
     def check(self, decoding: Decoding) -> None:  # noqa: B027
-        """`UserError` if this model has no such ways to choose."""
+        """`UserError` if this model cannot decode in that way."""
 
     def foreign(self, domain: Domain) -> str | None:
-        """Why this model's code cannot be of that domain; None if it can, though it may have words that the other does not know."""
+        """Why this model's code is not of that domain, by the names of statements and arguments (words may differ); None if it is."""
         own = get_domain(self.model.config.domain)
         if _arguments(own) == _arguments(domain):
             return None
         return f"the model {self.name} writes code of the domain {own.name}, and the data are of {domain.name}"
 
     def predict(self, images: Iterable[tuple[str, np.ndarray]], batch_size: int = 32, decoding: Decoding = GREEDY) -> Iterator[Prediction]:
-        """The code of images, each a key and (height, width, 3) uint8 pixels, in order; with several samples, all of them as candidates.
+        """The code of images, each a key and (height, width, 3) uint8 pixels, in order; of several samples, all as candidates.
 
-        ``batch_size`` at once, or as many as `Loaded.most_images` allows.
+        ``batch_size`` images are read at once, or `Loaded.most_images` if that is fewer.
         """
         self.check(decoding)
         source = iter(images)
@@ -78,18 +78,18 @@ class Predictor(ABC):
 
     @contextmanager
     def _blamed(self, images: int) -> Iterator[None]:
-        """Whatever torch says of a model that cannot compute, though it could be loaded, is a `UserError`: a stranger's configuration may
-        state what no weight shows, such as windows of attention, or layers that leave nothing of an image."""
+        """Turn any error of torch into a `UserError`. A model of others that could be loaded may still fail to compute, because its
+        configuration may state what no weight shows, such as attention windows, or layers that leave nothing of an image."""
         try:
             yield
         except Exception as error:
             if isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error):
-                told = f"there is not enough memory for {counted(images, 'image')} at a time; give a smaller --batch-size"
-                raise UserError(told) from None
+                message = f"there is not enough memory for {counted(images, 'image')} at a time; give a smaller --batch-size"
+                raise UserError(message) from None
             if isinstance(error, UserError | OSError) or is_shipped(Path(self.name)):
                 raise
-            told = f"its configuration and weights do not go together ({reason(error)})"
-            raise UserError(f"{self.name}: this model cannot be run: {told}") from error
+            why = f"its configuration and weights do not go together ({reason(error)})"
+            raise UserError(f"{self.name}: this model cannot be run: {why}") from error
 
     @abstractmethod
     def _read(self, keys: list[str], pixel_values: torch.Tensor, decoding: Decoding) -> Iterator[Prediction]:
@@ -97,12 +97,12 @@ class Predictor(ABC):
 
 
 def _arguments(domain: Domain) -> dict[str, list[str]]:
-    """The names of a domain's statements, and of what each of them tells."""
+    """The names of a domain's statements, each with the names of its arguments."""
     return {statement.name: sorted(argument.name for argument in statement.arguments) for statement in domain.statements}
 
 
 class CodePredictor(Predictor):
-    """An IG-LLM, which writes the code token by token."""
+    """Predicts with an `IGLLM`, token by token."""
 
     def __init__(self, loaded: Loaded) -> None:
         super().__init__(loaded)
@@ -111,16 +111,16 @@ class CodePredictor(Predictor):
         self.prompt = prompt_tokens(self.codec.tokenizer, [self.model.config.prompt]).asked[0]
 
     def _read(self, keys: list[str], pixel_values: torch.Tensor, decoding: Decoding) -> Iterator[Prediction]:
-        said = decode(self.model, self.codec, pixel_values, self.prompt, decoding=decoding, keys=keys)
-        for key, one in zip(keys, said, strict=True):
+        decoded = decode(self.model, self.codec, pixel_values, self.prompt, decoding=decoding, keys=keys)
+        for key, one in zip(keys, decoded, strict=True):
             yield Prediction(key, one.code, confidence=one.confidence, candidates=one.candidates if decoding.samples > 1 else None)
 
 
 class DerenderPredictor(Predictor):
-    """A de-rendering model, which has one answer."""
+    """Predicts with a `Derenderer`, which has one answer to an image."""
 
     def check(self, decoding: Decoding) -> None:
-        """`UserError` if this model has no such ways to choose."""
+        """`UserError` if this model cannot decode in that way."""
         if decoding.samples > 1 or decoding.beams > 1 or decoding.temperature is not None:
             raise UserError("a de-rendering model has one answer to an image: leave out --samples, --temperature and --beams")
 
@@ -140,10 +140,10 @@ def predict_images(
 
 
 def predict_file(predictor: Predictor, images: Pictures, out: Path, batch_size: int = 32, decoding: Decoding = GREEDY) -> dict[str, str]:
-    """Write ``pred.jsonl`` for all images but those that cannot be read; these are told on stderr, and returned: why, by key.
+    """Write ``pred.jsonl`` for all images that can be read. The reasons why others cannot are printed on stderr, and returned by key.
 
-    What an interrupted call with the same model and settings has made of an image is taken up where the image is still the same.
-    `UserError` while another call writes the same file, or if a folder is in its place.
+    Predictions of an interrupted call with the same model and settings are kept where the image is still the same. `UserError` while
+    another call writes the same file, or if a folder is in its place.
     """
     predictor.check(decoding)
     check_file(out)
@@ -164,7 +164,7 @@ def _predict_rest(predictor: Predictor, images: Pictures, out: Path, batch_size:
 
 
 class _Unpredicted:
-    """The images that are still to be predicted: as they pass, the digests of their files, and which are ``skipped``, and why."""
+    """The images that are still to be predicted. While they are read, their files' ``digests`` are kept, and why others are ``skipped``."""
 
     def __init__(self, images: Pictures, done: Collection[str]) -> None:
         self._images = images

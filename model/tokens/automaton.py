@@ -1,6 +1,6 @@
-"""A grammar on token ids: what may be said next, and what it writes.
+"""A grammar over token ids: an automaton whose arcs are the tokens that may come next, each with the text that it writes.
 
-The arcs of a state are few (a vocabulary's words, ten digits), however many tokens the tokenizer knows: they are kept as such.
+A state has few arcs (the words of a vocabulary, ten digits), however many tokens the tokenizer has; so tables have a column an arc.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ START = 0
 
 @dataclass(frozen=True)
 class Arc:
-    """A token that may be said: where it leads, the text that is complete with it ("" within one), whether it belongs to a number."""
+    """What a token does in a state: the state it leads to, the text that it completes ("" if that goes on), and if it is of a number."""
 
     target: int
     text: str
@@ -26,12 +26,12 @@ class Arc:
 
 @dataclass(frozen=True)
 class Table:
-    """The arcs as arrays, a row a state, padded with copies of a state's first arc: ``tokens`` and ``targets`` (states, width) int64,
-    ``allowed`` (states, width) bool, false where there is padding.
+    """The arcs as arrays, a row a state, padded with copies of a state's first arc: ``tokens`` and ``targets`` (states, width) int64;
+    ``allowed`` (states, width) bool, false for padding.
 
-    Where one arc alone leads on, and then another, the grammar forces a run of tokens: ``run_length`` (states,) of them, ``run_tokens``
-    (states, longest), and ``run_states`` (states, longest + 1), where one stands after none, one, two of them. In a state that leads
-    only to itself, the run is as long as the longest.
+    From a state with one arc, perhaps to another such state, the grammar forces a run of tokens: ``run_length`` (states,) is how many,
+    ``run_tokens`` (states, longest) which, and ``run_states`` (states, longest + 1) the states after none, one, two of them. In a state
+    that leads only to itself, the run is as long as the longest.
     """
 
     tokens: np.ndarray
@@ -43,19 +43,19 @@ class Table:
 
 
 class Automaton:
-    """States, numbered from `START`, with their ``arcs`` by token. Texts whose tokens begin alike share states, as in a trie."""
+    """States, numbered from `START`, with their ``arcs`` by token. Texts whose tokens begin in the same way share states, as in a trie."""
 
     def __init__(self) -> None:
         self.arcs: list[dict[int, Arc]] = [{}]
         self._within: set[int] = set()  # the states in the middle of a text
 
     def new_state(self) -> int:
-        """One more state, without arcs."""
+        """Add a state without arcs; its number."""
         self.arcs.append({})
         return len(self.arcs) - 1
 
     def link(self, state: int, tokens: list[int], target: int, text: str, *, in_number: bool = False) -> None:
-        """Let `tokens` lead from `state` to `target` and write `text`; `UserError` if the same tokens already write another text."""
+        """Let `tokens` lead from `state` to `target` and write `text`; `UserError` if the first of them already write another text."""
         for token in tokens[:-1]:
             if token not in self.arcs[state]:
                 within = self.new_state()
@@ -72,7 +72,7 @@ class Automaton:
         return UserError(f"the tokenizer cannot tell {text!r} from another text of graphics code; choose another language model")
 
     def table(self, stops: Collection[int]) -> Table:
-        """The arrays of all states, each of which must have an arc by now. A forced run ends where it comes to one of `stops`."""
+        """The arrays of all states, each of which must have an arc by now. A forced run ends at any of the states `stops`."""
         width = max(map(len, self.arcs))
         tokens = np.array([_padded(list(arcs), width) for arcs in self.arcs], np.int64)
         targets = np.array([_padded([arc.target for arc in arcs.values()], width) for arcs in self.arcs], np.int64)
@@ -88,12 +88,12 @@ class Automaton:
 
     def longest_line(self) -> int:
         """The most tokens that lead from `START` to `START` again."""
-        longest, said, states = 0, 0, {START}
+        longest, length, states = 0, 0, {START}
         while states:
-            said += 1
+            length += 1
             states = {arc.target for state in states for arc in self.arcs[state].values() if arc.target != state}
             if START in states:
-                longest = said
+                longest = length
             states.discard(START)
         return longest
 

@@ -1,4 +1,4 @@
-"""A checkpoint's chat template is a program of its author's: it is run in a process of its own (`model.confined`)."""
+"""Chat templates. A checkpoint's template is a program written by its author, so it runs in a confined process (`model.confined`)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from transformers.utils.chat_template_utils import render_jinja_template
 from datagen.errors import UserError
 from model.confined import answer, ask
 
-MOST_CHARACTERS = 100_000  # of a template and of a text: more is neither
+MOST_CHARACTERS = 100_000  # of a template, and of the text that it makes
 _WHAT = "the tokenizer's chat template"
 
 
 def apply_template(template: str, tokens: Mapping[str, Any], conversations: Sequence[Sequence[Mapping[str, str]]]) -> list[str]:
     """The text of each conversation up to the assistant's answer. ``tokens`` are the tokenizer's special ones by name.
 
-    `UserError` if the template fails, or takes more time or memory than a template may.
+    `UserError` if the template fails, is too long, or takes too much time or memory.
     """
     if len(template) > MOST_CHARACTERS:
         raise UserError(f"{_WHAT} has {len(template):,} characters; {MOST_CHARACTERS:,} are possible")
@@ -27,7 +27,7 @@ def apply_template(template: str, tokens: Mapping[str, Any], conversations: Sequ
     return list(_applied(json.dumps(request)))
 
 
-@lru_cache(maxsize=8)  # a model's plan, its examples and its predictions ask the same
+@lru_cache(maxsize=8)  # the same is asked when a model is planned, trained and used
 def _applied(request: str) -> tuple[str, ...]:
     return tuple(ask("model.tokens.chat_template", json.loads(request), _WHAT))
 

@@ -1,8 +1,7 @@
-"""Scenes as token sequences and back, and the grammar on token ids that decoding is held to.
+"""Scenes as token sequences and back, and the grammar over token ids that decoding is held to.
 
-Code is encoded piece by piece, the pieces being what the grammar can choose between: a run of fixed text, a word with the text before
-it, a number. A number is `[NUM]`, its value beside it, or text digit by digit. So the automaton over token ids is exact for any
-tokenizer, and tells which text the tokens write without asking the tokenizer.
+Code is tokenized piece by piece. A piece is fixed text, a word with the fixed text before it, or a number, which is `[NUM]` with its value
+beside it, or text digit by digit. So the automaton over token ids is exact for any tokenizer, and its arcs say which text tokens write.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ from model.tokens.automaton import START, Arc, Automaton
 from model.tokens.digits import CHARACTERS, link_decimals
 
 NUM = "[NUM]"
-LARGEST = 1e6
-_ANCHOR = "\n"  # what a text is put behind to be cut: a tokenizer may put a space before what stands at the very beginning
+LARGEST = 1e6  # the largest number that is written
+_ANCHOR = "\n"  # texts are tokenized behind it, because a tokenizer may put a space before the very first character
 
 
 @dataclass(frozen=True)
@@ -55,20 +54,20 @@ class Slot:
 
     @property
     def period(self) -> float:
-        """In normalised units; 0 where values do not wrap."""
+        """The period in normalised units; 0 where values do not wrap."""
         return (self.argument.period or 0.0) / self._half
 
     @property
     def whole_digits(self) -> int:
-        """The most digits before the decimal point that the declared range takes."""
-        return max(len(self.written(abs(end)).partition(".")[0]) for end in (self.low, self.high))
+        """How many digits before the decimal point the declared range needs."""
+        return max(len(self.text(abs(end)).partition(".")[0]) for end in (self.low, self.high))
 
     def value(self, obj: Object) -> float:
-        """The number that an object has there."""
+        """The object's number in this slot."""
         return self.argument.as_tuple(obj[self.argument.name])[self.component]
 
     def normalise(self, value: float) -> float:
-        """The declared range to [-1, 1]."""
+        """A value as a normalised one: the declared range becomes [-1, 1]."""
         return (value - self._middle) / self._half
 
     def denormalise(self, value: float) -> float:
@@ -81,36 +80,37 @@ class Slot:
         return 2 if self.period else 1
 
     def coordinates(self, value: float) -> tuple[float, ...]:
-        """A normalised value as a network reads it: where it has a period, sine and cosine of its phase, which do not jump as it does."""
+        """A normalised value as a network learns it: itself, or, where it has a period, sine and cosine of its phase, which do not jump."""
         if not self.period:
             return (value,)
         phase = 2 * math.pi * value / self.period
         return math.sin(phase), math.cos(phase)
 
     def from_coordinates(self, coordinates: Sequence[float]) -> float:
-        """The normalised value of coordinates, within half a period of 0 where it has one; need not lie on the circle."""
+        """The normalised value of coordinates; where there is a period, within half of it around 0, and the two need not have length 1."""
         return math.atan2(*coordinates) * self.period / (2 * math.pi) if self.period else coordinates[0]
 
-    def written(self, value: float) -> str:
-        """The decimal of the declared precision; one that the grammar can hold, whatever an untrained head says."""
+    def text(self, value: float) -> str:
+        """A value, of any size or NaN, as a decimal of the declared precision that the grammar can parse."""
         held = min(max(value, -LARGEST), LARGEST) if math.isfinite(value) else 0.0
         return f"{round(held, self.argument.decimals) + 0.0:.{self.argument.decimals}f}"  # + 0.0: no negative zero
 
 
 @dataclass(frozen=True)
 class Words:
-    """A place where the grammar chooses one of an argument's words, behind a fixed text; without words, the fixed text alone."""
+    """Fixed text, ``before``, and behind it one of the ``words`` of an argument; without an argument, the fixed text alone."""
 
     before: str
     words: tuple[str, ...] = ()
     argument: str | None = None
 
     def text(self, word: str) -> str:
-        """The text with that word, which may be a synonym of the declared one."""
+        """The fixed text with that word, one of the argument's or a synonym."""
         return f'{self.before}"{word}"'
 
     @property
     def texts(self) -> tuple[str, ...]:
+        """All that may be written here."""
         return tuple(map(self.text, self.words)) if self.argument else (self.before,)
 
 
@@ -118,7 +118,7 @@ Piece = Words | Slot
 
 
 def pieces(statement: Statement, arguments: Sequence[Argument] | None = None) -> list[Piece]:
-    """A statement as the sequence of places that a line of its code runs through, its arguments in declared or another order."""
+    """The pieces of a line of a statement's code, in order. ``arguments`` are the statement's own in another order than declared."""
     found: list[Piece] = []
     text = f"{statement.name}("
     for i, argument in enumerate(statement.arguments if arguments is None else arguments):
@@ -137,19 +137,19 @@ def pieces(statement: Statement, arguments: Sequence[Argument] | None = None) ->
 
 
 def code_texts(domain: Language) -> list[str]:
-    """All that a domain's code is put together from, as a tokenizer is asked to cut it."""
+    """Every text that a codec may have tokenized for a domain."""
     words = [text for statement in domain.statements for piece in pieces(statement) if isinstance(piece, Words) for text in piece.texts]
     return [*words, *(_ANCHOR + word for word in words), *CHARACTERS]
 
 
 def word_texts(statement: Statement) -> list[str]:
-    """The words of a statement's choices, each with what stands before it in code, in declared order."""
+    """The words of a statement's choices, each with the fixed text before it, in declared order."""
     return [text for piece in pieces(statement) if isinstance(piece, Words) and piece.argument for text in piece.texts]
 
 
 def word_tokens(domain: Language, tokenizer: Any) -> list[int]:
-    """The tokens of the words of all choices, in their order; none where statements differ, so that no cell has one set of words, or
-    where the tokenizer cuts a word in pieces."""
+    """The tokens of `word_texts`, one each. Empty for a domain of several statements, for which cells have no words, and where the
+    tokenizer makes several tokens of one."""
     if len(domain.statements) != 1:
         return []
     found = [tokenizer.encode(text, add_special_tokens=False) for text in word_texts(domain.statements[0])]
@@ -157,32 +157,33 @@ def word_tokens(domain: Language, tokenizer: Any) -> list[int]:
 
 
 def numeric_slots(domain: Language) -> list[Slot]:
-    """Every numeric place of a domain's statements, in declared order: what a slot's index counts."""
+    """All slots of a domain's statements, in declared order, by which their indices count."""
     return [piece for statement in domain.statements for piece in pieces(statement) if isinstance(piece, Slot)]
 
 
 @dataclass(frozen=True)
 class Style:
-    """How code may be varied for training, by chance: keywords shuffled, a word exchanged for a synonym. Prediction is canonical."""
+    """How code is varied at random in training: keywords shuffled, words replaced by synonyms."""
 
     rng: np.random.Generator
     shuffle: bool = False
     synonyms: bool = False
 
     def order(self, arguments: Sequence[Argument]) -> list[Argument]:
-        """The arguments of one object in the order of its keywords."""
-        places = self.rng.permutation(len(arguments)) if self.shuffle else range(len(arguments))
-        return [arguments[i] for i in places]
+        """The arguments of a statement in the order in which one object has them."""
+        order = self.rng.permutation(len(arguments)) if self.shuffle else range(len(arguments))
+        return [arguments[i] for i in order]
 
     def word(self, word: str, synonyms: Mapping[str, tuple[str, ...]]) -> str:
-        """The word or one of its synonyms, each as likely."""
+        """The word or one of its synonyms, all equally likely."""
         words = (word, *synonyms.get(word, ())) if self.synonyms else (word,)
         return words[self.rng.integers(len(words))]
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids; for each, the normalised value and the slot's index where it is `[NUM]`, else 0 and -1; the object it tells of, or -1."""
+    """A text's token ids and, for each token, the normalised value and the slot's index of a `[NUM]`, else 0 and -1; and the index of the
+    object that it describes, -1 for none."""
 
     ids: list[int]
     values: list[float]
@@ -193,11 +194,13 @@ class Encoded:
 class CodeCodec:
     """The code of one domain in the tokens of one tokenizer.
 
-    ``rotations`` names the dialect that tokens spell (`datagen.domains.dialects`); scenes, and code that is decoded, are the domain's own.
-    ``numbers`` says how a number is written: ``head``, as a `[NUM]` token whose value travels beside it (spelling it out is forbidden), or
-    ``char``, character by character to the declared decimals. ``automaton`` is the grammar of a line from `START` to `START`, and ``table``
-    its arrays, whose runs end at `START` and before numbers; in ``ended``, whose only token is the end-of-sequence token, all is said.
-    ``slot_at`` (states,) holds the slot's index where `[NUM]` comes next, else -1. `UserError` for a tokenizer that cannot write the code.
+    ``rotations`` names the dialect of the tokens (`datagen.domains.dialects`); scenes and decoded code are in the domain's own. ``numbers``
+    says how a number is written: ``head``, as a `[NUM]` token with its value beside it and never as text, or ``char``, character by
+    character to the declared decimals.
+
+    ``automaton`` is the grammar of a line, from `START` to `START`; ``table`` holds its arrays, whose runs end at `START` and before
+    numbers. ``ended`` is the state of a complete text, which only the end-of-sequence token continues. ``slot_at`` (states,) is the
+    slot's index where `[NUM]` comes next, else -1. `UserError` for a tokenizer that cannot write the code.
     """
 
     def __init__(self, domain: Domain, tokenizer: Any, numbers: str = "head", rotations: str = "own") -> None:
@@ -208,7 +211,7 @@ class CodeCodec:
         if self.end == self.num:
             raise UserError(f"the tokenizer ends texts with {NUM!r}, which stands for a number; another eos_token is needed")
         self._ids: dict[str, list[int]] = {}
-        self._anchor = self._cut(_ANCHOR)
+        self._anchor = self._tokenized(_ANCHOR)
         self._pieces = {s.name: pieces(s) for s in self.dialect.statements}
         self.slots = numeric_slots(self.dialect)
         self._slot_index = {slot: i for i, slot in enumerate(self.slots)}
@@ -221,7 +224,7 @@ class CodeCodec:
         return self.domain.max_objects * self.automaton.longest_line() + 1
 
     def encode(self, scene: Scene, style: Style | None = None) -> Encoded:
-        """A scene's code in the order of its objects, closed by the end-of-sequence token; canonical, or varied by a style.
+        """A scene's code in the order of its objects, with the end-of-sequence token; canonical, or varied by a style.
 
         `UserError` for a number that ``char`` cannot write because it is too far outside its declared range.
         """
@@ -230,7 +233,7 @@ class CodeCodec:
         slots: list[int] = []
         objects: list[int] = []
         for number, obj in enumerate(map(self.dialect.said, scene.objects)):
-            for piece in self._places(obj, style):
+            for piece in self._pieces_of(obj, style):
                 if isinstance(piece, Slot) and self.numbers == "head":
                     ids.append(self.num)
                     values.append(piece.normalise(piece.value(obj)))
@@ -244,20 +247,19 @@ class CodeCodec:
         return Encoded([*ids, self.end], [*values, 0.0], [*slots, -1], [*objects, -1])
 
     def decode(self, ids: Sequence[int], values: Sequence[float]) -> str:
-        """The domain's code for what token ids spell, `[NUM]` replaced by its normalised value's meaning; one line per object, canonical in
-        itself.
+        """The domain's code for token ids and the normalised values of those that are `[NUM]`: a canonical line per object.
 
-        The ids, up to the end-of-sequence token, are a path of the automaton.
+        Up to the end-of-sequence token, the ids must be a path of the automaton.
         """
         text = []
         for (state, arc), value in zip(self._walk(ids), values, strict=False):
             slot = self.slot_at[state]
-            text.append(arc.text if slot < 0 else self.slots[slot].written(self.slots[slot].denormalise(value)))
+            text.append(arc.text if slot < 0 else self.slots[slot].text(self.slots[slot].denormalise(value)))
         scene = parse_code("".join(text), self.dialect)
         return "".join(write_object(self.dialect.meant(obj), self.domain) + "\n" for obj in scene.objects)
 
     def confidence(self, ids: Sequence[int], scores: Sequence[float]) -> list[float]:
-        """For each statement that token ids spell, the exponential of the summed log-probabilities of its tokens, digits left out."""
+        """For each statement of a text, the exponential of the sum of its tokens' log-probabilities (``scores``), digits left out."""
         sums: list[float] = []
         for (state, arc), score in zip(self._walk(ids), scores, strict=False):
             if state == START:
@@ -267,11 +269,11 @@ class CodeCodec:
 
     @property
     def largest_token(self) -> int:
-        """The largest id that code is written with."""
+        """The largest token id that code is written with."""
         return max(self.num, self.end, *(token for arcs in self.automaton.arcs for token in arcs))
 
     def _walk(self, ids: Sequence[int]) -> Iterator[tuple[int, Arc]]:
-        """The states that token ids go through, each with the arc that is taken there, up to the end-of-sequence token."""
+        """The states on the path of token ids, each with the arc that leaves it, up to the end-of-sequence token."""
         state = START
         for token in ids:
             if token == self.end:
@@ -280,7 +282,7 @@ class CodeCodec:
             yield state, arc
             state = arc.target
 
-    def _places(self, obj: Object, style: Style | None) -> list[Piece]:
+    def _pieces_of(self, obj: Object, style: Style | None) -> list[Piece]:
         if style is None:
             return self._pieces[obj.statement]
         statement = self.dialect.statement(obj.statement)
@@ -293,8 +295,8 @@ class CodeCodec:
         return piece.text(word if style is None else style.word(word, self.domain.synonyms))
 
     def _spelled(self, slot: Slot, obj: Object) -> list[int]:
-        """A number of an object, character by character."""
-        text = slot.written(slot.value(obj))
+        """The tokens of an object's number, character by character."""
+        text = slot.text(slot.value(obj))
         sign, digits = text.startswith("-"), text.removeprefix("-").partition(".")[0]
         if len(digits) > slot.whole_digits or (sign and slot.low >= 0):
             name, low, high = slot.argument.name, slot.low, slot.high
@@ -302,35 +304,35 @@ class CodeCodec:
         return [token for character in text for token in self._tokens(character)]
 
     def _tokens(self, text: str) -> list[int]:
-        """The token ids of a text, as they are in the middle of code."""
+        """The token ids of a text in the middle of code."""
         if text not in self._ids:
-            after = self._cut(_ANCHOR + text)
+            after = self._tokenized(_ANCHOR + text)
             anchored = after[: len(self._anchor)] == self._anchor
-            ids = after[len(self._anchor) :] if anchored else self._cut(text)
+            ids = after[len(self._anchor) :] if anchored else self._tokenized(text)
             if not ids or self.tokenizer.unk_token_id in ids or self.num in ids:
                 raise UserError(f"the tokenizer cannot write {text!r}; choose a language model whose tokenizer can")
             if self.end in ids:
-                told = f"the tokenizer ends texts with {self.tokenizer.eos_token!r}, which {text!r} has too"
-                raise UserError(f"{told}; another eos_token is needed")
+                eos = self.tokenizer.eos_token
+                raise UserError(f"the tokenizer ends texts with {eos!r}, which {text!r} has too; another eos_token is needed")
             self._ids[text] = ids
         return self._ids[text]
 
-    def _cut(self, text: str) -> list[int]:
+    def _tokenized(self, text: str) -> list[int]:
         return list(self.tokenizer.encode(text, add_special_tokens=False))
 
     def _grammar(self) -> tuple[Automaton, int, np.ndarray]:
-        """The automaton, built from the end of each statement to its beginning; its last state; and `slot_at`."""
+        """The automaton, built from the end of each statement to its beginning; `ended`; and `slot_at`."""
         automaton = Automaton()
         ended = automaton.new_state()
         slot_at: dict[int, int] = {}
         for state in (START, ended):
             automaton.link(state, [self.end], ended, "")
-        for places in self._pieces.values():
+        for line in self._pieces.values():
             target = START
-            for i, piece in reversed(list(enumerate(places))):
+            for i, piece in reversed(list(enumerate(line))):
                 state = START if i == 0 else automaton.new_state()
                 if isinstance(piece, Words):
-                    follow = partial(self._link_words, automaton, piece, target)  # used where digits, to the left, need it
+                    follow = partial(self._link_words, automaton, piece, target)  # for a number without decimals before these words
                     follow(state)
                 elif self.numbers == "head":
                     automaton.link(state, [self.num], target, "")
@@ -355,5 +357,5 @@ class CodeCodec:
 
 
 def choice_targets(obj: Object, domain: Language) -> list[int]:
-    """The index of each word of an object in its vocabulary, in declared order."""
+    """The index of each of an object's words in its vocabulary, in declared order."""
     return [choice.words.index(obj[choice.name]) for choice in domain.statement(obj.statement).choices]

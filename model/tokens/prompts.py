@@ -1,4 +1,4 @@
-"""What a model is asked, in its chat template: token ids before the image, and after it up to the answer."""
+"""Prompts in a model's chat template: the token ids before the image, and those between it and the answer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PROMPTS = (
     "List every object of the image as a statement.",
     "How would you code this scene?",
 )
-"""Ways to ask for code; the first is what prediction says."""
+"""Ways to ask for code; prediction uses the first."""
 DESCRIBE_PROMPTS = (
     "Describe the image briefly.",
     "What is in this picture?",
@@ -48,19 +48,19 @@ VICUNA_TEMPLATE = (
     "{% if add_generation_prompt %} ASSISTANT:{% endif %}"
 )
 PLAIN_TEMPLATE = "{{ bos_token }}{% for message in messages %}{{ message['content'] }}{% endfor %}"
-"""For a language model that is made from scratch: nothing but what is said."""
+"""For a language model that is made from scratch: the messages alone."""
 
 
 @dataclass(frozen=True)
 class PromptTokens:
-    """``prefix`` comes before the image; ``asked`` has, for each prompt, what comes after it."""
+    """``prefix`` is what comes before the image, ``asked`` what comes after it, for each prompt."""
 
     prefix: list[int]
     asked: list[list[int]]
 
 
 def prompt_tokens(tokenizer: Any, prompts: Sequence[str] = PROMPTS) -> PromptTokens:
-    """The prompts in the tokenizer's chat template, the image before the question; `UserError` for a template that cannot have that."""
+    """Prompts in the tokenizer's chat template, the image before the question; `UserError` for a template that does not allow this."""
     try:
         return _in_template(tokenizer, prompts)
     except UserError as error:

@@ -1,4 +1,4 @@
-"""The small tokenizer that a language model from scratch gets for its domain."""
+"""The small tokenizer of a language model that is made from scratch for a domain."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ PAD, BEGIN, END, UNKNOWN = "[PAD]", "[BOS]", "[EOS]", "[UNK]"
 def domain_tokenizer(domain: Language, prompts: Sequence[str]) -> PreTrainedTokenizerFast:
     """A tokenizer whose words are the pieces of a domain's canonical code, fragments of them, and the words of all prompts.
 
-    The longest word counts first: canonical code falls into its pieces; the fragments are for code in another style (keywords shuffled,
-    synonyms) and for numbers digit by digit.
+    The longest word that fits becomes a token, so canonical code falls into its pieces. The fragments are for code with shuffled keywords
+    or synonyms, and for numbers digit by digit.
     """
     words = [text for s in domain.statements for piece in pieces(s) if isinstance(piece, Words) for text in piece.texts]
     words += [word for prompt in prompts for word in re.findall(r"\w+|\W", prompt)]
@@ -47,7 +47,7 @@ def domain_tokenizer(domain: Language, prompts: Sequence[str]) -> PreTrainedToke
 
 
 def _fragments(statement: Statement, domain: Language) -> Iterator[str]:
-    """What a statement's code is made of besides punctuation: its name, its keywords, its words and their synonyms."""
+    """A statement's name, its keywords, its words and their synonyms."""
     yield f"{statement.name}("
     yield from (f"{argument.name}=" for argument in statement.arguments)
     for choice in statement.choices:

@@ -13,11 +13,11 @@ from datagen.domains.registry import get_domain
 from datagen.errors import UserError
 from datagen.io.files import file_sha256
 from model.extent import shapes_in
-from model.finite import first_not_finite
 from model.igllm import IGLLM
 from model.load import check_config, file_digests
 from model.run_folder import check_saved
 from model.staging import WEIGHTS_FILE
+from model.state_dict import first_not_finite
 from model.tables import reason
 
 
@@ -35,7 +35,7 @@ def load_initial_weights(model: IGLLM, folder: Path) -> None:
             raise UserError(f"its weights hold {wrong}, which is not finite")
         if _has_other_rotations(model, config):
             weights = {name: value for name, value in weights.items() if name.startswith(("tower.", "projector."))}
-        model.take(weights)
+        model.load_weights(weights)
     except Exception as error:  # of a file that is not what its name says
         raise UserError(f"--init {folder}: {reason(error)}; give the same preset, parts and settings as that run had") from None
     if "projector.weight" not in weights:

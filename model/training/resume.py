@@ -18,8 +18,8 @@ from datagen.io.declared import read_declared
 from datagen.io.files import MOST_BYTES, passed_over
 from model.declared import Pending, TrainerState
 from model.extent import Shapes, shapes_in
-from model.finite import first_not_finite
 from model.staging import CONFIG_FILE, TOKENIZER_FILES, WEIGHTS_FILE, WHOLE, plain
+from model.state_dict import first_not_finite
 from model.tables import reason
 from model.training.pickles import check_pickle
 

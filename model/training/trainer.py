@@ -17,9 +17,9 @@ from transformers import PrinterCallback, Trainer, TrainerCallback
 
 from datagen.errors import UserError
 from datagen.io.files import write_json
-from model.finite import first_not_finite
 from model.preset import OptimisationSettings, Preset
 from model.run_folder import SAVING, best_loss, keep_best, keep_checkpoint, keep_final, saving
+from model.state_dict import first_not_finite
 from model.training.resume import (
     OPTIMIZER,
     PENDING,

@@ -28,7 +28,7 @@ from render.evals.declaration import (
 from render.evals.pose6d import METHODS, PRETRAINING
 
 TRAIN_SEED, VAL_SEED, TEST_ID_SEED, TEST_TEXTURES_SEED, TEST_SHAPES_SEED = 4501, 4502, 4503, 4504, 4505
-"""Of the data. They never change: cells of all who run this share their scenes."""
+"""Seeds of the data. They never change, so that everyone's runs have the same scenes."""
 SCALES = {
     "tiny": Scale(
         sizes=(4000,),

@@ -1,4 +1,4 @@
-"""The evaluations by name, and what a command asks of one of them."""
+"""The evaluations by name, at the scale that a command asks for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEFAULT_SCALE = "tiny"
 
 @dataclass(frozen=True)
 class Entry:
-    """An evaluation at any scale, and its scales by preset."""
+    """How an evaluation is made at a scale, and its scales by preset."""
 
     make: Callable[[Scale], Evaluation]
     scales: Mapping[str, Scale]
@@ -34,10 +34,11 @@ EVALUATIONS: Mapping[str, Entry] = {
 def asked(
     name: str, preset: str = "tiny", changes: Sequence[str] = (), methods: Sequence[str] | None = None, **given: Any
 ) -> tuple[Evaluation, Plan]:
-    """The evaluation and the plan of a call: `given` are fields of `Scale`, and what is None or not there is as the scale of the preset
-    has it. A preset without a scale, and every file, takes `DEFAULT_SCALE`'s, but none of its changes, which are that preset's own.
+    """The evaluation and the plan of a call. `methods` are all by default; `changes` come after those of the scale.
 
-    `changes` come on top of the scale's. `UserError` for an unknown evaluation and for what cannot be asked.
+    `given` are fields of `Scale`. Those that are None or missing are as the preset's scale has them. A preset that has no scale of its
+    own, such as one in a file, has that of `DEFAULT_SCALE` without its changes, which are meant for that preset alone. `UserError` for an
+    unknown evaluation, and for what it cannot be asked.
     """
     scale = scale_of(name, preset, **given)
     evaluation = EVALUATIONS[name].make(scale)
@@ -47,7 +48,7 @@ def asked(
 
 
 def scale_of(name: str, preset: str = "tiny", **given: Any) -> Scale:
-    """How large an evaluation is, as `asked` takes it. `UserError` for an unknown one."""
+    """The scale of a call: see `asked`. `UserError` for an unknown evaluation."""
     if name not in EVALUATIONS:
         for now, before in FORMER_NAMES.items():
             if name == before:
@@ -60,7 +61,7 @@ def scale_of(name: str, preset: str = "tiny", **given: Any) -> Scale:
 
 
 def catalogue_text() -> str:
-    """The evaluations with their methods, in words."""
+    """The evaluations with their methods, as ``igllm eval --help`` lists them."""
     lines = ["evaluations, and their --methods:"]
     for name, entry in EVALUATIONS.items():
         evaluation = entry.make(entry.scales[DEFAULT_SCALE])
@@ -72,13 +73,13 @@ def catalogue_text() -> str:
 
 
 def scale_text(scale: Scale) -> str:
-    """A scale as the flags that ask for it."""
-    told = []
+    """The flags that ask for a scale."""
+    flags = []
     for field in fields(scale):
         value = getattr(scale, field.name)
         if field.name == "changes":
-            told += [f"--set {change}" for change in value]
+            flags += [f"--set {change}" for change in value]
         elif value is not None:
             text = ",".join(map(str, value)) if isinstance(value, tuple) else value
-            told.append(f"--{field.name.replace('_', '-')} {text}")
-    return " ".join(told)
+            flags.append(f"--{field.name.replace('_', '-')} {text}")
+    return " ".join(flags)

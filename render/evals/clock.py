@@ -1,4 +1,4 @@
-"""How long a run was worked on, in all calls together, those that were killed included."""
+"""How long a training was worked on: the seconds of all calls together, also of those that were killed."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from datagen.io.declared import read_declared, to_plain
 from datagen.io.files import write_json
 
 SECONDS = "seconds.json"
-EVERY = 2.0  # seconds between two notes: as much is not counted where a call is killed
+EVERY = 2.0  # seconds between two notes: a call that is killed loses at most as many
 
 
 class Worked(Struct):
-    """``seconds.json``: how long a run was worked on."""
+    """``seconds.json``, in the folder of a training: how long it was worked on."""
 
     seconds: Annotated[float, Meta(ge=0, le=1e12)]
 
 
 @contextmanager
-def clocked(run: Path) -> Iterator[None]:
-    """Add the seconds that go by in the block to those that earlier calls worked on a run. A run that is not begun within the block,
-    because it was refused, keeps none."""
-    before, begin, over = seconds(run), time.monotonic(), threading.Event()
+def clocked(folder: Path) -> Iterator[None]:
+    """Add the seconds that the block takes to those that earlier calls took. If the training does not begin within the block, because it is
+    refused, nothing is written."""
+    before, begin, over = seconds(folder), time.monotonic(), threading.Event()
 
     def note() -> None:
         from model.run_folder import RUN
 
-        if (run / RUN).exists():
-            write_json(run / SECONDS, to_plain(Worked(before + time.monotonic() - begin)))
+        if (folder / RUN).exists():
+            write_json(folder / SECONDS, to_plain(Worked(before + time.monotonic() - begin)))
 
     def tick() -> None:
         while not over.wait(EVERY):
-            with suppress(OSError):  # such as a full disk's: what the block itself writes tells of it
+            with suppress(OSError):  # a full disk, for one: what the block itself writes fails with a message
                 note()
 
     ticking = threading.Thread(target=tick, daemon=True)
@@ -51,7 +51,7 @@ def clocked(run: Path) -> Iterator[None]:
         note()
 
 
-def seconds(run: Path) -> float:
-    """The seconds that were worked on a run so far."""
-    path = run / SECONDS
+def seconds(folder: Path) -> float:
+    """The seconds that a training was worked on so far."""
+    path = folder / SECONDS
     return read_declared(path, Worked).seconds if path.exists() else 0.0

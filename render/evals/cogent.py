@@ -29,7 +29,7 @@ from render.evals.declaration import (
 )
 
 TRAIN_SEED, VAL_SEED, TEST_A_SEED, TEST_B_SEED = 4101, 4102, 4103, 4104
-"""Of the data. They never change: cells of all who run this share their scenes."""
+"""Seeds of the data. They never change, so that everyone's runs have the same scenes."""
 SCALES = {
     "tiny": Scale(sizes=(500, 4000), budget=24_000, pretrain_share=0.5, width=160, height=120, max_objects=10, test_scenes=500),
     # The paper's 40,000 steps of 32 on its 4,000 images of CLEVR's own size.
@@ -47,7 +47,7 @@ SCALES = {
 
 
 def evaluation(scale: Scale) -> Evaluation:
-    """The evaluation at a scale; scenes of 3 (or fewer, where ``scale.max_objects`` is) objects or more, as CLEVR's own."""
+    """The evaluation at a scale. Scenes have at least 3 objects, as CLEVR's do, or `Scale.max_objects` if that is less."""
     domain = get_domain("clevr")
     return Evaluation(
         name="cogent",

@@ -1,4 +1,5 @@
-"""What an evaluation is made of: methods, data, conditions, and what is told of the results. A declaration is one file beside this one."""
+"""What an evaluation is made of: methods, data, conditions, and which results its tables and plots show. Each evaluation is a file beside
+this one."""
 
 from __future__ import annotations
 
@@ -23,14 +24,14 @@ VAL_SCENES = 100
 
 
 PLAIN_HEAD = ("number_cells=false", "word_cells=false", "number_weight=40", "number_close=0.05")
-"""Changes to the preset `tiny` that give it the paper's numeric head, a number from a state; errors of a few hundredths, squared, weigh
-little else."""
+"""Changes to the preset `tiny` that give it the paper's numeric head, which reads one number off a hidden state. The weight is large
+because squared errors of a few hundredths are small."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """A way to a trained model. ``preset`` None is the one asked for; ``changes`` are ``KEY=VALUE``; ``pretrained`` says whether a tower
-    that can be pretrained is, within the same budget."""
+    """A kind of model and its training. ``preset`` None means the one that is asked for; ``changes`` are ``KEY=VALUE``; ``pretrained`` says
+    whether a tower that is trained is pretrained first, within the same budget."""
 
     name: str
     label: str
@@ -62,7 +63,7 @@ class Scale:
     changes: tuple[str, ...] = ()
 
     def data(self, domain: str, split: str, seed: int) -> DatasetSettings:
-        """Scenes of a domain's split, framed at this scale. `UserError` for what cannot be drawn."""
+        """The settings of a data set at this scale. `UserError` for what cannot be drawn."""
         fewest, most = get_domain(domain).split(split).objects
         most = most if self.max_objects is None else self.max_objects
         return DatasetSettings(
@@ -79,7 +80,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Condition:
-    """Scenes to test on: ``key`` in files and folders, ``label`` for people."""
+    """Scenes to test on: ``key`` is their name in files and folders, ``label`` that in tables."""
 
     key: str
     label: str
@@ -88,8 +89,8 @@ class Condition:
 
 @dataclass(frozen=True)
 class Measure:
-    """One number as tables and plots tell it: ``path`` finds it in a cell's scores. Shares are told in percent, distances in the domain's
-    unit, angles in degrees, to so many ``decimals``, counts as they are. ``log`` asks a plot for a logarithmic axis."""
+    """A number in tables and plots: ``path`` finds it in a run's scores. Shares are shown in percent, distances in the domain's unit,
+    angles in degrees, all with so many ``decimals``; counts as they are. ``log`` asks a plot for a logarithmic axis."""
 
     title: str
     path: tuple[str, ...]
@@ -100,21 +101,21 @@ class Measure:
 
 @dataclass(frozen=True)
 class Table:
-    """Columns under a line that says what they count."""
+    """Columns, under a line that says which objects they are about."""
 
     intro: str
     columns: tuple[Measure, ...]
 
 
 def no_more(guesses: Iterable[Scene | None]) -> dict[str, Any]:
-    """Nothing is measured beside the scores."""
+    """The `Evaluation.measure` of those that measure nothing of their own."""
     return {}
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """Something easier, on which a tower's pretraining begins, for a ``share`` of the images that it sees: half as many scenes as it is
-    trained on later."""
+    """Easier data, on which a tower's pretraining begins: half as many scenes as the model is trained on, for a ``share`` of the images
+    that the pretraining sees."""
 
     data: DatasetSettings
     share: float
@@ -122,7 +123,7 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Shown:
-    """The predictions of a method's model, trained on ``size`` images, under one condition, and the truth, at these keys."""
+    """What a method's model, trained on ``size`` images, predicts of one condition's scenes, and the truth, by these keys."""
 
     method: Method
     size: int
@@ -133,7 +134,7 @@ class Shown:
 
     @property
     def domain(self) -> Domain:
-        """That of the scenes."""
+        """The domain of the scenes."""
         return get_domain(self.condition.data.domain)
 
     @property
@@ -154,12 +155,12 @@ class Shown:
 class Evaluation:
     """What models learn from and are tested on. The first of ``conditions`` is what they were trained on (ID), the others are not (OOD).
 
-    Training sets of several sizes are drawn with the same seed, so the smaller are the beginnings of the larger. The seeds of all data
-    must differ: neighbouring seeds share no scene. ``pretraining`` are ``KEY=VALUE`` changes to what a tower is pretrained with, whatever
-    the method trains with later; a ``lesson`` comes before it. ``measure`` gives, from what a method says of a condition's scenes (None
-    where it does not parse), whatever tables need beside `datagen.metrics.summary.summarize`. The page of pictures shows the ``worst``
-    scenes or a
-    ``spread`` from worst to best. ``figures`` draw further pictures, by file name, from the predictions.
+    Training sets of several sizes are drawn with the same seed, so that the smaller are the beginnings of the larger. The seeds of all data
+    must differ; then no two data sets share a scene. ``pretraining`` are ``KEY=VALUE`` changes of the settings that a tower is pretrained
+    with, whatever the method is trained with later; a ``lesson`` comes before it. ``measure`` gives, from the predicted scenes of a
+    condition (None for code that is missing or does not parse), what tables show beside the values of `datagen.metrics.summary.summarize`.
+    The page of pictures shows the ``worst`` scenes or a ``spread`` from worst to best. ``figures`` are drawn from the predictions, by file
+    name.
     """
 
     name: str
@@ -181,7 +182,7 @@ class Evaluation:
 
     @property
     def domain(self) -> Domain:
-        """That of all its data."""
+        """The domain of all its data."""
         return get_domain(self.train.domain)
 
 
@@ -198,8 +199,8 @@ def precisions(domain: Domain) -> tuple[Measure, ...]:
 
 def rotations(domain: Domain) -> tuple[Measure, ...]:
     """Mean and median of the angle between true and predicted rotation, and the shares within the domain's angles."""
-    told = tuple(Measure(f"rotation, {name}", ("rotation_error", name), "angle") for name in ("mean", "median"))
-    return told + tuple(Measure(f"within {t:g}°", ("rotation_error", "within", f"{t:g}")) for t in domain.rotation_thresholds)
+    averages = tuple(Measure(f"rotation, {name}", ("rotation_error", name), "angle") for name in ("mean", "median"))
+    return averages + tuple(Measure(f"within {t:g}°", ("rotation_error", "within", f"{t:g}")) for t in domain.rotation_thresholds)
 
 
 MATCHED, ALL = "accuracy_matched", "accuracy_all"

@@ -1,7 +1,7 @@
 """Numeric parameter spaces in two dimensions: IG-LLM's second evaluation (Kulits et al. 2024), one dot on a plain image.
 
-Models learn from dots in the cells of a sparse checkerboard. Do they read dots between the cells? A number written as characters is a
-choice among the strings that training has seen; the numeric head can give any.
+Models learn from dots in the squares of a sparse checkerboard. Do they read dots between these squares? A number written as characters is
+a choice among the strings that training has seen; the numeric head can give any.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from render.evals.declaration import CHAR, COUNT, HEAD, PLAIN_HEAD, Condition, E
 from render.evals.maps import MAPS, error_maps
 
 TRAIN_SEED, VAL_SEED, TEST_INSIDE_SEED, TEST_OUTSIDE_SEED = 4201, 4202, 4203, 4204
-"""Of the data. They never change: cells of all who run this share their scenes."""
-TEACHING = ("dense_weight=0", "guide_weight=0")
-"""Numbers are learnt from the code alone, as in the paper: the dense loss would teach the tower to read positions, and what is left to
-compare is how well either method repeats them."""
+"""Seeds of the data. They never change, so that everyone's runs have the same scenes."""
+CODE_ALONE = ("dense_weight=0", "guide_weight=0")
+"""Numbers are learnt from the code alone, as in the paper. The dense loss would teach the tower to read positions, whatever the method, and
+what is left to compare would be how well each method repeats them."""
 SCALES = {
     "tiny": Scale(
         sizes=(100, 1000, 10_000),
@@ -27,7 +27,7 @@ SCALES = {
         width=32,
         height=32,
         test_scenes=1000,
-        changes=("image_height=32", "image_width=32", "batch_size=64", *PLAIN_HEAD, *TEACHING),
+        changes=("image_height=32", "image_width=32", "batch_size=64", *PLAIN_HEAD, *CODE_ALONE),
     ),
     # The paper's 40,000 steps of 32, in frames of its tower's size.
     "paper": Scale(sizes=(1000, 10_000), budget=1_280_000, pretrain_share=0.0, width=336, height=336, test_scenes=1000),

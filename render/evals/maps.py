@@ -1,4 +1,4 @@
-"""Error maps of dots: how far off each test dot is read, where it lies on the square, and where the dots go that a method gives."""
+"""Error maps of dots: each test dot where it is and where it was read, coloured by the distance between the two."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from datagen.domains.splits import Split
 from render.evals.declaration import Evaluation, Shown
 
 MAPS = "maps.png"
-LEAST, MOST = 1e-3, 0.3  # sides: where the scale of colours ends
+LEAST, MOST = 1e-3, 0.3  # errors in sides of the square: the ends of the colour scale
 
 
 def error_maps(evaluation: Evaluation, shown: Sequence[Shown]) -> Figure:
-    """A column a method and size, with the training cells outlined: above, the true dots, coloured by the distance to what is read; below,
-    what is read, coloured alike. Scenes read as no dot or as several are left out."""
+    """A column for each method and size, with the training squares outlined: above, the true dots, coloured by the distance to the dot
+    read; below, the dots read, in the same colours. Scenes read as no dot or as several are left out."""
     columns = list(dict.fromkeys((one.method, one.size) for one in shown))
     figure = Figure(figsize=(3.1 * max(2, len(columns)) + 1, 6.6), layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.08))
     if not columns:
@@ -44,7 +44,7 @@ def error_maps(evaluation: Evaluation, shown: Sequence[Shown]) -> Figure:
 
 
 def _spots(one: Shown, domain: Domain) -> Iterator[tuple[tuple[float, float], tuple[float, float]]]:
-    """The true and the predicted position in each scene of one dot read as one."""
+    """The true and the predicted position (x, y), in each scene of one dot that was read as one."""
     for key in one.keys:
         truth, guess = one.truth.answer(key, domain), one.guess.answer(key, domain)
         if truth is None or guess is None or truth.scene is None or guess.scene is None:
@@ -54,7 +54,7 @@ def _spots(one: Shown, domain: Domain) -> Iterator[tuple[tuple[float, float], tu
 
 
 def _square(axes: Axes, trained: Split) -> None:
-    """The unit square with what the split allows outlined."""
+    """Draw the unit square, with the regions that the training split allows outlined."""
     for region in trained.regions:
         intervals = dict(region)
         for left, right in intervals["loc.x"]:

@@ -1,4 +1,5 @@
-"""The page of pictures: scenes as each method read them, both codes, and what it read drawn over the image. One file, pictures within."""
+"""The page of pictures: scenes as each method read them, both codes, and the predicted scene drawn over the image. One file holds it
+all."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ MOST = 8  # scenes of a method and condition
 
 
 def write_pictures(path: Path, evaluation: Evaluation, shown: Sequence[Shown], absent: Sequence[str]) -> None:
-    """Write the page of what is shown; `absent` names what cannot be, for want of its predictions. What predictions say is escaped."""
+    """Write the page of these predictions; `absent` names those that are not there. All that a prediction says is escaped."""
     page = render_page(
         "evals/pictures.html",
         title=f"{evaluation.title}: pictures",
@@ -34,14 +35,14 @@ def write_pictures(path: Path, evaluation: Evaluation, shown: Sequence[Shown], a
 
 
 def _near(evaluation: Evaluation) -> float | None:
-    """The distance of average precision by which scenes are ordered: the middle one of the domain's, if it has any."""
+    """The distance at which average precision orders the scenes: the middle one of the domain's thresholds; None if it has none."""
     thresholds = evaluation.domain.ap_thresholds
     return thresholds[len(thresholds) // 2] if thresholds else None
 
 
 def badness(scored: Scored, threshold: float | None) -> tuple[float, ...]:
-    """How bad a scene was read, to sort by: lack of average precision at that distance first, then missed, wrong words and extra objects,
-    then how far rotations and places are off."""
+    """How badly a scene was read, to sort by: first by average precision at that distance, then by the number of missed and extra objects
+    and wrong words, then by the errors of rotations and places."""
     scene = scored.scene
     precision = 1.0 if threshold is None else scene.average_precision[threshold]
     wrong = sum(tally.all - tally.right for tally in scene.choices.values())
@@ -65,7 +66,7 @@ def _section(one: Shown, evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _pictures(one: Shown, key: str, evaluation: Evaluation) -> list[Picture]:
-    """The image, and the image with what was read drawn over it, if it was read as a scene."""
+    """The image, and the image with the predicted scene drawn over it, if the code parses."""
     truth, guess = one.truth.answer(key, evaluation.domain), one.guess.answer(key, evaluation.domain)
     if truth is None or truth.image is None:
         return []

@@ -18,23 +18,24 @@ if TYPE_CHECKING:
     from model.preset import Preset
 
 FORMAT_VERSION = 1
-"""Of cells. A change of what is measured, or of what training with the same settings does, raises it, and older cells are run again."""
+"""Of the files of finished runs. A change of what is measured, or of what training with the same settings does, raises it; then older runs
+are run again."""
 LATER_SETTINGS: Mapping[str, Any] = {"vision_merge": 1, "rotations": "own", "number_cells": False, "order_noise": 0.0, "word_cells": False}
-"""Settings of presets that came after cells were first kept, each with the value that does what was done before it came: where a preset
-has that value, a cell does not state the setting, and older cells keep their names. The value is written here and not taken from the
-preset's defaults, so that a default that changes cannot change what a kept cell stands for."""
+"""Settings of presets that came after runs were first kept, each with the value that does what was done before it came. Where a preset has
+that value, a run does not state the setting, so that older runs keep their names. The value is written here and not read from the preset's
+defaults: a default may change, but not what a kept run stands for."""
 FORMER_NAMES: Mapping[str, str] = {"cogent": "clevr-cogent", "dot2d": "2d", "pose6d": "6dof"}
-"""What evaluations were called when cells were first kept. Cells go on stating these names, so that older cells keep their digests."""
+"""What evaluations were called when runs were first kept. Runs go on stating these names, so that older runs keep their digests."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which cells are asked for: each method at each size with each seed.
+    """Which runs are asked for: each method at each size with each seed.
 
     ``methods`` are names of the evaluation's. ``preset`` is IG-LLM's, a name or a file; ``changes`` (``KEY=VALUE``) go to the presets of
     all methods. ``budget`` is the number of images that each model sees in training, whatever the size of its data; ``pretrain_share`` of
     it goes to the tower's pretraining where the method has one. ``seeds`` are those of weights, order and augmentation; the data stay the
-    same. `UserError` for what cannot be.
+    same. `UserError` for values that are out of range or given twice.
     """
 
     methods: Sequence[str]
@@ -60,8 +61,8 @@ class Plan:
             raise UserError(f"a pretraining share of {self.pretrain_share:g}: it must be at least 0 and below 1")
 
     def requests(self, evaluation: Evaluation) -> list[Request]:
-        """The cells in the order in which they are run: those that share a pretraining are neighbours. `UserError` for an unknown method
-        or a bad preset."""
+        """The runs that are asked for, in the order in which they are made: those that share a pretraining are neighbours. `UserError` for
+        an unknown method or a bad preset."""
         known = {method.name: method for method in evaluation.methods}
         for name in self.methods:
             if name not in known:
@@ -92,7 +93,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Request:
-    """One cell that is asked for, and the digests of all that determines it."""
+    """One run that is asked for, and the digests of all that determines it."""
 
     method: Method
     size: int
@@ -105,18 +106,18 @@ class Request:
 
     @cached_property
     def asked(self) -> dict[str, Any]:
-        """All that determines the cell, as plain data."""
+        """All that determines the scores, as plain data."""
         tests = {c.key: {"scenes": self.evaluation.test_scenes, **_drawn(c.data)} for c in self.evaluation.conditions}
         return {**self._learnt("train", self.training, self.pretraining), **self._taught(), "tests": tests}
 
     @property
     def digest(self) -> str:
-        """The name of the cell."""
+        """The name of the run."""
         return digest(self.asked)
 
     @property
     def pretraining_digest(self) -> str:
-        """The name of the pretraining, which cells of several methods may share."""
+        """The name of the pretraining, which runs of several methods may share."""
         assert self.pretraining is not None
         return digest({**self._learnt("pretrain", self.pretraining, None), **self._taught()})
 
@@ -127,26 +128,26 @@ class Request:
 
     @property
     def lesson_digest(self) -> str:
-        """The name of the lesson, which pretrainings may share."""
+        """The name of the lesson, which several pretrainings may share."""
         assert self.lesson is not None
         return digest({**self._learnt("lesson", self.lesson, None), **self._taught()})
 
     @property
     def title(self) -> str:
-        """The cell in words."""
+        """The run in words."""
         return f"{self.method.name}, {self.size} images, seed {self.seed}"
 
     def _taught(self) -> dict[str, Any]:
-        """The lesson, where there is one: cells kept before there were any keep their names."""
+        """The lesson, if there is one; a run without states nothing, so that runs from before there were lessons keep their names."""
         if self.lesson is None or self.evaluation.lesson is None:
             return {}
         return {"lesson": {"steps": self.lesson.optimisation.steps, "scenes": self.lesson_scenes, **_drawn(self.evaluation.lesson.data)}}
 
     def _learnt(self, stage: str, preset: Preset, pretraining: Preset | None) -> dict[str, Any]:
-        """All that determines a trained model; of the pretraining, the settings that differ."""
+        """All that determines a trained model; of its pretraining, the settings that differ from those of the training."""
         from model.config import FORMAT_VERSION as MODEL_FORMAT
 
-        settings = _learning(preset)
+        settings = _decisive(preset)
         return {
             "format_version": FORMAT_VERSION,
             "model_format": MODEL_FORMAT,
@@ -157,7 +158,7 @@ class Request:
             "seed": self.seed,
             "preset": self.preset_name,
             "settings": _stated(settings),
-            "pretraining": None if pretraining is None else {k: v for k, v in _learning(pretraining).items() if v != settings[k]},
+            "pretraining": None if pretraining is None else {k: v for k, v in _decisive(pretraining).items() if v != settings[k]},
             "train": _drawn(self.evaluation.train),
             "val": {"scenes": self.evaluation.val_scenes, **_drawn(self.evaluation.val)},
         }
@@ -168,8 +169,8 @@ def digest(asked: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _learning(preset: Preset) -> dict[str, Any]:
-    """The settings that make a difference to what is learnt."""
+def _decisive(preset: Preset) -> dict[str, Any]:
+    """The settings on which the trained weights depend."""
     from model.run_folder import FREE_TO_CHANGE
 
     counted = ("steps", "batch_size", "accumulation")
@@ -178,10 +179,10 @@ def _learning(preset: Preset) -> dict[str, Any]:
 
 
 def _stated(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What a cell states of them: see `LATER_SETTINGS`."""
+    """The settings that a run states: see `LATER_SETTINGS`."""
     return {name: value for name, value in settings.items() if name not in LATER_SETTINGS or value != LATER_SETTINGS[name]}
 
 
 def _drawn(data: DatasetSettings) -> dict[str, Any]:
-    """The settings that make a difference to samples."""
+    """The settings on which samples depend."""
     return {name: value for name, value in data.to_json().items() if name != "shard_size"}

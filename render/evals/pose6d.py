@@ -10,7 +10,7 @@ from render.evals.declaration import COUNT, L2, PLAIN_HEAD, Condition, Evaluatio
 from render.evals.so3 import method
 
 TRAIN_SEED, VAL_SEED, TEST_ID_SEED, TEST_OOD_SEED, LESSON_SEED = 4401, 4402, 4403, 4404, 4405
-"""Of the data. They never change: cells of all who run this share their scenes."""
+"""Seeds of the data. They never change, so that everyone's runs have the same scenes."""
 SCALES = {
     "tiny": Scale(
         sizes=(8000,),

@@ -1,4 +1,4 @@
-"""What cells say together: ``table.md``, ``metrics.json``, ``plots.png``."""
+"""The results of finished runs: ``table.md``, ``metrics.json``, ``plots.png``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datagen.io.files import atomic_file, write_bytes, write_json
-from render.evals.cells import Cell
 from render.evals.declaration import Evaluation
+from render.evals.runs import Run
 from render.evals.table import table_text
 
 if TYPE_CHECKING:
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 TABLE, METRICS, PLOTS, PICTURES = "table.md", "metrics.json", "plots.png", "pictures.html"
 
 
-def write_results(out: Path, evaluation: Evaluation, cells: Sequence[Cell]) -> None:
-    """Write the three files of these cells into `out`, each whole."""
-    from render.evals.plots import plot  # the plots' library takes its time
+def write_results(out: Path, evaluation: Evaluation, runs: Sequence[Run]) -> None:
+    """Write the three files of these runs into `out`, each whole."""
+    from render.evals.plots import plot  # matplotlib takes a second to load
 
-    write_json(out / METRICS, {"evaluation": evaluation.name, "cells": [cell.to_json() for cell in cells]})
-    write_bytes(out / TABLE, table_text(evaluation, cells).encode())
-    write_figure(out / PLOTS, plot(evaluation, cells))
+    write_json(out / METRICS, {"evaluation": evaluation.name, "cells": [run.to_json() for run in runs]})
+    write_bytes(out / TABLE, table_text(evaluation, runs).encode())
+    write_figure(out / PLOTS, plot(evaluation, runs))
 
 
 def write_figure(path: Path, figure: Figure) -> None:

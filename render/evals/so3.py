@@ -10,7 +10,7 @@ from datagen.domains.registry import get_domain
 from render.evals.declaration import COUNT, PLAIN_HEAD, Condition, Evaluation, Measure, Method, Scale, Table, rotations
 
 TRAIN_SEED, VAL_SEED, TEST_ID_SEED, TEST_OOD_SEED = 4301, 4302, 4303, 4304
-"""Of the data. They never change: cells of all who run this share their scenes."""
+"""Seeds of the data. They never change, so that everyone's runs have the same scenes."""
 SCALES = {
     "tiny": Scale(
         sizes=(4000,),

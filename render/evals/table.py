@@ -1,22 +1,22 @@
-"""The cells as Markdown tables: a row a cell, a table a condition, and what training took."""
+"""Finished runs as Markdown tables: for each condition a table with a row for each run, and what training took."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from render.evals.cells import Cell
 from render.evals.declaration import Condition, Evaluation, Measure
+from render.evals.runs import Run
 
 
-def table_text(evaluation: Evaluation, cells: Sequence[Cell]) -> str:
-    """Every score that is told, with its interval in brackets."""
+def table_text(evaluation: Evaluation, runs: Sequence[Run]) -> str:
+    """The content of ``table.md``: scores with their intervals in brackets."""
     lines = [f"# {evaluation.title}", ""]
     for condition in evaluation.conditions:
         lines += [f"## {condition.label[0].upper()}{condition.label[1:]}", ""]
         for table in evaluation.tables:
-            lines += [table.intro, "", *_scores(cells, condition, table.columns), ""]
-    lines += ["## Training", "", *_training(cells), ""]
+            lines += [table.intro, "", *_scores(runs, condition, table.columns), ""]
+    lines += ["## Training", "", *_training(runs), ""]
     lines += [
         evaluation.note,
         "In brackets: 95 % intervals, from drawing the test scenes anew 1,000 times; they do not hold what another training would change.",
@@ -27,30 +27,30 @@ def table_text(evaluation: Evaluation, cells: Sequence[Cell]) -> str:
 _HEAD = ("method", "images", "seed")
 
 
-def _scores(cells: Sequence[Cell], condition: Condition, columns: Sequence[Measure]) -> list[str]:
-    def row(cell: Cell) -> Iterable[str]:
-        scores, ends = cell.scores[condition.key], cell.intervals[condition.key]
-        return (_told(column, at(scores, column.path), at(ends, column.path)) for column in columns)
+def _scores(runs: Sequence[Run], condition: Condition, columns: Sequence[Measure]) -> list[str]:
+    def row(run: Run) -> Iterable[str]:
+        scores, ends = run.scores[condition.key], run.intervals[condition.key]
+        return (_text(column, at(scores, column.path), at(ends, column.path)) for column in columns)
 
-    return _rows(cells, [column.title for column in columns], row)
+    return _rows(runs, [column.title for column in columns], row)
 
 
-def _training(cells: Sequence[Cell]) -> list[str]:
-    def row(cell: Cell) -> Iterable[str]:
-        first, then = cell.pretraining, cell.training
+def _training(runs: Sequence[Run]) -> list[str]:
+    def row(run: Run) -> Iterable[str]:
+        first, then = run.pretraining, run.training
         images = f"{first['images']:,} + {then['images']:,}" if first else f"{then['images']:,}"
         seconds = f"{first['seconds']:,.0f} + {then['seconds']:,.0f}" if first else f"{then['seconds']:,.0f}"
-        return images, seconds, cell.request.preset_name, cell.versions.get("device", ""), f"`{cell.request.digest}`"
+        return images, seconds, run.request.preset_name, run.versions.get("device", ""), f"`{run.request.digest}`"
 
-    return _rows(cells, ["images seen", "seconds", "preset", "device", "cell"], row)
+    return _rows(runs, ["images seen", "seconds", "preset", "device", "cell"], row)
 
 
-def _rows(cells: Sequence[Cell], titles: Sequence[str], row: Callable[[Cell], Iterable[str]]) -> list[str]:
+def _rows(runs: Sequence[Run], titles: Sequence[str], row: Callable[[Run], Iterable[str]]) -> list[str]:
     lines = [f"| {' | '.join((*_HEAD, *titles))} |", f"|{'---|' * (len(_HEAD) + len(titles))}"]
-    ordered = sorted(cells, key=lambda cell: list(dict.fromkeys(c.request.method.name for c in cells)).index(cell.request.method.name))
-    for cell in ordered:
-        head = (cell.request.method.label, f"{cell.request.size:,}", str(cell.request.seed))
-        lines.append(f"| {' | '.join((*head, *row(cell)))} |")
+    methods = list(dict.fromkeys(run.request.method.name for run in runs))
+    for run in sorted(runs, key=lambda run: methods.index(run.request.method.name)):
+        head = (run.request.method.label, f"{run.request.size:,}", str(run.request.seed))
+        lines.append(f"| {' | '.join((*head, *row(run)))} |")
     return lines
 
 
@@ -62,8 +62,8 @@ def at(table: Mapping[str, Any], path: Sequence[str]) -> Any:
     return found
 
 
-def _told(column: Measure, value: float | None, ends: Sequence[float] | None) -> str:
-    """A score for people, and its interval if it has one."""
+def _text(column: Measure, value: float | None, ends: Sequence[float] | None) -> str:
+    """A score as the table shows it, with its interval if it has one."""
     if value is None:
         return "–"
     if column.form == "count":

@@ -176,7 +176,8 @@ def _load_split(folder: Path, out: Path) -> int:
 
 
 def cameras() -> st.SearchStrategy[Files]:
-    bases = [json.loads((Path(igllm.__file__).parent / "examples" / "cameras.json").read_text()), {"a": {"location": [7, -6, 5]}}]
+    example = Path(igllm.__file__).parent / "examples" / "own_split" / "cameras.json"
+    bases = [json.loads(example.read_text()), {"a": {"location": [7, -6, 5]}}]
     return declared.damaged(bases, CamerasFile, most=2).map(lambda data: {"cameras.json": data})
 
 

@@ -13,15 +13,15 @@ from kinds import Files, Kind
 
 import igllm
 from render.evals.catalogue import asked
-from render.evals.cells import CellFile, read_cell
 from render.evals.clock import SECONDS, Worked, seconds
+from render.evals.runs import RunFile, read_run
 
 CELLS = Path(igllm.__file__).parent / "docs" / "evals" / "dot2d" / "cells"
 
 
 @cache
 def _request() -> Any:
-    """The first cell of the evaluation of dots."""
+    """The first run of the evaluation of dots."""
     evaluation, plan = asked("dot2d")
     return plan.requests(evaluation)[0]
 
@@ -29,14 +29,14 @@ def _request() -> Any:
 def cells() -> st.SearchStrategy[Files]:
     found = [json.loads(path.read_text()) for path in sorted(CELLS.glob("*.json"))[:3]]
     bases = [{**content, "asked": json.loads(json.dumps(_request().asked))} for content in found]
-    cell = declared.damaged(bases, CellFile, most=2).map(lambda data: {f"{_request().digest}.json": data})
+    cell = declared.damaged(bases, RunFile, most=2).map(lambda data: {f"{_request().digest}.json": data})
     clock = declared.damaged([{"seconds": 12.5}], Worked, most=2).map(lambda data: {SECONDS: data})
     return st.one_of(cell, cell, clock)
 
 
 def _read(folder: Path, out: Path) -> int:
     """As `igllm eval` does before it runs what is not there."""
-    read_cell(folder, _request())
+    read_run(folder, _request())
     seconds(folder)
     return 0
 

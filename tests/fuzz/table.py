@@ -34,7 +34,7 @@ DECLARED = {
     "trainer_state.json of a checkpoint": "checkpoint",
     "best.json": "run",
     "in the cache, done.json of features": "features",
-    "an evaluation's cell": "cell",
-    "seconds.json of an evaluation's run": "cell",
+    "a run of an evaluation": "cell",
+    "seconds.json of an evaluation's training": "cell",
 }
 """By the name of a declared kind of file, the kind that tries it here."""

@@ -16,9 +16,9 @@ from table import DECLARED, KINDS
 
 import datagen.kinds
 import model.declared
-import render.evals.cells
+import render.evals.runs
 
-EVERY: dict[str, Any] = {**datagen.kinds.KINDS, **model.declared.KINDS, **render.evals.cells.KINDS}
+EVERY: dict[str, Any] = {**datagen.kinds.KINDS, **model.declared.KINDS, **render.evals.runs.KINDS}
 
 
 @pytest.mark.parametrize("kind", EVERY)

@@ -61,7 +61,7 @@ def test_all_numbers_of_a_place_are_those_of_one_object() -> None:
     model = setting("words", "cells", seed=3)
     with torch.no_grad():
         model.model.numeric_head.own.bias.fill_(-30.0)
-        shows = model.model.cells(model.model.see(model.images)).values[..., :2] * 3
+        shows = model.model.read_cells(model.model.encode_image(model.images)).values[..., :2] * 3
 
     def apart(spacing: Spacing | None) -> int:
         """How many places are put together of what cells show that show places farther from each other than objects can be near."""
@@ -80,7 +80,7 @@ def test_what_is_less_sure_of_its_place_has_less_confidence() -> None:
     """Where all cells are as likely, y is one of those that show the object whose x was said: their share is a factor of confidence."""
     model = undecided()
     with torch.no_grad():
-        shows = model.model.cells(model.model.see(model.images)).values[..., :2] * 3
+        shows = model.model.read_cells(model.model.encode_image(model.images)).values[..., :2] * 3
     for free, held, cells in zip(told(model, None), told(model, CLEVR.spacing), shows, strict=True):
         first = parse_code(held.code, CLEVR).objects[0]["loc"][:2]
         same = ((cells - torch.tensor(first)).norm(dim=-1) < CLEVR.spacing.least).float().mean().item()

@@ -25,7 +25,7 @@ from model.data.order import Mixture
 from model.igllm import IGLLM
 from model.parts import cell_head as cells
 from model.parts.dense_head import DenseHead, DenseLayout, cell_of
-from model.parts.guide import guide_loss
+from model.parts.guide import attention_loss, guide_loss, guided_attention
 from model.parts.numeric_head import NumberFeedback, NumericHead, squared_errors
 from model.parts.tower import VisionTower
 from model.preset import get_preset
@@ -143,10 +143,10 @@ def test_numbers_are_read_where_num_is_predicted(tiny: IGLLM, codec: CodeCodec, 
     tiny.eval()
     batch = batch_of(tiny, codec, renders, 1)
     first, second = (int(i) for i in (batch["number_slots"][0] >= 0).nonzero()[:2, 0])
-    visual = tiny.after_prefix(tiny.see(batch["pixel_values"]))
+    visual = tiny.prepend_prefix(tiny.encode_image(batch["pixel_values"]))
 
     def read(at: int) -> torch.Tensor:
-        hidden = tiny.think(
+        hidden = tiny.run_decoder(
             torch.cat([visual, tiny.embed(batch["input_ids"], batch["number_values"], batch["number_slots"])], 1)
         ).last_hidden_state
         return tiny.numeric_head(hidden[0, visual.shape[1] + at - 1])
@@ -161,7 +161,7 @@ def test_fed_back_are_the_numbers_of_the_statement_that_spoke_last() -> None:
     feedback = NumberFeedback(4, ["add", "add", "glow"])
     slots = torch.tensor([[-1, 0, -1, 1, -1, 0, 2, -1]])
     values = torch.tensor([[9.0, 0.1, 9.0, 0.2, 9.0, 0.3, 0.4, 9.0]])
-    numbers, said = feedback._last_said(values, slots)
+    numbers, said = feedback._latest(values, slots)
     expected = [[0, 0, 0], [0.1, 0, 0], [0.1, 0, 0], [0.1, 0.2, 0], [0.1, 0.2, 0], [0.3, 0, 0], [0, 0, 0.4], [0, 0, 0.4]]
     assert torch.equal(said[0], torch.tensor(expected) > 0)
     assert torch.allclose(numbers[0] * said[0], torch.tensor(expected))
@@ -209,14 +209,12 @@ def test_beyond_what_is_close_an_error_counts_linearly(predicted: float, true: f
 @given(st.lists(st.tuples(st.floats(0.1, 1), st.floats(-1, 1), st.floats(0.05, 0.2)), min_size=1, max_size=4))
 def test_the_density_of_what_may_be_said_is_one(parts: list[tuple[float, float, float]]) -> None:
     weight, centre, spread = torch.tensor(parts, dtype=torch.float64).unbind(-1)
-    some = cells.Mixture(weight.div(weight.sum()).log(), centre, spread.log())
+    some = cells.LaplaceMixture(weight.div(weight.sum()).log(), centre, spread.log())
     values = torch.linspace(-4, 4, 8001, dtype=torch.float64)
-    density = (-cells.Mixture(*(part.expand(len(values), -1) for part in some)).surprises(values, torch.zeros(len(values)))).exp()
+    density = (-cells.LaplaceMixture(*(part.expand(len(values), -1) for part in some)).nll(values, torch.zeros(len(values)))).exp()
     assert torch.trapezoid(density, values).item() == pytest.approx(1, abs=1e-4)
-    one, period = cells.Mixture(*(part[None] for part in some)), torch.tensor([2.0])
-    assert one.surprises(torch.tensor([0.3 + 2.0]), period).item() == pytest.approx(
-        one.surprises(torch.tensor([0.3]), period).item(), abs=1e-5
-    )
+    one, period = cells.LaplaceMixture(*(part[None] for part in some)), torch.tensor([2.0])
+    assert one.nll(torch.tensor([0.3 + 2.0]), period).item() == pytest.approx(one.nll(torch.tensor([0.3]), period).item(), abs=1e-5)
 
 
 @pytest.mark.parametrize(("choice", "said"), [(False, 0.2), (True, 0.5)])
@@ -229,36 +227,36 @@ def test_in_a_toss_up_a_number_lies_between_and_a_choice_of_cells_does_not(choic
     true, periods, slots, images = torch.tensor([0.5] * 70 + [-0.5] * 30), torch.zeros(100), torch.ones(100).long(), torch.zeros(100).long()
     optimizer = torch.optim.Adam(head.parameters(), 0.01)
 
-    def mixture() -> cells.Mixture:
-        return head.mixture(states, slots, images, head.cells(visual, shown, torch.empty(1, 3, 0)))
+    def mixture() -> cells.LaplaceMixture:
+        return head.mixture(states, slots, images, head.read_cells(visual, shown, torch.empty(1, 3, 0)))
 
     for _ in range(600):
         optimizer.zero_grad()
-        errors = mixture().surprises(true, periods) if choice else squared_errors(head(states), true, periods)
+        errors = mixture().nll(true, periods) if choice else squared_errors(head(states), true, periods)
         errors.mean().backward()
         optimizer.step()
     value = mixture().likeliest()[1][0] if choice else head(states[0])
     assert value.item() == pytest.approx(said, abs=0.05)
     if choice:
-        weights = mixture().weights[0].exp().tolist()
+        weights = mixture().log_weights[0].exp().tolist()
         assert weights[1] + weights[3] > 0.9
         assert weights[3] == pytest.approx(0.7, abs=0.1)
 
 
 def test_a_choice_misses_by_the_weight_that_is_not_on_a_token_s_cells() -> None:
     weights = torch.tensor([[0.1, 0.2, 0.3, 0.05, 0.05, 0.1, 0.1, 0.05, 0.05]]).log()  # its own, then two tokens of 2 x 2 cells
-    assert cells.misses(weights[:, 1:], torch.tensor([0]), 2).exp().item() == pytest.approx(1 / 0.6)
-    assert cells.misses(weights[:, 1:], torch.tensor([1]), 2).exp().item() == pytest.approx(1 / 0.3)
+    assert attention_loss(weights[:, 1:], torch.tensor([0]), 2).exp().item() == pytest.approx(1 / 0.6)
+    assert attention_loss(weights[:, 1:], torch.tensor([1]), 2).exp().item() == pytest.approx(1 / 0.3)
 
 
 def test_words_are_helped_by_the_cells_that_a_state_looks_at() -> None:
-    looks = torch.tensor([[[0.75, 0.25], [1.0, 0.0]]]).log()
+    attention = torch.tensor([[[0.75, 0.25], [1.0, 0.0]]]).log()
     seen = cells.Cells(torch.empty(1, 2, 0), torch.empty(1, 2, 0), torch.tensor([[[0.9, 0.1, 1.0], [0.1, 0.9, 0.0]]]))
-    assert cells.hints(looks, seen).exp()[0].tolist() == [
+    assert cells.word_log_probabilities(attention, seen).exp()[0].tolist() == [
         pytest.approx([0.7, 0.3, 0.75]),
         pytest.approx([0.9, 0.1, 1.0]),
     ]
-    assert cells.hints(looks.flip(-1), seen)[0, 1, 2].exp().item() == pytest.approx(cells.UNLIKELIEST)
+    assert cells.word_log_probabilities(attention.flip(-1), seen)[0, 1, 2].exp().item() == pytest.approx(cells.LEAST_PROBABILITY)
 
 
 def test_what_a_cell_shows_is_what_its_targets_say(codec: CodeCodec, renders: Samples) -> None:
@@ -287,9 +285,9 @@ def test_a_head_that_looks_where_it_should_has_no_guide_loss() -> None:
     attentions[1][0, 0] = 0.0
     for token, centre in ((1, 2), (2, 0)):  # a token is predicted by the one before it
         attentions[1][0, 0, start + token - 1, 1 + centre] = 1.0
-    assert guide_loss(attentions, start, 3, centres) == 0
+    assert guide_loss(guided_attention(attentions, start, 3), centres) == 0
     attentions[1][0, 0, start, 1 + 2] = 0.25
-    assert guide_loss(attentions, start, 3, centres).item() == pytest.approx(np.log(4), rel=1e-5)
+    assert guide_loss(guided_attention(attentions, start, 3), centres).item() == pytest.approx(np.log(4), rel=1e-5)
 
 
 def test_a_guide_tells_for_every_token_of_an_object_where_its_centre_is(tiny: IGLLM, codec: CodeCodec, renders: Samples) -> None:

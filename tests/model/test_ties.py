@@ -156,7 +156,7 @@ def test_a_file_may_name_a_tied_tensor_otherwise_or_twice_but_not_with_two_value
         save_file(rest | {name: whole[embedding].clone() for name in names}, folder / "model.safetensors", {"format": "pt"})
         assert_equal(load_model(folder, "cpu").model, model)
     with pytest.raises(ValueError, match="different values"):
-        model.take({embedding: whole[embedding], output: whole[embedding] + 1})
+        model.load_weights({embedding: whole[embedding], output: whole[embedding] + 1})
 
 
 def test_two_embeddings_of_equal_values_stay_two(parts: dict[str, Path], tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ from places import DOCS
 from datagen import kinds
 from datagen.io.declared import PATTERNS
 from model import declared
-from render.evals import cells
+from render.evals import runs
 
 DOCUMENT = DOCS / "files.md"
-KINDS: dict[str, Any] = {**kinds.KINDS, **declared.KINDS, **cells.KINDS}
+KINDS: dict[str, Any] = {**kinds.KINDS, **declared.KINDS, **runs.KINDS}
 HEAD = """# Files, field by field
 
 What is read of each kind of file that may come from others. A file is held against this once, before anything is made of it. Types are

@@ -22,7 +22,7 @@ from datagen.errors import UserError
 from datagen.io import files
 from datagen.io.declared import FileName, as_declared, read_rows, to_plain
 from datagen.io.files import file_sha256, read_json, read_lines
-from datagen.io.json_text import decode_json
+from datagen.io.json_text import MOST_LEVELS, decode_json
 from datagen.samples.cameras import cameras_to_json
 from datagen.scene import Camera
 from datagen.shards import store
@@ -62,7 +62,7 @@ def test_a_key_that_is_given_twice_is_told_wherever_it_is(
 @pytest.mark.parametrize("levels", [90, 110, 900, 2000, 100_000])
 def test_nesting_has_an_end(shape: tuple[str, str], levels: int) -> None:
     text = shape[0] * levels + "0" + shape[1] * levels
-    if levels < files.MOST_LEVELS:
+    if levels < MOST_LEVELS:
         assert decode_json(text) == json.loads(text)
         return
     with pytest.raises(ValueError, match="nested too deeply"):

@@ -18,7 +18,7 @@ from datagen.samples.sample import Sample
 from datagen.scene import Object, Scene
 from datagen.shards.reader import Samples
 from model.config import PROMPT
-from model.data.augment import told_in_order
+from model.data.augment import reordered
 from model.data.examples import ExampleMaker
 from model.data.frames import Frame
 from model.parts.dense_head import DenseLayout
@@ -126,8 +126,8 @@ def test_noise_exchanges_only_neighbours_in_the_order(places: list[tuple[int, in
     clevr = get_domain("clevr")
     words = {"color": "red", "material": "metal", "size": "large", "shape": "cube", "rotation": 0.0}
     scene = clevr.canonical(Scene("clevr", tuple(Object("add", {"loc": (x / 10, y / 10, 0.7), **words}) for x, y in places)))
-    told = told_in_order(scene, clevr, np.random.default_rng(seed), 0.1)
+    told = reordered(scene, clevr, np.random.default_rng(seed), 0.1)
     assert sorted(map(clevr.order, told)) == sorted(map(clevr.order, scene))
     left = [clevr.order(obj)[0] for obj in told]
     assert all(later > earlier - 1.2 for i, earlier in enumerate(left) for later in left[i + 1 :])
-    assert told_in_order(scene, clevr, np.random.default_rng(seed), 0.0) == scene
+    assert reordered(scene, clevr, np.random.default_rng(seed), 0.0) == scene

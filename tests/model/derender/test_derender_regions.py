@@ -21,7 +21,7 @@ from model.data.frames import Frame
 from model.derender.config import DerenderConfig
 from model.derender.data import RegionMaker, owners_of
 from model.derender.proposals import ProposalHead, heat_target
-from model.derender.regions import boxes_of, crop, geometry, jittered, refined, sides
+from model.derender.regions import box_coordinates, boxes_of, crop, jittered, refined, sides
 from model.tokens.codec import numeric_slots
 
 CLEVR = get_domain("clevr")
@@ -99,7 +99,7 @@ def test_a_box_is_refined_within_bounds(box: tuple[float, ...], corrections: lis
     half = sides(region).item() / 2
     assert (better[0, :2] - region[0, :2]).abs().max() <= half * 1.001
     assert (better[0, 2:] / region[0, 2:]).log().abs().max() <= 1.001
-    assert geometry(better, (HEIGHT, WIDTH)).isfinite().all()
+    assert box_coordinates(better, (HEIGHT, WIDTH)).isfinite().all()
     assert torch.equal(refined(region, torch.zeros(1, 4)), region)
 
 

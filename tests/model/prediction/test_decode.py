@@ -16,7 +16,7 @@ from small_models import CLEVR, TOKENIZERS, Setting, setting
 from datagen.code.grammar import parse_code
 from datagen.domains.clevr import Clevr
 from datagen.errors import UserError
-from model.parts.cell_head import Mixture
+from model.parts.cell_head import LaplaceMixture
 from model.prediction.decode import decode
 from model.prediction.decoding import Decoding
 from model.tokens.automaton import START
@@ -41,11 +41,11 @@ def whole_pass(setting: Setting, image: torch.Tensor, ids: list[int], values: li
     before = [0] * len(setting.prompt)
     slots = [int(codec.slot_at[state]) for state in states]
     with torch.inference_mode():
-        visual = setting.model.see(image[None])
+        visual = setting.model.encode_image(image[None])
         fed = torch.tensor([before + values]).float(), torch.tensor([[-1] * len(before) + slots])
-        hidden = setting.model.think(torch.cat([visual, setting.model.embed(text, *fed)], 1)).last_hidden_state
+        hidden = setting.model.run_decoder(torch.cat([visual, setting.model.embed(text, *fed)], 1)).last_hidden_state
         hidden = hidden[0, visual.shape[1] + len(before) - 1 : -1]
-        cells = setting.model.cells(visual)
+        cells = setting.model.read_cells(visual)
         logits = setting.model.token_logits(hidden[None], cells)[0]
         numbers = []
         if cells is not None:
@@ -67,7 +67,7 @@ class Said(NamedTuple):
     logp: float
 
 
-def said_of_cells(mixture: Mixture, shows: torch.Tensor, slots: list[int], values: list[float]) -> list[Said]:
+def said_of_cells(mixture: LaplaceMixture, shows: torch.Tensor, slots: list[int], values: list[float]) -> list[Said]:
     """What is said of a mixture (length, 1 + cells) in a text of these numbers, as `Coverage` has it, one value at a time.
 
     ``shows`` (cells, 2) are x and y of what the image's cells show; CLEVR's range, three metres either way, is 1.
@@ -77,7 +77,7 @@ def said_of_cells(mixture: Mixture, shows: torch.Tensor, slots: list[int], value
     for place, slot in enumerate(slots):
         if slot < 0:
             continue
-        weights, centres = mixture.weights[place].tolist(), mixture.centres[place].tolist()
+        weights, centres = mixture.log_weights[place].tolist(), mixture.centres[place].tolist()
         closed = set()
         for option, centre in enumerate(centres if slot < 2 else ()):
             shown = shows[option - 1].tolist() if option else None
@@ -208,7 +208,7 @@ def test_ended_images_leave_the_batch(kind: str, numbers: str) -> None:
 def test_some_numbers_are_the_head_s_own_and_some_a_cell_s() -> None:
     cells = setting("words", "cells")
     with torch.inference_mode():
-        read = cells.model.cells(cells.model.see(cells.images))
+        read = cells.model.read_cells(cells.model.encode_image(cells.images))
     assert read is not None
     seen = {round(value, 4) for value in read.values.flatten().tolist()}
     said = [
@@ -262,4 +262,4 @@ def test_senseless_settings_are_refused() -> None:
     for settings_ in bad:
         with pytest.raises(UserError):
             Decoding(**settings_)
-    assert replace(Decoding(), samples=4, temperature=0.7).lanes == 4
+    assert replace(Decoding(), samples=4, temperature=0.7).texts_per_image == 4

@@ -193,7 +193,7 @@ def test_code_in_another_style_means_the_same(codec: CodeCodec, data: st.DataObj
     text = codec.tokenizer.decode(styled.ids[:-1])
     for value, slot in zip(styled.values, styled.slots, strict=True):
         if slot >= 0:
-            text = text.replace(NUM, codec.slots[slot].written(codec.slots[slot].denormalise(value)), 1)
+            text = text.replace(NUM, codec.slots[slot].text(codec.slots[slot].denormalise(value)), 1)
     for word, synonyms in CLEVR.synonyms.items():
         text = re.sub("|".join(f'"{synonym}"' for synonym in synonyms), f'"{word}"', text)
     assert write_code(parse_code(text, CLEVR), CLEVR) == write_code(scene, CLEVR)

@@ -27,11 +27,11 @@ from datagen.metrics.summary import summarize
 from datagen.shards.reader import Samples
 from igllm import main
 from render.evals.catalogue import asked
-from render.evals.cells import Cell, read_cell, write_cell
 from render.evals.declaration import Shown
 from render.evals.pictures import write_pictures
 from render.evals.plan import Request
 from render.evals.results import write_results
+from render.evals.runs import Run, read_run, write_run
 from render.sides import Side
 
 DOMAIN = get_domain("clevr")
@@ -208,12 +208,12 @@ def test_a_tower_that_is_not_trained_is_not_pretrained() -> None:
     assert request.training.optimisation.steps == 10_000
 
 
-def known_cell(request: Request, right: int) -> Cell:
+def known_cell(request: Request, right: int) -> Run:
     """Four scenes, of which so many are read without a fault and the others not at all."""
     scores = [
         score_scene(sample.scene, sample.scene if i < right else None, DOMAIN) for i, sample in enumerate(make_samples(4))
     ]  # four objects each
-    return Cell(
+    return Run(
         request,
         training={"steps": 10, "images": 12_000, "seconds": 61.4},
         pretraining={"steps": 10, "images": 12_000, "seconds": 30.0},
@@ -343,8 +343,8 @@ def test_a_damaged_cell_is_told_before_anything_is_run(
     what = ("--methods", "head", "--sizes", "500", "--test-scenes", 4)
     (request,) = requests(methods=("head",), sizes=(500,))
     cells = tmp_path / "cells"
-    write_cell(cells, known_cell(request, 2))
-    assert read_cell(cells, request) is not None
+    write_run(cells, known_cell(request, 2))
+    assert read_run(cells, request) is not None
     path = cells / f"{request.digest}.json"
     changed = change(json.loads(path.read_text()))
     path.write_text(changed if isinstance(changed, str) else json.dumps(changed))

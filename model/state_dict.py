@@ -1,4 +1,4 @@
-"""Which names of a model's state are one tensor: tied embeddings, shared layers, and what wrappers make of names."""
+"""State dictionaries of models: tensors with several names (tied embeddings, shared layers), names that wrappers change, and damage."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import nn
 
 WRAPPERS = ("_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_orig_mod")
 """What FSDP, activation checkpointing and `torch.compile` put into the names of what they wrap."""
-REPLICATED = "module."  # before every name of what DDP or DeepSpeed wraps
+REPLICATED = "module."  # DDP and DeepSpeed put it before every name
 
 
 def plain_names(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """A state under the names that it has without wrappers."""
+    """A state with the names that it has without wrappers."""
     plain = {".".join(part for part in name.split(".") if part not in WRAPPERS): value for name, value in state.items()}
     while plain and all(name.startswith(REPLICATED) for name in plain):
         plain = {name.removeprefix(REPLICATED): value for name, value in plain.items()}
@@ -21,10 +21,9 @@ def plain_names(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def tied_names(model: nn.Module, declared: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Of each tensor that a model's state has under several names, every further name to the first.
+    """For each tensor with several names in a model's state, every further name, mapped to the first.
 
-    What counts is that it is the same tensor; tensors that are merely equal are not tied. While a model has no weights yet, what will be
-    tied has to be ``declared``, name by name.
+    Tensors that are merely equal are not tied. For a model that has no weights yet, the names that will be tied must be ``declared``.
     """
     state = plain_names(model.state_dict(keep_vars=True))
     tensors = {name: id(value) for name, value in state.items()}
@@ -35,6 +34,11 @@ def tied_names(model: nn.Module, declared: Mapping[str, str] | None = None) -> d
 
 
 def without_twins(state: Mapping[str, torch.Tensor], tied: Mapping[str, str]) -> dict[str, torch.Tensor]:
-    """A state with every tied tensor once. Names whose values have come to differ are all kept, so that none is lost."""
+    """A state with every tied tensor once. Where the values of tied names differ, all are kept, so that none is lost."""
     twins = {name for name, kept in tied.items() if name in state and kept in state and torch.equal(state[name], state[kept])}
     return {name: value for name, value in state.items() if name not in twins}
+
+
+def first_not_finite(state: Mapping[str, torch.Tensor]) -> str | None:
+    """The name of the first tensor that holds NaN or infinity; None if all numbers are finite."""
+    return next((name for name, value in state.items() if value.is_floating_point() and not bool(value.isfinite().all())), None)

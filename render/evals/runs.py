@@ -1,4 +1,5 @@
-"""Finished cells: one small JSON file each, named by the digest of all that determines it. What is there is not run again."""
+"""Finished runs (a method, trained on so many images with a seed, and its scores): a small JSON file each, named by the digest of all that
+determines its scores. A run whose file is there is not run again."""
 
 from __future__ import annotations
 
@@ -21,33 +22,33 @@ from render.evals.declaration import Evaluation
 from render.evals.plan import Request
 
 
-class RunFacts(Struct):
-    """What is known of a finished run: its steps, the images that it has seen, and how many seconds it took."""
+class TrainingFacts(Struct):
+    """What a finished training took: its steps, the images that the model saw, and the seconds."""
 
     steps: Count
     images: Count
     seconds: Annotated[float, Meta(ge=0, le=1e12)]
 
 
-class CellFile(Struct):
-    """The content of a cell's file. Whether ``scores`` and ``intervals`` have all that its evaluation measures is checked beside it."""
+class RunFile(Struct):
+    """The file of a finished run. That ``scores`` and ``intervals`` have all that its evaluation measures is checked separately."""
 
     digest: str
     asked: dict[str, Any]
-    training: RunFacts
-    pretraining: RunFacts | None
+    training: TrainingFacts
+    pretraining: TrainingFacts | None
     scores: dict[str, dict[str, Any]]
     intervals: dict[str, dict[str, Any]]
     versions: dict[str, str]
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A cell that was run.
+class Run:
+    """A finished run.
 
-    ``training`` and ``pretraining`` (None without) have the fields of `RunFacts`. ``scores`` and ``intervals``: by the
-    condition's key what `summarize` and the evaluation's own measure give, and `datagen.metrics.intervals.intervals`. ``versions``: of what
-    it was run with, and the device.
+    ``training`` and ``pretraining`` (None without one) have the fields of `TrainingFacts`. ``scores`` has, by the condition's key, what
+    `summarize` and the evaluation's own measure give, ``intervals`` what `datagen.metrics.intervals.intervals` gives. ``versions`` has
+    those of igllm and torch, and the device.
     """
 
     request: Request
@@ -58,12 +59,12 @@ class Cell:
     versions: Mapping[str, str]
 
     def to_json(self) -> dict[str, Any]:
-        """The content of the cell's file; the path to it is its digest."""
-        file = CellFile(
+        """The content of the run's file, which is named by the digest."""
+        file = RunFile(
             digest=self.request.digest,
             asked=self.request.asked,
-            training=RunFacts(**self.training),
-            pretraining=None if self.pretraining is None else RunFacts(**self.pretraining),
+            training=TrainingFacts(**self.training),
+            pretraining=None if self.pretraining is None else TrainingFacts(**self.pretraining),
             scores=dict(self.scores),
             intervals=dict(self.intervals),
             versions=dict(self.versions),
@@ -73,28 +74,28 @@ class Cell:
 
 
 _FOUND = ("training", "pretraining", "scores", "intervals", "versions")
-LATER_SCORES = {"too_near"}  # which cells that were kept before lack
+LATER_SCORES = {"too_near"}  # older files lack them
 
 
-def read_cell(folder: Path, request: Request) -> Cell | None:
-    """The finished cell; None if there is none. `UserError` if its file is damaged."""
+def read_run(folder: Path, request: Request) -> Run | None:
+    """The finished run that was asked for; None if the folder has none. `UserError` if its file is damaged."""
     path = _path(folder, request)
     if not path.exists():
         return None
     content = read_json(path)
     try:
-        as_declared(content, CellFile, f"{path}: damaged")
+        as_declared(content, RunFile, f"{path}: damaged")
     except UserError as error:
         raise UserError(f"{error}; delete it to have it run again") from None
     if content["asked"] != to_plain(request.asked):
         raise UserError(f"{path}: damaged (it does not state what its name stands for); delete it to have it run again")
     if not _whole(content, request.evaluation):
         raise UserError(f"{path}: damaged (something that was measured is missing); delete it to have it run again")
-    return Cell(request, **{name: content[name] for name in _FOUND})
+    return Run(request, **{name: content[name] for name in _FOUND})
 
 
 def _whole(content: Mapping[str, Any], evaluation: Evaluation) -> bool:
-    """Whether all is there that this evaluation measures."""
+    """Whether a file has all that this evaluation measures."""
     empty = Scene(evaluation.domain.name, ())
     nothing = [score_scene(empty, empty, evaluation.domain)]
     score_pattern, interval_pattern = summarize(nothing) | evaluation.measure([empty]), bootstrap(nothing, resamples=1)
@@ -106,7 +107,7 @@ def _whole(content: Mapping[str, Any], evaluation: Evaluation) -> bool:
 
 
 def _is_table(found: Any, pattern: Any, is_value: Callable[[Any], bool]) -> bool:
-    """Whether a result has the entries that the pattern has, empty tables aside, and nothing but values in it."""
+    """Whether a result has the entries of the pattern (those of empty tables are not needed) and, at its leaves, nothing but values."""
     if not isinstance(pattern, dict):
         return found is None or is_value(found)
     needed = {name for name, entry in pattern.items() if entry != {}} - LATER_SCORES
@@ -123,14 +124,14 @@ def _are_ends(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
 
 
-def write_cell(folder: Path, cell: Cell) -> None:
-    """Keep a finished cell: whole or not at all."""
-    write_json(_path(folder, cell.request), cell.to_json())
+def write_run(folder: Path, run: Run) -> None:
+    """Write the file of a finished run, whole."""
+    write_json(_path(folder, run.request), run.to_json())
 
 
 def _path(folder: Path, request: Request) -> Path:
     return folder / f"{request.digest}.json"
 
 
-KINDS: dict[str, Any] = {"an evaluation's cell": CellFile, "seconds.json of an evaluation's run": Worked}
-"""The kinds of files, as `datagen.kinds` has the others."""
+KINDS: dict[str, Any] = {"a run of an evaluation": RunFile, "seconds.json of an evaluation's training": Worked}
+"""The kinds of files that evaluations write; those of data sets are in `datagen.kinds`."""
