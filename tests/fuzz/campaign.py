@@ -74,6 +74,7 @@ class Bench:
     def __init__(self, kind: str) -> None:
         self.kind = KINDS[kind]
         honest.dots()  # which doors need, and may not make
+        self.kind.prepare()
         self.home = Path(tempfile.mkdtemp(prefix=f"igllm-fuzz-{kind}-"))
         self.outside = self.home / "outside"
         self.outside.mkdir()

@@ -24,7 +24,7 @@ Door = Callable[[Path, Path], int]
 @dataclass(frozen=True)
 class Kind:
     """``inputs`` makes a strategy of files by name; ``share`` is its part of all inputs, ``doors`` the slower ones, each with its part of a
-    thousand."""
+    thousand. ``prepare`` is called before the first input, so that the time of Python's imports is not counted as an input's."""
 
     inputs: Callable[[], st.SearchStrategy[Files]]
     door: Door
@@ -32,6 +32,7 @@ class Kind:
     share: float = 1.0
     block: int = 2_000
     some: int = 60
+    prepare: Callable[[], object] = lambda: None
 
     def door_for(self, draw: int) -> Door:
         """The door for a number below a thousand."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
@@ -76,6 +77,16 @@ def model() -> Mapping[str, bytes]:
     """The files of a small model."""
     names = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
     return {name: data for path, data in trained().items() if (name := path.rpartition("/")[2]) in names and path.startswith("checkpoint-")}
+
+
+def load() -> None:
+    """Load the small model."""
+    from model.load import load_model
+
+    with tempfile.TemporaryDirectory() as folder:
+        for name, data in model().items():
+            Path(folder, name).write_bytes(data)
+        load_model(Path(folder), "cpu")
 
 
 EVIL = f"open({CANARY!r}, 'w')\n"
@@ -514,14 +525,14 @@ def _apply(folder: Path, out: Path) -> int:
 
 
 KINDS = {
-    "config": Kind(configs, _check_config),
-    "preset": Kind(presets, _preset, ((3, _plan),)),
-    "model": Kind(models, _load, ((10, _predict),), share=0.02, block=500, some=20),
-    "run": Kind(runs, _newest, share=0.3),
-    "checkpoint": Kind(pickled, _resume, share=0.002, block=100, some=2),
-    "caption": Kind(captions, _pairs, share=0.2),
-    "features": Kind(features, _take_features, share=0.1),
-    "partial": Kind(partials, _take_up, share=0.3),
+    "config": Kind(configs, _check_config, prepare=load),
+    "preset": Kind(presets, _preset, ((3, _plan),), prepare=load),
+    "model": Kind(models, _load, ((10, _predict),), share=0.02, block=500, some=20, prepare=load),
+    "run": Kind(runs, _newest, share=0.3, prepare=load),
+    "checkpoint": Kind(pickled, _resume, share=0.002, block=100, some=2, prepare=load),
+    "caption": Kind(captions, _pairs, share=0.2, prepare=load),
+    "features": Kind(features, _take_features, share=0.1, prepare=load),
+    "partial": Kind(partials, _take_up, share=0.3, prepare=load),
     "template": Kind(templates, _apply, share=0.0005, block=50, some=2),
 }
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

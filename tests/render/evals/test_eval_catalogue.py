@@ -51,7 +51,8 @@ def test_every_evaluation_can_be_asked_at_every_scale(name: str, preset: str) ->
     requests = plan.requests(evaluation)
     assert len({request.digest for request in requests}) == len(requests) == len(plan.sizes) * len(evaluation.methods)
     for request in requests:
-        seen = [r.steps * r.batch_size * r.accumulation for r in (request.training, request.pretraining, request.lesson) if r is not None]
+        stages = [preset.optimisation for preset in (request.training, request.pretraining, request.lesson) if preset is not None]
+        seen = [stage.steps * stage.batch_size * stage.accumulation for stage in stages]
         assert sum(seen) == pytest.approx(plan.budget, rel=0.01)
 
 
