@@ -19,6 +19,7 @@ from datagen.io.cache import alone, cache_folder
 from datagen.io.files import atomic_file
 from datagen.shards.index import SampleIndex, keep_table, kept_table, tar_rows
 from datagen.shards.store import Store
+from datagen.shards.tars import GET_AGAIN
 
 TRIES = 4
 FIRST_WAIT = 1.0  # seconds before the second try; it doubles with each
@@ -107,7 +108,7 @@ class ShardCache:
                 table = tar_rows(stream)
         except (tarfile.TarError, ValueError) as error:
             tar.unlink()
-            raise UserError(f"{self.store.at(name)}: not a readable tar ({error}); generate the data set again to repair it") from None
+            raise UserError(f"{self.store.at(name)}: not a readable tar ({error}); {GET_AGAIN}") from None
         table["order"] = np.argsort(table["key"], kind="stable")
         return table
 

@@ -26,7 +26,7 @@ from datagen.io.cache import alone, cache_folder
 from datagen.io.files import atomic_file
 from datagen.io.progress import progress
 from datagen.shards.store import Store
-from datagen.shards.tars import sample_extents
+from datagen.shards.tars import GET_AGAIN, sample_extents
 
 LONGEST_KEY = 1024  # bytes; every row has room for the longest key there is
 MANY_SHARDS = 20  # reading more of them shows progress
@@ -88,11 +88,14 @@ def open_index(store: Store, shards: Sequence[str]) -> SampleIndex:
 
 def tar_rows(stream: IO[bytes], shard: int = 0) -> np.ndarray:
     """The rows of one tar, ``order`` left at zero. `UserError` for a key that is too long, `tarfile.TarError` if it is damaged."""
-    found = list(sample_extents(stream))
-    keys = [key.encode(errors="replace") for key, _, _ in found]
+    found, keys = [], []
+    for extent in sample_extents(stream):
+        key = extent[0].encode(errors="replace")
+        if len(key) > LONGEST_KEY:
+            raise UserError(f"a sample's name has {len(key)} bytes, {LONGEST_KEY} at most are possible")
+        found.append(extent)
+        keys.append(key)
     width = max(map(len, keys), default=1)
-    if width > LONGEST_KEY:
-        raise UserError(f"a sample's name has {width} bytes, {LONGEST_KEY} at most are possible")
     rows = np.zeros(len(found), _row(width))
     rows["key"], rows["shard"] = keys, shard
     rows["offset"], rows["length"] = [start for _, start, _ in found], [length for _, _, length in found]
@@ -106,7 +109,7 @@ def _rows(store: Store, shards: Sequence[str]) -> np.ndarray:
             with store.open(shard) as stream:
                 parts.append(tar_rows(stream, number))
         except (tarfile.TarError, OSError, ValueError) as error:
-            raise UserError(f"{store.at(shard)}: not a readable tar ({error}); generate the data set again to repair it") from None
+            raise UserError(f"{store.at(shard)}: not a readable tar ({error}); {GET_AGAIN}") from None
         except UserError as error:
             raise UserError(f"{store.at(shard)}: {error}") from None
     rows = np.concatenate(parts)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from datagen.errors import PartlyDone, UserError
 from datagen.io.files import read_jsonl
-from datagen.io.ranges import parse_shards, told
+from datagen.io.ranges import listed, parse_shards
 from datagen.shards.manifest import FAILURES, MANIFEST, STATEMENT, Row
 from datagen.shards.merge import merge
 from datagen.shards.reader import Samples
@@ -59,9 +59,9 @@ def remote_contents(url: str) -> dict[str, bytes]:
     return {name: store.read(name, 0, size) for name, size in store.sizes().items()}
 
 
-def test_ranges_are_parsed_and_told() -> None:
+def test_ranges_are_parsed_and_listed() -> None:
     assert parse_shards("3,0-1, 3", 4) == [0, 1, 3]
-    assert told([0, 1, 3, 7, 8]) == "0-1, 3, 7-8"
+    assert listed([0, 1, 3, 7, 8]) == "0-1, 3, 7-8"
     for wrong in ("", "a", "3-1", "1-", "-1", "0,,1", "4", "0-4"):
         with pytest.raises(UserError, match="shards"):
             parse_shards(wrong, 4)
