@@ -66,7 +66,19 @@ class Row:
 
     def fits(self, shard_size: int) -> bool:
         """Whether a shard of that size can hold what the line states."""
-        return self.samples + len(self.missing) <= shard_size
+        return self.samples + len(self.missing) <= shard_size and all(index in self._spanned(shard_size) for index in self.missing)
+
+    def misfit(self, num: int, shard_size: int) -> str | None:
+        """Why a data set of `num` samples has no room for what the line states; None if it has."""
+        if self.shard * shard_size >= num:
+            return f"a shard beyond the {num:,} samples of the data set"
+        if self.samples + len(self.missing) > shard_size:
+            return f"the manifest states {self.samples + len(self.missing):,} samples, more than the {shard_size:,} of a shard"
+        if not self.fits(shard_size):
+            return "the manifest states that it lacks samples of other shards"
+        if self._spanned(shard_size).stop > num:
+            return f"the manifest states samples beyond the {num:,} of the data set"
+        return None
 
     def indices(self, shard_size: int) -> list[int]:
         """The indices of the samples that a shard holds which `fits`."""
@@ -116,6 +128,11 @@ def shard_number(name: str) -> int | None:
     """The shard that a file name tells; None if it is not a shard's."""
     match = _SHARD.fullmatch(name)
     return int(match[1]) if match and shard_name(int(match[1])) == name else None
+
+
+def wanted_of(shard: int, num: int, shard_size: int) -> range:
+    """The indices that a shard holds in a whole data set of `num` samples."""
+    return range(shard * shard_size, min((shard + 1) * shard_size, num))
 
 
 def part_name(shard: int) -> str:
