@@ -26,6 +26,7 @@ STATEMENT = "dataset.json"
 MANIFEST = "manifest.jsonl"
 FAILURES = "failures.jsonl"
 SOURCES = "sources.jsonl"  # of an import: what each shard was made of
+MOST_BYTES = 1 << 25  # of a manifest, which has some 250 a shard, or of a part of one
 LEAST_BYTES = 3 * tarfile.BLOCKSIZE  # of a sample in a tar: the headers of its three files
 _PART = re.compile(r"manifest\.(\d{6,})\.jsonl")
 _SHARD = re.compile(r"shard-(\d{6,12})\.tar")
@@ -155,7 +156,7 @@ def read_manifest(store: Store, names: Iterable[str]) -> Manifest:
     manifest = Manifest()
     manifest.parts = sorted(filter(is_part, names))
     for name in (MANIFEST, FAILURES, *manifest.parts):
-        for number, line in enumerate((store.text(name) or "").split("\n"), 1):
+        for number, line in enumerate((store.text(name, MOST_BYTES) or "").split("\n"), 1):
             if not line.strip():
                 continue
             where = f"{name}, line {number}: damaged"
@@ -193,7 +194,7 @@ def _write_changed(store: Store, name: str, rows: list[dict[str, Any]]) -> None:
     data = _text(rows)
     if not data:
         store.remove(name)
-    elif store.text(name) != data.decode():
+    elif store.text(name, MOST_BYTES) != data.decode():
         store.write(name, data)
 
 
