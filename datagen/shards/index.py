@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import tarfile
 import time
 import zlib
@@ -23,7 +24,7 @@ import numpy as np
 
 from datagen.errors import UserError
 from datagen.io.cache import alone, cache_folder
-from datagen.io.files import atomic_file
+from datagen.io.files import atomic_file, open_regular
 from datagen.io.progress import progress
 from datagen.shards.store import Store
 from datagen.shards.tars import GET_AGAIN, sample_extents
@@ -131,13 +132,22 @@ def kept_table(folder: Path, name: str, made_from: int = 0) -> np.ndarray | None
         stated = re.fullmatch(r"-(\d{1,4})-([0-9a-f]{8})", path.stem.removeprefix(name))
         with contextlib.suppress(OSError, ValueError):  # what is cut short is no number of rows
             if stated and 1 <= int(stated[1]) <= LONGEST_KEY:
-                rows = np.memmap(path, _row(int(stated[1])), "r")
+                with open_regular(path) as stream:
+                    rows = np.memmap(stream, _row(int(stated[1])), "r")
                 if _checksum(rows, made_from) == int(stated[2], 16):
                     os.utime(path)
                     return rows
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
+        drop(path)
     return None
+
+
+def drop(path: Path) -> None:
+    """Remove what is in the place of a cached file, be it none."""
+    with contextlib.suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _row(width: int) -> np.dtype:
@@ -151,5 +161,5 @@ def _checksum(rows: np.ndarray, made_from: int) -> int:
 
 def _remove_unused(folder: Path) -> None:
     for path in folder.glob("*-*.*"):
-        if path.stat().st_mtime < time.time() - UNUSED_DAYS * 86400:
+        if path.lstat().st_mtime < time.time() - UNUSED_DAYS * 86400:
             path.unlink(missing_ok=True)

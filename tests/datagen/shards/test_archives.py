@@ -111,6 +111,35 @@ def test_a_damaged_cache_is_made_anew(near: Path, cache: Path) -> None:
     assert table.name == name
 
 
+def other_than_a_file(path: Path, kind: str) -> None:
+    """Put something else into the place of a file."""
+    path.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        (path / "in it").mkdir(parents=True)
+    else:
+        path.symlink_to({"loop": path.name, "device": "/dev/zero", "nowhere": "/nowhere/at/all"}[kind])
+
+
+KINDS = ["pipe", "folder", "loop", "device", "nowhere"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_no_file_in_a_cache_is_as_if_it_was_not_there(near: Path, far: str, cache: Path, kind: str) -> None:
+    """A pipe would be waited for, and a device has no end."""
+    truth = Samples(near).at(5).files()
+    Samples.for_training(far).files(5)
+    for kept in (*index_files(cache), *(cache / "shards").glob("*.rows"), *(cache / "shards").glob("*.tar")):
+        other_than_a_file(kept, kind)
+        assert Samples(near).at(5).files() == Samples.for_training(far).files(5) == truth
+        assert kept.is_file()
+        assert not kept.is_symlink()
+    for unused in (cache / "index" / "a-1-00000000.rows", cache / "shards" / "b.tar", cache / "shards" / ".c.tmp"):
+        other_than_a_file(unused, kind)
+    assert Samples.for_training(far).files(9) == Samples(near).at(9).files()
+
+
 def test_a_stale_cache_is_not_used(tmp_path: Path, cache: Path) -> None:
     shard = tmp_path / "set" / "shard-000000.tar"
     write_shard(shard, (constant_sample(SETTINGS, i) for i in (0, 1)))
