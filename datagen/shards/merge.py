@@ -95,7 +95,7 @@ class _Joining:
             if size is not None and (size != theirs.bytes or self.store.sha256(theirs.name) != theirs.sha256):  # a killed call put it
                 raise UserError(
                     f"{self.store.at(theirs.name)}: is there, but in no manifest, and would be replaced; move it elsewhere, or call "
-                    "`igllm generate`, which takes it in if it is whole"
+                    "`igllm generate`, which takes it in if it is whole and else makes it anew"
                 )
             return True
         if size != ours.bytes:
