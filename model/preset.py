@@ -17,6 +17,7 @@ from typing import Any, Literal, get_type_hints
 
 from datagen.domains.dialects import Rotations
 from datagen.errors import UserError, did_you_mean
+from datagen.io.declared import MAX_BYTES
 from datagen.io.files import read_text
 from model.setting import Group, Range, Setting, check_table, check_values, declared, parsed, setting, shown
 
@@ -237,7 +238,7 @@ def get_preset(name: str) -> Preset:
     if path.suffix != ".toml" or not path.is_file():
         raise UserError(f"there is no preset {name!r}; choose one of {', '.join(NAMES)}, or give a .toml file")
     try:
-        content = tomllib.loads(read_text(path))
+        content = tomllib.loads(read_text(path, MAX_BYTES))
     except RecursionError:
         raise UserError(f"{path}: not a readable preset (it is nested too deeply)") from None
     except ValueError as error:

@@ -171,8 +171,9 @@ def _names_a_file(field: str) -> bool:
 
 def read_object(path: Path) -> dict[str, Any]:
     """The object in a JSON file of a model; `UserError` for another file, or one of more bytes than it can have."""
-    _check_file(path, LARGEST_JSON * (50 if path.name == INDEX_FILE else 1))
-    content = read_json(path)
+    most = LARGEST_JSON * (5 if path.name == INDEX_FILE else 1)
+    _check_file(path, most)
+    content = read_json(path, most)
     if not isinstance(content, dict):
         raise UserError(f"{path}: damaged (a JSON object is expected)")
     return content

@@ -29,6 +29,7 @@ PREDICTIONS, RENDERED = "pred.jsonl", "rendered"  # what a round trip keeps besi
 VERB = "compare"  # the list of written files is named after it
 _PICTURE = re.compile(rf"{PICTURES}/\d{{3,}}-\d\.png")
 _STATED = {"reference", "candidate", "domain", "unit", "samples", "missing", "unparsable", "scene", "image"}  # what every metrics.json has
+MOST_PAGE_BYTES = 1 << 24
 MAX_SHOWN = 100
 MAX_ROWS = 200  # objects of a sample on the page
 MAX_RAW_CODE = 4000  # characters of code that does not parse
@@ -80,7 +81,7 @@ def _written(out: Path) -> Written:
     """The files of the report in a folder. Earlier versions wrote no list of them; their reports are known by their content."""
     written = Written(out, VERB)
     if (out / PAGE).is_file():
-        shown = _PICTURE.findall(read_whole(out / PAGE).decode(errors="replace"))
+        shown = _PICTURE.findall(read_whole(out / PAGE, MOST_PAGE_BYTES).decode(errors="replace"))
         written.adopt((METRICS, SAMPLES, PAGE, *dict.fromkeys(shown)), METRICS, _STATED)
     return written
 

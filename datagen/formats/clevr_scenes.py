@@ -41,7 +41,7 @@ MARGIN = 0.2  # metres along a direction before a relation holds (the published 
 USUAL_FRAME = (320, 240)  # the published generator's
 RELATIONS = ("right", "behind", "front", "left")
 SPLIT_PATTERN = r"^[A-Za-z0-9_-]{1,32}\Z"  # it becomes part of file names
-MOST_BYTES = 1 << 30  # of a file of scenes; the largest that is published has a sixth of it
+MOST_BYTES = 1 << 28  # of a file of scenes; the largest that is published has two thirds of it
 MAX_NAME = 80  # characters of an image's name: a tar's plain header holds 100
 
 

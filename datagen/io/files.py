@@ -26,7 +26,8 @@ TEMPORARY = ".tmp"  # the ending of a hidden file that is being written
 LONGEST_NAME = 200  # bytes of a name, so that there is room for what temporary files add to it; file systems take 255
 SYSTEMS_FILES = ("thumbs.db", "desktop.ini", "__macosx")  # what Windows and macOS leave in folders and archives beside hidden files
 
-MOST_BYTES = 1 << 28  # of a file that is read as a whole
+MOST_BYTES = 2_000_000  # of a file that is read as a whole, where its kind needs no more: what igllm itself states is small
+MOST_IN_UTF16 = 1 << 27  # of a file of lines in that encoding, which is read as a whole
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what systems say where nothing more can be written
 MOST_OF_LINE = 1 << 25  # characters
 SYSTEMS_PLACES = ("/dev", "/proc", "/sys")  # whose files are none: /dev/stdout may lead to one, and must not be replaced by another
@@ -356,7 +357,10 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         begin = stream.read(2)
         stream.seek(0)
         if begin in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-            lines: Iterator[str] = iter(decode_text(stream.read(MOST_BYTES), str(path)).split("\n"))
+            data = stream.read(MOST_IN_UTF16 + 1)
+            if len(data) > MOST_IN_UTF16:
+                raise UserError(f"{path}: has more than {MOST_IN_UTF16:,} bytes of UTF-16; save the file as UTF-8")
+            lines: Iterator[str] = iter(decode_text(data, str(path)).split("\n"))
         else:
             lines = _utf8_lines(stream, path)
         for number, line in enumerate(lines, 1):

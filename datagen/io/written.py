@@ -36,6 +36,8 @@ from datagen.io.files import (
     write_jsonl,
 )
 
+MOST_LIST_BYTES = 1 << 28  # of a list, which has some 150 a file
+MOST_FACTS_BYTES = 1 << 24  # of a file of figures that an earlier version wrote
 DRAFT = ".igllm-draft"  # where files that belong together are written before they take their places
 
 
@@ -64,9 +66,10 @@ class Written:
         path = self.list
         check_own(path)
         if path.exists():
-            lines = read_whole(path)
+            lines = read_whole(path, MOST_LIST_BYTES)
             if not lines.endswith(b"\n"):  # a kill has cut the last line short
                 os.truncate(path, lines.rfind(b"\n") + 1)
+            del lines
             try:
                 for where, row in read_rows(path, WrittenFile):
                     _check_path(self.folder, row.file, where)
@@ -218,7 +221,7 @@ class Written:
 def _states(path: Path, keys: Set[str]) -> bool:
     """Whether a file holds a JSON object with all these keys."""
     try:
-        content = read_json(path)
+        content = read_json(path, MOST_FACTS_BYTES)
     except UserError:
         return False
     return isinstance(content, dict) and content.keys() >= keys

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import tarfile
+from collections.abc import Iterator
+from typing import IO
 
 from datagen.code.grammar import parse_code
 from datagen.errors import ImageError, UserError
 from datagen.images.encoding import is_encoded_as
 from datagen.samples.sample import Sample
 from datagen.samples.settings import DatasetSettings, sample_key
+from datagen.shards.layouts import MAX_SAMPLE_BYTES
 from datagen.shards.reader import block_extents, label_bytes, sample_of_blocks
 from datagen.shards.store import Store
 
 
 def check_sample(settings: DatasetSettings, index: int, blocks: bytes, where: str) -> None:
     """See that a sample's files are there, can be read, and agree; `UserError` naming `where` and the sample if not."""
+    check_agreement(check_identity(settings, index, blocks, where), where)
+
+
+def check_identity(settings: DatasetSettings, index: int, blocks: bytes, where: str) -> Sample:
+    """The sample of that index, which its record says it is; `UserError` naming `where` and the sample if not. Its image is not read."""
     key = sample_key(index)
     sample = sample_of_blocks(key, blocks, where)
     found = {name: sample.record.get(name) for name in ("domain", "index", "seed")}
@@ -23,7 +32,7 @@ def check_sample(settings: DatasetSettings, index: int, blocks: bytes, where: st
     shot = sample.shot
     if (shot.width, shot.height) != (settings.width, settings.height):
         raise UserError(f"{where}: sample {key} has {shot.width}x{shot.height} pixels, not {settings.width}x{settings.height}")
-    check_agreement(sample, where)
+    return sample
 
 
 def check_agreement(sample: Sample, where: str) -> None:
@@ -50,12 +59,32 @@ def check_shard(store: Store, settings: DatasetSettings, name: str) -> tuple[lis
 
     `UserError` for a sample that is not as it should be, `tarfile.TarError` or ValueError where the tar is none of samples.
     """
-    labels = hashlib.sha256()
+    labels, indices = hashlib.sha256(), []
     with store.open(name) as stream:
-        extents = {int(key): extent for key, extent in block_extents(stream).items()}
-        for index, (start, length) in extents.items():
-            stream.seek(start)
-            blocks = stream.read(length)
+        for key, blocks in samples_in(stream):
+            index = int(key)
+            if key != sample_key(index):
+                raise ValueError(f"{key:.80} is no sample's key")
             check_sample(settings, index, blocks, store.at(name))
             labels.update(label_bytes(blocks))
-    return list(extents), labels.hexdigest()
+            indices.append(index)
+    return indices, labels.hexdigest()
+
+
+def count_samples(store: Store, name: str) -> tuple[int, str]:
+    """How many samples a tar holds, whatever they are, and the SHA-256 of their labels. Raises as `check_shard` does."""
+    labels, count = hashlib.sha256(), 0
+    with store.open(name) as stream:
+        for _, blocks in samples_in(stream):
+            labels.update(label_bytes(blocks))
+            count += 1
+    return count, labels.hexdigest()
+
+
+def samples_in(stream: IO[bytes]) -> Iterator[tuple[str, bytes]]:
+    """The key of every sample of a tar, in its order, and its part of the tar. `tarfile.TarError` if it is damaged."""
+    for key, (start, length) in block_extents(stream).items():
+        if length > MAX_SAMPLE_BYTES:
+            raise tarfile.ReadError(f"a sample of {length:,} bytes; at most {MAX_SAMPLE_BYTES:,} are read")
+        stream.seek(start)
+        yield key, stream.read(length)

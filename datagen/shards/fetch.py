@@ -16,9 +16,10 @@ import numpy as np
 
 from datagen.errors import UserError
 from datagen.io.cache import alone, cache_folder
-from datagen.io.files import atomic_file
-from datagen.shards.index import SampleIndex, keep_table, kept_table, tar_rows
+from datagen.io.files import atomic_file, open_regular
+from datagen.shards.index import SampleIndex, drop, keep_table, kept_table, tar_rows
 from datagen.shards.store import Store
+from datagen.shards.tars import GET_AGAIN
 
 TRIES = 4
 FIRST_WAIT = 1.0  # seconds before the second try; it doubles with each
@@ -71,18 +72,26 @@ class ShardCache:
         tar = self.folder / f"{version}.tar"
         try:
             with alone(self.folder / f"{int(version, 16) % LOCKS:02x}.lock"):  # so that of many processes one fetches it
-                rows = kept_table(self.folder, version, _checksum(tar)) if tar.exists() else None
+                rows = self._kept(version, tar)
                 if rows is None:
+                    drop(tar)
                     self._make_room(self._sizes[name])
                     self._fetch(name, tar)
                     rows = self._table(name, tar)
                     keep_table(self.folder, version, rows, _checksum(tar))
                 os.utime(tar)
-                return Fetched(tar.open("rb"), SampleIndex(rows))
+                return Fetched(open_regular(tar), SampleIndex(rows))
         except OSError as error:
             raise UserError(
                 f"{self.store.at(name)}: cannot be kept in {self.folder} ({error}); free some room or set XDG_CACHE_HOME to another folder"
             ) from None
+
+    def _kept(self, version: str, tar: Path) -> np.ndarray | None:
+        """Where the samples of a shard lie that was fetched before; None unless it is there, and as it was."""
+        try:
+            return kept_table(self.folder, version, _checksum(tar))
+        except OSError:
+            return None
 
     def _fetch(self, name: str, tar: Path) -> None:
         """Copy a shard here, whole or not at all; what may be a hiccup of the network is tried again."""
@@ -107,7 +116,7 @@ class ShardCache:
                 table = tar_rows(stream)
         except (tarfile.TarError, ValueError) as error:
             tar.unlink()
-            raise UserError(f"{self.store.at(name)}: not a readable tar ({error}); generate the data set again to repair it") from None
+            raise UserError(f"{self.store.at(name)}: not a readable tar ({error}); {GET_AGAIN}") from None
         table["order"] = np.argsort(table["key"], kind="stable")
         return table
 
@@ -115,9 +124,9 @@ class ShardCache:
         """Remove what was longest unused until a shard of that size fits."""
         with alone(self.folder / "room.lock"):
             for left in self.folder.glob(".*.tmp"):  # by a process that died
-                if left.stat().st_mtime < time.time() - 86400:
+                if left.lstat().st_mtime < time.time() - 86400:
                     left.unlink(missing_ok=True)
-            kept = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in self.folder.glob("*.tar"))
+            kept = sorted((path.lstat().st_mtime, path.lstat().st_size, path) for path in self.folder.glob("*.tar"))
             total = sum(bytes_ for _, bytes_, _ in kept) + size
             for _, bytes_, path in kept:
                 if total <= self.limit:
@@ -131,7 +140,7 @@ class ShardCache:
 def _checksum(path: Path) -> int:
     """The CRC-32 of a file, for one that was kept whole may be damaged since."""
     value = 0
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         while block := stream.read(2**20):
             value = zlib.crc32(block, value)
     return value

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import tarfile
 import time
 import zlib
@@ -23,10 +24,10 @@ import numpy as np
 
 from datagen.errors import UserError
 from datagen.io.cache import alone, cache_folder
-from datagen.io.files import atomic_file
+from datagen.io.files import atomic_file, open_regular
 from datagen.io.progress import progress
 from datagen.shards.store import Store
-from datagen.shards.tars import sample_extents
+from datagen.shards.tars import GET_AGAIN, sample_extents
 
 LONGEST_KEY = 1024  # bytes; every row has room for the longest key there is
 MANY_SHARDS = 20  # reading more of them shows progress
@@ -88,11 +89,14 @@ def open_index(store: Store, shards: Sequence[str]) -> SampleIndex:
 
 def tar_rows(stream: IO[bytes], shard: int = 0) -> np.ndarray:
     """The rows of one tar, ``order`` left at zero. `UserError` for a key that is too long, `tarfile.TarError` if it is damaged."""
-    found = list(sample_extents(stream))
-    keys = [key.encode(errors="replace") for key, _, _ in found]
+    found, keys = [], []
+    for extent in sample_extents(stream):
+        key = extent[0].encode(errors="replace")
+        if len(key) > LONGEST_KEY:
+            raise UserError(f"a sample's name has {len(key)} bytes, {LONGEST_KEY} at most are possible")
+        found.append(extent)
+        keys.append(key)
     width = max(map(len, keys), default=1)
-    if width > LONGEST_KEY:
-        raise UserError(f"a sample's name has {width} bytes, {LONGEST_KEY} at most are possible")
     rows = np.zeros(len(found), _row(width))
     rows["key"], rows["shard"] = keys, shard
     rows["offset"], rows["length"] = [start for _, start, _ in found], [length for _, _, length in found]
@@ -106,7 +110,7 @@ def _rows(store: Store, shards: Sequence[str]) -> np.ndarray:
             with store.open(shard) as stream:
                 parts.append(tar_rows(stream, number))
         except (tarfile.TarError, OSError, ValueError) as error:
-            raise UserError(f"{store.at(shard)}: not a readable tar ({error}); generate the data set again to repair it") from None
+            raise UserError(f"{store.at(shard)}: not a readable tar ({error}); {GET_AGAIN}") from None
         except UserError as error:
             raise UserError(f"{store.at(shard)}: {error}") from None
     rows = np.concatenate(parts)
@@ -128,13 +132,22 @@ def kept_table(folder: Path, name: str, made_from: int = 0) -> np.ndarray | None
         stated = re.fullmatch(r"-(\d{1,4})-([0-9a-f]{8})", path.stem.removeprefix(name))
         with contextlib.suppress(OSError, ValueError):  # what is cut short is no number of rows
             if stated and 1 <= int(stated[1]) <= LONGEST_KEY:
-                rows = np.memmap(path, _row(int(stated[1])), "r")
+                with open_regular(path) as stream:
+                    rows = np.memmap(stream, _row(int(stated[1])), "r")
                 if _checksum(rows, made_from) == int(stated[2], 16):
                     os.utime(path)
                     return rows
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
+        drop(path)
     return None
+
+
+def drop(path: Path) -> None:
+    """Remove what is in the place of a cached file, be it none."""
+    with contextlib.suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _row(width: int) -> np.dtype:
@@ -148,5 +161,5 @@ def _checksum(rows: np.ndarray, made_from: int) -> int:
 
 def _remove_unused(folder: Path) -> None:
     for path in folder.glob("*-*.*"):
-        if path.stat().st_mtime < time.time() - UNUSED_DAYS * 86400:
+        if path.lstat().st_mtime < time.time() - UNUSED_DAYS * 86400:
             path.unlink(missing_ok=True)

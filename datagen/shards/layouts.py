@@ -22,7 +22,7 @@ from datagen.shards.fetch import ShardCache
 from datagen.shards.index import SampleIndex, open_index
 from datagen.shards.manifest import read_manifest
 from datagen.shards.store import Place, Store, open_store, place
-from datagen.shards.tars import files_of_blocks, plain_key, split_name, tar_members
+from datagen.shards.tars import GET_AGAIN, files_of_blocks, plain_key, split_name, tar_members
 
 CACHE_BYTES = 50_000_000_000  # of shards fetched from URLs that are kept on this machine
 MOST_NAMES = 100_000  # that a pattern may stand for
@@ -124,7 +124,7 @@ class _InTars(Layout):
                             content = stream.read(size)
                         yield key, found, size, content
             except (tarfile.TarError, OSError) as error:
-                raise UserError(f"{self.store.at(shard)}: not a readable tar ({error}); generate the data set again to repair it") from None
+                raise UserError(f"{self.store.at(shard)}: not a readable tar ({error}); {GET_AGAIN}") from None
 
 
 class Tars(_InTars):
@@ -265,4 +265,4 @@ def _files(blocks: bytes, length: int, where: str) -> dict[str, bytes]:
         problem = "it ends early"
     except (tarfile.TarError, ValueError) as error:
         problem = str(error)
-    raise UserError(f"{where}: changed or damaged since it was first read ({problem}); generate the data set again to repair it")
+    raise UserError(f"{where}: changed or damaged since it was first read ({problem}); {GET_AGAIN}")

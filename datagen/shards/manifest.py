@@ -26,6 +26,7 @@ STATEMENT = "dataset.json"
 MANIFEST = "manifest.jsonl"
 FAILURES = "failures.jsonl"
 SOURCES = "sources.jsonl"  # of an import: what each shard was made of
+MOST_BYTES = 1 << 25  # of a manifest, which has some 250 a shard, or of a part of one
 LEAST_BYTES = 3 * tarfile.BLOCKSIZE  # of a sample in a tar: the headers of its three files
 _PART = re.compile(r"manifest\.(\d{6,})\.jsonl")
 _SHARD = re.compile(r"shard-(\d{6,12})\.tar")
@@ -66,7 +67,19 @@ class Row:
 
     def fits(self, shard_size: int) -> bool:
         """Whether a shard of that size can hold what the line states."""
-        return self.samples + len(self.missing) <= shard_size
+        return self.samples + len(self.missing) <= shard_size and all(index in self._spanned(shard_size) for index in self.missing)
+
+    def misfit(self, num: int, shard_size: int) -> str | None:
+        """Why a data set of `num` samples has no room for what the line states; None if it has."""
+        if self.shard * shard_size >= num:
+            return f"a shard beyond the {num:,} samples of the data set"
+        if self.samples + len(self.missing) > shard_size:
+            return f"the manifest states {self.samples + len(self.missing):,} samples, more than the {shard_size:,} of a shard"
+        if not self.fits(shard_size):
+            return "the manifest states that it lacks samples of other shards"
+        if self._spanned(shard_size).stop > num:
+            return f"the manifest states samples beyond the {num:,} of the data set"
+        return None
 
     def indices(self, shard_size: int) -> list[int]:
         """The indices of the samples that a shard holds which `fits`."""
@@ -118,6 +131,11 @@ def shard_number(name: str) -> int | None:
     return int(match[1]) if match and shard_name(int(match[1])) == name else None
 
 
+def wanted_of(shard: int, num: int, shard_size: int) -> range:
+    """The indices that a shard holds in a whole data set of `num` samples."""
+    return range(shard * shard_size, min((shard + 1) * shard_size, num))
+
+
 def part_name(shard: int) -> str:
     """The file name of a shard's part of the manifest."""
     return f"manifest.{shard:06d}.jsonl"
@@ -138,7 +156,7 @@ def read_manifest(store: Store, names: Iterable[str]) -> Manifest:
     manifest = Manifest()
     manifest.parts = sorted(filter(is_part, names))
     for name in (MANIFEST, FAILURES, *manifest.parts):
-        for number, line in enumerate((store.text(name) or "").split("\n"), 1):
+        for number, line in enumerate((store.text(name, MOST_BYTES) or "").split("\n"), 1):
             if not line.strip():
                 continue
             where = f"{name}, line {number}: damaged"
@@ -176,7 +194,7 @@ def _write_changed(store: Store, name: str, rows: list[dict[str, Any]]) -> None:
     data = _text(rows)
     if not data:
         store.remove(name)
-    elif store.text(name) != data.decode():
+    elif store.text(name, MOST_BYTES) != data.decode():
         store.write(name, data)
 
 

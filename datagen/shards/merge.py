@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
+import hashlib
+import os
+import tarfile
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from datagen.errors import PartlyDone, UserError
-from datagen.io.files import atomic_file, file_sha256
+from datagen.io.files import atomic_file
 from datagen.io.locks import lock_shards
 from datagen.io.progress import progress
-from datagen.io.ranges import listed
-from datagen.shards.manifest import Manifest, Row, gather, read_manifest, shard_name, write_part
+from datagen.io.ranges import listed_runs
+from datagen.samples.settings import DatasetSettings, sample_key
+from datagen.shards.checks import check_identity, samples_in
+from datagen.shards.manifest import STATEMENT, Manifest, Row, gather, read_manifest, wanted_of, write_part
+from datagen.shards.reader import label_bytes
 from datagen.shards.store import Place, Store, check_place, open_store
-from datagen.shards.writer import enter, read_statement, see_statement, shard_count, stated_settings
+from datagen.shards.tars import GET_AGAIN
+from datagen.shards.writer import IMPORTED, enter, read_statement, see_statement, shard_count, stated_settings
 
 
 def merge(where: Place, others: Sequence[Place] = ()) -> Manifest:
     """Bring the shards of `others` into the data set at `where`, and join its manifest. Nothing of the others changes.
 
-    Raises `UserError` if one is of other settings, is being written to, or holds a shard that differs; and `PartlyDone`, when all
-    else is done, if shards or samples are missing.
+    A shard is taken in only if it is what its manifest states. Raises `UserError` if one of the others is of other settings, is being
+    written to, or holds a shard that differs; and `PartlyDone`, when all else is done, if shards or samples are missing.
     """
     store, sources = open_store(where), [open_store(other) for other in others]
+    _refuse_twins([store, *sources])
     for needed in sources or [store]:
         read_statement(needed)
     if sources:
@@ -33,62 +41,132 @@ def merge(where: Place, others: Sequence[Place] = ()) -> Manifest:
             store.make()
         for held in [store, *sources]:
             locks.enter_context(lock_shards(held.lock, held.name, None))
+        before = read_statement(store)["num"] if STATEMENT in store.sizes() else None
         for source in sources:
             _take_in(store, source)
         manifest = gather(store)
-    _tell_gaps(store, manifest)
+    _tell_gaps(store, manifest, before)
     return manifest
+
+
+def _refuse_twins(stores: Iterable[Store]) -> None:
+    named: dict[str, str] = {}
+    for store in stores:
+        lock = os.path.realpath(store.lock)
+        if lock in named:
+            raise UserError(f"{store.name}: is the same data set as {named[lock]}; name each but once")
+        named[lock] = store.name
 
 
 def _take_in(store: Store, source: Store) -> None:
     statement = read_statement(source)
+    if IMPORTED in statement:
+        raise UserError(f"{source.name}: was imported, and only what `igllm generate` has made is merged; import all scenes at once")
+    joining, size = _Joining(store, source, stated_settings(source, statement)), statement["shard_size"]
+    sizes_there = source.sizes()
+    brought = read_manifest(source, sizes_there)
+    for row in brought.rows.values():
+        if problem := row.misfit(statement["num"], size):
+            raise UserError(f"{source.at(row.name)}: {problem}, so nothing of this data set is taken in; {GET_AGAIN}")
     enter(store, statement)
-    sizes, there = store.sizes(), read_manifest(store, store.sizes())
-    brought = read_manifest(source, source.sizes())
+    sizes, num = store.sizes(), read_statement(store)["num"]
+    known = {shard: row for shard, row in read_manifest(store, sizes).rows.items() if not row.misfit(num, size)}
     for shard, row in progress(sorted(brought.rows.items()), len(brought.rows), "merge"):
-        if _wanted(store, source, there.rows.get(shard), row, sizes.get(row.name)):
+        if joining.wants(known.get(shard), row, sizes.get(row.name)):
             see_statement(store)
-            _copy(store, source, row)
+            joining.copy(known.get(shard), row, sizes_there.get(row.name))
             write_part(store, row, (f for index, f in brought.failures.items() if index in row.missing))
 
 
-def _wanted(store: Store, source: Store, ours: Row | None, theirs: Row, size: int | None) -> bool:
-    """Whether a shard is to be taken in: it is not here, or lacks what the other has. `UserError` if they tell different things."""
-    if ours is None or size != ours.bytes:
-        return True
-    if ours.samples != theirs.samples or ours.missing != theirs.missing:
-        return theirs.samples > ours.samples
-    if ours.labels != theirs.labels:
-        raise UserError(f"{store.at(ours.name)} and {source.at(theirs.name)} hold other labels; keep one of them: `igllm verify` both")
-    return False
+@dataclass(frozen=True)
+class _Joining:
+    """The data set that shards are brought into, another one that they come from, and the settings of both."""
+
+    store: Store
+    source: Store
+    settings: DatasetSettings
+
+    def wants(self, ours: Row | None, theirs: Row, size: int | None) -> bool:
+        """Whether a shard is to be taken in: it is not here, or has all that is here and more; `size` is that of the file in its place.
+
+        `UserError` if they tell different things, or if that file is no shard that is known here.
+        """
+        if ours is None:
+            if size is not None and (size != theirs.bytes or self.store.sha256(theirs.name) != theirs.sha256):  # a killed call put it
+                raise UserError(
+                    f"{self.store.at(theirs.name)}: is there, but in no manifest, and would be replaced; move it elsewhere, or call "
+                    "`igllm generate`, which takes it in if it is whole and else makes it anew"
+                )
+            return True
+        if size != ours.bytes:
+            return True
+        if ours.samples != theirs.samples or ours.missing != theirs.missing:
+            return set(ours.indices(self.settings.shard_size)) < set(theirs.indices(self.settings.shard_size))
+        if ours.labels != theirs.labels:
+            raise self._other_labels(ours.name)
+        return False
+
+    def copy(self, ours: Row | None, row: Row, size: int | None) -> None:
+        """Copy a shard of that size whole, and only if it is what its manifest states, and agrees with what was here."""
+        if size is None:
+            raise UserError(f"{self.source.at(row.name)}: it is not there; {GET_AGAIN}")
+        built, where = self.store.scratch / row.name, self.source.at(row.name)
+        before = set() if ours is None else set(ours.indices(self.settings.shard_size))
+        try:
+            if size != row.bytes or _fetch(self.source, row.name, built) != row.sha256:
+                raise UserError(f"{where}: damaged, its SHA-256 is not its manifest's; {GET_AGAIN}")
+            try:
+                kept = _check(built, self.settings, row, before, where)
+            except (tarfile.TarError, ValueError) as error:
+                raise UserError(f"{where}: not a readable tar of samples ({error}); {GET_AGAIN}") from None
+            if ours is not None and before <= set(row.indices(self.settings.shard_size)) and kept != ours.labels:
+                raise self._other_labels(row.name)
+            self.store.put(built, row.name)
+        finally:
+            built.unlink(missing_ok=True)
+
+    def _other_labels(self, name: str) -> UserError:
+        return UserError(f"{self.store.at(name)} and {self.source.at(name)} hold other labels; keep one of them: `igllm verify` both")
 
 
-def _copy(store: Store, source: Store, row: Row) -> None:
-    """Copy a shard whole, and only if it is what its manifest states."""
-    built = store.scratch / row.name
-    try:
-        _fetch(source, row.name, built, row.sha256)
-        store.put(built, row.name)
-    finally:
-        built.unlink(missing_ok=True)
+def _fetch(source: Store, name: str, built: Path) -> str:
+    """Copy a shard to a file; its SHA-256."""
+    digest = hashlib.sha256()
+    with source.open(name) as stream, atomic_file(built) as copy:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+            copy.write(block)
+    return digest.hexdigest()
 
 
-def _fetch(source: Store, name: str, built: Path, expected: str) -> None:
-    try:
-        with source.open(name) as stream, atomic_file(built) as copy:
-            shutil.copyfileobj(stream, copy, 1 << 20)
-    except FileNotFoundError:
-        raise UserError(f"{source.at(name)}: it is not there; `igllm generate` repairs it") from None
-    if file_sha256(built) != expected:
-        raise UserError(f"{source.at(name)}: damaged, its SHA-256 is not its manifest's; `igllm generate` repairs it")
+def _check(built: Path, settings: DatasetSettings, row: Row, before: set[int], where: str) -> str:
+    """`UserError` unless a shard holds the samples and the labels that are stated; the SHA-256 of the labels of those in `before`."""
+    labels, kept, keys = hashlib.sha256(), hashlib.sha256(), []
+    expected = {sample_key(index): index for index in row.indices(settings.shard_size)}
+    with built.open("rb") as stream:
+        for key, blocks in samples_in(stream):
+            if key in expected:
+                check_identity(settings, expected[key], blocks, where)
+                labels.update(label_bytes(blocks))
+            if expected.get(key) in before:
+                kept.update(label_bytes(blocks))
+            keys.append(key)
+    if keys != list(expected):
+        raise UserError(f"{where}: holds other samples than its manifest states; {GET_AGAIN}")
+    if labels.hexdigest() != row.labels:
+        raise UserError(f"{where}: its labels are not those that its manifest states; {GET_AGAIN}")
+    return kept.hexdigest()
 
 
-def _tell_gaps(store: Store, manifest: Manifest) -> None:
+def _tell_gaps(store: Store, manifest: Manifest, before: int | None) -> None:
+    """`PartlyDone` if shards or samples are missing. The number is as anybody wrote it: what is gone through is what is there."""
     statement = read_statement(store)
-    settings = stated_settings(store, statement)
-    shards, sizes = range(shard_count(statement["num"], settings.shard_size)), store.sizes()
-    gone = [shard for shard in shards if shard not in manifest.rows or shard_name(shard) not in sizes]
-    absent = [index for shard, row in manifest.rows.items() if shard not in gone for index in row.missing]
-    gaps = ([f"the shards {listed(gone)}"] if gone else []) + ([f"the samples {listed(absent)}"] if absent else [])
+    num, size, sizes = statement["num"], statement["shard_size"], store.sizes()
+    there = sorted(shard for shard, row in manifest.rows.items() if row.name in sizes and not row.misfit(num, size))
+    ends = zip([-1, *there], [*there, shard_count(num, size)], strict=True)
+    gone = [range(last + 1, shard) for last, shard in ends if shard - last > 1]
+    absent = [run for shard in there for run in manifest.rows[shard].lacking(wanted_of(shard, num, size), size)]
+    gaps = [f"the {what} {listed_runs(found)}" for what, found in (("shards", gone), ("samples", absent)) if found]
     if gaps:
-        raise PartlyDone(f"{store.name}: joined, but {' and '.join(gaps)} are missing; `igllm generate` renders them")
+        grown = f". It now states {num:,} samples, as one of the others does, not {before:,}" if before and num > before else ""
+        raise PartlyDone(f"{store.name}: joined, but {' and '.join(gaps)} are missing; `igllm generate` renders them{grown}")

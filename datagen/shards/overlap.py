@@ -14,10 +14,11 @@ import numpy as np
 
 from datagen.errors import UserError
 from datagen.io.cache import cache_folder
-from datagen.io.files import write_bytes
+from datagen.io.files import read_regular, write_bytes
 from datagen.io.progress import progress
 from datagen.io.ranges import counted
 from datagen.samples.settings import DatasetSettings
+from datagen.shards.index import drop
 from datagen.shards.manifest import read_manifest
 from datagen.shards.reader import Samples
 from datagen.shards.writer import IMPORTED, read_statement, stated_settings
@@ -47,7 +48,7 @@ def data_digest(samples: Samples) -> str:
 def _remembered(path: Path, samples: Samples) -> str:
     """A data set's digest out of a file, or made anew and kept there."""
     with contextlib.suppress(OSError):
-        kept = path.read_bytes()
+        kept = read_regular(path)
         if re.fullmatch(rb"[0-9a-f]{64} [0-9a-f]{8}", kept) and kept == _checked(kept[:64]):
             return kept[:64].decode()
     digest = hashlib.sha256()
@@ -57,6 +58,7 @@ def _remembered(path: Path, samples: Samples) -> str:
         digest.update(hashlib.sha256(samples.key(number).encode(errors="replace")).digest())
         for suffix, data in sorted(samples.files(number).items()):
             digest.update(hashlib.sha256(suffix.encode(errors="replace")).digest() + hashlib.sha256(data).digest())
+    drop(path)
     with contextlib.suppress(OSError):
         write_bytes(path, _checked(digest.hexdigest().encode()))
     return digest.hexdigest()

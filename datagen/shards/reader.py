@@ -21,6 +21,8 @@ from datagen.shards.layouts import CACHE_BYTES, Layout, open_layout, open_tars
 from datagen.shards.store import Place
 from datagen.shards.tars import files_of_blocks, sample_extents
 
+LABELS = (".py", ".json")
+
 
 def sample_blocks(sample: Sample | EncodedSample) -> bytes:
     """A sample as a tar holds it: its members with fixed metadata, padded."""
@@ -58,9 +60,12 @@ def write_blocks(stream: IO[bytes], samples: Iterable[bytes]) -> Written:
 
 
 def label_bytes(blocks: bytes) -> bytes:
-    """The .py and the .json of a sample: what a repair must give again to the bit."""
+    """The .py and the .json of a sample: what a repair must give again to the bit. `tarfile.TarError` if they are not there."""
     files = files_of_blocks(blocks)
-    return files[".py"] + files[".json"]
+    lacking = [suffix for suffix in LABELS if suffix not in files]
+    if lacking:
+        raise tarfile.ReadError(f"a sample lacks its {' and its '.join(lacking)}")
+    return b"".join(files[suffix] for suffix in LABELS)
 
 
 def write_shard(path: Path, samples: Iterable[Sample]) -> int:
@@ -70,8 +75,16 @@ def write_shard(path: Path, samples: Iterable[Sample]) -> int:
 
 
 def block_extents(stream: IO[bytes]) -> dict[str, tuple[int, int]]:
-    """Where the samples of a tar lie, by key: start and length of what `sample_blocks` gave. `tarfile.TarError` if it is damaged."""
-    return {key: (start, length) for key, start, length in sample_extents(stream)}
+    """Where the samples of a tar lie, by key: start and length of what `sample_blocks` gave.
+
+    `tarfile.TarError` if it is damaged, or holds a sample twice.
+    """
+    extents: dict[str, tuple[int, int]] = {}
+    for key, start, length in sample_extents(stream):
+        if key in extents:
+            raise tarfile.ReadError(f"the sample {key:.80} is in it twice, or its files do not lie side by side")
+        extents[key] = start, length
+    return extents
 
 
 def sample_of_blocks(key: str, blocks: bytes, where: str) -> Sample:

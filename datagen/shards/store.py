@@ -127,17 +127,18 @@ class Store(ABC):
         if self.scratch.is_dir():
             _remove_left(path for path in self.scratch.iterdir() if is_own(path.name) or is_own(_finished(path)))
 
-    def text(self, name: str) -> str | None:
-        """A whole text file, what is not text in it replaced; None if it is not there, `UserError` if it cannot be read."""
+    def text(self, name: str, most: int = MOST_BYTES) -> str | None:
+        """A whole text file of at most so many bytes, what is not text in it replaced; None if it is not there, `UserError` if it cannot be
+        read."""
         try:
             with self.open(name) as stream:
-                data = stream.read(MOST_BYTES + 1)
+                data = stream.read(most + 1)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise UserError(f"{self.at(name)}: cannot be read ({error.strerror or error})") from None
-        if len(data) > MOST_BYTES:
-            raise UserError(f"{self.at(name)}: has more than {MOST_BYTES:,} bytes, so it is not what was expected here")
+        if len(data) > most:
+            raise UserError(f"{self.at(name)}: has more than {most:,} bytes, so it is not what was expected here")
         return data.decode("utf-8-sig", errors="replace")
 
     def sha256(self, name: str) -> str:

@@ -12,12 +12,18 @@ from datagen.code.predictions import is_key
 from datagen.io.files import passed_over
 
 BLOCK = tarfile.BLOCKSIZE
+GET_AGAIN = "get it again where it came from, or, if igllm has generated it here, call `igllm generate` again"  # of a damaged tar
+MOST_HEADER_BYTES = 1 << 16  # of a header that tells more of the next one: its name, or fields in PAX's format
+MOST_FIELDS = 100  # of such a header, and of those together that hold for all files
+MOST_DIGITS = 100  # in a row in such fields; where there are more, `tarfile` of Python 3.11 takes a time that grows with their square
+MOST_PADDING = 1 << 22  # bytes behind a tar's end
 
 
 def tar_members(stream: IO[bytes]) -> Iterator[tuple[str, int, int, int]]:
     """The files in a tar: name, where its header starts, where its data starts, and the size of that. `tarfile.TarError` if damaged.
 
-    Plain headers are read here, in a third of the time that `tarfile` takes; from the first of another kind on, it reads.
+    Plain headers are read here, in a third of the time that `tarfile` takes; from the first of another kind on, it reads. Behind a block of
+    zeros, with which a tar ends, there may be more of them, and nothing else, so that no files are passed over.
     """
     at = 0
     while (plain := _plain(stream.read(BLOCK))) is not None:
@@ -31,6 +37,16 @@ def tar_members(stream: IO[bytes]) -> Iterator[tuple[str, int, int, int]]:
     if at == 0 or stream.read(BLOCK).strip(b"\0"):
         stream.seek(at)
         yield from _any_members(stream)
+    _check_padding(stream)
+
+
+def _check_padding(stream: IO[bytes]) -> None:
+    """`tarfile.ReadError` unless from here on a stream has zeros alone, and not endless ones."""
+    padding = stream.read(MOST_PADDING + 1)
+    if padding.strip(b"\0"):
+        raise tarfile.ReadError("more lies behind its end, as where tars were joined as files; join them with tar itself, or read each")
+    if len(padding) > MOST_PADDING:
+        raise tarfile.ReadError(f"more than {MOST_PADDING:,} zeros lie behind its end")
 
 
 def _plain(header: bytes) -> tuple[str, int] | None:
@@ -57,17 +73,64 @@ class _Bounded:
         return self._stream.read(max(0, min(size, self._end - self.tell())))
 
 
+class _Entry(tarfile.TarInfo):
+    """A header as `tarfile` reads one, that is held against limits before what belongs to it is read."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        fields = self.type in (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
+        if self.type == tarfile.GNUTYPE_SPARSE:
+            raise _sparse(self.name)
+        if fields or self.type in (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK):
+            if not 0 <= self.size <= MOST_HEADER_BYTES:
+                raise tarfile.ReadError(f"a header of {self.size:,} bytes that tells of the next; at most {MOST_HEADER_BYTES:,} are read")
+            if fields:
+                self._check_fields(tar)
+        found: tarfile.TarInfo = super()._proc_member(tar)  # type: ignore[misc]
+        return found
+
+    def _check_fields(self, tar: tarfile.TarFile) -> None:
+        stream = cast(IO[bytes], tar.fileobj)
+        start = stream.tell()
+        names = _field_names(stream.read(self.size + -self.size % BLOCK))
+        stream.seek(start)
+        for_all = self.type == tarfile.XGLTYPE
+        if len(names) + for_all * len(tar.pax_headers) > MOST_FIELDS:
+            raise tarfile.ReadError(f"a header of more than {MOST_FIELDS} fields")
+        if any(name.startswith(b"GNU.sparse.") for name in names):
+            raise _sparse(self.name)
+        if for_all and {b"path", b"size"} & set(names):
+            raise tarfile.ReadError("a header that gives all files one name or one size")
+
+
+def _field_names(fields: bytes) -> list[bytes]:
+    """The names of fields in PAX's format, a line ``LENGTH NAME=VALUE`` each, behind which there are zeros alone."""
+    names, fields = [], fields.rstrip(b"\0")
+    if re.search(rb"\d{%d}" % (MOST_DIGITS + 1), fields):
+        raise tarfile.ReadError(f"a header with more than {MOST_DIGITS} digits in a row")
+    at = 0
+    while at < len(fields):
+        line = re.compile(rb"(\d+) ([^=\n]+)=").match(fields, at)
+        end = at + int(line[1]) if line else 0
+        if line is None or not line.end() < end <= len(fields) or fields[end - 1 : end] != b"\n":
+            raise tarfile.ReadError("a damaged header, whose fields are not as long as they state")
+        names.append(line[2])
+        at = end
+    return names
+
+
+def _sparse(name: str) -> tarfile.ReadError:
+    return tarfile.ReadError(f"{name:.80}: a sparse file, whose holes no sample has")
+
+
 def _any_members(stream: IO[bytes]) -> Iterator[tuple[str, int, int, int]]:
     start = stream.tell()
     end = stream.seek(0, io.SEEK_END)
     stream.seek(start)
     try:
-        with tarfile.open(fileobj=cast(IO[bytes], _Bounded(stream, end)), mode="r:") as tar:
+        with tarfile.open(fileobj=cast(IO[bytes], _Bounded(stream, end)), mode="r:", tarinfo=_Entry) as tar:
             while (entry := tar.next()) is not None:
                 tar.members.clear()  # type: ignore[attr-defined]  # which would grow with the tar
                 # A header's numbers are believed only as far as the file goes: a size may be negative, or as large as anyone likes.
-                if entry.issparse():
-                    raise tarfile.ReadError(f"{entry.name:.80}: a sparse file, whose holes no sample has")
                 if (entry.isreg() and not 0 <= entry.size <= end - entry.offset_data) or tar.offset <= entry.offset:
                     raise tarfile.ReadError(f"{entry.name:.80}: a header that states {entry.size:,} bytes, which are not there")
                 if entry.isreg():

@@ -11,8 +11,8 @@ from datagen.errors import UserError
 from datagen.io.progress import progress
 from datagen.io.ranges import counted, listed, listed_runs
 from datagen.samples.settings import DatasetSettings
-from datagen.shards.checks import check_shard
-from datagen.shards.manifest import FAILURES, MANIFEST, SOURCES, STATEMENT, Row, is_part, read_manifest, shard_name, shard_number
+from datagen.shards.checks import check_shard, count_samples
+from datagen.shards.manifest import FAILURES, MANIFEST, SOURCES, STATEMENT, Row, is_part, read_manifest, shard_name, shard_number, wanted_of
 from datagen.shards.spool import Spool
 from datagen.shards.store import Place, Store, open_store
 from datagen.shards.writer import IMPORTED, read_statement, shard_count, spool_owner, stated_settings
@@ -52,10 +52,10 @@ def verify(where: Place) -> Verdict:
         if row is None:
             verdict.problems.append(f"{name}: {'it is not in the manifest' if shard in there else 'it is not there'}{waiting}")
             continue
-        if not row.fits(size):
-            verdict.problems.append(f"{name}: the manifest states {row.samples:,} samples, more than the {size:,} of a shard")
+        if problem := row.misfit(num, size):
+            verdict.problems.append(f"{name}: {problem}")
             continue
-        wanted = range(shard * size, min((shard + 1) * size, num))
+        wanted = wanted_of(shard, num, size)
         absent = row.lacking(wanted, size) if name in sizes else []
         if absent:
             failed = [index for index in row.missing if index in wanted and index in manifest.failures]
@@ -65,7 +65,9 @@ def verify(where: Place) -> Verdict:
         verdict.problems += found
         verdict.samples += 0 if found else row.samples
     verdict.problems += _absent(known[-1] + 1 if known else 0, count)
-    _strangers(store, verdict, sizes, {shard_name(shard) for shard in {*known, *manifest.rows}})
+    beyond = [row for shard, row in sorted(manifest.rows.items()) if shard >= count and row.name not in sizes]
+    verdict.problems += [f"{row.name}: in the manifest, but {row.misfit(num, size)}" for row in beyond]
+    _strangers(store, verdict, sizes, {shard_name(shard) for shard in known})
     return verdict
 
 
@@ -86,7 +88,7 @@ def _spools(store: Store, statement: Mapping[str, Any]) -> dict[int, str]:
 
 
 def _shard_problems(store: Store, settings: DatasetSettings | None, row: Row, size: int | None) -> list[str]:
-    """What is wrong with a shard that the manifest states; of imported ones, which no settings made, only the bytes are known."""
+    """What is wrong with a shard that the manifest states; of imported ones, which no settings made, samples are counted."""
     if size is None:
         return [f"{row.name}: it is not there"]
     if size != row.bytes:
@@ -94,16 +96,21 @@ def _shard_problems(store: Store, settings: DatasetSettings | None, row: Row, si
     if store.sha256(row.name) != row.sha256:
         return [f"{row.name}: damaged, its SHA-256 is not the manifest's"]
     try:
-        return _sample_problems(store, settings, row) if settings else []
+        return _sample_problems(store, settings, row)
     except (tarfile.TarError, ValueError) as error:
         return [f"{row.name}: not a readable tar of samples ({error})"]
     except UserError as error:
         return [str(error)]
 
 
-def _sample_problems(store: Store, settings: DatasetSettings, row: Row) -> list[str]:
-    indices, labels = check_shard(store, settings, row.name)
-    if indices != row.indices(settings.shard_size):
+def _sample_problems(store: Store, settings: DatasetSettings | None, row: Row) -> list[str]:
+    if settings is None:
+        count, labels = count_samples(store, row.name)
+        as_stated = count == row.samples
+    else:
+        indices, labels = check_shard(store, settings, row.name)
+        as_stated = indices == row.indices(settings.shard_size)
+    if not as_stated:
         return [f"{row.name}: holds other samples than the manifest states"]
     return [] if labels == row.labels else [f"{row.name}: its labels are not those that the manifest states"]
 

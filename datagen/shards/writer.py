@@ -190,7 +190,15 @@ class DatasetWriter:
         rewritten = len(held) < end - number * self.settings.shard_size
         if (self.store.near or rewritten) and self.store.sha256(name) != row.sha256:
             return set()
-        return held
+        return held if not rewritten or self._keys(name) == set(map(sample_key, held)) else set()
+
+    def _keys(self, name: str) -> set[str]:
+        """The keys of a tar's samples; none if it cannot be read."""
+        try:
+            with self.store.open(name) as stream:
+                return set(block_extents(stream))
+        except tarfile.TarError:
+            return set()
 
     def _adopt(self, number: int) -> Row | None:
         """Take in a tar that no manifest knows: a run can die between the two, and a manifest can be lost. None if it is not whole."""

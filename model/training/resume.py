@@ -15,7 +15,7 @@ from transformers import trainer_callback
 
 from datagen.errors import UserError
 from datagen.io.declared import read_declared
-from datagen.io.files import MOST_BYTES, passed_over
+from datagen.io.files import passed_over
 from model.declared import Pending, TrainerState
 from model.extent import Shapes, shapes_in
 from model.staging import CONFIG_FILE, TOKENIZER_FILES, WEIGHTS_FILE, WHOLE, plain
@@ -23,6 +23,7 @@ from model.state_dict import first_not_finite
 from model.tables import reason
 from model.training.pickles import check_pickle
 
+MOST_STATE_BYTES = 1 << 23  # of trainer_state.json, which has some 150 a line of the log
 STATE, PENDING = "trainer_state.json", "pending.json"
 OPTIMIZER, SCHEDULER = "optimizer.pt", "scheduler.pt"
 RANDOM_STATES, SCALER = "rng_state*.pth", "scaler.pt"
@@ -60,7 +61,7 @@ def _check_numbers(path: Path) -> None:
 def read_state(checkpoint: Path) -> tuple[int, Pending]:
     """The step of a checkpoint, and what its next line of the log is the mean of."""
     with resuming(checkpoint, STATE):
-        state = read_declared(checkpoint / STATE, TrainerState, MOST_BYTES)
+        state = read_declared(checkpoint / STATE, TrainerState, MOST_STATE_BYTES)
         if checkpoint.name != f"checkpoint-{state.global_step}":
             raise UserError(f"global_step is {state.global_step:,}")
         if state.epoch is not None and not 0 <= state.epoch <= 10**9:

@@ -127,3 +127,17 @@ def test_shards_and_codes_do_not_share_a_folder(tmp_path: Path) -> None:
         import_clevr(tmp_path / "scenes.json", tmp_path / "shards")
     with pytest.raises(UserError, match="holds code without pixels"):
         read(document, tmp_path, tmp_path / "codes")
+
+
+def test_an_import_is_verified_by_its_samples_and_not_merged_into_another(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No settings made it, by which shards of two would belong together."""
+    (tmp_path / "images").mkdir()
+    out = tmp_path / "out"
+    read(small_set(tmp_path / "images"), tmp_path / "images", out)
+    assert main(["verify", str(out)]) == main(["merge", str(out)]) == 0
+    assert main(["merge", str(tmp_path / "new"), "--from", str(out)]) == 2
+    assert f"{out}: was imported, and only what `igllm generate` has made is merged" in capsys.readouterr().err
+    row = json.loads((out / "manifest.jsonl").read_text())
+    (out / "manifest.jsonl").write_text(json.dumps({**row, "samples": 4, "missing": [4]}) + "\n")
+    assert main(["verify", str(out)]) == 1
+    assert "shard-000000.tar: holds other samples than the manifest states" in capsys.readouterr().out

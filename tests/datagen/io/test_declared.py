@@ -25,9 +25,10 @@ from datagen.io.files import file_sha256, read_json, read_lines
 from datagen.io.json_text import MOST_LEVELS, decode_json
 from datagen.samples.cameras import cameras_to_json
 from datagen.scene import Camera
-from datagen.shards import store
-from datagen.shards.manifest import FAILURES, MANIFEST, STATEMENT
+from datagen.shards.manifest import FAILURES, MANIFEST, STATEMENT, read_manifest
 from datagen.shards.reader import Samples
+from datagen.shards.store import LocalStore
+from datagen.shards.writer import read_statement
 from igllm import main
 
 PLAIN = st.recursive(
@@ -162,15 +163,23 @@ def test_a_file_is_read_line_by_line_and_a_line_has_an_end(tmp_path: Path, monke
         next(lines)
 
 
-def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "large.json").open("wb") as stream:
         stream.truncate(1 << 40)
-    with pytest.raises(UserError, match=r"large\.json: has 1,099,511,627,776 bytes, more than 268,435,456"):
+    with pytest.raises(UserError, match=r"large\.json: has 1,099,511,627,776 bytes, more than 2,000,000"):
         read_json(tmp_path / "large.json")
-    monkeypatch.setattr(store, "MOST_BYTES", 10)
-    (tmp_path / STATEMENT).write_text("{}" + " " * 20)
-    with pytest.raises(UserError, match=r"dataset\.json: has more than 10 bytes"):
-        store.LocalStore(tmp_path).text(STATEMENT)
+    for name, most in ((STATEMENT, 2_000_000), (MANIFEST, 33_554_432)):
+        (tmp_path / STATEMENT).write_text("{}")
+        (tmp_path / name).write_bytes(b" " * (most + 1))
+        with pytest.raises(UserError, match=rf"{name}: has more than {most:,} bytes"):
+            read_manifest(LocalStore(tmp_path), []) if name == MANIFEST else read_statement(LocalStore(tmp_path))
+
+
+def test_lines_in_utf_16_that_are_too_many_are_not_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "MOST_IN_UTF16", 100)
+    (tmp_path / "pred.jsonl").write_text('{"key": "a", "code": ""}\n' * 3, "utf-16")
+    with pytest.raises(UserError, match=r"pred\.jsonl: has more than 100 bytes of UTF-16; save the file as UTF-8"):
+        read_predictions(tmp_path / "pred.jsonl")
 
 
 def test_what_is_no_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -111,6 +111,35 @@ def test_a_damaged_cache_is_made_anew(near: Path, cache: Path) -> None:
     assert table.name == name
 
 
+def other_than_a_file(path: Path, kind: str) -> None:
+    """Put something else into the place of a file."""
+    path.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        (path / "in it").mkdir(parents=True)
+    else:
+        path.symlink_to({"loop": path.name, "device": "/dev/zero", "nowhere": "/nowhere/at/all"}[kind])
+
+
+KINDS = ["pipe", "folder", "loop", "device", "nowhere"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_no_file_in_a_cache_is_as_if_it_was_not_there(near: Path, far: str, cache: Path, kind: str) -> None:
+    """A pipe would be waited for, and a device has no end."""
+    truth = Samples(near).at(5).files()
+    Samples.for_training(far).files(5)
+    for kept in (*index_files(cache), *(cache / "shards").glob("*.rows"), *(cache / "shards").glob("*.tar")):
+        other_than_a_file(kept, kind)
+        assert Samples(near).at(5).files() == Samples.for_training(far).files(5) == truth
+        assert kept.is_file()
+        assert not kept.is_symlink()
+    for unused in (cache / "index" / "a-1-00000000.rows", cache / "shards" / "b.tar", cache / "shards" / ".c.tmp"):
+        other_than_a_file(unused, kind)
+    assert Samples.for_training(far).files(9) == Samples(near).at(9).files()
+
+
 def test_a_stale_cache_is_not_used(tmp_path: Path, cache: Path) -> None:
     shard = tmp_path / "set" / "shard-000000.tar"
     write_shard(shard, (constant_sample(SETTINGS, i) for i in (0, 1)))
@@ -364,6 +393,86 @@ def test_what_a_header_states_is_held_against_the_file(tmp_path: Path, header: b
         len(Samples(tmp_path))
     with pytest.raises(UserError, match=r"shard-000000\.tar: not a readable tar"):
         list(Samples(tmp_path).members())
+
+
+def pax(*fields: tuple[bytes, bytes], kind: bytes = tarfile.XHDTYPE) -> bytes:
+    """A header of fields in PAX's format."""
+    lines = b""
+    for name, value in fields:
+        line = b" %b=%b\n" % (name, value)
+        length = next(n for n in range(len(line), len(line) + 9) if n == len(line) + len(str(n)))
+        lines += b"%d%b" % (length, line)
+    return raw_pax(lines, kind)
+
+
+def raw_pax(lines: bytes, kind: bytes = tarfile.XHDTYPE) -> bytes:
+    return crafted(b"%011o\0" % len(lines), kind) + lines + b"\0" * (-len(lines) % 512)
+
+
+def member(name: bytes, data: bytes) -> bytes:
+    return crafted(b"%011o\0" % len(data), name=name) + data + b"\0" * (-len(data) % 512)
+
+
+HEADERS_OF_NEXT = {
+    "digits that take the square of their number": (raw_pax(b"1" * 200_000), "a header of 200,000 bytes"),
+    "fewer digits, in many headers": (raw_pax(b"1" * 60_000) * 20, "more than 100 digits in a row"),
+    "digits in a value": (pax((b"comment", b"7" * 60_000)), "more than 100 digits in a row"),
+    "digits for all files": (raw_pax(b"1" * 60_000, tarfile.XGLTYPE), "more than 100 digits in a row"),
+    "many fields": (pax(*((b"k%d" % i, b"v") for i in range(101))), "more than 100 fields"),
+    "many fields for all files, bit by bit": (
+        b"".join(pax(*((b"k%d-%d" % (n, i), b"v") for i in range(60)), kind=tarfile.XGLTYPE) for n in range(2)),
+        "more than 100 fields",
+    ),
+    "one name for all files": (pax((b"path", b"a" * 60_000), kind=tarfile.XGLTYPE), "all files one name"),
+    "a map of holes without an end": (
+        pax((b"GNU.sparse.major", b"1"), (b"GNU.sparse.minor", b"0")) + member(b"a.jpg", b"9" * 200_000),
+        "a sparse file",
+    ),
+    "a length beyond the header": (raw_pax(b"99 path=b.jpg\n"), "not as long as they state"),
+    "a length that ends within a line": (raw_pax(b"12 path=b.jpg\n"), "not as long as they state"),
+    "a line without an end": (raw_pax(b"13 path=b.jpg"), "not as long as they state"),
+    "a long name": (crafted(b"%011o\0" % 70_000, tarfile.GNUTYPE_LONGNAME) + b"b" * 70_144, "a header of 70,000 bytes"),
+}
+
+
+@pytest.mark.parametrize(("header", "problem"), HEADERS_OF_NEXT.values(), ids=HEADERS_OF_NEXT)
+def test_a_header_that_tells_of_the_next_is_held_against_limits(tmp_path: Path, header: bytes, problem: str) -> None:
+    """Before `tarfile` reads it, which of each of these would take minutes or gigabytes, or pass over files in silence."""
+    files = member(b"a.jpg", b"A") + member(b"a.txt", b"a")
+    (tmp_path / "a.tar").write_bytes(files + header + files.replace(b"a.", b"b.") + b"\0" * 1024)
+    with pytest.raises(UserError, match=rf"a\.tar: not a readable tar \(.*{problem}.*get it again"):
+        len(Samples(tmp_path))
+
+
+def test_fields_that_others_write_are_read(tmp_path: Path) -> None:
+    """As git archive, bsdtar and GNU tar do: a comment for all, times, attributes, a name that a plain header cannot hold."""
+    data = pax((b"comment", b"0" * 40), kind=tarfile.XGLTYPE)
+    data += pax(
+        (b"mtime", b"1700000000.123456789"), (b"SCHILY.xattr.user.x", b"a\n=b\xff"), (b"path", "x/\N{OGHAM SPACE MARK}1.jpg".encode())
+    )
+    data += member(b"x/1.jpg", b"A")
+    (tmp_path / "a.tar").write_bytes(data + b"\0" * 10240)
+    assert Samples.for_training(tmp_path).files(0) == {".jpg": b"A"}
+
+
+@pytest.mark.parametrize("between", [b"", b"\0" * 512, b"\0" * 1024, b"\0" * 10240], ids=len)
+@pytest.mark.parametrize("first", [b"", pax((b"mtime", b"1.5"))], ids=["plain", "pax"])
+def test_nothing_behind_the_end_of_a_tar_is_passed_over_in_silence(tmp_path: Path, first: bytes, between: bytes) -> None:
+    """Tars that were joined as files, and blocks of zeros between files."""
+    parts = [first + member(name + b".jpg", b"A") for name in (b"a", b"b")]
+    (tmp_path / "a.tar").write_bytes(between.join(parts) + b"\0" * 9216)
+    if not between:
+        assert len(Samples(tmp_path)) == 2
+        return
+    with pytest.raises(UserError, match=r"a\.tar: not a readable tar \(more lies behind its end, as where tars were joined"):
+        len(Samples(tmp_path))
+
+
+def test_zeros_behind_the_end_have_one_too(tmp_path: Path) -> None:
+    (tmp_path / "a.tar").write_bytes(member(b"a.jpg", b"A"))
+    os.truncate(tmp_path / "a.tar", 2**40)
+    with pytest.raises(UserError, match="more than 4,194,304 zeros lie behind its end"):
+        len(Samples(tmp_path))
 
 
 @given(st.data())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -127,3 +128,22 @@ def test_what_is_remembered_of_a_digest_may_be_damaged_or_not_be_kept(sets: Path
         assert kept.read_bytes() == whole
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
     assert data_digest(archive) == digest
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "loop"])
+def test_what_is_no_file_in_the_cache_of_digests_is_made_anew(
+    sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    archive = without(sets / "train", MANIFEST, tmp_path / "set")
+    digest = data_digest(archive)
+    (kept,) = (tmp_path / "cache" / "igllm" / "digests").iterdir()
+    kept.unlink()
+    if kind == "pipe":
+        os.mkfifo(kept)
+    elif kind == "folder":
+        kept.mkdir()
+    else:
+        kept.symlink_to(kept)
+    assert data_digest(archive) == digest
+    assert kept.is_file()
