@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,15 +18,25 @@ from safetensors import SafetensorError
 from datagen.errors import UserError
 from datagen.io.declared import as_declared, read_declared, to_plain
 from datagen.io.files import file_sha256, passed_over, read_json, removed, sync_folder, write_bytes, write_json
+from datagen.io.written import Written
 from model.config import FORMAT_VERSION
 from model.declared import Best, RunStatement, WholeCheckpoint
 from model.preset import Preset
-from model.staging import CONFIG_FILE, WHOLE, plain
+from model.staging import CONFIG_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, TOKENIZER_FILES, WEIGHTS_FILE, WHOLE, plain
 
 RUN = "run.json"
 BEST = "best"
+LOG = "log.jsonl"
 SAVING = ".saving"  # where checkpoint and model are written before they are renamed
+FINAL = "final"  # in there, the finished model
 _ASIDE = "old"  # in there, what had the name of the new one until now
+_TRIAL = "trial"
+STATE, PENDING = "trainer_state.json", "pending.json"
+OPTIMIZER, SCHEDULER = "optimizer.pt", "scheduler.pt"
+RANDOM_STATES, SCALER = "rng_state*.pth", "scaler.pt"
+CHECKPOINT_FILES = (STATE, PENDING, OPTIMIZER, SCHEDULER, RANDOM_STATES, SCALER, WHOLE, CONFIG_FILE, WEIGHTS_FILE, *TOKENIZER_FILES)
+"""The files of a checkpoint that holds the whole model. Out of files of other names, transformers would load other formats and adapters."""
+_FACTS = "best.json"
 KEPT_CHECKPOINTS = 2
 TRIAL_BYTES = 1 << 20  # written to find out whether a disk is full
 FREE_TO_CHANGE = (
@@ -54,7 +66,8 @@ _DIFFERENT = {
 
 
 def check_run(out: Path, preset: Preset, **statement: Any) -> None:
-    """`UserError` if a folder holds anything but the run that these settings and this statement describe.
+    """`UserError` if a folder holds anything but the run that these settings and this statement describe, or, in the place of what training
+    would replace or remove, what no run has written.
 
     Only what is given is compared. A run in which nothing was trained yet may be described anew.
     """
@@ -67,25 +80,65 @@ def check_run(out: Path, preset: Preset, **statement: Any) -> None:
             raise UserError(f"{out}: holds a run {was}; choose another folder, or call it as before")
     elif out.exists() and not all(passed_over(path.name) for path in out.iterdir()):
         raise UserError(f"{out}: holds something that is not a run; choose another folder")
+    # Through a link, files would be written elsewhere.
+    for path in (*sorted(out.glob("*")), out / SAVING, *sorted((out / SAVING).glob("*"))):
+        if path.is_symlink():
+            raise UserError(f"{path}: is a link, which a run does not have; remove it")
+    _refuse_foreign(out)
+
+
+def _refuse_foreign(run: Path) -> None:
+    """`UserError` if what no run has written is in the place of what training replaces, or in a folder that it removes."""
+    _written(run).refuse_strangers((CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, TOKENIZER_CONFIG_FILE, WHOLE, LOG))
+    for folder in (*_checkpoints(run), run / BEST):
+        foreign = _foreign(folder)
+        if foreign is not None:
+            raise UserError(f"{foreign}: no run has written that, and training would remove it with its folder; move it elsewhere")
+
+
+def _written(run: Path) -> Written:
+    """What runs have written of a finished model and its log. Of one of an earlier version, ``whole.json`` tells it."""
+    written = Written(run, "train")
+    if WHOLE not in written.made_from:
+        stated = _saved_digests(run) or {}
+        as_saved = [name for name, digest in stated.items() if (run / name).is_file() and file_sha256(run / name) == digest]
+        written.adopt((*as_saved, WHOLE, LOG), WHOLE, {CONFIG_FILE})
+    return written
+
+
+def _foreign(folder: Path) -> Path | None:
+    """A file in a checkpoint, or in the best model, that no training has saved there, by its name; None if there is none."""
+    if folder.is_file():
+        return folder
+    stated = _saved_digests(folder) or {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        own = name in stated or any(fnmatchcase(name, pattern) for pattern in (*CHECKPOINT_FILES, _FACTS))
+        if not own and not passed_over(path.name) and (path.is_symlink() or not path.is_dir()):
+            return path
+    return None
 
 
 def state_run(out: Path, preset: Preset, **statement: Any) -> None:
     """Write ``run.json``; `UserError` as `check_run` raises it. Removes what an earlier call was saving when it was killed."""
     check_run(out, preset, **statement)
-    for path in [*sorted(out.glob("*")), out / SAVING]:  # through a link, files would be written elsewhere
-        if path.is_symlink():
-            raise UserError(f"{path}: is a link, which a run does not have; remove it")
     _clear(out)
     write_json(out / RUN, _record(preset, statement))
 
 
 def _clear(run: Path) -> None:
-    """Remove what was being saved. A best model that was moved aside for a better one gets its name back, if there is no better one yet."""
-    aside = run / SAVING / _ASIDE
-    if not (run / BEST).exists() and (aside / "best.json").exists() and _damage(aside) is None:
+    """Remove what was being saved, and nothing else. A best model that was moved aside for a better one gets its name back, if there is no
+    better one yet."""
+    folder = run / SAVING
+    aside = folder / _ASIDE
+    if not (run / BEST).exists() and (aside / _FACTS).exists() and _damage(aside) is None:
         aside.rename(run / BEST)
         sync_folder(run)
-    shutil.rmtree(run / SAVING, ignore_errors=True)
+    for left in (*_checkpoints(folder), folder / BEST, folder / FINAL, aside):
+        shutil.rmtree(left, ignore_errors=True)
+    with suppress(OSError):  # it is not there, or holds what is not a run's
+        (folder / _TRIAL).unlink(missing_ok=True)
+        folder.rmdir()
 
 
 def _record(preset: Preset, statement: dict[str, Any]) -> dict[str, Any]:
@@ -205,7 +258,7 @@ def _write_failure(folder: Path, error: Exception) -> str | None:
         return os.strerror(int(number[1]))
     if isinstance(error, RuntimeError) and "inline_container" in str(error):  # torch's, which does not say why
         try:
-            write_bytes(folder / "trial", bytes(TRIAL_BYTES))
+            write_bytes(folder / _TRIAL, bytes(TRIAL_BYTES))
         except OSError as reason:
             return reason.strerror
         return "a checkpoint could not be written whole"
@@ -218,7 +271,8 @@ def keep_checkpoint(run: Path, saved: Path) -> None:
     _rename(saved, run / saved.name)
     _clear(run)
     for old in _checkpoints(run)[:-KEPT_CHECKPOINTS]:
-        shutil.rmtree(old)
+        if _foreign(old) is None:  # what somebody has put there meanwhile is named when the run is called again
+            shutil.rmtree(old)
 
 
 def _write_digests(saved: Path) -> None:
@@ -249,14 +303,14 @@ def check_saved(folder: Path, digests: Mapping[str, str]) -> None:
 
 def keep_best(run: Path, saved: Path, facts: dict[str, Any]) -> None:
     """Make what was saved the run's best model; ``best.json`` says at which step and loss it was."""
-    write_json(saved / "best.json", facts)
+    write_json(saved / _FACTS, facts)
     _write_digests(saved)
     _rename(saved, run / BEST)
 
 
 def best_loss(run: Path) -> float:
     """The validation loss of the best model so far, infinite if there is none."""
-    path = run / BEST / "best.json"
+    path = run / BEST / _FACTS
     try:
         return read_declared(path, Best).eval_loss if path.exists() else float("inf")
     except UserError as error:
@@ -267,14 +321,25 @@ def keep_final(run: Path, saved: Path) -> None:
     """Put the finished model into the run folder. ``config.json``, by which it is found, is removed first and written last.
 
     If the process is killed in between, there is no finished model, but the last checkpoint, to predict with and to finish again from.
+    `UserError`, before anything changes, if a file of the same name is not a run's.
     """
     _write_digests(saved)
+    names, written = sorted((path.name for path in saved.iterdir()), key=lambda name: name == CONFIG_FILE), _written(run)
+    written.refuse_strangers(names)
+    written.begin(dict.fromkeys(names, ""))
     (run / CONFIG_FILE).unlink(missing_ok=True)
     sync_folder(run)
-    for path in sorted(saved.iterdir(), key=lambda path: path.name == CONFIG_FILE):
-        path.replace(run / path.name)
+    for name in names:
+        written.put(saved / name, name)
     sync_folder(run)
     _clear(run)
+
+
+def keep_log(run: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write all that was logged into the run folder. `UserError` if a file of that name is not a run's."""
+    written = _written(run)
+    written.refuse_strangers((LOG,))
+    written.write({LOG: "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode()})
 
 
 def _rename(saved: Path, target: Path) -> None:

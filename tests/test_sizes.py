@@ -8,12 +8,12 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from render.evals.cells import read_cell
 
 from datagen.errors import UserError
 from igllm import main
 from model.preset import get_preset
 from model.run_folder import run_settings
-from render.evals.cells import read_cell
 from render.evals.plan import Request
 
 CELL = cast(Request, SimpleNamespace(digest="0123"))

@@ -13,7 +13,7 @@ import re
 import shutil
 import stat
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -94,6 +94,11 @@ class Store(ABC):
         """By name, a text that changes with a file: its size, and when it was written or the store's own version of it; where the store
         tells neither, one that no other call has."""
 
+    @property
+    @abstractmethod
+    def dated(self) -> bool:
+        """Whether its `stamps` hold more than the sizes of files that is the same in each call."""
+
     @abstractmethod
     def open(self, name: str) -> IO[bytes]:
         """A file to read, at any place."""
@@ -169,7 +174,7 @@ def _other_than_folder(path: Path) -> str:
 class LocalStore(Store):
     """A folder of this machine."""
 
-    near = True
+    near = dated = True
 
     def __init__(self, path: Path) -> None:
         self.path, self.name = path, str(path)
@@ -260,9 +265,12 @@ class RemoteStore(Store):
     def stamps(self) -> dict[str, str]:
         return {name: self._stamp(entry) for name, entry in self._listed().items()}
 
+    @property
+    def dated(self) -> bool:
+        return all(map(_versions, self._listed().values()))
+
     def _stamp(self, entry: dict[str, Any]) -> str:
-        versions = [str(entry[field]) for field in _VERSIONS if entry.get(field) is not None]
-        return " ".join([str(entry["size"]), *(versions or [self._unknown])])
+        return " ".join([str(entry["size"]), *(_versions(entry) or [self._unknown])])
 
     def _listed(self) -> dict[str, dict[str, Any]]:
         """What the store tells of its files, by name, sorted."""
@@ -326,6 +334,11 @@ def _remove_left(paths: Iterable[Path]) -> None:
         check_own(path)
     for path in left:
         path.unlink()
+
+
+def _versions(entry: Mapping[str, Any]) -> list[str]:
+    """All that a store tells of a file's version."""
+    return [str(entry[field]) for field in _VERSIONS if entry.get(field) is not None]
 
 
 def _stamp(status: os.stat_result) -> str:

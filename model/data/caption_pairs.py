@@ -1,6 +1,6 @@
 """Image-caption pairs for feature alignment: WebDataset tars of images and texts, such as Conceptual Captions.
 
-A pair that cannot be used (a broken image, an empty or missing caption) is replaced by the next one that can, so always by the same.
+A pair that cannot be used (a broken image; an empty, endless or missing caption) is replaced by the next that can, so always by the same.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from model.data.frames import Frame
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 CAPTION_TOKENS = 128  # at most, with the end token
+MOST_BYTES = 16_384  # of a caption: all of it is tokenised before it is cut, as no part of a text has the tokens of the whole for certain
 MOST_SKIPPED = 1000  # unusable pairs in a row; more, and the data set is refused
 MOST_NAMED = 10  # unusable pairs whose names a process prints
 
@@ -98,6 +99,8 @@ class CaptionSource:
         files = self._files(number)
         if CAPTION_SUFFIX not in files:
             raise _Unusable("it has no caption")
+        if len(files[CAPTION_SUFFIX]) > MOST_BYTES:
+            raise _Unusable(f"its caption has {len(files[CAPTION_SUFFIX]):,} bytes, more than {MOST_BYTES:,}")
         try:
             caption = " ".join(files[CAPTION_SUFFIX].decode("utf-8-sig").split())
         except UnicodeDecodeError:

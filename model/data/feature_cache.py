@@ -20,13 +20,13 @@ import torch
 from datagen.errors import UserError
 from datagen.io.cache import alone, cache_folder
 from datagen.io.declared import read_declared, to_plain
-from datagen.io.files import MOST_BYTES, sync_folder, write_json
+from datagen.io.files import MOST_BYTES, check_own, sync_folder, write_json
 from datagen.io.progress import progress
 from model.data.frames import Frame
 from model.declared import FeaturesDone
 from model.parts.tower import VisionTower
 
-FEATURES, PARTIAL, DONE = "features.npy", "partial.npy", "done.json"
+FEATURES, PARTIAL, DONE, LOCK = "features.npy", "partial.npy", "done.json", "lock"
 SPARE_BYTES = 1 << 30  # that must stay free on the disk
 BATCHES_BETWEEN_SYNCS = 16
 
@@ -73,9 +73,13 @@ class FeatureCache:
         """
         name = hashlib.sha256(f"{_tower_digest(tower)}\n{frame}\n{data}\n{len(images)}".encode()).hexdigest()[:32]
         place = (folder or cache_folder("features")) / name
+        check_own(place, folder=True)
         try:
-            with alone(place / "lock"):
+            _remove_other_than_file(place / LOCK)
+            with alone(place / LOCK):
                 shape = (len(images), tower.rows * tower.columns, tower.width)
+                for file in (FEATURES, PARTIAL, DONE):
+                    _remove_other_than_file(place / file)
                 if (place / FEATURES).exists() and not _is_whole(place, shape):
                     print(f"{place / FEATURES}: damaged; its features are computed anew", file=sys.stderr, flush=True)
                     (place / FEATURES).unlink()
@@ -83,9 +87,15 @@ class FeatureCache:
                     _compute(tower, images, batch_size, place, shape)
         except OSError as error:
             raise UserError(
-                f"{place}: {error.strerror or error} while features were written; with room and rights, call it again"
+                f"{error.filename or place}: {error.strerror or error} while features were written; with room and rights, call it again"
             ) from error
         return cls(place / FEATURES)
+
+
+def _remove_other_than_file(path: Path) -> None:
+    """Make a link, pipe or device in the place of a file one that is not there: nothing is written through those, nor waited for."""
+    if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
+        path.unlink()
 
 
 def _synced(place: Path) -> FeaturesDone:

@@ -18,17 +18,13 @@ from datagen.io.declared import read_declared
 from datagen.io.files import passed_over
 from model.declared import Pending, TrainerState
 from model.extent import Shapes, shapes_in
-from model.staging import CONFIG_FILE, TOKENIZER_FILES, WEIGHTS_FILE, WHOLE, plain
+from model.run_folder import CHECKPOINT_FILES, PENDING, STATE
+from model.staging import WEIGHTS_FILE, plain
 from model.state_dict import first_not_finite
 from model.tables import reason
 from model.training.pickles import check_pickle
 
 MOST_STATE_BYTES = 1 << 23  # of trainer_state.json, which has some 150 a line of the log
-STATE, PENDING = "trainer_state.json", "pending.json"
-OPTIMIZER, SCHEDULER = "optimizer.pt", "scheduler.pt"
-RANDOM_STATES, SCALER = "rng_state*.pth", "scaler.pt"
-_DECLARED = (STATE, PENDING, OPTIMIZER, SCHEDULER, RANDOM_STATES, SCALER, WHOLE, CONFIG_FILE, WEIGHTS_FILE, *TOKENIZER_FILES)
-"""The files of a checkpoint that holds the whole model. Out of files of other names, transformers would load other formats and adapters."""
 _OF_ADAMW = {"step", "exp_avg", "exp_avg_sq"}
 _CHANGING = {"params", "lr"}  # of a group of parameters, what training changes
 
@@ -78,7 +74,7 @@ def check_files(checkpoint: Path) -> None:
     """`UserError` for a checkpoint with files of other kinds than a whole model's has, such as the shards of a model under FSDP."""
     with resuming(checkpoint):
         for path in sorted(checkpoint.iterdir()):
-            declared = path.is_file() and any(fnmatchcase(path.name, pattern) for pattern in _DECLARED)
+            declared = path.is_file() and any(fnmatchcase(path.name, pattern) for pattern in CHECKPOINT_FILES)
             if not declared and not passed_over(path.name):
                 raise UserError(f"{plain(path.name)} is nothing that training on one device, or on several with whole copies, saves")
 

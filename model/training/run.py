@@ -24,7 +24,6 @@ from transformers import TrainingArguments, set_seed
 
 from datagen.domains.base import Domain
 from datagen.errors import UserError
-from datagen.io.files import write_jsonl
 from datagen.io.locks import hold
 from datagen.shards.overlap import data_digest, refuse_overlap
 from datagen.shards.reader import Samples
@@ -37,7 +36,7 @@ from model.data.order import InOrder, Mixture, check_weights
 from model.device import pick_device
 from model.load import Loaded, find_model
 from model.preset import Preset
-from model.run_folder import check_present, check_run, newest_checkpoint, state_run
+from model.run_folder import check_present, check_run, keep_log, newest_checkpoint, state_run
 from model.training.initial_weights import load_initial_weights, weights_digest
 from model.training.trainer import EverySteps, IGTrainer
 
@@ -203,7 +202,7 @@ def _train(
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     trainer.save_final()
     if trainer.is_world_process_zero():
-        write_jsonl(out / "log.jsonl", trainer.state.log_history)
+        keep_log(out, trainer.state.log_history)
 
 
 def _printer(arguments: TrainingArguments) -> Callable[[str], None]:

@@ -18,22 +18,22 @@ from transformers import PrinterCallback, Trainer, TrainerCallback
 from datagen.errors import UserError
 from datagen.io.files import write_json
 from model.preset import OptimisationSettings, Preset
-from model.run_folder import SAVING, best_loss, keep_best, keep_checkpoint, keep_final, saving
-from model.state_dict import first_not_finite
-from model.training.resume import (
+from model.run_folder import (
+    FINAL,
     OPTIMIZER,
     PENDING,
     RANDOM_STATES,
+    SAVING,
     SCALER,
     SCHEDULER,
-    check_files,
-    check_optimizer,
-    check_schedule,
-    check_weights,
-    read_state,
-    resuming,
-    settings_of,
+    best_loss,
+    keep_best,
+    keep_checkpoint,
+    keep_final,
+    saving,
 )
+from model.state_dict import first_not_finite
+from model.training.resume import check_files, check_optimizer, check_schedule, check_weights, read_state, resuming, settings_of
 
 
 class IGTrainer(Trainer):
@@ -219,9 +219,9 @@ class IGTrainer(Trainer):
     def save_final(self) -> None:
         """Put the model into the run folder."""
         with saving(self.run_folder) as folder:
-            self.save_model(str(folder / "final"), _internal_call=True)
+            self.save_model(str(folder / FINAL), _internal_call=True)
             if self.args.should_save:
-                keep_final(self.run_folder, folder / "final")
+                keep_final(self.run_folder, folder / FINAL)
         self.accelerator.wait_for_everyone()
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from constant_scenes import SETTINGS, constant_sample, fill
+from fsspec.implementations.memory import MemoryFileSystem
 
 from datagen.errors import UserError
 from datagen.shards.manifest import MANIFEST, STATEMENT
 from datagen.shards.overlap import data_digest, refuse_overlap
 from datagen.shards.reader import Samples, write_shard
+from datagen.shards.store import LocalStore, open_store
 
 OTHER = replace(SETTINGS, seed=6)
 
@@ -44,7 +48,7 @@ def save_loose(folder: Path, numbers: range) -> Path:
     return folder
 
 
-def test_statements_prove_other_seeds_apart_without_reading(sets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_statements_show_other_seeds_apart_without_reading_codes(sets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train, val = Samples.for_training(sets / "train"), Samples.for_training(sets / "other")
     monkeypatch.setattr(Samples, "members", None)
     refuse_overlap(train, val)
@@ -66,6 +70,30 @@ def test_a_shard_that_the_manifest_does_not_know_proves_nothing(sets: Path, tmp_
         refuse_overlap(Samples.for_training(sets / "train"), Samples.for_training(tmp_path / "val"))
 
 
+def restate(folder: Path, name: str, **facts: object) -> Samples:
+    """Other facts in a data set's ``dataset.json``, or in each line of its manifest."""
+    path = folder / name
+    rows = [path.read_text()] if name == STATEMENT else path.read_text().splitlines()
+    path.write_text("".join(json.dumps(json.loads(row) | facts) + "\n" for row in rows))
+    return Samples.for_training(folder)
+
+
+@pytest.mark.parametrize("lie", ["of its seed", "of its tars"])
+def test_a_statement_that_its_tars_belie_proves_nothing(sets: Path, tmp_path: Path, lie: str) -> None:
+    shutil.copytree(sets / "same", tmp_path / "val")
+    if lie == "of its seed":
+        val = restate(tmp_path / "val", STATEMENT, seed=99)
+    else:  # another set's, but for the tar
+        for name in (STATEMENT, MANIFEST):
+            shutil.copyfile(sets / "other" / name, tmp_path / "val" / name)
+        (tar,) = (tmp_path / "val").glob("*.tar")
+        (row, *_) = (json.loads(line) for line in (sets / "other" / MANIFEST).read_text().splitlines())
+        (tmp_path / "val" / MANIFEST).write_text(json.dumps(row | {"bytes": tar.stat().st_size, "samples": 2, "missing": []}) + "\n")
+        val = Samples.for_training(tmp_path / "val")
+    with pytest.raises(UserError, match="2 scenes are in the training data"):
+        refuse_overlap(Samples.for_training(sets / "train"), val)
+
+
 def test_shared_scenes_are_refused_wherever_they_lie(sets: Path, tmp_path: Path) -> None:
     train, other = Samples.for_training(sets / "train"), Samples.for_training(sets / "other")
     with pytest.raises(UserError, match=r"same: 2 scenes are in the training data .*train too, 000000000 the first; .*another seed"):
@@ -85,6 +113,62 @@ def test_a_digest_names_the_content_not_the_place(sets: Path, tmp_path: Path) ->
     assert data_digest(Samples.for_training(tmp_path / "copy")) != whole
     part = data_digest(Samples.for_training(f"{sets / 'train'}/shard-{{000000..000001}}.tar"))
     assert part != whole
+
+
+def exchange(one: Path, other: Path) -> None:
+    aside = one.with_suffix(".aside")
+    one.rename(aside)
+    other.rename(one)
+    aside.rename(other)
+
+
+def test_what_a_manifest_states_does_not_name_the_content(sets: Path, tmp_path: Path) -> None:
+    """Painted over in place, the manifest as it was; another set's digest in the manifest; the same tars in another order."""
+    whole = data_digest(Samples.for_training(sets / "train"))
+    for name in ("painted", "lying", "exchanged"):
+        shutil.copytree(sets / "train", tmp_path / name)
+    painted = tmp_path / "painted" / "shard-000001.tar"
+    times = painted.stat()
+    content = bytearray(painted.read_bytes())
+    content[content.index(b"IDAT") + 8] ^= 1
+    painted.write_bytes(content)
+    os.utime(painted, ns=(times.st_atime_ns, times.st_mtime_ns))  # as `cp -p` and `rsync -t` do
+    exchange(tmp_path / "exchanged" / "shard-000000.tar", tmp_path / "exchanged" / "shard-000001.tar")
+    digests = {data_digest(Samples.for_training(tmp_path / name)) for name in ("painted", "exchanged")}
+    assert len(digests | {whole}) == 3
+    assert data_digest(restate(tmp_path / "lying", MANIFEST, sha256="0" * 64)) == whole
+
+
+def test_what_was_read_is_read_once(sets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = data_digest(Samples.for_training(sets / "train"))
+    monkeypatch.setattr(LocalStore, "sha256", None)
+    assert data_digest(Samples.for_training(sets / "train")) == whole
+
+
+@pytest.mark.parametrize("dated", [True, False])
+def test_behind_a_url_the_stores_versions_stand_in_for_the_content(
+    sets: Path, tmp_path: Path, dated: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the manifest states, which is the same here; a store that tells no versions is read."""
+    plain = MemoryFileSystem.ls
+
+    def ls(self: MemoryFileSystem, path: str, detail: bool = True, **keywords: Any) -> list[Any]:
+        entries = plain(self, path, detail=True, **keywords)
+        return [{name: value for name, value in entry.items() if name != "created"} for entry in entries]
+
+    if not dated:
+        monkeypatch.setattr(MemoryFileSystem, "ls", ls)
+    store = open_store(f"memory://{tmp_path.name}/set")
+    store.make()
+    for path in (sets / "train").iterdir():
+        if path.is_file():
+            store.write(path.name, path.read_bytes())
+    before = data_digest(Samples.for_training(store.place))
+    assert data_digest(Samples.for_training(store.place)) == before
+    content = bytearray((sets / "train" / "shard-000001.tar").read_bytes())
+    content[content.index(b"IDAT") + 8] ^= 1
+    store.write("shard-000001.tar", bytes(content))
+    assert data_digest(Samples.for_training(store.place)) != before
 
 
 def test_without_a_manifest_the_content_is_read(sets: Path, tmp_path: Path) -> None:

@@ -114,6 +114,21 @@ def test_pairs_become_examples(conceptual: Path, make: CaptionMaker) -> None:
     assert batch["input_ids"].shape == batch["labels"].shape
 
 
+@pytest.mark.parametrize("endless", ["w" * 10_000_000, "w1 " * 6_000, " " * 10_000_000 + "w1"])
+def test_a_caption_without_end_is_not_tokenised(
+    endless: str, make: CaptionMaker, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = [pair(1, caption=endless), pair(2, caption="w2 " * 5_000)]
+    read, text = [], CaptionMaker.text
+    monkeypatch.setattr(CaptionMaker, "text", lambda self, caption, rng: read.append(len(caption)) or text(self, caption, rng))
+    source = CaptionSource(Samples.for_training(tar(tmp_path / "a.tar", chain(*pairs))), make)
+    assert number_of(source.example(0, None)) == 2
+    assert read == [14_999]
+    assert source.skipped == 1
+    said = capfd.readouterr()
+    assert f"sample 000000001 is skipped: its caption has {len(endless):,} bytes, more than 16,384" in said.out + said.err
+
+
 def test_what_cannot_be_used_is_replaced_by_the_next_named_and_counted(
     conceptual: Path, make: CaptionMaker, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -213,6 +214,37 @@ def test_what_a_killed_call_left_may_be_damaged(tower: VisionTower, tmp_path: Pa
     assert np.abs(cache.rows(range(10)) - truth(tower, 10)).max() < 1e-5
     assert again.asked == list(range(again.asked[0], 10))
     assert again.asked[0] == (8 if share < 0.01 else {0.1: 0, 0.5: 2, 0.8: 6}[share])
+
+
+OTHERS: dict[str, Callable[[Path, Path], None]] = {
+    "a link": lambda path, precious: path.symlink_to(precious),
+    "a link to nowhere": lambda path, precious: path.symlink_to(precious.with_name("nowhere")),
+    "a pipe": lambda path, precious: os.mkfifo(path),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize("name", ["features.npy", "partial.npy", "done.json", "lock"])
+def test_nothing_is_written_through_what_is_no_file_nor_waited_for(tower: VisionTower, tmp_path: Path, name: str, other: str) -> None:
+    place = FeatureCache.fill(tower, FRAME, Images(6), "a", batch_size=2, folder=tmp_path / "cache").path.parent
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"precious" * 10_000)
+    (place / "features.npy").unlink()
+    (place / name).unlink(missing_ok=True)
+    OTHERS[other](place / name, precious)
+    cache = FeatureCache.fill(tower, FRAME, Images(6), "a", batch_size=2, folder=tmp_path / "cache")
+    assert np.abs(cache.rows(range(6)) - truth(tower, 6)).max() < 1e-5
+    assert precious.read_bytes() == b"precious" * 10_000
+    assert not precious.with_name("nowhere").exists()
+    assert (place / "features.npy").is_file()
+
+
+def test_a_folder_of_features_that_is_a_link_is_refused(tower: VisionTower, tmp_path: Path) -> None:
+    place = FeatureCache.fill(tower, FRAME, Images(2), "a", batch_size=2, folder=tmp_path / "cache").path.parent
+    place.rename(tmp_path / "elsewhere")
+    place.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=f"{place}: is a link, .* remove it"):
+        FeatureCache.fill(tower, FRAME, Images(2), "a", batch_size=2, folder=tmp_path / "cache")
 
 
 def test_images_that_cannot_be_read_are_marked(tower: VisionTower, tmp_path: Path) -> None:
