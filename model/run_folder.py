@@ -76,8 +76,7 @@ def check_run(out: Path, preset: Preset, **statement: Any) -> None:
         differing = [key for key in now if before.get(key) != now[key]]
         if differing and _has_trained(out):
             key = differing[0]
-            was = _DIFFERENT.get(key, f"with {key}={before.get(key)}, not {now[key]}")
-            raise UserError(f"{out}: holds a run {was}; choose another folder, or call it as before")
+            raise _other_run(out, _DIFFERENT.get(key, f"with {key}={before.get(key)}, not {now[key]}"))
     elif out.exists() and not all(passed_over(path.name) for path in out.iterdir()):
         raise UserError(f"{out}: holds something that is not a run; choose another folder")
     # Through a link, files would be written elsewhere.
@@ -117,6 +116,18 @@ def _foreign(folder: Path) -> Path | None:
         if not own and not passed_over(path.name) and (path.is_symlink() or not path.is_dir()):
             return path
     return None
+
+
+def check_finished(out: Path, preset: Preset, **statement: Any) -> None:
+    """As `check_run`, of a folder with a finished model, which must have had as many steps."""
+    check_run(out, preset, **statement)
+    steps = run_settings(out)["steps"]
+    if steps != preset.optimisation.steps:
+        raise _other_run(out, f"with steps={steps}, not {preset.optimisation.steps}")
+
+
+def _other_run(out: Path, how: str) -> UserError:
+    return UserError(f"{out}: holds a run {how}; choose another folder, or call it as before")
 
 
 def state_run(out: Path, preset: Preset, **statement: Any) -> None:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from datagen.code.predictions import Prediction
 from datagen.errors import UserError
+from datagen.io.files import read_whole
+from datagen.io.written import Written
 from datagen.shards.pictures import DatasetImages
 from datagen.shards.reader import Samples
 from render.compare import compare
-from render.report import PREDICTIONS, RENDERED, check_report_folder
+from render.report import PAGE, PREDICTIONS, RENDERED, check_report_folder
 from render.rerender import Recorded, read_codes, render_codes
 
 if TYPE_CHECKING:
     from model.prediction.predict import Predictor
+
+TITLE = "Images, their code, and back"
+VERB = "roundtrip"  # the list of written files is named after it
 
 
 def roundtrip(
@@ -31,18 +38,39 @@ def roundtrip(
     metrics of the report in `out`.
 
     The folder also keeps ``pred.jsonl`` and ``rendered/``, which a second call takes up where the first was interrupted. `UserError` if the
-    model's code is of another domain.
+    model's code is of another domain, or if `out` holds predictions that no round trip has written there.
     """
     from model.prediction.predict import predict_file
 
-    check_report_folder(out)
+    check_roundtrip_folder(out)
     images = DatasetImages(data, num)
     if reason := predictor.foreign(images.samples.at(0).domain):
         raise UserError(f"{reason}; choose a model that was trained on such scenes")
-    predict_file(predictor, images, out / PREDICTIONS, batch_size)
+    predict_file(predictor, images, out / PREDICTIONS, batch_size, write=_write_predictions)
     codes = read_codes(out / PREDICTIONS)
     rendered = render_codes(codes, Recorded(images.samples), out / RENDERED, workers=workers, clear=True)
     candidate = out / (RENDERED if rendered.keys else PREDICTIONS)
     facts = {"Model": predictor.name, **(heading or {})}
-    title = "Images, their code, and back"
-    return compare(images.samples, candidate, out, images.keys, predictions=out / PREDICTIONS, heading=facts, title=title)
+    return compare(images.samples, candidate, out, images.keys, predictions=out / PREDICTIONS, heading=facts, title=TITLE)
+
+
+def check_roundtrip_folder(out: Path) -> None:
+    """`UserError` for a place that `check_report_folder` refuses, and one with predictions that no round trip has written there."""
+    check_report_folder(out)
+    if out.is_dir():
+        _written(out).refuse_strangers([PREDICTIONS])
+
+
+def _write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
+    """Write ``pred.jsonl``, listed as a round trip's."""
+    written = _written(path.parent)
+    written.refuse_strangers([PREDICTIONS])
+    written.write({PREDICTIONS: "".join(json.dumps(one.to_json(), allow_nan=False) + "\n" for one in predictions).encode()})
+
+
+def _written(out: Path) -> Written:
+    """The predictions of a round trip in a folder. Earlier versions left no list of them: a page tells of theirs."""
+    written, page = Written(out, VERB), out / PAGE
+    if not written.made_from and page.is_file() and TITLE in read_whole(page).decode(errors="replace"):
+        written.take([PREDICTIONS])
+    return written

@@ -41,7 +41,8 @@ class Side:
     def __init__(self, source: Path | Samples, predictions: Path | None = None) -> None:
         if isinstance(source, Path):
             self.path: Place = source
-            self._samples = None if source.is_file() and source.suffix != ".tar" else Samples(source)
+            named = source.suffix == ".jsonl" and not source.is_dir()  # which may be a pipe, or not there
+            self._samples = None if named or (source.is_file() and source.suffix != ".tar") else Samples(source)
             predictions = source if self._samples is None else predictions
         else:
             self.path, self._samples = source.path, source

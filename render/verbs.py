@@ -155,10 +155,9 @@ class Roundtrip(Verb):
         from datagen.shards.pictures import DatasetImages
         from model.load import find_model
         from model.prediction.predict import Predictor
-        from render.report import check_report_folder
-        from render.roundtrip import roundtrip
+        from render.roundtrip import check_roundtrip_folder, roundtrip
 
-        check_report_folder(self.out)  # all that is cheap comes before the model is loaded
+        check_roundtrip_folder(self.out)  # all that is cheap comes before the model is loaded
         model = find_model(self.model)
         images = DatasetImages(self.data, self.num)
         predictor = Predictor.of(model, self.device)

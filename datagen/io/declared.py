@@ -37,7 +37,15 @@ InnerPath = Annotated[str, msgspec.Meta(pattern=INNER_PATTERN)]
 DIGEST_PATTERN = r"^[0-9a-f]{64}\Z"
 Digest = Annotated[str, msgspec.Meta(pattern=DIGEST_PATTERN)]
 """A SHA-256 in hexadecimal."""
-PATTERNS = {NAME_PATTERN: NAME_IN_WORDS, INNER_PATTERN: INNER_IN_WORDS, DIGEST_PATTERN: "a SHA-256 in hexadecimal"}
+SHORT_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9 ._+-]{0,63}\Z"
+ShortText = Annotated[str, msgspec.Meta(pattern=SHORT_PATTERN)]
+"""A version, or what a device is called, which may be shown anywhere as it is."""
+PATTERNS = {
+    NAME_PATTERN: NAME_IN_WORDS,
+    INNER_PATTERN: INNER_IN_WORDS,
+    DIGEST_PATTERN: "a SHA-256 in hexadecimal",
+    SHORT_PATTERN: "at most 64 letters, digits, spaces, '.', '_', '+' and '-', a letter or digit first",
+}
 """What patterns ask for, in words."""
 
 

@@ -96,8 +96,11 @@ class Written:
     def adopt(self, names: Iterable[str], facts: str, stated: Set[str]) -> None:
         """Take the plain files of these names for igllm's, as they are: earlier versions left no list. That is done only if no file is
         listed whose name is `facts`, and if that is there and holds a JSON object of all the keys that igllm has always `stated` in it."""
-        if facts in self._rows or not _states(self.folder / facts, stated):
-            return
+        if facts not in self._rows and _states(self.folder / facts, stated):
+            self.take(names)
+
+    def take(self, names: Iterable[str]) -> None:
+        """Take the plain files of these names for igllm's, as they are."""
         places = {name: inner(self.folder, name) for name in names}
         plain = {name: place for name, place in places.items() if place.is_file() and not place.is_symlink()}
         self._unlisted = [WrittenFile(name, "", file_sha256(place)) for name, place in plain.items()]

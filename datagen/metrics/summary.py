@@ -9,7 +9,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from datagen.code.grammar import MAX_STATEMENTS
 from datagen.metrics.scores import SceneScores, Tally
+
+MOST_ERROR = 1e12  # in any domain's unit: no number of a code that a model writes is larger
+MOST_DEGREES = 180.0
 
 Statistic = Callable[[np.ndarray], np.ndarray]
 """From how often each scene was drawn, (resamples, scenes), to the metric of each resample, (resamples,); NaN where there is no case."""
@@ -17,9 +21,10 @@ Statistic = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Count:
-    """How many there are in all scenes together; None if a scene does not know it. It has no interval."""
+    """How many there are in all scenes together, at most so many in each; None if a scene does not know it. It has no interval."""
 
     of: Callable[[SceneScores], int | None]
+    most: int = MAX_STATEMENTS
 
     def value(self, scores: Sequence[SceneScores]) -> int | None:
         counts = [self.of(s) for s in scores]
@@ -33,6 +38,7 @@ class Share:
 
     right: Callable[[SceneScores], int]
     cases: Callable[[SceneScores], int]
+    most: float = 1.0
 
     def value(self, scores: Sequence[SceneScores]) -> float | None:
         cases = sum(map(self.cases, scores))
@@ -44,9 +50,10 @@ class Share:
 
 @dataclass(frozen=True)
 class Mean:
-    """The mean of all values of all scenes; None without a value."""
+    """The mean of all values of all scenes, each at least 0; None without a value."""
 
     values: Callable[[SceneScores], Sequence[float]]
+    most: float = MOST_ERROR
 
     def value(self, scores: Sequence[SceneScores]) -> float | None:
         values = [value for s in scores for value in self.values(s)]
@@ -58,9 +65,10 @@ class Mean:
 
 @dataclass(frozen=True)
 class Median:
-    """The median of all values of all scenes; None without a value."""
+    """The median of all values of all scenes, each at least 0; None without a value."""
 
     values: Callable[[SceneScores], Sequence[float]]
+    most: float = MOST_ERROR
 
     def value(self, scores: Sequence[SceneScores]) -> float | None:
         values = [value for s in scores for value in self.values(s)]
@@ -88,7 +96,7 @@ def metrics(scores: Sequence[SceneScores]) -> Table:
         "missed": Count(lambda s: s.truths - _matched(s)),
         "extra": Count(lambda s: s.guesses - _matched(s)),
         # Pairs of guessed objects of one scene that are nearer than `Domain.spacing` lets any be; None where it lets them be anywhere.
-        "too_near": Count(lambda s: s.too_near),
+        "too_near": Count(lambda s: s.too_near, most=MAX_STATEMENTS**2),
         # The share of scenes with the true number of objects.
         "count_accuracy": Share(lambda s: s.count_right, lambda s: 1),
         "recall": Share(_matched, lambda s: s.truths),
@@ -102,8 +110,8 @@ def metrics(scores: Sequence[SceneScores]) -> Table:
         "ap": {f"{distance:g}": _mean_precision(distance) for distance in distances},
         # Of matched pairs that have a rotation: mean and median in degrees, the share below each of the domain's thresholds, their number.
         "rotation_error": {
-            "mean": Mean(lambda s: s.rotation_errors),
-            "median": Median(lambda s: s.rotation_errors),
+            "mean": Mean(lambda s: s.rotation_errors, MOST_DEGREES),
+            "median": Median(lambda s: s.rotation_errors, MOST_DEGREES),
             "within": {f"{angle:g}": _within(angle) for angle in angles},
             "pairs": Count(lambda s: len(s.rotation_errors)),
         },
@@ -133,7 +141,7 @@ def _accuracy(word: str, cases: Callable[[Tally], int]) -> Share:
 
 
 def _mean_precision(distance: float) -> Mean:
-    return Mean(lambda s: [s.average_precision[distance]])
+    return Mean(lambda s: [s.average_precision[distance]], most=1.0)
 
 
 def _within(angle: float) -> Share:

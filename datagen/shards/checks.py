@@ -10,10 +10,12 @@ from typing import IO
 from datagen.code.grammar import parse_code
 from datagen.errors import ImageError, UserError
 from datagen.images.encoding import is_encoded_as
+from datagen.samples.draw import draw
 from datagen.samples.sample import Sample
 from datagen.samples.settings import DatasetSettings, sample_key
 from datagen.shards.layouts import MAX_SAMPLE_BYTES
-from datagen.shards.reader import block_extents, label_bytes, sample_of_blocks
+from datagen.shards.manifest import STATEMENT
+from datagen.shards.reader import Samples, block_extents, label_bytes, sample_of_blocks
 from datagen.shards.store import Store
 
 
@@ -33,6 +35,18 @@ def check_identity(settings: DatasetSettings, index: int, blocks: bytes, where: 
     if (shot.width, shot.height) != (settings.width, settings.height):
         raise UserError(f"{where}: sample {key} has {shot.width}x{shot.height} pixels, not {settings.width}x{settings.height}")
     return sample
+
+
+def check_drawn(samples: Samples, settings: DatasetSettings) -> None:
+    """See that a data set holds what these settings draw: `UserError` unless the first sample of each shard is that of its index."""
+    for index in range(0, len(samples), settings.shard_size):
+        key = sample_key(index)
+        drawn = draw(settings, index)
+        if key not in samples or (samples[key].scene, samples[key].shot) != (settings.resolved_domain.canonical(drawn.scene), drawn.shot):
+            raise UserError(
+                f"{samples.path}: the sample {key} is not the one that the settings in its {STATEMENT} draw; remove this data set to have "
+                "it generated anew, or choose another folder"
+            )
 
 
 def check_agreement(sample: Sample, where: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -139,28 +139,32 @@ def predict_images(
     return predictions, source.skipped
 
 
-def predict_file(predictor: Predictor, images: Pictures, out: Path, batch_size: int = 32, decoding: Decoding = GREEDY) -> dict[str, str]:
+def predict_file(
+    predictor: Predictor,
+    images: Pictures,
+    out: Path,
+    batch_size: int = 32,
+    decoding: Decoding = GREEDY,
+    *,
+    write: Callable[[Path, Iterable[Prediction]], None] = write_predictions,
+) -> dict[str, str]:
     """Write ``pred.jsonl`` for all images that can be read. The reasons why others cannot are printed on stderr, and returned by key.
 
     Predictions of an interrupted call with the same model and settings are kept where the image is still the same. `UserError` while
-    another call writes the same file, or if a folder is in its place.
+    another call writes the same file, or if a folder is in its place. ``write`` puts the finished predictions there.
     """
     predictor.check(decoding)
     check_file(out)
     with hold(out):
-        return _predict_rest(predictor, images, out, batch_size, decoding)
-
-
-def _predict_rest(predictor: Predictor, images: Pictures, out: Path, batch_size: int, decoding: Decoding) -> dict[str, str]:
-    partial = Partial(out.with_name(f".{out.name}.partial"), predictor.digest, decoding)
-    partial.take_up(images)
-    source = _Unpredicted(images, partial.predictions.keys())
-    with partial.appending():
-        for prediction in progress(predictor.predict(source, batch_size, decoding), len(source.keys), "predict"):
-            partial.add(prediction, source.digests[prediction.key])
-    write_predictions(out, (partial.predictions[key] for key in images.keys if key not in source.skipped))
-    partial.path.unlink()
-    return source.skipped
+        partial = Partial(out.with_name(f".{out.name}.partial"), predictor.digest, decoding)
+        partial.take_up(images)
+        source = _Unpredicted(images, partial.predictions.keys())
+        with partial.appending():
+            for prediction in progress(predictor.predict(source, batch_size, decoding), len(source.keys), "predict"):
+                partial.add(prediction, source.digests[prediction.key])
+        write(out, (partial.predictions[key] for key in images.keys if key not in source.skipped))
+        partial.path.unlink()
+        return source.skipped
 
 
 class _Unpredicted:

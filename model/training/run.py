@@ -36,7 +36,8 @@ from model.data.order import InOrder, Mixture, check_weights
 from model.device import pick_device
 from model.load import Loaded, find_model
 from model.preset import Preset
-from model.run_folder import check_present, check_run, keep_log, newest_checkpoint, state_run
+from model.run_folder import check_finished, check_present, check_run, keep_log, newest_checkpoint, state_run
+from model.staging import CONFIG_FILE
 from model.training.initial_weights import load_initial_weights, weights_digest
 from model.training.trainer import EverySteps, IGTrainer
 
@@ -132,19 +133,9 @@ def run(training: Training) -> Any:
     if data.val is not None and training.stage != "align":
         for samples in data.train:
             refuse_overlap(samples, data.val)
-    digest = data.digest
     quiet_transformers()
     arguments = _arguments(training)
-    step_samples = training.batch_size * preset.optimisation.accumulation * arguments.world_size
-    statement = {
-        "stage": training.stage,
-        "model": training.preset_name,
-        "data": digest,
-        "val": None if data.val is None else data_digest(data.val),
-        "init": None if init is None else weights_digest(init),
-        "step_samples": step_samples,
-        **training.bases,
-    }
+    statement = _statement(training, arguments, init)
     with ExitStack() as held:
         with arguments.main_process_first(local=False):
             if arguments.process_index == 0:
@@ -152,7 +143,7 @@ def run(training: Training) -> Any:
                 check_run(out, preset, **statement)
         set_seed(preset.optimisation.seed)
         recorded = {"name": training.preset_name, **preset.to_json()}
-        learner = training.begin({"preset": recorded, "data_digest": digest, "code_version": version("igllm")})
+        learner = training.begin({"preset": recorded, "data_digest": statement["data"], "code_version": version("igllm")})
         if init is not None:
             load_initial_weights(learner.model, init)
         learner.model.to(arguments.device)
@@ -160,11 +151,34 @@ def run(training: Training) -> Any:
         if arguments.process_index == 0:
             state_run(out, preset, **statement)
         sources = [learner.source(samples) for samples in data.train]
-        mixture = Mixture(sources, data.weights, preset.optimisation.seed, preset.optimisation.steps * step_samples)
+        mixture = Mixture(sources, data.weights, preset.optimisation.seed, preset.optimisation.steps * statement["step_samples"])
         validation = None if data.val is None else InOrder(learner.source(data.val))
         with _one_message(training):
             _train(training, learner, arguments, checkpoint, mixture=mixture, validation=validation)
     return learner.model
+
+
+def is_finished(training: Training) -> bool:
+    """Whether the run folder holds the finished model of this training. `UserError` if the model there is of any other."""
+    if not (training.out / CONFIG_FILE).is_file():
+        return False
+    init = None if training.init is None else find_model(training.init)
+    check_finished(training.out, training.preset, **_statement(training, _arguments(training), init))
+    return True
+
+
+def _statement(training: Training, arguments: TrainingArguments, init: Path | None) -> dict[str, Any]:
+    """What ``run.json`` states beside the settings."""
+    data = training.data
+    return {
+        "stage": training.stage,
+        "model": training.preset_name,
+        "data": data.digest,
+        "val": None if data.val is None else data_digest(data.val),
+        "init": None if init is None else weights_digest(init),
+        "step_samples": training.batch_size * training.preset.optimisation.accumulation * arguments.world_size,
+        **training.bases,
+    }
 
 
 def _train(

@@ -31,7 +31,7 @@ from model.tokens.codec import CodeCodec
 from model.tokens.prompts import DESCRIBE_PROMPTS, prompt_tokens
 from model.training.run import Callback, Data, Provenance, Training, run
 
-__all__ = ["Callback", "Data", "align", "example_maker", "pretrain", "train"]
+__all__ = ["Callback", "Data", "align", "example_maker", "pretrain", "pretraining_of", "train", "training_of"]
 
 
 def train(
@@ -42,13 +42,20 @@ def train(
     ``init`` is a run whose weights to begin with, such as an alignment's. Raises `UserError` if the run folder belongs to other settings or
     data, or if the validation set shares scenes with the others.
     """
+    return run(training_of(preset, name, data=data, out=out, device=device, init=init, callback=callback))
+
+
+def training_of(
+    preset: Preset, name: str, *, data: Data, out: Path, device: str = "auto", init: str | None = None, callback: Callback | None = None
+) -> Training:
+    """What `train` runs."""
     if preset.kind == "derender":
         if init is not None:
             raise UserError("--init begins with the weights of a run of IG-LLM; a de-rendering model begins from nothing")
         datasets = data.open()
         check_derendering(preset, datasets.domain)
         derendering = partial(begin_derendering, preset, datasets.domain)
-        return run(Training("train", preset, name, datasets, out, device, derendering, labels="boxes", callback=callback))
+        return Training("train", preset, name, datasets, out, device, derendering, labels="boxes", callback=callback)
     datasets = data.open()
     planned = plan(preset, datasets.domain)
 
@@ -57,7 +64,7 @@ def train(
         make = example_maker(model, codec, preset.examples)
         return Learner(model, codec, _with_features(CodeSource, make, preset, model), Collator(codec.tokenizer.pad_token_id))
 
-    return run(Training("train", preset, name, datasets, out, device, begin, planned.bases, init=init, callback=callback))
+    return Training("train", preset, name, datasets, out, device, begin, planned.bases, init=init, callback=callback)
 
 
 def pretrain(preset: Preset, name: str, *, data: Data, out: Path, device: str = "auto", init: str | None = None) -> IGLLM:
@@ -66,6 +73,11 @@ def pretrain(preset: Preset, name: str, *, data: Data, out: Path, device: str = 
     Trains tower, projector and dense read-out; `train`, or another pretraining, begins with them by its ``init``. Raises `UserError` as
     `train` does, and for a preset that freezes its tower or has no dense loss.
     """
+    return run(pretraining_of(preset, name, data=data, out=out, device=device, init=init))
+
+
+def pretraining_of(preset: Preset, name: str, *, data: Data, out: Path, device: str = "auto", init: str | None = None) -> Training:
+    """What `pretrain` runs."""
     _refuse_derendering(preset, "pretraining")
     if preset.tower.freeze_vision:
         raise UserError("pretraining teaches the tower, and this preset freezes it: --set freeze_vision=false")
@@ -79,7 +91,7 @@ def pretrain(preset: Preset, name: str, *, data: Data, out: Path, device: str = 
         make = replace(example_maker(model, codec, preset.examples), text=False)
         return Learner(model, codec, lambda samples: SampleSource(samples, make), Collator(codec.tokenizer.pad_token_id))
 
-    return run(Training("pretrain", preset, name, datasets, out, device, begin, planned.bases, labels="dense_words", init=init))
+    return Training("pretrain", preset, name, datasets, out, device, begin, planned.bases, labels="dense_words", init=init)
 
 
 def align(preset: Preset, name: str, *, data: Data, out: Path, device: str = "auto") -> IGLLM:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from datagen.errors import UserError
 from datagen.io.declared import read_declared, to_plain
 from datagen.io.files import write_json
 
@@ -54,4 +56,9 @@ def clocked(folder: Path) -> Iterator[None]:
 def seconds(folder: Path) -> float:
     """The seconds that a training was worked on so far."""
     path = folder / SECONDS
-    return read_declared(path, Worked).seconds if path.exists() else 0.0
+    if not os.path.lexists(path):
+        return 0.0
+    try:
+        return read_declared(path, Worked).seconds
+    except UserError as error:
+        raise UserError(f"{error}; delete it to have the seconds counted from nothing") from None

@@ -4,13 +4,11 @@ all."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from datagen.images.encoding import encode_image
-from datagen.io.files import write_bytes
 from datagen.io.pages import embedded
 from render.compare import Scored, report_sample
 from render.evals.declaration import Evaluation, Shown
@@ -20,9 +18,9 @@ from render.report import Picture, render_page, spread
 MOST = 8  # scenes of a method and condition
 
 
-def write_pictures(path: Path, evaluation: Evaluation, shown: Sequence[Shown], absent: Sequence[str]) -> None:
-    """Write the page of these predictions; `absent` names those that are not there. All that a prediction says is escaped."""
-    page = render_page(
+def pictures_page(evaluation: Evaluation, shown: Sequence[Shown], absent: Sequence[str]) -> str:
+    """The page of these predictions; `absent` names those that are not there. All that a prediction says is escaped."""
+    return render_page(
         "evals/pictures.html",
         title=f"{evaluation.title}: pictures",
         worst=evaluation.shown == "worst",
@@ -31,7 +29,6 @@ def write_pictures(path: Path, evaluation: Evaluation, shown: Sequence[Shown], a
         threshold=_near(evaluation),
         unit=evaluation.domain.unit,
     )
-    write_bytes(path, page.encode())
 
 
 def _near(evaluation: Evaluation) -> float | None:

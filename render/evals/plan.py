@@ -116,6 +116,13 @@ class Request:
         return digest(self.asked)
 
     @property
+    def work(self) -> dict[str, dict[str, int] | None]:
+        """The steps, and the images that the model sees, in ``training`` and ``pretraining`` (None without one), a lesson included."""
+        before = [_work(preset) for preset in (self.lesson, self.pretraining) if preset is not None]
+        summed = {name: sum(one[name] for one in before) for name in ("steps", "images")}
+        return {"training": _work(self.training), "pretraining": summed if before else None}
+
+    @property
     def pretraining_digest(self) -> str:
         """The name of the pretraining, which runs of several methods may share."""
         assert self.pretraining is not None
@@ -167,6 +174,11 @@ class Request:
 def digest(asked: Mapping[str, Any]) -> str:
     """16 hexadecimal digits that name what is asked."""
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _work(preset: Preset) -> dict[str, int]:
+    how = preset.optimisation
+    return {"steps": how.steps, "images": how.steps * how.batch_size * how.accumulation}
 
 
 def _decisive(preset: Preset) -> dict[str, Any]:

@@ -1,12 +1,20 @@
-"""The results of finished runs: ``table.md``, ``metrics.json``, ``plots.png``."""
+"""The results of finished runs: ``table.md``, ``metrics.json``, ``plots.png``, the page of pictures and an evaluation's own figures.
+
+Several calls may write them into one folder, one after the other; what others have put there is left alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datagen.io.files import atomic_file, write_bytes, write_json
+from datagen.io.files import json_bytes
+from datagen.io.locks import turn
+from datagen.io.written import Written
+from datagen.screen import print_line
 from render.evals.declaration import Evaluation
 from render.evals.runs import Run
 from render.evals.table import table_text
@@ -15,18 +23,45 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TABLE, METRICS, PLOTS, PICTURES = "table.md", "metrics.json", "plots.png", "pictures.html"
+VERB = "eval"  # the list of written files is named after it
+_STATED = {"evaluation", "cells"}  # what every metrics.json has
+
+
+def check_results(out: Path, evaluation: Evaluation) -> None:
+    """`UserError` if in the place of the results is what igllm has not written. For before work begins."""
+    if out.exists():
+        with _writing(out, evaluation):
+            pass
 
 
 def write_results(out: Path, evaluation: Evaluation, runs: Sequence[Run]) -> None:
-    """Write the three files of these runs into `out`, each whole."""
+    """Write table, plots and numbers of these runs into `out`, each whole. `UserError` as `check_results` raises it."""
     from render.evals.plots import plot  # matplotlib takes a second to load
 
-    write_json(out / METRICS, {"evaluation": evaluation.name, "cells": [run.to_json() for run in runs]})
-    write_bytes(out / TABLE, table_text(evaluation, runs).encode())
-    write_figure(out / PLOTS, plot(evaluation, runs))
+    metrics = {"evaluation": evaluation.name, "cells": [run.to_json() for run in runs]}
+    files = {METRICS: json_bytes(metrics), TABLE: table_text(evaluation, runs).encode(), PLOTS: figure_bytes(plot(evaluation, runs))}
+    write_files(out, evaluation, files)
 
 
-def write_figure(path: Path, figure: Figure) -> None:
-    """Write a figure as PNG, whole."""
-    with atomic_file(path) as stream:
-        figure.savefig(stream, format="png", dpi=110)
+def write_files(out: Path, evaluation: Evaluation, files: Mapping[str, bytes]) -> None:
+    """Write some of the results, by their names. `UserError` as `check_results` raises it."""
+    with _writing(out, evaluation) as written:
+        written.write(files)
+
+
+@contextmanager
+def _writing(out: Path, evaluation: Evaluation) -> Iterator[Written]:
+    """The files of earlier calls in a folder, for this call alone. Earlier versions left no list: their results are known by content."""
+    names = (METRICS, TABLE, PLOTS, PICTURES, *evaluation.figures)
+    with turn(out / METRICS, lambda text: print_line(f"eval: {text}")):
+        written = Written(out, VERB)
+        written.adopt(names, METRICS, _STATED)
+        written.refuse_strangers(names)
+        yield written
+
+
+def figure_bytes(figure: Figure) -> bytes:
+    """A figure as PNG."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=110)
+    return stream.getvalue()

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datagen.errors import UserError
 from datagen.generate import generate
 from datagen.io.files import check_folder
 from datagen.io.locks import turn
@@ -21,17 +22,20 @@ from datagen.metrics.intervals import intervals
 from datagen.metrics.summary import summarize
 from datagen.samples.settings import DatasetSettings
 from datagen.screen import print_line
+from datagen.shards.checks import check_drawn
 from datagen.shards.pictures import DatasetImages
+from datagen.shards.reader import Samples
 from render.evals.clock import clocked, seconds
 from render.evals.declaration import Condition, Evaluation, Shown
 from render.evals.plan import Plan, Request
-from render.evals.results import PICTURES, write_figure, write_results
+from render.evals.results import PICTURES, check_results, figure_bytes, write_files, write_results
 from render.evals.runs import Run, read_run, write_run
 from render.sides import Side
 
 if TYPE_CHECKING:
     from model.prediction.predict import Predictor
     from model.preset import Preset
+    from model.training.run import Training
     from model.training.train import Data
 
 DATA, TRAININGS, PREDICTIONS, FINISHED = "data", "runs", "predictions", "cells"
@@ -48,8 +52,10 @@ def evaluate(
     requests = plan.requests(evaluation)
     check_folder(out, "the folder of the evaluation")
     folder = out / FINISHED if cells is None else cells
-    check_folder(folder, "the folder of cells")  # now, and not after the first training
+    for place in (folder, *(out / name for name in (DATA, TRAININGS, PREDICTIONS))):
+        check_folder(place, f"the folder {place.name}")  # now, and not after the first training
     finished = {request.digest: run for request in requests if (run := read_run(folder, request)) is not None}
+    check_results(out, evaluation)
     runner = Runner(evaluation, out, workers, device)
     for number, request in enumerate(requests, 1):
         title = f"run {number} of {len(requests)} ({request.title})"
@@ -77,7 +83,7 @@ class Runner:
         self.evaluation, self.out, self.workers, self.device = evaluation, out, workers, device
         self._complete: set[str] = set()  # names of data sets that this call has completed
         self._truths: dict[Path, Side] = {}
-        self._shown: dict[Path, Shown] = {}  # by the file of the predictions: each is read and scored once
+        self._shown: dict[Path, Shown | None] = {}  # by the file of the predictions: each is read and scored once
 
     def make(self, request: Request) -> Run:
         """Train the model of a run, or go on with its training, and score what it predicts."""
@@ -87,13 +93,14 @@ class Runner:
 
         tower = None if request.pretraining is None else self._pretrain(request)
         folder = self._train(request, tower)
+        training, pretraining = self._facts(request, folder)
         predictor = Predictor.of(find_model(str(folder)), self.device)
         shown = {condition.key: self._predict(request, condition, predictor) for condition in self.evaluation.conditions}
         scores = {key: [scored.scene for scored in one.scored] for key, one in shown.items()}
         return Run(
             request,
-            training=_facts(request.training, folder),
-            pretraining=None if request.pretraining is None else self._pretraining_facts(request),
+            training=training,
+            pretraining=pretraining,
             scores={key: summarize(scores[key]) | self.evaluation.measure(one.guesses) for key, one in shown.items()},
             intervals={key: intervals(of_scenes) for key, of_scenes in scores.items()},
             versions={"igllm": version("igllm"), "torch": version("torch"), "device": pick_device(self.device).type},
@@ -102,18 +109,18 @@ class Runner:
     def write_pictures(self, requests: Sequence[Request]) -> None:
         """Write the page of pictures, with each method at its largest size, and the evaluation's figures, with every size. Both show the
         runs of the first seed whose predictions are in this folder."""
-        from render.evals.pictures import write_pictures
+        from render.evals.pictures import pictures_page
 
         first = [r for r in requests if r.seed == requests[0].seed]
         largest = [max((r for r in first if r.method == m), key=lambda r: r.size) for m in dict.fromkeys(r.method for r in first)]
         paged = [(request, condition) for request in largest for condition in self.evaluation.conditions[::-1]]
-        shown = [self._read_predictions(request, condition) for request, condition in paged]
+        shown = [self._look(request, condition) for request, condition in paged]
         absent = [f"{r.title}, {c.label}" for (r, c), there in zip(paged, shown, strict=True) if there is None]
-        write_pictures(self.out / PICTURES, self.evaluation, [one for one in shown if one is not None], absent)
+        files = {PICTURES: pictures_page(self.evaluation, [one for one in shown if one is not None], absent).encode()}
         if self.evaluation.figures:
-            every = [one for r in first for c in self.evaluation.conditions if (one := self._read_predictions(r, c)) is not None]
-            for name, draw in self.evaluation.figures.items():
-                write_figure(self.out / name, draw(self.evaluation, every))
+            every = [one for r in first for c in self.evaluation.conditions if (one := self._look(r, c)) is not None]
+            files |= {name: figure_bytes(draw(self.evaluation, every)) for name, draw in self.evaluation.figures.items()}
+        write_files(self.out, self.evaluation, files)
 
     def _pretrain(self, request: Request) -> Path:
         """The folder of the tower's pretraining, which begins with the lesson if the evaluation has one."""
@@ -135,35 +142,30 @@ class Runner:
         return self._train_tower(request, request.lesson, f"lesson-{request.lesson_digest}", data, None)
 
     def _train_tower(self, request: Request, preset: Preset, name: str, data: Callable[[], Data], init: Path | None) -> Path:
-        """The folder of a training of the tower alone, finished; `data` is called if it is not finished yet."""
-        from model.training.train import pretrain
+        """The folder of a training of the tower alone, finished."""
+        from model.training.train import pretraining_of
 
         folder = self.out / TRAININGS / name
         with turn(folder.with_name(f"{name}.turn"), _report):
-            if not _is_finished(folder):
-                given = data()
-                with clocked(folder):
-                    pretrain(preset, request.preset_name, data=given, out=folder, device=self.device, init=_absolute(init))
+            _finish(pretraining_of(preset, request.preset_name, data=data(), out=folder, device=self.device, init=_absolute(init)))
         return folder
 
-    def _pretraining_facts(self, request: Request) -> dict[str, float]:
-        """The `TrainingFacts` of the pretraining, its lesson included."""
-        assert request.pretraining is not None
-        facts = _facts(request.pretraining, self.out / TRAININGS / f"pretrain-{request.pretraining_digest}")
-        if request.lesson is None:
-            return facts
-        before = _facts(request.lesson, self.out / TRAININGS / f"lesson-{request.lesson_digest}")
-        return {name: round(facts[name] + before[name], 1) for name in facts}
+    def _facts(self, request: Request, folder: Path) -> tuple[dict[str, float], dict[str, float] | None]:
+        """The `TrainingFacts` of a finished training, and of its pretraining, lesson included."""
+        work, runs = request.work, self.out / TRAININGS
+        before = [] if request.pretraining is None else [runs / f"pretrain-{request.pretraining_digest}"]
+        before += [] if request.lesson is None else [runs / f"lesson-{request.lesson_digest}"]
+        training = {**(work["training"] or {}), "seconds": round(seconds(folder), 1)}
+        if work["pretraining"] is None:
+            return training, None
+        return training, {**work["pretraining"], "seconds": round(sum(round(seconds(run), 1) for run in before), 1)}
 
     def _train(self, request: Request, tower: Path | None) -> Path:
         """The folder of the training, finished, which begins with the weights of a pretrained tower if there is one."""
-        from model.training.train import train
+        from model.training.train import training_of
 
-        folder = self.out / TRAININGS / f"{request.method.name}-{request.digest}"
-        if not _is_finished(folder):
-            data = self._training_data(request)
-            with clocked(folder):
-                train(request.training, request.preset_name, data=data, out=folder, device=self.device, init=_absolute(tower))
+        folder, data = self.out / TRAININGS / f"{request.method.name}-{request.digest}", self._training_data(request)
+        _finish(training_of(request.training, request.preset_name, data=data, out=folder, device=self.device, init=_absolute(tower)))
         return folder
 
     def _training_data(self, request: Request) -> Data:
@@ -177,7 +179,7 @@ class Runner:
         folder = self.out / DATA / name
         if name not in self._complete:
             with turn(folder, _report):
-                generate(settings, num, folder, self.workers)
+                check_drawn(generate(settings, num, folder, self.workers), settings)
             self._complete.add(name)
         return folder
 
@@ -199,16 +201,29 @@ class Runner:
         assert shown is not None
         return shown
 
+    def _look(self, request: Request, condition: Condition) -> Shown | None:
+        """As `_read_predictions`; None, which is told, also where predictions or test scenes are not what they must be."""
+        try:
+            return self._read_predictions(request, condition)
+        except UserError as error:
+            _report(f"{request.title}, {condition.label}: left out of the pictures: {error}; delete that for pictures without this line")
+            self._shown[self._predictions(request, condition)] = None
+            return None
+
     def _read_predictions(self, request: Request, condition: Condition) -> Shown | None:
         """The predictions of a run on the test scenes; None if they are not in this folder. An earlier call may have generated more scenes
         than this one asks for."""
         test, path = self._test_set(condition), self._predictions(request, condition)
         if path not in self._shown and path.exists() and test.exists():
             if test not in self._truths:
-                self._truths[test] = Side(test)
+                samples = Samples(test)
+                check_drawn(samples, condition.data)
+                self._truths[test] = Side(samples)
             truth = self._truths[test]
             keys = truth.keys[: self.evaluation.test_scenes]
-            self._shown[path] = Shown(request.method, request.size, condition, truth, Side(path), keys)
+            shown = Shown(request.method, request.size, condition, truth, Side(path), keys)
+            list(shown.guesses)  # any of which may be damaged
+            self._shown[path] = shown
         return self._shown.get(path)
 
 
@@ -217,15 +232,20 @@ def _absolute(init: Path | None) -> str | None:
     return None if init is None else os.path.abspath(init)
 
 
-def _is_finished(folder: Path) -> bool:
-    """Whether a training has its model, which is written last."""
-    return (folder / "config.json").is_file()
+def _finish(training: Training) -> None:
+    """Train, or go on with a training, unless the model that comes of it is there. `UserError` if what is there is anything else."""
+    from model.training.run import is_finished, run
 
-
-def _facts(preset: Preset, folder: Path) -> dict[str, float]:
-    """The `TrainingFacts` of a finished training."""
-    how = preset.optimisation
-    return {"steps": how.steps, "images": how.steps * how.batch_size * how.accumulation, "seconds": round(seconds(folder), 1)}
+    folder = training.out
+    check_folder(folder, "the folder of a training")
+    seconds(folder)  # which may be damaged
+    try:
+        finished = is_finished(training)
+    except UserError as error:
+        raise UserError(f"{error}; or remove {folder} to have it trained anew") from None
+    if not finished:
+        with clocked(folder):
+            run(training)
 
 
 def _report(text: str) -> None:

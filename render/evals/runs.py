@@ -3,7 +3,8 @@ determines its scores. A run whose file is there is not run again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,15 +12,12 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from datagen.errors import UserError
-from datagen.io.declared import Count, as_declared, to_plain
+from datagen.io.declared import MAX_BYTES, Count, ShortText, as_declared, to_plain
 from datagen.io.files import read_json, write_json
-from datagen.metrics.intervals import intervals as bootstrap
-from datagen.metrics.scores import score_scene
-from datagen.metrics.summary import summarize
-from datagen.scene import Scene
+from datagen.io.untrusted import refuse, shortened
 from render.evals.clock import Worked
-from render.evals.declaration import Evaluation
-from render.evals.plan import Request
+from render.evals.measured import measured
+from render.evals.plan import Request, digest
 
 
 class TrainingFacts(Struct):
@@ -31,7 +29,7 @@ class TrainingFacts(Struct):
 
 
 class RunFile(Struct):
-    """The file of a finished run. That ``scores`` and ``intervals`` have all that its evaluation measures is checked separately."""
+    """The file of a finished run. What ``scores`` and ``intervals`` hold is seen to by `render.evals.measured`."""
 
     digest: str
     asked: dict[str, Any]
@@ -39,7 +37,7 @@ class RunFile(Struct):
     pretraining: TrainingFacts | None
     scores: dict[str, dict[str, Any]]
     intervals: dict[str, dict[str, Any]]
-    versions: dict[str, str]
+    versions: dict[ShortText, ShortText]
 
 
 @dataclass(frozen=True)
@@ -73,55 +71,30 @@ class Run:
         return plain
 
 
-_FOUND = ("training", "pretraining", "scores", "intervals", "versions")
-LATER_SCORES = {"too_near"}  # older files lack them
-
-
 def read_run(folder: Path, request: Request) -> Run | None:
-    """The finished run that was asked for; None if the folder has none. `UserError` if its file is damaged."""
+    """The finished run that was asked for; None if the folder has none. `UserError` if its file is damaged, or says what cannot be."""
     path = _path(folder, request)
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
-    content = read_json(path)
     try:
-        as_declared(content, RunFile, f"{path}: damaged")
+        content = read_json(path, MAX_BYTES)
+        file = as_declared(content, RunFile, f"{path}: damaged")
+        if (file.digest, digest(file.asked)) != (request.digest, request.digest):
+            raise UserError(f"{path}: damaged (it does not state what its name stands for)")
+        _check_work(file, request, f"{path}: damaged")
+        scores, ends = measured(file.scores, file.intervals, request.evaluation, f"{path}: damaged")
     except UserError as error:
         raise UserError(f"{error}; delete it to have it run again") from None
-    if content["asked"] != to_plain(request.asked):
-        raise UserError(f"{path}: damaged (it does not state what its name stands for); delete it to have it run again")
-    if not _whole(content, request.evaluation):
-        raise UserError(f"{path}: damaged (something that was measured is missing); delete it to have it run again")
-    return Run(request, **{name: content[name] for name in _FOUND})
+    plain = to_plain(RunFile(file.digest, request.asked, file.training, file.pretraining, scores, ends, file.versions))
+    return Run(request, **{name: plain[name] for name in ("training", "pretraining", "scores", "intervals", "versions")})
 
 
-def _whole(content: Mapping[str, Any], evaluation: Evaluation) -> bool:
-    """Whether a file has all that this evaluation measures."""
-    empty = Scene(evaluation.domain.name, ())
-    nothing = [score_scene(empty, empty, evaluation.domain)]
-    score_pattern, interval_pattern = summarize(nothing) | evaluation.measure([empty]), bootstrap(nothing, resamples=1)
-    return all(
-        _is_table(content["scores"].get(c.key), score_pattern, _is_number)
-        and _is_table(content["intervals"].get(c.key), interval_pattern, _are_ends)
-        for c in evaluation.conditions
-    )
-
-
-def _is_table(found: Any, pattern: Any, is_value: Callable[[Any], bool]) -> bool:
-    """Whether a result has the entries of the pattern (those of empty tables are not needed) and, at its leaves, nothing but values."""
-    if not isinstance(pattern, dict):
-        return found is None or is_value(found)
-    needed = {name for name, entry in pattern.items() if entry != {}} - LATER_SCORES
-    if not isinstance(found, dict) or not needed <= found.keys():
-        return False
-    return all(_is_table(value, pattern.get(name), is_value) for name, value in found.items())
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _are_ends(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
+def _check_work(file: RunFile, request: Request, where: str) -> None:
+    """`UserError` unless as much was trained as was asked for."""
+    for name, facts in (("training", file.training), ("pretraining", file.pretraining)):
+        found = None if facts is None else {"steps": facts.steps, "images": facts.images}
+        if found != request.work[name]:
+            refuse(where, name, found, f"as was asked: {shortened(request.work[name])}")
 
 
 def write_run(folder: Path, run: Run) -> None:

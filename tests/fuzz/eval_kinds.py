@@ -28,7 +28,8 @@ def _request() -> Any:
 
 def cells() -> st.SearchStrategy[Files]:
     found = [json.loads(path.read_text()) for path in sorted(CELLS.glob("*.json"))[:3]]
-    bases = [{**content, "asked": json.loads(json.dumps(_request().asked))} for content in found]
+    stated = {"digest": _request().digest, "asked": json.loads(json.dumps(_request().asked))}
+    bases = [{**content, **stated} for content in found]
     cell = declared.damaged(bases, RunFile, most=2).map(lambda data: {f"{_request().digest}.json": data})
     clock = declared.damaged([{"seconds": 12.5}], Worked, most=2).map(lambda data: {SECONDS: data})
     return st.one_of(cell, cell, clock)

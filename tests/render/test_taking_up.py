@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -234,3 +235,41 @@ def test_what_a_killed_round_trip_has_left_is_taken_up(tmp_path: Path) -> None:
     (tmp_path / "other" / "notes.txt").touch()
     with pytest.raises(UserError, match="something other than a report"):
         roundtrip(Painter(""), data, tmp_path / "other", workers=1)
+
+
+def test_predictions_of_others_are_not_replaced_by_a_round_trip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In a new folder, in that of a report, and where they were changed since; told before a model is loaded."""
+    data = generate(DatasetSettings("dot2d", width=24, height=24), 2, tmp_path / "data").path
+    assert isinstance(data, Path)
+    write_predictions(tmp_path / "pred.jsonl", [Prediction(key, "") for key in Samples(data).keys])
+    compared, trip, new = (tmp_path / name for name in ("compared", "trip", "new"))
+    assert main(["compare", "--reference", str(data), "--candidate", str(tmp_path / "pred.jsonl"), "--out", str(compared)]) == 0
+    roundtrip(Painter("dot(loc=(0.2, 0.5))\n"), data, trip, workers=1)
+    new.mkdir()
+    for out, message in (
+        (new, "is there already, and igllm has not written it"),
+        (compared, "is there already, and igllm has not written it"),
+        (trip, "was changed after igllm wrote it"),
+    ):
+        (out / "pred.jsonl").write_text("mine")
+        assert main(["roundtrip", "--data", str(data), "--out", str(out), "--model", str(tmp_path / "none")]) == 2
+        assert f"{out / 'pred.jsonl'}: {message}" in capsys.readouterr().err
+        assert (out / "pred.jsonl").read_text() == "mine"
+
+
+def test_a_round_trip_of_an_earlier_version_is_gone_on_with(tmp_path: Path) -> None:
+    """It left no list of its predictions, but a page that tells of them."""
+    data = generate(DatasetSettings("dot2d", width=24, height=24), 1, tmp_path / "data").path
+    assert isinstance(data, Path)
+    out = tmp_path / "out"
+    roundtrip(Painter("dot(loc=(0.2, 0.5))\n"), data, out, workers=1)
+    (out / ".igllm-roundtrip.jsonl").unlink()
+    assert roundtrip(Painter("dot(loc=(0.4, 0.5))\n"), data, out, workers=1)["samples"] == 1
+    assert "0.4" in (out / "pred.jsonl").read_text()
+
+
+def test_a_pipe_in_the_place_of_predictions_is_named_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "pred.jsonl")
+    given = ["--reference", str(tmp_path / "pred.jsonl"), "--candidate", str(tmp_path / "pred.jsonl")]
+    assert main(["compare", *given, "--out", str(tmp_path / "out")]) == 2
+    assert "pred.jsonl: cannot be read (a pipe or device is in the place of the file)" in capsys.readouterr().err

@@ -28,7 +28,7 @@ from datagen.shards.reader import Samples
 from igllm import main
 from render.evals.catalogue import asked
 from render.evals.declaration import Shown
-from render.evals.pictures import write_pictures
+from render.evals.pictures import pictures_page
 from render.evals.plan import Request
 from render.evals.results import write_results
 from render.evals.runs import Run, read_run, write_run
@@ -118,7 +118,7 @@ def test_finished_cells_are_not_run_again(done: Path, tmp_path: Path, capsys: py
     """Elsewhere, with the cells alone: no data, no training, the same table."""
     assert run(tmp_path / "other", "--cells", done / "cells") == 0
     assert capsys.readouterr().err.count("is there") == 4
-    assert {path.name for path in (tmp_path / "other").iterdir()} == {"table.md", "plots.png", "metrics.json", "pictures.html"}
+    assert {path.name for path in (tmp_path / "other").glob("[!.]*")} == {"table.md", "plots.png", "metrics.json", "pictures.html"}
     assert (tmp_path / "other" / "table.md").read_text() == (done / "table.md").read_text()
     assert "Not shown, as their predictions are not in this folder" in (tmp_path / "other" / "pictures.html").read_text()
 
@@ -213,10 +213,11 @@ def known_cell(request: Request, right: int) -> Run:
     scores = [
         score_scene(sample.scene, sample.scene if i < right else None, DOMAIN) for i, sample in enumerate(make_samples(4))
     ]  # four objects each
+    work = request.work
     return Run(
         request,
-        training={"steps": 10, "images": 12_000, "seconds": 61.4},
-        pretraining={"steps": 10, "images": 12_000, "seconds": 30.0},
+        training={**(work["training"] or {}), "seconds": 61.4},
+        pretraining={**(work["pretraining"] or {}), "seconds": 30.0},
         scores={"A": summarize(scores), "B": summarize(scores[::-1][:2])},
         intervals={"A": intervals(scores), "B": intervals(scores[::-1][:2])},
         versions={"device": "cpu"},
@@ -253,7 +254,7 @@ def test_the_page_of_pictures_has_the_worst_first_and_escapes(tmp_path: Path) ->
     evaluation = request.evaluation
     keys = [sample.key for sample in samples]
     shown = [Shown(request.method, request.size, evaluation.conditions[1], Side(truth), Side(guess), keys)]
-    write_pictures(tmp_path / "pictures.html", evaluation, shown, absent=[attack])
+    (tmp_path / "pictures.html").write_text(pictures_page(evaluation, shown, absent=[attack]))
     source, page = (tmp_path / "pictures.html").read_text(), Page(tmp_path / "pictures.html")
     assert "<img src=x" not in source
     assert page.text.count(attack) == 2  # what is absent, and the code that does not parse
@@ -323,10 +324,24 @@ def without(path: str) -> Any:
     return change
 
 
+def given(path: str, value: Any) -> Any:
+    """A change of a cell's content: an entry is another."""
+
+    def change(content: Any) -> Any:
+        table = content
+        *names, last = path.split(".")
+        for name in names:
+            table = table[name]
+        table[last] = value
+        return content
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda content: "{", "damaged"),
+        (lambda content: "{", "is not JSON"),
         (lambda content: [], "its content is []"),
         (lambda content: {**content, "asked": {**content["asked"], "size": 5}}, "does not state"),
         (without("scores.B"), "measured is missing"),
@@ -334,7 +349,26 @@ def without(path: str) -> Any:
         (without("intervals.A.recall"), "measured is missing"),
         (without("training.seconds"), "training: seconds is missing"),
         (without("versions"), "versions is missing"),
-        (lambda content: {**content, "scores": {**content["scores"], "A": {**content["scores"]["A"], "recall": "much"}}}, "is missing"),
+        (given("scores.A.recall", "much"), 'scores.A.recall is "much", but must be a number from 0 to 1'),
+        (given("scores.A.recall", -5), "scores.A.recall is -5, but must be a number from 0 to 1"),
+        (given("scores.A.recall", 10**400), "but must be a number from 0 to 1"),
+        (given("scores.A.location_l2", 1e308), "but must be a number from 0 to 1e+12"),
+        (given("scores.A.extra", 0.5), "scores.A.extra is 0.5, but must be a whole number from 0 to"),
+        (given("scores.A.objects", 10**400), "but must be a whole number from 0 to"),
+        (given("scores.A.objects", 41), "scores.A: objects is 41, but must be at most 40, as 4 scenes have"),
+        (given("scores.A.guessed", 1), "guessed is 1, but must be the sum of matched and extra"),
+        (given("scores.A.recall", None), "must be null where the score is"),
+        (given("intervals.A.recall", [1, 0]), "two numbers from 0 to 1 with the score, 0.5, between them"),
+        (given("intervals.A.recall", [0.6, 0.7]), "with the score, 0.5, between them"),
+        (given("intervals.A.recall", [10**400, 1]), "with the score, 0.5, between them"),
+        (given("training.images", 2**53), "training is {"),
+        (given("pretraining", None), "pretraining is null, but must be as was asked: {"),
+        (given("digest", "0" * 16), "does not state what its name stands for"),
+        (given("asked.format_version", True), "does not state what its name stands for"),
+        (given("versions.device", "cpu | x"), "versions.device is"),
+        (given("versions.device", "cpu\n# Heading"), "versions.device is"),
+        (given("versions.device", "<script>"), "versions.device is"),
+        (given("versions.device", "x" * 1_000_000), "more than 1,000,000"),
     ],
 )
 def test_a_damaged_cell_is_told_before_anything_is_run(
@@ -352,7 +386,31 @@ def test_a_damaged_cell_is_told_before_anything_is_run(
     said = capsys.readouterr().err
     assert message in said
     assert request.digest in said
+    assert "delete it to have it run again" in said
     assert not (tmp_path / "x").exists()
+
+
+def test_what_is_not_measured_is_not_carried_along(tmp_path: Path) -> None:
+    (request,) = requests(methods=("head",), sizes=(500,))
+    write_run(tmp_path, known_cell(request, 2))
+    path = tmp_path / f"{request.digest}.json"
+    content = json.loads(path.read_text())
+    content["scores"]["A"]["other"] = content["scores"]["C"] = {"x": 10**400}
+    path.write_text(json.dumps(content))
+    kept = read_run(tmp_path, request)
+    assert kept is not None
+    assert kept.to_json() == json.loads(json.dumps(known_cell(request, 2).to_json()))
+
+
+def test_a_link_in_the_place_of_a_cell_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (request,) = requests(methods=("head",), sizes=(500,))
+    path = tmp_path / "cells" / f"{request.digest}.json"
+    path.parent.mkdir()
+    path.symlink_to(path)
+    what = ("--methods", "head", "--sizes", "500", "--test-scenes", 4)
+    assert status_of(["eval", "cogent", "--out", tmp_path / "x", *what, "--cells", path.parent]) == 2
+    assert f"{path}: cannot be read" in capsys.readouterr().err
+    assert path.is_symlink()
 
 
 @pytest.mark.parametrize(
