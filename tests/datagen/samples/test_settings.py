@@ -274,6 +274,7 @@ def test_a_shot_remembers_its_cameras_name() -> None:
 
 
 def test_the_examples_are_sound() -> None:
-    asked = DatasetSettings(rules=load_split(str(EXAMPLES / "split.json"), CLEVR), cameras=load_cameras(EXAMPLES / "cameras.json"))
+    folder = EXAMPLES / "own_split"
+    asked = DatasetSettings(rules=load_split(str(folder / "split.json"), CLEVR), cameras=load_cameras(folder / "cameras.json"))
     assert len(asked.cameras) > 1
     assert draw(asked, 0).shot.camera in asked.cameras

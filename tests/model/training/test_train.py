@@ -217,7 +217,7 @@ def test_another_run_is_not_overwritten(barely: Path, renders: Samples, tmp_path
 
 def test_settings_are_typed_and_checked() -> None:
     changed = TINY.changed(["steps=5", "learning_rate=0.5", "augment=false"])
-    assert (changed.steps, changed.learning_rate, changed.augment) == (5, 0.5, False)
+    assert (changed.optimisation.steps, changed.optimisation.learning_rate, changed.examples.augment) == (5, 0.5, False)
     for bad in ("steps", "stepz=3", "steps=many", "steps=0", "augment=maybe", "warmup=2", "vision=x"):
         with pytest.raises(UserError):
             TINY.changed([bad])
