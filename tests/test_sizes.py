@@ -8,17 +8,17 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from render.evals.cells import read_cell
 
 from datagen.errors import UserError
 from igllm import main
 from model.preset import get_preset
 from model.run_folder import run_settings
 from render.evals.plan import Request
+from render.evals.runs import read_run
 
-CELL = cast(Request, SimpleNamespace(digest="0123"))
+ASKED = cast(Request, SimpleNamespace(digest="0123"))
 READERS: dict[str, tuple[str, int, Callable[[Path], Any]]] = {
-    "a cell of an evaluation": ("0123.json", 2_000_000, lambda path: read_cell(path.parent, CELL)),
+    "a run of an evaluation": ("0123.json", 1_000_000, lambda path: read_run(path.parent, ASKED)),
     "a run's statement": ("run.json", 2_000_000, lambda path: run_settings(path.parent)),
     "a preset": ("own.toml", 1_000_000, lambda path: get_preset(str(path))),
 }
