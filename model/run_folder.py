@@ -71,6 +71,12 @@ def check_run(out: Path, preset: Preset, **statement: Any) -> None:
 
     Only what is given is compared. A run in which nothing was trained yet may be described anew.
     """
+    _check_statement(out, preset, statement)
+    _refuse_foreign(out)
+
+
+def _check_statement(out: Path, preset: Preset, statement: dict[str, Any]) -> None:
+    """`UserError` if a folder holds another run, what is no run, or links."""
     if (out / RUN).exists():
         before, now = _compared(_read_run(out)), _compared(_record(preset, statement))
         differing = [key for key in now if before.get(key) != now[key]]
@@ -83,7 +89,6 @@ def check_run(out: Path, preset: Preset, **statement: Any) -> None:
     for path in (*sorted(out.glob("*")), out / SAVING, *sorted((out / SAVING).glob("*"))):
         if path.is_symlink():
             raise UserError(f"{path}: is a link, which a run does not have; remove it")
-    _refuse_foreign(out)
 
 
 def _refuse_foreign(run: Path) -> None:
@@ -131,8 +136,11 @@ def _other_run(out: Path, how: str) -> UserError:
 
 
 def state_run(out: Path, preset: Preset, **statement: Any) -> None:
-    """Write ``run.json``; `UserError` as `check_run` raises it. Removes what an earlier call was saving when it was killed."""
-    check_run(out, preset, **statement)
+    """Write ``run.json`` of a run that `check_run` has passed, and remove what an earlier call was saving when it was killed.
+
+    `UserError` if there is another run by now. The model's files are not read once more, which may be large.
+    """
+    _check_statement(out, preset, statement)
     _clear(out)
     write_json(out / RUN, _record(preset, statement))
 
