@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import stat
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -80,6 +81,15 @@ def private_home() -> Path | None:
 @cache
 def _note(text: str) -> None:
     print(f"note: {text}", file=sys.stderr)
+
+
+def drop(path: Path) -> None:
+    """Remove what is in the place of a cached file, be it none."""
+    with suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

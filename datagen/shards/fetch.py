@@ -15,9 +15,9 @@ from typing import IO, Any
 import numpy as np
 
 from datagen.errors import UserError
-from datagen.io.cache import alone, cache_folder
+from datagen.io.cache import alone, cache_folder, drop
 from datagen.io.files import atomic_file, open_regular
-from datagen.shards.index import SampleIndex, drop, keep_table, kept_table, tar_rows
+from datagen.shards.index import SampleIndex, keep_table, kept_table, tar_rows
 from datagen.shards.store import Store
 from datagen.shards.tars import GET_AGAIN
 

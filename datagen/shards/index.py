@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import tarfile
 import time
 import zlib
@@ -23,7 +22,7 @@ from typing import IO
 import numpy as np
 
 from datagen.errors import UserError
-from datagen.io.cache import alone, cache_folder
+from datagen.io.cache import alone, cache_folder, drop
 from datagen.io.files import atomic_file, open_regular
 from datagen.io.progress import progress
 from datagen.shards.store import Store
@@ -139,15 +138,6 @@ def kept_table(folder: Path, name: str, made_from: int = 0) -> np.ndarray | None
                     return rows
         drop(path)
     return None
-
-
-def drop(path: Path) -> None:
-    """Remove what is in the place of a cached file, be it none."""
-    with contextlib.suppress(OSError):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
 
 
 def _row(width: int) -> np.dtype:

@@ -15,13 +15,12 @@ from typing import TypeVar
 import numpy as np
 
 from datagen.errors import UserError
-from datagen.io.cache import cache_folder
+from datagen.io.cache import cache_folder, drop
 from datagen.io.files import read_regular, write_bytes
 from datagen.io.progress import progress
 from datagen.io.ranges import counted
 from datagen.samples.record import MAX_BYTES, read_sample_record
 from datagen.samples.settings import DatasetSettings
-from datagen.shards.index import drop
 from datagen.shards.manifest import read_manifest
 from datagen.shards.reader import Samples
 from datagen.shards.store import Place

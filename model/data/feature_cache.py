@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from datagen.errors import UserError
-from datagen.io.cache import alone, cache_folder
+from datagen.io.cache import alone, cache_folder, drop
 from datagen.io.declared import read_declared, to_plain
 from datagen.io.files import MOST_BYTES, check_own, sync_folder, write_json
 from datagen.io.progress import progress
@@ -93,9 +93,9 @@ class FeatureCache:
 
 
 def _remove_other_than_file(path: Path) -> None:
-    """Make a link, pipe or device in the place of a file one that is not there: nothing is written through those, nor waited for."""
-    if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
-        path.unlink()
+    """Remove a link, a pipe, a device or a folder in the place of a file: nothing is written through those, nor waited for."""
+    if path.is_symlink() or not path.is_file():
+        drop(path)
 
 
 def _synced(place: Path) -> FeaturesDone:
