@@ -9,7 +9,7 @@ seeds of its own.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,27 +127,24 @@ class Runner:
         assert request.pretraining is not None
         init = None if request.lesson is None else self._train_lesson(request)
         name = f"pretrain-{request.pretraining_digest}"
-        return self._train_tower(request, request.pretraining, name, lambda: self._training_data(request), init)
+        return self._train_tower(request, request.pretraining, name, self._training_data(request), init)
 
     def _train_lesson(self, request: Request) -> Path:
+        from model.training.train import Data
+
         assert request.lesson is not None
         lesson = self.evaluation.lesson
         assert lesson is not None
-
-        def data() -> Data:
-            from model.training.train import Data
-
-            return Data([self._dataset(f"lesson-{request.lesson_scenes}", lesson.data, request.lesson_scenes)])
-
+        data = Data([self._dataset(f"lesson-{request.lesson_scenes}", lesson.data, request.lesson_scenes)])
         return self._train_tower(request, request.lesson, f"lesson-{request.lesson_digest}", data, None)
 
-    def _train_tower(self, request: Request, preset: Preset, name: str, data: Callable[[], Data], init: Path | None) -> Path:
+    def _train_tower(self, request: Request, preset: Preset, name: str, data: Data, init: Path | None) -> Path:
         """The folder of a training of the tower alone, finished."""
         from model.training.train import pretraining_of
 
         folder = self.out / TRAININGS / name
         with turn(folder.with_name(f"{name}.turn"), _report):
-            _finish(pretraining_of(preset, request.preset_name, data=data(), out=folder, device=self.device, init=_absolute(init)))
+            _finish(pretraining_of(preset, request.preset_name, data=data, out=folder, device=self.device, init=_absolute(init)))
         return folder
 
     def _facts(self, request: Request, folder: Path) -> tuple[dict[str, float], dict[str, float] | None]:
