@@ -44,12 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lend_home()
         try:
             status = _run(words)
-            return status if request.signal is None else _say(request.message, request.status)  # a library may have swallowed it
+            return status if request.signal is None else _print_end(request.message, request.status)  # a library may have swallowed it
         except BaseException as error:
             if isinstance(error, RuntimeError):
                 request.wait()
             if request.signal is not None:  # whatever it has become on its way
-                return _say(request.message, request.status)
+                return _print_end(request.message, request.status)
             return _end(request, error)
 
 
@@ -68,22 +68,22 @@ def _run(words: Sequence[str]) -> int:
 
 
 def _end(request: Request, error: BaseException) -> int:
-    """Say what ended a verb; the exit status. Raises what is not to be told, as the end of --help; all else, a panic too, is."""
+    """Print what ended a verb; the exit status. The end of --help is raised again; every other error, a panic too, is printed."""
     if isinstance(error, UserError):
-        return _say(f"{request.name}: {error}", 1 if isinstance(error, PartlyDone) else 2)
+        return _print_end(f"{request.name}: {error}", 1 if isinstance(error, PartlyDone) else 2)
     if isinstance(error, KeyboardInterrupt):  # where signals cannot be heeded
-        return _say(request.message, request.status)
+        return _print_end(request.message, request.status)
     if isinstance(error, BrokenPipeError):
         return NO_READER
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        return _say(printable(f"{request.name}: {where}{error.strerror or error}"), 2)
+        return _print_end(printable(f"{request.name}: {where}{error.strerror or error}"), 2)
     if isinstance(error, SystemExit) or os.environ.get("IGLLM_TRACEBACK"):
         raise error
-    return _say(printable(f"{request.name}: {_reported(error)}"), BUG)
+    return _print_end(printable(f"{request.name}: {_reported(error)}"), BUG)
 
 
-def _say(message: str, status: int) -> int:
+def _print_end(message: str, status: int) -> int:
     with suppress(OSError):  # nobody may be there to read it, such as after the end of a terminal
         print(in_bounds(message), file=sys.stderr, flush=True)
     return status
@@ -98,8 +98,8 @@ def _reported(error: BaseException) -> str:
         more = f"please report it with the file {file.name}"
     except OSError:  # no temporary file can be written
         more = "IGLLM_TRACEBACK=1 shows where it came about"
-    said = str(error).partition("\n")[0]
-    return f"an error of igllm's own, {type(error).__name__}: {said}; {more}"
+    message = str(error).partition("\n")[0]
+    return f"an error of igllm's own, {type(error).__name__}: {message}; {more}"
 
 
 def _parser() -> Parser:

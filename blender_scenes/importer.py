@@ -15,7 +15,7 @@ from pathlib import Path
 from blender_scenes.parent import claim_stdout, die_with_parent, leave_interrupts
 from datagen.assets.limits import MEMORY_BYTES
 from datagen.io.bounds import bound_memory, taken_memory
-from datagen.io.child import say
+from datagen.io.child import send_answer
 
 
 def main() -> int:
@@ -28,21 +28,21 @@ def main() -> int:
 
         leave_interrupts()
         bound_memory(taken_memory() + MEMORY_BYTES)  # a small file may unfold into more than there is
-        say(out, {"ready": True})
+        send_answer(out, {"ready": True})
         for line in sys.stdin.buffer:
             request = json.loads(line)
             path = Path(request["path"])
             try:
                 if "names" in request:
-                    say(out, {"names": named_files(path)})
+                    send_answer(out, {"names": named_files(path)})
                     continue
                 data = asset_file(path, request["notes"])
             except Unreadable as error:
-                say(out, {"error": str(error)})
+                send_answer(out, {"error": str(error)})
             except Exception as error:  # whatever a file provokes must not cost the parent its process
-                say(out, {"error": reason(error, path.suffix)})
+                send_answer(out, {"error": reason(error, path.suffix)})
             else:
-                say(out, {"bytes": len(data)}, data)
+                send_answer(out, {"bytes": len(data)}, data)
     return 0
 
 

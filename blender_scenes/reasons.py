@@ -31,8 +31,8 @@ def reason(error: Exception, suffix: str) -> str:
     """An error in plain words: of Blender's own the first line that says something, of a script of Blender's what it ended with."""
     text = str(error)
     if found := _USD.search(text):
-        said = re.sub(r"parse error matching \S+", "not what is expected", " ".join(found[1].split()))
-        return f"OpenUSD cannot read it ({said})"[:_LONGEST]
+        problem = re.sub(r"parse error matching \S+", "not what is expected", " ".join(found[1].split()))
+        return f"OpenUSD cannot read it ({problem})"[:_LONGEST]
     if isinstance(error, RuntimeError) and "Traceback (most recent call last)" not in text:
         lines = [line.removeprefix("Error: ").strip() for line in text.splitlines()]
         if any(line.startswith("PLY Importer: failed importing, unknown error") for line in lines):

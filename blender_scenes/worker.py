@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 from blender_scenes.parent import claim_stdout, die_with_parent, leave_interrupts
-from datagen.io.child import say
+from datagen.io.child import send_answer
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,9 +54,9 @@ def serve(requests: BinaryIO, out: BinaryIO, gpu: tuple[str, str] | None = None)
 
     leave_interrupts()
     answerer = Answerer(gpu)
-    say(out, {"ready": True, "bpy": bpy.app.version_string})
+    send_answer(out, {"ready": True, "bpy": bpy.app.version_string})
     for line in requests:
-        say(out, *answerer.answer(line))
+        send_answer(out, *answerer.answer(line))
 
 
 if __name__ == "__main__":

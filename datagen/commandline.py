@@ -136,8 +136,9 @@ def _add_flags(parser: argparse.ArgumentParser, kind: type, defaults: bool = Tru
         if isinstance(flag, FlagsOf):
             _add_flags(parser, flag.kind, flag.defaults)
             continue
-        told = not defaults or any(default is nothing for nothing in (MISSING, None, False, ())) or "default" in flag.help
-        words = {"help": flag.help if told else f"{flag.help} (default: {default})", "default": None, **_reading(flag, hint), **flag.more}
+        silent = not defaults or any(default is nothing for nothing in (MISSING, None, False, ())) or "default" in flag.help
+        help_text = flag.help if silent else f"{flag.help} (default: {default})"
+        words = {"help": help_text, "default": None, **_reading(flag, hint), **flag.more}
         if flag.one_of:
             one_of = one_of or parser.add_mutually_exclusive_group(required=True)
         place = one_of if flag.one_of and one_of else parser

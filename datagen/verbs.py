@@ -89,10 +89,10 @@ class Generate(Verb):
         from datagen.samples.cameras import load_cameras
         from datagen.samples.settings import DatasetSettings
 
-        said = {"domain": DatasetSettings.domain, "split": DatasetSettings.split, **self.settings.keywords}
-        domain = self._own_domain(said["domain"]) if self._own else said["domain"]
-        rules = load_split(said["split"], get_domain(domain))
-        return self.settings(domain=domain, rules=rules, cameras=load_cameras(said["cameras"]) if "cameras" in said else ())
+        stated = {"domain": DatasetSettings.domain, "split": DatasetSettings.split, **self.settings.keywords}
+        domain = self._own_domain(stated["domain"]) if self._own else stated["domain"]
+        rules = load_split(stated["split"], get_domain(domain))
+        return self.settings(domain=domain, rules=rules, cameras=load_cameras(stated["cameras"]) if "cameras" in stated else ())
 
     def _own_domain(self, domain: str) -> str:
         """The name of the domain of folders' assets and textures; says which of their files are left out."""

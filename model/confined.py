@@ -41,8 +41,8 @@ def ask(module: str, request: Any, what: str) -> Any:
     try:
         answered = json.loads(done.stdout)
     except ValueError:
-        said = done.stderr.strip().splitlines()[-1:] or ["without a word"]
-        raise UserError(f"{what} cannot be applied ({said[0][:300]})") from None
+        last_line = done.stderr.strip().splitlines()[-1:] or ["without a word"]
+        raise UserError(f"{what} cannot be applied ({last_line[0][:300]})") from None
     if "error" in answered:
         raise UserError(f"{what} cannot be applied ({answered['error']})")
     return answered["answer"]

@@ -43,7 +43,7 @@ class Extent:
 
     numbers: int
     tensors: int
-    said: str
+    description: str
 
     @staticmethod
     def of(shapes: Mapping[str, tuple[int, ...]], name: str) -> Extent:
@@ -65,8 +65,8 @@ class Extent:
 
     def __add__(self, other: Extent) -> Extent:
         """Of a model whose parts are held by both."""
-        said = " and ".join(filter(None, (self.said, other.said)))
-        return Extent(self.numbers + other.numbers, self.tensors + other.tensors, said)
+        description = " and ".join(filter(None, (self.description, other.description)))
+        return Extent(self.numbers + other.numbers, self.tensors + other.tensors, description)
 
 
 def shapes_in(path: Path) -> Shapes:
@@ -120,7 +120,7 @@ def within(extent: Extent, source: str) -> Iterator[None]:
         # A mask is no number a cell.
         numbers, tensors = numbers + math.ceil(tensor.numel() * tensor.element_size() / 4), tensors + 1
         if numbers > extent.numbers or tensors > extent.tensors:
-            raise UserError(f"{source}: describes a model of at least {numbers:,} numbers in {tensors:,} tensors; {extent.said}")
+            raise UserError(f"{source}: describes a model of at least {numbers:,} numbers in {tensors:,} tensors; {extent.description}")
 
     def count_registered(_: nn.Module, name: str, tensor: torch.Tensor | None) -> None:
         if tensor is not None:
@@ -129,7 +129,7 @@ def within(extent: Extent, source: str) -> Iterator[None]:
     def count_module(module: nn.Module, name: str, part: nn.Module | None) -> None:
         modules.update(filter(None, (module, part)))
         if len(modules) > 20 * extent.tensors:
-            raise UserError(f"{source}: describes a model of more than {len(modules):,} parts; {extent.said}")
+            raise UserError(f"{source}: describes a model of more than {len(modules):,} parts; {extent.description}")
 
     hooks = (
         register_module_parameter_registration_hook(count_registered),
@@ -148,8 +148,8 @@ def within(extent: Extent, source: str) -> Iterator[None]:
             hook.remove()
 
 
-def numbers_of_an_image(see: Callable[[torch.Tensor], Any], frame: tuple[int, int], source: str) -> int:
-    """How many numbers the widest layer makes of one image: `see` is the part of a model on the meta device that reads images of a frame.
+def numbers_of_an_image(encode: Callable[[torch.Tensor], Any], frame: tuple[int, int], source: str) -> int:
+    """How many numbers the widest layer makes of one image: `encode` is the part of a model, on the meta device, that reads images.
 
     `UserError`, which begins with `source`, for more than may be.
     """
@@ -165,7 +165,7 @@ def numbers_of_an_image(see: Callable[[torch.Tensor], Any], frame: tuple[int, in
     hook = register_module_forward_hook(count)
     try:
         with torch.device("meta"), torch.no_grad():
-            see(torch.zeros(1, 3, *frame))
+            encode(torch.zeros(1, 3, *frame))
     finally:
         hook.remove()
     return most

@@ -158,9 +158,9 @@ class Predict(Verb):
         """The decoding; several samples without a temperature are those of a search with as many beams at least."""
         from model.prediction.decoding import Decoding
 
-        said = self.decoding.keywords
-        samples, beams = said.get("samples", Decoding.samples), said.get("beams", Decoding.beams)
-        return self.decoding(beams=max(samples, beams) if samples > 1 and "temperature" not in said else beams)
+        stated = self.decoding.keywords
+        samples, beams = stated.get("samples", Decoding.samples), stated.get("beams", Decoding.beams)
+        return self.decoding(beams=max(samples, beams) if samples > 1 and "temperature" not in stated else beams)
 
     def _asked_images(self) -> list[Path]:
         """The files that --images means; says which files of a folder are left out."""

@@ -19,7 +19,7 @@ from datagen.errors import UserError
 from datagen.generate import generate
 from datagen.geometry.view import min_visible_pixels
 from datagen.samples.draw import check_request, draw
-from datagen.samples.labels import decode_rle, look
+from datagen.samples.labels import decode_rle, view_of
 from datagen.samples.settings import DatasetSettings
 from datagen.scene import Object, Scene, Shot
 from datagen.shards.reader import Samples
@@ -171,13 +171,13 @@ def samples_hold_what_they_promise(samples: Samples, folder: Path) -> None:
 def masks_are_what_is_seen(samples: Samples, folder: Path) -> None:
     """Masks are those of `view`; without its first object, a scene covers fewer pixels."""
     for sample in samples:
-        view = look(sample.scene, sample.domain, sample.shot)
+        view = view_of(sample.scene, sample.domain, sample.shot)
         for index, label in enumerate(sample.record["labels"]):
             _expect(
                 bool((decode_rle(label["mask"]) == (view.owner == index)).all()),
                 f"{sample.key}: the mask of object {index + 1} is not its view",
             )
-        left = look(Scene(sample.scene.domain, sample.scene.objects[1:]), sample.domain, sample.shot)
+        left = view_of(Scene(sample.scene.domain, sample.scene.objects[1:]), sample.domain, sample.shot)
         _expect(
             (left.owner >= 0).sum() < (view.owner >= 0).sum(), f"{sample.key}: without its first object, as much of the frame shows objects"
         )

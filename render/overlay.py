@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 from datagen.domains.base import Domain
 from datagen.domains.posed import PosedDomain
 from datagen.geometry.camera import project
-from datagen.samples.labels import look
+from datagen.samples.labels import view_of
 from datagen.scene import Object, Scene, Shot
 
 SIDE = 192  # pixels: smaller images are enlarged by a whole factor to at least so many each way
@@ -22,7 +22,7 @@ def overlay(image: np.ndarray, scene: Scene, shot: Shot, domain: Domain) -> np.n
     their axes, as long as the object's radius. The scene need not be the image's: a predicted one shows how well it fits."""
     factor = max(1, -(-SIDE // min(image.shape[:2])))
     large = image.repeat(factor, axis=0).repeat(factor, axis=1)
-    owner = look(scene, domain, shot).owner.repeat(factor, axis=0).repeat(factor, axis=1)
+    owner = view_of(scene, domain, shot).owner.repeat(factor, axis=0).repeat(factor, axis=1)
     edge = np.zeros(owner.shape, bool)
     edge[1:] |= owner[1:] != owner[:-1]
     edge[:-1] |= owner[1:] != owner[:-1]

@@ -48,11 +48,11 @@ class Train(Training):
             raise UserError("--full is about a language model, and a de-rendering model has none")
         if self.sample_every and not isinstance(self.val or self.data[0], Path):
             raise UserError("--sample-every takes its images from --val, which must be a folder")
-        callback = Callback(self._take_around, self.sample_every) if self.sample_every else None
+        callback = Callback(self._roundtrip_samples, self.sample_every) if self.sample_every else None
         train(preset, **self.asked(), init=self.init, callback=callback)
         print(f"{self.out}: trained for {counted(preset.optimisation.steps, 'step')}")
 
-    def _take_around(self, loaded: Any, step: int) -> None:
+    def _roundtrip_samples(self, loaded: Any, step: int) -> None:
         """Predict, render and compare four images with the model as it is."""
         from datagen.shards.reader import Samples
         from model.prediction.predict import Predictor

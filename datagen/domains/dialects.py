@@ -28,12 +28,12 @@ Rotations = Literal["own", "euler", "euler_int", "axis_angle", "6d"]
 class Representation:
     """Numbers that a rotation is written as.
 
-    ``number`` declares them. ``said`` makes them of canonical angles (`datagen.domains.posed.canonical_angles`); ``meant`` makes angles of
-    any finite numbers, whatever a model wrote: what is impossible or out of range becomes a rotation near by.
+    ``number`` declares them. ``written`` makes them of canonical angles (`datagen.domains.posed.canonical_angles`); ``meant`` makes angles
+    of any finite numbers, whatever a model wrote: what is impossible or out of range becomes a rotation near by.
     """
 
     number: Number
-    said: Callable[[Vec3], Sequence[float]]
+    written: Callable[[Vec3], Sequence[float]]
     meant: Callable[[tuple[float, ...]], Sequence[float]]
 
 
@@ -92,12 +92,12 @@ class Dialect:
             return statement
         return Statement(statement.name, tuple(self._representation.number if a == ROTATION else a for a in statement.arguments))
 
-    def said(self, obj: Object) -> Object:
+    def written(self, obj: Object) -> Object:
         """An object of the domain in this dialect, numbers to the precision that it declares."""
         if self._representation is None:
             return obj
         number = self._representation.number
-        return obj.replaced(rotation=number.rounded(tuple(self._representation.said(obj["rotation"]))))
+        return obj.replaced(rotation=number.rounded(tuple(self._representation.written(obj["rotation"]))))
 
     def meant(self, obj: Object) -> Object:
         """The domain's object, in its canonical form, that an object of this dialect stands for."""

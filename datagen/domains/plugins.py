@@ -64,7 +64,7 @@ def _package(point: EntryPoint) -> str:
 
 def _described(error: Exception) -> str:
     """An error in a line, and where the code that was loaded raised it."""
-    said = f"{type(error).__name__}: {error}"
+    reason = f"{type(error).__name__}: {error}"
     machinery = (__file__, "<", os.path.dirname(importlib.__file__))
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(machinery)]
-    return f"{said} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else said
+    return f"{reason} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else reason

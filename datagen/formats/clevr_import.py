@@ -93,24 +93,26 @@ class Imported:
 
     def lines(self) -> list[str]:
         """What there is to tell of the cameras, and to warn of."""
-        told = []
+        lines = []
         if self.earlier:
-            told.append(f"there already, imported by an earlier call: {counted(self.earlier, 'scene')}")
+            lines.append(f"there already, imported by an earlier call: {counted(self.earlier, 'scene')}")
         if self.stale:
-            told.append(f"imported anew, for the file, the images or the shards have changed: {counted(self.stale, 'scene')}")
+            lines.append(f"imported anew, for the file, the images or the shards have changed: {counted(self.stale, 'scene')}")
         if self.stated:
-            told.append(f"cameras as the file states them: {counted(len(self.stated), 'scene')}")
+            lines.append(f"cameras as the file states them: {counted(len(self.stated), 'scene')}")
         if self.recovered:
-            told.append(_recovered_line(self.recovered))
+            lines.append(_recovered_line(self.recovered))
         doubts = self.doubts
-        told += [f"the camera of {key} is in doubt: {doubt}" for key, doubt in list(doubts.items())[:MOST_DOUBTS]]
+        lines += [f"the camera of {key} is in doubt: {doubt}" for key, doubt in list(doubts.items())[:MOST_DOUBTS]]
         if len(doubts) > MOST_DOUBTS:
-            told.append(f"in doubt as well, and with them the labels: {counted(len(doubts) - MOST_DOUBTS, 'more camera')}")
-        told += _named("scenes without pixel_coords, where the standard camera is assumed", self.without_pixels)
-        told += _named("scenes whose pixel_coords lack the depth: cameras known to decimetres, if the lens is CLEVR's", self.without_depths)
-        told += _named("images not there, scenes left out", self.missing)
-        told += _named("scenes with objects whose height does not fit their size here, which will float or sink", self.off_ground)
-        return told
+            lines.append(f"in doubt as well, and with them the labels: {counted(len(doubts) - MOST_DOUBTS, 'more camera')}")
+        lines += _named("scenes without pixel_coords, where the standard camera is assumed", self.without_pixels)
+        lines += _named(
+            "scenes whose pixel_coords lack the depth: cameras known to decimetres, if the lens is CLEVR's", self.without_depths
+        )
+        lines += _named("images not there, scenes left out", self.missing)
+        lines += _named("scenes with objects whose height does not fit their size here, which will float or sink", self.off_ground)
+        return lines
 
 
 def _named(what: str, keys: list[str]) -> list[str]:

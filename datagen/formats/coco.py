@@ -39,7 +39,7 @@ def export_coco(samples: Iterator[Sample], draft: Draft) -> None:
             for obj, label in zip(sample.scene, sample.record["labels"], strict=True):
                 if label["visible_pixels"]:
                     row = {"id": next(numbers), "image_id": image_id, "category_id": ids[obj.values.get(CATEGORY, obj.statement)]}
-                    document.add("annotations", {**row, **_seen(label), "attributes": attributes(obj, sample.domain)})
+                    document.add("annotations", {**row, **_pixels(label), "attributes": attributes(obj, sample.domain)})
 
 
 def categories(domain: Domain) -> list[dict[str, Any]]:
@@ -49,7 +49,7 @@ def categories(domain: Domain) -> list[dict[str, Any]]:
     return [{"id": number, "name": word, "supercategory": domain.name} for number, word in enumerate(words, 1)]
 
 
-def _seen(label: Mapping[str, Any]) -> dict[str, Any]:
+def _pixels(label: Mapping[str, Any]) -> dict[str, Any]:
     return {"segmentation": label["mask"], "area": label["visible_pixels"], "bbox": label["bbox"], "iscrowd": 0}
 
 

@@ -24,7 +24,7 @@ from datagen.errors import ImageError
 from datagen.images.decoding import decode
 from datagen.images.limits import allow_pixels, allowance, max_pixels
 from datagen.io.bounds import bound_memory, bound_time, taken_memory
-from datagen.io.child import Child, module_command, say
+from datagen.io.child import Child, module_command, send_answer
 
 DECODER = "datagen.images.decoder"
 """The module that runs as that process."""
@@ -32,7 +32,7 @@ SECONDS = 8.0  # of processor time that an image may take, and
 MOST_BYTES = 2**30  # of memory; both grow with the pixels that are allowed
 HANG_SECONDS = 120.0  # of the clock, on the busiest machine
 _MOST_LOGGED = 2**20  # bytes of what decoders say on standard error
-_MOST_SAID = 200  # characters of that in a message
+_MOST_OF_THE_REASON = 200  # characters of that in a message
 _INSTEAD = "save it as a PNG, or allow more with --max-pixels"
 _TRIES = 2  # the process may have ended for another reason than the image
 
@@ -45,14 +45,14 @@ class _Decoder:
         self._child: Child | None = None
 
     def decode(self, data: bytes) -> np.ndarray:
-        said = ""
+        reason = ""
         with self._using:
             for _ in range(_TRIES):
                 try:
                     return self._asked(data)
                 except EOFError as error:
-                    said = f" ({error})" if str(error) else ""
-        raise ImageError(f"crashes what decodes it{said}; save it as a PNG")
+                    reason = f" ({error})" if str(error) else ""
+        raise ImageError(f"crashes what decodes it{reason}; save it as a PNG")
 
     def _asked(self, data: bytes) -> np.ndarray:
         """`EOFError` with what it said last if the process has ended."""
@@ -69,7 +69,7 @@ class _Decoder:
             except EOFError:
                 if child.status() == -signal.SIGXCPU:
                     raise slow from None
-                raise EOFError("".join(child.tail().splitlines()[-1:])[:_MOST_SAID]) from None
+                raise EOFError("".join(child.tail().splitlines()[-1:])[:_MOST_OF_THE_REASON]) from None
             unfinished.pop_all()
         if "error" in answer:
             raise ImageError(answer["error"])
@@ -105,9 +105,9 @@ def main() -> int:
             pixels = decode(requests.read(request["bytes"]))
         except ImageError as error:  # a decoder that lacks memory may say anything
             maybe = f", or one that takes more than {most / 1e9:.1f} GB to decode; {_INSTEAD}"
-            say(answers, {"error": f"{error}{maybe if _is_fat(most) else ''}"})
+            send_answer(answers, {"error": f"{error}{maybe if _is_fat(most) else ''}"})
         else:
-            say(answers, {"shape": pixels.shape}, pixels.tobytes())
+            send_answer(answers, {"shape": pixels.shape}, pixels.tobytes())
         if _is_fat(most):  # the next is decoded in a fresh one
             break
     return 0

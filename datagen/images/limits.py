@@ -51,7 +51,7 @@ def refusal(stated: str) -> str:
     return f"has {stated}, and at most {max_pixels():,} pixels are read; {_INSTEAD}"
 
 
-def pillows_count(said: str) -> str:
+def pillows_count(message: str) -> str:
     """The pixels in Pillow's "Image size (123 pixels) exceeds limit ...", in words."""
-    found = re.search(r"\d+", said)
+    found = re.search(r"\d+", message)
     return f"{int(found[0]):,} pixels" if found else "too many pixels"

@@ -45,14 +45,14 @@ def as_srgb(shares: np.ndarray, gamma: float) -> np.ndarray:
 
 def _gamma(data: bytes) -> float | None:
     """None where it is about that of sRGB, or something better says what the colours are."""
-    said = {}
+    chunks = {}
     for name, chunk in png_chunks(data):
         if name == b"IDAT":
             break
-        said[name] = chunk[8:-4]
-    if said.keys() & {b"sRGB", b"iCCP", b"cICP"} or len(said.get(b"gAMA", b"")) != 4:
+        chunks[name] = chunk[8:-4]
+    if chunks.keys() & {b"sRGB", b"iCCP", b"cICP"} or len(chunks.get(b"gAMA", b"")) != 4:
         return None
-    gamma = int.from_bytes(said[b"gAMA"]) / 100_000
+    gamma = int.from_bytes(chunks[b"gAMA"]) / 100_000
     return gamma if 0.01 < gamma < 100 and abs(gamma / _SRGB_GAMMA - 1) > 0.05 else None
 
 

@@ -54,10 +54,10 @@ def inspect_own(out: Path, assets: Path | None, textures: Path | None) -> dict[s
     empty = []
     if own is not None:
         found["assets"] = [_row(asset) for asset in own.assets]
-        empty += [] if own.assets else _told(assets, "model files", own.refused)
+        empty += [] if own.assets else _refusals(assets, "model files", own.refused)
     if images is not None:
         found["textures"] = [{"id": name, "pattern": pattern, "path": images.paths[name]} for name, pattern in images.patterns.items()]
-        empty += [] if images.patterns else _told(textures, "images", images.refused)
+        empty += [] if images.patterns else _refusals(textures, "images", images.refused)
     if not empty:
         found["domain"] = keep_domain(own, images)
     written.write({LIST: json_bytes(found)})
@@ -114,7 +114,7 @@ def _row(asset: OwnAsset) -> dict[str, Any]:
     }
 
 
-def _told(folder: Path | None, what: str, refused: Sequence[Refused]) -> list[str]:
+def _refusals(folder: Path | None, what: str, refused: Sequence[Refused]) -> list[str]:
     reasons = [f"  {one.path}: {one.reason}" for one in refused[:10]]
     return [f"{folder}: none of its {len(refused)} {what} can be used:", *reasons]
 

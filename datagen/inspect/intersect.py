@@ -153,10 +153,10 @@ def odd_placements(scene: Scene, domain: StagedDomain, camera: Camera) -> list[s
     lines = []
     pairs = intersecting(solids)
     if pairs:
-        told = "; ".join(f"{named[i]} and {named[j]}" + _one_drawn(scene.objects[i], scene.objects[j]) for i, j in pairs[:MOST_NAMED])
+        described = "; ".join(f"{named[i]} and {named[j]}" + _one_drawn(scene.objects[i], scene.objects[j]) for i, j in pairs[:MOST_NAMED])
         rest = f"; and {len(pairs) - MOST_NAMED} more pairs" if len(pairs) > MOST_NAMED else ""
         exact = all(isinstance(solid, Solid) for solid in solids)
-        lines.append(f"objects stand in each other{'' if exact else ', judged by their convex hulls'}: {told}{rest}")
+        lines.append(f"objects stand in each other{'' if exact else ', judged by their convex hulls'}: {described}{rest}")
     if (near := len(near_pairs(solids))) > MOST_TRIED:
         lines.append(f"{near:,} pairs of objects are near enough to stand in each other, and only the nearest {MOST_TRIED} were looked at")
     lens = Solid("sphere", camera.location, 2 * TOUCH)

@@ -71,5 +71,5 @@ def _counts(counter: dict[str, int]) -> str:
 
 
 def _ranges(number: dict[str, Any]) -> str:
-    told = [c for c in number["components"] if c["n"]]
-    return "; ".join(f"{c['min']:g} to {c['max']:g}, mean {c['mean']:.4g}" for c in told) + f" {number['unit']}" if told else "none"
+    measured = [c for c in number["components"] if c["n"]]
+    return "; ".join(f"{c['min']:g} to {c['max']:g}, mean {c['mean']:.4g}" for c in measured) + f" {number['unit']}" if measured else "none"

@@ -23,7 +23,7 @@ from datagen.inspect.histograms import Histogram, Plane
 from datagen.inspect.problems import index_gaps, never_met, ranges_text, statement_problems
 from datagen.inspect.tallies import OTHERS, ImageTally, Lamps, StatementTally
 from datagen.io.progress import progress
-from datagen.samples.labels import look
+from datagen.samples.labels import view_of
 from datagen.samples.sample import Sample
 from datagen.scene import FRAME_SIDES, Camera, Object, Scene, Shot
 from datagen.shards.reader import Samples
@@ -224,7 +224,7 @@ def _coarser(shot: Shot, count: int) -> tuple[Shot, float]:
 
 def pixels_alone(obj: Object, domain: Domain, shot: Shot) -> int:
     """How many pixels would show the object if it stood alone."""
-    alone = look(Scene(domain.name, (obj,)), domain, shot)
+    alone = view_of(Scene(domain.name, (obj,)), domain, shot)
     return int(alone.visible_pixels(1)[0])
 
 

@@ -86,7 +86,7 @@ class Child:
         self._log.close()
 
 
-def say(out: BinaryIO, header: Mapping[str, Any], payload: bytes = b"") -> None:
+def send_answer(out: BinaryIO, header: Mapping[str, Any], payload: bytes = b"") -> None:
     """In that process, an answer: a line of JSON, and the bytes that it announces."""
     out.write(json.dumps(header).encode() + b"\n" + payload)
     out.flush()

@@ -118,14 +118,14 @@ def _described(content: Any, kind: Any, error: msgspec.ValidationError) -> str:
     return f"{field}: {problem[0].lower()}{problem[1:]}".replace("`", "") if steps else problem
 
 
-def _at(content: Any, kind: Any, said: str, steps: list[tuple[str, str]]) -> tuple[str, Any]:
+def _at(content: Any, kind: Any, message: str, steps: list[tuple[str, str]]) -> tuple[str, Any]:
     """Where msgspec found fault with `content`, and what is there. It does not tell the keys of a mapping, but it reads them in order."""
     if any(item == "..." for _, item in steps):  # where it is changed, to find the key
         content = copy.deepcopy(content)
     at, field = content, ""
     for name, item in steps:
         if item == "...":
-            key, at = _first_faulty(at, lambda: _refusal(content, kind) == said)
+            key, at = _first_faulty(at, lambda: _refusal(content, kind) == message)
             field += f".{key:.80}" if field else f"{key:.80}"
         elif item:
             at, field = at[int(item)], f"{field}[{item}]"

@@ -20,7 +20,7 @@ _STATEMENT = 1 << 40  # the byte that guards dataset.json; byte k guards shard k
 
 LOCK = "lock"
 OWN_LOCK = f".{LOCK}"  # in a folder whose own place cannot be written to
-SECONDS_BETWEEN_LOOKS = 1.0
+SECONDS_BETWEEN_TRIES = 1.0
 
 
 class InUse(UserError):
@@ -83,8 +83,8 @@ def hold(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def turn(path: Path, tell: Callable[[str], None]) -> Iterator[None]:
-    """As `hold`, but wait for another process that holds it; `tell` is called once if there is one."""
+def turn(path: Path, notify: Callable[[str], None]) -> Iterator[None]:
+    """As `hold`, but wait for another process that holds it; `notify` is called once if there is one."""
     with ExitStack() as held:
         for attempt in count():
             try:
@@ -92,8 +92,8 @@ def turn(path: Path, tell: Callable[[str], None]) -> Iterator[None]:
                 break
             except InUse:
                 if not attempt:
-                    tell(f"waiting for another call, which is at {path}")
-                time.sleep(SECONDS_BETWEEN_LOOKS)
+                    notify(f"waiting for another call, which is at {path}")
+                time.sleep(SECONDS_BETWEEN_TRIES)
         yield
 
 

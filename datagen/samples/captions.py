@@ -60,17 +60,17 @@ def caption(scene: Scene, domain: Domain, camera: Camera, rng: np.random.Generat
 def sentences(scene: Scene, domain: Domain, camera: Camera, rng: np.random.Generator) -> list[Sentence]:
     """The sentences of a caption with their claims: how many objects there are, then others in random order, none twice."""
     speaker = _Speaker(scene, domain, camera, rng)
-    said = [speaker.total()]
+    sentences = [speaker.total()]
     if not len(scene):
-        return said
+        return sentences
     wanted = int(rng.integers(2, MOST_SENTENCES, endpoint=True))
     for _ in range(4 * MOST_SENTENCES):
-        if len(said) == wanted:
+        if len(sentences) == wanted:
             break
         sentence = speaker.any()
-        if sentence is not None and all(sentence.claim != other.claim for other in said):
-            said.append(sentence)
-    return said
+        if sentence is not None and all(sentence.claim != other.claim for other in sentences):
+            sentences.append(sentence)
+    return sentences
 
 
 class _Speaker:

@@ -10,7 +10,7 @@ from datagen.domains.base import Domain
 from datagen.geometry.camera import rays
 from datagen.geometry.ground import sweep_for
 from datagen.geometry.view import View
-from datagen.samples.labels import look
+from datagen.samples.labels import view_of
 from datagen.scene import Camera, Scene, Shot
 
 
@@ -37,4 +37,4 @@ def encode_depth(depth: np.ndarray) -> bytes:
 
 def depth_file(scene: Scene, domain: Domain, shot: Shot, view: View | None = None) -> bytes:
     """The content of a sample's depth file; `view` is what `datagen.samples.labels.look` would give, where it is at hand."""
-    return encode_depth(depth_map(view or look(scene, domain, shot), shot.viewpoint, domain))
+    return encode_depth(depth_map(view or view_of(scene, domain, shot), shot.viewpoint, domain))

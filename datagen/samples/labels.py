@@ -16,7 +16,7 @@ from datagen.geometry.view import NOBODY, View
 from datagen.scene import Scene, Shot
 
 
-def look(scene: Scene, domain: Domain, shot: Shot) -> View:
+def view_of(scene: Scene, domain: Domain, shot: Shot) -> View:
     """What each pixel of a shot shows."""
     view = domain.view(scene, shot)
     assert view is not None

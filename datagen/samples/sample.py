@@ -16,7 +16,7 @@ from datagen.domains.registry import get_domain
 from datagen.errors import ImageError, UserError
 from datagen.geometry.view import View
 from datagen.images.encoding import IMAGE_SUFFIXES, decode_image, encode_image
-from datagen.samples.labels import label_objects, look
+from datagen.samples.labels import label_objects, view_of
 from datagen.samples.record import read_sample_record
 from datagen.scene import Scene, Shot
 
@@ -136,7 +136,7 @@ def make_sample(
         "split": origin.get("split"),
         "scene": scene.to_json(),
         "shot": shot.to_json(),
-        "labels": label_objects(scene, domain, shot, view or look(scene, domain, shot)),
+        "labels": label_objects(scene, domain, shot, view or view_of(scene, domain, shot)),
     }
     image = encode_image(pixels, image_format)
     return Sample(key, image, write_code(scene, domain), record, IMAGE_SUFFIXES[image_format], extras or {})

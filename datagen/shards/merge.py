@@ -21,7 +21,7 @@ from datagen.shards.manifest import STATEMENT, Manifest, Row, gather, read_manif
 from datagen.shards.reader import label_bytes
 from datagen.shards.store import Place, Store, check_place, open_store
 from datagen.shards.tars import GET_AGAIN
-from datagen.shards.writer import IMPORTED, enter, read_statement, see_statement, shard_count, stated_settings
+from datagen.shards.writer import IMPORTED, check_statement_there, enter, read_statement, shard_count, stated_settings
 
 
 def merge(where: Place, others: Sequence[Place] = ()) -> Manifest:
@@ -43,9 +43,9 @@ def merge(where: Place, others: Sequence[Place] = ()) -> Manifest:
             locks.enter_context(lock_shards(held.lock, held.name, None))
         before = read_statement(store)["num"] if STATEMENT in store.sizes() else None
         for source in sources:
-            _take_in(store, source)
+            _join(store, source)
         manifest = gather(store)
-    _tell_gaps(store, manifest, before)
+    _report_gaps(store, manifest, before)
     return manifest
 
 
@@ -58,7 +58,7 @@ def _refuse_twins(stores: Iterable[Store]) -> None:
         named[lock] = store.name
 
 
-def _take_in(store: Store, source: Store) -> None:
+def _join(store: Store, source: Store) -> None:
     statement = read_statement(source)
     if IMPORTED in statement:
         raise UserError(f"{source.name}: was imported, and only what `igllm generate` has made is merged; import all scenes at once")
@@ -73,7 +73,7 @@ def _take_in(store: Store, source: Store) -> None:
     known = {shard: row for shard, row in read_manifest(store, sizes).rows.items() if not row.misfit(num, size)}
     for shard, row in progress(sorted(brought.rows.items()), len(brought.rows), "merge"):
         if joining.wants(known.get(shard), row, sizes.get(row.name)):
-            see_statement(store)
+            check_statement_there(store)
             joining.copy(known.get(shard), row, sizes_there.get(row.name))
             write_part(store, row, (f for index, f in brought.failures.items() if index in row.missing))
 
@@ -158,7 +158,7 @@ def _check(built: Path, settings: DatasetSettings, row: Row, before: set[int], w
     return kept.hexdigest()
 
 
-def _tell_gaps(store: Store, manifest: Manifest, before: int | None) -> None:
+def _report_gaps(store: Store, manifest: Manifest, before: int | None) -> None:
     """`PartlyDone` if shards or samples are missing. The number is as anybody wrote it: what is gone through is what is there."""
     statement = read_statement(store)
     num, size, sizes = statement["num"], statement["shard_size"], store.sizes()

@@ -61,7 +61,7 @@ def _tar_digests(samples: Samples, stamps: Mapping[str, str]) -> list[str]:
     places = {name: folder / _sha256_of(store.place, [(name, stamps[name])]) for name in samples.shards}
     known = {name: digest for name, path in places.items() if (digest := _kept(path)) is not None}
     unread = [name for name in places if name not in known]
-    for name in _told(samples, unread):
+    for name in _with_progress(samples, unread):
         known[name] = _keep(places[name], store.sha256(name))
     return [known[name] for name in places]
 
@@ -69,14 +69,14 @@ def _tar_digests(samples: Samples, stamps: Mapping[str, str]) -> list[str]:
 def _sample_digest(samples: Samples) -> str:
     """The SHA-256 of every file of every sample, however they are stored."""
     digest = hashlib.sha256()
-    for number in _told(samples, range(len(samples))):
+    for number in _with_progress(samples, range(len(samples))):
         digest.update(hashlib.sha256(samples.key(number).encode(errors="replace")).digest())
         for suffix, data in sorted(samples.files(number).items()):
             digest.update(hashlib.sha256(suffix.encode(errors="replace")).digest() + hashlib.sha256(data).digest())
     return digest.hexdigest()
 
 
-def _told(samples: Samples, parts: Sequence[T]) -> Iterable[T]:
+def _with_progress(samples: Samples, parts: Sequence[T]) -> Iterable[T]:
     """These parts of a data set, with progress where there is much to read."""
     many = bool(parts) and len(samples) > MANY_SAMPLES
     return progress(parts, len(parts), f"reading {samples.name} once, to know it again") if many else parts

@@ -154,7 +154,7 @@ class DatasetWriter:
         """Wait until every shard is written; a run that holds the whole data set then joins its manifest. The scenes that failed."""
         self._surface(0)
         if self._whole:
-            see_statement(self.store)
+            check_statement_there(self.store)
             gather(self.store)
         return [failure for shard in self._shards.values() for _, failure in sorted(shard.failures.items())]
 
@@ -216,7 +216,7 @@ class DatasetWriter:
         return row
 
     def _finish(self, shard: _Shard) -> None:
-        see_statement(self.store)
+        check_statement_there(self.store)
         have = shard.held | set(shard.spool)
         missing = tuple(sorted(set(shard.target) - have))
         with _explaining_disk_errors(self.store):
@@ -317,7 +317,7 @@ def enter(store: Store, statement: Mapping[str, Any]) -> None:
             _write_statement(store, {**there, "num": statement["num"]})
 
 
-def see_statement(store: Store) -> None:
+def check_statement_there(store: Store) -> None:
     """`UserError` if somebody has removed a data set that is being written: without its statement nothing in it could be taken up."""
     if store.text(STATEMENT) is None:
         raise removed(store.name)

@@ -20,7 +20,7 @@ FRAME_SECONDS = 60.0
 PIXEL_SECONDS: dict[Quality, float] = {"draft": 1e-3, "standard": 1e-3, "reference": 0.1}
 """A frame is waited for `FRAME_SECONDS` and this much for each pixel, some twenty times what a slow core takes; then it hangs."""
 
-MOST_SAID = 300  # characters of an unforeseen error
+MOST_OF_THE_REASON = 300  # characters of an unforeseen error
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ def attempt(make: Callable[[], Made]) -> Made | UserError:
     except UserError as error:
         return error.with_traceback(None)  # which would hold all that the frames hold
     except Exception as error:
-        said = " ".join(f"{type(error).__name__}: {error}".split())[:MOST_SAID].removesuffix(":")
-        return UserError(f"it cannot be rendered ({said})")
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:MOST_OF_THE_REASON].removesuffix(":")
+        return UserError(f"it cannot be rendered ({reason})")
 
 
 def _patience(width: int, height: int, quality: Quality) -> float:

@@ -67,8 +67,8 @@ class ExampleMaker:
             example |= self._tokens(scene, prompt, rng, centres)
         if self.layout is not None:
             cells = [cell_of(x, y, *self.grid, self.layout.split) for x, y in centres]
-            said = tuple(map(self.codec.dialect.said, scene.objects))
-            example |= self.layout.targets(said, cells, math.prod(self.grid), self.codec.dialect)
+            written = tuple(map(self.codec.dialect.written, scene.objects))
+            example |= self.layout.targets(written, cells, math.prod(self.grid), self.codec.dialect)
         return example
 
     def _image(self, scene: Scene, pixels: np.ndarray, rng: np.random.Generator | None) -> tuple[Scene, torch.Tensor]:

@@ -232,7 +232,7 @@ class CodeCodec:
         values: list[float] = []
         slots: list[int] = []
         objects: list[int] = []
-        for number, obj in enumerate(map(self.dialect.said, scene.objects)):
+        for number, obj in enumerate(map(self.dialect.written, scene.objects)):
             for piece in self._pieces_of(obj, style):
                 if isinstance(piece, Slot) and self.numbers == "head":
                     ids.append(self.num)

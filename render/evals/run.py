@@ -114,11 +114,11 @@ class Runner:
         first = [r for r in requests if r.seed == requests[0].seed]
         largest = [max((r for r in first if r.method == m), key=lambda r: r.size) for m in dict.fromkeys(r.method for r in first)]
         paged = [(request, condition) for request in largest for condition in self.evaluation.conditions[::-1]]
-        shown = [self._look(request, condition) for request, condition in paged]
+        shown = [self._readable_predictions(request, condition) for request, condition in paged]
         absent = [f"{r.title}, {c.label}" for (r, c), there in zip(paged, shown, strict=True) if there is None]
         files = {PICTURES: pictures_page(self.evaluation, [one for one in shown if one is not None], absent).encode()}
         if self.evaluation.figures:
-            every = [one for r in first for c in self.evaluation.conditions if (one := self._look(r, c)) is not None]
+            every = [one for r in first for c in self.evaluation.conditions if (one := self._readable_predictions(r, c)) is not None]
             files |= {name: figure_bytes(draw(self.evaluation, every)) for name, draw in self.evaluation.figures.items()}
         write_files(self.out, self.evaluation, files)
 
@@ -198,8 +198,8 @@ class Runner:
         assert shown is not None
         return shown
 
-    def _look(self, request: Request, condition: Condition) -> Shown | None:
-        """As `_read_predictions`; None, which is told, also where predictions or test scenes are not what they must be."""
+    def _readable_predictions(self, request: Request, condition: Condition) -> Shown | None:
+        """As `_read_predictions`; also None, with a message, where predictions or test scenes are not what they must be."""
         try:
             return self._read_predictions(request, condition)
         except UserError as error:

@@ -19,7 +19,7 @@ import pytest
 from datagen.domains.clevr import SIZES
 from datagen.domains.registry import get_domain
 from datagen.images.encoding import decode_image
-from datagen.samples.labels import look
+from datagen.samples.labels import view_of
 from datagen.scene import Camera, Object, Scene, Shot
 
 CLEVR = get_domain("clevr")
@@ -101,7 +101,7 @@ def changed(one: np.ndarray, two: np.ndarray, by: int = 12) -> np.ndarray:
 
 def mask(scene: Scene, obj: Object, shot: Shot) -> np.ndarray:
     """The pixels at which an object of the scene is seen."""
-    return look(scene, CLEVR, shot).owner == scene.objects.index(obj)
+    return view_of(scene, CLEVR, shot).owner == scene.objects.index(obj)
 
 
 def grown(area: np.ndarray, by: int = 1) -> np.ndarray:

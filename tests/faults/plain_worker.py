@@ -8,12 +8,12 @@ import os
 import sys
 from pathlib import Path
 
-from datagen.io.child import say
+from datagen.io.child import send_answer
 
 if __name__ == "__main__":
     out = sys.stdout.buffer
-    say(out, {"ready": True})
+    send_answer(out, {"ready": True})
     for line in sys.stdin.buffer:
         with Path(os.environ["REQUESTS"]).open("ab") as log:
             log.write(line)
-        say(out, {"error": "13"} if json.loads(line)["index"] == 13 else {"files": {}})
+        send_answer(out, {"error": "13"} if json.loads(line)["index"] == 13 else {"files": {}})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from datagen.domains.registry import get_domain
-from datagen.samples.labels import look
+from datagen.samples.labels import view_of
 from datagen.scene import Object, Scene
 from render.overlay import AXES, INK, SIDE, overlay
 
@@ -25,7 +25,7 @@ def test_outlines_lie_around_what_was_read_and_nowhere_else(side: int) -> None:
     inked = (drawn == INK).all(-1)
     assert (drawn[~inked] == 90).all()
     factor = drawn.shape[0] // side
-    inside = (look(read, DOT2D, shot).owner == 0).repeat(factor, 0).repeat(factor, 1)
+    inside = (view_of(read, DOT2D, shot).owner == 0).repeat(factor, 0).repeat(factor, 1)
     rows, columns = np.nonzero(inside)
     assert inked[rows.min(), columns[rows == rows.min()]].all()
     assert not inked[int(rows.mean()), int(columns.mean())]

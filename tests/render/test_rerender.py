@@ -13,7 +13,7 @@ import pytest
 from datagen.code.predictions import Prediction, write_predictions
 from datagen.domains.registry import get_domain
 from datagen.errors import UserError
-from datagen.samples.labels import look
+from datagen.samples.labels import view_of
 from datagen.scene import Scene
 from datagen.shards.reader import Samples
 from igllm import main
@@ -40,7 +40,7 @@ def test_moving_an_object_in_the_code_moves_it_in_the_image(renders: Samples, tm
     render_codes({sample.key: code}, Recorded(renders), tmp_path)
     changed = np.abs(Samples(tmp_path)[sample.key].pixels().astype(int) - sample.pixels()).max(2) > 12
     first = moved.objects[0]
-    there = look(Scene("clevr", (first,)), CLEVR, sample.shot).owner == 0
+    there = view_of(Scene("clevr", (first,)), CLEVR, sample.shot).owner == 0
     assert changed.sum() > 50
     assert changed[there].mean() > 5 * changed[~there].mean()
 

@@ -37,11 +37,11 @@ def test_they_are_all_there() -> None:
 @given(obj=CANONICAL)
 def test_what_is_said_is_what_is_meant(rotations: str, obj: Object) -> None:
     way = dialect(POSE6D, rotations)
-    said = way.said(obj)
-    assert parse_code(write_object(said, way), way).objects == (said,)  # to the precision that the dialect declares
+    written = way.written(obj)
+    assert parse_code(write_object(written, way), way).objects == (written,)  # to the precision that the dialect declares
     [number] = [n for n in way.statement("add").numbers if n.name == "rotation"]
-    assert all(low <= x <= high for x, low, high in zip(said["rotation"], number.low, number.high, strict=True))
-    back = way.meant(said)
+    assert all(low <= x <= high for x, low, high in zip(written["rotation"], number.low, number.high, strict=True))
+    back = way.meant(written)
     assert back["loc"] == obj["loc"]
     error = POSE6D.rotation_error(obj, back)
     assert error is not None
@@ -55,8 +55,8 @@ def test_whatever_is_written_is_an_orientation(rotations: str, data: st.DataObje
     way = dialect(SO3, rotations)
     [number] = way.statement("add").numbers
     some = st.sampled_from([0.0, 1.0, -1.0, 0.5, 1e6]) | st.floats(-1e6, 1e6)
-    said = Object("add", {"rotation": number.rounded(tuple(data.draw(some) for _ in range(number.components)))})
-    meant = way.meant(said)
+    written = Object("add", {"rotation": number.rounded(tuple(data.draw(some) for _ in range(number.components)))})
+    meant = way.meant(written)
     assert all(math.isfinite(x) for x in meant["rotation"])
     assert SO3.violations(Scene("so3", (meant,))) == []
     assert SO3.canonical_object(meant) == meant
@@ -67,7 +67,7 @@ def test_whatever_is_written_is_an_orientation(rotations: str, data: st.DataObje
 )
 def test_a_column_that_can_be_kept_is_kept(columns: tuple[float, ...]) -> None:
     way = dialect(SO3, "6d")
-    again = way.said(way.meant(Object("add", {"rotation": columns})))["rotation"]
+    again = way.written(way.meant(Object("add", {"rotation": columns})))["rotation"]
     length = math.hypot(*columns[:3])
     assert length == 0 or again[:3] == pytest.approx([x / length for x in columns[:3]], abs=3e-4)
 

@@ -21,7 +21,7 @@ from datagen.errors import PartlyDone, UserError
 from datagen.generate import generate
 from datagen.geometry.disc import Disc
 from datagen.samples.draw import draw
-from datagen.samples.labels import look
+from datagen.samples.labels import view_of
 from datagen.samples.settings import DatasetSettings
 from datagen.scene import Object, Scene, Shot
 from datagen.shards.reader import Samples
@@ -79,7 +79,7 @@ def test_every_dot_is_whole_and_round_and_where_its_code_says(x: float, y: float
 def test_the_mask_holds_the_pixels_that_the_dot_covers_most_of(x: float, y: float) -> None:
     scene = dot(x, y)
     dark = 1 - DOT2D.paint(scene, shot(160, 120))[..., 1] / 255.0
-    mask = look(scene, DOT2D, shot(160, 120)).owner == 0
+    mask = view_of(scene, DOT2D, shot(160, 120)).owner == 0
     assert dark[mask].min() > 0.4
     assert dark[~mask].max() < 0.6
 
@@ -98,7 +98,7 @@ def test_dots_beside_the_frame_and_several_of_them_are_painted_as_they_are() -> 
     two = Scene("dot2d", (*dot(0.2, 0.2).objects, *dot(0.8, 0.8).objects))
     parts = [DOT2D.paint(dot(at, at), shot(64, 48)) for at in (0.2, 0.8)]
     assert (DOT2D.paint(two, shot(64, 48)) == np.minimum(*parts)).all()
-    assert look(two, DOT2D, shot(64, 48)).visible_pixels(2).min() > 0
+    assert view_of(two, DOT2D, shot(64, 48)).visible_pixels(2).min() > 0
 
 
 def in_checkerboard(x: float, y: float) -> bool:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from datagen.domains.clevr import CAMERA
 from datagen.domains.registry import get_domain
 from datagen.geometry.camera import look_at, project
-from datagen.samples.labels import decode_rle, label_objects, look
+from datagen.samples.labels import decode_rle, label_objects, view_of
 from datagen.samples.sample import Sample, make_sample
 from datagen.scene import Camera, Object, Scene
 
@@ -33,7 +33,7 @@ def test_labels_of_an_object_anywhere_are_plain_numbers_that_agree(domain: str, 
     kind = get_domain(domain)
     shot = kind.canonical_shot(32, 24, "draft")
     scene = kind.canonical(scene_at(domain, place))
-    view = look(scene, kind, shot)
+    view = view_of(scene, kind, shot)
     [label] = label_objects(scene, kind, shot, view)
     sample = make_sample("a", scene, shot, np.zeros((24, 32, 3), np.uint8), view)
     assert Sample.from_files("a", sample.files(), "here").record["labels"] == [label]
@@ -52,7 +52,7 @@ def test_an_object_around_the_camera_is_all_that_it_sees(away: float, turn: floa
     """As deep as its far side, from any place inside: here a ball of 0.7 m."""
     step = np.array([np.cos(turn) * np.sqrt(1 - rise**2), np.sin(turn) * np.sqrt(1 - rise**2), rise]) * away
     scene = scene_at("clevr", tuple((step + CAMERA.location).tolist()))
-    view = look(scene, get_domain("clevr"), SHOT)
+    view = view_of(scene, get_domain("clevr"), SHOT)
     assert (view.owner == 0).all()
     assert ((view.depth > 0) & (view.depth <= 1.4)).all()
 

@@ -17,7 +17,7 @@ from datagen.geometry.camera import look_at, rays
 from datagen.geometry.ground import Sweep, bare_share, sweep_for
 from datagen.samples.depth import depth_file, depth_map, encode_depth
 from datagen.samples.draw import draw
-from datagen.samples.labels import look
+from datagen.samples.labels import view_of
 from datagen.samples.settings import DatasetSettings
 from datagen.scene import Camera, Scene
 
@@ -34,7 +34,7 @@ def points(camera: Camera, depth: np.ndarray) -> np.ndarray:
 def test_objects_stand_before_the_ground_and_keep_the_labels_depth() -> None:
     sample = draw(DatasetSettings(width=160, height=120), 1)
     depth = depth_map(sample.view, sample.shot.camera, CLEVR)
-    ground = depth_map(look(Scene("clevr", ()), CLEVR, sample.shot), CAMERA, CLEVR)
+    ground = depth_map(view_of(Scene("clevr", ()), CLEVR, sample.shot), CAMERA, CLEVR)
     owned = sample.view.owner >= 0
     assert (depth[owned] == sample.view.depth[owned].astype(np.float32)).all()
     assert (depth[owned] <= ground[owned] + 1e-3).all()

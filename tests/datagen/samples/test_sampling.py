@@ -24,7 +24,7 @@ from datagen.geometry.solids import Solid
 from datagen.geometry.view import min_visible_pixels
 from datagen.rng import Stream
 from datagen.samples.draw import Drawn, check_request, draw
-from datagen.samples.labels import decode_rle, encode_rle, label_objects, look
+from datagen.samples.labels import decode_rle, encode_rle, label_objects, view_of
 from datagen.samples.settings import DatasetSettings
 from datagen.scene import Camera, Scene
 
@@ -130,7 +130,7 @@ def test_named_cameras_are_taken_evenly_and_leave_the_tries_as_they_are() -> Non
         if sample.attempt == other.attempt:
             assert sample.scene == other.scene
             assert sample.shot.lamps == other.shot.lamps
-        assert (sample.view.owner == look(sample.scene, CLEVR, sample.shot).owner).all()
+        assert (sample.view.owner == view_of(sample.scene, CLEVR, sample.shot).owner).all()
 
 
 def test_jitter_moves_cameras_and_lamps_no_further_than_asked() -> None:
@@ -228,7 +228,7 @@ def test_nothing_of_a_solid_is_outside_its_window(kind: Any, stand: Any, place: 
 def test_the_nearer_object_owns_a_pixel() -> None:
     sample = drawn(1)
     for index, obj in enumerate(sample.scene.objects):
-        alone = look(Scene("clevr", (obj,)), CLEVR, SHOT)
+        alone = view_of(Scene("clevr", (obj,)), CLEVR, SHOT)
         mine = sample.view.owner == index
         assert (alone.owner[mine] == 0).all()
         hidden = (alone.owner == 0) & ~mine
@@ -258,6 +258,6 @@ def test_run_lengths_survive(height: int, width: int, bits: int) -> None:
 def test_the_mirrored_scene_gives_the_mirrored_view() -> None:
     for index in range(6):
         sample = drawn(index)
-        mirrored = look(CLEVR.mirrored(sample.scene), CLEVR, SHOT)
+        mirrored = view_of(CLEVR.mirrored(sample.scene), CLEVR, SHOT)
         seen, flipped = sample.view.owner >= 0, mirrored.owner[:, ::-1] >= 0
         assert (seen != flipped).mean() < 1e-3  # numbers are rounded anew

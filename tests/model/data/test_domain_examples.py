@@ -78,12 +78,12 @@ def test_tokens_of_every_dialect_say_the_pose(data_of: Callable[[str], Samples],
     for sample in samples:
         example = make(sample, None)
         code = make.codec.decode(example["input_ids"][2:], example["number_values"][2:])
-        [true], [said] = sample.scene.objects, parse_code(code, sample.domain).objects
-        assert sample.domain.location(said) == sample.domain.location(true)
-        assert sample.domain.rotation_error(true, said) <= (1.5 if rotations == "euler_int" else 0.03)
+        [true], [written] = sample.scene.objects, parse_code(code, sample.domain).objects
+        assert sample.domain.location(written) == sample.domain.location(true)
+        assert sample.domain.rotation_error(true, written) <= (1.5 if rotations == "euler_int" else 0.03)
         assert len(example["input_ids"]) - 2 <= make.codec.max_tokens
         [cell] = np.flatnonzero(example["dense_words"][:, 0] == 1)
-        in_dialect = make.codec.dialect.said(true)
+        in_dialect = make.codec.dialect.written(true)
         coordinates = [x for slot in make.codec.slots for x in slot.coordinates(slot.normalise(slot.value(in_dialect)))]
         assert example["dense_numbers"][cell] == pytest.approx(coordinates, abs=1e-6)
 
@@ -106,8 +106,8 @@ def test_a_noisy_order_moves_numbers_and_where_to_look_together(each: Samples) -
 
     def statements(example: dict) -> Counter:
         """Of every object, its token and the numbers said of it."""
-        said = zip(example["centres"], example["number_values"], example["number_slots"], strict=True)
-        return Counter((centre, value, slot) for centre, value, slot in said if slot >= 0)
+        written = zip(example["centres"], example["number_values"], example["number_slots"], strict=True)
+        return Counter((centre, value, slot) for centre, value, slot in written if slot >= 0)
 
     orders = set()
     for seed in range(5):

@@ -14,7 +14,7 @@ from transformers import AutoConfig
 
 from datagen.domains.registry import get_domain
 from datagen.geometry.camera import project
-from datagen.samples.labels import look
+from datagen.samples.labels import view_of
 from datagen.shards.reader import Samples
 from model.data.augment import mirrored_objects
 from model.data.frames import Frame
@@ -148,8 +148,8 @@ def test_coordinates_give_the_number_back(value: float, slot) -> None:
 def test_owners_are_what_the_camera_sees_in_whatever_frame(renders: Samples) -> None:
     sample = renders.at(0)
     shot = sample.shot
-    assert np.array_equal(owners_of(sample), look(sample.scene, CLEVR, shot).owner + 1)
-    fine = look(sample.scene, CLEVR, replace(shot, width=480, height=360)).owner + 1
+    assert np.array_equal(owners_of(sample), view_of(sample.scene, CLEVR, shot).owner + 1)
+    fine = view_of(sample.scene, CLEVR, replace(shot, width=480, height=360)).owner + 1
     assert np.array_equal(FRAME.fit_labels(fine), owners_of(sample))  # every third pixel has the same centre
     padded = Frame(160, 160, *[(0.5,) * 3] * 2).fit_labels(owners_of(sample))
     assert np.array_equal(padded[20:140], owners_of(sample))
