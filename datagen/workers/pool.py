@@ -63,9 +63,10 @@ class BlenderWorker:
         """The sample of a job, or what Blender says against it. `WorkerDied` if the process ends or hangs, `Hopeless` if it could
         render none of that domain."""
         child = self._child or self._start_surely()
-        with self._dying_of(child, job.patience):
+        patience = job.patience
+        with self._dying_of(child, patience):
             child.ask(self._request(job))
-            answer = child.answer(job.patience)
+            answer = child.answer(patience)
             if "hopeless" in answer:
                 raise Hopeless(str(answer["hopeless"]))
             if "error" in answer:

@@ -64,7 +64,7 @@ class Worker:
         """Close the worker's input and return its exit status."""
         assert self.process.stdin is not None
         self.process.stdin.close()
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=600)
 
 
 @pytest.fixture(scope="session")

@@ -51,7 +51,8 @@ def test_crashes_and_hangs_inside_blender_cost_only_their_own_scene(
     faults: Callable[[dict[int, str]], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = faults({1: "crash", 2: "crash once", 3: "hang once"})
-    monkeypatch.setattr(jobs_module, "FRAME_SECONDS", 3.0)
+    # Only the attempt that hangs is waited for briefly: the others may take their time on a busy machine.
+    monkeypatch.setattr(DrawJob, "patience", property(lambda job: 3.0 if job.index == 3 and not (said / "3").exists() else 600.0))
     with RenderPool(1) as pool:
         outcomes = {job.index: outcome for job, outcome in pool.render(DrawJob(TINY, index) for index in range(5))}
     assert {index for index, outcome in outcomes.items() if isinstance(outcome, EncodedSample)} == {0, 2, 3, 4}
@@ -87,7 +88,7 @@ def test_a_hung_worker_ends_with_its_parent(tmp_path: Path) -> None:
     environment = {**os.environ, "FAULTS": '{"0": "hang"}', "FAULTS_FOLDER": str(tmp_path), "PYTHONPATH": path}
     parent = subprocess.Popen([sys.executable, "-c", code], env=environment)
     said = tmp_path / "0"
-    until = time.monotonic() + 60
+    until = time.monotonic() + 600
     while not (said.exists() and said.read_text()) and time.monotonic() < until:
         time.sleep(0.1)
     worker = int(said.read_text())
