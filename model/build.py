@@ -33,7 +33,7 @@ from model.tokens.prompts import DESCRIBE_PROMPTS, PROMPTS, VICUNA_TEMPLATE, pro
 from model.tokens.tokenizer import domain_tokenizer
 from model.trial import try_tokenizer
 
-MOST_NEW_TOKENS = 10_000  # that a tokenizer may have beyond its language model's; some checkpoints have a few
+MOST_NEW_TOKENS = 10_000  # tokens beyond the language model's vocabulary; some checkpoints have a few
 
 Stage = Literal["pretrain", "align", "train"]
 TRAINED: dict[Stage, tuple[str, ...]] = {"pretrain": ("tower", "projector", "dense_head"), "align": ("projector",)}
@@ -85,7 +85,7 @@ def plan(preset: Preset, domain: Domain, *, stage: Stage = "train") -> Plan:
     """The plan of the model that a preset describes.
 
     `UserError` for a checkpoint that is missing or does not fit, for tables that describe no model, for rotations that the domain does not
-    have, and for a language model with a recurrent state, or with too few positions for the longest text.
+    have, and for a language model with a recurrent state or too few positions.
     """
     quiet_transformers()
     written = dialect(domain, preset.head.rotations)
@@ -196,7 +196,7 @@ def make_tokenizer(preset: Preset, domain: Language) -> tuple[Any, Base | None]:
     """The language model's tokenizer, with `[NUM]`, an end-of-sequence token and a chat template, and the checkpoint that it belongs to."""
     if preset.language.language_model == FROM_SCRATCH:
         return domain_tokenizer(domain, PROMPTS), None
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # data loaders fork, and forking after parallel tokenization may deadlock
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # forking data loaders after parallel tokenization may deadlock
     base = Base.named(preset.language.language_model)
     tokenizer = base.tokenizer()
     try_tokenizer(tokenizer, [*code_texts(domain), *PROMPTS, *DESCRIBE_PROMPTS])

@@ -21,7 +21,7 @@ START_SECONDS = 120  # of wall-clock time for start and work together; enough on
 
 
 def ask(module: str, request: Any, what: str) -> Any:
-    """The answer of a module's process. `UserError`, whose message begins with ``what``, if the work fails or exceeds the limits."""
+    """The answer of a module's process. `UserError`, beginning with ``what``, if the work fails or exceeds the limits."""
     try:
         done = subprocess.run(
             module_command(module),

@@ -1,4 +1,4 @@
-"""Coverage (Tu et al. 2016): tracks which objects of an image a text has described, so that it describes none of them twice.
+"""Coverage (Tu et al. 2016): tracks which objects of an image a text has described, so that none is described twice.
 
 A language model can lose track of its own text: describe one object twice, or combine the x of one object with the y of another, where
 there is no object. If the domain has a minimum distance between objects (`datagen.domains.base.Spacing`) and a number may be the value of

@@ -23,7 +23,7 @@ def pick_device(device: str) -> torch.device:
 def faster_in_bfloat16(device: torch.device) -> bool:
     """Whether a convolution on the device is at least a tenth faster in bfloat16 than in float32, by a trial of a fraction of a second.
 
-    A processor's feature flags do not suffice: some processors have the instructions and are slower with them.
+    A processor's feature flags do not suffice: some have the instructions and are slower with them.
     """
     seconds = {}
     for dtype in (torch.float32, torch.bfloat16):

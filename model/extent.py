@@ -29,7 +29,7 @@ from model.tables import reason
 Shapes = dict[str, tuple[int, ...]]
 MOST_TENSORS = 20_000  # of a model without weight files to count; the largest published models have thousands
 MOST_AT_ONCE = 2**27  # numbers in a layer's output for a batch of images
-_MOST_OF_AN_IMAGE = 2**26  # in a layer's output for one image; several are held at a time; ResNet-50's at 2048 x 2048 pixels
+_MOST_OF_AN_IMAGE = 2**26  # the same of one image, as several are held at a time; ResNet-50 has as many at 2048 x 2048 pixels
 _SPARE_NUMBERS = 2**24  # beyond those in the files: tied tensors, and unsaved ones such as masks and position indices
 _SPARE_TENSORS = 1000
 _FLOATS = ("F64", "F32", "F16", "BF16")
@@ -111,10 +111,7 @@ def shapes_of(folder: Path) -> Shapes:
 
 @contextmanager
 def within(extent: Extent, source: str) -> Iterator[None]:
-    """A context that builds models on the meta device, without memory for weights.
-
-    `UserError`, whose message begins with `source`, as soon as the tensors or modules exceed the extent.
-    """
+    """Build models on the meta device, without memory; `UserError`, beginning with `source`, once tensors or modules exceed the extent."""
     numbers = tensors = 0
     modules: set[nn.Module] = set()
 
@@ -154,7 +151,7 @@ def within(extent: Extent, source: str) -> Iterator[None]:
 def numbers_of_an_image(encode: Callable[[torch.Tensor], Any], frame: tuple[int, int], source: str) -> int:
     """The size of the largest layer output for one image; `encode` is the part of a model, on the meta device, that reads images.
 
-    `UserError`, whose message begins with `source`, if it exceeds `_MOST_OF_AN_IMAGE`.
+    `UserError`, beginning with `source`, if it exceeds `_MOST_OF_AN_IMAGE`.
     """
     most = 0
 

@@ -1,4 +1,4 @@
-"""Loads a trained model from a folder, ready to predict. Only safetensors and JSON are opened."""
+"""Loads a trained model from a folder, ready to predict. Only safetensors, JSON and tokenizer files are opened."""
 
 from __future__ import annotations
 

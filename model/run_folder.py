@@ -304,7 +304,7 @@ def _write_digests(saved: Path) -> None:
 def check_saved(folder: Path, digests: Mapping[str, str]) -> None:
     """`UserError` if a run's model has changed since it was saved. ``digests`` are the present SHA-256 of its files, by name.
 
-    A model without ``whole.json`` was not saved by training, and is not checked.
+    A model without ``whole.json``, such as a shipped one, is not checked.
     """
     if not (folder / WHOLE).exists():
         return

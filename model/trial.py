@@ -41,7 +41,7 @@ def try_tokenizer(tokenizer: Any, texts: Sequence[str]) -> None:
 
 
 def try_rules(folder: Path) -> None:
-    """`UserError` if the rules in a folder's ``tokenizer.json`` cannot be read within these limits, or crash the reading process."""
+    """`UserError` if the rules in a folder's ``tokenizer.json`` cannot be read within the limits, or crash the reading process."""
     if (folder / TOKENIZER_FILE).exists():
         try:
             ask("model.trial", {"rules": read_text(folder / TOKENIZER_FILE, LARGEST_TOKENIZER_FILE), "texts": []}, "it")

@@ -62,7 +62,7 @@ class Training(Verb):
         return get_preset(self.preset).changed([*once_each(self.settings), *changes])
 
     def asked(self) -> dict[str, Any]:
-        """The arguments of a training function beside the preset; `UserError` unless there is one --weight for each --data, or none."""
+        """The arguments of a training function beside the preset; `UserError` unless each --data or none has a --weight."""
         from model.training.train import Data
 
         if self.weight and len(self.weight) != len(self.data):

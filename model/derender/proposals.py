@@ -58,7 +58,7 @@ class ProposalHead(nn.Module):
         return output[:, 0] + HEAT_LOG_ODDS, output[:, 1:]
 
     def loss(self, heat: torch.Tensor, read: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
-        """The focal loss of the heat, summed over cells, and the absolute errors of the boxes, summed over objects.
+        """The focal loss of the heat, summed over cells, plus `BOX_WEIGHT` times the boxes' absolute errors, summed over objects.
 
         ``heat`` and ``read`` are the results of `forward`; ``boxes`` (images, objects, 4) in pixels, 0 wide where there is no object.
         """

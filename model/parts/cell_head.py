@@ -6,8 +6,8 @@ either the head's own value or that of a cell, weighted by attention (a pointer 
 form a mixture of Laplace distributions (a mixture density network, Bishop 1994), trained by its negative log-likelihood, which prefers
 values that are often right and nearly exact.
 
-Words use the cells in the same way: their log-probabilities in the attended cells are added to the language model's logits (as
-pointer-generator networks copy words of their source, See, Liu and Manning 2017).
+Words use the cells in the same way: the logarithms of their probabilities in the attended cells are added to the language model's logits
+(as pointer-generator networks copy words of their source, See, Liu and Manning 2017).
 """
 
 from __future__ import annotations
@@ -105,6 +105,6 @@ class CellHead(NumericHead):
 
 
 def word_log_probabilities(attention: torch.Tensor, cells: Cells) -> torch.Tensor:
-    """(batch, length, words of all choices) the words' log-probabilities in the cells, averaged by `CellHead.attention` (batch, length,
-    cells)."""
+    """(batch, length, words of all choices) logarithms of the words' probabilities, of which each is at least `LEAST_PROBABILITY` and the
+    mean over cells, weighted by `CellHead.attention` (batch, length, cells)."""
     return (attention.exp() @ cells.words).clamp(min=LEAST_PROBABILITY).log()

@@ -55,7 +55,7 @@ class Automaton:
         return len(self.arcs) - 1
 
     def link(self, state: int, tokens: list[int], target: int, text: str, *, in_number: bool = False) -> None:
-        """Let `tokens` lead from `state` to `target` and write `text`; `UserError` if another text's are a prefix of them, or the reverse."""
+        """Let `tokens` lead from `state` to `target` and write `text`; `UserError` if they begin another text's tokens, or the reverse."""
         for token in tokens[:-1]:
             if token not in self.arcs[state]:
                 within = self.new_state()

@@ -137,7 +137,7 @@ def pieces(statement: Statement, arguments: Sequence[Argument] | None = None) ->
 
 
 def code_texts(domain: Language) -> list[str]:
-    """Every text that a codec may have tokenized for a domain."""
+    """Every text that a codec may have tokenized for canonical code of a domain."""
     words = [text for statement in domain.statements for piece in pieces(statement) if isinstance(piece, Words) for text in piece.texts]
     return [*words, *(_ANCHOR + word for word in words), *CHARACTERS]
 
