@@ -104,7 +104,7 @@ class Coverage:
 
 
 def _find(component: str, slots: Sequence[Slot], domain: Domain) -> int:
-    """The index of a position component's slot; the component is named as ``loc.x``, or as a number with a single component."""
+    """The index of the slot of a position component, named as ``loc.x``, or as a number with a single component."""
     for i, slot in enumerate(slots):
         of_several = slot.argument.components > 1
         if component == (f"{slot.argument.name}.{'xyz'[slot.component : slot.component + 1]}" if of_several else slot.argument.name):

@@ -14,7 +14,7 @@ from datagen.io.declared import Count, Digest, FileName, InnerPath
 from datagen.scene import FRAME_SIDES
 
 MOST_PROMPT_TOKENS = 4096
-"""Limit before the image, and between image and answer: attention needs memory in proportion to the square of the length."""
+"""Limit before the image, and between image and answer: attention needs memory quadratic in the length."""
 MOST_ADDED = 10_000  # tokens added to a vocabulary: Gemma has 6,400
 MOST_WORDS = 500_000  # of a vocabulary: Gemma has 262,144
 MOST_MERGES = 1_000_000  # merge rules of a tokenizer: Gemma has 514,906
@@ -155,7 +155,7 @@ class DeclaredDerenderer(Seeing, kw_only=True):
 
 
 DECLARATIONS: dict[str, type[Seeing]] = {"igllm": DeclaredIGLLM, "igllm-derender": DeclaredDerenderer}
-"""The declaration of a model's ``config.json`` by its ``model_type``."""
+"""The declaration of ``config.json`` by ``model_type``."""
 
 
 class RunStatement(Struct, kw_only=True):
@@ -226,4 +226,4 @@ KINDS: dict[str, Any] = {
     "best.json": Best,
     "in the cache, done.json of features": FeaturesDone,
 }
-"""The kinds of model files with their declarations; `datagen.kinds` holds the kinds of data files."""
+"""The declared kinds of model files; `datagen.kinds` holds those of data files."""

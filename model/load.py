@@ -35,7 +35,7 @@ from model.trial import check_added_tokens, stated_tokens, try_rules, try_tokeni
 MODELS: dict[str, type[IGLLM] | type[Derenderer]] = {"igllm": IGLLM, "igllm-derender": Derenderer}
 WEIGHTS = Path(__file__).parent / "weights"
 SHIPPED_DEFAULT = "tiny"
-MOST_CELLS = 4096  # tower patches of an image: attention needs memory in proportion to their square
+MOST_CELLS = 4096  # tower patches of an image: attention needs memory quadratic in them
 _APART = "; they do not belong together: put both back from one copy"
 TRAIN_ONE = "train one with `igllm train --preset tiny --data DIR --out RUN` and give `--model RUN`"
 

@@ -23,7 +23,7 @@ from model.tokens.codec import Slot, choice_targets
 
 @dataclass(frozen=True)
 class RegionMaker:
-    """Makes a training example from a sample, with ``augment`` from the sample as `model.data.augment.augmented` changes it."""
+    """Makes a training example from a sample, varied by `model.data.augment.augmented` if ``augment``."""
 
     domain: Domain
     slots: Sequence[Slot]

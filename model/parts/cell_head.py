@@ -105,6 +105,5 @@ class CellHead(NumericHead):
 
 
 def word_log_probabilities(attention: torch.Tensor, cells: Cells) -> torch.Tensor:
-    """(batch, length, words of all choices) logarithms of the words' probabilities, of which each is at least `LEAST_PROBABILITY` and the
-    mean over cells, weighted by `CellHead.attention` (batch, length, cells)."""
+    """Logarithms (batch, length, words of all choices) of the words' probabilities, averaged over cells by `CellHead.attention`."""
     return (attention.exp() @ cells.words).clamp(min=LEAST_PROBABILITY).log()

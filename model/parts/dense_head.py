@@ -114,8 +114,8 @@ class DenseHead(nn.Module):
         return torch.cat([output[..., :0], *(choice.softmax(-1) for choice in choices)], dim=-1)
 
     def loss(self, tokens: torch.Tensor, numbers: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
-        """The sum of the cross-entropies of presence, over all cells, and, over those with an object, of the cross-entropies of words and
-        `NUMBER_WEIGHT` times the smooth L1 losses of numbers.
+        """The sum of the cross-entropies of presence over all cells, and, over cells with an object, of the words' cross-entropies and
+        `NUMBER_WEIGHT` times the numbers' smooth L1 losses.
 
         ``tokens`` (batch, tokens, width); ``numbers`` and ``words`` are stacked `DenseLayout.targets`.
         """

@@ -68,7 +68,7 @@ class Base:
         return base
 
     def to_json(self) -> dict[str, Any]:
-        """The content of a configuration's ``vision_base`` or ``language_base``."""
+        """The checkpoint as a configuration states it."""
         return asdict(self)
 
     def exact(self) -> Base:
