@@ -201,7 +201,7 @@ def masks_are_what_changes(samples: Samples, folder: Path) -> None:
 
 
 def a_sample_depends_on_seed_and_index_alone(samples: Samples, folder: Path) -> None:
-    """Generated again with fewer samples, one worker, other shards, in two calls, samples have identical code and labels, the same image."""
+    """Generated again, fewer, by one worker, in other shards and two calls, samples have identical code and labels and the same image."""
     settings = replace(small_set(samples.at(0).domain.name), shard_size=2)
     generate(settings, 1, folder, workers=1)
     for sample in generate(settings, 3, folder, workers=1):
