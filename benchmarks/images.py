@@ -3,7 +3,7 @@
     python benchmarks/images.py
 
 prints a table with a row per format: bytes of the file, peak bytes of memory per pixel, and seconds. Each image is decoded in a process of
-its own, because a process has one peak of memory. Linux only.
+its own, because a process's peak of memory cannot be reset. Linux only.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def seconds(run: Callable[[], object], device: torch.device) -> float:
 
 
 def main() -> None:
-    """Measure and print a line a batch size."""
+    """Measure, and print a line for each batch size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--preset", default="tiny")

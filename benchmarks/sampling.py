@@ -58,7 +58,7 @@ def main() -> None:
     num = options.pop("num")
     settings = DatasetSettings(**options)
     domain = get_domain(settings.domain)
-    sampling.draw(settings, num)  # computes what is computed once and kept
+    sampling.draw(settings, num)  # warms the caches
 
     watch = Stopwatch()
     with watch.stage("draw, as it is"):

@@ -20,7 +20,7 @@ from datagen.scene import Scene, Shot
 
 
 class Builder(Protocol):
-    """Puts scenes of one domain on a stage. Its constructor takes an empty Blender scene of its own, the stage, and the domain."""
+    """Puts scenes of one domain on a stage. Its constructor takes the stage, an empty Blender scene of its own, and then the domain."""
 
     def show(self, scene: Scene, shot: Shot, lamp_parts: bool) -> None:
         """Add the scene's objects and the shot's lamps (cut into parts if `lamp_parts`) to the stage, and aim its camera."""

@@ -56,7 +56,7 @@ _BLENDS: dict[str, Callable[[Color, Color], Color]] = {
 
 
 class _Elsewhere(Exception):
-    """An image whose coordinates are not the mesh's UV coordinates, moved or repeated."""
+    """An image on other coordinates than the mesh's UV coordinates, as they are, moved or repeated."""
 
 
 class Tree:
@@ -66,7 +66,7 @@ class Tree:
         self._surface, self._worn, self._outer = surface, worn, outer
 
     def shader(self, socket: Any) -> Color | None:
-        """The colour of the shader that is linked to a socket; None if it is transparent, or only an unreadable image holds the colour."""
+        """The colour of the shader that is linked to a socket; None for no or a transparent shader, or a colour in an unreadable image."""
         found = source(socket)
         if found is None:
             return None

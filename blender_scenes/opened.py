@@ -24,7 +24,7 @@ _QUARTER = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 _MOST_ROUNDED = 0.005  # how far rounding may move vertices, as a share of the model's extent
 _DOT, _FEW = 0.01, 0.01  # a dot: all but a share `_FEW` of the vertices lie within `_DOT` of their median
 _LEAST_AREA = 0.02  # total area of the triangles of a normalised model; with less, hardly a pixel would show
-_THIN = 0.3  # likewise; with less, few scenes would show as many of its pixels as `datagen.geometry.view` asks for
+_THIN = 0.3  # likewise; with less, few scenes show enough of it (`datagen.geometry.view.MIN_VISIBLE_PIXELS`)
 _MOST_NOTES = 20
 
 _OPEN: dict[str, Callable[[str], Any]] = {

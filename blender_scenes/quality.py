@@ -19,7 +19,7 @@ class Settings:
     ``samples``: per pixel; ``denoiser``: the quality of OpenImageDenoise (HIGH, BALANCED, FAST; None: not denoised), whose guide passes
     ``prefilter`` denoises (NONE, FAST, ACCURATE); ``light_tree``: sample lamps by their share of the light at a point instead of evenly;
     ``lamp_parts``: cut the strongest lamps into parts (`blender_scenes.stage.PARTS`), so that even sampling picks them more often;
-    ``light_threshold``: lamps that contribute less than this are sampled only at random; ``roulette``: end dim paths at random;
+    ``light_threshold``: light samples that contribute less than this are ended at random; ``roulette``: end dim paths at random;
     ``pattern``: of the random numbers; ``bounces``: at most, per path; ``adaptive``: after 16 samples, a pixel whose noise is below this
     gets no more (None: each pixel gets all).
     """
@@ -52,7 +52,7 @@ QUALITY: dict[Quality, Settings] = {
     ),
     "reference": Settings(2048),
 }
-"""Chosen by what benchmarks/quality.py measures; see docs/quality.md."""
+"""Chosen by the measurements of benchmarks/quality.py; see docs/quality.md."""
 _SEED_LIMIT = 2**31
 
 

@@ -48,8 +48,7 @@ class Surface:
         return np.nan_to_num(self._blended(read(layer.uv, "vector", 2, np.float32), "CORNER"))
 
     def vertex_colors(self, name: str = "") -> np.ndarray | None:
-        """The linear vertex colours with opacity (N, 4) at the points, in the layer of that name, by default the rendered one; None without
-        it."""
+        """The points' linear vertex colours and opacity (N, 4), of the layer of that name, by default the rendered one; None without it."""
         layers = self._mesh.color_attributes
         at = layers.find(name) if name else layers.render_color_index
         if not 0 <= at < len(layers) or layers[at].domain not in ("POINT", "CORNER"):

@@ -39,7 +39,7 @@ def mended_usd(path: Path) -> Path:
 
 
 def _check_faces(prim: Any) -> None:
-    """Raise `Unreadable` if a mesh's faces lack corners or name points that it lacks: Blender drops such faces, misreads, or crashes."""
+    """Raise `Unreadable` for faces without corners, or with corners that are no points of the mesh: Blender misreads them or crashes."""
     from pxr import Usd, UsdGeom, Vt
 
     if not prim.IsA(UsdGeom.Mesh):
