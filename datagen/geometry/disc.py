@@ -41,7 +41,7 @@ class Disc:
 
 
 def _corner_area(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The area of the unit disc left of `x` and below `y`, both in [-1, 1]: its lower half, plus or minus a strip at the axis."""
+    """The area of the unit disc left of `x` and below `y`, both in [-1, 1]: that of the lower half, plus or minus a strip's."""
     return _half(x) + np.copysign(_strip(x, np.abs(y)), y)
 
 
