@@ -105,7 +105,7 @@ def _reach(address: str | None) -> None:
 
 
 def _outcomes(ray: Any, render: Callable[[int], Any], shards: list[int], at_once: int) -> Iterator[list[Failure]]:
-    """The failures of each shard, in order of completion. An error in one shard is raised, and the tasks of all others are cancelled."""
+    """The failures of each shard, in order of completion. An error in one shard is raised, and the tasks that are running are cancelled."""
     running: dict[Any, int] = {}
     waiting = iter(shards)
     try:
@@ -134,7 +134,7 @@ def _outcome(ray: Any, done: Any, shard: int) -> list[Failure]:
 
 
 def _render_shard(settings: DatasetSettings, num: int, out: Place, shard: int) -> tuple[list[Failure], str | None]:
-    """In a Ray worker, render one shard: return the scenes that failed, and the `UserError` that ended it, as text, or None."""
+    """In a Ray worker, render one shard: return the scenes that failed, and None or the `UserError` as text, which any process can read."""
     try:
         if open_store(out).text(STATEMENT) is None:
             raise UserError(f"{out}: not seen from {os.uname().nodename}; on several machines the data set is a URL or a folder they share")

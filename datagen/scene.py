@@ -118,7 +118,7 @@ class Lamp:
 
 @dataclass(frozen=True)
 class Shot:
-    """How a scene is photographed. ``width`` and ``height`` in pixels; ``noise_seed`` seeds the path tracer; flat scenes have no ``camera``."""
+    """How a scene is photographed: ``width`` and ``height`` in pixels, ``noise_seed`` for the path tracer, no ``camera`` in a plane."""
 
     width: int
     height: int
