@@ -88,7 +88,7 @@ def passed_over(passed: Mapping[str, int]) -> str:
 
 
 def remarks(notes: Iterable[tuple[str, str]], refused: Iterable[Refused], passed: Mapping[str, int]) -> list[str]:
-    """Lines to print: the notes (path, note), the files left out with the reasons, and the number of files passed over, by suffix."""
+    """Lines to print: notes (path, note), files left out with reasons, and numbers of files passed over, by suffix."""
     lines = [f"note: {path}: {note}" for path, note in notes]
     lines += [f"left out: {one.path}: {one.reason}" for one in refused]
     lines += [f"{passed_over(passed)}; these formats are not read"] if passed else []

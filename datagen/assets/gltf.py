@@ -1,4 +1,4 @@
-"""The JSON of ``.gltf`` and ``.glb`` files: the names of other files, checks of its accessors, and the positions of its nodes."""
+"""The JSON of ``.gltf`` and ``.glb`` files: names of other files, checks of accessors, positions of nodes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class View(Struct):
 
 
 class Indices(Struct):
-    """Where the indices of the replaced entries of a sparse accessor lie."""
+    """Where a sparse accessor's indices of replaced entries lie."""
 
     bufferView: Count
     componentType: Literal[5121, 5123, 5125]
@@ -58,7 +58,7 @@ class Indices(Struct):
 
 
 class Values(Struct):
-    """Where the new values of the replaced entries of a sparse accessor lie."""
+    """Where a sparse accessor's new values lie."""
 
     bufferView: Count
     byteOffset: Count | None = None
@@ -73,7 +73,7 @@ class Sparse(Struct):
 
 
 class Accessor(Struct):
-    """Entries of one type in a view; without a view they are zeros, or unpacked by an extension."""
+    """Entries of one type in a view; without a view, zeros or what an extension unpacks."""
 
     count: Count
     componentType: Literal[5120, 5121, 5122, 5123, 5125, 5126]
@@ -91,7 +91,7 @@ def gltf_names(data: bytes) -> list[str]:
 
 
 def gltf_read(data: bytes, named: Callable[[str], bytes]) -> bytes:
-    """The file, with its nodes moved to the origin if they are so far away that rounding to 32 bits in Blender would spoil their shape.
+    """The file, its nodes moved to the origin if Blender's rounding to 32 bits would spoil the shape of a model so far away.
 
     ``named`` returns the content of a file by its name, empty if there is none. `RefusedError` for a file that is damaged, whose nodes form
     no tree, with more than `MOST_NODES` nodes or `MOST_TRIANGLES` parts, or with a vertex that is not finite: Blender would make it zero.
@@ -141,7 +141,7 @@ def _objects(content: dict[str, Any], name: str) -> list[dict[str, Any]]:
 
 
 def _check_accessors(content: dict[str, Any], buffer: Callable[[int], bytes]) -> None:
-    """Raise `RefusedError` if an accessor states more entries than there are: readers would allocate room for them, or read other bytes."""
+    """Raise `RefusedError` if an accessor states more entries than there are: readers would allocate them, or read other bytes."""
     views = _declared(content, "bufferViews", View)
     buffers = len(_objects(content, "buffers"))
     for number, accessor in enumerate(_declared(content, "accessors", Accessor)):
@@ -192,7 +192,7 @@ def _check_vertices(content: dict[str, Any], buffer: Callable[[int], bytes]) -> 
 
 
 def _buffer(content: dict[str, Any], number: int, data: bytes, named: Callable[[str], bytes]) -> bytes:
-    """The bytes of a buffer: from the ``.glb``, behind its JSON, from a ``data:`` URI, or from a file that is named."""
+    """The bytes of a buffer: from the ``.glb`` behind its JSON, a ``data:`` URI, or another file."""
     uri = _declared(content, "buffers", Buffer)[number].uri
     if uri is None:
         if not data.startswith(_MAGIC):

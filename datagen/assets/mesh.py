@@ -55,7 +55,7 @@ class Mesh:
         return replace(self, vertices=self.vertices + np.array([x, y, z]))
 
     def transformed(self, matrix: np.ndarray) -> Mesh:
-        """The mesh with its vertices multiplied by `matrix` (3, 3) from the left; a mirroring reverses the triangles' corners."""
+        """The mesh with its vertices multiplied by `matrix` (3, 3) from the left; mirroring reverses triangles' order of corners."""
         flipped = self.triangles[:, ::-1] if np.linalg.det(matrix) < 0 else self.triangles
         return replace(self, vertices=self.vertices @ np.asarray(matrix, float).T, triangles=flipped)
 

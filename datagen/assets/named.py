@@ -27,12 +27,12 @@ ASKED = (".blend", ".usd", ".usda", ".usdc", ".usdz")
 """Formats of which only Blender can read the names of other files."""
 
 Ask = Callable[[Path], list[str]]
-"""Returns the names in a file of one of these formats, relative to its folder. `RefusedError` if it cannot be opened."""
+"""The names in a file of these formats, relative to its folder. `RefusedError` if it cannot be opened."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The paths, within a folder, of the files that a model is made of, its own first, and the names in them of files that do not exist."""
+    """The files that a model is made of, as paths within a folder, its own first, and the names of missing files."""
 
     folder: Path
     files: tuple[str, ...]
@@ -55,7 +55,7 @@ class Parts:
         return cls(folder, tuple(files), tuple(dict.fromkeys(missing)))
 
     def digest(self, version: str) -> str:
-        """SHA-256 of the contents and relative paths of all files, of the missing names, and of ``version``, that of the cached result."""
+        """SHA-256 of all files' contents and relative paths, the missing names, and ``version``, that of the cached result."""
         sha = hashlib.sha256(version.encode())
         home = os.path.dirname(self.files[0])
         for number, name in enumerate(self.files):

@@ -1,4 +1,4 @@
-"""``.obj`` and ``.mtl`` files: the names of other files in them, and corrections of numbers and names that Blender would misread."""
+"""``.obj`` and ``.mtl`` files: names of other files, and corrections of numbers and names that Blender would misread."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAPS = re.compile(r"^[ \t]*(?:map_\w+|bump|disp|decal|refl|norm)[ \t]+(\S.*)$",
 _IMAGE = re.compile(r"^[ \t]*map_Kd[ \t]+", re.MULTILINE | re.IGNORECASE)
 _COLOR = re.compile(r"^[ \t]*Kd[ \t]+(\S.*)$", re.MULTILINE | re.IGNORECASE)
 _COMMENT = re.compile(r"(?<![ \t])[ \t]+#.*$", re.MULTILINE)
-_BRIGHTEST = 1.5  # greatest component of a colour on the scale from 0 to 1; greater ones are on that from 0 to 255
+_BRIGHTEST = 1.5  # greatest component of a colour on the scale of 1; greater ones are on that of 255
 _ARGUMENTS = {"-o": 3, "-s": 3, "-t": 3, "-mm": 2}
 """The most words that follow an option of a ``map_`` line; every other option is followed by one word."""
 
@@ -104,7 +104,7 @@ def mtl_read(data: bytes) -> bytes:
     defined, blocks = _defined(text), []
     for block in map(_plain, _materials(text)):
         blocks.append(block)
-        # What follows a "#" may be a comment or part of the name, so that both names are defined.
+        # What follows a "#" may be a comment or part of the name: both are defined.
         found = _DEFINED.search(block)
         if found and (name := _COMMENT.sub("", found[1]).rstrip()) not in defined:
             blocks.append(f"{_DEFINED.sub('newmtl ' + name.replace(chr(92), chr(92) * 2), block)}\n")
@@ -141,7 +141,7 @@ def _plain(block: str) -> str:
 
 
 def _kd(block: str) -> tuple[float, float, float] | None:
-    """The colour of a material, as it is written; None if there is none, or it is on neither scale."""
+    """The colour of a material as written; None if there is none, or it is on neither scale."""
     found = _COLOR.findall(block)
     color = _color(_COMMENT.sub("", found[-1]).split()) if found else None
     return color if color is None or _is_light(color) or _of_255(color) else None
@@ -152,7 +152,7 @@ def _is_light(levels: Sequence[float]) -> bool:
 
 
 def _of_255(levels: Sequence[float]) -> bool:
-    """Whether levels are on the scale of 255: whole numbers from 0 to 255, the greatest above `_BRIGHTEST`."""
+    """Whether levels are whole numbers from 0 to 255, the greatest above `_BRIGHTEST`."""
     return min(levels) >= 0 and _BRIGHTEST < max(levels) <= 255 and all(level == int(level) for level in levels)
 
 

@@ -44,7 +44,7 @@ OTHERS = (
     ".tga",
 )
 """Suffixes of image formats that cannot be read; files with them are counted and reported."""
-SIDE = 512  # the most pixels of a cached image's side: more than an object on a frame of usual size has
+SIDE = 512  # most pixels of a cached image's side, more than an object on a usual frame has
 NO_FOLDER = "image"
 """The pattern of an image that lies directly in the user's folder."""
 VERSION = 3  # of the cached images, and of how images are read
@@ -52,8 +52,7 @@ VERSION = 3  # of the cached images, and of how images are read
 
 @dataclass(frozen=True)
 class OwnTextures:
-    """The textures of a folder: patterns and paths by id, in the order of paths; the files left out; and the number of files in other
-    formats, by suffix."""
+    """The textures of a folder: patterns and paths by id, in the order of paths; files left out; numbers of files in other formats."""
 
     patterns: dict[str, str]
     paths: dict[str, str]

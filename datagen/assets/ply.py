@@ -25,7 +25,7 @@ _COLORS = {f"{prefix}{name}": color for color in ("red", "green", "blue") for pr
 
 @dataclass(frozen=True)
 class _Element:
-    """One kind of row: its name, the number of rows, and its properties' NumPy types by name; None for a list or an unknown type."""
+    """A kind of row: its name, the number of rows, and NumPy types by property; None for a list or an unknown type."""
 
     name: str
     count: int
@@ -53,8 +53,7 @@ class _Ply:
 
 
 def ply_read(data: bytes) -> bytes:
-    """The file, with Blender's names for colours, and moved to the origin if it is far away and its coordinates are text or doubles, which
-    hold enough digits.
+    """The file, with Blender's names for colours, moved to the origin if it is far away, with coordinates in text or doubles.
 
     `RefusedError` for fewer rows than stated, or vertices that are not finite numbers, which Blender would read as zeros.
     """
@@ -68,7 +67,7 @@ def ply_read(data: bytes) -> bytes:
 
 
 def _check_counts(ply: _Ply) -> None:
-    """Raise `RefusedError` if the file is too short for the rows that its header states: Blender would allocate memory for all of them."""
+    """Raise `RefusedError` if there are fewer rows than the header states: Blender would allocate memory for all of them."""
     rows = ply.body.count(b"\n") + 1 if ply.sort == "ascii" else len(ply.body)
     for element in ply.elements:
         size = 1 if ply.sort == "ascii" else sum(np.dtype(kind or "u1").itemsize for kind in element.types.values())
@@ -122,7 +121,7 @@ def _parsed(data: bytes) -> _Ply | None:
 
 
 def _renamed(ply: _Ply) -> list[str]:
-    """The lines of the header, with the properties for the vertices' colours named ``red``, ``green`` and ``blue``."""
+    """The lines of the header, with the vertices' colours named ``red``, ``green`` and ``blue``."""
     if "red" in ply.vertex.types:
         return ply.head
     renamed, element = [], ""

@@ -118,8 +118,7 @@ def _pairs(which: np.ndarray, first: np.ndarray, size: np.ndarray) -> Iterator[t
 
 
 def _applied(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """``points @ matrix.T``, summed in a fixed order: that of a matrix product may differ from row to row, and equal vertices must stay
-    equal."""
+    """``points @ matrix.T``, summed in one order: in a matrix product it may differ by row, but equal vertices must stay equal."""
     x, y, z = points[:, 0:1], points[:, 1:2], points[:, 2:3]
     return x * matrix[:, 0] + y * matrix[:, 1] + z * matrix[:, 2]
 

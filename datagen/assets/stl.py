@@ -11,8 +11,8 @@ _HEAD, _FACET = 84, 50
 
 
 def stl_read(data: bytes) -> bytes:
-    """The file; a text is put into lower case, with the line ends (LF) that Blender expects, and moved to the origin if it is far away. A
-    binary file is unchanged: its coordinates have 32 bits already.
+    """The file; text is put into lower case, with Blender's line ends (LF), and moved to the origin if it is far away. A binary file is
+    unchanged: its coordinates have 32 bits already.
 
     `RefusedError` for vertices of a text that are not finite numbers, which Blender would read as zeros.
     """

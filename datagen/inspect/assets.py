@@ -82,7 +82,7 @@ def _to_write(out: Path, names: list[str]) -> Written:
 
 
 def assets_text(found: dict[str, Any]) -> str:
-    """The list as lines for people."""
+    """The list as lines to print."""
     lines = []
     if "assets" in found:
         triangles = [row["triangles"] for row in found["assets"]]

@@ -41,7 +41,7 @@ def word_label(text: str) -> str:
 
 
 def short_count(n: float) -> str:
-    """A count in a few letters."""
+    """A count as a short text, such as ``12k``."""
     for bound, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if n >= bound:
             scaled = n / (1e3 if unit == "k" else bound)
@@ -56,7 +56,7 @@ def count_axis(axis: Any) -> None:
 
 
 def objects_axis(ax: Axes, counts: Sequence[int]) -> None:
-    """Make x the axis of numbers of objects in a scene, `counts`, in ascending order."""
+    """Fit the x axis to numbers of objects in a scene, ascending."""
     if counts:
         ax.set_xlim(counts[0] - 0.9, counts[-1] + 0.9)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -90,7 +90,7 @@ def bins_a_bar(n: int) -> int:
 
 
 def bytes_text(size: float) -> str:
-    """A size for people, in powers of 1000."""
+    """A size in bytes as text, with decimal units."""
     for bound, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if size >= bound:
             return f"{size / bound:.1f} {unit}"

@@ -64,7 +64,7 @@ class Histogram:
         return np.geomspace(self.low, self.high, self.bins + 1) if self.log else np.linspace(self.low, self.high, self.bins + 1)
 
     def quantile(self, share: float) -> float | None:
-        """The value that a `share` of all values does not exceed, exact to a bin's width; None without values."""
+        """The quantile of `share` (0 to 1) of the values, exact to a bin's width; None without values."""
         if not self.n:
             return None
         rank = share * self.n

@@ -1,4 +1,4 @@
-"""Plots of what is seen of the objects, of the images, of how scenes were drawn, and of the files."""
+"""Plots of the objects' visibility, the images, the attempts to draw scenes, and the files."""
 
 from __future__ import annotations
 

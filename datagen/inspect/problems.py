@@ -36,8 +36,8 @@ def _out_of_range(tally: StatementTally) -> list[str]:
 
 
 def never_met(tally: StatementTally, excluded: bool) -> list[str]:
-    """Sentences on words that never occur, and pairs that never occur together, though chance would give `HOLE` objects or more.
-    With ``excluded``, those that the split excludes; else all others."""
+    """Sentences on words that never occur, and pairs that never occur together, though chance would give `HOLE` objects or more. With
+    ``excluded``, those that the split excludes; else all others."""
     found = []
     for name, counter in tally.words.items():
         unused = [word for word, n in counter.items() if not n and tally.excluded({name: word}) == excluded]

@@ -53,7 +53,7 @@ def inspect(data: Place, out: Path) -> dict[str, Any]:
 
 
 def statistics_text(found: dict[str, Any]) -> str:
-    """The statistics as lines for people."""
+    """The statistics as lines to print."""
     lines = [f"{counted(found['samples'], 'sample')}, {counted(found['objects'], 'object')}, {found['disk']['bytes'] / 1e6:.1f} MB"]
     lines += [f"  frames: {_counts(found['frames'])}", f"  objects a scene: {_counts(found['objects_per_scene'])}"]
     for statement in found["statements"]:

@@ -1,4 +1,4 @@
-"""Plots of what the scenes hold: numbers of objects, words, pairs of words, positions, numbers."""
+"""Plots of the scenes' contents: numbers of objects, words, pairs of words, positions, numbers."""
 
 from __future__ import annotations
 
