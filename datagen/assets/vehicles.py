@@ -226,7 +226,7 @@ def boat(rng: Stream) -> Model:
     beam, depth = rng.uniform(0.5, 0.68), rng.uniform(0.26, 0.36)
     paint, accent = two_paints(rng)
     rise = rng.uniform(0.1, 0.2)
-    parts = [_hull(beam, depth, rise), _deck(beam, rise).painted(2), _keel_band(beam, depth, rise).painted(1)]
+    parts = [_hull(beam, depth, rise), _deck(beam, rise).painted(2), _rail(beam, depth, rise).painted(1)]
     sailing = rng.random() < 0.5
     parts += _rig(rng) if sailing else _wheelhouse(rng, beam)
     return Model(joined(parts), (paint, accent, pick(rng, WOODS[:3]), (236, 232, 222), GLASS, DARK))
@@ -251,7 +251,7 @@ def _hull(beam: float, depth: float, rise: float) -> Mesh:
     return lofted(np.stack(rings))
 
 
-def _keel_band(beam: float, depth: float, rise: float) -> Mesh:
+def _rail(beam: float, depth: float, rise: float) -> Mesh:
     """A rail around the deck's edge, in the second colour."""
     line = curve(HULL, 18)
     side = np.stack([line[:, 0], np.maximum(beam * line[:, 1] / 2, 0.012), rise * np.maximum(line[:, 2], 0)], axis=1)
