@@ -31,7 +31,7 @@ MOST_IN_UTF16 = 1 << 27  # bytes of a file of lines in UTF-16, which is read as 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the errors of systems that can write no more
 MOST_OF_LINE = 1 << 25  # characters
 SYSTEMS_PLACES = ("/dev", "/proc", "/sys")  # their files are special: /dev/stdout may lead to a plain file, and must not be replaced
-IN_MEMORY = "/dev/shm"  # an ordinary file system
+IN_MEMORY = "/dev/shm"  # within /dev, but an ordinary file system
 
 
 @contextmanager
