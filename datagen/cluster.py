@@ -138,12 +138,12 @@ def _render_shard(settings: DatasetSettings, num: int, out: Place, shard: int) -
     try:
         if open_store(out).text(STATEMENT) is None:
             raise UserError(f"{out}: not seen from {os.uname().nodename}; on several machines the data set is a URL or a folder they share")
-        return _patiently(settings, num, out, shard), None
+        return _render_once_unlocked(settings, num, out, shard), None
     except UserError as error:
         return [], str(error)
 
 
-def _patiently(settings: DatasetSettings, num: int, out: Place, shard: int) -> list[Failure]:
+def _render_once_unlocked(settings: DatasetSettings, num: int, out: Place, shard: int) -> list[Failure]:
     deadline = time.monotonic() + SECONDS_TO_DIE
     while True:
         try:

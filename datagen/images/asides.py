@@ -14,13 +14,13 @@ def without_asides(data: bytes) -> Iterator[bytes]:
     """Versions of a PNG or JPEG with less metadata: first only what changes how it looks, then that without the colour profile, the
     gamma or both, last only the transparency (PNG) or orientation (JPEG). None for other formats, and none that equals the one before."""
     last = data
-    for bare in _ever_barer(data):
+    for bare in _with_less_metadata(data):
         if bare != last:
             yield bare
         last = bare
 
 
-def _ever_barer(data: bytes) -> Iterator[bytes]:
+def _with_less_metadata(data: bytes) -> Iterator[bytes]:
     if data.startswith(_PNG):
         gamma = (b"gAMA", b"sRGB", b"cICP")
         for chunks in (

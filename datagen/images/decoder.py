@@ -106,15 +106,15 @@ def main() -> int:
             pixels = decode(requests.read(request["bytes"]))
         except ImageError as error:  # a decoder that lacks memory may raise any error
             maybe = f", or one that takes more than {most / 1e9:.1f} GB to decode; {_INSTEAD}"
-            send_answer(answers, {"error": f"{error}{maybe if _is_fat(most) else ''}"})
+            send_answer(answers, {"error": f"{error}{maybe if _used_much_memory(most) else ''}"})
         else:
             send_answer(answers, {"shape": pixels.shape}, pixels.tobytes())
-        if _is_fat(most):  # the next file is decoded in a new process
+        if _used_much_memory(most):  # the next file is decoded in a new process
             break
     return 0
 
 
-def _is_fat(most: int) -> bool:
+def _used_much_memory(most: int) -> bool:
     """Whether the peak memory of this process is so high that the file decoded may have reached the limit."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 > most // 2
 

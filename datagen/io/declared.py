@@ -25,7 +25,7 @@ from datagen.io.untrusted import INNER_IN_WORDS, INNER_PATTERN, NAME_IN_WORDS, N
 
 T = TypeVar("T")
 
-_LEARNING = Lock()
+_ANALYSING = Lock()
 
 MAX_BYTES = 1_000_000  # of a small file, such as people write by hand
 MAX_INDEX = 2**53  # whole numbers that every reader of JSON holds exactly
@@ -51,7 +51,7 @@ PATTERNS = {
 
 def as_declared(content: Any, kind: type[T], where: str) -> T:
     """Plain data as the type `kind`, declared with msgspec; `UserError` that begins with `where` and names the field if they do not fit."""
-    _learn(cast(Hashable, kind))
+    _analyse(cast(Hashable, kind))
     try:
         return msgspec.convert(content, kind)
     except msgspec.ValidationError as error:
@@ -59,9 +59,9 @@ def as_declared(content: Any, kind: type[T], where: str) -> T:
 
 
 @cache
-def _learn(kind: Any) -> None:
+def _analyse(kind: Any) -> None:
     """Have msgspec analyse a type before its first use: it crashes if one thread converts to a type that another is having it analyse."""
-    with _LEARNING:
+    with _ANALYSING:
         msgspec.json.Decoder(kind)
 
 

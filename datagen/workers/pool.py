@@ -62,8 +62,8 @@ class BlenderWorker:
     def render(self, job: RenderJob | DrawJob) -> EncodedSample | UserError:
         """The sample of a job, or the worker's error for it. Raises `WorkerDied` if the process ends or hangs, `Hopeless` if it can render
         no job of that domain, `UserError` if Blender does not start."""
-        child = self._child or self._start_surely()
-        with self._dying_of(child, job.patience):
+        child = self._child or self._start_with_retries()
+        with self._reporting_death(child, job.patience):
             child.ask(self._request(job))
             answer = child.answer(job.patience)
             if "hopeless" in answer:
@@ -93,7 +93,7 @@ class BlenderWorker:
         self._closed = True
         self.stop()
 
-    def _start_surely(self) -> Child:
+    def _start_with_retries(self) -> Child:
         """Start the process; `UserError` if it dies each time before it is ready for a job."""
         death: WorkerDied | None = None
         for _ in range(TRIES):
@@ -109,12 +109,12 @@ class BlenderWorker:
         with self._lock:
             child = self._child = Child(self._command)
             self._stated = None
-        with self._dying_of(child, START_SECONDS):
+        with self._reporting_death(child, START_SECONDS):
             child.answer(START_SECONDS)
         return child
 
     @contextlib.contextmanager
-    def _dying_of(self, child: Child, seconds: float) -> Iterator[None]:
+    def _reporting_death(self, child: Child, seconds: float) -> Iterator[None]:
         """Stop a process that has ended or hangs, and raise `WorkerDied`."""
         try:
             yield
