@@ -95,14 +95,14 @@ def _predict(options: argparse.Namespace) -> Phase:
 
 
 def _render(options: argparse.Namespace) -> Phase:
-    said = _made(options, "pred.jsonl", _predicting(options))
-    verb = ["render", "--code", str(said), "--data", str(_data(options))]
+    predictions = _made(options, "pred.jsonl", _predicting(options))
+    verb = ["render", "--code", str(predictions), "--data", str(_data(options))]
     return Phase(verb, lambda out: 0 < len([*out.glob("*.json")]) < options.dots)
 
 
 def _compare(options: argparse.Namespace) -> Phase:
-    said = _made(options, "pred.jsonl", _predicting(options))
-    return Phase(["compare", "--reference", str(_data(options)), "--candidate", str(said)], _drafting)
+    predictions = _made(options, "pred.jsonl", _predicting(options))
+    return Phase(["compare", "--reference", str(_data(options)), "--candidate", str(predictions)], _drafting)
 
 
 PHASES: dict[str, Callable[[argparse.Namespace], Phase]] = {

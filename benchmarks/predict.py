@@ -43,9 +43,9 @@ def generated(model: IGLLM, codec: CodeCodec, pixel_values: torch.Tensor, prompt
         ids = torch.tensor(prompt, device=pixel_values.device).expand(len(pixel_values), -1)
         embedded = torch.cat([model.prepend_prefix(model.encode_image(pixel_values)), model.embed(ids, None, None)], dim=1)
         mask = torch.ones(embedded.shape[:2], dtype=torch.long, device=embedded.device)
-        said = model.language_model.generate(inputs_embeds=embedded, attention_mask=mask, max_new_tokens=tokens, do_sample=False)
-    assert said.shape == (len(pixel_values), tokens)
-    return codec.tokenizer.batch_decode(said)
+        written = model.language_model.generate(inputs_embeds=embedded, attention_mask=mask, max_new_tokens=tokens, do_sample=False)
+    assert written.shape == (len(pixel_values), tokens)
+    return codec.tokenizer.batch_decode(written)
 
 
 def seconds(run: Callable[[], object], device: torch.device) -> float:
@@ -82,8 +82,8 @@ def main() -> None:
     print("batch  tokens     ours  generate  ratio  (least to most)")
     for batch in options.batches:
         pixel_values = torch.randn(batch, 3, height, width, device=device, dtype=model.dtype)
-        said = decode(model, codec, pixel_values, prompt)
-        lengths = [len(codec.encode(parse_code(one.code, codec.domain)).ids) for one in said]
+        decoded = decode(model, codec, pixel_values, prompt)
+        lengths = [len(codec.encode(parse_code(one.code, codec.domain)).ids) for one in decoded]
         ours, theirs = partial(decode, model, codec, pixel_values, prompt), partial(generated, model, codec, pixel_values, prompt)
         rates: list[tuple[float, float]] = []
         for _ in range(options.rounds + 1):

@@ -62,8 +62,8 @@ def write_blend(job: RenderJob, path: Path) -> None:
     set_up_shot(scene, job.shot, QUALITY[job.shot.quality])
     builder.show(job.scene, job.shot, lamp_parts=False)
     remove_twin(scene)
-    _name(scene, [shown for shown in scene.objects if shown not in standing and shown.type == "MESH"])
-    _let_go(scene, path.stem)
+    _name_objects(scene, [shown for shown in scene.objects if shown not in standing and shown.type == "MESH"])
+    _make_portable(scene, path.stem)
     partial = path.with_name(f".{path.name}{TEMPORARY}")
     try:
         bpy.ops.wm.save_as_mainfile(filepath=str(partial), copy=True, relative_remap=False, check_existing=False)
@@ -72,13 +72,13 @@ def write_blend(job: RenderJob, path: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _name(scene: bpy.types.Scene, shown: list[bpy.types.Object]) -> None:
+def _name_objects(scene: bpy.types.Scene, shown: list[bpy.types.Object]) -> None:
     """Name each object ``object_N_NAME``: N counts the shown objects in the order of the code, NAME is the name in Blender so far."""
     for number, thing in enumerate(shown, 1):
         thing.name = f"object_{number}_{_NUMBERED.sub('', thing.name)}"
 
 
-def _let_go(scene: bpy.types.Scene, key: str) -> None:
+def _make_portable(scene: bpy.types.Scene, key: str) -> None:
     """Prepare the file for other machines: renders are saved as a PNG beside it, images are packed, and unused data are removed."""
     import bpy
 

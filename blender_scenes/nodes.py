@@ -55,7 +55,7 @@ _BLENDS: dict[str, Callable[[Color, Color], Color]] = {
 }
 
 
-class _Elsewhere(Exception):
+class _OtherCoordinates(Exception):
     """An image on other coordinates than the mesh's UV coordinates, as they are, moved or repeated."""
 
 
@@ -195,7 +195,7 @@ class Tree:
         pixels = self._lightness(node, pixels) if output.name == "Alpha" and self._worn.factors else channels(pixels, output)
         try:
             places = self._places(node)
-        except _Elsewhere:
+        except _OtherCoordinates:
             self._worn.note(f"how the image {node.image.name!r} is laid on is not understood: its mean is taken")
             places = None
         if places is None:
@@ -256,14 +256,14 @@ class Tree:
     def _places(self, node: Any) -> np.ndarray | None:
         """The points' coordinates on an image, (N, 2); None if the mesh has no UV coordinates."""
         if node.projection != "FLAT":
-            raise _Elsewhere
+            raise _OtherCoordinates
         return self._surface.uv() if source(node.inputs["Vector"]) is None else self._vector(node.inputs["Vector"])
 
     def _vector(self, socket: Any) -> np.ndarray | None:
         """The first two coordinates (N, 2) at a socket for coordinates on an image; None if the mesh has no UV coordinates."""
         found = source(socket)
         if found is None or found[0].type not in _VECTORS:
-            raise _Elsewhere
+            raise _OtherCoordinates
         return _VECTORS[found[0].type](self, *found)
 
     def uv_map(self, node: Any, _: Any) -> np.ndarray | None:
@@ -273,13 +273,13 @@ class Tree:
     def uv_output(self, _: Any, output: Any) -> np.ndarray | None:
         """The mesh's UV coordinates."""
         if output.name != "UV":
-            raise _Elsewhere
+            raise _OtherCoordinates
         return self._surface.uv()
 
     def mapped(self, node: Any, _: Any) -> np.ndarray | None:
         """Coordinates scaled, rotated about Z, and shifted."""
         if node.vector_type != "POINT" or any(node.inputs[name].is_linked for name in ("Location", "Rotation", "Scale")):
-            raise _Elsewhere
+            raise _OtherCoordinates
         places = self._vector(node.inputs["Vector"])
         if places is None:
             return None
@@ -296,13 +296,13 @@ class Tree:
     def _coordinate(self, socket: Any) -> np.ndarray | None:
         found = source(socket)
         if found is None:
-            raise _Elsewhere
+            raise _OtherCoordinates
         node, output = found
         if node.type == "MATH" and node.operation in _REPEATS:
             inner = self._coordinate(node.inputs[0])
             return None if inner is None else _REPEATS[node.operation](inner)
         if node.type != "SEPXYZ" or output.name not in ("X", "Y"):
-            raise _Elsewhere
+            raise _OtherCoordinates
         places = self._vector(node.inputs[0])
         return None if places is None else places[:, 0] if output.name == "X" else places[:, 1]
 

@@ -90,7 +90,7 @@ def _is_unset(info: Any) -> bool:
 
 def _words(info: Any) -> str:
     """The description of a field's type."""
-    return _SAID[type(info)](info)
+    return _DESCRIPTIONS[type(info)](info)
 
 
 def _union(info: shape.UnionType) -> str:
@@ -123,7 +123,7 @@ def _text(info: shape.StrType) -> str:
     return "text" + (f" of at most {info.max_length:,} characters" if info.max_length else "")
 
 
-_SAID: dict[type, Callable[[Any], str]] = {
+_DESCRIPTIONS: dict[type, Callable[[Any], str]] = {
     shape.Metadata: lambda info: _words(info.type),
     shape.UnionType: _union,
     shape.IntType: lambda info: "whole number" + _limits(info),
