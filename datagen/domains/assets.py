@@ -154,7 +154,7 @@ class Assets(PosedDomain):
         return Scene(self.name, tuple(sorted(objects, key=self.order)))
 
     def _placed(self, rng: Stream, split: Split, taken: list[Disc]) -> Object | None:
-        """An object at a place that the split and the `taken` discs leave free, its own disc added to them; None if there is none."""
+        """An object at a place that the split and the `taken` discs leave free, its own disc added to them; None if none was found."""
         shape, texture = self.draw_words(rng, split)
         scale, clearance = (_drawn(rng, split, number) for number in (SCALE, CLEARANCE))
         rotation = draw_rotation(rng, split)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from datagen.rng import Stream
 
 FARTHEST = 1e6
-"""The largest absolute value of any number in a scene, whatever its unit; numbers outside their declared range obey it, too."""
+"""The largest absolute value of any number in a scene, in its own unit, even if it is outside its declared range."""
 ROUNDING = 0.002  # rounding can bring two objects nearer to each other by this much
 
 

@@ -35,7 +35,7 @@ ROTATION_COMPONENTS = ("rotation.x", "rotation.y", "rotation.z")
 class PosedDomain(StagedDomain):
     """A domain whose objects are assets in poses; the builder for all of them is `blender_scenes.posed`.
 
-    Every statement has the argument `ROTATION`, and ``loc`` and ``scale`` unless the domain says otherwise (`location`, `scale`).
+    Every statement has the argument `ROTATION`, and ``loc`` and ``scale`` unless the domain overrides `location` and `scale`.
     """
 
     builder: str = "blender_scenes.posed:PosedBuilder"

@@ -18,7 +18,7 @@ from datagen.geometry.camera import project
 from datagen.scene import Camera, Vec3
 
 JITTER = 0.5  # metres along each axis from CLEVR's usual place, at most
-SLACK = 0.1  # metres that a location estimated from rounded coordinates may exceed it by
+SLACK = 0.1  # metres by which a location fitted to rounded coordinates may exceed the jitter
 PIXELS_PER_METRE = 1.0
 """Weight of the prior that the camera is at its usual place: the error of a coordinate rounded to whole pixels (0.29 px, one standard
 deviation) over a jitter uniform in ±0.5 m (0.29 m). With it, even a single object gives a definite answer."""
@@ -39,7 +39,7 @@ EVALUATIONS = 60  # at most, of the error function in one search
 class CameraFit:
     """A camera, the distance (N,) in pixels between each point's projection and its given pixel, and the reason to doubt it, if any.
 
-    ``explains`` is False if no camera was found that explains the pixels of all points in front of it.
+    ``explains`` is False if no camera was found that explains the pixels of all points in front of the camera.
     """
 
     camera: Camera
@@ -78,7 +78,7 @@ class Sightings:
         return CameraFit(camera, np.linalg.norm(self.off(camera)[0], axis=1), doubt)
 
     def enough(self, numbers: int) -> bool:
-        """Whether there are more coordinates than `numbers`, so that a camera with so many free numbers cannot fit just anything."""
+        """Whether there are more coordinates than `numbers`, the camera's free numbers: with fewer, a camera fits almost anything."""
         return len(self.points) * (2 if self.depths is None else 3) > numbers
 
     def search(self, start: np.ndarray, camera_of: Callable[[np.ndarray], Camera], weights: np.ndarray) -> Camera:

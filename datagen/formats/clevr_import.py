@@ -72,7 +72,7 @@ class Imported:
 
     The first ``earlier`` of the ``keys`` were imported by an earlier call; the other fields do not include them. ``stale`` is the number
     of scenes in shards of an earlier call that are replaced, because they, or a shard before them, changed. ``in_vain`` is the number of
-    scenes of the current shard for which no camera was found.
+    scenes of the current shard whose pixels no camera was found to explain.
     """
 
     keys: list[str] = field(default_factory=list)
@@ -340,7 +340,7 @@ def _sample(scene: PublishedScene, domain: Clevr, frame: tuple[int, int], done: 
 
 
 def _check_labour(scene: PublishedScene, domain: Clevr, shot: Shot) -> None:
-    """Raise `UserError` if a scene's frame, or its objects together, have too many pixels: a file of others may ask for any number."""
+    """Raise `UserError` if a scene's frame, or its objects together, have too many pixels: the file may ask for any number."""
     if shot.width * shot.height > max_pixels():
         raise UserError(f"{scene.filename}: its scene {refusal(f'{shot.width:,}x{shot.height:,} pixels')}")
     covered, most = (

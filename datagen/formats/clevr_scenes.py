@@ -46,7 +46,7 @@ MAX_NAME = 80  # characters of an image's name; a tar's plain header holds 100
 
 
 def published_directions(camera: Camera) -> dict[str, list[float]]:
-    """Unit vectors of right, behind, above, below, left and front on the ground plane, as `camera` sees it."""
+    """Unit vectors of right, behind, left and front on the ground plane, as `camera` sees it, and of above and below."""
     vectors = {**ground_directions(camera), "above": (0.0, 0.0, 1.0), "below": (0.0, 0.0, -1.0)}
     return {name: [x + 0.0 for x in vector] for name, vector in vectors.items()}
 

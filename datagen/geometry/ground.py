@@ -20,7 +20,7 @@ BARE_PIXELS = 320  # longer side of the reduced frame on which bare pixels are c
 class Sweep:
     """Flat ground through the origin, a quarter circle behind it, then straight up.
 
-    Its profile lies in the plane of Y and Z, is drawn out along X by ``half_width`` to either side, and is then turned about Z by
+    Its profile lies in the plane of Y and Z, is extended along X by ``half_width`` to either side, and is then turned about Z by
     ``turn`` radians. The ground runs ``near`` towards -Y and stays flat up to ``flat`` along +Y; the curve has ``radius`` and
     ``facets`` flat pieces; the backdrop ends at ``height``.
     """
