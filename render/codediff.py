@@ -83,7 +83,7 @@ def _statement(obj: Object, domain: Domain, marks: dict[str, Span]) -> tuple[Spa
 
 
 def _number(text: str, number: Number, truth: tuple[float, ...], guess: tuple[float, ...]) -> Span:
-    """A number, shaded by its error as a share of the widest declared range, or for an angle of half a period, the largest error."""
+    """A number, shaded by its error as a share of the widest declared range; for an angle, of half a period, its largest error."""
     steps = [a - b for a, b in zip(truth, guess, strict=True)]
     span = max(high - low for low, high in zip(number.low, number.high, strict=True))
     if number.period is not None:

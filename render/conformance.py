@@ -74,7 +74,7 @@ def splits_are_sound_and_can_be_drawn(domain: Domain) -> None:
 
 
 def scenes_are_valid_and_canonical(domain: Domain) -> None:
-    """Drawn scenes are within the declared ranges; their canonical form is independent of the objects' order; an index gives one scene."""
+    """Drawn scenes are within the declared ranges and canonical, also if their objects are reordered; an index gives one scene."""
     for index, scene in enumerate(_scenes(_settings(domain))):
         _expect(not domain.violations(scene), f"a drawn scene is outside of what is declared: {'; '.join(domain.violations(scene))}")
         domain.check(scene)
@@ -121,7 +121,7 @@ def code_comes_back(domain: Domain) -> None:
 
 
 def mirrored_scenes_lie_mirrored(domain: Domain) -> None:
-    """Where a scene has a mirrored scene, the objects of that lie mirrored on the frame."""
+    """The objects of a mirrored scene, where there is one, lie mirrored on the frame."""
     shot = domain.canonical_shot(64, 48, "draft")
     for scene in _scenes(_settings(domain)):
         mirrored = domain.mirrored(scene)

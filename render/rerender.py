@@ -84,8 +84,8 @@ def read_codes(path: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Rendered:
-    """The result of `render_codes`: the keys that have pictures now; by key, the reasons why other codes were ``refused``; warnings. Of the
-    pictures of earlier calls, so many were ``removed``, and so many ``others``, of keys not in this call, are still there."""
+    """The keys that have pictures now; by key, the reasons why other codes were ``refused``; warnings; how many pictures of earlier calls
+    were ``removed``, and how many ``others``, of keys not in this call, remain."""
 
     keys: list[str]
     refused: dict[str, str]
@@ -99,11 +99,11 @@ def render_codes(
 ) -> Rendered:
     """Write ``{key}.png``, ``.py`` and ``.json`` for each code into `out`; unchanged files from the same code, shot and software are kept.
 
-    With ``blend`` also ``{key}.blend``. Code that does not parse is refused, by key; numbers out of their declared range are rendered, with
-    a warning. Files that earlier calls wrote for these keys are replaced; with ``clear``, their files for other keys are removed.
+    With ``blend`` also ``{key}.blend``. Code that does not parse is refused; numbers out of their declared range are rendered with a
+    warning. Earlier calls' files of these keys are replaced; with ``clear``, their files of other keys are removed.
 
-    `UserError` if `out` holds samples that igllm has not rendered there, if a file to be written has the place of one that igllm has not
-    written or that was changed since, or if ``blend`` is given for a domain that Blender does not render.
+    `UserError` if `out` holds samples that igllm has not rendered there or files to be replaced that others have written or changed, or for
+    ``blend`` with a domain that Blender does not render.
     """
     rendered = Rendered([], {}, [])
     jobs = list(_jobs(codes, shots, out, rendered, blend))
@@ -175,8 +175,8 @@ def _refuse_samples_of_others(written: Written) -> None:
 
 
 def _remove_stale(written: Written, codes: Mapping[str, str], jobs: Sequence[RenderJob], made_from: Mapping[str, str], clear: bool) -> int:
-    """Remove outdated files of earlier calls: files of these keys that this call does not write and that were made from something else, and
-    with ``clear`` all files of other keys. Returns how many pictures they were."""
+    """Remove outdated files of these keys that this call will not replace and, with ``clear``, all files of other keys; the number of
+    pictures among them."""
     current = set(made_from.values())
     kept = {name for job in jobs for name in _names(job)}
     kept |= {name for name, source in written.made_from.items() if source in current or not (clear or Path(name).stem in codes)}

@@ -31,7 +31,7 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def example(self, number: int, rng: np.random.Generator | None) -> dict[str, Any]:
-        """The example of a number, varied by ``rng``; not varied without it."""
+        """The example with this number, varied by ``rng``; not varied without it."""
 
 
 class Permutation:
@@ -110,9 +110,9 @@ class WindowedShuffle:
 class Interleaving:
     """Assigns each position of the training order to a source, in proportion to the sources' weights.
 
-    In any run of positions each source has its share, to within about one for each source. Sources choose their positions one after the
-    other: of the positions that earlier sources left, counted q = 0, 1, …, a source with the share s of the weights left takes those for
-    which a whole number is above q s and at most (q + 1) s.
+    In any run of positions each source has its share, to within about one for each source. Sources choose positions one after the other:
+    of those that earlier sources left, numbered q = 0, 1, …, a source with the share s of the weights left takes those for which a whole
+    number is above q s and at most (q + 1) s.
     """
 
     def __init__(self, weights: Sequence[float]) -> None:

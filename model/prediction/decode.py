@@ -6,8 +6,8 @@ the same words have the same numbers, and candidates differ in their words and i
 digit are tokens like any other.
 
 Where `model.coverage` rules out some of the values that a head weighs, the likeliest of the others is chosen, and the logarithm of their
-total weight is added to the log-likelihood: this weight is the probability that the object's place is a possible one. Where all values
-are ruled out, there is no such object, and the text ends before it.
+total weight, the probability that the object's place is a possible one, is added. Where all values are ruled out, there is no such
+object, and the text ends before it.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def decode(
     while writer.images:
         writer.write_token()
         ended, forced = writer.fetch_progress()
-        if 2 * sum(ended) >= len(ended):  # removal is then rare enough to cost little, and ended texts are few enough to cost little
+        if 2 * sum(ended) >= len(ended):  # seldom enough that removal costs little, often enough that ended texts do
             writer.remove(ended)
         if writer.images:
             writer.read_written(forced)
@@ -191,8 +191,7 @@ class _TextWriter:
         return logits.masked_fill(~self.grammar.allowed[state], -torch.inf).log_softmax(-1)
 
     def _choose(self, log_probability: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The option chosen for each text, and the log-probabilities of all its options. A beam search may replace texts by copies of other
-        texts of the same image."""
+        """The option of each text, and the log-probabilities of all. A beam search may replace texts by copies of others of their image."""
         texts = self.texts
         rows, option = self.decoding.choose(log_probability, texts.log_likelihood, texts.draws[:, self.length])
         if rows is not None:
@@ -213,8 +212,7 @@ class _TextWriter:
         texts.state = self.grammar.targets[state, option]
 
     def _append_value(self, slot: torch.Tensor, images: torch.Tensor, cells: Cells | None) -> None:
-        """Write the value of the token just appended. ``slot`` (rows,) is the token's slot; where it is -1, the token is no number, and the
-        value is not used.
+        """Write the value of the token just appended, a number of ``slot`` (rows,); where that is -1, the value is not used.
 
         ``images`` (rows,) are the places of the texts' images in the batch, ``cells`` the cells of these images.
         """
@@ -249,7 +247,7 @@ class _TextWriter:
         texts.tokens = texts.tokens.masked_fill(nothing[:, None] & latest, self.codec.end)
 
     def fetch_progress(self) -> tuple[list[int], int]:
-        """For each image whether all its texts have ended (1, else 0), and the number of tokens that the grammar now forces in every text.
+        """For each image whether all its texts have ended (1, else 0), and how many tokens the grammar now forces in every text.
 
         A step copies nothing else from the device.
         """
@@ -276,7 +274,7 @@ class _TextWriter:
         self.cache.batch_select_indices(left)
 
     def read_written(self, forced: int) -> None:
-        """Append the ``forced`` next tokens, which the grammar determines in every text, and run the model on them and the one before."""
+        """Append the ``forced`` next tokens, which the grammar determines, and run the model on them and the token before them."""
         texts, first = self.texts, self.length - 1
         texts.tokens[:, self.length : self.length + forced] = self.grammar.run_tokens[texts.state, :forced]
         texts.state = self.grammar.run_states[texts.state, forced]

@@ -32,7 +32,7 @@ _MADE_WITH = {"igllm": "another version of igllm", "model": "another model", "de
 
 
 class Header(Struct):
-    """The first line: version, digest of the model and settings with which the predictions were made."""
+    """The first line: version, model's digest and settings of the predictions."""
 
     igllm: str
     model: str
@@ -51,7 +51,7 @@ class Kept(Prediction, frozen=True):
         return cls(**structs.asdict(prediction), image_sha256=image_sha256).sealed(header)
 
     def sealed(self, header: Header) -> Kept:
-        """The line with the correct seal, which is equal to the line itself if that was not changed."""
+        """The line with the correct seal, equal to the line itself if that is unchanged."""
         text = msgspec.json.encode([header, structs.replace(self, seal="")])
         return structs.replace(self, seal=hashlib.sha256(text).hexdigest())
 

@@ -78,9 +78,8 @@ class Predictor(ABC):
 
     @contextmanager
     def _blamed(self, images: int) -> Iterator[None]:
-        """Turn errors of running the model into a `UserError`: too little memory for so many ``images`` and, for a model that is not
-        shipped, any error of torch. A model that could be loaded may still fail to compute, because no weight shows some settings of its
-        configuration, such as attention windows or layers that reduce an image to nothing."""
+        """Turn a lack of memory and, for a model that is not shipped, any error of torch into a `UserError`. A model that could be loaded
+        may fail to compute, as no weight shows some of its settings, such as attention windows or layers that leave nothing of an image."""
         try:
             yield
         except Exception as error:
@@ -169,8 +168,8 @@ def predict_file(
 
 
 class _Unpredicted:
-    """The images that are still to be predicted. Iterating fills ``digests``, the SHA-256 of their files, and ``skipped``, the reasons why
-    others cannot be read, both by key."""
+    """The images still to be predicted. Iteration fills ``digests``, their files' SHA-256, and ``skipped``, the reasons why others cannot
+    be read, both by key."""
 
     def __init__(self, images: Pictures, done: Collection[str]) -> None:
         self._images = images

@@ -1,8 +1,8 @@
 """Checks of the pickles in ``.pt`` and ``.pth`` files, which may come from anybody, before torch reads them.
 
 Torch's own reader runs no code, but allocates whatever a pickle requests, and ten bytes can request ten gigabytes. The pickles that a
-training saves call a handful of functions, whose arguments are known or can be checked against the file. Here, harmless stand-ins are
-called instead of these functions, and everything else is refused.
+training saves call a handful of functions, whose arguments are known or can be checked against the file: here, harmless stand-ins are
+called in their place, and everything else is refused.
 """
 
 from __future__ import annotations

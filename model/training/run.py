@@ -125,8 +125,8 @@ class Training:
 def run(training: Training) -> Any:
     """Train from the newest checkpoint of the run folder, or from the beginning, to the end; return the trained model.
 
-    Nothing is written into the folder before the model is made. `UserError` if another call is writing the folder, if the folder belongs to
-    another run, if a training set shares scenes with the validation set, or if memory runs out.
+    Nothing is written before the model is made. `UserError` if another call is writing the folder, if the folder belongs to another run, if
+    training and validation sets share scenes, or if memory runs out.
     """
     preset, data, out = training.preset, training.data, training.out
     check_weights(data.weights, len(data.train))
@@ -232,7 +232,7 @@ def _printer(arguments: TrainingArguments) -> Callable[[str], None]:
 
 @contextmanager
 def _one_message(training: Training) -> Iterator[None]:
-    """Turn errors of training that a user can mend, such as damaged samples or too little memory, into a `UserError` of one message."""
+    """Turn errors of training that a user can mend, such as too little memory, into a `UserError` of one message."""
     try:
         yield
     except UserError as error:  # from a loader's process, the message begins with the traceback
@@ -248,8 +248,8 @@ def _one_message(training: Training) -> Iterator[None]:
 
 @contextmanager
 def _errors_of_tensorboard(out: Path) -> Iterator[None]:
-    """Suppress the tracebacks of tensorboard's writing thread: its error is raised again by the next call that logs, and gets the run's
-    folder as its file name here if it has none."""
+    """Suppress the tracebacks of tensorboard's writing thread: the next call that logs raises its error again, to which the run's folder is
+    added here."""
     before = threading.excepthook
 
     def hook(arguments: threading.ExceptHookArgs) -> None:

@@ -68,7 +68,7 @@ class IGTrainer(Trainer):
         return SequentialSampler(train_dataset or self.train_dataset)  # the data set is in the order of training already
 
     def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: torch.device) -> tuple[list, Any]:
-        """A step's micro-batches. To each are added the ``counts`` of the whole step, by which the parts of the loss are divided."""
+        """A step's micro-batches, each with the ``counts`` of the whole step, by which the parts of the loss are divided."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         if batches:
             counts = torch.stack([self._unwrapped.loss_counts(batch) for batch in batches]).sum(0).to(device)
@@ -162,7 +162,7 @@ class IGTrainer(Trainer):
         return str(self.run_folder / SAVING)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Save as Trainer does, but into another folder that is renamed at the end, so that a checkpoint with its proper name is whole."""
+        """Save as Trainer does, but into a folder that gets its name at the end: a checkpoint with the usual name is whole."""
         pending = self._pending()
         self._check_logged(pending)
         with saving(self.run_folder) as folder:
@@ -268,7 +268,7 @@ class EverySteps(TrainerCallback):
 
 
 class LossLines(TrainerCallback):
-    """Prints the losses that are logged, as lines on stderr, where stderr is no terminal with a progress bar."""
+    """Prints logged losses to stderr as lines, where stderr is no terminal with a progress bar."""
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         """Print the step and the logged losses."""

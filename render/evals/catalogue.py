@@ -38,7 +38,7 @@ def asked(
 
     `given` are fields of `Scale`; the preset's scale replaces those that are None or missing. A preset without a scale of its own, such as
     one in a file, has the scale of `DEFAULT_SCALE` without its changes, which are meant for that preset alone. `UserError` for an unknown
-    evaluation, and for values that are out of range.
+    evaluation, and for values out of range.
     """
     scale = scale_of(name, preset, **given)
     evaluation = EVALUATIONS[name].make(scale)

@@ -28,8 +28,8 @@ class Worked(Struct):
 
 @contextmanager
 def clocked(folder: Path) -> Iterator[None]:
-    """Add the seconds that the block takes to those of earlier calls. Nothing is written as long as the folder has no ``run.json``, so that
-    a training that is refused from the start leaves no file."""
+    """Add the seconds that the block takes to those of earlier calls. Nothing is written as long as the folder has no ``run.json``: a new
+    training that is refused leaves no file."""
     before, begin, over = seconds(folder), time.monotonic(), threading.Event()
 
     def note() -> None:

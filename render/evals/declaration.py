@@ -157,8 +157,8 @@ class Evaluation:
     training data (ID), the others do not (OOD).
 
     Training sets of several sizes are drawn with the same seed, so that the smaller are the beginnings of the larger. The seeds of all data
-    must differ; then no two data sets share a scene. ``pretraining`` are ``KEY=VALUE`` changes of a tower's pretraining, independent of the
-    method's own settings; a ``lesson`` comes before it. ``measure`` computes, from the predicted scenes of a condition (None for code that
+    must differ; then no two data sets share a scene. ``pretraining`` are ``KEY=VALUE`` changes for a tower's pretraining, which override
+    the method's settings; a ``lesson`` comes before it. ``measure`` computes, from the predicted scenes of a condition (None for code that
     is missing or does not parse), measures for tables beside those of `datagen.metrics.summary.summarize`. The page of pictures shows the
     ``worst`` scenes or a ``spread`` from worst to best. ``figures`` are functions that draw figures of the predictions, by file name.
     """

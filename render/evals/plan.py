@@ -145,7 +145,7 @@ class Request:
         return f"{self.method.name}, {self.size} images, seed {self.seed}"
 
     def _taught(self) -> dict[str, Any]:
-        """The lesson, if there is one; empty for a run without, so that runs from before the introduction of lessons keep their names."""
+        """The lesson, if there is one; empty for a run without, so that runs from before lessons were introduced keep their names."""
         if self.lesson is None or self.evaluation.lesson is None:
             return {}
         return {"lesson": {"steps": self.lesson.optimisation.steps, "scenes": self.lesson_scenes, **_drawn(self.evaluation.lesson.data)}}

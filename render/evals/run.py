@@ -225,7 +225,7 @@ class Runner:
 
 
 def _absolute(init: Path | None) -> str | None:
-    """The absolute path of the folder with a training's initial weights, which is the same in a later call from another folder."""
+    """The absolute path of a training's initial weights, which stays the same if a later call runs in another folder."""
     return None if init is None else os.path.abspath(init)
 
 
