@@ -74,7 +74,7 @@ def splits_are_sound_and_can_be_drawn(domain: Domain) -> None:
 
 
 def scenes_are_valid_and_canonical(domain: Domain) -> None:
-    """Drawn scenes are within the declared ranges and canonical, also if their objects are reordered; an index gives one scene."""
+    """Drawn scenes are within the declared ranges and the canonical form of their objects in any order; an index gives one scene."""
     for index, scene in enumerate(_scenes(_settings(domain))):
         _expect(not domain.violations(scene), f"a drawn scene is outside of what is declared: {'; '.join(domain.violations(scene))}")
         domain.check(scene)
