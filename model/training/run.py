@@ -44,7 +44,7 @@ from model.training.trainer import EverySteps, IGTrainer
 NEVER = 10**9  # steps
 
 Provenance = Mapping[str, Any]
-"""What a model's configuration records of how it was trained: preset, digest of the data, version of the code."""
+"""The record of a model's training in its configuration: preset, digest of the data, version of the code."""
 
 
 @dataclass(frozen=True)
