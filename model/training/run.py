@@ -267,7 +267,7 @@ def _errors_of_tensorboard(out: Path) -> Iterator[None]:
 
 
 def _arguments(training: Training) -> TrainingArguments:
-    preset, how, out = training.preset, training.preset.optimisation, training.out
+    preset, optimisation, out = training.preset, training.preset.optimisation, training.out
     if preset.run.report_to == "wandb" and find_spec("wandb") is None:
         raise UserError("report_to=wandb: Weights & Biases is not installed; pip install wandb")
     # transformers reads these two from the environment only.
@@ -278,11 +278,11 @@ def _arguments(training: Training) -> TrainingArguments:
         output_dir=str(out),
         per_device_train_batch_size=training.batch_size,
         per_device_eval_batch_size=training.batch_size,
-        gradient_accumulation_steps=how.accumulation,
-        max_steps=how.steps,
-        learning_rate=how.learning_rate,
+        gradient_accumulation_steps=optimisation.accumulation,
+        max_steps=optimisation.steps,
+        learning_rate=optimisation.learning_rate,
         lr_scheduler_type="cosine",
-        warmup_steps=round(how.warmup * how.steps),
+        warmup_steps=round(optimisation.warmup * optimisation.steps),
         logging_steps=preset.run.log_steps,
         logging_nan_inf_filter=False,  # it would wait for the device at every micro-batch
         save_steps=preset.run.save_steps or NEVER,
@@ -292,8 +292,8 @@ def _arguments(training: Training) -> TrainingArguments:
         label_names=[training.labels],
         report_to=preset.run.report_to,
         run_name=out.resolve().name,
-        seed=how.seed,
-        bf16=how.bf16,
+        seed=optimisation.seed,
+        bf16=optimisation.bf16,
         activation_checkpointing=preset.run.gradient_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False} if preset.run.gradient_checkpointing else None,
         # A transformer tower that is trained has unused layers after the one that is read.

@@ -108,7 +108,7 @@ class Request:
     def asked(self) -> dict[str, Any]:
         """All that determines the scores, as plain data."""
         tests = {c.key: {"scenes": self.evaluation.test_scenes, **_drawn(c.data)} for c in self.evaluation.conditions}
-        return {**self._learnt("train", self.training, self.pretraining), **self._taught(), "tests": tests}
+        return {**self._model_facts("train", self.training, self.pretraining), **self._lesson_facts(), "tests": tests}
 
     @property
     def digest(self) -> str:
@@ -126,7 +126,7 @@ class Request:
     def pretraining_digest(self) -> str:
         """The name of the pretraining, which runs of several methods may share."""
         assert self.pretraining is not None
-        return digest({**self._learnt("pretrain", self.pretraining, None), **self._taught()})
+        return digest({**self._model_facts("pretrain", self.pretraining, None), **self._lesson_facts()})
 
     @property
     def lesson_scenes(self) -> int:
@@ -137,20 +137,20 @@ class Request:
     def lesson_digest(self) -> str:
         """The name of the lesson, which several pretrainings may share."""
         assert self.lesson is not None
-        return digest({**self._learnt("lesson", self.lesson, None), **self._taught()})
+        return digest({**self._model_facts("lesson", self.lesson, None), **self._lesson_facts()})
 
     @property
     def title(self) -> str:
         """The description of the run in messages."""
         return f"{self.method.name}, {self.size} images, seed {self.seed}"
 
-    def _taught(self) -> dict[str, Any]:
+    def _lesson_facts(self) -> dict[str, Any]:
         """The lesson, if there is one; empty for a run without, so that runs from before lessons were introduced keep their names."""
         if self.lesson is None or self.evaluation.lesson is None:
             return {}
         return {"lesson": {"steps": self.lesson.optimisation.steps, "scenes": self.lesson_scenes, **_drawn(self.evaluation.lesson.data)}}
 
-    def _learnt(self, stage: str, preset: Preset, pretraining: Preset | None) -> dict[str, Any]:
+    def _model_facts(self, stage: str, preset: Preset, pretraining: Preset | None) -> dict[str, Any]:
         """All that determines a trained model. For its pretraining, only the settings that differ from those of the training."""
         from model.config import FORMAT_VERSION as MODEL_FORMAT
 
@@ -177,8 +177,8 @@ def digest(asked: Mapping[str, Any]) -> str:
 
 
 def _work(preset: Preset) -> dict[str, int]:
-    how = preset.optimisation
-    return {"steps": how.steps, "images": how.steps * how.batch_size * how.accumulation}
+    optimisation = preset.optimisation
+    return {"steps": optimisation.steps, "images": optimisation.steps * optimisation.batch_size * optimisation.accumulation}
 
 
 def _decisive(preset: Preset) -> dict[str, Any]:
