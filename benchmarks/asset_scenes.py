@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def measure(settings: DatasetSettings, num: int) -> None:
-    """Print the processor time per frame and the peak memory of rendering `num` frames."""
+    """Print the frames' processor time and peak memory."""
     with RenderPool(1) as pool:
         list(pool.render(DrawJob(settings, num + index) for index in range(3)))
         [pid] = pool.pids

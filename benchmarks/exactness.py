@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def picture(folder: str, process: int, index: int) -> Path:
-    """The path of a scene's pixels, as rendered by one of the processes."""
+    """The path of a scene's pixels by one process."""
     return Path(folder) / f"{process}-{index}.npy"
 
 

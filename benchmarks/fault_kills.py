@@ -32,7 +32,7 @@ LASTING = ("igllm-", "igllm-cores-")  # prefixes of temporary files that calls k
 
 @dataclass
 class Tally:
-    """What happened to a disturbed phase; ``inside`` counts kills inside the phase, ``left`` temporary files that are left in the end."""
+    """The counts and problems of a disturbed phase."""
 
     kills: Counter[str] = field(default_factory=Counter)
     inside: int = 0
@@ -138,7 +138,7 @@ def _differing_files(calm: Path, killed: Path) -> list[str]:
 
 
 def _passed(path: Path, folder: Path) -> bool:
-    """Whether a file is not compared: hidden, a log of times, or the digests (``whole.json``) that cover such logs."""
+    """Whether a file is hidden, a log of times, or the digests of files with such logs."""
     return any(part.startswith(".") for part in path.relative_to(folder).parts) or path.name in (
         "log.jsonl",
         "trainer_state.json",

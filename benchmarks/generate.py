@@ -88,7 +88,7 @@ def frame_seconds(processes: list[BareProcess], settings: DatasetSettings, indic
 
 
 def pipeline(pool: RenderPool, settings: DatasetSettings, scenes: int) -> float:
-    """The frames per second of ``igllm generate`` in workers that have started, with the writing of shards."""
+    """The frames per second of ``igllm generate`` in started workers, shards written."""
     with tempfile.TemporaryDirectory() as folder:
         begin = time.perf_counter()
         generate_missing(settings, scenes, Path(folder), pool)

@@ -34,7 +34,7 @@ FORMATS = {
     "GIF": ("P", {}),
     "TGA": ("RGBA", {}),
 }
-"""The image's mode and the options of saving, by the format's name, followed by the variant, if any, after a comma."""
+"""The image's mode and the options of saving, by the format's name, with a variant after a comma."""
 
 
 def main() -> int:

@@ -45,7 +45,7 @@ def near_edge(owner: np.ndarray) -> np.ndarray:
 
 
 def agreement(samples: list[Drawn], seen: list[dict[str, np.ndarray]]) -> dict[str, Any]:
-    """The figures of agreement between labels and Cycles, over all samples."""
+    """All figures of agreement, over all samples."""
     overlaps, wrong, edge_wrong, edges, pixels = [], 0, 0, 0, 0
     kinds: dict[str, list[float]] = {"cube": [], "sphere": [], "cylinder": []}
     gaps: dict[str, list[np.ndarray]] = {"objects": [], "ground": []}

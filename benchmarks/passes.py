@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def number_objects(stage: bpy.types.Scene, scene: Scene) -> None:
-    """Number the scene's objects from 1 on in ``pass_index``; everything else on the stage keeps 0."""
+    """Number the scene's objects from 1 on in ``pass_index``; all else keeps 0."""
     for index, obj in enumerate(scene.objects, 1):
         gap = {placed: np.abs(np.subtract(placed.location, obj["loc"])).max() for placed in stage.objects if placed.name != "ground"}
         nearest = min(gap, key=lambda placed: gap[placed])

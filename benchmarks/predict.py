@@ -38,7 +38,7 @@ def fresh(preset: Preset) -> Predictor:
 
 
 def generated(model: IGLLM, codec: CodeCodec, pixel_values: torch.Tensor, prompt: list[int], tokens: int) -> list[str]:
-    """The texts, of `tokens` tokens each, that `generate()` writes for a batch of images."""
+    """The texts of `tokens` tokens that `generate()` writes for images."""
     with torch.inference_mode():
         ids = torch.tensor(prompt, device=pixel_values.device).expand(len(pixel_values), -1)
         embedded = torch.cat([model.prepend_prefix(model.encode_image(pixel_values)), model.embed(ids, None, None)], dim=1)

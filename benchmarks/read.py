@@ -42,7 +42,7 @@ def write(folder: Path, samples: int) -> None:
 
 
 def resident() -> float:
-    """The resident memory of this process, in megabytes."""
+    """This process's resident megabytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
 
 

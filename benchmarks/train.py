@@ -81,7 +81,7 @@ def _options() -> argparse.Namespace:
 
 
 def measure(options: argparse.Namespace) -> dict[str, float]:
-    """Samples per second, tokens and FLOPs per sample, and peak memory (MiB) of the loop that ``--measure`` names."""
+    """Samples per second, tokens and FLOPs per sample, and peak memory (MiB) of one loop."""
     quiet_transformers()
     preset = get_preset(options.preset).changed([*options.settings, f"steps={options.steps}", "report_to=none"])
     device = pick_device(options.device)
@@ -93,7 +93,7 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
 
 
 def trained(preset: Preset, options: argparse.Namespace) -> list[float]:
-    """The clock time, in seconds, at which `igllm train` had done each step."""
+    """The clock's seconds when `igllm train` had done each step."""
     times: list[float] = []
     with tempfile.TemporaryDirectory() as out:
         callback = Callback(lambda loaded, step: times.append(_now(loaded.model.device)), 1)
@@ -102,7 +102,7 @@ def trained(preset: Preset, options: argparse.Namespace) -> list[float]:
 
 
 def looped(preset: Preset, options: argparse.Namespace, device: torch.device) -> list[float]:
-    """The clock time, in seconds, at which a bare training loop had done each step."""
+    """The clock's seconds when a bare training loop had done each step."""
     how = preset.optimisation
     torch.manual_seed(how.seed)
     model, source, collate = parts(preset, options.data, device)

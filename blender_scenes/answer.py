@@ -26,7 +26,7 @@ class Answerer:
         self._settings: DatasetSettings | None = None
 
     def answer(self, line: bytes) -> tuple[dict[str, Any], bytes]:
-        """The answer to a line with a request: the content of its JSON line, and the bytes that follow that line."""
+        """The answer to a request: the content of a JSON line, and the bytes behind it."""
         try:
             files = attempt(lambda: self.sample(json.loads(line)).files())
         except Hopeless as error:

@@ -20,7 +20,7 @@ MOST_TRIANGLES_KEPT = 1_000_000  # some 200 MB in Blender
 
 
 class AssetShelf:
-    """A worker's caches of asset meshes (up to `MOST_TRIANGLES_KEPT` triangles) and of materials; the least recently used go first."""
+    """A worker's caches of asset meshes and materials; the least recently used go first."""
 
     def __init__(self) -> None:
         self._meshes: BlockCache[bpy.types.Mesh] = BlockCache(MOST_TRIANGLES_KEPT, bpy.data.meshes.remove)
@@ -45,7 +45,7 @@ class AssetShelf:
 
 
 def pose_matrix(solid: MeshSolid) -> Matrix:
-    """The pose of a solid as a Blender object's 4x4 matrix to world coordinates."""
+    """The pose of a solid as a Blender object's 4x4 matrix."""
     matrix = np.eye(4)
     matrix[:3, :3] = solid.scale * solid.rotation
     matrix[:3, 3] = solid.location

@@ -19,7 +19,7 @@ _SHAPING = {"CURVE", "CURVES", "MESH", "NODETREE", "OBJECT", "PARTICLE", "POINTC
 
 
 def blend_names() -> list[str]:
-    """The names of the files that the open ``.blend`` file refers to, sorted. `Unreadable` as for `_shaping_names`."""
+    """The files that the open ``.blend`` file refers to. `Unreadable` as for `_shaping_names`."""
     data = bpy.data
     kept = [library.filepath for library in data.libraries if library.parent is None]
     kept += [font.filepath for font in data.fonts if not font.packed_file and font.filepath != "<builtin>"]
@@ -50,7 +50,7 @@ def _on_disk(bake: bpy.types.NodesModifierBake, modifier: bpy.types.NodesModifie
 
 
 def _images() -> Iterator[bpy.types.Image]:
-    """The images of materials, textures and node groups. Those of the world around a model are no part of it."""
+    """The images of materials, textures and node groups, but not of the world around a model."""
     trees = [owner.node_tree for owner in (*bpy.data.materials, *bpy.data.textures) if owner.node_tree is not None]
     for tree in (*trees, *bpy.data.node_groups):
         yield from (node.image for node in tree.nodes if getattr(node, "image", None) is not None)

@@ -97,12 +97,12 @@ class Tree:
         return _OPACITIES[node.type](self, node, output) if node.type in _OPACITIES else np.ones((1, 3))
 
     def principled_opacity(self, node: Any, _: Any) -> Color:
-        """The alpha of a Principled shader; 1 if only an unreadable image holds it."""
+        """The alpha of a Principled shader; 1 if unknown."""
         alpha = self.color(node.inputs["Alpha"])
         return np.ones((1, 3)) if alpha is None else alpha
 
     def mixed_opacity(self, node: Any, _: Any) -> Color:
-        """The opacities of two shaders, mixed by their shares; 1 if only an unreadable image holds the share."""
+        """The opacities of two shaders, mixed by their shares; 1 for an unknown share."""
         first, second = self.opacity(node.inputs[1]), self.opacity(node.inputs[2])
         if np.array_equal(first, second):
             return first
@@ -112,11 +112,11 @@ class Tree:
     def principled(self, node: Any, _: Any) -> Color | None:
         """The base colour of a Principled shader plus its emission."""
         own, glow = self.color(node.inputs["Base Color"]), self._glow(node.inputs["Emission Color"], node.inputs["Emission Strength"])
-        # Without emission, an unknown base colour stays unknown instead of black.
+        # Without emission, an unknown base colour stays unknown.
         return total(own, glow if own is not None or glow is None or glow.any() else None)
 
     def emission(self, node: Any, _: Any) -> Color | None:
-        """The light that an emission or background shader emits."""
+        """The light that a shader emits."""
         return self._glow(node.inputs["Color"], node.inputs["Strength"])
 
     def nothing(self, _: Any, __: Any) -> None:
@@ -143,11 +143,11 @@ class Tree:
         return np.full((1, 3), float(output.name == "Is Camera Ray"))
 
     def vertex_color(self, node: Any, output: Any) -> Color:
-        """The vertex colours of the layer that the node names."""
+        """The vertex colours that the node names."""
         return self._attribute(node, output, node.layer_name)
 
     def attribute(self, node: Any, output: Any) -> Color:
-        """The vertex colours of the attribute that the node names."""
+        """The vertex colours that an Attribute node names."""
         if node.attribute_type != "GEOMETRY":
             raise NotUnderstood(f"the node {node.bl_label!r} of a {node.attribute_type.lower()}")
         return self._attribute(node, output, node.attribute_name)
@@ -212,7 +212,7 @@ class Tree:
         return np.repeat(channels, 3, axis=-1)
 
     def within(self, node: Any, output: Any, evaluate: Callable[[Tree, Any], T]) -> T:
-        """``evaluate`` at the socket inside a group that feeds an output of the group."""
+        """``evaluate`` at the socket in a group that feeds its output."""
         if len(self._outer) > 20 or node.node_tree is None:
             raise NotUnderstood("groups in groups")
         end = next((n for n in node.node_tree.nodes if n.type == "GROUP_OUTPUT" and n.is_active_output), None)
@@ -222,7 +222,7 @@ class Tree:
         return evaluate(Tree(self._surface, self._worn, (*self._outer, node)), inner)
 
     def without(self, output: Any, evaluate: Callable[[Tree, Any], T]) -> T:
-        """``evaluate`` at the socket of the outer tree that feeds an input of this group."""
+        """``evaluate`` at the outer socket that feeds a group's input."""
         outer = next((socket for socket in self._outer[-1].inputs if socket.identifier == output.identifier), None) if self._outer else None
         if outer is None:
             raise NotUnderstood("the input of a group")
@@ -237,7 +237,7 @@ class Tree:
         return a + (_BLENDS[node.blend_type](a, b) - a) * np.clip(much, 0, 1)
 
     def _glow(self, color: Any, strength: Any) -> Color | None:
-        """Colour times strength, scaled so that no channel exceeds 1, because hue counts; the colour alone if the strength is unknown."""
+        """Colour times strength, scaled so that no channel exceeds 1, because hue counts; the colour if strength is unknown."""
         much = self.color(strength)
         if much is not None and not much.any():
             return np.zeros((1, 3))
@@ -260,14 +260,14 @@ class Tree:
         return self._surface.uv() if source(node.inputs["Vector"]) is None else self._vector(node.inputs["Vector"])
 
     def _vector(self, socket: Any) -> np.ndarray | None:
-        """The first two coordinates (N, 2) at a socket for coordinates on an image; None if the mesh has no UV coordinates."""
+        """The first two coordinates (N, 2) at a socket; None if the mesh has no UV coordinates."""
         found = source(socket)
         if found is None or found[0].type not in _VECTORS:
             raise _OtherCoordinates
         return _VECTORS[found[0].type](self, *found)
 
     def uv_map(self, node: Any, _: Any) -> np.ndarray | None:
-        """The mesh's UV coordinates of the layer that the node names."""
+        """The UV coordinates that the node names."""
         return self._surface.uv(node.uv_map)
 
     def uv_output(self, _: Any, output: Any) -> np.ndarray | None:

@@ -95,14 +95,14 @@ def _few(notes: list[str]) -> list[str]:
 
 
 def _check_rounding(mesh: Mesh, rounded: float) -> None:
-    """Raise `Unreadable` if rounding, which may have moved vertices by ``rounded``, can have destroyed the shape."""
+    """Raise `Unreadable` if rounding vertices by up to ``rounded`` can have destroyed the shape."""
     extent = float(np.ptp(mesh.corners().reshape(-1, 3), axis=0).max())
     if rounded > _MOST_ROUNDED * extent > 0:
         raise Unreadable("it lies so far from the origin that its shape is lost in 32-bit numbers; move it to the origin")
 
 
 def _check_shape(mesh: Mesh, notes: list[str]) -> None:
-    """Raise `Unreadable` for a normalised mesh that is a dot or has no area; add a note for a thin one."""
+    """Raise `Unreadable` for a mesh that is a dot or has no area; note a thin one."""
     few = max(1, int(_FEW * len(mesh.vertices)))
     spread = np.sort(np.linalg.norm(mesh.vertices - np.median(mesh.vertices, axis=0), axis=1))
     if spread[: len(spread) - few].max(initial=0) < _DOT:

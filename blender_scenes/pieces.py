@@ -1,4 +1,4 @@
-"""The meshes and colours that a render of the open scene would show, as plain arrays. Importing this imports bpy."""
+"""The objects that a render of the open scene would show, as plain arrays. Importing this imports bpy."""
 
 from __future__ import annotations
 

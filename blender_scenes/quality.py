@@ -57,7 +57,7 @@ _SEED_LIMIT = 2**31
 
 
 def set_up_cycles(scene: bpy.types.Scene, device: str) -> None:
-    """Apply the settings that all shots share. ``device`` is ``CPU``, or ``GPU`` for the one that is enabled."""
+    """Apply what all shots share. ``device`` is ``CPU``, or ``GPU`` for the enabled one."""
     render, cycles = scene.render, scene.cycles
     render.engine = "CYCLES"
     render.threads_mode = "FIXED"

@@ -13,7 +13,7 @@ _LONGEST = 200  # characters
 
 
 class Unreadable(Exception):
-    """A file that gives no asset; the message is the reason, in words for the file's owner."""
+    """A file that gives no asset; the message is the reason, for its owner."""
 
 
 @contextmanager

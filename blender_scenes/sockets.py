@@ -38,7 +38,7 @@ def constant(socket: Any) -> Color:
 
 
 def channels(values: np.ndarray, output: Any) -> np.ndarray:
-    """The value (..., 3) of a node's output, from colours with opacity (..., 4): the opacity for ``Alpha``, else the colour."""
+    """The part (..., 3) of colours with opacity (..., 4) that a node's output gives: opacity for ``Alpha``, else colour."""
     return np.repeat(values[..., 3:], 3, axis=-1) if output.name == "Alpha" else values[..., :3]
 
 

@@ -109,7 +109,7 @@ def _color_inherited(prim: Any) -> bool:
 
 
 def _rest_bound(stage: Any, prim: Any) -> bool:
-    """Put the faces that no subset gives a material into a subset of their own, with the mesh's material or colours."""
+    """Put faces in no subset into one of their own, with the mesh's material or colours."""
     from pxr import UsdGeom, UsdShade
 
     subsets = UsdShade.MaterialBindingAPI(prim).GetMaterialBindSubsets()

@@ -47,5 +47,5 @@ def fill(
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """The content of the files in a folder, except for its lock, by name."""
+    """The content of a folder's files, except its lock."""
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file() and path.name != ".lock"}

@@ -82,7 +82,7 @@ def _save(path: Path) -> None:
 
 
 def layers(folder: Path, secret: str) -> None:
-    """Write layers and packages of OpenUSD; ``secret`` is the path of the layer that they refer to."""
+    """Write OpenUSD layers and packages that refer to the layer ``secret``."""
     for name, write in _WAYS.items():
         for suffix in ("usda", "usdc"):
             stage = _stage(folder / f"{name}.{suffix}")

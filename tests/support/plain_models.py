@@ -108,7 +108,7 @@ def surface(factor: tuple[float, float, float] | None = None, textured: bool = F
 
 
 FACE = "int[] faceVertexCounts = [4]\n        int[] faceVertexIndices = [0, 1, 2, 3]"
-"""The one face of the square in a ``.usda``, with all four corners."""
+"""The one face, of all four corners, in a ``.usda``."""
 
 
 def usda(

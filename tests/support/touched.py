@@ -47,7 +47,7 @@ def _touched_by(path: Path, root: Path) -> Iterator[str]:
 
 
 def _imported(path: Path) -> set[str]:
-    """The modules that a file imports, and the names that it imports from them, which may be modules, too."""
+    """The modules that a file imports, and the names imported from them, which may be modules, too."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
