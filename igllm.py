@@ -1,4 +1,4 @@
-"""The ``igllm`` command: it finds the verb, runs it, and says in one message what ended it."""
+"""The ``igllm`` command: find the verb, run it, and print one message if an error or a signal ends it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 from datagen.io.leaving import Request, flush_output, heed_while_loading, heeded
 
-if __name__ == "__main__" or os.path.basename(sys.argv[0]) == "igllm":  # else another program imports this
+if __name__ == "__main__" or os.path.basename(sys.argv[0]) == "igllm":  # else another program imports this module
     heed_while_loading(" ".join(["igllm", *sys.argv[1:2]]))
 
 import tempfile
@@ -23,8 +23,8 @@ from datagen.io.cache import lend_home
 from datagen.io.temporary import own_temporaries
 from datagen.screen import in_bounds, plain_output, printable
 
-BUG = 70  # the status where igllm itself is at fault
-NO_READER = 141  # the status where nobody reads on what is printed, as of programs which that ends: 128 and SIGPIPE
+BUG = 70  # exit status for an error of igllm's own
+NO_READER = 141  # exit status if the reader of the output has gone: 128 + SIGPIPE, as shells report it
 EPILOG = """\
 the whole loop:
   igllm generate --num 1000 --seed 1 --out data/train
@@ -38,23 +38,23 @@ Status 70 is an error of igllm's own; IGLLM_TRACEBACK=1 shows where it came abou
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; the exit status."""
+    """Run one verb and return the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     with plain_output(), heeded(" ".join(["igllm", *words[:1]])) as request:
         lend_home()
         try:
             status = _run(words)
-            return status if request.signal is None else _print_end(request.message, request.status)  # a library may have swallowed it
+            return status if request.signal is None else _print_end(request.message, request.status)  # a library may swallow the interrupt
         except BaseException as error:
             if isinstance(error, RuntimeError):
                 request.wait()
-            if request.signal is not None:  # whatever it has become on its way
+            if request.signal is not None:  # a library may have turned the KeyboardInterrupt into another error
                 return _print_end(request.message, request.status)
             return _end(request, error)
 
 
 def _run(words: Sequence[str]) -> int:
-    """Run one verb; the exit status, once all that it printed is out."""
+    """Run one verb, flush its output, and return the exit status."""
     try:
         options = _parser().parse_args(words)
         kind = _verbs()[options.verb]
@@ -68,10 +68,14 @@ def _run(words: Sequence[str]) -> int:
 
 
 def _end(request: Request, error: BaseException) -> int:
-    """Print what ended a verb; the exit status. The end of --help is raised again; every other error, a panic too, is printed."""
+    """Print the error that ended a verb and return the exit status.
+
+    SystemExit, by which --help ends, is raised again, and so is an error of igllm's own if IGLLM_TRACEBACK is set. The panic of a Rust
+    library, which is no `Exception`, is printed, too.
+    """
     if isinstance(error, UserError):
         return _print_end(f"{request.name}: {error}", 1 if isinstance(error, PartlyDone) else 2)
-    if isinstance(error, KeyboardInterrupt):  # where signals cannot be heeded
+    if isinstance(error, KeyboardInterrupt):  # outside the main thread, where signals have no handlers
         return _print_end(request.message, request.status)
     if isinstance(error, BrokenPipeError):
         return NO_READER
@@ -84,13 +88,13 @@ def _end(request: Request, error: BaseException) -> int:
 
 
 def _print_end(message: str, status: int) -> int:
-    with suppress(OSError):  # nobody may be there to read it, such as after the end of a terminal
+    with suppress(OSError):  # standard error may be closed, as after the end of a terminal
         print(in_bounds(message), file=sys.stderr, flush=True)
     return status
 
 
 def _reported(error: BaseException) -> str:
-    """A line about an error that is none of the user's; where it came about is kept in a file."""
+    """Save the traceback of an error of igllm's own in a file, and return the message of one line."""
     text = "".join(traceback.format_exception(error))
     try:
         with tempfile.NamedTemporaryFile("w", prefix="igllm-error-", suffix=".txt", errors="backslashreplace", delete=False) as file:

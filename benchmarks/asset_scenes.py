@@ -1,9 +1,9 @@
-"""What a frame of assets costs beside one of CLEVR's: a worker's processor time, and its memory at its highest.
+"""What a frame of assets costs in comparison with one of CLEVR: a worker's processor time and its peak memory.
 
     python benchmarks/asset_scenes.py [--num 40] [--width 160] [--height 120]
 
-One worker each, started and warmed up with three frames; assets' meshes and materials are made as scenes ask for them. Processor time, so
-that what else the machine does counts little.
+Each has one worker, started and warmed up with three frames; assets' meshes and materials are made when scenes first need them. Processor
+time depends little on the machine's other load.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def measure(settings: DatasetSettings, num: int) -> None:
-    """Print what the frames cost."""
+    """Print the frames' processor time and peak memory."""
     with RenderPool(1) as pool:
         list(pool.render(DrawJob(settings, num + index) for index in range(3)))
         [pid] = pool.pids
@@ -41,13 +41,13 @@ def measure(settings: DatasetSettings, num: int) -> None:
 
 
 def processor_seconds(pid: int) -> float:
-    """What a process has used up so far, in user's and system's mode."""
+    """The processor seconds that a process has used so far, in user and system mode."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def highest_memory(pid: int) -> int:
-    """The most that a process had resident, in MiB."""
+    """The peak resident memory of a process, in MiB."""
     [line] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM")]
     return int(line.split()[1]) // 1024
 

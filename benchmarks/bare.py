@@ -1,8 +1,9 @@
-"""The bare loop: Blender moves objects and renders, one pinned process a core, and nothing else. What the pipeline is measured against.
+"""The bare loop that the pipeline is compared with: Blender moves objects and renders, one pinned process per core, and nothing else.
 
-Run as a script it is such a process: a request a line, ``{"settings", "index", "cycles", "save"}``, answered by a line
-``{"seconds", "cpu_seconds"}``: moving the objects of that sample's scene and rendering it with these settings of Cycles (those of its
-quality if null). ``save`` names a .png or .npy to keep the picture in, outside the time that is measured.
+As a script, this is one such process. A request is a line ``{"settings", "index", "cycles", "save", "fresh_noise"}``; the answer is a line
+``{"seconds", "cpu_seconds"}``, the time to move the objects of that sample's scene and to render it with these settings of Cycles (null:
+those of its quality). ``save`` is the path of a .png or .npy for the picture, written after the measured time, or null. ``fresh_noise``
+takes another noise seed than the sample's.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from datagen.workers.cores import available_cores
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame to render. ``cycles`` are fields of `blender_scenes.quality.Settings`; ``fresh_noise``: another seed than the sample's."""
+    """One frame to render. ``cycles`` are fields of `blender_scenes.quality.Settings`; ``fresh_noise``: not the sample's noise seed."""
 
     settings: DatasetSettings
     index: int
@@ -42,7 +43,7 @@ WARM_UP = Frame(DatasetSettings(width=64, height=48, quality="draft"), 0)
 
 
 class BareProcess:
-    """One process on one core."""
+    """A process of the bare loop, on one core."""
 
     def __init__(self, core: int) -> None:
         command = [sys.executable, __file__, str(core)]
@@ -52,7 +53,7 @@ class BareProcess:
         self.start_seconds = time.perf_counter() - begin
 
     def render(self, frame: Frame) -> dict[str, float]:
-        """Seconds by the clock and of the processor."""
+        """Render a frame. Its ``seconds`` by the clock and ``cpu_seconds`` of the processor."""
         assert self._process.stdin is not None
         request = {**asdict(frame), "settings": frame.settings.to_json(), "save": frame.save and str(frame.save.absolute())}
         print(json.dumps(request), file=self._process.stdin, flush=True)
@@ -74,7 +75,7 @@ class BareProcess:
 def render_side_by_side(
     processes: list[BareProcess], frames: Iterable[Frame], tell: Callable[[Frame, dict[str, float]], None] = lambda frame, times: None
 ) -> list[dict[str, float]]:
-    """The times of all frames, each taken by the next process that is free; `tell` hears of each as it is done."""
+    """The times of all frames, in the order of completion. The next free process takes a frame; `tell` is called when it is done."""
     waiting: SimpleQueue[Frame] = SimpleQueue()
     for frame in frames:
         waiting.put(frame)
@@ -98,7 +99,7 @@ def render_side_by_side(
 
 @contextmanager
 def bare_processes() -> Iterator[list[BareProcess]]:
-    """One for each core, ready and warm."""
+    """One process per core, started and warmed up."""
     processes = [BareProcess(core) for core in available_cores()]
     try:
         for process in processes:
@@ -141,7 +142,7 @@ def _serve(core: int) -> None:
 
 
 def _keep(path: Path, stage: Any, grabber: Any) -> None:
-    """What was rendered last: 8 bits as a PNG, or what Cycles computed as .npy, (height, width, 3) float32, bottom row first."""
+    """Save the last render: 8 bits as a PNG, or Cycles' own values as .npy, (height, width, 3) float32, bottom row first."""
     import bpy
 
     if path.suffix == ".png":

@@ -1,4 +1,4 @@
-"""How exactly a scene gives its image again: the same samples from fresh Blender processes, each in an order and on a core of its own.
+"""How exactly images are reproduced: fresh Blender processes render the same samples, each in its own order, on the cores in turn.
 
     python benchmarks/exactness.py [--scenes 20] [--processes 4] [--quality draft] [--width 160 --height 120]
 
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def picture(folder: str, process: int, index: int) -> Path:
-    """Where a process keeps a scene's pixels."""
+    """The path of a scene's pixels by one process."""
     return Path(folder) / f"{process}-{index}.npy"
 
 

@@ -1,4 +1,4 @@
-"""Kills of calls and of their workers for `benchmarks/faults.py`, and what must be equal afterwards."""
+"""Kills calls and their workers for `benchmarks/faults.py`, and compares the results with undisturbed ones."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from datagen.shards.reader import Samples
 from render.images import same_image
 
 VICTIMS = ("a worker", "all workers", "the parent")
-CALLS = 100  # after which a phase that does not end is given up
-GRACE = 10.0  # seconds in which workers must end after their parent; torch's check for their parent every five
+CALLS = 100  # calls after which an unfinished phase is given up
+GRACE = 10.0  # seconds within which workers must end after their parent; torch's workers check for it every five
 POLL = 0.001  # seconds between two checks of what a call has written
 JITTER = 0.02  # seconds at most between the check that a call is inside a phase and its kill
 MARK = "IGLLM_FAULTS"  # variable in the environment of all processes of a phase
@@ -32,7 +32,7 @@ LASTING = ("igllm-", "igllm-cores-")  # prefixes of temporary files that calls k
 
 @dataclass
 class Tally:
-    """What happened to a disturbed phase."""
+    """The counts and problems of a disturbed phase."""
 
     kills: Counter[str] = field(default_factory=Counter)
     inside: int = 0
@@ -58,9 +58,9 @@ class Tally:
 
 
 def kill_calls(phase: Phase, folder: Path, kills: int, rng: np.random.Generator) -> tuple[Tally, float, float]:
-    """Kill calls inside a phase, at moments drawn from `rng`, and call again. What happened, and the seconds undisturbed and disturbed.
+    """Kill calls inside a phase, at moments drawn from `rng`, and call again. The tally, and the seconds undisturbed and disturbed.
 
-    What is done before all kills are spent is compared, removed and begun anew.
+    A result that is complete before the last kill is compared and removed, and the phase begins anew.
     """
     calm, out, temporary = folder / "undisturbed" / phase.name, folder / "killed" / phase.name, folder / "tmp"
     for made in (calm.parent, out.parent, temporary):
@@ -101,7 +101,7 @@ def kill_calls(phase: Phase, folder: Path, kills: int, rng: np.random.Generator)
 
 
 def _seconds_inside(running: subprocess.Popen[bytes], inside: Callable[[], bool]) -> float:
-    """Wait until a call ends. The seconds that it was inside a phase."""
+    """Wait until a call ends. The seconds from its first to its last moment inside a phase."""
     _wait_until(inside, running)
     entered = last = time.monotonic()
     while running.poll() is None:
@@ -130,7 +130,7 @@ def _marked(folder: Path) -> list[int]:
 
 
 def _differing_files(calm: Path, killed: Path) -> list[str]:
-    """A line for each file that is not equal to the byte; hidden files are left out."""
+    """A line for each file that is not equal to the byte, but for those that `_passed` leaves out."""
     names = {
         path.relative_to(folder) for folder in (calm, killed) for path in folder.rglob("*") if path.is_file() and not _passed(path, folder)
     }
@@ -138,7 +138,7 @@ def _differing_files(calm: Path, killed: Path) -> list[str]:
 
 
 def _passed(path: Path, folder: Path) -> bool:
-    """Whether a file is hidden, or a log of times."""
+    """Whether a file is hidden, a log of times, or the digests of files with such logs."""
     return any(part.startswith(".") for part in path.relative_to(folder).parts) or path.name in (
         "log.jsonl",
         "trainer_state.json",
@@ -163,7 +163,7 @@ def temporaries(folder: Path, calm: Path | None = None) -> int:
 
 
 def kill_workers(command: list[str], moments: Iterable[float], rng: np.random.Generator) -> Tally:
-    """Call until it succeeds, and kill a victim drawn from `rng` at each moment (seconds since the start)."""
+    """Repeat a call until it succeeds, and kill a victim drawn from `rng` at each moment (seconds since the start)."""
     tally, begin = Tally(calls=1), time.monotonic()
     running = subprocess.Popen(command)
     for moment in moments:
@@ -175,7 +175,7 @@ def kill_workers(command: list[str], moments: Iterable[float], rng: np.random.Ge
         victim = str(rng.choice(VICTIMS))
         workers = _children(running.pid)
         tally.kills[victim] += 1
-        tally.inside += 1  # a running call still renders or writes
+        tally.inside += 1  # a running call renders or writes
         if victim == "the parent":
             _kill([running.pid])
             running.wait()
@@ -198,7 +198,7 @@ def _call_again(command: list[str], ended: subprocess.Popen[bytes], tally: Tally
 
 
 def _children(parent: int) -> list[int]:
-    """The processes whose parent is this one."""
+    """The child processes of a process."""
     found = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit() and _status(folder)[1] == parent:

@@ -18,7 +18,7 @@ from datagen.samples.sample import make_sample
 from datagen.samples.settings import DatasetSettings
 from datagen.shards.reader import write_shard
 
-NEEDED = "needed"  # folder of what phases read, which undisturbed calls make
+NEEDED = "needed"  # folder of the phases' inputs, which undisturbed calls make
 STEPS = 16  # of training
 MODEL = """\
 image_height = 32
@@ -47,10 +47,10 @@ max_position_embeddings = 1024
 
 @dataclass(frozen=True)
 class Phase:
-    """A phase of a verb. ``verb`` is the call without --out; ``inside`` says, from the files of a call, whether it is in the phase, or was
+    """A phase of a verb. ``verb`` is the call without --out; ``inside`` tests, by the files of a call, whether it is in the phase, or was
     killed in it.
 
-    ``name`` is what is written, within the folder of the phase.
+    ``name`` is that of the output within the folder of the phase.
     """
 
     verb: list[str]
@@ -95,14 +95,14 @@ def _predict(options: argparse.Namespace) -> Phase:
 
 
 def _render(options: argparse.Namespace) -> Phase:
-    said = _made(options, "pred.jsonl", _predicting(options))
-    verb = ["render", "--code", str(said), "--data", str(_data(options))]
+    predictions = _made(options, "pred.jsonl", _predicting(options))
+    verb = ["render", "--code", str(predictions), "--data", str(_data(options))]
     return Phase(verb, lambda out: 0 < len([*out.glob("*.json")]) < options.dots)
 
 
 def _compare(options: argparse.Namespace) -> Phase:
-    said = _made(options, "pred.jsonl", _predicting(options))
-    return Phase(["compare", "--reference", str(_data(options)), "--candidate", str(said)], _drafting)
+    predictions = _made(options, "pred.jsonl", _predicting(options))
+    return Phase(["compare", "--reference", str(_data(options)), "--candidate", str(predictions)], _drafting)
 
 
 PHASES: dict[str, Callable[[argparse.Namespace], Phase]] = {
@@ -173,7 +173,7 @@ def _published(folder: Path, options: argparse.Namespace) -> tuple[Path, Path]:
 
 
 def _made(options: argparse.Namespace, name: str, verb: list[str]) -> Path:
-    """The folder that a call makes, which a phase reads. It is made once."""
+    """The output of a call, a folder or a file, which a phase reads. It is made once."""
     out: Path = options.out / NEEDED / name
     if not out.exists():
         subprocess.run(command_of(verb, out), check=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)

@@ -72,7 +72,7 @@ def _phases(text: str) -> list[str]:
 
 
 def _generate(options: argparse.Namespace, rng: np.random.Generator) -> tuple[Tally, float, float]:
-    """Render the same scenes undisturbed and disturbed. What happened, and the seconds of both."""
+    """Render the same scenes undisturbed and disturbed. The tally, and the seconds of both."""
     calm, killed = options.out / "generate" / "undisturbed", options.out / "generate" / "killed"
     asked = f"--num {options.scenes} --seed {options.seed} --quality draft --shard-size 500"
     verb = ["generate", *asked.split(), *frame_flags(options)]

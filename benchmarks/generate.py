@@ -1,11 +1,11 @@
-"""How fast data is generated: ``igllm generate`` beside a bare loop of Blender, and beside that loop at CLEVR's defaults, in one run.
+"""How fast data is generated: ``igllm generate`` compared with a bare loop of Blender, and with that loop at CLEVR's defaults.
 
     python benchmarks/generate.py [--scenes 60] [--slow-scenes 4] [--rounds 3] [--width 320 --height 240]
 
-All render the same scenes, one pinned process a core, start-up apart. The bare loop moves objects and calls Blender's render; the pipeline
-also draws the scenes, labels them, encodes the images and writes whole shards. The two take turns, so that a machine's moods strike both
-alike. CLEVR's defaults (512 samples, 8 bounces, no denoiser) render the first few of the scenes once, between the presets; a preset is
-compared with them on these few.
+All render the same scenes, one pinned process per core, start-up not counted. The bare loop moves objects and calls Blender's render; the
+pipeline also draws the scenes, labels them, encodes the images and writes whole shards. The two take turns, so that other load slows both
+alike. At CLEVR's defaults (512 samples, 8 bounces, no denoiser), the bare loop renders the first few scenes once, between the presets; a
+preset's seconds a frame are compared on these few.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def main() -> None:
 def measure(
     processes: list[BareProcess], settings: DatasetSettings, scenes: int, rounds: int, few: range
 ) -> tuple[float, list[float], list[float]]:
-    """Seconds a frame of the `few` scenes in the bare loop, and both loops' frames a second over all, in turns."""
+    """The bare loop's seconds per frame on the `few` scenes, and each round's frames per second, of the bare loop and the pipeline."""
     seconds, bares, pipes = [], [], []
     with RenderPool() as pool:
         list(pool.render(DrawJob(settings, scenes + index) for index in range(2 * len(processes))))  # start and warm up
@@ -88,7 +88,7 @@ def frame_seconds(processes: list[BareProcess], settings: DatasetSettings, indic
 
 
 def pipeline(pool: RenderPool, settings: DatasetSettings, scenes: int) -> float:
-    """``igllm generate`` in workers that have started, shards and all."""
+    """The frames per second of ``igllm generate`` in started workers, shards written."""
     with tempfile.TemporaryDirectory() as folder:
         begin = time.perf_counter()
         generate_missing(settings, scenes, Path(folder), pool)
@@ -96,7 +96,7 @@ def pipeline(pool: RenderPool, settings: DatasetSettings, scenes: int) -> float:
 
 
 def print_memory(settings: DatasetSettings, scenes: int) -> None:
-    """What one worker's resident memory is after its first fifty scenes, and how it grows over the rest."""
+    """Print a worker's resident memory after its first fifty scenes, and its growth over `scenes` more."""
     with RenderPool(1) as pool:
         list(pool.render(DrawJob(settings, index) for index in range(50)))
         before = resident(pool)

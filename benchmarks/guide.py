@@ -1,4 +1,4 @@
-"""What the guided attention head and the choice of cells cost, in training and in prediction: seconds and their ratios, in one run.
+"""What the guided attention head and the dense read-out's cells cost, in training and in prediction: seconds and their ratios.
 
 python benchmarks/guide.py --data DATA [--preset tiny] [--batch 16] [--repeats 10]
 """
@@ -23,7 +23,7 @@ from model.training.train import example_maker
 
 
 def main() -> None:
-    """Measure steps of training and prediction of the preset as it is, without a choice of cells, and without the guide either."""
+    """Measure training steps and prediction with the preset, without ``number_cells`` and ``word_cells``, and without the guide, too."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--preset", default="tiny")

@@ -1,9 +1,9 @@
-"""The memory and time that decoding an image of each format takes: what the bound on pixels is chosen by.
+"""The memory and time that decoding an image of each format takes: the basis of the bound on pixels.
 
     python benchmarks/images.py
 
-prints a table with a row a format: bytes of the file, bytes of memory a pixel at the most, and seconds. Each is decoded in a process of its
-own, as a peak is measured once. Linux only.
+prints a table with a row per format: bytes of the file, peak bytes of memory per pixel, and seconds. Each image is decoded in a process of
+its own, because a process's peak of memory cannot be reset. Linux only.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FORMATS = {
     "GIF": ("P", {}),
     "TGA": ("RGBA", {}),
 }
-"""Mode and options of saving by the name of a format, and what of it is tried."""
+"""The image's mode and the options of saving, by the format's name, with a variant after a comma."""
 
 
 def main() -> int:

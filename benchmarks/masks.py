@@ -1,10 +1,10 @@
-"""How closely the labels' masks and depth agree with what Cycles itself sees through the pixels' centres.
+"""How closely the labels' masks and depth agree with Cycles' own passes through the pixels' centres.
 
     python benchmarks/masks.py [--num 20] [--seed 0] [--width 320] [--height 240] [--cameras FILE] [--sharp] [--json FILE]
 
-Labels are cast against exact solids; Cycles meets meshes, whose edges are bevelled and whose round sides are facets. So the two differ
-by nature where a silhouette passes near a pixel's centre, and in depth on bevels. The table says by how much; with --sharp, what is
-left of it when the meshes have no bevels.
+Labels are cast against exact solids; Cycles meets meshes, whose edges are bevelled and whose round sides are facets. So the two must
+differ where a silhouette passes near a pixel's centre, and in depth on bevels. The table shows by how much; with --sharp, how much of
+that remains when the meshes have no bevels.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PASSES = Path(__file__).with_name("passes.py")
 
 
 def cycles_passes(samples: list[Drawn], folder: Path, sharp: bool) -> list[dict[str, np.ndarray]]:
-    """Cycles' owner and depth of every sample, from a process of its own."""
+    """Cycles' ``owner`` and ``depth`` of every sample (see passes.py), from a separate process."""
     requests = "".join(json.dumps({"scene": s.scene.to_json(), "shot": s.shot.to_json()}) + "\n" for s in samples)
     command = [sys.executable, str(PASSES), str(folder), *(["sharp"] if sharp else [])]
     subprocess.run(command, input=requests, text=True, check=True, stdout=subprocess.DEVNULL)
@@ -37,7 +37,7 @@ def cycles_passes(samples: list[Drawn], folder: Path, sharp: bool) -> list[dict[
 
 
 def near_edge(owner: np.ndarray) -> np.ndarray:
-    """Where one of a pixel's eight neighbours belongs to somebody else."""
+    """Whether one of a pixel's eight neighbours has another owner, (height, width) bool."""
     padded = np.pad(owner, 1, mode="edge")
     height, width = owner.shape
     shifted = [padded[y : y + height, x : x + width] for y in range(3) for x in range(3)]
@@ -45,7 +45,7 @@ def near_edge(owner: np.ndarray) -> np.ndarray:
 
 
 def agreement(samples: list[Drawn], seen: list[dict[str, np.ndarray]]) -> dict[str, Any]:
-    """All figures, over all samples."""
+    """All figures of agreement, over all samples."""
     overlaps, wrong, edge_wrong, edges, pixels = [], 0, 0, 0, 0
     kinds: dict[str, list[float]] = {"cube": [], "sphere": [], "cylinder": []}
     gaps: dict[str, list[np.ndarray]] = {"objects": [], "ground": []}

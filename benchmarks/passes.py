@@ -2,8 +2,9 @@
 
 python benchmarks/passes.py FOLDER [sharp] < requests
 
-A request is a line of JSON, {"scene", "shot"}; the n-th one's passes come to FOLDER/n.npz as owner (height, width) int16, the object's
-index or -1, and depth (height, width) float32, metres along the camera's axis. With `sharp` the meshes' edges are all but unbevelled.
+A request is a line of JSON, {"scene", "shot"}; the passes of the n-th, from 0, are written to FOLDER/n.npz: owner (height, width) int16,
+the object's index or -1, and depth (height, width) float32, metres along the camera's axis, inf where nothing is. With `sharp`, bevels are
+negligibly small.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def main() -> None:
 
 
 def number_objects(stage: bpy.types.Scene, scene: Scene) -> None:
-    """Give every object its index, from 1 on; what else is there keeps 0."""
+    """Number the scene's objects from 1 on in ``pass_index``; all else keeps 0."""
     for index, obj in enumerate(scene.objects, 1):
         gap = {placed: np.abs(np.subtract(placed.location, obj["loc"])).max() for placed in stage.objects if placed.name != "ground"}
         nearest = min(gap, key=lambda placed: gap[placed])
@@ -49,7 +50,7 @@ def number_objects(stage: bpy.types.Scene, scene: Scene) -> None:
 
 
 def render_passes(stage: bpy.types.Scene, path: Path) -> dict[str, np.ndarray]:
-    """Render a sample a pixel, all but through its centre, and give every channel of every pass, (height, width) float32."""
+    """Render one sample per pixel, practically at its centre, and return every channel of every pass, (height, width) float32."""
     stage.cycles.samples, stage.cycles.use_denoising, stage.cycles.max_bounces = 1, False, 0
     stage.cycles.pixel_filter_type, stage.cycles.filter_width = "BOX", 0.01
     stage.view_layers[0].use_pass_object_index = stage.view_layers[0].use_pass_z = True

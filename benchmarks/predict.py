@@ -2,8 +2,9 @@
 
     python benchmarks/predict.py [--preset tiny | --model RUN] [--set KEY=VALUE] [--batches 1 4 16 64] [--rounds 5] [--device auto]
 
-Both begin with pixels and end with text, and write equally many tokens: as much code as the domain can have. `generate()` knows neither
-grammar nor numbers. The two take turns, so that a busy machine slows both alike; a ratio is that of one round.
+Both begin with pixels, end with text, and write as much code as the domain can have: `generate()` writes as many tokens as our longest
+code. `generate()` has neither the grammar nor the numeric head. The two take turns, so that a busy machine slows both alike; a ratio
+compares the two within one round.
 """
 
 from __future__ import annotations
@@ -31,20 +32,20 @@ from model.tokens.codec import CodeCodec
 
 
 def fresh(preset: Preset) -> Predictor:
-    """A model that was not trained, which is as fast."""
+    """A predictor with an untrained model, which is as fast as a trained one."""
     model, codec = build(preset, get_domain("clevr"))
     return Predictor.around(Loaded(model, codec, "fresh", ""))
 
 
 def generated(model: IGLLM, codec: CodeCodec, pixel_values: torch.Tensor, prompt: list[int], tokens: int) -> list[str]:
-    """What `generate()` writes of a batch of images."""
+    """The texts of `tokens` tokens that `generate()` writes for images."""
     with torch.inference_mode():
         ids = torch.tensor(prompt, device=pixel_values.device).expand(len(pixel_values), -1)
         embedded = torch.cat([model.prepend_prefix(model.encode_image(pixel_values)), model.embed(ids, None, None)], dim=1)
         mask = torch.ones(embedded.shape[:2], dtype=torch.long, device=embedded.device)
-        said = model.language_model.generate(inputs_embeds=embedded, attention_mask=mask, max_new_tokens=tokens, do_sample=False)
-    assert said.shape == (len(pixel_values), tokens)
-    return codec.tokenizer.batch_decode(said)
+        written = model.language_model.generate(inputs_embeds=embedded, attention_mask=mask, max_new_tokens=tokens, do_sample=False)
+    assert written.shape == (len(pixel_values), tokens)
+    return codec.tokenizer.batch_decode(written)
 
 
 def seconds(run: Callable[[], object], device: torch.device) -> float:
@@ -56,7 +57,7 @@ def seconds(run: Callable[[], object], device: torch.device) -> float:
 
 
 def main() -> None:
-    """Measure and print a line a batch size."""
+    """Measure, and print a line for each batch size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--preset", default="tiny")
@@ -71,7 +72,7 @@ def main() -> None:
         Predictor.of(options.model, options.device) if options.model else fresh(get_preset(options.preset).changed(options.settings))
     )
     model, codec, prompt = predictor.model.to(device).eval(), predictor.codec, predictor.prompt
-    # Neither ends before it has to.
+    # Neither may end its text early.
     codec.table.allowed[START] &= codec.table.tokens[START] != codec.end
     model.language_model.generation_config.eos_token_id = None
     height, width = model.config.image_height, model.config.image_width
@@ -81,8 +82,8 @@ def main() -> None:
     print("batch  tokens     ours  generate  ratio  (least to most)")
     for batch in options.batches:
         pixel_values = torch.randn(batch, 3, height, width, device=device, dtype=model.dtype)
-        said = decode(model, codec, pixel_values, prompt)
-        lengths = [len(codec.encode(parse_code(one.code, codec.domain)).ids) for one in said]
+        decoded = decode(model, codec, pixel_values, prompt)
+        lengths = [len(codec.encode(parse_code(one.code, codec.domain)).ids) for one in decoded]
         ours, theirs = partial(decode, model, codec, pixel_values, prompt), partial(generated, model, codec, pixel_values, prompt)
         rates: list[tuple[float, float]] = []
         for _ in range(options.rounds + 1):

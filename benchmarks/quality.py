@@ -4,8 +4,8 @@
 
 Prints a table and writes ``quality.md``, ``quality.json`` and ``quality.png`` into OUT. Every picture is kept there, so that a second
 call goes on where the first stopped: the references take hours on two cores. Reference and CLEVR's defaults take no shortcut (8 bounces,
-Cycles' own sampling, no denoiser), and the reference has noise of its own. Seconds are those of the processor, one pinned process a core,
-start-up apart; "as fast" is CLEVR's seconds over a setting's.
+Cycles' own sampling, no denoiser), and the reference has another noise seed. Seconds are processor time, one pinned process per core,
+start-up not counted; "as fast" is CLEVR's seconds over a setting's.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from datagen.samples.settings import DatasetSettings
 from render.images import score_images
 
 REFERENCES = Path(__file__).with_name("references")
-"""References by seed that took hours and are kept: ``SEED/INDEX.png``, as this very command renders them."""
+"""References, ``SEED/INDEX.png``, that this command rendered. They are kept in the repository because they take hours."""
 REFERENCE = "reference"
 CLEVR = "CLEVR's defaults"
 MEASURES = ("ssim", "flip", "psnr")
@@ -83,12 +83,12 @@ def main() -> None:
 
 
 def picture(out: Path, name: str, index: int) -> Path:
-    """Where the picture of a scene at a setting lies; its times lie beside it."""
+    """The path of the picture of a scene at a setting; a .json beside it holds its times."""
     return out / name.replace(" ", "-").replace(",", "").replace("'", "") / f"{index:03d}.png"
 
 
 def take_references(out: Path, seed: int, scenes: int) -> None:
-    """Put the references that come with the repository where those that are rendered go."""
+    """Copy the repository's references to where rendered ones would be."""
     for index in range(scenes):
         taken = picture(out, REFERENCE, index)
         kept = REFERENCES / str(seed) / taken.name
@@ -99,7 +99,7 @@ def take_references(out: Path, seed: int, scenes: int) -> None:
 
 
 def render_missing(frames: list[Frame]) -> None:
-    """Render the frames whose times are not known yet, scene after scene, so that a machine's moods strike all settings alike."""
+    """Render the frames whose times are not known yet, scene after scene, so that other load slows all settings alike."""
     missing = [frame for frame in frames if frame.save and not frame.save.with_suffix(".json").exists()]
     if not missing:
         return
@@ -110,7 +110,7 @@ def render_missing(frames: list[Frame]) -> None:
 
 
 def keep_times(frame: Frame, times: dict[str, float]) -> None:
-    """Write the times beside the picture, which says that both are there."""
+    """Write the times beside the picture; this file marks the frame as done."""
     if frame.save:
         write_json(frame.save.with_suffix(".json"), times)
 
@@ -127,13 +127,13 @@ def row(out: Path, name: str, scenes: int) -> dict[str, Any]:
 
 
 def pixels(path: Path) -> np.ndarray:
-    """(height, width, 3) uint8."""
+    """The pixels of an image file, (height, width, 3) uint8."""
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB"))
 
 
 def preset_of(settings: Settings) -> str | None:
-    """The preset that has these settings."""
+    """The preset that has these settings, if any."""
     return next((name for name, preset in QUALITY.items() if preset == settings), None)
 
 
@@ -149,7 +149,7 @@ def table_text(rows: list[dict[str, Any]], tried: dict[str, Settings]) -> str:
 
 
 def plot(rows: list[dict[str, Any]], tried: dict[str, Settings]) -> Figure:
-    """Each measure over seconds a frame: the two families that differ in samples alone as lines, what varies them as dots."""
+    """Plot each measure over seconds per frame: the two families of settings that differ in samples alone as lines, all others as dots."""
     figure = Figure(figsize=(15, 5), layout="constrained")
     loss = [{**row, "ssim": 1 - row["ssim"]} for row in rows]
     titles = {"ssim": "1 - SSIM (less is better)", "flip": "FLIP (less is better)", "psnr": "PSNR in dB (more is better)"}

@@ -1,10 +1,10 @@
-"""What it takes to open a large data set, and to read its samples at random and in the order of training.
+"""The time and memory to open a large data set, and the time to read samples at random and to find their order in training.
 
     python benchmarks/read.py --out /tmp/read
 
-Writes `--samples` samples of a few bytes into shards of 1,000 in `--out` (3 kB each, unless they are there), then tells seconds and
+Writes `--samples` samples of a few bytes into shards of 1,000 in `--out` (3 kB each, unless they are there), then prints seconds and
 growth of resident memory for the first opening, which makes the index, and the second, which maps it; and microseconds for reading a
-sample's files and for working out what stands at a position of an epoch.
+sample's files and for computing which sample is at a position of an epoch.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def write(folder: Path, samples: int) -> None:
 
 
 def resident() -> float:
-    """Megabytes."""
+    """This process's resident megabytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
 
 

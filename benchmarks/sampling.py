@@ -2,7 +2,7 @@
 
     python benchmarks/sampling.py [--num 300] [--width 320] [--height 240] [--min-objects 3] [--max-objects 10] [--split default]
 
-Processor time, so that what else the machine does counts little.
+Processor time depends little on the machine's other load.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def main() -> None:
     num = options.pop("num")
     settings = DatasetSettings(**options)
     domain = get_domain(settings.domain)
-    sampling.draw(settings, num)  # what is computed once
+    sampling.draw(settings, num)  # warms the caches
 
     watch = Stopwatch()
     with watch.stage("draw, as it is"):

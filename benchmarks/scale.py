@@ -1,9 +1,9 @@
-"""How long a data set takes on how many cores, and how many bytes it has, from what one sample costs.
+"""The hours that a data set takes, by number of cores, and its bytes, computed from the cost of one sample.
 
     python benchmarks/scale.py --core-seconds 1.5 --bytes 90000
 
-`--core-seconds` is what benchmarks/generate.py measures (cores times seconds, divided by samples), `--bytes` what `igllm inspect` tells of
-a rendered set (bytes divided by samples). Prints the table of docs/scale.md.
+`--core-seconds` is what benchmarks/generate.py measures (cores times seconds, divided by samples), `--bytes` what `igllm inspect` reports
+for a rendered set (bytes divided by samples). Prints the table of docs/scale.md.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""How fast models are trained: ``igllm train`` beside a bare PyTorch loop over the same model and batches, in turns.
+"""How fast models are trained: ``igllm train`` compared with a bare PyTorch loop over the same model and batches, in turns.
 
     python benchmarks/train.py --data DIR [--preset tiny] [--set KEY=VALUE] [--steps 40] [--rounds 3] [--device auto]
 
 Both read the same samples in the same order, compute in the same precision, clip gradients and step the same optimizer. ``igllm train``
-also logs, saves its checkpoints and decides when. Each measurement is a process of its own, so that its peak memory is its own; the
-first quarter of the steps warms up. Where the parts are made from scratch (``--set vision_model=none --set language_model=none``), weights
-are random, which costs what trained ones cost. With ``--peak-tflops`` of the device, model FLOP utilisation is told: 2 FLOPs a weight
-and token forwards, 2 more where gradients pass, 2 more where weights are trained.
+also logs and saves checkpoints on its own schedule. Each measurement is a process of its own, so that its peak memory is its own; the
+first quarter of the steps warms up. If the parts are made from scratch (``--set vision_model=none --set language_model=none``), weights
+are random, which are as fast as trained ones. With the device's ``--peak-tflops``, the table shows model FLOP utilisation. A weight costs 2
+FLOPs per token forwards, 2 more if gradients pass through, 2 more if it is trained.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _options() -> argparse.Namespace:
 
 
 def measure(options: argparse.Namespace) -> dict[str, float]:
-    """Samples a second, tokens and FLOPs a sample, and peak memory of one kind."""
+    """Samples per second, tokens and FLOPs per sample, and peak memory (MiB) of one loop."""
     quiet_transformers()
     preset = get_preset(options.preset).changed([*options.settings, f"steps={options.steps}", "report_to=none"])
     device = pick_device(options.device)
@@ -93,7 +93,7 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
 
 
 def trained(preset: Preset, options: argparse.Namespace) -> list[float]:
-    """When `igllm train` had done each step."""
+    """The clock's seconds when `igllm train` had done each step."""
     times: list[float] = []
     with tempfile.TemporaryDirectory() as out:
         callback = Callback(lambda loaded, step: times.append(_now(loaded.model.device)), 1)
@@ -102,7 +102,7 @@ def trained(preset: Preset, options: argparse.Namespace) -> list[float]:
 
 
 def looped(preset: Preset, options: argparse.Namespace, device: torch.device) -> list[float]:
-    """When a loop that does nothing but train had done each step."""
+    """The clock's seconds when a bare training loop had done each step."""
     how = preset.optimisation
     torch.manual_seed(how.seed)
     model, source, collate = parts(preset, options.data, device)
@@ -126,7 +126,7 @@ def looped(preset: Preset, options: argparse.Namespace, device: torch.device) ->
 
 
 def parts(preset: Preset, data: Path, device: torch.device) -> tuple[IGLLM, CodeSource, Collator]:
-    """The model, its examples, and what stacks them."""
+    """The model, the source of its examples, and the collator that stacks them."""
     archive = Samples.for_training(data)
     domain = Samples(data).at(0).domain
     model, codec = build(preset, domain)
@@ -140,7 +140,7 @@ def parts(preset: Preset, data: Path, device: torch.device) -> tuple[IGLLM, Code
 
 
 def cost(preset: Preset, options: argparse.Namespace) -> dict[str, float]:
-    """Tokens of the language model and FLOPs a sample, of the first few samples."""
+    """The language model's tokens and the FLOPs per sample, averaged over the first 16 samples."""
     model, source, _ = parts(preset.replaced(cache_features=False), options.data, torch.device("cpu"))
     examples: list[dict[str, Any]] = [source.example(i, None) for i in range(min(16, len(source)))]
     cells = model.tower.rows * model.tower.columns
@@ -153,7 +153,7 @@ def cost(preset: Preset, options: argparse.Namespace) -> dict[str, float]:
 
 
 def _flops(part: torch.nn.Module, passes_gradients: bool) -> float:
-    """A weight's share of a token: 2 forwards, 2 where gradients pass through, 2 where it is trained."""
+    """A part's FLOPs per token. Each weight of a matrix, embeddings aside: 2 forwards, 2 if gradients pass through, 2 if it is trained."""
     weights = [p for name, p in part.named_parameters() if p.ndim >= 2 and "embed_tokens" not in name]
     return float(sum(p.numel() * (2 + 2 * (passes_gradients or p.requires_grad) + 2 * p.requires_grad) for p in weights))
 

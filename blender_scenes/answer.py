@@ -1,4 +1,4 @@
-"""What a worker answers: the files of the sample that a request asks for, or why there is none. Importing this imports bpy."""
+"""The answers of a worker: the files of the requested sample, or the reason why there is none. Importing this imports bpy."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from datagen.workers.jobs import DrawJob, attempt, read_job
 
 
 class Answerer:
-    """Blender, ready for requests (see `blender_scenes.worker`)."""
+    """Answers requests with the Blender of this process (see `blender_scenes.worker`)."""
 
     def __init__(self, gpu: tuple[str, str] | None = None) -> None:
-        """Renders on a GPU, given by Cycles' type and id of it, or on the CPU."""
+        """Render on the GPU with this Cycles device type and id, or on the CPU."""
         self._stages, self._grabber = Stages(gpu), FrameGrabber()
         self._settings: DatasetSettings | None = None
 
     def answer(self, line: bytes) -> tuple[dict[str, Any], bytes]:
-        """The line to answer a request with, and the bytes behind it."""
+        """The answer to a request: the content of a JSON line, and the bytes behind it."""
         try:
             files = attempt(lambda: self.sample(json.loads(line)).files())
         except Hopeless as error:
@@ -36,7 +36,7 @@ class Answerer:
         return {"files": {suffix: len(data) for suffix, data in files.items()}}, b"".join(files.values())
 
     def sample(self, request: dict[str, Any]) -> Sample:
-        """The sample that is asked for; the settings that it is drawn with hold for later requests, too."""
+        """The requested sample. The settings of a data set are kept for later requests that state none."""
         job = read_job(request, self._settings)
         if isinstance(job, DrawJob):
             self._settings = job.settings

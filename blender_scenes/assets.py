@@ -1,4 +1,4 @@
-"""Assets in Blender: numpy meshes as Blender's, kept for the next scenes, and objects that stand where the labels' solid is."""
+"""Assets in Blender: numpy meshes become Blender meshes, kept for later scenes, and objects get the poses of the labels' solids."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ MOST_TRIANGLES_KEPT = 1_000_000  # some 200 MB in Blender
 
 
 class AssetShelf:
-    """The assets' meshes and materials of one worker: those that the last scenes needed, up to a bound."""
+    """A worker's caches of asset meshes and materials; the least recently used go first."""
 
     def __init__(self) -> None:
         self._meshes: BlockCache[bpy.types.Mesh] = BlockCache(MOST_TRIANGLES_KEPT, bpy.data.meshes.remove)
         self._paints = PaintShop()
 
     def place(self, stage: bpy.types.Scene, asset: Asset, solid: MeshSolid, paints: Sequence[Paint]) -> bpy.types.Object:
-        """Add the asset to the stage in the pose of `solid`, which must be of its mesh, with a paint for each slot."""
+        """Add the asset to the stage in the pose of `solid`, made of its mesh, a paint per slot; ValueError if their numbers differ."""
         if len(paints) != len(asset.colors):
             raise ValueError(f"{asset.id} has {len(asset.colors)} slots, but {len(paints)} paints were given")
         mesh = self._meshes.get(asset.id, lambda: new_asset_mesh(asset.id, asset.mesh, len(paints)), len(asset.mesh))
         shown = add_object(stage, asset.id, mesh)
         shown.matrix_world = pose_matrix(solid)
         for slot, paint in zip(shown.material_slots, paints, strict=True):
-            # On the object: the mesh is shared by objects that wear other paints.
+            # Linked to the object, because objects with other paints share the mesh.
             slot.link = "OBJECT"
             slot.material = self._paints.material(paint)
         return shown
@@ -45,7 +45,7 @@ class AssetShelf:
 
 
 def pose_matrix(solid: MeshSolid) -> Matrix:
-    """The pose of a solid as Blender takes it."""
+    """The pose of a solid as a Blender object's 4x4 matrix."""
     matrix = np.eye(4)
     matrix[:3, :3] = solid.scale * solid.rotation
     matrix[:3, 3] = solid.location

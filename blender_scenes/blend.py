@@ -1,8 +1,8 @@
-"""A scene as a .blend file for people: what is in the picture, named, ready to be rendered to it again, and nothing of a worker's insides.
+"""Saves a scene as a .blend file for people: the objects of the picture with readable names, ready to be rendered to the same picture.
 
-A process of its own writes it, ``python -P -m blender_scenes.blend``, given a request as the worker takes it
-(`datagen.workers.jobs.RenderJob`) on its standard input: in a Blender where nothing else was ever made, names need no numbers and nothing
-is left over.
+A separate process, ``python -P -m blender_scenes.blend``, writes the file. It reads a worker's request
+(`datagen.workers.jobs.RenderJob`) from its standard input. In its fresh Blender, names need no numeric suffixes, and no data of other
+scenes are left over.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from datagen.workers.jobs import RenderJob, read_job
 if TYPE_CHECKING:
     import bpy
 
-_NUMBERED = re.compile(r"\.\d{3,}$")  # as Blender tells equal names apart
+_NUMBERED = re.compile(r"\.\d{3,}$")  # the suffix that Blender adds to a name that is in use
 
 
 def save_blend(job: RenderJob) -> None:
-    """Write the job's .blend file; a reader never sees half of one. RuntimeError with what the process said last if it cannot."""
+    """Write the job's .blend file, whole or not at all. If that fails, RuntimeError with the last line of the process's standard error."""
     done = subprocess.run(
         module_command("blender_scenes.blend"), input=json.dumps(job.request()).encode(), capture_output=True, check=False
     )
@@ -36,7 +36,7 @@ def save_blend(job: RenderJob) -> None:
 
 
 def main() -> int:
-    """Write the file that the request on standard input asks for; the exit status."""
+    """Write the file of the request on standard input, and return the exit status."""
     leave_interrupts()
     die_with_parent()
     job = read_job(json.load(sys.stdin))
@@ -62,8 +62,8 @@ def write_blend(job: RenderJob, path: Path) -> None:
     set_up_shot(scene, job.shot, QUALITY[job.shot.quality])
     builder.show(job.scene, job.shot, lamp_parts=False)
     remove_twin(scene)
-    _name(scene, [shown for shown in scene.objects if shown not in standing and shown.type == "MESH"])
-    _let_go(scene, path.stem)
+    _name_objects(scene, [shown for shown in scene.objects if shown not in standing and shown.type == "MESH"])
+    _make_portable(scene, path.stem)
     partial = path.with_name(f".{path.name}{TEMPORARY}")
     try:
         bpy.ops.wm.save_as_mainfile(filepath=str(partial), copy=True, relative_remap=False, check_existing=False)
@@ -72,14 +72,14 @@ def write_blend(job: RenderJob, path: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _name(scene: bpy.types.Scene, shown: list[bpy.types.Object]) -> None:
-    """Call the scene's objects by their place in its code and by what they are."""
+def _name_objects(scene: bpy.types.Scene, shown: list[bpy.types.Object]) -> None:
+    """Name each object ``object_N_NAME``: N counts the shown objects in the order of the code, NAME is the name in Blender so far."""
     for number, thing in enumerate(shown, 1):
         thing.name = f"object_{number}_{_NUMBERED.sub('', thing.name)}"
 
 
-def _let_go(scene: bpy.types.Scene, key: str) -> None:
-    """Settings for another machine, where a render is saved as a PNG beside the file, and nothing that the scene does not use."""
+def _make_portable(scene: bpy.types.Scene, key: str) -> None:
+    """Prepare the file for other machines: renders are saved as a PNG beside it, images are packed, and unused data are removed."""
     import bpy
 
     scene.name = key
@@ -97,7 +97,7 @@ def _let_go(scene: bpy.types.Scene, key: str) -> None:
     for image in bpy.data.images:
         if image.source == "FILE":
             image.pack()
-            image.filepath_raw = f"//{image.name}"  # where it would be unpacked to; not where it was on this machine
+            image.filepath_raw = f"//{image.name}"  # the path to unpack it to, instead of its path on this machine
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a worker keeps for the scenes to come, up to a bound: meshes and materials by key, those used longest ago go first."""
+"""A bounded cache of Blender meshes or materials, which a worker keeps for later scenes; the least recently used go first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Block = TypeVar("Block")
 
 
 class BlockCache(Generic[Block]):
-    """Blender's data-blocks by key, as many as together weigh `most`. One that something still shows stays, even beyond the bound."""
+    """Blender data-blocks by key, up to a total weight of `most`. A block that is still in use stays, even beyond that bound."""
 
     def __init__(self, most: int, remove: Callable[[Block], None]) -> None:
         self._most, self._remove = most, remove

@@ -1,4 +1,4 @@
-"""One stage for each domain, with the builder that the domain names, made when first asked for. Importing this imports bpy."""
+"""One stage per domain, with the builder that the domain declares, made at its first use. Importing this imports bpy."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from datagen.scene import Scene, Shot
 
 
 class Builder(Protocol):
-    """Puts scenes of one domain on a stage. It is made with both: an empty Blender scene of its own, and the domain."""
+    """Puts scenes of one domain on a stage. Its constructor takes the stage, an empty Blender scene of its own, and then the domain."""
 
     def show(self, scene: Scene, shot: Shot, lamp_parts: bool) -> None:
-        """Add the scene's objects and the shot's lamps, whole or in parts, to the stage, and aim its camera."""
+        """Add the scene's objects and the shot's lamps (cut into parts if `lamp_parts`) to the stage, and aim its camera."""
 
 
 def load_builder(domain: Domain) -> Callable[[bpy.types.Scene, Domain], Builder]:
@@ -41,7 +41,7 @@ class Stages:
     """One Blender scene per domain, so that domains cannot leak into each other."""
 
     def __init__(self, gpu: tuple[str, str] | None = None) -> None:
-        """Rendered on the CPU, or on the GPU that Cycles knows by this type and id."""
+        """Render on the GPU with this Cycles device type and id, or on the CPU."""
         start_empty()
         if gpu is not None:
             enable_gpu(*gpu)
@@ -50,12 +50,12 @@ class Stages:
 
     @contextmanager
     def showing(self, scene: Scene, shot: Shot, settings: Settings | None = None) -> Iterator[bpy.types.Scene]:
-        """The Blender scene that shows `scene` as `shot` has it, ready to be rendered; cleared afterwards, whatever happened.
+        """The Blender scene with the objects of `scene` and the camera and lamps of `shot`, ready to be rendered; cleared afterwards.
 
-        `settings` are in place of those that the shot's quality names.
+        `settings` replace those of the shot's quality.
 
-        Raises `UserError` for a domain or a word that is unknown, `Hopeless` for a domain that cannot be staged, ValueError for what
-        Blender cannot do.
+        Raises `UserError` for an unknown domain or a scene that fails its check, `Hopeless` for a domain that cannot be staged, ValueError
+        for a frame size or a noise seed that Blender cannot have.
         """
         domain = get_domain(scene.domain)
         domain.check(scene)

@@ -15,7 +15,7 @@ from datagen.scene import Object, Scene, Shot
 
 
 class ClevrBuilder:
-    """Keeps the stage in a Blender scene, and on it the objects and lamps of one scene at a time."""
+    """Builds the stage in a Blender scene, and puts the objects and lamps of one scene at a time on it."""
 
     def __init__(self, stage: bpy.types.Scene, domain: Clevr) -> None:
         self._stage, self._domain = stage, domain
@@ -25,9 +25,9 @@ class ClevrBuilder:
         """Put `scene` on the stage as `shot` lights and frames it. The stage must be clear."""
         set_up(self._stage, shot, lamp_parts)
         placed = set()
-        for obj in self._domain.canonical(scene).objects:  # the tracer's rounding follows the order
+        for obj in self._domain.canonical(scene).objects:  # a fixed order, because Cycles' rounding depends on it
             solid = self._domain.solid(obj)
-            if solid not in placed:  # of several in the very same place, whose light gets lost between them, the labels see the first
+            if solid not in placed:  # light gets lost between coincident objects: show the first, as the labels do
                 self._add(obj, solid)
             placed.add(solid)
 

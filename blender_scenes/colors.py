@@ -15,22 +15,22 @@ from blender_scenes.surface import Surface
 
 @dataclass
 class Painter:
-    """The colours of one file's materials. ``factors`` says that a texture is multiplied by the colour of the socket that it is linked
-    to, as an ``.obj`` means it; ``notes`` grow by what is not as it should be."""
+    """The colours of one file's materials. With ``factors``, a texture is multiplied by the colour of the socket that it is linked to, as
+    in ``.obj`` files. Irregularities of the file are appended to ``notes``."""
 
     factors: bool
     notes: list[str] = field(default_factory=list)
     _images: dict[str, np.ndarray | None] = field(default_factory=dict)
 
     def color(self, material: bpy.types.Material | None, surface: Surface) -> Color | None:
-        """What a material shows on a surface; None where nothing says so, or it is not understood."""
+        """A material's linear colour at a surface's points, (N, 3) or (1, 3); None if the file states none or it is not understood."""
         if material is None:
             return self._vertex_colors(surface)
         shown = self._shown(material, surface)
         return product(shown, self._vertex_colors(surface)) if self.factors and shown is not None else shown
 
     def opacity(self, material: bpy.types.Material | None, surface: Surface) -> np.ndarray:
-        """How much of a material there is to see at the points of a surface, (N,), or everywhere, (1,)."""
+        """A material's opacity, 0 to 1, at the points of a surface, (N,), or everywhere, (1,)."""
         output = material.node_tree.get_output_node("ALL") if material is not None and material.node_tree is not None else None
         if material is None or output is None:
             return np.ones(1)
@@ -60,7 +60,7 @@ class Painter:
             return None
 
     def pixels(self, image: bpy.types.Image | None) -> np.ndarray | None:
-        """The linear pixels (height, width, 4) of an image, with their opacity, the lowest row first; None for one that cannot be read."""
+        """An image's linear pixels with opacity (height, width, 4), the lowest row first; None for no image, or one that cannot be read."""
         if image is None:
             return None
         if image.name_full not in self._images:
@@ -72,11 +72,11 @@ class Painter:
             return linear_pixels(image)
         except NoPixels as error:
             name = bpy.path.basename(image.filepath) or image.name
-            if not any(f"{name}'" in note for note in self.notes):  # that it is not there may be known already
+            if not any(f"{name}'" in note for note in self.notes):  # a missing file may have its note already
                 self.note(f"the image {name!r} {error}: the colour is taken without it")
             return None
 
     def note(self, text: str) -> None:
-        """Take note, once, of what is not as it should be."""
+        """Add a note, unless it is there already."""
         if text not in self.notes:
             self.notes.append(text)

@@ -27,12 +27,12 @@ class FrameGrabber:
 
     def grab(self, stage: bpy.types.Scene) -> np.ndarray:
         """The stage rendered by its own settings: (height, width, 3) uint8, sRGB."""
-        os.truncate(self._path, 0)  # so that a failed render cannot be taken for the last one
+        os.truncate(self._path, 0)  # so that a failed render does not return the previous frame
         bpy.ops.render.render(scene=stage.name)
         return self.read(stage)
 
     def read(self, stage: bpy.types.Scene) -> np.ndarray:
-        """What was rendered last."""
+        """The last render: (height, width, 3) uint8, sRGB."""
         stage.render.image_settings.file_format = "BMP"  # uncompressed, without metadata
         stage.render.image_settings.color_mode = "RGB"
         bpy.data.images["Render Result"].save_render(self._path, scene=stage)

@@ -1,4 +1,4 @@
-"""Blender as it is when nothing has been done in it. Importing this imports bpy."""
+"""Resets Blender to an empty scene. Importing this imports bpy."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import bpy
 
 
 def start_empty() -> None:
-    """Factory settings and an empty scene, whatever was there.
+    """Load factory settings and an empty scene.
 
-    Blender makes itself a folder for passing files then, which a process that is killed, as ours are, would leave behind; nothing here
-    writes to it, so it is removed.
+    Blender then makes a folder for temporary files. Nothing here uses that folder, and processes that are killed, as workers are, would
+    leave it behind, so it is removed.
     """
     bpy.ops.wm.read_factory_settings(use_empty=True)
     with contextlib.suppress(OSError):

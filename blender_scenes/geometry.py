@@ -47,7 +47,7 @@ def cylinder(bevel: float) -> Surface:
 def cube(bevel: float) -> Surface:
     """A cube of edge 2 whose edges and corners are rounded with radius `bevel`."""
     inner = 1.0 - bevel
-    rising = inner + bevel * np.tan(np.linspace(0.0, np.pi / 4, BEVEL_STEPS + 1))  # even steps of angle once pulled onto the rounding
+    rising = inner + bevel * np.tan(np.linspace(0.0, np.pi / 4, BEVEL_STEPS + 1))  # equal angles once projected onto the rounded edge
     lines = np.concatenate([-rising[::-1], rising])
     u, v = np.meshgrid(lines, lines, indexing="ij")
     face = np.stack([u, v, np.ones_like(u)], axis=-1).reshape(-1, 3)

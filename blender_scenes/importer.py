@@ -1,9 +1,10 @@
-"""The process that opens people's own assets: one file after another, each into triangles and colours.
+"""The process that reads people's own assets, one file after another, into triangles and colours.
 
-``python -P -m blender_scenes.importer`` speaks on its standard streams. It says ``{"ready": true}`` once. A request is a line
+``python -P -m blender_scenes.importer`` uses its standard streams. It writes ``{"ready": true}`` once. A request is a line
 ``{"path": ABSOLUTE, "notes": [TEXT]}``; the answer is a line ``{"bytes": N}`` and N bytes, the ``.npz`` of `datagen.assets.own` with these
-notes and its own, or a line ``{"error": REASON}``. ``{"path": ABSOLUTE, "names": true}`` asks for ``{"names": [NAME]}``, the files that a
-file names. A file may crash or hang it: whoever started it then starts another. It runs no script that a file carries.
+notes and those of reading, or a line ``{"error": REASON}``. A request ``{"path": ABSOLUTE, "names": true}`` is answered by
+``{"names": [NAME]}``, the other files that the file refers to. If a file crashes or hangs the process, the parent starts another.
+Scripts in files do not run.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from datagen.io.child import send_answer
 
 
 def main() -> int:
-    """Open files until the input ends; the exit status."""
+    """Answer requests until standard input ends, and return the exit status."""
     leave_interrupts()
     die_with_parent()
     with claim_stdout() as out:
@@ -27,7 +28,7 @@ def main() -> int:
         from blender_scenes.reasons import Unreadable, reason
 
         leave_interrupts()
-        bound_memory(taken_memory() + MEMORY_BYTES)  # a small file may unfold into more than there is
+        bound_memory(taken_memory() + MEMORY_BYTES)  # a small file may expand to more memory than there is
         send_answer(out, {"ready": True})
         for line in sys.stdin.buffer:
             request = json.loads(line)
@@ -39,7 +40,7 @@ def main() -> int:
                 data = asset_file(path, request["notes"])
             except Unreadable as error:
                 send_answer(out, {"error": str(error)})
-            except Exception as error:  # whatever a file provokes must not cost the parent its process
+            except Exception as error:  # no error that a file causes may end this process
                 send_answer(out, {"error": reason(error, path.suffix)})
             else:
                 send_answer(out, {"bytes": len(data)}, data)

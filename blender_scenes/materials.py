@@ -24,7 +24,7 @@ _WHITE = (1.0, 1.0, 1.0)
 
 
 def linear_color(levels: tuple[int, int, int]) -> Color:
-    """8-bit levels as the linear light that CLEVR takes them for."""
+    """8-bit levels divided by 255, which CLEVR uses as linear light."""
     red, green, blue = levels
     return red / 255, green / 255, blue / 255
 

@@ -1,4 +1,4 @@
-"""The files that a ``.blend`` or a USD file names, as far as a model's shape or colours can come from them. Importing this imports bpy."""
+"""The other files that a ``.blend`` or a USD file takes a model's shape or colours from. Importing this imports bpy."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from blender_scenes.reasons import Unreadable
 
 _USD = (".usd", ".usda", ".usdc")
 _SHAPING = {"CURVE", "CURVES", "MESH", "NODETREE", "OBJECT", "PARTICLE", "POINTCLOUD", "VOLUME"}
-"""The sorts of data that a model's shape can come from and that name files themselves: caches of modifiers, volumes, nodes that import."""
+"""Types of Blender data that can shape a model and refer to files: caches of modifiers, volumes, import nodes."""
 
 
 def blend_names() -> list[str]:
-    """Those of the ``.blend`` file that is open."""
+    """The files that the open ``.blend`` file refers to. `Unreadable` as for `_shaping_names`."""
     data = bpy.data
     kept = [library.filepath for library in data.libraries if library.parent is None]
     kept += [font.filepath for font in data.fonts if not font.packed_file and font.filepath != "<builtin>"]
@@ -30,7 +30,7 @@ def blend_names() -> list[str]:
 
 
 def _shaping_names() -> Iterator[str]:
-    """The files that shapes come from; `Unreadable` where they cannot be told before it is evaluated."""
+    """The files that shapes come from. `Unreadable` if nodes compute a file's name, or a modifier keeps its bake in other files."""
     for found, names in bpy.data.file_path_map(key_types=_SHAPING).items():
         if found.library is None and getattr(found, "bl_idname", "GeometryNodeTree") == "GeometryNodeTree":
             yield from names
@@ -50,7 +50,7 @@ def _on_disk(bake: bpy.types.NodesModifierBake, modifier: bpy.types.NodesModifie
 
 
 def _images() -> Iterator[bpy.types.Image]:
-    """The images that surfaces wear; what shines from around is none of a model's."""
+    """The images of materials, textures and node groups, but not of the world around a model."""
     trees = [owner.node_tree for owner in (*bpy.data.materials, *bpy.data.textures) if owner.node_tree is not None]
     for tree in (*trees, *bpy.data.node_groups):
         yield from (node.image for node in tree.nodes if getattr(node, "image", None) is not None)
@@ -58,7 +58,7 @@ def _images() -> Iterator[bpy.types.Image]:
 
 
 def usd_names(path: Path) -> list[str]:
-    """Those of a USD file: its sublayers, what it refers to, and its images. `Unreadable` for one that computes names."""
+    """The names of a USD file's sublayers, references, payloads and images. `Unreadable` if it computes a name."""
     find_pxr()
     if path.suffix != ".usdz":
         return list(_layer_names(str(path)))
@@ -66,8 +66,8 @@ def usd_names(path: Path) -> list[str]:
 
 
 def _package_names(place: str, folder: str, data: Path | IO[bytes]) -> Iterator[str]:
-    """What the layers in a package name that is not in it, packages in it included. ``place`` is what OpenUSD calls it, and ``folder`` is
-    where it lies within the outermost."""
+    """The files outside a package that layers in it, and in packages in it, refer to. ``place`` is OpenUSD's name of the package,
+    ``folder`` its folder within the outermost package."""
     with zipfile.ZipFile(data) as package:
         inside = set(package.namelist())
         for name in sorted(inside):
@@ -81,13 +81,13 @@ def _package_names(place: str, folder: str, data: Path | IO[bytes]) -> Iterator[
 
 
 def _within(place: str, name: str) -> str:
-    """What OpenUSD calls a file in a package, which may be in another: ``a.usdz[b.usdz[c.usda]]``."""
+    """OpenUSD's name of a file in a package, which may itself lie in another: ``a.usdz[b.usdz[c.usda]]``."""
     depth = len(place) - len(place.rstrip("]"))
     return f"{place[: len(place) - depth]}[{name}]{']' * depth}"
 
 
 def _layer_names(place: str) -> Iterator[str]:
-    """The files that a layer names: of ``chair.usdz[leg.usda]`` the first part."""
+    """The files that a layer refers to; for ``chair.usdz[leg.usda]``, ``chair.usdz``. `Unreadable` if a name is an expression."""
     from pxr import UsdUtils
 
     for names in UsdUtils.ExtractExternalReferences(place):
@@ -98,7 +98,7 @@ def _layer_names(place: str) -> Iterator[str]:
 
 
 def find_pxr() -> None:
-    """Blender brings OpenUSD's Python module for its hooks, in a folder that is on no path where Blender itself is the module."""
+    """Make OpenUSD's Python module importable: the folder in which Blender ships it is not on the path when bpy is a module."""
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
     folder = str(Path(bpy.utils.resource_path("LOCAL")) / "python" / "lib" / version / "site-packages")
     if folder not in sys.path:

@@ -1,4 +1,4 @@
-"""What colour a material's nodes give at points of a surface. Importing this imports bpy."""
+"""The colours that a material's nodes compute at points of a surface. Importing this imports bpy."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ T = TypeVar("T")
 
 
 class Worn(Protocol):
-    """What a tree must know of its file: its images, and how they are meant."""
+    """What a node tree needs of its file: its images, and how they combine with colours."""
 
     @property
     def factors(self) -> bool:
-        """Whether an image is multiplied by the colour of the socket that it is linked to, as an ``.obj`` means it."""
+        """Whether an image is multiplied by the colour of the socket that it is linked to, as in ``.obj`` files."""
 
     def pixels(self, image: bpy.types.Image | None) -> np.ndarray | None:
-        """The linear pixels (height, width, 4) of an image, with their opacity, the lowest row first; None for one that cannot be read."""
+        """An image's linear pixels with opacity (height, width, 4), the lowest row first; None for no image, or one that cannot be read."""
 
     def note(self, text: str) -> None:
-        """Take note of what is not as it should be."""
+        """Record an irregularity of the file."""
 
 
 _OF_COLOR = {
@@ -42,7 +42,7 @@ _OF_COLOR = {
     "SUBSURFACE_SCATTERING": "Color",
     "EEVEE_SPECULAR": "Base Color",
 }
-"""The input of shaders that says their colour."""
+"""The input that holds a shader's colour, by the shader's type."""
 _BLENDS: dict[str, Callable[[Color, Color], Color]] = {
     "MIX": lambda a, b: b,
     "MULTIPLY": lambda a, b: a * b,
@@ -55,18 +55,18 @@ _BLENDS: dict[str, Callable[[Color, Color], Color]] = {
 }
 
 
-class _Elsewhere(Exception):
-    """An image that is laid on by something else than the mesh's places on it, moved and repeated."""
+class _OtherCoordinates(Exception):
+    """An image on other coordinates than the mesh's UV coordinates, as they are, moved or repeated."""
 
 
 class Tree:
-    """One node tree, to be evaluated at the points of a surface; ``outer`` are the nodes of the groups that lead here."""
+    """A node tree, evaluated at the points of a surface. ``outer`` holds the group nodes around it, the outermost first."""
 
     def __init__(self, surface: Surface, worn: Worn, outer: tuple[Any, ...] = ()) -> None:
         self._surface, self._worn, self._outer = surface, worn, outer
 
     def shader(self, socket: Any) -> Color | None:
-        """The colour of the shader that is linked to a socket; None for one that shows nothing."""
+        """The colour of the shader that is linked to a socket; None for no or a transparent shader, or a colour in an unreadable image."""
         found = source(socket)
         if found is None:
             return None
@@ -78,7 +78,7 @@ class Tree:
         return _SHADERS[node.type](self, node, output)
 
     def color(self, socket: Any) -> Color | None:
-        """The colour at a socket; None where only an image that cannot be read would say it."""
+        """The colour at a socket; None if only an unreadable image holds it."""
         found = source(socket)
         if found is None:
             return constant(socket)
@@ -89,7 +89,7 @@ class Tree:
         return product(constant(socket), value) if self._worn.factors and node.type == "TEX_IMAGE" else value
 
     def opacity(self, socket: Any) -> Color:
-        """How much there is to see, from 0 to 1, of the shader that is linked to a socket."""
+        """The opacity, nominally 0 to 1, of the shader that is linked to a socket."""
         found = source(socket)
         if found is None:
             return np.ones((1, 3))
@@ -97,12 +97,12 @@ class Tree:
         return _OPACITIES[node.type](self, node, output) if node.type in _OPACITIES else np.ones((1, 3))
 
     def principled_opacity(self, node: Any, _: Any) -> Color:
-        """Its own."""
+        """The alpha of a Principled shader; 1 if unknown."""
         alpha = self.color(node.inputs["Alpha"])
         return np.ones((1, 3)) if alpha is None else alpha
 
     def mixed_opacity(self, node: Any, _: Any) -> Color:
-        """Of two shaders, in their shares."""
+        """The opacities of two shaders, mixed by their shares; 1 for an unknown share."""
         first, second = self.opacity(node.inputs[1]), self.opacity(node.inputs[2])
         if np.array_equal(first, second):
             return first
@@ -110,19 +110,20 @@ class Tree:
         return np.ones((1, 3)) if share is None else first + (second - first) * np.clip(share, 0, 1)
 
     def principled(self, node: Any, _: Any) -> Color | None:
-        """Its own colour, and what it emits."""
+        """The base colour of a Principled shader plus its emission."""
         own, glow = self.color(node.inputs["Base Color"]), self._glow(node.inputs["Emission Color"], node.inputs["Emission Strength"])
-        return total(own, glow if own is not None or glow is None or glow.any() else None)  # what emits nothing does not make it black
+        # Without emission, an unknown base colour stays unknown.
+        return total(own, glow if own is not None or glow is None or glow.any() else None)
 
     def emission(self, node: Any, _: Any) -> Color | None:
-        """What it emits."""
+        """The light that a shader emits."""
         return self._glow(node.inputs["Color"], node.inputs["Strength"])
 
     def nothing(self, _: Any, __: Any) -> None:
-        """Of a shader that shows what is behind it."""
+        """No colour: a transparent shader shows what is behind it."""
 
     def mixed(self, node: Any, _: Any) -> Color | None:
-        """Of two shaders, in their shares; where one shows nothing the share is how much shows, not of what colour."""
+        """The colours of two shaders, mixed by their shares; if one has none, the other's, because the share is then an opacity."""
         first, second = self.shader(node.inputs[1]), self.shader(node.inputs[2])
         if first is None or second is None:
             return second if first is None else first
@@ -130,7 +131,7 @@ class Tree:
         return None if share is None else first + (second - first) * np.clip(share, 0, 1)
 
     def added(self, node: Any, _: Any) -> Color | None:
-        """Of two shaders together."""
+        """The sum of two shaders' colours."""
         return total(self.shader(node.inputs[0]), self.shader(node.inputs[1]))
 
     def constant(self, _: Any, output: Any) -> Color:
@@ -138,15 +139,15 @@ class Tree:
         return constant(output)
 
     def light_path(self, _: Any, output: Any) -> Color:
-        """What a camera sees is what counts."""
+        """1 for ``Is Camera Ray``, else 0: colours are those that a camera sees."""
         return np.full((1, 3), float(output.name == "Is Camera Ray"))
 
     def vertex_color(self, node: Any, output: Any) -> Color:
-        """Of the mesh's vertices."""
+        """The vertex colours that the node names."""
         return self._attribute(node, output, node.layer_name)
 
     def attribute(self, node: Any, output: Any) -> Color:
-        """Of the mesh's vertices, by name."""
+        """The vertex colours that an Attribute node names."""
         if node.attribute_type != "GEOMETRY":
             raise NotUnderstood(f"the node {node.bl_label!r} of a {node.attribute_type.lower()}")
         return self._attribute(node, output, node.attribute_name)
@@ -160,7 +161,7 @@ class Tree:
         return self._blended(node, node.inputs[0], node.inputs[6], node.inputs[7])
 
     def gamma(self, node: Any, _: Any) -> Color | None:
-        """A colour to a power."""
+        """A colour raised to a power."""
         color, power = self.color(node.inputs["Color"]), self.color(node.inputs["Gamma"])
         return None if color is None or power is None else np.maximum(color, 0) ** power
 
@@ -172,7 +173,7 @@ class Tree:
         return None if a is None or b is None or c is None else _SUMS[node.operation](a, b, c)
 
     def math(self, node: Any, _: Any) -> Color | None:
-        """Numbers compared or reckoned with, as opacities are."""
+        """Arithmetic and comparisons of numbers, such as opacities."""
         if node.operation not in _MATH:
             raise NotUnderstood(f"the node {node.bl_label!r} of {node.operation.lower()}")
         a, b, c = (self.color(socket) for socket in node.inputs[:3])
@@ -182,19 +183,19 @@ class Tree:
         return value.clip(0, 1) if node.use_clamp else value
 
     def invert(self, node: Any, _: Any) -> Color | None:
-        """A colour turned to its opposite, wholly or in part."""
+        """The inverse of a colour, mixed with the colour by the node's factor."""
         color, share = self.color(node.inputs["Color"]), self.color(node.inputs[0])
         return None if color is None or share is None else color + (1 - 2 * color) * share
 
     def looked_up(self, node: Any, output: Any) -> Color | None:
-        """The colours of an image where the points lie on it, or its mean where that is not known."""
+        """An image's colours at the points' coordinates on it, or its mean if those are unknown; None if it cannot be read."""
         pixels = self._worn.pixels(node.image)
         if pixels is None:
             return None
         pixels = self._lightness(node, pixels) if output.name == "Alpha" and self._worn.factors else channels(pixels, output)
         try:
             places = self._places(node)
-        except _Elsewhere:
+        except _OtherCoordinates:
             self._worn.note(f"how the image {node.image.name!r} is laid on is not understood: its mean is taken")
             places = None
         if places is None:
@@ -205,13 +206,13 @@ class Tree:
 
     @staticmethod
     def _lightness(node: Any, pixels: np.ndarray) -> np.ndarray:
-        """The opacity that an ``.obj`` takes from an image: of one that is opaque and no other node wears, how light it is."""
+        """An image as the opacity of an ``.obj``: its alpha or, if it is opaque and no other node uses it, its lightness."""
         worn = any(other != node and getattr(other, "image", None) == node.image for other in node.id_data.nodes)
         channels = pixels[..., 3:] if worn or pixels[..., 3].min() < 1 else pixels[..., :3].mean(-1, keepdims=True)
         return np.repeat(channels, 3, axis=-1)
 
     def within(self, node: Any, output: Any, evaluate: Callable[[Tree, Any], T]) -> T:
-        """A group's output, seen from within."""
+        """``evaluate`` at the socket in a group that feeds its output."""
         if len(self._outer) > 20 or node.node_tree is None:
             raise NotUnderstood("groups in groups")
         end = next((n for n in node.node_tree.nodes if n.type == "GROUP_OUTPUT" and n.is_active_output), None)
@@ -221,7 +222,7 @@ class Tree:
         return evaluate(Tree(self._surface, self._worn, (*self._outer, node)), inner)
 
     def without(self, output: Any, evaluate: Callable[[Tree, Any], T]) -> T:
-        """A group's input, seen from where the group is."""
+        """``evaluate`` at the outer socket that feeds a group's input."""
         outer = next((socket for socket in self._outer[-1].inputs if socket.identifier == output.identifier), None) if self._outer else None
         if outer is None:
             raise NotUnderstood("the input of a group")
@@ -236,7 +237,7 @@ class Tree:
         return a + (_BLENDS[node.blend_type](a, b) - a) * np.clip(much, 0, 1)
 
     def _glow(self, color: Any, strength: Any) -> Color | None:
-        """What a surface emits, no brighter than its colour at most: its hue counts, not what it lights."""
+        """Colour times strength, scaled so that no channel exceeds 1, because hue counts; the colour if strength is unknown."""
         much = self.color(strength)
         if much is not None and not much.any():
             return np.zeros((1, 3))
@@ -253,32 +254,32 @@ class Tree:
         return channels(found, output)
 
     def _places(self, node: Any) -> np.ndarray | None:
-        """Where on an image points lie, (N, 2); None where the mesh has no places on it."""
+        """The points' coordinates on an image, (N, 2); None if the mesh has no UV coordinates."""
         if node.projection != "FLAT":
-            raise _Elsewhere
+            raise _OtherCoordinates
         return self._surface.uv() if source(node.inputs["Vector"]) is None else self._vector(node.inputs["Vector"])
 
     def _vector(self, socket: Any) -> np.ndarray | None:
-        """The first two coordinates (N, 2) at a socket that leads to places on an image."""
+        """The first two coordinates (N, 2) at a socket; None if the mesh has no UV coordinates."""
         found = source(socket)
         if found is None or found[0].type not in _VECTORS:
-            raise _Elsewhere
+            raise _OtherCoordinates
         return _VECTORS[found[0].type](self, *found)
 
     def uv_map(self, node: Any, _: Any) -> np.ndarray | None:
-        """The mesh's places, by name."""
+        """The UV coordinates that the node names."""
         return self._surface.uv(node.uv_map)
 
     def uv_output(self, _: Any, output: Any) -> np.ndarray | None:
-        """The mesh's places."""
+        """The mesh's UV coordinates."""
         if output.name != "UV":
-            raise _Elsewhere
+            raise _OtherCoordinates
         return self._surface.uv()
 
     def mapped(self, node: Any, _: Any) -> np.ndarray | None:
-        """Places scaled, turned and shifted."""
+        """Coordinates scaled, rotated about Z, and shifted."""
         if node.vector_type != "POINT" or any(node.inputs[name].is_linked for name in ("Location", "Rotation", "Scale")):
-            raise _Elsewhere
+            raise _OtherCoordinates
         places = self._vector(node.inputs["Vector"])
         if places is None:
             return None
@@ -288,20 +289,20 @@ class Tree:
         return shifted
 
     def combined(self, node: Any, _: Any) -> np.ndarray | None:
-        """Two coordinates, each repeated in its own way."""
+        """Two coordinates, each wrapped in its own way."""
         first, second = (self._coordinate(node.inputs[axis]) for axis in (0, 1))
         return None if first is None or second is None else np.stack([first, second], axis=1)
 
     def _coordinate(self, socket: Any) -> np.ndarray | None:
         found = source(socket)
         if found is None:
-            raise _Elsewhere
+            raise _OtherCoordinates
         node, output = found
         if node.type == "MATH" and node.operation in _REPEATS:
             inner = self._coordinate(node.inputs[0])
             return None if inner is None else _REPEATS[node.operation](inner)
         if node.type != "SEPXYZ" or output.name not in ("X", "Y"):
-            raise _Elsewhere
+            raise _OtherCoordinates
         places = self._vector(node.inputs[0])
         return None if places is None else places[:, 0] if output.name == "X" else places[:, 1]
 
@@ -341,7 +342,7 @@ _OPACITIES: dict[str, Callable[[Tree, Any, Any], Color]] = {
     "GROUP": lambda tree, node, output: tree.within(node, output, Tree.opacity),
     "GROUP_INPUT": lambda tree, _, output: tree.without(output, Tree.opacity),
 }
-"""Of shaders that may hide a part of a surface."""
+"""How to compute the opacity of a type of shader; all other types are opaque."""
 _VECTORS: dict[str, Callable[[Tree, Any, Any], np.ndarray | None]] = {
     "UVMAP": Tree.uv_map,
     "TEX_COORD": Tree.uv_output,
@@ -362,7 +363,7 @@ _MATH: dict[str, Callable[[Color, Color, Color], Color]] = _SUMS | {
     "MAXIMUM": lambda a, b, _: np.maximum(a, b),
 }
 _REPEATS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"WRAP": lambda x: x % 1, "PINGPONG": lambda x: 1 - np.abs(x % 2 - 1)}
-"""How a coordinate is brought into [0, 1], as glTF's readers do it."""
+"""How a Math node wraps a coordinate into [0, 1]; Blender's glTF reader makes such nodes."""
 _WRAPS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "REPEAT": lambda places: places % 1,
     "EXTEND": lambda places: places.clip(0, 1),

@@ -1,4 +1,4 @@
-"""A file of somebody's own as an asset's mesh and colours. Importing this imports bpy."""
+"""Reads a user's model file as an asset's mesh and colours. Importing this imports bpy."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from datagen.assets.mesh import Mesh, mesh_bytes, normalised
 from datagen.assets.ply import faces_stated
 
 _QUARTER = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
-"""Blender's importers leave a model facing -Y, where Blender's own front is; assets face +X."""
-_MOST_ROUNDED = 0.005  # of a model's extent: what rounding may have moved its vertices by
-_DOT, _FEW = 0.01, 0.01  # a model is a dot if so little of its reach holds all but so few of its vertices
-_LEAST_AREA = 0.02  # of all triangles of a model whose reach is 1: of less, hardly a pixel would show
-_THIN = 0.3  # the same: of less, few scenes show the pixels of it that they must (`datagen.geometry.view.MIN_VISIBLE_PIXELS`)
+"""A quarter turn about Z: models that Blender imports face -Y, its front; assets face +X."""
+_MOST_ROUNDED = 0.005  # how far rounding may move vertices, as a share of the model's extent
+_DOT, _FEW = 0.01, 0.01  # a dot: all but a share `_FEW` of the vertices lie within `_DOT` of their median
+_LEAST_AREA = 0.02  # total area of the triangles of a normalised model; with less, hardly a pixel would show
+_THIN = 0.3  # likewise; with less, few scenes show enough of it (`datagen.geometry.view.MIN_VISIBLE_PIXELS`)
 _MOST_NOTES = 20
 
 _OPEN: dict[str, Callable[[str], Any]] = {
@@ -42,10 +42,10 @@ _OPEN: dict[str, Callable[[str], Any]] = {
 
 
 def asset_file(path: Path, notes: Sequence[str] = ()) -> bytes:
-    """The ``.npz`` of a file's asset: a normalised mesh, ``colors`` (slots, 3) uint8, the largest surface in slot 0, and ``notes``, those
-    that are given and what else was not as it should be.
+    """The ``.npz`` of a file's asset: a normalised mesh, ``colors`` (slots, 3) uint8, the largest surface in slot 0, and ``notes``, the
+    given ones and those of reading, at most `_MOST_NOTES` lines.
 
-    `Unreadable` for a file that is damaged, empty or too large, or that has no shape to see.
+    `Unreadable` for a file that is damaged, empty or too large, or that has no visible shape.
     """
     with reading(path.suffix):
         _open(path)
@@ -63,9 +63,9 @@ def asset_file(path: Path, notes: Sequence[str] = ()) -> bytes:
 
 
 def named_files(path: Path) -> list[str]:
-    """The files that a ``.blend`` or a USD file names and that its shape or its colours can come from, as seen from its folder.
+    """The names, as seen from its folder, of the files that a ``.blend`` or a USD file takes its shape or colours from.
 
-    `Unreadable` for a file that is damaged.
+    `Unreadable` for a file that is damaged, or whose names are known only after evaluation.
     """
     with reading(path.suffix):
         if path.suffix != ".blend":
@@ -75,14 +75,14 @@ def named_files(path: Path) -> list[str]:
 
 
 def _open(path: Path) -> None:
-    """Open a file, of which no script runs."""
+    """Open a file; scripts in it do not run."""
     start_empty()
     bpy.context.preferences.filepaths.use_scripts_auto_execute = False
     _OPEN[path.suffix](str(path))
 
 
 def _faces_lost(path: Path) -> list[str]:
-    """What there is to note of faces of a ``.ply`` that Blender's reader has passed over."""
+    """A note on the faces of a ``.ply`` that Blender's reader has skipped, if there are any."""
     stated = faces_stated(path.read_bytes()) if path.suffix == ".ply" else 0
     lost = stated - sum(len(mesh.polygons) for mesh in bpy.data.meshes)
     if not stated or lost <= 0:
@@ -95,14 +95,14 @@ def _few(notes: list[str]) -> list[str]:
 
 
 def _check_rounding(mesh: Mesh, rounded: float) -> None:
-    """See that rounding, which may have moved vertices by so much, left a shape."""
+    """Raise `Unreadable` if rounding vertices by up to ``rounded`` can have destroyed the shape."""
     extent = float(np.ptp(mesh.corners().reshape(-1, 3), axis=0).max())
     if rounded > _MOST_ROUNDED * extent > 0:
         raise Unreadable("it lies so far from the origin that its shape is lost in 32-bit numbers; move it to the origin")
 
 
 def _check_shape(mesh: Mesh, notes: list[str]) -> None:
-    """See that there is something to see."""
+    """Raise `Unreadable` for a mesh that is a dot or has no area; note a thin one."""
     few = max(1, int(_FEW * len(mesh.vertices)))
     spread = np.sort(np.linalg.norm(mesh.vertices - np.median(mesh.vertices, axis=0), axis=1))
     if spread[: len(spread) - few].max(initial=0) < _DOT:

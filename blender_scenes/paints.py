@@ -1,4 +1,4 @@
-"""Materials of the paints that assets wear. Patterns are computed from a point's place in the asset's own frame: no unwrapping."""
+"""Materials of assets' paints. Patterns are computed from coordinates in the asset's own frame, without UV coordinates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FINISHES = {"rubber": rubber, "metal": metal}
 
 
 class PaintShop:
-    """The materials of one worker."""
+    """A worker's cache of materials."""
 
     def __init__(self) -> None:
         self._kept: BlockCache[bpy.types.Material] = BlockCache(MOST_MATERIALS, _remove)
@@ -72,7 +72,7 @@ def _checks(tree: Tree, paint: Paint) -> Socket:
 
 
 def _noise(tree: Tree, paint: Paint) -> Socket:
-    """Blots with soft shores."""
+    """Blotches with soft edges."""
     node = tree.nodes.new("ShaderNodeTexNoise")
     tree.links.new(_place(tree, paint), node.inputs["Vector"])
     node.inputs["Scale"].default_value, node.inputs["Detail"].default_value = 1.0, 3.0
@@ -111,7 +111,7 @@ _PATTERNS: dict[str, Callable[[Tree, Paint], Socket]] = {
 
 
 def _place(tree: Tree, paint: Paint) -> Socket:
-    """A point's place in the pattern: in the asset's own frame, turned, scaled to cells, shifted."""
+    """A point's coordinates in the pattern: those in the asset's own frame, turned, scaled to cells, shifted."""
     place = tree.nodes.new("ShaderNodeTexCoord")
     mapping = tree.nodes.new("ShaderNodeMapping")
     mapping.inputs["Rotation"].default_value = [math.radians(angle) for angle in paint.turn]
@@ -125,7 +125,7 @@ def _two_colors(tree: Tree, paint: Paint, share: Socket) -> Socket:
     """The first colour where `share` is 0, the second where it is 1."""
     node = tree.nodes.new("ShaderNodeMix")
     node.data_type = "RGBA"
-    factor, first, second = node.inputs["Factor"], node.inputs[6], node.inputs[7]  # names repeat: one set for each type of data
+    factor, first, second = node.inputs["Factor"], node.inputs[6], node.inputs[7]  # by index: each type of data has inputs of these names
     tree.links.new(share, factor)
     first.default_value, second.default_value = _rgba(paint.first), _rgba(paint.second)
     return node.outputs[2]

@@ -1,4 +1,4 @@
-"""What a render of the open scene would show, as plain arrays. Importing this imports bpy."""
+"""The objects that a render of the open scene would show, as plain arrays. Importing this imports bpy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TOO_MANY = f"it has more than {MOST_TRIANGLES:,} triangles; make a simpler copy
 
 
 def pieces_shown(painter: Painter) -> list[Piece]:
-    """Of each object that is shown its piece. `Unreadable` if there are none, too many triangles, or vertices that are not finite."""
+    """The piece of each object that is shown. `Unreadable` for no or too many triangles, or vertices not finite or beyond 1e12."""
     pieces: list[Piece] = []
     count = 0
     for piece in _pieces(painter):
@@ -76,7 +76,7 @@ def _part(material: bpy.types.Material | None, surface: Surface, painter: Painte
 
 
 def _rounded(obj: bpy.types.Object, own: np.ndarray, world: np.ndarray) -> float:
-    """What rounding can have moved an object's vertices by: of their own coordinates, of its place, or of the places it was led through."""
+    """How far 32-bit rounding can have moved an object's vertices: of their coordinates, or of its own or its parents' locations."""
     far = float(np.abs(own).max()) * float(np.linalg.norm(world[:3, :3], 2))
     places = [world[:3, 3]]
     at = obj.parent

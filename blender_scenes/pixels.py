@@ -11,16 +11,16 @@ from datagen.assets.limits import MOST_PIXELS
 from datagen.images.size import more_pixels
 
 _UNREADABLE = "cannot be read"
-_MOST_SIDE = 1024  # along each side; larger images are made smaller
+_MOST_SIDE = 1024  # pixels along each side; larger images are scaled down
 
 
 class NoPixels(Exception):
-    """Why an image has no pixels to be had, in words such as "cannot be read"."""
+    """An image without usable pixels; the message is a predicate such as "cannot be read"."""
 
 
 def linear_pixels(image: bpy.types.Image) -> np.ndarray:
-    """The pixels (height, width, 4) as linear light and opacity, the lowest row first. `NoPixels` if they cannot be read, or if their
-    file states more of them than are read."""
+    """The pixels (height, width, 4) as linear light and opacity, the lowest row first, at most `_MOST_SIDE` along each side. `NoPixels`
+    if they cannot be read or are more than `MOST_PIXELS`."""
     if image.source not in ("FILE", "GENERATED"):
         raise NoPixels(_UNREADABLE)
     if stated := _too_many(image):
@@ -39,12 +39,12 @@ def linear_pixels(image: bpy.types.Image) -> np.ndarray:
         bpy.data.images.remove(small)
     if not pixels.size or not image.has_data:
         raise NoPixels(_UNREADABLE)
-    image.buffers_free()  # of a model with many
+    image.buffers_free()  # a model may have many images
     return _linear(pixels.reshape(high, wide, -1), encoded=image.colorspace_settings.name == "sRGB" and not image.is_float)
 
 
 def _too_many(image: bpy.types.Image) -> str | None:
-    """How many pixels it would have, in words, if they are too many; said without asking Blender, which would decode them."""
+    """The size of an image with too many pixels, in words, else None; found without Blender, which would decode the image."""
     if image.source == "GENERATED":
         wide, high = image.generated_width, image.generated_height
         return f"{wide:,}x{high:,} pixels" if wide * high > MOST_PIXELS else None

@@ -11,9 +11,9 @@ from datagen.scene import Scene, Shot
 
 
 class PosedBuilder:
-    """Keeps the stage in a Blender scene, and on it the objects and lamps of one scene at a time; meshes and paints stay for the next.
+    """Builds the stage in a Blender scene, and puts the objects and lamps of one scene at a time on it; meshes and paints are kept.
 
-    The stage is CLEVR's where the domain has a ground, sun included, else a plain light background that objects float in front of.
+    If the domain has a ground, the stage is CLEVR's, with the sun; else objects float in plain grey surroundings.
     """
 
     def __init__(self, stage: bpy.types.Scene, domain: PosedDomain) -> None:
@@ -28,8 +28,8 @@ class PosedBuilder:
         """Put `scene` on the stage as `shot` lights and frames it. The stage must be clear."""
         set_up(self._stage, shot, lamp_parts, sun=self._domain.ground is not None)
         placed = set()
-        for obj in self._domain.canonical(scene).objects:  # the tracer's rounding follows the order
+        for obj in self._domain.canonical(scene).objects:  # a fixed order, because Cycles' rounding depends on it
             asset, pose = self._domain.asset(obj), (self._domain.location(obj), self._domain.scale(obj), obj["rotation"])
-            if (asset.id, pose) not in placed:  # as with CLEVR's: of several in the very same place, the labels see the first
+            if (asset.id, pose) not in placed:  # of coincident objects, show the first, as the labels do
                 self._shelf.place(self._stage, asset, self._domain.solid(obj), self._domain.paints(obj))
             placed.add((asset.id, pose))

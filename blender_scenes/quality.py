@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """What trades speed for noise. The defaults are Cycles' own and take no shortcut.
+    """Settings that trade speed for noise. The defaults are Cycles' own and take no shortcut.
 
-    ``samples`` a pixel; ``denoiser``: the quality of OpenImageDenoise (HIGH, BALANCED, FAST; None: not denoised), its guides cleaned
-    by ``prefilter`` (NONE, FAST, ACCURATE); ``light_tree``: draw lamps by their share of the light at a point instead of evenly;
-    ``lamp_parts``: cut the strongest lamps into parts (`blender_scenes.stage.PARTS`), so that drawing evenly meets them more often;
-    ``light_threshold``: light below this much is sought with less than certainty; ``roulette``: end dim paths at random; ``pattern``: of
-    the random numbers; ``bounces`` of a path at most; ``adaptive``: after 16 samples, a pixel whose noise is below this takes no more
-    (None: all take all).
+    ``samples``: per pixel; ``denoiser``: the quality of OpenImageDenoise (HIGH, BALANCED, FAST; None: not denoised), whose guide passes
+    ``prefilter`` denoises (NONE, FAST, ACCURATE); ``light_tree``: sample lamps by their share of the light at a point instead of evenly;
+    ``lamp_parts``: cut the strongest lamps into parts (`blender_scenes.stage.PARTS`), so that even sampling picks them more often;
+    ``light_threshold``: light samples that contribute less than this are ended at random; ``roulette``: end dim paths at random;
+    ``pattern``: of the random numbers; ``bounces``: at most, per path; ``adaptive``: after 16 samples, a pixel whose noise is below this
+    gets no more (None: each pixel gets all).
     """
 
     samples: int
@@ -52,12 +52,12 @@ QUALITY: dict[Quality, Settings] = {
     ),
     "reference": Settings(2048),
 }
-"""Chosen by what benchmarks/quality.py measures; see docs/quality.md."""
+"""Chosen by the measurements of benchmarks/quality.py; see docs/quality.md."""
 _SEED_LIMIT = 2**31
 
 
 def set_up_cycles(scene: bpy.types.Scene, device: str) -> None:
-    """What holds for every shot, on the ``CPU`` or the ``GPU`` that is enabled."""
+    """Apply what all shots share. ``device`` is ``CPU``, or ``GPU`` for the enabled one."""
     render, cycles = scene.render, scene.cycles
     render.engine = "CYCLES"
     render.threads_mode = "FIXED"
@@ -72,17 +72,17 @@ def set_up_cycles(scene: bpy.types.Scene, device: str) -> None:
     scene.view_settings.look = "None"
     cycles.device = device
     cycles.sample_clamp_indirect = 0.0
-    cycles.adaptive_min_samples = 1  # Cycles looks for the first time after 16 nevertheless
+    cycles.adaptive_min_samples = 1  # Cycles checks for the first time after 16 samples nevertheless
     cycles.use_auto_tile = False
     cycles.denoiser = "OPENIMAGEDENOISE"
     cycles.denoising_use_gpu = device == "GPU"
-    cycles.blur_glossy = 2.0  # as CLEVR: hides the noise of light that reaches the ground by way of a mirror
+    cycles.blur_glossy = 2.0  # as CLEVR: less noise of light that mirrors reflect onto the ground
 
 
 def set_up_shot(scene: bpy.types.Scene, shot: Shot, settings: Settings) -> None:
-    """Frame and noise of one shot, and the settings of its quality.
+    """Apply a shot's frame size and noise seed, and the settings of its quality.
 
-    Raises ValueError for what Blender would clamp in silence.
+    Raises ValueError for a size or seed that Blender would silently clamp.
     """
     scene.render.resolution_x, scene.render.resolution_y = shot.width, shot.height
     if (scene.render.resolution_x, scene.render.resolution_y) != (shot.width, shot.height):

@@ -1,4 +1,4 @@
-"""What Blender's readers raise at a file, as a reason in plain words."""
+"""Errors of Blender's file readers, put into plain words."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _USD = re.compile(r"Error in '.*?' at line \d+ in file \S+ : '(.*?)\s*'\s*(?:\n|$)", re.DOTALL)
-"""OpenUSD's errors, of which the first says what is wrong with the file."""
+"""An error message of OpenUSD; of several, the first names the file's problem."""
 _CIRCLE, _MEMORY = "RecursionError", "MemoryError"
 _LONGEST = 200  # characters
 
 
 class Unreadable(Exception):
-    """Why a file gives no asset, in words for its owner."""
+    """A file that gives no asset; the message is the reason, for its owner."""
 
 
 @contextmanager
 def reading(suffix: str) -> Iterator[None]:
-    """Whatever a reader raises within such a block, at a file of that suffix, becomes `Unreadable`."""
+    """A context in which any error of reading a file of that suffix becomes `Unreadable`."""
     try:
         yield
     except Unreadable:
         raise
-    except Exception as error:  # whatever a file provokes
+    except Exception as error:  # any that a file may cause
         raise Unreadable(reason(error, suffix)) from None
 
 
 def reason(error: Exception, suffix: str) -> str:
-    """An error in plain words: of Blender's own the first line that says something, of a script of Blender's what it ended with."""
+    """An error in plain words: the first non-empty line of Blender's own errors, the last line of a traceback of Blender's scripts."""
     text = str(error)
     if found := _USD.search(text):
         problem = re.sub(r"parse error matching \S+", "not what is expected", " ".join(found[1].split()))
@@ -47,6 +47,6 @@ def reason(error: Exception, suffix: str) -> str:
 
 
 def _last_line(text: str) -> str:
-    """What a traceback ends with: the last line that is neither of its frames nor where Blender adds that it happened."""
+    """The last line of a traceback that is neither indented, as frames are, nor the location that Blender adds."""
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith((" ", "\t", "Location:"))]
     return lines[-1]

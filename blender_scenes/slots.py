@@ -1,4 +1,4 @@
-"""Pieces of a model, and the slots that their colours make: no more than an asset may have."""
+"""Joins the pieces of a model into one mesh whose materials are colour slots, no more than an asset may have."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from datagen.assets.mesh import Mesh
 from datagen.assets.model import GREY, Levels
 
 Key = tuple[str | None, str | None]
-"""A material, and where vertex colours show the mesh that has them."""
+"""The names of a material and, where vertex colours show, of the mesh that has them."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """What one object shows of one material: its mean linear colour (3,), None where nothing says it, and whose part it is."""
+    """The part of one object that has one material: its key, and its mean linear colour (3,), None if unknown."""
 
     key: Key
     color: np.ndarray | None
@@ -26,8 +26,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Piece:
-    """One object in the world: its ``vertices`` (V, 3) float64, its ``triangles`` (T, 3), whether each is shaded smoothly, (T,) bool, and
-    which of its parts each belongs to, (T,); and what rounding to 32 bits can have moved its vertices by."""
+    """One object in world coordinates: its ``vertices`` (V, 3) float64, its ``triangles`` (T, 3), whether each is ``smooth``, (T,) bool,
+    the index of each one's part, ``part_of`` (T,), and how far rounding to 32 bits can have moved vertices, ``rounded``."""
 
     vertices: np.ndarray
     triangles: np.ndarray
@@ -38,9 +38,9 @@ class Piece:
 
 
 def joined(pieces: Sequence[Piece], notes: list[str]) -> tuple[Mesh, list[Levels]]:
-    """All pieces as one mesh, and the colours of its slots, those with the largest areas first: slot 0 is what a scene repaints.
+    """All pieces as one mesh, and the colours of its slots, the largest areas first: a scene repaints slot 0.
 
-    ``notes`` grow by a line where there are more slots than an asset may have.
+    If there are more materials than an asset may have slots, a line is added to ``notes``.
     """
     starts = np.cumsum([0, *(len(piece.vertices) for piece in pieces[:-1])])
     vertices = np.concatenate([piece.vertices for piece in pieces])
@@ -50,7 +50,7 @@ def joined(pieces: Sequence[Piece], notes: list[str]) -> tuple[Mesh, list[Levels
 
 
 def without_unused(mesh: Mesh, colors: list[Levels]) -> tuple[Mesh, list[Levels]]:
-    """Without the slots that no triangle has."""
+    """The mesh and its colours without slots that no triangle has."""
     used = np.unique(mesh.slots)
     return Mesh(mesh.vertices, mesh.triangles, np.searchsorted(used, mesh.slots), mesh.smooth), [colors[slot] for slot in used]
 
@@ -63,7 +63,7 @@ def areas_of(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
 
 
 def _slots(pieces: Sequence[Piece], areas: np.ndarray, notes: list[str]) -> tuple[np.ndarray, list[Levels]]:
-    """Of each triangle its slot, and the slots' colours."""
+    """The slot of each triangle, (T,), and the slots' colours."""
     place_of: dict[Key, int] = {}
     colored: defaultdict[int, list[tuple[np.ndarray, float]]] = defaultdict(list)
     slots = []
@@ -81,7 +81,7 @@ def _slots(pieces: Sequence[Piece], areas: np.ndarray, notes: list[str]) -> tupl
 
 
 def _mean(parts: Sequence[tuple[np.ndarray, float]]) -> np.ndarray:
-    """The mean (3,) of colours by their areas; grey of none."""
+    """The mean (3,) of colours weighted by their areas; grey if there are none."""
     if not parts:
         return np.array(GREY) / 255
     colors, areas = zip(*parts, strict=True)
@@ -89,7 +89,7 @@ def _mean(parts: Sequence[tuple[np.ndarray, float]]) -> np.ndarray:
 
 
 def _largest(slots: np.ndarray, areas: np.ndarray, colors: np.ndarray, notes: list[str]) -> tuple[np.ndarray, list[Levels]]:
-    """Slots in the order of their areas, as many as an asset may have; what is beyond takes the slot whose colour is nearest."""
+    """Slots ordered by area, as many as an asset may have, and their colours; the smaller ones join the slot of the nearest colour."""
     order = np.argsort(-np.bincount(slots, areas, len(colors)), kind="stable")
     place = np.empty(len(colors), int)
     place[order] = np.arange(len(order))

@@ -1,4 +1,4 @@
-"""Where the sockets of a material's nodes take their colours from."""
+"""The links and values of the sockets of a material's nodes."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 
 Color = np.ndarray
-"""Linear red, green and blue at points, (N, 3), or of all alike, (1, 3)."""
+"""Linear red, green and blue at points, (N, 3), or one colour for all points, (1, 3)."""
 
 
 class NotUnderstood(Exception):
-    """A node of which it is not known what colour it gives."""
+    """A node whose colour cannot be computed here."""
 
 
 def source(socket: Any) -> tuple[Any, Any] | None:
-    """The node, with its output, that a socket takes its value from; None if it has its own."""
+    """The node and output that a socket is linked to; None if it has its own value. `NotUnderstood` for a muted node."""
     while socket.is_linked and socket.links:
         link = socket.links[0]
         if link.is_muted:
@@ -38,7 +38,7 @@ def constant(socket: Any) -> Color:
 
 
 def channels(values: np.ndarray, output: Any) -> np.ndarray:
-    """Of colours with their opacity, (..., 4), what an output gives, (..., 3)."""
+    """The part (..., 3) of colours with opacity (..., 4) that a node's output gives: opacity for ``Alpha``, else colour."""
     return np.repeat(values[..., 3:], 3, axis=-1) if output.name == "Alpha" else values[..., :3]
 
 

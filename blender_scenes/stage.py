@@ -18,45 +18,45 @@ from datagen.scene import Camera, Lamp, Shot, Vec3
 SUN_STRENGTH = 0.45  # W/m²
 SUN_EULER = (0.236, 0.417, 0.097)  # radians
 TURN = "turn"
-"""The property by which the sweep is known among a stage's objects: the turn of the domain's own, in radians."""
+"""The custom property that marks a stage's sweep; its value is the turn of the domain's own sweep, in radians."""
 MESHES_KEPT = 16  # of sweeps
-AMBIENT = 0.3  # of the open stage's surroundings, where white is 1
+AMBIENT = 0.3  # grey level of the open stage's surroundings; white is 1
 PARTS = {"sun": 4, "back": 2}
-"""Into how many equal parts the strongest lamps can be cut. Cycles, when it draws lamps evenly, then draws the sun four times as often as
-the fill: about by the light that they send to the ground (sun 0.43, back 0.28, key 0.20, fill 0.09). They are eight in all because a
-sample pattern of 8 or 16 meets eight lamps equally often."""
+"""Into how many equal parts the strongest lamps can be cut. With even sampling of lamps, Cycles then picks the sun four times as often as
+the fill, about in proportion to the light on the ground (sun 0.43, back 0.28, key 0.20, fill 0.09). There are eight lamps in all, because
+a pattern of 8 or 16 samples picks each of eight equally often."""
 
 
 def build_stage(scene: bpy.types.Scene, camera: Camera) -> None:
-    """What is the same for every shot of a domain: the sweep behind the objects as `camera` sees them, world, a camera.
+    """Build what all shots of a domain share: the sweep behind the objects as `camera` sees them, a black world, a camera.
 
-    For other cameras `set_up` puts the sweep where theirs is.
+    `set_up` moves the sweep for other cameras.
     """
     scene.world = _world("black", 0.0)
     ground = sweep_behind(camera)
     sweep = add_object(scene, "ground", _sweep_mesh(ground))
     sweep.rotation_euler = (0.0, 0.0, ground.turn)
     sweep[TURN] = ground.turn
-    # Cycles turns a mesh that one object alone shows into the world's frame, where the boxes around these long, slanting facets are huge
-    # and all rays enter all of them. A second object, which nothing ever sees, keeps it from that: a frame takes 7 % less time.
+    # Cycles transforms a mesh with a single user to world coordinates, where the bounding boxes of these long, slanting facets are huge
+    # and every ray enters all of them. A second object, which no camera sees, prevents that: a frame takes 7 % less time.
     add_object(scene, "ground's twin", sweep.data).location.z = -1000.0
     scene.camera = add_object(scene, "camera", bpy.data.cameras.new("camera"))
 
 
 def build_open_stage(scene: bpy.types.Scene) -> None:
-    """The same for objects that float: no ground, but an even grey all around, which lights them from every side."""
+    """Build the stage for floating objects: a camera, and instead of a ground a uniform grey world, which lights them from all sides."""
     scene.world = _world("grey", AMBIENT)
-    scene.world.cycles.sampling_method = "NONE"  # what leaves an object meets it anyway: no rays are sent to look for it
+    scene.world.cycles.sampling_method = "NONE"  # reflected rays reach the world anyway: no need to sample it as a lamp
     scene.camera = add_object(scene, "camera", bpy.data.cameras.new("camera"))
 
 
 def set_up(scene: bpy.types.Scene, shot: Shot, lamp_parts: bool, sun: bool = True) -> None:
-    """Aim the camera, turn the sweep to it, and put up the sun, if there is to be one, and the lamps, as the shot has them."""
+    """Aim the camera, place the sweep for it, and add the shot's lamps and, if `sun`, the sun, cut into parts if `lamp_parts`."""
     parts = PARTS if lamp_parts else {}
     aim_camera(scene, shot.viewpoint)
     turned = turn_sweep(scene, shot)
     if sun:
-        add_sun(scene, parts.get("sun", 1), turned)  # with the sweep: else its backdrop would stand in its own shadow
+        add_sun(scene, parts.get("sun", 1), turned)  # turned with the sweep, whose backdrop would else be in its own shadow
     for lamp in shot.lamps:
         add_lamp(scene, lamp, parts.get(lamp.name, 1))
 
@@ -70,7 +70,7 @@ def aim_camera(scene: bpy.types.Scene, camera: Camera) -> None:
 
 
 def turn_sweep(scene: bpy.types.Scene, shot: Shot) -> float:
-    """Put the sweep, if the stage has one, where depth is cast against it for this shot; how far it is turned from the domain's own."""
+    """Place the sweep, if there is one, where this shot's depth has it. Return its turn from the domain's own sweep, in radians."""
     sweep = _sweep_of(scene)
     if sweep is None:
         return 0.0
@@ -84,7 +84,7 @@ def turn_sweep(scene: bpy.types.Scene, shot: Shot) -> float:
 
 
 def remove_twin(scene: bpy.types.Scene) -> None:
-    """Leave of the sweep what is seen."""
+    """Remove the sweep's second, unseen object, and the mark."""
     sweep = _sweep_of(scene)
     if sweep is not None:
         bpy.data.batch_remove(_twins(scene, sweep))
@@ -100,7 +100,7 @@ def _twins(scene: bpy.types.Scene, sweep: bpy.types.Object) -> list[bpy.types.Ob
 
 
 def add_lamp(scene: bpy.types.Scene, lamp: Lamp, parts: int = 1) -> None:
-    """A square area lamp that faces the origin, cut into `parts` strips that together send out the same light."""
+    """Add a square area lamp that faces the origin, cut into `parts` strips that together send out the same light."""
     light = bpy.data.lights.new(lamp.name, "AREA")
     light.shape = "RECTANGLE"
     light.size, light.size_y = lamp.size / parts, lamp.size
@@ -112,7 +112,7 @@ def add_lamp(scene: bpy.types.Scene, lamp: Lamp, parts: int = 1) -> None:
 
 
 def add_sun(scene: bpy.types.Scene, parts: int = 1, turned: float = 0.0) -> None:
-    """The sun, as `parts` equal ones in one place, turned about Z by so many radians."""
+    """Add the sun as `parts` equal suns in one place, turned about Z by `turned` radians."""
     light = bpy.data.lights.new("sun", "SUN")
     light.energy = SUN_STRENGTH / parts
     for _ in range(parts):
@@ -127,7 +127,7 @@ def add_object(scene: bpy.types.Scene, name: str, data: bpy.types.ID) -> bpy.typ
 
 
 def _world(name: str, grey: float) -> bpy.types.World:
-    """Surroundings of one grey, as linear light."""
+    """A world of one grey, given as linear light."""
     world = bpy.data.worlds.new(name)
     background = world.node_tree.nodes["Background"]
     background.inputs["Color"].default_value = (1.0, 1.0, 1.0, 1.0)
@@ -136,19 +136,19 @@ def _world(name: str, grey: float) -> bpy.types.World:
 
 
 def _placed(location: Vec3, target: Vec3) -> Matrix:
-    """At `location`, looking along -Z to `target`: cameras and lamps alike."""
+    """The matrix of a camera or lamp at `location` whose -Z axis points to `target`."""
     return Matrix.Translation(location) @ Matrix(look_at(location, target).tolist()).to_4x4()
 
 
 def _remove_mesh(mesh: bpy.types.Mesh) -> None:
-    bpy.data.meshes.remove(mesh)  # looked up now: Blender may have been emptied since this was imported
+    bpy.data.meshes.remove(mesh)  # looked up at each call: Blender may have been reset since the import
 
 
 _meshes: BlockCache[bpy.types.Mesh] = BlockCache(MESHES_KEPT, _remove_mesh)
 
 
 def _sweep_mesh(sweep: Sweep) -> bpy.types.Mesh:
-    """The sweep before it is turned."""
+    """The mesh of a sweep, without its turn."""
 
     def make() -> bpy.types.Mesh:
         points, normals = sweep.profile()

@@ -1,4 +1,4 @@
-"""What a USD file says that Blender's reader passes over, said as it reads it. Importing this imports bpy."""
+"""Restates what Blender's reader ignores in a USD file in a form that it reads. Importing this imports bpy."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from datagen.assets.model import GREY
 
 
 def mended_usd(path: Path) -> Path:
-    """A layer beside a file that lies over it; the file itself where there is nothing to say.
+    """The path of a layer, written beside a file, that overrides parts of it; the file's own path if there is nothing to override.
 
-    Blender takes no inputs of materials and no fallbacks of images, no colour that a mesh inherits, and gives all faces of a mesh the
-    material of its first subset, of which some have the mesh's own. `Unreadable` for a mesh whose faces do not fit its points.
+    Blender ignores inputs of materials, fallbacks of images and colours that a mesh inherits, and gives faces in no subset the material of
+    the first subset instead of the mesh's own. `Unreadable` for a mesh whose faces do not fit its points.
     """
     find_pxr()
     from pxr import Sdf, Usd
@@ -26,7 +26,7 @@ def mended_usd(path: Path) -> Path:
         if name in _OF_ALL:
             over.pseudoRoot.SetInfo(name, stage.GetMetadata(name))
     stage = Usd.Stage.Open(over)
-    while shared := [prim for prim in stage.Traverse() if prim.IsInstance()]:  # of which no part can be changed alone
+    while shared := [prim for prim in stage.Traverse() if prim.IsInstance()]:  # the parts of an instance cannot be changed alone
         for prim in shared:
             prim.SetInstanceable(False)
     prims = list(stage.TraverseAll())
@@ -39,7 +39,7 @@ def mended_usd(path: Path) -> Path:
 
 
 def _check_faces(prim: Any) -> None:
-    """See that a mesh's faces have corners, all of them among its points: of others Blender takes some, reads elsewhere, or crashes."""
+    """Raise `Unreadable` for faces without corners, or with corners that are no points of the mesh: Blender misreads them or crashes."""
     from pxr import Usd, UsdGeom, Vt
 
     if not prim.IsA(UsdGeom.Mesh):
@@ -55,7 +55,7 @@ def _check_faces(prim: Any) -> None:
 
 
 _OF_ALL = ("defaultPrim", "upAxis", "metersPerUnit", "timeCodesPerSecond", "framesPerSecond", "startTimeCode", "endTimeCode")
-"""What is said of a whole stage by the topmost of its layers alone."""
+"""Metadata of a whole stage, which count in its topmost layer alone."""
 
 
 def _mended(stage: Any, prim: Any) -> bool:
@@ -70,21 +70,21 @@ def _mended(stage: Any, prim: Any) -> bool:
 
 
 def _input_mended(source: Any) -> bool:
-    """Give a shader's input the value that it takes from its material's input, or from an image that is not there."""
+    """Set a shader's input to the value of the material's input, or the fallback of the missing image, that it is connected to."""
     from pxr import Sdf, UsdShade
 
     found = source.GetValueProducingAttributes()
     if len(found) != 1:
         return False
     value = found[0].Get() if UsdShade.Input.IsInput(found[0]) else _fallback(found[0])
-    if value is None or isinstance(value, Sdf.AssetPath):  # which Blender follows, and is seen from where it stands
+    if value is None or isinstance(value, Sdf.AssetPath):  # Blender follows these itself, relative to the layer that states them
         return False
     source.GetAttr().SetConnections([])
     return bool(source.Set(value))
 
 
 def _fallback(output: Any) -> Any:
-    """What an image that is not there gives in its place, if it states it and no more; None of any other."""
+    """The fallback colour of a texture whose image is missing; None if there is none, or scale or bias would change it."""
     from pxr import Gf, UsdShade
 
     shader = UsdShade.Shader(output.GetPrim())
@@ -109,7 +109,7 @@ def _color_inherited(prim: Any) -> bool:
 
 
 def _rest_bound(stage: Any, prim: Any) -> bool:
-    """Make a subset of the faces that no subset gives a material."""
+    """Put faces in no subset into one of their own, with the mesh's material or colours."""
     from pxr import UsdGeom, UsdShade
 
     subsets = UsdShade.MaterialBindingAPI(prim).GetMaterialBindSubsets()

@@ -1,15 +1,15 @@
 """The worker: a process that turns requests into samples, one after another.
 
-``python -P -m blender_scenes.worker [--cpus 0,1] [--gpu TYPE ID]`` speaks on its standard streams:
+``python -P -m blender_scenes.worker [--cpus 0,1] [--gpu TYPE ID]`` uses its standard streams:
 
-- it says ``{"ready": true, "bpy": VERSION}`` once;
+- it writes ``{"ready": true, "bpy": VERSION}`` once;
 - a request is a line: ``{"settings": DatasetSettings.to_json(), "index": I}`` asks for a sample of a data set, drawn here, and
-  ``{"index": I}`` for another with the same settings as the last one;
-  ``{"key": K, "scene": Scene.to_json(), "shot": Shot.to_json(), "blend": null or an absolute path}`` asks for a scene that is given;
+  ``{"index": I}`` for another with the settings of the last one;
+  ``{"key": K, "scene": Scene.to_json(), "shot": Shot.to_json(), "blend": null or an absolute path}`` asks for a given scene;
 - the answer is a line ``{"files": {SUFFIX: SIZE, ...}}`` and the sample's files, one after another;
   or a line ``{"error": MESSAGE}``, after which the worker takes the next request; or ``{"hopeless": MESSAGE}``, if every request of that
-  domain would end so;
-- the end of its input ends it, and so does the end of its parent, whatever Blender is doing.
+  domain would fail alike;
+- the worker ends with its input and, on Linux, with its parent, whatever Blender is doing.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _cpus(text: str) -> set[int]:
 
 
 def serve(requests: BinaryIO, out: BinaryIO, gpu: tuple[str, str] | None = None) -> None:
-    """Answer requests until there are no more; on a GPU, given by Cycles' type and id of it, or on the CPU."""
+    """Answer requests until there are no more, rendering on the GPU with this Cycles device type and id, or on the CPU."""
     import bpy
 
     from blender_scenes.answer import Answerer

@@ -1,6 +1,6 @@
-"""Generation on a Ray cluster: a task a shard, each of which does what ``igllm generate --shards K --workers 1`` does.
+"""Generation on a Ray cluster: one task for each shard, which does the same as ``igllm generate --shards K --workers 1``.
 
-A task that loses its process or its node is started again by Ray, and goes on from the shard's spool where that is reachable.
+Ray restarts a task that loses its process or its node; the task goes on from the shard's spool where that is reachable.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from datagen.workers.pool import RenderPool
 
 RETRIES = 5  # of a task whose process or node died
 SECONDS_TO_ANSWER = 10.0
-SECONDS_TO_DIE = 120.0  # how long a lost task may hold its shard while another already wants it
+SECONDS_TO_DIE = 120.0  # how long a task waits for a shard whose lock a lost task may still hold
 
 
 def generate_on_ray(
@@ -44,10 +44,10 @@ def generate_on_ray(
     workers: int | None = None,
     shards: Sequence[int] | None = None,
 ) -> Samples:
-    """What `datagen.generate.generate` does, on the Ray cluster at `address`, or on one of this machine alone that ends with the call.
+    """Do the same as `datagen.generate.generate` on the Ray cluster at `address`, or on a local one that ends with the call.
 
     `workers` is how many shards are rendered at once (default: as many as the cluster has CPUs). On several machines `out` is a URL,
-    or a folder that all of them share. Rendered on CPUs.
+    or a folder that all of them share. Renders on CPUs.
     """
     check_request(settings)
     check_place(out)
@@ -78,10 +78,10 @@ def _ray() -> Any:
 def _cluster(ray: Any, address: str | None, workers: int | None) -> Iterator[None]:
     _reach(address)
     own = {} if address else {"num_cpus": workers or len(available_cores()), "include_dashboard": False}
-    # The names of our packages are common words: nothing in a current folder may take their place. Ray puts the driver's on its
-    # workers' path, so it gets an empty one to see.
+    # Our packages have common names, which no module of the current folder may shadow. Ray puts the driver's current folder on its
+    # workers' path, so it is started in an empty folder.
     environment = {"env_vars": {"PYTHONSAFEPATH": "1"}}
-    os.environ.setdefault("RAY_TMPDIR", str(system_temporary()))  # within a call's own folder, paths of its sockets would be too long
+    os.environ.setdefault("RAY_TMPDIR", str(system_temporary()))  # in a call's own folder, the paths of Ray's sockets would be too long
     try:
         with tempfile.TemporaryDirectory() as empty, contextlib.chdir(empty):
             ray.init(address or "local", runtime_env=environment, log_to_driver=False, logging_level="error", **own)
@@ -95,7 +95,7 @@ def _cluster(ray: Any, address: str | None, workers: int | None) -> Iterator[Non
 
 
 def _reach(address: str | None) -> None:
-    """See that something listens at an address of host and port: Ray itself tries for minutes."""
+    """`UserError` if nothing listens at an address of the form host:port: Ray itself would try for minutes."""
     host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
     if colon and port.isdigit():
         try:
@@ -105,7 +105,7 @@ def _reach(address: str | None) -> None:
 
 
 def _outcomes(ray: Any, render: Callable[[int], Any], shards: list[int], at_once: int) -> Iterator[list[Failure]]:
-    """The failures of each shard, in order of completion. An error of one ends the run; those at work are cancelled."""
+    """The failures of each shard, in order of completion. An error in one shard is raised, and the tasks that are running are cancelled."""
     running: dict[Any, int] = {}
     waiting = iter(shards)
     try:
@@ -134,16 +134,16 @@ def _outcome(ray: Any, done: Any, shard: int) -> list[Failure]:
 
 
 def _render_shard(settings: DatasetSettings, num: int, out: Place, shard: int) -> tuple[list[Failure], str | None]:
-    """In a worker of Ray's, render one shard: the scenes that failed, or what went wrong as text, which any process can read."""
+    """In a Ray worker, render one shard: return the scenes that failed, and None or the `UserError` as text, which any process can read."""
     try:
         if open_store(out).text(STATEMENT) is None:
             raise UserError(f"{out}: not seen from {os.uname().nodename}; on several machines the data set is a URL or a folder they share")
-        return _patiently(settings, num, out, shard), None
+        return _render_once_unlocked(settings, num, out, shard), None
     except UserError as error:
         return [], str(error)
 
 
-def _patiently(settings: DatasetSettings, num: int, out: Place, shard: int) -> list[Failure]:
+def _render_once_unlocked(settings: DatasetSettings, num: int, out: Place, shard: int) -> list[Failure]:
     deadline = time.monotonic() + SECONDS_TO_DIE
     while True:
         try:

@@ -1,4 +1,4 @@
-"""The command line: verbs as dataclasses, their parser, and one message for what is wrong, with what was meant, before any work begins."""
+"""The command line: verbs as dataclasses, and a parser that reports a mistake in one line, with a suggestion, before any work begins."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from datagen.screen import printable
 
 
 class Verb:
-    """A verb of the command. A subclass is a frozen dataclass of all that its command line may say, a `Flag` a field; the first line of its
-    docstring is its summary, the rest begins its help."""
+    """A verb of the command. A subclass is a frozen dataclass with a field, which has a `Flag`, for each option; the first line of its
+    docstring is its summary in the list of verbs, the rest is the first paragraph of its help."""
 
     def run(self) -> int | None:
-        """Do it; the exit status (None: 0)."""
+        """Run the verb and return the exit status (None: 0)."""
         raise NotImplementedError
 
     @staticmethod
     def epilog() -> str | None:
-        """What ends the help, made when that is asked for: what it imports may take seconds."""
+        """The last paragraph of the help, made only for --help, because its imports may take seconds."""
         return None
 
 
 def summary(verb: type[Verb]) -> str:
-    """What the list of all verbs says of one."""
+    """The summary of a verb in the list of all verbs."""
     first = cleandoc(verb.__doc__ or "").partition("\n")[0]
     return first[:1].lower() + first[1:].removesuffix(".")
 
@@ -49,7 +49,7 @@ def declared(kind: type) -> Iterator[tuple[str, Flag | FlagsOf, Any, Any]]:
 
 
 def given(kind: type, values: argparse.Namespace) -> dict[str, Any]:
-    """What a command line gives for the fields of a dataclass, by their names; all else is left to its defaults."""
+    """The values that the command line gives for fields of a dataclass, by name; fields that it does not give keep their defaults."""
     found = {
         name: partial(flag.kind, **given(flag.kind, values)) if isinstance(flag, FlagsOf) else getattr(values, name)
         for name, flag, _, _ in declared(kind)
@@ -58,14 +58,14 @@ def given(kind: type, values: argparse.Namespace) -> dict[str, Any]:
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
-    """Leaves a text of several lines as it is."""
+    """A help formatter that leaves a text of several lines as it is."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return super()._fill_text(text, width, indent) if "\n" in text else textwrap.fill(text, width)
 
 
 class _Once(argparse.Action):
-    """Keeps the value of an option, and refuses another one, where argparse itself takes the last without a word."""
+    """The action that stores the value of an option, and refuses an option given twice, of which argparse would silently use the last."""
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None) -> None:
         if option is not None and getattr(namespace, self.dest) is not None:
@@ -75,7 +75,7 @@ class _Once(argparse.Action):
 
 
 class Parser(argparse.ArgumentParser):
-    """The parser of the command or of a verb, whose flags are made when it is used: what declares them may take a moment to import."""
+    """The parser of the command or of a verb. A verb's flags are added on first use, because importing their declarations takes time."""
 
     def __init__(self, verb: type[Verb] | None = None, **settings: Any) -> None:
         super().__init__(formatter_class=_Help, **settings)
@@ -83,7 +83,7 @@ class Parser(argparse.ArgumentParser):
         self._verb, self._filled = verb, False
 
     def fill(self) -> None:
-        """Give a verb's parser its flags, once."""
+        """Add the flags of the verb, once."""
         if self._verb is None or self._filled:
             return
         self._filled = True
@@ -96,7 +96,7 @@ class Parser(argparse.ArgumentParser):
         return super().format_help()
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
-        """As argparse does it, but that a verb refuses what it does not know, and this before it misses anything else."""
+        """As in argparse, except that a verb reports unknown options and words, and unknown options before missing ones."""
         self.fill()
         if self._verb is not None and args is not None:
             for option in takewhile(lambda word: word != "--", args):
@@ -130,7 +130,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _add_flags(parser: argparse.ArgumentParser, kind: type, defaults: bool = True) -> None:
-    """Give a parser the flags of a dataclass. What is not given is None there: the defaults are the class's."""
+    """Add the flags of a dataclass to a parser. A flag that is not given parses as None, because the class has the defaults."""
     one_of: argparse._ActionsContainer | None = None
     for name, flag, hint, default in declared(kind):
         if isinstance(flag, FlagsOf):
@@ -150,7 +150,7 @@ def _add_flags(parser: argparse.ArgumentParser, kind: type, defaults: bool = Tru
 
 
 def _reading(flag: Flag, hint: Any) -> dict[str, Any]:
-    """How argparse is to read a flag whose field has that type."""
+    """The arguments of `add_argument` that make argparse read a flag whose field has the type `hint`."""
     if get_origin(hint) in (Union, UnionType):
         hint = next(kind for kind in get_args(hint) if kind is not NoneType)
     if hint is bool:
@@ -161,7 +161,7 @@ def _reading(flag: Flag, hint: Any) -> dict[str, Any]:
 
 
 def setting(text: str) -> str:
-    """``KEY=VALUE``."""
+    """The text, which must have the form ``KEY=VALUE``; `UserError` otherwise."""
     key, equals, value = text.partition("=")
     if not (key.strip() and equals and value.strip()):
         raise UserError(f"{text!r} is not KEY=VALUE, such as steps=5000")
@@ -169,7 +169,7 @@ def setting(text: str) -> str:
 
 
 def once_each(assignments: Sequence[str]) -> Sequence[str]:
-    """These ``KEY=VALUE``; `UserError` for a setting that is given twice, of which only the last would count."""
+    """The assignments ``KEY=VALUE`` as they are; `UserError` if two of them have the same key, of which only the last would count."""
     keys = [assignment.partition("=")[0].rpartition(".")[2] for assignment in assignments]
     for key in keys:
         if keys.count(key) > 1:
@@ -194,7 +194,7 @@ def place_to_write(text: str) -> str | Path:
 
 
 def _of_this_machine(text: str) -> Path:
-    """A path; `UserError` for a URL, which would be taken for one."""
+    """The text as a path; `UserError` for a URL, which would otherwise be used as a path."""
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text):
         raise UserError(f"{text}: a place on this machine is expected, and this is a URL")
     return Path(text)
@@ -202,7 +202,7 @@ def _of_this_machine(text: str) -> Path:
 
 def folder_to_write(text: str) -> Path:
     """The path of a folder that can be written."""
-    from datagen.io.files import check_folder  # with libraries that --help has no use for
+    from datagen.io.files import check_folder  # which imports libraries that --help does not need
 
     path = _of_this_machine(text)
     check_folder(path)
@@ -210,7 +210,7 @@ def folder_to_write(text: str) -> Path:
 
 
 def run_to_write(text: str) -> Path:
-    """The path of a folder that can be written, with a name that the libraries take which write models."""
+    """The path of a folder that can be written, in UTF-8, which the libraries that write models need."""
     path = folder_to_write(text)
     try:
         text.encode()
@@ -220,7 +220,7 @@ def run_to_write(text: str) -> Path:
 
 
 def samples_to_write(text: str) -> Path:
-    """The path of a folder that can be written, and that readers of samples know for one."""
+    """The path of a folder that can be written, and that readers of data sets take for neither a tar nor a URL."""
     from datagen.shards.store import check_place
 
     check_place(Path(text))

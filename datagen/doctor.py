@@ -1,6 +1,6 @@
-"""``igllm doctor``: is everything here that the verbs need, and if not, what mends it?
+"""``igllm doctor``: check that everything that the verbs need is installed and works, and print what to install or change.
 
-Blender and PyTorch are looked at in processes of their own: neither is imported here, and neither can take the doctor down.
+Blender and PyTorch are imported in separate processes, so that a crash of either does not end the doctor.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ Status = Literal["ok", "warning", "problem"]
 
 @dataclass(frozen=True)
 class Check:
-    """What one check found. A problem stops some verb; a warning does not. ``mend`` says what to do about either."""
+    """The result of one check. A problem stops some verb; a warning does not. ``mend`` is the remedy for either."""
 
     name: str
     status: Status
@@ -72,13 +72,13 @@ class Check:
     mend: str = ""
 
     def __str__(self) -> str:
-        """One line; the mend, where there is one, on a second."""
+        """One line, and the remedy, if there is one, on a second."""
         line = f"{self.status:8} {self.name}: {self.detail}"
         return line + (f"\n{'':8} -> {self.mend}" if self.mend else "")
 
 
 def run_doctor(libraries_only: bool = False) -> int:
-    """Print every check as it is done; 0 if nothing that a verb needs is missing, else 1."""
+    """Print the result of every check as it ends; return 1 if there is a problem, else 0."""
     healthy = True
     for check in [check_libraries()] if libraries_only else examine():
         print(check, flush=True)
@@ -87,7 +87,7 @@ def run_doctor(libraries_only: bool = False) -> int:
 
 
 def examine() -> Iterator[Check]:
-    """All checks, one after another."""
+    """The results of all checks, one after another."""
     yield check_python()
     yield check_packages()
     libraries = check_libraries()
@@ -102,7 +102,7 @@ def examine() -> Iterator[Check]:
 
 
 def check_python() -> Check:
-    """Blender's wheel fits one Python."""
+    """Check the version of Python: Blender's wheel fits one only."""
     version = platform.python_version()
     if sys.version_info[:2] == (3, 11):
         return Check("Python", "ok", version)
@@ -115,7 +115,7 @@ def check_python() -> Check:
 
 
 def check_packages() -> Check:
-    """Every package that igllm asks for, in a version that it accepts."""
+    """Check that every package that igllm requires is installed, in a version that it accepts."""
     mend = "in a checkout: pip install -c constraints.txt ."
     try:
         lines = metadata.requires("igllm") or []
@@ -130,7 +130,7 @@ def check_packages() -> Check:
 
 
 def check_libraries() -> Check:
-    """The system libraries that Blender's module loads, found without importing it."""
+    """Check the system's libraries that Blender's module loads, without importing the module."""
     try:
         folder = Path(str(metadata.distribution("bpy").locate_file("bpy")))
     except metadata.PackageNotFoundError:
@@ -143,7 +143,7 @@ def check_libraries() -> Check:
 
 
 def missing_libraries(binaries: Iterable[Path]) -> list[str]:
-    """The names of the shared libraries that the loader would look for in vain."""
+    """The names of the shared libraries that these binaries need and the loader does not find."""
     missing: set[str] = set()
     for binary in binaries:
         answer = subprocess.run(["ldd", str(binary)], capture_output=True, text=True, check=False, env=os.environ | {"LC_ALL": "C"})
@@ -152,7 +152,7 @@ def missing_libraries(binaries: Iterable[Path]) -> list[str]:
 
 
 def judge_libraries(missing: list[str]) -> Check:
-    """The missing libraries as a check that names the Debian packages."""
+    """The result of the check of libraries, which names the Debian packages of those that are missing."""
     if not missing:
         return Check(LIBRARIES, "ok", "all found")
     known = sorted({PACKAGES[name] for name in missing if name in PACKAGES})
@@ -166,7 +166,7 @@ def judge_libraries(missing: list[str]) -> Check:
 
 
 def check_blender() -> Iterator[Check]:
-    """Blender's module imports, and the devices that Cycles can render on."""
+    """Check that Blender's module can be imported, and that Cycles finds a device to render on."""
     answer = _probe(_BLENDER_PROBE)
     if isinstance(answer, str):
         mend = "in a checkout: pip install --force-reinstall --no-deps -c constraints.txt bpy"
@@ -178,7 +178,7 @@ def check_blender() -> Iterator[Check]:
 
 
 def check_torch() -> Check:
-    """PyTorch imports, and its devices."""
+    """Check that PyTorch can be imported, and list its devices."""
     answer = _probe(_TORCH_PROBE)
     if isinstance(answer, str):
         return Check("PyTorch", "problem", f"torch cannot be used: {answer}", "in a checkout: pip install -c constraints.txt .")
@@ -186,7 +186,7 @@ def check_torch() -> Check:
 
 
 def check_domains() -> Iterator[Check]:
-    """The domains that other packages bring can be used. Where numpy is missing, which the check of packages tells, none is looked at."""
+    """Check that the domains of other packages can be used. None is checked if numpy is missing, which `check_packages` reports."""
     try:
         from datagen.domains.plugins import outside_packages
         from datagen.domains.registry import DOMAINS, get_domain
@@ -206,7 +206,7 @@ def check_domains() -> Iterator[Check]:
 
 
 def check_cores() -> Check:
-    """The cores of the machine, those this process may run on, and a container's share of them."""
+    """Check the number of cores: the machine's, those this process may run on, and a container's limit."""
     total = os.cpu_count() or 1
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else total
     shares = []
@@ -222,7 +222,7 @@ def check_cores() -> Check:
 
 
 def check_memory() -> Check:
-    """The memory of the machine and a container's limit."""
+    """Check the available memory of the machine and a container's limit."""
     total, available = machine_memory()
     limits = [int(text) for name in ("memory.max", "memory.limit_in_bytes") for text in _cgroup_files(name) if text != "max"]
     limit = min(limits, default=total)
@@ -235,17 +235,17 @@ def check_memory() -> Check:
 
 
 def machine_memory() -> tuple[int, int]:
-    """The machine's memory and what of it is available, in bytes."""
+    """The machine's memory in bytes: in all, and available."""
     try:
         lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
         return int(lines["MemTotal"].split()[0]) * 1024, int(lines["MemAvailable"].split()[0]) * 1024
-    except OSError:  # no Linux: what is free is not told apart from what is there
+    except OSError:  # not Linux: the available memory is not known
         total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         return total, total
 
 
 def check_disk(folder: Path) -> Check:
-    """The room where the verbs write by default."""
+    """Check the free disk space of a folder."""
     usage = shutil.disk_usage(folder)
     detail = f"{usage.free / GIB:.1f} GiB free of {usage.total / GIB:.1f} GiB in {folder}"
     if usage.free < DISK_GIB * GIB:
@@ -265,7 +265,7 @@ def _satisfies(version: str | None, requirement: Requirement) -> bool:
 
 
 def _probe(program: str) -> dict[str, Any] | str:
-    """What a program answers in a process of its own, or what went wrong there."""
+    """Run a program in a separate process and return its answer, or an error message."""
     command = [sys.executable, "-P", "-c", program]  # -P: no module of the current folder is taken for a package
     try:
         process = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=PROBE_SECONDS)
@@ -282,7 +282,7 @@ def _probe(program: str) -> dict[str, Any] | str:
 
 
 def _cgroup_files(name: str) -> Iterator[str]:
-    """The contents of a control file in this process's control groups and all above them, of either version; none but on Linux."""
+    """The contents of a control file in this process's cgroups (version 1 or 2) and all cgroups above them; none except on Linux."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/cgroup").read_text().splitlines():
             _, controllers, place = line.split(":", 2)

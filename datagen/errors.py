@@ -9,9 +9,9 @@ from datagen.screen import printable
 
 
 class UserError(Exception):
-    """Something the user can mend. The message says what, where and what to do; the command line exits with 2.
+    """An error that the user can mend. The message states what is wrong, where, and what to do; the command line exits with 2.
 
-    Each argument is a line of it: names and words in it are anybody's, and make no lines of their own.
+    Each argument is one line of the message: line ends and control characters in it, which may come from anybody's names, are escaped.
     """
 
     def __str__(self) -> str:
@@ -19,15 +19,15 @@ class UserError(Exception):
 
 
 class PartlyDone(UserError):
-    """Part of what was asked could not be done, the rest was. The message says which part; the command line exits with 1."""
+    """Part of the work could not be done; the rest is done. The message names the part; the command line exits with 1."""
 
 
 class Hopeless(UserError):
-    """What one job met and every other would: none is worth trying."""
+    """An error of one job that every other job would meet, so that no more are tried."""
 
 
 class ImageError(UserError):
-    """An image that cannot be read. Where there are others, they are read without it."""
+    """An image cannot be read. Where there are other images, they are read without it."""
 
 
 class CodeError(UserError):
@@ -39,7 +39,7 @@ class CodeError(UserError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``; did you mean "red"?`` for the known word that is most like one that is not known, to end a message with; empty if none is."""
+    """The end of a message about an unknown word, ``; did you mean "red"?``, with the known word most like it; empty if none is similar."""
     by_letters = {name.lower(): name for name in known}
     near = get_close_matches(word.lower(), by_letters, n=1)
     return f'; did you mean "{by_letters[near[0]]}"?' if near else ""

@@ -11,10 +11,10 @@ from typing import Any
 
 @dataclass(frozen=True, eq=False)
 class Flag:
-    """The flag of a field, in its ``Annotated``: ``help`` is its sentence, ``read`` makes a value of its text (None: by the field's type).
+    """The flag of a field, in its ``Annotated``: ``help`` is its help text, ``read`` converts its text (None: by the field's type).
 
-    ``name`` is the flag's where it is not the field's. A ``word`` has no dashes: its place says what it is. Exactly one of a verb's flags
-    that are ``one_of`` must be given. ``more`` is what else `argparse.ArgumentParser.add_argument` takes.
+    ``name`` is the flag's name if it is not the field's. A ``word`` is a positional argument. Exactly one of a verb's flags that are
+    ``one_of`` must be given. ``more`` holds further arguments of `argparse.ArgumentParser.add_argument`.
     """
 
     help: str
@@ -28,10 +28,10 @@ class Flag:
 
 @dataclass(frozen=True, eq=False)
 class FlagsOf:
-    """In the ``Annotated`` of a `functools.partial` of a dataclass: the flags of that class, of which it holds the values that are given.
+    """The flags of a nested dataclass, in the ``Annotated`` of a field that holds the class as a `functools.partial` with the given values.
 
-    ``where`` is "module:Class", imported when the flags are asked for. Without ``defaults`` its own are not in the help: something else
-    decides.
+    ``where`` is "module:Class", imported when the flags are needed. Without ``defaults``, the help does not show the defaults of the class,
+    because others take their place.
     """
 
     where: str
@@ -39,7 +39,7 @@ class FlagsOf:
 
     @property
     def kind(self) -> type:
-        """The class."""
+        """The nested dataclass, imported."""
         return resolve_name(self.where)
 
 

@@ -28,10 +28,10 @@ def generate(
     *,
     device: str = "auto",
 ) -> Samples:
-    """Bring the data set in `out`, a folder or a URL, to `num` samples and return it, or only these of its shards.
+    """Complete the data set in `out`, a folder or a URL, to `num` samples, or only the given `shards` of it, and return it.
 
-    ``device`` is cpu, gpu, or auto: GPUs where Blender finds some. What is there and whole is not rendered again. Raises `UserError` if
-    `out` holds another data set or the request cannot be drawn, and `PartlyDone` if scenes could not be rendered: everything else was
+    ``device`` is cpu, gpu, or auto: GPUs if Blender finds some. Samples that are there and whole are not rendered again. Raises `UserError`
+    if `out` holds another data set or the request cannot be drawn, and `PartlyDone` if scenes could not be rendered: everything else is
     done, and another call tries them again.
     """
     check_request(settings)
@@ -41,7 +41,7 @@ def generate(
 
 
 def _gpus(settings: DatasetSettings, device: str) -> list[Gpu]:
-    """The GPUs to render on: where nothing is rendered, Blender is not asked for them."""
+    """The GPUs to render on; none, without starting Blender, for a domain that is painted: `UserError` if `device` is gpu then."""
     if not isinstance(settings.resolved_domain, PaintedDomain):
         return choose_gpus(device)
     if device == "gpu":
@@ -52,7 +52,7 @@ def _gpus(settings: DatasetSettings, device: str) -> list[Gpu]:
 def generate_missing(
     settings: DatasetSettings, num: int, out: Place, pool: RenderPool, shards: Sequence[int] | None = None
 ) -> list[Failure]:
-    """Generate what is missing or damaged of a data set, or of some of its shards; the scenes that could not be rendered."""
+    """Generate the missing and damaged samples of a data set, or of some of its shards; return the scenes that could not be rendered."""
     with open_dataset(out, settings, num, shards, device=pool.device) as writer:
         missing = writer.missing()
         for outcome in progress(generate_samples(settings, missing, pool), total=len(missing), desc="generate") if missing else ():
@@ -71,6 +71,6 @@ def report(out: Place, num: int, failures: Sequence[Failure]) -> None:
 
 
 def generate_samples(settings: DatasetSettings, indices: Iterable[int], pool: RenderPool) -> Iterator[EncodedSample | Failure]:
-    """The samples of these indices, in order of completion."""
+    """The sample, or the failure, of each of these indices, in order of completion."""
     for job, outcome in pool.render(DrawJob(settings, index) for index in indices):
         yield Failure(job.index, settings.seed, job.key, str(outcome)) if isinstance(outcome, UserError) else outcome

@@ -1,4 +1,4 @@
-"""Every kind of file that is read here and may be anybody's, with what is declared of it: its whole content, or each of its lines.
+"""Every kind of file that `datagen` reads and anybody may have written, with the declared type of its content or of each line.
 
 Models and evaluations have kinds of their own: `model.declared.KINDS` and `render.evals.runs.KINDS`.
 """

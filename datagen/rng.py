@@ -1,7 +1,7 @@
-"""Random numbers that stay what they are.
+"""Random numbers that are the same with every version of NumPy.
 
-NumPy promises for good the 64-bit words of its bit generators, but not what the methods of its `Generator` make of them (NEP 19). So
-data sets draw from the words by the rules written here, which are those of NumPy 1.26, and which cost less for one number at a time.
+NumPy guarantees the 64-bit words of its bit generators for all versions, but not the results of the methods of its `Generator` (NEP 19).
+So data sets draw from the words by the rules in this file, which are those of NumPy 1.26 and faster for one number at a time.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Stream:
         return low + (high - low) * self.random()
 
     def below(self, count: int) -> int:
-        """Evenly one of 0 to `count` - 1, by Lemire's method (2019) from half words; `count` is at most 2**32 - 1."""
+        """A whole number, uniform from 0 to `count` - 1, by Lemire's method (2019) on half words; `count` is at most 2**32 - 1."""
         if count == 1:
             return 0
         product = self._half_word() * count

@@ -1,6 +1,6 @@
 """A scene as plain data, and the shot that it is photographed with.
 
-A `Scene` is what graphics code says and nothing else. A `Shot` is everything else an image depends on:
+A `Scene` is the content of graphics code and nothing else. A `Shot` is everything else an image depends on:
 frame, quality, camera, lamps, noise. Scene and shot together determine the image.
 """
 
@@ -19,11 +19,11 @@ Value = str | float | tuple[float, ...]
 Quality = Literal["draft", "standard", "reference"]
 QUALITIES: tuple[str, ...] = get_args(Quality)
 FRAME_SIDES = (16, 8192)
-"""The shortest and the longest side, in pixels, of a frame that any verb takes."""
+"""The shortest and the longest side of a frame that verbs accept, in pixels."""
 
 
 def check_frame(width: int, height: int) -> None:
-    """`UserError` for a frame of so many pixels that no verb takes."""
+    """`UserError` if a side of a frame, in pixels, is outside `FRAME_SIDES`."""
     low, high = FRAME_SIDES
     if not (low <= width <= high and low <= height <= high):
         raise UserError(f"a frame of {width}x{height} pixels: from {low} to {high} each way are possible")
@@ -80,7 +80,7 @@ class Scene:
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Scene:
-        """The inverse of `to_json`. Checks no vocabulary: that is the domain's `validate`."""
+        """The inverse of `to_json`. Does not check the scene against its domain: that is `Domain.check`."""
         objects = []
         for entry in data["objects"]:
             values = _tuples({name: value for name, value in entry.items() if name != "statement"})
@@ -118,7 +118,7 @@ class Lamp:
 
 @dataclass(frozen=True)
 class Shot:
-    """How a scene is photographed. ``width`` and ``height`` in pixels; ``noise_seed`` seeds the path tracer; a plane has no ``camera``."""
+    """How a scene is photographed: ``width`` and ``height`` in pixels, ``noise_seed`` for the path tracer, no ``camera`` in a plane."""
 
     width: int
     height: int

@@ -1,4 +1,4 @@
-"""The verbs that make, check and turn data sets, and the doctor. What they work with is imported when they run."""
+"""The verbs that make, check, inspect and convert data sets, and the doctor. Each imports the modules that it needs when it runs."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ from datagen.screen import print_line
 if TYPE_CHECKING:
     from datagen.samples.settings import DatasetSettings
 
-BUILT_IN = Path()  # in the place of a folder of assets: those modelled here
+BUILT_IN = Path()  # the value of --assets without a folder: the built-in assets
 Place = str | Path
 Workers = Annotated[int | None, Flag("Blender processes, or painting threads (default: one a core, or one a GPU)", "N", positive)]
 MaxPixels = Annotated[
@@ -83,7 +83,7 @@ class Generate(Verb):
         return self.assets is not None or self.textures is not None
 
     def _settings(self) -> "DatasetSettings":
-        """The settings, with what is in the files that flags name."""
+        """The settings, with the content of the files that flags name."""
         from datagen.domains.registry import get_domain
         from datagen.domains.split_files import load_split
         from datagen.samples.cameras import load_cameras
@@ -95,7 +95,7 @@ class Generate(Verb):
         return self.settings(domain=domain, rules=rules, cameras=load_cameras(stated["cameras"]) if "cameras" in stated else ())
 
     def _own_domain(self, domain: str) -> str:
-        """The name of the domain of folders' assets and textures; says which of their files are left out."""
+        """The name of the domain of the user's assets and textures; prints which of their files are left out."""
         from datagen.assets.own import own_assets
         from datagen.assets.own_textures import own_textures
         from datagen.domains.own_assets import keep_domain

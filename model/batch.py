@@ -12,14 +12,14 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Batch:
-    """What `IGLLM.forward` takes. The image is needed in one of its two forms, everything else is optional. ValueError without an image.
+    """The arguments of `IGLLM.forward`. An image is required in one of two forms, all else is optional. ValueError without an image.
 
-    ``pixel_values`` (batch, 3, height, width) float, normalised, or ``visual_features`` (batch, tokens, tower's width), what the tower
-    makes of them. ``input_ids`` (batch, length) int64 is the text, padded on the right. Of the same shape are ``labels``, the tokens to
+    ``pixel_values`` (batch, 3, height, width) float, normalised, or ``visual_features`` (batch, tokens, tower's width), the tower's
+    output for them. ``input_ids`` (batch, length) int64 is the text, padded on the right. Of the same shape are ``labels``, the tokens to
     learn, `IGNORED` elsewhere; ``number_values`` and ``number_slots``, for each `[NUM]` its value in normalised units and the index of its
     slot, -1 elsewhere; and ``centres``, the visual token that holds the centre of the object which a token describes, -1 elsewhere.
-    ``dense_numbers`` and ``dense_words`` are stacked `DenseLayout.targets`. ``counts`` (4,) is what the sums of the losses are divided
-    by; without it, those of this batch (`IGLLM.loss_counts`).
+    ``dense_numbers`` and ``dense_words`` are stacked `DenseLayout.targets`. ``counts`` (4,) are the divisors of the summed losses,
+    by default those of this batch (`IGLLM.loss_counts`).
     """
 
     pixel_values: torch.Tensor | None = None

@@ -1,4 +1,4 @@
-"""A new model and the codec of its code, by a preset: parts from scratch or pretrained, and a tokenizer with `[NUM]`."""
+"""Builds a new model and its codec from a preset: parts from scratch or pretrained, and a tokenizer with `[NUM]`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from model.tokens.prompts import DESCRIBE_PROMPTS, PROMPTS, VICUNA_TEMPLATE, pro
 from model.tokens.tokenizer import domain_tokenizer
 from model.trial import try_tokenizer
 
-MOST_NEW_TOKENS = 10_000  # of a tokenizer that its language model does not have; some have a few
+MOST_NEW_TOKENS = 10_000  # tokens beyond the language model's vocabulary; some checkpoints have a few
 
 Stage = Literal["pretrain", "align", "train"]
 TRAINED: dict[Stage, tuple[str, ...]] = {"pretrain": ("tower", "projector", "dense_head"), "align": ("projector",)}
@@ -42,7 +42,7 @@ TRAINED: dict[Stage, tuple[str, ...]] = {"pretrain": ("tower", "projector", "den
 
 @dataclass(frozen=True)
 class Plan:
-    """What a preset's model will be, checked as far as it can be before there are weights."""
+    """The codec and the configuration of a preset's model, checked as far as possible before weights are loaded."""
 
     preset: Preset
     stage: Stage
@@ -51,21 +51,21 @@ class Plan:
 
     @property
     def bases(self) -> dict[str, Any]:
-        """The checkpoints that the parts begin with, as ``run.json`` records them: of a folder the digest of its weights, of a hub name the
+        """The checkpoints that the parts start from, as ``run.json`` records them: the digest of a folder's weights, or a hub name and its
         revision."""
         stated = {"vision": self.config.vision_base, "language": self.config.language_base}
         return {name: base and (base["sha256"] or f"{base['name']}@{base['revision']}") for name, base in stated.items()}
 
     def build(self, provenance: Mapping[str, Any] | None = None) -> IGLLM:
-        """The model. ``provenance`` is what its configuration records of how it is trained: preset, data and code.
+        """The model. ``provenance`` holds the fields that its configuration records about its training: preset, data and code.
 
         All parts that the stage does not train (`TRAINED`) are frozen. `UserError` for a checkpoint that cannot be loaded, and for parts
-        that cannot compute.
+        that fail on trial inputs.
         """
         preset, config = self.preset, deepcopy(self.config)
         for name, value in (provenance or {}).items():
             setattr(config, name, value)
-        # What is trained keeps all digits of its checkpoint.
+        # Trained parts keep float32, with all digits of their checkpoint.
         frozen = torch.bfloat16 if preset.optimisation.bf16 else torch.float32
         vision_dtype = frozen if preset.tower.freeze_vision else torch.float32
         language_dtype = frozen if preset.language.lora_rank or self.stage == "align" else torch.float32
@@ -85,7 +85,7 @@ def plan(preset: Preset, domain: Domain, *, stage: Stage = "train") -> Plan:
     """The plan of the model that a preset describes.
 
     `UserError` for a checkpoint that is missing or does not fit, for tables that describe no model, for rotations that the domain does not
-    have, and for a language model that cannot take the longest text that it may have to.
+    have, and for a language model with a recurrent state or too few positions.
     """
     quiet_transformers()
     written = dialect(domain, preset.head.rotations)
@@ -133,7 +133,7 @@ def _source(preset: Preset, table: Literal["vision", "text"]) -> str:
 
 
 def _count_visual_tokens(config: IGLLMConfig, source: str, extent: Extent) -> int:
-    """How many visual tokens a configuration's tower makes; `UserError` if no tower can be made of it within that extent."""
+    """The number of visual tokens of a configuration's tower; `UserError` if the tower cannot be built or exceeds the extent."""
     try:
         with blaming(source), within(extent, source):
             tower = VisionTower(config)
@@ -143,9 +143,9 @@ def _count_visual_tokens(config: IGLLMConfig, source: str, extent: Extent) -> in
 
 
 def _check_attends(text: Any, source: str) -> None:
-    """`UserError` for a language model that keeps a state of the text (Mamba and its like).
+    """`UserError` for a language model with a recurrent state (Mamba and the like).
 
-    Decoding drops and reorders the texts of a batch: keys and values of attention can be rearranged with them, such a state cannot.
+    Decoding drops and reorders the texts of a batch: keys and values of attention can be rearranged with them, a recurrent state cannot.
     """
     kind = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(text), None)
     if getattr(kind, "_is_stateful", False):
@@ -153,9 +153,9 @@ def _check_attends(text: Any, source: str) -> None:
 
 
 def _check_positions(text: Any, source: str, before: int, answer: int) -> None:
-    """`UserError` for a language model whose table of positions ends before the longest text does, of ``before`` and ``answer`` tokens.
+    """`UserError` for a language model with fewer position embeddings than the longest text has tokens, ``before`` + ``answer``.
 
-    One that computes its positions, and may read worse beyond those that it was made for, gets a warning.
+    A model with computed (rotary) positions gets a warning: beyond the length that it was trained on, it may read and write worse.
     """
     positions, needed = getattr(text, "max_position_embeddings", None), before + answer
     if positions is None or positions >= needed:
@@ -167,13 +167,16 @@ def _check_positions(text: Any, source: str, before: int, answer: int) -> None:
 
 
 def _try_out(model: IGLLM, preset: Preset) -> None:
-    """Try the parts on a blank image and two tokens; `UserError` if they do not compute what they should, before anything is written."""
+    """Run the parts on a blank image and two tokens, before anything is written.
+
+    `UserError` for a tower that fails or gives another shape than expected, and for a language model that fails or is not causal.
+    """
     tower, config = model.tower, model.config
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         model.eval()
         try:
             seen = tower(torch.zeros(1, 3, config.image_height, config.image_width))
-        except Exception as error:  # its code may do anything with an image
+        except Exception as error:  # of any kind: there are many architectures
             raise UserError(f"{_source(preset, 'vision')}: cannot be read as a tower ({reason(error)}); {USABLE}") from None
         if seen.shape[1:] != (tower.rows * tower.columns, tower.width):
             raise UserError(
@@ -193,7 +196,7 @@ def make_tokenizer(preset: Preset, domain: Language) -> tuple[Any, Base | None]:
     """The language model's tokenizer, with `[NUM]`, an end-of-sequence token and a chat template, and the checkpoint that it belongs to."""
     if preset.language.language_model == FROM_SCRATCH:
         return domain_tokenizer(domain, PROMPTS), None
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # loaders fork
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # forking data loaders after parallel tokenization may deadlock
     base = Base.named(preset.language.language_model)
     tokenizer = base.tokenizer()
     try_tokenizer(tokenizer, [*code_texts(domain), *PROMPTS, *DESCRIBE_PROMPTS])
@@ -204,7 +207,7 @@ def make_tokenizer(preset: Preset, domain: Language) -> tuple[Any, Base | None]:
     if tokenizer.chat_template is None:
         tokenizer.chat_template = VICUNA_TEMPLATE
     tokenizer.add_tokens([NUM], special_tokens=True)
-    # Saved and loaded once, as it will be with the model: a tokenizer of an old checkpoint may cut text in another way before.
+    # Saved and loaded once, as later with the model: before that, an old checkpoint's tokenizer may split text differently.
     with tempfile.TemporaryDirectory() as folder, blaming(base.name):
         tokenizer.save_pretrained(folder)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -240,12 +243,12 @@ def _vision(preset: Preset) -> tuple[Any, Base | None, dict[str, Any]]:
 
 
 def _sees(config: Any) -> bool:
-    """Whether a configuration is one of a vision tower: of patches, or of stages of maps."""
+    """Whether a configuration describes a vision tower, either of patches or of convolutional stages."""
     return hasattr(config, "patch_size") or hasattr(config, "hidden_sizes")
 
 
 def _frame(config: Any, preset: Preset) -> dict[str, Any]:
-    """The frame of a tower, pixels: its own, or the preset's if it takes any."""
+    """Height and width of a tower's frame in pixels: the tower's own image size, or the preset's if it has none."""
     side = getattr(config, "image_size", None)
     if isinstance(side, list | tuple) and len(side) != 2:
         raise UserError(f"{_source(preset, 'vision')}: image_size is {str(side)[:80]}; a number is expected, or a height and a width")
@@ -259,7 +262,7 @@ def _frame(config: Any, preset: Preset) -> dict[str, Any]:
 
 
 def _text(preset: Preset, tokenizer: Any, base: Base | None) -> tuple[Any, Base | None]:
-    """The language model's configuration, with all tokens of the tokenizer, and its checkpoint if it has one."""
+    """The language model's configuration, its vocabulary enlarged to the tokenizer's, and its checkpoint if it has one."""
     if base is None:
         if not preset.text:
             raise UserError("the preset has no [text] to make a language model from; give --language-model")
@@ -274,7 +277,7 @@ def _text(preset: Preset, tokenizer: Any, base: Base | None) -> tuple[Any, Base 
             f"{base.name}: its tokenizer has {needed:,} tokens, and its language model {config.vocab_size:,}: they do not belong together"
         )
     config.vocab_size = max(config.vocab_size, needed)
-    config.eos_token_id = tokenizer.eos_token_id  # answers end with it, whatever else the checkpoint ends texts with
+    config.eos_token_id = tokenizer.eos_token_id  # the codec ends answers with this token alone; checkpoints may state several
     return config, base.exact()
 
 
@@ -284,7 +287,7 @@ def _lora(preset: Preset) -> dict[str, Any] | None:
 
 
 def _own_what_is_trained(model: IGLLM, preset: Preset) -> None:
-    """Have the model's own file hold the parts of a checkpoint that are trained as a whole, as they will differ from the checkpoint."""
+    """Make the model's own file store pretrained parts that are trained in full, as their weights will differ from the checkpoint's."""
     if not preset.tower.freeze_vision:
         model.config.vision_base = None
     if not preset.language.lora_rank and model.config.language_base is not None:

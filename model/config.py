@@ -22,24 +22,24 @@ def quiet_transformers() -> None:
 
 
 class IGLLMConfig(PreTrainedConfig):
-    """What `IGLLM.from_pretrained` needs to rebuild a model.
+    """The settings from which `IGLLM.from_pretrained` rebuilds a model.
 
-    ``image_height`` and ``image_width`` in pixels; ``image_mean`` and ``image_std`` per channel in [0, 1]. ``vision_layer`` is
-    the hidden state that is read from a tower of transformer layers (-2: the penultimate, as in IG-LLM); a convolutional tower gives
-    its last map. ``vision_merge`` x ``vision_merge`` neighbouring cells of it make one visual token. ``prefix_token_ids`` come before
-    the image, as a chat template has it; ``num_token_id`` is that of `[NUM]`.
+    ``image_height`` and ``image_width`` in pixels; ``image_mean`` and ``image_std`` per channel in [0, 1]. ``vision_layer`` is the index
+    of the hidden state that is read from a transformer tower (-2: the penultimate, as in IG-LLM); of a convolutional tower, the last map
+    is read. ``vision_merge`` x ``vision_merge`` neighbouring patches, or places of the map, make one visual token. ``prefix_token_ids``
+    are the tokens that the chat template puts before the image; ``num_token_id`` is the id of `[NUM]`.
 
-    ``vision_base`` and ``language_base`` (``name``, ``revision``, ``sha256`` where known) name the checkpoint that a part's weights are
-    loaded from, because a model's own file does not hold them: the part is frozen, but for LoRA's adapters. None: the file holds
-    all of the part. ``lora`` (``rank``, ``alpha``, ``dropout``) puts adapters on the language model.
+    ``vision_base`` and ``language_base`` (``name``, ``revision``, ``sha256`` where known) name the checkpoint from which a frozen part's
+    weights are loaded; the model's own file then holds only LoRA's adapters of that part. None: the file holds the whole part.
+    ``lora`` (``rank``, ``alpha``, ``dropout``) puts adapters on the language model.
 
-    ``rotations`` is how the model writes the rotations of its domain (`datagen.domains.dialects.Rotations`).
+    ``rotations`` is the notation in which the model writes rotations (`datagen.domains.dialects.Rotations`).
 
-    ``numbers`` is ``head`` (`[NUM]` tokens, whose values the numeric head reads; with ``number_cells`` a value may also be the one that
-    the dense read-out has for a cell, see `model.parts.cell_head`) or ``char`` (digits as text). ``word_token_ids`` are the tokens, one
-    each, of the words of all choices in their order, if the dense read-out helps to say words; else empty. ``feedback_noise`` is the
-    standard deviation, in normalised units, of the noise that training adds to the true values fed back, so that a model does not come to
-    rely on more digits than it will predict.
+    ``numbers`` is ``head`` (`[NUM]` tokens whose values the numeric head predicts; with ``number_cells`` a value may also be the dense
+    read-out's for a cell, see `model.parts.cell_head`) or ``char`` (digits as text). ``word_token_ids`` holds one token for each word of
+    all choices, in order, if the dense read-out contributes to the logits of words; else it is empty. ``feedback_noise`` is the standard
+    deviation, in normalised units, of the noise that training adds to the true values fed back, so that a model does not rely on more
+    digits than it can predict.
 
     ``number_weight``, ``dense_weight`` and ``guide_weight`` weigh the losses of numbers, dense read-out and `model.parts.guide` beside
     next-token cross-entropy. Without ``number_cells``, a number's loss is its squared error; beyond an error of ``number_close``, in
@@ -89,7 +89,7 @@ class IGLLMConfig(PreTrainedConfig):
 
     @classmethod
     def get_config_dict(cls, pretrained_model_name_or_path: Any, **keywords: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """As for any configuration; `UserError` for fields that no model can have, or that would have more loaded (`model.staging`)."""
+        """As for any configuration; `UserError` for unsupported fields and impossible values (`model.staging.checked_config`)."""
         content, unused = super().get_config_dict(pretrained_model_name_or_path, **keywords)
         return checked_config(content, pretrained_model_name_or_path), unused
 

@@ -1,6 +1,6 @@
-"""Work that strangers' files describe (a template, a tokenizer's rules), done in a process of its own with an end to its time and memory.
+"""Runs work that untrusted files define (a chat template, a tokenizer's rules) in a separate process with limits on time and memory.
 
-The process is ``python -P -m MODULE``, where `MODULE` calls `answer`; `ask` starts it. Both speak JSON.
+`ask` starts ``python -P -m MODULE``, and `MODULE` calls `answer`; request and answer are JSON.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any
 from datagen.errors import UserError
 from datagen.io.child import module_command
 
-SECONDS = 5  # of processor time; what is meant well takes milliseconds
-MOST_BYTES = 2**30  # of memory beyond what the process begins with
-START_SECONDS = 120  # until it must have begun and ended, on the busiest machine
+SECONDS = 5  # of processor time; benign work takes milliseconds
+MOST_BYTES = 2**30  # of address space beyond what the process starts with
+START_SECONDS = 120  # of wall-clock time for start and work together; enough on a busy machine
 
 
 def ask(module: str, request: Any, what: str) -> Any:
-    """What a module's process answers. `UserError`, which begins with ``what``, if the work fails, or takes more than it may."""
+    """The answer of a module's process. `UserError`, beginning with ``what``, if the work fails or exceeds the limits."""
     try:
         done = subprocess.run(
             module_command(module),
@@ -30,7 +30,7 @@ def ask(module: str, request: Any, what: str) -> Any:
             text=True,
             timeout=START_SECONDS,
             check=False,
-            start_new_session=True,  # so that a signal which ends it is none that was sent to its parent as well
+            start_new_session=True,  # so that Ctrl-C does not end it: an end by a signal means exceeded limits
         )
     except subprocess.TimeoutExpired:
         raise UserError(f"{what} does not end within {START_SECONDS} s; a checkpoint with another is needed") from None
@@ -49,20 +49,20 @@ def ask(module: str, request: Any, what: str) -> Any:
 
 
 def answer(work: Callable[[Any], Any]) -> None:
-    """In that process: read the request, and write what ``work`` makes of it within the limits."""
+    """In the started process: read the request, run ``work`` on it within the limits, and write the answer."""
     request = json.load(sys.stdin)
     _limit()
     try:
         answered = {"answer": work(request)}
     except MemoryError:
         answered = {"error": "it takes too much memory"}
-    except BaseException as error:  # whatever the author wrote; a panic of Rust is no Exception
+    except BaseException as error:  # untrusted work may raise anything; a Rust panic is no Exception
         answered = {"error": (str(error) or repr(error)).splitlines()[0][:300]}
     json.dump(answered, sys.stdout)
 
 
 def _limit() -> None:
-    """From here on, this process has `SECONDS` and `MOST_BYTES` left."""
+    """Limit this process to `SECONDS` and `MOST_BYTES` more than it has used."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     seconds = int(used.ru_utime + used.ru_stime) + SECONDS
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))

@@ -1,13 +1,13 @@
-"""Coverage (Tu et al. 2016): which objects of an image a text has described, so that it describes none of them twice.
+"""Coverage (Tu et al. 2016): tracks which objects of an image a text has described, so that none is described twice.
 
-A model knows what it has written only by reading it, and it can lose track: describe one object twice, or give the x of one object and the
-y of another, where nothing is. Where the domain keeps its objects apart (`datagen.domains.base.Spacing`) and a number may be the value of
-an image cell (`model.parts.cell_head`), both are ruled out:
+A language model can lose track of its own text: describe one object twice, or combine the x of one object with the y of another, where
+there is no object. If the domain has a minimum distance between objects (`datagen.domains.base.Spacing`) and a number may be the value of
+an image cell (`model.parts.cell_head`), decoding excludes both:
 
-- A cell whose place is nearer to an object of the text than two objects can be shows that object, and is ruled out.
-- Cells whose places are nearer to each other than that show one object. Once a number of a place is a cell's value, cells of other objects
-  are ruled out for the rest of that place.
-- A number that would put an object nearer to another than two can be is ruled out, whether it is a cell's or the head's own.
+- A cell whose position is within that distance of a described object shows this object, and is excluded.
+- Cells whose positions are within that distance of each other show one object. Once the first number of a position is a cell's value,
+  cells of other objects are excluded for the rest of that position.
+- A number that would place an object within that distance of another is excluded, whether it is a cell's or the head's own.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from datagen.errors import UserError
 from model.parts.cell_head import Cells, LaplaceMixture
 from model.tokens.codec import Slot
 
-UNKNOWN = torch.nan  # a coordinate of no place: compared with any distance, the distance to it gives false
+UNKNOWN = torch.nan  # coordinate of an absent position: distances to it are NaN, whose comparisons are false
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """The rule of a domain: no two objects are nearer to each other than ``least``, in the numbers of these ``slots`` (components,).
+    """The minimum distance between a domain's objects: ``least``, between the positions in these ``slots`` (components,).
 
     ``halves`` (components,) are half the ranges of the slots: factors from normalised values to lengths.
 
-    The methods take the state of texts, a row each: ``numbers`` (rows, slots), the latest of each slot; ``placed`` (rows, objects,
-    components), the places of their objects, `UNKNOWN` beyond those; ``cell_place`` (rows, components), the place of the cell whose value
-    is the first number of the latest object, `UNKNOWN` if that is no cell's; ``cells``, those of their images; ``slot`` (rows,), that
-    of the number to write, -1 for none.
+    The methods' arguments describe unfinished texts, a row each: ``numbers`` (rows, slots), the latest normalised number of each slot;
+    ``placed`` (rows, objects, components), the positions of the described objects, then `UNKNOWN`; ``cell_place`` (rows, components), the
+    position of the cell whose value is the first number of the latest object's position, `UNKNOWN` if that number is the head's own;
+    ``cells``, the read-outs of the images; ``slot`` (rows,), the slot of the next number, -1 for none.
     """
 
     slots: torch.Tensor
@@ -43,7 +43,7 @@ class Coverage:
 
     @staticmethod
     def of(domain: Domain, slots: Sequence[Slot], device: torch.device) -> Coverage | None:
-        """The rule of a domain whose one statement has these ``slots``; None if nothing keeps its objects apart."""
+        """The coverage of a domain whose one statement has these ``slots``; None if the domain has no minimum distance."""
         if domain.spacing is None:
             return None
         at = sorted(_find(name, slots, domain) for name in domain.spacing.components)
@@ -51,7 +51,7 @@ class Coverage:
         return Coverage(torch.tensor(at, device=device), halves, domain.spacing.least)
 
     def nothing_placed(self, rows: int, objects: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """``placed`` and ``cell_place`` of texts without objects, which can get so many."""
+        """``placed`` and ``cell_place`` of texts without objects yet, with room for ``objects`` each."""
         placed = torch.full((rows, objects, len(self.slots)), UNKNOWN, device=self.slots.device)
         return placed, placed[:, 0]
 
@@ -65,7 +65,7 @@ class Coverage:
         placed: torch.Tensor,
         cell_place: torch.Tensor,
     ) -> torch.Tensor:
-        """(rows, 1 + cells) which values of a mixture may be written."""
+        """(rows, 1 + cells) bool: which values of a mixture may be written; all of them where ``slot`` is not part of a position."""
         component = self._component(slot)[:, None]
         of_cells = self._places(cells.values)
         own = torch.full_like(of_cells[:, :1], UNKNOWN)
@@ -77,20 +77,20 @@ class Coverage:
         return (component < 0) | ~(taken | elsewhere & (component > 0))
 
     def cell_place_after(self, slot: torch.Tensor, option: torch.Tensor, cells: Cells, cell_place: torch.Tensor) -> torch.Tensor:
-        """``cell_place`` once an option of a mixture (rows,), 0 for the head's own value, has been written."""
+        """``cell_place`` after writing an ``option`` (rows,) of a mixture: 0 for the head's own value, 1 + i for that of cell i."""
         of_cells = self._places(cells.values)
         place = of_cells.gather(1, (option - 1).clamp(min=0)[:, None, None].expand(-1, 1, of_cells.shape[2]))[:, 0]
         place = torch.where(option[:, None] > 0, place, UNKNOWN)
         return torch.where((self._component(slot) == 0)[:, None], place, cell_place)
 
     def placed_after(self, slot: torch.Tensor, numbers: torch.Tensor, objects: torch.Tensor, placed: torch.Tensor) -> torch.Tensor:
-        """``placed`` once a number of the latest of so many objects (rows,) has been written."""
+        """``placed`` after writing a number of the latest object; ``objects`` (rows,) counts the objects so far."""
         whole = self._component(slot) == len(self.slots) - 1
         latest = torch.arange(placed.shape[1], device=slot.device) == objects[:, None] - 1
         return torch.where((whole[:, None] & latest)[..., None], self._places(numbers)[:, None], placed)
 
     def _component(self, slot: torch.Tensor) -> torch.Tensor:
-        """Which component of a place a slot holds, -1 for none; of the same shape."""
+        """The component of a position that each slot holds, -1 for none; of the same shape as ``slot``."""
         found = slot[..., None] == self.slots
         return torch.where(found.any(-1), found.int().argmax(-1), -1)
 
@@ -99,12 +99,12 @@ class Coverage:
         return torch.arange(len(self.slots), device=self.slots.device)
 
     def _places(self, numbers: torch.Tensor) -> torch.Tensor:
-        """(..., slots) normalised numbers to (..., components) places, in the unit of ``least`` up to a shift that is the same for all."""
+        """(..., slots) normalised numbers to (..., components) positions in the unit of ``least``, up to a constant shift."""
         return numbers[..., self.slots] * self.halves
 
 
 def _find(component: str, slots: Sequence[Slot], domain: Domain) -> int:
-    """The slot of a component: ``loc.x``, or the name of a number that has but one."""
+    """The index of the slot of a position component, named as ``loc.x``, or as a number with a single component."""
     for i, slot in enumerate(slots):
         of_several = slot.argument.components > 1
         if component == (f"{slot.argument.name}.{'xyz'[slot.component : slot.component + 1]}" if of_several else slot.argument.name):

@@ -1,7 +1,7 @@
-"""What the files of a model and of its run must hold, declared: checked before anything is made of it.
+"""Declarations of the files of a model and of its run, against which these files are checked before use.
 
-Of ``config.json``: what its parts' own configurations may hold is transformers' to say; of a field that is absent, the default of
-`model.config` holds.
+In ``config.json``, the content of the parts' own configurations is left to transformers; an absent field has its default in
+`model.config` or `model.derender.config`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from datagen.io.declared import Count, Digest, FileName, InnerPath
 from datagen.scene import FRAME_SIDES
 
 MOST_PROMPT_TOKENS = 4096
-"""Before the image, and after it up to the answer: attention takes memory as the square of them."""
-MOST_ADDED = 10_000  # tokens beside a vocabulary: Gemma has 6,400
+"""Limit before the image, and between image and answer: attention needs memory quadratic in the length."""
+MOST_ADDED = 10_000  # tokens added to a vocabulary: Gemma has 6,400
 MOST_WORDS = 500_000  # of a vocabulary: Gemma has 262,144
-MOST_MERGES = 1_000_000  # by which they are put together: Gemma has 514,906
+MOST_MERGES = 1_000_000  # merge rules of a tokenizer: Gemma has 514,906
 
 FrameSide = Annotated[int, Meta(ge=FRAME_SIDES[0], le=FRAME_SIDES[1])]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -30,7 +30,7 @@ Step = Annotated[int, Meta(ge=0, le=10**9)]
 
 
 class Seeing(Struct):
-    """The fields of both kinds of model."""
+    """The fields of ``config.json`` that both kinds of model have."""
 
     domain: Annotated[str, Meta(max_length=200)]
     vision_config: dict[str, Any]
@@ -50,7 +50,7 @@ class StatedBase(Struct, forbid_unknown_fields=True):
 
 
 class StatedPreprocessor(Struct):
-    """What a preprocessor's file says of the images of a tower, as far as it is followed; sizes are the tower's configuration's to say."""
+    """The fields of a preprocessor's file that are used; image sizes are taken from the tower's configuration instead."""
 
     image_mean: tuple[Share, Share, Share] | None = None
     image_std: tuple[Deviation, Deviation, Deviation] | None = None
@@ -60,18 +60,18 @@ class StatedPreprocessor(Struct):
 
 
 class AddedToken(Struct):
-    """A token of a tokenizer beside its vocabulary."""
+    """A token that a tokenizer has in addition to its vocabulary."""
 
     content: str
     id: Token = 0
 
 
 AddedTokens = Annotated[dict[str, Token], Meta(max_length=MOST_ADDED)]
-"""The content of ``added_tokens.json``: their numbers."""
+"""The content of ``added_tokens.json``: the id of each added token."""
 
 
 Vocabulary = Annotated[dict[str, Any], Meta(max_length=MOST_WORDS)]
-"""The content of ``vocab.json``: the words with their numbers."""
+"""The content of ``vocab.json``: the id of each word."""
 
 
 class StatedWords(Struct):
@@ -82,7 +82,7 @@ class StatedWords(Struct):
 
 
 class StatedTokenizer(Struct):
-    """What ``tokenizer.json`` says, as far as it is checked here: the rest is for tokenizers to read, in a process of its own first."""
+    """The fields of ``tokenizer.json`` that are checked here; the tokenizers library reads the rest, first in a confined process."""
 
     added_tokens: Annotated[list[AddedToken], Meta(max_length=MOST_ADDED)] = []
     model: StatedWords | None = None
@@ -93,14 +93,14 @@ SomeAdded = Annotated[dict[str, Any], Meta(max_length=MOST_ADDED)] | Annotated[l
 
 
 class StatedTemplate(Struct):
-    """One of several chat templates: transformers makes a file of that name of it."""
+    """One of several chat templates; transformers writes it to a file of that name."""
 
     name: FileName
     template: str
 
 
 class StatedTokenizerConfig(Struct):
-    """What ``tokenizer_config.json`` says, as far as it is checked here: tokens, and how many of a kind there are."""
+    """The fields of ``tokenizer_config.json`` that are checked here: tokens, and the number of tokens of a kind."""
 
     added_tokens_decoder: Annotated[dict[str, AddedToken], Meta(max_length=MOST_ADDED)] = {}
     additional_special_tokens: SomeAdded = None
@@ -110,11 +110,11 @@ class StatedTokenizerConfig(Struct):
     num_madeup_words: FewAdded | None = None
     offset: FewAdded | None = None
     chat_template: str | list[StatedTemplate] | dict[FileName, str] | None = None
-    model_max_length: float | None = None  # of those that know no end, 10 to the power of 30
+    model_max_length: float | None = None  # 10 to the power of 30 where there is no limit
 
 
 class StatedAdapters(Struct, forbid_unknown_fields=True):
-    """Those of LoRA."""
+    """The settings of LoRA's adapters."""
 
     rank: Width
     alpha: Annotated[float, Meta(gt=0, le=1e6)]
@@ -155,12 +155,12 @@ class DeclaredDerenderer(Seeing, kw_only=True):
 
 
 DECLARATIONS: dict[str, type[Seeing]] = {"igllm": DeclaredIGLLM, "igllm-derender": DeclaredDerenderer}
-"""By ``model_type``."""
+"""The declaration of ``config.json`` by ``model_type``."""
 
 
 class RunStatement(Struct, kw_only=True):
-    """``run.json``: what a run was asked to be. The preset's ``settings``, and beside them what `model.run_folder.check_run` compares:
-    digests of data and of the weights that it began with, and how many samples a step has."""
+    """``run.json``: the preset's ``settings`` and further fields that `model.run_folder.check_run` compares, such as digests of the data
+    and of the initial weights, and the number of samples a step."""
 
     format_version: int
     stage: str | UnsetType = UNSET
@@ -179,7 +179,7 @@ WholeCheckpoint = dict[InnerPath, Digest]
 
 
 class TrainerState(Struct):
-    """``trainer_state.json`` of a checkpoint, which transformers writes, as far as it is taken up."""
+    """The fields of a checkpoint's ``trainer_state.json``, written by transformers, that resuming uses."""
 
     global_step: Step
     epoch: float | None
@@ -203,14 +203,14 @@ class Pending(Struct, forbid_unknown_fields=True):
 
 
 class Best(Struct):
-    """``best.json``: at which step and validation loss the best model was."""
+    """``best.json``: the step and the validation loss of the best model."""
 
     step: Count
     eval_loss: float
 
 
 class FeaturesDone(Struct):
-    """``done.json`` of features: how many rows were in their file at each sync, and for each the CRC-32 of those since the one before."""
+    """``done.json`` of features: the number of rows in their file at each sync, and the CRC-32 of the rows since the previous sync."""
 
     rows: list[Count] = []
     crc32: list[Count] = []
@@ -226,4 +226,4 @@ KINDS: dict[str, Any] = {
     "best.json": Best,
     "in the cache, done.json of features": FeaturesDone,
 }
-"""The kinds of files, as `datagen.kinds` has the others."""
+"""The declared kinds of model files; `datagen.kinds` holds those of data files."""

@@ -1,4 +1,4 @@
-"""Where a model runs."""
+"""The choice of the device that a model runs on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from datagen.errors import UserError
 
 
 def pick_device(device: str) -> torch.device:
-    """``auto`` takes a GPU where there is one; `UserError` for a device that is not here."""
+    """The device of that name; ``auto`` picks a GPU if there is one, else the CPU. `UserError` for a device that is not available."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
@@ -21,9 +21,9 @@ def pick_device(device: str) -> torch.device:
 
 
 def faster_in_bfloat16(device: torch.device) -> bool:
-    """Whether a convolution takes less time in bfloat16 than in float32 there, by a trial of a fraction of a second.
+    """Whether a convolution on the device is at least a tenth faster in bfloat16 than in float32, by a trial of a fraction of a second.
 
-    What a processor says that it can do does not tell: some have the instructions and are slower with them.
+    A processor's feature flags do not suffice: some have the instructions and are slower with them.
     """
     seconds = {}
     for dtype in (torch.float32, torch.bfloat16):
@@ -32,7 +32,7 @@ def faster_in_bfloat16(device: torch.device) -> bool:
         times = []
         for _ in range(9):
             begin = time.perf_counter()
-            torch.nn.functional.conv2d(images, kernels).sum().item()  # which waits for the device
+            torch.nn.functional.conv2d(images, kernels).sum().item()  # item() waits for the device
             times.append(time.perf_counter() - begin)
         seconds[dtype] = median(times)
     return seconds[torch.bfloat16] < 0.9 * seconds[torch.float32]

@@ -1,4 +1,4 @@
-"""How large a model is, compared with what its weights' files hold before any memory is taken for it."""
+"""Compares the size of the model that a configuration describes with its weight files, before memory is allocated for it."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from model.staging import INDEX_FILE, WEIGHTS_FILE, index_of, plain, weight_file
 from model.tables import reason
 
 Shapes = dict[str, tuple[int, ...]]
-MOST_TENSORS = 20_000  # of a model whose weights are not there to be counted; the largest that are published have thousands
-MOST_AT_ONCE = 2**27  # numbers that a layer makes of a batch of images
-_MOST_OF_AN_IMAGE = 2**26  # of which several layers' are held at a time; ResNet-50 makes so many of 2048 x 2048 pixels
-_SPARE_NUMBERS = 2**24  # beyond what is in the files: what is tied, and what is not saved, such as masks and the places of tokens
+MOST_TENSORS = 20_000  # of a model without weight files to count; the largest published models have thousands
+MOST_AT_ONCE = 2**27  # numbers in a layer's output for a batch of images
+_MOST_OF_AN_IMAGE = 2**26  # the same of one image, as several are held at a time; ResNet-50 has as many at 2048 x 2048 pixels
+_SPARE_NUMBERS = 2**24  # beyond those in the files: tied tensors, and unsaved ones such as masks and position indices
 _SPARE_TENSORS = 1000
 _FLOATS = ("F64", "F32", "F16", "BF16")
 _COUNTERS = re.compile(r"(^|\.)(position_ids|num_batches_tracked|relative_position_index|attention\.bias|attn\.bias)$")
-"""Tensors of whole numbers and truth values, which are no weights: what batches were counted, where tokens stand, which see which."""
+"""Names of integer and boolean tensors that are not weights: batch counters, position indices, attention masks."""
 
 
 @dataclass(frozen=True)
 class Extent:
-    """At most so many numbers in so many tensors, and in words what has them."""
+    """A bound on a model's size: ``numbers`` in ``tensors`` at most; ``description`` explains the bound in messages."""
 
     numbers: int
     tensors: int
@@ -47,24 +47,24 @@ class Extent:
 
     @staticmethod
     def of(shapes: Mapping[str, tuple[int, ...]], name: str) -> Extent:
-        """What a model may have whose weights' files, which messages call ``name``, hold tensors of these shapes."""
+        """The bound on a model whose weight files, called ``name`` in messages, hold tensors of these shapes."""
         held = sum(map(math.prod, shapes.values()))
-        # Files hold tied tensors once, and in other portions than models do.
+        # Files hold tied tensors once, and may join or split tensors differently.
         return Extent(2 * held + _SPARE_NUMBERS, 4 * len(shapes) + _SPARE_TENSORS, f"{name} holds {held:,} in {len(shapes):,} tensors")
 
     @staticmethod
     def of_memory() -> Extent:
-        """What this machine's memory holds."""
+        """The bound given by this machine's memory, at 4 bytes a number."""
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         return Extent(memory // 4, MOST_TENSORS, f"this machine's memory holds {memory // 4:,}, in at most {MOST_TENSORS:,} tensors")
 
     @staticmethod
     def none() -> Extent:
-        """Of nothing."""
+        """The bound of an absent part."""
         return Extent(0, 0, "")
 
     def __add__(self, other: Extent) -> Extent:
-        """Of a model whose parts are held by both."""
+        """The bound on a model whose parts have these two bounds."""
         description = " and ".join(filter(None, (self.description, other.description)))
         return Extent(self.numbers + other.numbers, self.tensors + other.tensors, description)
 
@@ -72,14 +72,14 @@ class Extent:
 def shapes_in(path: Path) -> Shapes:
     """The shapes of all tensors in a safetensors file, by name. Reads the header alone.
 
-    `UserError` for a file that is none, or not whole, and for weights that are no floating-point numbers, which would be rounded.
+    `UserError` for a file that is incomplete or not in this format, and for weights of other number formats than `_FLOATS`.
     """
     try:
         with safe_open(path, framework="pt") as file:
             held = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
             kinds = {name: str(tensor.get_dtype()) for name, tensor in held.items()}
             shapes = {name: tuple(tensor.get_shape()) for name, tensor in held.items()}
-    except Exception as error:  # whatever is in it
+    except Exception as error:  # of any kind: the file may hold anything
         raise UserError(f"{path}: damaged ({reason(error)})") from None
     for name, kind in kinds.items():
         if kind not in _FLOATS and not _COUNTERS.search(name):
@@ -90,7 +90,7 @@ def shapes_in(path: Path) -> Shapes:
 def shapes_of(folder: Path) -> Shapes:
     """The shapes of the weights of the model in a folder; empty if it has none.
 
-    `UserError` as `shapes_in` raises it, and for files that do not hold what the index says, no more and no less.
+    `UserError` as from `shapes_in`, and for files whose tensors are not exactly those that the index lists.
     """
     files = weight_files(folder)
     held = {path.name: shapes_in(path) for path in files}
@@ -111,13 +111,13 @@ def shapes_of(folder: Path) -> Shapes:
 
 @contextmanager
 def within(extent: Extent, source: str) -> Iterator[None]:
-    """On the meta device, where models have no weights: `UserError`, which begins with `source`, as soon as what is made exceeds it."""
+    """Build models on the meta device, without memory; `UserError`, beginning with `source`, once tensors or modules exceed the extent."""
     numbers = tensors = 0
     modules: set[nn.Module] = set()
 
     def count(tensor: torch.Tensor) -> None:
         nonlocal numbers, tensors
-        # A mask is no number a cell.
+        # In units of 4 bytes, so that a boolean mask counts a quarter.
         numbers, tensors = numbers + math.ceil(tensor.numel() * tensor.element_size() / 4), tensors + 1
         if numbers > extent.numbers or tensors > extent.tensors:
             raise UserError(f"{source}: describes a model of at least {numbers:,} numbers in {tensors:,} tensors; {extent.description}")
@@ -137,9 +137,9 @@ def within(extent: Extent, source: str) -> Iterator[None]:
         register_module_module_registration_hook(count_module),
     )
     try:
-        with torch.device("meta"), warnings.catch_warnings(action="ignore"):  # of what has no numbers, say
+        with torch.device("meta"), warnings.catch_warnings(action="ignore"):  # for example about empty tensors
             yield
-            for module in modules:  # which may keep tensors that they do not register
+            for module in modules:  # modules may hold tensors that they do not register
                 for held in vars(module).values():
                     if isinstance(held, torch.Tensor):
                         count(held)
@@ -149,9 +149,9 @@ def within(extent: Extent, source: str) -> Iterator[None]:
 
 
 def numbers_of_an_image(encode: Callable[[torch.Tensor], Any], frame: tuple[int, int], source: str) -> int:
-    """How many numbers the widest layer makes of one image: `encode` is the part of a model, on the meta device, that reads images.
+    """The size of the largest layer output for one image; `encode` is the part of a model, on the meta device, that reads images.
 
-    `UserError`, which begins with `source`, for more than may be.
+    `UserError`, beginning with `source`, if it exceeds `_MOST_OF_AN_IMAGE`.
     """
     most = 0
 
@@ -172,7 +172,7 @@ def numbers_of_an_image(encode: Callable[[torch.Tensor], Any], frame: tuple[int,
 
 
 def check_shapes(model: nn.Module, shapes: Mapping[str, tuple[int, ...]], folder: Path) -> None:
-    """`UserError` if the files of the model in a folder hold a tensor in another shape than it has there."""
+    """`UserError` if a tensor has another shape in the folder's weight files (``shapes``) than in the model."""
     for name, value in model.state_dict().items():
         if name in shapes and tuple(value.shape) != shapes[name]:
             described, held = in_words(value.shape), in_words(shapes[name])
@@ -180,5 +180,5 @@ def check_shapes(model: nn.Module, shapes: Mapping[str, tuple[int, ...]], folder
 
 
 def in_words(shape: Sequence[int]) -> str:
-    """A tensor's shape, as messages have it."""
+    """A tensor's shape as text for messages."""
     return " x ".join(f"{side:,}" for side in shape) or "one number"

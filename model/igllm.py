@@ -32,11 +32,11 @@ from model.tokens.codec import numeric_slots
 
 @dataclass(frozen=True)
 class Reading:
-    """What the language model makes of a batch's images and texts.
+    """The language model's output for a batch's images and texts.
 
-    ``states`` (batch, length, width): at t, the hidden state that predicts token t. ``cells`` are those of the images, None without a
-    `CellHead`. ``word_attention`` (batch, length, cells) holds the logarithms of attention on them before words, None where cells do not
-    help with words. ``image_attention`` (batch, length, tokens) is the guided head's on visual tokens, None where that is not trained.
+    ``states`` (batch, length, width): at t, the hidden state that predicts token t. ``cells`` is the read-out of the images, None without
+    a `CellHead`. ``word_attention`` (batch, length, cells) is the states' log attention on cells, None if no loss needs it.
+    ``image_attention`` (batch, length, tokens) is the guided head's attention on visual tokens, None if it is not trained.
     """
 
     states: torch.Tensor
@@ -61,7 +61,8 @@ class IGLLM(PreTrainedModel):
     """Writes the graphics code of an image (Kulits et al., TMLR 2024). Its parts are Hugging Face models.
 
     The sequence is a prefix (what the chat template puts before the image), visual tokens, and text (prompt and code). The numeric head
-    reads a `[NUM]` token's value off the hidden state that predicts it; with ``config.number_feedback``, values are embedded again.
+    reads a `[NUM]` token's value off the hidden state that predicts it; with ``config.number_feedback``, values are embedded back into
+    the sequence.
     """
 
     config_class: ClassVar[type] = IGLLMConfig
@@ -69,7 +70,7 @@ class IGLLM(PreTrainedModel):
     main_input_name = "pixel_values"
     supports_gradient_checkpointing = True
     _supports_sdpa = True
-    _keep_in_fp32_modules: ClassVar[list[str]] = ["numeric_head", "number_feedback"]  # bfloat16 has no digits for millimetres
+    _keep_in_fp32_modules: ClassVar[list[str]] = ["numeric_head", "number_feedback"]  # bfloat16 is too coarse for millimetres
     # Each loss is divided by its own count, which comes with the batch (see `model.training.trainer`).
     accepts_loss_kwargs = False
     all_tied_weights_keys: dict[str, str]
@@ -92,9 +93,9 @@ class IGLLM(PreTrainedModel):
         self.post_init()
         if config.guide_weight:
             self._return_attention()
-        if language_model is not None:  # a checkpoint may have two embeddings although its configuration says one
+        if language_model is not None:  # a checkpoint may have two embeddings although its configuration ties them
             config.text_config.tie_word_embeddings = self._one_embedding()
-        # transformers, too, ties weights by this attribute when it loads them.
+        # transformers also ties weights by this attribute when it loads them.
         self.all_tied_weights_keys = tied_names(self, self.all_tied_weights_keys)
         if config.lora:
             with warnings.catch_warnings():  # peft reads an attribute that transformers has renamed
@@ -119,7 +120,7 @@ class IGLLM(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *arguments: Any, config: Any = None, **keywords: Any) -> Any:
-        """As for any transformers model. Frozen parts that the file does not hold are fetched from the checkpoints that it names.
+        """As for any transformers model, but frozen parts are loaded from the checkpoints that the configuration names.
 
         Of a folder, only the configuration and the weights are read (`model.staging`).
         """
@@ -135,9 +136,9 @@ class IGLLM(PreTrainedModel):
         return (model.eval(), {"missing_keys": missing}) if keywords.get("output_loading_info") else model.eval()
 
     def load_weights(self, weights: Mapping[str, torch.Tensor]) -> set[str]:
-        """Load the weights of a file of this model. The names of weights that the file lacks; ValueError for those that do not fit."""
+        """Load weights from a file of this model; the names of weights that it lacks. ValueError for weights that do not fit."""
         places = self._without_bases(self.state_dict())
-        first: dict[str, str] = {}  # of the names of each tensor
+        first: dict[str, str] = {}  # the first name in the file of each tensor
         for name, value in weights.items():
             if name not in places or places[name].shape != value.shape:
                 raise ValueError(f"its weights hold {name} {tuple(value.shape)}, which this model has no place for")
@@ -148,7 +149,7 @@ class IGLLM(PreTrainedModel):
         return set(self.own_state_dict()) - set(first)
 
     def own_state_dict(self, state: Mapping[str, torch.Tensor] | None = None) -> dict[str, torch.Tensor]:
-        """What the model's file holds of a state (by default its own): every tensor once, except those of checkpoints that the
+        """The part of a state (by default the model's own) that its file holds: every tensor once, except those of checkpoints that the
         configuration names. Names are those of a model without wrappers."""
         own = self._without_bases(plain_names(self.state_dict() if state is None else state))
         return without_twins(own, self.all_tied_weights_keys)
@@ -165,14 +166,14 @@ class IGLLM(PreTrainedModel):
 
     def save_pretrained(self, save_directory: Any, *arguments: Any, state_dict: Any = None, **keywords: Any) -> None:
         """As for any transformers model, but without the frozen weights of checkpoints that the configuration names."""
-        Path(save_directory, WHOLE).unlink(missing_ok=True)  # it states the files of the model that is replaced
+        Path(save_directory, WHOLE).unlink(missing_ok=True)  # it holds digests of the replaced model's files
         super().save_pretrained(save_directory, *arguments, state_dict=self.own_state_dict(state_dict), **keywords)
 
     def save_adapter(self, folder: Path) -> None:
         """Save LoRA's adapters alone, in `peft`'s format. ValueError if there are none."""
         if not self.config.lora:
             raise ValueError("this model has no adapters: all of its language model was trained")
-        self.language_model.save_pretrained(folder, save_embedding_layers=False)  # the row of [NUM] is among the adapters
+        self.language_model.save_pretrained(folder, save_embedding_layers=False)  # the embedding of [NUM] is among the adapters
 
     def merged(self) -> IGLLM:
         """This model, with LoRA's adapters merged into the weights that they adapt, for prediction."""
@@ -196,9 +197,8 @@ class IGLLM(PreTrainedModel):
         return {"token_loss": 1.0, **parts}
 
     def loss_counts(self, batch: Mapping[str, torch.Tensor | None]) -> torch.Tensor:
-        """(4,) float32: what the parts of the loss are divided by: labelled tokens, numbers, objects in cells, tokens with a centre.
-
-        ``batch`` holds fields of a `Batch`; what it lacks counts 0.
+        """(4,) float32, the divisors of the parts of the loss: the numbers of labelled tokens, numbers, cells with an object, and tokens
+        with a centre. ``batch`` holds fields of a `Batch`; an absent one counts 0.
         """
         labels, slots, words, centres = (batch.get(name) for name in ("labels", "number_slots", "dense_words", "centres"))
         found = [
@@ -218,7 +218,7 @@ class IGLLM(PreTrainedModel):
         return self.projector(visual_features.to(self.projector.weight.dtype))
 
     def read_cells(self, visual: torch.Tensor) -> Cells | None:
-        """What the cells of visual tokens (batch, tokens, width) show; None unless the numeric head is a `CellHead`."""
+        """The read-out of the cells of visual tokens (batch, tokens, width); None unless the numeric head is a `CellHead`."""
         if not isinstance(self.numeric_head, CellHead) or self.dense_head is None:
             return None
         return self.numeric_head.read_cells(visual, self.dense_head.values(visual), self.dense_head.words(visual))
@@ -229,13 +229,13 @@ class IGLLM(PreTrainedModel):
         return self.numeric_head.mixture(states, slots, images, cells)
 
     def prepend_prefix(self, visual: torch.Tensor) -> torch.Tensor:
-        """Visual tokens (batch, tokens, width) to all that comes before the text (batch, prefix + tokens, width)."""
+        """Visual tokens (batch, tokens, width) to the embeddings before the text (batch, prefix + tokens, width)."""
         prefix = torch.tensor(self.config.prefix_token_ids, dtype=torch.long, device=visual.device)
         embedded = self.language_model.get_input_embeddings()(prefix)
         return torch.cat([embedded.expand(len(visual), -1, -1), visual.to(embedded.dtype)], dim=1)
 
     def embed(self, input_ids: torch.Tensor, number_values: torch.Tensor | None, number_slots: torch.Tensor | None) -> torch.Tensor:
-        """The text's embeddings (batch, length, width), numbers fed back; the arguments are those of a `Batch`."""
+        """The text's embeddings (batch, length, width), with number feedback; the arguments are fields of a `Batch`."""
         embedded = self.language_model.get_input_embeddings()(input_ids)
         if self.number_feedback is None or number_values is None or number_slots is None:
             return embedded
@@ -244,23 +244,23 @@ class IGLLM(PreTrainedModel):
         return embedded + self.number_feedback(number_values, number_slots).to(embedded.dtype)
 
     def run_decoder(self, embedded: torch.Tensor, **options: Any) -> Any:
-        """The language model's decoder on embeddings (batch, length, width): ``last_hidden_state`` of the same shape, and what
-        ``options`` ask for (the cache, attention)."""
+        """The language model's decoder on embeddings (batch, length, width): ``last_hidden_state`` of the same shape, and the
+        outputs that ``options`` request (cache, attention)."""
         return self.language_model.get_decoder()(inputs_embeds=embedded, **options)
 
     def token_logits(self, states: torch.Tensor, cells: Cells | None) -> torch.Tensor:
         """Hidden states (batch, length, width) to logits of the next token (batch, length, vocabulary); None for ``cells`` leaves out
-        what the cells of the images show."""
+        the read-out's contribution to words."""
         return self._with_word_attention(self.language_model.get_output_embeddings()(states), self._word_attention(states, cells), cells)
 
     def _word_attention(self, states: torch.Tensor, cells: Cells | None) -> torch.Tensor | None:
-        """(batch, length, cells) the logarithms of attention before words; None where what cells show is not used for words."""
+        """(batch, length, cells) the log attention of states on cells; None if the read-out does not contribute to words."""
         if cells is None or not self.config.word_token_ids or not isinstance(self.numeric_head, CellHead):
             return None
         return self.numeric_head.attention(states, cells)
 
     def _with_word_attention(self, logits: torch.Tensor, attention: torch.Tensor | None, cells: Cells | None) -> torch.Tensor:
-        """Logits (batch, length, vocabulary), raised for the words that the attended cells show."""
+        """Logits (batch, length, vocabulary), plus each word's log-probability in the attended cells."""
         if attention is None or cells is None:
             return logits
         words = torch.tensor(self.config.word_token_ids, device=logits.device)
@@ -269,7 +269,7 @@ class IGLLM(PreTrainedModel):
     def forward(
         self, pixel_values: torch.Tensor | None = None, input_ids: torch.Tensor | None = None, **tensors: torch.Tensor | None
     ) -> IGLLMOutput:
-        """One pass over a `Batch`, whose fields are the arguments, each number and each token given the true text before it.
+        """One pass with teacher forcing over a `Batch`, whose fields are the arguments.
 
         With ``labels``, the loss and its parts; without, logits; without ``input_ids``, the dense loss alone. Attention is causal and
         padding is on the right, so no mask is needed.
@@ -290,7 +290,7 @@ class IGLLM(PreTrainedModel):
         return IGLLMOutput(loss=sum(weighted[1:], weighted[0]) if weighted else None, **losses)
 
     def _read(self, batch: Batch, visual: torch.Tensor) -> Reading:
-        """What the language model makes of visual tokens (batch, tokens, width) and the batch's texts."""
+        """The language model's output for visual tokens (batch, tokens, width) and the batch's texts."""
         assert batch.input_ids is not None
         before = self.prepend_prefix(visual)
         start, tokens = before.shape[1], visual.shape[1]
@@ -302,10 +302,10 @@ class IGLLM(PreTrainedModel):
         word_attention = None if batch.labels is None else self._word_attention(states, cells)
         return Reading(states, cells, word_attention, guided_attention(output.attentions, start, tokens) if guided else None)
 
-    # Each part of the loss is a sum, of which ``share`` (a scalar) is taken; None where the model or the batch lacks what it needs.
+    # Each part of the loss is a sum times ``share`` (a scalar), or None where the model or the batch lacks its inputs.
 
     def _dense_loss(self, batch: Batch, visual: torch.Tensor, share: torch.Tensor) -> torch.Tensor | None:
-        """That of the dense read-out of visual tokens (batch, tokens, width)."""
+        """The loss of the dense read-out of visual tokens (batch, tokens, width)."""
         if self.dense_head is None or batch.dense_numbers is None or batch.dense_words is None:
             return None
         return self.dense_head.loss(visual.float(), batch.dense_numbers, batch.dense_words) * share
@@ -322,8 +322,8 @@ class IGLLM(PreTrainedModel):
         return nn.functional.cross_entropy(logits.float(), batch.labels[labelled], reduction="sum") * share
 
     def _number_loss(self, batch: Batch, reading: Reading, share: torch.Tensor) -> torch.Tensor | None:
-        """Squared errors of numbers; of a `CellHead`, their negative log-likelihood, and the attention loss of those whose object has a
-        known centre."""
+        """The squared errors of numbers; with a `CellHead`, their negative log-likelihood, plus the attention loss of numbers whose object
+        has a known centre."""
         if self.numeric_head is None or batch.number_values is None or batch.number_slots is None:
             return None
         images, places = (batch.number_slots >= 0).nonzero(as_tuple=True)
@@ -339,7 +339,7 @@ class IGLLM(PreTrainedModel):
         return (mixture.nll(values, periods) + ATTENTION_WEIGHT * attention).sum() * share
 
     def _guide_loss(self, batch: Batch, reading: Reading, share: torch.Tensor) -> torch.Tensor | None:
-        """That of the guided head's attention, and of the states' attention before words, on where the described object is."""
+        """The loss of the guided head's attention, and of word attention if it is used, on the described object's place."""
         if reading.image_attention is None or batch.labels is None or batch.centres is None:
             return None
         loss = guide_loss(reading.image_attention, batch.centres) * share
@@ -379,6 +379,6 @@ class IGLLM(PreTrainedModel):
 
 
 def _fetching(keywords: Mapping[str, Any], of_base: bool = False) -> dict[str, Any]:
-    """The arguments of `from_pretrained` that say where files are fetched from; a base has its own revision."""
+    """The arguments of `from_pretrained` about fetching files, without revision and subfolder if ``of_base``: a base has its own."""
     names = ("cache_dir", "force_download", "local_files_only", "token") + (() if of_base else ("revision", "subfolder"))
     return {name: keywords[name] for name in names if name in keywords}

@@ -1,4 +1,4 @@
-"""Loads a trained model from a folder, ready to predict. Only safetensors and JSON are opened."""
+"""Loads a trained model from a folder, ready to predict. Only safetensors, JSON and tokenizer files are opened."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from model.trial import check_added_tokens, stated_tokens, try_rules, try_tokeni
 MODELS: dict[str, type[IGLLM] | type[Derenderer]] = {"igllm": IGLLM, "igllm-derender": Derenderer}
 WEIGHTS = Path(__file__).parent / "weights"
 SHIPPED_DEFAULT = "tiny"
-MOST_CELLS = 4096  # of an image: attention takes memory as the square of them
+MOST_CELLS = 4096  # tower patches of an image: attention needs memory quadratic in them
 _APART = "; they do not belong together: put both back from one copy"
 TRAIN_ONE = "train one with `igllm train --preset tiny --data DIR --out RUN` and give `--model RUN`"
 
@@ -57,16 +57,15 @@ def find_model(name: str | None) -> Path:
 
 
 def is_shipped(folder: Path) -> bool:
-    """Whether the model in a folder is one of the package, and no stranger's."""
+    """Whether the model in a folder is shipped with the package, and therefore trusted."""
     return folder.resolve().is_relative_to(WEIGHTS)
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model and the codec of its code, with its tokenizer; a de-rendering model has none. ``name`` says where it was, ``digest`` what it
-    is, as `model_digest` does.
+    """A model and its codec, None for a de-rendering model. ``name`` is its folder, ``digest`` its `model_digest`.
 
-    It may read ``most_images`` at a time: for more it would take too much memory.
+    ``most_images`` is how many images it may read at a time: more would take too much memory.
     """
 
     model: IGLLM | Derenderer
@@ -77,7 +76,9 @@ class Loaded:
 
 
 def load_model(folder: Path, device: str = "auto") -> Loaded:
-    """The model in a folder, adapters merged, in float32 whatever the file holds; adapted language models in bfloat16 on CUDA devices.
+    """The model in a folder, adapters merged, in float32 whatever its file holds.
+
+    On CUDA, parts loaded from pretrained checkpoints are bfloat16 if the language model is one of them.
 
     Raises `UserError` for a folder that is not of an igllm model, is damaged, or names pretrained weights that are gone.
     """
@@ -86,7 +87,7 @@ def load_model(folder: Path, device: str = "auto") -> Loaded:
     digests = file_digests(folder)
     check_saved(folder, digests)
     kind: Any = MODELS[config["model_type"]]
-    # A language model with adapters is large, and was trained with its frozen weights in that precision.
+    # A frozen pretrained language model is large, and training with bf16 holds its weights in bfloat16 too.
     dtype = torch.bfloat16 if config.get("language_base") and where.type == "cuda" else torch.float32
     quiet_transformers()
     try:
@@ -96,7 +97,7 @@ def load_model(folder: Path, device: str = "auto") -> Loaded:
     except UserError as error:
         raise (error if str(folder) in str(error) else UserError(f"{folder}: {error}")) from None
     except Exception as error:  # libraries report damaged files in many ways
-        if isinstance(error, OSError) and error.errno in NO_ROOM:  # for temporary files: not the model's fault
+        if isinstance(error, OSError) and error.errno in NO_ROOM:  # no disk space for temporary files: not the model's fault
             raise
         raise UserError(f"{folder}: this model cannot be loaded ({reason(error)})") from None
     if unused := report.get("unexpected_keys"):
@@ -125,9 +126,9 @@ def _load_tokenizer(folder: Path, config: IGLLMConfig) -> Any:
 
 
 def check_extent(config: Any, kind: Any, folder: Path) -> int:
-    """How many images the model that a configuration describes may read at once, by the memory that they take.
+    """The number of images that the model of a configuration may read at once without taking too much memory.
 
-    `UserError` if the headers of the weights' files in the folder are of another model, or if one image takes too much memory.
+    `UserError` if the folder has no weight files or those of another model by their headers, or if one image takes too much memory.
     """
     files = weight_files(folder)
     if not files:
@@ -158,7 +159,7 @@ def check_extent(config: Any, kind: Any, folder: Path) -> int:
 def _load_codec(folder: Path, config: IGLLMConfig) -> CodeCodec:
     """The codec of a model's code, with the tokenizer in its folder.
 
-    `UserError` if a configuration's tokens are not its tokenizer's: a model would read and write others than it means.
+    `UserError` if the configuration states other token ids than the tokenizer has: the model would read and write wrong tokens.
     """
     tokenizer, rows, codec = _load_tokenizer(folder, config), config.text_config.vocab_size, None
     if tokenizer.eos_token_id is not None:
@@ -176,9 +177,9 @@ def _load_codec(folder: Path, config: IGLLMConfig) -> CodeCodec:
             raise UserError(
                 f"{folder}: its config.json says {name}={shortened(getattr(config, name))}, but its tokenizer {shortened(tokens)}{_APART}"
             )
-    for name in ("eos", "pad"):  # a text begins with the prefix, whatever token is stated for that
+    for name in ("eos", "pad"):  # not bos: a text begins with the prefix, whatever bos is stated
         stated, has_token = (getattr(of, f"{name}_token_id", None) for of in (config.text_config, tokenizer))
-        ids = stated if isinstance(stated, list | tuple) else [stated]  # checkpoints may end a text with several
+        ids = stated if isinstance(stated, list | tuple) else [stated]  # checkpoints may state several eos tokens
         if None not in (stated, has_token) and has_token not in ids:
             raise UserError(
                 f"{folder}: its config.json says text_config.{name}_token_id={shortened(stated)}, but its tokenizer {has_token}{_APART}"
@@ -187,13 +188,13 @@ def _load_codec(folder: Path, config: IGLLMConfig) -> CodeCodec:
 
 
 def file_digests(folder: Path) -> dict[str, str]:
-    """The SHA-256 of each file of the model in a folder, by name. What the model writes depends on these alone: its configuration names
-    the pretrained parts with their revisions or digests."""
+    """The SHA-256 of each file of the model in a folder, by name. Predictions depend on these alone: the configuration names the
+    pretrained parts with their revisions or digests."""
     return {path.name: file_sha256(path) for path in sorted([folder / CONFIG_FILE, *weight_files(folder), *tokenizer_files(folder)])}
 
 
 def model_digest(digests: Mapping[str, str]) -> str:
-    """One digest of a model, out of those of its files."""
+    """One digest of a model, computed from those of its files."""
     return hashlib.sha256("\n".join(f"{name} {digest}" for name, digest in digests.items()).encode()).hexdigest()
 
 

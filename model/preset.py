@@ -149,7 +149,7 @@ class RunSettings(Group):
 @dataclass(frozen=True)
 class Preset:
     """A model's parts and how it is trained. ``vision`` and ``text`` describe parts that are made from scratch: the fields of their
-    Hugging Face configurations. `UserError`, naming a setting, for settings that cannot be."""
+    Hugging Face configurations. `UserError`, naming a setting, for impossible values and combinations."""
 
     vision: Mapping[str, Any] = field(default_factory=dict)
     text: Mapping[str, Any] = field(default_factory=dict)
@@ -183,9 +183,9 @@ class Preset:
             raise UserError("kind=derender needs freeze_vision=false: its trunk begins from nothing")
 
     def replaced(self, /, **values: Any) -> Preset:
-        """A copy with other values for settings by their names, whatever their groups, and for ``vision`` and ``text``.
+        """A copy with new values for settings, named without their groups, and for ``vision`` and ``text``.
 
-        All change at once, since some depend on each other. `UserError` for a name that there is not, and for a value that cannot be.
+        All change at once, since some depend on each other. `UserError` for an unknown name or an impossible value.
         """
         changes: dict[str, dict[str, Any]] = defaultdict(dict)
         for name, value in values.items():
@@ -212,8 +212,8 @@ class Preset:
         return self.replaced(**values)
 
     def to_json(self) -> dict[str, Any]:
-        """The settings by name as plain data, without their groups. ``run.json`` and ``config.json`` hold this, and evaluations name what
-        they keep by digests of it: another form would make strangers of all that was trained before."""
+        """The settings by name as plain data, without their groups. ``run.json`` and ``config.json`` hold this, and evaluations name the
+        runs that they keep by digests of it: in another form, earlier runs would not be recognised."""
         plain = asdict(self)
         for group in GROUPS:
             plain |= plain.pop(group)

@@ -1,4 +1,4 @@
-"""A run's folder: what was asked, checkpoints, the best and the finished model. Each of these is in it whole, or not at all."""
+"""A run's folder: its settings, checkpoints, the best and the finished model. Each of these is complete or absent."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from model.staging import CONFIG_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, TO
 RUN = "run.json"
 BEST = "best"
 LOG = "log.jsonl"
-SAVING = ".saving"  # where checkpoint and model are written before they are renamed
-FINAL = "final"  # in there, the finished model
-_ASIDE = "old"  # in there, what had the name of the new one until now
+SAVING = ".saving"  # folder where checkpoint and model are written before they are renamed
+FINAL = "final"  # in SAVING, the finished model
+_ASIDE = "old"  # in SAVING, the folder that a new one replaces
 _TRIAL = "trial"
 STATE, PENDING = "trainer_state.json", "pending.json"
 OPTIMIZER, SCHEDULER = "optimizer.pt", "scheduler.pt"
 RANDOM_STATES, SCALER = "rng_state*.pth", "scaler.pt"
 CHECKPOINT_FILES = (STATE, PENDING, OPTIMIZER, SCHEDULER, RANDOM_STATES, SCALER, WHOLE, CONFIG_FILE, WEIGHTS_FILE, *TOKENIZER_FILES)
-"""The files of a checkpoint that holds the whole model. Out of files of other names, transformers would load other formats and adapters."""
+"""The files of a checkpoint that holds the whole model. From files of other names, transformers would load other formats and adapters."""
 _FACTS = "best.json"
 KEPT_CHECKPOINTS = 2
 TRIAL_BYTES = 1 << 20  # written to find out whether a disk is full
@@ -62,21 +62,21 @@ _DIFFERENT = {
     "vision": "with other weights of the pretrained vision tower",
     "language": "with other weights of the pretrained language model",
 }
-"""How a run differs from what is asked now, in words, for what ``run.json`` states as digests."""
+"""By field of ``run.json``, mostly digests: the words of a message about a run that differs in it from the current call."""
 
 
 def check_run(out: Path, preset: Preset, **statement: Any) -> None:
-    """`UserError` if a folder holds anything but the run that these settings and this statement describe, or, in the place of what training
-    would replace or remove, what no run has written.
+    """`UserError` if a folder holds anything but the run of these settings and this ``statement`` (fields of `RunStatement`), or a file
+    that no run has written where training would replace or remove it.
 
-    Only what is given is compared. A run in which nothing was trained yet may be described anew.
+    Only given fields are compared. A run that has trained nothing yet may get other settings.
     """
     _check_statement(out, preset, statement)
     _refuse_foreign(out)
 
 
 def _check_statement(out: Path, preset: Preset, statement: dict[str, Any]) -> None:
-    """`UserError` if a folder holds another run, what is no run, or links."""
+    """`UserError` if a folder holds another run, something that is not a run, or links."""
     if (out / RUN).exists():
         before, now = _compared(_read_run(out)), _compared(_record(preset, statement))
         differing = [key for key in now if before.get(key) != now[key]]
@@ -92,7 +92,7 @@ def _check_statement(out: Path, preset: Preset, statement: dict[str, Any]) -> No
 
 
 def _refuse_foreign(run: Path) -> None:
-    """`UserError` if what no run has written is in the place of what training replaces, or in a folder that it removes."""
+    """`UserError` for a file that no run has written, if training would replace it or remove its folder."""
     _written(run).refuse_strangers((CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, TOKENIZER_CONFIG_FILE, WHOLE, LOG))
     for folder in (*_checkpoints(run), run / BEST):
         foreign = _foreign(folder)
@@ -101,7 +101,7 @@ def _refuse_foreign(run: Path) -> None:
 
 
 def _written(run: Path) -> Written:
-    """What runs have written of a finished model and its log. Of one of an earlier version, ``whole.json`` tells it."""
+    """The record of the finished model's files and the log that runs have written; an earlier version's is read from ``whole.json``."""
     written = Written(run, "train")
     if WHOLE not in written.made_from:
         stated = _saved_digests(run) or {}
@@ -111,7 +111,7 @@ def _written(run: Path) -> Written:
 
 
 def _foreign(folder: Path) -> Path | None:
-    """A file in a checkpoint, or in the best model, that no training has saved there, by its name; None if there is none."""
+    """A file in the folder of a checkpoint or best model that, by its name, no training has saved there; None if there is none."""
     if folder.is_file():
         return folder
     stated = _saved_digests(folder) or {}
@@ -124,7 +124,7 @@ def _foreign(folder: Path) -> Path | None:
 
 
 def check_finished(out: Path, preset: Preset, **statement: Any) -> None:
-    """As `check_run`, of a folder with a finished model, which must have had as many steps."""
+    """As `check_run`, for a run with a finished model, which must also have had the preset's number of steps."""
     check_run(out, preset, **statement)
     steps = run_settings(out)["steps"]
     if steps != preset.optimisation.steps:
@@ -136,9 +136,9 @@ def _other_run(out: Path, how: str) -> UserError:
 
 
 def state_run(out: Path, preset: Preset, **statement: Any) -> None:
-    """Write ``run.json`` of a run that `check_run` has passed, and remove what an earlier call was saving when it was killed.
+    """Write ``run.json`` of a run that `check_run` has passed, and remove files that an earlier call left unfinished when it was killed.
 
-    `UserError` if there is another run by now. The model's files are not read once more, which may be large.
+    `UserError` if there is another run by now. The model's files, which may be large, are not read again.
     """
     _check_statement(out, preset, statement)
     _clear(out)
@@ -146,8 +146,8 @@ def state_run(out: Path, preset: Preset, **statement: Any) -> None:
 
 
 def _clear(run: Path) -> None:
-    """Remove what was being saved, and nothing else. A best model that was moved aside for a better one gets its name back, if there is no
-    better one yet."""
+    """Remove unfinished files of a run, and nothing else. A best model that was moved aside gets its name back if its successor is not in
+    place yet."""
     folder = run / SAVING
     aside = folder / _ASIDE
     if not (run / BEST).exists() and (aside / _FACTS).exists() and _damage(aside) is None:
@@ -155,7 +155,7 @@ def _clear(run: Path) -> None:
         sync_folder(run)
     for left in (*_checkpoints(folder), folder / BEST, folder / FINAL, aside):
         shutil.rmtree(left, ignore_errors=True)
-    with suppress(OSError):  # it is not there, or holds what is not a run's
+    with suppress(OSError):  # it is missing, or holds files that are not a run's
         (folder / _TRIAL).unlink(missing_ok=True)
         folder.rmdir()
 
@@ -186,7 +186,7 @@ def run_settings(out: Path) -> dict[str, Any]:
 
 
 def _compared(record: dict[str, Any]) -> dict[str, Any]:
-    """What must not change from one call of a run to the next."""
+    """The fields of ``run.json`` that must not change from one call of a run to the next."""
     flat = {**record, **record["settings"]}
     return {key: value for key, value in flat.items() if key not in (*FREE_TO_CHANGE, "settings")}
 
@@ -216,7 +216,7 @@ def newest_checkpoint(run: Path, warn: Callable[[str], None] = _print) -> Path |
 
 
 def _damage(checkpoint: Path) -> str | None:
-    """What is wrong with a checkpoint; None if it holds the files that were saved, as they were saved, and no others."""
+    """Why a checkpoint is damaged; None if it holds exactly the files that were saved, unchanged."""
     stated = _saved_digests(checkpoint)
     if stated is None:
         return f"{WHOLE}, which says what belongs to it, cannot be read"
@@ -232,7 +232,7 @@ def _damage(checkpoint: Path) -> str | None:
 
 
 def _saved_digests(saved: Path) -> dict[str, str] | None:
-    """The SHA-256 that each file had when it was saved, by name; None if that cannot be read."""
+    """The SHA-256 that each file had when it was saved, by name; None if ``whole.json`` cannot be read."""
     try:
         return read_declared(saved / WHOLE, WholeCheckpoint)
     except (UserError, OSError):
@@ -240,7 +240,7 @@ def _saved_digests(saved: Path) -> dict[str, str] | None:
 
 
 def _checkpoints(run: Path) -> list[Path]:
-    """A run's checkpoints, oldest first. One that has such a name was saved to the end, and may have been damaged since."""
+    """A run's checkpoints, oldest first. A folder gets such a name once it is complete, but may have been damaged since."""
     found = [path for path in run.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdecimal()]
     return sorted(found, key=lambda path: int(path.name.removeprefix("checkpoint-")))
 
@@ -253,9 +253,9 @@ def check_present(run: Path) -> None:
 
 @contextmanager
 def saving(run: Path) -> Iterator[Path]:
-    """The folder in which something of a run is saved before it gets its name.
+    """A context with the folder in which files of a run are saved before they get their final names.
 
-    `UserError` if it cannot be written, whatever error a library raises then, or if somebody has removed the run. What is half saved is
+    `UserError` if it cannot be written, whichever error a library raises then, or if somebody has removed the run. Half-saved files are
     removed.
     """
     check_present(run)
@@ -270,12 +270,12 @@ def saving(run: Path) -> Iterator[Path]:
 
 
 def _write_failure(folder: Path, error: Exception) -> str | None:
-    """Why a folder could not be written to, if that is what an error means; safetensors and torch raise errors of their own for it."""
+    """Why a folder could not be written to, None for an unrelated error; safetensors and torch raise errors of their own for it."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
     if isinstance(error, SafetensorError) and (number := re.search(r"os error (\d+)", str(error))):
         return os.strerror(int(number[1]))
-    if isinstance(error, RuntimeError) and "inline_container" in str(error):  # torch's, which does not say why
+    if isinstance(error, RuntimeError) and "inline_container" in str(error):  # torch's error, without a reason
         try:
             write_bytes(folder / _TRIAL, bytes(TRIAL_BYTES))
         except OSError as reason:
@@ -290,7 +290,7 @@ def keep_checkpoint(run: Path, saved: Path) -> None:
     _rename(saved, run / saved.name)
     _clear(run)
     for old in _checkpoints(run)[:-KEPT_CHECKPOINTS]:
-        if _foreign(old) is None:  # what somebody has put there meanwhile is named when the run is called again
+        if _foreign(old) is None:  # the next call of the run reports foreign files
             shutil.rmtree(old)
 
 
@@ -302,9 +302,9 @@ def _write_digests(saved: Path) -> None:
 
 
 def check_saved(folder: Path, digests: Mapping[str, str]) -> None:
-    """`UserError` if a run's model is not as it was saved. ``digests`` are those that its files have now, by name.
+    """`UserError` if a run's model has changed since it was saved. ``digests`` are the present SHA-256 of its files, by name.
 
-    A model without ``whole.json``, which something else than a training has put there, is not checked.
+    A model without ``whole.json``, such as a shipped one, is not checked.
     """
     if not (folder / WHOLE).exists():
         return
@@ -321,7 +321,7 @@ def check_saved(folder: Path, digests: Mapping[str, str]) -> None:
 
 
 def keep_best(run: Path, saved: Path, facts: dict[str, Any]) -> None:
-    """Make what was saved the run's best model; ``best.json`` says at which step and loss it was."""
+    """Make a saved model the run's best, with its step and validation loss (``facts``) in ``best.json``."""
     write_json(saved / _FACTS, facts)
     _write_digests(saved)
     _rename(saved, run / BEST)
@@ -339,7 +339,7 @@ def best_loss(run: Path) -> float:
 def keep_final(run: Path, saved: Path) -> None:
     """Put the finished model into the run folder. ``config.json``, by which it is found, is removed first and written last.
 
-    If the process is killed in between, there is no finished model, but the last checkpoint, to predict with and to finish again from.
+    If the process is killed in between, the last checkpoint remains, to predict with and to finish again from.
     `UserError`, before anything changes, if a file of the same name is not a run's.
     """
     _write_digests(saved)
@@ -355,17 +355,17 @@ def keep_final(run: Path, saved: Path) -> None:
 
 
 def keep_log(run: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write all that was logged into the run folder. `UserError` if a file of that name is not a run's."""
+    """Write all rows of the log into the run folder. `UserError` if a file of that name is not a run's."""
     written = _written(run)
     written.refuse_strangers((LOG,))
     written.write({LOG: "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode()})
 
 
 def _rename(saved: Path, target: Path) -> None:
-    """Give a folder its name once everything in it is on the disk."""
+    """Give a saved folder its final name once all its files are on the disk."""
     _sync(saved)
     old = saved.with_name(_ASIDE)
-    if target.exists():  # moved, then removed: no kill may leave a part of it under its name
+    if target.exists():  # moved, then removed, so that a kill leaves no part of it under its name
         target.rename(old)
     saved.rename(target)
     sync_folder(target.parent)
@@ -373,7 +373,7 @@ def _rename(saved: Path, target: Path) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Have all files in a folder on the disk, but for transformers' training arguments: that is a pickle, and is removed."""
+    """Flush all files in a folder to the disk, and remove transformers' training arguments, which are a pickle."""
     (folder / "training_args.bin").unlink(missing_ok=True)
     for path in folder.rglob("*"):
         if path.is_file():

@@ -1,4 +1,4 @@
-"""What a setting is: its sentence, its type, its range, and what is said of a value that it cannot have."""
+"""Settings as fields of dataclasses: their help sentence, type and range, and the messages about impossible values."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any, Literal, NamedTuple
 
 from datagen.errors import UserError
 
-MOST_LEVELS = 20  # of lists and tables in each other
+MOST_LEVELS = 20  # of nested lists and tables
 LONGEST_SHOWN = 60  # characters of a value in a message
 
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers that a setting may be, from ``least`` to ``most``; ``open`` says which of the two it must not be itself."""
+    """The range of a numeric setting, from ``least`` to ``most``; ``open`` names the end that is excluded."""
 
     least: float
     most: float
@@ -25,7 +25,7 @@ class Range:
 
     def __contains__(self, value: float) -> bool:
         above = value > self.least if self.open == "least" else value >= self.least
-        return above and (value < self.most if self.open == "most" else value <= self.most)  # which nan is not
+        return above and (value < self.most if self.open == "most" else value <= self.most)  # NaN fails these comparisons
 
     def __str__(self) -> str:
         above, below = ("above" if self.open == "least" else "at least"), ("below" if self.open == "most" else "at most")
@@ -33,9 +33,9 @@ class Range:
 
 
 class Setting(NamedTuple):
-    """What is known of a setting: the type of its values, a sentence for people, and which numbers it may be.
+    """A setting: the type of its values (``kind``), its help sentence, and its range if it is a number.
 
-    ``group`` is empty for one that is in no group. ``shared`` says whether a de-rendering model has it as well as an IG-LLM.
+    ``group`` is empty for a setting in no group. ``shared`` is true if a de-rendering model has it as well as an IG-LLM.
     """
 
     name: str
@@ -71,7 +71,7 @@ def declared(kind: Any, group: str = "") -> dict[str, Setting]:
 
 
 def check_values(holder: Any) -> None:
-    """`UserError` unless the value of each setting that is declared in a class is of its type and in its range."""
+    """`UserError` unless each setting of an object has a value of its type and in its range."""
     for name, each in declared(holder.__class__).items():
         value = getattr(holder, name)
         if not _fits(value, each.kind) or (each.within is not None and value not in each.within):
@@ -80,7 +80,7 @@ def check_values(holder: Any) -> None:
 
 
 def check_table(name: str, table: Any) -> None:
-    """`UserError` unless a table holds only what the configuration of a model can."""
+    """`UserError` unless a table holds plain values alone: text, finite numbers, booleans, lists and tables of them."""
     if not isinstance(table, Mapping):
         raise UserError(f"{name} is {shown(table)}: a table of the fields of a Hugging Face configuration is expected")
     for key, value in table.items():
@@ -92,7 +92,7 @@ def check_table(name: str, table: Any) -> None:
 
 
 def _is_plain(value: Any, levels: int = MOST_LEVELS) -> bool:
-    """Whether a value is text, a number, or lists and tables of them, in so many levels at most."""
+    """Whether a value is text, a finite number, a boolean, None, or lists and tables of these, nested at most ``levels`` deep."""
     if isinstance(value, Mapping):
         return all(isinstance(key, str) for key in value) and _is_plain(list(value.values()), levels)
     if isinstance(value, list | tuple):
@@ -109,7 +109,7 @@ def _fits(value: Any, kind: Any) -> bool:
 
 
 def parsed(key: str, text: str, kind: Any) -> Any:
-    """The value of that type that ``--set KEY=TEXT`` states; `UserError` if it states none."""
+    """The value of type ``kind`` that ``--set KEY=TEXT`` states; `UserError` if the text is no such value."""
     try:
         return {"true": True, "false": False}[text.lower()] if kind is bool else text if typing.get_origin(kind) else kind(text)
     except (ValueError, KeyError):

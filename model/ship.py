@@ -1,7 +1,7 @@
 """Copy the model of a finished run to where the package ships it: python -m model.ship RUN model/weights/NAME
 
 The weights are stored at half precision, which halves the file and rounds values by at most one in two thousand: no figure of a model card
-changes. The model that is loaded from it computes in float32 all the same.
+changes. A model that is loaded from them still computes in float32.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MOST_BYTES = 20_000_000  # that a repository should carry
 
 def ship(run: Path, out: Path) -> None:
     """Write the finished model in the folder `run` to `out`; `UserError` if it is not a whole one, or too large to ship."""
-    load_model(run, "cpu")  # refuses what is damaged
+    load_model(run, "cpu")  # UserError for a damaged model
     halved = {name: value.half() if value.is_floating_point() else value for name, value in load_file(run / WEIGHTS_FILE).items()}
     size = sum(value.numel() * value.element_size() for value in halved.values())
     if size > MOST_BYTES:

@@ -1,8 +1,8 @@
-"""What transformers sees of a folder that anybody may have made: the files declared here, and of their JSON what has nothing more loaded.
+"""Stages untrusted model folders for transformers: a copy of the files declared here, without JSON fields that would load more.
 
-Transformers reads what it finds: adapters and the models that they name, weights of other formats (some are pickles), code, kernels of the
-hub. A staged folder has none of it, whatever a later version may look for. Links in a folder are followed, as the hub's own cache is made
-of them: what a file holds is read as data wherever it lies.
+Transformers reads whatever it finds in a folder: adapters and the models that they name, weights in other formats (some are pickles), code,
+kernels from the hub. A staged folder has none of it, whatever a later version may look for. Links in a folder are followed, since the hub's
+own cache consists of links: a file's content is read as data wherever it lies.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ MERGES_FILE = "merges.txt"
 TOKENIZER_FILES = ("*token*.json", "vocab.*", MERGES_FILE, "*.model", "chat_template*")
 """Patterns of the files that any kind of tokenizer is saved in."""
 WHOLE = "whole.json"
-"""Beside what a run has saved, the SHA-256 of each of its files."""
+"""The file with the SHA-256 of each file that a run has saved beside it."""
 ADAPTER_FILE = "adapter_config.json"
-LARGEST_JSON = 10_000_000  # bytes of a configuration; those of models have thousands
-LARGEST_TOKENIZER_FILE = 64_000_000  # bytes; the largest vocabularies have half of it
-LARGEST_SENTENCEPIECE_FILE = 8_000_000  # bytes of a ``.model``, whose pieces transformers takes one by one; the largest have half of it
+LARGEST_JSON = 10_000_000  # bytes of a configuration; those of known models have thousands
+LARGEST_TOKENIZER_FILE = 64_000_000  # bytes; the largest known have half as many
+LARGEST_SENTENCEPIECE_FILE = 8_000_000  # bytes of a ``.model``, whose pieces transformers converts one by one; the largest have half of it
 
 _SHARD = re.compile(r"[\w.-]+\.safetensors")
 _UNHEEDED = {
@@ -53,7 +53,7 @@ _UNHEEDED = {
     "gguf_file",
     "return_dict",
 }
-"""Fields of a configuration that name code, or how this machine should compute: nothing of what a model computes depends on them."""
+"""Fields of a configuration that are dropped: they name code or how to compute, and do not affect a model's results."""
 _REFUSED = {
     "quantization_config": "quantized weights are not read; give the checkpoint that they were made from",
     "compression_config": "compressed weights are not read; give the checkpoint that they were made from",
@@ -63,18 +63,18 @@ _REFUSED = {
 _PRECISION = re.compile(r"(torch\.)?(auto|b?float\d+(_\w+)?)")
 _COUNTED = re.compile(r"(layers?|depths?|blocks?|stages?|labels|experts|levels)$")
 _MOST_COUNTED = 10_000  # of layers and the like, which configurations list one by one
-_ALONG_A_TEXT = {"max_seq_len"}  # what MPT computes a bias for at every step, however short the text is
+_ALONG_A_TEXT = {"max_seq_len"}  # lengths for which MPT computes a bias at every step, however short the text is
 _MOST_ALONG_A_TEXT = 2**17
 _DEEPEST = 20
 
 
 @contextmanager
 def staged(folder: Path, weights: bool = True) -> Iterator[Path]:
-    """A temporary folder with the configuration, the weights and the tokenizer of a folder, and nothing else that lies there.
+    """A temporary folder with only the configuration, the weights and the tokenizer of a folder.
 
-    Without ``weights``, a folder that has none yet will do.
+    Without ``weights``, these are left out, and need not be there yet.
 
-    `UserError`, naming the file and the field, for a configuration or an index that is damaged or asks for what is not read.
+    `UserError`, naming the file and the field, for a configuration or an index that is damaged or requests what is not supported.
     """
     with tempfile.TemporaryDirectory(prefix="igllm-") as name:
         stage = Path(name)
@@ -94,7 +94,7 @@ def staged(folder: Path, weights: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def staged_if_folder(name: Any) -> Iterator[Any]:
-    """Where the model of that name may be read by transformers: a folder as it is staged; a hub name is what it is."""
+    """The place from which transformers may read a model: the staged copy of a folder, or a hub name as it is."""
     if Path(name).is_dir():
         with staged(Path(name)) as stage:
             yield stage
@@ -103,7 +103,7 @@ def staged_if_folder(name: Any) -> Iterator[Any]:
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
-    """The files that a folder's tokenizer is read from, sorted. `UserError` for one that is too large to be such a file."""
+    """The files that a folder's tokenizer is read from, sorted. `UserError` for a file that is too large."""
     found = sorted({path for pattern in TOKENIZER_FILES for path in folder.glob(pattern) if not path.is_dir()})
     for path in found:
         _check_file(path, LARGEST_SENTENCEPIECE_FILE if path.suffix == ".model" else LARGEST_TOKENIZER_FILE)
@@ -111,7 +111,7 @@ def tokenizer_files(folder: Path) -> list[Path]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files that the weights of a model in a folder are read from; none if there are none."""
+    """The weight files of the model in a folder, empty if it has none; `UserError` if the index names a missing file."""
     if (folder / WEIGHTS_FILE).is_file():
         return [folder / WEIGHTS_FILE]
     if not (folder / INDEX_FILE).is_file():
@@ -124,7 +124,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def checked_config(content: Mapping[str, Any], where: Path | str) -> dict[str, Any]:
-    """The content of a ``config.json`` less what is not heeded. `UserError`, naming the field, for what no model can have."""
+    """The content of a ``config.json`` without dropped fields. `UserError`, naming the field, for unsupported or impossible content."""
     return {key: _checked(value, key, where) for key, value in content.items() if key not in _UNHEEDED}
 
 
@@ -148,12 +148,12 @@ def _checked(value: Any, field: str, where: Path | str, depth: int = 0) -> Any:
 
 
 def plain(text: str) -> str:
-    """A text of unknown origin, as it may stand in a message: one line, cut where it is long."""
+    """A text of unknown origin, safe for messages: its first 100 characters, as one printable line."""
     return printable(text[:100])
 
 
 def index_of(folder: Path) -> dict[str, str]:
-    """The file of a folder that each weight is in, by the weight's name, as its index says; `UserError` if that is damaged."""
+    """The file of each weight, by the weight's name, from the index of a folder; `UserError` if the index is damaged."""
     path = folder / INDEX_FILE
     named = read_object(path).get("weight_map")
     if not isinstance(named, dict) or not named:
@@ -165,12 +165,12 @@ def index_of(folder: Path) -> dict[str, str]:
 
 
 def _names_a_file(field: str) -> bool:
-    """Whether a field of a tokenizer's configuration names code or a file: its files are those of its folder."""
+    """Whether a field of a tokenizer's configuration names code or a file; only files of its own folder are used."""
     return field in {"auto_map", "init_inputs", "name_or_path"} or field.endswith(("_file", "_files"))
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The object in a JSON file of a model; `UserError` for another file, or one of more bytes than it can have."""
+    """The object in a JSON file of a model; `UserError` for other content, and for a file larger than its limit."""
     most = LARGEST_JSON * (5 if path.name == INDEX_FILE else 1)
     _check_file(path, most)
     content = read_json(path, most)
@@ -180,7 +180,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def _check_file(path: Path, most: int) -> None:
-    """`UserError` for a pipe or a device, which may never end, and for a file of more bytes than it can have."""
+    """`UserError` for a missing file, a pipe or a device (which may never end), and a file of more than ``most`` bytes."""
     if not path.is_file():
         raise UserError(f"{path}: is not there, or no file")
     if path.stat().st_size > most:

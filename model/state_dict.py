@@ -1,4 +1,4 @@
-"""State dictionaries of models: tensors with several names (tied embeddings, shared layers), names that wrappers change, and damage."""
+"""State dictionaries of models: tied tensors (embeddings, shared layers), names changed by wrappers, and non-finite values."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 WRAPPERS = ("_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_orig_mod")
-"""What FSDP, activation checkpointing and `torch.compile` put into the names of what they wrap."""
+"""The parts that FSDP, activation checkpointing and `torch.compile` add to the names in wrapped modules."""
 REPLICATED = "module."  # DDP and DeepSpeed put it before every name
 
 
 def plain_names(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """A state with the names that it has without wrappers."""
+    """A state under the names of the model without wrappers."""
     plain = {".".join(part for part in name.split(".") if part not in WRAPPERS): value for name, value in state.items()}
     while plain and all(name.startswith(REPLICATED) for name in plain):
         plain = {name.removeprefix(REPLICATED): value for name, value in plain.items()}

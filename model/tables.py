@@ -1,4 +1,4 @@
-"""A preset's tables [vision] and [text], which are configurations of transformers for parts from scratch, and the mistakes in them."""
+"""Turns a preset's tables [vision] and [text] into transformers configurations of parts from scratch, and reports mistakes in them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DECIDED = {"dtype": "the setting bf16", "torch_dtype": "the setting bf16"} | di
 
 
 def configuration(name: str, table: Mapping[str, Any], **given: Any) -> Any:
-    """The configuration that a table describes, with the fields ``given`` besides. `UserError`, naming the table, if there is none."""
+    """The configuration that a table and the further fields ``given`` describe. `UserError`, naming the table, if it is invalid."""
     if "model_type" not in table:
         raise UserError(f'[{name}]: model_type is missing; it says what kind of model this is, such as model_type = "resnet" or "llama"')
     kind = table["model_type"]
@@ -45,7 +45,7 @@ def configuration(name: str, table: Mapping[str, Any], **given: Any) -> Any:
 
 @contextmanager
 def blaming(part: str) -> Iterator[None]:
-    """Turn any error, since libraries raise many kinds for what they did not expect, into a `UserError` that begins with ``part``."""
+    """Turn any error into a `UserError` that begins with ``part``, since libraries raise many kinds for unexpected input."""
     try:
         yield
     except UserError:
@@ -55,7 +55,7 @@ def blaming(part: str) -> Iterator[None]:
 
 
 def reason(error: BaseException) -> str:
-    """What an error says, in a line. Of the several lines of a validator's error, the last one says what is wrong."""
+    """An error's message as one line. Of a validator's error of several lines, the last is taken, which holds the reason."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
         return type(error).__name__

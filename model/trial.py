@@ -1,5 +1,5 @@
-"""Tries a tokenizer before it is used. Its rules (replacements, patterns of its splits) are a program of its author's, so a process with
-limits of time and memory (`model.confined`) cuts texts by them first."""
+"""Tries a tokenizer before it is used. Its rules (replacements, split patterns) are an untrusted program, so they are first applied to
+texts in a process with limits on time and memory (`model.confined`)."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from model.staging import (
     tokenizer_files,
 )
 
-MOST_HOLES = 10_000  # numbers below its largest that a vocabulary does not use
+MOST_HOLES = 10_000  # unused ids that a vocabulary may have beyond the number of its tokens
 _WHAT = "the tokenizer's way to cut a text"
 
 
 def try_tokenizer(tokenizer: Any, texts: Sequence[str]) -> None:
-    """`UserError`, naming where it is from, if a tokenizer takes more time or memory for these texts than one may."""
+    """`UserError`, naming the tokenizer's source, if it fails on these texts or exceeds the limits of `model.confined`."""
     try:
         _try_all(tokenizer, texts)
     except UserError as error:
@@ -41,7 +41,7 @@ def try_tokenizer(tokenizer: Any, texts: Sequence[str]) -> None:
 
 
 def try_rules(folder: Path) -> None:
-    """`UserError` if the rules in a folder's ``tokenizer.json`` cannot be read within those limits, or crash the reading process."""
+    """`UserError` if the rules in a folder's ``tokenizer.json`` cannot be read within the limits, or crash the reading process."""
     if (folder / TOKENIZER_FILE).exists():
         try:
             ask("model.trial", {"rules": read_text(folder / TOKENIZER_FILE, LARGEST_TOKENIZER_FILE), "texts": []}, "it")
@@ -50,11 +50,11 @@ def try_rules(folder: Path) -> None:
 
 
 def stated_tokens(folder: Path) -> dict[str, int | str]:
-    """The tokens beside its vocabulary that a tokenizer's files state, with their numbers. To be called before the tokenizer is read, which
-    takes longer with each of them.
+    """The ids of the added tokens in a tokenizer's files, by token. To be called before the tokenizer is loaded, which takes longer with
+    each of them.
 
     `UserError` for more of them than `model.declared.MOST_ADDED`, for a vocabulary of more words than `model.declared.MOST_WORDS`, and for
-    a token that has several numbers.
+    a token with several ids.
     """
     _check_vocabulary(folder)
     found: list[tuple[str, int | str]] = []
@@ -75,7 +75,7 @@ def stated_tokens(folder: Path) -> dict[str, int | str]:
 
 
 def _check_vocabulary(folder: Path) -> None:
-    """`UserError` if a tokenizer's files of words, which some kinds have, hold more than any vocabulary."""
+    """`UserError` if the separate vocabulary or merges files of a tokenizer, which some kinds have, exceed the limits."""
     for path in tokenizer_files(folder):
         if path.name == VOCABULARY_FILE:
             read_declared(path, Vocabulary, LARGEST_TOKENIZER_FILE)
@@ -86,7 +86,7 @@ def _check_vocabulary(folder: Path) -> None:
 
 
 def check_added_tokens(tokenizer: Any, stated: Mapping[str, int | str], folder: Path) -> None:
-    """`UserError` if a tokenizer gives added tokens other numbers than its files have ``stated``, or several tokens one number."""
+    """`UserError` if a loaded tokenizer gives added tokens other ids than its files have ``stated``, or several tokens one id."""
     vocabulary = tokenizer.get_vocab()
     if len(set(vocabulary.values())) < len(vocabulary):
         number, _ = Counter(vocabulary.values()).most_common(1)[0]
@@ -100,14 +100,14 @@ def check_added_tokens(tokenizer: Any, stated: Mapping[str, int | str], folder: 
 def _try_all(tokenizer: Any, texts: Sequence[str]) -> None:
     vocabulary = tokenizer.get_vocab()
     largest = max(vocabulary.values(), default=0)
-    if largest > 2 * len(vocabulary) + MOST_HOLES:  # the library counts through all numbers
+    if largest > 2 * len(vocabulary) + MOST_HOLES:  # the library loops over all ids
         raise UserError(f"the tokenizer has {len(vocabulary):,} tokens, and numbers up to {largest:,} for them; one of the two is wrong")
     rules = getattr(tokenizer, "backend_tokenizer", None)
     if rules is not None:
         _try(rules.to_str(), tuple(texts))
 
 
-@lru_cache(maxsize=8)  # a model's plan, its examples and its predictions cut the same texts
+@lru_cache(maxsize=8)  # planning, training examples and prediction try the same texts
 def _try(rules: str, texts: tuple[str, ...]) -> None:
     ask("model.trial", {"rules": rules, "texts": texts}, _WHAT)
 

@@ -1,4 +1,4 @@
-"""The verbs that train models and predict with them. What they work with is imported when they run."""
+"""The verbs that train models and predict with them. They import their libraries when they run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ REPEATED = {"action": "append"}
 
 @dataclass(frozen=True, kw_only=True)
 class Training(Verb):
-    """What every verb is told that trains."""
+    """The flags that all verbs of training share."""
 
     preset: Annotated[str, Flag("tiny (default; no download), small, paper, derender, or a .toml file like theirs")] = "tiny"
     data: Annotated[Sequence[Place], Flag("data set to learn from, a folder or a URL; may be repeated", None, place, more=REPEATED)]
@@ -53,7 +53,7 @@ class Training(Verb):
         return "settings for --set, with their groups or without (steps=5000):\n" + "\n".join(rows)
 
     def asked_preset(self, batch_size: str = "batch_size", **more: Any) -> "Preset":
-        """The preset with what the flags say, and with ``more`` settings; ``batch_size`` names the one that --batch-size means."""
+        """The preset, changed by the flags and by ``more`` settings; ``batch_size`` names the setting that --batch-size changes."""
         from model.preset import get_preset
 
         flags = {"steps": self.steps, "vision_model": self.vision_model, "language_model": self.language_model}
@@ -62,7 +62,7 @@ class Training(Verb):
         return get_preset(self.preset).changed([*once_each(self.settings), *changes])
 
     def asked(self) -> dict[str, Any]:
-        """What a function that trains takes beside the preset."""
+        """The arguments of a training function beside the preset; `UserError` unless each --data or none has a --weight."""
         from model.training.train import Data
 
         if self.weight and len(self.weight) != len(self.data):
@@ -155,7 +155,7 @@ class Predict(Verb):
         return 2 if skipped and not predictions else 0
 
     def _decoding(self) -> "Decoding":
-        """The decoding; several samples without a temperature are those of a search with as many beams at least."""
+        """The decoding settings; several samples without a temperature come from a search with at least as many beams."""
         from model.prediction.decoding import Decoding
 
         stated = self.decoding.keywords
@@ -163,7 +163,7 @@ class Predict(Verb):
         return self.decoding(beams=max(samples, beams) if samples > 1 and "temperature" not in stated else beams)
 
     def _asked_images(self) -> list[Path]:
-        """The files that --images means; says which files of a folder are left out."""
+        """The image files that --images names; prints which files of folders are left out."""
         from datagen.shards.pictures import find_images
 
         images, others = find_images(self.images)
@@ -176,7 +176,7 @@ class Predict(Verb):
 
 
 def _printed(prediction: "Prediction", keyed: bool) -> str:
-    """A prediction as it is shown: its code, or all its candidates, marked by comments, which are no part of the code."""
+    """A prediction as printed text: its code, or all its candidates, each after a comment with its rank and log-likelihood."""
     key = f"# {printable(prediction.key)}\n" if keyed else ""
     if prediction.candidates is None:
         return key + prediction.code
@@ -188,6 +188,6 @@ def _printed(prediction: "Prediction", keyed: bool) -> str:
 
 
 def nothing_named(count: int) -> str:
-    """What to say of codes that are all empty."""
+    """The warning that all ``count`` codes are empty."""
     which = "the one code is empty" if count == 1 else f"all {count} codes are empty"
     return f"{which}: no object is named. The model may have learnt too little, or other images than these."

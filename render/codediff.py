@@ -1,4 +1,4 @@
-"""Two scenes' code side by side: matched objects in one row, every disagreement marked."""
+"""The code of two scenes side by side: matched objects in one row, every disagreement marked."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ FULL_SHADE = 0.25  # of a number's span: an error this large gets the strongest 
 
 @dataclass(frozen=True)
 class Span:
-    """A piece of code. ``mark`` says what it is or what is wrong with it; ``title`` explains that in words.
+    """A piece of code. ``mark`` is its kind or its error, ``title`` an explanation of the error in words.
 
-    Marks are ``word`` and ``number`` for values that agree, ``wrong`` for a word that does not and ``right`` for the true one
-    beside it, ``off-1`` to ``off-5`` for a number, by the size of its error; empty for all other code.
+    Marks are ``word`` and ``number`` for values that agree, ``wrong`` for a word that does not and ``right`` for the true word on the
+    other side, ``off-1`` to ``off-5`` for a number, by the size of its error; empty for all other code.
     """
 
     text: str
@@ -32,7 +32,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Row:
-    """One object of either code; an absent side is None. ``distance`` between matched objects, in the domain's unit."""
+    """An object of either code, or a matched pair; an absent side is None. ``distance`` between matched objects, in the domain's unit."""
 
     kind: Literal["matched", "missed", "extra"]
     truth: tuple[Span, ...] | None
@@ -55,7 +55,7 @@ def diff(truth: Scene, guess: Scene, pairs: Sequence[Pair], domain: Domain) -> l
 
 
 def _beside(truth: Object, guess: Object, domain: Domain) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
-    """Both statements of a matched pair with what differs marked."""
+    """Both statements of a matched pair, with their differences marked."""
     if truth.statement != guess.statement:
         wrong = {"": Span(guess.statement, "wrong", f"should be {truth.statement}")}
         return _statement(truth, domain, {"": Span(truth.statement, "right")}), _statement(guess, domain, wrong)
@@ -73,7 +73,7 @@ def _beside(truth: Object, guess: Object, domain: Domain) -> tuple[tuple[Span, .
 
 
 def _statement(obj: Object, domain: Domain, marks: dict[str, Span]) -> tuple[Span, ...]:
-    """The statement as spans, some of its values replaced by marked ones (the empty name stands for the statement's own)."""
+    """A statement as spans. ``marks`` holds the marked spans of some values by argument, and of the statement's name under ""."""
     spans = [marks.get("", Span(obj.statement)), Span("(")]
     for index, argument in enumerate(domain.statement(obj.statement).arguments):
         spans.append(Span(f"{', ' if index else ''}{argument.name}="))
@@ -83,7 +83,7 @@ def _statement(obj: Object, domain: Domain, marks: dict[str, Span]) -> tuple[Spa
 
 
 def _number(text: str, number: Number, truth: tuple[float, ...], guess: tuple[float, ...]) -> Span:
-    """A number, shaded by its error as a share of the widest declared range; half a period is the most an angle can be off."""
+    """A number, shaded by its error as a share of the widest declared range; for an angle, of half a period, its largest error."""
     steps = [a - b for a, b in zip(truth, guess, strict=True)]
     span = max(high - low for low, high in zip(number.low, number.high, strict=True))
     if number.period is not None:

@@ -1,4 +1,4 @@
-"""Compare two sets of codes, and of images where both sides have them, sample by sample; the result is a report folder."""
+"""Comparison of two sets of codes, and of images where both sides have them, sample by sample, into a report folder."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from render.images import MIN_SIDE, ImageScores, flip_map, score_images
 from render.report import ReportSample, check_report_folder, spread, write_report
 from render.sides import Answer, Side
 
-DEFAULT_DOMAIN = "clevr"  # of two prediction files, which do not name theirs
+DEFAULT_DOMAIN = "clevr"  # of two prediction files, which do not state their domain
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,15 @@ def compare(
     heading: Mapping[str, str] | None = None,
     title: str = "Scenes compared",
 ) -> dict[str, Any]:
-    """Score `candidate` against `reference`, write the report folder `out`, and return what its ``metrics.json`` holds.
+    """Score `candidate` against `reference`, write the report folder `out`, and return the content of its ``metrics.json``.
 
-    Either side is a folder of shards or of loose samples, or a ``pred.jsonl`` (scene metrics only); the reference may also be samples that
-    are opened already. `keys` restricts the comparison. A key that the candidate lacks counts as missed, code that does not parse as an
-    empty prediction. `predictions` is the ``pred.jsonl`` that a candidate folder was rendered from: it gives the code as the model wrote
-    it, and the confidences. `kind` is the domain where neither side names its own. `heading` holds further facts for the top of the page.
+    Either side is a folder of shards or of loose samples, or a ``pred.jsonl`` (scene metrics only); the reference may also be opened
+    samples. `keys` restricts the comparison. A key that the candidate lacks counts as missed, code that does not parse as an empty
+    prediction. `predictions` is the ``pred.jsonl`` from which a candidate folder was rendered: it gives the code as the model wrote it,
+    and the confidences. `kind` is the domain where neither side states its own. `heading` holds further facts for the top of the page.
 
-    Raises `UserError` if something cannot be read, a key has no reference, the domains differ, two images differ in size, or
-    `out` holds something other than a report.
+    Raises `UserError` if something cannot be read, a key has no reference, the domains differ, two images differ in size or are smaller
+    than `MIN_SIDE`, or `out` holds something other than a report.
     """
     check_report_folder(out)
     truth, guess = Side(reference), Side(candidate, predictions)
@@ -80,12 +80,12 @@ def compare(
 
 
 def score_sides(truth: Side, guess: Side, keys: Sequence[str], domain: Domain) -> list[Scored]:
-    """The scores of these keys, in their order. `UserError` if a key has no reference, or two images differ in size."""
+    """The scores of these keys, in their order. `UserError` if a key has no reference, or two images cannot be compared."""
     return [_score(truth, guess, key, domain) for key in progress(keys, total=len(keys), desc="compare")]
 
 
 def _metrics(scored: Sequence[Scored]) -> dict[str, Any]:
-    """What ``metrics.json`` holds of the scores of all keys."""
+    """The part of ``metrics.json`` that follows from the scores of all keys."""
     scenes, images = [s.scene for s in scored], [s.image for s in scored if s.image is not None]
     return {
         "samples": len(scored),
@@ -99,7 +99,7 @@ def _metrics(scored: Sequence[Scored]) -> dict[str, Any]:
 
 
 def summarize_images(scores: Sequence[ImageScores]) -> dict[str, Any] | None:
-    """The means over ``samples`` pairs of images, ``same`` being the share of the same image; None if there is no pair."""
+    """The number of pairs of images as ``samples``, and their mean scores, ``same`` as a share; None if there is no pair."""
     if not scores:
         return None
     means = {name: fmean(getattr(s, name) for s in scores) for name in ("psnr", "ssim", "flip", "same")}
@@ -148,8 +148,8 @@ def _check_frames(one: np.ndarray, other: np.ndarray, key: str, candidate: Place
 
 
 def _merit(scored: Scored) -> tuple[float, ...]:
-    """What the samples of a report are sorted by, best first: mean AP over the thresholds, recall, then the errors of rotation, FLIP and
-    distance."""
+    """The sort key of a report's samples, larger for better ones: mean AP over the thresholds, recall, then the negated rotation error,
+    FLIP and distance."""
     scene = scored.scene
     flip = scored.image.flip if scored.image is not None else 1.0
     distance = sum(p.distance for p in scene.pairs) / max(1, len(scene.pairs))
@@ -159,7 +159,7 @@ def _merit(scored: Scored) -> tuple[float, ...]:
 
 
 def report_sample(truth: Side, guess: Side, scored: Scored, domain: Domain) -> ReportSample:
-    """A scored key as a page shows it: its pictures, and both codes side by side."""
+    """A scored key as the sample of a page, with its pictures and both codes side by side."""
     one, scene = _reference(truth, scored.key, domain)
     other = guess.answer(scored.key, domain)
     answer = other.scene if other is not None and other.scene is not None else Scene(scene.domain, ())

@@ -1,5 +1,5 @@
-"""The checks that every domain must pass, those built in and those of other packages. `check_domain` makes them all; one that fails raises
-`Broken`, which says what was found."""
+"""The checks that every domain must pass, whether built in or of another package. `check_domain` makes them all; a check that fails raises
+`Broken` with what was found."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from datagen.shards.reader import Samples
 from render.images import same_image
 from render.rerender import Recorded, render_codes
 
-SCENES = 8  # that a check of a domain draws
+SCENES = 8  # scenes that a check of a domain draws
 
 
 class Broken(AssertionError):
-    """A promise that a domain does not keep."""
+    """A check that a domain does not pass."""
 
 
 def check_domain(name: str, folder: Path) -> None:
-    """Make every check of a domain; those of samples render a few, small and in draft quality, below `folder`. Raises `Broken`."""
+    """Make every check of a domain. Checks of samples render a few, small and in draft quality, below `folder`. Raises `Broken`."""
     domain = get_domain(name)
     for check in DOMAIN_CHECKS:
         check(domain)
@@ -52,7 +52,7 @@ def small_set(name: str) -> DatasetSettings:
 
 
 def splits_are_sound_and_can_be_drawn(domain: Domain) -> None:
-    """Every split says what the domain declares, survives its JSON, and gives valid scenes of as many objects as it says."""
+    """Every split agrees with the domain's declaration, is unchanged by JSON, and gives scenes with allowed numbers of objects."""
     _expect(
         domain.split("default") == Split("default", objects=domain.split("default").objects),
         "the split 'default' does not allow everything",
@@ -74,7 +74,7 @@ def splits_are_sound_and_can_be_drawn(domain: Domain) -> None:
 
 
 def scenes_are_valid_and_canonical(domain: Domain) -> None:
-    """Drawn scenes are within the declared ranges and canonical, in whatever order their objects come; an index gives one scene."""
+    """Drawn scenes are within the declared ranges and the canonical form of their objects in any order; an index gives one scene."""
     for index, scene in enumerate(_scenes(_settings(domain))):
         _expect(not domain.violations(scene), f"a drawn scene is outside of what is declared: {'; '.join(domain.violations(scene))}")
         domain.check(scene)
@@ -88,7 +88,7 @@ def scenes_are_valid_and_canonical(domain: Domain) -> None:
 
 
 def narrowed_splits_are_kept(domain: Domain) -> None:
-    """Scenes keep to the words and ranges of a split, for everything that the domain declares as drawn."""
+    """Scenes keep to the words and ranges of a split, for all words and numbers that the domain declares as drawn."""
     for word in domain.drawn_words:
         choice = next(c for statement in domain.statements for c in statement.choices if c.name == word)
         for scene in _narrowed(domain, Split(f"one-{word}", (((word, choice.words[:1]),),), objects=domain.split("default").objects)):
@@ -96,7 +96,7 @@ def narrowed_splits_are_kept(domain: Domain) -> None:
             _expect(found <= {choice.words[0]}, f"a split that allows {word} {choice.words[0]!r} alone gave {', '.join(sorted(found))}")
     for component, (number, axis) in domain.drawn_ranges.items():
         if number.period is not None:
-            continue  # canonical form may lead an angle out of a range
+            continue  # the canonical form of an angle may lie outside of the range
         low, high = number.low[axis], number.high[axis]
         ends = (round(low + (high - low) / 8, number.decimals), round(high - (high - low) / 8, number.decimals))
         for scene in _narrowed(domain, Split("narrow", ranges=((component, *ends),), objects=domain.split("default").objects)):
@@ -105,9 +105,9 @@ def narrowed_splits_are_kept(domain: Domain) -> None:
 
 
 def code_comes_back(domain: Domain) -> None:
-    """Code parses to its scene, and the model's tokens say it again, with numbers by the head and as characters."""
+    """Code parses to its scene, and is decoded unchanged from a model's tokens, with numbers by the head and as characters."""
     from model.config import PROMPT
-    from model.tokens.codec import CodeCodec  # with the model comes torch, which no other check needs
+    from model.tokens.codec import CodeCodec  # imported here because it loads torch, which no other check needs
     from model.tokens.tokenizer import domain_tokenizer
 
     tokenizer = domain_tokenizer(domain, [PROMPT])
@@ -121,7 +121,7 @@ def code_comes_back(domain: Domain) -> None:
 
 
 def mirrored_scenes_lie_mirrored(domain: Domain) -> None:
-    """Where a scene has a mirror image, its objects lie there on the frame."""
+    """The objects of a mirrored scene, where there is one, lie mirrored on the frame."""
     shot = domain.canonical_shot(64, 48, "draft")
     for scene in _scenes(_settings(domain)):
         mirrored = domain.mirrored(scene)
@@ -136,7 +136,7 @@ def mirrored_scenes_lie_mirrored(domain: Domain) -> None:
 
 
 def what_is_not_declared_is_refused(domain: Domain) -> None:
-    """`check` refuses a statement or a word that there is not, and a number that is none."""
+    """`Domain.check` refuses an unknown statement, an unknown word, and NaN."""
     obj = next(scene for scene in _scenes(_settings(domain)) if len(scene)).objects[0]
     statement = domain.statement(obj.statement)
     bad = [Object("nothing", obj.values)]
@@ -151,7 +151,7 @@ def what_is_not_declared_is_refused(domain: Domain) -> None:
 
 
 def samples_hold_what_they_promise(samples: Samples, folder: Path) -> None:
-    """A sample's code is its scene's, its shot survives JSON, its labels are where objects are, and every object is seen."""
+    """A sample's code is its scene's, JSON does not change its shot, its labels are at the objects' centres, every object is visible."""
     for index, sample in enumerate(samples):
         domain, shot = sample.domain, sample.shot
         _expect(sample.record["index"] == index, f"{sample.key} has the index {sample.record['index']}")
@@ -169,7 +169,7 @@ def samples_hold_what_they_promise(samples: Samples, folder: Path) -> None:
 
 
 def masks_are_what_is_seen(samples: Samples, folder: Path) -> None:
-    """Masks are those of `view`; without its first object, a scene covers fewer pixels."""
+    """Masks are those of `Domain.view`; without its first object, a scene covers fewer pixels."""
     for sample in samples:
         view = view_of(sample.scene, sample.domain, sample.shot)
         for index, label in enumerate(sample.record["labels"]):
@@ -184,7 +184,7 @@ def masks_are_what_is_seen(samples: Samples, folder: Path) -> None:
 
 
 def masks_are_what_changes(samples: Samples, folder: Path) -> None:
-    """Labels lie where the picture shows the object: without its first object, a picture changes within that object's mask most of all."""
+    """Labels lie where the picture shows the object: without the first object, a picture changes mostly within that object's mask."""
     shots = Recorded(samples)
     whole = {sample.key: sample for sample in samples if len(sample.scene)}
     codes = {key: write_code(Scene(s.scene.domain, s.scene.objects[1:]), s.domain) for key, s in whole.items()}
@@ -201,7 +201,7 @@ def masks_are_what_changes(samples: Samples, folder: Path) -> None:
 
 
 def a_sample_depends_on_seed_and_index_alone(samples: Samples, folder: Path) -> None:
-    """With fewer samples, one worker and other shards, in two calls: the same code and labels to the bit, the same image."""
+    """Generated again, fewer, by one worker, in other shards and two calls, samples have identical code and labels and the same image."""
     settings = replace(small_set(samples.at(0).domain.name), shard_size=2)
     generate(settings, 1, folder, workers=1)
     for sample in generate(settings, 3, folder, workers=1):
@@ -212,7 +212,7 @@ def a_sample_depends_on_seed_and_index_alone(samples: Samples, folder: Path) -> 
 
 
 def the_true_code_gives_the_true_image(samples: Samples, folder: Path) -> None:
-    """Code under the recorded light is rendered to the image that was generated, with the same labels."""
+    """Code rendered under the recorded light gives the generated image again, with the same labels."""
     rendered = render_codes({key: samples.code(key) for key in samples.keys}, Recorded(samples), folder, workers=1)
     _expect(rendered.keys == samples.keys, f"code that cannot be rendered: {rendered.refused}")
     again = Samples(folder)
@@ -239,7 +239,7 @@ SAMPLE_CHECKS: tuple[Callable[[Samples, Path], None], ...] = (
     a_sample_depends_on_seed_and_index_alone,
     the_true_code_gives_the_true_image,
 )
-"""Each with a folder of its own to write to."""
+"""Each check is given a folder of its own to write to."""
 
 
 def _expect(kept: bool | np.bool_, message: str) -> None:

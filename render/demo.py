@@ -1,4 +1,4 @@
-"""The demo: a report of the shipped model on new scenes; then a little further training, and a report of what came of it."""
+"""The demo: a report on the shipped model with new scenes, then a little further training, and a report on the trained model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LOW_RATES = ("learning_rate=1e-4", "projector_learning_rate=1e-4", "head_learnin
 def demo(out: Path, workers: int | None = None, device: str = "auto") -> dict[str, Any]:
     """Make a round trip of new scenes with the shipped model, train it a little further, and repeat the round trip, all under `out`.
 
-    The reports are ``report`` and ``report-trained``; the metrics returned are those of the first. What an earlier call finished is kept.
+    The reports are ``report`` and ``report-trained``; the returned metrics are those of the first. An earlier call's finished work is kept.
     """
     from model.device import faster_in_bfloat16, pick_device
     from model.load import find_model
@@ -40,7 +40,7 @@ def demo(out: Path, workers: int | None = None, device: str = "auto") -> dict[st
     generate(TRAIN, TRAIN_SCENES, data, workers)
     inspect(data, out / "inspect")
     print(f"what it learns from now: {out / 'inspect' / INSPECTED}")
-    # A run that was begun keeps its precision: timed again, the other might be faster.
+    # A run that was begun keeps its precision: timed again, the other precision might be faster.
     begun = (run / RUN).exists()
     bf16 = run_settings(run).get("bf16") if begun else faster_in_bfloat16(pick_device(device))
     preset = get_preset(MODEL).changed([f"steps={STEPS}", f"bf16={bf16}", *LOW_RATES])

@@ -1,4 +1,4 @@
-"""How alike two images are: PSNR, SSIM, FLIP, and whether they count as the same image.
+"""The similarity of two images: PSNR, SSIM, FLIP, and whether they count as the same image.
 
 All functions take two (height, width, 3) uint8 sRGB images of equal size and raise ValueError for anything else.
 """
@@ -16,10 +16,10 @@ from skimage.metrics import structural_similarity
 from datagen.images.reduced import reduced
 
 MAX_PSNR = 100.0
-"""Decibels. Equal images have infinite PSNR, which neither a mean nor JSON can hold; everything above counts as this."""
+"""Decibels. Equal images have infinite PSNR, which neither a mean nor JSON can hold; PSNR is capped at this value."""
 
 MIN_SIDE = 11
-"""Pixels: the width of SSIM's window, so the least height and width of an image."""
+"""Pixels: the width of SSIM's window, and so the least height and width of an image."""
 
 _AT_ONCE = 2**20  # pixels whose differences are held in memory
 
@@ -28,7 +28,7 @@ _AT_ONCE = 2**20  # pixels whose differences are held in memory
 class ImageScores:
     """``psnr`` in dB up to `MAX_PSNR`, ``ssim`` in [-1, 1], ``flip`` in [0, 1] (0: no visible difference), ``same`` as `same_image`.
 
-    ``reduced`` says that SSIM and FLIP are of smaller copies.
+    ``reduced`` is true if SSIM and FLIP are of smaller copies.
     """
 
     psnr: float
@@ -43,8 +43,8 @@ class ImageScores:
 
 
 def score_images(reference: np.ndarray, test: np.ndarray) -> ImageScores:
-    """All scores of two images. Of very large ones, SSIM and FLIP, which take two seconds and 100 MB for a million pixels, are of smaller
-    copies (`datagen.images.reduced`)."""
+    """All scores of two images. SSIM and FLIP take two seconds and 100 MB for a million pixels, so that those of very large images are
+    computed on smaller copies (`datagen.images.reduced`)."""
     _check(reference, test)
     small = reduced(reference), reduced(test)
     return ImageScores(psnr(reference, test), ssim(*small), flip(*small), same_image(reference, test), small[0] is not reference)
@@ -58,7 +58,7 @@ def psnr(reference: np.ndarray, test: np.ndarray) -> float:
 
 
 def ssim(reference: np.ndarray, test: np.ndarray) -> float:
-    """Structural similarity with the original's Gaussian window (11 pixels, sigma 1.5; Wang et al. 2004), the mean over RGB.
+    """Structural similarity with the Gaussian window of Wang et al. 2004 (11 pixels, sigma 1.5), the mean over RGB.
 
     In [-1, 1]; no side may be shorter than `MIN_SIDE`.
     """
@@ -84,7 +84,7 @@ def flip_map(reference: np.ndarray, test: np.ndarray) -> np.ndarray:
 
 
 def same_image(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether every value is within 1/255 and at most one value in a thousand differs: what Cycles guarantees of one scene."""
+    """Whether all values differ by at most 1 of 255, and at most one in a thousand differs: as two Cycles renders of one scene may."""
     _check(one, other)
     different = 0
     for apart in _apart(one, other):
@@ -95,8 +95,8 @@ def same_image(one: np.ndarray, other: np.ndarray) -> bool:
 
 
 def _apart(one: np.ndarray, other: np.ndarray) -> Iterator[np.ndarray]:
-    """The differences (rows, width, 3) int16 of two images, some rows at a time: those of a whole large image would take many
-    times its memory."""
+    """Yield the differences (rows, width, 3) int16 of two images for some rows at a time, because those of a whole large image would
+    take many times its memory."""
     rows = max(1, _AT_ONCE // one.shape[1])
     for first in range(0, len(one), rows):
         yield one[first : first + rows].astype(np.int16) - other[first : first + rows]

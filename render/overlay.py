@@ -1,4 +1,4 @@
-"""A scene drawn over an image: the outlines of its objects as the domain sees them in that shot, and the axes of those in poses."""
+"""A scene drawn over an image: the outlines of its objects by the domain's exact labels and, where objects have poses, their axes."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from datagen.geometry.camera import project
 from datagen.samples.labels import view_of
 from datagen.scene import Object, Scene, Shot
 
-SIDE = 192  # pixels: smaller images are enlarged by a whole factor to at least so many each way
+SIDE = 192  # pixels: smaller images are enlarged by a whole factor to at least this height and width
 INK = (255, 0, 160)
 AXES = ((230, 30, 30), (20, 150, 40), (30, 70, 240))
 """Red, green and blue: an object's own x, y and z."""
 
 
 def overlay(image: np.ndarray, scene: Scene, shot: Shot, domain: Domain) -> np.ndarray:
-    """The image (height, width, 3) uint8, enlarged if it is small, with the outlines of a scene's objects, and where the domain has poses
-    their axes, as long as the object's radius. The scene need not be the image's: a predicted one shows how well it fits."""
+    """The image (height, width, 3) uint8, enlarged if it is small, with the outlines of a scene's objects and, where the domain has poses,
+    their axes, as long as the object's radius. The scene need not be the image's own: a predicted scene drawn over it shows the errors."""
     factor = max(1, -(-SIDE // min(image.shape[:2])))
     large = image.repeat(factor, axis=0).repeat(factor, axis=1)
     owner = view_of(scene, domain, shot).owner.repeat(factor, axis=0).repeat(factor, axis=1)
@@ -38,7 +38,7 @@ def overlay(image: np.ndarray, scene: Scene, shot: Shot, domain: Domain) -> np.n
 
 
 def _draw_axes(draw: ImageDraw.ImageDraw, obj: Object, shot: Shot, domain: PosedDomain, factor: int) -> None:
-    """An object's axes, the farthest end first; none of an object that reaches behind the camera."""
+    """Draw an object's axes, the farthest end first; none of an object that reaches behind the camera."""
     origin = np.array(domain.location(obj))
     ends = origin + domain.scale(obj) * domain.rotation(obj).T
     points = project(shot.viewpoint, shot.width, shot.height, np.vstack([origin, ends]))

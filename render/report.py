@@ -1,7 +1,6 @@
-"""The report folder: ``metrics.json``, ``samples.jsonl`` (scores a sample), ``index.html`` and its ``pictures/``.
+"""The report folder: ``metrics.json``, ``samples.jsonl`` (the scores of each sample), ``index.html`` and its ``pictures/``.
 
-The page opens from disk, without network and without scripts. Everything on it that a prediction may have written is escaped
-by the template engine.
+The page opens from disk, without network and without scripts. The template engine escapes all text from predictions.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ from render.codediff import Row
 T = TypeVar("T")
 
 METRICS, SAMPLES, PAGE, PICTURES = "metrics.json", "samples.jsonl", "index.html", "pictures"
-PREDICTIONS, RENDERED = "pred.jsonl", "rendered"  # what a round trip keeps beside them
+PREDICTIONS, RENDERED = "pred.jsonl", "rendered"  # kept beside the report by a round trip
 VERB = "compare"  # the list of written files is named after it
 _PICTURE = re.compile(rf"{PICTURES}/\d{{3,}}-\d\.png")
-_STATED = {"reference", "candidate", "domain", "unit", "samples", "missing", "unparsable", "scene", "image"}  # what every metrics.json has
+_STATED = {"reference", "candidate", "domain", "unit", "samples", "missing", "unparsable", "scene", "image"}  # in every metrics.json
 MOST_PAGE_BYTES = 1 << 24
 MAX_SHOWN = 100
 MAX_ROWS = 200  # objects of a sample on the page
@@ -53,7 +52,7 @@ class ReportSample:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of a page: ``path`` from the page, or a data URI, which is not linked; width and height in pixels."""
+    """A picture of a page. ``path`` is relative to the page, or a data URI; width and height are in pixels."""
 
     caption: str
     path: str
@@ -62,12 +61,12 @@ class Picture:
 
     @property
     def linked(self) -> bool:
-        """Whether a click shows the picture alone."""
+        """Whether the picture is a link to its file; a data URI is not."""
         return not self.path.startswith("data:")
 
 
 def check_report_folder(out: Path) -> None:
-    """Refuse, with a `UserError`, a place where a report would overwrite something that is none."""
+    """`UserError` if `out` is a file, holds something other than a report, or has files of a report that were changed by others."""
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: a file is in the place of the report; name another folder")
     if out.is_dir():
@@ -78,7 +77,7 @@ def check_report_folder(out: Path) -> None:
 
 
 def _written(out: Path) -> Written:
-    """The files of the report in a folder. Earlier versions wrote no list of them; their reports are known by their content."""
+    """The files of the report in a folder. Earlier versions wrote no list of files; their reports are recognised by their content."""
     written = Written(out, VERB)
     if (out / PAGE).is_file():
         shown = _PICTURE.findall(read_whole(out / PAGE, MOST_PAGE_BYTES).decode(errors="replace"))
@@ -102,7 +101,7 @@ def write_report(
     shown: Iterable[ReportSample],
     heading: Mapping[str, str],
 ) -> None:
-    """Write the report folder `out`; an older report there is replaced once the new one is complete, and whatever else is there stays.
+    """Write the report folder `out`; an older report there is replaced once the new one is complete, and all other files are kept.
 
     `metrics` becomes ``metrics.json`` and the page's summary, `rows` become ``samples.jsonl``, `shown` the samples of the page
     in their order. `heading` holds facts by name for the top of the page. `UserError` as `check_report_folder`.
@@ -123,8 +122,8 @@ def write_report(
 
 
 def _save_pictures(draft: Path, index: int, sample: ReportSample, check: Callable[[], None]) -> list[Picture]:
-    """Write the pictures of a sample as numbered files, as its key comes from outside and may be no good file name. `check` is called
-    before each."""
+    """Write the pictures of a sample. Files are numbered, as a key comes from outside and may be no valid file name. `check` is called
+    before each file."""
     saved = []
     for number, (caption, pixels) in enumerate(sample.pictures.items(), 1):
         path = draft / PICTURES / f"{index:03d}-{number}.png"
@@ -137,7 +136,7 @@ def _save_pictures(draft: Path, index: int, sample: ReportSample, check: Callabl
 
 
 def render_page(template: str, **values: Any) -> str:
-    """The page that a template of this folder makes of the values, all of which are escaped."""
+    """The page made from a template of this folder and the values, all of which are escaped."""
     filters: dict[str, Callable[..., str]] = {"percent": _percent, "number": _number, "distance": _distance, "ends": _ends}
     return render_template(
         Path(__file__).parent, template, filters, style="report.css", max_raw_code=MAX_RAW_CODE, max_rows=MAX_ROWS, **values
@@ -154,7 +153,7 @@ def _number(value: float | None, digits: int = 2, unit: str = "") -> str:
 
 
 def _distance(value: float | None, unit: str, digits: int = 3) -> str:
-    """As `_number`, but with two significant digits where a value is too small to show any."""
+    """As `_number`, but with two significant digits where a value would be rounded to zero."""
     if value is None or value == 0 or value >= 10**-digits * 5:
         return _number(value, digits, unit)
     return f"{value:.2g} {unit}"

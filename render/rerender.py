@@ -1,4 +1,4 @@
-"""Re-rendering: graphics code, ours or a model's, photographed by the pool that generates data."""
+"""Re-rendering of graphics code, true or predicted, by the same pool of processes that generates data."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from datagen.workers.cores import available_cores
 from datagen.workers.jobs import RenderJob
 from datagen.workers.pool import RenderPool
 
-MOST_WARNED = 20  # numbers out of their range, of one code
+MOST_WARNED = 20  # numbers out of their range that are named for one code
 PICTURE_SUFFIXES, BLEND_SUFFIX = (".png", ".py", ".json"), ".blend"
 
 
@@ -47,23 +47,23 @@ class Standard:
         check_frame(self.width, self.height)
 
     def shot(self, key: str) -> tuple[Shot, Domain]:
-        """The same shot, and the domain, for every key."""
+        """The standard shot, the same for every key, and the domain."""
         domain = get_domain(self.domain)
         return domain.canonical_shot(self.width, self.height, self.quality), domain
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """The shot that a data set records for a key. Nothing else of the data is looked at: the scene comes from the code alone.
+    """The shot that a data set records for a key. Nothing else of the data is used: the scene comes from the code alone.
 
-    With ``canonical_light``, frame, quality and camera are the sample's and the lamps the domain's standard ones.
+    With ``canonical_light``, frame, quality and camera are the sample's, but the lamps are the domain's standard ones.
     """
 
     samples: Samples
     canonical_light: bool = False
 
     def shot(self, key: str) -> tuple[Shot, Domain]:
-        """The shot of that sample, and its domain; `UserError` if the data set has none, or its frame more than `max_pixels`."""
+        """The sample's shot and domain; `UserError` if the data set lacks the sample, or if its frame has more than `max_pixels`."""
         shot, domain = self.samples.shot(key)
         if shot.width * shot.height > max_pixels():
             raise UserError(f"{key}: its record {refusal(f'{shot.width:,}x{shot.height:,} pixels')}")
@@ -74,7 +74,7 @@ class Recorded:
 
 
 def read_codes(path: Path) -> dict[str, str]:
-    """The codes in a ``pred.jsonl``, or the one in a ``.py`` file, by key."""
+    """By key, the codes in a ``pred.jsonl``, or the one code in a ``.py`` file. `UserError` for a file of another kind."""
     if path.suffix == ".jsonl":
         return {key: prediction.code for key, prediction in read_predictions(path).items()}
     if path.suffix != ".py":
@@ -84,8 +84,8 @@ def read_codes(path: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Rendered:
-    """What came of a call: the keys that have pictures now, and those whose code does not parse, with the reason; how many pictures of
-    earlier calls were ``removed``, and how many ``others`` of them, of keys that this call was not about, are still there."""
+    """The keys that have pictures now; by key, the reasons why other codes were ``refused``; warnings; how many pictures of earlier calls
+    were ``removed``, and how many ``others``, of keys not in this call, remain."""
 
     keys: list[str]
     refused: dict[str, str]
@@ -97,13 +97,13 @@ class Rendered:
 def render_codes(
     codes: Mapping[str, str], shots: Standard | Recorded, out: Path, *, workers: int | None = None, blend: bool = False, clear: bool = False
 ) -> Rendered:
-    """Write ``{key}.png``, ``.py`` and ``.json`` for each code into `out`; what is there, untouched, from the same code, shot and software
-    is kept.
+    """Write ``{key}.png``, ``.py`` and ``.json`` for each code into `out`; unchanged files from the same code, shot and software are kept.
 
-    With ``blend`` also ``{key}.blend``. Code that does not parse is set aside; numbers out of their declared range are rendered and
-    warned of. What earlier calls wrote of these keys is replaced; with ``clear``, what they wrote of others is removed.
+    With ``blend`` also ``{key}.blend``. Code that does not parse is refused; numbers out of their declared range are rendered with a
+    warning. Earlier calls' files of these keys are replaced; with ``clear``, their files of other keys are removed.
 
-    `UserError` if `out` holds samples, or files of the names that are to be written, that igllm has not rendered, or that others changed.
+    `UserError` if `out` holds samples that igllm has not rendered there or files to be replaced that others have written or changed, or for
+    ``blend`` with a domain that Blender does not render.
     """
     rendered = Rendered([], {}, [])
     jobs = list(_jobs(codes, shots, out, rendered, blend))
@@ -129,7 +129,7 @@ def _render(jobs: Sequence[RenderJob], made_from: Mapping[str, str], written: Wr
     with written.drafting(), RenderPool(workers, threads=max(1, cores // (workers or min(cores, len(jobs))))) as pool:
         written.begin({name: made_from[job.key] for job in jobs for name in _names(job)})
         for job in jobs:
-            (written.folder / f"{job.key}.json").unlink(missing_ok=True)  # the record comes last and says that all is there
+            (written.folder / f"{job.key}.json").unlink(missing_ok=True)  # the record is written last and shows that a sample is whole
         for job, sample in progress(pool.render(jobs), total=len(jobs), desc="render"):
             written.check()
             if isinstance(sample, UserError):
@@ -144,19 +144,19 @@ def _render(jobs: Sequence[RenderJob], made_from: Mapping[str, str], written: Wr
 
 
 def _names(job: RenderJob) -> list[str]:
-    """The files that are written for a job."""
+    """The names of the files that are written for a job."""
     return [job.key + suffix for suffix in (*PICTURE_SUFFIXES, *([BLEND_SUFFIX] if job.blend else []))]
 
 
 def _made_from(jobs: Sequence[RenderJob]) -> dict[str, str]:
-    """By key, the digest of all that determines the pictures of a job."""
+    """By key, the digest of all that determines a job's files: key, scene, shot and software."""
     software = {domain: _software(domain) for domain in {job.domain for job in jobs}}
     determined = {job.key: [job.key, job.scene.to_json(), job.shot.to_json(), software[job.domain]] for job in jobs}
     return {key: hashlib.sha256(json.dumps(facts).encode()).hexdigest() for key, facts in determined.items()}
 
 
 def _software(domain: Domain) -> dict[str, str | None]:
-    """The versions of what renders a domain. All installed packages are gone through for it, which takes some 20 ms."""
+    """The versions of the packages that render a domain. This searches all installed packages, which takes some 20 ms."""
     software = {"igllm": version("igllm"), "domain": outside_packages().get(domain.name)}
     if not isinstance(domain, PaintedDomain):
         with suppress(PackageNotFoundError):  # without it, nothing will be rendered
@@ -165,7 +165,7 @@ def _software(domain: Domain) -> dict[str, str | None]:
 
 
 def _refuse_samples_of_others(written: Written) -> None:
-    """`UserError` if the folder holds samples that were not rendered into it: a comparison would take them for candidates."""
+    """`UserError` if the folder holds samples that were not rendered into it: a comparison would score them as candidates."""
     folder, rendered = written.folder, written.made_from
     for path in folder.glob("[!.]*.tar"):
         raise UserError(f"{folder}: holds a data set ({path.name}); choose another folder for the pictures")
@@ -175,7 +175,8 @@ def _refuse_samples_of_others(written: Written) -> None:
 
 
 def _remove_stale(written: Written, codes: Mapping[str, str], jobs: Sequence[RenderJob], made_from: Mapping[str, str], clear: bool) -> int:
-    """Remove the files of earlier calls that this call neither writes nor vouches for; how many pictures they were."""
+    """Remove outdated files of these keys that this call will not replace and, with ``clear``, all files of other keys; the number of
+    pictures among them."""
     current = set(made_from.values())
     kept = {name for job in jobs for name in _names(job)}
     kept |= {name for name, source in written.made_from.items() if source in current or not (clear or Path(name).stem in codes)}
@@ -201,7 +202,7 @@ def _jobs(codes: Mapping[str, str], shots: Standard | Recorded, out: Path, rende
 
 
 def _warnings(written: Scene, domain: Domain, shot: Shot) -> list[str]:
-    """What is odd about a scene and its shot, a line each; objects are numbered as they were written."""
+    """Warnings about a scene and its shot, one line each; objects are numbered in the order of the code."""
     scene = Scene(written.domain, tuple(map(domain.canonical_object, written.objects)))
     warnings = domain.violations(scene) if len(scene) else ["the code names no object: the picture shows none"]
     if len(warnings) > MOST_WARNED:

@@ -1,4 +1,4 @@
-"""The round trip: predict the code of a data set's images, render it again under the recorded light, compare, report."""
+"""The round trip: predict the code of a data set's images, render it under the recorded light, compare, write a report."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def roundtrip(
     workers: int | None = None,
     heading: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Predict, render and compare the first `num` samples (all by default) of a data set, given as its folder or opened already; the
-    metrics of the report in `out`.
+    """Predict, render and compare the first `num` samples (all by default) of a data set, given as its folder or as opened samples; write
+    the report to `out` and return its metrics.
 
-    The folder also keeps ``pred.jsonl`` and ``rendered/``, which a second call takes up where the first was interrupted. `UserError` if the
-    model's code is of another domain, or if `out` holds predictions that no round trip has written there.
+    The folder also keeps ``pred.jsonl`` and ``rendered/``, with which a second call goes on where the first was interrupted. `UserError` if
+    the model's code is of another domain, or if `out` holds predictions that no round trip has written there.
     """
     from model.prediction.predict import predict_file
 
@@ -55,21 +55,21 @@ def roundtrip(
 
 
 def check_roundtrip_folder(out: Path) -> None:
-    """`UserError` for a place that `check_report_folder` refuses, and one with predictions that no round trip has written there."""
+    """`UserError` if `check_report_folder` refuses a folder, or if it holds predictions that no round trip has written."""
     check_report_folder(out)
     if out.is_dir():
         _written(out).refuse_strangers([PREDICTIONS])
 
 
 def _write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
-    """Write ``pred.jsonl``, listed as a round trip's."""
+    """Write ``pred.jsonl``, and list it as written by a round trip."""
     written = _written(path.parent)
     written.refuse_strangers([PREDICTIONS])
     written.write({PREDICTIONS: "".join(json.dumps(one.to_json(), allow_nan=False) + "\n" for one in predictions).encode()})
 
 
 def _written(out: Path) -> Written:
-    """The predictions of a round trip in a folder. Earlier versions left no list of them: a page tells of theirs."""
+    """The list of files that round trips have written into a folder. Earlier versions wrote no list: their page's title shows them."""
     written, page = Written(out, VERB), out / PAGE
     if not written.made_from and page.is_file() and TITLE in read_whole(page).decode(errors="replace"):
         written.take([PREDICTIONS])

@@ -1,4 +1,4 @@
-"""One side of a comparison: shards, a folder of loose samples, or a prediction file, all asked the same way."""
+"""One side of a comparison: shards, a folder of loose samples, or a prediction file, all with the same interface."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from datagen.shards.store import Place
 
 @dataclass(frozen=True)
 class Answer:
-    """What a side says of a key: its code, and an image (height, width, 3) uint8 where the side has images.
+    """A side's code for a key, and its image (height, width, 3) uint8 where the side has images.
 
-    ``scene`` is None and ``error`` says why where the code does not parse. Confidences are parallel to the scene's objects.
+    Where the code does not parse, ``scene`` is None and ``error`` the reason. ``confidence`` has a value for each object of the scene.
     """
 
     code: str
@@ -32,16 +32,16 @@ class Answer:
 
 
 class Side:
-    """A folder of shards or loose samples (or these samples, if they are opened already), or a ``pred.jsonl``, which has no images.
+    """A folder of shards or loose samples, opened samples, or a ``pred.jsonl``, which has no images.
 
-    With `predictions`, a folder gives the images alone; the code is that file's, in the order and with the confidences that the
-    model gave, and so are the keys. `UserError` if something cannot be read.
+    With `predictions`, only images come from the folder; keys and code come from that file, in the order and with the confidences that the
+    model gave. `UserError` if something cannot be read.
     """
 
     def __init__(self, source: Path | Samples, predictions: Path | None = None) -> None:
         if isinstance(source, Path):
             self.path: Place = source
-            named = source.suffix == ".jsonl" and not source.is_dir()  # which may be a pipe, or not there
+            named = source.suffix == ".jsonl" and not source.is_dir()  # may be a pipe, or missing
             self._samples = None if named or (source.is_file() and source.suffix != ".tar") else Samples(source)
             predictions = source if self._samples is None else predictions
         else:
@@ -57,7 +57,7 @@ class Side:
         return [] if self._samples is None else self._samples.keys
 
     def domain(self) -> Domain | None:
-        """The domain that the first sample's record names; None for a prediction file."""
+        """The domain in the first sample's record; None for a prediction file."""
         return None if self._samples is None else self._samples[self._samples.keys[0]].domain
 
     def shot(self, key: str) -> Shot | None:
@@ -65,7 +65,7 @@ class Side:
         return self._samples.shot(key)[0] if self._samples is not None and key in self._samples else None
 
     def answer(self, key: str, domain: Domain) -> Answer | None:
-        """What this side says of a key; None if nothing. `UserError` if it is damaged or of another domain."""
+        """This side's answer for a key; None if it has none. `UserError` if the sample is damaged or of another domain."""
         sample = self._samples[key] if self._samples is not None and key in self._samples else None
         if sample is not None and sample.domain.name != domain.name:
             raise UserError(f"{self.path}: sample {key} is of the domain {sample.domain.name}, the comparison of {domain.name}")

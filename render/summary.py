@@ -1,15 +1,15 @@
-"""The scores of a comparison in a few lines, for people."""
+"""The scores of a comparison as a few lines of text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-WIDTH = 12  # of the names
+WIDTH = 12  # characters for the names
 
 
 def summary_text(metrics: Mapping[str, Any]) -> str:
-    """A table of what ``metrics.json`` holds: a line each for scenes, objects, attributes and so on, as far as there is anything to say."""
+    """The content of ``metrics.json`` as a table, with a line each for scenes, objects, attributes and so on, where there are values."""
     return "\n".join(f"{name:{WIDTH}}{text}" for name, text in _lines(metrics))
 
 

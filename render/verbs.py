@@ -1,4 +1,4 @@
-"""The verbs that render code and score it, and training, which renders on its way. What they work with is imported when they run."""
+"""The verbs that render and score code, and the verb for training, which can render samples. Heavy imports are made when a verb runs."""
 
 import os
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ class Train(Training):
         print(f"{self.out}: trained for {counted(preset.optimisation.steps, 'step')}")
 
     def _roundtrip_samples(self, loaded: Any, step: int) -> None:
-        """Predict, render and compare four images with the model as it is."""
+        """Predict, render and compare four images with the current model."""
         from datagen.shards.reader import Samples
         from model.prediction.predict import Predictor
         from render.roundtrip import roundtrip
@@ -99,7 +99,7 @@ class Render(Verb):
             raise UserError("--lighting recorded needs --data, the data set that recorded it")
         shots = Recorded(Samples(self.data), self.lighting == "canonical") if self.data else Standard(self.domain, **frame)
         codes = read_codes(self.code)
-        alone = self.code.suffix == ".jsonl"  # a folder of what a file predicts holds nothing else; one of scenes may be added to
+        alone = self.code.suffix == ".jsonl"  # a folder of predictions is of one file alone; .py files may share a folder
         rendered = render_codes(codes, shots, self.out, workers=self.workers, blend=self.blend, clear=alone)
         for warning in rendered.warnings:
             print_line(f"igllm render: warning: {warning}")
@@ -157,7 +157,7 @@ class Roundtrip(Verb):
         from model.prediction.predict import Predictor
         from render.roundtrip import check_roundtrip_folder, roundtrip
 
-        check_roundtrip_folder(self.out)  # all that is cheap comes before the model is loaded
+        check_roundtrip_folder(self.out)  # cheap checks come before the model is loaded
         model = find_model(self.model)
         images = DatasetImages(self.data, self.num)
         predictor = Predictor.of(model, self.device)
@@ -220,7 +220,7 @@ class Demo(Verb):
     def run(self) -> None:
         from render.demo import demo
 
-        run_to_write(str(self.out))  # which is checked already, but for the default
+        run_to_write(str(self.out))  # the parser has checked a given folder, but not the default
         _print_scores("demo", demo(self.out, self.workers, self.device), self.out / "report")
 
 

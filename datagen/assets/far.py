@@ -1,5 +1,5 @@
-"""Coordinates that Blender would not read as they are written: it rounds to 32 bits, which leaves a model far from the origin, as
-surveyors' coordinates put it, no shape; and of what is no number it makes zero."""
+"""Coordinates that Blender would misread. It rounds them to 32 bits, so that a model far from the origin, as in surveyors' coordinates,
+loses its shape; and it reads text that is no number as zero."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from datagen.assets.folder import RefusedError
 from datagen.screen import printable
 
 FAR = 1000.0
-"""Of points: whether they lie farther from the origin than so many times their own extent. Rounding then costs over 1/16,000 of it."""
+"""Points farther from the origin than this many times their own extent are far: rounding then moves them by 1/16,777 of it or more."""
 
 
 def is_far(points: np.ndarray) -> bool:
-    """Whether points (N, 3) float64 lie so far from the origin that they should be moved there before they are rounded."""
+    """Whether points (N, 3) float64 are so far from the origin that they must be moved there before they are rounded to 32 bits."""
     low, high = points.min(0), points.max(0)
-    with np.errstate(over="ignore"):  # what lies that far off is refused later
+    with np.errstate(over="ignore"):  # an extent beyond the range of float64 is refused later
         return bool(np.abs(points).max() > FAR * (high - low).max() > 0)
 
 
 def middle(points: np.ndarray) -> np.ndarray:
-    """The middle (3,) of the box around points."""
+    """The middle (3,) of the bounding box of points (N, 3)."""
     return (points.min(0) + points.max(0)) / 2
 
 
 def near_lines(lines: list[bytes], at: list[int], first: int, columns: tuple[int, int, int]) -> list[bytes]:
-    """Lines of text, of which those `at` these places hold points, moved to the origin if they are far away. ``columns`` are the words
-    that are x, y and z, ``first`` is what messages call the first line. `RefusedError` for what is no finite number."""
+    """The lines of a text, with the points in the lines with indices `at` moved to the origin if they are far away. ``columns`` are the
+    indices of the words x, y and z; messages count lines from ``first``. `RefusedError` if a coordinate is missing or not finite."""
     if not at:
         return lines
     words = [lines[number].split() for number in at]

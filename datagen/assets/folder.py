@@ -1,4 +1,4 @@
-"""A folder of somebody's own files: which of them are meant, what they are called, and which are left out."""
+"""A folder of a user's own files: finding them, naming them, and reporting those that are left out."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from datagen.screen import printable
 
 T = TypeVar("T")
 
-_MARK = 12  # digits of a file's digest in its id
+_MARK = 12  # hexadecimal digits of a file's digest in its id
 _ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,47}}-([0-9a-f]{{{_MARK}}})")
-_CLASS_MARK = 11  # digits of a name's digest in a class; another number than ids, dates, times and UUIDs end in
+_CLASS_MARK = 11  # digits of a name's digest in a class; ids, dates, times and UUIDs end in other numbers of digits
 _MARKED = re.compile(rf".*-[0-9a-f]{{{_CLASS_MARK}}}")
-_ARCHIVERS = {"__MACOSX"}  # folders that hold no files of their owner's, but what macOS knows of them
+_ARCHIVERS = {"__MACOSX"}  # folders with macOS' metadata of files, not the files themselves
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The paths of files within a folder, in order, and how many of which other suffixes there are that could have been meant."""
+    """The sorted paths of files within a folder, and the number of files of the same kind in unreadable formats, by suffix."""
 
     files: list[str]
     passed: Mapping[str, int]
@@ -35,20 +35,20 @@ class Listing:
 
 @dataclass(frozen=True)
 class Refused:
-    """A file that is left out, by its path within the folder, and why."""
+    """A file that is left out: its path within the folder, and the reason."""
 
     path: str
     reason: str
 
 
 class RefusedError(Exception):
-    """Why a file is left out."""
+    """A file must be left out; the message is the reason."""
 
 
 def files_in(folder: Path, suffixes: tuple[str, ...], others: tuple[str, ...], what: str) -> Listing:
-    """The files with one of these suffixes, in a folder and those beneath it; ``what`` they are is for messages, ``others`` are suffixes
-    of their kind that cannot be read. Hidden files and folders, as macOS' ``._chair.obj``, are passed over, links to folders not
-    followed. `UserError` if there are none, or too many."""
+    """The files with one of these suffixes, in a folder and those beneath it. ``others`` are suffixes of the same kind that cannot be
+    read; messages call the kind ``what``. Hidden files and folders, such as macOS' ``._chair.obj``, are passed over, links to folders not
+    followed. `UserError` if there is no such folder, no such file, or more than `MOST_FILES`."""
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such folder of {what} files")
     found: list[str] = []
@@ -73,22 +73,22 @@ def files_in(folder: Path, suffixes: tuple[str, ...], others: tuple[str, ...], w
 
 
 def check_inside(folder: Path, name: str) -> None:
-    """`RefusedError` for a file of a folder that is a link out of it: who made the folder need not be who owns what it leads to."""
+    """Raise `RefusedError` for a file that is a link out of its folder: the folder's maker need not own the file that the link leads to."""
     try:
         inside = (folder / name).resolve().is_relative_to(folder.resolve())
     except (OSError, RuntimeError):  # a circle of links
-        inside = True  # which cannot be read, and is told so
+        inside = True  # reading the file fails later, with a message of its own
     if not inside:
         raise RefusedError("it is a link to a file outside the folder; put a copy in its place")
 
 
 def passed_over(passed: Mapping[str, int]) -> str:
-    """How many files of which suffixes were passed over, as words."""
+    """A phrase with the number of files passed over, by suffix."""
     return "passed over: " + ", ".join(f"{count:,} {suffix}" for suffix, count in passed.items())
 
 
 def remarks(notes: Iterable[tuple[str, str]], refused: Iterable[Refused], passed: Mapping[str, int]) -> list[str]:
-    """Lines for people: what was noted of which path, which files are left out, and what was passed over."""
+    """Lines to print: notes (path, note), files left out with reasons, and numbers of files passed over, by suffix."""
     lines = [f"note: {path}: {note}" for path, note in notes]
     lines += [f"left out: {one.path}: {one.reason}" for one in refused]
     lines += [f"{passed_over(passed)}; these formats are not read"] if passed else []
@@ -98,8 +98,8 @@ def remarks(notes: Iterable[tuple[str, str]], refused: Iterable[Refused], passed
 def read_each(
     files: list[str], title: str, read: Callable[[str], tuple[str, T]]
 ) -> tuple[dict[str, T], dict[str, str], tuple[Refused, ...]]:
-    """What `read` gives of each file, by the id that it gives too, the paths by id, and which files are left out: those that `read`
-    refuses by a `RefusedError`, and those with an id that another has. Progress is shown under that ``title``."""
+    """The values that `read`, which returns an id and a value, gives for the files, by id; the files' paths by id; and the files left out.
+    Those are files for which `read` raises `RefusedError`, and files with the id of an earlier one. ``title`` labels the progress bar."""
     found: dict[str, T] = {}
     paths: dict[str, str] = {}
     refused: list[Refused] = []
@@ -116,27 +116,27 @@ def read_each(
 
 
 def file_id(path: Path, digest: str) -> str:
-    """What code calls a file: its name, and the first digits of its digest."""
+    """The id of a file in graphics code: its name as a `slug`, and the first digits of its digest."""
     return f"{slug(path.stem)}-{digest[:_MARK]}"
 
 
 def kept_file(cache: Path, suffix: str, name: str) -> Path | None:
-    """The file in a cache, named by the whole digest, of an id that `file_id` gave; None if there is none."""
+    """The cached file of an id from `file_id`; None if there is none. Files in the cache are named by the whole digest."""
     found = _ID.fullmatch(name)
     return min(cache.glob(f"{found[1]}*{suffix}"), default=None) if found else None
 
 
 def first_folder(name: str) -> str | None:
-    """The class of the first folder that a path within the folder leads through (`class_name`); None for a file that lies in none."""
+    """The `class_name` of the first folder of a relative path; None for a path without a folder."""
     parts = Path(name).parts
     return class_name(parts[0]) if len(parts) > 1 else None
 
 
 def class_name(name: str) -> str:
-    """The name of a file or folder as one that code can carry, another for every other name.
+    """The name of a file or folder in the letters that graphics code allows; different names have different results.
 
-    A name of ASCII letters, digits, ``.``, ``_`` and ``-`` stays as it is. Of any other a digest says what its letters cannot; so it does
-    of one that looks as if it had such a digest already.
+    A name that `slug` leaves alone stays as it is. Any other gets a digest of the name appended, and so does a name that already ends
+    like one with a digest.
     """
     plain = slug(name)
     if plain == name and not _MARKED.fullmatch(name):
@@ -146,5 +146,5 @@ def class_name(name: str) -> str:
 
 
 def slug(text: str) -> str:
-    """The text as a name that code, files and keys can carry, others perhaps the same."""
+    """The text in at most 48 ASCII letters, digits, ``.``, ``_`` and ``-``; different texts may have the same result."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("._-")[:48] or "file"

@@ -1,4 +1,4 @@
-"""Chairs, tables and sofas. Who sits on one looks along +X."""
+"""Chairs, tables and sofas. A person sitting on one looks along +X."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def chair(rng: Stream) -> Model:
 
 
 def _chair_back(rng: Stream, corner: tuple[float, float], seat: float, top: float, *, lean: float, leg: float) -> list[Mesh]:
-    """Two posts, and what is between them."""
+    """Two posts with slats, a board or spindles between them."""
     x, y = corner
 
     def at_height(z: float) -> float:
@@ -67,7 +67,7 @@ def table(rng: Stream) -> Model:
     leg = rng.uniform(0.028, 0.042)
     colors = (pick(rng, (*WOODS, *PAINTS[:3])), pick(rng, (*WOODS, GREY, DARK)))
     if kind in ("long", "square"):
-        # The clear difference in length keeps a half turn apart from a quarter turn.
+        # A long table is clearly longer than wide, so that only a half turn leaves it unchanged.
         long = size * rng.uniform(1.35, 1.8) if kind == "long" else size
         top = box(long, size, thick, 0.015).moved(0, 0, high - thick / 2)
         legs = _legs(rng, long / 2 - leg * 1.8, size / 2 - leg * 1.8, high - thick, leg)
@@ -91,7 +91,7 @@ def table(rng: Stream) -> Model:
 
 
 def _legs(rng: Stream, x: float, y: float, top: float, leg: float) -> Mesh:
-    """Four legs, round or square, thinner below."""
+    """Four legs, round or square, tapering downwards."""
     taper = rng.uniform(0.6, 1.0)
     if rng.random() < 0.5:
         one = rod((x, y, top), (x, y, 0), (leg, leg * taper))
@@ -109,7 +109,7 @@ def _apron(long: float, wide: float, top: float) -> Mesh:
 
 
 def _column(rng: Stream, top: float, radius: float) -> tuple[Mesh, float]:
-    """A turned column up to `top`, and the height at which it begins."""
+    """A turned column up to `top`, and the height at which feet join it."""
     low = top * 0.22
     knob = rng.uniform(1.2, 1.7)
     profile = [

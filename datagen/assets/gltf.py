@@ -1,4 +1,4 @@
-"""What stands in a ``.gltf`` or ``.glb`` file as text: the names of other files, and where its nodes are."""
+"""The JSON of ``.gltf`` and ``.glb`` files: names of other files, checks of accessors, positions of nodes."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from datagen.io.json_text import decode_json
 T = TypeVar("T")
 
 _MAGIC, _JSON = b"glTF", b"JSON"
-_FLOAT = 5126  # of a component's type
+_FLOAT = 5126  # the component type of 32-bit floats
 _BYTES = {5120: 1, 5121: 1, 5122: 2, 5123: 2, 5125: 4, _FLOAT: 4}
-"""Bytes of a component, by its type."""
+"""Bytes of a component, by the component type."""
 _COMPONENTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
-_HEADER = struct.Struct("<4sII")  # magic, version, bytes of all
-_CHUNK = struct.Struct("<I4s")  # bytes, sort
+_HEADER = struct.Struct("<4sII")  # magic, version, length of the file in bytes
+_CHUNK = struct.Struct("<I4s")  # length in bytes, type
 
 
 class Buffer(Struct):
-    """Bytes in another file, in a ``data:`` URI or, without any, in the ``.glb`` itself."""
+    """Bytes in another file, in a ``data:`` URI or, without a URI, in the ``.glb`` itself."""
 
     uri: str | None = None
 
@@ -50,7 +50,7 @@ class View(Struct):
 
 
 class Indices(Struct):
-    """Where the entries lie that an accessor replaces."""
+    """Where a sparse accessor's indices of replaced entries lie."""
 
     bufferView: Count
     componentType: Literal[5121, 5123, 5125]
@@ -58,14 +58,14 @@ class Indices(Struct):
 
 
 class Values(Struct):
-    """What it replaces them by."""
+    """Where a sparse accessor's new values lie."""
 
     bufferView: Count
     byteOffset: Count | None = None
 
 
 class Sparse(Struct):
-    """What an accessor replaces."""
+    """The entries that a sparse accessor replaces, and their new values."""
 
     count: Count
     indices: Indices
@@ -73,7 +73,7 @@ class Sparse(Struct):
 
 
 class Accessor(Struct):
-    """Entries of one type in a view; zeros, or what an extension unpacks, where it has none."""
+    """Entries of one type in a view; without a view, zeros or what an extension unpacks."""
 
     count: Count
     componentType: Literal[5120, 5121, 5122, 5123, 5125, 5126]
@@ -84,17 +84,17 @@ class Accessor(Struct):
 
 
 def gltf_names(data: bytes) -> list[str]:
-    """The files that a file names: its buffers and images that it does not hold itself. `RefusedError` for one that is damaged."""
+    """The names of the files with buffers and images outside this one. `RefusedError` for a damaged file."""
     content = _content(data)
     parts = [part for name in ("buffers", "images") for part in _objects(content, name)]
     return [unquote(part["uri"]) for part in parts if isinstance(part.get("uri"), str) and not part["uri"].startswith("data:")]
 
 
 def gltf_read(data: bytes, named: Callable[[str], bytes]) -> bytes:
-    """The file with its nodes around the origin, if they lie so far away that Blender, which rounds to 32 bits, would spoil it.
+    """The file, its nodes moved to the origin if Blender's rounding to 32 bits would spoil the shape of a model so far away.
 
-    ``named`` gives what is in another file. `RefusedError` for a file that is damaged, whose nodes contain each other in a circle, or of
-    which a vertex is not finite: Blender would make it zero.
+    ``named`` returns the content of a file by its name, empty if there is none. `RefusedError` for a file that is damaged, whose nodes form
+    no tree, with more than `MOST_NODES` nodes or `MOST_TRIANGLES` parts, or with a vertex that is not finite: Blender would make it zero.
     """
     content = _content(data)
 
@@ -141,7 +141,7 @@ def _objects(content: dict[str, Any], name: str) -> list[dict[str, Any]]:
 
 
 def _check_accessors(content: dict[str, Any], buffer: Callable[[int], bytes]) -> None:
-    """See that what the accessors state is there: of what is not, readers make room, zeros or worse."""
+    """Raise `RefusedError` if an accessor states more entries than there are: readers would allocate them, or read other bytes."""
     views = _declared(content, "bufferViews", View)
     buffers = len(_objects(content, "buffers"))
     for number, accessor in enumerate(_declared(content, "accessors", Accessor)):
@@ -158,7 +158,7 @@ def _check_accessors(content: dict[str, Any], buffer: Callable[[int], bytes]) ->
             else:
                 view = views[place]
                 held = len(buffer(view.buffer))
-                if view.extensions or not held:  # it is unpacked, or in a file that is missing, which is told otherwise
+                if view.extensions or not held:  # it is compressed, or its file is missing, which a note reports
                     continue
                 end = (offset or 0) + (count - 1) * (view.byteStride or each) + each if count else 0
                 fits = end <= view.byteLength and (view.byteOffset or 0) + end <= held
@@ -174,10 +174,10 @@ def _declared(content: dict[str, Any], name: str, kind: type[T]) -> list[T]:
 
 
 def _check_vertices(content: dict[str, Any], buffer: Callable[[int], bytes]) -> None:
-    """See that vertices, where they are floats, are finite."""
+    """Raise `RefusedError` if a vertex of 32-bit floats is not finite."""
     accessors, views = _objects(content, "accessors"), _objects(content, "bufferViews")
     for mesh in _objects(content, "meshes"):
-        with contextlib.suppress(LookupError, TypeError, ValueError, OverflowError):  # Blender will say what is wrong with it
+        with contextlib.suppress(LookupError, TypeError, ValueError, OverflowError):  # Blender reports a damaged mesh
             for part in mesh["primitives"]:
                 accessor = accessors[part["attributes"]["POSITION"]]
                 view = views[accessor["bufferView"]]
@@ -192,7 +192,7 @@ def _check_vertices(content: dict[str, Any], buffer: Callable[[int], bytes]) -> 
 
 
 def _buffer(content: dict[str, Any], number: int, data: bytes, named: Callable[[str], bytes]) -> bytes:
-    """What is in one of a file's buffers: in it, behind its text, or in a file that it names."""
+    """The bytes of a buffer: from the ``.glb`` behind its JSON, a ``data:`` URI, or another file."""
     uri = _declared(content, "buffers", Buffer)[number].uri
     if uri is None:
         if not data.startswith(_MAGIC):
@@ -227,8 +227,7 @@ def _children(nodes: list[dict[str, Any]], node: dict[str, Any]) -> list[int]:
 
 
 def _roots(nodes: list[dict[str, Any]]) -> list[int]:
-    """The nodes that no other contains. `RefusedError` where some cannot be reached from them, or can be reached twice, or they are too
-    many."""
+    """The indices of the nodes without a parent. `RefusedError` if there are more than `MOST_NODES` nodes, or they form no tree."""
     if len(nodes) > MOST_NODES:
         raise RefusedError(f"it has more than {MOST_NODES:,} nodes; join what belongs together")
     owned = [child for node in nodes for child in _children(nodes, node)]
@@ -246,7 +245,7 @@ def _roots(nodes: list[dict[str, Any]]) -> list[int]:
 
 
 def _matrix(node: dict[str, Any]) -> np.ndarray:
-    """A node's own transformation, (4, 4)."""
+    """A node's own transformation, (4, 4). `RefusedError` if it is not made of finite numbers."""
     try:
         if "matrix" in node:
             return np.array(node["matrix"], float).reshape(4, 4).T
@@ -269,7 +268,7 @@ def _matrix(node: dict[str, Any]) -> np.ndarray:
 
 
 def _corners(content: dict[str, Any], nodes: list[dict[str, Any]], roots: list[int]) -> np.ndarray:
-    """The corners (N, 3) of the boxes, as the file states them, around the meshes that it shows."""
+    """The corners (N, 3), in the scene's frame, of the stated bounding boxes of all meshes that are shown."""
     boxes = _boxes(content)
     corners = [np.empty((0, 3))]
     waiting = [(root, np.eye(4)) for root in roots]
@@ -278,19 +277,19 @@ def _corners(content: dict[str, Any], nodes: list[dict[str, Any]], roots: list[i
         whole = outer @ _matrix(nodes[at])
         for box in boxes.get(str(nodes[at].get("mesh")), ()):
             corners.append(np.array(list(product(*box.T))) @ whole[:3, :3].T + whole[:3, 3])
-        if len(corners) > MOST_TRIANGLES:  # each part that is shown has a triangle at least
+        if len(corners) > MOST_TRIANGLES:  # each part has at least one triangle
             raise RefusedError(f"it shows more than {MOST_TRIANGLES:,} parts of meshes, and so more triangles than may be")
         waiting += [(child, whole) for child in _children(nodes, nodes[at])]
     return np.concatenate(corners)
 
 
 def _boxes(content: dict[str, Any]) -> dict[str, list[np.ndarray]]:
-    """By mesh the boxes (2, 3) around its parts, of those that state them as they must."""
+    """The valid bounding boxes (2, 3) that a mesh's parts state, by the mesh's index as text."""
     accessors = _objects(content, "accessors")
     found: dict[str, list[np.ndarray]] = {}
     for number, mesh in enumerate(_objects(content, "meshes")):
         boxes = found[str(number)] = []
-        with contextlib.suppress(LookupError, TypeError, ValueError, OverflowError):  # Blender will say what is wrong with it
+        with contextlib.suppress(LookupError, TypeError, ValueError, OverflowError):  # Blender reports a damaged mesh
             for part in mesh["primitives"]:
                 accessor = accessors[part["attributes"]["POSITION"]]
                 box = np.array([accessor["min"], accessor["max"]], float)
@@ -300,8 +299,8 @@ def _boxes(content: dict[str, Any]) -> dict[str, list[np.ndarray]]:
 
 
 def _shift(nodes: list[dict[str, Any]], root: int, by: np.ndarray) -> None:
-    """Move a node, with what it contains, by -`by`: where a node without a mesh stands near, those within it move, for there it is that
-    the large numbers are."""
+    """Move a node and its descendants by -`by` (3,). If the node has no mesh and is itself near the origin, its children are moved instead,
+    because the large coordinates are theirs."""
     waiting = [(root, by)]
     while waiting:
         at, move = waiting.pop()

@@ -1,4 +1,4 @@
-"""Bottles, lamps, mugs and teapots. Handles point backwards, spouts and lamps' heads to the front."""
+"""Bottles, lamps, mugs and teapots. Handles point to the back (-X), spouts and lamps' heads to the front (+X)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AXIAL = Symmetry(0)
 
 
 def bottle(rng: Stream) -> Model:
-    """A bottle with a label and a cap: slender, bellied or with a waist."""
+    """A bottle with a label and a cap, with or without a waist."""
     high, radius = rng.uniform(1.7, 2.1), rng.uniform(0.26, 0.34)
     neck, shoulder = radius * rng.uniform(0.3, 0.42), high * rng.uniform(0.5, 0.62)
     waist = pick(rng, (1.0, 1.0, 0.88))
@@ -76,7 +76,7 @@ def mug(rng: Stream) -> Model:
 
 
 def _handle(ends: list[tuple[float, float]], out: float, thick: float) -> Mesh:
-    """An ear on the side of -X, from the upper end (radius, height) to the lower one."""
+    """A handle on the side of -X between two ends (radius, height), the upper one first, that reaches `out` beyond them."""
     (r1, z1), (r2, z2) = ends
     middle = max(r1, r2) + out
     path = [
@@ -90,7 +90,7 @@ def _handle(ends: list[tuple[float, float]], out: float, thick: float) -> Mesh:
 
 
 def lamp(rng: Stream) -> Model:
-    """A table lamp under a shade, which any turn leaves as it is, or a desk lamp with a bent arm."""
+    """A table lamp with a shade, symmetric under any turn about Z, or a desk lamp with a bent arm."""
     return _table_lamp(rng) if rng.random() < 0.5 else _desk_lamp(rng)
 
 
@@ -146,7 +146,7 @@ def _desk_lamp(rng: Stream) -> Model:
     line = [(0, tall), (0.07, tall), (0.09, tall * 0.78), (wide, 0.0), (wide - 0.02, 0.0), (0.07, tall * 0.72), (0, tall * 0.72)]
     cone = revolved([*line][::-1], 40)
     bulb = ball(0.08, 16, 8).moved(0, 0, 0.08)
-    nod = -rng.uniform(25, 50)  # it looks down and ahead
+    nod = -rng.uniform(25, 50)  # the head points down and ahead
     hat, glow = (turned(part.moved(0, 0, -tall * 0.9), "y", nod).moved(*head) for part in (cone, bulb))
     paint = pick(rng, PAINTS)
     return Model(joined([base, hat, joined(arms).painted(1), glow.painted(2)]), (paint, pick(rng, (GREY, DARK, paint)), (255, 240, 190)))

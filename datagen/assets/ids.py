@@ -1,4 +1,4 @@
-"""Ids that are a name and a seed, as ``aeroplane-3`` and ``checks-12``: those of the assets modelled here, and of textures."""
+"""Ids of a name and a seed, such as ``aeroplane-3`` and ``checks-12``: those of the assets modelled here, and of textures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ID = re.compile(r"([a-z]+)-(0|[1-9][0-9]{0,5})")
 
 @dataclass(frozen=True)
 class SeededIds:
-    """The ids of one sort of ``thing``. ``names`` are those of what messages call its ``part``; ``example`` is one of the ids."""
+    """The ids of one kind of ``thing``. ``names`` are the names that ids may have; messages call a name ``part`` and show ``example``."""
 
     thing: str
     part: str
@@ -21,7 +21,7 @@ class SeededIds:
     example: str
 
     def join(self, name: str, seed: int) -> str:
-        """The id of a name and a seed. `UserError` for a name that there is not, or a seed outside [0, `MOST_SEED`]."""
+        """The id of a name and a seed. `UserError` for an unknown name, or a seed outside [0, `MOST_SEED`]."""
         if name not in self.names:
             raise UserError(f"there is no {self.part} {name!r}; choose one of {', '.join(self.names)}")
         if not 0 <= seed <= MOST_SEED:
@@ -33,7 +33,7 @@ class SeededIds:
         return found is not None and found[1] in self.names
 
     def split(self, text: str) -> tuple[str, int]:
-        """The inverse of `join`. `UserError` for what is no id."""
+        """The inverse of `join`. `UserError` for a text that is no id."""
         found = _ID.fullmatch(text)
         if found is None or found[1] not in self.names:
             names = ", ".join(self.names)

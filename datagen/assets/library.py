@@ -32,10 +32,10 @@ _IDS = SeededIds("asset", "class of assets", tuple(CLASSES), "aeroplane-3")
 
 @dataclass(frozen=True, eq=False)
 class Asset:
-    """A model with a name. Two with the same id on one machine are the same model.
+    """A model with an id. Two assets with the same id on one machine have the same mesh and colours.
 
-    ``mesh`` is normalised (`datagen.assets`); ``colors`` are those of its slots, of which 0 is what a scene repaints; ``symmetry`` says
-    of the shape which turns leave it alone, whatever pattern is painted on it.
+    ``mesh`` is normalised (`datagen.assets`); ``colors`` are those of its slots, of which a scene repaints slot 0; ``symmetry`` is that of
+    the shape alone, whatever pattern is painted on it.
     """
 
     id: str
@@ -52,12 +52,12 @@ class Asset:
 
 
 def instance_id(kind: str, seed: int) -> str:
-    """The id of a class's instance, of a seed up to `datagen.assets.ids.MOST_SEED`. `UserError` for what there is not."""
+    """The id of a class's instance with a seed. `UserError` for an unknown class, or a seed outside [0, `datagen.assets.ids.MOST_SEED`]."""
     return _IDS.join(kind, seed)
 
 
 def is_instance(asset_id: str) -> bool:
-    """Whether an id is that of a model made here."""
+    """Whether an id is that of an asset modelled here."""
     return asset_id in _IDS
 
 

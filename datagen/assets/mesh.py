@@ -1,4 +1,4 @@
-"""A triangle mesh as plain data: what assets are made of, for labels, previews and Blender alike."""
+"""A triangle mesh as plain data: the geometry of an asset, for labels, previews and Blender alike."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-CREASE = 40.0  # degrees between two triangles, from which on the edge between them is sharp
+CREASE = 40.0  # degrees between two triangles; from this angle on, the edge between them is sharp
 GRID = 2.0**-20  # a normalised mesh's vertices are multiples of this, so that the last bits of a processor's sine do not matter
-_CROWDED = 128  # triangles around one vertex that are still shaded smoothly
+_CROWDED = 128  # most triangles around one vertex that are still shaded smoothly
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +19,7 @@ class Mesh:
     """Triangles that share vertices. The arrays are read-only.
 
     ``vertices`` (V, 3) float64; ``triangles`` (T, 3) int32, indices of vertices seen counter-clockwise from outside; ``slots`` (T,)
-    int16, which material a triangle takes; ``smooth`` (T,) bool, whether a triangle is shaded as part of a curved surface.
+    int16, the material of each triangle; ``smooth`` (T,) bool, whether a triangle is shaded as part of a curved surface.
     """
 
     vertices: np.ndarray
@@ -55,7 +55,7 @@ class Mesh:
         return replace(self, vertices=self.vertices + np.array([x, y, z]))
 
     def transformed(self, matrix: np.ndarray) -> Mesh:
-        """The mesh with its vertices multiplied by `matrix` (3, 3) from the left; one that mirrors turns the triangles around."""
+        """The mesh with its vertices multiplied by `matrix` (3, 3) from the left; mirroring reverses triangles' order of corners."""
         flipped = self.triangles[:, ::-1] if np.linalg.det(matrix) < 0 else self.triangles
         return replace(self, vertices=self.vertices @ np.asarray(matrix, float).T, triangles=flipped)
 
@@ -72,7 +72,7 @@ class Mesh:
         return np.stack([self.vertices.min(0), self.vertices.max(0)])
 
     def volume(self) -> float:
-        """What a closed mesh encloses; overlapping parts count twice."""
+        """The volume that a closed mesh encloses; overlapping parts count twice."""
         a, b, c = np.moveaxis(self.vertices[self.triangles], 1, 0)
         return float((a * np.cross(b, c)).sum() / 6)
 
@@ -81,7 +81,7 @@ class Mesh:
         return self.vertices[self.triangles]
 
     def digest(self) -> str:
-        """SHA-256 of all that the mesh is, in hexadecimal."""
+        """SHA-256 of the mesh's four arrays, in hexadecimal."""
         sha = hashlib.sha256()
         for array in (self.vertices, self.triangles, self.slots, self.smooth):
             sha.update(f"{array.dtype.str}{array.shape}".encode())
@@ -89,11 +89,11 @@ class Mesh:
         return sha.hexdigest()
 
     def normals(self) -> np.ndarray:
-        """Unit normals (T, 3) of the triangles; zero for one without area."""
+        """Unit normals (T, 3) of the triangles; zero for a triangle without area."""
         return _unit(self._areas())
 
     def corner_normals(self) -> np.ndarray:
-        """The normals (T, 3, 3) that corners are shaded with.
+        """The normals (T, 3, 3) for shading: triangle, corner, coordinate.
 
         At a smooth triangle's corner: the mean, weighted by area, over the smooth triangles that meet there at less than `CREASE`.
         """
@@ -109,19 +109,19 @@ class Mesh:
         return np.where(np.abs(smoothed).max(-1, keepdims=True) > 0, smoothed, result)
 
     def _areas(self) -> np.ndarray:
-        """Vectors (T, 3) along the normals, twice as long as the triangles are large."""
+        """Vectors (T, 3) along the normals; their length is twice the triangle's area."""
         a, b, c = np.moveaxis(self.corners(), 1, 0)
         return np.cross(b - a, c - a)
 
     def _meeting(self) -> tuple[np.ndarray, np.ndarray]:
-        """Pairs of corners, 3 x triangle + place, of smooth triangles that lie at one point, each corner with itself too."""
+        """Pairs of corners of smooth triangles at one point, each corner with itself too, as indices 3 x triangle + corner."""
         _, places = np.unique(self.vertices, axis=0, return_inverse=True)
         mine = np.flatnonzero(np.repeat(self.smooth, 3))
         at = places.reshape(-1)[self.triangles.reshape(-1)[mine]]
         order = np.argsort(at, kind="stable")
         mine, at = mine[order], at[order]
         _, starts, counts = np.unique(at, return_index=True, return_counts=True)
-        few = counts <= _CROWDED  # the others stay as flat as they are: their number of pairs has no bound
+        few = counts <= _CROWDED  # the others are shaded flat: their number of pairs would have no bound
         starts, counts = starts[few], counts[few]
         first = np.repeat(starts, counts**2)
         within = np.arange(len(first)) - np.repeat(np.cumsum(counts**2) - counts**2, counts**2)
@@ -130,7 +130,7 @@ class Mesh:
 
 
 def joined(parts: Iterable[Mesh]) -> Mesh:
-    """All parts as one mesh, each in the slots it has."""
+    """All parts as one mesh; each keeps its slots."""
     found = list(parts)
     starts = np.cumsum([0, *(len(part.vertices) for part in found[:-1])])
     return Mesh(
@@ -142,10 +142,10 @@ def joined(parts: Iterable[Mesh]) -> Mesh:
 
 
 def normalised(mesh: Mesh) -> Mesh:
-    """The mesh as every asset is: its bounding box's middle in the origin, its farthest vertex 1 away, all on `GRID`.
+    """The mesh, moved and scaled: its bounding box's middle is the origin, its farthest vertex is 1 away, all vertices are on `GRID`.
 
-    Vertices that no triangle names are dropped, and triangles that the grid leaves with two corners at one place. ValueError for a mesh
-    without triangles or without extent.
+    Unused vertices are dropped, and triangles of which the grid brings two corners together. ValueError for a mesh without triangles or
+    without extent.
     """
     if not len(mesh):
         raise ValueError("it has no triangles")
@@ -172,7 +172,7 @@ def mesh_bytes(mesh: Mesh, **more: np.ndarray) -> bytes:
 
 
 def mesh_from(arrays: dict[str, np.ndarray]) -> Mesh:
-    """The mesh of `mesh_bytes`' arrays. KeyError or ValueError for anything else."""
+    """The mesh of the arrays that `mesh_bytes` saves. KeyError if one is missing, ValueError if they form no mesh."""
     return Mesh(arrays["vertices"], arrays["triangles"], arrays["slots"], arrays["smooth"])
 
 

@@ -1,4 +1,4 @@
-"""What a class's recipe makes, and the paints that recipes choose from."""
+"""The model that a class's recipe makes, and the colours that recipes choose from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from datagen.geometry.rotations import NO_SYMMETRY, Symmetry
 from datagen.rng import Stream
 
 Levels = tuple[int, int, int]
-"""A colour as 8-bit red, green and blue, taken as linear light as CLEVR takes its colours."""
+"""A colour as 8-bit red, green and blue, which are linear light, as in CLEVR."""
 
 PAINTS: tuple[Levels, ...] = (
     (173, 35, 35),
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Model:
-    """A mesh before it is normalised. ``colors`` has one for each slot that the mesh uses; slot 0 is what a scene repaints."""
+    """A mesh before it is normalised. ``colors`` has one for each slot that the mesh uses; a scene repaints slot 0."""
 
     mesh: Mesh
     colors: tuple[Levels, ...]
@@ -45,7 +45,7 @@ class Model:
 
 
 def pick(rng: Stream, options: Sequence[T]) -> T:
-    """One of the options, evenly."""
+    """One of the options, each equally likely."""
     return options[rng.below(len(options))]
 
 

@@ -1,6 +1,6 @@
-"""What models are made with. All that has an inside is closed, and its triangles look outwards.
+"""The parts that models are made of. Each is a closed mesh whose triangles face outwards.
 
-Nearly everything is one idea: `lofted`, a skin over a row of rings. A box, a wheel, a wing and a hull are rings at growing heights.
+Nearly all are made by `lofted`, a skin over a row of rings: a box, a wheel, a wing and a hull are rings at growing heights.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ Profile = Sequence[tuple[float, float]]
 def lofted(rings: np.ndarray, *, closed: bool = False, slots: Sequence[int] = (), smooth: bool = True) -> Mesh:
     """A skin over `rings` (K, N, 3), each of them a closed line, with lids over the first and the last.
 
-    A ring may shrink to a point. Lids are fans around the mean of their ring, which must see all of it. With `closed` the last ring
-    meets the first instead. `slots` has one for the band after each ring; the lids take those of the bands beside them.
+    A ring may shrink to a point. A lid is a fan around the mean of its ring, from which the whole ring must be visible. With `closed`, the
+    last ring is joined to the first instead. `slots` has one for the band after each ring; a lid has the slot of the band beside it.
     """
     rings = np.asarray(rings, float)
     count, around = rings.shape[:2]
@@ -45,7 +45,7 @@ def lofted(rings: np.ndarray, *, closed: bool = False, slots: Sequence[int] = ()
     triangles = np.concatenate(faces)
     corners = vertices[triangles]
     same = [(corners[:, i] == corners[:, j]).all(-1) for i, j in ((0, 1), (1, 2), (2, 0))]
-    solid = ~(same[0] | same[1] | same[2])  # where a ring is a point, one triangle of each pair is none
+    solid = ~(same[0] | same[1] | same[2])  # where a ring is a point, one triangle of each pair has no area
     mesh = Mesh(vertices, triangles[solid], np.concatenate(taken)[solid], np.full(int(solid.sum()), smooth))
     return mesh if mesh.volume() >= 0 else replace(mesh, triangles=mesh.triangles[:, ::-1])
 
@@ -64,7 +64,7 @@ def outline(width: float, depth: float, radius: float = 0.0, steps: int = 3) -> 
 
 
 def oval(width: float, depth: float, power: float = 2.0, count: int = 24) -> np.ndarray:
-    """A superellipse (`count`, 2) of `width` by `depth` about the origin: 2 an ellipse, more squarer."""
+    """A superellipse (`count`, 2) of `width` by `depth` about the origin: an ellipse for `power` 2, squarer for a greater one."""
     angles = np.arange(count) * (2 * np.pi / count)
     cos, sin = np.cos(angles), np.sin(angles)
     exponent = 2.0 / power
@@ -72,7 +72,7 @@ def oval(width: float, depth: float, power: float = 2.0, count: int = 24) -> np.
 
 
 def flat_ring(line: np.ndarray, z: float) -> np.ndarray:
-    """A line (N, 2) of x and y at a height: (N, 3)."""
+    """A line (N, 2) of x and y, at the height `z`: (N, 3)."""
     return np.concatenate([line, np.full((len(line), 1), z)], axis=1)
 
 
@@ -92,9 +92,9 @@ def box(x: float, y: float, z: float, bevel: float = 0.02, steps: int = 2) -> Me
 
 
 def revolved(profile: Profile, segments: int = 48, slots: Sequence[int] = (), *, smooth: bool = True) -> Mesh:
-    """A profile of (radius, height), turned about Z. It may come back down inside, as a cup's does.
+    """The surface of a profile of (radius, height), turned about Z. The profile may return inside, as a cup's does.
 
-    `slots` has one for each of the profile's pieces.
+    `slots` has one for each of the profile's segments.
     """
     line = np.asarray(profile, float)
     angles = np.arange(segments) * (2 * np.pi / segments)
@@ -104,7 +104,7 @@ def revolved(profile: Profile, segments: int = 48, slots: Sequence[int] = (), *,
 
 
 def rounded(profile: Profile, radius: float, steps: int = 3, keep_ends: bool = True) -> list[tuple[float, float]]:
-    """A profile whose corners are cut round, each by an arc of Bézier's that begins `radius` before it, or halfway to the next corner."""
+    """A profile, its corners rounded by quadratic Bézier curves that begin `radius` before a corner, or halfway to the next point."""
     points = [np.asarray(p, float) for p in profile]
     result = [points[0]] if keep_ends else []
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
@@ -119,7 +119,7 @@ def rounded(profile: Profile, radius: float, steps: int = 3, keep_ends: bool = T
 
 
 def tube(path: np.ndarray, radius: float | Sequence[float], sides: int = 12, *, closed: bool = False, flat: float = 1.0) -> Mesh:
-    """A pipe along `path` (K, 3) whose radius may change from point to point; `flat` squeezes it across its first sideways direction."""
+    """A pipe along `path` (K, 3), with one radius or one a point; `flat` scales its width along its first sideways direction."""
     path = np.asarray(path, float)
     ahead = np.roll(path, -1, axis=0) - np.roll(path, 1, axis=0) if closed else np.gradient(path, axis=0)
     ahead = ahead / np.linalg.norm(ahead, axis=1, keepdims=True)
@@ -177,7 +177,7 @@ def both_sides(part: Mesh) -> Mesh:
 
 
 def turned(part: Mesh, axis: str, degrees: float) -> Mesh:
-    """A part, turned about one of the axes ``x``, ``y``, ``z``."""
+    """A part, turned about the axis ``x``, ``y`` or ``z``."""
     angle = np.radians(degrees)
     cos, sin = np.cos(angle), np.sin(angle)
     one, two = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]
@@ -188,7 +188,7 @@ def turned(part: Mesh, axis: str, degrees: float) -> Mesh:
 
 
 def spread(part: Mesh, count: int) -> Mesh:
-    """`count` copies of a part, evenly about Z."""
+    """`count` copies of a part, evenly spaced about Z."""
     return joined(turned(part, "z", 360.0 * i / count) for i in range(count))
 
 
@@ -203,6 +203,6 @@ def at(part: Mesh, places: Iterable[Point]) -> Mesh:
 
 
 def _across(vector: np.ndarray, direction: np.ndarray) -> np.ndarray:
-    """The unit vector at right angles to `direction` that is nearest to `vector`."""
+    """The unit vector nearest to `vector` among those perpendicular to the unit vector `direction`."""
     side = vector - (vector @ direction) * direction
     return side / np.linalg.norm(side)

@@ -1,7 +1,7 @@
 """The files that a model is made of: its own, those that it names, and those that they name in turn.
 
-All of them are in a model's digest, and Blender is shown copies of these and no others; so what is kept of a model is never that of other
-files. All lie in the folder that was named: a file that names one outside it is left out.
+A model's digest covers all of them, and Blender gets copies of these files alone, so that a cached asset cannot depend on other files. All
+of them must be in the user's folder: a model that names a file outside is left out.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from datagen.io.files import read_regular, unreadable
 from datagen.screen import printable
 
 ASKED = (".blend", ".usd", ".usda", ".usdc", ".usdz")
-"""Which names they hold is Blender's to say: they are no plain text."""
+"""Formats of which only Blender can read the names of other files."""
 
 Ask = Callable[[Path], list[str]]
-"""The names in one of those files, as seen from its folder. `RefusedError` if it cannot be opened."""
+"""The names in a file of these formats, relative to its folder. `RefusedError` if it cannot be opened."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The files that a model is made of, by their paths within its folder, its own first, and what it names that is not there."""
+    """The files that a model is made of, as paths within a folder, its own first, and the names of missing files."""
 
     folder: Path
     files: tuple[str, ...]
@@ -40,10 +40,10 @@ class Parts:
 
     @classmethod
     def of(cls, folder: Path, name: str, ask: Ask) -> Parts:
-        """Those of a file within a folder. `RefusedError` if it names a file outside, or one of them cannot be read, or is too large."""
+        """The files of a model. `RefusedError` if one is outside the folder, unreadable or too large, or if there are too many."""
         check_inside(folder, name)
         files, missing = [name], []
-        for at in files:  # which grows meanwhile
+        for at in files:  # the list grows within the loop
             for named in _names(folder, at, ask):
                 found = _found(folder, at, named)
                 if found is None:
@@ -55,7 +55,7 @@ class Parts:
         return cls(folder, tuple(files), tuple(dict.fromkeys(missing)))
 
     def digest(self, version: str) -> str:
-        """SHA-256 of what is in all of the files, and of how they lie to each other; ``version`` is of what is made of them."""
+        """SHA-256 of all files' contents and relative paths, the missing names, and ``version``, that of the cached result."""
         sha = hashlib.sha256(version.encode())
         home = os.path.dirname(self.files[0])
         for number, name in enumerate(self.files):
@@ -67,9 +67,9 @@ class Parts:
         return sha.hexdigest()
 
     def copy(self, to: Path) -> Path:
-        """Copies of all beneath a folder, with the coordinates and names that Blender would misread mended; the model's own file there.
+        """Copy all files into a folder, and correct coordinates and names that Blender would misread; returns the copy of the model's own.
 
-        `RefusedError` for coordinates that are none.
+        `RefusedError` for a file that cannot be read, is damaged, in UTF-16 or too large, or has coordinates that are not finite.
         """
         places = [self._place(to, Path(name)) for name in self.files]
         for name, place in zip(self.files, places, strict=True):
@@ -78,7 +78,7 @@ class Parts:
         return places[0]
 
     def notes(self) -> list[str]:
-        """What is amiss with the names in it."""
+        """Notes on missing files, and on colours, materials and faces that cannot be read."""
         notes = [f"names '{printable(name[:120])}', which is not there" for name in self.missing]
         own, suffix = self.folder / self.files[0], Path(self.files[0]).suffix.lower()
         if suffix == ".ply":
@@ -98,7 +98,7 @@ class Parts:
         return notes
 
     def _place(self, to: Path, path: Path) -> Path:
-        """Where the copy of a file goes. Blender is told the way to the model's own, so that holds nothing but what is Unicode."""
+        """The path of a file's copy. Blender gets the path of the model's own file, which must therefore be valid Unicode."""
         own = Path(self.files[0])
         if path == own:
             return to.joinpath(*map(printable, own.parent.parts), printable(own.stem) + own.suffix.lower())
@@ -118,13 +118,13 @@ class Parts:
         return data if mend is None else mend(data)
 
     def _named(self, at: str, name: str) -> bytes:
-        """What is in the file that another names; nothing if there is none."""
+        """The content of the file `name` that the file `at` names; empty if there is none."""
         found = _found(self.folder, at, name)
         return b"" if found is None else read_part(self.folder / found)
 
 
 def read_part(path: Path) -> bytes:
-    """What is in a file. `RefusedError` if it is too large, or cannot be read."""
+    """The content of a file. `RefusedError` if it is too large, or cannot be read."""
     try:
         return read_regular(path, MOST_BYTES)
     except OSError as error:
@@ -132,7 +132,7 @@ def read_part(path: Path) -> bytes:
 
 
 def _names(folder: Path, at: str, ask: Ask) -> list[str]:
-    """What a file names, as seen from its folder."""
+    """The names of other files in a file, relative to its folder."""
     path, suffix = folder / at, Path(at).suffix.lower()
     if suffix == ".obj":
         return obj_names(_text(path), path.stem, _there(folder, at))
@@ -148,7 +148,8 @@ def _there(folder: Path, at: str) -> There:
 
 
 def _found(folder: Path, at: str, name: str) -> str | None:
-    """The path within a folder of the file that another there names; None if there is none. `RefusedError` if it is outside."""
+    """The path within `folder` of the file `name` that the file `at` names; None if there is none. `RefusedError` for a file outside, a URL
+    or an impossible name."""
     shown = printable(name[:80])
     if name.lower().startswith("file:"):
         raise RefusedError(f"names the file '{shown}' by a URL; name it as it is seen from the folder")
@@ -175,7 +176,7 @@ def _text(path: Path) -> str:
 
 
 def _as_utf8(data: bytes, name: str) -> bytes:
-    """A text without its mark, and with lines as Blender knows them. `RefusedError` for one in UTF-16."""
+    """A text without a byte order mark, with the line ends (LF) that Blender expects. `RefusedError` for a text in UTF-16."""
     _check_utf8(data, name)
     return data.removeprefix(BOM_UTF8).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 

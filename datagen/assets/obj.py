@@ -1,4 +1,4 @@
-"""What stands in ``.obj`` and ``.mtl`` files: the names of other files, and numbers that Blender would not read as they are written."""
+"""``.obj`` and ``.mtl`` files: names of other files, and corrections of numbers and names that Blender would misread."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from datagen.assets.limits import MOST_TRIANGLES
 from datagen.screen import printable
 
 There = Callable[[str], bool]
-"""Whether there is a file of a name, as seen from the one that names it."""
+"""Whether a file exists, by its name relative to the file that names it."""
 
 _LIBRARIES, _DEFINED, _USED = (re.compile(rf"^[ \t]*{word}[ \t]+(\S.*)$", re.MULTILINE) for word in ("mtllib", "newmtl", "usemtl"))
 _MAPS = re.compile(r"^[ \t]*(?:map_\w+|bump|disp|decal|refl|norm)[ \t]+(\S.*)$", re.MULTILINE | re.IGNORECASE)
 _IMAGE = re.compile(r"^[ \t]*map_Kd[ \t]+", re.MULTILINE | re.IGNORECASE)
 _COLOR = re.compile(r"^[ \t]*Kd[ \t]+(\S.*)$", re.MULTILINE | re.IGNORECASE)
 _COMMENT = re.compile(r"(?<![ \t])[ \t]+#.*$", re.MULTILINE)
-_BRIGHTEST = 1.5  # what goes beyond is of 255
+_BRIGHTEST = 1.5  # greatest component of a colour on the scale of 1; greater ones are on that of 255
 _ARGUMENTS = {"-o": 3, "-s": 3, "-t": 3, "-mm": 2}
-"""How many words follow an option, at most; of others one does."""
+"""The most words that follow an option of a ``map_`` line; every other option is followed by one word."""
 
 
 def obj_names(text: str, stem: str, there: There) -> list[str]:
-    """The material libraries that an ``.obj`` names, and that of its own name, which is read unasked where there is one."""
+    """The material libraries that an ``.obj`` names, and the one named like the model (``stem``), which Blender reads if it exists."""
     names = [name for rest in _LIBRARIES.findall(text) for name in _libraries(rest, there)]
     unasked = f"{stem}.mtl"
     return [*names, unasked] if unasked not in names and there(unasked) else names
@@ -39,10 +39,10 @@ def mtl_names(text: str, there: There) -> list[str]:
 
 
 def obj_read(data: bytes, there: There) -> bytes:
-    """An ``.obj`` as Blender reads it rightly: one library a line, all of it moved to the origin if it is far away, and colours of vertices
-    up to 1 where they go up to 255.
+    """An ``.obj`` corrected for Blender: one library a line, the model moved to the origin if it is far away, and vertex colours up to 255
+    scaled to 1.
 
-    `RefusedError` for one that is too large, or has vertices that are not finite numbers, of which Blender would make zeros.
+    `RefusedError` for more than `MOST_TRIANGLES` triangles, or vertices that are not finite numbers, which Blender would read as zeros.
     """
     lines = data.replace(b"\\\n", b"  ").split(b"\n")
     if sum(max(0, len(line.split()) - 3) for line in lines if line.split(None, 1)[:1] == [b"f"]) > MOST_TRIANGLES:
@@ -59,7 +59,7 @@ def obj_read(data: bytes, there: There) -> bytes:
 
 
 def _colored(lines: list[bytes], vertices: list[int]) -> list[bytes]:
-    """The lines, with the colours of vertices up to 1, or none where they are not understood."""
+    """The lines, with vertex colours scaled to 1, or removed if they are on neither scale."""
     places = [i for i in vertices if len(lines[i].split()) == 7]
     levels = _levels([lines[i].decode(errors="replace").split()[4:] for i in places])
     if levels is not None and (not levels or _is_light(levels)):
@@ -72,7 +72,7 @@ def _colored(lines: list[bytes], vertices: list[int]) -> list[bytes]:
 
 
 def _levels(colors: Sequence[list[str]]) -> list[float] | None:
-    """The numbers of all colours in a row; None where they are not understood."""
+    """The numbers of all colours in one list; None if they are neither from 0 to 1 nor whole numbers up to 255."""
     if not all(_is_number(word) for words in colors for word in words):
         return None
     levels = [float(word) for words in colors for word in words]
@@ -80,7 +80,7 @@ def _levels(colors: Sequence[list[str]]) -> list[float] | None:
 
 
 def color_notes(text: str) -> list[str]:
-    """What is amiss with the colours of an ``.obj``'s vertices."""
+    """Notes on vertex colours of an ``.obj`` that cannot be read."""
     vertices = [words[1:] for line in text.split("\n") if (words := line.split())[:1] == ["v"]]
     colored = [words[3:] for words in vertices if len(words) == 6]
     notes = []
@@ -94,25 +94,26 @@ def color_notes(text: str) -> list[str]:
 
 
 def mtl_read(data: bytes) -> bytes:
-    """An ``.mtl`` as Blender reads it rightly.
+    """An ``.mtl`` corrected for Blender.
 
-    A colour of one number is grey, one of whole numbers up to 255 is scaled, one that is not understood left out. Keywords are spelled as
-    Blender does; a name with a comment stands for that without it too. An image is multiplied by its material's colour; that is white if
-    none is stated, and if it is black, as some programs write for "none".
+    One number as a colour becomes grey, whole numbers up to 255 are scaled, other colours are left out. Keywords get Blender's spelling. A
+    material whose name ends in a comment is defined without it too. Blender multiplies an image by its material's colour, which becomes
+    white if it is not stated, or is black, as some programs write for "none".
     """
     text = data.decode(errors="surrogateescape")
     defined, blocks = _defined(text), []
     for block in map(_plain, _materials(text)):
         blocks.append(block)
+        # What follows a "#" may be a comment or part of the name: both are defined.
         found = _DEFINED.search(block)
         if found and (name := _COMMENT.sub("", found[1]).rstrip()) not in defined:
-            blocks.append(f"{_DEFINED.sub('newmtl ' + name.replace(chr(92), chr(92) * 2), block)}\n")  # a comment, or part of the name
+            blocks.append(f"{_DEFINED.sub('newmtl ' + name.replace(chr(92), chr(92) * 2), block)}\n")
             defined.add(name)
     return "".join(blocks).encode(errors="surrogateescape")
 
 
 def mtl_notes(text: str) -> list[str]:
-    """What is amiss with the colours of an ``.mtl``."""
+    """Notes on colours of an ``.mtl`` that cannot be read."""
     notes = []
     for block in _materials(text):
         if (found := _COLOR.findall(block)) and _kd(block) is None:
@@ -122,7 +123,7 @@ def mtl_notes(text: str) -> list[str]:
 
 
 def _materials(text: str) -> list[str]:
-    """The text in blocks of one material."""
+    """The text, split into one block a material."""
     return re.split(r"(?m)^(?=[ \t]*newmtl\b)", text)
 
 
@@ -140,7 +141,7 @@ def _plain(block: str) -> str:
 
 
 def _kd(block: str) -> tuple[float, float, float] | None:
-    """The colour of a material; None if there is none, or none that is understood."""
+    """The colour of a material as written; None if there is none, or it is on neither scale."""
     found = _COLOR.findall(block)
     color = _color(_COMMENT.sub("", found[-1]).split()) if found else None
     return color if color is None or _is_light(color) or _of_255(color) else None
@@ -151,7 +152,7 @@ def _is_light(levels: Sequence[float]) -> bool:
 
 
 def _of_255(levels: Sequence[float]) -> bool:
-    """Whether levels are whole numbers up to 255, and not of 1."""
+    """Whether levels are whole numbers from 0 to 255, the greatest above `_BRIGHTEST`."""
     return min(levels) >= 0 and _BRIGHTEST < max(levels) <= 255 and all(level == int(level) for level in levels)
 
 
@@ -163,7 +164,7 @@ def _color(words: list[str]) -> tuple[float, float, float] | None:
 
 
 def undefined_materials(text: str, libraries: list[str]) -> list[str]:
-    """The materials that an ``.obj`` uses, and that none of its libraries, given as their texts, defines."""
+    """The materials that an ``.obj`` uses and none of its libraries, given as texts, defines."""
     defined = {name for library in libraries for each in _defined(library) for name in (each, _COMMENT.sub("", each).rstrip())}
     return [name for name in dict.fromkeys(name.rstrip() for name in _USED.findall(text)) if name not in defined]
 
@@ -173,12 +174,12 @@ def _defined(library: str) -> set[str]:
 
 
 def _libraries(rest: str, there: There) -> list[str]:
-    """The names on a line: one, which may hold blanks, or several, where there is none of the whole."""
+    """The names of libraries on a line: its whole rest if that is one word, quoted or an existing file's name, else each of its words."""
     whole = rest.strip().strip('"')
     words = rest.split()
     if len(words) == 1 or rest.startswith('"'):
         return [whole]
-    with contextlib.suppress(RefusedError):  # what is outside, or no name, is told of the word that is
+    with contextlib.suppress(RefusedError):  # a word that names a file outside is refused later, by itself
         if there(whole):
             return [whole]
     return words
@@ -204,7 +205,8 @@ def _is_number(word: str) -> bool:
 
 
 def _image(name: str, there: There) -> str:
-    """The name as that of the file that Blender tries first: as written, with Windows' separators as they are here, its last part."""
+    """The first existing file in the order in which Blender tries names: as written, with ``/`` for Windows' separators, the last part
+    alone. The second of these if none exists."""
     plain = name.strip('"')
     slashed = plain.replace("\\", "/")
     inside = re.sub(r"^[A-Za-z]:/", "", slashed)
@@ -212,9 +214,9 @@ def _image(name: str, there: There) -> str:
 
 
 def missing_faces(text: str) -> int:
-    """How many faces of an ``.obj`` name vertices that it does not have; Blender leaves them out."""
+    """The number of faces of an ``.obj`` that name vertices which do not exist; Blender leaves them out."""
     known = missing = 0
-    farthest: list[int] = []  # vertex of each face: it may come after the face
+    farthest: list[int] = []  # greatest vertex number of each face: that vertex may be defined after the face
     for line in text.split("\n"):
         words = line.split()
         if words[:1] == ["v"]:

@@ -1,4 +1,4 @@
-"""The process that opens people's own models, as its user sees it: what is asked, what is answered, what goes wrong."""
+"""The client of the process that opens people's own models: requests, answers and errors."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ IMPORTER = "blender_scenes.importer"
 
 
 class Importer:
-    """The process that opens files, started with the first one, and anew after each that it does not survive.
+    """The process that opens files, started for the first file, and again after a file that crashed or hung it.
 
-    It is shown copies in a folder for passing files, which hold nothing else: what nobody knew that a file names is not there.
+    It gets copies in a temporary folder that holds nothing else, so that it finds no file outside the model's digest.
     """
 
     def __init__(self, seconds: float) -> None:
-        """Each file may take it so many seconds."""
+        """``seconds`` is the longest time that one file may take."""
         self._seconds = seconds
         self._child: Child | None = None
 
@@ -36,8 +36,8 @@ class Importer:
         self._stop()
 
     def names(self, path: Path) -> list[str]:
-        """The files that a file names, as seen from its folder. `RefusedError` for whatever prevents it, `UserError` if Blender does not
-        start."""
+        """The names of other files in a file, relative to its folder. `RefusedError` if Blender cannot open it, `UserError` if Blender does
+        not start."""
         with tempfile.TemporaryDirectory(prefix="igllm-") as folder:
             copy = Path(folder) / (printable(path.stem) + path.suffix.lower())
             copy.write_bytes(read_part(path))
@@ -45,7 +45,7 @@ class Importer:
         return [str(name) for name in names]
 
     def opened(self, parts: Parts) -> bytes:
-        """The ``.npz`` of a model. `RefusedError` for whatever prevents it, `UserError` if Blender does not start."""
+        """The ``.npz`` of a model. `RefusedError` if it cannot be copied or opened, `UserError` if Blender does not start."""
         with tempfile.TemporaryDirectory(prefix="igllm-") as folder:
             try:
                 request = {"path": str(parts.copy(Path(folder))), "notes": parts.notes()}

@@ -1,7 +1,7 @@
-"""People's own assets: every model file in a folder, opened once by Blender in a process apart, then kept as plain arrays.
+"""People's own assets: every model file in a folder, opened once by Blender in a separate process, then cached as plain arrays.
 
-What is kept lies in this machine's cache, one ``.npz`` without pickles under the file's digest. A file that is damaged, empty, too large
-or that hangs Blender is told with the reason and left out; the others are read all the same.
+The cache on this machine has one ``.npz`` without pickles for each model, named by the digest of its files. A file that is damaged, empty,
+too large or hangs Blender is reported with the reason and left out; the others are read all the same.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ OTHERS = (
     *(".lwo", ".lxo", ".ma", ".max", ".mb", ".md2", ".md3", ".mdl", ".ms3d", ".off", ".pcd", ".skp", ".smd", ".step", ".stp", ".vox"),
     *(".vrm", ".vrml", ".vtk", ".vtp", ".wrl", ".x", ".x3d", ".x3db", ".x3dv", ".xyz"),
 )
-"""Models that are in other formats, so that none of them is passed over without a word."""
+"""Suffixes of model formats that cannot be read; files with them are counted and reported."""
 NOTES = "assets.json"
-"""In the folder, if its owner likes: of a file, its class and its symmetry."""
-VERSION = 3  # of what is kept
+"""An optional file in the folder, with the classes and symmetries of its files."""
+VERSION = 3  # of the cached assets and names
 ARRAYS = ("vertices", "triangles", "slots", "smooth", "colors", "notes")
 """The members of an asset's file in the cache."""
 
 
 class AssetNote(Struct, forbid_unknown_fields=True):
-    """What ``assets.json`` may say of a file."""
+    """The entry of a file in ``assets.json``."""
 
     kind: FileName | UnsetType = field(default=UNSET, name="class")
     symmetry: str = str(NO_SYMMETRY)
@@ -57,14 +57,14 @@ AssetNotes = dict[str, AssetNote]
 
 
 class KeptNames(Struct):
-    """The files that a file names, as they are kept in the cache, with the SHA-256 of their names."""
+    """The cached names of other files in a file, with their SHA-256. ValueError if the two disagree."""
 
     names: list[str]
     sha256: Digest
 
     @classmethod
     def of(cls, names: list[str]) -> KeptNames:
-        """Of these names."""
+        """The names with their SHA-256."""
         return cls(names, _names_digest(names))
 
     def __post_init__(self) -> None:
@@ -78,10 +78,10 @@ def _names_digest(names: list[str]) -> str:
 
 @dataclass(frozen=True)
 class OwnAsset:
-    """What is known of a file's asset: all but its mesh and colours, of which a folder may hold more than fit into memory.
+    """A file's asset without its mesh: all meshes of a folder may not fit into memory.
 
-    ``path`` is within the folder, None for one that is modelled here; ``extent`` the sizes along X, Y and Z, once normalised; ``colors``
-    those of its slots; ``notes`` say what of the file was not as it should be, and what was taken for it.
+    ``path`` is within the folder, None for an asset modelled here; ``extent`` the sizes along X, Y and Z, once normalised; ``colors``
+    those of its slots; ``notes`` the faults of the file, and what was used instead.
     """
 
     id: str
@@ -95,41 +95,40 @@ class OwnAsset:
 
     @classmethod
     def of(cls, asset: Asset, path: str | None, notes: tuple[str, ...] = ()) -> OwnAsset:
-        """Of an asset."""
+        """The description of an asset with a mesh."""
         return cls(asset.id, asset.kind, asset.symmetry, path, len(asset.mesh), asset.colors, asset.extent(), notes)
 
     def whole(self) -> Asset:
-        """With its mesh, as it is kept on this machine."""
+        """The asset with its mesh from this machine's cache. `UserError` if it is not there."""
         return replace(kept_asset(self.id), kind=self.kind, symmetry=self.symmetry)
 
 
 @dataclass(frozen=True)
 class OwnAssets:
-    """What a folder gave: its assets in the order of their paths, what is left out, and how many files of other formats there are, by
-    suffix."""
+    """The assets of a folder in the order of their paths, the files left out, and the number of files in other formats, by suffix."""
 
     assets: tuple[OwnAsset, ...]
     refused: tuple[Refused, ...]
     passed: Mapping[str, int]
 
     def remarks(self) -> list[str]:
-        """What there is to say of the files, as lines for people."""
+        """Lines to print: notes on the assets, files left out, and files passed over."""
         return remarks([(asset.path or asset.id, note) for asset in self.assets for note in asset.notes], self.refused, self.passed)
 
 
 @dataclass(frozen=True)
 class _Found:
-    """An asset, and what its file's reader notes of it."""
+    """An asset, and the notes on its file."""
 
     asset: Asset
     notes: tuple[str, ...]
 
 
 def own_assets(folder: Path, seconds: float = SECONDS) -> OwnAssets:
-    """The assets in a folder and those beneath it. Each new file may take Blender so many seconds.
+    """The assets in a folder and those beneath it. Blender may take up to ``seconds`` for each new file.
 
-    A file's class is the first folder beneath `folder` that it is in, or its own name; ``assets.json`` may say otherwise. `UserError` if
-    there is no such folder, it holds no model file, its ``assets.json`` is wrong, or Blender does not start.
+    A file's class is stated in ``assets.json``, or else the first folder beneath `folder` that it is in, or else its own name. `UserError`
+    if there is no such folder, it holds no model file or too many, its ``assets.json`` is wrong, or Blender does not start.
     """
     listing = files_in(folder, SUFFIXES, OTHERS, "model")
     stated = _notes(folder, listing.files)
@@ -147,12 +146,12 @@ def own_assets(folder: Path, seconds: float = SECONDS) -> OwnAssets:
 
 @lru_cache(maxsize=64)
 def find_asset(asset_id: str) -> Asset:
-    """The asset of that id. One from a file has neither class nor symmetry: its folder states them. `UserError` if there is none."""
+    """The asset of an id. An asset from a file lacks its class and symmetry, which its folder states. `UserError` if there is none."""
     return instance(asset_id) if is_instance(asset_id) else kept_asset(asset_id)
 
 
 def kept_asset(asset_id: str) -> Asset:
-    """The asset of an id that `own_assets` gave on this machine, without its class and symmetry. `UserError` if there is none."""
+    """The cached asset of an id from `own_assets` on this machine, without its class and symmetry. `UserError` if there is none."""
     path = kept_file(_cache(), ".npz", asset_id)
     if path is None:
         raise UserError(f"there is no asset {asset_id!r} on this machine; read its folder again, as with igllm inspect --assets DIR")
@@ -179,14 +178,14 @@ def _cache() -> Path:
 
 
 def _opened(folder: Path, name: str, importer: Importer) -> _Found:
-    """The asset of a file, kept from now on."""
+    """The asset of a file, from the cache or else opened by Blender and cached. `RefusedError` if it must be left out."""
     parts = Parts.of(folder, name, lambda path: _names(path, importer))
     version = f"igllm asset {VERSION} {Path(name).suffix.lower()}"
     key = parts.digest(version)
     asset_id = file_id(Path(name), key)
     kept = _cache() / f"{key}.npz"
     if kept.exists():
-        with contextlib.suppress(UserError):  # one that is damaged is made anew
+        with contextlib.suppress(UserError):  # a damaged file is made anew
             return _kept(kept, asset_id)
     data = importer.opened(parts)
     if parts.digest(version) != key:
@@ -200,10 +199,10 @@ def _opened(folder: Path, name: str, importer: Importer) -> _Found:
 
 
 def _names(path: Path, importer: Importer) -> list[str]:
-    """What a file names that only Blender can read, kept by the digest of what is in it: a second run need not ask."""
+    """The names of other files in a file that only Blender can read, cached by the digest of its content."""
     version = f"igllm names {VERSION} {path.suffix.lower()}\0"
     kept = _cache() / "names" / f"{hashlib.sha256(version.encode() + read_part(path)).hexdigest()}.json"
-    with contextlib.suppress(UserError):  # one that is damaged, or not there, is made anew
+    with contextlib.suppress(UserError):  # a damaged or missing file is made anew
         return read_declared(kept, KeptNames, MOST_LIST_BYTES).names
     names = importer.names(path)
     write_json(kept, to_plain(KeptNames.of(names)))
@@ -211,9 +210,9 @@ def _names(path: Path, importer: Importer) -> list[str]:
 
 
 def _kept_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays in a file of the cache. What zipfile and NumPy like is raised, unless it has an asset's members, as written."""
+    """The arrays in a file of the cache. ValueError, or any error of zipfile and NumPy, if it is damaged or has other members."""
     with zipfile.ZipFile(path) as archive:
-        if (torn := archive.testzip()) is not None:  # to its last byte, of which NumPy may read fewer
+        if (torn := archive.testzip()) is not None:  # all bytes are checked: NumPy may not read the last ones
             raise ValueError(f"{torn} is not as it was written")
         names = sorted(name.removesuffix(".npy") for name in archive.namelist())
     if names not in (sorted(ARRAYS), sorted(ARRAYS[:-1])):  # version 1 had no notes
@@ -223,11 +222,11 @@ def _kept_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def _kept(path: Path, asset_id: str) -> _Found:
-    """The asset in a file of the cache, checked as anything from outside is."""
+    """The asset in a file of the cache. `UserError` if it is damaged or breaks an asset's limits."""
     try:
         arrays = _kept_arrays(path)
         mesh, colors, notes = mesh_from(arrays), arrays["colors"], arrays.get("notes", np.zeros(0, str))
-    except Exception as error:  # NumPy reads a damaged header as Python and raises what that raises
+    except Exception as error:  # NumPy evaluates a damaged header as Python, which may raise anything
         raise UserError(f"{path}: damaged ({error}); delete it and read the folder of assets again") from None
     fits = 0 < len(mesh) <= MOST_TRIANGLES and colors.dtype == np.uint8 and colors.ndim == 2 and colors.shape[1] == 3
     fits = fits and notes.dtype.kind == "U" and notes.ndim == 1

@@ -1,6 +1,6 @@
-"""People's own textures: every image in a folder, kept as a square PNG of its middle, which objects then wear.
+"""People's own textures: every image in a folder, cached as a square PNG of its middle, with which objects are then painted.
 
-What is kept lies in this machine's cache under the file's digest: Blender opens what was decoded and written here, never the file.
+The PNG lies in this machine's cache under the file's digest. Blender opens this newly written PNG, never the original file.
 """
 
 from __future__ import annotations
@@ -43,17 +43,16 @@ OTHERS = (
     ".svg",
     ".tga",
 )
-"""Images in other formats, so that none of them is passed over without a word."""
-SIDE = 512  # pixels that are kept at most: more than any object has on a frame
+"""Suffixes of image formats that cannot be read; files with them are counted and reported."""
+SIDE = 512  # most pixels of a cached image's side, more than an object on a usual frame has
 NO_FOLDER = "image"
-"""The pattern of an image that lies in no folder beneath the one that was named."""
-VERSION = 3  # of what is kept, and of how images are read
+"""The pattern of an image that lies directly in the user's folder."""
+VERSION = 3  # of the cached images, and of how images are read
 
 
 @dataclass(frozen=True)
 class OwnTextures:
-    """What a folder gave: by the texture's id its pattern, and its path within the folder, in the order of paths; what is left out; how
-    many files of other formats there are, by suffix."""
+    """The textures of a folder: patterns and paths by id, in the order of paths; files left out; numbers of files in other formats."""
 
     patterns: dict[str, str]
     paths: dict[str, str]
@@ -61,14 +60,14 @@ class OwnTextures:
     passed: Mapping[str, int]
 
     def remarks(self) -> list[str]:
-        """What there is to say of the files, as lines for people."""
+        """Lines to print: files left out, and files passed over."""
         return remarks((), self.refused, self.passed)
 
 
 def own_textures(folder: Path) -> OwnTextures:
-    """The images in a folder and those beneath it. An image's pattern is the first folder beneath `folder` that it is in.
+    """The images in a folder and those beneath it. An image's pattern is the first folder beneath `folder` that it is in, or `NO_FOLDER`.
 
-    `UserError` if there is no such folder, or it holds no image.
+    `UserError` if there is no such folder, or it holds no image or too many.
     """
     listing = files_in(folder, SUFFIXES, OTHERS, "image")
     read = read_each(listing.files, "textures", lambda name: (_kept(folder, name), first_folder(name) or NO_FOLDER))
@@ -77,12 +76,12 @@ def own_textures(folder: Path) -> OwnTextures:
 
 @lru_cache(maxsize=4096)
 def own_paint(texture_id: str) -> Paint:
-    """The paint of an id that `own_textures` gave on this machine: once across the whole of an asset. `UserError` if there is none."""
+    """The paint of an id from `own_textures` on this machine; the image spans an asset once. `UserError` if there is none."""
     return image_paint(kept_image(texture_id))
 
 
 def kept_image(texture_id: str) -> Path:
-    """The square image of an id that `own_textures` gave on this machine. `UserError` if there is none."""
+    """The cached square image of an id from `own_textures` on this machine. `UserError` if there is none."""
     path = kept_file(_cache(), ".png", texture_id)
     if path is None:
         raise UserError(f"there is no texture {texture_id!r} on this machine; read its folder again, as with igllm inspect --textures DIR")
@@ -94,7 +93,7 @@ def _cache() -> Path:
 
 
 def _kept(folder: Path, name: str) -> str:
-    """The id of an image, which is kept from now on."""
+    """The id of an image, which is cached if it is not yet. `RefusedError` if it must be left out."""
     check_inside(folder, name)
     path = folder / name
     try:
@@ -115,12 +114,12 @@ def _is_image(path: Path) -> bool:
 
 
 def _square(data: bytes, name: str) -> np.ndarray:
-    """The middle of an image, (side, side, 3) uint8."""
+    """The middle square of an image, (side, side, 3) uint8, the side at most `SIDE`. `RefusedError` if it cannot be decoded."""
     try:
         image = Image.fromarray(decode_image(data, name))
     except ImageError as error:
         raise RefusedError(str(error).removeprefix(f"{name}: ")) from None  # remarks begin with the path
     side = min(image.size)
     left, top = ((length - side) // 2 for length in image.size)
-    middle = image.crop((left, top, left + side, top + side))  # first: resizing would let what is beyond shine in
+    middle = image.crop((left, top, left + side, top + side))  # cropped first: resizing would blend in pixels from beyond
     return np.array(middle.resize((min(SIDE, side),) * 2))

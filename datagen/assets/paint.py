@@ -1,4 +1,4 @@
-"""What a slot is painted with: one colour, or a pattern of two. A texture's id, ``checks-12``, is its pattern and its seed."""
+"""The paint of a slot: one colour, a pattern of two, or an image. A texture's id, such as ``checks-12``, is its pattern and seed."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from datagen.scene import Vec3
 Pattern = Literal["plain", "stripes", "checks", "noise", "wood", "image"]
 Finish = Literal["rubber", "metal"]
 PATTERNS: tuple[str, ...] = tuple(pattern for pattern in get_args(Pattern) if pattern != "image")
-"""The patterns that have ids; an image has a file."""
+"""The patterns that have ids; an image has a file instead."""
 _IDS = SeededIds("texture", "texture pattern", PATTERNS, "checks-12")
 
 
 @dataclass(frozen=True)
 class Paint:
-    """A surface as plain data, in the asset's own frame, so that it turns with the asset and grows with it.
+    """A surface as plain data, in the asset's own frame, so that it turns and scales with the asset.
 
-    ``first`` and ``second`` are the pattern's colours; ``cells`` how many stripes, checks or grains go along a length of 1, the
-    asset's largest reach; ``turn`` the pattern's axes as Euler angles in degrees, ``offset`` its origin. An ``image`` is laid on from
-    the six sides.
+    ``first`` and ``second`` are the pattern's colours; ``cells`` the number of stripes, checks or grains along a length of 1, the distance
+    of the asset's farthest vertex; ``turn`` the pattern's axes as Euler angles in degrees, ``offset`` its origin. An ``image`` is projected
+    from the six sides of a box.
     """
 
     pattern: Pattern
@@ -43,12 +43,12 @@ class Paint:
     image: str | None = None
 
     def symmetry(self, asset: Asset) -> Symmetry:
-        """Which turns leave the asset looking the same once its slot 0 has this paint: a pattern tells all turns apart."""
+        """The symmetry of the asset with this paint in slot 0: none if it is a pattern or an image."""
         return asset.symmetry if self.pattern == "plain" else NO_SYMMETRY
 
 
 def texture_id(pattern: str, seed: int) -> str:
-    """The id of a pattern's instance, of a seed up to `datagen.assets.ids.MOST_SEED`. `UserError` for what there is not."""
+    """The id of a pattern with a seed. `UserError` for an unknown pattern, or a seed outside [0, `datagen.assets.ids.MOST_SEED`]."""
     return _IDS.join(pattern, seed)
 
 
@@ -77,13 +77,13 @@ def _drawn(pattern: str, rng: Stream) -> Paint:
 
 
 def image_paint(path: Path, cells: float = 0.5, finish: Finish = "rubber") -> Paint:
-    """An image of one's own, laid on from the six sides and repeated `cells` times along a length of 1. `UserError` without the file."""
+    """The paint of an image file, repeated `cells` times along a length of 1. `UserError` if there is no such file."""
     if not path.is_file():
         raise UserError(f"{path}: there is no such image; name a PNG or JPEG file")
     return Paint("image", cells=cells, finish=finish, image=str(path.absolute()))
 
 
 def paints(asset: Asset, over: Paint | None = None) -> tuple[Paint, ...]:
-    """One paint for each of an asset's slots: its own colours, slot 0 painted `over`."""
+    """One paint for each of an asset's slots: its own colours, but ``over``, if given, for slot 0."""
     own = tuple(Paint("plain", color) for color in asset.colors)
     return own if over is None else (over, *own[1:])

@@ -1,4 +1,4 @@
-"""A picture of an asset without Blender, for previews: cast as labels are, shaded by a lamp that stands behind the camera."""
+"""A picture of an asset without Blender, for previews: rays are cast as for labels, and three fixed lamps light the surface."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from datagen.geometry.camera import Rays, rays
 from datagen.scene import Camera, Vec3
 
 VIEW: Vec3 = (6.2, -6.6, 4.4)
-"""Where a preview is seen from: in front, from the right and above. A long lens, so that it is nearly parallel."""
+"""The camera's position for previews: in front, to the right and above. With a long lens, the projection is nearly parallel."""
 _LAMPS = ((0.35, -0.9, 0.75, 0.62), (0.9, 0.25, 0.4, 0.3), (-0.2, 0.1, 1.0, 0.2))  # direction and strength
 _AMBIENT = 0.16
 
 
 def picture(asset: Asset, size: int, background: tuple[int, int, int] = (255, 255, 255), rotation: np.ndarray | None = None) -> np.ndarray:
-    """The asset in its own colours, fitted to (`size`, `size`, 3) uint8, sRGB."""
+    """The asset in its own colours, turned by `rotation` (3, 3), fitted to (`size`, `size`, 3) uint8, sRGB."""
     fine = 2 * size  # each pixel is the mean of four
     solid = MeshSolid(asset.mesh, (0.0, 0.0, 0.0), 1.0, np.eye(3) if rotation is None else rotation)
     distance = float(np.linalg.norm(VIEW))
@@ -29,7 +29,7 @@ def picture(asset: Asset, size: int, background: tuple[int, int, int] = (255, 25
     normals = (asset.mesh.corner_normals()[triangle] * weights[:, :, None]).sum(1) @ solid.rotation.T
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
     towards = np.asarray(VIEW) / distance
-    normals = np.where((normals @ towards)[:, None] < 0, -normals, normals)  # an inside that shows is lit as well
+    normals = np.where((normals @ towards)[:, None] < 0, -normals, normals)  # visible inner sides are lit as well
     light = np.full(len(triangle), _AMBIENT)
     for x, y, z, strength in _LAMPS:
         direction = np.array([x, y, z]) / np.linalg.norm([x, y, z])
@@ -42,14 +42,14 @@ def picture(asset: Asset, size: int, background: tuple[int, int, int] = (255, 25
 
 
 def _points(grid: Rays, depth: np.ndarray) -> np.ndarray:
-    """The world points (rows, columns, 3) at that depth along the rays; not finite where there is none."""
+    """The world points (rows, columns, 3) at depths (rows, columns) along the rays; not finite where the depth is infinite."""
     directions = np.moveaxis(grid.along(np.eye(3)), 0, -1)
     with np.errstate(invalid="ignore"):
         return grid.origin + depth[..., None] * directions
 
 
 def _barycentric(corners: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """How much of each of the three corners (N, 3, 3) there is in points (N, 3) of their triangles: (N, 3)."""
+    """The barycentric coordinates (N, 3) of points (N, 3) in triangles with corners (N, 3, 3)."""
     a, b, c = np.moveaxis(corners, 1, 0)
     normal = np.cross(b - a, c - a)
     area = np.maximum((normal * normal).sum(1), 1e-30)

@@ -1,4 +1,4 @@
-"""``.ply`` files as Blender reads them rightly."""
+"""``.ply`` files: corrections of what Blender would misread."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _TYPES = {
 }
 _ORDERS = {"binary_little_endian": "<", "binary_big_endian": ">"}
 _COLORS = {f"{prefix}{name}": color for color in ("red", "green", "blue") for prefix, name in (("diffuse_", color), ("", color[0]))}
-"""What colours are called other than by their names."""
+"""Other names for the properties ``red``, ``green`` and ``blue``."""
 
 
 @dataclass(frozen=True)
 class _Element:
-    """A sort of row: how many there are, and the type of each of its numbers by name; None where it holds a list."""
+    """A kind of row: its name, the number of rows, and NumPy types by property; None for a list or an unknown type."""
 
     name: str
     count: int
@@ -34,7 +34,7 @@ class _Element:
 
 @dataclass(frozen=True)
 class _Ply:
-    """A file: the lines of its head, what they say, and what follows them."""
+    """A parsed file: the lines of its header, its format (``sort``), its elements, and the bytes after the header."""
 
     head: list[str]
     sort: str
@@ -53,10 +53,9 @@ class _Ply:
 
 
 def ply_read(data: bytes) -> bytes:
-    """The file with its colours called as Blender calls them, and moved to the origin if it is far away and holds the digits: as text, or
-    as doubles.
+    """The file, with Blender's names for colours, moved to the origin if it is far away, with coordinates in text or doubles.
 
-    `RefusedError` for vertices that are no finite numbers, of which Blender would make zeros.
+    `RefusedError` for fewer rows than stated, or vertices that are not finite numbers, which Blender would read as zeros.
     """
     ply = _parsed(data)
     if ply is None:
@@ -68,7 +67,7 @@ def ply_read(data: bytes) -> bytes:
 
 
 def _check_counts(ply: _Ply) -> None:
-    """See that as many rows are there as the head states, or could be: Blender makes room for all that it says."""
+    """Raise `RefusedError` if there are fewer rows than the header states: Blender would allocate memory for all of them."""
     rows = ply.body.count(b"\n") + 1 if ply.sort == "ascii" else len(ply.body)
     for element in ply.elements:
         size = 1 if ply.sort == "ascii" else sum(np.dtype(kind or "u1").itemsize for kind in element.types.values())
@@ -80,7 +79,7 @@ def _check_counts(ply: _Ply) -> None:
 
 
 def ply_notes(data: bytes) -> list[str]:
-    """What of its colours is not read."""
+    """Notes on colours and textures that are not read."""
     ply = _parsed(data)
     if ply is None or {"red", *_COLORS} & set(ply.vertex.types):
         return []
@@ -92,13 +91,13 @@ def ply_notes(data: bytes) -> list[str]:
 
 
 def faces_stated(data: bytes) -> int:
-    """How many faces the file says that it has."""
+    """The number of faces that the header states; 0 for a file that cannot be parsed."""
     ply = _parsed(data)
     return 0 if ply is None else sum(element.count for element in ply.elements if element.name == "face")
 
 
 def _parsed(data: bytes) -> _Ply | None:
-    """The file; None for one that Blender will say what is wrong with."""
+    """The parsed file; None for a damaged one, of which Blender reports the fault."""
     found = re.search(rb"^end_header[ \t]*\r?\n", data, re.MULTILINE)
     if not data.startswith(b"ply") or not found:
         return None
@@ -122,7 +121,7 @@ def _parsed(data: bytes) -> _Ply | None:
 
 
 def _renamed(ply: _Ply) -> list[str]:
-    """The lines of the head, the colours of vertices called by their names."""
+    """The lines of the header, with the vertices' colours named ``red``, ``green`` and ``blue``."""
     if "red" in ply.vertex.types:
         return ply.head
     renamed, element = [], ""

@@ -1,9 +1,9 @@
-"""A mesh in a scene as labels see it: which pixels' centres it covers, and how deep.
+"""A mesh in a scene, for labels: which pixels' centres it covers, and at what depth.
 
-Rays through pixels' centres start in one point, so a triangle (a, b, c), as vectors from there, is met by a ray d where d·(b×c),
-d·(c×a) and d·(a×b) have one sign, at the depth det(a, b, c) / (their sum). That holds for triangles that reach behind the camera too, and
+All rays through pixels' centres start in one point. With corners a, b, c as vectors from there, a ray d meets a triangle where d·(b×c),
+d·(c×a) and d·(a×b) have one sign, at the depth det(a, b, c) / (their sum). That holds for triangles that reach behind the camera too, so
 nothing is clipped (Olano and Greer, "Triangle scan conversion using 2D homogeneous coordinates", 1997). Two triangles that share an
-edge compute the very same product for it, with the other sign, and a product within rounding of 0 counts as either sign, so no ray
+edge compute the same product for it, with opposite signs, and a product within rounding of 0 counts as either sign, so no ray
 slips between triangles or through a vertex where they meet.
 """
 
@@ -19,7 +19,7 @@ from datagen.geometry.camera import Rays
 from datagen.scene import Vec3
 
 _ROUNDING = 2e-15  # of a product d·(a×b), in parts of the square of the farthest corner's distance
-_AT_ONCE = 1 << 19  # pairs of triangle and ray that are tried together, which bounds memory to some 60 MB
+_AT_ONCE = 1 << 19  # pairs of triangle and ray that are tested together; bounds memory to some 60 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ class MeshSolid:
 
     def hits(self, rays: Rays) -> tuple[np.ndarray, np.ndarray]:
         """As `depth`, and the index of the triangle that is met (rows, columns), -1 for none; of several equally deep ones the last."""
-        frame = rays.axes / (rays.axes * rays.axes).sum(0)  # its columns are at right angles: the transposed inverse
+        frame = rays.axes / (rays.axes * rays.axes).sum(0)  # the transposed inverse, because the columns are orthogonal
         return cast_mesh(_applied(frame.T, self.hull() - rays.origin), self.mesh.triangles, rays)
 
 
@@ -70,10 +70,10 @@ def cast_mesh(points: np.ndarray, triangles: np.ndarray, rays: Rays) -> tuple[np
         edges = [side[which, 0] * x + (side[which, 1] * y - side[which, 2]) for side in sides]
         total, allowed = edges[0] + edges[1] + edges[2], slack[which]
         low, high = np.minimum(np.minimum(edges[0], edges[1]), edges[2]), np.maximum(np.maximum(edges[0], edges[1]), edges[2])
-        # A triangle seen edge on, whose sum is nothing but rounding, is not met.
+        # A triangle seen edge on, whose sum is only rounding error, is not met.
         inside = ((low >= -allowed) & (total > allowed)) | ((high <= allowed) & (total < -allowed))
         hit, pixel = which[inside], row[inside] * shape[1] + column[inside]
-        met = np.clip(volume[hit] / total[inside], near[hit], far[hit])  # a sliver's quotient is rough, but its corners are not
+        met = np.clip(volume[hit] / total[inside], near[hit], far[hit])  # the quotient is inexact for a sliver, its corners are not
         nearer = (met > 0) & (met <= depth[pixel])
         hit, pixel, met = hit[nearer], pixel[nearer], met[nearer]
         np.minimum.at(depth, pixel, met)
@@ -83,13 +83,13 @@ def cast_mesh(points: np.ndarray, triangles: np.ndarray, rays: Rays) -> tuple[np
 
 
 def _windows(a: np.ndarray, b: np.ndarray, c: np.ndarray, rays: Rays) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Which triangles can cover a ray, and of each the first row and column and how many of both: (T,), (T, 2), (T, 2)."""
+    """Which triangles can cover a ray, (T,), and for each its window of rays: first row and column, (T, 2), and numbers of both, (T, 2)."""
     corners = np.stack([a, b, c])
     away = -corners[..., 2]
     least, most = away.min(0), away.max(0)
     with np.errstate(divide="ignore", invalid="ignore"):
         x, y = corners[..., 0] / away, corners[..., 1] / away
-    whole = least <= 0  # it reaches behind the camera, where its outline on the frame says nothing
+    whole = least <= 0  # a triangle that reaches behind the camera may cover any part of the frame
     slack = 1e-9
     left = np.searchsorted(rays.x, np.where(whole, -np.inf, x.min(0) - slack), "left")
     right = np.searchsorted(rays.x, np.where(whole, np.inf, x.max(0) + slack), "right")
@@ -101,7 +101,7 @@ def _windows(a: np.ndarray, b: np.ndarray, c: np.ndarray, rays: Rays) -> tuple[n
 
 
 def _pairs(which: np.ndarray, first: np.ndarray, size: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Every triangle of `which` with every ray in its window: the triangle, the row and the column, so many pairs at once."""
+    """Every triangle of `which` with every ray in its window, as arrays of triangles, rows and columns, about `_AT_ONCE` pairs a time."""
     rows, columns = size[which, 0], size[which, 1]
     counts = rows * columns
     ends = np.cumsum(counts)
@@ -118,13 +118,13 @@ def _pairs(which: np.ndarray, first: np.ndarray, size: np.ndarray) -> Iterator[t
 
 
 def _applied(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """``points @ matrix.T``, summed in one order: a matrix product's may differ from row to row, and equal vertices must stay equal."""
+    """``points @ matrix.T``, summed in one order: in a matrix product it may differ by row, but equal vertices must stay equal."""
     x, y, z = points[:, 0:1], points[:, 1:2], points[:, 2:3]
     return x * matrix[:, 0] + y * matrix[:, 1] + z * matrix[:, 2]
 
 
 def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Cross products (T, 3) whose sign alone changes, to the bit, when the two change places."""
+    """Cross products (T, 3); exchanging `a` and `b` changes nothing but the sign, to the bit."""
     return np.stack(
         [
             a[:, 1] * b[:, 2] - a[:, 2] * b[:, 1],

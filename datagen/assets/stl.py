@@ -1,4 +1,4 @@
-"""``.stl`` files as Blender reads them rightly."""
+"""``.stl`` files: corrections of what Blender would misread."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import struct
 from datagen.assets.far import near_lines
 
 _HEAD, _FACET = 84, 50
-"""Bytes of a file in binary: before its triangles, and of each."""
+"""Bytes of a binary file's header, and of each of its triangles."""
 
 
 def stl_read(data: bytes) -> bytes:
-    """The file; one that is text in small letters, with lines as Blender knows them, and moved to the origin if it is far away. One in
-    binary has lost those digits already.
+    """The file; text is put into lower case, with Blender's line ends (LF), and moved to the origin if it is far away. A binary file is
+    unchanged: its coordinates have 32 bits already.
 
-    `RefusedError` for vertices that are no finite numbers, of which Blender would make zeros.
+    `RefusedError` for vertices of a text that are not finite numbers, which Blender would read as zeros.
     """
     if _is_binary(data) or not data.lstrip().lower().startswith(b"solid") or b"facet" not in data[:2000].lower():
         return data
@@ -27,5 +27,5 @@ def _is_binary(data: bytes) -> bool:
 
 
 def stl_notes(data: bytes) -> list[str]:
-    """What of its colours is not read."""
+    """Notes on colours that are not read."""
     return ["its colours are not read: grey is taken"] if b"COLOR=" in data[:80] else []

@@ -1,4 +1,4 @@
-"""Aeroplanes, cars and boats. They look along +X."""
+"""Aeroplanes, cars and boats. Their front is +X."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FUSELAGE = (
     (-0.35, 0.78, 0.07),
     (-0.72, 0.46, 0.15),
 )
-"""Along an aeroplane: where, how thick, how far raised, the last two in parts of its height."""
+"""Along a fuselage: x, its thickness as a share of its width and height, and how far it is raised as a share of its height."""
 
 
 def aeroplane(rng: Stream) -> Model:
@@ -63,7 +63,7 @@ def _fuselage(width: float, height: float) -> Mesh:
 
 
 def _wing(span: float, chord: float, tip: float, sweep: float, rise: float, *, thickness: float = 0.13) -> Mesh:
-    """A wing along +Y from its root in the origin, thick in front, its tip rounded and moved back by `sweep` and up by `rise`."""
+    """A wing along +Y from its root at the origin, thick in front; its rounded tip is moved back by `sweep` and up by `rise`."""
     angles = np.arange(16) * (2 * np.pi / 16)
     section = np.stack([0.5 * np.cos(angles), thickness / 2 * np.sin(angles) * (1 + 0.55 * np.cos(angles))], axis=1)
     rings = []
@@ -75,7 +75,7 @@ def _wing(span: float, chord: float, tip: float, sweep: float, rise: float, *, t
 
 
 def _tail(rng: Stream, height: float) -> list[Mesh]:
-    """The fin, and the tailplane: at its foot, or on its top."""
+    """The fin, and the tailplane at the fin's foot or on its top."""
     tall, chord = rng.uniform(0.36, 0.52), rng.uniform(0.3, 0.38)
     sweep = rng.uniform(0.1, 0.26)
     fin = turned(_wing(tall, chord, chord * 0.62, sweep, 0.0, thickness=0.16), "x", 90).moved(-0.8, 0, 0.2 * height)
@@ -111,7 +111,7 @@ def _engines(rng: Stream, kind: str, wing: tuple[float, float, float], y: float,
 
 
 def _propeller(radius: float, hub: float, blades: int) -> list[Mesh]:
-    """Turning about X, its hub pointing along +X from the origin."""
+    """A propeller about X, its hub pointing along +X from the origin."""
     spinner = turned(revolved([(0.0, -0.02), (hub, -0.02), (hub, 0.03), (0.75 * hub, 0.1), (0.35 * hub, 0.15), (0.0, 0.165)], 20), "y", 90)
     blade = lofted(np.stack([np.concatenate([oval(w, 0.02, 2, 10), np.full((10, 1), r)], axis=1) for r, w in _blade(radius)]))
     return [spinner.painted(2), turned(spread(turned(blade, "x", 90), blades), "y", 90).moved(0.04).painted(4)]
@@ -140,7 +140,7 @@ CABINS = {
     "van": ((-0.96, 0.8), (-0.93, 0.52)),
     "pick-up": ((-0.12, 0.55), (-0.06, 0.24)),
 }
-"""Of each kind of car: from where to where the cabin reaches at its foot, and at the roof."""
+"""By kind of car, the x of the cabin's back and front, at its foot and at the roof."""
 
 
 def car(rng: Stream) -> Model:
@@ -226,14 +226,14 @@ def boat(rng: Stream) -> Model:
     beam, depth = rng.uniform(0.5, 0.68), rng.uniform(0.26, 0.36)
     paint, accent = two_paints(rng)
     rise = rng.uniform(0.1, 0.2)
-    parts = [_hull(beam, depth, rise), _deck(beam, rise).painted(2), _keel_band(beam, depth, rise).painted(1)]
+    parts = [_hull(beam, depth, rise), _deck(beam, rise).painted(2), _rail(beam, depth, rise).painted(1)]
     sailing = rng.random() < 0.5
     parts += _rig(rng) if sailing else _wheelhouse(rng, beam)
     return Model(joined(parts), (paint, accent, pick(rng, WOODS[:3]), (236, 232, 222), GLASS, DARK))
 
 
 HULL = ((-1.0, 0.72, 0.1), (-0.8, 0.86, 0.0), (-0.4, 1.0, 0.0), (0.1, 1.0, 0.03), (0.5, 0.8, 0.22), (0.8, 0.45, 0.6), (0.97, 0.1, 1.0))
-"""Along a hull: where, how wide in parts of its beam, and how far the deck is raised in parts of its rise."""
+"""Along a hull: x, its width as a share of its beam, and how far the deck is raised as a share of its rise."""
 
 
 def _section(half: float, top: float, bottom: float, full: float = 2.6) -> np.ndarray:
@@ -251,7 +251,7 @@ def _hull(beam: float, depth: float, rise: float) -> Mesh:
     return lofted(np.stack(rings))
 
 
-def _keel_band(beam: float, depth: float, rise: float) -> Mesh:
+def _rail(beam: float, depth: float, rise: float) -> Mesh:
     """A rail around the deck's edge, in the second colour."""
     line = curve(HULL, 18)
     side = np.stack([line[:, 0], np.maximum(beam * line[:, 1] / 2, 0.012), rise * np.maximum(line[:, 2], 0)], axis=1)
@@ -265,7 +265,7 @@ def _deck(beam: float, rise: float) -> Mesh:
 
 
 def _rig(rng: Stream) -> list[Mesh]:
-    """A mast with a mainsail behind it and a foresail before it, both bellied to one side, and a low cabin."""
+    """A mast with a mainsail behind it and a foresail in front of it, both bellied to one side, and a low cabin."""
     tall, x = rng.uniform(1.3, 1.7), rng.uniform(0.1, 0.2)
     boom = rng.uniform(0.75, 0.95)
     mast = [rod((x, 0, -0.05), (x, 0, tall), (0.03, 0.018), 10), rod((x, 0, 0.24), (x - boom, 0, 0.24), 0.018, 8)]
@@ -290,7 +290,7 @@ def _sail(low: np.ndarray, out: np.ndarray, top: np.ndarray, belly: float) -> Me
 
 
 def _wheelhouse(rng: Stream, beam: float) -> list[Mesh]:
-    """A house with windows all around and a roof, and behind it a funnel."""
+    """A wheelhouse with a roof and windows all around, a funnel behind it, and a hold at the stern."""
     long, wide, tall = rng.uniform(0.42, 0.56), beam * rng.uniform(0.55, 0.65), rng.uniform(0.36, 0.46)
     x = rng.uniform(0.12, 0.22)
     house = box(long, wide, tall, 0.03).moved(x, 0, tall / 2).painted(3)

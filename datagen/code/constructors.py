@@ -1,4 +1,4 @@
-"""Objects of a scene made by hand: a function for each statement of a language, which checks its arguments when it is called::
+"""Functions that build the objects of a scene by hand, one for each statement of a language; each checks its arguments::
 
 clevr = Constructors(get_domain("clevr"))
 clevr.cube(loc=(1, 0, 0.7), color="red", material="metal", size="large", rotation=30)
@@ -14,16 +14,16 @@ from datagen.errors import UserError, did_you_mean
 from datagen.scene import Object, Value
 
 SHAPE = "shape"
-"""The argument whose words are names of constructors too."""
+"""The argument whose words are also names of constructors."""
 
 
 class Constructors:
     """The constructors of a language as attributes: one for each statement (``add``), and one for each word of its argument ``shape``
     (``cube`` is ``add`` with that shape).
 
-    Each takes all other arguments of its statement by keyword and returns an `Object`. `UserError` for an argument that is missing or
-    unknown, a word that is not in its vocabulary, and numbers that are not finite, too few or too many, or outside of their range (but
-    for angles, which go around). AttributeError for a constructor that the language does not have.
+    A constructor takes the statement's other arguments by keyword and returns an `Object`. It raises `UserError` for a missing or unknown
+    argument, a word outside the vocabulary, and numbers that are not finite, too few, too many or out of range (angles, which are
+    periodic, may have any value). AttributeError for a constructor that the language does not have.
     """
 
     def __init__(self, language: Language) -> None:
@@ -46,7 +46,7 @@ class Constructors:
 
 
 def _construct(name: str, statement: Statement, word: Mapping[str, str], /, **values: Value | list[float]) -> Object:
-    """The object of that statement with these values; ``name``, which the caller wrote, stands for the value in ``word``, if any."""
+    """The object of a statement from its values. ``name`` is that of the constructor; ``word`` holds its shape, if it has one."""
     asked = [argument.name for argument in statement.arguments if argument.name not in word]
     for key in values:
         if key not in asked:
@@ -58,7 +58,7 @@ def _construct(name: str, statement: Statement, word: Mapping[str, str], /, **va
 
 
 def _checked(name: str, argument: Argument, given: Value | list[float]) -> Value:
-    """A value of an argument in the form that scenes hold it in."""
+    """A value converted to the form that scenes store; `UserError` unless it is valid for the argument."""
     value = tuple(given) if isinstance(given, list) else given
     if not argument.fits(value):
         raise UserError(f"{name}(...): {argument.name} is {given!r}, not {argument.form}")

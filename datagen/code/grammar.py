@@ -1,12 +1,12 @@
-"""Graphics code: written, and parsed without ever being run.
+"""The writer and the parser of graphics code. Parsing never runs the code.
 
 One statement per object, for example::
 
     add(loc=(1.234, -0.456, 0.495), color="cyan", material="metal", size="large", shape="cube", rotation=37.2)
 
-The grammar is fixed and small: statements on lines of their own, keyword arguments in any order, double- or
-single-quoted words, finite decimals without underscore, exponent or imaginary part; blank lines and ``#`` comments are skipped. Anything
-else is a `CodeError` that names line, column and what is wrong there.
+The grammar is fixed and small: each statement on its own line, keyword arguments in any order, double- or single-quoted words, finite
+decimals without underscore, exponent or imaginary part; blank lines and ``#`` comments are skipped. Anything else raises a `CodeError`
+with line, column and problem.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from datagen.scene import Object, Scene, Value
 
 MAX_CHARACTERS = 100_000
 MAX_STATEMENTS = 1_000
-MOST_LISTED = 12  # words that a message lists
+MOST_LISTED = 12  # words in a list within a message
 AFTER_VALUE = "a value is followed by a comma or by the closing )"
 _COUNTS = {0: "none", 1: "one", 2: "two", 3: "three", 4: "four"}
 
@@ -45,7 +45,7 @@ def write_code(scene: Scene, domain: Canonical) -> str:
 
 
 def write_object(obj: Object, domain: Language) -> str:
-    """The one line of code, without its end, that makes an object."""
+    """The statement that creates an object: one line of code without its line break."""
     statement = domain.statement(obj.statement)
     arguments = (f"{a.name}={write_value(obj[a.name], a)}" for a in statement.arguments)
     return f"{statement.name}({', '.join(arguments)})"
@@ -60,9 +60,10 @@ def write_value(value: Value, argument: Choice | Number) -> str:
 
 
 def parse_code(text: str, domain: Language) -> Scene:
-    """The scene that graphics code describes, objects in the order written, numbers as written.
+    """The scene that graphics code describes, with objects in the order written and numbers as written.
 
-    Checks form, names and vocabulary; ranges are `datagen.domains.base.Domain.violations`' business. Raises `CodeError`.
+    Raises `CodeError` for wrong form, names or vocabulary, and for code beyond `MAX_CHARACTERS` or `MAX_STATEMENTS`. Ranges are checked by
+    `datagen.domains.base.Domain.violations`.
     """
     if len(text) > MAX_CHARACTERS:
         raise CodeError(1, 1, f"{len(text):,} characters, at most {MAX_CHARACTERS:,} are read")
@@ -108,7 +109,7 @@ def _lex(text: str) -> Iterator[_Token]:
 
 
 def _unreadable(text: str, at: int) -> str:
-    """What is wrong where no token begins."""
+    """The message for text at position ``at``, where no token begins."""
     character, line = text[at], text[at:].partition("\n")[0]
     if character in "\"'":
         return f"{_cut(line)} is no word in quotes: it ends with the quote it begins with, on its line, after at most 64 characters"
@@ -140,7 +141,7 @@ class _Tokens:
         return token
 
     def expect(self, kind: str, rule: str, text: str | None = None) -> _Token:
-        """The next token, which must be of that kind and text; ``rule`` says to people what must be there."""
+        """Consume and return the next token. `CodeError` with ``rule`` unless it has this kind and, if given, this text."""
         if self.peek.kind != kind or (text is not None and self.peek.text != text):
             raise self.unexpected(rule)
         return self.next()
@@ -153,7 +154,7 @@ class _Tokens:
             self.next()
 
     def unexpected(self, rule: str) -> CodeError:
-        """The error that the next token breaks a rule."""
+        """A `CodeError` at the next token: what was found there, and the ``rule`` that it breaks."""
         found = {"end": "the end of the code", "newline": "the end of the line"}.get(self.peek.kind, self.peek.text)
         return self.error(f"found {found}, but {rule}")
 
@@ -166,7 +167,7 @@ def _error(token: _Token, problem: str) -> CodeError:
 
 
 def _listed(words: tuple[str, ...]) -> str:
-    """Words for people, few of them where there are many."""
+    """Words separated by commas: at most `MOST_LISTED`, then how many there are in all."""
     more = f", … ({len(words)} in all)" if len(words) > MOST_LISTED else ""
     return ", ".join(words[:MOST_LISTED]) + more
 
@@ -219,7 +220,7 @@ def _word(tokens: _Tokens, choice: Choice) -> str:
 
 
 def _numbers(tokens: _Tokens, argument: Number) -> tuple[float, ...]:
-    """As many numbers as the argument has, in parentheses."""
+    """Parse as many numbers as the argument has components, in parentheses."""
     begin, needed = tokens.peek, f"{argument.name} needs {_count(argument.components)}"
     tokens.expect("mark", f"{needed} in parentheses", "(")
     found: list[float] = []

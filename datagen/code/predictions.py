@@ -1,4 +1,4 @@
-"""What a model says of images: ``pred.jsonl``, a JSON object a line with ``key``, ``code`` and what else is known."""
+"""The file of predicted code, ``pred.jsonl``: one JSON object per line with ``key``, ``code`` and optional fields."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from datagen.io.files import write_jsonl
 
 
 class Candidate(Struct, frozen=True):
-    """One of several codes for an image, with its log-likelihood."""
+    """One of several codes for an image, with its log-probability."""
 
     code: str
     logp: Annotated[float, Meta(ge=-1e300, le=1e300)]
 
 
 class Prediction(Struct, frozen=True, omit_defaults=True):
-    """The code predicted for one image, as a line of ``pred.jsonl`` has it; what is not known is left out.
+    """The code predicted for one image: a line of ``pred.jsonl``, which omits fields that are None.
 
-    ``key`` is the base name of the image's file or sample, ``confidence`` has a number per statement of the code, and ``candidates`` are
-    best first, beginning with ``code``.
+    ``key`` is the base name of the image's file or sample, ``confidence`` has a number in [0, 1] per statement of the code, and
+    ``candidates`` start with ``code`` and are sorted by decreasing log-probability. ValueError for a key or candidates that break this.
     """
 
     key: str
@@ -50,18 +50,18 @@ class Prediction(Struct, frozen=True, omit_defaults=True):
 
 
 def is_key(key: str) -> bool:
-    """Whether that can be the key of a prediction: the base name of files, on one line."""
+    """Whether a text can be the key of a prediction: printable, without slashes, and not starting with a dot."""
     spaced = "".join(" " if unicodedata.category(character) == "Zs" else character for character in key)  # macOS puts U+202F in names
     return key != "" and not key.startswith(".") and spaced.isprintable() and not set(key) & set("/\\")
 
 
 def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
-    """Write ``pred.jsonl`` atomically; if its user has a link there, where that leads."""
+    """Write ``pred.jsonl`` atomically; a symbolic link at ``path`` is followed."""
     write_jsonl(path.resolve(), (p.to_json() for p in predictions))
 
 
 def read_predictions(path: Path) -> dict[str, Prediction]:
-    """The predictions of a file by key, in its order; `UserError` if it is damaged or a key comes twice."""
+    """The predictions in a file by key, in the file's order; `UserError` if the file is damaged or repeats a key."""
     found: dict[str, Prediction] = {}
     for where, prediction in read_rows(path, Prediction):
         if prediction.key in found:

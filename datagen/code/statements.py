@@ -1,4 +1,4 @@
-"""What a statement of graphics code is: its name, its arguments, and the values that they take."""
+"""The declaration of a statement of graphics code: its name, its arguments, and their possible values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Choice:
     form: ClassVar[str] = "a word"
 
     def fits(self, value: Value) -> bool:
-        """Whether a value is a word, in the vocabulary or not."""
+        """Whether a value is a string; the vocabulary is not checked."""
         return isinstance(value, str)
 
 
@@ -44,17 +44,17 @@ class Number:
 
     @property
     def form(self) -> str:
-        """What a value looks like, in words."""
+        """The form of a value, for messages."""
         return "a finite number" if self.components == 1 else f"{self.components} finite numbers"
 
     def fits(self, value: Value) -> bool:
-        """Whether a value has this argument's components, all of them finite numbers."""
+        """Whether a value has as many components as this argument, all of them finite numbers; ranges are not checked."""
         components = value if isinstance(value, tuple) else (value,)
         of_kind = isinstance(value, tuple) == (self.components > 1) and len(components) == self.components
         return of_kind and all(isinstance(x, int | float) and math.isfinite(x) for x in components)
 
     def as_tuple(self, value: Value) -> tuple[float, ...]:
-        """The components of a value of this argument, a scalar's as well."""
+        """The components of a value; a scalar becomes a tuple of one."""
         return value if isinstance(value, tuple) else (float(value),)
 
     def as_value(self, components: Sequence[float]) -> Value:
@@ -94,14 +94,14 @@ class Statement:
 
 @dataclass(frozen=True)
 class Groups:
-    """What words of a choice have in common: the argument, and by each of its words the group that it is in (a chair's class)."""
+    """A grouping of a choice's words: the name of the argument, and the group of each of its words (``chair`` for a chair's name)."""
 
     argument: str
     of: Mapping[str, str]
 
 
 class Language(Protocol):
-    """What the grammar of graphics code takes of a `Domain`, or of a `datagen.domains.dialects.Dialect` of one."""
+    """The part of a `Domain`, or of a `datagen.domains.dialects.Dialect`, that the grammar of graphics code uses."""
 
     @property
     def name(self) -> str: ...
@@ -119,6 +119,6 @@ class Language(Protocol):
 
 
 class Canonical(Language, Protocol):
-    """A language with one form for all scenes that mean the same."""
+    """A language that converts a scene to the canonical form shared by all scenes with the same meaning."""
 
     def canonical(self, scene: Scene) -> Scene: ...

@@ -1,8 +1,8 @@
 """Several assets on CLEVR's stage: standing on the floor, or floating over it, turned any way.
 
-A shape is an asset's id, which code names as one word; of every class some instances are known, to train on, and others are held out, as
-are some textures of every pattern. The words of what is held out are in the language, so that its scenes can be written and rendered,
-but no training split says them: on unseen shapes what counts is the class, and the pose.
+A shape is an asset's id, one word in the code. Of every class some instances are known and trained on, and others are held out, as are
+some textures of every pattern. The held-out ids are in the vocabulary, so that scenes with them can be written and rendered, but no
+training split contains them: on unseen shapes, the class and the pose are what is scored.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from datagen.rng import Stream
 from datagen.scene import Camera, Object, Scene, Value
 
 KNOWN, HELD_OUT = range(5), range(5, 8)
-"""The seeds of each class's instances."""
+"""The seeds of each class's instances: those trained on, and those held out."""
 OWN = "own"
-"""The texture of an asset that keeps its own colours."""
+"""The texture word of an asset that keeps its own colours."""
 SEEN_TEXTURES = {pattern: (0, 1, 2, 3) for pattern in PATTERNS}
 UNSEEN_TEXTURES = {pattern: (4, 5) for pattern in PATTERNS} | {"plain": (5, 6)}  # plain-4 is plain-0
-"""The seeds of each pattern."""
+"""The seeds of each pattern's textures: those trained on, and those held out."""
 
 
 @dataclass(frozen=True)
 class Words:
-    """The words of one choice: of each the group that it belongs to, and which are held out from training."""
+    """The words of one choice: ``groups`` maps each word to its group, ``unseen`` lists the words held out from training."""
 
     groups: Mapping[str, str]
     unseen: tuple[str, ...]
 
     @property
     def seen(self) -> tuple[str, ...]:
-        """Those that training says."""
+        """The words that are not held out."""
         held_out = set(self.unseen)
         return tuple(word for word in self.groups if word not in held_out)
 
@@ -53,33 +53,33 @@ SHAPES = Words(
     {instance_id(kind, seed): kind for kind in CLASSES for seed in (*KNOWN, *HELD_OUT)},
     tuple(instance_id(kind, seed) for kind in CLASSES for seed in HELD_OUT),
 )
-"""The models made here, with their classes."""
+"""The built-in models, grouped by class."""
 TEXTURES = Words(
     {OWN: OWN}
     | {texture_id(name, seed): name for seeded in (SEEN_TEXTURES, UNSEEN_TEXTURES) for name, seeds in seeded.items() for seed in seeds},
     tuple(texture_id(pattern, seed) for pattern, seeds in UNSEEN_TEXTURES.items() for seed in seeds),
 )
-"""The textures made here, with their patterns."""
+"""The built-in textures, grouped by pattern."""
 
 MAX_OBJECTS = 4
 PLANE = 2.5  # objects' centres lie in [-PLANE, PLANE] along x and y
 LOCATION = Number("loc", (-PLANE, -PLANE, 0.0), (PLANE, PLANE, PLANE), 3, "m")
 SCALE = Number("scale", (0.8,), (1.2,), 3, "m")
 CLEARANCE = Number("clearance", (0.0,), (1.0,), 3, "m")
-"""From the floor up to an object's lowest point. Code does not say it, but it is drawn, and a split can narrow it."""
+"""The height of an object's lowest point above the floor. It is drawn and a split can narrow it, but it is no argument of the code."""
 
 CAMERA = Camera(location=(5.985, -5.206, 4.275), target=(0.0, 0.0, 0.0), lens_mm=35.0, sensor_mm=32.0)
-"""CLEVR's, nearer by a fifth: nearly all objects are whole on the frame."""
+"""CLEVR's camera, a fifth nearer: nearly all objects lie wholly within the frame."""
 
 ON_THE_FLOOR = (("clearance", 0.0, 0.0), ("rotation.x", 0.0, 0.0), ("rotation.y", 0.0, 0.0))
-"""What a split narrows for objects that stand upright on the floor."""
+"""The ranges of a split whose objects stand upright on the floor."""
 
 
 def splits(shapes: Words, textures: Words) -> dict[str, Split]:
-    """The splits of a domain of these words: in ``default`` objects float and are any, in ``floor`` they stand and are any.
+    """The splits, by name, of a domain with these words.
 
-    Of the others, by what they hold, each is there with objects that stand, and as ``-free`` with objects that float; those of what is
-    unseen, if there is anything.
+    ``default`` has any objects floating, ``floor`` any objects standing. ``known``, ``unseen-textures`` and ``unseen-shapes`` have
+    objects that stand; the same names with ``-free`` have objects that float. A split without any words to draw from is left out.
     """
     words = {
         "known": (shapes.seen, textures.seen),
@@ -95,12 +95,12 @@ def splits(shapes: Words, textures: Words) -> dict[str, Split]:
 
 
 class Assets(PosedDomain):
-    """What scenes of assets are. See the module's docstring and `Domain`."""
+    """The domain of scenes of assets. See the module's docstring and `Domain`."""
 
     @classmethod
     def of(cls, name: str, shapes: Words, textures: Words, **more: Any) -> Self:
-        """The domain of these words; ``more`` are the fields that a subclass adds. As in CLEVR, code tells the place first, then what shows
-        at a glance, then the rest."""
+        """The domain with these words; ``more`` are the fields that a subclass adds. As in CLEVR, the location comes first, then what is
+        visible at a glance, then the rest."""
         words = Choice("texture", tuple(textures.groups)), Choice("shape", tuple(shapes.groups))
         return cls(
             name=name,
@@ -126,16 +126,16 @@ class Assets(PosedDomain):
         return instance(obj["shape"])
 
     def texture(self, word: str) -> Paint:
-        """The paint that a texture other than `OWN` is."""
+        """The paint of a texture word other than `OWN`."""
         return texture(word)
 
     def paints(self, obj: Object) -> tuple[Paint, ...]:
         return paints(self.asset(obj), None if obj["texture"] == OWN else self.texture(obj["texture"]))
 
     def rotation_error(self, truth: Object, guess: Object) -> float | None:
-        """Degrees of the turn between both, modulo the true shape's symmetry; None for another class, whose front is another thing.
+        """The angle between both rotations in degrees, modulo the true shape's symmetry; None if the classes differ, as their fronts do.
 
-        Where a pattern begins is no matter of pose: of an unseen texture nobody could know it.
+        The pattern on the surface does not break the symmetry: the origin of an unseen pattern cannot be known.
         """
         kinds = self.groups["class"].of
         if kinds[truth["shape"]] != kinds[guess["shape"]]:
@@ -143,7 +143,7 @@ class Assets(PosedDomain):
         return float(self.asset(truth).symmetry.degrees(self.rotation(truth), self.rotation(guess)))
 
     def sample_scene(self, rng: Stream, count: int, split: Split) -> Scene | None:
-        """One object after the other, as CLEVR places them; between those that float, too, there is an upright gap."""
+        """Place objects one after the other by CLEVR's rules. The gap and margins on the ground plane hold for floating objects, too."""
         objects: list[Object] = []
         taken: list[Disc] = []
         for _ in range(count):
@@ -154,7 +154,7 @@ class Assets(PosedDomain):
         return Scene(self.name, tuple(sorted(objects, key=self.order)))
 
     def _placed(self, rng: Stream, split: Split, taken: list[Disc]) -> Object | None:
-        """An object where the split and those that are `taken` leave room for it; None where they do not."""
+        """An object at a place that the split and the `taken` discs leave free, its own disc added to them; None if none was found."""
         shape, texture = self.draw_words(rng, split)
         scale, clearance = (_drawn(rng, split, number) for number in (SCALE, CLEARANCE))
         rotation = draw_rotation(rng, split)
@@ -179,7 +179,7 @@ def _drawn(rng: Stream, split: Split, number: Number) -> float:
 
 
 def _raised(height: float) -> float:
-    """The height to millimetres, never lower, so that nothing sinks into the floor."""
+    """The height rounded up to millimetres, so that no object sinks into the floor."""
     return math.ceil(height * 1000) / 1000
 
 

@@ -1,4 +1,4 @@
-"""What a domain declares: its statements, vocabularies, numeric ranges and units, and the few facts that code needs of it.
+"""The declaration of a domain: its statements, vocabularies, numeric ranges and units, its sampler and its geometry.
 
 Writer, parser, validator, tokenizer slots, constrained decoder and metrics all read this one declaration. A new domain is one file in
 `datagen/domains/`, or in a package of its own (`datagen.domains.plugins`): a `datagen.domains.staged.StagedDomain` with a builder, or a
@@ -29,20 +29,19 @@ if TYPE_CHECKING:
     from datagen.rng import Stream
 
 FARTHEST = 1e6
-"""What no number of a scene exceeds, whatever its unit, be it within its declared range or not."""
-ROUNDING = 0.002  # by which two objects that are just far enough apart may be nearer as they are written
+"""The largest absolute value of any number in a scene, in its own unit, even if it is outside its declared range."""
+ROUNDING = 0.002  # rounding can bring two objects nearer to each other by this much
 
 
 @dataclass(frozen=True)
 class Spacing:
-    """How far apart objects are: taken as a point, no two of a scene have these components (``loc.x``) nearer than ``least``, in their
-    unit."""
+    """The minimum distance between two objects of a scene: ``least``, between points of these ``components`` (``loc.x``), in their unit."""
 
     components: tuple[str, ...]
     least: float
 
     def too_near(self, scene: Scene) -> int:
-        """How many pairs of objects are nearer, their decimals' rounding aside."""
+        """The number of pairs of objects that are nearer than ``least`` by more than `ROUNDING`."""
         points = [[_component(obj, name) for name in self.components] for obj in scene.objects]
         return sum(math.dist(one, other) < self.least - ROUNDING for one, other in combinations(points, 2))
 
@@ -54,7 +53,7 @@ def _component(obj: Object, name: str) -> float:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Domain(ABC):
-    """A kind of scene: what is declared of it, given when it is made, and what a subclass answers, some of which has a usual answer."""
+    """A kind of scene: the fields declare it, a subclass implements the methods, some of which have a default."""
 
     name: str
     statements: tuple[Statement, ...]
@@ -63,26 +62,26 @@ class Domain(ABC):
     splits: Mapping[str, Split]
     """The built-in splits by name; ``default`` is one of them and allows everything."""
     drawn_words: tuple[str, ...] = ()
-    """The arguments that the sampler draws words for, in its order."""
+    """The arguments that the sampler draws words for, in the order of drawing."""
     drawn_numbers: tuple[str, ...]
     """The components that the sampler draws numbers for and a split can narrow: ``rotation``, ``loc.x``."""
     synonyms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Other words for words of the vocabularies. Training may write them; code that is parsed or predicted has none."""
+    """Synonyms by vocabulary word. Training code may contain them; code that is parsed or predicted does not."""
     groups: Mapping[str, Groups] = field(default_factory=dict)
-    """By a name of their own, groups of words that scores count beside the words themselves."""
+    """Groups of words, by a name for each grouping (``class``); scores count right groups as well as right words."""
     unit: str = "m"
-    """That of locations and of the distances between them."""
+    """The unit of locations and of the distances between them."""
     ap_thresholds: tuple[float, ...] = (math.inf, 1.0, 0.5, 0.25, 0.125)
-    """The distances of average precision, in that unit, widest first: in metres, those of set-prediction work on CLEVR (Zhang et al. 2019,
-    Locatello et al. 2020). None where objects have but one place: then neither that nor the location's error tells anything."""
+    """The distances of average precision, in `unit`, widest first: in metres, those of set-prediction work on CLEVR (Zhang et al. 2019,
+    Locatello et al. 2020). Empty where all objects have the same location: average precision and location error mean nothing there."""
     rotation_thresholds: tuple[float, ...] = ()
-    """The angles, in degrees and narrowest first, within which scores count rotations as right; none where a mean tells enough."""
+    """The angles, in degrees, narrowest first, below which scores count a rotation as right; empty where the mean error suffices."""
     spacing: Spacing | None = None
-    """How far apart a scene's objects are; None where nothing keeps them apart. Decoding names no two that are nearer."""
+    """The minimum distance between a scene's objects; None if there is none. Decoding writes no two objects that are nearer."""
     sizes: tuple[str, ...] = ()
-    """Numeric arguments of one component, beside place and rotation, whose errors scores tell."""
+    """Numeric arguments of one component, other than location and rotation, whose errors are part of the scores."""
     ground: Sweep | None = None
-    """What the objects stand on, and what is behind them; None where there is nothing."""
+    """The ground and backdrop behind the objects; None if there is none."""
 
     def statement(self, name: str) -> Statement:
         """The statement of that name; KeyError if there is none."""
@@ -100,12 +99,12 @@ class Domain(ABC):
 
     @property
     def drawn_ranges(self) -> dict[str, tuple[Number, int]]:
-        """`drawn_numbers` with where each is declared: the argument and which of its components."""
+        """By name of `drawn_numbers`: the argument that declares the number, and the index of its component."""
         numbers = {number.name: number for statement in self.statements for number in statement.numbers}
         return {name: (numbers[name.split(".")[0]], "xyz".index(name[-1]) if "." in name else 0) for name in self.drawn_numbers}
 
     def draw_words(self, rng: Stream, split: Split) -> tuple[str, ...]:
-        """A word for each of `drawn_words`, evenly out of those that the split allows beside the words before."""
+        """Draw a word for each of `drawn_words`, uniformly from those that the split allows together with the words drawn before."""
         table = word_table(split, self._drawn_choices)
         words: tuple[str, ...] = ()
         for _ in self._drawn_choices:
@@ -121,10 +120,10 @@ class Domain(ABC):
 
     @abstractmethod
     def location(self, obj: Object) -> Vec3:
-        """Where an object is, in the domain's `unit`; in a plane the last is 0."""
+        """An object's location in the domain's `unit`; the third coordinate is 0 in a planar domain."""
 
     def canonical_object(self, obj: Object) -> Object:
-        """The one form of an object among those that mean the same: numbers rounded; a domain with symmetries reduces rotations too."""
+        """The canonical form among all equivalent ones: numbers rounded; a domain with symmetries reduces rotations, too."""
         return obj.replaced(**{n.name: n.rounded(obj[n.name]) for n in self.statement(obj.statement).numbers})
 
     def order(self, obj: Object) -> tuple[float, ...]:
@@ -132,16 +131,16 @@ class Domain(ABC):
         return self.location(obj)
 
     def rotation_error(self, truth: Object, guess: Object) -> float | None:
-        """Degrees between two rotations modulo the true object's symmetry; None where every rotation looks the same, or there is none."""
+        """The angle between two rotations in degrees, modulo the true object's symmetry; None if there is none, or none can be seen."""
         return None
 
     def mirrored(self, scene: Scene) -> Scene | None:
-        """The scene whose image under the standard camera is this one's, flipped left to right; None if there is none."""
+        """The scene whose image under the standard camera is this scene's image flipped left to right; None if there is no such scene."""
         return None
 
     @property
     def directions(self) -> Mapping[str, Vec3]:
-        """Unit vectors of the relations (left, right, front, behind) in the world frame; empty where objects have none."""
+        """Unit vectors of the relations (left, right, front, behind) in the world frame; empty if the domain has no relations."""
         return {}
 
     def canonical(self, scene: Scene) -> Scene:
@@ -150,7 +149,7 @@ class Domain(ABC):
         return Scene(scene.domain, tuple(sorted(objects, key=self.order)))
 
     def violations(self, scene: Scene) -> list[str]:
-        """What is outside the declared ranges, in words; empty for a valid scene. Vocabulary is `check`'s business."""
+        """A message for each thing outside the declared ranges; empty for a valid scene. Vocabulary is checked by `check`."""
         found = []
         if len(scene) > self.max_objects:
             found.append(f"{len(scene)} objects, at most {self.max_objects} are declared")
@@ -162,8 +161,8 @@ class Domain(ABC):
         return found
 
     def check(self, scene: Scene) -> None:
-        """`check_form`, and raise `UserError` for a word that is not in its vocabulary too, and for a number past all bounds. Ranges are
-        `violations`' business."""
+        """Call `check_form`, and raise `UserError` for a word outside its vocabulary or a number above `FARTHEST`. Declared ranges are
+        checked by `violations`."""
         self.check_form(scene)
         for index, obj in enumerate(scene.objects, 1):
             for number in self.statement(obj.statement).numbers:
@@ -174,8 +173,8 @@ class Domain(ABC):
                     raise UserError(f"object {index}: {choice.name} {obj[choice.name]!r} is none of {', '.join(choice.words)}")
 
     def check_form(self, scene: Scene) -> None:
-        """Raise `UserError` unless every object is a statement of the domain's, with all its arguments and no other: a word for each
-        choice, and as many finite numbers as declared."""
+        """Raise `UserError` unless every object is a statement of the domain with exactly its arguments: a word for each choice, and the
+        declared number of finite components for each number."""
         for index, obj in enumerate(scene.objects, 1):
             if obj.statement not in (s.name for s in self.statements):
                 raise UserError(f"object {index}: there is no statement {obj.statement!r} in the {self.name} domain")
@@ -191,34 +190,34 @@ class Domain(ABC):
 
     @abstractmethod
     def sample_scene(self, rng: Stream, count: int, split: Split) -> Scene | None:
-        """One try at a canonical scene of `count` objects out of what the split allows; None where placement failed."""
+        """Try once to draw a canonical scene of `count` objects that the split allows; None if placement failed."""
 
     # Pictures
 
     def canonical_shot(self, width: int, height: int, quality: Quality) -> Shot:
-        """The standard shot: its camera, its lamps unmoved. Without a camera there is nothing but the frame."""
+        """The standard shot: standard camera, lamps unmoved. In a domain without a camera, only the frame is set."""
         return Shot(width, height, quality, None, (), noise_seed=0)
 
     def check_shot(self, shot: Shot) -> None:
-        """Raise `UserError` for a shot that has no camera where the domain's have one, or one where they have none."""
+        """Raise `UserError` unless the shot has a camera exactly if the domain's shots have one."""
         if (shot.camera is None) != (self.canonical_shot(shot.width, shot.height, shot.quality).camera is None):
             raise UserError(f"its shot has {'no' if shot.camera is None else 'a'} camera, unlike those of the {self.name} domain")
 
     def sample_shot(self, rng: Stream, template: Shot, light_jitter: float) -> Shot:
-        """The template with what the domain leaves to chance: noise, and lamps moved by up to `light_jitter` metres along each axis."""
+        """The template with noise seed and lamps drawn, lamps moved by up to `light_jitter` metres along each axis; here, unchanged."""
         return template
 
     @abstractmethod
     def centres(self, objects: Sequence[Object], shot: Shot) -> np.ndarray:
-        """Where objects are on the frame: (N, 3), x and y in pixels from the top left corner, depth in metres, 0 in a plane."""
+        """Where objects are on the frame: (N, 3), x and y in pixels from the top left corner, depth in metres, 0 in a planar domain."""
 
     @abstractmethod
     def view(self, scene: Scene, shot: Shot, least: float = 0.0) -> View | None:
-        """What each pixel shows, exactly; None as soon as an object turns out to show fewer than `least` pixels."""
+        """The exact view of a scene: which object each pixel shows; None if any object shows fewer than `least` pixels."""
 
 
 class PaintedDomain(Domain):
-    """A domain whose images are drawn in numpy, where Blender would add nothing: none is started, and none need be installed."""
+    """A domain whose images are drawn in numpy: Blender is not started and need not be installed."""
 
     @abstractmethod
     def paint(self, scene: Scene, shot: Shot) -> np.ndarray:

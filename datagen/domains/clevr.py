@@ -21,8 +21,8 @@ from datagen.scene import Camera, Lamp, Object, Scene, Value, Vec3
 
 SHAPES = ("cube", "sphere", "cylinder")
 SIZES: dict[str, float] = {"large": 0.7, "small": 0.35}
-"""Half the edge of a cube, the radius of a sphere or cylinder, in metres; also the height of the centre. The published generator means to
-shrink cubes by √2 but looks for a mesh of another name than theirs, so that published cubes are as high as spheres."""
+"""Half the edge of a cube, the radius of a sphere or cylinder, in metres; also the height of the centre. The published generator's code
+shrinks cubes by √2, but under a mesh name that cubes do not have, so published cubes are as high as spheres."""
 MATERIALS = ("rubber", "metal")
 COLORS: dict[str, tuple[int, int, int]] = {
     "gray": (87, 87, 87),
@@ -34,7 +34,7 @@ COLORS: dict[str, tuple[int, int, int]] = {
     "cyan": (41, 208, 208),
     "yellow": (255, 238, 51),
 }
-"""8-bit triples; CLEVR hands value / 255 to the shader as linear light."""
+"""8-bit RGB; CLEVR passes value / 255 to the shader as linear light."""
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "cube": ("block",),
     "sphere": ("ball",),
@@ -43,14 +43,14 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "metal": ("metallic", "shiny"),
     "rubber": ("matte",),
 }
-"""Those of CLEVR's questions."""
+"""The synonyms in CLEVR's questions."""
 
 _PALETTE_ONE = ("gray", "blue", "brown", "yellow")
 _PALETTE_TWO = ("red", "green", "purple", "cyan")
 
 
 def _cogent(name: str, cubes: tuple[str, ...], cylinders: tuple[str, ...]) -> Split:
-    """Cubes and cylinders of few colours, spheres of any."""
+    """The split with these colours of cubes and cylinders, and spheres of any colour."""
     return Split(
         name, ((("shape", ("cube",)), ("color", cubes)), (("shape", ("cylinder",)), ("color", cylinders)), (("shape", ("sphere",)),))
     )
@@ -78,7 +78,7 @@ LAMPS = (
 
 
 class Clevr(StagedDomain):
-    """What CLEVR's scenes are. See the module's docstring and `Domain`."""
+    """The domain of CLEVR's scenes. See the module's docstring and `Domain`."""
 
     def canonical_object(self, obj: Object) -> Object:
         return super().canonical_object(obj).replaced(rotation=_least_turn(float(obj["rotation"])) if obj["shape"] == "cube" else 0.0)
@@ -94,7 +94,7 @@ class Clevr(StagedDomain):
         return min(off, CUBE_SYMMETRY - off)
 
     def mirrored(self, scene: Scene) -> Scene:
-        """Reflected across the vertical plane through the camera's axis. Every shape here is its own mirror image."""
+        """The scene reflected across the vertical plane through the camera's axis. Every CLEVR shape is its own mirror image."""
         x, y, _ = self.axes[0]
         axis = 2 * math.degrees(math.atan2(x, -y))  # twice the angle of the plane's own direction
         flipped = []
@@ -108,7 +108,8 @@ class Clevr(StagedDomain):
         return Solid(obj["shape"], self.location(obj), SIZES[obj["size"]], float(obj["rotation"]))
 
     def sample_scene(self, rng: Stream, count: int, split: Split) -> Scene | None:
-        """As CLEVR places objects, one after the other. Cubes alone take a rotation; one that no split narrows is drawn from [0, 360)."""
+        """Place objects one after the other by CLEVR's rules. Rotations are drawn from [0, 360) unless the split narrows them; only cubes
+        keep theirs."""
         low, high = split.range("rotation", 0.0, 360.0)
         ends = split.range("loc.x", -PLANE, PLANE), split.range("loc.y", -PLANE, PLANE)
         chosen: list[tuple[tuple[str, ...], float]] = []
@@ -125,7 +126,7 @@ class Clevr(StagedDomain):
         return Scene(self.name, tuple(sorted(objects, key=self.order)))
 
     def _object(self, words: tuple[str, ...], degrees: float, disc: Disc) -> Object:
-        """The canonical object of these words (`drawn_words`), standing on its disc."""
+        """The canonical object with these words, in the order of `drawn_words`, standing on its disc."""
         shape, size, material, color = words
         location = (disc[0], disc[1], SIZES[size])
         values: dict[str, Value] = {"loc": location, "shape": shape, "size": size, "material": material, "color": color}
@@ -134,12 +135,12 @@ class Clevr(StagedDomain):
 
 
 def _least_turn(degrees: float) -> float:
-    """The rotation of a cube among those that look the same, rounded."""
+    """A cube's rotation reduced to [0, 90) degrees and rounded."""
     return round(degrees % CUBE_SYMMETRY, 1) % CUBE_SYMMETRY
 
 
 def _allowed(split: Split, words: tuple[str, ...], degrees: float) -> Callable[[float, float], bool] | None:
-    """Where the split's regions allow an object of these words and rotation; None where there are none to ask."""
+    """A function of x and y: whether the split's regions allow an object of these words and rotation there; None without regions."""
     if not split.regions:
         return None
     turn = {"rotation": _least_turn(degrees)} if words[0] == "cube" else {}
@@ -149,8 +150,8 @@ def _allowed(split: Split, words: tuple[str, ...], degrees: float) -> Callable[[
 CLEVR = Clevr(
     name="clevr",
     builder="blender_scenes.clevr:ClevrBuilder",
-    # Place comes first: a model that has said where an object is can look there for what it is, from what shows at a glance
-    # (colour) to what takes a closer look (shape, and the rotation that goes with it).
+    # Location comes first: once a model has written it, it can attend there for the rest, from what is visible at a glance (colour)
+    # to what takes a closer look (shape, and then rotation, which only a cube has).
     statements=(
         Statement(
             "add",
@@ -169,7 +170,7 @@ CLEVR = Clevr(
     splits=SPLITS,
     drawn_words=("shape", "size", "material", "color"),
     drawn_numbers=("loc.x", "loc.y", "rotation"),
-    # Nearer, even the smallest would stand in one another. CLEVR's gap is left to a reader who sees places to within some centimetres.
+    # Any nearer, even the smallest objects would intersect. CLEVR's gap is not demanded: predicted locations are some centimetres off.
     spacing=Spacing(("loc.x", "loc.y"), 2 * min(SIZES.values())),
     ground=sweep_behind(CAMERA),
     camera=CAMERA,

@@ -1,8 +1,8 @@
-"""Dialects: other ways to write a domain's code, for a model to be trained in.
+"""Dialects: other ways to write a domain's code, which a model can be trained on.
 
-Data sets, predictions and comparisons hold the domain's own code and nothing else. A dialect says the same with other numbers: where the
-domain has a `datagen.domains.posed.ROTATION`, as whole degrees, as an axis whose length is the angle, or as two columns of the matrix.
-Which one is chosen when code is written for training; what the model then writes is turned back as soon as it is read.
+Data sets, predictions and comparisons contain only the domain's own code. A dialect writes each rotation
+(`datagen.domains.posed.ROTATION`) in another representation: whole degrees, an axis whose length is the angle, or two columns of the
+matrix. The dialect is chosen when code is written for training; code that the model writes is converted back as soon as it is parsed.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from datagen.geometry.rotations import NO_SYMMETRY, from_6d, from_axis_angle, fr
 from datagen.scene import Object, Vec3
 
 Rotations = Literal["own", "euler", "euler_int", "axis_angle", "6d"]
-"""How a dialect writes rotations; ``own`` is as the domain does."""
+"""How a dialect writes rotations; ``own`` is the domain's own representation."""
 
 
 @dataclass(frozen=True)
 class Representation:
-    """Numbers that a rotation is written as.
+    """A representation of rotations.
 
-    ``number`` declares them. ``written`` makes them of canonical angles (`datagen.domains.posed.canonical_angles`); ``meant`` makes angles
-    of any finite numbers, whatever a model wrote: what is impossible or out of range becomes a rotation near by.
+    ``number`` declares its numbers. ``written`` converts canonical angles (`datagen.domains.posed.canonical_angles`) to them; ``meant``
+    converts any finite numbers that a model may write to angles: impossible or out-of-range numbers become a nearby rotation.
     """
 
     number: Number
@@ -58,7 +58,7 @@ def _from_columns(numbers: Sequence[float]) -> list[float]:
     if not first.any():
         first = np.array([1.0, 0.0, 0.0])
     matrix = from_6d(np.concatenate([first, second]))
-    if not np.isfinite(matrix).all():  # the second is 0 or along the first: any direction across will do
+    if not np.isfinite(matrix).all():  # the second column is 0 or parallel to the first: any other direction will do
         matrix = from_6d(np.concatenate([first, np.eye(3)[np.argmin(np.abs(first))]]))
     return to_euler(matrix).tolist()
 
@@ -72,13 +72,13 @@ REPRESENTATIONS: dict[str, Representation] = {
 
 
 class Dialect:
-    """A way to write the code of a ``domain``: what the grammar takes of it, and objects as it says them.
+    """A way to write the code of a ``domain``: a language for the grammar, and the conversion of objects both ways.
 
-    ``name``, ``statements``, ``synonyms`` and ``max_objects`` are as a domain's.
+    ``name``, ``statements``, ``synonyms`` and ``max_objects`` have the same meaning as in `Domain`.
     """
 
     def __init__(self, domain: Domain, representation: Representation | None = None) -> None:
-        """One of `REPRESENTATIONS`; None for the domain's own code."""
+        """``representation`` is one of `REPRESENTATIONS`, or None for the domain's own code."""
         self.domain, self._representation = domain, representation
         self.name, self.synonyms, self.max_objects = domain.name, domain.synonyms, domain.max_objects
         self.statements = tuple(self._declared(statement) for statement in domain.statements)
@@ -93,21 +93,21 @@ class Dialect:
         return Statement(statement.name, tuple(self._representation.number if a == ROTATION else a for a in statement.arguments))
 
     def written(self, obj: Object) -> Object:
-        """An object of the domain in this dialect, numbers to the precision that it declares."""
+        """The domain's object in this dialect, numbers rounded to the dialect's precision."""
         if self._representation is None:
             return obj
         number = self._representation.number
         return obj.replaced(rotation=number.rounded(tuple(self._representation.written(obj["rotation"]))))
 
     def meant(self, obj: Object) -> Object:
-        """The domain's object, in its canonical form, that an object of this dialect stands for."""
+        """The domain's object, in canonical form, that this dialect's object represents."""
         if self._representation is not None:
             obj = obj.replaced(rotation=tuple(self._representation.meant(obj["rotation"])))
         return self.domain.canonical_object(obj)
 
 
 def dialect(domain: Domain, rotations: str = "own") -> Dialect:
-    """The domain's code with rotations written so, one of `Rotations`. `UserError` where the domain has none to write otherwise."""
+    """The dialect with this representation, one of `Rotations`. `UserError` for an unknown one, or a domain without free rotations."""
     if rotations == "own":
         return Dialect(domain)
     if rotations not in REPRESENTATIONS:

@@ -1,7 +1,7 @@
-"""One dot on a plain image: IG-LLM's two-dimensional task (Kulits et al. 2024), where numbers are all that there is to say.
+"""One dot on a plain image: IG-LLM's two-dimensional task (Kulits et al. 2024), whose code holds numbers and no words.
 
-The unit square lies in the middle of the frame, as large as leaves every dot whole: x runs to the right, y upwards, and both are 0 in its
-lower left corner. Lengths are in sides of the square.
+The unit square lies in the middle of the frame, as large as it can be with every dot wholly within the frame: x runs to the right, y
+upwards, and both are 0 in its lower left corner. Lengths are in sides of the square.
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ from datagen.scene import Object, Scene, Shot, Vec3
 
 RADIUS = 0.05
 DOT, GROUND = (255, 0, 0), (255, 255, 255)
-"""8-bit colours."""
+"""8-bit RGB of the dot and of the background."""
 DECIMALS = 4
 CHECKERS = 13  # cells along each side of the checkerboard's square
-_AT_ONCE = 2**20  # pixels that are painted in floating point, which takes 24 bytes for each
-PLACEMENT_TRIES = 100  # positions tried for a dot before it counts as none
+_AT_ONCE = 2**20  # pixels painted together in floating point, at 24 bytes each
+PLACEMENT_TRIES = 100  # positions tried for one dot before the scene is given up
 
 
 def checkerboard(cells: int, decimals: int = DECIMALS) -> tuple[Region, ...]:
-    """A sparse checkerboard of `cells` by `cells` cells: of every other row and column, every other cell, all four corners among them.
+    """The cells of a sparse checkerboard on a grid of `cells` by `cells`: every other row, in each every fourth cell, all corners included.
 
-    It is its own mirror image, so that mirrored training images stay in training cells. `cells` is one more than a multiple of 4.
+    The checkerboard is its own mirror image, so that mirrored training images stay in training cells. `cells` is one more than a multiple
+    of 4.
     """
     edges = [round(i / cells, decimals) for i in range(cells + 1)]
 
@@ -43,7 +44,7 @@ def checkerboard(cells: int, decimals: int = DECIMALS) -> tuple[Region, ...]:
 
 
 def gaps(cells: int, decimals: int = DECIMALS) -> tuple[Region, ...]:
-    """What `checkerboard` leaves of the square: rows that it passes over, and between its cells in those that it has."""
+    """The part of the square outside `checkerboard`: the rows that it skips, and the gaps between its cells in the other rows."""
     least = 10.0**-decimals
 
     def between(taken: Iterable[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
@@ -57,7 +58,7 @@ def gaps(cells: int, decimals: int = DECIMALS) -> tuple[Region, ...]:
 
 
 class Dot2d(PaintedDomain):
-    """What scenes of dots are. See the module's docstring and `Domain`."""
+    """The domain of scenes of dots. See the module's docstring and `Domain`."""
 
     def location(self, obj: Object) -> Vec3:
         x, y = obj["loc"]
@@ -68,7 +69,7 @@ class Dot2d(PaintedDomain):
         return self.canonical(Scene(scene.domain, tuple(flipped)))
 
     def sample_scene(self, rng: Stream, count: int, split: Split) -> Scene | None:
-        """Each dot evenly over what the split allows."""
+        """Draw each dot uniformly from the positions that the split allows."""
         dots = []
         for _ in range(count):
             spot = _spot(rng, split)
@@ -83,7 +84,7 @@ class Dot2d(PaintedDomain):
         return places * (side, -side, 1.0) + (left, bottom, 0.0)
 
     def view(self, scene: Scene, shot: Shot, least: float = 0.0) -> View | None:
-        """A pixel shows a dot if its centre does; of several dots, the last."""
+        """A pixel shows a dot if the dot covers its centre; of several dots, it shows the last."""
         owner = np.full((shot.height, shot.width), NOBODY, np.int16)
         for index, disc in enumerate(self._discs(scene, shot)):
             window = disc.window(shot.width, shot.height)
@@ -92,7 +93,7 @@ class Dot2d(PaintedDomain):
         return view if (view.visible_pixels(len(scene)) >= least).all() else None
 
     def paint(self, scene: Scene, shot: Shot) -> np.ndarray:
-        """Each value is the mean over the pixel's area, to the nearest 8-bit value: an integral, not a sample."""
+        """Paint each pixel with the exact mean colour over its area, an integral rounded to 8 bits, not a sample."""
         image = np.empty((shot.height, shot.width, 3), np.uint8)
         discs = [(disc, *disc.window(shot.width, shot.height)) for disc in self._discs(scene, shot)]
         at_once = max(1, _AT_ONCE // shot.width)
@@ -108,19 +109,19 @@ class Dot2d(PaintedDomain):
         return image
 
     def _discs(self, scene: Scene, shot: Shot) -> list[Disc]:
-        """The dots on the frame, in the scene's order, which their picture does not depend on: all have one colour."""
+        """The dots on the frame in pixels, in the scene's order. Dots share one colour, so the order does not matter for painting."""
         side, _, _ = _square(shot)
         return [Disc(x, y, RADIUS * side) for x, y, _ in self.centres(scene.objects, shot).tolist()]
 
 
 def _square(shot: Shot) -> tuple[float, float, float]:
-    """The unit square on the frame, in pixels: its side, where its left edge is, and where its lower one."""
+    """The unit square on the frame, in pixels: its side, x of its left edge, y of its lower edge."""
     side = min(shot.width, shot.height) / (1 + 2 * RADIUS)
     return side, (shot.width - side) / 2, (shot.height + side) / 2
 
 
 def _spot(rng: Stream, split: Split) -> tuple[float, float] | None:
-    """A position, evenly out of those that the split allows; None after `PLACEMENT_TRIES`."""
+    """A position drawn uniformly from those that the split allows; None after `PLACEMENT_TRIES`."""
     ends = [split.range(name, 0.0, 1.0) for name in ("loc.x", "loc.y")]
     for _ in range(PLACEMENT_TRIES):
         x, y = (round(rng.uniform(*pair), DECIMALS) for pair in ends)

@@ -1,9 +1,10 @@
 """Scenes of people's own assets: the domain `datagen.domains.assets` with the models of a folder for its shapes, the images of a folder
 for its textures, or both.
 
-Such a domain is named by what they are, ``assets:3f2a9c01b4d2``: the name is a digest of their ids, which are digests of their files, and
-of what the folder says of them. What belongs to a name is kept on this machine when its folders are read; so data sets, checkpoints and
-predictions, which hold the name, find the same models and images again or say what is missing, and no name from outside opens a file.
+Such a domain is named after its content, as ``assets:3f2a9c01b4d2``: a digest of the ids of its models and images, which are digests of
+their files, and of their classes, symmetries and patterns. Reading the folders keeps this list in the local cache under the name. Data
+sets, checkpoints and predictions hold only the name, so they find the very same models and images or raise an error, and a name from
+another source opens no file.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ from datagen.io.files import write_json
 from datagen.scene import Object
 
 EVERY = 5
-"""Of each class every fifth model, and of each pattern every fifth image, in the order of ids, is held out."""
+"""Every fifth model of each class and every fifth image of each pattern, in the order of ids, is held out."""
 _NAME = re.compile(r"assets:([0-9a-f]{12})")
 
 
 class WordFacts(Struct, forbid_unknown_fields=True):
-    """What is kept of a word: a shape's class and symmetry, or a texture's pattern."""
+    """What the cache holds for a word: a shape's class and symmetry, or a texture's pattern."""
 
     kind: FileName | UnsetType = field(default=UNSET, name="class")
     symmetry: str | UnsetType = UNSET
@@ -52,17 +53,17 @@ class WordFacts(Struct, forbid_unknown_fields=True):
 
 
 WordsFacts = dict[str, WordFacts]
-"""What is kept of a domain, by word."""
+"""What the cache holds for a domain, by word."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class OwnAssetsDomain(Assets):
-    """The domain of certain models and images (`own_domain`)."""
+    """The domain of people's own models and images, made by `own_domain`."""
 
     asset_facts: Mapping[str, tuple[str, Symmetry]]
-    """Of each shape that is a file's, its class and its symmetry."""
+    """The class and symmetry of each shape that comes from a file."""
     own_textures: frozenset[str]
-    """The textures that are a file's."""
+    """The textures that come from files."""
 
     def asset(self, obj: Object) -> Asset:
         found, facts = find_asset(obj["shape"]), self.asset_facts.get(obj["shape"])
@@ -76,8 +77,8 @@ class OwnAssetsDomain(Assets):
 
 
 def keep_domain(own: OwnAssets | None, textures: OwnTextures | None = None) -> str:
-    """Keep on this machine what the domain of these needs; its name. Without assets its shapes are those modelled here, without textures
-    its textures. `UserError` if a folder gave none."""
+    """Store the domain of these assets and textures in the local cache, and return its name. Without assets it has the built-in shapes,
+    without textures the built-in textures. `UserError` if a folder has no usable file."""
     facts: WordsFacts = {}
     if own is not None:
         if not own.assets:
@@ -94,13 +95,13 @@ def keep_domain(own: OwnAssets | None, textures: OwnTextures | None = None) -> s
 
 
 def is_own_domain(name: str) -> bool:
-    """Whether a domain's name is that of somebody's own assets."""
+    """Whether a domain's name is that of people's own assets."""
     return _NAME.fullmatch(name) is not None
 
 
 @lru_cache(maxsize=16)
 def own_domain(name: str) -> OwnAssetsDomain:
-    """The domain of that name. `UserError` if its folders were not read on this machine."""
+    """The domain of that name. `UserError` if the local cache does not hold it because its folders were not read, or if it is damaged."""
     found = _NAME.fullmatch(name)
     path = _kept(found[1]) if found else None
     if path is None or not path.is_file():
@@ -135,7 +136,7 @@ def _kept(digest: str) -> Path:
 
 
 def _held_out(grouped: Mapping[str, str]) -> tuple[str, ...]:
-    """Of words with their groups, every so many of each group."""
+    """Every `EVERY`-th word of each group; `grouped` maps words to groups."""
     met: Counter[str] = Counter()
     held_out = []
     for word, group in grouped.items():

@@ -1,4 +1,4 @@
-"""Room on the ground: where an object may stand beside those that are there already, by CLEVR's rules (Johnson et al. 2017)."""
+"""Placement on the ground: free positions for an object beside those placed before, by CLEVR's rules (Johnson et al. 2017)."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Callable
 from datagen.rng import Stream
 from datagen.scene import Vec3
 
-MIN_GAP = 0.25  # between bounding circles on the plane
-MIN_MARGIN = 0.4  # along each of left/right/front/behind
-LEAST_APART = math.hypot(MIN_MARGIN, MIN_MARGIN)  # so no two positions are nearer than that, whatever stands there
+MIN_GAP = 0.25  # metres between bounding circles on the plane
+MIN_MARGIN = 0.4  # metres along each of left/right/front/behind
+LEAST_APART = math.hypot(MIN_MARGIN, MIN_MARGIN)  # the margins keep any two positions this far apart, whatever the objects' sizes
 PLACEMENT_TRIES = 50  # positions tried for one object before the scene is drawn anew
 
 Disc = tuple[float, float, float]
-"""What an object covers of the plane: x, y, radius in metres."""
+"""The disc that an object covers on the plane: x, y, radius in metres."""
 Axes = tuple[Vec3, Vec3]
-"""Unit vectors on the plane of the camera's right and behind."""
+"""Unit vectors on the plane: right and behind, as the camera sees them."""
 
 
 def free_spot(  # noqa: PLR0917
@@ -28,7 +28,7 @@ def free_spot(  # noqa: PLR0917
     axes: Axes,
     allowed: Callable[[float, float], bool] | None,
 ) -> tuple[float, float] | None:
-    """A position that is allowed and keeps CLEVR's gap and margins to what is placed, in millimetres; None after `PLACEMENT_TRIES`."""
+    """A position in metres, rounded to millimetres, that is allowed and keeps CLEVR's gap and margins; None after `PLACEMENT_TRIES`."""
     random = rng.random
     (x_low, x_high), (y_low, y_high) = x_ends, y_ends
     x_span, y_span = x_high - x_low, y_high - y_low
@@ -41,7 +41,7 @@ def free_spot(  # noqa: PLR0917
 
 
 def _keeps_clear(x: float, y: float, radius: float, taken: list[Disc], axes: Axes) -> bool:
-    """Whether an object there keeps CLEVR's gap and margins to all others."""
+    """Whether an object of this radius at (x, y) keeps CLEVR's gap and margins to the taken discs."""
     (right_x, right_y, _), (behind_x, behind_y, _) = axes
     for other_x, other_y, other in taken:
         off_x, off_y = x - other_x, y - other_y

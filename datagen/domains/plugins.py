@@ -1,7 +1,7 @@
-"""Domains that other packages bring: entry points of the group ``igllm.domains``, as ``tetra = "tetra.domain:TETRA"``.
+"""Domains of other packages: entry points of the group ``igllm.domains``, as ``tetra = "tetra.domain:TETRA"``.
 
-What is imported is decided by the packages that are installed, and by nothing else: a name out of a data set or a checkpoint is looked up
-among theirs, and names no file.
+The installed packages alone decide what is imported: a domain name in a data set or a checkpoint is looked up among their entry points
+and never names a file.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _BASES = (StagedDomain, PaintedDomain)
 
 
 def outside_packages() -> dict[str, str]:
-    """The packages, with their versions, that bring domains, by the names of those, in order. Nothing of theirs is imported."""
+    """The package and version that provides each domain, by domain name, sorted. No package is imported."""
     return {point.name: _package(point) for point in sorted(entry_points(group=GROUP), key=lambda point: point.name)}
 
 
 @cache
 def outside_domain(name: str) -> Domain | None:
-    """The domain of that name that a package brings; None if none does, `UserError` if it cannot be used."""
+    """The domain of that name from an installed package; None if no package provides one, `UserError` if it cannot be used."""
     points = [point for point in entry_points(group=GROUP) if point.name == name]
     if not points:
         return None
@@ -40,15 +40,15 @@ def outside_domain(name: str) -> Domain | None:
 
 
 def load(reference: str, what: str) -> Any:
-    """What ``package.module:NAME`` names; `UserError`, which begins with `what`, if it cannot be imported."""
+    """Import the object that ``package.module:NAME`` names. `UserError`, beginning with `what`, if that fails."""
     try:
         return EntryPoint("", reference, GROUP).load()
-    except Exception as error:  # any that a stranger's code can raise
+    except Exception as error:  # another package's code can raise anything
         raise UserError(f"{what} cannot be imported: {reference}: {_described(error)}") from error
 
 
 def _checked(name: str, domain: Any, what: str) -> Domain:
-    """The domain that was imported; `UserError`, which begins with `what`, if it is none of that name."""
+    """The imported domain; `UserError`, beginning with `what`, if it is no domain or has another name."""
     if not isinstance(domain, _BASES):
         bases = " or ".join(f"{base.__module__}.{base.__name__}" for base in _BASES)
         kind = "is a class: the entry point must name the domain that is made of it" if isinstance(domain, type) else f"is no {bases}"
@@ -63,7 +63,7 @@ def _package(point: EntryPoint) -> str:
 
 
 def _described(error: Exception) -> str:
-    """An error in a line, and where the code that was loaded raised it."""
+    """An error in one line, with the file and line in the loaded code that raised it."""
     reason = f"{type(error).__name__}: {error}"
     machinery = (__file__, "<", os.path.dirname(importlib.__file__))
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(machinery)]

@@ -1,4 +1,4 @@
-"""`datagen.domains.so3`'s aeroplane anywhere before the camera, turned any way: IG-LLM's task of 6-DoF pose (Kulits et al. 2024)."""
+"""The aeroplane of `datagen.domains.so3` anywhere before the camera, in any rotation: IG-LLM's 6-DoF pose task (Kulits et al. 2024)."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from datagen.rng import Stream
 from datagen.scene import Camera, Lamp, Object, Scene, Shot, Value
 
 LOCATION = Number("loc", (-2.0, -1.2, -1.6), (2.0, 1.5, 1.6), 3, "m")
-"""A box that reaches beyond what the camera sees: the frame bounds where objects are drawn."""
+"""A box larger than the camera's view: objects that leave the frame are drawn anew."""
 CENTRED = tuple((f"loc.{axis}", -0.1, 0.1) for axis in "xyz")
-LEAST_SHARE = 0.95  # of the mesh's vertices that are on the frame
+LEAST_SHARE = 0.95  # of the mesh's vertices must lie within the frame
 
 CAMERA = Camera(location=(0.0, -5.0, 0.0), target=(0.0, 0.0, 0.0), lens_mm=35.0, sensor_mm=32.0)
 LAMPS = (
@@ -28,10 +28,10 @@ LAMPS = (
 
 
 class Pose6d(OneAeroplane):
-    """What scenes of one pose are. See the module's docstring and `Domain`."""
+    """The domain of scenes with one pose. See the module's docstring and `Domain`."""
 
     def draw(self, rng: Stream, split: Split) -> dict[str, Value] | None:
-        """As `OneAeroplane.draw`, with a location that is even over the box; what the frame cuts off, `view` refuses."""
+        """As `OneAeroplane.draw`, with a location uniform over the box; `view` rejects an object that the frame cuts off."""
         values = super().draw(rng, split)
         ends = [split.range(f"loc.{axis}", *pair) for axis, pair in zip("xyz", zip(LOCATION.low, LOCATION.high, strict=True), strict=True)]
         return None if values is None else {"loc": tuple(rng.uniform(*pair) for pair in ends), **values}
@@ -42,7 +42,7 @@ class Pose6d(OneAeroplane):
         return super().view(scene, shot, least)
 
     def _share(self, obj: Object, shot: Shot) -> float:
-        """How much of an object is on the frame, by its vertices."""
+        """The share of an object's vertices that lie within the frame."""
         points = project(shot.viewpoint, shot.width, shot.height, self.solid(obj).hull())
         inside = (points > 0).all(1) & (points[:, 0] < shot.width) & (points[:, 1] < shot.height)
         return float(np.mean(inside))

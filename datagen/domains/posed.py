@@ -1,8 +1,8 @@
-"""Domains of posed assets: each object is an asset in some colours, at a place, at a scale, and turned any way.
+"""Domains of posed assets: each object is an asset with its colours, location, scale and rotation.
 
 A rotation is written as three angles: about the world's X, then its Y, then its Z, in degrees (`datagen.geometry.rotations.from_euler`).
-Unlike rounded quaternions or columns of a matrix, every such triple of decimals is a rotation, so that what is written, drawn and rendered
-is one and the same, and no two triples within range are the same rotation but at the ends of ranges.
+Unlike rounded quaternions or matrix columns, every triple of rounded angles is exactly a rotation, so that code, drawn scene and rendered
+scene agree. Two triples within range are the same rotation only at the ends of the ranges.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from datagen.rng import Stream
 from datagen.scene import Object, Vec3
 
 ROTATION = Number("rotation", (-180.0, -90.0, -180.0), (180.0, 90.0, 180.0), 2, "degrees", period=360.0)
-"""The argument that every statement of a `PosedDomain` has."""
-ROTATION_TRIES = 1000  # rotations tried before a split's regions count as not met
+"""The rotation argument of every statement of a `PosedDomain`."""
+ROTATION_TRIES = 1000  # rotations tried within a split's regions before the scene is given up
 ROTATION_COMPONENTS = ("rotation.x", "rotation.y", "rotation.z")
 
 
@@ -35,7 +35,7 @@ ROTATION_COMPONENTS = ("rotation.x", "rotation.y", "rotation.z")
 class PosedDomain(StagedDomain):
     """A domain whose objects are assets in poses; the builder for all of them is `blender_scenes.posed`.
 
-    Every statement has the argument `ROTATION`, and ``loc`` and ``scale`` unless the domain says otherwise (`location`, `scale`).
+    Every statement has the argument `ROTATION`, and ``loc`` and ``scale`` unless the domain overrides `location` and `scale`.
     """
 
     builder: str = "blender_scenes.posed:PosedBuilder"
@@ -43,10 +43,10 @@ class PosedDomain(StagedDomain):
 
     @abstractmethod
     def asset(self, obj: Object) -> Asset:
-        """Which model an object is."""
+        """The asset that an object shows."""
 
     def paints(self, obj: Object) -> tuple[Paint, ...]:
-        """What it wears: one paint for each of its slots."""
+        """The object's paints, one for each slot of its asset."""
         return paints(self.asset(obj))
 
     def location(self, obj: Object) -> Vec3:
@@ -54,23 +54,26 @@ class PosedDomain(StagedDomain):
         return (x, y, z)
 
     def scale(self, obj: Object) -> float:
-        """The radius, in metres, of a ball around its location that holds it however it is turned."""
+        """The radius, in metres, of a ball around the object's location that contains the object in any rotation."""
         return float(obj["scale"])
 
     def rotation(self, obj: Object) -> np.ndarray:
-        """The matrix (3, 3) that leads from its own frame to the world's."""
+        """The matrix (3, 3) from the object's own frame to the world's."""
         return from_euler(np.array(obj["rotation"]))
 
     def symmetry(self, obj: Object) -> Symmetry:
-        """Which turns leave it looking the same, in what it wears."""
+        """The symmetry of the object with its paints."""
         return self.paints(obj)[0].symmetry(self.asset(obj))
 
     def solid(self, obj: Object) -> MeshSolid:
         return MeshSolid(self.asset(obj).mesh, self.location(obj), self.scale(obj), self.rotation(obj))
 
     def mirror_image(self, obj: Object) -> Object:
-        """What the standard camera sees in its place once the frame is flipped left to right, if its left half is its right half's mirror
-        image: reflected across the upright plane through the camera's axis, with left and right exchanged."""
+        """The object that shows, under the standard camera, this object's image flipped left to right.
+
+        The object is reflected across the upright plane through the camera's axis, and its own left and right (Y) are exchanged: the left
+        half of its asset must be the mirror image of the right half.
+        """
         across = np.array(ground_directions(self.camera)["right"])
         reflection = np.eye(3) - 2 * np.outer(across, across)
         turned = to_euler(reflection @ self.rotation(obj) @ np.diag([1.0, -1.0, 1.0]))
@@ -81,19 +84,19 @@ class PosedDomain(StagedDomain):
         return self.canonical_object(flipped.replaced(loc=tuple((np.array(obj["loc"]) - 2 * step * across).tolist())))
 
     def canonical_object(self, obj: Object) -> Object:
-        """Numbers rounded; of all rotations that look the same the one that is turned least, in angles that are within range."""
+        """Numbers rounded, and of all rotations that look the same the smallest, as angles within range."""
         return super().canonical_object(obj).replaced(rotation=canonical_angles(obj["rotation"], self.symmetry(obj)))
 
     def rotation_error(self, truth: Object, guess: Object) -> float | None:
-        """Degrees of the turn between both, modulo the true object's symmetry."""
+        """The angle between both rotations in degrees, modulo the true object's symmetry."""
         return float(self.symmetry(truth).degrees(self.rotation(truth), self.rotation(guess)))
 
 
 def canonical_angles(angles: Vec3, symmetry: Symmetry, decimals: int = ROTATION.decimals) -> Vec3:
-    """The angles of a rotation in `ROTATION`'s range, to so many decimals, the same for all that look like it."""
+    """The angles of a rotation in `ROTATION`'s range, rounded, the same for all rotations that look alike under `symmetry`."""
     met: list[Vec3] = []
     at = _rounded(angles, decimals)
-    while at not in met:  # rounding turns a little, and what is turned least may then be another: until nothing moves
+    while at not in met:  # rounding can make another equivalent rotation the smallest: repeat until angles recur
         met.append(at)
         at = _rounded(to_euler(symmetry.canonical(from_euler(np.array(at)))).tolist(), decimals)
     return min(met[met.index(at) :])
@@ -105,9 +108,9 @@ def _rounded(angles: Sequence[float], decimals: int) -> Vec3:
 
 
 def draw_rotation(rng: Stream, split: Split) -> Vec3 | None:
-    """Canonical angles of an object without symmetry, uniform over all rotations that the split allows; None after `ROTATION_TRIES`.
+    """Canonical angles without symmetry, drawn uniformly from all rotations that the split allows; None after `ROTATION_TRIES`.
 
-    Over all rotations X and Z are uniform, and so is the sine of Y: the volume element is its cosine.
+    For uniform rotations, X, Z and the sine of Y are uniform, as the volume element is proportional to the cosine of Y.
     """
     x_ends, y_ends, z_ends = (
         split.range(name, low, high) for name, low, high in zip(ROTATION_COMPONENTS, ROTATION.low, ROTATION.high, strict=True)

@@ -1,4 +1,4 @@
-"""The domains by name: those built in, each a file here, and those that other packages bring."""
+"""The domains by name: the built-in ones, a file each in this folder, and those of other packages."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from datagen.domains.so3 import SO3
 from datagen.errors import UserError, did_you_mean
 
 DOMAINS: dict[str, Domain] = {domain.name: domain for domain in (CLEVR, DOT2D, SO3, POSE6D, ASSETS)}
-"""Those built in. No other domain can have their names."""
+"""The built-in domains. No other domain can have one of their names."""
 
 
 def get_domain(name: str) -> Domain:
-    """The domain of that name: built in, of that name's assets of somebody's own, or of a package; `UserError` if there is none, or if the
-    package's cannot be used."""
+    """The domain of that name: built in, of people's own assets, or from a package. `UserError` if there is none or it cannot be used."""
     if is_own_domain(name):
         return own_domain(name)
     found = DOMAINS.get(name) or outside_domain(name)
@@ -30,5 +29,5 @@ def get_domain(name: str) -> Domain:
 
 
 def domain_names() -> list[str]:
-    """The names of all, those built in first."""
+    """The names of all built-in domains, then those of other packages."""
     return [*DOMAINS, *(name for name in outside_packages() if name not in DOMAINS)]

@@ -1,7 +1,7 @@
-"""A toy aeroplane in the origin, turned any way: IG-LLM's task of orientation (Kulits et al. 2024).
+"""A toy aeroplane at the origin in any rotation: IG-LLM's orientation task (Kulits et al. 2024).
 
-The camera is fixed, light is random, and no two orientations look alike. One split, to train on, holds ranges of rotation out; another,
-to test on, lies within them.
+The camera is fixed, light is random, and no two orientations look alike. The split ``seen``, to train on, leaves out ranges of rotation;
+``held-out``, to test on, lies within them.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ LAMPS = (
     Lamp("fill", (-3.4, -1.8, 0.6), 0.5, 60.0, (0.762, 0.818, 1.0)),
 )
 
-HELD_OUT, MARGIN = (25.0, 65.0), 5.0  # degrees of each quarter turn about X and Z, and how far inside them tests stay
-HELD_OUT_TILT = 65.0  # degrees up and down of Y; towards its ends X and Z turn about one axis, and ranges of them hold nothing out
+HELD_OUT, MARGIN = (25.0, 65.0), 5.0  # degrees within each quarter turn about X and Z, and the distance of tests from their ends
+HELD_OUT_TILT = 65.0  # degrees of Y either way; near Y = ±90 X and Z turn about the same axis, and their ranges would hold nothing out
 _QUARTERS = (-180.0, -90.0, 0.0, 90.0)
 
 
 def _within() -> Region:
-    """Where all three angles are in what is held out, by the margin."""
+    """The region where all three angles are in their held-out ranges, at least the margin from the ends."""
     turns = tuple((quarter + HELD_OUT[0] + MARGIN, quarter + HELD_OUT[1] - MARGIN) for quarter in _QUARTERS)
     tilt = HELD_OUT_TILT - MARGIN
     return tuple(zip(ROTATION_COMPONENTS, (turns, ((-tilt, tilt),), turns), strict=True))
 
 
 def _outside() -> tuple[Region, ...]:
-    """Where at least one of the angles is not."""
+    """The regions where at least one angle is outside its held-out ranges."""
     starts = (-180.0, *(quarter + HELD_OUT[1] for quarter in _QUARTERS))
     ends = (*(quarter + HELD_OUT[0] for quarter in _QUARTERS), 180.0)
     turns = tuple(zip(starts, ends, strict=True))
@@ -57,11 +57,11 @@ SPLITS = {
 
 
 class OneAeroplane(PosedDomain):
-    """What `So3` shares with `datagen.domains.pose6d.Pose6d`: the aeroplane, alone, in any rotation."""
+    """The base of `So3` and `datagen.domains.pose6d.Pose6d`: one aeroplane in any rotation."""
 
     @property
     def directions(self) -> Mapping[str, Vec3]:
-        """None: there is nothing beside the object."""
+        """Empty: a scene has no second object to relate to."""
         return {}
 
     def asset(self, obj: Object) -> Asset:
@@ -74,7 +74,7 @@ class OneAeroplane(PosedDomain):
         return self.canonical(Scene(scene.domain, tuple(map(self.mirror_image, scene.objects))))
 
     def sample_scene(self, rng: Stream, count: int, split: Split) -> Scene | None:
-        """Each rotation evenly over all that the split allows."""
+        """Draw each rotation uniformly from those that the split allows."""
         objects = []
         for _ in range(count):
             drawn = self.draw(rng, split)
@@ -84,13 +84,13 @@ class OneAeroplane(PosedDomain):
         return Scene(self.name, tuple(sorted(objects, key=self.order)))
 
     def draw(self, rng: Stream, split: Split) -> dict[str, Value] | None:
-        """The values of one object; None where the split's regions were not met."""
+        """The values of one object; None if no rotation within the split's regions was found."""
         rotation = draw_rotation(rng, split)
         return None if rotation is None else {"rotation": rotation}
 
 
 class So3(OneAeroplane):
-    """What scenes of one orientation are. See the module's docstring and `Domain`."""
+    """The domain of scenes with one orientation. See the module's docstring and `Domain`."""
 
     def location(self, obj: Object) -> Vec3:
         return (0.0, 0.0, 0.0)

@@ -1,4 +1,4 @@
-"""Splits as JSON files, held against their domain."""
+"""Splits read from JSON files and checked against their domain."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def split_from_json(data: Any, domain: Domain, where: str, name: str | None = None) -> Split:
     """The inverse of `Split.to_json`, checked against the domain.
 
-    `name` is the split's if it does not give its own. Raises `UserError` that begins with `where` and names the field.
+    `name` is used if the file has no name. Raises `UserError` that begins with `where` and names the field.
     """
     stated = as_declared(data, SplitFile, where)
     split = Split(
@@ -34,7 +34,7 @@ def split_from_json(data: Any, domain: Domain, where: str, name: str | None = No
 
 
 def check_split(split: Split, domain: Domain, where: str) -> None:
-    """Refuse what the domain does not declare, with a `UserError` that begins with `where` and names the field."""
+    """Raise `UserError`, beginning with `where` and naming the field, for a split that the domain's declaration does not permit."""
     as_name(split.name, where, "name")
     if split != domain.splits.get(split.name, split):
         raise UserError(f"{where}: name {split.name!r} is that of a built-in split which allows something else; choose another name")
@@ -77,7 +77,7 @@ def _check_range(ends: tuple[float, float], declared: tuple[Number, int], where:
 
 
 def check_counts(objects: tuple[int, int], domain: Domain, where: str) -> None:
-    """Refuse counts that the domain cannot have, with a `UserError`."""
+    """Raise `UserError` for a range of object counts that the domain's scenes cannot have."""
     fewest, most = objects
     if not 0 <= fewest <= most <= domain.max_objects:
         why = f"{fewest} is more than {most}" if fewest > most else f"the {domain.name} domain places 0 to {domain.max_objects} in a scene"
@@ -85,7 +85,7 @@ def check_counts(objects: tuple[int, int], domain: Domain, where: str) -> None:
 
 
 def load_split(text: str, domain: Domain) -> Split:
-    """The split that a command line asks for: the name of a built-in one, or a JSON file."""
+    """The split named on a command line: a built-in split's name, or the path of a JSON file. `UserError` if there is none."""
     if text in domain.splits:
         return domain.splits[text]
     if not text.endswith(".json"):

@@ -1,4 +1,4 @@
-"""Splits: which scenes of a domain a data set may hold. Built-in ones are declared by the domain, others come from a JSON file."""
+"""Splits: which scenes of a domain a data set may hold. The domain declares built-in splits; others come from JSON files."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from datagen.code.statements import Choice
 
 Combination = tuple[tuple[str, tuple[str, ...]], ...]
-"""Allowed words by argument; an argument that is not named takes any of its words."""
+"""Allowed words by argument; an argument without an entry may have any of its words."""
 ANYTHING: Combination = ()
 Region = tuple[tuple[str, tuple[tuple[float, float], ...]], ...]
-"""Allowed intervals by component, both ends included; a component that is not named takes any value."""
+"""Allowed intervals by component, both ends included; a component without an entry may have any value."""
 Ends = tuple[float, float]
-MOST_REGIONS = 1000  # and combinations of words
+MOST_REGIONS = 1000  # also of combinations, and of intervals in a region
 Intervals = Annotated[list[Ends], Meta(min_length=1, max_length=MOST_REGIONS)]
 
 
 class SplitFile(Struct, forbid_unknown_fields=True):
-    """The content of a split's file: see `Split`. What is left out is as in the domain's default split."""
+    """The content of a split's file: see `Split`. An omitted field is as in the domain's default split, an omitted name the file's."""
 
     name: FileName | UnsetType = UNSET
     combinations: Annotated[list[dict[str, list[str]]], Meta(min_length=1, max_length=MOST_REGIONS)] | UnsetType = UNSET
@@ -42,11 +42,11 @@ class SplitFile(Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Split:
-    """What scenes may hold.
+    """What a scene may contain.
 
-    An object is allowed if one of the ``combinations`` allows its words and, where there are ``regions``, one of them its numbers.
+    An object is allowed if one of the ``combinations`` allows its words and, if there are ``regions``, one of them contains its numbers.
     ``ranges`` narrow numbers: (component, low, high), both ends included, in the declared unit, where a component is ``rotation`` or
-    ``loc.x``. ``objects``: the fewest and the most a scene.
+    ``loc.x``. ``objects``: the fewest and the most objects of a scene.
     """
 
     name: str
@@ -56,15 +56,15 @@ class Split:
     regions: tuple[Region, ...] = ()
 
     def range(self, component: str, low: float, high: float) -> tuple[float, float]:
-        """The ends that a component is narrowed to; the domain's own, low and high, where it is not."""
+        """The range that the split narrows a component to; (low, high), the domain's own range, if it does not."""
         return next(((least, most) for name, least, most in self.ranges if name == component), (low, high))
 
     def allows(self, words: Mapping[str, str]) -> bool:
-        """Whether an object may have these words, by argument, whatever its others are."""
+        """Whether some allowed object has these words, given by argument; arguments that are not given may have any word."""
         return any(all(word in dict(combination).get(name, (word,)) for name, word in words.items()) for combination in self.combinations)
 
     def holds(self, numbers: Mapping[str, float]) -> bool:
-        """Whether an object's numbers, by component, are in one of the regions; those that are not given may be anything."""
+        """Whether numbers, given by component, lie in one of the regions, or there are none; components not given may have any value."""
         return not self.regions or any(
             all(any(low <= numbers[name] <= high for low, high in intervals) for name, intervals in region if name in numbers)
             for region in self.regions
@@ -85,7 +85,7 @@ class Split:
 
 @lru_cache(maxsize=64)
 def word_table(split: Split, choices: tuple[Choice, ...]) -> Mapping[tuple[str, ...], tuple[str, ...]]:
-    """The words to draw the next of `choices` from, by the words drawn for those before: all that some combination allows beside them."""
+    """By the words drawn for the first of `choices`: the words that the next may have, each allowed with them by some combination."""
     combinations = [{name: frozenset(words) for name, words in combination} for combination in split.combinations]
     table: dict[tuple[str, ...], tuple[str, ...]] = {}
     drawn: dict[tuple[str, ...], tuple[int, ...]] = {(): tuple(range(len(combinations)))}  # by words, which combinations allow them

@@ -1,4 +1,4 @@
-"""Domains of objects in space: before a camera, under lamps, rendered by Blender, with labels from an exact ray cast."""
+"""Domains of objects in space, with camera and lamps: rendered by Blender, labelled by an exact ray cast."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class StagedDomain(Domain):
     """A domain that Blender renders: its builder puts its scenes on a stage."""
 
     builder: str
-    """``package.module:Class``, a `blender_scenes.builders.Builder`: named, not imported, for only a Blender worker has bpy."""
+    """``package.module:Class``, a `blender_scenes.builders.Builder`: a name instead of an import, as only a Blender worker has bpy."""
     camera: Camera
-    """The standard one. Directions and the order of objects stay its own, whatever camera a scene is seen by."""
+    """The standard camera. It defines directions and the order of objects, whatever camera a shot has."""
     lamps: tuple[Lamp, ...]
-    """Where they stand unmoved."""
+    """The lamps at their standard, unmoved places."""
 
     @abstractmethod
     def solid(self, obj: Object) -> Solid:
-        """The geometry that labels are computed from, and that Blender is given."""
+        """The object's geometry, from which both its labels and its Blender object are made."""
 
     @property
     def directions(self) -> Mapping[str, Vec3]:
@@ -41,12 +41,12 @@ class StagedDomain(Domain):
 
     @cached_property
     def axes(self) -> tuple[Vec3, Vec3]:
-        """Right and behind on the ground, as the standard camera sees it: unit vectors."""
+        """Unit vectors on the ground: right and behind, as the standard camera sees them."""
         directions = ground_directions(self.camera)
         return directions["right"], directions["behind"]
 
     def order(self, obj: Object) -> tuple[float, ...]:
-        """Left to right as the standard camera sees the ground; what is equally far right, front to back."""
+        """The sort key for left to right on the ground as the standard camera sees it, then front to back, then by height."""
         (x, y, z), (right, behind) = self.location(obj), self.axes
         return (x * right[0] + y * right[1], x * behind[0] + y * behind[1], z)
 

@@ -1,1 +1,1 @@
-"""Formats that people already use: CLEVR's scene files both ways, COCO instances, and an image folder for Hugging Face ``datasets``."""
+"""Established formats: CLEVR's scene files (export and import), COCO instances, and image folders for Hugging Face ``datasets``."""

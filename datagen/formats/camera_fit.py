@@ -1,8 +1,8 @@
-"""The camera of a published scene, recovered from where its objects are in the world and on the frame.
+"""Recovery of a published scene's camera from its objects' positions in the world and on the frame.
 
-CLEVR (Johnson et al. 2017) moves the camera by up to 0.5 m along each axis, keeps it facing one spot, and records neither. Lens and
-sensor are known, so that two pixel coordinates and a depth of each object are left to explain by three coordinates of the camera's place.
-Where they cannot be, any camera is sought; what is found is told with what there is to doubt about it.
+CLEVR (Johnson et al. 2017) moves the camera by up to 0.5 m along each axis, keeps it facing one spot, and does not record it. Lens and
+sensor are known, so the three coordinates of the camera's location must explain two pixel coordinates and a depth of each object. If they
+cannot, an arbitrary camera is sought. The result includes the reason to doubt the camera, if there is one.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from datagen.geometry.camera import project
 from datagen.scene import Camera, Vec3
 
 JITTER = 0.5  # metres along each axis from CLEVR's usual place, at most
-SLACK = 0.1  # metres by which a place told from rounded coordinates may be beyond
+SLACK = 0.1  # metres by which a location fitted to rounded coordinates may exceed the jitter
 PIXELS_PER_METRE = 1.0
-"""Weight of the expectation that the camera is at its usual place: the error of a coordinate rounded to whole pixels (0.29 px, one standard
+"""Weight of the prior that the camera is at its usual place: the error of a coordinate rounded to whole pixels (0.29 px, one standard
 deviation) over a jitter uniform in ±0.5 m (0.29 m). With it, even a single object gives a definite answer."""
 PIXELS_PER_DEPTH = 500.0
 """Weight of a depth: CLEVR records them to micrometres, but here 2 mm count as much as a pixel."""
 ROUNDING = 0.5 + 1e-6  # pixels between a coordinate and the nearest whole one
 GOOD_PIXELS, GOOD_DEPTH = 1.0, 0.02  # pixels along either side, and metres, within which a coordinate counts as explained
-ENOUGH = 1e-6  # relative change of error or place at which the search ends: micrometres, where rounded pixels tell centimetres
-LEAST_HEIGHT = 0.101  # metres above the floor that a camera is sought, no lower than one may stand
+ENOUGH = 1e-6  # relative change of error or place at which the search ends: micrometres, where rounded pixels give centimetres
+LEAST_HEIGHT = 0.101  # metres above the floor: the lowest camera that is sought, just above the lowest allowed one
 STARTS = 8, (5.0, 25.0, 50.0, 80.0)
-"""Where the search for any camera may begin: at so many places around the objects, at these elevations in degrees."""
-SEARCHED = 8  # of these, the ones that show objects nearest to where they are seen
-WIDEST = 3.0  # powers of e by which a lens may differ from the usual
-EVALUATIONS = 60  # of one search
+"""The starts of the search for an arbitrary camera: the number of directions around the objects, and their elevations in degrees."""
+SEARCHED = 8  # starts that are tried: those that show the objects nearest to their given pixels
+WIDEST = 3.0  # natural logarithm of the largest factor between a lens and the usual one
+EVALUATIONS = 60  # at most, of the error function in one search
 
 
 @dataclass(frozen=True)
 class CameraFit:
-    """A camera, how far from the given pixels (N,) it shows each point, and in words what there is to doubt about it, if anything.
+    """A camera, the distance (N,) in pixels between each point's projection and its given pixel, and the reason to doubt it, if any.
 
-    ``explains`` is False where none was found that explains all.
+    ``explains`` is False if no camera was found that explains the pixels of all points in front of the camera.
     """
 
     camera: Camera
@@ -55,7 +55,7 @@ class CameraFit:
 
 @dataclass(frozen=True)
 class Sightings:
-    """World ``points`` (N, 3) in metres, seen at ``pixels`` (N, 2) of a frame of that size, and if known ``depths`` (N,) in metres."""
+    """World ``points`` (N, 3) in metres, seen at ``pixels`` (N, 2) of a frame of this size, with ``depths`` (N,) in metres if known."""
 
     width: int
     height: int
@@ -64,26 +64,29 @@ class Sightings:
     depths: np.ndarray | None = None
 
     def off(self, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
-        """How far from the given ones a camera has the pixels (N, 2) and the depths (N,), which are 0 where none are given."""
+        """A camera's errors: projected minus given pixels (N, 2), and the same for depths (N,), which are 0 if no depths are given."""
         seen = project(camera, self.width, self.height, self.points)
         return seen[:, :2] - self.pixels, np.zeros(len(seen)) if self.depths is None else seen[:, 2] - self.depths
 
     def explained_by(self, camera: Camera, pixels: float = GOOD_PIXELS) -> bool:
-        """Whether all is where this camera has it, pixels to so many along either side."""
+        """Whether a camera's errors are at most `pixels` in each coordinate and `GOOD_DEPTH` in each depth."""
         off, deep = self.off(camera)
         return bool((np.abs(off) <= pixels).all() and (np.abs(deep) <= GOOD_DEPTH).all())
 
     def fit(self, camera: Camera, doubt: str | None = None) -> CameraFit:
-        """The camera as an answer."""
+        """The `CameraFit` of a camera: its residuals, and the given doubt."""
         return CameraFit(camera, np.linalg.norm(self.off(camera)[0], axis=1), doubt)
 
     def enough(self, numbers: int) -> bool:
-        """Whether there is more to explain than by so many numbers anything could be."""
+        """Whether there are more coordinates than `numbers`, the camera's free numbers: with fewer, a camera fits almost anything."""
         return len(self.points) * (2 if self.depths is None else 3) > numbers
 
     def search(self, start: np.ndarray, camera_of: Callable[[np.ndarray], Camera], weights: np.ndarray) -> Camera:
-        """The camera of the numbers that explain most, from `start`, of which the first three are a place. The least squares are robust
-        (soft L1), so that one bad coordinate does not move the camera; `weights` hold numbers to their start, in pixels."""
+        """The camera with the least error, as `camera_of` the numbers found from `start`, of which the first three are a location.
+
+        Least squares are robust (soft L1), so that one bad coordinate does not move the camera. `weights` penalise the numbers' distance
+        from `start`, in pixels per unit.
+        """
 
         def errors(numbers: np.ndarray) -> np.ndarray:
             off, deep = self.off(camera_of(numbers))
@@ -98,15 +101,15 @@ class Sightings:
 
 
 def fit_camera(usual: Camera, seen: Sightings, everywhere: bool = True) -> CameraFit:
-    """The camera that explains what is `seen`.
+    """The camera that explains the sightings.
 
-    Where `usual` itself explains all, pixels to within their rounding, it is the answer. Else its place is sought, the rest as `usual`'s;
-    and where that explains not all, if `everywhere`, any camera, upright, over the floor, in half a second. An answer without doubt
-    is within CLEVR's jitter of `usual` and explains everything by fewer numbers than there are to explain.
+    If `usual` explains everything, pixels to within their rounding, the result is `usual`. Otherwise its location is fitted, the rest kept.
+    If that does not explain everything within CLEVR's jitter, and `everywhere` is set, any upright camera above the floor is sought, which
+    takes half a second. A result without doubt is within CLEVR's jitter of `usual`, and explains more coordinates than it has numbers.
     """
     depths = seen.depths
     if depths is not None and (depths <= 0).any():
-        ahead = depths > 0  # what is not has no place on the frame
+        ahead = depths > 0  # the camera cannot see the other points
         found = fit_camera(usual, replace(seen, points=seen.points[ahead], pixels=seen.pixels[ahead], depths=depths[ahead]), everywhere)
         return replace(seen.fit(found.camera, found.doubt or "an object is not in front of it"), explains=found.explains)
     if seen.explained_by(usual, ROUNDING):
@@ -132,19 +135,19 @@ def fit_camera(usual: Camera, seen: Sightings, everywhere: bool = True) -> Camer
 
 
 def within_jitter(usual: Camera, camera: Camera) -> bool:
-    """Whether CLEVR could have moved `usual` to there."""
+    """Whether CLEVR's jitter could have moved `usual` to `camera`, to within `SLACK`."""
     return float(np.abs(np.subtract(camera.location, usual.location)).max()) <= JITTER + SLACK
 
 
 def near_usual(usual: Camera, seen: Sightings) -> Camera:
-    """The camera at the place, near its usual one, that explains most."""
+    """The camera like `usual` whose location, with a prior for the usual one, explains the sightings best."""
     return seen.search(np.array(usual.location), lambda place: replace(usual, location=_vector(place)), np.full(3, PIXELS_PER_METRE))
 
 
 def _anywhere(usual: Camera, seen: Sightings) -> Camera | None:
-    """A camera that explains all, wherever it stands; None if none is found, or if what there is to explain does not tell it.
+    """A camera at any location that explains everything; None if none is found, or if there are too few coordinates to determine it.
 
-    Numbers are the place, the direction as two angles, and, where depths are known, the lens as a power of e.
+    The fitted numbers are the location, the direction as two angles, and, if depths are known, the logarithm of the lens over the usual.
     """
     free = 5 if seen.depths is None else 6
     if not seen.enough(free):
@@ -153,7 +156,7 @@ def _anywhere(usual: Camera, seen: Sightings) -> Camera | None:
     def camera_of(numbers: np.ndarray) -> Camera:
         place, ahead = numbers[:3], _ahead(numbers[3], numbers[4])
         lens = usual.lens_mm * math.exp(min(WIDEST, max(-WIDEST, numbers[5]))) if free == 6 else usual.lens_mm
-        nearest = max(1.0, float(-place @ ahead))  # metres along the axis to where it passes the origin
+        nearest = max(1.0, float(-place @ ahead))  # metres along the axis to its point nearest to the origin
         return replace(usual, location=_vector(place), target=_vector(place + nearest * ahead), lens_mm=lens)
 
     starts = [np.array([*start, 0.0][:free]) for start in _starts(usual, seen)]
@@ -166,8 +169,8 @@ def _anywhere(usual: Camera, seen: Sightings) -> Camera | None:
 
 
 def _starts(usual: Camera, seen: Sightings) -> Iterator[list[float]]:
-    """Places to search from, each with the two angles under which the objects lie: `usual`'s, and others all around the objects, as far
-    away as they are deep."""
+    """Starts of the search, each a location and the two angles of the direction to the objects' middle: `usual`'s location, then others
+    all around the objects, at their median depth (without depths, at the distance of `usual` from its target)."""
     middle = seen.points.mean(axis=0)
     away = math.dist(usual.location, usual.target) if seen.depths is None else float(np.median(seen.depths))
     around, elevations = STARTS
@@ -179,7 +182,7 @@ def _starts(usual: Camera, seen: Sightings) -> Iterator[list[float]]:
 
 
 def _ahead(turn: float, rise: float) -> np.ndarray:
-    """The direction of two angles in radians: about Z, and over the plane."""
+    """The unit vector (3,) of two angles in radians: azimuth about Z and elevation above the ground plane."""
     return np.array([math.cos(turn) * math.cos(rise), math.sin(turn) * math.cos(rise), math.sin(rise)])
 
 

@@ -1,4 +1,4 @@
-"""A data set laid out as CLEVR is published: ``images/SPLIT/CLEVR_SPLIT_000000.png`` and ``scenes/CLEVR_SPLIT_scenes.json``."""
+"""Export to CLEVR's published layout: ``images/SPLIT/CLEVR_SPLIT_000000.png`` and ``scenes/CLEVR_SPLIT_scenes.json``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from datagen.samples.sample import Sample
 
 
 def export_clevr(samples: Iterator[Sample], draft: Draft) -> None:
-    """Write the samples to a draft, numbered from 0 in each split. `UserError` for samples of another domain."""
+    """Write the samples to a draft, numbered from 0 in each split. `UserError` for a sample of another domain than clevr."""
     documents: dict[str, JsonDocument] = {}
     counts: dict[str, int] = {}
     with ExitStack() as open_files:

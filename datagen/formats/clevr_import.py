@@ -1,7 +1,7 @@
-"""Published CLEVR as a data set of ours: code under the camera that saw it, ready to render, or shards with the published pixels.
+"""Import of published CLEVR: as code with its cameras, ready to render, or as shards with the published pixels.
 
-A published scenes file records neither camera nor lamps. The camera is recovered (`datagen.formats.camera_fit`), but where the file states
-it, as ours do; the lamps are the domain's standard ones. Labels come from our own ray cast under that camera.
+A published scenes file records neither camera nor lamps. The camera is recovered (`datagen.formats.camera_fit`), unless the file gives it,
+as exported files do; the lamps are the domain's standard ones. Labels are computed by a ray cast under that camera.
 """
 
 from __future__ import annotations
@@ -54,25 +54,25 @@ from datagen.shards.writer import IMPORTED, ImportedStatement, package_versions
 
 CODES, CODE_SUFFIXES = "codes.jsonl", (".py", ".json")
 FRAMES = ((320, 240), (480, 320))
-"""The published generator's default size, and that of the published images."""
-FRAME_TRIALS = 25  # scenes looked at to tell one from the other
-QUALITY: Quality = "standard"  # what the recorded shot asks of a rendering
+"""The published generator's default frame size, and the size of the published images."""
+FRAME_TRIALS = 25  # scenes tried, to tell one size from the other
+QUALITY: Quality = "standard"  # of a re-rendering of the recorded shot
 SHARD_SIZE = 1000
 _KEPT = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp"}
-ON_GROUND = 0.01  # metres between a centre's height and its solid's
-IMPORTER = 2  # goes up when the same file and images would give other samples
-MOST_COVERED = 4  # times as many pixels as an image may have: by all objects together
-MOST_IN_VAIN = 5  # of the scenes of a shard, those for which a camera is sought everywhere though none is found, half a second each
-MOST_DOUBTS = 10  # cameras in doubt that are told of one by one
+ON_GROUND = 0.01  # metres that an object's centre may differ from the height at which it stands on the ground
+IMPORTER = 2  # version of the importer: goes up when the same file and images would give other samples
+MOST_COVERED = 4  # all objects' pixels together, as a multiple of the most pixels that an image may have
+MOST_IN_VAIN = 5  # failed searches for an arbitrary camera in a shard, half a second each, before only CLEVR's cameras are sought
+MOST_DOUBTS = 10  # doubtful cameras that are reported one by one
 
 
 @dataclass
 class Imported:
-    """What came of an import. By key, ``stated`` has the cameras that the file states, ``recovered`` those that were sought.
+    """The result of an import. By key, ``stated`` has the cameras that the file gives, ``recovered`` the fitted ones.
 
-    Of ``keys``, the first ``earlier`` were imported by a call before: only the others are in what follows. ``stale`` are the scenes of
-    shards of an earlier call that were made of something else, and are made anew. For ``in_vain`` scenes of the shard that is being made,
-    no camera was found.
+    The first ``earlier`` of the ``keys`` were imported by an earlier call; the other fields do not include them. ``stale`` is the number
+    of scenes in shards of an earlier call that are replaced, because they, or a shard before them, changed. ``in_vain`` is the number of
+    scenes of the current shard whose pixels no camera was found to explain.
     """
 
     keys: list[str] = field(default_factory=list)
@@ -88,11 +88,11 @@ class Imported:
 
     @property
     def doubts(self) -> dict[str, str]:
-        """By key, what there is to doubt about cameras."""
+        """By key, the reason to doubt the camera, for the doubtful cameras."""
         return {key: fit.doubt for key, fit in (self.stated | self.recovered).items() if fit.doubt is not None}
 
     def lines(self) -> list[str]:
-        """What there is to tell of the cameras, and to warn of."""
+        """The report of the import, one message a line: kept scenes, cameras, and warnings."""
         lines = []
         if self.earlier:
             lines.append(f"there already, imported by an earlier call: {counted(self.earlier, 'scene')}")
@@ -120,7 +120,7 @@ def _named(what: str, keys: list[str]) -> list[str]:
 
 
 def _recovered_line(fits: Mapping[str, CameraFit]) -> str:
-    """How well the cameras that were sought explain what is seen, the worst by its key."""
+    """The line of the report about the recovered cameras: their residuals, and the key of the largest."""
     doubtful = sum(fit.doubt is not None for fit in fits.values())
     every = np.concatenate([fit.residuals for fit in fits.values()])
     middle = float(np.median(every)) if len(every) else 0.0
@@ -132,11 +132,11 @@ def _recovered_line(fits: Mapping[str, CameraFit]) -> str:
 
 
 def import_clevr(scenes: Path, out: Path, images: Path | None = None) -> Imported:
-    """Read a CLEVR scenes file into `out`: shards where `images` has the pictures, else ``codes.jsonl`` with loose code and records.
+    """Import a CLEVR scenes file into `out`: as shards if `images` is given, else as ``codes.jsonl`` with loose code and records.
 
-    Called again after an interruption, it keeps the shards that are finished, if what they were made of is what it was.
+    A call after an interruption keeps the finished shards whose scenes and images have not changed.
 
-    `UserError` for a malformed file, a folder that holds something else, or if not one image is there.
+    `UserError` for a malformed file, if `out` holds something else, or if `images` has no image of any scene.
     """
     domain = CLEVR
     published = read_scenes(scenes, domain)
@@ -165,13 +165,13 @@ def _import_codes(published: list[PublishedScene], domain: Clevr, out: Path, che
     written.tidy()
     names = [CODES, *(f"{scene.key}{suffix}" for scene in published for suffix in CODE_SUFFIXES)]
     written.refuse_strangers((*written.made_from, *names))
-    written.remove(sorted(written.made_from.keys() - set(names)))  # a reader of the folder would take it in
+    written.remove(sorted(written.made_from.keys() - set(names)))  # else a reader of the folder would load these too
     written.begin(dict.fromkeys(names, ""))
     done, guess, predictions = Imported(), guess_frame(published, domain), []
     for scene in progress(published, total=len(published), desc="import"):
         sample = _sample(scene, domain, scene.frame or guess, done)
         check()
-        files = sample.files()  # the image among them is none: it is to be rendered
+        files = sample.files()  # the image is a placeholder and not written
         written.write({f"{scene.key}{suffix}": files[suffix] for suffix in CODE_SUFFIXES})
         predictions.append(Prediction(scene.key, sample.code))
     written.check(names[1:])
@@ -180,7 +180,7 @@ def _import_codes(published: list[PublishedScene], domain: Clevr, out: Path, che
 
 
 def guess_frame(published: list[PublishedScene], domain: Clevr) -> tuple[int, int]:
-    """Of `FRAMES`, the one in which cameras explain the pixel coordinates best, for scenes that do not say theirs."""
+    """The frame size of scenes that do not record it: the one of `FRAMES` in which cameras explain the pixel coordinates best."""
     telling = [scene for scene in published if scene.frame is None and scene.pixels is not None and len(scene.points) >= 3]
     if not telling:
         return FRAMES[0]
@@ -193,7 +193,7 @@ def guess_frame(published: list[PublishedScene], domain: Clevr) -> tuple[int, in
 
 
 def _misfit(scene: PublishedScene, usual: Camera, frame: tuple[int, int]) -> float:
-    """How far, in pixels in the mean, the best camera near the usual one shows objects from where they are seen."""
+    """The mean error in pixels of the best camera near the scene's recorded one, or near the usual one."""
     seen = _sightings(scene, frame)
     if scene.camera is not None:
         usual = scene.camera
@@ -218,7 +218,7 @@ def _import_shards(  # noqa: PLR0917
     statement = _statement(here, found[here[0].key], source)
     earlier = _rows(out)
     rows = _finished(out, statement, earlier, here, found)
-    write_json(out / STATEMENT, statement)  # first: it says whose the shards are
+    write_json(out / STATEMENT, statement)  # first: a folder with shards must have a statement of their origin
     write_jsonl(out / MANIFEST, map(asdict, rows.values()))
     done.stale = sum(row.samples for row in earlier.values()) - sum(row.samples for row in rows.values())
     kept = {row.name for row in rows.values()}
@@ -240,20 +240,20 @@ def _shards(scenes: list[PublishedScene]) -> list[list[PublishedScene]]:
 
 
 def _sources(scenes: list[PublishedScene], images: dict[str, Path]) -> str:
-    """The SHA-256 of all that a shard of these scenes is made of: what the file says of each, its image, and how they are imported."""
+    """The SHA-256 of all that a shard of these scenes is made from: each scene's entry and image, and the importer's version."""
     parts = [str(IMPORTER), *(f"{scene.digest} {file_sha256(images[scene.key])}" for scene in scenes)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _rows(out: Path) -> dict[int, Row]:
-    """The manifest of an earlier call, by shard."""
+    """The manifest rows of an earlier call, by shard number."""
     return read_manifest(LocalStore(out), [MANIFEST]).rows if (out / STATEMENT).exists() else {}
 
 
 def _finished(
     out: Path, statement: dict[str, Any], earlier: dict[int, Row], scenes: list[PublishedScene], images: dict[str, Path]
 ) -> dict[str, Row]:
-    """The rows of the whole shards, from the first on, that an earlier call made of the very same scenes and images, by `_sources`."""
+    """By `_sources`, the manifest rows of the leading shards that are intact and were made from the same statement, scenes and images."""
     if not (out / STATEMENT).exists() or read_json(out / STATEMENT) != statement or not (out / SOURCES).exists():
         return {}
     made_of = {row.name: row.made_of for _, row in read_rows(out / SOURCES, Source)}
@@ -269,13 +269,13 @@ def _finished(
 
 
 def _find_image(images: Path, scene: PublishedScene) -> Path | None:
-    """The scene's image, in the folder or in the split's folder within it, as the published archive has it."""
+    """The path of a scene's image, in the folder or in its subfolder for the split, as in the published archive; None if absent."""
     places = (images / scene.filename, images / (scene.split or "") / scene.filename)
     return next((path for path in places if path.is_file()), None)
 
 
 def _write_shard(out: Path, number: int, samples: Iterator[Sample], check: Callable[[], None]) -> Row:
-    """Write the next samples as a shard; its row of the manifest. The `check` is made before it takes its place."""
+    """Write the next samples as a shard and return its manifest row. `check` is called before the shard takes its place."""
     name = shard_name(number)
     with atomic_file(out / name) as stream:
         written = write_blocks(stream, map(sample_blocks, islice(samples, SHARD_SIZE)))
@@ -286,7 +286,7 @@ def _write_shard(out: Path, number: int, samples: Iterator[Sample], check: Calla
 
 
 def _statement(scenes: list[PublishedScene], first_image: Path, source: str) -> dict[str, Any]:
-    """The content of ``dataset.json``: null where no seed made it."""
+    """The content of ``dataset.json``; its seed is null."""
     height, width, _ = decode_image(read_whole(first_image, max_image_bytes()), str(first_image)).shape
     counts = [len(scene.scene) for scene in scenes]
     statement = ImportedStatement(
@@ -320,8 +320,8 @@ def _with_image(scene: PublishedScene, domain: Clevr, path: Path, done: Imported
 
 
 def _stored_image(data: bytes, pixels: np.ndarray) -> tuple[bytes, str]:
-    """The image file as a sample holds it, and its suffix: as it came if it is plain RGB, else its pixels (height, width, 3) as a PNG."""
-    with contextlib.suppress(Exception), Image.open(io.BytesIO(data), formats=PLAIN) as image:  # damage beside the pixels, which were read
+    """A sample's image file and its suffix: the given file if it is plain RGB, else its pixels (height, width, 3) as a PNG."""
+    with contextlib.suppress(Exception), Image.open(io.BytesIO(data), formats=PLAIN) as image:  # damaged metadata; the pixels were read
         suffix = _KEPT.get(image.format or "")
         if suffix and image.mode == "RGB" and not image.getexif():
             return data, suffix
@@ -329,7 +329,7 @@ def _stored_image(data: bytes, pixels: np.ndarray) -> tuple[bytes, str]:
 
 
 def _sample(scene: PublishedScene, domain: Clevr, frame: tuple[int, int], done: Imported) -> Sample:
-    """The scene as a sample under its camera, a single black pixel for its image; `done` learns of it."""
+    """The scene as a sample under its camera, with a single black pixel for its image; its key and warnings are added to `done`."""
     shot = domain.canonical_shot(*frame, QUALITY)
     shot = replace(shot, camera=_camera(scene, shot.viewpoint, frame, done))
     _check_labour(scene, domain, shot)
@@ -340,7 +340,7 @@ def _sample(scene: PublishedScene, domain: Clevr, frame: tuple[int, int], done: 
 
 
 def _check_labour(scene: PublishedScene, domain: Clevr, shot: Shot) -> None:
-    """`UserError` for a scene that states a frame, or objects, of more pixels than images may have: nothing else bounds them."""
+    """Raise `UserError` if a scene's frame, or its objects together, have too many pixels: the file may ask for any number."""
     if shot.width * shot.height > max_pixels():
         raise UserError(f"{scene.filename}: its scene {refusal(f'{shot.width:,}x{shot.height:,} pixels')}")
     covered, most = (
@@ -355,7 +355,7 @@ def _check_labour(scene: PublishedScene, domain: Clevr, shot: Shot) -> None:
 
 
 def _camera(scene: PublishedScene, usual: Camera, frame: tuple[int, int], done: Imported) -> Camera:
-    """The camera that the scene states; else the one that explains its pixel coordinates; without any, the usual one."""
+    """The camera that the scene records, else the one fitted to its pixel coordinates, else the usual one; `done` records the fit."""
     if scene.pixels is None:
         if scene.camera is None:
             done.without_pixels.append(scene.key)
@@ -373,7 +373,7 @@ def _camera(scene: PublishedScene, usual: Camera, frame: tuple[int, int], done: 
     if scene.depths is None:
         done.without_depths.append(scene.key)
     if len(done.keys) % SHARD_SIZE == 0:
-        done.in_vain = 0  # so that a call that goes on finds what one call would
+        done.in_vain = 0  # per shard, so that a resumed import gives the same cameras
     fit = done.recovered[scene.key] = fit_camera(usual, seen, everywhere=done.in_vain < MOST_IN_VAIN)
     done.in_vain += not fit.explains
     return fit.camera

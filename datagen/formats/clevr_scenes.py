@@ -1,15 +1,15 @@
 """CLEVR's scene files (Johnson et al. 2017), written and read.
 
-A file is ``{"info": {...}, "scenes": [...]}``; a scene names its image, six directions, four relations as adjacency lists, and its objects.
-What the published generator does and its files do not say, as its source and its issues 5 and 36 tell
+A file is ``{"info": {...}, "scenes": [...]}``; a scene has its image's name, six directions, four relations as adjacency lists, and its
+objects. The files leave the following out; it is known from the published generator's source and its issues 5 and 36
 (github.com/facebookresearch/clevr-dataset-gen):
 
 - ``pixel_coords`` are x and y rounded to whole pixels, from the top left corner, and the depth in metres;
 - j is in ``relationships[r][i]`` when object j lies more than 0.2 m from object i along the direction r;
-- ``rotation`` is called degrees, but was handed to Blender as radians: so many radians is what the images show. A scene of ours
-  says ``"rotation_unit": "degrees"`` and means it;
-- the frame's size is not recorded (the published images are 480x320); a scene of ours says ``"image_size": [width, height]``;
-- nor is the camera; a scene of ours says ``"camera": {"name", "location", "target", "lens_mm", "sensor_mm"}``.
+- ``rotation`` is meant in degrees, but was passed to Blender as radians, so the images show it in radians. Scenes exported here are in
+  degrees and have ``"rotation_unit": "degrees"``;
+- the frame's size is not recorded (the published images are 480x320); scenes exported here have ``"image_size": [width, height]``;
+- nor is the camera; scenes exported here have ``"camera": {"name", "location", "target", "lens_mm", "sensor_mm"}``.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ from datagen.samples.sample import Sample
 from datagen.scene import FRAME_SIDES, Camera, Object, Scene
 
 MARGIN = 0.2  # metres along a direction before a relation holds (the published generator's epsilon)
-USUAL_FRAME = (320, 240)  # the published generator's
+USUAL_FRAME = (320, 240)  # the published generator's default
 RELATIONS = ("right", "behind", "front", "left")
-SPLIT_PATTERN = r"^[A-Za-z0-9_-]{1,32}\Z"  # it becomes part of file names
-MOST_BYTES = 1 << 28  # of a file of scenes; the largest that is published has two thirds of it
-MAX_NAME = 80  # characters of an image's name: a tar's plain header holds 100
+SPLIT_PATTERN = r"^[A-Za-z0-9_-]{1,32}\Z"  # a split's name becomes part of file names
+MOST_BYTES = 1 << 28  # of a scenes file; the largest published one has two thirds of it
+MAX_NAME = 80  # characters of an image's name; a tar's plain header holds 100
 
 
 def published_directions(camera: Camera) -> dict[str, list[float]]:
-    """Unit vectors of right, behind, above, below, left and front on the ground plane, as `camera` sees it."""
+    """Unit vectors of right, behind, left and front on the ground plane, as `camera` sees it, and of above and below."""
     vectors = {**ground_directions(camera), "above": (0.0, 0.0, 1.0), "below": (0.0, 0.0, -1.0)}
     return {name: [x + 0.0 for x in vector] for name, vector in vectors.items()}
 
 
 def relationships(directions: Mapping[str, list[float]], places: np.ndarray) -> dict[str, list[list[int]]]:
-    """Adjacency lists of objects at `places` (N, 3), in metres: ``[r][i]`` are the objects that stand in relation r to object i."""
-    steps = places[None, :, :] - places[:, None, :]  # [i, j] leads from i to j
+    """Adjacency lists of objects at `places` (N, 3), in metres: ``[r][i]`` lists the objects in relation r to object i."""
+    steps = places[None, :, :] - places[:, None, :]  # [i, j] is the vector from i to j
     found = {}
     for name in RELATIONS:
         along = steps @ np.array(directions[name])
@@ -85,7 +85,7 @@ def published_scene(sample: Sample, index: int, filename: str) -> dict[str, Any]
 
 
 def split_of(sample: Sample) -> str:
-    """The split of a sample's record; the published generator's ``new`` if it has none. `UserError` if it fits no file's name."""
+    """The split in a sample's record; without one ``new``, the generator's default. `UserError` if it cannot be part of a file name."""
     split = str(sample.record.get("split") or "new")
     if not re.search(SPLIT_PATTERN, split):
         raise UserError(f"sample {sample.key}: the split {split!r} cannot be part of a file's name")
@@ -97,7 +97,7 @@ FrameSide = Annotated[int, Meta(ge=FRAME_SIDES[0], le=FRAME_SIDES[1])]
 
 
 class ObjectEntry(Struct, kw_only=True):
-    """One of a scene's ``objects``. Whether its words are CLEVR's is checked where they are used."""
+    """One of a scene's ``objects``. Its words are checked against CLEVR's vocabulary later, in `read_scenes`."""
 
     color: str
     material: str
@@ -106,17 +106,17 @@ class ObjectEntry(Struct, kw_only=True):
     rotation: Metres
     location: tuple[Metres, Metres, Metres] = field(name="3d_coords")
     pixel_coords: Annotated[list[Metres], Meta(min_length=2, max_length=3)] | None = None
-    """X and y in pixels, and the depth in metres if it is there."""
+    """X and y in pixels, and the depth in metres if it is known."""
 
 
 class CameraEntry(CameraFields, kw_only=True):
-    """A scene's camera, as our exports state it."""
+    """A scene's camera, in scenes exported here."""
 
     name: FileName = Camera.name
 
 
 class SceneEntry(Struct, kw_only=True):
-    """One of ``scenes``, of which a reader takes this; see above."""
+    """One of ``scenes``: the fields that are read. See the module's docstring."""
 
     image_filename: str
     objects: Annotated[list[ObjectEntry], Meta(max_length=MAX_STATEMENTS)]
@@ -137,11 +137,10 @@ class SceneEntry(Struct, kw_only=True):
 
 @dataclass(frozen=True)
 class PublishedScene:
-    """A scene as read: canonical, with the image it belongs to.
+    """A scene as read: canonical, with the name of its image.
 
-    ``points`` (N, 3) in metres, ``pixels`` (N, 2) and ``depths`` (N,) in metres, or None where the file has none, are in the file's order
-    of objects. ``frame`` is (width, height) and ``camera`` the camera, where the file says them; ``digest`` is the SHA-256 of the whole
-    entry.
+    ``points`` (N, 3) in metres, ``pixels`` (N, 2) and ``depths`` (N,) in metres, None if any object lacks them, are in the file's order
+    of objects. ``frame`` (width, height) and ``camera`` are None if not recorded; ``digest`` is the SHA-256 of the whole entry.
     """
 
     key: str
@@ -157,7 +156,7 @@ class PublishedScene:
 
 
 def read_scenes(path: Path, domain: Domain) -> list[PublishedScene]:
-    """The scenes of a file: CLEVR's ``{"info", "scenes"}``, or a single scene's JSON. `UserError` with place and expectation."""
+    """The scenes of a file: CLEVR's ``{"info", "scenes"}``, or a single scene's JSON. `UserError` names the place and what is expected."""
     entries = _entries(path)
     scenes = [_scene(entry, domain, f"{path}: scene {number}") for number, entry in enumerate(entries)]
     seen: set[str] = set()
@@ -203,7 +202,7 @@ def _scene(content: Any, domain: Domain, where: str) -> PublishedScene:
 
 
 def _object(entry: ObjectEntry, domain: Domain, degrees: bool, where: str, field: str) -> Object:
-    """One object as a statement of the domain: its words by their names, its place, its turn about Z in degrees."""
+    """One object as a statement of the domain; its rotation is converted from radians unless `degrees`."""
     [statement] = domain.statements
     words = {choice.name: getattr(entry, choice.name) for choice in statement.choices}
     for choice in statement.choices:

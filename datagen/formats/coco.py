@@ -1,7 +1,7 @@
 """COCO instances (Lin et al. 2014) as ``pycocotools`` loads them: ``annotations/instances.json`` beside ``images/``.
 
-A shape is a category, in a domain without shapes a statement; all other arguments are in the annotation's ``attributes``. Segmentations
-are in COCO's uncompressed run-length code; area and box are those of the visible pixels. An object of which nothing shows has no
+Categories are the shapes or, in a domain without shapes, the statements; all other arguments are in the annotation's ``attributes``.
+Segmentations are in COCO's uncompressed run-length code; area and box are those of the visible pixels. A fully hidden object has no
 annotation.
 """
 
@@ -22,7 +22,7 @@ CATEGORY = "shape"  # the argument whose words are the categories
 
 
 def export_coco(samples: Iterator[Sample], draft: Draft) -> None:
-    """Write the samples, at least one, to a draft, images under their keys. Ids count from 1. `UserError` if not all are of one domain."""
+    """Write the samples, at least one, to a draft, images named by key. Ids count from 1. `UserError` unless all are of one domain."""
     first = next(samples := iter(samples))
     kinds = categories(first.domain)
     ids = {kind["name"]: kind["id"] for kind in kinds}
@@ -43,7 +43,7 @@ def export_coco(samples: Iterator[Sample], draft: Draft) -> None:
 
 
 def categories(domain: Domain) -> list[dict[str, Any]]:
-    """The kinds of object that a domain has, numbered from 1."""
+    """The COCO categories of a domain, numbered from 1."""
     shapes = (c.words for statement in domain.statements for c in statement.choices if c.name == CATEGORY)
     words = next(shapes, tuple(statement.name for statement in domain.statements))
     return [{"id": number, "name": word, "supercategory": domain.name} for number, word in enumerate(words, 1)]
@@ -54,6 +54,6 @@ def _pixels(label: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def attributes(obj: Object, domain: Domain) -> dict[str, Any]:
-    """Every argument of an object but its category, plain JSON."""
+    """Every argument of an object except its category, as plain JSON."""
     arguments = domain.statement(obj.statement).arguments
     return {a.name: list(v) if isinstance(v := obj[a.name], tuple) else v for a in arguments if a.name != CATEGORY}

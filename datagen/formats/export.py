@@ -1,4 +1,4 @@
-"""The one door to the exporters: a data set, shards or loose samples, in a format of others."""
+"""The export of a data set, shards or loose samples, to another format: the common part of all exporters."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ EXPORTERS: dict[str, Callable[[Iterator[Sample], Draft], None]] = {"clevr": expo
 
 
 def export(data: Place, format: str, out: Path) -> int:
-    """Write the samples of a data set to `out` in one of `EXPORTERS`' formats, one at a time; how many there are.
+    """Write the samples of a data set to `out` in one of `EXPORTERS`' formats, one at a time, and return their number.
 
-    They are written into a hidden folder in `out` first. What an earlier export left there is replaced as a whole. `UserError` for another
-    format, a damaged data set, or a folder with files in it that no export has written.
+    Files are written into a hidden folder in `out` first, and then replace those of an earlier export as a whole. `UserError` for an
+    unknown format, a damaged data set, or if `out` is the data set or has files that no export has written.
     """
     if format not in EXPORTERS:
         raise UserError(f"there is no format {format!r}; choose one of {', '.join(EXPORTERS)}")
@@ -48,7 +48,7 @@ def export(data: Place, format: str, out: Path) -> int:
 
 
 def _checked(samples: Iterable[Sample], where: str, check: Callable[[], None]) -> Iterator[Sample]:
-    """The samples, each once it was seen that it is whole, and that the draft is still there."""
+    """Yield each sample after a check that the draft still exists and that the sample's code and image agree with its record."""
     for sample in samples:
         check()
         check_agreement(sample, where)
@@ -56,7 +56,7 @@ def _checked(samples: Iterable[Sample], where: str, check: Callable[[], None]) -
 
 
 def _refuse_strangers(out: Path) -> None:
-    """`UserError` if there is a file in a folder that no export has written, or that was changed since."""
+    """Raise `UserError` if a folder has a file that no export has written, or that was changed since."""
     written = Written(out, "export")
     written.refuse_strangers(written.made_from)
     ours = written.made_from.keys() | {written.list.name}
@@ -66,6 +66,6 @@ def _refuse_strangers(out: Path) -> None:
 
 
 def _files_in(folder: Path) -> Iterator[str]:
-    """The paths, within a folder, of all files and links in it, but for what a call has there only while it lasts."""
+    """The paths, relative to a folder, of all files and links in it, except the draft and the lock of a running export."""
     within = (path.relative_to(folder) for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
     return (path.as_posix() for path in within if path.parts[0] not in (DRAFT, OWN_LOCK))

@@ -1,7 +1,7 @@
-"""A folder that Hugging Face ``datasets`` loads as it is: images and a ``metadata.jsonl`` with a line an image (``imagefolder``).
+"""Export to a folder that Hugging Face ``datasets`` loads (``imagefolder``): images and a ``metadata.jsonl`` with a line an image.
 
-The columns are ``image`` (from ``file_name``), ``key``, ``code`` and ``objects``, a list of structures: each argument of the statement,
-and ``pixel_coords``, ``bbox`` and ``visible_pixels`` of the labels.
+The columns are ``image`` (from ``file_name``), ``key``, ``code`` and ``objects``, a list of structures: the statement's name, its
+arguments, and the labels ``pixel_coords``, ``bbox`` and ``visible_pixels``.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from datagen.formats.writing import Draft
 from datagen.io.files import write_bytes, write_jsonl
 from datagen.samples.sample import Sample
 
-FOLDER = "train"  # the one split that a data set of `datasets` has when it has no other
+FOLDER = "train"  # the split that `datasets` expects of a data set with only one
 METADATA = "metadata.jsonl"
 LABELS = ("pixel_coords", "bbox", "visible_pixels")
 
 
 def export_hf(samples: Iterator[Sample], draft: Draft) -> None:
-    """Write the samples to the draft's ``train``, images under their keys."""
+    """Write the samples to the folder ``train`` of a draft, images named by key."""
 
     def rows() -> Iterator[dict[str, Any]]:
         for sample in samples:

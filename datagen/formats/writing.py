@@ -1,4 +1,4 @@
-"""What the exporters share: JSON documents with long lists, written in constant memory, and image files."""
+"""Writers that the exporters share: JSON documents with long lists, in constant memory, and image files."""
 
 from __future__ import annotations
 
@@ -21,55 +21,55 @@ def png_bytes(sample: Sample) -> bytes:
 
 
 class Draft:
-    """A folder that an export is written into before it takes its place, and the ``names``, within it, of all that is written there."""
+    """The folder that an export is written into before it is moved into place, and the ``names`` of its files, relative to the folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.names: list[str] = []
 
     def file(self, name: str) -> Path:
-        """Where to write the file of that name, which from now on is one of the export's."""
+        """The path at which to write the file of that name; the name is added to ``names``."""
         self.names.append(name)
         return self.folder / name
 
 
 class JsonDocument:
-    """One JSON object of a few ``fields`` and some lists whose rows come one by one, in any order; they wait in temporary files."""
+    """A JSON object of a few ``fields`` and some lists, whose rows are added one by one in any order and kept in temporary files."""
 
     def __init__(self, path: Path, fields: Mapping[str, Any], lists: Mapping[str, IO[bytes]]) -> None:
         self._path, self._fields, self._lists = path, fields, lists
 
     def add(self, name: str, row: Mapping[str, Any]) -> None:
-        """The next row of the list of that name."""
+        """Append a row to the list of that name."""
         stream = self._lists[name]
         with naming(self._path):
             stream.write((",\n" if stream.tell() else "\n").encode() + json.dumps(row, allow_nan=False).encode())
 
     def write(self, out: IO[bytes]) -> None:
-        """The whole document."""
+        """Write the whole document to a stream."""
         head = (f"{json.dumps(name)}: {json.dumps(value)}" for name, value in self._fields.items())
         out.write(("{" + ",\n".join(head)).encode())
         for name, stream in self._lists.items():
             out.write(f",\n{json.dumps(name)}: [".encode())
             with naming(self._path):
-                stream.seek(0)  # and write what is left of it
+                stream.seek(0)  # which flushes the buffer, and may fail
             shutil.copyfileobj(stream, out)
             out.write(b"\n]")
         out.write(b"}\n")
 
 
 def _close(stream: IO[bytes]) -> None:
-    with suppress(OSError):  # what is still to be written of it is not wanted
+    with suppress(OSError):  # closing flushes rows that nobody needs any more
         stream.close()
 
 
 @contextmanager
 def json_document(path: Path, fields: Mapping[str, Any], lists: tuple[str, ...]) -> Iterator[JsonDocument]:
-    """A `JsonDocument` that is written to `path`, atomically, when the block ends well."""
+    """A `JsonDocument` that is written to `path`, atomically, if the block ends without an exception."""
     with ExitStack() as spools:
         with naming(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            files: dict[str, IO[bytes]] = {name: TemporaryFile(dir=path.parent) for name in lists}  # noqa: SIM115 - there must be room anyway
+            files: dict[str, IO[bytes]] = {name: TemporaryFile(dir=path.parent) for name in lists}  # noqa: SIM115 - closed by `_close`
         for stream in files.values():
             spools.callback(_close, stream)
         document = JsonDocument(path, fields, files)

@@ -1,6 +1,6 @@
 """The pinhole camera in numpy: where a world point lands on the frame, and the ray through a pixel.
 
-Blender is given the very matrix computed here, so labels and pixels share one camera.
+Blender gets the matrix computed here, so labels and pixels share one camera.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def look_at(location: Vec3, target: Vec3) -> np.ndarray:
 
 
 def ground_directions(camera: Camera) -> dict[str, Vec3]:
-    """Unit vectors of right, left, behind and front on the ground as `camera` sees it; behind is up the frame for one that looks down."""
+    """Unit vectors of right, left, behind and front on the ground as `camera` sees it; straight down, behind is the camera's up."""
     axes = look_at(camera.location, camera.target)
     ahead = -axes[:, 2] * (1, 1, 0)
     if np.linalg.norm(ahead) < 1e-9:
@@ -52,8 +52,8 @@ def _axes(camera: Camera) -> np.ndarray:
 def project(camera: Camera, width: int, height: int, points: np.ndarray) -> np.ndarray:
     """World points (N, 3) in metres to (N, 3): x and y in pixels from the top left corner, depth in metres along the axis.
 
-    A point that is not in front of the camera, by `IN_FRONT` at least, is nowhere on the frame: its x and y are `NOWHERE`, outside of it.
-    One that is far beside it is not further off than `FAR_OFF`.
+    A point less than `IN_FRONT` in front of the camera has x = y = `NOWHERE`, outside the frame. Other coordinates are clipped to
+    ±`FAR_OFF`.
     """
     local = (np.asarray(points, float) - camera.location) @ _axes(camera)
     depth = 0.0 - local[:, 2]
@@ -65,10 +65,10 @@ def project(camera: Camera, width: int, height: int, points: np.ndarray) -> np.n
 
 @dataclass(frozen=True)
 class Rays:
-    """A grid of rays from ``origin`` (3,), in metres: the one in row i and column j runs along ``axes @ (x[j], y[i], -1)``.
+    """A grid of rays from ``origin`` (3,), in metres: the ray in row i and column j has the direction ``axes @ (x[j], y[i], -1)``.
 
-    ``axes`` (3, 3) has the camera's right, up and back in its columns, which are at right angles. A ray is not normalised: a step of 1
-    is 1 m of depth.
+    The columns of ``axes`` (3, 3) are the camera's right, up and back, at right angles. Directions are not normalised: each is
+    1 m of depth long.
     """
 
     origin: np.ndarray
@@ -81,7 +81,7 @@ class Rays:
         return Rays(self.origin, self.axes, self.x[columns], self.y[rows])
 
     def turned(self, matrix: np.ndarray, around: np.ndarray) -> Rays:
-        """The same rays in the frame that `matrix` (3, 3) leads to and whose origin is at `around` (3,)."""
+        """The same rays in the frame that has its origin at `around` (3,) and is reached by `matrix` (3, 3)."""
         return Rays(matrix @ (self.origin - around), matrix @ self.axes, self.x, self.y)
 
     def along(self, vectors: np.ndarray) -> np.ndarray:
@@ -97,7 +97,7 @@ class Rays:
 
 @lru_cache(maxsize=64)
 def rays(camera: Camera, width: int, height: int) -> Rays:
-    """The rays through the pixels' centres of a frame, one for each of its rows and columns."""
+    """The rays through the centres of a frame's pixels, one a pixel."""
     focal = focal_pixels(camera, width, height)
     x = (np.arange(width) + 0.5 - width / 2) / focal
     y = (height / 2 - np.arange(height) - 0.5) / focal

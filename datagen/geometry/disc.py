@@ -1,4 +1,4 @@
-"""A disc on a frame: which pixels' centres it holds, and how much of each pixel's area it covers, in closed form."""
+"""A disc on a frame: which pixel centres it contains, and how much of each pixel's area it covers, in closed form."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Disc:
     radius: float
 
     def window(self, width: int, height: int) -> Window:
-        """The part of a frame that the disc can touch; empty if it is beside the frame."""
+        """The part of a frame that the disc can touch; empty if the disc is off the frame."""
         return self._span(self.y, height), self._span(self.x, width)
 
     def inside(self, window: Window) -> np.ndarray:
-        """Whether the disc holds each pixel's centre: (rows, columns) bool."""
+        """Whether the disc contains each pixel's centre: (rows, columns) bool."""
         y, x = (np.arange(span.start, span.stop) + 0.5 for span in window)
         return (x - self.x) ** 2 + ((y - self.y) ** 2)[:, None] <= self.radius**2
 
@@ -41,7 +41,7 @@ class Disc:
 
 
 def _corner_area(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The area of the unit disc to the left of `x` and below `y`, both in [-1, 1]: half a chord, and as much above or below the axis."""
+    """The area of the unit disc left of `x` and below `y`, both in [-1, 1]: that of the lower half, plus or minus a strip's."""
     return _half(x) + np.copysign(_strip(x, np.abs(y)), y)
 
 
@@ -51,6 +51,6 @@ def _half(x: np.ndarray) -> np.ndarray:
 
 
 def _strip(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The same, of what of the half lies below `y` >= 0: between -w and w its edge is straight, on either side it is the circle."""
+    """The area left of `x` of the upper half below `y` >= 0: its upper edge is straight from -w to w, and the circle on either side."""
     w = np.sqrt(1 - y * y)
     return _half(np.minimum(x, -w)) + y * (np.clip(x, -w, w) + w) + _half(np.maximum(x, w)) - _half(w)

@@ -1,4 +1,4 @@
-"""The sweep that objects stand on, declared once: Blender's mesh is made of it, and depth is cast against it. Lengths in metres."""
+"""The sweep that objects stand on (ground and backdrop): Blender's mesh and the depth labels are both made from it. Lengths in metres."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from datagen.geometry.camera import Rays, focal_pixels, look_at, rays
 from datagen.scene import Camera, Vec3
 
 ASIDE = 0.4  # radians that a sweep is turned away from facing a camera squarely
-FARTHEST = 600.0  # metres that a sweep reaches at most, in front, aloft and to either side; Blender's cameras see 1000 m far
-EDGE_RAYS = 129  # along each edge of a frame that is tried
-BARE_PIXELS = 320  # of the longer side of the frame on which bare pixels are counted
+FARTHEST = 600.0  # metres that a sweep extends at most to the front, upwards and to either side; Blender's cameras see 1000 m far
+EDGE_RAYS = 129  # along each edge of a frame, to test whether a sweep fills it
+BARE_PIXELS = 320  # longer side of the reduced frame on which bare pixels are counted
 
 
 @dataclass(frozen=True)
 class Sweep:
     """Flat ground through the origin, a quarter circle behind it, then straight up.
 
-    Its profile lies in the plane of Y and Z, is drawn out along X by ``half_width`` to either side, and is then turned about Z by
+    Its profile lies in the plane of Y and Z, is extended along X by ``half_width`` to either side, and is then turned about Z by
     ``turn`` radians. The ground runs ``near`` towards -Y and stays flat up to ``flat`` along +Y; the curve has ``radius`` and
     ``facets`` flat pieces; the backdrop ends at ``height``.
     """
@@ -42,22 +42,22 @@ class Sweep:
         return points, np.concatenate([normals[:1], normals, normals[-1:]])
 
     def room(self, point: Vec3 | np.ndarray) -> float:
-        """How far a point is in front of the sweep's surface, which is taken without its ends; negative behind it."""
+        """The distance of a point in front of the sweep's surface, extended without ends; negative behind it."""
         _, y, z = self._local() @ np.asarray(point, float)
         ends, _ = self.profile()
         return float(min(across[0] * (y - start[0]) + across[1] * (z - start[1]) for start, across in _facets(ends)))
 
     def depth(self, rays: Rays) -> np.ndarray:
-        """Where rays from in front of the sweep meet its facets: (height, width) in multiples of their direction, inf where they miss.
+        """Where rays from in front of the sweep meet its facets: (rows, columns) in multiples of their direction, inf where they miss.
 
-        The space in front is convex, so a ray leaves it once, through the first facet's plane that it crosses.
+        The space in front is convex, so a ray leaves it once, through the first facet plane that it crosses.
         """
         leave, (x, y, z) = self._leave(rays)
         held = (np.abs(x) <= self.half_width) & (y >= -self.near) & (z <= self.height)
         return np.where(held, leave, np.inf)
 
     def grown(self, rays: Rays) -> Sweep:
-        """The sweep, drawn out to where these rays would meet it if it had no ends, up to `FARTHEST`; never smaller than it is."""
+        """The sweep enlarged, up to `FARTHEST`, so that these rays meet it wherever they would meet a sweep without ends."""
         leave, (x, y, z) = self._leave(rays)
         met = np.isfinite(leave)
 
@@ -67,8 +67,8 @@ class Sweep:
         return replace(self, near=reach(self.near, -y), height=reach(self.height, z), half_width=reach(self.half_width, np.abs(x)))
 
     def _leave(self, rays: Rays) -> tuple[np.ndarray, np.ndarray]:
-        """Where rays leave the space in front of a sweep without ends: (rows, columns) in multiples of their direction, inf where they
-        never do; and the points there in the sweep's own frame, (3, rows, columns)."""
+        """Where rays leave the space in front of the sweep, extended without ends: (rows, columns) in multiples of their direction, inf
+        for never; and the points there in the sweep's own frame, (3, rows, columns)."""
         local = rays.turned(self._local(), np.zeros(3))
         x, y, z = local.along(np.eye(3))
         start = local.origin
@@ -82,20 +82,20 @@ class Sweep:
             return leave, np.stack([start[0] + leave * x, start[1] + leave * y, start[2] + leave * z])
 
     def _local(self) -> np.ndarray:
-        """World to the sweep's own frame."""
+        """The rotation (3, 3) from the world to the sweep's own frame."""
         cos, sin = np.cos(self.turn), np.sin(self.turn)
         return np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
 
 
 def _facets(ends: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Of every facet a point and the unit normal towards the front, both (along Y, along Z)."""
+    """A point of each facet and its unit normal towards the front, both (along Y, along Z)."""
     along = np.diff(ends, axis=0)
     across = np.stack([-along[:, 1], along[:, 0]], axis=1) / np.linalg.norm(along, axis=1, keepdims=True)
     return list(zip(ends[:-1], across, strict=True))
 
 
 def sweep_behind(camera: Camera) -> Sweep:
-    """The sweep behind what `camera` looks at, turned `ASIDE` away from facing it squarely."""
+    """The sweep that backs the view of `camera`, turned `ASIDE` away from facing it squarely."""
     return Sweep(_facing(camera) + ASIDE)
 
 
@@ -107,12 +107,11 @@ def _facing(camera: Camera) -> float:
 
 @lru_cache(maxsize=1024)
 def sweep_for(ground: Sweep, camera: Camera, width: int, height: int) -> Sweep:
-    """The sweep that a frame of so many pixels is taken before.
+    """The sweep behind the scene in a frame of `width` by `height` pixels under `camera`.
 
-    It is the domain's own `ground` for every camera whose frame that one fills. For others it stands behind what the camera sees, drawn
-    out as far as the frame shows it, and squarely where a wide lens would look past its side. Of sweeps that all leave something of the
-    frame bare, it is the one that leaves the least (`bare_share` tells how much). So it is a function of what
-    a record says of the shot, and every picture without a bare spot before the domain's own sweep has that one.
+    It is the domain's own `ground` if that fills the frame. Otherwise it is turned behind what the camera sees and extended as far as
+    the frame shows, facing the camera squarely where a wide lens would look past its side. If every such sweep leaves part of the frame
+    bare, it is the one that fewest rays along the frame's edges miss (see `bare_share`). It depends on the recorded shot alone.
     """
     edges = _edges(camera, width, height)
     if _bare(ground, edges) == 0:
@@ -123,7 +122,7 @@ def sweep_for(ground: Sweep, camera: Camera, width: int, height: int) -> Sweep:
 
 
 def bare_share(ground: Sweep, camera: Camera, width: int, height: int) -> float:
-    """Which share of an empty frame sees neither ground nor backdrop, and is black."""
+    """The share of an empty frame's pixels that show neither ground nor backdrop and are black."""
     sweep, edges = sweep_for(ground, camera, width, height), _edges(camera, width, height)
     if sweep.room(camera.location) <= 0:
         return 1.0
@@ -135,7 +134,7 @@ def bare_share(ground: Sweep, camera: Camera, width: int, height: int) -> float:
 
 
 def _edges(camera: Camera, width: int, height: int) -> tuple[Rays, Rays]:
-    """Rays along the frame's left and right, and along its top and bottom, a pixel outside of it."""
+    """Rays one pixel outside the frame: along its left and right edges, and along its top and bottom edges."""
     focal = focal_pixels(camera, width, height)
     right, up = (width / 2 + 1) / focal, (height / 2 + 1) / focal
     origin, axes = np.array(camera.location, float), look_at(camera.location, camera.target)
@@ -144,14 +143,14 @@ def _edges(camera: Camera, width: int, height: int) -> tuple[Rays, Rays]:
 
 
 def _bare(sweep: Sweep, edges: tuple[Rays, Rays]) -> float:
-    """Which share of the rays along a frame's edges meets nothing. Where all do, all within the frame do too: no hole is in a sweep."""
+    """The share of the rays along a frame's edges that miss the sweep. If it is 0, the sweep fills the frame, as it has no holes."""
     if sweep.room(edges[0].origin) <= 0:
         return 1.0
     return float(np.mean([np.isinf(sweep.depth(side)).mean() for side in edges]))
 
 
 def _drawn_out(sweep: Sweep, edges: tuple[Rays, Rays]) -> Sweep:
-    """The sweep as large as rays along a frame's edges ask for."""
+    """The sweep enlarged (`Sweep.grown`) for the rays along a frame's edges."""
     for side in edges:
         sweep = sweep.grown(side)
     return sweep

@@ -1,4 +1,4 @@
-"""What a camera sees of exact solids: a ray through the centre of every pixel."""
+"""Ray casting of exact solids: one ray through the centre of every pixel."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from datagen.geometry.camera import Rays, project, rays
 from datagen.geometry.view import NOBODY, View
 from datagen.scene import Camera
 
-_AT_ONCE = 2**20  # rays
+_AT_ONCE = 2**20  # rays cast together
 
 
 class Solid(Protocol):
-    """What can be cast: `datagen.geometry.solids.Solid` in closed form, a mesh as `datagen.assets.solid.MeshSolid`."""
+    """The interface of solids to `cast`: `datagen.geometry.solids.Solid` in closed form, `datagen.assets.solid.MeshSolid` for meshes."""
 
     def hull(self) -> np.ndarray:
-        """Points (N, 3) in the world frame whose convex hull holds the solid."""
+        """Points (N, 3) in the world frame whose convex hull contains the solid."""
 
     def depth(self, rays: Rays) -> np.ndarray:
-        """Where rays first meet it: (rows, columns) in multiples of their direction; infinity where they miss."""
+        """Where rays first meet the solid: (rows, columns) in multiples of their direction; infinity where they miss."""
 
 
 def cast(solids: Sequence[Solid], camera: Camera, width: int, height: int, *, least: float = 0.0) -> View | None:
-    """The view of a frame in pixels; None as soon as a solid turns out to show fewer than `least` of them."""
+    """The view of a frame of `width` by `height` pixels; None if any solid shows fewer than `least` pixels."""
     owner = np.full((height, width), NOBODY, np.int16)
     depth = np.full((height, width), np.inf)
     grid = rays(camera, width, height)
@@ -38,19 +38,19 @@ def cast(solids: Sequence[Solid], camera: Camera, width: int, height: int, *, le
             pixels += np.count_nonzero(nearer)
             np.copyto(depth[part], hit, where=nearer)
             np.copyto(owner[part], index, where=nearer)
-        if pixels < least:  # those to come can only hide more of it
+        if pixels < least:  # later solids can only hide more of this one
             return None
     shown = (np.count_nonzero(owner[window] == index) for index, window in enumerate(windows))
     return View(owner, depth) if all(count >= least for count in shown) else None
 
 
 def pixels_to_cast(solids: Sequence[Solid], camera: Camera, width: int, height: int) -> int:
-    """How many pixels `cast` has to look at, once for each of the solids that may be seen there."""
+    """The number of rays that `cast` tests, summed over the solids: the pixels of each solid's window."""
     return sum((rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in _windows(solids, camera, width, height))
 
 
 def _parts(window: tuple[slice, slice]) -> Iterator[tuple[slice, slice]]:
-    """A part of the frame as some rows at a time, for a ray takes some hundred bytes."""
+    """Split a window of the frame into groups of rows, to bound memory: a ray takes some hundred bytes."""
     rows, columns = window
     at_once = max(1, _AT_ONCE // max(1, columns.stop - columns.start))
     for first in range(rows.start, rows.stop, at_once):
@@ -58,13 +58,13 @@ def _parts(window: tuple[slice, slice]) -> Iterator[tuple[slice, slice]]:
 
 
 def _windows(solids: Sequence[Solid], camera: Camera, width: int, height: int) -> list[tuple[slice, slice]]:
-    """The parts of the frame that each of the solids can touch."""
+    """The window of the frame that each solid can touch."""
     if not solids:
         return []
     hulls = [solid.hull() for solid in solids]
     points = project(camera, width, height, np.concatenate(hulls))
     starts = np.cumsum([0, *map(len, hulls[:-1])])
-    behind = np.minimum.reduceat(points[:, 2], starts) <= 0  # the camera, at least in part: the hull does not tell where it is seen
+    behind = np.minimum.reduceat(points[:, 2], starts) <= 0  # the camera, at least in part: the projected hull does not bound the solid
     edges = np.clip(points[:, :2], 0, (width, height))
     first = np.where(behind[:, None], (0, 0), np.floor(np.minimum.reduceat(edges, starts))).astype(int).tolist()
     last = np.where(behind[:, None], (width, height), np.ceil(np.maximum.reduceat(edges, starts))).astype(int).tolist()

@@ -1,7 +1,7 @@
-"""Rotations as matrices, the representations that code may write them in, and the angle between two of them.
+"""Rotations as matrices, their other representations, and the angle between two rotations.
 
-A matrix (3, 3) leads from an object's own frame to the world's. Every function takes any number of leading axes. What comes from a
-matrix is canonical: equal rotations give equal numbers, up to rounding at the places where a representation jumps.
+A matrix (3, 3) leads from an object's own frame to the world's. Conversions and angles take any number of leading axes. Conversions from
+matrices are canonical: equal rotations give equal numbers, up to rounding at the places where a representation jumps.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def to_quaternion(matrices: np.ndarray) -> np.ndarray:
     xx, yy, zz = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
     yz, zx, xy = m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]
     sum_xy, sum_zx, sum_yz = m[..., 0, 1] + m[..., 1, 0], m[..., 0, 2] + m[..., 2, 0], m[..., 1, 2] + m[..., 2, 1]
-    # Each row is q times four of its own components; the longest one loses least (Shepperd 1978).
+    # Each row is q times 4 times one of its components; the longest row loses least precision (Shepperd 1978).
     rows = _matrices(
         [
             [1 + xx + yy + zz, yz, zx, xy],
@@ -95,9 +95,9 @@ def to_quaternion(matrices: np.ndarray) -> np.ndarray:
 
 
 def from_6d(numbers: np.ndarray) -> np.ndarray:
-    """Matrices (..., 3, 3) from six numbers (..., 6): the first two columns, set upright by Gram and Schmidt (Zhou et al. 2019).
+    """Matrices (..., 3, 3) from six numbers (..., 6): the first two columns, orthonormalised by Gram-Schmidt (Zhou et al. 2019).
 
-    The numbers may be any that a network says, unless one of the columns is 0 or they are parallel: then the result is NaN.
+    Any numbers that a network may output are allowed; if one of the columns is 0 or they are parallel, the result is NaN.
     """
     n = np.asarray(numbers, float)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -114,7 +114,7 @@ def to_6d(matrices: np.ndarray) -> np.ndarray:
 
 
 def random_rotation(rng: Stream) -> np.ndarray:
-    """A rotation (3, 3), uniform over all (Shoemake 1992)."""
+    """A rotation (3, 3), drawn uniformly from all rotations (Shoemake 1992)."""
     share, one, two = rng.random(), 2 * math.pi * rng.random(), 2 * math.pi * rng.random()
     inner, outer = math.sqrt(1 - share), math.sqrt(share)
     return from_quaternion(np.array([outer * math.cos(two), inner * math.sin(one), inner * math.cos(one), outer * math.sin(two)]))
@@ -134,22 +134,22 @@ def geodesic_degrees(one: np.ndarray, two: np.ndarray) -> np.ndarray:
         ),
         axis=-1,
     )
-    # Both, as arc cosine alone loses half the digits near 0 and 180 degrees.
+    # Sine and cosine together, as the arc cosine alone loses half the digits near 0 and 180 degrees.
     return np.degrees(np.arctan2(twice_sine, np.trace(between, axis1=-2, axis2=-1) - 1))
 
 
 def least_geodesic_degrees(one: np.ndarray, two: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """The smallest `geodesic_degrees` between `one` and what looks like `two`: ``two @ g`` for every g of the `group` (N, 3, 3)."""
+    """The smallest `geodesic_degrees` between `one` and the rotations that look like `two`: ``two @ g`` for g in `group` (N, 3, 3)."""
     turned = np.asarray(two, float)[..., None, :, :] @ group
     return geodesic_degrees(np.asarray(one, float)[..., None, :, :], turned).min(-1)
 
 
 @dataclass(frozen=True)
 class Symmetry:
-    """Which turns in its own frame leave an object looking the same.
+    """The rotations in its own frame that leave an object looking the same.
 
-    Those about its Z axis by 360 degrees / ``fold``, or by any angle if ``fold`` is 0; with ``flip``, also the half turn about its X
-    axis. Written ``C1`` (none), ``C4``, ``Cinf``, and with the half turn ``D2``, ``Dinf`` (Schoenflies).
+    These are rotations about its Z axis by multiples of 360 degrees / ``fold``, or by any angle if ``fold`` is 0; with ``flip``, also the
+    half turn about its X axis. As text: ``C1`` (none), ``C4``, ``Cinf``, and with the half turn ``D2``, ``Dinf`` (Schoenflies).
     """
 
     fold: int = 1
@@ -181,21 +181,21 @@ class Symmetry:
         return ", ".join(part for part in (about, "upside down" if self.flip else "") if part) or "none"
 
     def elements(self) -> np.ndarray:
-        """The group's turns (N, 3, 3), the identity first; of an axial one those that are left when turns about Z are."""
+        """The group's rotations (N, 3, 3), the identity first; if ``fold`` is 0, one for all that differ by a turn about Z."""
         turns = from_euler(np.arange(max(self.fold, 1))[:, None] * np.array([0.0, 0.0, 360.0 / max(self.fold, 1)]))
         return np.concatenate([turns, turns @ np.diag([1.0, -1.0, -1.0])]) if self.flip else turns
 
     def degrees(self, one: np.ndarray, two: np.ndarray) -> np.ndarray:
-        """The angle (...) in degrees between two orientations (..., 3, 3) that counts: the smallest over all that look alike."""
+        """The angle (...) in degrees between two orientations (..., 3, 3), the smallest over all orientations that look the same."""
         if self.fold:
             return least_geodesic_degrees(one, two, self.elements())
         a, b = np.asarray(one, float)[..., :, 2], np.asarray(two, float)[..., :, 2]
-        # Turned about Z at will, two orientations differ by the angle between their Z axes (Kahan's form, exact at both ends).
+        # Up to any turn about Z, two orientations differ by the angle between their Z axes (Kahan's form, exact at both ends).
         angle = np.degrees(2 * np.arctan2(np.linalg.norm(a - b, axis=-1), np.linalg.norm(a + b, axis=-1)))
         return np.minimum(angle, 180.0 - angle) if self.flip else angle
 
     def canonical(self, matrix: np.ndarray) -> np.ndarray:
-        """Of all orientations (3, 3) that look like `matrix`, the one that is turned least; the first of the group among equals."""
+        """Of all orientations (3, 3) that look like `matrix`, the one with the smallest angle; among equals, the group's first."""
         m = np.asarray(matrix, float)
         candidates = m @ self.elements()
         if not self.fold:
@@ -208,7 +208,7 @@ NO_SYMMETRY = Symmetry()
 
 
 def _least_turned(matrix: np.ndarray) -> np.ndarray:
-    """``matrix @ Rz(a)`` for the angle that makes the trace largest; for Z turned upside down, where all are equal, no turn."""
+    """``matrix @ Rz(a)`` for the angle a with the largest trace; if Z points straight down, where all are equal, the half turn about X."""
     cosine, sine = matrix[0, 0] + matrix[1, 1], matrix[0, 1] - matrix[1, 0]
     if math.hypot(cosine, sine) < 1e-9:
         return np.diag([1.0, -1.0, -1.0])

@@ -1,4 +1,5 @@
-"""Solids that rays meet in closed form. Labels (masks, boxes, visible pixels, depth) come from these, never from a renderer."""
+"""Solids whose intersection with rays has a closed form. Labels (masks, boxes, visible pixels, depth) are computed from exact solids
+such as these, never by a renderer."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from datagen.scene import Vec3
 
 
 def _around(radius: float, height: float, sides: int = 12) -> np.ndarray:
-    """The corners of a polygon about Z that holds a circle of that radius."""
+    """The corners (sides, 3) of a regular polygon around a circle about the Z axis, of this radius and height."""
     angles = np.arange(sides) * (2 * np.pi / sides)
     reach = radius / np.cos(np.pi / sides)
     return np.stack([reach * np.cos(angles), reach * np.sin(angles), np.full(sides, height)], axis=1)
@@ -39,13 +40,13 @@ class Solid:
     degrees: float = 0.0
 
     def hull(self) -> np.ndarray:
-        """Points (N, 3) in the world frame whose convex hull holds the solid, and little else."""
+        """Points (N, 3) in the world frame whose convex hull contains the solid tightly."""
         return _HULLS[self.kind] * self.scale @ _about_z(self.degrees).T + self.location
 
     def depth(self, rays: Rays) -> np.ndarray:
         """Where rays first meet the solid: (rows, columns) in multiples of their direction; infinity where they miss.
 
-        That is where they enter it, and for rays from within, where they leave it.
+        Rays from outside meet the solid where they enter it, rays from inside where they leave it.
         """
         local = rays.turned(_about_z(self.degrees).T / self.scale, np.asarray(self.location, float))
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -64,17 +65,17 @@ def _about_z(degrees: float) -> np.ndarray:
 
 
 Interval = tuple[np.ndarray, np.ndarray]
-"""Where rays enter and leave something, each (rows, columns); NaN, or the wrong way round, where they miss it."""
+"""Where rays enter and leave a solid, each (rows, columns); NaN or in reverse order where they miss it."""
 
 
 def _quadratic(a: np.ndarray, b: np.ndarray, c: float) -> Interval:
-    """Both roots of a t² + 2 b t + c; NaN where there are none."""
+    """Both roots t of a t² + 2 b t + c, the smaller first for a > 0; NaN where there are none."""
     root = np.sqrt(b * b - a * c)
     return (-b - root) / a, (root - b) / a
 
 
 def _slabs(start: np.ndarray, steps: np.ndarray) -> Interval:
-    """Of every coordinate (N, rows, columns) where it enters and leaves [-1, 1]."""
+    """Where each of N coordinates of a ray enters and leaves [-1, 1], both (N, rows, columns)."""
     one, two = (-1.0 - start)[:, None, None] / steps, (1.0 - start)[:, None, None] / steps
     return np.minimum(one, two), np.maximum(one, two)
 

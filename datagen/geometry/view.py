@@ -1,4 +1,4 @@
-"""What is seen at each pixel of a frame."""
+"""The view of a scene: which object each pixel of a frame shows."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import numpy as np
 
 NOBODY = -1
 
-MIN_VISIBLE_PIXELS = 200  # of every object at 320x240 (CLEVR); scaled with the frame's area
+MIN_VISIBLE_PIXELS = 200  # of each object at 320x240 (CLEVR); scaled with the frame's area
 
 
 def min_visible_pixels(width: int, height: int) -> float:
-    """How many pixels of every object must be seen in a frame of this size."""
+    """The number of pixels that each object must show in a frame of this size."""
     return MIN_VISIBLE_PIXELS * width * height / (320 * 240)
 
 
 @dataclass(frozen=True)
 class View:
-    """What is seen: ``owner`` (height, width) int16, the object's index or -1; ``depth`` of the objects (height, width), metres, inf for
-    none, or None where a domain has no depth."""
+    """What each pixel shows: ``owner`` (height, width) int16, the object's index or `NOBODY`; ``depth`` (height, width) of that object in
+    metres, inf for none; None if the domain has no depth."""
 
     owner: np.ndarray
     depth: np.ndarray | None = None

@@ -1,4 +1,4 @@
-"""Image files without what they say beside the pixels: Pillow refuses a PNG or JPEG for damage there, too."""
+"""Image files without their metadata: Pillow refuses a PNG or JPEG for damage there, too."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ _EXIF, _ICC, _ADOBE = 0xE1, 0xE2, 0xEE
 
 
 def without_asides(data: bytes) -> Iterator[bytes]:
-    """A PNG or JPEG with ever less of what is no part of its pixels: all that changes how it looks; no colour profile or gamma; no more
-    than its transparency (PNG), or its orientation (JPEG). Nothing for files of other formats, and none that is as the one before."""
+    """Versions of a PNG or JPEG with less metadata: first only what changes how it looks, then that without the colour profile, the
+    gamma or both, last only the transparency (PNG) or orientation (JPEG). None for other formats, and none that equals the one before."""
     last = data
-    for bare in _ever_barer(data):
+    for bare in _with_less_metadata(data):
         if bare != last:
             yield bare
         last = bare
 
 
-def _ever_barer(data: bytes) -> Iterator[bytes]:
+def _with_less_metadata(data: bytes) -> Iterator[bytes]:
     if data.startswith(_PNG):
         gamma = (b"gAMA", b"sRGB", b"cICP")
         for chunks in (
@@ -37,7 +37,7 @@ def _ever_barer(data: bytes) -> Iterator[bytes]:
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The names and the chunks, with their lengths, names and checksums, of a PNG."""
+    """The name of each chunk of a PNG, and the chunk with its length, name and checksum."""
     at = len(_PNG)
     while at + 12 <= len(data):
         end = at + 12 + int.from_bytes(data[at : at + 4])
@@ -46,12 +46,12 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _png_of(data: bytes, kept: Collection[bytes]) -> bytes:
-    """The chunks that a PNG cannot be shown without, and of the others these."""
+    """A PNG with its critical chunks, and, of the others, those that are `kept`."""
     return b"".join([_PNG, *(chunk for name, chunk in png_chunks(data) if name[:1].isupper() or name in kept)])
 
 
 def _jpeg_of(data: bytes, kept: Collection[int]) -> bytes:
-    """A JPEG's segments but comments and those of applications, of which these are kept."""
+    """A JPEG without its comments and its applications' segments, except those that are `kept`."""
     at, segments = len(_JPEG), [_JPEG]
     while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != _START_OF_SCAN:
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4])

@@ -1,4 +1,4 @@
-"""Images as files: encoded so that equal pixels give equal bytes, and decoded from whatever anybody may have saved."""
+"""Images as files: encoded so that equal pixels give equal bytes, and decoded from any file that anybody may have saved."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ def encode_image(pixels: np.ndarray, image_format: str = "png") -> bytes:
 
 
 def is_encoded_as(suffix: str, data: bytes) -> bool:
-    """Whether an image's file begins as those of one of `IMAGE_SUFFIXES` do, so that readers which go by its name can read it."""
+    """Whether a file begins as images with this suffix, one of `IMAGE_SUFFIXES`, do, so that readers that go by the suffix can read it."""
     return re.match(_BEGINNINGS[suffix], data, re.DOTALL) is not None
 
 
 def decode_image(data: bytes, where: str) -> np.ndarray:
-    """An encoded image of any mode as (height, width, 3) uint8, as it looks (`datagen.images.rgb`); the first frame of several.
+    """An encoded image of any mode as (height, width, 3) uint8, as displayed (`datagen.images.rgb`); the first frame of several.
 
-    Damage to what is said beside the pixels does not matter. `ImageError` naming `where` if it cannot be read, if it has more pixels than
-    `max_pixels`, or if nothing says which of its numbers are black and white.
+    Damaged metadata is ignored. `ImageError` naming `where` if the image cannot be read, if it is too large (`datagen.images.limits`), or
+    if the file does not define which of its numbers are black and white.
 
-    PNG, JPEG and WebP are decoded here. In other formats, and in files of very many parts, a few bytes can ask for hours and for all the
-    memory there is: they are decoded in a process of its own, with an end to both (`datagen.images.decoder`).
+    PNG, JPEG and WebP are decoded in this process. A few bytes in another format, or in very many parts, can take hours and all memory:
+    such files are decoded in a separate process, which limits both (`datagen.images.decoder`).
     """
     try:
         if len(data) > max_image_bytes():

@@ -12,18 +12,18 @@ _START, _END = b"\xff\xd8", b"\xff\xd9"
 _FRAMES = {0xC0, 0xC1, 0xC2}  # baseline, extended, progressive
 _START_OF_SCAN, _RESTARTING = 0xDA, 0xDD
 _COEFFICIENTS = range(64)
-_MOST_WORK = 25_000_000  # the pixels of all scans together, and twice the bytes, which take as long: some 0.4 s each time
+_MOST_WORK = 25_000_000  # pixels of all scans and twice the bytes, which take as long: some 0.4 s a decoding
 _TAILS = np.random.default_rng(0).integers(0, 255, (16, 4096), np.uint8)  # never 255, and so without a marker
-_TAILS[:, 0] = 16 * np.arange(16) + 7  # so that the first bits are all that there may be
-"""Data that might have followed."""
+_TAILS[:, 0] = 16 * np.arange(16) + 7  # so that the first four bits take every value
+"""Data that might have followed the end of a file."""
 
 
 def decode_without_end(data: bytes, decode: Callable[[bytes], np.ndarray]) -> np.ndarray | None:
-    """The pixels of a JPEG without its end, if they are all there; None if some of them are missing, or it is no such file.
+    """The pixels of a JPEG without its end marker, if they are complete; None if some of them are missing, or it is no such file.
 
-    All are there if every scan has begun, and whatever might have followed would change none of them. Of one whose scans restart
-    nothing can be known: there, what follows may be passed over; and of a very large one it would take too long to know. What might have
-    followed is looked at in the JPEG's own colours, which cost less than `decode`'s.
+    They are complete if every scan has begun, and none of `_TAILS`, appended to the file, changes them. The result is also None for a JPEG
+    with restart markers, after which a decoder may skip data, and for one of more than `_MOST_WORK`. The comparison is in the JPEG's own
+    colours, which take less time than `decode`.
     """
     data = data.removesuffix(b"\xff")
     if not data.startswith(_START) or data.endswith(_END) or not _has_every_scan(data):
@@ -49,7 +49,7 @@ def _own_pixels(data: bytes) -> Image.Image:
 
 
 def _has_every_scan(data: bytes) -> bool:
-    """Whether there are, without any that restarts, the scans that give each coefficient of each component to its last bit."""
+    """Whether the scans give each coefficient of each component to its last bit, and there are no restart markers."""
     missing: set[tuple[int, int]] = set()
     begun = False
     at = len(_START)
@@ -57,7 +57,7 @@ def _has_every_scan(data: bytes) -> bool:
         marker = data[at + 1]
         if marker == _RESTARTING:
             return False
-        if marker in (0, 0xFF):  # within a scan, or filling
+        if marker in (0, 0xFF):  # 0: a byte of a scan's data; 0xFF: filling
             at += 1 if marker == 0xFF else 2
             continue
         segment = data[at + 4 : at + 2 + int.from_bytes(data[at + 2 : at + 4])]

@@ -1,4 +1,4 @@
-"""How large an image may be that is read: a file of a few bytes can state any number of pixels, and all of them take memory."""
+"""Limits on the size of images that are read: a file of a few bytes can declare any number of pixels, and each of them takes memory."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ import re
 from datagen.errors import ImageError
 
 MAX_PIXELS = 40_000_000
-"""Of an image that is read, unless `allow_pixels` says otherwise: a gigabyte, as some formats take 25 bytes a pixel to decode."""
+"""The limit on an image's pixels unless `allow_pixels` is called: a gigabyte, as some formats take 25 bytes a pixel to decode."""
 MAX_SIDE = 65_500
-"""Of the width and the height of an image that is read, in pixels: JPEG's own bound. A row of pixels takes memory of its own, so that very
-narrow images take several times as much as others."""
+"""The limit on an image's width and height in pixels, which is JPEG's own. Each row takes additional memory, so that very narrow images
+take several times as much as others."""
 _ALLOWED = "IGLLM_MAX_PIXELS"  # in the environment, for the processes that read images for this one
 _BYTES_PER_PIXEL = 8  # of a file: four channels of 16 bits, not compressed
 _INSTEAD = "make it smaller, or allow more with --max-pixels"
 
 
 def allow_pixels(most: int) -> None:
-    """Read images of up to so many pixels, in this process and those that it starts."""
+    """Allow images of up to so many pixels, in this process and those that it starts."""
     os.environ[_ALLOWED] = str(most)
 
 
 def max_pixels() -> int:
-    """The pixels that an image may have to be read."""
+    """The greatest number of pixels of an image that is read."""
     allowed = os.environ.get(_ALLOWED, "")
     return int(allowed) if allowed.isdecimal() else MAX_PIXELS
 
 
 def allowance() -> float:
-    """By how much more than usual an image may take, at least 1: as many times as more pixels are allowed."""
+    """The factor by which the limits on an image are raised: the allowed pixels over `MAX_PIXELS`, at least 1."""
     return max(1.0, max_pixels() / MAX_PIXELS)
 
 
@@ -42,16 +42,16 @@ def check_size(width: int, height: int) -> None:
 
 
 def max_image_bytes() -> int:
-    """The bytes that an image file may have to be read."""
+    """The greatest number of bytes of an image file that is read."""
     return max(2**20, _BYTES_PER_PIXEL * max_pixels())
 
 
 def refusal(stated: str) -> str:
-    """Why an image is not read that ``stated`` so much, such as "12,000x12,000 pixels"."""
+    """The message for an image that is too large; ``stated`` is its declared size, such as "12,000x12,000 pixels"."""
     return f"has {stated}, and at most {max_pixels():,} pixels are read; {_INSTEAD}"
 
 
 def pillows_count(message: str) -> str:
-    """The pixels in Pillow's "Image size (123 pixels) exceeds limit ...", in words."""
+    """The number of pixels in Pillow's error "Image size (123 pixels) exceeds limit ...", as text."""
     found = re.search(r"\d+", message)
     return f"{int(found[0]):,} pixels" if found else "too many pixels"

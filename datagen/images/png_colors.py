@@ -1,4 +1,4 @@
-"""What a PNG says of its colours that Pillow does not heed: its gamma, and which of its deep or shallow colours is transparent."""
+"""What Pillow ignores of a PNG's colours: the gamma, and the transparent colour of 16-bit RGB and of 2-bit and 4-bit grey."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from datagen.images.asides import png_chunks
 _SRGB_GAMMA = 0.45455
 _PIXELS_AT_ONCE = 500_000
 _STEPS = {"L;2": 85, "L;4": 17}
-"""What a step of a grey of few bits is in 8, by how Pillow takes it."""
+"""The 8-bit size of a step of grey of few bits, by Pillow's raw mode."""
 
 
 def load_png(image: PngImagePlugin.PngImageFile, raw_mode: str, data: bytes) -> Image.Image:
-    """The pixels of an opened PNG, of which `data` are the bytes: as Pillow has them, or where the file says more, as sRGB in mode RGB or
-    RGBA."""
+    """The pixels of a PNG that was opened from `data`: as Pillow decodes them, or, if it has a gamma or a transparent 16-bit colour, as
+    sRGB in mode RGB or RGBA. Corrects the transparent shade of few-bit grey; leaves the gamma of 16-bit grey to `grey_gamma`."""
     image.load()
     gamma = _gamma(data)
     clear = image.info.get("transparency")
@@ -33,18 +33,18 @@ def load_png(image: PngImagePlugin.PngImageFile, raw_mode: str, data: bytes) -> 
 
 
 def grey_gamma(image: Image.Image, data: bytes) -> float | None:
-    """The gamma of a deep grey PNG, where it is another than that of sRGB."""
+    """The gamma of a PNG of 16-bit grey; None if it is about that of sRGB, or for other formats."""
     return _gamma(data) if image.format == "PNG" else None
 
 
 def as_srgb(shares: np.ndarray, gamma: float) -> np.ndarray:
-    """Numbers in [0, 1] that are the light to the power of `gamma`, as sRGB has the same light."""
+    """The sRGB values in [0, 1] of numbers in [0, 1], each of which is linear light to the power of `gamma`."""
     light = shares ** (1 / gamma)
     return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
 
 
 def _gamma(data: bytes) -> float | None:
-    """None where it is about that of sRGB, or something better says what the colours are."""
+    """The gamma of a PNG; None if it has none, if it is about that of sRGB, or if another chunk, which goes first, defines the colours."""
     chunks = {}
     for name, chunk in png_chunks(data):
         if name == b"IDAT":
@@ -57,14 +57,15 @@ def _gamma(data: bytes) -> float | None:
 
 
 def _low_bytes(data: bytes, raw_mode: str) -> np.ndarray:
-    """The lower half of 16-bit channels, of which Pillow gives the upper: it is the upper one of numbers in the other order."""
+    """The lower bytes of 16-bit channels. Pillow decodes only upper bytes, so the opposite byte order is set."""
     with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
         image.tile = [tile._replace(args=raw_mode.replace("16B", "16L")) for tile in image.tile]
         return np.array(image)
 
 
 def _from_deep(image: Image.Image, low: np.ndarray, gamma: float | None) -> Image.Image:
-    """From the upper bytes, an image in mode RGB or RGBA, and the lower ones; some rows at a time, whose numbers take 60 bytes a pixel."""
+    """The 8-bit image of 16-bit channels, from an image in mode RGB or RGBA of their upper bytes, and their lower bytes; some rows at a
+    time, because it takes 60 bytes a pixel."""
     shown = np.array(image)
     clear = image.info.get("transparency")
     if clear:

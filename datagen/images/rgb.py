@@ -1,4 +1,4 @@
-"""An opened image of any mode as 8-bit sRGB, upright, as it looks: its numbers mean what its format says, and nothing is guessed."""
+"""An opened image of any mode as 8-bit sRGB, upright, as displayed: its numbers are read as its format defines them, without guessing."""
 
 from __future__ import annotations
 
@@ -23,18 +23,19 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
-"""Modes of images by the colour space that a profile is of."""
+"""The mode of images for each colour space of profiles."""
 SAVE_AS = "save it with 8 or 16 bits a channel"
 
 
 class PixelsError(ValueError):
-    """Why pixels that could be read show nothing: no other way to read the file would mend that."""
+    """The pixels cannot be displayed, even if they can be decoded, so that no other attempt at decoding would help."""
 
 
 def as_rgb(image: Image.Image, data: bytes) -> Image.Image:
     """The first frame in mode RGB of an image that was opened from `data`.
 
-    `PixelsError` with the reason where nothing says how dark or light its numbers are.
+    `PixelsError` with the reason if the file does not define how dark or light its numbers are, if Pillow would misread them, or if all of
+    the image is transparent.
     """
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         _check_tiff(image)
@@ -54,14 +55,14 @@ def as_rgb(image: Image.Image, data: bytes) -> Image.Image:
 
 
 def _check_tiff(image: TiffImagePlugin.TiffImageFile) -> None:
-    """`PixelsError` for numbers that Pillow would read as others than they are; where it only has to be told how to read them, it is."""
+    """`PixelsError` for numbers that Pillow would misread, and for tiles that are too large. Sets the raw mode where that is enough."""
     tags = image.tag_v2
-    if tags.get(TIFF_TILE_WIDTH, 0) * tags.get(TIFF_TILE_HEIGHT, 0) > max_pixels():  # which are decoded whole
+    if tags.get(TIFF_TILE_WIDTH, 0) * tags.get(TIFF_TILE_HEIGHT, 0) > max_pixels():  # tiles are decoded whole
         raise PixelsError(f"it has tiles of {tags[TIFF_TILE_WIDTH]:,}x{tags[TIFF_TILE_HEIGHT]:,} pixels")
     if 2 in tags.get(TIFF_SAMPLE_FORMAT, ()):
         raise PixelsError(f"it has numbers with a sign, and nothing says which of them is white; {SAVE_AS}")
     bits = set(tags.get(TIFF_BITS, (1,)))
-    if tags.get(TIFF_PLANAR) == 2 and all(tile.codec_name == "raw" for tile in image.tile):  # Pillow then forgets all but the channel
+    if tags.get(TIFF_PLANAR) == 2 and all(tile.codec_name == "raw" for tile in image.tile):  # Pillow's raw mode is then the channel alone
         if bits == {16} and image.mode in ("RGB", "RGBA"):
             order = "L" if tags.prefix == b"II" else "B"
             image.tile = [tile._replace(args=(f"{raw_mode(tile)};16{order}", *(tile.args or ())[1:])) for tile in image.tile]
@@ -74,17 +75,18 @@ def _check_tiff(image: TiffImagePlugin.TiffImageFile) -> None:
 
 
 def raw_mode(tile: ImageFile._Tile) -> str:
-    """How Pillow is to take the numbers of a part of an image that is not yet loaded, such as "RGB;16B"."""
+    """Pillow's raw mode, such as "RGB;16B", for a tile of an image that is not yet loaded."""
     return tile.args if isinstance(tile.args, str) else str((tile.args or ("",))[0])
 
 
 def _grey(shares: np.ndarray) -> Image.Image:
-    """From (height, width) in [0, 1]."""
+    """A grey image from shares of white, (height, width) in [0, 1]."""
     return Image.fromarray(np.round(255 * shares).astype(np.uint8))
 
 
 def _from_floats(image: Image.Image) -> np.ndarray:
-    """Numbers from 0, black, to 1, white, or as a TIFF may say the other way round; others say nothing of how light they are."""
+    """Shares of white from floating-point numbers in [0, 1], where a TIFF may define 0 as white. `PixelsError` for other numbers, whose
+    lightness is not defined."""
     values = np.asarray(image)
     if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
         found = f"from {np.nanmin(values):g} to {np.nanmax(values):g}" if np.isfinite(values).all() else "that are infinite or none"
@@ -97,13 +99,13 @@ def _is_white_0(image: Image.Image) -> bool:
 
 
 def _from_deep(image: Image.Image, gamma: float | None) -> Image.Image:
-    """Grey of more than 8 bits as 8, as far as the format says which number is white; by a table of its 65,536 shades."""
+    """Grey of more than 8 bits as 8 bits, by a table of its 65,536 shades. `PixelsError` if the format does not define what is white."""
     values = np.asarray(image)
     white, shades = 65535, np.arange(65536)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         tags = image.tag_v2
         if image.mode == "I":
-            unsigned = values.view(np.uint32)  # Pillow has none of 32 bits
+            unsigned = values.view(np.uint32)  # Pillow has no unsigned mode of 32 bits
             found = f"from {unsigned.min()} to {unsigned.max()}"
             raise PixelsError(
                 f"it has whole numbers of {tags[TIFF_BITS][0]} bits, {found}, and nothing says which of them is white; {SAVE_AS}"
@@ -122,7 +124,10 @@ def _from_deep(image: Image.Image, gamma: float | None) -> Image.Image:
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    """What is transparent shows white; modes that have no transparency stay as they are, for their profile is of that mode."""
+    """The image on white. Without transparency, L, CMYK and RGB stay as they are, because the colour profile is for that mode.
+
+    `PixelsError` if every pixel is transparent.
+    """
     if not image.has_transparency_data:
         return image if image.mode in ("L", "CMYK", "RGB") else image.convert("RGB")
     shown = image.convert("RGBA")
@@ -132,15 +137,15 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """How the image is to be turned; where its metadata is damaged, not at all."""
+    """The EXIF orientation; 1, upright, if there is none or the metadata is damaged."""
     try:
         return int(image.getexif().get(ORIENTATION, 1))
-    except Exception:  # Pillow raises what it likes at metadata from anywhere
+    except Exception:  # Pillow raises any error for damaged metadata
         return 1
 
 
 def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """RGB as a screen shows it: by the colour profile that came with the image, if there is one that can be read."""
+    """The image in sRGB, converted by its colour profile if there is one that can be read."""
     if profile:
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -150,5 +155,5 @@ def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
                 assert made is not None
                 return made
         except (ImageCms.PyCMSError, OSError, ValueError):
-            pass  # what is no profile says nothing of the colours
-    return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it
+            pass  # an unreadable profile is ignored
+    return image if image.mode == "RGB" else image.convert("RGB")  # not for RGB, which it would copy

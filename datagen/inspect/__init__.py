@@ -1,1 +1,1 @@
-"""Data sets and assets to look at: pages, plots, sheets, numbers."""
+"""Pages, plots, sheets and numbers that describe data sets and assets."""

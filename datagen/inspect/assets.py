@@ -29,7 +29,7 @@ MOST_SHOWN = 400
 def inspect_built_in(out: Path) -> dict[str, Any]:
     """Write ``asset-sheet.png`` and ``asset-list.json`` of the classes modelled here into `out`.
 
-    Returns the list. `UserError` if `out` is a file.
+    Returns the list. `UserError` if `out` is a file, or has files of these names that no inspection wrote.
     """
     written = _to_write(out, [LIST, SHEET])
     assets = [instance(instance_id(kind, seed)) for kind in CLASSES for seed in range(INSTANCES)]
@@ -41,7 +41,8 @@ def inspect_built_in(out: Path) -> dict[str, Any]:
 def inspect_own(out: Path, assets: Path | None, textures: Path | None) -> dict[str, Any]:
     """Write ``asset-list.json`` of a folder's assets, of a folder's textures, or of both, and a sheet of each, into `out`.
 
-    Returns the list, with the name of the domain that they make. `UserError` if a folder has nothing to show, or `out` is a file.
+    Returns the list, with the name of the domain of these assets and textures. `UserError` if no file in a folder can be used, or `out` is
+    a file, in the folder of textures, or has files of these names that no inspection wrote.
     """
     sheets = [*([SHEET] if assets is not None else []), *([TEXTURE_SHEET] if textures is not None else [])]
     written = _to_write(out, [LIST, *sheets])
@@ -71,8 +72,8 @@ def inspect_own(out: Path, assets: Path | None, textures: Path | None) -> dict[s
 
 
 def _to_write(out: Path, names: list[str]) -> Written:
-    """The files that are written into the folder `out`. `UserError` if `out` is a file, or holds files of these names that no inspection
-    wrote."""
+    """The record of the files written into the folder `out`. `UserError` if `out` is a file, or has files of these names that no
+    inspection wrote."""
     check_folder(out, "the folder to write")
     written = Written(out, VERB)
     written.adopt([LIST, SHEET, TEXTURE_SHEET], LIST, {"refused"})
@@ -81,7 +82,7 @@ def _to_write(out: Path, names: list[str]) -> Written:
 
 
 def assets_text(found: dict[str, Any]) -> str:
-    """The list as lines for people."""
+    """The list as lines to print."""
     lines = []
     if "assets" in found:
         triangles = [row["triangles"] for row in found["assets"]]

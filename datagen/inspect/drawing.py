@@ -1,4 +1,4 @@
-"""What all plots share: colours, axes, labels, histograms."""
+"""The parts that all plots share: colours, axes, labels, histograms."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def label(ax: Axes, title: str, x: str = "", y: str = "") -> None:
 
 
 def plain(text: str) -> str:
-    """Text that matplotlib shows as it is and does not take for a formula."""
+    """The text, escaped so that matplotlib does not parse it as a formula."""
     return text.replace("$", r"\$")
 
 
@@ -41,7 +41,7 @@ def word_label(text: str) -> str:
 
 
 def short_count(n: float) -> str:
-    """A count in a few letters."""
+    """A count as a short text, such as ``12k``."""
     for bound, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if n >= bound:
             scaled = n / (1e3 if unit == "k" else bound)
@@ -50,32 +50,32 @@ def short_count(n: float) -> str:
 
 
 def count_axis(axis: Any) -> None:
-    """Few whole numbers along an axis."""
+    """Label an axis with a few whole numbers."""
     axis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
     axis.set_major_formatter(FuncFormatter(lambda n, _: short_count(n)))
 
 
 def objects_axis(ax: Axes, counts: Sequence[int]) -> None:
-    """Numbers of objects in a scene along x."""
+    """Fit the x axis to numbers of objects in a scene, ascending."""
     if counts:
         ax.set_xlim(counts[0] - 0.9, counts[-1] + 0.9)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def log_axis(axis: Any) -> None:
-    """Few numbers along a logarithmic axis."""
+    """Label a logarithmic axis with a few numbers."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(FuncFormatter(lambda n, _: short_count(n)))
     axis.set_minor_formatter(NullFormatter())
 
 
 def panel(draw: Callable[..., None], *arguments: Any) -> Panel:
-    """What draws one plot: `draw` with these arguments."""
+    """A function that draws one plot: `draw` with these arguments."""
     return lambda ax: draw(ax, *arguments)
 
 
 def bars(ax: Axes, histogram: Histogram, merge: int = 1) -> None:
-    """A histogram over its whole range; `merge` neighbouring bins make one bar."""
+    """Draw a histogram over its whole range; `merge` neighbouring bins make one bar."""
     counts = np.array(histogram.counts).reshape(-1, merge).sum(1)
     ax.stairs(counts, histogram.edges[::merge], fill=True, color=BLUE)
     ax.set_ylim(0, max(1, counts.max()) * 1.08)
@@ -90,7 +90,7 @@ def bins_a_bar(n: int) -> int:
 
 
 def bytes_text(size: float) -> str:
-    """A size for people, in powers of 1000."""
+    """A size in bytes as text, with decimal units."""
     for bound, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if size >= bound:
             return f"{size / bound:.1f} {unit}"

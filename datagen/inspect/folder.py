@@ -1,4 +1,4 @@
-"""What a data set's folder holds beside samples: sizes of files, the settings in ``dataset.json``, the manifest, and unfinished work."""
+"""Facts of a data set's folder apart from its samples: sizes of files, settings in ``dataset.json``, the manifest, unfinished work."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class FolderFacts:
     bytes: int = 0
     shards: int = 0
     files: Counter[str] = field(default_factory=Counter)
-    """How many files (members) there are, by suffix."""
+    """The number of the samples' files, by suffix."""
     file_bytes: Counter[str] = field(default_factory=Counter)
     settings: dict[str, str] = field(default_factory=dict)
     """The fields of ``dataset.json``, nested names joined by dots; empty without the file."""
     rules: Split | None = None
-    """What the scenes may hold, if ``dataset.json`` states it."""
+    """The split that ``dataset.json`` states, which limits the scenes; None if it states none."""
     manifest: dict[str, Any] | None = None
     spooled: int = 0
-    """How many samples of unfinished shards are finished."""
+    """The number of finished samples of unfinished shards."""
     problems: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -43,7 +43,7 @@ class FolderFacts:
 
 
 def folder_facts(samples: Samples) -> FolderFacts:
-    """The facts of the place that `samples` were opened from. `UserError` if its ``dataset.json`` is damaged."""
+    """The facts of the folder that `samples` were opened from. `UserError` if its ``dataset.json`` is damaged."""
     store, facts = samples.store, FolderFacts()
     sizes = store.sizes()
     shards = {name: size for name, size in sizes.items() if name.endswith(".tar")}

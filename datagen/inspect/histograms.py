@@ -12,8 +12,8 @@ import numpy as np
 class Histogram:
     """Values counted in `bins` bins of [`low`, `high`], with their exact mean, spread and extremes.
 
-    Bins are equally wide, or with `log` each wider than the last by the same factor. What lies outside is counted as ``below``
-    or ``above``; mean, spread and extremes take it in.
+    Bins are equally wide, or with `log` each wider than the last by the same factor. Values outside are counted as ``below``
+    or ``above``; mean, spread and extremes include them.
     """
 
     def __init__(self, low: float, high: float, bins: int, log: bool = False) -> None:
@@ -55,7 +55,7 @@ class Histogram:
 
     @property
     def std(self) -> float | None:
-        """The standard deviation of what was counted (divided by n)."""
+        """The standard deviation of the values (divided by n); None without values."""
         return math.sqrt(self._squares / self.n) if self.n else None
 
     @property
@@ -64,7 +64,7 @@ class Histogram:
         return np.geomspace(self.low, self.high, self.bins + 1) if self.log else np.linspace(self.low, self.high, self.bins + 1)
 
     def quantile(self, share: float) -> float | None:
-        """The value that a `share` of all values does not exceed, exact to a bin's width; None without values."""
+        """The quantile of `share` (0 to 1) of the values, exact to a bin's width; None without values."""
         if not self.n:
             return None
         rank = share * self.n
@@ -88,8 +88,8 @@ class Histogram:
 class Plane:
     """Points of the plane, counted on a square grid around the origin. Its sides double whenever a point falls outside.
 
-    ``counts`` (cells, cells) int64, rows along y, over [-half, half] each way, in the points' own unit. Points beyond
-    `FARTHEST`, or not finite, are only numbered, in ``outside``.
+    ``counts`` (cells, cells) int64, rows along y, cover [-half, half] in x and y, in the points' own unit. ``outside`` is the number of
+    points beyond `FARTHEST` or not finite.
     """
 
     FARTHEST = 4096.0

@@ -1,4 +1,4 @@
-"""Plots of what is seen of the objects, of the images, of how scenes were drawn, and of the files."""
+"""Plots of the objects' visibility, the images, the attempts to draw scenes, and the files."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def seen_panels(statistics: Statistics) -> list[Panel]:
 
 
 def _centres(ax: Axes, statistics: Statistics) -> None:
-    """Objects' centres on the most frequent frame; centres on frames of other sizes are scaled to it."""
+    """Draw objects' centres on the most frequent frame; centres on frames of other sizes are scaled to it."""
     [((width, height, _), _)] = statistics.frames.most_common(1)
     merge = bins_a_bar(statistics.objects)
     rows, columns = statistics.centres.shape
@@ -81,7 +81,7 @@ def _visible_pixels(ax: Axes, statistics: Statistics) -> None:
 
 
 def _by_crowd(ax: Axes, histograms: Mapping[int, Histogram], title: str, log: bool) -> None:
-    """The median and the middle 80 % of values, by the number of objects in the scene."""
+    """Draw the median and the middle 80 % of values, by the number of objects in the scene."""
     counts = sorted(count for count, histogram in histograms.items() if histogram.n)
     low, middle, high = (np.array([histograms[count].quantile(share) for count in counts], float) for share in (0.1, 0.5, 0.9))
     ax.vlines(counts, low, high, color=PALE, linewidth=7)

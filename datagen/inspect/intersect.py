@@ -1,4 +1,4 @@
-"""Which objects of a scene intersect: no picture can show such a scene as its code says it."""
+"""Which objects of a scene intersect: no picture can show such a scene as its code describes it."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def intersecting(solids: Sequence[raycast.Solid]) -> list[tuple[int, int]]:
     """The pairs (i, j), i < j, of objects that intersect by more than a touch. Of `near_pairs`, the first `MOST_TRIED` are tested.
 
     Cubes, spheres and cylinders are tested exactly, other solids (meshes) by their convex hulls, so that an object in the hollow of another
-    counts. Cubes at CLEVR's least distance do not count: CLEVR's rule measures sides, and in about one scene of a hundred the corners of
-    two cubes meet.
+    counts as intersecting. Cubes at CLEVR's least distance never count: CLEVR's rule measures sides, and in about one scene of a hundred
+    the corners of two cubes meet.
     """
     return sorted((i, j) for i, j in near_pairs(solids)[:MOST_TRIED] if _meet(solids[i], solids[j]))
 
@@ -66,7 +66,7 @@ def _meet(one: raycast.Solid, other: raycast.Solid) -> bool:
 
 
 def _reaches(ball: Solid, solid: Solid) -> bool:
-    """Whether a ball intersects a solid, from the distance of its centre to the solid."""
+    """Whether a ball intersects a solid, computed from the distance of the ball's centre to the solid."""
     x, y, z = _seen_from(solid, ball)
     if solid.kind == "sphere":
         away = math.hypot(x, y, z) - solid.scale
@@ -88,8 +88,8 @@ def _footprints_meet(one: Solid, other: Solid) -> bool:
 
 
 def _square_overlaps(one: Solid, other: Solid) -> bool:
-    """Whether the projections of two squares onto both axes of the first overlap. If they overlap on the axes of the second as well, so do
-    the squares."""
+    """Whether the projections of two squares onto both axes of the first overlap. If those onto the axes of the second do as well, the
+    squares overlap."""
     angle = math.radians(other.degrees - one.degrees)
     reach = other.scale * (abs(math.cos(angle)) + abs(math.sin(angle)))
     x, y, _ = _seen_from(one, other)
@@ -97,7 +97,7 @@ def _square_overlaps(one: Solid, other: Solid) -> bool:
 
 
 def _seen_from(solid: Solid, other: Solid) -> tuple[float, float, float]:
-    """The centre of another solid, in metres, in the frame of one that is turned about Z."""
+    """The centre of `other`, in metres, in the frame of `solid`, which may be turned about Z."""
     x, y, z = (there - here for there, here in zip(other.location, solid.location, strict=True))
     cos, sin = math.cos(math.radians(solid.degrees)), math.sin(math.radians(solid.degrees))
     return cos * x + sin * y, cos * y - sin * x, z
@@ -131,8 +131,8 @@ def _hull(solid: raycast.Solid) -> np.ndarray:
 
 @lru_cache(maxsize=256)
 def _corners(mesh: Mesh) -> np.ndarray:
-    """The corners of a mesh's convex hull, (N, 3). Of a flat mesh they are all vertices; of a hull with very many corners, those that are
-    outermost along many directions."""
+    """The corners (N, 3) of a mesh's convex hull. For a flat mesh they are all its vertices; of more than `MOST_CORNERS` corners, those
+    that are outermost along as many directions, evenly spread over the sphere."""
     corners = mesh.vertices
     with contextlib.suppress(QhullError):
         corners = corners[ConvexHull(corners).vertices]
@@ -146,8 +146,8 @@ def _corners(mesh: Mesh) -> np.ndarray:
 
 
 def odd_placements(scene: Scene, domain: StagedDomain, camera: Camera) -> list[str]:
-    """Warnings of what no picture can show as the scene says it: objects that intersect each other, or contain the camera. Objects are
-    numbered from 1 in the scene's order."""
+    """Warnings about objects that intersect each other or contain the camera, which no picture can show as the scene describes them.
+    Objects are numbered from 1 in the scene's order."""
     solids = [domain.solid(obj) for obj in scene]
     named = [f"{number} ({object_words(domain, obj)})" for number, obj in enumerate(scene, 1)]
     lines = []
@@ -167,5 +167,5 @@ def odd_placements(scene: Scene, domain: StagedDomain, camera: Camera) -> list[s
 
 
 def _one_drawn(one: Object, other: Object) -> str:
-    """The warning of two objects in the very same place. Of these only one is rendered, because coinciding faces would be black."""
+    """The end of a warning about two equal objects, else nothing. Only one of them is rendered: coinciding faces would be black."""
     return ", which are the same, so that one of them is drawn" if one == other else ""

@@ -34,7 +34,7 @@ class _Picture:
 
 @dataclass(frozen=True)
 class _Line:
-    """A row beside a labelled picture: an object's colour there, its words, and how many pixels show it."""
+    """A row beside a labelled picture: an object's colour in it, its words, and its number of visible pixels."""
 
     color: str
     words: str
@@ -42,9 +42,9 @@ class _Line:
 
 
 def render_page(name: str, found: Mapping[str, Any], sections: Sequence[Section], shown: Sequence[Sample]) -> str:
-    """The page, with all its plots in it; it links ``overview.png``, ``contact-sheet.png`` and ``statistics.json`` beside it.
+    """The page as HTML, with its plots embedded and links to ``overview.png``, ``contact-sheet.png`` and ``statistics.json`` beside it.
 
-    `found` is the content of ``statistics.json``. Every word of the data set is escaped by the template engine.
+    `found` is the content of ``statistics.json``. The template engine escapes every word of the data set.
     """
     plots = [(section, _picture(section.picture)) for section in sections]
     cards = [(sample, _picture(labelled(sample)), _lines(sample)) for sample in shown]
@@ -86,7 +86,7 @@ def overview(name: str, found: Mapping[str, Any], sheet: Image.Image, sections: 
 
 
 def lead(found: Mapping[str, Any]) -> str:
-    """One line that says what the data set is."""
+    """A summary of the data set in one line: domains, counts, frames, size."""
     frames = ", ".join(list(found["frames"])[:3])
     kinds = f"domain {', '.join(found['domains'])}; {counted(found['samples'], 'sample')}, {counted(found['objects'], 'object')}; {frames}"
     return f"{kinds}; {bytes_text(found['disk']['bytes'])}"

@@ -33,7 +33,7 @@ def font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def contact_sheet(samples: Iterable[Sample]) -> Image.Image:
-    """A picture with images in rows of eight, each above its key."""
+    """The samples' images in rows of `COLUMNS`, each above its key."""
     tiles = []
     for sample in samples:
         image = Image.fromarray(sample.pixels())
@@ -69,7 +69,7 @@ def labelled(sample: Sample) -> Image.Image:
         if not mask.any():
             continue
         rows, columns = (slice(int(held.argmax()), len(held) - int(held[::-1].argmax())) for held in (mask.any(1), mask.any(0)))
-        shown = np.kron(mask[rows, columns], np.ones((enlarged, enlarged), bool))  # pixels around the crop belong to no mask
+        shown = np.kron(mask[rows, columns], np.ones((enlarged, enlarged), bool))  # the mask has no pixel outside the crop
         part = pixels[rows.start * enlarged : rows.stop * enlarged, columns.start * enlarged : columns.stop * enlarged]
         part[outline(shown)] = ImageColor.getrgb(color(i))
     picture = Image.fromarray(pixels)
@@ -86,12 +86,12 @@ def labelled(sample: Sample) -> Image.Image:
 
 
 def color(place: int) -> str:
-    """The colour of a scene's object."""
+    """The colour of an object's labels, by the object's index in its scene."""
     return PALETTE[place % len(PALETTE)]
 
 
 def outline(mask: np.ndarray) -> np.ndarray:
-    """The set pixels of a mask (height, width) that have an unset one beside them, two pixels deep."""
+    """The outermost two pixels of a mask (height, width) along its border, as a mask."""
     inner = mask
     for _ in range(2):
         padded = np.pad(inner, 1)

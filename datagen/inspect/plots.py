@@ -1,4 +1,4 @@
-"""The plots of a data set's statistics, by section. They work for every domain: its words come with the counts."""
+"""The plots of a data set's statistics, by section. They work for every domain, because the counts include the domain's words."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MOST_PANELS = 24
 
 @dataclass(frozen=True)
 class Section:
-    """A group of plots: its title, the samples that it counts, and the plots as one picture."""
+    """A group of plots: its title, a sentence on the samples counted, and the plots as one picture."""
 
     title: str
     basis: str
@@ -69,7 +69,7 @@ def _figure(panels: Sequence[Panel]) -> Image.Image:
         panel(ax)
     stream = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # words of any script; what the font lacks is drawn as a box
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # words may be in any script; letters that the font lacks are drawn as boxes
         figure.savefig(stream, format="png", dpi=DPI)
     with Image.open(stream) as picture:
         return picture.convert("RGB")

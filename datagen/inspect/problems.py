@@ -1,4 +1,4 @@
-"""What deserves a look in the counts of a data set, in sentences."""
+"""Problems found in the counts of a data set, a sentence each."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def _out_of_range(tally: StatementTally) -> list[str]:
 
 
 def never_met(tally: StatementTally, excluded: bool) -> list[str]:
-    """Words that never occur, and pairs of words that never occur together. With ``excluded``, those that the split excludes; else all
-    others."""
+    """Sentences on words that never occur, and pairs that never occur together, though chance would give `HOLE` objects or more. With
+    ``excluded``, those that the split excludes; else all others."""
     found = []
     for name, counter in tally.words.items():
         unused = [word for word, n in counter.items() if not n and tally.excluded({name: word}) == excluded]
@@ -50,7 +50,7 @@ def never_met(tally: StatementTally, excluded: bool) -> list[str]:
 
 
 def _excluded_but_there(tally: StatementTally) -> list[str]:
-    """Pairs of words that the split excludes and that occur nevertheless."""
+    """Sentences on pairs of words that the split excludes and that occur nevertheless."""
     found = []
     for (a, b), table in tally.pairs.items():
         rows, columns = list(tally.words[a]), list(tally.words[b])
@@ -61,7 +61,7 @@ def _excluded_but_there(tally: StatementTally) -> list[str]:
 
 
 def index_gaps(held: Sequence[int]) -> tuple[list[tuple[int, int]], int]:
-    """The gaps between index 0 and the greatest index, each by its first and last index, and how many indices come more than once."""
+    """The gaps between index 0 and the greatest index, each as (first, last), and how many indices occur more than once."""
     indices, times = np.unique(np.asarray(held, np.int64), return_counts=True)
     before = np.concatenate([[-1], indices[:-1]])
     gaps = [(int(a) + 1, int(b) - 1) for a, b in zip(before, indices, strict=True) if b > a + 1]
@@ -69,6 +69,6 @@ def index_gaps(held: Sequence[int]) -> tuple[list[tuple[int, int]], int]:
 
 
 def ranges_text(ranges: Sequence[tuple[int, int]], most: int = MOST_RANGES) -> str:
-    """``3, 7–9 (4 in all)``, cut short after `most` ranges."""
+    """The ranges (first, last) as a text like ``3, 7–9 (4 in all)``, cut short after `most` ranges."""
     listed = ", ".join(f"{a}" if a == b else f"{a}–{b}" for a, b in ranges[:most])
     return f"{listed}{', …' if len(ranges) > most else ''} ({sum(b - a + 1 for a, b in ranges):,} in all)"

@@ -1,6 +1,6 @@
-"""What is in a data set, for people to check before training: a page, one picture of everything, a contact sheet, and the numbers.
+"""A description of a data set, for people to check before training: a page, one picture of everything, a contact sheet, the numbers.
 
-Only this module is loaded by who does not inspect: the plots' library takes its time.
+The plotting library is slow to import, so that `inspect` imports the modules that need it only when it is called.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from datagen.shards.reader import Samples
 from datagen.shards.store import Place
 
 PAGE, OVERVIEW, SHEET, STATISTICS = "index.html", "overview.png", "contact-sheet.png", "statistics.json"
-_STATED = {"samples", "objects", "frames", "images", "problems", "disk", "settings", "manifest"}  # in every STATISTICS
-VERB = "inspect"  # the verb whose list names these files
+_STATED = {"samples", "objects", "frames", "images", "problems", "disk", "settings", "manifest"}  # keys of every STATISTICS file
+VERB = "inspect"  # the verb whose list of written files names these
 LABELLED = 4  # samples on the page with their labels drawn
 
 
 def inspect(data: Place, out: Path) -> dict[str, Any]:
     """Write ``index.html``, ``overview.png``, ``contact-sheet.png`` and ``statistics.json`` of the data set `data` into `out`.
 
-    Each file takes its place whole, the page last. Returns the statistics. `UserError` if the data set is damaged, `out` is a file, or has
-    files of these names that no inspection has written.
+    Each file appears complete, the page last. Returns the statistics. `UserError` if the data set is damaged, `out` is a file, or has
+    files of these names that no inspection wrote.
     """
     from datagen.inspect.folder import folder_facts
     from datagen.inspect.page import overview, png, render_page
@@ -53,7 +53,7 @@ def inspect(data: Place, out: Path) -> dict[str, Any]:
 
 
 def statistics_text(found: dict[str, Any]) -> str:
-    """The statistics as lines for people."""
+    """The statistics as lines to print."""
     lines = [f"{counted(found['samples'], 'sample')}, {counted(found['objects'], 'object')}, {found['disk']['bytes'] / 1e6:.1f} MB"]
     lines += [f"  frames: {_counts(found['frames'])}", f"  objects a scene: {_counts(found['objects_per_scene'])}"]
     for statement in found["statements"]:

@@ -1,4 +1,4 @@
-"""Plots of what the scenes hold: numbers of objects, words, pairs of words, positions, numbers."""
+"""Plots of the scenes' contents: numbers of objects, words, pairs of words, positions, numbers."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def _words(ax: Axes, tally: StatementTally, name: str) -> None:
 
 
 def _shown(tally: StatementTally, name: str) -> tuple[str, Mapping[str, str]]:
-    """The title of an argument's plot, and the label of each of its words. Words that are too many to read are labelled by their groups,
-    if the domain has any."""
+    """The title of an argument's plot, and the label of each of its words. More than `MOST_WORDS` words are labelled by their groups, if
+    the domain has any."""
     words = tally.words[name]
     for title, groups in tally.domain.groups.items():
         if groups.argument == name and len(words) > MOST_WORDS:
@@ -87,7 +87,7 @@ def _statement(tally: StatementTally) -> str:
 
 
 def pair_panels(statistics: Statistics) -> list[Panel]:
-    """A panel for each pair of arguments, those with holes first."""
+    """A panel for each pair of arguments, those first of which some words never occur together."""
     pairs = [(tally, pair) for tally in statistics.statements.values() for pair in tally.pairs]
     pairs.sort(key=lambda entry: not entry[0].holes(*entry[1]))
     return [panel(_pair, tally, *pair) for tally, pair in pairs]
@@ -161,7 +161,7 @@ def _view_directions(ax: Axes, cameras: Mapping[tuple[str, Camera] | None, int])
     for camera in views if len(views) <= 8 else []:
         step = np.array(camera.location[:2]) - np.array(camera.target[:2])
         if (length := np.linalg.norm(step)) < 1e-6:
-            continue  # straight down
+            continue  # the camera looks straight down
         step /= length
         tip = middle + step * 1.05 * reach / np.abs(step).max()
         tails.append(tip + step * 0.5 * reach)

@@ -22,7 +22,7 @@ def asset_sheet(assets: Sequence[Asset]) -> Image.Image:
 
 
 def texture_sheet(textures: Sequence[tuple[str, str]]) -> Image.Image:
-    """A tile for each texture of ``patterns`` (the pattern by id), as it is kept on this machine."""
+    """A tile for each texture (id, pattern): its image in this machine's cache."""
     kept = [kept_image(name) for name, _ in textures]
     return _sheet([Image.fromarray(decode_image(path.read_bytes(), str(path))).resize((TILE, TILE)) for path in kept], textures)
 
@@ -37,7 +37,7 @@ def _asset_lines(asset: Asset) -> tuple[str, ...]:
 
 
 def _sheet(tiles: Sequence[Image.Image], texts: Sequence[Sequence[str]]) -> Image.Image:
-    """Tiles of `TILE` x `TILE` pixels with the lines of each, the first of which is its name."""
+    """Tiles of `TILE` x `TILE` pixels, each above its lines of text, of which the first is its id."""
     columns = min(COLUMNS, len(tiles))
     wide, high = TILE + GAP, TILE + len(texts[0]) * LINE + GAP
     sheet = Image.new("RGB", (columns * wide + GAP, -(-len(tiles) // columns) * high + GAP), "white")

@@ -1,4 +1,4 @@
-"""The statistics of a data set, gathered in one pass over its records. The memory of the counters does not grow with the data set.
+"""The statistics of a data set, gathered in one pass over its records. They take eight bytes a sample, for indices; no other counter grows.
 
 Every record is read. Images are decoded, and visible shares computed, for at most `MOST_IMAGES` samples, evenly spread over the set.
 """
@@ -33,7 +33,7 @@ T = TypeVar("T")
 MOST_IMAGES = 1000
 """Samples whose images and visible shares are counted."""
 MOST_CAMERAS = 100  # counted one by one; the rest are counted together
-MOST_CAST = 10**8  # pixels cast for one sample, which takes a whole frame for each object
+MOST_CAST = 10**8  # pixels cast for one sample, in which each object is cast alone over a whole frame
 FRAME_CELLS = (48, 64)  # rows, columns
 
 
@@ -43,10 +43,10 @@ def spread(items: Sequence[T], most: int) -> list[T]:
 
 
 class Statistics:
-    """Everything that `inspect` counts in the samples of a data set."""
+    """All counts of the samples of a data set."""
 
     def __init__(self, rules: Split | None = None) -> None:
-        """``rules`` say what the scenes may hold. None: the splits that the records name say it."""
+        """``rules`` is the split that limits the scenes; None for the splits that the records name."""
         self.rules = rules
         self.samples = self.objects = 0
         self.domains: Counter[str] = Counter()
@@ -55,7 +55,7 @@ class Statistics:
         self.statements: dict[tuple[str, str], StatementTally] = {}
         self.positions = Plane()
         self.centres = np.zeros(FRAME_CELLS, np.int64)
-        """Centres on the frame, rows from the top, whatever the frame's size."""
+        """The number of objects' centres in each cell of the frame, `FRAME_CELLS`, rows from the top, for frames of any size."""
         self.centres_outside = 0
         self.visible: dict[int, Histogram] = {}
         """Visible pixels of an object, by the number of objects in its scene."""
@@ -69,7 +69,7 @@ class Statistics:
         self.attempts: Counter[int] = Counter()
         self.attempts_by_count: dict[int, Histogram] = {}
         self.indices: dict[tuple[int | None, str | None], array[int]] = {}
-        """The indices by seed and split. They take eight bytes a sample; nothing else grows with the data set."""
+        """The indices by seed and split."""
         self.no_index = 0
 
     @property
@@ -78,7 +78,7 @@ class Statistics:
         return " or ".join(dict.fromkeys(tally.domain.unit for tally in self.statements.values()))
 
     def add(self, sample: Sample) -> None:
-        """Count a sample's record. ValueError, KeyError, TypeError or AttributeError if the record is damaged."""
+        """Count a sample's record. ValueError, LookupError, TypeError, AttributeError or OverflowError if it is damaged."""
         self.samples += 1
         scene, shot, record = sample.scene, sample.shot, sample.record
         self.objects += len(scene)
@@ -137,7 +137,7 @@ class Statistics:
             self.attempts_by_count.setdefault(count, Histogram(0, 1000, 1)).add(attempt)
 
     def add_image(self, sample: Sample) -> None:
-        """Count what is counted in evenly spread samples alone: pixels, positions of lamps, the visible share of each object."""
+        """Count what is counted only for evenly spread samples: pixels, positions of lamps, the visible share of each object."""
         self.images.add(sample.pixels())
         for lamp in sample.shot.lamps:
             self.lamps[lamp.name].shown.append(lamp.location)
@@ -149,7 +149,7 @@ class Statistics:
                 shares.add(label["visible_pixels"] / alone if pixels == 1 else min(1.0, label["visible_pixels"] / alone))
 
     def problems(self) -> list[str]:
-        """What deserves a look, a sentence each."""
+        """The problems found, a sentence each."""
         found = []
         for tally in self.statements.values():
             found += statement_problems(tally)
@@ -168,11 +168,11 @@ class Statistics:
         return found
 
     def as_asked(self) -> list[str]:
-        """What would be a problem if the splits had not asked for it, a sentence each."""
+        """Words that never occur, and pairs that never occur together, because the splits exclude them, a sentence each."""
         return [line for tally in self.statements.values() for line in never_met(tally, excluded=True)]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON, as ``statistics.json`` holds it; docs/data.md describes the fields."""
+        """The content of ``statistics.json`` about samples; docs/data.md describes the fields."""
         return {
             "samples": self.samples,
             "objects": self.objects,
@@ -199,7 +199,7 @@ class Statistics:
 
 
 def gather(samples: Samples, rules: Split | None = None) -> Statistics:
-    """Count all samples, in one pass. `UserError` with the key of a sample whose record is damaged or whose image cannot be read."""
+    """The statistics of all samples, counted in one pass. `UserError` naming a sample whose record or image is damaged."""
     statistics = Statistics(rules)
     with_images = set(spread(samples.keys, MOST_IMAGES))
     for sample in progress(samples, total=len(samples), desc="inspect"):
@@ -213,8 +213,8 @@ def gather(samples: Samples, rules: Split | None = None) -> Statistics:
 
 
 def _coarser(shot: Shot, count: int) -> tuple[Shot, float]:
-    """The shot in which to cast each of `count` objects alone, and how many pixels of the given shot one of its pixels stands for. It is
-    the given shot, and 1, unless very many objects are in a very large frame."""
+    """The shot in which to cast each of `count` objects alone, and how many pixels of the given shot one of its pixels stands for: the
+    given shot and 1, unless that would cast more than `MOST_CAST` pixels."""
     step = math.ceil(math.sqrt(count * shot.width * shot.height / MOST_CAST))
     if step <= 1:
         return shot, 1.0
@@ -223,7 +223,7 @@ def _coarser(shot: Shot, count: int) -> tuple[Shot, float]:
 
 
 def pixels_alone(obj: Object, domain: Domain, shot: Shot) -> int:
-    """How many pixels would show the object if it stood alone."""
+    """The number of pixels that would show the object if it were alone in the scene."""
     alone = view_of(Scene(domain.name, (obj,)), domain, shot)
     return int(alone.visible_pixels(1)[0])
 

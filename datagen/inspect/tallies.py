@@ -1,4 +1,4 @@
-"""Counters of what a data set's statements, images and lamps hold. Their memory is bounded, however many samples there are."""
+"""Counters of a data set's statements, images and lamps. Their memory is bounded, however many samples there are."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from datagen.inspect.histograms import Histogram
 from datagen.scene import Object
 
 MOST_UNDECLARED = 20  # undeclared words counted one by one, per argument
-MOST_FRAME_SIZES = 4  # of which a mean image is kept
+MOST_FRAME_SIZES = 4  # for each of which a mean image is computed
 OTHERS = "(others)"
-HOLE = 5.0  # objects that chance would give two words together; words that never meet are reported from there on
+HOLE = 5.0  # a pair of words that never occurs is reported if chance would give at least this number of objects with both
 
 
 class StatementTally:
-    """Counts of what the objects of one statement hold: words, pairs of words, numbers."""
+    """Counts of the words, pairs of words and numbers of one statement's objects."""
 
     def __init__(self, domain: Domain, statement: Statement, excluded: Callable[[Mapping[str, str]], bool]) -> None:
-        """``excluded`` is given words by argument, and says whether the splits exclude objects with all of them."""
+        """``excluded`` is called with words by argument, and returns whether the splits exclude objects with all of them."""
         self.domain, self.statement, self.excluded = domain, statement, excluded
         self.objects = 0
         self.words = {choice.name: Counter(dict.fromkeys(choice.words, 0)) for choice in statement.choices}
@@ -37,7 +37,7 @@ class StatementTally:
             (a.name, b.name): np.zeros((len(a.words), len(b.words)), np.int64)
             for a, b in combinations(sorted(statement.choices, key=lambda choice: -len(choice.words)), 2)
         }
-        """By two arguments, the one with more words first: how many objects have each pair of declared words, (words, words)."""
+        """The number of objects with each pair of declared words, (words, words), by two arguments, the one with more words first."""
         self.numbers = {
             number.name: [Histogram(low, high, 40) for low, high in zip(number.low, number.high, strict=True)]
             for number in statement.numbers
@@ -58,7 +58,7 @@ class StatementTally:
                     histogram.add(value)
 
     def _place(self, name: str, word: Any) -> int | None:
-        """Count a word. Its place in the vocabulary, or None if it is not declared."""
+        """Count a word and return its index in the vocabulary, None if it is not declared."""
         place = self._places[name].get(word)
         if place is not None:
             self.words[name][word] += 1
@@ -69,7 +69,7 @@ class StatementTally:
         return None
 
     def _shows(self, number: Number, obj: Object) -> bool:
-        """Whether a picture shows this number. It does not show how an object is turned that looks the same from all sides."""
+        """Whether a picture shows this number: it does not show the rotation of an object that looks the same from all sides."""
         return number.period is None or self.domain.rotation_error(obj, obj) is not None
 
     def holes(self, a: str, b: str) -> list[tuple[str, str]]:
@@ -110,7 +110,7 @@ class StatementTally:
 
 
 def component_name(number: Number, place: int) -> str:
-    """The name of a component of an argument: ``loc x``, or the argument's own name if it has one component."""
+    """The name of an argument's component, as ``loc x``, or the argument's own name if it has one component."""
     if number.components == 1:
         return number.name
     return f"{number.name} {'xyz'[place] if number.components <= 3 else place + 1}"
@@ -124,7 +124,7 @@ class ImageTally:
     means: Histogram = field(default_factory=lambda: Histogram(0, 255, 52))
     stds: Histogram = field(default_factory=lambda: Histogram(0, 127.5, 52))
     values: np.ndarray = field(default_factory=lambda: np.zeros((3, 256), np.int64))
-    """How many pixels have each value, by channel: (3, 256)."""
+    """The number of pixels with each value, by channel: (3, 256)."""
     sums: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
     """The sum of the images (height, width, 3) by (width, height); very large images are `reduced` first."""
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
@@ -172,7 +172,7 @@ class ImageTally:
 
 @dataclass
 class Lamps:
-    """The lamps of one name: how many they are, the bounds of their positions, and the positions in the sampled images, in metres."""
+    """The lamps of one name: their number, the bounds of their positions, and their positions in the sampled images, in metres."""
 
     count: int = 0
     least: np.ndarray = field(default_factory=lambda: np.full(3, np.inf))

@@ -1,1 +1,1 @@
-"""Files and what surrounds them: written whole, read with bounds, declared, kept, locked, and left in order."""
+"""Files written whole, read within limits and checked against declarations; caches, locks, signals, child processes, pages, progress."""

@@ -1,4 +1,4 @@
-"""Bounds that a process sets for itself, before it opens what somebody else made."""
+"""Limits on memory and time that a process sets for itself before it opens somebody else's file."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 
 def taken_memory() -> int:
-    """The bytes of data and stacks that this process has by now; 0 where the system does not tell."""
+    """The bytes of data and stacks that this process has now; 0 if the system does not report them."""
     with contextlib.suppress(OSError):
         return int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
     return 0
 
 
 def bound_memory(most: int) -> None:
-    """From here on, this process may have so many bytes of data and stacks, where the system tells and bounds them."""
+    """Limit the data and stacks of this process to `most` bytes in all, if the system reports and limits them."""
     if taken_memory():
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         with contextlib.suppress(ValueError, OSError):
@@ -24,7 +24,7 @@ def bound_memory(most: int) -> None:
 
 
 def bound_time(seconds: float) -> None:
-    """From here on, this process may compute for so many seconds more: then SIGXCPU ends it."""
+    """Limit this process to so many more seconds of processor time, after which SIGXCPU ends it."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(used.ru_utime + used.ru_stime + seconds), hard))

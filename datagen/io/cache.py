@@ -1,7 +1,7 @@
-"""What this machine keeps for later under ``$XDG_CACHE_HOME/igllm`` (``~/.cache/igllm``), shared by its processes.
+"""The cache under ``$XDG_CACHE_HOME/igllm`` (``~/.cache/igllm``), shared by all processes of a user on this machine.
 
-Where that cannot be written (no home, a disk that is full or read-only), a private folder among the temporary ones takes its place: what is
-kept there is kept until the system clears it, and no run ends for want of a cache.
+If that cannot be written (no home, a disk that is full or read-only), a private folder among the temporary ones takes its place, until the
+system clears it, so that no call ends for want of a cache.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-CALL_PREFIX = "igllm-call-"  # of the folders of temporary files that each call has for itself
+CALL_PREFIX = "igllm-call-"  # of the name of a call's own folder of temporary files
 
 
 def cache_folder(name: str) -> Path:
-    """The folder of one kind of what is kept, made if it can be. Where nothing at all can be written, using it raises `OSError`."""
+    """The cache folder for one kind of content, created if possible; if none can be written, a path whose use raises `OSError`."""
     usual = _usual_folder()
     if usual is not None and _writable(usual / name):
         return usual / name
@@ -35,7 +35,10 @@ def cache_folder(name: str) -> Path:
 
 
 def lend_home() -> None:
-    """For this process and its children, give libraries a home where the user has none: some make one called ``~``, others end."""
+    """Set HOME to a private folder, for this process and its children, if the user has none: some libraries would create ``~``, others end.
+
+    If the home or XDG_CACHE_HOME cannot be written, point Matplotlib to a cache folder by MPLCONFIGDIR.
+    """
     home = os.path.expanduser("~")
     if not os.path.isabs(home) and (private := private_home()) is not None:
         os.environ["HOME"] = str(private)
@@ -45,9 +48,9 @@ def lend_home() -> None:
 
 
 def _usual_folder() -> Path | None:
-    """Where the desktop's standard says that caches are; None if there is no such place."""
+    """The cache folder by the XDG Base Directory Specification; None if the user has no home."""
     asked, home = os.environ.get("XDG_CACHE_HOME", ""), os.path.expanduser("~")
-    if os.path.isabs(asked):  # a relative one is to be ignored, says the standard
+    if os.path.isabs(asked):  # the specification ignores relative paths
         return Path(asked, "igllm")
     return Path(home, ".cache", "igllm") if os.path.isabs(home) else None
 
@@ -61,13 +64,13 @@ def _writable(folder: Path) -> bool:
 
 
 def system_temporary() -> Path:
-    """The folder of temporary files that calls share, also within a call that has one of its own (see `datagen.io.temporary`)."""
+    """The system's folder of temporary files, even within a call that has a folder of its own (see `datagen.io.temporary`)."""
     folder = Path(tempfile.gettempdir())
     return folder.parent if folder.name.startswith(CALL_PREFIX) else folder
 
 
 def private_home() -> Path | None:
-    """A folder of this user's own among the temporary ones, the same for all processes; None if there cannot be one."""
+    """A private folder of this user among the temporary ones, the same for all processes; None if it cannot be made, or is not private."""
     try:
         folder = system_temporary() / f"igllm-{os.getuid()}"
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -84,7 +87,7 @@ def _note(text: str) -> None:
 
 
 def drop(path: Path) -> None:
-    """Remove what is in the place of a cached file, be it none."""
+    """Remove a cached file, or whatever else is in its place; errors are ignored."""
     with suppress(OSError):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -94,7 +97,7 @@ def drop(path: Path) -> None:
 
 @contextmanager
 def alone(lock: Path) -> Iterator[None]:
-    """Wait until no other process is in such a block with the same file, and keep others out until it ends or the process dies."""
+    """Hold an exclusive lock on a file, after waiting for others that hold it, until the block ends or the process dies."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
     try:

@@ -1,4 +1,4 @@
-"""A Python module run as a process that is asked line by line: JSON on its standard streams, bytes behind an answer where it has some."""
+"""A Python module run as a child process: requests and answers are lines of JSON on its standard streams, some followed by bytes."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import IO, Any, BinaryIO
 
-TAIL = 600  # characters of what it said last on standard error
+TAIL = 600  # characters from the end of standard error
 
 
 def module_command(module: str, *arguments: str) -> list[str]:
-    """What runs a module; -P keeps the current folder, where a stray bpy.py may lie, off its path."""
+    """The command that runs a module; -P keeps the current folder, where a stray bpy.py may lie, off its path."""
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
 class Child:
-    """A process, started at once. `EOFError` says that it has ended, `TimeoutError` that it hangs; it is stopped by none of them."""
+    """A child process, started at once. Methods raise `EOFError` if it has ended and `TimeoutError` if it hangs; neither stops it."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process that writes to it
@@ -30,21 +30,21 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The process."""
+        """The id of the process."""
         return self._process.pid
 
     def ask(self, request: Mapping[str, Any], payload: bytes = b"") -> None:
-        """Send it a line, and the bytes that this announces."""
+        """Send a request, a line of JSON, and the bytes that it announces."""
         line = json.dumps(request, allow_nan=False).encode() + b"\n"
         try:
             self._send.write(line)
             self._send.write(payload)
             self._send.flush()
-        except (OSError, ValueError):  # the latter where it was stopped meanwhile
+        except (OSError, ValueError):  # ValueError if it was stopped meanwhile
             raise EOFError from None
 
     def answer(self, seconds: float) -> dict[str, Any]:
-        """The next line, which must begin to come within so many seconds; what follows it comes at once."""
+        """The next line of JSON, which must begin within so many seconds; its rest, which comes at once, is awaited without a limit."""
         try:
             with selectors.DefaultSelector() as selector:
                 selector.register(self._receive, selectors.EVENT_READ)
@@ -58,26 +58,26 @@ class Child:
         return json.loads(line)
 
     def read(self, size: int) -> bytes:
-        """So many bytes behind a line."""
+        """The `size` bytes that follow an answer."""
         data = self._receive.read(size)
         if len(data) != size:
             raise EOFError
         return data
 
     def status(self) -> int:
-        """Its exit status, once it has ended."""
+        """The exit status, after waiting for the process to end."""
         return self._process.wait()
 
     def tail(self) -> str:
-        """What it said last on standard error; nothing once it was stopped."""
+        """The end of what the process wrote on standard error; empty after `stop`."""
         try:
             self._log.seek(0)
             return self._log.read().decode(errors="replace").strip()[-TAIL:]
-        except ValueError:  # it is closed
+        except ValueError:  # the log is closed
             return ""
 
     def stop(self) -> None:
-        """End it."""
+        """Kill the process, and close its streams."""
         self._process.kill()
         self._process.wait()
         for pipe in (self._send, self._receive):
@@ -87,6 +87,6 @@ class Child:
 
 
 def send_answer(out: BinaryIO, header: Mapping[str, Any], payload: bytes = b"") -> None:
-    """In that process, an answer: a line of JSON, and the bytes that it announces."""
+    """In the child process, send an answer: a line of JSON, and the bytes that it announces."""
     out.write(json.dumps(header).encode() + b"\n" + payload)
     out.flush()

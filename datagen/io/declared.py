@@ -1,7 +1,7 @@
-"""Files that anybody may have written, held once against what is declared of them: what comes out of here is as its type says.
+"""Files that anybody may have written, checked once against their declared types: values returned by this module have those types.
 
-A declaration is a msgspec ``Struct`` beside the code that writes such files; `datagen.kinds` lists them. Types are taken at their word:
-true is no number, "3" none and 3.0 no whole one.
+A declaration is a msgspec ``Struct`` beside the code that writes such files; `datagen.kinds` lists them. Types are strict: true and "3" are
+no numbers, 3.0 is no whole number.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from datagen.io.untrusted import INNER_IN_WORDS, INNER_PATTERN, NAME_IN_WORDS, N
 
 T = TypeVar("T")
 
-_LEARNING = Lock()
+_ANALYSING = Lock()
 
 MAX_BYTES = 1_000_000  # of a small file, such as people write by hand
 MAX_INDEX = 2**53  # whole numbers that every reader of JSON holds exactly
@@ -33,25 +33,25 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_INDEX)]
 FileName = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
 """A name that files and keys can carry."""
 InnerPath = Annotated[str, msgspec.Meta(pattern=INNER_PATTERN)]
-"""The path of a file in a folder, from there, which leads nowhere else."""
+"""The path of a file below a folder, relative to the folder and without ``..``."""
 DIGEST_PATTERN = r"^[0-9a-f]{64}\Z"
 Digest = Annotated[str, msgspec.Meta(pattern=DIGEST_PATTERN)]
 """A SHA-256 in hexadecimal."""
 SHORT_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9 ._+-]{0,63}\Z"
 ShortText = Annotated[str, msgspec.Meta(pattern=SHORT_PATTERN)]
-"""A version, or what a device is called, which may be shown anywhere as it is."""
+"""A version, or the name of a device, which is safe to show anywhere as it is."""
 PATTERNS = {
     NAME_PATTERN: NAME_IN_WORDS,
     INNER_PATTERN: INNER_IN_WORDS,
     DIGEST_PATTERN: "a SHA-256 in hexadecimal",
     SHORT_PATTERN: "at most 64 letters, digits, spaces, '.', '_', '+' and '-', a letter or digit first",
 }
-"""What patterns ask for, in words."""
+"""A description of each pattern, for messages."""
 
 
 def as_declared(content: Any, kind: type[T], where: str) -> T:
-    """Plain data as the `kind` that is declared of it with msgspec. `UserError` that begins with `where` and names the field."""
-    _learn(cast(Hashable, kind))
+    """Plain data as the type `kind`, declared with msgspec; `UserError` that begins with `where` and names the field if they do not fit."""
+    _analyse(cast(Hashable, kind))
     try:
         return msgspec.convert(content, kind)
     except msgspec.ValidationError as error:
@@ -59,24 +59,24 @@ def as_declared(content: Any, kind: type[T], where: str) -> T:
 
 
 @cache
-def _learn(kind: Any) -> None:
-    """Have msgspec know a kind before it reads any: it crashes where one thread reads what another has it learn."""
-    with _LEARNING:
+def _analyse(kind: Any) -> None:
+    """Have msgspec analyse a type before its first use: it crashes if one thread converts to a type that another is having it analyse."""
+    with _ANALYSING:
         msgspec.json.Decoder(kind)
 
 
 def to_plain(declared: Any) -> Any:
-    """What is declared with msgspec as plain data, with lists for tuples, as its JSON says it."""
+    """An object of a type declared with msgspec as plain data, as decoded from its JSON: with lists for tuples."""
     return msgspec.json.decode(msgspec.json.encode(declared))
 
 
 def read_declared(path: Path, kind: type[T], most: int = MAX_BYTES) -> T:
-    """What is in a JSON file of at most so many bytes; `UserError` that names the file and the field if it is not as declared."""
+    """The content of a JSON file of at most `most` bytes; `UserError` that names the file and the field if it is not as declared."""
     return as_declared(read_json(path, most), kind, str(path))
 
 
 def read_rows(path: Path, kind: type[T]) -> Iterator[tuple[str, T]]:
-    """The rows of a JSONL file, one after the other, each with file and line for messages; `UserError` that names both, and the field."""
+    """The rows of a JSONL file, one by one, each with its file and line as text for messages; a `UserError` names both, and the field."""
     for number, line in read_lines(path):
         where = f"{path}, line {number}"
         yield where, as_declared(decode_row(line, where), kind, where)
@@ -90,11 +90,11 @@ _TYPES = {
     "object": "an object {...}",
     "str": "a string",
 }
-"""What msgspec calls a type, in words."""
+"""Descriptions of types by msgspec's names for them."""
 
 
 def _described(content: Any, kind: Any, error: msgspec.ValidationError) -> str:
-    """What is wrong, in words: the field, what is in it, and what is expected there."""
+    """The message for an error of msgspec's: the field, its value, and what is expected there."""
     problem, _, path = str(error).partition(" - at `")
     of_key = path.startswith("key` in `")
     steps = re.findall(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]", path.removeprefix("key` in `").rstrip("`"))
@@ -119,8 +119,8 @@ def _described(content: Any, kind: Any, error: msgspec.ValidationError) -> str:
 
 
 def _at(content: Any, kind: Any, message: str, steps: list[tuple[str, str]]) -> tuple[str, Any]:
-    """Where msgspec found fault with `content`, and what is there. It does not tell the keys of a mapping, but it reads them in order."""
-    if any(item == "..." for _, item in steps):  # where it is changed, to find the key
+    """The field that msgspec refused in `content`, and its value. A mapping's key, which msgspec does not report, is found by trying."""
+    if any(item == "..." for _, item in steps):  # the search for the key changes it
         content = copy.deepcopy(content)
     at, field = content, ""
     for name, item in steps:
@@ -135,7 +135,7 @@ def _at(content: Any, kind: Any, message: str, steps: list[tuple[str, str]]) -> 
 
 
 def _first_faulty(mapping: dict[str, Any], is_faulty: Callable[[], bool]) -> tuple[str, Any]:
-    """The first entry with which a mapping is faulty; those behind it are left out of it from now on."""
+    """The first faulty entry of a mapping, by bisection, because msgspec checks entries in order; those after it are removed from it."""
     entries = list(mapping.items())
 
     def with_first(count: int) -> bool:
@@ -157,7 +157,7 @@ def _refusal(content: Any, kind: Any) -> str | None:
 
 
 def _fields(info: msgspec.inspect.Type, steps: list[tuple[str, str]]) -> list[str]:
-    """The names of an object's fields, where `steps` lead to in what is declared."""
+    """The names of the fields of the object to which `steps` lead from a declared type."""
     for name, item in steps:
         info = _plain(info)
         if isinstance(info, msgspec.inspect.StructType):
@@ -175,7 +175,7 @@ def _fields(info: msgspec.inspect.Type, steps: list[tuple[str, str]]) -> list[st
 
 
 def _plain(info: msgspec.inspect.Type) -> msgspec.inspect.Type:
-    """What can be an object or a list, of several possible types."""
+    """Of several possible types, the one that is an object or a list; a single type as it is."""
     if isinstance(info, msgspec.inspect.UnionType):
         simple = (msgspec.inspect.NoneType, msgspec.inspect.StrType, msgspec.inspect.FloatType, msgspec.inspect.IntType)
         return next(_plain(one) for one in info.types if not isinstance(one, simple))

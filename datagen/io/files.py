@@ -23,23 +23,23 @@ from datagen.errors import UserError
 from datagen.io.json_text import decode_json, decode_row
 
 TEMPORARY = ".tmp"  # the ending of a hidden file that is being written
-LONGEST_NAME = 200  # bytes of a name, so that there is room for what temporary files add to it; file systems take 255
+LONGEST_NAME = 200  # bytes of a name: file systems allow 255, and temporary files add to the name
 SYSTEMS_FILES = ("thumbs.db", "desktop.ini", "__macosx")  # what Windows and macOS leave in folders and archives beside hidden files
 
-MOST_BYTES = 2_000_000  # of a file that is read as a whole, where its kind needs no more: what igllm itself states is small
-MOST_IN_UTF16 = 1 << 27  # of a file of lines in that encoding, which is read as a whole
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what systems say where nothing more can be written
+MOST_BYTES = 2_000_000  # of a file that is read as a whole, unless its kind needs more: igllm's own files of facts are small
+MOST_IN_UTF16 = 1 << 27  # bytes of a file of lines in UTF-16, which is read as a whole
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the errors of systems that can write no more
 MOST_OF_LINE = 1 << 25  # characters
-SYSTEMS_PLACES = ("/dev", "/proc", "/sys")  # whose files are none: /dev/stdout may lead to one, and must not be replaced by another
-IN_MEMORY = "/dev/shm"  # a file system as any other
+SYSTEMS_PLACES = ("/dev", "/proc", "/sys")  # their files are special: /dev/stdout may lead to a plain file, and must not be replaced
+IN_MEMORY = "/dev/shm"  # within /dev, but an ordinary file system
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file that takes its place at `path`, be there a file or a link, when the block ends well, else vanishes.
+    """A binary file that replaces the file or link at `path` when the block ends without an error, and is removed otherwise.
 
-    No link is followed: in a folder that others have made it may lead anywhere. The file is written as ``.NAME.tmp``: what a writer that
-    was killed has left there, the next one of the same file overwrites. An `OSError` of writing names `path`.
+    No link is followed: in a folder that others have made, a link may lead anywhere. The file is written as ``.NAME.tmp``; the next writer
+    of the same file overwrites what a killed one has left there. An `OSError` of writing names `path`.
     """
     _check_plain(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,19 +53,19 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
                 temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
-            stream.raw.close()  # what is still to be written is not wanted
+            stream.raw.close()  # before the buffered rest is written
             raise
     sync_folder(path.parent)
 
 
 def unfinished(path: Path) -> Path:
-    """Where a file is written that will be at `path`."""
+    """The path at which the file for `path` is written until it is finished."""
     return path.with_name(f".{path.name}{TEMPORARY}")
 
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Have an `OSError` name this file or folder: those of writing to an open file name none, those of temporary files these."""
+    """Make an `OSError` name `path`: an error of writing to an open file names no file, and one of a temporary file names that."""
     try:
         yield
     except OSError as error:
@@ -76,7 +76,7 @@ def naming(path: Path) -> Iterator[None]:
 
 
 class _WrittenFor(io.FileIO):
-    """A file in which errors of writing name another, for the sake of which it is written."""
+    """A temporary file whose errors of writing name the file that it will become."""
 
     def __init__(self, path: Path, named: Path) -> None:
         super().__init__(path, "wb", opener=lambda name, _: os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666))
@@ -88,25 +88,25 @@ class _WrittenFor(io.FileIO):
 
 
 def _open_alone(temporary: Path, named: Path) -> io.BufferedWriter:
-    """A temporary file, empty, that no other process or thread has open in this way; one that has is waited for."""
+    """Open a temporary file, empty and locked, after waiting for other processes and threads that hold its lock."""
     check_own(temporary)
     while True:
         with naming(named):
             raw = _WrittenFor(temporary, named)
-        with suppress(OSError):  # where files cannot be locked
+        with suppress(OSError):  # on file systems without locks
             fcntl.flock(raw, fcntl.LOCK_EX)
         if is_there(temporary, raw.fileno()):
             raw.truncate()
             return io.BufferedWriter(raw)
-        raw.close()  # whoever held it gave it its name meanwhile
+        raw.close()  # its holder renamed it meanwhile
 
 
 @contextmanager
 def standing(folder: Path, named: Path | None = None) -> Iterator[Callable[[], None]]:
-    """Make a folder, and give a function that raises `UserError` once somebody has removed it: what is written later is a part only.
+    """Make a folder, and yield a function that raises `UserError` if somebody has removed it, because files written later are only a part.
 
-    The message names another one, which holds the folder, if that is given. So it is told if the block ends because something in there is
-    not there any more.
+    The message names the folder `named`, which contains this one, if that is given. The block raises the same error instead of a
+    `FileNotFoundError` for a path in there.
     """
     whole = named or folder
     with naming(folder):
@@ -128,7 +128,7 @@ def standing(folder: Path, named: Path | None = None) -> Iterator[Callable[[], N
 
 
 def removed(path: object) -> UserError:
-    """What to raise when somebody has removed what this call is writing."""
+    """The error to raise if somebody has removed a file or folder that this call is writing."""
     return UserError(f"{path}: was removed while this call was writing it; call it again to begin anew")
 
 
@@ -141,7 +141,7 @@ def is_there(path: Path, descriptor: int) -> bool:
 
 
 def check_folder(path: Path, what: str = "the folder to write") -> None:
-    """`UserError` if no folder, which messages call ``what``, can be written at `path`. For before work begins: it changes nothing."""
+    """`UserError`, which calls the folder `what`, if no folder can be written at `path`. To call before work begins: it changes nothing."""
     with _as_user_error(path):
         _check_name(path)
         if path.exists() and path.samefile("/"):
@@ -152,7 +152,7 @@ def check_folder(path: Path, what: str = "the folder to write") -> None:
 
 
 def check_file(path: Path) -> None:
-    """`UserError` if no file can be written at `path`. For before work begins: it changes nothing."""
+    """`UserError` if no file can be written at `path`. To call before work begins: it changes nothing."""
     with _as_user_error(path):
         _check_plain(path)
         _check_name(path)
@@ -165,7 +165,7 @@ def _as_user_error(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(f"{path}: nothing can be written there ({error.strerror or error}); name another place") from None
-    except ValueError:  # what pathlib says to a NUL
+    except ValueError:  # pathlib's error for a NUL
         raise UserError(f"{str(path)!r}: no file or folder can have such a name; name another place") from None
 
 
@@ -187,7 +187,7 @@ def _check_name(path: Path) -> None:
 
 
 def _check_writable(path: Path, folder: Path) -> None:
-    """`UserError`, which names `path`, unless `folder` can be written in, or made."""
+    """`UserError`, which names `path`, unless `folder` can be written to, or created."""
     for there in (path, *path.parents):
         if there.is_symlink() and not there.exists():
             raise UserError(f"{path}: {there} is a link to {os.readlink(there)}, which is not there; make that, or name another place")
@@ -199,9 +199,9 @@ def _check_writable(path: Path, folder: Path) -> None:
 
 
 def check_own(path: Path, folder: bool = False) -> None:
-    """`UserError` unless in the place of a hidden file, or `folder`, that calls keep for themselves is such a one, or nothing.
+    """`UserError` if the path of one of igllm's hidden files, or with `folder` of its folders, has a link or another kind of file.
 
-    What is written through a link would land where that leads, in the files of whoever takes up what others have made.
+    Writing through a link that others have left in a shared folder would change a file elsewhere.
     """
     fits = path.is_dir() if folder else path.is_file()
     if os.path.lexists(path) and (path.is_symlink() or not fits):
@@ -210,21 +210,21 @@ def check_own(path: Path, folder: bool = False) -> None:
 
 
 def inner(folder: Path, name: str) -> Path:
-    """The place of a file below a folder, by its path from there. `UserError` if a link is on the way, which may lead to others' files."""
+    """The path of a file below a folder, from its relative path. `UserError` if a link, which may lead to others' files, is on the way."""
     for above in list(PurePosixPath(name).parents)[-2::-1]:
         check_own(folder / above, folder=True)
     return folder / name
 
 
 def passed_over(name: str) -> bool:
-    """Whether readers of folders and tars take no notice of a file: it is hidden, as macOS' ``._x.tar`` beside ``x.tar``, or a system's."""
+    """Whether readers of folders and tars ignore a file: a hidden one, as macOS' ``._x.tar`` beside ``x.tar``, or a system's."""
     return name.startswith(".") or name.lower() in SYSTEMS_FILES
 
 
 def beside(path: Path, ending: str) -> Path:
-    """The hidden file ``.NAME.ENDING`` that belongs to a file or folder, the same however that is written (``.``, ``x/../x``).
+    """The path of the hidden file ``.NAME.ENDING`` beside a file or folder, the same for each way to write its path (``.``, ``x/../x``).
 
-    It lies beside it, or in a folder whose own place cannot be written to.
+    For a folder whose parent cannot be written to, it is ``.ENDING`` in the folder.
     """
     whole = Path(os.path.realpath(path))
     if not whole.name:
@@ -255,7 +255,7 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def json_bytes(data: Any) -> bytes:
-    """A file's content of readable JSON."""
+    """The bytes of a file of readable JSON."""
     return (json.dumps(data, indent=2, allow_nan=False) + "\n").encode()
 
 
@@ -266,11 +266,11 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 class TooLarge(OSError):
-    """A file of more bytes than are read of its kind."""
+    """A file has more bytes than are allowed for its kind."""
 
 
 def open_regular(path: Path) -> io.BufferedReader:
-    """A file to read. OSError, which names it, if it cannot be, or is a folder, or a pipe or device, which may never come to an end."""
+    """Open a file to read. OSError, which names it, if it cannot be read, or is a folder, or a pipe or device, which may never end."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # without O_NONBLOCK, opening a pipe waits for its writer
     try:
         mode = os.fstat(descriptor).st_mode
@@ -284,7 +284,7 @@ def open_regular(path: Path) -> io.BufferedReader:
 
 
 def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
-    """What is in a file, as `open_regular` has it, of at most so many bytes; `TooLarge` if it has more, of which none are read."""
+    """The content of a file, opened by `open_regular`, of at most `most` bytes; `TooLarge` if it has more."""
     with open_regular(path) as stream:
         size = os.fstat(stream.fileno()).st_size
         data = b"" if size > most else stream.read(most + 1)
@@ -294,41 +294,41 @@ def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
 
 
 def unreadable(error: OSError) -> str:
-    """Why a file could not be read, in words that follow its name."""
+    """The reason why a file could not be read, to follow its name in a message."""
     return str(error.strerror) if isinstance(error, TooLarge) else f"cannot be read ({error.strerror or error})"
 
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """`UserError` naming a file that cannot be read."""
+    """Turn errors of reading a file into a `UserError` that names it."""
     try:
         yield
     except OSError as error:
         raise UserError(f"{path}: {unreadable(error)}") from None
-    except ValueError:  # what Python says to a NUL
+    except ValueError:  # Python's error for a NUL
         raise UserError(f"{str(path)!r}: no file can have such a name") from None
 
 
 @contextmanager
 def open_plain(path: Path) -> Iterator[IO[bytes]]:
-    """A file to read, as `open_regular` has it; `UserError` naming it if it cannot be read."""
+    """A file to read, opened by `open_regular`; `UserError` naming it if it cannot be read."""
     with _reading(path), open_regular(path) as stream:
         yield stream
 
 
 def read_whole(path: Path, most: int = MOST_BYTES) -> bytes:
-    """What is in a file of at most so many bytes; `UserError` naming it otherwise."""
+    """The content of a file of at most `most` bytes; `UserError` naming it if it has more or cannot be read."""
     with _reading(path):
         return read_regular(path, most)
 
 
 def read_text(path: Path, most: int = MOST_BYTES) -> str:
-    """The text of a file of at most so many bytes; `UserError` naming the file, and the place of what is no text."""
+    """The text of a file of at most `most` bytes; `UserError` naming the file, and the line and column of a byte that is no text."""
     return decode_text(read_whole(path, most), str(path))
 
 
 def decode_text(data: bytes, where: str) -> str:
-    """Text out of UTF-8, or UTF-16 as its first bytes say, lines ended in any system's way; `UserError` that begins with `where`."""
+    """The text of UTF-8, or of UTF-16 with a byte order mark, with all line ends as ``\\n``; `UserError` that begins with `where`."""
     encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
         text = data.decode(encoding)
@@ -349,9 +349,9 @@ def read_json(path: Path, most: int = MOST_BYTES) -> Any:
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a text file that are not blank, and their numbers from 1: one after the other, so that a file may be larger than memory.
+    """The lines of a text file that are not blank, and their numbers from 1: one by one, so that a file may be larger than memory.
 
-    `UserError` naming file and line where there is no text, or a line without end.
+    `UserError` naming the file, and the line that is no text or longer than `MOST_OF_LINE`.
     """
     with open_plain(path) as stream:
         begin = stream.read(2)

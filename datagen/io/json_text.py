@@ -1,4 +1,4 @@
-"""JSON as other people may have written it: strict, of bounded depth, and with a message that says where it is none."""
+"""JSON that other people may have written: strict, of bounded depth, with the position of an error in its message."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import msgspec
 
 from datagen.errors import UserError
 
-MOST_LEVELS = 100  # of objects and lists in each other
+MOST_LEVELS = 100  # of nested objects and lists
 _TOO_DEEP = "it is nested too deeply"
 
 
 def decode_json(text: str | bytes) -> Any:
-    """What strict JSON says: no NaN or infinity, no half of a surrogate pair, `MOST_LEVELS` at most, no key of an object twice.
+    """The value of strict JSON: no NaN or infinity, no half of a surrogate pair, at most `MOST_LEVELS`, no key twice in an object.
 
     ValueError for anything else.
     """
@@ -29,8 +29,8 @@ def decode_json(text: str | bytes) -> Any:
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
     if isinstance(content, dict | list):
-        # A colon is behind each key, and a bracket before each object and list. Where there are more of these signs than were counted, in
-        # strings or where it was not looked, a closer look is needed; it costs as much as all the rest.
+        # A colon follows each key, and a bracket begins each object and list. If the text has more of these signs than `_count` found, they
+        # are in strings, in lists that it skipped, or of a key given twice: only then the full check is done, which doubles the cost.
         signs = (":", "[", "{") if isinstance(text, str) else (b":", b"[", b"{")
         if _count(content, MOST_LEVELS) != sum(map(text.count, signs)):  # type: ignore[arg-type]
             _check_levels(content)
@@ -39,7 +39,7 @@ def decode_json(text: str | bytes) -> Any:
 
 
 def _count(content: dict[str, Any] | list[Any], levels: int) -> int:
-    """How many keys, objects and lists there are, but for those within lists that begin with neither an object nor a list."""
+    """The number of keys, objects and lists, without those in lists whose first item is neither an object nor a list."""
     if not levels:
         raise ValueError(_TOO_DEEP)
     count = 1
@@ -67,7 +67,7 @@ def _check_levels(content: Any) -> None:
 
 
 def _clearer(text: str | bytes, error: msgspec.DecodeError) -> str:
-    """What is wrong with text that is no JSON, and where, in Python's words if it finds fault too."""
+    """The error in a text that is no JSON, and its position: Python's message if its parser fails, too, else msgspec's."""
     try:
         json.loads(text, parse_constant=_finite, parse_float=_finite)
     except json.JSONDecodeError as clearer:
@@ -78,7 +78,7 @@ def _clearer(text: str | bytes, error: msgspec.DecodeError) -> str:
         place = re.search(r"byte (\d+)", str(error))
         data = text.encode(errors="replace") if isinstance(text, str) else text
         return f"line {data[: int(place[1])].count(10) + 1}: {clearer}" if place else str(clearer)
-    # Python's reader is content, so it is what that alone lets pass.
+    # Python's parser accepts the text, so the error is one of those that only msgspec finds.
     return "a string holds half of a surrogate pair" if "surrogate" in str(error) or "truncated" in str(error) else str(error)
 
 

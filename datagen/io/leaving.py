@@ -1,4 +1,4 @@
-"""Leaving politely: what ends a process by a signal ends it as Ctrl-C does, so that all is tidied, and one message says so."""
+"""Signals that end a process: they raise KeyboardInterrupt, as Ctrl-C does, so that everything is cleaned up and one message printed."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ SAME_REQUEST_SECONDS = 1.0
 """A signal that comes so soon after the first is the same request: `timeout` and torchrun send theirs to a process and to its group."""
 LATE_SECONDS = 0.2
 AGAIN_SECONDS = 0.05
-"""After these, a request that Python has swallowed is raised once more."""
+"""The time after which a KeyboardInterrupt that Python has swallowed is raised again."""
 
-_requests: list[Request] = []  # those that this process heeds, the last of them; a forked child heeds none
+_requests: list[Request] = []  # of the `heeded` blocks that this process is in, the last one in effect; none in a forked child
 
 
 class Request:
-    """The signal that asked this process to leave, if one has. The first raises KeyboardInterrupt; whoever sends another later is
-    impatient, and ends the process at once: that costs no more than a kill."""
+    """The signal that asked this process to leave, if one has. The first signal raises KeyboardInterrupt; another one, more than
+    `SAME_REQUEST_SECONDS` later, ends the process at once, which loses no more than a kill."""
 
     def __init__(self, name: str) -> None:
-        """``name`` is what the message begins with."""
+        """The message begins with ``name``."""
         self.name = name
         self.signal: int | None = None
         self._came = 0.0
 
     @property
     def message(self) -> str:
-        """What to say of it."""
+        """The message to print at the end of the process."""
         word = "interrupted" if self.signal is None else SIGNALS[signal.Signals(self.signal)]
         return f"{self.name}: {word}; call it again to go on"
 
     @property
     def status(self) -> int:
-        """The exit status, as shells state the end by a signal."""
+        """The exit status, as shells report the end by a signal: 128 and its number."""
         return 128 + (self.signal or signal.SIGINT)
 
     def wait(self) -> None:
-        """Give a signal that was sent to a group of processes, of which this one's children may have died already, time to come here."""
+        """Wait for a signal that was sent to a group of processes: it may have ended this one's children before it arrives here."""
         with suppress(KeyboardInterrupt):
             time.sleep(LATE_SECONDS)
 
@@ -53,18 +53,18 @@ class Request:
         """The handler of the signals."""
         if self.signal is None:
             self.signal, self._came = number, time.monotonic()
-            signal.signal(signal.SIGCHLD, lambda *_: None)  # torch's raises an error for each process of its own that leaves, too
+            signal.signal(signal.SIGCHLD, lambda *_: None)  # torch's handler raises an error for each child that ends now, too
             raise KeyboardInterrupt
         if time.monotonic() - self._came > SAME_REQUEST_SECONDS:
             self.leave()
 
     def leave(self) -> NoReturn:
-        """End this process with the message."""
-        os.write(2, f"{self.message}\n".encode(errors="backslashreplace"))  # not printed: that may be what was interrupted
+        """Write the message and end this process."""
+        os.write(2, f"{self.message}\n".encode(errors="backslashreplace"))  # not by print, which may be what was interrupted
         os._exit(self.status)
 
     def swallow(self, unraisable: sys.UnraisableHookArgs) -> None:
-        """Of what Python cannot raise where it comes up, such as while an object is removed, the request itself is raised again shortly."""
+        """The hook for errors that Python cannot raise, as in a destructor: raise this request's KeyboardInterrupt again after a moment."""
         if self.signal is None or not isinstance(unraisable.exc_value, KeyboardInterrupt):
             sys.__unraisablehook__(unraisable)
             return
@@ -76,8 +76,8 @@ class Request:
 
 
 def heed_while_loading(name: str) -> None:
-    """Until `heeded` takes over, have `SIGNALS`, but for those that are ignored, end this process at once with their message, which begins
-    with ``name``: there is nothing to tidy up yet."""
+    """Until `heeded` takes over, let `SIGNALS`, except ignored ones, end this process at once with a message that begins with ``name``:
+    there is nothing to clean up yet."""
     for number in SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, partial(_leave_at_once, name))
@@ -91,7 +91,7 @@ def _leave_at_once(name: str, number: int, _frame: FrameType | None) -> None:
 
 @contextmanager
 def heeded(name: str) -> Iterator[Request]:
-    """While it lasts, `SIGNALS` are heeded, but for those that this process was started to ignore, as by nohup.
+    """Within the block, handle `SIGNALS`, except those that this process was started to ignore, as by nohup.
 
     Outside the main thread, which alone can handle signals, nothing changes.
     """
@@ -111,7 +111,7 @@ def heeded(name: str) -> Iterator[Request]:
         if request.signal is not None:
             signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
-            if handler is not None:  # else it was another language's, which Python cannot give back
+            if handler is not None:  # None: it was not set from Python, which cannot restore it
                 signal.signal(number, handler)
 
 
@@ -124,7 +124,7 @@ def heed_again() -> None:
 
 
 def _leave_to_parent() -> None:
-    """In a forked child, such as one that loads data: Ctrl-C, which a terminal sends to all, is for its parent to handle; else it ends."""
+    """In a forked child, such as a data loader: ignore Ctrl-C, which a terminal sends to the parent, too; let other signals end it."""
     if _requests:
         _requests.clear()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -136,9 +136,9 @@ os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def flush_output() -> None:
-    """Send out what was printed while it can still be told where that fails: an `OSError` names the stream, which then is closed for good.
+    """Flush the standard streams while an error can still be reported: an `OSError` names the stream, which then leads to the null device.
 
-    The interpreter would try again at its end, and say so in its own way.
+    Otherwise the interpreter would flush again at its end, and print a message of its own.
     """
     for stream, name in ((sys.stdout, "standard output"), (sys.stderr, "standard error")):
         try:

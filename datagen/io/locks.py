@@ -1,4 +1,4 @@
-"""Locks: on ranges of shards, so that writers of disjoint shards may share a folder, and on what only one call may write."""
+"""Locks: on ranges of shards, so that writers of disjoint shards may share a folder, and on files and folders for one writer only."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from datagen.io.ranges import runs
 _STATEMENT = 1 << 40  # the byte that guards dataset.json; byte k guards shard k
 
 LOCK = "lock"
-OWN_LOCK = f".{LOCK}"  # in a folder whose own place cannot be written to
+OWN_LOCK = f".{LOCK}"  # in a folder whose parent cannot be written to
 SECONDS_BETWEEN_TRIES = 1.0
 
 
 class InUse(UserError):
-    """Another run holds what is asked for."""
+    """Another call holds the lock."""
 
 
 @contextmanager
@@ -57,9 +57,9 @@ def lock_statement(path: Path) -> Iterator[None]:
 
 @contextmanager
 def hold(path: Path) -> Iterator[None]:
-    """Be the only process that writes a file or a folder, until the block ends or this process dies; `InUse` if another does.
+    """Hold the lock for writing a file or a folder until the block ends or this process dies; `InUse` if another process holds it.
 
-    A hidden file beside it is there meanwhile. The lock is the process's, so that children which outlive it hold nothing.
+    The locked file is a hidden one beside it, removed in the end. The lock belongs to the process: children that outlive it hold nothing.
     """
     lock = beside(path, LOCK)
     lock.parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ def hold(path: Path) -> Iterator[None]:
             raise
         if is_there(lock, descriptor):
             break
-        os.close(descriptor)  # whoever held it took it away meanwhile
+        os.close(descriptor)  # its holder removed it meanwhile
     try:
         yield
     finally:
@@ -84,7 +84,7 @@ def hold(path: Path) -> Iterator[None]:
 
 @contextmanager
 def turn(path: Path, notify: Callable[[str], None]) -> Iterator[None]:
-    """As `hold`, but wait for another process that holds it; `notify` is called once if there is one."""
+    """As `hold`, but wait if another process holds the lock; `notify` is then called once with a message."""
     with ExitStack() as held:
         for attempt in count():
             try:
@@ -98,7 +98,7 @@ def turn(path: Path, notify: Callable[[str], None]) -> Iterator[None]:
 
 
 def _open(lock: Path) -> int:
-    """The descriptor of a file to lock, made if it is not there. `UserError` for a link, which may lead anywhere, and what is no file."""
+    """Open a file to lock, and create it if there is none. `UserError` if it is a link, which may lead anywhere, or no plain file."""
     check_own(lock)
     return os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
 
@@ -110,7 +110,8 @@ def _named(start: int, length: int) -> str:
 
 
 def _lock(descriptor: int, start: int, length: int, wait: bool) -> bool:
-    """Whether the bytes are ours now. The lock belongs to the open file, where the system can do that, else to the process."""
+    """Lock bytes of a file, and return whether that succeeded. The lock belongs to the open file if the system supports that, else to the
+    process."""
     try:
         if hasattr(fcntl, "F_OFD_SETLK"):
             command = fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK

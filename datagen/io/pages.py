@@ -1,4 +1,4 @@
-"""Pages from templates: one frame around all of them, and everything that is put into one is escaped."""
+"""HTML pages from templates, which share a frame; every value in them is escaped."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from datagen.screen import uncontrolled
 
 
 def render_template(folder: Path, template: str, filters: Mapping[str, Callable[..., Any]], **values: Any) -> str:
-    """The page that a template of `folder` makes of the values; it may extend ``page.html``, which is in this folder.
+    """The page from a template in `folder` and the values; the template may extend ``page.html``, which lies beside this module.
 
-    What is no text in the values, such as a file's name in another encoding, is shown by its code; so is what turns the direction of text.
+    In the values, bytes that are no text (a file's name in another encoding), control characters, and characters that change the direction
+    of text are shown as escapes.
     """
     environment = Environment(
         loader=FileSystemLoader([folder, Path(__file__).parent]),
@@ -31,5 +32,5 @@ def render_template(folder: Path, template: str, filters: Mapping[str, Callable[
 
 
 def embedded(png: bytes) -> str:
-    """The address of a picture that is within its page, of the content of its file."""
+    """The data URL that embeds a picture, the content of a PNG file, in a page."""
     return "data:image/png;base64," + base64.b64encode(png).decode()

@@ -14,7 +14,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 def progress(items: Iterable[T], total: int | None = None, desc: str = "") -> Iterator[T]:
-    """Pass `items` on while telling, on stderr, how many of `total` are done, at what rate, and the time left."""
+    """Yield `items`, and print on stderr how many of `total` are done, at what rate, and the time left."""
     if sys.stderr.isatty():
         yield from tqdm(items, total=total, desc=desc, dynamic_ncols=True)
         return
@@ -35,7 +35,7 @@ def progress_line(desc: str, done: int, total: int | None, seconds: float) -> st
 
 
 def _pace(rate: float) -> str:
-    """How fast it goes, by the second; where that is slow, how long one takes."""
+    """A rate per second as text; below 0.1, the time that one item takes."""
     if rate == 0:
         return ""
     if rate < 0.1:

@@ -1,4 +1,4 @@
-"""Numbers as a command line writes them and as messages tell them: ``3``, ``12-40``, ``0-3,7``; ``1 sample``, ``2,000 samples``."""
+"""Numbers as text, in command lines and messages: ``3``, ``12-40``, ``0-3,7``; ``1 sample``, ``2,000 samples``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from datagen.errors import UserError
 
 
 def parse_shards(text: str, shards: int) -> list[int]:
-    """The shards that a text like ``12-40`` or ``3,7-9`` names, both ends included, of as many as there are; `UserError` if it is wrong."""
+    """The shards that a text like ``12-40`` or ``3,7-9`` names, both ends included; `UserError` if it is malformed or names one that is not
+    among the first `shards`."""
     chosen: set[int] = set()
     for piece in text.split(","):
         match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", piece)
@@ -23,7 +24,7 @@ def parse_shards(text: str, shards: int) -> list[int]:
 
 
 def runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Numbers as runs: the first of each, and how many follow one another."""
+    """The runs of consecutive numbers among these: the first number and the length of each."""
     start, length = 0, 0
     for number in sorted(set(numbers)):
         if length and number == start + length:

@@ -1,6 +1,6 @@
-"""The temporary files of one call, its libraries' and its children's among them, in one folder, which ends with the call.
+"""One folder for the temporary files of a call, of its libraries and of its child processes, removed when the call ends.
 
-What a call that was killed has left, the next one removes.
+The next call removes the folder of a call that was killed.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from pathlib import Path
 
 from datagen.io.cache import CALL_PREFIX, alone, private_home
 
-AFTER_ALL = -1000  # of what multiprocessing finalizes
+AFTER_ALL = -1000  # the priority below those of multiprocessing's own finalizers
 
 
 @contextmanager
 def own_temporaries() -> Iterator[None]:
-    """While it lasts, temporary files of this process and of those that it starts go to a folder of their own; where there can be none, to
-    the usual one."""
+    """Within the block, temporary files of this process and its children go to a folder of their own, or, if none can be made, to the usual
+    one."""
     opened = _opened()
     if opened is None:
         yield
@@ -40,17 +40,17 @@ def own_temporaries() -> Iterator[None]:
             del os.environ["TMPDIR"]
         else:
             os.environ["TMPDIR"] = asked
-        if not any(folder.glob("pymp-*")):  # else multiprocessing has files there, and removes them in its own time
+        if not any(folder.glob("pymp-*")):  # else multiprocessing still has files there: `remove` runs after its finalizers
             remove()
 
 
 def _opened() -> tuple[Path, int] | None:
-    """A new folder, and the lock on it by which other calls tell that this one is alive."""
+    """A new folder, and the descriptor of the lock on it, by which other calls see that this one is alive; None if that is not possible."""
     home = private_home()
     if home is None:
         return None
     try:
-        with alone(home / "calls.lock"):  # so that none is looked at between being made and being locked
+        with alone(home / "calls.lock"):  # so that no other call meets a folder that is not locked yet
             for left in home.parent.glob(f"{CALL_PREFIX}*"):
                 _remove_dead(left)
             folder = Path(tempfile.mkdtemp(prefix=CALL_PREFIX, dir=home.parent))
@@ -71,7 +71,7 @@ def _remove(folder: Path, descriptor: int) -> None:
 
 
 def _locked(folder: Path) -> int:
-    """A descriptor of a folder which holds the lock on it until it is closed; `OSError` if another does."""
+    """Lock a folder and return the descriptor that holds the lock until it is closed; `OSError` if another process holds it."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

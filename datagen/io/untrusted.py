@@ -1,4 +1,4 @@
-"""Plain data that anybody may have written: what is wrong with it is one `UserError` with file, field, what is there and what may be."""
+"""Checks of plain data that anybody may have written: each raises a `UserError` with file, field, the value found and those allowed."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ NAME_IN_WORDS = "a name of at most 64 letters, digits, '.', '_' and '-', a lette
 
 
 def refuse(where: str, field: str, found: Any, allowed: str) -> NoReturn:
-    """Raise the `UserError` for a field that holds something else than what is `allowed`, which is told in words."""
+    """Raise the `UserError` for a field that holds `found`, which does not fit the description `allowed`."""
     raise UserError(f"{where}: {field} is {shortened(found)}, but must be {allowed}")
 
 
 def shortened(found: Any) -> str:
-    """A value as messages show it; a long one is not written out whole before it is cut."""
+    """A value as JSON for messages, cut to `LONGEST_SHOWN` characters; the rest of a long one is never encoded."""
     text = ""
     try:
         for chunk in json.JSONEncoder().iterencode(found):
@@ -35,14 +35,14 @@ def shortened(found: Any) -> str:
 
 
 def as_name(value: Any, where: str, field: str) -> str:
-    """A name that files and keys can carry."""
+    """The value, if it is a name that files and keys can carry; `UserError` otherwise."""
     if not isinstance(value, str) or not re.search(NAME_PATTERN, value):
         refuse(where, field, value, NAME_IN_WORDS)
     return value
 
 
 def only_keys(data: Mapping[str, Any], keys: Collection[str], where: str, field: str) -> None:
-    """Refuse keys that mean nothing."""
+    """`UserError` if `data` has a key that is not among `keys`."""
     unknown = [key for key in data if key not in keys]
     if unknown:
         known = ", ".join(keys)

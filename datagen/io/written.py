@@ -1,8 +1,8 @@
-"""Which files of a folder igllm has written, with what they were made from: what is taken up, replaced or removed is told from all else.
+"""The list of files that igllm has written into a folder, so that it continues, replaces and removes no others.
 
-A hidden list in the folder holds lines of a file's name, a digest of what it was made from, and the SHA-256 of its content, stated before
-it takes its place. A file is igllm's as long as it has a content that the list states of it: all others are their owners', and so is
-whatever a link on the way leads to.
+The list is a hidden file in the folder. Each line has a file's name, a digest of its inputs, and the SHA-256 of its content, written before
+the file takes its place. A file is igllm's as long as the list has the SHA-256 of its content under its name: all others belong to their
+owners, and so do those behind a link.
 """
 
 from __future__ import annotations
@@ -36,33 +36,33 @@ from datagen.io.files import (
     write_jsonl,
 )
 
-MOST_LIST_BYTES = 1 << 28  # of a list, which has some 150 a file
-MOST_FACTS_BYTES = 1 << 24  # of a file of figures that an earlier version wrote
+MOST_LIST_BYTES = 1 << 28  # of a list, which has some 150 bytes for each file
+MOST_FACTS_BYTES = 1 << 24  # of a JSON file of results that an earlier version wrote
 DRAFT = ".igllm-draft"  # where files that belong together are written before they take their places
 
 
 def list_name(verb: str) -> str:
-    """The name of a verb's list: what one has written, another must not take for its own."""
+    """The name of a verb's list: each verb has its own, so that none takes another's files for its own."""
     return f".igllm-{verb}.jsonl"
 
 
 class WrittenFile(Struct, frozen=True, forbid_unknown_fields=True):
     """A line of the list."""
 
-    file: InnerPath  # which may be removed
+    file: InnerPath  # within the folder, because the file may be removed
     made_from: str
     sha256: Digest | None = None
 
 
 class Written:
-    """The files that a verb has written into a folder, which need not be there yet. `UserError` if its list is damaged, or names what is
-    no file."""
+    """The files that a verb has written into a folder, which need not exist yet. `UserError` if the list is damaged, or names a folder as
+    a file."""
 
     def __init__(self, folder: Path, verb: str) -> None:
         self.folder, self.list = folder, folder / list_name(verb)
         self._rows: dict[str, WrittenFile] = {}
-        self._digests: dict[str, set[str]] = defaultdict(set)  # of all that may be at a name, should a call have been killed
-        self._unlisted: list[WrittenFile] = []  # that an earlier version wrote
+        self._digests: dict[str, set[str]] = defaultdict(set)  # by name, of each content that a killed call may have left
+        self._unlisted: list[WrittenFile] = []  # files that an earlier version wrote
         path = self.list
         check_own(path)
         if path.exists():
@@ -83,24 +83,24 @@ class Written:
 
     @property
     def made_from(self) -> Mapping[str, str]:
-        """By file, the digest of what it was made from."""
+        """The digest of each file's inputs, by the file's name."""
         return {name: row.made_from for name, row in self._rows.items()}
 
     def tidy(self) -> None:
-        """Remove what calls that were killed left half written of the listed files in the folder itself."""
+        """Remove the unfinished versions of listed files that killed calls have left in the folder itself, not in folders below."""
         for left in (*self.folder.glob(f".*{TEMPORARY}"), *self.folder.glob(f".*{TEMPORARY}@")):  # the latter by Blender
             if left.name[1:].removesuffix("@").removesuffix(TEMPORARY) in self._rows:
                 check_own(left)
                 left.unlink()
 
     def adopt(self, names: Iterable[str], facts: str, stated: Set[str]) -> None:
-        """Take the plain files of these names for igllm's, as they are: earlier versions left no list. That is done only if no file is
-        listed whose name is `facts`, and if that is there and holds a JSON object of all the keys that igllm has always `stated` in it."""
+        """As `take`, for files of earlier versions, which left no list. Does so only if the file `facts` is not listed, and holds a JSON
+        object with the keys `stated`, which igllm has always written in it."""
         if facts not in self._rows and _states(self.folder / facts, stated):
             self.take(names)
 
     def take(self, names: Iterable[str]) -> None:
-        """Take the plain files of these names for igllm's, as they are."""
+        """Treat the plain files of these names as igllm's, with their present content."""
         places = {name: inner(self.folder, name) for name in names}
         plain = {name: place for name, place in places.items() if place.is_file() and not place.is_symlink()}
         self._unlisted = [WrittenFile(name, "", file_sha256(place)) for name, place in plain.items()]
@@ -108,10 +108,10 @@ class Written:
             self._learn(row)
 
     def refuse_strangers(self, names: Iterable[str]) -> None:
-        """`UserError` if at one of these names is what igllm has not written, or what others have changed since."""
+        """`UserError` if one of these names has a file that igllm has not written, or that others have changed since."""
         for name in names:
             place = inner(self.folder, name)
-            check_own(unfinished(place))  # else that would be told only once there is something to write
+            check_own(unfinished(place))  # else the error would come only when the file is written
             if not os.path.lexists(place):
                 continue
             if not self._digests.get(name):
@@ -120,21 +120,21 @@ class Written:
                 raise UserError(f"{place}: was changed after igllm wrote it, and would be replaced or removed now; move it elsewhere")
 
     def check(self, names: Iterable[str] = ()) -> None:
-        """`UserError` if somebody has removed the folder since files were begun, or one of these that are finished."""
+        """`UserError` if somebody has removed the folder or its list since files were begun, or one of these finished files."""
         if not (self.list.exists() and all((self.folder / name).exists() for name in names)):
             raise removed(self.folder)
 
     def is_whole(self, name: str, made_from: str) -> bool:
-        """Whether a file is there that was made from this, to the last byte as it was written."""
+        """Whether a file is there, unchanged since it was written, and was made from inputs with this digest."""
         row, place = self._rows.get(name), self.folder / name
         return row is not None and row.made_from == made_from and place.is_file() and file_sha256(place) == row.sha256
 
     def begin(self, made_from: Mapping[str, str]) -> None:
-        """State that files of these names will be written, and by what digest they are made."""
+        """List files that will be written, by name, each with the digest of its inputs."""
         self._append([WrittenFile(name, digest) for name, digest in made_from.items()])
 
     def write(self, files: Mapping[str, bytes]) -> None:
-        """Write files, each atomically: those that were begun, or any that are made from nothing that is told."""
+        """Write files, each atomically: those that were begun, or others, which are listed without a digest of inputs."""
         digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
         begun = {name: self._rows[name].made_from for name in files if name in self._rows}
         self._append([WrittenFile(name, begun.get(name, ""), digest) for name, digest in digests.items()])
@@ -142,14 +142,14 @@ class Written:
             write_bytes(inner(self.folder, name), data)
 
     def put(self, built: Path, name: str) -> None:
-        """Move a whole file to the place of one that was begun."""
+        """Move a finished file to the place of one that was begun."""
         self._append([WrittenFile(name, self._rows[name].made_from, file_sha256(built))])
         built.replace(inner(self.folder, name))
 
     @contextmanager
     def drafting(self) -> Iterator[tuple[Path, Callable[[], None]]]:
-        """A folder to write in what is to be installed, gone when the block ends, and a function to call now and then: `UserError` if
-        somebody has removed it."""
+        """A folder in which to write the files to install, removed when the block ends, and a function to call now and then, which raises
+        `UserError` if somebody has removed the folder."""
         draft = self.folder / DRAFT
         check_own(draft, folder=True)
         shutil.rmtree(draft, ignore_errors=True)  # of a call that was killed
@@ -158,13 +158,13 @@ class Written:
                 yield draft, check
         finally:
             shutil.rmtree(draft, ignore_errors=True)
-            with suppress(OSError):  # there is something in it
+            with suppress(OSError):  # it is not empty
                 self.folder.rmdir()
 
     def install(self, draft: Path, names: Iterable[str]) -> None:
-        """Put the files of a draft in the place of all that is listed. FileNotFoundError if not all of them are there any more.
+        """Replace all listed files by the files of a draft. FileNotFoundError if one of these is not there any more.
 
-        `UserError`, before anything changes, if one that would be replaced or removed is not igllm's.
+        `UserError`, before anything changes, if a file that would be replaced or removed is not igllm's.
         """
         rows = [WrittenFile(name, "", file_sha256(draft / name)) for name in sorted(names)]
         new = {row.file for row in rows}
@@ -199,7 +199,7 @@ class Written:
         """Remove files, and the folders within this one that they leave empty."""
         for name in names:
             inner(self.folder, name).unlink(missing_ok=True)
-            with suppress(OSError):  # there are others in it
+            with suppress(OSError):  # it is not empty, so other files are in there
                 for folder in list(PurePosixPath(name).parents)[:-1]:
                     (self.folder / folder).rmdir()
 

@@ -1,1 +1,1 @@
-"""How close a predicted scene is to the true one."""
+"""Metrics: how close a predicted scene is to the true one."""

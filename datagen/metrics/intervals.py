@@ -1,4 +1,4 @@
-"""How far the scores of many scenes can be trusted: a bootstrap interval of every metric of `datagen.metrics.summary` but the counts."""
+"""Bootstrap confidence intervals of all metrics of `datagen.metrics.summary` except the counts."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from datagen.metrics.scores import SceneScores
 from datagen.metrics.summary import Count, Rate, Statistic, Table, metrics
 
 RESAMPLES, LEVEL, SEED = 1000, 0.95, 0
-_MOST_COUNTS = 2**22  # numbers held at once
+_MOST_COUNTS = 2**22  # array elements in memory at once
 
 Interval = list[float] | None
-"""The lower and the upper end; None where the metric has no case in any resample."""
+"""The lower and the upper end; None if the metric has no case in any resample."""
 
 
 def intervals(scores: Sequence[SceneScores], resamples: int = RESAMPLES, level: float = LEVEL, seed: int = SEED) -> dict[str, Any]:
     """The interval of each metric of ``summarize(scores)``, under the same keys; counts have none.
 
-    The percentile bootstrap (Efron and Tibshirani 1993, chapter 13): as many scenes as there are, drawn with replacement, `resamples`
-    times; each time the metric is formed as `summarize` does, and its quantiles at (1 ∓ level) / 2 are the ends. Whole scenes are drawn,
-    because the objects of one are not independent. `seed` makes the draws reproducible.
+    The percentile bootstrap (Efron and Tibshirani 1993, chapter 13): ``len(scores)`` scenes are drawn with replacement, `resamples` times,
+    and the metric of each resample is computed as by `summarize`; the ends are its quantiles at (1 ∓ level) / 2. Whole scenes are drawn,
+    because the objects of a scene are not independent. `seed` makes the draws reproducible.
     """
     statistics: dict[Rate, Statistic] = {}
     drawn: dict[Rate, list[np.ndarray]] = {}
@@ -47,7 +47,7 @@ def intervals(scores: Sequence[SceneScores], resamples: int = RESAMPLES, level: 
 
 
 def _draws(scores: Sequence[SceneScores], resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each scene is drawn, (resamples, scenes), a part of the resamples at a time."""
+    """How often each resample contains each scene: arrays (resamples, scenes), some of the resamples at a time to bound memory."""
     if not scores:
         return
     rng = np.random.default_rng(seed)

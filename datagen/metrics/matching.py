@@ -1,4 +1,4 @@
-"""Matching the objects of two scenes: the Hungarian method on the distances between their locations."""
+"""Matching of the objects of two scenes: an optimal assignment (Hungarian method) by the distances between their locations."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Pair:
 
 
 def distances(truth: Scene, guess: Scene, domain: Domain) -> np.ndarray:
-    """The Euclidean distance, in the domain's unit, between every two locations: (true objects, guessed objects)."""
+    """The Euclidean distances between all true and guessed locations, in the domain's unit: (true objects, guessed objects)."""
     return np.asarray(cdist(locations(truth, domain), locations(guess, domain)))
 
 
@@ -34,7 +34,7 @@ def locations(scene: Scene, domain: Domain) -> np.ndarray:
 def match(truth: Scene, guess: Scene, domain: Domain) -> tuple[Pair, ...]:
     """The one-to-one matching with the least sum of distances, in the order of the true objects.
 
-    As many pairs as the smaller scene has objects; attributes play no part, and no distance is too far.
+    There are as many pairs as the smaller scene has objects; attributes are ignored, and there is no largest distance.
     """
     apart = distances(truth, guess, domain)
     rows, columns = linear_sum_assignment(apart)

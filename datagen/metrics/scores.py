@@ -1,9 +1,8 @@
-"""How well one scene describes another.
+"""The scores of one predicted scene against the true one.
 
-Everything is read from the domain's declaration: the choices of its statements, `Domain.groups`, `Domain.location` and its `unit`,
-`Domain.rotation_error`, `Domain.directions` and `Domain.ap_thresholds`. Where a domain has no words, no rotations or no directions,
-there is nothing to count. Objects are matched on location alone (`datagen.metrics.matching`). Only average precision pairs objects
-otherwise.
+What is scored follows from the domain's declaration: the choices of its statements, `Domain.groups`, `Domain.location` and its `unit`,
+`Domain.rotation_error`, `Domain.directions`, `Domain.spacing`, `Domain.sizes` and the thresholds. Scores of words, rotations or relations
+that a domain does not have are empty. Objects are matched by location alone (`datagen.metrics.matching`), except in average precision.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from datagen.scene import Object, Scene
 
 @dataclass(frozen=True)
 class Tally:
-    """How often something was right: over matched pairs, and over all true objects, where the unmatched are wrong."""
+    """The number of right words (or groups), of matched objects and of all true objects; unmatched objects count as wrong among all."""
 
     right: int
     matched: int
@@ -30,12 +29,12 @@ class Tally:
 
 @dataclass(frozen=True)
 class SceneScores:
-    """One scene's counts and errors, from which `datagen.metrics.summary` forms the metrics of many.
+    """One scene's counts and errors, from which `datagen.metrics.summary` computes the metrics of many.
 
-    ``too_near`` counts the pairs of guesses that are nearer than `Domain.spacing` lets any be, None where it lets them be anywhere;
-    ``rotation_errors`` in degrees, and how many of them are below each of the domain's thresholds; ``size_errors`` by argument, absolute,
-    in its unit, one a matched pair; ``relations`` are counted over ordered pairs of matched objects and the domain's directions;
-    ``average_precision`` in [0, 1] by threshold in the domain's unit.
+    ``too_near`` counts the pairs of guesses nearer than `Domain.spacing` permits, None if the domain has no spacing; ``rotation_errors``
+    are in degrees, and ``rotations_within`` counts those below each of the domain's thresholds; ``size_errors`` are absolute, by argument,
+    in its unit, one a matched pair; ``relations`` is the number of ordered pairs of matched objects times the domain's directions;
+    ``average_precision`` is in [0, 1], by threshold in the domain's unit.
     """
 
     truths: int
@@ -53,10 +52,10 @@ class SceneScores:
 
 
 def score_scene(truth: Scene, guess: Scene | None, domain: Domain, confidence: Sequence[float] | None = None) -> SceneScores:
-    """Score a guess, given in the order of its `confidence` (one number an object; None: all alike).
+    """The scores of a guess. `confidence` has one number for each guessed object, in the guess's order; None: all equal.
 
-    A guess of None says that there is none, or none that parses: every true object is missed, the count is wrong and average
-    precision is 0, even where the true scene is empty.
+    `guess` is None if there is no prediction or it does not parse: every true object is missed, the count is wrong and average precision
+    is 0, even if the true scene is empty.
     """
     answer = guess if guess is not None else Scene(truth.domain, ())
     pairs = match(truth, answer, domain)
@@ -79,9 +78,9 @@ def score_scene(truth: Scene, guess: Scene | None, domain: Domain, confidence: S
 
 
 def count_choices(truth: Scene, guess: Scene, pairs: Sequence[Pair], domain: Domain) -> dict[str, Tally]:
-    """For every choice argument, how many matched objects have the true word; for the domain's groups, how many one of the true group.
+    """By choice argument, how many matched objects have the true word; by name of `Domain.groups`, how many have a word of the true group.
 
-    Over matched pairs as IG-LLM reports it (Kulits et al. 2024); over all true objects a missed one counts as wrong.
+    IG-LLM reports the share of matched pairs (Kulits et al. 2024); in the share of all true objects, a missed object counts as wrong.
     """
     words: dict[str, tuple[str, Mapping[str, str] | None]] = {
         name: (name, None) for name in dict.fromkeys(c.name for s in domain.statements for c in s.choices)
@@ -97,7 +96,7 @@ def count_choices(truth: Scene, guess: Scene, pairs: Sequence[Pair], domain: Dom
 
 
 def _word(obj: Object, argument: str, of: Mapping[str, str] | None) -> str | None:
-    """An object's word for an argument, or the group that it is in; None where it has none."""
+    """An object's word for an argument, or with `of` the word's group; None if the object does not have the argument."""
     word = obj.values.get(argument)
     if word is None:
         return None
@@ -105,10 +104,10 @@ def _word(obj: Object, argument: str, of: Mapping[str, str] | None) -> str | Non
 
 
 def rotation_errors(truth: Scene, guess: Scene, pairs: Sequence[Pair], domain: Domain) -> tuple[float, ...]:
-    """The geodesic angle in degrees modulo the true shape's symmetry, of every matched pair that has one.
+    """The rotation error (`Domain.rotation_error`) in degrees of every matched pair that has one.
 
-    Pairs of different statements are left out, and so are pairs in which the rotation of either object cannot be seen. In CLEVR's domain
-    only cubes that were guessed as cubes remain: a wrong shape is counted by the accuracy of shapes.
+    Pairs of different statements are left out, and so are pairs in which the rotation of either object cannot be seen. In the domain clevr
+    only cubes that were guessed as cubes remain: a wrong shape lowers the accuracy of shapes instead.
     """
     errors = []
     for pair in pairs:
@@ -122,7 +121,7 @@ def rotation_errors(truth: Scene, guess: Scene, pairs: Sequence[Pair], domain: D
 
 
 def size_errors(truth: Scene, guess: Scene, pairs: Sequence[Pair], name: str) -> tuple[float, ...]:
-    """The absolute error of a number with one component, for every matched pair in which both objects have it."""
+    """The absolute error of the one-component number `name`, for every matched pair in which both objects have it."""
     both = ((truth.objects[p.truth].values.get(name), guess.objects[p.guess].values.get(name)) for p in pairs)
     return tuple(abs(one - other) for one, other in both if isinstance(one, float) and isinstance(other, float))
 
@@ -130,7 +129,7 @@ def size_errors(truth: Scene, guess: Scene, pairs: Sequence[Pair], name: str) ->
 def count_relations(truth: Scene, guess: Scene, pairs: Sequence[Pair], domain: Domain) -> tuple[int, int]:
     """How many relations between matched objects agree, and how many there are.
 
-    One object stands in a relation to another when the step from the other has a positive component along the direction
+    One object is in a relation to another if the vector from the other to it has a positive component along the relation's direction
     (CLEVR's `compute_all_relationships`, Johnson et al. 2017, without its margin of 0.2).
     """
     if not domain.directions:
@@ -144,7 +143,7 @@ def count_relations(truth: Scene, guess: Scene, pairs: Sequence[Pair], domain: D
 
 
 def _relations(points: np.ndarray, axes: np.ndarray) -> np.ndarray:
-    """(N, N, directions) bool: whether the first point lies in that direction from the second."""
+    """(N, N, directions) bool: whether the first point lies in each direction from the second."""
     return (points[:, None] - points[None]) @ axes.T > 0
 
 
@@ -153,14 +152,13 @@ def average_precision(
 ) -> float:
     """Average precision of one scene at a distance in the domain's unit: in [0, 1].
 
-    Guesses are taken by falling `confidence` (equal ones in the order given). Each takes the nearest unused true object with the
-    same statement and the same words for all choices, and is right if that is nearer than `threshold`; only then is it used.
-    The result is the area under the precision-recall curve with precision made monotone from the right, as in Deep Set
-    Prediction Networks (Zhang et al. 2019) and Slot Attention (Locatello et al. 2020). Those pool the guesses of all scenes into
-    one ranking, and look for the nearest object among the used ones as well; here each scene has its own ranking, so that no
-    scene's score depends on which others are evaluated with it.
+    Guesses are ranked by decreasing `confidence`, equal ones in the given order. Each is compared with the nearest unused true object that
+    has the same statement and the same words for all choices; if that is nearer than `threshold`, the guess is right and the object used.
+    The result is the area under the precision-recall curve with precision made monotone from the right, as in Deep Set Prediction
+    Networks (Zhang et al. 2019) and Slot Attention (Locatello et al. 2020). These pool the guesses of all scenes into one ranking and
+    search the used objects as well; here each scene has its own ranking, so that its score does not depend on other scenes.
 
-    Two empty scenes agree: 1. An empty true scene with guesses, an empty guess for a scene with objects, or no guess: 0.
+    The result is 1 if both scenes are empty, and 0 if only one is or if `guess` is None.
     """
     if guess is None:
         return 0.0

@@ -1,4 +1,4 @@
-"""The metrics of many scenes together, declared once: `summarize` and the bootstrap intervals are both made from this table."""
+"""The metrics of many scenes together, declared in one table, from which `summarize` and the bootstrap intervals are both computed."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import numpy as np
 from datagen.code.grammar import MAX_STATEMENTS
 from datagen.metrics.scores import SceneScores, Tally
 
-MOST_ERROR = 1e12  # in any domain's unit: no number of a code that a model writes is larger
+MOST_ERROR = 1e12  # in any domain's unit: the grammar's numbers have at most 12 digits before the point
 MOST_DEGREES = 180.0
 
 Statistic = Callable[[np.ndarray], np.ndarray]
-"""From how often each scene was drawn, (resamples, scenes), to the metric of each resample, (resamples,); NaN where there is no case."""
+"""Maps how often each resample contains each scene, (resamples, scenes), to the resamples' metrics, (resamples,); NaN without a case."""
 
 
 @dataclass(frozen=True)
 class Count:
-    """How many there are in all scenes together, at most so many in each; None if a scene does not know it. It has no interval."""
+    """The sum of a count over all scenes, each at most ``most``; None if any scene's count is None. Counts have no interval."""
 
     of: Callable[[SceneScores], int | None]
     most: int = MAX_STATEMENTS
@@ -34,7 +34,7 @@ class Count:
 
 @dataclass(frozen=True)
 class Share:
-    """How many of all cases are right, over all scenes together; None without a case."""
+    """The share of right cases among the cases of all scenes together; None without a case."""
 
     right: Callable[[SceneScores], int]
     cases: Callable[[SceneScores], int]
@@ -83,7 +83,7 @@ Table: TypeAlias = Mapping[str, "Count | Rate | Table"]
 
 
 def metrics(scores: Sequence[SceneScores]) -> Table:
-    """Every metric, where `summarize` has its value. The scenes are of one domain, and say which words, thresholds and sizes there are."""
+    """Every metric, under the key of its value in `summarize`. `scores`, of one domain, determine the words, thresholds and sizes."""
     words = dict.fromkeys(word for s in scores for word in s.choices)
     sizes = dict.fromkeys(name for s in scores for name in s.size_errors)
     distances = scores[0].average_precision if scores else ()
@@ -95,20 +95,20 @@ def metrics(scores: Sequence[SceneScores]) -> Table:
         "matched": Count(_matched),
         "missed": Count(lambda s: s.truths - _matched(s)),
         "extra": Count(lambda s: s.guesses - _matched(s)),
-        # Pairs of guessed objects of one scene that are nearer than `Domain.spacing` lets any be; None where it lets them be anywhere.
+        # Pairs of guessed objects of one scene that are nearer than `Domain.spacing` permits; None if the domain has no spacing.
         "too_near": Count(lambda s: s.too_near, most=MAX_STATEMENTS**2),
         # The share of scenes with the true number of objects.
         "count_accuracy": Share(lambda s: s.count_right, lambda s: 1),
         "recall": Share(_matched, lambda s: s.truths),
         "precision": Share(_matched, lambda s: s.guesses),
-        # The mean distance of matched pairs, in the domain's unit (Kulits et al. 2024); to be read beside recall.
+        # The mean distance of matched pairs, in the domain's unit (Kulits et al. 2024); meaningful only together with recall.
         "location_l2": Mean(lambda s: [pair.distance for pair in s.pairs]),
-        # By choice argument and group of words: the share that is right of matched pairs, and of all true objects.
+        # By choice argument and name of `Domain.groups`: the share of right words, of matched pairs and of all true objects.
         "accuracy_matched": {word: _accuracy(word, lambda tally: tally.matched) for word in words},
         "accuracy_all": {word: _accuracy(word, lambda tally: tally.all) for word in words},
         # By threshold in the domain's unit: the mean of the scenes' average precision.
         "ap": {f"{distance:g}": _mean_precision(distance) for distance in distances},
-        # Of matched pairs that have a rotation: mean and median in degrees, the share below each of the domain's thresholds, their number.
+        # Of matched pairs with a rotation error: mean and median in degrees, the share below each of the domain's thresholds, their number.
         "rotation_error": {
             "mean": Mean(lambda s: s.rotation_errors, MOST_DEGREES),
             "median": Median(lambda s: s.rotation_errors, MOST_DEGREES),
@@ -123,7 +123,7 @@ def metrics(scores: Sequence[SceneScores]) -> Table:
 
 
 def summarize(scores: Sequence[SceneScores]) -> dict[str, Any]:
-    """The values of all `metrics` of many scenes' scores as plain JSON; None where a metric has no case."""
+    """The values of all `metrics` over many scenes' scores, as plain JSON; None if a metric has no case."""
 
     def values(table: Table) -> dict[str, Any]:
         return {name: values(entry) if isinstance(entry, Mapping) else entry.value(scores) for name, entry in table.items()}
@@ -153,7 +153,7 @@ def _mean_size_error(name: str) -> Mean:
 
 
 def _ratio(parts: Iterable[float], wholes: Iterable[float]) -> Statistic:
-    """The sum of one number a scene over the sum of another."""
+    """The statistic: the sum over scenes of one number, divided by the sum of another."""
     of_scenes, whole_of_scenes = np.array([*parts], float), np.array([*wholes], float)
 
     def statistic(counts: np.ndarray) -> np.ndarray:
@@ -164,7 +164,7 @@ def _ratio(parts: Iterable[float], wholes: Iterable[float]) -> Statistic:
 
 
 def _median(values: Sequence[Sequence[float]]) -> Statistic:
-    """The median of all values of the drawn scenes, each as often as its scene was drawn."""
+    """The statistic: the median of the drawn scenes' values, each counted as often as its scene was drawn."""
     flat = np.array([value for of_scene in values for value in of_scene], float)
     order = np.argsort(flat, kind="stable")
     scene = np.repeat(np.arange(len(values)), [len(of_scene) for of_scene in values])[order]
@@ -174,7 +174,7 @@ def _median(values: Sequence[Sequence[float]]) -> Statistic:
         medians = np.full(len(counts), np.nan)
         if not len(ordered):
             return medians
-        reached = np.cumsum(counts[:, scene], axis=1)  # how many drawn values are no larger
+        reached = np.cumsum(counts[:, scene], axis=1)  # how many drawn values come up to this one in order
         total = reached[:, -1]
         some = total > 0
         lower, upper = ((reached[some] > at[some, None]).argmax(axis=1) for at in ((total - 1) // 2, total // 2))

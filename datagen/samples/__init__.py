@@ -1,1 +1,1 @@
-"""One sample: its settings, its draw, its labels, and the record that keeps it."""
+"""One sample: the settings of its data set, the draw of its scene, its labels, and its record."""

@@ -1,4 +1,4 @@
-"""Fixed cameras: from a JSON file, and what can be photographed with them."""
+"""Fixed cameras: reading them from a JSON file, and checking that they can photograph a scene."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from datagen.io.untrusted import as_name, refuse
 from datagen.scene import Camera, Vec3
 
 MAX_CAMERAS = 64
-LENS_MM = (1.0, 5000.0)  # Blender clamps what is shorter
+LENS_MM = (1.0, 5000.0)  # Blender clamps shorter lenses
 SENSOR_MM = (1.0, 100.0)
-CLEARANCE = 0.1  # metres: what is nearer than that to the lens, Blender does not show
-REACH = 500.0  # metres from the origin; Blender's cameras see 1000 m far
+CLEARANCE = 0.1  # metres: Blender clips surfaces nearer to the camera
+REACH = 500.0  # metres from the origin, along each axis; Blender clips surfaces more than 1000 m from the camera
 
 
 class CameraFields(Struct, forbid_unknown_fields=True):
-    """A camera as a file has it: see `Camera`, whose defaults hold for what is left out."""
+    """One camera in a file of cameras: see `Camera`, whose defaults apply to missing fields."""
 
     location: Vec3
     target: Vec3 = Camera.target
@@ -32,14 +32,14 @@ class CameraFields(Struct, forbid_unknown_fields=True):
 
 
 CamerasFile = dict[FileName, CameraFields]
-"""The content of a file of cameras, by name."""
+"""The content of a file of cameras: the cameras by name."""
 
 
 def load_cameras(path: Path) -> tuple[Camera, ...]:
-    """The cameras of a file ``{"name": {"location": [x, y, z], "target": [x, y, z], "lens_mm": 35, "sensor_mm": 32}, ...}``.
+    """The cameras in a JSON file ``{"name": {"location": [x, y, z], "target": [x, y, z], "lens_mm": 35, "sensor_mm": 32}, ...}``.
 
-    Location and target are in metres; all but the location may be left out and is then as written here, the target the origin.
-    Raises `UserError` that names the file and the field. Whether the domain can be photographed from there is `check_cameras`'s.
+    Location and target are in metres. Only the location is required: the target defaults to the origin, lens and sensor to 35 and 32 mm.
+    Raises a `UserError` that names the file and the field. Whether a camera suits the domain is checked later, by `check_cameras`.
     """
     cameras = cameras_from_json(read_json(path, MAX_BYTES), str(path))
     if not cameras:
@@ -48,7 +48,7 @@ def load_cameras(path: Path) -> tuple[Camera, ...]:
 
 
 def cameras_from_json(data: Any, where: str) -> tuple[Camera, ...]:
-    """The inverse of `cameras_to_json`; raises `UserError` that begins with `where` and names the field."""
+    """The inverse of `cameras_to_json`; raises a `UserError` that begins with `where` and names the field."""
     named = as_declared(data, CamerasFile, where)
     return tuple(Camera(c.location, c.target, c.lens_mm, c.sensor_mm, name) for name, c in named.items())
 
@@ -59,7 +59,7 @@ def cameras_to_json(cameras: tuple[Camera, ...]) -> dict[str, Any]:
 
 
 def extremes(camera: Camera, jitter: float) -> list[Camera]:
-    """The camera, and with jitter in its place the eight corners of where it may stand."""
+    """The camera itself without jitter; with jitter, the camera at the eight corners of the cube of its possible locations."""
     if jitter == 0:
         return [camera]
     steps = itertools.product((-jitter, jitter), repeat=3)
@@ -67,7 +67,7 @@ def extremes(camera: Camera, jitter: float) -> list[Camera]:
 
 
 def moved(camera: Camera, step: tuple[float, float, float]) -> Camera:
-    """The camera that stands `step` metres off, to the micrometre, and looks at the same point."""
+    """The camera moved by `step` metres, rounded to the micrometre, and still looking at the same target."""
     x, y, z = (round(at + off, 6) for at, off in zip(camera.location, step, strict=True))
     return Camera((x, y, z), camera.target, camera.lens_mm, camera.sensor_mm, camera.name)
 
@@ -77,7 +77,8 @@ Frame = tuple[int, int]
 
 
 def check_cameras(cameras: tuple[Camera, ...], jitter: float, ground: Sweep | None, frame: Frame, where: str) -> None:
-    """Refuse cameras that cannot take a picture, with a `UserError` that begins with `where` and names the field."""
+    """Raise a `UserError` that begins with `where` and names the field unless all cameras can take pictures: 1 to `MAX_CAMERAS` different
+    names, values within bounds, no target at the camera, no location at or below the ground or at or behind the backdrop."""
     if not 1 <= len(cameras) <= MAX_CAMERAS or len({c.name for c in cameras}) < len(cameras):
         refuse(where, "the list of cameras", [c.name for c in cameras], f"1 to {MAX_CAMERAS} different names")
     for camera in cameras:
@@ -104,7 +105,7 @@ def _check(camera: Camera, jitter: float, ground: Sweep | None, frame: Frame, wh
 
 
 def bare_spots(cameras: tuple[Camera, ...], jitter: float, ground: Sweep, frame: Frame) -> list[str]:
-    """A line for each camera that looks past the ground and its backdrop, or could with the jitter: its pictures will be black there."""
+    """A warning for each camera that looks past the ground and the backdrop, or could after jitter: that part of its images is black."""
     worst = {camera.name: max(bare_share(ground, at, *frame) for at in extremes(camera, jitter)) for camera in cameras}
     return [
         f"the camera {name!r} looks past the ground and the backdrop: {'up to ' if jitter else ''}{share:.1%} of its frame will be black; "

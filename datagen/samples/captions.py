@@ -1,9 +1,9 @@
 """Captions: a few plain sentences that are true of a scene, for aligning images with language.
 
-A sentence is made from a claim (a count, a thing that is there, how two lie to each other, which is the outermost), and every word of
-the domain in the sentence is the claim's, so whether a caption is true can be checked without reading it.
+A sentence is made from a claim (a count, the presence of an object, the relation of two objects, the outermost object). All words of the
+domain's vocabularies in the sentence come from the claim, so the truth of a caption can be checked without parsing its text.
 
-Things are named by the statement's choices: the one called ``shape`` is the noun, the others are adjectives.
+Objects are named by the words of their choices: the choice called ``shape`` is the noun, the others are adjectives.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from datagen.geometry.camera import ground_directions
 from datagen.scene import Camera, Object, Scene
 
 Words = Mapping[str, str]
-"""Some arguments with a word each. It names every object that has these words."""
+"""Words by argument. They describe every object that has these words."""
 
 NOUN = "shape"
-ADJECTIVES = ("size", "color", "material")  # in English order; what else a domain has comes before them
-CLEAR = 0.2  # metres along a direction before a relation is said (CLEVR's own rule)
+ADJECTIVES = ("size", "color", "material")  # in English order; a domain's other choices come before them
+CLEAR = 0.2  # metres that objects must be apart along a direction for a relation (the margin of CLEVR's generator)
 MOST_SENTENCES = 4
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _RELATIONS = {"left": "to the left of", "right": "to the right of", "front": "in front of", "behind": "behind"}
@@ -31,10 +31,11 @@ _EXTREMES = {"left": "leftmost", "right": "rightmost", "front": "frontmost", "be
 
 @dataclass(frozen=True)
 class Claim:
-    """What a sentence says.
+    """The content of a sentence.
 
-    ``kind`` is *count* (exactly ``number`` objects have the words of ``subject``), *there* (one has), *relation* (one with the words of
-    ``subject`` lies in ``direction`` of one with the words of ``other``) or *extreme* (the object farthest in ``direction`` has them).
+    ``kind`` is *count* (exactly ``number`` objects have the words of ``subject``), *there* (at least one has them), *relation* (an object
+    with the words of ``subject`` lies in ``direction`` of one with those of ``other``) or *extreme* (the object farthest in ``direction``
+    has the words of ``subject``).
     """
 
     kind: str
@@ -53,12 +54,12 @@ class Sentence:
 
 
 def caption(scene: Scene, domain: Domain, camera: Camera, rng: np.random.Generator) -> str:
-    """One line of two to four sentences, each true of the scene; equal streams give equal captions."""
+    """A caption of two to four true sentences on one line (one for a scene without objects); equal `rng` states give equal captions."""
     return " ".join(sentence.text for sentence in sentences(scene, domain, camera, rng))
 
 
 def sentences(scene: Scene, domain: Domain, camera: Camera, rng: np.random.Generator) -> list[Sentence]:
-    """The sentences of a caption with their claims: how many objects there are, then others in random order, none twice."""
+    """The sentences of a caption: first the number of objects, then random other claims, none twice."""
     speaker = _Speaker(scene, domain, camera, rng)
     sentences = [speaker.total()]
     if not len(scene):
@@ -74,14 +75,14 @@ def sentences(scene: Scene, domain: Domain, camera: Camera, rng: np.random.Gener
 
 
 class _Speaker:
-    """Draws sentences about one scene."""
+    """Draws random sentences about one scene."""
 
     def __init__(self, scene: Scene, domain: Domain, camera: Camera, rng: np.random.Generator) -> None:
         self._scene, self._domain, self._rng = scene, domain, rng
         self._directions = ground_directions(camera)
 
     def any(self) -> Sentence | None:
-        """A sentence of a random kind; None where the scene does not give it."""
+        """A sentence of a random kind; None if the scene does not support one of that kind."""
         kinds: tuple[Callable[[], Sentence | None], ...] = (self.count, self.there, self.relation, self.relation, self.extreme)
         return kinds[self._pick(len(kinds))]()
 
@@ -130,7 +131,7 @@ class _Speaker:
         return None
 
     def _name(self, obj: Object) -> tuple[Words, str]:
-        """Words for an object, and the phrase: *the* with words that no other object has, *a* where all its words are another's as well."""
+        """Words of an object and their phrase: with *the* if no other object has these words, with *a* if another has all its words."""
         for size in range(1, len(self._all_words(obj)) + 1):
             words = self._some_words(obj, size)
             if sum(_has(other, words) for other in self._scene) == 1:
@@ -138,7 +139,7 @@ class _Speaker:
         return words, _with_article(_noun_phrase(words))
 
     def _beyond(self, direction: str, obj: Object, other: Object) -> bool:
-        """Whether `obj` lies clearly in that direction of `other`, as the camera sees it."""
+        """Whether `obj` lies more than `CLEAR` in that direction from `other`, as the camera sees it."""
         step = np.subtract(self._domain.location(obj), self._domain.location(other))
         return float(step @ self._directions[direction]) > CLEAR
 
@@ -146,7 +147,7 @@ class _Speaker:
         return {choice.name: obj[choice.name] for choice in self._domain.statement(obj.statement).choices}
 
     def _some_words(self, obj: Object, size: int) -> Words:
-        """At most `size` of an object's words."""
+        """A random choice of at most `size` of an object's words."""
         words = self._all_words(obj)
         chosen = self._rng.choice(len(words), min(size, len(words)), replace=False)
         return {name: word for i, (name, word) in enumerate(words.items()) if i in chosen}
@@ -166,7 +167,7 @@ def _has(obj: Object, words: Words) -> bool:
 
 
 def _noun_phrase(words: Words, plural: bool = False) -> str:
-    """``large red metal cube``; *object* where the noun is not among the words."""
+    """``large red metal cube``; the noun is *object* if the words have no shape."""
     last = [name for name in ADJECTIVES if name in words]
     first = [name for name in words if name not in ADJECTIVES and name != NOUN]
     noun = words.get(NOUN, "object") + ("s" if plural else "")

@@ -1,4 +1,4 @@
-"""Depth on request: how far everything in the frame is, objects and the ground alike, by the same ray cast as the labels."""
+"""Depth maps of a sample, made on request: objects, ground and backdrop, cast with the same rays as the labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from datagen.scene import Camera, Scene, Shot
 
 
 def depth_map(view: View, camera: Camera, domain: Domain) -> np.ndarray:
-    """Metres along the camera's axis to what each pixel's centre shows: (height, width) float32, infinity where nothing is.
+    """Metres along the camera's axis to the surface at each pixel's centre: (height, width) float32, infinity where there is none.
 
     ValueError for a view without depth.
     """
@@ -29,12 +29,12 @@ def depth_map(view: View, camera: Camera, domain: Domain) -> np.ndarray:
 
 
 def encode_depth(depth: np.ndarray) -> bytes:
-    """A ``.npy`` file, little-endian float32: 4 bytes a pixel, where float16 would be off by up to 8 mm at CLEVR's 7 to 29 m."""
+    """The bytes of a ``.npy`` file, little-endian float32: float16 would be off by up to 8 mm at CLEVR's depths of 7 to 29 m."""
     stream = io.BytesIO()
     np.save(stream, depth.astype("<f4"), allow_pickle=False)
     return stream.getvalue()
 
 
 def depth_file(scene: Scene, domain: Domain, shot: Shot, view: View | None = None) -> bytes:
-    """The content of a sample's depth file; `view` is what `datagen.samples.labels.look` would give, where it is at hand."""
+    """The content of a sample's depth file; `view` is computed by `datagen.samples.labels.view_of` if it is not given."""
     return encode_depth(depth_map(view or view_of(scene, domain, shot), shot.viewpoint, domain))

@@ -1,4 +1,4 @@
-"""Samples drawn from (seed, index) and nothing else: scene, shot and labels, before any pixel is rendered."""
+"""Scene, shot and view of a sample, drawn from (seed, index) and the settings alone before any pixel is rendered."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from datagen.samples.settings import DatasetSettings
 from datagen.scene import Camera, Scene, Shot
 
 MAX_ATTEMPTS = 5000
-CHECK_TRIES, CHECK_SUCCESSES = 500, 2  # a request that does worse could fail a draw of many
-CHECK_PIXELS = 320  # of the longer side of the frame that requests are checked on
+CHECK_TRIES, CHECK_SUCCESSES = 500, 2  # with a lower rate of success, one of many draws could fail
+CHECK_PIXELS = 320  # longer side of the frame in which requests are checked
 _CAMERA_STREAM = 1
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A scene that was accepted on its ``attempt``-th try (from 0), the shot to take of it, and what that will show."""
+    """A scene that was accepted on try ``attempt`` (from 0), its shot, and the view: which object each pixel will show."""
 
     scene: Scene
     shot: Shot
@@ -28,11 +28,11 @@ class Drawn:
 
 
 def draw(settings: DatasetSettings, index: int) -> Drawn:
-    """Draw the sample of that index: the first try whose every object shows enough pixels.
+    """Draw the sample of an index: the first try in which every object shows enough pixels.
 
-    The number of objects and the camera are drawn once, each from a stream of its own, so that refused tries neither thin out
-    the crowded scenes nor favour a camera, and so that the tries of a sample are the same scenes whatever the cameras. Raises
-    `UserError` after `MAX_ATTEMPTS` tries.
+    The number of objects and the camera are drawn once, each from its own stream, so that rejected tries neither make crowded scenes
+    rarer nor favour a camera, and so that the tries of a sample are the same scenes for any cameras. Raises `UserError` after
+    `MAX_ATTEMPTS` tries.
     """
     seed = settings.seed
     least, most = settings.objects
@@ -48,7 +48,7 @@ def draw(settings: DatasetSettings, index: int) -> Drawn:
 
 
 def _try(settings: DatasetSettings, rng: Stream, count: int, template: Shot) -> tuple[Scene, Shot, View | None] | None:
-    """One try at a scene and its shot, with the view if everything shows; None where placement failed."""
+    """One try at a scene and its shot, with the view if every object shows enough pixels; None if placement failed."""
     domain = settings.resolved_domain
     scene = domain.sample_scene(rng, count, settings.allowed)
     if scene is None:
@@ -59,7 +59,7 @@ def _try(settings: DatasetSettings, rng: Stream, count: int, template: Shot) -> 
 
 
 def _camera(settings: DatasetSettings, index: int) -> Camera | None:
-    """The sample's camera: one of those there are, evenly, moved by the jitter; None where the domain has none."""
+    """The sample's camera: one of the settings' cameras, drawn uniformly and moved by the jitter; None if the domain has no camera."""
     if len(settings.cameras) < 2 and settings.camera_jitter == 0:
         return settings.cameras[0] if settings.cameras else None
     rng = Stream(settings.seed, index, 0, _CAMERA_STREAM)
@@ -71,10 +71,10 @@ def _camera(settings: DatasetSettings, index: int) -> Camera | None:
 
 
 def check_request(settings: DatasetSettings) -> None:
-    """Refuse with a `UserError` what could not be drawn for every index, before anything is rendered.
+    """Raise `UserError` before anything is rendered if the settings could not be drawn for every index.
 
-    Tries the most crowded scenes before every camera, with jitter from the corners of where it may stand, in a small frame:
-    bounded work of at most a few seconds. Says the same for every seed.
+    Tries scenes with the most objects, in a small frame, before every camera (with jitter, from the corners of its possible locations):
+    bounded work of at most a few seconds. The result does not depend on the seed.
     """
     shrink = min(1.0, CHECK_PIXELS / max(settings.width, settings.height))
     width, height = (max(16, round(side * shrink)) for side in (settings.width, settings.height))

@@ -1,5 +1,5 @@
-"""From settings and an index to a whole sample, given something that renders. A worker runs this beside Blender, so that drawing,
-labels and image files are made by as many processes as there are workers."""
+"""A complete sample from settings, an index and a render function. Each worker runs this in its own process, so that drawing, labelling
+and image encoding run in parallel too."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from datagen.samples.sample import CAPTION_SUFFIX, DEPTH_SUFFIX, Sample, make_sa
 from datagen.samples.settings import DatasetSettings, sample_key
 from datagen.scene import Scene, Shot
 
-_CAPTION_STREAM = 2  # beside the streams that `draw` takes
+_CAPTION_STREAM = 2  # differs from the streams of `draw`
 
 Render = Callable[[Scene, Shot], np.ndarray]
 
 
 def generate_sample(settings: DatasetSettings, index: int, render: Render) -> Sample:
-    """Draw, render and label the sample of that index; `render` gives a scene's image, (height, width, 3) uint8.
+    """Draw, render and label the sample of an index; `render` returns the image, (height, width, 3) uint8.
 
-    `UserError` if no scene can be placed.
+    `UserError` if no scene is found in which every object can be seen.
     """
     drawn = draw(settings, index)
     return make_sample(
@@ -41,7 +41,7 @@ def generate_sample(settings: DatasetSettings, index: int, render: Render) -> Sa
 
 
 def _extras(settings: DatasetSettings, index: int, drawn: Drawn) -> Iterator[tuple[str, bytes]]:
-    """The further files that were asked for, by suffix."""
+    """The optional files that the settings ask for, as (suffix, content): caption, depth."""
     domain = settings.resolved_domain
     if settings.captions:
         rng = np.random.default_rng(np.random.SeedSequence((settings.seed, index, 0, _CAPTION_STREAM)))

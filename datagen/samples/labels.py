@@ -1,6 +1,7 @@
-"""Exact labels of a scene in a shot: who is seen at which pixel, how deep, in what box.
+"""Exact labels of a scene in a shot: each object's mask, its bounding box, and the pixel and depth of its centre.
 
-Everything follows from what the pixels' centres show (`Domain.view`), which no renderer is asked, so equal scenes give equal labels.
+Masks and boxes follow from the objects at the pixels' centres (`Domain.view`), computed without a renderer: equal scenes and shots give
+equal labels.
 """
 
 from __future__ import annotations
@@ -17,17 +18,17 @@ from datagen.scene import Scene, Shot
 
 
 def view_of(scene: Scene, domain: Domain, shot: Shot) -> View:
-    """What each pixel of a shot shows."""
+    """The view of a scene: which object each pixel of the shot shows."""
     view = domain.view(scene, shot)
     assert view is not None
     return view
 
 
 def label_objects(scene: Scene, domain: Domain, shot: Shot, view: View) -> list[dict[str, Any]]:
-    """Per object: ``pixel_coords`` [x, y, depth], ``visible_pixels``, ``bbox`` [x, y, width, height], ``mask``.
+    """Per object: ``pixel_coords`` [x, y, depth] of its centre, ``visible_pixels``, ``bbox`` [x, y, width, height], ``mask``.
 
-    Pixels from the top left corner, depth in metres (0 in a plane), the mask in COCO's uncompressed run-length code. A centre that is
-    not in front of the camera has x and y of -1, and a depth that is not positive.
+    Pixels count from the top left corner, depth is in metres (0 in a plane), the mask is COCO's uncompressed run-length code. A centre
+    that is not in front of the camera has x = y = -1 and a depth of at most 1e-6.
     """
     centres = domain.centres(scene.objects, shot)
     runs = _Runs(view.owner)
@@ -38,26 +39,26 @@ def label_objects(scene: Scene, domain: Domain, shot: Shot, view: View) -> list[
 
 
 def pixels_and_box(runs: Sequence[tuple[int, int]], height: int) -> dict[str, Any]:
-    """``visible_pixels``, and ``bbox`` [x, y, width, height], of runs of pixels down the columns of a frame, each its start and end; all
-    zero without any."""
+    """``visible_pixels`` and ``bbox`` [x, y, width, height] of a mask, given as runs (start, end) of pixels down a frame's columns; all
+    zero without runs."""
     if not runs:
         return {"visible_pixels": 0, "bbox": [0, 0, 0, 0]}
     left, right = runs[0][0] // height, (runs[-1][1] - 1) // height
     top = min(start % height for start, _ in runs)
     bottom = max((end - 1) % height for _, end in runs)
-    if any(start // height != (end - 1) // height for start, end in runs):  # it goes on at the top of the next column
+    if any(start // height != (end - 1) // height for start, end in runs):  # a run that continues at the top of the next column
         top, bottom = 0, height - 1
     return {"visible_pixels": sum(end - start for start, end in runs), "bbox": [left, top, right - left + 1, bottom - top + 1]}
 
 
 def runs_of(counts: Sequence[int]) -> list[tuple[int, int]]:
-    """The runs, each its start and end, of the set pixels of a mask in COCO's uncompressed run-length code."""
+    """The runs (start, end) of set pixels in a mask given in COCO's uncompressed run-length code."""
     ends = list(accumulate(counts))
     return [(start, end) for start, end in zip(ends[::2], ends[1::2], strict=False) if start < end]
 
 
 class _Runs:
-    """A view's owners as runs of pixels down the columns, one column after the other: all objects' masks at once."""
+    """The masks of all objects of a view: runs of pixels down the columns, one column after the other, by owner."""
 
     def __init__(self, owner: np.ndarray) -> None:
         self._height, self._width = owner.shape

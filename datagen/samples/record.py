@@ -1,6 +1,6 @@
-"""A sample's record, the content of its ``.json``, declared once: what comes from outside is held against it before it is used.
+"""The declaration of a sample's record, the content of its ``.json``. Records from outside are checked against it before use.
 
-The declaration is msgspec's, which reads and checks a record in the time that Python's ``json`` takes to read it alone.
+msgspec reads and checks a record in the time that Python's ``json`` needs to read it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from datagen.scene import FRAME_SIDES, Camera, Quality
 T = TypeVar("T")
 
 MAX_SEED = 2**32  # SeedSequence splits larger numbers into words, where neighbouring streams could meet
-MAX_ATTEMPT = 1_000_000  # a scene that took so many tries was never drawn
-MAX_RUNS = 2**20  # of a mask: 128 in each column of the widest frame
-MAX_BYTES = 2**24  # of a record: ten times what a thousand objects take; some shapes of JSON take 50 times their bytes to read
+MAX_ATTEMPT = 1_000_000  # far above the tries that any draw makes
+MAX_RUNS = 2**20  # in a mask: 128 for each column of the widest frame
+MAX_BYTES = 2**24  # of a record, ten times the size for a thousand objects; reading some JSON takes 50 times its size in memory
 
-Coordinate = Annotated[float, Meta(ge=-1e9, le=1e9)]  # metres or pixels: what is further off is no picture's
+Coordinate = Annotated[float, Meta(ge=-1e9, le=1e9)]  # metres or pixels: no image needs larger numbers
 Positive = Annotated[float, Meta(gt=0, le=1e9)]
 Side = Annotated[int, Meta(ge=1, le=FRAME_SIDES[1])]
 Point = tuple[Coordinate, Coordinate, Coordinate]
@@ -31,7 +31,7 @@ Name = Annotated[str, Meta(max_length=200)]
 
 
 class CameraRecord(Struct, forbid_unknown_fields=True):
-    """See `datagen.scene.Camera`, whose defaults hold for what older data sets do not record."""
+    """See `datagen.scene.Camera`, whose defaults apply to fields that older data sets do not record."""
 
     location: Point
     target: Point = Camera.target
@@ -42,7 +42,7 @@ class CameraRecord(Struct, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if self.location == self.target:
             raise ValueError("a camera that looks at where it stands")
-        if not 1e-3 <= self.lens_mm / self.sensor_mm <= 1e5:  # beyond what `datagen.samples.cameras` allows
+        if not 1e-3 <= self.lens_mm / self.sensor_mm <= 1e5:  # wider than the bounds in `datagen.samples.cameras`
             raise ValueError(f"a lens of {self.lens_mm:g} mm on a sensor of {self.sensor_mm:g} mm, which is no camera")
 
 
@@ -68,14 +68,14 @@ class ShotRecord(Struct):
 
 
 class SceneRecord(Struct):
-    """Each object has its ``statement`` and a value for each argument; whether these are the domain's is for `Domain.check`."""
+    """Each object has its ``statement`` and a value per argument; `Domain.check_form` and `Domain.check` hold them against the domain."""
 
     domain: str
     objects: list[dict[str, str | Coordinate | list[Coordinate]]]
 
 
 class Mask(Struct):
-    """COCO's uncompressed run-length code: run lengths down the columns, beginning with zeros, of all of the frame's pixels."""
+    """COCO's uncompressed run-length code of a whole frame: run lengths down the columns, beginning with zeros."""
 
     size: tuple[Side, Side]
     counts: Annotated[list[Count], Meta(max_length=MAX_RUNS)]
@@ -91,14 +91,15 @@ class Label(Struct):
 
 
 class PhotographRecord(Struct):
-    """What re-rendering takes of a record."""
+    """The part of a record that re-rendering needs."""
 
     domain: str
     shot: ShotRecord
 
 
 class SampleRecord(PhotographRecord):
-    """All of a record. ``labels`` is parallel to the scene's objects; the rest is null where code was rendered that no seed made."""
+    """A complete record. ``labels`` is parallel to the scene's objects; ``index``, ``seed`` and ``attempt`` are null for a scene that was
+    not drawn from a seed, ``split`` where it is unknown."""
 
     scene: SceneRecord
     labels: list[Label]
@@ -109,7 +110,8 @@ class SampleRecord(PhotographRecord):
 
 
 def read_sample_record(data: bytes, where: str) -> dict[str, Any]:
-    """The record in a sample's ``.json`` as plain data, every field of `SampleRecord` as declared. `UserError` that begins with `where`."""
+    """The record in a sample's ``.json`` as plain data, checked against `SampleRecord`, with labels that agree with their masks; raises a
+    `UserError` that begins with `where`."""
     record, declared = _read(data, SampleRecord, where)
     problem = _disagreement(declared)
     if problem:
@@ -118,7 +120,7 @@ def read_sample_record(data: bytes, where: str) -> dict[str, Any]:
 
 
 def read_photograph_record(data: bytes, where: str) -> dict[str, Any]:
-    """As `read_sample_record`, of which only the fields of `PhotographRecord` are looked at."""
+    """As `read_sample_record`, but only the fields of `PhotographRecord` are checked."""
     return _read(data, PhotographRecord, where)[0]
 
 
@@ -133,7 +135,7 @@ def _read(data: bytes, kind: type[T], where: str) -> tuple[dict[str, Any], T]:
 
 
 def _disagreement(record: SampleRecord) -> str | None:
-    """What in a record contradicts itself, in words; None if nothing does."""
+    """A description of the first contradiction within a record; None if there is none."""
     if record.scene.domain != record.domain:
         return f"the domain is {record.domain!r}, but its scene's {record.scene.domain!r}"
     if not all(isinstance(entry.get("statement"), str) for entry in record.scene.objects):

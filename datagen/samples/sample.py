@@ -1,4 +1,4 @@
-"""A sample: one image with its code and its record, as one value and as the files it is stored in."""
+"""A sample: one image with its code and its record, as a value and as files."""
 
 from __future__ import annotations
 
@@ -24,16 +24,15 @@ FORMAT_VERSION = 2
 CAPTION_SUFFIX, DEPTH_SUFFIX = ".txt", ".depth.npy"
 EXTRA_SUFFIXES = (CAPTION_SUFFIX, DEPTH_SUFFIX)
 SUFFIXES = (*IMAGE_SUFFIXES.values(), ".py", ".json", *EXTRA_SUFFIXES)
-"""All files that a sample may have, in the order in which a shard holds them."""
+"""The suffixes of all files that a sample may have, in the order in which a shard stores them."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """``image`` is the encoded file with its ``suffix``, ``code`` the canonical graphics code, ``record`` the content of the ``.json``,
-    and ``extras`` are further files by suffix: the caption, the depth.
+    """One image with its code and its record.
 
-    The record has ``domain``, ``index``, ``seed``, ``attempt`` and ``split`` (null where code was rendered that no seed made), ``scene``,
-    ``shot`` and ``labels`` (a list parallel to the scene's objects, see `datagen.samples.labels.label_objects`).
+    ``image`` is the encoded image file, whose suffix is ``suffix``; ``code`` the canonical graphics code; ``record`` the content of the
+    ``.json``, as `datagen.samples.record.SampleRecord` declares it; ``extras`` the optional files by suffix (caption, depth).
     """
 
     key: str
@@ -50,16 +49,16 @@ class Sample:
 
     @cached_property
     def shot(self) -> Shot:
-        """Frame, quality, camera, lamps and noise seed that the image was made with."""
+        """The frame, quality, camera, lamps and noise seed of the image."""
         return Shot.from_json(self.record["shot"])
 
     @cached_property
     def domain(self) -> Domain:
-        """That of its scene."""
+        """The domain of the scene."""
         return get_domain(self.record["domain"])
 
     def pixels(self) -> np.ndarray:
-        """The image as (height, width, 3) uint8. `ImageError` if it cannot be read, or is not of its record's size."""
+        """The image as (height, width, 3) uint8. `ImageError` if it cannot be read or its size differs from the record."""
         pixels = decode_image(self.image, self.key)
         (height, width, _), shot = pixels.shape, self.record["shot"]
         if (width, height) != (shot["width"], shot["height"]):
@@ -67,13 +66,13 @@ class Sample:
         return pixels
 
     def files(self) -> dict[str, bytes]:
-        """The sample's files by suffix, in the order in which a shard holds them."""
+        """The sample's files by suffix, in the order in which a shard stores them."""
         record = (json.dumps(self.record, allow_nan=False) + "\n").encode()
         return {self.suffix: self.image, ".py": self.code.encode(), ".json": record, **self.extras}
 
     @staticmethod
     def from_files(key: str, files: Mapping[str, bytes], where: str) -> Sample:
-        """The inverse of `files`; `UserError` naming `where` and `key` if one is missing or damaged."""
+        """The inverse of `files`; raises a `UserError` naming `where` and `key` if a file is missing or damaged."""
         suffix = next((suffix for suffix in IMAGE_SUFFIXES.values() if suffix in files), None)
         missing = [name for name in (".py", ".json") if name not in files] + ([] if suffix else ["image"])
         if missing or suffix is None:
@@ -92,13 +91,13 @@ class Sample:
 
 @dataclass(frozen=True)
 class EncodedSample:
-    """A sample as the files that it is stored in, by suffix: stored as they are, they need not be decoded."""
+    """A sample as its encoded files by suffix, which can be stored without decoding them."""
 
     key: str
     content: Mapping[str, bytes]
 
     def files(self) -> Mapping[str, bytes]:
-        """The sample's files by suffix, in the order in which a shard holds them."""
+        """The sample's files by suffix, in the order in which a shard stores them."""
         return self.content
 
     def decoded(self) -> Sample:
@@ -107,7 +106,7 @@ class EncodedSample:
 
 
 def decode_code(data: bytes, where: str) -> str:
-    """The graphics code in a sample's ``.py``; `UserError` that begins with ``where`` if it is no text."""
+    """The graphics code in a sample's ``.py``; raises a `UserError` that begins with ``where`` if it is not UTF-8."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -125,7 +124,7 @@ def make_sample(
     extras: Mapping[str, bytes] | None = None,
     **origin: Any,
 ) -> Sample:
-    """A sample from a rendered image (height, width, 3) uint8. ``origin`` holds what is known of index, seed, attempt and split."""
+    """A sample from a rendered image (height, width, 3) uint8. ``origin`` may hold index, seed, attempt and split."""
     domain = get_domain(scene.domain)
     scene = domain.canonical(scene)
     record = {

@@ -1,4 +1,4 @@
-"""What a data set is asked to be."""
+"""The settings of a data set."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from datagen.samples.record import MAX_SEED, Side
 from datagen.scene import QUALITIES, Camera, Quality, Shot, check_frame
 
 MAX_SHARD_SIZE = 1_000_000
-LAMP_CLEARANCE = 0.5  # metres that every lamp must keep from the ground
+LAMP_CLEARANCE = 0.5  # least distance of a lamp from the ground and backdrop, in metres
 
 
 ShardSize = Annotated[int, Meta(ge=1, le=MAX_SHARD_SIZE)]
@@ -33,7 +33,7 @@ Jitter = Annotated[float, Meta(ge=0, le=100)]
 
 
 class SettingsRecord(Struct, kw_only=True):
-    """The settings as ``dataset.json`` states them: see `DatasetSettings`."""
+    """The settings as stored in ``dataset.json``: see `DatasetSettings`."""
 
     domain: str
     split: FileName
@@ -55,12 +55,12 @@ class SettingsRecord(Struct, kw_only=True):
 
 @dataclass(frozen=True)
 class DatasetSettings:
-    """What a data set is asked to be. With an index it determines a sample; ``shard_size`` only says where that is kept.
+    """The settings of a data set. Together with an index they determine a sample; ``shard_size`` only affects where the sample is stored.
 
-    ``split`` is the name of what ``rules`` allows; without rules it names a split of the domain, and rules bring their own name. Counts
-    are the split's unless given. No ``cameras``: the domain's own, if it has one. ``camera_jitter`` moves the camera's location,
-    ``light_jitter`` every lamp that there is: metres at most along each axis, uniformly. After construction no field is None, and none is
-    empty but for the cameras of a domain without. Raises `UserError` for what cannot be asked.
+    ``rules`` are the split's rules, and their name replaces ``split``; without rules, ``split`` names a split of the domain. Numbers of
+    objects default to those of the split, ``cameras`` to the domain's camera, if it has one. ``camera_jitter`` moves the camera's location,
+    ``light_jitter`` every lamp, uniformly by at most so many metres along each axis. After construction no field is None, and only
+    ``cameras`` may be empty, in a domain without a camera. Raises `UserError` for impossible settings.
     """
 
     domain: Annotated[str, Flag("kind of scene: one of those below")] = "clevr"
@@ -104,11 +104,11 @@ class DatasetSettings:
 
     @cached_property
     def resolved_domain(self) -> Domain:
-        """The domain that is called ``domain``."""
+        """The domain named ``domain``."""
         return get_domain(self.domain)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the domain, which whoever reads them finds by its name."""
+        """The fields without the cached domain, which is looked up again by name after unpickling."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def _fill(self, **values: Any) -> None:
@@ -137,14 +137,14 @@ class DatasetSettings:
                 )
 
     def _refuse_views(self, domain: Domain) -> None:
-        """Refuse what only a camera gives."""
+        """Raise `UserError` for settings that need a camera, in a domain without one."""
         asked = {"cameras": self.cameras, "camera jitter": self.camera_jitter, "captions": self.captions, "depth": self.depth}
         for name, value in asked.items():
             if value:
                 raise UserError(f"the {domain.name} domain has no camera: {name} cannot be asked of it")
 
     def warnings(self) -> list[str]:
-        """What can be asked, but will hardly be meant, a line each."""
+        """A warning for each camera whose images will be black in part."""
         ground = self.resolved_domain.ground
         return [] if ground is None else bare_spots(self.cameras, self.camera_jitter, ground, (self.width, self.height))
 
@@ -156,22 +156,22 @@ class DatasetSettings:
 
     @property
     def allowed(self) -> Split:
-        """The rules; never None."""
+        """The rules of the split, which are set after construction."""
         assert self.rules is not None
         return self.rules
 
     def shot(self, camera: Camera | None) -> Shot:
-        """The shot to draw a sample's own from: this frame and quality, that camera, the domain's lamps where they stand unmoved."""
+        """The shot before any jitter: the frame and quality of the settings, this camera, the domain's lamps."""
         return replace(self.resolved_domain.canonical_shot(self.width, self.height, self.quality), camera=camera)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON with every field, which `from_json` reads back to equal settings."""
+        """Every field as plain JSON, from which `from_json` makes equal settings."""
         plain = {field.name: getattr(self, field.name) for field in fields(self)}
         return {**plain, "rules": self.allowed.to_json(), "cameras": cameras_to_json(self.cameras)}
 
     @staticmethod
     def from_json(data: Mapping[str, Any], where: str = "the settings") -> DatasetSettings:
-        """The inverse of `to_json`; keys that are no settings are passed over. `UserError` beginning with `where` for anything else."""
+        """The inverse of `to_json`; other keys are ignored. Raises a `UserError` that begins with `where` for damaged settings."""
         stated = as_declared(data, SettingsRecord, where)
         domain = get_domain(stated.domain)
         rules, cameras = split_from_json(data["rules"], domain, where), cameras_from_json(data["cameras"], where)

@@ -1,1 +1,1 @@
-"""Data sets: shards of samples, written, merged, verified, and read from folders, tars and addresses."""
+"""Data sets as shards of samples: writing, merging and verifying them, and reading them from folders, tars and URLs."""

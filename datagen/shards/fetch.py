@@ -1,4 +1,4 @@
-"""Shards behind a URL, fetched whole into a folder of this machine that all its processes share, and that stays below a bound."""
+"""A cache of shards fetched whole from a URL, in a folder of bounded size that all processes of this machine share."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from datagen.shards.store import Store
 from datagen.shards.tars import GET_AGAIN
 
 TRIES = 4
-FIRST_WAIT = 1.0  # seconds before the second try; it doubles with each
-OPEN_SHARDS = 8  # that a process holds, which keeps them readable when another process removes them
+FIRST_WAIT = 1.0  # seconds before the second try; doubled before each further try
+OPEN_SHARDS = 8  # per process; open files stay readable when another process removes them
 LOCKS = 256
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """A shard on this machine, held open."""
+    """A cached shard, held open, and its index."""
 
     stream: IO[bytes]
     index: SampleIndex
 
     def read(self, offset: int, length: int) -> bytes:
-        """A part of it: fewer bytes than `length` if it ends early."""
+        """A part of the shard; fewer bytes than `length` if the file ends early."""
         return os.pread(self.stream.fileno(), length, offset)
 
 
 class ShardCache:
-    """The shards of one store, up to `limit` bytes of which (and of those of other stores) are kept; the longest unused goes first."""
+    """The shards of one store. Those of all stores together take up at most `limit` bytes; the least recently used are removed first."""
 
     def __init__(self, store: Store, limit: int) -> None:
         self.store, self.limit, self.folder = store, limit, cache_folder("shards")
@@ -54,11 +54,11 @@ class ShardCache:
             )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without open files, which each process has for itself."""
+        """The state without open files, which each process opens for itself."""
         return {**self.__dict__, "_open": OrderedDict()}
 
     def open(self, name: str) -> Fetched:
-        """A shard, from this machine if it is there. `UserError` if it cannot be fetched, is damaged, or there is no room for it."""
+        """A shard, fetched unless it is cached. `UserError` if it cannot be fetched, is damaged, or cannot be stored."""
         if name not in self._open:
             self._open[name] = self._fetched(name)
             if len(self._open) > OPEN_SHARDS:
@@ -71,7 +71,7 @@ class ShardCache:
         version = hashlib.sha256(f"{self.store.place}\n{name}\n{self._stamps.get(name)}".encode()).hexdigest()[:32]
         tar = self.folder / f"{version}.tar"
         try:
-            with alone(self.folder / f"{int(version, 16) % LOCKS:02x}.lock"):  # so that of many processes one fetches it
+            with alone(self.folder / f"{int(version, 16) % LOCKS:02x}.lock"):  # so that only one of many processes fetches it
                 rows = self._kept(version, tar)
                 if rows is None:
                     drop(tar)
@@ -87,14 +87,14 @@ class ShardCache:
             ) from None
 
     def _kept(self, version: str, tar: Path) -> np.ndarray | None:
-        """Where the samples of a shard lie that was fetched before; None unless it is there, and as it was."""
+        """The index table of a cached shard; None unless the shard and the table are there and undamaged."""
         try:
             return kept_table(self.folder, version, _checksum(tar))
         except OSError:
             return None
 
     def _fetch(self, name: str, tar: Path) -> None:
-        """Copy a shard here, whole or not at all; what may be a hiccup of the network is tried again."""
+        """Copy a shard into the cache, whole or not at all, with up to `TRIES` tries, since a network error may be temporary."""
         for remaining in reversed(range(TRIES)):
             try:
                 with atomic_file(tar) as stream:
@@ -110,7 +110,7 @@ class ShardCache:
                 time.sleep(FIRST_WAIT * 2 ** (TRIES - 1 - remaining))
 
     def _table(self, name: str, tar: Path) -> np.ndarray:
-        """Where the samples of a fetched shard lie; `UserError` if it is damaged as it came."""
+        """The index table of a shard that was just fetched; `UserError` if the shard is damaged."""
         try:
             with tar.open("rb") as stream:
                 table = tar_rows(stream)
@@ -121,9 +121,9 @@ class ShardCache:
         return table
 
     def _make_room(self, size: int) -> None:
-        """Remove what was longest unused until a shard of that size fits."""
+        """Remove the least recently used shards until one of this size fits."""
         with alone(self.folder / "room.lock"):
-            for left in self.folder.glob(".*.tmp"):  # by a process that died
+            for left in self.folder.glob(".*.tmp"):  # left by a process that died
                 if left.lstat().st_mtime < time.time() - 86400:
                     left.unlink(missing_ok=True)
             kept = sorted((path.lstat().st_mtime, path.lstat().st_size, path) for path in self.folder.glob("*.tar"))
@@ -138,7 +138,7 @@ class ShardCache:
 
 
 def _checksum(path: Path) -> int:
-    """The CRC-32 of a file, for one that was kept whole may be damaged since."""
+    """The CRC-32 of a file, which may have been damaged since it was cached."""
     value = 0
     with open_regular(path) as stream:
         while block := stream.read(2**20):

@@ -1,7 +1,7 @@
-"""Where every sample of a data set's tars lies: a table of some 35 bytes a sample, made once, then mapped from a cached file.
+"""The index of a data set's tars: a table of every sample's position, about 35 bytes per sample, made once and mapped from a cached file.
 
-The cached file's name holds a digest of what the table was made from (place, tars, their sizes and versions) and a checksum of the table,
-so a stale or damaged file is never taken for a good one; it is made anew. Where nothing can be cached, the table is made in memory.
+The cached file's name holds a digest of the table's sources (place, tars, their sizes and versions) and a checksum of the table, so a stale
+or damaged file is never used but replaced. Where nothing can be cached, the table is made in memory.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from datagen.io.progress import progress
 from datagen.shards.store import Store
 from datagen.shards.tars import GET_AGAIN, sample_extents
 
-LONGEST_KEY = 1024  # bytes; every row has room for the longest key there is
-MANY_SHARDS = 20  # reading more of them shows progress
+LONGEST_KEY = 1024  # bytes; every row has room for the longest key of its table
+MANY_SHARDS = 20  # above this number, reading shows progress
 UNUSED_DAYS = 30  # after which a cached table is removed
 
 
 class SampleIndex:
-    """The table's rows: ``key`` (UTF-8), ``shard``, ``offset`` and ``length`` of the sample's members, and ``order``, which sorts keys."""
+    """The table's rows: ``key`` (UTF-8), ``shard``, ``offset`` and ``length`` of the sample's members; ``order`` lists the rows by key."""
 
     def __init__(self, rows: np.ndarray) -> None:
         self.rows = rows
@@ -47,7 +47,7 @@ class SampleIndex:
         return bytes(self.rows[number]["key"]).decode()
 
     def extent(self, number: int) -> tuple[int, int, int]:
-        """Shard, offset and length of a sample."""
+        """The shard of a sample (its number), and the offset and length of its members there."""
         row = self.rows[number]
         return int(row["shard"]), int(row["offset"]), int(row["length"])
 
@@ -59,14 +59,14 @@ class SampleIndex:
         return number if number is not None and bytes(self.rows[number]["key"]) == wanted else None
 
     def repeated(self) -> str | None:
-        """A key that two samples have; None if there is none."""
+        """A key that two samples share; None if there is none."""
         keys = self.rows["key"][self.rows["order"]]
         twice = np.flatnonzero(keys[1:] == keys[:-1])
         return bytes(keys[twice[0]]).decode() if len(twice) else None
 
 
 def open_index(store: Store, shards: Sequence[str]) -> SampleIndex:
-    """The index of these tars of a store, in order, from the cache if it is there. `UserError` if a tar is damaged."""
+    """The index of these tars of a store, in this order, from the cache if possible. `UserError` if a tar is damaged."""
     stamps = store.stamps()
     made_from = json.dumps([str(store.place), [(shard, stamps.get(shard)) for shard in shards]])
     digest = hashlib.sha256(made_from.encode()).hexdigest()[:32]
@@ -74,7 +74,7 @@ def open_index(store: Store, shards: Sequence[str]) -> SampleIndex:
     rows = kept_table(folder, digest)
     try:
         if rows is None:
-            with alone(folder / "lock"):  # so that of many processes one reads the tars
+            with alone(folder / "lock"):  # so that only one of many processes reads the tars
                 rows = kept_table(folder, digest)
                 if rows is None:
                     rows = _rows(store, shards)
@@ -82,12 +82,12 @@ def open_index(store: Store, shards: Sequence[str]) -> SampleIndex:
                     _remove_unused(folder)
                     rows = kept_table(folder, digest)  # so that processes share the memory
     except OSError:
-        pass  # nothing can be cached here
+        pass  # nothing can be cached
     return SampleIndex(_rows(store, shards) if rows is None else rows)
 
 
 def tar_rows(stream: IO[bytes], shard: int = 0) -> np.ndarray:
-    """The rows of one tar, ``order`` left at zero. `UserError` for a key that is too long, `tarfile.TarError` if it is damaged."""
+    """The rows of one tar, with ``order`` zero. `UserError` for a key that is too long, `tarfile.TarError` if the tar is damaged."""
     found, keys = [], []
     for extent in sample_extents(stream):
         key = extent[0].encode(errors="replace")
@@ -118,18 +118,18 @@ def _rows(store: Store, shards: Sequence[str]) -> np.ndarray:
 
 
 def keep_table(folder: Path, name: str, rows: np.ndarray, made_from: int = 0) -> None:
-    """Keep a table in a cache's folder, for `kept_table` to find: the rows alone, for NumPy can be crashed by a damaged header."""
+    """Save a table in a cache folder for `kept_table`: rows without NumPy's header, since a damaged header can crash NumPy."""
     width = rows.dtype["key"].itemsize
     with atomic_file(folder / f"{name}-{width}-{_checksum(rows, made_from):08x}.rows") as stream:
         stream.write(rows.view(np.uint8).data)
 
 
 def kept_table(folder: Path, name: str, made_from: int = 0) -> np.ndarray | None:
-    """The table of that name, mapped from its file; None if there is none, none that is whole, or none that was kept with `made_from`, a
-    checksum of what else has to be whole."""
+    """The table of this name, mapped from its file; None if it is missing, damaged, or was saved with another `made_from`, a checksum of
+    the data that the table describes. Invalid files are removed."""
     for path in folder.glob(f"{name}-*.rows"):
         stated = re.fullmatch(r"-(\d{1,4})-([0-9a-f]{8})", path.stem.removeprefix(name))
-        with contextlib.suppress(OSError, ValueError):  # what is cut short is no number of rows
+        with contextlib.suppress(OSError, ValueError):  # a truncated file, which is not a whole number of rows
             if stated and 1 <= int(stated[1]) <= LONGEST_KEY:
                 with open_regular(path) as stream:
                     rows = np.memmap(stream, _row(int(stated[1])), "r")
@@ -141,7 +141,7 @@ def kept_table(folder: Path, name: str, made_from: int = 0) -> np.ndarray | None
 
 
 def _row(width: int) -> np.dtype:
-    """The type of a row whose key has so many bytes at most."""
+    """The data type of a row with a key of at most `width` bytes."""
     return np.dtype([("key", f"S{width}"), ("shard", "<u4"), ("offset", "<u8"), ("length", "<u8"), ("order", "<u4")])
 
 

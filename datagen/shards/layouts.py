@@ -1,6 +1,6 @@
-"""The ways in which a data set's samples are stored: in tars that can be read in part, in tars that are fetched whole, or loose.
+"""The layouts in which a data set's samples are stored: tars that are read in part, tars that are fetched whole, or loose files.
 
-`datagen.shards.reader.Samples` reads them all alike.
+`datagen.shards.reader.Samples` reads all of them through one interface.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from datagen.shards.manifest import read_manifest
 from datagen.shards.store import Place, Store, open_store, place
 from datagen.shards.tars import GET_AGAIN, files_of_blocks, plain_key, split_name, tar_members
 
-CACHE_BYTES = 50_000_000_000  # of shards fetched from URLs that are kept on this machine
+CACHE_BYTES = 50_000_000_000  # of shards fetched from URLs that this machine keeps
 MOST_NAMES = 100_000  # that a pattern may stand for
-MAX_SAMPLE_BYTES = 2**29  # of a sample's files, which are read at once
+MAX_SAMPLE_BYTES = 2**29  # of all files of a sample, which are read into memory together
 
 
 class Layout(ABC):
-    """Samples numbered from 0, as they are stored. ``shards`` are the names of their tars in ``store``; none where samples are loose."""
+    """Samples numbered from 0. ``shards`` are the names of their tars in ``store``, empty for loose samples."""
 
     store: Store
     shards: Sequence[str] = ()
@@ -54,17 +54,18 @@ class Layout(ABC):
 
     @abstractmethod
     def members(self, suffix: str | None = None) -> Iterator[tuple[str, str, int, bytes]]:
-        """Key, suffix, size and, if it is of that `suffix`, content of every file, in order; nothing else is read."""
+        """Key, suffix, size and content of every file, in order. Content is empty, and not read, for files without this `suffix`."""
 
     def repeated(self) -> str | None:
-        """A key that two samples have, as far as that is known without reading them; None if there is none."""
+        """A key that two samples share, as far as the layout knows without reading samples; else None."""
         return None
 
 
 def open_layout(store: Store, shards: Sequence[str], cache_bytes: int | None = None) -> Layout:
-    """The samples in these tars of a store, or its loose ones if there are no tars.
+    """The samples in these tars of a store, or its loose samples if `shards` is empty.
 
-    With ``cache_bytes``, tars of a URL are fetched whole. `UserError` if there is nothing to read.
+    With ``cache_bytes``, tars of a URL are fetched whole. `UserError` if there are no samples; for tars that are read in part, only when
+    their index is first used.
     """
     if not shards:
         return Loose(store)
@@ -72,7 +73,7 @@ def open_layout(store: Store, shards: Sequence[str], cache_bytes: int | None = N
 
 
 def open_tars(where: Place) -> tuple[Store, list[str]]:
-    """The store that a folder, URL, tar or pattern means, and the names of the tars in it, sorted; none where there are none."""
+    """The store for a folder, URL, tar or pattern, and the names of its tars: sorted, or in the pattern's order; empty if it has none."""
     text = str(where).rstrip("/")
     if not text.endswith(".tar") or os.path.isdir(text):
         store = open_store(where)
@@ -87,7 +88,7 @@ def open_tars(where: Place) -> tuple[Store, list[str]]:
 
 
 def _expanded(pattern: str) -> list[str]:
-    """The names that braces stand for: ``{08..11}`` is 08, 09, 10 and 11; ``{a,b}`` is a and b."""
+    """The names that a pattern with braces expands to: ``{08..11}`` to 08, 09, 10 and 11; ``{a,b}`` to a and b."""
     choices = []
     for part in re.split(r"(\{[^{}]*\})", pattern):
         limits = re.fullmatch(r"\{(\d+)\.\.(\d+)\}", part)
@@ -128,18 +129,18 @@ class _InTars(Layout):
 
 
 class Tars(_InTars):
-    """Tars of which any part can be read at once."""
+    """Tars from which samples are read in part, through an index."""
 
     @cached_property
     def index(self) -> SampleIndex:
-        """Where the samples lie."""
+        """The position of every sample in the tars."""
         index = open_index(self.store, self.shards)
         if not len(index):
             raise UserError(f"{self.store.name}: no samples in its tars")
         return index
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the index, which each process maps for itself."""
+        """The state without the index, which each process maps for itself."""
         return {name: value for name, value in self.__dict__.items() if name != "index"}
 
     def __len__(self) -> int:
@@ -161,7 +162,7 @@ class Tars(_InTars):
 
 
 class FetchedTars(_InTars):
-    """Tars behind a URL, fetched whole, one after the other, into a cache on this machine that the processes share."""
+    """Tars at a URL, each fetched whole when it is first needed, into a cache on this machine that all processes share."""
 
     def __init__(self, store: Store, shards: Sequence[str], cache_bytes: int) -> None:
         super().__init__(store, shards)
@@ -172,7 +173,7 @@ class FetchedTars(_InTars):
             raise UserError(f"{store.name}: no samples in its tars")
 
     def _counts(self) -> list[int]:
-        """The samples of each shard: as the manifest says, else counted in every shard, which fetches them all once."""
+        """The number of samples of each shard: from the manifest if it covers all shards with their sizes, else by indexing every tar."""
         sizes = self.store.sizes()
         rows = {row.name: row for row in read_manifest(self.store, sizes).rows.values()}
         if all(shard in rows and rows[shard].bytes == sizes[shard] for shard in self.shards):
@@ -184,7 +185,7 @@ class FetchedTars(_InTars):
         return int(self._firsts[-1])
 
     def _place(self, number: int) -> tuple[str, int]:
-        """The shard that a sample is in, and its number there."""
+        """The shard of a sample, and the sample's number within it."""
         shard = int(np.searchsorted(self._firsts, number, "right")) - 1
         return self.shards[shard], number - int(self._firsts[shard])
 
@@ -210,13 +211,13 @@ class FetchedTars(_InTars):
 
 
 class Loose(Layout):
-    """A folder of loose ``{key}.png``, ``.py`` and ``.json``."""
+    """A folder of loose files ``{key}.png``, ``{key}.py`` and ``{key}.json`` per sample."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self._sizes = store.sizes()
         stems = sorted(name.removesuffix(".json") for name in self._sizes if name.endswith(".json"))
-        self._stems = [stem for stem in stems if stem + ".py" in self._sizes]  # which tells a sample's record from any other JSON
+        self._stems = [stem for stem in stems if stem + ".py" in self._sizes]  # other JSON files have no code beside them
         self._keys = list(map(plain_key, self._stems))
         self._numbers: Mapping[str, int] = {key: number for number, key in enumerate(self._keys)}
         if not self._keys:
@@ -241,7 +242,7 @@ class Loose(Layout):
                 yield key, found, size, _read(self.store, name, 0, size) if found == suffix else b""
 
     def _of(self, number: int) -> list[tuple[str, str]]:
-        """Suffix and name of a sample's files."""
+        """The suffix and name of each file of a sample."""
         return [(suffix, name) for suffix in SUFFIXES if (name := self._stems[number] + suffix) in self._sizes]
 
 

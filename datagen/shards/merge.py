@@ -1,4 +1,4 @@
-"""Joining what several writers made: parts of one data set's manifest, and shards of other folders or URLs."""
+"""Merging the work of several writers: parts of one data set's manifest, and shards from other folders or URLs."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from datagen.shards.writer import IMPORTED, check_statement_there, enter, read_s
 
 
 def merge(where: Place, others: Sequence[Place] = ()) -> Manifest:
-    """Bring the shards of `others` into the data set at `where`, and join its manifest. Nothing of the others changes.
+    """Copy the shards of `others` into the data set at `where`, and join its manifest. The others are not changed.
 
-    A shard is taken in only if it is what its manifest states. Raises `UserError` if one of the others is of other settings, is being
-    written to, or holds a shard that differs; and `PartlyDone`, when all else is done, if shards or samples are missing.
+    A shard is copied only if it matches its manifest. Raises `UserError` if one of the others has other settings, is being written to, or
+    holds a different version of a shard; and, after everything else is done, `PartlyDone` if shards or samples are missing.
     """
     store, sources = open_store(where), [open_store(other) for other in others]
     _refuse_twins([store, *sources])
@@ -80,19 +80,20 @@ def _join(store: Store, source: Store) -> None:
 
 @dataclass(frozen=True)
 class _Joining:
-    """The data set that shards are brought into, another one that they come from, and the settings of both."""
+    """A merge of the shards of `source` into `store`, two data sets of the same settings."""
 
     store: Store
     source: Store
     settings: DatasetSettings
 
     def wants(self, ours: Row | None, theirs: Row, size: int | None) -> bool:
-        """Whether a shard is to be taken in: it is not here, or has all that is here and more; `size` is that of the file in its place.
+        """Whether a shard is to be copied: ours is missing, has the wrong size, or holds only some of the samples of theirs.
 
-        `UserError` if they tell different things, or if that file is no shard that is known here.
+        `ours` and `theirs` are rows of the manifests, `size` is that of our file (None: no file). `UserError` if both shards hold the same
+        samples with different labels, or if our file is in no manifest and differs from theirs.
         """
         if ours is None:
-            if size is not None and (size != theirs.bytes or self.store.sha256(theirs.name) != theirs.sha256):  # a killed call put it
+            if size is not None and (size != theirs.bytes or self.store.sha256(theirs.name) != theirs.sha256):  # else a killed call put it
                 raise UserError(
                     f"{self.store.at(theirs.name)}: is there, but in no manifest, and would be replaced; move it elsewhere, or call "
                     "`igllm generate`, which takes it in if it is whole and else makes it anew"
@@ -107,7 +108,7 @@ class _Joining:
         return False
 
     def copy(self, ours: Row | None, row: Row, size: int | None) -> None:
-        """Copy a shard of that size whole, and only if it is what its manifest states, and agrees with what was here."""
+        """Copy a shard of `size` bytes as a whole; `UserError` unless it matches its manifest and the labels of the samples in ours."""
         if size is None:
             raise UserError(f"{self.source.at(row.name)}: it is not there; {GET_AGAIN}")
         built, where = self.store.scratch / row.name, self.source.at(row.name)
@@ -130,7 +131,7 @@ class _Joining:
 
 
 def _fetch(source: Store, name: str, built: Path) -> str:
-    """Copy a shard to a file; its SHA-256."""
+    """Copy a shard to the file `built` and return its SHA-256."""
     digest = hashlib.sha256()
     with source.open(name) as stream, atomic_file(built) as copy:
         while block := stream.read(1 << 20):
@@ -140,7 +141,7 @@ def _fetch(source: Store, name: str, built: Path) -> str:
 
 
 def _check(built: Path, settings: DatasetSettings, row: Row, before: set[int], where: str) -> str:
-    """`UserError` unless a shard holds the samples and the labels that are stated; the SHA-256 of the labels of those in `before`."""
+    """Return the SHA-256 of the labels of the samples in `before`; `UserError` unless the shard holds the samples and labels of its row."""
     labels, kept, keys = hashlib.sha256(), hashlib.sha256(), []
     expected = {sample_key(index): index for index in row.indices(settings.shard_size)}
     with built.open("rb") as stream:
@@ -159,7 +160,7 @@ def _check(built: Path, settings: DatasetSettings, row: Row, before: set[int], w
 
 
 def _report_gaps(store: Store, manifest: Manifest, before: int | None) -> None:
-    """`PartlyDone` if shards or samples are missing. The number is as anybody wrote it: what is gone through is what is there."""
+    """Raise `PartlyDone` if shards or samples are missing. `num` comes from a file and may be huge, so only existing shards are visited."""
     statement = read_statement(store)
     num, size, sizes = statement["num"], statement["shard_size"], store.sizes()
     there = sorted(shard for shard, row in manifest.rows.items() if row.name in sizes and not row.misfit(num, size))

@@ -1,4 +1,4 @@
-"""Which data a run is trained on, as a digest, and whether its validation set is apart from it."""
+"""A digest of the data that a run is trained on, and the check that validation and training data share no scene."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from datagen.shards.tars import tar_members
 from datagen.shards.writer import IMPORTED, read_statement, stated_settings
 
 CODE, RECORD = ".py", ".json"
-MANY_SAMPLES = 1000  # reading more of them shows progress
-LONGEST_KEPT = 100  # bytes of a digest that is kept
+MANY_SAMPLES = 1000  # above this number, reading shows progress
+LONGEST_KEPT = 100  # bytes of a cached digest file
 T = TypeVar("T")
 
 
 def data_digest(samples: Samples) -> str:
-    """A SHA-256 that names a data set's content, images included, in its order, wherever it lies.
+    """A SHA-256 that identifies a data set's content, images included, and its order, wherever a local data set lies.
 
-    What a manifest states is not believed: anybody may have written it, and tars may have changed since. All is read once: the tars' bytes
-    where the manifest knows them all, else every file of every sample. It is remembered for as long as the files' sizes, times and inodes
-    stay. Among these is the time of the last change, which no program can set: what `cp -p` or `rsync -t` put in a file's place is read
-    anew. Behind a URL, what the store says of its files' versions stands in for their content, where it says anything.
+    The digests in a manifest are not trusted: anybody may have written them, and tars may have changed since. Everything is read once: the
+    tars' bytes if the manifest lists them all, else every file of every sample. Digests are cached for as long as the files' sizes, times
+    and inodes stay the same. No program can set the time of the last change among them, so files replaced by `cp -p` or `rsync -t` are
+    read again. At a URL whose store gives a version of every file, the digest is made of the URL and these versions, not of the content.
     """
     store, stamps = samples.store, samples.store.stamps()
     versions = [(name, stamps.get(name, "")) for name in samples.shards or sorted(stamps)]
@@ -56,7 +56,7 @@ def _sha256_of(place: Place, versions: list[tuple[str, str]]) -> str:
 
 
 def _tar_digests(samples: Samples, stamps: Mapping[str, str]) -> list[str]:
-    """The SHA-256 of each tar as it is now."""
+    """The current SHA-256 of each tar, cached."""
     store, folder = samples.store, cache_folder("digests")
     places = {name: folder / _sha256_of(store.place, [(name, stamps[name])]) for name in samples.shards}
     known = {name: digest for name, path in places.items() if (digest := _kept(path)) is not None}
@@ -67,7 +67,7 @@ def _tar_digests(samples: Samples, stamps: Mapping[str, str]) -> list[str]:
 
 
 def _sample_digest(samples: Samples) -> str:
-    """The SHA-256 of every file of every sample, however they are stored."""
+    """A SHA-256 of the keys and files of all samples, in any layout."""
     digest = hashlib.sha256()
     for number in _with_progress(samples, range(len(samples))):
         digest.update(hashlib.sha256(samples.key(number).encode(errors="replace")).digest())
@@ -77,13 +77,13 @@ def _sample_digest(samples: Samples) -> str:
 
 
 def _with_progress(samples: Samples, parts: Sequence[T]) -> Iterable[T]:
-    """These parts of a data set, with progress where there is much to read."""
+    """An iterable of these parts of a data set, which shows progress if the data set has more than `MANY_SAMPLES`."""
     many = bool(parts) and len(samples) > MANY_SAMPLES
     return progress(parts, len(parts), f"reading {samples.name} once, to know it again") if many else parts
 
 
 def _kept(path: Path) -> str | None:
-    """A digest out of its file; None if there is none, or none that can be trusted."""
+    """A cached digest from its file; None if the file is missing or damaged."""
     with contextlib.suppress(OSError):
         kept = read_regular(path, LONGEST_KEPT)
         if re.fullmatch(rb"[0-9a-f]{64} [0-9a-f]{8}", kept) and kept == _checked(kept[:64]):
@@ -92,22 +92,22 @@ def _kept(path: Path) -> str | None:
 
 
 def _keep(path: Path, digest: str) -> str:
-    with contextlib.suppress(OSError, UserError):  # nothing can be kept there
+    with contextlib.suppress(OSError, UserError):  # the cache cannot be written
         drop(path)
         write_bytes(path, _checked(digest.encode()))
     return digest
 
 
 def _checked(digest: bytes) -> bytes:
-    """A digest as it is kept: with a checksum, so that a damaged one is not taken for that of other data."""
+    """The content of a cached digest's file: with a checksum, so that a damaged digest is not taken for that of other data."""
     return b"%b %08x" % (digest, zlib.crc32(digest))
 
 
 def refuse_overlap(train: Samples, val: Samples) -> None:
-    """`UserError` if a validation scene is in the training data too, judged by its code.
+    """Raise `UserError` if a validation scene has the same code as a scene of the training data.
 
-    Codes are not read where the data sets' own statements show them apart: neighbouring seeds share no scene. Else 8 bytes a training
-    sample are held.
+    Codes are not read if both data sets state the same domain and different seeds, which share no scene. Otherwise memory holds 8 bytes per
+    training sample.
     """
     if _apart(train, val):
         return
@@ -125,15 +125,15 @@ def refuse_overlap(train: Samples, val: Samples) -> None:
 
 
 def _apart(one: Samples, other: Samples) -> bool:
-    """Whether two data sets share no scene by what they state."""
+    """Whether two data sets state settings under which they share no scene."""
     first, second = _settings(one), _settings(other)
     return first is not None and second is not None and first.domain == second.domain and first.seed != second.seed
 
 
 def _settings(samples: Samples) -> DatasetSettings | None:
-    """What a data set's samples were drawn with; None unless it states that of everything in it, and nothing that was looked at differs.
+    """The settings that a data set was drawn with; None if it does not state them, if its manifest lacks a tar, or if a check fails.
 
-    Where reading is cheap, that is the tars, against the manifest, and the first record of each.
+    In a local folder, the checks compare every tar with the manifest's digest, and the first record of each tar with the settings.
     """
     stated, store = _stated(samples), samples.store
     if stated is None or (store.near and _tar_digests(samples, store.stamps()) != stated):
@@ -141,7 +141,7 @@ def _settings(samples: Samples) -> DatasetSettings | None:
     try:
         statement = read_statement(store)
         settings = None if IMPORTED in statement else stated_settings(store, statement)
-    except UserError:  # there is none, or none that can be trusted
+    except UserError:  # dataset.json is missing or damaged
         return None
     if settings is not None and store.near and {_drawn(samples, shard) for shard in samples.shards} != {(settings.domain, settings.seed)}:
         return None
@@ -149,7 +149,7 @@ def _settings(samples: Samples) -> DatasetSettings | None:
 
 
 def _drawn(samples: Samples, shard: str) -> tuple[str, int | None] | None:
-    """Domain and seed by the first record in a tar; None if there is none that can be read."""
+    """The domain and seed in the first record of a tar; None if no record can be read."""
     with contextlib.suppress(OSError, UserError, ValueError, tarfile.TarError), samples.store.open(shard) as stream:
         for name, _, start, size in tar_members(stream):
             if name.endswith(RECORD):
@@ -160,7 +160,7 @@ def _drawn(samples: Samples, shard: str) -> tuple[str, int | None] | None:
 
 
 def _stated(samples: Samples) -> list[str] | None:
-    """The SHA-256 of each of its tars as the manifest states them; None unless it states them all."""
+    """The SHA-256 of each tar according to the manifest; None unless the manifest lists all tars with their current sizes."""
     sizes = samples.store.sizes()
     rows = {row.name: row for row in read_manifest(samples.store, sizes).rows.values()}
     if not samples.shards or any(shard not in rows or rows[shard].bytes != sizes.get(shard) for shard in samples.shards):
@@ -173,7 +173,7 @@ def _codes(samples: Samples) -> Iterator[tuple[str, bytes]]:
 
 
 def _shown(samples: Samples) -> Iterator[tuple[str, bytes]]:
-    """All codes, with progress."""
+    """The key and code of every sample, read with progress."""
     return progress(_codes(samples), len(samples), "checking that no validation scene is in the training data")
 
 

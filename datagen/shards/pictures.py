@@ -1,4 +1,4 @@
-"""Pictures to be read, by key: loose image files, or the images of a data set."""
+"""Images to read, by key: loose image files, or the images of a data set."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ SUFFIXES = (
     *(".avif", ".bmp", ".gif", ".j2k", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff"),
     ".webp",
 )
-"""Of the files in a folder that are taken for images."""
+"""Files with these suffixes in a folder are taken for images."""
 
 
 class Pictures(ABC):
-    """Encoded images by ``keys``, each the key of a prediction. `UserError` for a name that cannot be one."""
+    """Encoded images by ``keys``. Each key becomes the key of a prediction; `UserError` for a name that cannot be one."""
 
     def __init__(self, keys: Sequence[str]) -> None:
         self.keys = list(keys)
@@ -35,11 +35,11 @@ class Pictures(ABC):
 
     @abstractmethod
     def name(self, key: str) -> str:
-        """What messages call an image."""
+        """The name of an image in messages."""
 
     @abstractmethod
     def encoded(self, key: str) -> bytes:
-        """The content of its file; `ImageError` if that cannot be read."""
+        """The content of the image file; `ImageError` if it cannot be read."""
 
     def pixels(self, key: str) -> np.ndarray:
         """(height, width, 3) uint8, upright; `ImageError` for an image that cannot be read."""
@@ -47,7 +47,7 @@ class Pictures(ABC):
 
 
 class ImageFiles(Pictures):
-    """Loose image files, keyed by their stems."""
+    """Loose image files, keyed by their names without suffix."""
 
     def __init__(self, paths: Iterable[Path]) -> None:
         self._paths: dict[str, Path] = {}
@@ -63,13 +63,13 @@ class ImageFiles(Pictures):
     def encoded(self, key: str) -> bytes:
         try:
             with open_plain(self._paths[key]) as stream:
-                return stream.read(max_image_bytes() + 1)  # one more than are read: `decode_image` says so
+                return stream.read(max_image_bytes() + 1)  # with one byte too many, `decode_image` refuses the file
         except UserError as error:
             raise ImageError(str(error)) from None
 
 
 class DatasetImages(Pictures):
-    """The images of a data set, which is opened here unless it is already, or of its first ``num`` samples."""
+    """The images of a data set (a place or opened samples), or of its first ``num`` samples; `UserError` if it has fewer."""
 
     def __init__(self, data: Place | Samples, num: int | None = None) -> None:
         self.samples = data if isinstance(data, Samples) else Samples(data)
@@ -85,10 +85,10 @@ class DatasetImages(Pictures):
 
 
 def find_images(named: Iterable[Path]) -> tuple[list[Path], list[Path]]:
-    """The image files that paths mean: files as they are, the images in a folder in order, and what a pattern such as ``*.png`` stands for
-    where no shell has expanded it. The second list has the other files of those folders, which are left out.
+    """The image files that paths name, and the other files in their folders, which are left out.
 
-    `UserError` for a path that leads nowhere, or a folder without images.
+    A path is a file, a folder (its images are sorted), or a pattern such as ``*.png`` that no shell has expanded. `UserError` for a path
+    that does not exist, or a folder without images.
     """
     images: list[Path] = []
     others: list[Path] = []

@@ -1,4 +1,4 @@
-"""Shards: WebDataset tars, written so that equal samples give equal bytes, and read at random through their offsets."""
+"""Shards: WebDataset tars, written so that equal samples give equal bytes, and read in any order through an index of offsets."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ LABELS = (".py", ".json")
 
 
 def sample_blocks(sample: Sample | EncodedSample) -> bytes:
-    """A sample as a tar holds it: its members with fixed metadata, padded."""
+    """A sample as the blocks of a tar: its members with fixed metadata, padded."""
     blocks = []
     for suffix, data in sample.files().items():
         member = tarfile.TarInfo(sample.key + suffix)
         member.size, member.mode = len(data), 0o644  # time and owner stay zero
-        plain = len(member.name.encode(errors="surrogateescape")) <= tarfile.LENGTH_NAME  # else a header of its own holds the name
+        plain = len(member.name.encode(errors="surrogateescape")) <= tarfile.LENGTH_NAME  # a longer name needs an extra GNU header
         blocks += [member.tobuf(tarfile.USTAR_FORMAT if plain else tarfile.GNU_FORMAT), data, b"\0" * (-len(data) % tarfile.BLOCKSIZE)]
     return b"".join(blocks)
 
 
 @dataclass(frozen=True)
 class Written:
-    """What was written to a tar: how many samples and bytes, the tar's SHA-256, and that of the samples' .py and .json in order."""
+    """The result of writing a tar: numbers of samples and bytes, the tar's SHA-256, and that of the samples' .py and .json in order."""
 
     samples: int
     bytes: int
@@ -46,7 +46,7 @@ class Written:
 
 
 def write_blocks(stream: IO[bytes], samples: Iterable[bytes]) -> Written:
-    """Write samples, each as `sample_blocks` gives it, to a tar."""
+    """Write samples, each as `sample_blocks` returns it, to a tar."""
     whole, labels, count, size = hashlib.sha256(), hashlib.sha256(), 0, 0
     for blocks in samples:
         stream.write(blocks)
@@ -60,7 +60,7 @@ def write_blocks(stream: IO[bytes], samples: Iterable[bytes]) -> Written:
 
 
 def label_bytes(blocks: bytes) -> bytes:
-    """The .py and the .json of a sample: what a repair must give again to the bit. `tarfile.TarError` if they are not there."""
+    """The .py and .json of a sample, which a repair must reproduce to the bit. `tarfile.TarError` if one is missing."""
     files = files_of_blocks(blocks)
     lacking = [suffix for suffix in LABELS if suffix not in files]
     if lacking:
@@ -69,15 +69,15 @@ def label_bytes(blocks: bytes) -> bytes:
 
 
 def write_shard(path: Path, samples: Iterable[Sample]) -> int:
-    """Write samples to a tar, atomically, members in the order given; the number of samples."""
+    """Write samples to a tar atomically, in the order given, and return their number."""
     with atomic_file(path) as stream:
         return write_blocks(stream, map(sample_blocks, samples)).samples
 
 
 def block_extents(stream: IO[bytes]) -> dict[str, tuple[int, int]]:
-    """Where the samples of a tar lie, by key: start and length of what `sample_blocks` gave.
+    """The offset and length of every sample's blocks in a tar, by key.
 
-    `tarfile.TarError` if it is damaged, or holds a sample twice.
+    `tarfile.TarError` if the tar is damaged or holds a sample twice.
     """
     extents: dict[str, tuple[int, int]] = {}
     for key, start, length in sample_extents(stream):
@@ -88,23 +88,23 @@ def block_extents(stream: IO[bytes]) -> dict[str, tuple[int, int]]:
 
 
 def sample_of_blocks(key: str, blocks: bytes, where: str) -> Sample:
-    """The inverse of `sample_blocks`; `UserError` naming `where` and `key` if it is damaged."""
+    """The inverse of `sample_blocks`; raises a `UserError` naming `where` and `key` if a file is missing or damaged."""
     return Sample.from_files(key, files_of_blocks(blocks), where)
 
 
 class Samples:
     """The samples of a data set in order, by number from 0 or by key.
 
-    The one way to read them, however they are stored: in tars of a folder or behind a URL, or as loose ``{key}.png``, ``.py`` and
-    ``.json``. May be pickled, and read by several processes.
+    One interface for all layouts: tars in a folder or at a URL, or loose files ``{key}.png``, ``.py`` and ``.json``. May be pickled and
+    read by several processes.
     """
 
     def __init__(self, path: Place, *, cache_bytes: int | None = None, unique: bool = True) -> None:
         """The samples of a folder, a URL, one tar, or tars by a pattern such as ``set/{0000..0331}.tar``. `UserError` if there are none.
 
-        Only lists what is there: tars are indexed when a sample is first asked for. If keys are to be ``unique``, `UserError` is raised
-        then if two samples have the same key. Of shards at a URL only those bytes are read that are asked for; with ``cache_bytes`` shards
-        are fetched whole, and so many bytes of them are kept on this machine.
+        Tars are indexed when a sample is first read, which then raises `UserError` if keys are to be ``unique`` and two samples share one.
+        From a URL only the requested samples and, once, the tars' headers are read; with ``cache_bytes``, shards are fetched whole, at most
+        so many bytes of them are kept on this machine, and their keys are not compared.
         """
         self.path = path
         self.store, self.shards = open_tars(path)
@@ -112,18 +112,18 @@ class Samples:
 
     @classmethod
     def for_training(cls, path: Place, cache_bytes: int = CACHE_BYTES) -> Samples:
-        """Samples that are all read again and again, by number. Keys may repeat unless `refuse_repeats` is called."""
+        """Samples for training, which reads all of them repeatedly by number. Keys may repeat unless `refuse_repeats` is called."""
         return cls(path, cache_bytes=cache_bytes, unique=False)
 
     @property
     def name(self) -> str:
-        """What messages call the data set."""
+        """The name of the data set in messages."""
         return str(self.path)
 
     @property
     def far_shards(self) -> Sequence[int] | None:
-        """The number of samples of each shard, in order, where shards are fetched whole, so that who reads should stay within a few of
-        them; None where any sample is as near as any other."""
+        """The number of samples of each shard, in order, if shards are fetched whole: a reader should stay within a few of them. None
+        if samples can be read in any order at the same cost."""
         return self._layout.far_shards
 
     @property
@@ -143,7 +143,7 @@ class Samples:
         return self.at(self._number(key))
 
     def at(self, number: int) -> Sample:
-        """The sample of that number, from 0."""
+        """The sample with this number, from 0."""
         return Sample.from_files(self.key(number), self.files(number), self.name)
 
     def key(self, number: int) -> str:
@@ -151,7 +151,7 @@ class Samples:
         return self._checked.key(number)
 
     def files(self, number: int) -> dict[str, bytes]:
-        """A sample's files by suffix, whatever they are. `UserError` if they cannot be read."""
+        """A sample's files by suffix, without checking their content. `UserError` if they cannot be read."""
         return self._checked.files(number)
 
     def find(self, key: str) -> int | None:
@@ -159,18 +159,18 @@ class Samples:
         return self._checked.find(key)
 
     def members(self, suffix: str | None = None) -> Iterator[tuple[str, str, int, bytes]]:
-        """Key, suffix, size and, if it is of that `suffix`, content of every file, in order; nothing else is read."""
+        """Key, suffix, size and content of every file, in order. Content is empty, and not read, for files without this `suffix`."""
         return self._checked.members(suffix)
 
     def code(self, key: str) -> str:
-        """The graphics code of a sample, without decoding its image."""
+        """The graphics code of a sample; its record and image are not decoded. `UserError` if there is none."""
         code = self.files(self._number(key)).get(".py")
         if code is None:
             raise UserError(f"{self.name}: sample {key} lacks its .py")
         return decode_code(code, f"{self.name}: sample {key}")
 
     def shot(self, key: str) -> tuple[Shot, Domain]:
-        """How a sample was photographed, and its domain: all that re-rendering needs of a data set. Only the record is read."""
+        """The shot and domain of a sample, all that re-rendering needs of a data set. Only the record is decoded."""
         number = self.find(key)
         record = None if number is None else self.files(number).get(".json")
         if record is None:
@@ -179,14 +179,14 @@ class Samples:
         return Shot.from_json(content["shot"]), get_domain(content["domain"])
 
     def refuse_repeats(self) -> None:
-        """`UserError` if two samples have the same key. Of shards that are fetched whole, nothing is read for it."""
+        """Raise `UserError` if two samples have the same key. Shards that are fetched whole are not checked."""
         key = self._layout.repeated()
         if key is not None:
             raise UserError(f"{self.name}: the sample {key} is in the data set twice, or its files do not lie side by side in the tar")
 
     @cached_property
     def _checked(self) -> Layout:
-        """The samples as they are stored, once their keys are known to differ where they must."""
+        """The layout, after the check for repeated keys if they must be unique."""
         if self._unique:
             self.refuse_repeats()
         return self._layout

@@ -1,7 +1,7 @@
-"""The spool: finished samples of an unfinished shard, appended to one log.
+"""The spool: finished samples of an unfinished shard, appended to one log file.
 
-A sample costs one write and no sync. What a dead process wrote is in the system's hands and survives it; what a power cut or a
-full disk tore is known by its digest, and dropped with all that follows it.
+A sample costs one write and no sync. Samples written by a process that died survive, since the system holds them; a record torn by a power
+cut or a full disk has a wrong digest, and is dropped with all that follow it.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _MARK = b"IGS2"
 
 
 class Spool:
-    """The finished samples of one shard by index, each as `datagen.shards.reader.sample_blocks` gives it.
+    """The finished samples of one shard by index, each as `datagen.shards.reader.sample_blocks` returns it.
 
-    Every sample is sealed with its ``owner``, a digest of what the data set is: what another data set left here is as good as torn.
+    The digest of every record covers ``owner``, which identifies the data set: records of another data set are dropped like torn ones.
     """
 
     def __init__(self, path: Path, owner: bytes, mend: bool = True) -> None:
-        """Read the log at `path`, if there is one; `mend` cuts off what is torn or another's, which only its writer may do."""
+        """Read the log at `path`, if there is one. `mend` truncates it after the last valid record, which only its writer may do."""
         self.path, self._owner = path, owner
         self._extents: dict[int, tuple[int, int]] = {}
         self._end = 0
@@ -47,7 +47,7 @@ class Spool:
         return index in self._extents
 
     def put(self, index: int, blocks: bytes) -> None:
-        """Append a sample. An `OSError` leaves the log as it was; one of them is that somebody removed or changed it meanwhile."""
+        """Append a sample. `OSError`, after which the log is as before, if writing fails or the log was removed or changed meanwhile."""
         self.path.parent.mkdir(exist_ok=True)
         record = _HEADER.pack(_MARK, index, len(blocks), self._digest(index, blocks)) + blocks
         with naming(self.path), self.path.open("ab" if self._end == 0 else "r+b", buffering=0) as stream:
@@ -59,14 +59,14 @@ class Spool:
                 while left:
                     left = left[stream.write(left) or 0 :]
             except OSError:
-                with contextlib.suppress(OSError):  # if this fails too, the next run drops the torn end
+                with contextlib.suppress(OSError):  # if truncating fails too, the next run drops the torn end
                     stream.truncate(start)
                 raise
         self._extents[index] = (start + _HEADER.size, len(blocks))
         self._end = start + len(record)
 
     def read(self, index: int) -> bytes:
-        """A sample's blocks."""
+        """The blocks of a sample."""
         offset, length = self._extents[index]
         with self.path.open("rb") as stream:
             stream.seek(offset)
@@ -79,7 +79,7 @@ class Spool:
         self.path.unlink(missing_ok=True)
 
     def _scan(self) -> int:
-        """Find the whole records; where the last of them ends."""
+        """Find the valid records at the start of the log and return where the last of them ends."""
         with open_regular(self.path) as stream:
             size, end = os.fstat(stream.fileno()).st_size, 0
             while len(header := stream.read(_HEADER.size)) == _HEADER.size:

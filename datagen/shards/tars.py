@@ -1,4 +1,4 @@
-"""Tars as WebDataset reads them: a sample is neighbouring members whose names differ in their suffix alone."""
+"""Tars as WebDataset reads them: a sample is a group of adjacent members whose names differ only in their suffix."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from datagen.code.predictions import is_key
 from datagen.io.files import passed_over
 
 BLOCK = tarfile.BLOCKSIZE
-GET_AGAIN = "get it again where it came from, or, if igllm has generated it here, call `igllm generate` again"  # of a damaged tar
-MOST_HEADER_BYTES = 1 << 16  # of a header that tells more of the next one: its name, or fields in PAX's format
-MOST_FIELDS = 100  # of such a header, and of those together that hold for all files
-MOST_DIGITS = 100  # in a row in such fields; where there are more, `tarfile` of Python 3.11 takes a time that grows with their square
-MOST_PADDING = 1 << 22  # bytes behind a tar's end
+GET_AGAIN = "get it again where it came from, or, if igllm has generated it here, call `igllm generate` again"  # advice for a damaged tar
+MOST_HEADER_BYTES = 1 << 16  # of a header that extends the next one: by a long name, or by fields in PAX format
+MOST_FIELDS = 100  # in such a header, and in all global headers together
+MOST_DIGITS = 100  # in a row in such fields: the time that `tarfile` of Python 3.11 takes grows with the square of their number
+MOST_PADDING = 1 << 22  # bytes after the end of a tar
 
 
 def tar_members(stream: IO[bytes]) -> Iterator[tuple[str, int, int, int]]:
-    """The files in a tar: name, where its header starts, where its data starts, and the size of that. `tarfile.TarError` if damaged.
+    """The files in a tar: name, offset of the header, offset of the data, size of the data. `tarfile.TarError` if the tar is damaged.
 
-    Plain headers are read here, in a third of the time that `tarfile` takes; from the first of another kind on, it reads. Behind a block of
-    zeros, with which a tar ends, there may be more of them, and nothing else, so that no files are passed over.
+    Plain headers are read here, in a third of the time of `tarfile`, which reads from the first header of another kind on. After the block
+    of zeros that ends a tar only zeros may follow: files behind it are an error, so that none are skipped silently.
     """
     at = 0
     while (plain := _plain(stream.read(BLOCK))) is not None:
@@ -41,7 +41,7 @@ def tar_members(stream: IO[bytes]) -> Iterator[tuple[str, int, int, int]]:
 
 
 def _check_padding(stream: IO[bytes]) -> None:
-    """`tarfile.ReadError` unless from here on a stream has zeros alone, and not endless ones."""
+    """`tarfile.ReadError` unless the rest of a stream is at most `MOST_PADDING` zeros."""
     padding = stream.read(MOST_PADDING + 1)
     if padding.strip(b"\0"):
         raise tarfile.ReadError("more lies behind its end, as where tars were joined as files; join them with tar itself, or read each")
@@ -50,7 +50,7 @@ def _check_padding(stream: IO[bytes]) -> None:
 
 
 def _plain(header: bytes) -> tuple[str, int] | None:
-    """Name and size from the header of a plain file with a name of at most 100 bytes; None for any other block."""
+    """Name and size in the header of a regular file with a name of at most 100 bytes; None for any other block."""
     digits, checksum = header[124:136].strip(b" \0"), header[148:156].strip(b" \0")
     if header[257:265] not in (b"ustar\00000", b"ustar  \0") or header[156:157] != tarfile.REGTYPE or header[345:346] != b"\0":
         return None
@@ -62,19 +62,19 @@ def _plain(header: bytes) -> tuple[str, int] | None:
 
 
 class _Bounded:
-    """A file as `tarfile` reads one, that is asked for no more bytes than it has: memory for all that is asked is taken first."""
+    """A stream for `tarfile` that cuts requests down to the bytes it has: ``read`` allocates memory for all requested bytes first."""
 
     def __init__(self, stream: IO[bytes], end: int) -> None:
         self._stream, self._end = stream, end
         self.tell, self.seek = stream.tell, stream.seek
 
     def read(self, size: int) -> bytes:
-        """So many bytes, or what there is."""
+        """The next `size` bytes, or fewer at the end of the file."""
         return self._stream.read(max(0, min(size, self._end - self.tell())))
 
 
 class _Entry(tarfile.TarInfo):
-    """A header as `tarfile` reads one, that is held against limits before what belongs to it is read."""
+    """A header as `tarfile` reads it, but checked against limits before the content that belongs to it is read."""
 
     def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
         fields = self.type in (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
@@ -103,7 +103,7 @@ class _Entry(tarfile.TarInfo):
 
 
 def _field_names(fields: bytes) -> list[bytes]:
-    """The names of fields in PAX's format, a line ``LENGTH NAME=VALUE`` each, behind which there are zeros alone."""
+    """The names of fields in PAX format: one line ``LENGTH NAME=VALUE`` per field, then only zeros. `tarfile.ReadError` if damaged."""
     names, fields = [], fields.rstrip(b"\0")
     if re.search(rb"\d{%d}" % (MOST_DIGITS + 1), fields):
         raise tarfile.ReadError(f"a header with more than {MOST_DIGITS} digits in a row")
@@ -129,23 +129,23 @@ def _any_members(stream: IO[bytes]) -> Iterator[tuple[str, int, int, int]]:
     try:
         with tarfile.open(fileobj=cast(IO[bytes], _Bounded(stream, end)), mode="r:", tarinfo=_Entry) as tar:
             while (entry := tar.next()) is not None:
-                tar.members.clear()  # type: ignore[attr-defined]  # which would grow with the tar
-                # A header's numbers are believed only as far as the file goes: a size may be negative, or as large as anyone likes.
+                tar.members.clear()  # type: ignore[attr-defined]  # the list would grow with the tar
+                # A header may state any size, even a negative one: it must fit within the file.
                 if (entry.isreg() and not 0 <= entry.size <= end - entry.offset_data) or tar.offset <= entry.offset:
                     raise tarfile.ReadError(f"{entry.name:.80}: a header that states {entry.size:,} bytes, which are not there")
                 if entry.isreg():
                     yield entry.name, entry.offset, entry.offset_data, entry.size
             stream.seek(tar.offset)
-    except RecursionError:  # tarfile reads a header that names the next by calling itself
+    except RecursionError:  # tarfile reads the next header by recursion after one that only names it
         raise tarfile.ReadError("too many headers that only name the next") from None
-    except (ArithmeticError, LookupError, ValueError) as error:  # what tarfile lets through of a header that makes no sense
+    except (ArithmeticError, LookupError, ValueError) as error:  # errors that tarfile does not catch for malformed headers
         raise tarfile.ReadError(f"a damaged header ({error})") from error
-    if stream.read(BLOCK).strip(b"\0"):  # where tarfile ends without a word
+    if stream.read(BLOCK).strip(b"\0"):  # tarfile stops at a damaged header without an error
         raise tarfile.ReadError("a damaged header")
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """A member's key (see `plain_key`) and suffix as WebDataset splits them: at the first dot of the base name. Both are empty if it is
+    """A member's key (see `plain_key`) and suffix, split as in WebDataset at the first dot of the base name; both empty for a file that is
     `passed_over`."""
     base = name.rpartition("/")[2]
     if passed_over(base):
@@ -155,8 +155,8 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 def plain_key(stem: str) -> str:
-    """The key of files of that stem, different for every stem: what no key can hold (`is_key`) is written as ``%`` and two digits a byte,
-    and so is a ``%`` that could be taken for that."""
+    """The key for files with this stem, unique per stem: characters that no key can hold (`is_key`), and a ``%`` before two hexadecimal
+    digits, are written as ``%XX`` per byte."""
     if stem.isalnum() or (is_key(stem) and "%" not in stem):
         return stem
     return re.sub(r"%(?=[0-9A-F]{2})|[^%]", lambda found: _escaped(found.group()), stem)
@@ -169,9 +169,9 @@ def _escaped(character: str) -> str:
 
 
 def sample_extents(stream: IO[bytes]) -> Iterator[tuple[str, int, int]]:
-    """Key, start and length of every sample's members in a tar. `tarfile.TarError` if it is damaged.
+    """Key, offset and length of every sample's members in a tar. `tarfile.TarError` if the tar is damaged.
 
-    A sample begins where folder or key change, or a suffix comes again. Members without a key or a suffix belong to none.
+    A sample begins where the folder or key changes, or a suffix repeats. Members without a key or a suffix belong to no sample.
     """
     stem, suffixes, start, end = "", set[str](), 0, 0
     for name, header, data, size in tar_members(stream):
@@ -190,7 +190,7 @@ def sample_extents(stream: IO[bytes]) -> Iterator[tuple[str, int, int]]:
 
 
 def files_of_blocks(blocks: bytes) -> dict[str, bytes]:
-    """The files of a sample by suffix, from the part of a tar that `sample_extents` names. `tarfile.TarError` if it is damaged."""
+    """The files of a sample by suffix, from its part of a tar (see `sample_extents`). `tarfile.TarError` if it is damaged."""
     members = tar_members(io.BytesIO(blocks))
     files = {split_name(name): blocks[start : start + size] for name, _, start, size in members}
     return {suffix: data for (key, suffix), data in files.items() if key and suffix}

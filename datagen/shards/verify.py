@@ -1,4 +1,4 @@
-"""Whether a data set is whole: every shard and sample against the manifest and ``dataset.json``."""
+"""Verification of a data set: every shard and sample is checked against the manifest and ``dataset.json``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from datagen.shards.writer import IMPORTED, read_statement, shard_count, spool_o
 
 @dataclass
 class Verdict:
-    """What was found: ``problems`` keep a data set from being whole, ``notes`` do not."""
+    """The result of a verification: a data set with ``problems`` is not whole; ``notes`` are harmless."""
 
     samples: int = 0
     expected: int = 0
@@ -33,7 +33,8 @@ class Verdict:
 
 
 def verify(where: Place) -> Verdict:
-    """Read all of a data set and tell what is missing or damaged. `UserError` if it is none, or of another format version."""
+    """Read a whole data set and return what is missing or damaged. `UserError` if ``dataset.json`` is missing, damaged or of another format
+    version."""
     store = open_store(where)
     sizes = store.sizes()
     statement = read_statement(store)
@@ -42,7 +43,7 @@ def verify(where: Place) -> Verdict:
     count = shard_count(num, size)
     manifest, spools = read_manifest(store, sizes), _spools(store, statement)
     verdict = Verdict(expected=num, problems=manifest.problems)
-    # The number is as anybody wrote it: what is gone through is what is there, and what is not is told in runs.
+    # `num` comes from a file and may be huge: the loop visits only shards that are known, and absent ones are reported as ranges.
     there = {number for name in sizes if (number := shard_number(name)) is not None}
     known = sorted(shard for shard in {*manifest.rows, *there, *spools} if shard < count)
     for before, shard in zip([-1, *known], progress(known, len(known), "verifying shards"), strict=False):
@@ -72,14 +73,14 @@ def verify(where: Place) -> Verdict:
 
 
 def _absent(first: int, end: int) -> list[str]:
-    """The line that tells of shards of which nothing is there."""
+    """One line about the shards from `first` up to `end`, which are neither there nor in the manifest; empty if there are none."""
     if end - first > 1:
         return [f"{shard_name(first)} to {shard_name(end - 1)}: none of these {end - first:,} is there"]
     return [f"{shard_name(first)}: it is not there"] if first < end else []
 
 
 def _spools(store: Store, statement: Mapping[str, Any]) -> dict[int, str]:
-    """By shard, how many finished samples wait on this machine, in words. Only looks: the run that writes them may be at work."""
+    """By shard, a note on the finished samples in its spool on this machine. Spools are only read: a running call may be writing them."""
     found, owner = {}, spool_owner(statement)
     for path in sorted(store.scratch.glob("*.spool")):
         if path.stem.isdigit() and (count := len(Spool(path, owner, mend=False))):
@@ -88,7 +89,7 @@ def _spools(store: Store, statement: Mapping[str, Any]) -> dict[int, str]:
 
 
 def _shard_problems(store: Store, settings: DatasetSettings | None, row: Row, size: int | None) -> list[str]:
-    """What is wrong with a shard that the manifest states; of imported ones, which no settings made, samples are counted."""
+    """The problems of a shard that is in the manifest. Without settings (an imported data set), its samples are only counted and hashed."""
     if size is None:
         return [f"{row.name}: it is not there"]
     if size != row.bytes:

@@ -1,8 +1,8 @@
-"""A data set while it grows: its statement, and a run's hold on some or all of its shards.
+"""The writer of a data set: its statement, and the locked shards that one call writes.
 
-Shard k holds the indices [k S, (k + 1) S). A finished sample waits in the shard's spool until the last one is there; then the shard
-is built beside the rendering, put whole, and published by its part of the manifest. What the manifest vouches for is
-checked when a run begins, and rendered again if it is damaged or gone.
+Shard k of S samples holds the indices [k S, (k + 1) S). Finished samples wait in the shard's spool until the last one arrives; then the
+shard is built in a thread beside the rendering, put in place whole, and published by its part of the manifest. When a writer opens, it
+checks the shards in the manifest; samples of damaged or missing ones are rendered again.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from datagen.shards.reader import block_extents, label_bytes, sample_blocks, wri
 from datagen.shards.spool import Spool
 from datagen.shards.store import Place, Store, check_place, open_store
 
-IMPORTED = "imported_from"  # the field of dataset.json that only imported data sets have, which no settings made
-SHARDS_WAITING = 4  # how many whole spools may wait to be written before rendering waits for them
+IMPORTED = "imported_from"  # the field of dataset.json that marks an imported data set, which has no settings
+SHARDS_WAITING = 4  # complete spools that may wait to be written before rendering pauses
 
 
 class Statement(msgspec.Struct):
-    """What every ``dataset.json`` states; that of a generated data set has the settings beside it (`SettingsRecord`)."""
+    """The fields of every ``dataset.json``; a generated data set adds its settings (`SettingsRecord`)."""
 
     format_version: int
     num: Annotated[int, msgspec.Meta(ge=1, le=MAX_INDEX)]
@@ -51,11 +51,11 @@ class Statement(msgspec.Struct):
 
 
 class NotOurs(UserError):
-    """A ``dataset.json`` of another program, or of another version of this one."""
+    """A ``dataset.json`` of another format version, or of another program."""
 
 
 class ImportedStatement(Statement):
-    """All of the ``dataset.json`` of an imported data set."""
+    """All fields of the ``dataset.json`` of an imported data set."""
 
     domain: str
     split: Name | None
@@ -69,7 +69,7 @@ class ImportedStatement(Statement):
 
 
 def package_versions(blender: bool = True) -> dict[str, str]:
-    """The versions that a data set records; Blender's among them unless it had no part in it."""
+    """The versions of Python and packages that a data set records, with bpy's if `blender`; ``none`` if a package is not installed."""
     found = {"python": platform.python_version()}
     for name in ("igllm", *(["bpy"] if blender else []), "numpy", "pillow"):
         try:
@@ -80,13 +80,14 @@ def package_versions(blender: bool = True) -> dict[str, str]:
 
 
 def shard_count(num: int, shard_size: int) -> int:
-    """How many shards hold `num` samples."""
+    """The number of shards for `num` samples."""
     return -(-num // shard_size)
 
 
 @dataclass
 class _Shard:
-    """One shard of a run: what the manifest says of it, which of its samples can be trusted, and which are still to come."""
+    """One shard of a writer: its row of the manifest, the indices it should hold (`target`), those in its valid tar (`held`), and those
+    still to be rendered (`left`)."""
 
     number: int
     row: Row | None
@@ -103,10 +104,10 @@ class _Shard:
 
 
 class DatasetWriter:
-    """A run's hold on shards of a data set (see `open_dataset`)."""
+    """The writer of some or all shards of a data set, which are locked for it (see `open_dataset`)."""
 
     def __init__(self, store: Store, settings: DatasetSettings, num: int, shards: Iterable[int] | None, owner: bytes) -> None:
-        """``owner`` is the `spool_owner` of the data set."""
+        """``shards`` are the numbers of the shards to write, None for all; ``owner`` is the `spool_owner` of the data set."""
         self.store, self.settings, self._num, self._whole, self._owner = store, settings, num, shards is None, owner
         if self._whole:
             self._forget_others()
@@ -120,12 +121,12 @@ class DatasetWriter:
         self._shards = {number: self._open(number, trusted.get(number, set())) for number in numbers}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="shards")
         self._waiting: list[Future[None]] = []
-        for shard in self._shards.values():  # what an earlier run had spooled but not yet written
+        for shard in self._shards.values():  # spooled whole by an earlier run, but not yet written
             if len(shard.spool) and not shard.left:
                 self._finish_later(shard)
 
     def _forget_others(self) -> None:
-        """Remove the spools that nothing of this data set is in: another one was begun here before, and its samples are of no use."""
+        """Remove spools without samples of this data set: they are left from another one that was begun here."""
         with _explaining_disk_errors(self.store):
             for path in self.store.scratch.glob("*.spool"):
                 spool = Spool(path, self._owner)
@@ -133,11 +134,13 @@ class DatasetWriter:
                     spool.remove()
 
     def missing(self) -> list[int]:
-        """The indices that are still to be rendered."""
+        """The indices still to be rendered, sorted."""
         return sorted(index for shard in self._shards.values() for index in shard.left)
 
     def put(self, outcome: Sample | EncodedSample | Failure) -> None:
-        """Keep a finished sample, or the news that there is none. With the last one of a shard, this begins to be written."""
+        """Spool a finished sample or record a failure; the last outcome of a shard starts the writing of the shard.
+
+        Waits while more than `SHARDS_WAITING` shards are unwritten, and raises the error of an earlier one that could not be written."""
         self._surface(SHARDS_WAITING)
         index = outcome.index if isinstance(outcome, Failure) else int(outcome.key)
         shard = self._shards[index // self.settings.shard_size]
@@ -151,7 +154,7 @@ class DatasetWriter:
             self._finish_later(shard)
 
     def close(self) -> list[Failure]:
-        """Wait until every shard is written; a run that holds the whole data set then joins its manifest. The scenes that failed."""
+        """Wait until every shard is written and return the failures; a writer of the whole data set also joins its manifest."""
         self._surface(0)
         if self._whole:
             check_statement_there(self.store)
@@ -159,14 +162,14 @@ class DatasetWriter:
         return [failure for shard in self._shards.values() for _, failure in sorted(shard.failures.items())]
 
     def stop(self) -> None:
-        """Let go: a shard that is being written gets written, those that wait are left to the next run."""
+        """Finish the shard that is being written; leave those that wait to the next run."""
         self._thread.shutdown(wait=True, cancel_futures=True)
 
     def _finish_later(self, shard: _Shard) -> None:
         self._waiting.append(self._thread.submit(self._finish, shard))
 
     def _surface(self, allowed: int) -> None:
-        """Wait while more than `allowed` shards are unwritten, and raise what went wrong with those that are done."""
+        """Wait while more than `allowed` shards are unwritten, and raise the errors of those that are done."""
         while self._waiting and (len(self._waiting) > allowed or self._waiting[0].done()):
             self._waiting.pop(0).result()
 
@@ -178,7 +181,9 @@ class DatasetWriter:
             return _Shard(number, row, target, held, Spool(self.store.scratch / f"{number:06d}.spool", self._owner))
 
     def _trusted(self, number: int) -> set[int]:
-        """The indices in a shard's tar if it is to the byte what the manifest says, else none."""
+        """The indices in a shard's tar if it matches its row of the manifest, else none; a tar without a row is adopted if it is valid.
+
+        The size is always compared, the SHA-256 only of a tar that is local or will be rewritten with more samples."""
         row, name = self._rows.get(number), shard_name(number)
         if row is None:
             row = self._adopt(number)
@@ -193,7 +198,7 @@ class DatasetWriter:
         return held if not rewritten or self._keys(name) == set(map(sample_key, held)) else set()
 
     def _keys(self, name: str) -> set[str]:
-        """The keys of a tar's samples; none if it cannot be read."""
+        """The keys of a tar's samples; none if the tar is damaged."""
         try:
             with self.store.open(name) as stream:
                 return set(block_extents(stream))
@@ -201,7 +206,7 @@ class DatasetWriter:
             return set()
 
     def _adopt(self, number: int) -> Row | None:
-        """Take in a tar that no manifest knows: a run can die between the two, and a manifest can be lost. None if it is not whole."""
+        """Add a row for a tar without one: a run died before it wrote the row, or the manifest was lost. None if the tar is not valid."""
         name, size = shard_name(number), self.settings.shard_size
         try:
             indices, labels = check_shard(self.store, self.settings, name)
@@ -228,7 +233,7 @@ class DatasetWriter:
             shard.spool.remove()
 
     def _build(self, shard: _Shard, have: list[int], missing: tuple[int, ...]) -> Row:
-        """Build a shard in the scratch folder and put it. Of samples that it held before, the labels must be as they were."""
+        """Build a shard in the scratch folder and put it in place; `UserError` if samples that it held before now have other labels."""
         name = shard_name(shard.number)
         built, again = self.store.scratch / name, hashlib.sha256()
         before = set() if shard.row is None else set(shard.row.indices(self.settings.shard_size))
@@ -272,9 +277,9 @@ class DatasetWriter:
 def open_dataset(
     where: Place, settings: DatasetSettings, num: int, shards: Iterable[int] | None = None, *, device: str = "CPU"
 ) -> Iterator[DatasetWriter]:
-    """Open a new data set or one begun with the same settings, and hold these shards of it (None: all of it) alone.
+    """Create a data set, or open one begun with the same settings, with an exclusive lock on these shards (None: all).
 
-    `UserError` if it is another data set, or if another run holds one of the shards.
+    `UserError` if another data set is there, or if another run has locked one of the shards.
     """
     check_place(where)
     store, statement = open_store(where), state(settings, num, device)
@@ -289,7 +294,7 @@ def open_dataset(
 
 
 def state(settings: DatasetSettings, num: int, device: str) -> dict[str, Any]:
-    """The content of ``dataset.json``; `device` is the kind that renders."""
+    """The content of ``dataset.json``; `device` is the kind of device that renders. `UserError` if `num` is below 1."""
     if num < 1:
         raise UserError(f"{num} samples: at least 1 is needed")
     versions = package_versions(blender=not isinstance(settings.resolved_domain, PaintedDomain))
@@ -297,13 +302,15 @@ def state(settings: DatasetSettings, num: int, device: str) -> dict[str, Any]:
 
 
 def spool_owner(statement: Mapping[str, Any]) -> bytes:
-    """A digest of all in a data set's statement that its samples' pixels and labels depend on."""
+    """A digest of the part of a data set's statement on which the pixels and labels of its samples depend."""
     facts = {**statement, "num": None, "versions": statement["versions"].get("bpy")}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).digest()
 
 
 def enter(store: Store, statement: Mapping[str, Any]) -> None:
-    """Write ``dataset.json``, or see that the one there says the same but for a smaller number, which grows."""
+    """Write ``dataset.json``, or check that the existing one agrees and raise its number of samples if the new one is larger.
+
+    `UserError` if the existing one differs in more than that number, or if it is missing beside tars."""
     with lock_statement(store.lock), _explaining_disk_errors(store):
         sizes = store.sizes()
         if STATEMENT not in sizes:
@@ -318,15 +325,15 @@ def enter(store: Store, statement: Mapping[str, Any]) -> None:
 
 
 def check_statement_there(store: Store) -> None:
-    """`UserError` if somebody has removed a data set that is being written: without its statement nothing in it could be taken up."""
+    """Raise `UserError` if a data set was removed while it is being written: without its statement, no run could resume it."""
     if store.text(STATEMENT) is None:
         raise removed(store.name)
 
 
 def _agree(store: Store, there: Mapping[str, Any], statement: Mapping[str, Any]) -> None:
-    """`UserError` if a data set's statement differs from another in what its samples depend on, or in how they are kept."""
+    """Raise `UserError` unless the existing statement `there` has the settings, device and bpy version of `statement`."""
     if IMPORTED not in there:
-        stated_settings(store, there)  # true is as good as 1 where it is compared
+        stated_settings(store, there)  # checks the types: true equals 1 in the comparison below
     for name in (setting.name for setting in fields(DatasetSettings)):
         if there.get(name) != statement[name]:
             raise UserError(
@@ -344,8 +351,8 @@ def _agree(store: Store, there: Mapping[str, Any], statement: Mapping[str, Any])
 
 
 def read_statement(store: Store) -> Mapping[str, Any]:
-    """A data set's ``dataset.json``, as `ImportedStatement`, or `Statement` and `SettingsRecord`, declare it; `UserError` if it is missing
-    or damaged, `NotOurs` if it is of another format version."""
+    """A data set's ``dataset.json``, checked against `ImportedStatement`, or against `Statement` and `SettingsRecord`. `UserError` if it is
+    missing or damaged, `NotOurs` if it has another format version."""
     text, place = store.text(STATEMENT), store.at(STATEMENT)
     if text is None:
         raise UserError(f"{place}: there is no such file, so this is not a data set of ours")
@@ -365,7 +372,7 @@ def read_statement(store: Store) -> Mapping[str, Any]:
 
 
 def stated_settings(store: Store, statement: Mapping[str, Any]) -> DatasetSettings:
-    """The settings that a statement states; `UserError` if they are none."""
+    """The settings in the statement of a generated data set; `UserError` if they are invalid."""
     return DatasetSettings.from_json(statement, store.at(STATEMENT))
 
 
@@ -375,7 +382,7 @@ def _write_statement(store: Store, statement: Mapping[str, Any]) -> None:
 
 @contextmanager
 def _explaining_disk_errors(store: Store) -> Iterator[None]:
-    """Have the error of a full disk, and the like, say what it means for the run."""
+    """Turn an `OSError`, such as that of a full disk, into a `UserError` that says how to go on, or that the data set was removed."""
     try:
         yield
     except OSError as error:

@@ -28,7 +28,7 @@ class CoreClaims:
         self._locks: list[IO[bytes]] = []
 
     def claim(self, workers: int, threads: int) -> list[list[int]]:
-        """`threads` cores for each worker: free ones while there are any, then such as others use too."""
+        """`threads` cores for each worker: free ones while there are any, then cores that others use, too."""
         cores = available_cores()
         threads = min(threads, len(cores))
         taken: list[int] = []

@@ -33,11 +33,11 @@ def choose_gpus(device: str) -> list[Gpu]:
 
 
 def find_gpus() -> list[Gpu]:
-    """Cycles' GPUs, asked of a Blender in a process of its own; at once none where no driver is loaded."""
+    """The GPUs that Cycles finds, listed by Blender in a separate process; none, without starting it, if no driver is loaded."""
     if sys.platform != "darwin" and not any(Path(driver).exists() for driver in _DRIVERS):
         return []
     try:
         answer = subprocess.run([sys.executable, "-P", "-m", DEVICES], capture_output=True, check=True, timeout=_PROBE_SECONDS)
         return [Gpu(*device) for device in json.loads(answer.stdout)]
     except (OSError, subprocess.SubprocessError, ValueError, TypeError):
-        return []  # a driver that takes Blender down cannot be rendered on
+        return []  # a GPU whose driver crashes Blender cannot be used

@@ -1,4 +1,4 @@
-"""What there is to render: a sample of a data set, or a scene that is given. A job makes its sample wherever something renders for it."""
+"""Jobs to render: a sample of a data set, or a given scene. A job makes its sample in any process, with the renderer of that process."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from datagen.scene import Quality, Scene, Shot
 
 FRAME_SECONDS = 60.0
 PIXEL_SECONDS: dict[Quality, float] = {"draft": 1e-3, "standard": 1e-3, "reference": 0.1}
-"""A frame is waited for `FRAME_SECONDS` and this much for each pixel, some twenty times what a slow core takes; then it hangs."""
+"""A worker counts as hanging once a frame takes more than `FRAME_SECONDS` and this for each pixel, some twenty times a slow core's time."""
 
 MOST_OF_THE_REASON = 300  # characters of an unforeseen error
 
 
 @dataclass(frozen=True)
 class RenderJob:
-    """A scene to render. ``blend`` also saves it there, as a .blend file (see `blender_scenes.blend`)."""
+    """A scene to render. ``blend`` is the path at which to save it as a .blend file, too (see `blender_scenes.blend`)."""
 
     key: str
     scene: Scene
@@ -34,11 +34,11 @@ class RenderJob:
 
     @cached_property
     def domain(self) -> Domain:
-        """The scene's; `UserError` if there is none of that name."""
+        """The scene's domain; `UserError` if there is none of that name."""
         return get_domain(self.scene.domain)
 
     def sample(self, render: Render) -> Sample:
-        """The sample, given what renders."""
+        """The sample, rendered by `render`."""
         return make_sample(self.key, self.scene, self.shot, render(self.scene, self.shot))
 
     def request(self) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class RenderJob:
 
     @property
     def patience(self) -> float:
-        """Seconds after which this job hangs."""
+        """Seconds after which a worker counts as hanging on this job."""
         return _patience(self.shot.width, self.shot.height, self.shot.quality)
 
 
@@ -66,11 +66,11 @@ class DrawJob:
 
     @property
     def domain(self) -> Domain:
-        """The data set's."""
+        """The data set's domain."""
         return self.settings.resolved_domain
 
     def sample(self, render: Render) -> Sample:
-        """The sample, given what renders. `UserError` if no scene can be placed."""
+        """The sample, drawn, and rendered by `render`. `UserError` if no scene can be placed."""
         return generate_sample(self.settings, self.index, render)
 
     def request(self) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class DrawJob:
 
     @property
     def patience(self) -> float:
-        """Seconds after which this job hangs."""
+        """Seconds after which a worker counts as hanging on this job."""
         return _patience(self.settings.width, self.settings.height, self.settings.quality)
 
 
@@ -88,7 +88,7 @@ Made = TypeVar("Made")
 
 
 def read_job(request: Mapping[str, Any], settings: DatasetSettings | None = None) -> Job:
-    """The job that `request` made plain; if it states no settings, with these. KeyError, TypeError, ValueError or `UserError` for anything
+    """The job of a `request`, with these settings if the request has none. KeyError, TypeError, ValueError or `UserError` for anything
     else."""
     if "index" in request:
         if settings is None or "settings" in request:
@@ -99,14 +99,14 @@ def read_job(request: Mapping[str, Any], settings: DatasetSettings | None = None
 
 
 def attempt(make: Callable[[], Made]) -> Made | UserError:
-    """What is made, or what is wrong with the job in one line: whatever a scene's values provoke must not cost the run. What is
-    `Hopeless` does."""
+    """The result of `make`, or its error as a `UserError`, because no error caused by a scene's values may end the whole call. `Hopeless`
+    is raised."""
     try:
         return make()
     except Hopeless:
         raise
     except UserError as error:
-        return error.with_traceback(None)  # which would hold all that the frames hold
+        return error.with_traceback(None)  # the traceback would keep the data of its frames in memory
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:MOST_OF_THE_REASON].removesuffix(":")
         return UserError(f"it cannot be rendered ({reason})")

@@ -1,7 +1,7 @@
-"""The pool that renders jobs: with Blender, in separate processes, each pinned to its own cores or given a GPU.
+"""The pool that renders jobs with Blender, in separate processes, each pinned to its own cores and given a GPU if there are any.
 
-What a domain paints without Blender is painted right here; a process is started for the first job that needs it. A worker that crashes,
-hangs or leaks is a worker's death, never the caller's: it is replaced and the job tried once more. The protocol is documented in
+Domains that need no Blender are painted in this process; a worker process is started for the first job that needs it. A worker that
+crashes, hangs or leaks does not end the caller: it is replaced and the job tried once more. The protocol is documented in
 `blender_scenes/worker.py`.
 """
 
@@ -33,7 +33,7 @@ WORKER = "blender_scenes.worker"
 START_SECONDS = 120.0
 TRIES = 2
 JOBS_AHEAD = 4  # per worker, so that none waits while the caller writes a shard
-HOPELESS = 10  # jobs failed in a row, from the first, that say it is not the scenes
+HOPELESS = 10  # failed jobs before any success, after which the scenes cannot be the cause
 
 AnyJob = TypeVar("AnyJob", RenderJob, DrawJob)
 
@@ -43,40 +43,40 @@ class WorkerDied(Exception):
 
 
 class BlenderWorker:
-    """One worker process and the conversation with it."""
+    """One worker process, which is sent jobs and answers with samples."""
 
     def __init__(self, *arguments: str) -> None:
         """`arguments` are the worker's own, as ``"--cpus", "0"``."""
         self._command = module_command(WORKER, *arguments)
         self._child: Child | None = None
-        self._stated: DatasetSettings | None = None  # those that the process was given last
+        self._stated: DatasetSettings | None = None  # the settings that the process was sent last
         self._lock = threading.Lock()
         self._closed = False
 
     @property
     def pid(self) -> int | None:
-        """The process, if it runs."""
+        """The id of the process, if it runs."""
         child = self._child
         return None if child is None else child.pid
 
     def render(self, job: RenderJob | DrawJob) -> EncodedSample | UserError:
-        """The sample of a job, or what Blender says against it. `WorkerDied` if the process ends or hangs, `Hopeless` if it could
-        render none of that domain."""
-        child = self._child or self._start_surely()
+        """The sample of a job, or the worker's error for it. Raises `WorkerDied` if the process ends or hangs, `Hopeless` if it can render
+        no job of that domain, `UserError` if Blender does not start."""
+        child = self._child or self._start_with_retries()
         patience = job.patience
-        with self._dying_of(child, patience):
+        with self._reporting_death(child, patience):
             child.ask(self._request(job))
             answer = child.answer(patience)
             if "hopeless" in answer:
                 raise Hopeless(str(answer["hopeless"]))
             if "error" in answer:
-                self._stated = None  # it may be these settings that it could not read
+                self._stated = None  # the worker may have failed to read the settings
                 return UserError(str(answer["error"]))
             files = {suffix: child.read(size) for suffix, size in answer["files"].items()}
         return EncodedSample(job.key, files)
 
     def _request(self, job: RenderJob | DrawJob) -> dict[str, Any]:
-        """What the process is asked: settings are stated once, and hold until others are."""
+        """The request for a job, without its settings if the process was sent the same ones last."""
         if isinstance(job, RenderJob):
             return job.request()
         known, self._stated = self._stated is job.settings, job.settings
@@ -94,8 +94,8 @@ class BlenderWorker:
         self._closed = True
         self.stop()
 
-    def _start_surely(self) -> Child:
-        """Start the process; `UserError` if it dies each time before it can take a job."""
+    def _start_with_retries(self) -> Child:
+        """Start the process; `UserError` if it dies each time before it is ready for a job."""
         death: WorkerDied | None = None
         for _ in range(TRIES):
             try:
@@ -110,13 +110,13 @@ class BlenderWorker:
         with self._lock:
             child = self._child = Child(self._command)
             self._stated = None
-        with self._dying_of(child, START_SECONDS):
+        with self._reporting_death(child, START_SECONDS):
             child.answer(START_SECONDS)
         return child
 
     @contextlib.contextmanager
-    def _dying_of(self, child: Child, seconds: float) -> Iterator[None]:
-        """Stop a process that ends or hangs, and say so by `WorkerDied`."""
+    def _reporting_death(self, child: Child, seconds: float) -> Iterator[None]:
+        """Stop a process that has ended or hangs, and raise `WorkerDied`."""
         try:
             yield
         except TimeoutError:
@@ -131,7 +131,7 @@ class BlenderWorker:
 
 
 def _status_text(status: int) -> str:
-    """An exit status in words: a negative one is a signal's."""
+    """An exit status as text, with the signal's name for a negative one."""
     if status == -signal.SIGKILL:
         return f"{status} (killed: often for want of memory)"
     return f"{status} ({signal.Signals(-status).name})" if -status in set(signal.Signals) else str(status)
@@ -141,12 +141,12 @@ class RenderPool:
     """Workers side by side. Use as a context manager; `render` may be called again and again."""
 
     def __init__(self, workers: int | None = None, threads: int = 1, gpus: Sequence[Gpu] = ()) -> None:
-        """`workers` processes with `threads` cores each: by default one a GPU, or without GPUs as many as there are cores for."""
+        """`workers` processes with `threads` cores each: by default one for each GPU, or without GPUs as many as there are cores for."""
         count = workers or len(gpus) or max(1, len(available_cores()) // threads)
         if count < 1:
             raise UserError(f"{count} workers: at least one is needed")
         self.device = gpus[0].kind if gpus else "CPU"
-        """What kind of device renders, as Cycles calls it."""
+        """The kind of device that renders, by Cycles' name for it."""
         self._claims = CoreClaims()
         self._workers = [
             BlenderWorker("--cpus", ",".join(map(str, cores)), *(("--gpu", gpu.kind, gpu.identity) if gpu else ()))
@@ -168,11 +168,11 @@ class RenderPool:
 
     @property
     def pids(self) -> Sequence[int]:
-        """The worker processes that run."""
+        """The ids of the worker processes that run."""
         return [worker.pid for worker in self._workers if worker.pid is not None]
 
     def render(self, jobs: Iterable[AnyJob]) -> Iterator[tuple[AnyJob, EncodedSample | UserError]]:
-        """What becomes of jobs, in order of completion; jobs are taken as workers come free.
+        """Each job with its sample or its error, in order of completion; jobs are read from the iterable as workers become free.
 
         A job whose worker dies is tried once more; a second death is that job's failure. Raises `UserError` if Blender does not
         start, cannot stage a job's domain, or fails at every one of the first `HOPELESS` jobs.
@@ -216,7 +216,7 @@ class RenderPool:
 
 
 def paint(job: RenderJob | DrawJob, domain: PaintedDomain) -> EncodedSample | UserError:
-    """The sample of a job, painted, or what is wrong with it."""
+    """The painted sample of a job, or its error."""
 
     def render(scene: Scene, shot: Shot) -> np.ndarray:
         domain.check(scene)

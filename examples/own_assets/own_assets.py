@@ -1,4 +1,4 @@
-"""Models and images of your own: two files are written here, as any program writes them, and scenes are rendered of them."""
+"""Scenes of your own models and images: this program writes a model file and an image file, and renders scenes with them."""
 
 import math
 import sys
@@ -13,13 +13,13 @@ models, images = out / "models", out / "images"
 (models / "roof").mkdir(parents=True)
 (images / "bricks").mkdir(parents=True)
 
-# A prism as an .obj: its class is the name of the folder that it is in.
+# A prism as an .obj; its class is the name of its folder.
 ring = [(math.cos(math.radians(a)), math.sin(math.radians(a))) for a in (90, 210, 330)]
 corners = [f"v {x:.3f} {y:.3f} {z}" for z in (-1.2, 1.2) for x, y in ring]
 faces = ["f 3 2 1", "f 4 5 6", "f 1 2 5 4", "f 2 3 6 5", "f 3 1 4 6"]
 (models / "roof" / "prism.obj").write_text("\n".join(corners + faces))
 
-# Bricks as an image: a texture of the pattern that its folder is named after.
+# Bricks as an image, a texture; the name of its folder is that of its pattern.
 bricks = Image.new("RGB", (64, 64), (150, 60, 40))
 for row in range(4):
     bricks.paste((210, 205, 195), (0, 16 * row, 64, 16 * row + 3))

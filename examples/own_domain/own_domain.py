@@ -1,4 +1,4 @@
-"""Write the files of the guide to new domains into a folder, to begin a domain of your own with."""
+"""Write the files of the guide to new domains into a folder, as a start for a domain of your own."""
 
 import re
 import sys

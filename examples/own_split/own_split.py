@@ -1,4 +1,4 @@
-"""A split of your own, photographed by cameras of your own: what it allows, and that the scenes keep to it."""
+"""Scenes of your own split, photographed by your own cameras, and a count of their objects, which shows that they keep to it."""
 
 import sys
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Train on shards with WebDataset and PyTorch, and nothing of igllm: a small network learns to count objects."""
+"""Train on shards with WebDataset and PyTorch, without igllm: a small network learns to count objects."""
 
 import sys
 from pathlib import Path

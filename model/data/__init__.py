@@ -1,1 +1,1 @@
-"""What is trained on: samples as batches, in a known order, with features that are kept."""
+"""Training data: samples as batches, in a reproducible order, with cached features of a frozen tower."""

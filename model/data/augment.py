@@ -1,4 +1,4 @@
-"""Augmentation: samples mirrored (where the mirrored scene is one of the domain) and jittered, objects in another order."""
+"""Augmentation: mirror a sample (where the mirrored scene is one of the domain), jitter its image, reorder its objects."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from model.data.frames import jitter
 
 
 def augmented(scene: Scene, fitted: np.ndarray, domain: Domain, rng: np.random.Generator) -> tuple[tuple[Object, ...], np.ndarray, bool]:
-    """A scene's objects, in their order, and its fitted image (height, width, 3): mirrored with probability 1/2, if possible, and jittered.
+    """A scene's objects, in their order, and its fitted image (height, width, 3), jittered; both mirrored with chance 1/2, if possible.
 
-    The third value says whether they are mirrored.
+    The third value is whether they are mirrored.
     """
     objects = mirrored_objects(scene, domain) if rng.random() < 0.5 else None
     if objects is not None:
@@ -28,9 +28,9 @@ def mirrored_objects(scene: Scene, domain: Domain) -> tuple[Object, ...] | None:
 
 
 def reordered(scene: Scene, domain: Domain, rng: np.random.Generator, noise: float) -> Scene:
-    """A scene's objects in the order that `Domain.order` gives with normal noise, of that standard deviation, on the first of its keys.
+    """A scene with its objects sorted by `Domain.order`, with normal noise of standard deviation ``noise`` added to the first sort key.
 
-    So objects whose order is hardly visible come in both.
+    Objects whose order is hardly visible thus come in either order.
     """
     keys = [domain.order(obj) for obj in scene.objects]
     moved = [(first + noise * rng.standard_normal(), *rest) for first, *rest in keys]

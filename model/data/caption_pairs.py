@@ -1,6 +1,6 @@
 """Image-caption pairs for feature alignment: WebDataset tars of images and texts, such as Conceptual Captions.
 
-A pair that cannot be used (a broken image; an empty, endless or missing caption) is replaced by the next that can, so always by the same.
+An unusable pair (a broken image; an empty, endless or missing caption) is replaced by the next usable one, which is always the same.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from model.data.frames import Frame
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 CAPTION_TOKENS = 128  # at most, with the end token
-MOST_BYTES = 16_384  # of a caption: all of it is tokenised before it is cut, as no part of a text has the tokens of the whole for certain
-MOST_SKIPPED = 1000  # unusable pairs in a row; more, and the data set is refused
+MOST_BYTES = 16_384  # of a caption, which is tokenised whole before it is cut, because a part of a text may have other tokens
+MOST_SKIPPED = 1000  # unusable pairs in a row; with more, the data set is refused
 MOST_NAMED = 10  # unusable pairs whose names a process prints
 
 
 @dataclass(frozen=True)
 class CaptionMaker:
-    """Makes an example of an image and its caption. ``prompts`` are token ids; a caption has at most ``max_tokens`` with its end token."""
+    """Makes the example of an image and its caption. ``prompts`` are token ids; a caption has at most ``max_tokens`` with its end token."""
 
     tokenizer: Any
     frame: Frame
@@ -38,7 +38,7 @@ class CaptionMaker:
     max_tokens: int
 
     def text(self, caption: str, rng: np.random.Generator | None) -> dict[str, list[Any]]:
-        """Prompt (without ``rng`` the first), caption and end token; only the latter two are learnt."""
+        """The fields of a `Batch` for a text: a random prompt (without ``rng`` the first), caption, end token; the prompt is not learnt."""
         prompt = self.prompts[0 if rng is None else int(rng.integers(len(self.prompts)))]
         ids = [*self.tokenizer.encode(caption, add_special_tokens=False)[: self.max_tokens - 1], self.tokenizer.eos_token_id]
         length = len(prompt) + len(ids)
@@ -50,7 +50,7 @@ class CaptionMaker:
         }
 
     def pixel_values(self, image: bytes, where: str) -> torch.Tensor:
-        """An encoded image as the tower takes it: (3, height, width). `UserError` if it cannot be read."""
+        """An encoded image as input of the tower, (3, height, width). `UserError` if it cannot be read."""
         return self.frame.tensor(self.frame.fit(decode_image(image, where))[0])
 
 
@@ -80,7 +80,7 @@ class CaptionSource:
         return len(self.samples)
 
     def example(self, number: int, rng: np.random.Generator | None) -> dict[str, Any]:
-        """The example of a pair, or of the next one that can be used. `UserError` after `MOST_SKIPPED` that cannot."""
+        """The example of a pair, or of the next usable one. `UserError` if `MOST_SKIPPED` pairs in a row are unusable, or all are."""
         for other in range(number, number + min(MOST_SKIPPED, len(self))):
             try:
                 return self._example(other % len(self), rng)
@@ -89,7 +89,7 @@ class CaptionSource:
         raise UserError(f"{self.samples.name}: from sample {self.samples.key(number)} on, no pair of an image and a caption can be used")
 
     def pixel_values(self, number: int) -> torch.Tensor | None:
-        """A pair's image as the tower takes it; None if it cannot be read."""
+        """A pair's image as input of the tower; None if it cannot be read."""
         try:
             return self._pixel_values(self._files(number), number)
         except _Unusable:
@@ -117,7 +117,7 @@ class CaptionSource:
         return example | self.make.text(caption, rng)
 
     def _files(self, number: int) -> dict[str, bytes]:
-        """A pair's files by suffix, in lower case: cameras and Windows write ``.JPG``."""
+        """A pair's files by suffix, in lower case because cameras and Windows write ``.JPG``."""
         return {suffix.lower(): data for suffix, data in self.samples.files(number).items()}
 
     def _pixel_values(self, files: dict[str, bytes], number: int) -> torch.Tensor:
@@ -140,4 +140,4 @@ class CaptionSource:
 
 
 class _Unusable(Exception):
-    """The pair makes no example, for this reason."""
+    """The reason why a pair makes no example."""

@@ -47,7 +47,7 @@ class ExampleMaker:
     guide: bool = False
 
     def __call__(self, sample: Sample, rng: np.random.Generator | None, features: np.ndarray | None = None) -> dict[str, Any]:
-        """The example, varied by ``rng``, canonical without. With the tower's ``features`` (tokens, width), the image is not decoded."""
+        """The example, varied by ``rng``, or canonical without it. With the tower's ``features`` (tokens, width), no image is decoded."""
         check_domain(sample, self.codec.domain)
         scene, prompt = sample.scene, self.prompts[0]
         if rng is not None and len(self.prompts) > 1:
@@ -140,7 +140,7 @@ class CodeSource(SampleSource):
         return self.make(self.samples.at(number), rng, features)
 
     def pixel_values(self, number: int) -> torch.Tensor:
-        """A sample's image, not augmented, as the tower takes it: (3, height, width)."""
+        """A sample's image, not augmented, as input of the tower, (3, height, width)."""
         return self.make.frame.tensor(self.make.frame.fit(self.samples.at(number).pixels())[0])
 
 

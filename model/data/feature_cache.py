@@ -1,4 +1,4 @@
-"""The features that a frozen tower computes of every image of a data set, once, and keeps on disk."""
+"""A cache on disk of the features that a frozen tower computes from each image of a data set."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from model.declared import FeaturesDone
 from model.parts.tower import VisionTower
 
 FEATURES, PARTIAL, DONE, LOCK = "features.npy", "partial.npy", "done.json", "lock"
-SPARE_BYTES = 1 << 30  # that must stay free on the disk
+SPARE_BYTES = 1 << 30  # must stay free on the disk
 BATCHES_BETWEEN_SYNCS = 16
 
 
 class Images(Protocol):
-    """Images by number from 0, as the tower takes them."""
+    """Images by number from 0, as input of the tower."""
 
     def __len__(self) -> int: ...
 
@@ -41,7 +41,7 @@ class Images(Protocol):
 
 
 class FeatureCache:
-    """A file of features (images, tokens, width) float32, mapped into memory; those of an image that cannot be read are NaN."""
+    """A file of features (images, tokens, width) float32, mapped into memory; the features of an image that cannot be read are NaN."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -51,7 +51,7 @@ class FeatureCache:
         return np.load(self.path, mmap_mode="r", allow_pickle=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the mapping, which every process makes itself."""
+        """The state without the memory mapping, which every process makes itself."""
         return {"path": self.path}
 
     def __len__(self) -> int:
@@ -65,11 +65,11 @@ class FeatureCache:
     def fill(
         cls, tower: VisionTower, frame: Frame, images: Images, data: str, batch_size: int, *, folder: Path | None = None
     ) -> FeatureCache:
-        """The features of all images, from `folder` (the user's cache) if they are there, else computed on the tower's device.
+        """The features of all images, from ``folder`` (by default the user's cache) if they are there, else computed on the tower's device.
 
-        ``data`` is the digest of the data set, which determines the file's name together with the tower's weights and the frame. After a
-        call that was killed, the next one goes on from its last sync. A file that was damaged is computed anew. Of several processes,
-        one computes and the others wait. `UserError` if the disk has too little room.
+        ``data`` is the digest of the data set; with the tower's digest, the frame and the number of images it determines the file's name.
+        After a killed call, the next one goes on from the last sync. A damaged file is computed anew. Of several processes, one computes
+        and the others wait. `UserError` if the disk has too little room or cannot be written to.
         """
         name = hashlib.sha256(f"{_tower_digest(tower)}\n{frame}\n{data}\n{len(images)}".encode()).hexdigest()[:32]
         place = (folder or cache_folder("features")) / name
@@ -93,13 +93,13 @@ class FeatureCache:
 
 
 def _remove_other_than_file(path: Path) -> None:
-    """Remove a link, a pipe, a device or a folder in the place of a file: nothing is written through those, nor waited for."""
+    """Remove a link, pipe, device or folder at the place of a file: writing through a link or waiting at a pipe must not happen."""
     if path.is_symlink() or not path.is_file():
         drop(path)
 
 
 def _synced(place: Path) -> FeaturesDone:
-    """What is stated to be in a file of features, whole or partial; nothing if the statement cannot be read."""
+    """The content of ``done.json``, the record of the synced rows; empty if it cannot be read."""
     try:
         return read_declared(place / DONE, FeaturesDone, MOST_BYTES)
     except UserError:
@@ -114,7 +114,7 @@ def _header(shape: tuple[int, ...]) -> bytes:
 
 
 def _is_whole(place: Path, shape: tuple[int, ...]) -> bool:
-    """Whether the finished file holds exactly what was computed. Reads all of it, as training will."""
+    """Whether the finished file holds exactly what was computed. Reads the whole file, as training will."""
     header, row_bytes = _header(shape), 4 * shape[1] * shape[2]
     try:
         with (place / FEATURES).open("rb") as stream:
@@ -125,7 +125,7 @@ def _is_whole(place: Path, shape: tuple[int, ...]) -> bool:
 
 
 def _intact(stream: IO[bytes], synced: FeaturesDone, row_bytes: int) -> FeaturesDone:
-    """The part of what was synced, from the beginning, that a stream, which is at its first row, still holds unchanged."""
+    """The leading syncs in ``synced`` whose rows ``stream``, positioned at the first row, still holds unchanged."""
     intact, done = FeaturesDone(), 0
     for rows, expected in zip(synced.rows, synced.crc32, strict=False):
         crc = 0
@@ -171,7 +171,7 @@ def _compute(tower: VisionTower, images: Images, batch_size: int, place: Path, s
 
 
 def _features(tower: VisionTower, pixels: Sequence[torch.Tensor | None], shape: tuple[int, ...]) -> np.ndarray:
-    """The tower's features (images, tokens, width) float32; NaN for images that are None."""
+    """The tower's features (images, tokens, width) float32 of ``pixels``; NaN where an image is None. ``shape`` is (tokens, width)."""
     features = np.full((len(pixels), *shape), np.nan, np.float32)
     there = [i for i, values in enumerate(pixels) if values is not None]
     if there:
@@ -192,11 +192,11 @@ def _check_room(place: Path, needed: int, shape: tuple[int, ...]) -> None:
 
 
 _PROVENANCE = ("_name_or_path", "name_or_path", "transformers_version", "architectures")
-"""Fields of a configuration that say where a model is from; features do not depend on them."""
+"""Fields of a configuration that record a model's origin; features do not depend on them."""
 
 
 def _tower_digest(tower: VisionTower) -> str:
-    """The SHA-256 of all that features depend on: the tower's configuration and weights, the layer that is read, how cells are merged."""
+    """The SHA-256 of what features depend on: the tower's configuration, weights and grid, the layer read, how patches are merged."""
     settings = {name: value for name, value in tower.encoder.config.to_dict().items() if name not in _PROVENANCE}
     digest = hashlib.sha256(f"{json.dumps(settings, sort_keys=True, default=str)} {tower.layer} {tower.merge}".encode())
     digest.update(f" {tower.rows} {tower.columns}".encode())

@@ -1,4 +1,4 @@
-"""Images as a tower takes them: fitted into its frame as a whole, padded, normalised."""
+"""Images as input of a tower: scaled to fit its frame as a whole, padded, normalised."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 
 @dataclass(frozen=True)
 class Frame:
-    """The size of a tower's images in pixels, and ``mean`` and ``std`` per channel, in [0, 1], that they are normalised with.
+    """The size of a tower's images in pixels, and the ``mean`` and ``std`` of each channel, in [0, 1], for normalisation.
 
     IG-LLM pads images to a square; a frame with the shape of the data's images needs no padding.
     """
@@ -28,7 +28,7 @@ class Frame:
         return Frame(config.image_height, config.image_width, tuple(config.image_mean), tuple(config.image_std))
 
     def fit(self, pixels: np.ndarray) -> tuple[np.ndarray, Placement]:
-        """An image (h, w, 3) uint8 scaled to fit and centred on the mean colour, (height, width, 3) uint8, and where it lies there."""
+        """An image (h, w, 3) uint8, scaled to fit and centred on a frame (height, width, 3) uint8 of the mean colour, and its placement."""
         h, w = pixels.shape[:2]
         new_h, new_w, top, left = self._fitted(h, w)
         if (new_h, new_w) != (h, w):
@@ -41,7 +41,7 @@ class Frame:
         return pixels, self.placement(h, w)
 
     def fit_labels(self, labels: np.ndarray) -> np.ndarray:
-        """Labels of pixels (h, w), fitted as `fit` does their image: each pixel gets the nearest label, padding gets 0."""
+        """Labels of pixels (h, w), fitted as `fit` fits their image: each pixel gets the nearest label, padding gets 0."""
         h, w = labels.shape
         new_h, new_w, top, left = self._fitted(h, w)
         rows = ((np.arange(new_h) + 0.5) * h / new_h).astype(int)
@@ -56,13 +56,13 @@ class Frame:
         return Placement(new_w / w, new_h / h, left, top)
 
     def _fitted(self, h: int, w: int) -> tuple[int, int, int, int]:
-        """Height, width, top and left that an image of this size has in the frame, pixels."""
+        """Height, width, top and left of an image of this size in the frame, in pixels."""
         scale = min(self.height / h, self.width / w)
         new_h, new_w = max(1, round(h * scale)), max(1, round(w * scale))
         return new_h, new_w, (self.height - new_h) // 2, (self.width - new_w) // 2
 
     def tensor(self, fitted: np.ndarray) -> torch.Tensor:
-        """A fitted image, values in [0, 255], to a normalised (3, height, width) float32 tensor."""
+        """A fitted image, values in [0, 255], as a normalised (3, height, width) float32 tensor."""
         values = (fitted.astype(np.float32) / 255 - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return torch.from_numpy(values.transpose(2, 0, 1).copy())
 
@@ -82,7 +82,7 @@ class Placement:
 
 
 def jitter(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """An image (h, w, 3) in [0, 255] with slightly other brightness, tint, gamma and noise: float32 in the same range."""
+    """An image (h, w, 3) in [0, 255] with slightly changed brightness, tint and gamma, and added noise: float32 in the same range."""
     gain = (rng.uniform(0.85, 1.15) * rng.uniform(0.96, 1.04, 3) / 255).astype(np.float32)
     curve = np.float32(rng.uniform(0.9, 1.1))
     noise = rng.standard_normal(pixels.shape, np.float32) * np.float32(rng.uniform(0.0, 0.015))

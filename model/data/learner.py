@@ -1,4 +1,4 @@
-"""What is trained, whatever model it is."""
+"""The common form of a model and its data for training, whichever kind of model it is."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from model.tokens.codec import CodeCodec
 
 @dataclass(frozen=True)
 class Learner:
-    """A new model, and what its training takes.
+    """A new model, and the functions that make its training data.
 
-    ``codec`` is that of its code, if it writes code as tokens; the tokenizer in it is saved beside the model. ``source`` makes the model's
-    examples of a data set, ``collate`` a batch of examples. The model names the parts of its loss with their weights (``loss_weights``),
-    and counts what each is divided by (``loss_counts``).
+    ``codec`` is the codec of the model's code, None if it does not write code as tokens; the codec's tokenizer is saved beside the model.
+    ``source`` makes a data set's examples, ``collate`` makes a batch of examples. The model has ``loss_weights``, the weights of the parts
+    of its loss by name, and ``loss_counts``, which counts the divisor of each part.
     """
 
     model: Any

@@ -31,11 +31,11 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def example(self, number: int, rng: np.random.Generator | None) -> dict[str, Any]:
-        """The example, varied by ``rng``; without, not varied."""
+        """The example with this number, varied by ``rng``; not varied without it."""
 
 
 class Permutation:
-    """A pseudo-random permutation of range(count), the same for equal ``key``: a Feistel network over the bits of the index.
+    """A pseudo-random permutation of range(count), determined by ``key``: a Feistel network over the bits of the index.
 
     The network permutes the numbers below the next power of two. A result outside the range is permuted again until it is inside (cycle
     walking), which makes a permutation of the range.
@@ -49,7 +49,7 @@ class Permutation:
         self._keys = np.random.SeedSequence(key).generate_state(ROUNDS, np.uint64).tolist()
 
     def __call__(self, index: int) -> int:
-        """The image of an index of the range."""
+        """The number to which the permutation maps an index."""
         index = self._permuted(index)
         while index >= self.count:
             index = self._permuted(index)
@@ -82,9 +82,9 @@ class Shuffle:
 
 
 class WindowedShuffle:
-    """An epoch over the numbers of shards with these ``counts``: shards are permuted, and numbers shuffled within ``window`` shards.
+    """An epoch over the samples of shards with ``counts`` samples: shards are permuted, and samples shuffled within ``window`` shards.
 
-    So while an epoch is read in order, only the shards of one window are needed at a time, and the first of the next.
+    While an epoch is read in order, only the shards of one window and the first ones of the next are thus needed at a time.
     """
 
     def __init__(self, counts: Sequence[int], window: int, *key: int) -> None:
@@ -108,10 +108,11 @@ class WindowedShuffle:
 
 
 class Interleaving:
-    """Which source each position takes its example from, and how many positions before it do so.
+    """Assigns each position of the training order to a source, in proportion to the sources' weights.
 
-    In any run of positions each source has its share, to within about one for each source. Sources take their positions one by one: of
-    those that the sources before it have left, a source takes number q if q times its share passes a whole number there.
+    In any run of positions each source has its share, to within about one for each source. Sources choose positions one after the other:
+    of those that earlier sources left, numbered q = 0, 1, …, a source with the share s of the weights left takes those for which a whole
+    number is above q s and at most (q + 1) s.
     """
 
     def __init__(self, weights: Sequence[float]) -> None:
@@ -119,7 +120,7 @@ class Interleaving:
         self._shares = [weight / sum(exact[i:]) for i, weight in enumerate(exact)]
 
     def __call__(self, position: int) -> tuple[int, int]:
-        """The source at a position, and at how many earlier positions it is."""
+        """The source at a position, and the number of earlier positions that have this source."""
         for source, share in enumerate(self._shares):
             before = position * share.numerator // share.denominator
             if (position + 1) * share.numerator // share.denominator > before:
@@ -140,8 +141,8 @@ class Mixture(Dataset):
     """``length`` examples of several sources in the order of training, by position. Each source is shuffled anew for each of its epochs.
 
     A source's share is its weight over the sum of all. The example at a position depends on ``seed``, sources and weights alone, not on
-    ``length``: so training resumes at a position, and a sequential sampler splits the work among ranks and workers. Examples are varied as
-    a function of seed, source, epoch and number in the source. `UserError` as from `check_weights`.
+    ``length``: so training can resume at any position, and a sequential sampler splits the work among ranks and workers. The variation of
+    an example is a function of seed, source, epoch and number in the source. `UserError` as from `check_weights`.
     """
 
     def __init__(self, sources: Sequence[Source], weights: Sequence[float], seed: int, length: int) -> None:

@@ -1,4 +1,4 @@
-"""A new `Derenderer` by a preset, and what its training takes."""
+"""A new `Derenderer` from a preset, with the `Learner` that trains it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from model.tables import blaming, configuration
 
 
 def check_derendering(preset: Preset, domain: Domain) -> None:
-    """`UserError` for a domain of several statements, and for a trunk that is no backbone or does not compute."""
+    """`UserError` for a domain of several statements, and for a trunk that is no backbone or fails on a blank image."""
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         model = _derenderer(preset, domain, {})
         with blaming("[vision]"):
@@ -30,9 +30,9 @@ def check_derendering(preset: Preset, domain: Domain) -> None:
 
 
 def begin_derendering(preset: Preset, domain: Domain, provenance: Mapping[str, Any]) -> Learner:
-    """What is trained by a preset of the kind ``derender``, which `check_derendering` has checked.
+    """The `Learner` of a preset of the kind ``derender`` that `check_derendering` has passed.
 
-    ``provenance`` is what the model's configuration records of how it is trained.
+    ``provenance`` holds the fields that the model's configuration records about its training.
     """
     model = _derenderer(preset, domain, provenance)
     make = RegionMaker(domain, model.slots, Frame.of(model.config), preset.examples.augment)

@@ -1,4 +1,4 @@
-"""The configuration of a `Derenderer`: its trunk, its frame, its domain, and how its losses are weighed."""
+"""The configuration of a `Derenderer`: its trunk, its frame, its domain, and the weights of its losses."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from model.staging import checked_config
 
 
 class DerenderConfig(PreTrainedConfig):
-    """What `Derenderer.from_pretrained` needs to rebuild a model.
+    """The settings from which `Derenderer.from_pretrained` rebuilds a model.
 
-    ``vision_config`` is that of the trunk, any convolutional backbone of transformers. ``image_height`` and ``image_width`` in pixels;
+    ``vision_config`` configures the trunk, any convolutional backbone of transformers. ``image_height`` and ``image_width`` in pixels;
     ``image_mean`` and ``image_std`` per channel in [0, 1]. ``width`` counts the channels of the map that proposals and masks are read
-    from, ``region_width`` those of the first layer of the networks that read a region. Proposals have a heat above ``threshold``.
+    from, ``region_width`` the channels of the first layer of the networks that read a region. Proposals have a heat above ``threshold``.
     ``number_weight`` is the weight of the localisation loss; the other three have 1.
 
-    ``preset``, ``data_digest`` and ``code_version`` say how the model was trained; nothing depends on them.
+    ``preset``, ``data_digest`` and ``code_version`` record how the model was trained; nothing depends on them.
     """
 
     model_type: ClassVar[str] = "igllm-derender"

@@ -23,7 +23,7 @@ from model.tokens.codec import Slot, choice_targets
 
 @dataclass(frozen=True)
 class RegionMaker:
-    """Makes an example of a sample; with ``augment``, as `model.data.augment.augmented`."""
+    """Makes a training example from a sample, varied by `model.data.augment.augmented` if ``augment``."""
 
     domain: Domain
     slots: Sequence[Slot]
@@ -31,7 +31,7 @@ class RegionMaker:
     augment: bool
 
     def __call__(self, sample: Sample, rng: np.random.Generator | None) -> dict[str, torch.Tensor]:
-        """The arguments of `Derenderer.forward`, without the leading dimension; ``rng`` moves the regions a little off the boxes.
+        """The arguments of `Derenderer.forward`, without the leading dimension; with ``rng``, regions are jittered boxes.
 
         `UserError` for a sample of another domain or without labels of every object.
         """
@@ -72,7 +72,7 @@ def owners_of(sample: Sample) -> np.ndarray:
 
 
 def collate_regions(examples: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-    """The arguments of `Derenderer.forward`; images with fewer objects than others are padded with zeros."""
+    """The arguments of `Derenderer.forward` for a batch; images with fewer objects than others are padded with zeros."""
     stacked = {name: torch.stack([e[name] for e in examples]) for name in ("pixel_values", "owners")}
     padded = {name: pad_sequence([e[name] for e in examples], batch_first=True) for name in ("boxes", "regions", "words", "numbers")}
     return {**stacked, **padded}

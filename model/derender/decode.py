@@ -1,4 +1,4 @@
-"""The graphics code of what a `Derenderer` perceives."""
+"""The graphics code of the objects that a `Derenderer` perceives."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from model.tokens.codec import Slot
 
 @torch.inference_mode()
 def write_perceived(model: Derenderer, pixel_values: torch.Tensor) -> list[tuple[str, tuple[float, ...]]]:
-    """The canonical code of images (images, 3, height, width), and a confidence in [0, 1] per statement, in evaluation mode.
+    """The canonical code of images (images, 3, height, width), and a confidence in [0, 1] per statement.
 
     An object's confidence is the heat of its proposal times the probability of each of its words. Numbers are clipped to the declared
-    ranges. `UserError` if the model's output is NaN or infinite.
+    ranges, periodic ones wrapped into them. The model is left in evaluation mode. `UserError` if its output is NaN or infinite.
     """
     model.eval()
     perceived = model.perceive(pixel_values)

@@ -1,6 +1,6 @@
 """Neural scene de-rendering, the baseline: four networks, trained together, find the objects of an image.
 
-As NSD (Wu et al. 2017) and NS-VQA's scene parser (Yi et al. 2018) do: propose regions, segment the object in each, then predict its
+Like NSD (Wu et al. 2017) and NS-VQA's scene parser (Yi et al. 2018), they propose regions, segment the object in each, then predict its
 attributes and its place. No part is pretrained.
 """
 
@@ -59,7 +59,7 @@ class Perceived:
 
 
 class Derenderer(PreTrainedModel):
-    """The four networks. `UserError` for a domain of several statements, whose objects differ in attributes."""
+    """The four networks as one model. `UserError` for a domain of several statements, whose objects differ in attributes."""
 
     config_class: ClassVar[type] = DerenderConfig
     base_model_prefix = "derenderer"
@@ -87,13 +87,13 @@ class Derenderer(PreTrainedModel):
             return super().from_pretrained(where, *arguments, **keywords)
 
     def _init_weights(self, module: nn.Module) -> None:
-        """The initial weights of He et al. 2015, which suit ReLU; those of transformers suit transformers."""
+        """Initialise weights as He et al. 2015, which suits ReLU; the library's default suits transformers."""
         super()._init_weights(module)
         if isinstance(module, nn.Conv2d | nn.Linear):
             init.kaiming_normal_(module.weight, nonlinearity="relu")
 
     def own_state_dict(self) -> dict[str, torch.Tensor]:
-        """What the model's file holds: all of its state."""
+        """The tensors that the model's file holds: all of its state."""
         return self.state_dict()
 
     @property
@@ -102,7 +102,7 @@ class Derenderer(PreTrainedModel):
         return {"proposal_loss": 1.0, "mask_loss": 1.0, "attribute_loss": 1.0, "location_loss": self.config.number_weight}
 
     def loss_counts(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """(4,) float32: what each part of the loss is divided by: the number of objects in the batch."""
+        """(4,) float32, the divisor of each part of the loss: the number of objects in the batch."""
         return (batch["boxes"][..., 2] > 0).sum().float().expand(len(self.loss_weights))
 
     def forward(
@@ -119,9 +119,9 @@ class Derenderer(PreTrainedModel):
         """One pass with the true regions, or with regions a little off them.
 
         ``pixel_values`` (images, 3, height, width); ``boxes`` (images, objects, 4) are the true boxes, 0 wide where there is no object, and
-        ``regions`` of the same shape what might be proposed; ``owners`` (images, height, width) is the number of each pixel's object, from
+        ``regions`` of the same shape stand for proposals; ``owners`` (images, height, width) is the number of each pixel's object, from
         1, 0 for none; ``words`` (images, objects, choices) holds the indices of words, ``numbers`` (images, objects, coordinates) is in
-        normalised units. ``counts`` (4,) is what the sums of the losses are divided by; by default those of this batch.
+        normalised units. ``counts`` (4,) are the divisors of the summed losses, by default those of this batch.
         """
         features = self.features(pixel_values)
         if counts is None:
@@ -158,7 +158,7 @@ class Derenderer(PreTrainedModel):
 
 
 def _views(pixels: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-    """Crops (regions, 3, size, size), and the same with all but the object in the mean colour: (regions, 6, size, size)."""
+    """Crops (regions, 3, size, size), joined with copies that show all but the object in the mean colour: (regions, 6, size, size)."""
     return torch.cat([pixels, pixels * masks[:, None].to(pixels.dtype)], dim=1)
 
 

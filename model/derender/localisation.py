@@ -1,7 +1,7 @@
 """Localisation: the numbers of an object, such as its place in the world, from its region's crop and box.
 
-All images have about the same camera, so an object's box determines where it stands. The crop shows by how much the box is wrong: it may be
-proposed a little off, or be that of the visible part of an object which is partly hidden.
+All images have about the same camera, so an object's box determines where it stands. The crop shows the error of the box, which may be
+proposed a little off, or enclose only the visible part of an object.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from model.derender.layers import BOX_FEATURES, CROP, box_features, region_encod
 from model.derender.regions import refined
 
 SEEN, HIDDEN = 128, 128
-CLOSE = 0.05  # errors below this, in normalised units, count by their square
+CLOSE = 0.05  # normalised units: smaller errors have a quadratic loss, others a linear one
 
 
 class LocalisationNetwork(nn.Module):
@@ -32,11 +32,11 @@ class LocalisationNetwork(nn.Module):
     def forward(self, views: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
         """Views of regions as `region_encoder` takes them, and boxes (regions, 4), to coordinates (regions, numbers), normalised."""
         seen = torch.relu(self.seen(self.encoder(views).flatten(1)))
-        with torch.autocast(views.device.type, enabled=False):  # bfloat16 has no digits for hundredths of a pixel
+        with torch.autocast(views.device.type, enabled=False):  # bfloat16 is too coarse for hundredths of a pixel
             seen = seen.float()
             box = box_features(refined(boxes.float(), self.correct(seen)), self.frame)
             return self.read(self.hidden(torch.cat([seen, box], dim=1)))
 
     def loss(self, coordinates: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-        """The Huber loss of coordinates (regions, numbers), summed over both."""
+        """The smooth L1 loss of coordinates (regions, numbers), summed over both."""
         return nn.functional.smooth_l1_loss(coordinates, truth, reduction="sum", beta=CLOSE)

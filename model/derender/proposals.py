@@ -13,11 +13,11 @@ from transformers import AutoBackbone
 
 from model.derender.config import DerenderConfig
 
-HEAT_LOG_ODDS = -4.0  # about those of a centre in a cell, when training begins
+HEAT_LOG_ODDS = -4.0  # approximately, of a centre in a cell, initially
 SHARPNESS, LENIENCE = 2, 4  # CenterNet's alpha and beta
 SPREAD = 0.09  # the target's standard deviation as a share of the box, a sixth of TTFNet's 0.54 (Liu et al. 2020)
-LEAST_SPREAD = 0.4  # of a cell: not 0 for absent boxes, which have no width, either
-BOX_WEIGHT = 0.5  # of the loss of boxes beside that of the heat
+LEAST_SPREAD = 0.4  # in cells; also keeps the spread of absent boxes, whose width is 0, positive
+BOX_WEIGHT = 0.5  # of the boxes' loss relative to that of the heat
 
 
 class Pyramid(nn.Module):
@@ -58,9 +58,9 @@ class ProposalHead(nn.Module):
         return output[:, 0] + HEAT_LOG_ODDS, output[:, 1:]
 
     def loss(self, heat: torch.Tensor, read: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
-        """The focal loss of the heat, summed over cells, and the absolute errors of the boxes, summed over objects.
+        """The focal loss of the heat, summed over cells, plus `BOX_WEIGHT` times the boxes' absolute errors, summed over objects.
 
-        ``heat`` and ``read`` as `forward` gives them; ``boxes`` (images, objects, 4) in pixels, 0 wide where there is no object.
+        ``heat`` and ``read`` are the results of `forward`; ``boxes`` (images, objects, 4) in pixels, 0 wide where there is no object.
         """
         scaled = boxes / self._cell_size(heat.shape[-2:], boxes)
         present = boxes[..., 2] > 0
@@ -76,7 +76,8 @@ class ProposalHead(nn.Module):
     def peaks(self, heat: torch.Tensor, read: torch.Tensor, most: int, threshold: float) -> tuple[torch.Tensor, ...]:
         """The proposals, at most ``most`` an image: local maxima of the heat that are above ``threshold``.
 
-        Their images (proposals,), boxes (proposals, 4) in pixels, and heat (proposals,) in (threshold, 1], image by image, hottest first.
+        Returns their images (proposals,), boxes (proposals, 4) in pixels, and heat (proposals,) in (threshold, 1], image by image, hottest
+        first.
         """
         rows, columns = heat.shape[-2:]
         heat = heat.sigmoid()
@@ -98,7 +99,7 @@ class ProposalHead(nn.Module):
 def heat_target(scaled: torch.Tensor, present: torch.Tensor, shape: torch.Size) -> tuple[torch.Tensor, torch.Tensor]:
     """The target heat (images, rows, columns), 1 in cells with a centre and a Gaussian around them; and each object's cell.
 
-    ``scaled`` (images, objects, 4) are boxes in units of cells, ``present`` (images, objects) says which are there, ``shape`` is the map's
+    ``scaled`` (images, objects, 4) are boxes in units of cells, ``present`` (images, objects) marks existing ones, ``shape`` is the map's
     (rows, columns). An object's cell is (column, row): (images, objects, 2).
     """
     rows, columns = shape

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import nn
 
-CONTEXT = 1.3  # a crop's side over its box's longer side: shows what is around, and the object if the box is a little off
+CONTEXT = 1.3  # a crop's side over its box's longer side: shows surroundings, and the whole object if the box is slightly off
 SMALLEST = 1.0  # pixels: the least width and height of a box that is cropped
 MIDDLE_ERROR, SIZE_ERROR = 0.04, 0.06  # standard deviations of `jittered`, as shares of the box
 
 
 def boxes_of(owners: np.ndarray, count: int) -> np.ndarray:
-    """The boxes around each of `count` objects in ``owners`` (height, width), which holds an object's index + 1, or 0.
+    """The boxes of `count` objects in ``owners`` (height, width), which holds each pixel's object as its index + 1, or 0.
 
     (count, 4) float32; width and height are 0 for an object that owns no pixel.
     """

@@ -13,7 +13,7 @@ FINE = 16  # channels at the crop's full size
 
 
 class SegmentationNetwork(nn.Module):
-    """Reads a coarse mask off the crop of the proposals' map, then its edges off the pixels."""
+    """Reads a coarse mask off the crop of the proposals' map, then refines its edges with the pixels."""
 
     def __init__(self, config: DerenderConfig) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class SegmentationNetwork(nn.Module):
     ) -> torch.Tensor:
         """The cross-entropy of the masks: the mean over a mask's pixels, summed over regions.
 
-        ``owners`` (images, height, width) holds the number of each pixel's object, ``number`` (regions,) that of each region's.
+        ``owners`` (images, height, width) holds the number of each pixel's object, ``number`` (regions,) that of each region's object.
         """
         masks = (owners[image] == number[:, None, None])[:, None].to(log_odds.dtype)
         truth = crop(masks, torch.arange(len(masks), device=masks.device), boxes, self.frame, CROP)[:, 0]

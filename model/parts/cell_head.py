@@ -1,13 +1,13 @@
-"""A numeric head that can also say what a cell of the image shows: numbers, and the probabilities of words.
+"""A numeric head that can also use the dense read-out of the image's cells: their numbers, and their probabilities of words.
 
-Which of several objects comes next in the code can be a toss-up. A value computed from the hidden state then lies between them, where
-there is nothing; what the dense read-out (`model.parts.dense_head`) reads off a cell is where one of them is. So a number has a choice:
-the head's own value, or that of any cell, weighed by attention (a pointer network, Vinyals, Fortunato and Jaitly 2015). Together they are
-a mixture of Laplace distributions (a mixture density network, Bishop 1994), trained by its negative log-likelihood, which prefers
+Which of several objects comes next in the code can be undecided. A value computed from the hidden state then lies between them, where
+there is no object, but the value that the dense read-out (`model.parts.dense_head`) has for a cell is that of one object. So a number is
+either the head's own value or that of a cell, weighted by attention (a pointer network, Vinyals, Fortunato and Jaitly 2015). Together they
+form a mixture of Laplace distributions (a mixture density network, Bishop 1994), trained by its negative log-likelihood, which prefers
 values that are often right and nearly exact.
 
-Words are helped in the same way: the logarithm of what the read-out says of the attended cells is added to the language model's
-logits (as pointer-generator networks copy words of their source, See, Liu and Manning 2017).
+Words use the cells in the same way: the logarithms of their probabilities in the attended cells are added to the language model's logits
+(as pointer-generator networks copy words of their source, See, Liu and Manning 2017).
 """
 
 from __future__ import annotations
@@ -22,36 +22,36 @@ from torch import nn
 from model.parts.numeric_head import NumericHead, distances
 
 KEY_WIDTH = 64
-OWN_LOG_ODDS = 5.0  # about those of the head's own value against any one cell, when training begins
-LOG_SPREAD = -3.0  # about the logarithm of each value's spread, when training begins
+OWN_LOG_ODDS = 5.0  # approximately, of the head's own value against any one cell, initially
+LOG_SPREAD = -3.0  # approximately, the logarithm of each value's spread, initially
 ATTENTION_WEIGHT = 0.3  # of the attention loss beside the negative log-likelihood of a number
-LEAST_PROBABILITY = 1e-3  # of a word: what the cells show does not count against it further
-SHARPEST, WIDEST = 0.005, 1.0  # spreads, normalised: a sharper one would make every digit of a value count
+LEAST_PROBABILITY = 1e-3  # of a word: lower ones do not reduce its logit further
+SHARPEST, WIDEST = 0.005, 1.0  # spreads, normalised: sharper ones would reward every further digit
 
 
 @dataclass(frozen=True)
 class Cells:
-    """What the cells of a batch of images show: ``keys`` (batch, cells, `KEY_WIDTH`), by which attention finds them, ``values`` (batch,
-    cells, slots) in normalised units, and ``words`` (batch, cells, words of all choices), the words' probabilities."""
+    """The read-out of the cells of a batch of images: ``keys`` of attention (batch, cells, `KEY_WIDTH`), ``values`` (batch, cells, slots)
+    in normalised units, and ``words`` (batch, cells, words of all choices), the words' probabilities."""
 
     keys: torch.Tensor
     values: torch.Tensor
     words: torch.Tensor
 
     def select(self, images: torch.Tensor) -> Cells:
-        """Those of some images, in that order."""
+        """The cells of the images with these indices, in that order."""
         return Cells(self.keys[images], self.values[images], self.words[images])
 
 
 class LaplaceMixture(NamedTuple):
-    """A mixture of Laplace distributions, (..., 1 + cells) each, the one around the head's own value first."""
+    """Mixtures of Laplace distributions: fields (..., 1 + cells), where the distribution around the head's own value comes first."""
 
     log_weights: torch.Tensor
     centres: torch.Tensor
     log_spreads: torch.Tensor
 
     def restricted(self, allowed: torch.Tensor) -> LaplaceMixture:
-        """The same with the weights of what is not ``allowed`` (..., 1 + cells) set to zero; the others stay as they are."""
+        """The mixture with zero weight for options that are not ``allowed`` (..., 1 + cells); the others are not renormalised."""
         return self._replace(log_weights=self.log_weights.masked_fill(~allowed, -torch.inf))
 
     def likeliest(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -76,7 +76,7 @@ class CellHead(NumericHead):
         self.spread = nn.Embedding(slots, 1)
 
     def read_cells(self, visual: torch.Tensor, values: torch.Tensor, words: torch.Tensor) -> Cells:
-        """The cells of visual tokens (batch, tokens, width), with what the dense read-out says of them, as `Cells` has it."""
+        """The `Cells` of visual tokens (batch, tokens, width); ``values`` and ``words`` are the dense read-out's, shaped as in `Cells`."""
         with torch.autocast(visual.device.type, enabled=False):
             keys = self.key(visual.to(self.key.weight.dtype))
             return Cells(keys.reshape(len(visual), -1, KEY_WIDTH), values.to(keys.dtype), words.to(keys.dtype))
@@ -88,9 +88,9 @@ class CellHead(NumericHead):
             return (queries @ cells.keys.transpose(1, 2) / math.sqrt(KEY_WIDTH)).log_softmax(-1)
 
     def mixture(self, states: torch.Tensor, slots: torch.Tensor, images: torch.Tensor, cells: Cells) -> LaplaceMixture:
-        """The distributions of numbers, (numbers, 1 + cells), from the hidden states before them (numbers, width).
+        """The distributions of numbers, (numbers, 1 + cells), from the hidden states that predict them (numbers, width).
 
-        ``slots`` (numbers,) are the numbers' slots, ``images`` (numbers,) the places of their images in the batch.
+        ``slots`` (numbers,) are the numbers' slots, ``images`` (numbers,) the indices of their images in the batch.
         """
         with torch.autocast(states.device.type, enabled=False):
             states = states.to(self.value.weight.dtype)
@@ -105,5 +105,5 @@ class CellHead(NumericHead):
 
 
 def word_log_probabilities(attention: torch.Tensor, cells: Cells) -> torch.Tensor:
-    """(batch, length, words of all choices) of the words in the cells that `CellHead.attention` (batch, length, cells) is on."""
+    """Logarithms (batch, length, words of all choices) of the words' probabilities, averaged over cells by `CellHead.attention`."""
     return (attention.exp() @ cells.words).clamp(min=LEAST_PROBABILITY).log()

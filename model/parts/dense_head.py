@@ -19,9 +19,9 @@ from datagen.scene import Object
 from model.tokens.codec import Slot, choice_targets
 
 NOTHING = -100  # the target of a word in a cell without an object
-PRESENCE_LOG_ODDS = -4.0  # about those of a centre in a cell, when training begins
-NUMBER_WEIGHT = 2.0  # of the loss of the numbers beside that of one choice
-CLOSE = 0.05  # errors below this, in normalised units, count by their square
+PRESENCE_LOG_ODDS = -4.0  # approximately, of a centre in a cell, initially
+NUMBER_WEIGHT = 2.0  # of the numbers' loss relative to that of one choice
+CLOSE = 0.05  # normalised units: smaller errors have a quadratic loss, others a linear one
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class DenseLayout:
 
     @staticmethod
     def of(domain: Language, slots: Sequence[Slot], split: int = 1) -> DenseLayout | None:
-        """The layout of a domain with these slots; None for several statements, of which a cell would need one layout each."""
+        """The layout of a domain with these slots; None for several statements, each of which would need its own layout."""
         if len(domain.statements) != 1:
             return None
         return DenseLayout(tuple(slots), tuple(len(c.words) for c in domain.statements[0].choices), split)
@@ -114,7 +114,8 @@ class DenseHead(nn.Module):
         return torch.cat([output[..., :0], *(choice.softmax(-1) for choice in choices)], dim=-1)
 
     def loss(self, tokens: torch.Tensor, numbers: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
-        """The sum of the cross-entropies of presence, over cells, of the cross-entropies of words, and of the Huber losses of numbers.
+        """The sum of the cross-entropies of presence over all cells, and, over cells with an object, of the words' cross-entropies and
+        `NUMBER_WEIGHT` times the numbers' smooth L1 losses.
 
         ``tokens`` (batch, tokens, width); ``numbers`` and ``words`` are stacked `DenseLayout.targets`.
         """

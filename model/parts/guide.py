@@ -1,8 +1,8 @@
 """Supervised attention (Mi, Wang and Ittycheriah 2016): training shows a model which part of the image it should attend to.
 
-What a small language model learns slowest is to attend to the object that its own text describes. For every rendered sample it is known
-on which visual token that object's centre lies, so the guided head, the first head of the middle layer, is taught to attend there. The
-attention of `model.parts.cell_head` is taught in the same way. Both serve training alone.
+What a small language model learns slowest is to attend to the object that its own text describes. For every rendered sample, the visual
+token at that object's centre is known, so the guided head, the first head of the middle layer, is trained to attend to it. The attention
+of `model.parts.cell_head` is trained in the same way. Prediction needs neither loss.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def guided_attention(attentions: Sequence[torch.Tensor], start: int, tokens: int
 
 
 def guide_loss(attention: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
-    """Minus the logarithm of the guided head's attention (batch, length, tokens) on the right visual token, summed over a text's tokens.
+    """The negative logarithm of the guided head's attention (batch, length, tokens) on the right visual tokens, summed.
 
-    ``centres`` (batch, length): the right one, which holds the centre of the object that a token describes; -1 if it describes none.
+    ``centres`` (batch, length): the visual token at the centre of the object that a text's token describes, -1 if it describes none.
     """
     known = centres >= 0
     right = attention[known].gather(1, centres[known][:, None])
@@ -34,7 +34,7 @@ def guide_loss(attention: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
 
 
 def attention_loss(log_weights: torch.Tensor, tokens: torch.Tensor, split: int) -> torch.Tensor:
-    """(n,) minus the logarithm of the attention on the ``split`` x ``split`` cells of one visual token each.
+    """(n,) the negative logarithm of the attention on all ``split`` x ``split`` cells of one visual token each.
 
     ``log_weights`` (n, cells) are the logarithms of attention weights, ``tokens`` (n,) the visual tokens.
     """

@@ -24,20 +24,20 @@ class NumericHead(nn.Module):
         self.value = nn.Linear(width, 1)
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
-        """(..., width) hidden states to (...) normalised values, in the head's own precision: bfloat16 has no digits for millimetres."""
+        """(..., width) hidden states to (...) normalised values, in the head's own precision: bfloat16 is too coarse for millimetres."""
         with torch.autocast(states.device.type, enabled=False):
             return self.value(self.features(states)).squeeze(-1)
 
     def features(self, states: torch.Tensor) -> torch.Tensor:
-        """(..., width) hidden states to what the last layer computes the value from, of the same shape."""
+        """(..., width) hidden states to the last layer's input, of the same shape."""
         return nn.functional.gelu(self.hidden(torch.tanh(states.to(self.value.weight.dtype))))
 
 
 class NumberFeedback(nn.Module):
-    """What is added to tokens' embeddings so that the model knows the latest numbers of the text.
+    """Embeds the latest numbers of the text, to be added to the embeddings of its tokens.
 
-    A token gets all numbers, up to it, of the statement that the latest number belongs to: within an object's description those of this
-    object, at the start of the next those of the last one. ``statements`` names each slot's statement.
+    Each token gets the numbers up to it of the object that the latest number belongs to: within an object's description those of this
+    object, at the start of a description those of the previous object. ``statements`` holds the name of each slot's statement.
     """
 
     def __init__(self, width: int, statements: Sequence[str]) -> None:
@@ -51,22 +51,22 @@ class NumberFeedback(nn.Module):
         return self.embedded(*self._latest(values, slots))
 
     def embedded(self, numbers: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
-        """The latest number of each slot (..., slots), and whether it is of the current statement (..., slots), to (..., width)."""
+        """The latest number of each slot (..., slots), and whether it belongs to the current statement (..., slots), to (..., width)."""
         numbers = numbers.masked_fill(~current, 0.0)
         features = torch.cat([current[..., None], numbers[..., None], fourier(numbers, FEEDBACK_FREQUENCIES)], dim=-1)
         features = (features * current[..., None]).flatten(-2).to(self.hidden.weight.dtype)
         return self.embed(nn.functional.gelu(self.hidden(features))) * current.any(-1, keepdim=True)
 
     def together(self, device: torch.device) -> torch.Tensor:
-        """(slots + 1, slots) bool: if the latest number is of slot i, whether the statement has one of slot j by now, as slots come in
-        order. The last row is for slot -1: there is no number yet.
+        """(slots + 1, slots) bool: whether a statement with its latest number in slot i has a number in slot j by then, as slots come in
+        order. The last row is for slot -1: no number yet.
         """
         names = self.statements
         known = [[names[j] == names[i] and j <= i for j in range(len(names))] for i in range(len(names))]
         return torch.tensor([*known, [False] * len(names)], device=device)
 
     def _latest(self, values: torch.Tensor, slots: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """For each token, what `embedded` takes: (batch, length, slots) each."""
+        """The arguments of `embedded` for each token, (batch, length, slots) each."""
         every = torch.arange(len(self.statements), device=slots.device)
         at = torch.arange(slots.shape[1], device=slots.device)[:, None].expand(-1, len(every))
         latest = torch.where(slots[..., None] == every, at, -1).cummax(1).values  # position of each slot's latest number

@@ -1,4 +1,4 @@
-"""How a checkpoint's files say that its tower's images are normalised; other ways than ours are refused."""
+"""Reads from a checkpoint's files how its tower's images are normalised; unsupported preprocessing is refused."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def read_statistics(folder: Path) -> Statistics | None:
 
 
 def _stated(folder: Path) -> tuple[str, Any] | None:
-    """The place in a folder's files that describes image processing, and its content; newer files have it in one for texts, too."""
+    """The file, or part of it, that describes image processing, and its content; newer checkpoints have one file for images and texts."""
     if (folder / PROCESSOR_FILE).exists():
         content = read_object(folder / PROCESSOR_FILE)
         if "image_processor" in content:

@@ -1,4 +1,4 @@
-"""Pretrained parts: a vision tower and a language model by hub name or folder, and which checkpoint they were."""
+"""Pretrained parts: loads a vision tower and a language model by hub name or folder, and identifies their checkpoints."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from model.staging import ADAPTER_FILE, CONFIG_FILE, INDEX_FILE, TOKENIZER_FILES
 from model.tables import blaming, reason
 from model.trial import check_added_tokens, stated_tokens, try_rules
 
-_BEHIND = re.compile(r"(^|\.)(pooler|head|classifier)\.")  # layers of a tower behind all hidden states, which are not read
+_BEHIND = re.compile(r"(^|\.)(pooler|head|classifier)\.")  # layers after a tower's hidden states, which are not used
 _BESIDE_TOWER = re.compile(
     r"^(text_|logit_|query_tokens|visual_projection|vision_projection|language_|qformer)|(^|\.)(pooler|decoder|\w*head|\w*classifier)\."
 )
@@ -68,27 +68,27 @@ class Base:
         return base
 
     def to_json(self) -> dict[str, Any]:
-        """As a configuration holds it."""
+        """The checkpoint as a configuration states it."""
         return asdict(self)
 
     def exact(self) -> Base:
-        """The same checkpoint with its commit on the hub as revision, if the hub can be asked."""
+        """The same checkpoint with its commit on the hub as revision, if the hub can be reached."""
         if self.sha256:
             return self
         try:
             return Base(self.name, resolve_revision(self.name, revision=self.revision).resolved)
-        except Exception:  # there is no connection, say; the cache may have it
+        except Exception:  # for example without connection; the cache may have it
             return self
 
     def config(self) -> Any:
-        """Its configuration."""
+        """The checkpoint's configuration."""
         with self._opened() as (where, fetching), self._blamed(where):
             config = AutoConfig.from_pretrained(where, trust_remote_code=False, **fetching)
         config.name_or_path = self.name
         return config
 
     def tokenizer(self) -> Any:
-        """Its tokenizer."""
+        """The checkpoint's tokenizer."""
         config = self.config()
         folder = self._folder()
         stated: dict[str, int | str] = {}
@@ -103,16 +103,16 @@ class Base:
         return tokenizer
 
     def image_statistics(self) -> Statistics | None:
-        """Mean and standard deviation per channel that the tower's images are normalised with; None if it does not state them."""
+        """Mean and standard deviation per channel that the tower's images are normalised with; None if no file states them."""
         found = [path for path in map(self._file, PREPROCESSOR_FILES) if path is not None]
         return read_statistics(found[0].parent) if found else None
 
     def load_tower(self, config: Any, dtype: torch.dtype, **fetching: Any) -> nn.Module:
-        """Its vision tower; of a model of images and text, the tower alone."""
+        """The checkpoint's vision tower; of a model of images and text, the tower alone."""
         return self._loaded(AutoModel, config, dtype, fetching, optional=_BEHIND, beside=_BESIDE_TOWER)
 
     def load_language_model(self, config: Any, dtype: torch.dtype, **fetching: Any) -> nn.Module:
-        """Its causal language model, with as many rows of embeddings as `config` has tokens."""
+        """The checkpoint's causal language model, with at least as many rows of embeddings as `config` has tokens."""
         own = self.config() if self._file(CONFIG_FILE) else None
         model = self._loaded(
             AutoModelForCausalLM, own, dtype, fetching, beside=_BESIDE_LANGUAGE_MODEL, generation_config=GenerationConfig()
@@ -121,7 +121,7 @@ class Base:
         return model
 
     def extent(self) -> Extent:
-        """How large its model may be: as large as the files in its folder, else as this machine's memory."""
+        """The bound on the model's size: by the weight files in its folder, for a hub name by this machine's memory."""
         return _extent_of(Path(self.name) if self.sha256 else None)
 
     def _loaded(
@@ -135,7 +135,7 @@ class Base:
         optional: re.Pattern[str] | None = None,
         **keywords: Any,
     ) -> Any:
-        """The model with its weights. All but ``optional`` ones must be there, and all but those ``beside`` it must belong to it."""
+        """The model with its weights. `UserError` for missing weights, except ``optional``, and for left-over ones, except ``beside``."""
         if self._file(ADAPTER_FILE):
             raise UserError(
                 f"{self.name}: holds adapters ({ADAPTER_FILE}), and weights of their own are needed: `merge_and_unload` of peft makes them"
@@ -146,7 +146,7 @@ class Base:
                 kind.from_config(config)
             keywords["config"] = config
         keywords |= {"use_safetensors": True, "trust_remote_code": False}  # the other format is a pickle
-        # `_check_loaded` names what does not fit.
+        # `_check_loaded` reports mismatched sizes.
         keywords |= {"dtype": dtype, "output_loading_info": True, "ignore_mismatched_sizes": True}
         if folder is not None and weight_files(folder):
             with staged(folder) as stage, self._blamed(str(stage)):
@@ -158,7 +158,7 @@ class Base:
         return model
 
     def _converted(self, kind: Any, **keywords: Any) -> Any:
-        """The hub's conversion of a checkpoint that is older than safetensors; transformers finds it for the main branch only."""
+        """The model of a checkpoint older than safetensors, from the hub's conversion, which transformers finds on the main branch only."""
         for revision in dict.fromkeys([self.revision or "main", "main"]):
             try:
                 with self._blamed(self.name):
@@ -169,7 +169,7 @@ class Base:
         raise AssertionError("the main branch returns or raises")
 
     def _check_loaded(self, loading: Mapping[str, Any], beside: re.Pattern[str], optional: re.Pattern[str] | None) -> None:
-        """`UserError` unless the weights are those of the configuration's model, by what transformers says of ``loading``."""
+        """`UserError` unless the weights fit the configuration's model, by transformers' report on ``loading``."""
         if mismatched := sorted(loading.get("mismatched_keys", ())):
             name, held, described = mismatched[0]
             raise UserError(
@@ -187,7 +187,7 @@ class Base:
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """From where, and with which arguments, transformers may read its configuration and tokenizer: staged files, or its hub name."""
+        """The place, staged folder or hub name, from which transformers may read configuration and tokenizer, and arguments for it."""
         folder = self._folder()
         if folder is None:
             yield self.name, {"revision": self.revision or "main"}
@@ -196,7 +196,7 @@ class Base:
                 yield str(stage), {}
 
     def _folder(self, weights: bool = False, **fetching: Any) -> Path | None:
-        """Its folder; for a hub name that of the cache, with the files that may be read of it. None if the hub cannot be asked."""
+        """The checkpoint's folder; for a hub name that of the cache, with the permitted files fetched. None if fetching fails."""
         if self.sha256:
             return Path(self.name)
 
@@ -211,7 +211,7 @@ class Base:
                     folder = fetch(*set(index_of(folder).values()))
         except UserError:
             raise
-        except Exception:  # there is no connection, say, or no such name: whoever loads it says which
+        except Exception:  # for example no connection, or no such name: loading reports which
             return None
         return folder
 
@@ -231,14 +231,14 @@ class Base:
             ) from None
 
     def _file(self, name: str) -> Path | None:
-        """One of its files; None if there is none, or the hub cannot be asked."""
+        """One of the checkpoint's files; None if it is missing or the hub cannot be reached."""
         if self.sha256:
             return Path(self.name, name) if Path(self.name, name).exists() else None
         quietly = {f"_raise_exceptions_for_{what}": False for what in ("missing_entries", "connection_errors", "gated_repo")}
         try:
             found = cached_file(self.name, name, revision=self.revision, **quietly)
         except OSError:
-            return None  # whoever loads the checkpoint says what is wrong
+            return None  # loading the checkpoint reports the reason
         return None if found is None else Path(found)
 
 
@@ -261,7 +261,7 @@ def vision_config_of(config: Any) -> Any:
 
 @torch.no_grad()
 def add_rows(model: Any, tokens: int) -> None:
-    """Give a language model embeddings for at least so many tokens; new ones are the mean of all others."""
+    """Give a language model embeddings for at least ``tokens`` tokens; new ones are the mean of all old ones."""
     before = model.get_input_embeddings().weight.shape[0]
     if tokens <= before:
         return
@@ -276,6 +276,6 @@ def _folder_sha256(folder: Path) -> str:
     return _sha256_of(tuple((path, status.st_size, status.st_mtime_ns) for path, status in files))
 
 
-@lru_cache(maxsize=4)  # it is asked for when gigabytes of weights are named, and when they are loaded
+@lru_cache(maxsize=4)  # called when weights, perhaps gigabytes, are named and again when they are loaded
 def _sha256_of(files: tuple[tuple[Path, int, int], ...]) -> str:
     return hashlib.sha256("\n".join(f"{path.name} {file_sha256(path)}" for path, _, _ in files).encode()).hexdigest()

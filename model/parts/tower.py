@@ -22,19 +22,19 @@ LAST_BUT_ONE = -2  # the hidden state that is read unless the configuration stat
 
 
 class VisionTower(nn.Module):
-    """Turns images into tokens in reading order, one for each cell of a ``rows`` x ``columns`` grid.
+    """Turns images into tokens in reading order, one for each place of a ``rows`` x ``columns`` grid.
 
-    Of a transformer, the patch tokens of the hidden state ``config.vision_layer`` are taken, without class token. With
-    ``config.vision_merge`` above 1, neighbouring cells are joined into one token, their channels side by side (the inverse of pixel
-    shuffle, Shi et al. 2016): so the tower can compute on finer cells, and the language model has no more tokens to read. Of a
-    convolutional network, the last map is taken. Unlike patch tokens, its cells carry no position, so sines and cosines of the token's
-    position are appended as channels.
+    Of a transformer, the patch tokens of the hidden state ``config.vision_layer`` are used, without class token; of a convolutional
+    network, the last map. With ``config.vision_merge`` above 1, neighbouring patches are joined into one token, their channels side by
+    side (the inverse of pixel shuffle, Shi et al. 2016), so that the tower computes on finer patches and the language model reads no more
+    tokens. Unlike patch tokens, a map does not encode positions, so sines and cosines of each token's position are appended as channels.
     """
 
     def __init__(self, config: IGLLMConfig, encoder: nn.Module | None = None) -> None:
         """An adapter around `encoder`, by default one with random weights.
 
-        `UserError` if the tower lacks the layer to read, or its map has no cell or cannot be merged evenly.
+        `UserError` if the tower is of an unsupported kind, lacks the layer to read, is made for another frame, or has an empty map or one
+        that cannot be merged evenly.
         """
         super().__init__()
         if not is_usable(config.vision_config):
@@ -66,7 +66,7 @@ class VisionTower(nn.Module):
 
     @property
     def attended(self) -> int:
-        """How many cells of an image attend to each other: in the tower or, if that is convolutional, in the language model."""
+        """The number of an image's tokens that attend to each other: in the tower or, if it is convolutional, in the language model."""
         return self.rows * self.columns * (1 if self.convolutional else self.merge**2)
 
     def _check_layer(self, vision: Any) -> None:
@@ -95,7 +95,7 @@ class VisionTower(nn.Module):
         return torch.cat([features, place.expand(len(features), -1, -1)], dim=-1)
 
     def _merged(self, cells: torch.Tensor) -> torch.Tensor:
-        """(batch, the map's cells, channels) to (batch, rows * columns, merge² * channels), a token's cells in reading order."""
+        """(batch, patches, channels) to (batch, rows * columns, merge² * channels), a token's patches in reading order."""
         if self.merge == 1:
             return cells
         grid = cells.reshape(len(cells), self.rows, self.merge, self.columns, self.merge, -1)
@@ -103,9 +103,9 @@ class VisionTower(nn.Module):
 
 
 def is_usable(vision: Any) -> bool:
-    """Whether a configuration may describe a tower that `VisionTower` can read; only running it shows whether it does."""
+    """Whether a configuration may describe a tower that `VisionTower` can read; only a trial run is certain."""
     patches, maps = hasattr(vision, "patch_size"), hasattr(vision, "hidden_sizes")
-    return patches != maps and not (patches and hasattr(vision, "depths"))  # the others merge patches from stage to stage
+    return patches != maps and not (patches and hasattr(vision, "depths"))  # the excluded ones merge patches from stage to stage
 
 
 def _check_frame(vision: Any, height: int, width: int) -> None:
@@ -119,7 +119,7 @@ def _check_frame(vision: Any, height: int, width: int) -> None:
 
 
 def place_code(rows: int, columns: int, frequencies: int) -> torch.Tensor:
-    """(rows * columns, 4 * frequencies): `fourier` of each cell's y and x in [-1, 1]."""
+    """(rows * columns, 4 * frequencies): `fourier` of each place's y and x in [-1, 1]."""
     y = ((torch.arange(rows) + 0.5) * 2 / rows - 1).repeat_interleave(columns)
     x = ((torch.arange(columns) + 0.5) * 2 / columns - 1).repeat(rows)
     return torch.cat([fourier(y, frequencies), fourier(x, frequencies)], dim=-1)
@@ -132,7 +132,7 @@ def fourier(values: torch.Tensor, frequencies: int) -> torch.Tensor:
 
 
 def _stride(encoder: nn.Module) -> int:
-    """How many pixels, each way, a cell of a convolutional tower's map stands for."""
+    """The number of pixels, each way, for each place of a convolutional tower's map."""
     training = encoder.training
     with torch.no_grad():
         try:

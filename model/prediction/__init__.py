@@ -1,1 +1,1 @@
-"""Image to code."""
+"""Prediction: from images to code."""

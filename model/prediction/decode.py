@@ -5,9 +5,9 @@ numeric head is a function of the text before it (where the head weighs several 
 the same words have the same numbers, and candidates differ in their words and in how many objects they have. Numbers written digit by
 digit are tokens like any other.
 
-Where `model.coverage` rules out some of the values that a head weighs, the likeliest of the others is taken, and the logarithm of their
-total weight is added: the probability that the object has a place which it can have. Where all are ruled out, there is no such object,
-and the text ends before it.
+Where `model.coverage` rules out some of the values that a head weighs, the likeliest of the others is chosen, and the logarithm of their
+total weight, the probability that the object's place is a possible one, is added. Where all values are ruled out, there is no such
+object, and the text ends before it.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ def decode(
     decoding: Decoding = GREEDY,
     keys: Sequence[str] | None = None,
 ) -> list[Decoded]:
-    """The code of each image of a batch (batch, 3, height, width), in evaluation mode. ``prompt`` holds the token ids after the image.
+    """The code of each image of a batch (batch, 3, height, width); sets evaluation mode. ``prompt`` holds the token ids after the image.
 
-    ``keys`` name the images; draws depend on them (by default on the place in the batch). `UserError` if the model's output is NaN.
+    Random draws depend on ``keys``, the images' names (by default their places in the batch). `UserError` if the model's output is NaN.
     """
     model.eval()
     writer = _TextWriter(model, codec, decoding, keys or [str(i) for i in range(len(pixel_values))])
@@ -66,7 +66,7 @@ def decode(
     while writer.images:
         writer.write_token()
         ended, forced = writer.fetch_progress()
-        if 2 * sum(ended) >= len(ended):  # rarely enough that removing costs little, often enough that ended texts cost little
+        if 2 * sum(ended) >= len(ended):  # seldom enough that removal costs little, often enough that ended texts do
             writer.remove(ended)
         if writer.images:
             writer.read_written(forced)
@@ -77,8 +77,8 @@ def decode(
 class _Texts:
     """The texts that are being written, a row each; those of one image are next to each other.
 
-    ``hidden`` (rows, width) is the state that predicts the next token. ``state`` (rows,) is the automaton's, ``statements`` (rows,) how
-    many statements were begun, ``log_likelihood`` (rows,) that of the text. ``tokens``, ``values`` and ``scores`` (rows, most tokens) hold
+    ``hidden`` (rows, width) is the state that predicts the next token. ``state`` (rows,) is the automaton's, ``statements`` (rows,) the
+    number of statements begun, ``log_likelihood`` (rows,) that of the text. ``tokens``, ``values`` and ``scores`` (rows, most tokens) hold
     the id, the normalised value and the log-probability of each token; ``draws`` of the same shape has the random draw for each.
     ``numbers`` (rows, slots) holds the latest number of each slot, and ``last_slot`` (rows,) the slot of the latest number, -1 for none.
     ``begin`` (rows,) is where the latest statement begins, and ``shorter`` (rows,) the log-likelihood of the text that ends there.
@@ -108,7 +108,7 @@ class _Texts:
 class _TextWriter:
     """Writes the texts of a batch. ``images`` are those whose texts have not ended, by number; ``decoded`` holds the code of the others.
 
-    ``length`` is how many tokens every text has. A step is `write_token`, `fetch_progress`, perhaps `remove`, `read_written`.
+    ``length`` is the number of tokens that every text has. A step is `write_token`, `fetch_progress`, perhaps `remove`, `read_written`.
     """
 
     def __init__(self, model: IGLLM, codec: CodeCodec, decoding: Decoding, keys: Sequence[str]) -> None:
@@ -119,7 +119,7 @@ class _TextWriter:
         self.every_slot = torch.arange(len(codec.slots), device=self.device)
         self.end_option = codec.table.tokens[START].tolist().index(codec.end)
         self.together = None if model.number_feedback is None else model.number_feedback.together(self.device)
-        # It keeps all tokens, whatever window the configuration states: the mask alone limits attention, as in training.
+        # This cache keeps all tokens, even if the configuration has an attention window: the mask alone limits attention, as in training.
         self.cache = DynamicCache()
         self.draws = decoding.draws(keys, codec.max_tokens).to(self.device)
 
@@ -139,7 +139,7 @@ class _TextWriter:
         count = torch.zeros(rows, dtype=torch.long, device=self.device)
         log_likelihood = torch.zeros(rows, device=self.device)
         if self.decoding.beams > 1:
-            log_likelihood.view(-1, self.decoding.beams)[:, 1:] = -torch.inf  # a search begins with one text
+            log_likelihood.view(-1, self.decoding.beams)[:, 1:] = -torch.inf  # a beam search begins with one text
         column = torch.zeros(rows, most, device=self.device)
         if self.coverage is None:
             placed = cell_place = column[:, :0]
@@ -163,7 +163,7 @@ class _TextWriter:
         )
 
     def _read(self, embedded: torch.Tensor) -> torch.Tensor:
-        """The hidden state (rows, width) after what is embedded (rows, length, width)."""
+        """Run the language model on embedded tokens (rows, length, width); the hidden state of the last one (rows, width)."""
         return self.model.run_decoder(embedded, past_key_values=self.cache, use_cache=True).last_hidden_state[:, -1]
 
     def write_token(self) -> None:
@@ -179,19 +179,19 @@ class _TextWriter:
         self.length += 1
 
     def _end_full_texts(self) -> None:
-        """To a text with as many objects as the domain allows, only the end-of-sequence token can be appended."""
+        """Allow only the end-of-sequence token in texts that have as many objects as the domain allows."""
         texts = self.texts
         full = (texts.state == START) & (texts.statements >= self.codec.domain.max_objects)
         texts.state = texts.state.masked_fill(full, self.codec.ended)
 
     def _log_probability(self, cells: Cells | None) -> torch.Tensor:
-        """(rows, options) of the tokens that the grammar allows next."""
+        """(rows, options) the log-probabilities of the tokens that the grammar allows next."""
         state = self.texts.state
         logits = self.model.token_logits(self.texts.hidden[:, None], cells)[:, 0].gather(-1, self.grammar.tokens[state]).float()
         return logits.masked_fill(~self.grammar.allowed[state], -torch.inf).log_softmax(-1)
 
     def _choose(self, log_probability: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The option of each text, and its log-probabilities. A search may replace texts by copies of others of their image."""
+        """The option of each text, and the log-probabilities of all. A beam search may replace texts by copies of others of their image."""
         texts = self.texts
         rows, option = self.decoding.choose(log_probability, texts.log_likelihood, texts.draws[:, self.length])
         if rows is not None:
@@ -200,7 +200,7 @@ class _TextWriter:
         return option, log_probability
 
     def _append(self, option: torch.Tensor, log_probability: torch.Tensor) -> None:
-        """Append the tokens of the options (rows,), of these log-probabilities (rows, options)."""
+        """Append to each text the token of its chosen ``option`` (rows,). ``log_probability`` (rows, options) is of all options."""
         texts, state = self.texts, self.texts.state
         score = log_probability.gather(-1, option[:, None])[:, 0]
         texts.begin = torch.where(state == START, self.length, texts.begin)
@@ -212,9 +212,9 @@ class _TextWriter:
         texts.state = self.grammar.targets[state, option]
 
     def _append_value(self, slot: torch.Tensor, images: torch.Tensor, cells: Cells | None) -> None:
-        """The value of the token just appended, which is a number of a slot (rows,); where that is -1 it is none, and the value unused.
+        """Write the value of the token just appended, a number of ``slot`` (rows,); where that is -1, the value is not used.
 
-        ``images`` (rows,) are the images of the texts, ``cells`` theirs.
+        ``images`` (rows,) are the places of the texts' images in the batch, ``cells`` the cells of these images.
         """
         texts = self.texts
         if cells is None or self.cells is None:
@@ -237,8 +237,8 @@ class _TextWriter:
             self._add_score(torch.where(slot >= 0, mixture.log_weights.logsumexp(-1), 0.0))
 
     def _add_score(self, score: torch.Tensor) -> None:
-        """Add the logarithm of what coverage allows for the value just appended (rows,). Where that is nothing, the latest object is
-        taken back and the text ends."""
+        """Add ``score`` (rows,), the logarithm of the total weight that coverage allows for the value just appended. Where it is -inf,
+        remove the latest object and end the text."""
         texts, nothing = self.texts, score.isneginf()
         texts.scores[:, self.length] += score
         texts.log_likelihood = torch.where(nothing, texts.shorter, texts.log_likelihood + score)
@@ -247,18 +247,18 @@ class _TextWriter:
         texts.tokens = texts.tokens.masked_fill(nothing[:, None] & latest, self.codec.end)
 
     def fetch_progress(self) -> tuple[list[int], int]:
-        """For each image whether all its texts have ended (1, else 0), and how many tokens the grammar now forces on every text.
+        """For each image whether all its texts have ended (1, else 0), and how many tokens the grammar now forces in every text.
 
-        This is all that a step fetches from the device.
+        A step copies nothing else from the device.
         """
         texts = self.texts
-        ended = (texts.state == self.codec.ended) | texts.log_likelihood.isneginf()  # the latter are places of a search that nothing fills
+        ended = (texts.state == self.codec.ended) | texts.log_likelihood.isneginf()  # the latter are unused places of a beam search
         forced = self.grammar.run_length[texts.state].min()
         *of_images, run = torch.cat([ended.view(-1, self.decoding.texts_per_image).all(1), forced[None]]).tolist()
         return of_images, run
 
     def remove(self, ended: list[int]) -> None:
-        """Decode the images that have ended, and take them out of the batch."""
+        """Decode the images whose texts have ended, and remove them from the batch."""
         each = self.decoding.texts_per_image
         mask = torch.tensor(ended, dtype=torch.bool, device=self.device).repeat_interleave(each)
         done = self.texts.select(mask.nonzero()[:, 0])
@@ -274,7 +274,7 @@ class _TextWriter:
         self.cache.batch_select_indices(left)
 
     def read_written(self, forced: int) -> None:
-        """Append so many tokens that the grammar forces on every text, and let the model read them and the token before them."""
+        """Append the ``forced`` next tokens, which the grammar determines, and run the model on them and the token before them."""
         texts, first = self.texts, self.length - 1
         texts.tokens[:, self.length : self.length + forced] = self.grammar.run_tokens[texts.state, :forced]
         texts.state = self.grammar.run_states[texts.state, forced]
@@ -286,7 +286,7 @@ class _TextWriter:
         texts.hidden = self._read(embedded)
 
     def _decoded(self, rows: list[tuple[float, list[int], list[float], list[float]]]) -> Decoded:
-        """What is decoded of one image's texts: log-likelihood, tokens, values and scores of each."""
+        """The `Decoded` of one image. ``rows`` are its texts: log-likelihood, tokens, values and scores. `UserError` for NaN."""
         if any(math.isnan(log_likelihood) for log_likelihood, *_ in rows):
             name = self.model.config.name_or_path or "the model"
             raise UserError(f"{name}: its output is not a number: its weights are damaged, or its training went astray")

@@ -1,4 +1,4 @@
-"""The settings of decoding. They are flags too, so torch is imported only where texts are written."""
+"""The settings of decoding. They are also command-line flags, so torch is imported only when decoding needs it."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ class Decoding:
 
     @property
     def texts_per_image(self) -> int:
-        """How many texts are written at once for each image."""
+        """The number of texts that are written at once for each image."""
         return max(self.samples, self.beams)
 
     @property
     def choose(self) -> Choose:
-        """The function that chooses how texts go on."""
+        """The function that chooses the next token of each text."""
         from model.prediction.choosing import beam_search, drawing, likeliest
 
         if self.temperature is not None:
@@ -64,7 +64,7 @@ class Decoding:
         return likeliest if self.beams == 1 else beam_search(self.beams)
 
     def draws(self, keys: Sequence[str], count: int) -> torch.Tensor:
-        """(texts, count) draws from [0, 1), each row a function of seed, key and number of the sample; zeros without temperature."""
+        """(texts, count) draws from [0, 1), each row a function of seed, key and number of the sample; zeros without a temperature."""
         import torch
 
         from model.prediction.choosing import draws

@@ -1,6 +1,6 @@
-"""The file of an unfinished prediction, from which the next call goes on: a header that says what it was made with, then a line an image.
+"""The file of an unfinished prediction, from which the next call goes on: a header with model and settings, then a line for each image.
 
-A kill may cut it off anywhere.
+A kill may cut the file off anywhere.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from datagen.shards.pictures import Pictures
 from model.prediction.decoding import Decoding
 
 _MADE_WITH = {"igllm": "another version of igllm", "model": "another model", "decoding": "other settings of decoding"}
-"""The header's fields, each with the reason that is given when predictions are begun anew because it differs."""
+"""The header's fields, each with the reason that is printed when predictions are begun anew because the field differs."""
 
 
 class Header(Struct):
-    """The first line: what the predictions were made with."""
+    """The first line: version, model's digest and settings of the predictions."""
 
     igllm: str
     model: str
@@ -40,7 +40,7 @@ class Header(Struct):
 
 
 class Kept(Prediction, frozen=True):
-    """A line: a prediction with the SHA-256 of the image's file, and as ``seal`` that of the header and the rest of the line."""
+    """A line: a prediction, the SHA-256 of its image's file, and ``seal``, the SHA-256 of the header and the rest of the line."""
 
     image_sha256: str = ""
     seal: str = ""
@@ -51,17 +51,17 @@ class Kept(Prediction, frozen=True):
         return cls(**structs.asdict(prediction), image_sha256=image_sha256).sealed(header)
 
     def sealed(self, header: Header) -> Kept:
-        """The line with its right seal; the line itself if it is as it was written."""
+        """The line with the correct seal, equal to the line itself if that is unchanged."""
         text = msgspec.json.encode([header, structs.replace(self, seal="")])
         return structs.replace(self, seal=hashlib.sha256(text).hexdigest())
 
     def prediction(self) -> Prediction:
-        """The line as it will be in ``pred.jsonl``."""
+        """The prediction alone, as ``pred.jsonl`` will hold it."""
         return Prediction(self.key, self.code, self.image, self.confidence, self.candidates)
 
 
 class Partial:
-    """The file at ``path``, and the ``predictions`` that are done, by key."""
+    """The file at ``path``, and the finished ``predictions`` by key. ``model`` is the model's digest."""
 
     def __init__(self, path: Path, model: str, decoding: Decoding) -> None:
         self.path = path
@@ -69,7 +69,7 @@ class Partial:
         self._header = Header(version("igllm"), model, asdict(decoding))
 
     def take_up(self, images: Pictures) -> None:
-        """Take the predictions that an earlier call, of the same model and settings, has left of images that are the same; print this."""
+        """Load the predictions that an earlier call with the same model and settings made of unchanged images, and print how many."""
         check_own(self.path)
         header, rows = self._left()
         other = [reason for name, reason in _MADE_WITH.items() if getattr(header, name, None) != getattr(self._header, name)]
@@ -87,12 +87,12 @@ class Partial:
 
     @contextmanager
     def appending(self) -> Iterator[None]:
-        """Open the file: within, `add` may be called."""
+        """Open the file; `add` may be called within the block."""
         with self.path.open("ab", buffering=0) as self._stream:
             yield
 
     def add(self, prediction: Prediction, image_digest: str) -> None:
-        """Keep a prediction, with the SHA-256 of the file of its image. `UserError` if somebody has removed what is kept."""
+        """Append a prediction, with the SHA-256 of its image's file. `UserError` if somebody has removed the file at ``path``."""
         if not is_there(self.path, self._stream.fileno()):
             raise removed(self.path.parent)
         self.predictions[prediction.key] = prediction
@@ -101,14 +101,14 @@ class Partial:
             self._stream.write(json.dumps(kept.to_json()).encode() + b"\n")
 
     def _left(self) -> tuple[Header | None, dict[str, Kept]]:
-        """The header and the lines of an earlier call, by key, up to the first that is not as it was written; the file is cut off there."""
+        """The header and, by key, the lines of an earlier call, up to the first line that is damaged; truncate the file there."""
         if not self.path.exists():
             return None, {}
         header: Header | None = None
         rows: dict[str, Kept] = {}
         end = 0
         with open_plain(self.path) as stream:
-            while (line := stream.readline(MOST_OF_LINE)).endswith(b"\n"):  # a kill has cut the last line short
+            while (line := stream.readline(MOST_OF_LINE)).endswith(b"\n"):  # a last line without its end was cut off by a kill
                 try:
                     row = decode_row(line.decode(errors="replace"), str(self.path))
                     if header is None:
@@ -127,7 +127,7 @@ class Partial:
 
 
 def _digest(images: Pictures, key: str) -> str:
-    """The SHA-256 of an image's file; empty if that cannot be read."""
+    """The SHA-256 of an image's file; empty if the file cannot be read."""
     try:
         return hashlib.sha256(images.encoded(key)).hexdigest()
     except ImageError:

@@ -1,4 +1,4 @@
-"""Prediction: a trained model writes the code of images, which goes to ``pred.jsonl``."""
+"""Prediction of the code of images by a trained model, into ``pred.jsonl``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from model.tokens.prompts import prompt_tokens
 
 
 class Predictor(ABC):
-    """A trained model that predicts the code of images; `of` a folder, or `around` a model that is loaded."""
+    """A trained model that predicts the code of images. Make one by `of` from a folder, or by `around` from a loaded model."""
 
     def __init__(self, loaded: Loaded) -> None:
         self.name, self.digest, self.model = loaded.name, loaded.digest, loaded.model
@@ -45,28 +45,28 @@ class Predictor(ABC):
 
     @staticmethod
     def of(folder: Path, device: str = "auto") -> Predictor:
-        """The predictor of the model in a folder; `UserError` if that is damaged or none."""
+        """The predictor of the model in a folder; `UserError` if the folder has no model or a damaged one."""
         return Predictor.around(load_model(folder, device))
 
     @staticmethod
     def around(loaded: Loaded) -> Predictor:
-        """The predictor of a model, by its kind."""
+        """The predictor of a loaded model, of the subclass for its kind."""
         return DerenderPredictor(loaded) if isinstance(loaded.model, Derenderer) else CodePredictor(loaded)
 
     def check(self, decoding: Decoding) -> None:  # noqa: B027
-        """`UserError` if this model cannot decode in that way."""
+        """`UserError` if this model does not support these settings."""
 
     def foreign(self, domain: Domain) -> str | None:
-        """Why this model's code is not of that domain, by the names of statements and arguments (words may differ); None if it is."""
+        """The reason why this model's code is not of a domain, None if it is: the names of statements and arguments must be the same."""
         own = get_domain(self.model.config.domain)
         if _arguments(own) == _arguments(domain):
             return None
         return f"the model {self.name} writes code of the domain {own.name}, and the data are of {domain.name}"
 
     def predict(self, images: Iterable[tuple[str, np.ndarray]], batch_size: int = 32, decoding: Decoding = GREEDY) -> Iterator[Prediction]:
-        """The code of images, each a key and (height, width, 3) uint8 pixels, in order; of several samples, all as candidates.
+        """The predictions of images, each a key and (height, width, 3) uint8 pixels, in order; several samples become its candidates.
 
-        ``batch_size`` images are read at once, or `Loaded.most_images` if that is fewer.
+        A batch has ``batch_size`` images, or `Loaded.most_images` if that is fewer.
         """
         self.check(decoding)
         source = iter(images)
@@ -78,8 +78,8 @@ class Predictor(ABC):
 
     @contextmanager
     def _blamed(self, images: int) -> Iterator[None]:
-        """Turn any error of torch into a `UserError`. A model of others that could be loaded may still fail to compute, because its
-        configuration may state what no weight shows, such as attention windows, or layers that leave nothing of an image."""
+        """Turn a lack of memory and, for a model that is not shipped, any error of torch into a `UserError`. A model that could be loaded
+        may fail to compute, as no weight shows some of its settings, such as attention windows or layers that leave nothing of an image."""
         try:
             yield
         except Exception as error:
@@ -93,11 +93,11 @@ class Predictor(ABC):
 
     @abstractmethod
     def _read(self, keys: list[str], pixel_values: torch.Tensor, decoding: Decoding) -> Iterator[Prediction]:
-        """The code of a batch (batch, 3, height, width)."""
+        """The predictions of a batch (batch, 3, height, width)."""
 
 
 def _arguments(domain: Domain) -> dict[str, list[str]]:
-    """The names of a domain's statements, each with the names of its arguments."""
+    """The names of a domain's statements, each with the sorted names of its arguments."""
     return {statement.name: sorted(argument.name for argument in statement.arguments) for statement in domain.statements}
 
 
@@ -117,10 +117,10 @@ class CodePredictor(Predictor):
 
 
 class DerenderPredictor(Predictor):
-    """Predicts with a `Derenderer`, which has one answer to an image."""
+    """Predicts with a `Derenderer`, which gives one code for an image."""
 
     def check(self, decoding: Decoding) -> None:
-        """`UserError` if this model cannot decode in that way."""
+        """`UserError` if settings ask for several samples, a beam search or random draws."""
         if decoding.samples > 1 or decoding.beams > 1 or decoding.temperature is not None:
             raise UserError("a de-rendering model has one answer to an image: leave out --samples, --temperature and --beams")
 
@@ -132,7 +132,7 @@ class DerenderPredictor(Predictor):
 def predict_images(
     predictor: Predictor, images: Pictures, batch_size: int = 32, decoding: Decoding = GREEDY
 ) -> tuple[list[Prediction], dict[str, str]]:
-    """The predictions of all images but those that cannot be read; these are named on stderr, and returned: why, by key."""
+    """The predictions of all images that can be read, and by key the reasons why the others cannot, which are also printed on stderr."""
     predictor.check(decoding)
     source = _Unpredicted(images, ())
     predictions = list(progress(predictor.predict(source, batch_size, decoding), len(source.keys), "predict"))
@@ -151,7 +151,7 @@ def predict_file(
     """Write ``pred.jsonl`` for all images that can be read. The reasons why others cannot are printed on stderr, and returned by key.
 
     Predictions of an interrupted call with the same model and settings are kept where the image is still the same. `UserError` while
-    another call writes the same file, or if a folder is in its place. ``write`` puts the finished predictions there.
+    another call writes the same file, or if a folder is in its place. ``write`` writes the finished predictions.
     """
     predictor.check(decoding)
     check_file(out)
@@ -168,7 +168,8 @@ def predict_file(
 
 
 class _Unpredicted:
-    """The images that are still to be predicted. While they are read, their files' ``digests`` are kept, and why others are ``skipped``."""
+    """The images still to be predicted. Iteration fills ``digests``, their files' SHA-256, and ``skipped``, the reasons why others cannot
+    be read, both by key."""
 
     def __init__(self, images: Pictures, done: Collection[str]) -> None:
         self._images = images

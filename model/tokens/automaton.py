@@ -1,6 +1,6 @@
 """A grammar over token ids: an automaton whose arcs are the tokens that may come next, each with the text that it writes.
 
-A state has few arcs (the words of a vocabulary, ten digits), however many tokens the tokenizer has; so tables have a column an arc.
+A state has few arcs (the words of a vocabulary, ten digits), however many tokens the tokenizer has; so tables have one column per arc.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ START = 0
 
 @dataclass(frozen=True)
 class Arc:
-    """What a token does in a state: the state it leads to, the text that it completes ("" if that goes on), and if it is of a number."""
+    """A token's effect in a state: the next state, the text that it completes ("" if it completes none), and if it is a number's."""
 
     target: int
     text: str
@@ -29,9 +29,9 @@ class Table:
     """The arcs as arrays, a row a state, padded with copies of a state's first arc: ``tokens`` and ``targets`` (states, width) int64;
     ``allowed`` (states, width) bool, false for padding.
 
-    From a state with one arc, perhaps to another such state, the grammar forces a run of tokens: ``run_length`` (states,) is how many,
-    ``run_tokens`` (states, longest) which, and ``run_states`` (states, longest + 1) the states after none, one, two of them. In a state
-    that leads only to itself, the run is as long as the longest.
+    In a state with a single arc, perhaps to another such state, the grammar forces a run of tokens: ``run_length`` (states,) counts them,
+    ``run_tokens`` (states, longest) are their ids, and ``run_states`` (states, longest + 1) the states after none, one, two ... of them.
+    The run of a state that leads only to itself is as long as the longest.
     """
 
     tokens: np.ndarray
@@ -50,12 +50,12 @@ class Automaton:
         self._within: set[int] = set()  # the states in the middle of a text
 
     def new_state(self) -> int:
-        """Add a state without arcs; its number."""
+        """Add a state without arcs; returns its number."""
         self.arcs.append({})
         return len(self.arcs) - 1
 
     def link(self, state: int, tokens: list[int], target: int, text: str, *, in_number: bool = False) -> None:
-        """Let `tokens` lead from `state` to `target` and write `text`; `UserError` if the first of them already write another text."""
+        """Let `tokens` lead from `state` to `target` and write `text`; `UserError` if they begin another text's tokens, or the reverse."""
         for token in tokens[:-1]:
             if token not in self.arcs[state]:
                 within = self.new_state()
@@ -87,7 +87,7 @@ class Automaton:
         return Table(tokens, targets, np.arange(width) < count[:, None], length, tokens[states[:, :-1], 0], states)
 
     def longest_line(self) -> int:
-        """The most tokens that lead from `START` to `START` again."""
+        """The length in tokens of the longest path from `START` back to `START`."""
         longest, length, states = 0, 0, {START}
         while states:
             length += 1

@@ -17,7 +17,7 @@ _WHAT = "the tokenizer's chat template"
 
 
 def apply_template(template: str, tokens: Mapping[str, Any], conversations: Sequence[Sequence[Mapping[str, str]]]) -> list[str]:
-    """The text of each conversation up to the assistant's answer. ``tokens`` are the tokenizer's special ones by name.
+    """The text of each conversation up to the assistant's answer. ``tokens`` are the tokenizer's special tokens by name.
 
     `UserError` if the template fails, is too long, or takes too much time or memory.
     """
@@ -27,7 +27,7 @@ def apply_template(template: str, tokens: Mapping[str, Any], conversations: Sequ
     return list(_applied(json.dumps(request)))
 
 
-@lru_cache(maxsize=8)  # the same is asked when a model is planned, trained and used
+@lru_cache(maxsize=8)  # planning, training and prediction make the same request
 def _applied(request: str) -> tuple[str, ...]:
     return tuple(ask("model.tokens.chat_template", json.loads(request), _WHAT))
 

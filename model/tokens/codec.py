@@ -1,7 +1,7 @@
 """Scenes as token sequences and back, and the grammar over token ids that decoding is held to.
 
-Code is tokenized piece by piece. A piece is fixed text, a word with the fixed text before it, or a number, which is `[NUM]` with its value
-beside it, or text digit by digit. So the automaton over token ids is exact for any tokenizer, and its arcs say which text tokens write.
+Code is tokenized piece by piece. A piece is fixed text, a word with the fixed text before it, or a number, which is either `[NUM]` with its
+value beside it, or text digit by digit. So the automaton over token ids is exact for any tokenizer, and its arcs hold the tokens' text.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from model.tokens.automaton import START, Arc, Automaton
 from model.tokens.digits import CHARACTERS, link_decimals
 
 NUM = "[NUM]"
-LARGEST = 1e6  # the largest number that is written
-_ANCHOR = "\n"  # texts are tokenized behind it, because a tokenizer may put a space before the very first character
+LARGEST = 1e6  # the largest absolute value that is written
+_ANCHOR = "\n"  # texts are tokenized after it, because a tokenizer may put a space before the very first character
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Slot:
         return math.sin(phase), math.cos(phase)
 
     def from_coordinates(self, coordinates: Sequence[float]) -> float:
-        """The normalised value of coordinates; where there is a period, within half of it around 0, and the two need not have length 1."""
+        """The normalised value of coordinates; if periodic, it is within half a period of 0, and sine and cosine may have any norm."""
         return math.atan2(*coordinates) * self.period / (2 * math.pi) if self.period else coordinates[0]
 
     def text(self, value: float) -> str:
@@ -110,7 +110,7 @@ class Words:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All that may be written here."""
+        """All texts that the piece may have."""
         return tuple(map(self.text, self.words)) if self.argument else (self.before,)
 
 
@@ -137,7 +137,7 @@ def pieces(statement: Statement, arguments: Sequence[Argument] | None = None) ->
 
 
 def code_texts(domain: Language) -> list[str]:
-    """Every text that a codec may have tokenized for a domain."""
+    """Every text that a codec may have tokenized for canonical code of a domain."""
     words = [text for statement in domain.statements for piece in pieces(statement) if isinstance(piece, Words) for text in piece.texts]
     return [*words, *(_ANCHOR + word for word in words), *CHARACTERS]
 
@@ -148,8 +148,8 @@ def word_texts(statement: Statement) -> list[str]:
 
 
 def word_tokens(domain: Language, tokenizer: Any) -> list[int]:
-    """The tokens of `word_texts`, one each. Empty for a domain of several statements, for which cells have no words, and where the
-    tokenizer makes several tokens of one."""
+    """The tokens of `word_texts`, one each. Empty for a domain of several statements, for which cells have no words, and if a text
+    takes several tokens."""
     if len(domain.statements) != 1:
         return []
     found = [tokenizer.encode(text, add_special_tokens=False) for text in word_texts(domain.statements[0])]
@@ -157,7 +157,7 @@ def word_tokens(domain: Language, tokenizer: Any) -> list[int]:
 
 
 def numeric_slots(domain: Language) -> list[Slot]:
-    """All slots of a domain's statements, in declared order, by which their indices count."""
+    """All slots of a domain's statements, in declared order; indices of slots refer to this list."""
     return [piece for statement in domain.statements for piece in pieces(statement) if isinstance(piece, Slot)]
 
 
@@ -183,7 +183,7 @@ class Style:
 @dataclass(frozen=True)
 class Encoded:
     """A text's token ids and, for each token, the normalised value and the slot's index of a `[NUM]`, else 0 and -1; and the index of the
-    object that it describes, -1 for none."""
+    object that the token describes, -1 for none."""
 
     ids: list[int]
     values: list[float]
@@ -195,7 +195,7 @@ class CodeCodec:
     """The code of one domain in the tokens of one tokenizer.
 
     ``rotations`` names the dialect of the tokens (`datagen.domains.dialects`); scenes and decoded code are in the domain's own. ``numbers``
-    says how a number is written: ``head``, as a `[NUM]` token with its value beside it and never as text, or ``char``, character by
+    is how a number is written: ``head``, as a `[NUM]` token with its value beside it and never as text, or ``char``, character by
     character to the declared decimals.
 
     ``automaton`` is the grammar of a line, from `START` to `START`; ``table`` holds its arrays, whose runs end at `START` and before
@@ -247,7 +247,7 @@ class CodeCodec:
         return Encoded([*ids, self.end], [*values, 0.0], [*slots, -1], [*objects, -1])
 
     def decode(self, ids: Sequence[int], values: Sequence[float]) -> str:
-        """The domain's code for token ids and the normalised values of those that are `[NUM]`: a canonical line per object.
+        """The domain's code for token ids, a canonical line per object; ``values``, one a token, are normalised and used for `[NUM]` alone.
 
         Up to the end-of-sequence token, the ids must be a path of the automaton.
         """
@@ -332,7 +332,7 @@ class CodeCodec:
             for i, piece in reversed(list(enumerate(line))):
                 state = START if i == 0 else automaton.new_state()
                 if isinstance(piece, Words):
-                    follow = partial(self._link_words, automaton, piece, target)  # for a number without decimals before these words
+                    follow = partial(self._link_words, automaton, piece, target)  # a preceding number without decimals calls it
                     follow(state)
                 elif self.numbers == "head":
                     automaton.link(state, [self.num], target, "")

@@ -23,7 +23,7 @@ def link_decimals(
     whole_digits: int,
     decimals: int,
 ) -> None:
-    """Let every number of at most `whole_digits` digits and exactly `decimals` decimals lead from `state` to `target`.
+    """Let every number of at most `whole_digits` digits before the point and exactly `decimals` after it lead from `state` to `target`.
 
     There are no superfluous leading zeros, no negative zero, and a minus only where numbers are ``signed``. `tokens` gives a character's
     token ids. A number without decimals can end after any digit: there, `follow` links what comes after the number to the state.

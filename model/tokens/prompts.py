@@ -40,7 +40,7 @@ DESCRIBE_PROMPTS = (
 """Ways to ask for a caption, in alignment."""
 IMAGE = "<image>"
 
-# For language models without a template of their own, such as the first Vicunas: the form that these were tuned with.
+# For language models without a template of their own, such as the first Vicunas, which were tuned with this one.
 VICUNA_TEMPLATE = (
     "{{ bos_token }}A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, and "
     "polite answers to the user's questions."
@@ -53,14 +53,14 @@ PLAIN_TEMPLATE = "{{ bos_token }}{% for message in messages %}{{ message['conten
 
 @dataclass(frozen=True)
 class PromptTokens:
-    """``prefix`` is what comes before the image, ``asked`` what comes after it, for each prompt."""
+    """Token ids: ``prefix``, before the image, is the same for all prompts; ``asked``, after it, has a list for each prompt."""
 
     prefix: list[int]
     asked: list[list[int]]
 
 
 def prompt_tokens(tokenizer: Any, prompts: Sequence[str] = PROMPTS) -> PromptTokens:
-    """Prompts in the tokenizer's chat template, the image before the question; `UserError` for a template that does not allow this."""
+    """Prompts in the tokenizer's chat template, the image before the question; `UserError` for a template that does not keep both so."""
     try:
         return _in_template(tokenizer, prompts)
     except UserError as error:

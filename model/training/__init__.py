@@ -1,1 +1,1 @@
-"""The training loop, its checkpoints, and how a run goes on."""
+"""The stages of training, the training loop, its checkpoints, and resuming from them."""

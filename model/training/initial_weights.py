@@ -1,4 +1,4 @@
-"""Training that begins with the weights of another run, such as a pretraining's or an alignment's."""
+"""Initial weights of a training from another run, such as a pretraining or an alignment."""
 
 from __future__ import annotations
 
@@ -22,35 +22,36 @@ from model.tables import reason
 
 
 def load_initial_weights(model: IGLLM, folder: Path) -> None:
-    """Give a model the weights in another run's folder; `UserError` if they do not fit or there is no projector among them.
+    """Load the weights in another run's folder into a model; `UserError` if they do not fit or have no projector among them.
 
-    Of a run that wrote the domain's rotations in another way, only tower and projector are loaded: all else knows other words and numbers.
+    If that run wrote the domain's rotations in another dialect, only tower and projector are loaded: the other parts have learnt other
+    words and numbers.
     """
     config = check_config(folder)
     check_saved(folder, file_digests(folder))
     try:
-        shapes_in(folder / WEIGHTS_FILE)  # refuses a damaged header before memory is taken
+        shapes_in(folder / WEIGHTS_FILE)  # refuses a damaged header before memory is allocated
         weights = load_file(folder / WEIGHTS_FILE)
         if (wrong := first_not_finite(weights)) is not None:
             raise UserError(f"its weights hold {wrong}, which is not finite")
         if _has_other_rotations(model, config):
             weights = {name: value for name, value in weights.items() if name.startswith(("tower.", "projector."))}
         model.load_weights(weights)
-    except Exception as error:  # of a file that is not what its name says
+    except Exception as error:  # a damaged file may raise anything
         raise UserError(f"--init {folder}: {reason(error)}; give the same preset, parts and settings as that run had") from None
     if "projector.weight" not in weights:
         raise UserError(f"--init {folder}: has no projector; the model is damaged")
 
 
 def _has_other_rotations(model: IGLLM, config: Mapping[str, Any]) -> bool:
-    """Whether a configuration is of the model's domain, and writes its rotations in another way."""
+    """Whether a configuration is of the model's domain but writes the rotations in another dialect."""
     domain = get_domain(model.config.domain)
     now, then = (dialect(domain, name).statements for name in (model.config.rotations, config.get("rotations", "own")))
     return config["domain"] == domain.name and now != then
 
 
 def weights_digest(folder: Path) -> str:
-    """The SHA-256 of the weights in a run's folder, by which a later call knows them again."""
+    """The SHA-256 of the weights in a run's folder, by which a later call recognises them. `UserError` if they cannot be read."""
     try:
         return file_sha256(folder / WEIGHTS_FILE)
     except OSError as error:

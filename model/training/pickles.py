@@ -1,7 +1,8 @@
-"""The pickles in ``.pt`` and ``.pth`` files, which may come from anybody: read with harmless stand-ins before torch reads them.
+"""Checks of the pickles in ``.pt`` and ``.pth`` files, which may come from anybody, before torch reads them.
 
-Torch's own reader runs no code, but makes whatever a pickle asks for, and ten bytes can ask for ten gigabytes. The pickles that a training
-saves call a handful of functions, whose arguments are known or can be checked against the file. Nothing else is let through.
+Torch's own reader runs no code, but allocates whatever a pickle requests, and ten bytes can request ten gigabytes. The pickles that a
+training saves call a handful of functions, whose arguments are known or can be checked against the file: here, harmless stand-ins are
+called in their place, and everything else is refused.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from typing import Any, ClassVar, NamedTuple
 
 from datagen.errors import UserError
 
-MOST_BYTES = 4_000_000  # of a pickle, whose numbers lie beside it: enough for the state of 17,000 parameters
-_LONGEST_TEXT = 10_000  # the state of numpy's random numbers has 2,496 bytes
-_SPARE_CALLS = 10  # beyond the two of each tensor: of numpy's random state
+MOST_BYTES = 4_000_000  # of a pickle, whose tensors lie in other files of the archive: enough for the state of 17,000 parameters
+_LONGEST_TEXT = 10_000  # of a text; the longest in use, the state of numpy's random numbers, has 2,496 bytes
+_SPARE_CALLS = 10  # calls beyond the two for each tensor: for numpy's random state
 _ITEM_BYTES = {
     f"torch.{kind}Storage": size
     for size, kinds in {1: "Byte Char Bool", 2: "Half BFloat16 Short", 4: "Float Int", 8: "Double Long ComplexFloat"}.items()
@@ -35,7 +36,7 @@ _CODES = (
 
 
 def check_pickle(path: Path) -> None:
-    """`UserError` unless a file is an archive as torch saves it, and its pickle asks for no more memory than the numbers beside it fill."""
+    """`UserError` unless a file is an archive as torch saves it, whose pickle requests no more memory than the archive's tensors fill."""
     try:
         with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
@@ -56,18 +57,18 @@ def check_pickle(path: Path) -> None:
         _StandInUnpickler(pickled, held).load()
     except UserError:
         raise
-    except Exception:  # no pickle, or one that does something else
+    except Exception:  # no pickle, or one with other functions, arguments or opcodes
         raise UserError("it holds more than numbers, and is not read") from None
 
 
 class _Storage(NamedTuple):
-    """How many numbers a storage of tensors has: they themselves are not read here."""
+    """The size of a storage of tensors, whose numbers are not read here."""
 
     numbers: int
 
 
 class _Built:
-    """Stands in for an array of numpy's random state, or for the type of its items. ``like`` says whether a state is what numpy saves."""
+    """Stands in for the array in numpy's random state, or its dtype. ``like`` tests whether a pickled state is one that numpy saves."""
 
     def __init__(self, like: Callable[[Any], bool]) -> None:
         self._like = like
@@ -83,7 +84,7 @@ class _StandInUnpickler(pickle._Unpickler):
     pop_mark: Callable[[], list[Any]]
 
     def __init__(self, pickled: bytes, held: Mapping[str, int]) -> None:
-        """``held`` is how many bytes each storage beside the pickle has, by name."""
+        """``held`` is the size in bytes of each storage in the archive, by name."""
         super().__init__(io.BytesIO(pickled), fix_imports=False)
         self._held = held
         self._calls = 0
@@ -95,7 +96,7 @@ class _StandInUnpickler(pickle._Unpickler):
         return self._known[f"{module}.{name}"]
 
     def persistent_load(self, pid: Any) -> _Storage:
-        """A storage; `UserError` unless the file holds as many numbers under its name as the pickle states."""
+        """A storage; `UserError` unless the archive's storage of that name has as many numbers as the pickle states."""
         kind, item_bytes, name, _, numbers = pid
         _require(kind == "storage" and isinstance(numbers, int))
         if numbers * item_bytes != self._held[name]:
@@ -119,7 +120,7 @@ class _StandInUnpickler(pickle._Unpickler):
         self._update(items[::2], items[1::2])
 
     def _update(self, keys: Sequence[Any], values: Sequence[Any]) -> None:
-        """Only keys that are text or small numbers: others can take very long to hash, or share one hash."""
+        """Add items to the dict on the stack. Keys must be text or small numbers: others can take very long to hash, or share one hash."""
         _require(all(isinstance(key, str) or (isinstance(key, int) and 0 <= key < 2**31) for key in keys))
         self.stack[-1].update(zip(keys, values, strict=True))
 
@@ -131,7 +132,7 @@ class _StandInUnpickler(pickle._Unpickler):
 
 
 def _require(saved: bool) -> None:
-    """`ValueError` if a pickle asks for something that no training saves."""
+    """`ValueError` for content that no training saves."""
     if not saved:
         raise ValueError
 

@@ -1,4 +1,4 @@
-"""The state of training in a checkpoint, which may come from anybody: read as numbers, and checked against the training that resumes it."""
+"""Checks of the training state in a checkpoint, which may come from anybody, against the training that resumes from it."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from model.state_dict import first_not_finite
 from model.tables import reason
 from model.training.pickles import check_pickle
 
-MOST_STATE_BYTES = 1 << 23  # of trainer_state.json, which has some 150 a line of the log
+MOST_STATE_BYTES = 1 << 23  # of trainer_state.json, which has some 150 for each line of the log
 _OF_ADAMW = {"step", "exp_avg", "exp_avg_sq"}
-_CHANGING = {"params", "lr"}  # of a group of parameters, what training changes
+_CHANGING = {"params", "lr"}  # the entries of a group of parameters that training changes
 
 
 @contextmanager
 def resuming(checkpoint: Path, *names: str) -> Iterator[None]:
-    """Turn whatever goes wrong while files of a checkpoint are read into a `UserError` that names them and says what helps."""
+    """Check these files of a checkpoint, and turn any error in checking or reading them into a `UserError` with names and a remedy."""
     try:
         for name in names:
             _check_numbers(checkpoint / name)
         yield
-    except Exception as error:  # they may hold anything
+    except Exception as error:  # the files may hold anything
         why = reason(error)
         if "weights_only" in str(error):  # the unpickler's message, which advises to trust the file
             why = "it holds more than numbers, and is not read"
@@ -47,7 +47,7 @@ def resuming(checkpoint: Path, *names: str) -> Iterator[None]:
 
 
 def _check_numbers(path: Path) -> None:
-    """`UserError` unless a file is there and, if torch is to read it, needs no more memory than it holds numbers."""
+    """`UserError` unless a file is there and, if it is a pickle for torch, passes `check_pickle`."""
     if not path.is_file():
         raise UserError(f"{path.name} is missing")
     if path.suffix in {".pt", ".pth"}:
@@ -55,14 +55,14 @@ def _check_numbers(path: Path) -> None:
 
 
 def read_state(checkpoint: Path) -> tuple[int, Pending]:
-    """The step of a checkpoint, and what its next line of the log is the mean of."""
+    """The step of a checkpoint, and the sums of losses of which the next line of the log will be the mean."""
     with resuming(checkpoint, STATE):
         state = read_declared(checkpoint / STATE, TrainerState, MOST_STATE_BYTES)
         if checkpoint.name != f"checkpoint-{state.global_step}":
             raise UserError(f"global_step is {state.global_step:,}")
         if state.epoch is not None and not 0 <= state.epoch <= 10**9:
             raise UserError(f"epoch is {state.epoch}")
-        trainer_callback.TrainerState.load_from_json(str(checkpoint / STATE))  # which is stricter about encodings and fields
+        trainer_callback.TrainerState.load_from_json(str(checkpoint / STATE))  # transformers' reader is stricter about encodings and fields
     with resuming(checkpoint, PENDING):
         pending = read_declared(checkpoint / PENDING, Pending)
         if pending.since > state.global_step:
@@ -71,7 +71,7 @@ def read_state(checkpoint: Path) -> tuple[int, Pending]:
 
 
 def check_files(checkpoint: Path) -> None:
-    """`UserError` for a checkpoint with files of other kinds than a whole model's has, such as the shards of a model under FSDP."""
+    """`UserError` for a checkpoint with files that the checkpoint of a whole model does not have, such as a model's shards under FSDP."""
     with resuming(checkpoint):
         for path in sorted(checkpoint.iterdir()):
             declared = path.is_file() and any(fnmatchcase(path.name, pattern) for pattern in CHECKPOINT_FILES)
@@ -80,7 +80,7 @@ def check_files(checkpoint: Path) -> None:
 
 
 def check_weights(checkpoint: Path, expected: Mapping[str, torch.Tensor]) -> None:
-    """`UserError` unless a checkpoint's weights have the names and shapes that are expected, and are finite."""
+    """`UserError` unless a checkpoint's weights are finite and have the names and shapes of the ``expected`` ones."""
     with resuming(checkpoint, WEIGHTS_FILE):
         held, wanted = shapes_in(checkpoint / WEIGHTS_FILE), {name: tuple(value.shape) for name, value in expected.items()}
         if (other := _differing(held, wanted)) is not None:
@@ -94,12 +94,12 @@ def _differing(one: Shapes, other: Shapes) -> str | None:
 
 
 def settings_of(groups: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What does not change in training of an optimizer's groups of parameters."""
+    """The entries of an optimizer's groups of parameters that do not change in training."""
     return [{name: value for name, value in group.items() if name not in _CHANGING} for group in groups]
 
 
 def check_optimizer(optimizer: torch.optim.Optimizer, settings: Sequence[Mapping[str, Any]]) -> None:
-    """`UserError` unless an optimizer whose state was loaded is AdamW with these settings, and has a state that fits each parameter."""
+    """`UserError` unless an optimizer's loaded state is AdamW's, has these settings, fits each parameter and holds possible numbers."""
     if settings_of(optimizer.param_groups) != settings:
         raise UserError("its settings are others than those of this run")
     for group in optimizer.param_groups:
@@ -120,7 +120,7 @@ def check_optimizer(optimizer: torch.optim.Optimizer, settings: Sequence[Mapping
 
 
 def check_schedule(state: Any, own: Mapping[str, Any], step: int) -> None:
-    """`UserError` unless a saved scheduler's state is that of this run's scheduler, `own`, at that step: torch loads it unchecked."""
+    """`UserError` unless a saved scheduler's state is that of this run's scheduler, `own`, at a step; torch loads any state unchecked."""
     if not isinstance(state, dict) or state.keys() != own.keys() or any(type(state[name]) is not type(own[name]) for name in own):
         raise UserError("its schedule is another than that of this run")
     if any(state[name] != own[name] for name in ("base_lrs", "lr_lambdas")):

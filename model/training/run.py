@@ -1,7 +1,7 @@
-"""A run: one training, whatever its stage, by `IGTrainer`, into a folder that it can be resumed from.
+"""A run: one training of any stage, by `IGTrainer`, into a folder from which it can be resumed.
 
-A run folder holds ``run.json`` (what was asked), whole ``checkpoint-N`` folders, ``best`` (the lowest validation loss), ``tensorboard``,
-and, when training is done, ``log.jsonl`` and the model itself.
+A run folder holds ``run.json`` (the settings and digests of the run), whole ``checkpoint-N`` folders, ``best`` (the model with the lowest
+validation loss), ``tensorboard``, and, when training is done, ``log.jsonl`` and the model itself.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ from model.training.trainer import EverySteps, IGTrainer
 NEVER = 10**9  # steps
 
 Provenance = Mapping[str, Any]
-"""What a model's configuration records of how it was trained: preset, digest of the data, version of the code."""
+"""The record of a model's training in its configuration: preset, digest of the data, version of the code."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """What a run learns from: data sets and their weights (None: by their sizes), and what its loss is measured on."""
+    """The training sets of a run with their weights (None: their sizes), and its validation set."""
 
     train: Sequence[Place]
     weights: Sequence[float] | None = None
@@ -77,14 +77,14 @@ class DataSets:
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of what is learnt from: the content of the data sets with their weights, in their order."""
+        """The SHA-256 of the content of the training sets with their weights, in their order."""
         mixed = [(data_digest(samples), float(weight)) for samples, weight in zip(self.train, self.weights, strict=True)]
         return hashlib.sha256(repr(mixed).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Callback:
-    """``call`` is called every ``steps`` steps with the model as it is and the step, on the first process."""
+    """A function that is called every ``steps`` steps with the current model and the step, on the first process."""
 
     call: Callable[[Loaded, int], None]
     steps: int
@@ -92,10 +92,10 @@ class Callback:
 
 @dataclass(frozen=True)
 class Training:
-    """A training that is asked for: one stage of a preset, on these data, into the run folder ``out``.
+    """The description of a training: one stage of a preset, on these data, into the run folder ``out``.
 
-    ``begin`` makes what is trained, given what its configuration is to record; ``bases`` are the checkpoints that its parts begin with
-    (`Plan.bases`); ``labels`` names what a batch has when there is a loss to measure; ``init`` is a run whose weights to begin with.
+    ``begin`` makes the `Learner` to train, given the provenance that its configuration records; ``bases`` are the checkpoints that its
+    parts begin with (`Plan.bases`); ``labels`` names the field of a batch that its loss needs; ``init`` is a run with the initial weights.
     """
 
     stage: Stage
@@ -112,20 +112,21 @@ class Training:
 
     @property
     def batch_setting(self) -> str:
-        """The setting that says how many samples a step has on one device."""
+        """The name of the setting that holds `batch_size`."""
         return "align_batch_size" if self.stage == "align" else "batch_size"
 
     @property
     def batch_size(self) -> int:
-        """Samples a step on one device."""
+        """The number of samples of a micro-batch on one device."""
         size: int = getattr(self.preset.optimisation, self.batch_setting)
         return size
 
 
 def run(training: Training) -> Any:
-    """Train from the newest checkpoint of the run folder, or from the beginning, to the end; the trained model.
+    """Train from the newest checkpoint of the run folder, or from the beginning, to the end; return the trained model.
 
-    One process at a time has the folder, and it must be of this training. Nothing is written before the model is made.
+    Nothing is written before the model is made. `UserError` if another call is writing the folder, if the folder belongs to another run, if
+    training and validation sets share scenes, or if memory runs out.
     """
     preset, data, out = training.preset, training.data, training.out
     check_weights(data.weights, len(data.train))
@@ -159,7 +160,7 @@ def run(training: Training) -> Any:
 
 
 def is_finished(training: Training) -> bool:
-    """Whether the run folder holds the finished model of this training. `UserError` if the model there is of any other."""
+    """Whether the run folder holds the finished model of this training. `UserError` if that model is of another training."""
     if not (training.out / CONFIG_FILE).is_file():
         return False
     init = None if training.init is None else find_model(training.init)
@@ -168,7 +169,7 @@ def is_finished(training: Training) -> bool:
 
 
 def _statement(training: Training, arguments: TrainingArguments, init: Path | None) -> dict[str, Any]:
-    """What ``run.json`` states beside the settings."""
+    """The content of ``run.json`` apart from the settings."""
     data = training.data
     return {
         "stage": training.stage,
@@ -220,7 +221,7 @@ def _train(
 
 
 def _printer(arguments: TrainingArguments) -> Callable[[str], None]:
-    """What prints a line to stderr, on the first process alone."""
+    """A function that prints a line to stderr, on the first process alone."""
 
     def print_line(text: str) -> None:
         if arguments.process_index == 0:
@@ -231,10 +232,10 @@ def _printer(arguments: TrainingArguments) -> Callable[[str], None]:
 
 @contextmanager
 def _one_message(training: Training) -> Iterator[None]:
-    """Turn what ends training in the middle, where a user can mend it, into a `UserError` of one message."""
+    """Turn errors of training that a user can mend, such as too little memory, into a `UserError` of one message."""
     try:
         yield
-    except UserError as error:  # of a loader's process, its traceback comes before the message
+    except UserError as error:  # from a loader's process, the message begins with the traceback
         text = "\n".join(map(str, error.args))
         *_, message = re.split(r"^datagen\.errors\.\w+: ", text, flags=re.MULTILINE)
         raise (error if message == text else UserError(message.strip())) from None
@@ -247,8 +248,8 @@ def _one_message(training: Training) -> Iterator[None]:
 
 @contextmanager
 def _errors_of_tensorboard(out: Path) -> Iterator[None]:
-    """Have tensorboard's thread not print what it could not write: the same error is raised where something is logged next, and names the
-    run here."""
+    """Suppress the tracebacks of tensorboard's writing thread: the next call that logs raises its error again, to which the run's folder is
+    added here."""
     before = threading.excepthook
 
     def hook(arguments: threading.ExceptHookArgs) -> None:
@@ -266,10 +267,10 @@ def _errors_of_tensorboard(out: Path) -> Iterator[None]:
 
 
 def _arguments(training: Training) -> TrainingArguments:
-    preset, how, out = training.preset, training.preset.optimisation, training.out
+    preset, optimisation, out = training.preset, training.preset.optimisation, training.out
     if preset.run.report_to == "wandb" and find_spec("wandb") is None:
         raise UserError("report_to=wandb: Weights & Biases is not installed; pip install wandb")
-    # The environment is where transformers looks for these two.
+    # transformers reads these two from the environment only.
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / "tensorboard")
     os.environ.setdefault("WANDB_PROJECT", "igllm")
     evaluate = training.data.val is not None
@@ -277,11 +278,11 @@ def _arguments(training: Training) -> TrainingArguments:
         output_dir=str(out),
         per_device_train_batch_size=training.batch_size,
         per_device_eval_batch_size=training.batch_size,
-        gradient_accumulation_steps=how.accumulation,
-        max_steps=how.steps,
-        learning_rate=how.learning_rate,
+        gradient_accumulation_steps=optimisation.accumulation,
+        max_steps=optimisation.steps,
+        learning_rate=optimisation.learning_rate,
         lr_scheduler_type="cosine",
-        warmup_steps=round(how.warmup * how.steps),
+        warmup_steps=round(optimisation.warmup * optimisation.steps),
         logging_steps=preset.run.log_steps,
         logging_nan_inf_filter=False,  # it would wait for the device at every micro-batch
         save_steps=preset.run.save_steps or NEVER,
@@ -291,11 +292,11 @@ def _arguments(training: Training) -> TrainingArguments:
         label_names=[training.labels],
         report_to=preset.run.report_to,
         run_name=out.resolve().name,
-        seed=how.seed,
-        bf16=how.bf16,
+        seed=optimisation.seed,
+        bf16=optimisation.bf16,
         activation_checkpointing=preset.run.gradient_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False} if preset.run.gradient_checkpointing else None,
-        # A transformer tower that is trained has layers behind the one that is read.
+        # A transformer tower that is trained has unused layers after the one that is read.
         ddp_find_unused_parameters=not preset.tower.freeze_vision,
         remove_unused_columns=False,
         disable_tqdm=not sys.stderr.isatty(),
@@ -303,5 +304,5 @@ def _arguments(training: Training) -> TrainingArguments:
         dataloader_num_workers=min(preset.run.loaders, len(available_cores())),  # more would wait for one another
         dataloader_pin_memory=torch.cuda.is_available(),
     )
-    arguments._n_gpu = min(1, arguments.n_gpu)  # several GPUs take a process each, by torchrun or accelerate launch
+    arguments._n_gpu = min(1, arguments.n_gpu)  # each of several GPUs needs its own process, by torchrun or accelerate launch
     return arguments

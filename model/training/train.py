@@ -1,6 +1,6 @@
 """The stages of training: pretraining of the tower, alignment, instruction tuning; and the training of a de-rendering model.
 
-Each says what is trained on what, and leaves the rest to `model.training.run`: the run folder, resuming, the loop.
+Each function here defines which parts are trained on which examples; `model.training.run` does the rest: run folder, resuming, loop.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ __all__ = ["Callback", "Data", "align", "example_maker", "pretrain", "pretrainin
 def train(
     preset: Preset, name: str, *, data: Data, out: Path, device: str = "auto", init: str | None = None, callback: Callback | None = None
 ) -> IGLLM | Derenderer:
-    """Train a preset to write the code of images (an IG-LLM: instruction tuning), or go on where an earlier call stopped.
+    """Train a preset to write the code of images (for IG-LLM: instruction tuning), or go on where an earlier call stopped.
 
-    ``init`` is a run whose weights to begin with, such as an alignment's. Raises `UserError` if the run folder belongs to other settings or
-    data, or if the validation set shares scenes with the others.
+    ``init`` is a run with the initial weights, such as an alignment. Raises `UserError` if the run folder belongs to other settings or
+    data, or if the validation set shares scenes with the training sets.
     """
     return run(training_of(preset, name, data=data, out=out, device=device, init=init, callback=callback))
 
@@ -48,7 +48,7 @@ def train(
 def training_of(
     preset: Preset, name: str, *, data: Data, out: Path, device: str = "auto", init: str | None = None, callback: Callback | None = None
 ) -> Training:
-    """What `train` runs."""
+    """The training that `train` runs."""
     if preset.kind == "derender":
         if init is not None:
             raise UserError("--init begins with the weights of a run of IG-LLM; a de-rendering model begins from nothing")
@@ -68,16 +68,16 @@ def training_of(
 
 
 def pretrain(preset: Preset, name: str, *, data: Data, out: Path, device: str = "auto", init: str | None = None) -> IGLLM:
-    """Teach a preset's tower to see, without the language model: what object has its centre where, by the dense loss alone.
+    """Pretrain a preset's tower without the language model, by the dense loss alone: which object has its centre where.
 
-    Trains tower, projector and dense read-out; `train`, or another pretraining, begins with them by its ``init``. Raises `UserError` as
+    Trains tower, projector and dense read-out, with which `train` or another pretraining can begin (``init``). Raises `UserError` as
     `train` does, and for a preset that freezes its tower or has no dense loss.
     """
     return run(pretraining_of(preset, name, data=data, out=out, device=device, init=init))
 
 
 def pretraining_of(preset: Preset, name: str, *, data: Data, out: Path, device: str = "auto", init: str | None = None) -> Training:
-    """What `pretrain` runs."""
+    """The training that `pretrain` runs."""
     _refuse_derendering(preset, "pretraining")
     if preset.tower.freeze_vision:
         raise UserError("pretraining teaches the tower, and this preset freezes it: --set freeze_vision=false")
@@ -97,7 +97,8 @@ def pretraining_of(preset: Preset, name: str, *, data: Data, out: Path, device: 
 def align(preset: Preset, name: str, *, data: Data, out: Path, device: str = "auto") -> IGLLM:
     """Feature alignment (LLaVA's first stage): train the projector alone to have the frozen language model caption images.
 
-    Raises `UserError` if the run folder belongs to other settings or data, or a data set has no captions.
+    Raises `UserError` if the run folder belongs to other settings or data, a data set has no captions, or the preset's tower or language
+    model is not pretrained.
     """
     _refuse_derendering(preset, "alignment")
     if preset.language.language_model == FROM_SCRATCH:
@@ -105,7 +106,7 @@ def align(preset: Preset, name: str, *, data: Data, out: Path, device: str = "au
     if preset.tower.vision_model == FROM_SCRATCH:
         raise UserError("alignment is between parts that are trained already: give --vision-model")
     rate = preset.optimisation.align_learning_rate
-    preset = preset.replaced(  # nothing but the projector is trained, and nothing but it goes on to the next stage
+    preset = preset.replaced(  # only the projector is trained and used by the next stage
         lora_rank=0,
         freeze_vision=True,
         rotations="own",
@@ -135,7 +136,7 @@ def _refuse_derendering(preset: Preset, stage: str) -> None:
 
 
 def example_maker(model: IGLLM, codec: CodeCodec, settings: ExampleSettings) -> ExampleMaker:
-    """What turns samples into this model's examples."""
+    """The maker of this model's examples from samples."""
     asked = prompt_tokens(codec.tokenizer).asked
     layout = None if model.dense_head is None else model.dense_head.layout
     return ExampleMaker(
@@ -153,7 +154,7 @@ def example_maker(model: IGLLM, codec: CodeCodec, settings: ExampleSettings) -> 
 
 
 def _with_features(kind: Callable[..., Any], make: Any, preset: Preset, model: IGLLM) -> Callable[[Samples], Source]:
-    """What makes examples of a data set: a source of that kind, with the features of the frozen tower if the preset wants them kept."""
+    """The function that makes a data set's source, of class ``kind``, with cached features of the frozen tower if the preset sets that."""
 
     def source(samples: Samples) -> Source:
         plain = kind(samples, make)

@@ -37,11 +37,11 @@ from model.training.resume import check_files, check_optimizer, check_schedule, 
 
 
 class IGTrainer(Trainer):
-    """Trains on positions in order, so that a step's samples depend on its number alone, and logs the parts of the loss.
+    """Trains on the data set's positions in order, so that a step's samples depend on its number alone, and logs the parts of the loss.
 
-    The model names the parts with their weights (``loss_weights``). Each part is divided by a count of its own (``loss_counts``) over all
-    micro-batches and processes of a step, so that the same samples give the same step, however they are spread. (In validation on several
-    processes, the samples that fill up the last batch count twice.)
+    The model's ``loss_weights`` are the parts with their weights. Each part is divided by a count of its own (``loss_counts``) over all
+    micro-batches and processes of a step, so that the same samples give the same step, however they are distributed. (In validation on
+    several processes, the samples that fill up the last batch count twice.)
     """
 
     loss_is_scaled_for_ga = True
@@ -68,17 +68,17 @@ class IGTrainer(Trainer):
         return SequentialSampler(train_dataset or self.train_dataset)  # the data set is in the order of training already
 
     def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: torch.device) -> tuple[list, Any]:
-        """A step's micro-batches. Each carries the counts that the parts of the loss are divided by: those of the whole step."""
+        """A step's micro-batches, each with the ``counts`` of the whole step, by which the parts of the loss are divided."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         if batches:
             counts = torch.stack([self._unwrapped.loss_counts(batch) for batch in batches]).sum(0).to(device)
-            # Gradients are averaged over processes, not added up, so the counts are as well.
+            # Gradients are averaged over processes, not summed, so the counts must be averaged as well.
             counts = self.accelerator.reduce(counts, "mean")
             batches = [{**batch, "counts": counts} for batch in batches]
         return batches, None
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
-        """The model's loss. Its parts are summed up for the log."""
+        """The model's loss. Its parts are also added to the sums for the log."""
         output = model(**inputs)
         if model.training:
             for name in ("loss", *self._unwrapped.loss_weights):
@@ -93,7 +93,7 @@ class IGTrainer(Trainer):
         return (output.loss, output) if return_outputs else output.loss
 
     def log(self, logs: dict[str, float], *arguments: Any, **keywords: Any) -> None:
-        """As Trainer's, with the loss and its parts over all processes. `UserError` if one of them is not finite."""
+        """Log as Trainer does, with the loss and its parts over all processes. `UserError` if one of them is not finite."""
         if "loss" in logs:
             steps, self._logged = self.state.global_step - self._logged, self.state.global_step
             logs |= {name: value / steps for name, value in self._pending().items()}
@@ -104,16 +104,16 @@ class IGTrainer(Trainer):
         super().log(logs, *arguments, **keywords)
 
     def _check_logged(self, logs: Mapping[str, Any]) -> None:
-        """`UserError` if a loss is not finite: then the weights have diverged, and no later step would mend that."""
+        """`UserError` if a loss is not finite: the weights have diverged then, and no later step would mend that."""
         wrong = next((name for name, value in logs.items() if isinstance(value, float) and not math.isfinite(value)), None)
         if wrong is not None:
             raise self._diverged(f"{wrong} is {logs[wrong]}")
 
     def _check_finite(self, state: Mapping[str, torch.Tensor], what: str) -> None:
-        """`UserError` if what is to be saved holds NaN or infinity. The last loss cannot show it: it is of the weights before the step."""
+        """`UserError` if a state to be saved holds NaN or infinity, which the last loss, of the weights before the step, cannot show."""
         wrong = first_not_finite(state)
         found = torch.tensor(0.0 if wrong is None else 1.0, device=self.args.device)
-        if float(self.accelerator.reduce(found, "sum")):  # if the model is sharded, it may be another process's
+        if float(self.accelerator.reduce(found, "sum")):  # if the model is sharded, another process may have found it
             raise self._diverged(f"{what} {wrong or 'of another process'} is not finite")
 
     def _diverged(self, what: str) -> UserError:
@@ -127,7 +127,7 @@ class IGTrainer(Trainer):
         return {name: float(self.accelerator.reduce(value, "mean")) for name, value in self._sums.items()}
 
     def _evaluation(self) -> dict[str, float]:
-        """Validation loss and its parts, each the mean over all that it counts, whatever the batches were."""
+        """The validation loss and its parts, each the mean over all items that it counts, independent of the batches."""
         sums = {name: float(self.accelerator.reduce(value, "sum")) for name, value in self._evaluated.items()}
         self._evaluated.clear()
         weights = self._unwrapped.loss_weights
@@ -135,10 +135,10 @@ class IGTrainer(Trainer):
         return {"eval_loss": sum(weights[name] * value for name, value in parts.items())} | {f"eval_{n}": v for n, v in parts.items()}
 
     def evaluate(self, *arguments: Any, **keywords: Any) -> dict[str, float]:
-        """As Trainer's. The model with the lowest validation loss so far is kept in ``best``."""
+        """Evaluate as Trainer does, and keep the model with the lowest validation loss so far in ``best``."""
         metrics = super().evaluate(*arguments, **keywords)
         if metrics["eval_loss"] < best_loss(self.run_folder):
-            self.accelerator.wait_for_everyone()  # all have compared before the first writes
+            self.accelerator.wait_for_everyone()  # all processes have compared before the first one writes
             with saving(self.run_folder) as folder:
                 self.save_model(str(folder / "best"), _internal_call=True)
                 if self.args.should_save:
@@ -147,7 +147,7 @@ class IGTrainer(Trainer):
         return metrics
 
     def save_model(self, *arguments: Any, **keywords: Any) -> None:
-        """As Trainer's. `UserError` for weights that are not finite."""
+        """Save as Trainer does. `UserError` for weights that are not finite."""
         trained = {name: value.data for name, value in self._unwrapped.named_parameters() if value.requires_grad}
         self._check_finite(trained | dict(self._unwrapped.named_buffers()), "the weight")
         super().save_model(*arguments, **keywords)
@@ -162,7 +162,7 @@ class IGTrainer(Trainer):
         return str(self.run_folder / SAVING)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """As Trainer's, into another folder that is renamed when all is saved: a checkpoint that has its name is whole."""
+        """Save as Trainer does, but into a folder that gets its name at the end: a checkpoint with the usual name is whole."""
         pending = self._pending()
         self._check_logged(pending)
         with saving(self.run_folder) as folder:
@@ -175,7 +175,7 @@ class IGTrainer(Trainer):
         self.accelerator.wait_for_everyone()
 
     def load_pending(self, checkpoint: Path) -> None:
-        """Load what a checkpoint's next line of the log will be the mean of. `UserError` for a checkpoint of another run."""
+        """Load a checkpoint's sums of losses for the next line of the log. `UserError` for a damaged checkpoint or one of another run."""
         _, pending = read_state(checkpoint)
         if not pending.sums.keys() <= {"loss", *self._unwrapped.loss_weights}:
             raise UserError(f"{checkpoint / PENDING}: names other parts of the loss than this model has; remove this checkpoint")
@@ -184,7 +184,7 @@ class IGTrainer(Trainer):
 
     @property
     def _is_whole(self) -> bool:
-        """Whether each process has the whole model and optimizer. Only then do checkpoints consist of files that `resume` knows."""
+        """Whether each process has the whole model and optimizer. Only then do checkpoints consist of the files that `resume` checks."""
         return not (self.is_fsdp_enabled or self.is_deepspeed_enabled)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
@@ -231,7 +231,7 @@ def _matching(checkpoint: str | None, pattern: str) -> list[str]:
 
 
 class TimedSaves(TrainerCallback):
-    """Asks for a checkpoint before more than so many seconds of work could be lost, by the clock of the first process."""
+    """Requests checkpoints so that at most ``seconds`` of work can be lost, by the clock of the first process."""
 
     def __init__(self, trainer: Trainer, seconds: float) -> None:
         self._trainer, self._seconds = trainer, seconds
@@ -242,7 +242,7 @@ class TimedSaves(TrainerCallback):
         self._saved = self._stepped = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Ask for a checkpoint if the next step, taking as long as this one, would end too late."""
+        """Request a checkpoint if the next step, should it take as long as this one, would end too late."""
         now = time.monotonic()
         due = now - self._saved + (now - self._stepped) > self._seconds
         self._stepped = now
@@ -251,27 +251,27 @@ class TimedSaves(TrainerCallback):
         control.should_save = control.should_save or due
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Start the clock anew."""
+        """Restart the clock."""
         self._saved = time.monotonic()
 
 
 class EverySteps(TrainerCallback):
-    """Calls a function with the step every so many steps, on the first process."""
+    """Calls a function with the step, every ``steps`` steps, on the first process."""
 
     def __init__(self, call: Callable[[int], None], steps: int) -> None:
         self._call, self._steps = call, steps
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Call it if this is such a step."""
+        """Call the function if the step is a multiple of ``steps``."""
         if state.is_world_process_zero and state.global_step % self._steps == 0:
             self._call(state.global_step)
 
 
 class LossLines(TrainerCallback):
-    """Prints losses, a line at a time, where stderr is no terminal that would show a bar."""
+    """Prints logged losses to stderr as lines, where stderr is no terminal with a progress bar."""
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        """Print the step and what was logged."""
+        """Print the step and the logged losses."""
         numbers = {k: v for k, v in (logs or {}).items() if isinstance(v, int | float) and "loss" in k}
         if numbers and state.is_world_process_zero:
             text = ", ".join(f"{k} {v:.4f}" for k, v in numbers.items())
@@ -279,7 +279,7 @@ class LossLines(TrainerCallback):
 
 
 def parameter_groups(model: torch.nn.Module, settings: OptimisationSettings) -> list[dict[str, Any]]:
-    """Trainable parameters by learning rate and weight decay: none on biases, norms and embeddings."""
+    """Trainable parameters in groups by learning rate and weight decay; biases, norms and embeddings have no weight decay."""
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = defaultdict(list)
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:

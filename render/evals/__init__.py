@@ -1,1 +1,1 @@
-"""Evaluations of the paper, each by one command: many runs (a method, a number of images, a seed), a table, plots, a page of pictures."""
+"""The paper's evaluations, one command each: many runs (a method, a number of images, a seed), a table, plots and a page of pictures."""

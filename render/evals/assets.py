@@ -1,7 +1,7 @@
 """Scenes of several assets: IG-LLM's scenes of several objects in 6-DoF poses (Kulits et al. 2024), on the assets modelled here.
 
-Models learn from some instances of every class in some textures. They are tested on the same, on textures they never saw, and on shapes
-they never saw, of classes that they know: an asset's id cannot be right there, but its class and its pose can.
+Models learn from some instances of every class in some textures. They are tested on the same, on unseen textures, and on unseen shapes of
+known classes: for an unseen shape, an asset's id cannot be right, but its class and its pose can.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SCALES = {
         test_scenes=300,
         changes=("image_height=96", "image_width=128", *PLAIN_HEAD),
     ),
-    # The paper's 500,000 steps of 32 for its scenes of ShapeNet's objects.
+    # The paper trains for 500,000 steps of 32 on its scenes of ShapeNet's objects.
     "paper": Scale(sizes=(100_000,), budget=16_000_000, pretrain_share=0.0, width=320, height=240, quality="standard", test_scenes=1000),
 }
 

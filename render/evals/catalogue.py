@@ -1,4 +1,4 @@
-"""The evaluations by name, at the scale that a command asks for."""
+"""The evaluations by name, and the scale of an evaluation from the flags of a command."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEFAULT_SCALE = "tiny"
 
 @dataclass(frozen=True)
 class Entry:
-    """How an evaluation is made at a scale, and its scales by preset."""
+    """The function that makes an evaluation at a scale, and the evaluation's scales by preset."""
 
     make: Callable[[Scale], Evaluation]
     scales: Mapping[str, Scale]
@@ -36,9 +36,9 @@ def asked(
 ) -> tuple[Evaluation, Plan]:
     """The evaluation and the plan of a call. `methods` are all by default; `changes` come after those of the scale.
 
-    `given` are fields of `Scale`. Those that are None or missing are as the preset's scale has them. A preset that has no scale of its
-    own, such as one in a file, has that of `DEFAULT_SCALE` without its changes, which are meant for that preset alone. `UserError` for an
-    unknown evaluation, and for what it cannot be asked.
+    `given` are fields of `Scale`; the preset's scale replaces those that are None or missing. A preset without a scale of its own, such as
+    one in a file, has the scale of `DEFAULT_SCALE` without its changes, which are meant for that preset alone. `UserError` for an unknown
+    evaluation, and for values out of range.
     """
     scale = scale_of(name, preset, **given)
     evaluation = EVALUATIONS[name].make(scale)
@@ -73,7 +73,7 @@ def catalogue_text() -> str:
 
 
 def scale_text(scale: Scale) -> str:
-    """The flags that ask for a scale."""
+    """A scale as the command-line flags that give it."""
     flags = []
     for field in fields(scale):
         value = getattr(scale, field.name)

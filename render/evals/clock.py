@@ -1,4 +1,4 @@
-"""How long a training was worked on: the seconds of all calls together, also of those that were killed."""
+"""The duration of a training: the seconds of all its calls together, killed calls included."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from datagen.io.declared import read_declared, to_plain
 from datagen.io.files import write_json
 
 SECONDS = "seconds.json"
-EVERY = 2.0  # seconds between two notes: a call that is killed loses at most as many
+EVERY = 2.0  # seconds between two writes: a killed call loses at most as many
 
 
 class Worked(Struct):
-    """``seconds.json``, in the folder of a training: how long it was worked on."""
+    """``seconds.json`` in the folder of a training: the duration of all its calls so far."""
 
     seconds: Annotated[float, Meta(ge=0, le=1e12)]
 
 
 @contextmanager
 def clocked(folder: Path) -> Iterator[None]:
-    """Add the seconds that the block takes to those that earlier calls took. If the training does not begin within the block, because it is
-    refused, nothing is written."""
+    """Add the seconds that the block takes to those of earlier calls. Nothing is written as long as the folder has no ``run.json``: a new
+    training that is refused leaves no file."""
     before, begin, over = seconds(folder), time.monotonic(), threading.Event()
 
     def note() -> None:
@@ -40,7 +40,7 @@ def clocked(folder: Path) -> Iterator[None]:
 
     def tick() -> None:
         while not over.wait(EVERY):
-            with suppress(OSError):  # a full disk, for one: what the block itself writes fails with a message
+            with suppress(OSError):  # such as a full disk, which the block itself will report when it writes
                 note()
 
     ticking = threading.Thread(target=tick, daemon=True)
@@ -54,7 +54,7 @@ def clocked(folder: Path) -> Iterator[None]:
 
 
 def seconds(folder: Path) -> float:
-    """The seconds that a training was worked on so far."""
+    """The seconds of all calls of a training so far; 0 if none is recorded. `UserError` if the record is damaged."""
     path = folder / SECONDS
     if not os.path.lexists(path):
         return 0.0

@@ -32,7 +32,7 @@ TRAIN_SEED, VAL_SEED, TEST_A_SEED, TEST_B_SEED = 4101, 4102, 4103, 4104
 """Seeds of the data. They never change, so that everyone's runs have the same scenes."""
 SCALES = {
     "tiny": Scale(sizes=(500, 4000), budget=24_000, pretrain_share=0.5, width=160, height=120, max_objects=10, test_scenes=500),
-    # The paper's 40,000 steps of 32 on its 4,000 images of CLEVR's own size.
+    # The paper trains for 40,000 steps of 32 on 4,000 images of CLEVR's own size.
     "paper": Scale(
         sizes=(4000,),
         budget=1_280_000,

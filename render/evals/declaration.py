@@ -1,4 +1,4 @@
-"""What an evaluation is made of: methods, data, conditions, and which results its tables and plots show. Each evaluation is a file beside
+"""The declaration of an evaluation: methods, data, conditions, and the results in its tables and plots. Each evaluation is a file beside
 this one."""
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ VAL_SCENES = 100
 
 
 PLAIN_HEAD = ("number_cells=false", "word_cells=false", "number_weight=40", "number_close=0.05")
-"""Changes to the preset `tiny` that give it the paper's numeric head, which reads one number off a hidden state. The weight is large
-because squared errors of a few hundredths are small."""
+"""Changes that give the preset `tiny` the paper's numeric head, which computes one number from a hidden state. The weight is large because
+squared errors of a few hundredths are small."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """A kind of model and its training. ``preset`` None means the one that is asked for; ``changes`` are ``KEY=VALUE``; ``pretrained`` says
-    whether a tower that is trained is pretrained first, within the same budget."""
+    """A kind of model and its training. ``preset`` None means the preset of the command; ``changes`` are ``KEY=VALUE``; if ``pretrained``,
+    a tower that is not frozen is pretrained first, within the same budget."""
 
     name: str
     label: str
@@ -47,7 +47,7 @@ DERENDER = Method("derender", "neural scene de-rendering", preset="derender", pr
 
 @dataclass(frozen=True)
 class Scale:
-    """How large an evaluation is with a preset, where flags say nothing else: `Plan`'s sizes, budget, share of pretraining and seeds, the
+    """The size of an evaluation with a preset, where no flags are given: `Plan`'s sizes, budget, share of pretraining and seeds, the
     frames in pixels, the most objects of a scene (None: the split's), the test scenes of each condition, and ``KEY=VALUE`` changes of
     the preset."""
 
@@ -63,7 +63,7 @@ class Scale:
     changes: tuple[str, ...] = ()
 
     def data(self, domain: str, split: str, seed: int) -> DatasetSettings:
-        """The settings of a data set at this scale. `UserError` for what cannot be drawn."""
+        """The settings of a data set at this scale. `UserError` for settings with which no scene can be drawn."""
         fewest, most = get_domain(domain).split(split).objects
         most = most if self.max_objects is None else self.max_objects
         return DatasetSettings(
@@ -80,7 +80,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Condition:
-    """Scenes to test on: ``key`` is their name in files and folders, ``label`` that in tables."""
+    """A set of test scenes. ``key`` is its name in files and folders, ``label`` its name in tables."""
 
     key: str
     label: str
@@ -89,8 +89,8 @@ class Condition:
 
 @dataclass(frozen=True)
 class Measure:
-    """A number in tables and plots: ``path`` finds it in a run's scores. Shares are shown in percent, distances in the domain's unit,
-    angles in degrees, all with so many ``decimals``; counts as they are. ``log`` asks a plot for a logarithmic axis."""
+    """A number in tables and plots. ``path`` is the keys to it in a run's scores. Tables show shares in percent, distances in the domain's
+    unit, angles in degrees, all with ``decimals`` decimals, and counts as they are. ``log`` gives a plot a logarithmic axis."""
 
     title: str
     path: tuple[str, ...]
@@ -101,21 +101,21 @@ class Measure:
 
 @dataclass(frozen=True)
 class Table:
-    """Columns, under a line that says which objects they are about."""
+    """The columns of a table, and the line above it, which names the objects that they are about."""
 
     intro: str
     columns: tuple[Measure, ...]
 
 
 def no_more(guesses: Iterable[Scene | None]) -> dict[str, Any]:
-    """The `Evaluation.measure` of those that measure nothing of their own."""
+    """The `Evaluation.measure` of an evaluation without measures of its own."""
     return {}
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """Easier data, on which a tower's pretraining begins: half as many scenes as the model is trained on, for a ``share`` of the images
-    that the pretraining sees."""
+    """Easier data with which a tower's pretraining begins: half as many scenes as in the model's training set, for a ``share`` of the
+    images that the pretraining sees."""
 
     data: DatasetSettings
     share: float
@@ -123,7 +123,7 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Shown:
-    """What a method's model, trained on ``size`` images, predicts of one condition's scenes, and the truth, by these keys."""
+    """The predictions of a method's model, trained on ``size`` images, for the scenes ``keys`` of one condition, and the truth."""
 
     method: Method
     size: int
@@ -145,22 +145,22 @@ class Shown:
 
     @cached_property
     def scored(self) -> list[Scored]:
-        """The scores, in the order of the keys: made when they are first asked for."""
-        from render.compare import score_sides  # images are compared there, by libraries that take a second to load
+        """The scores, in the order of the keys, computed at the first access."""
+        from render.compare import score_sides  # imports libraries of image metrics, which take a second to load
 
         return score_sides(self.truth, self.guess, self.keys, self.domain)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What models learn from and are tested on. The first of ``conditions`` is what they were trained on (ID), the others are not (OOD).
+    """An evaluation: methods, training data, tests and the form of its results. The first of ``conditions`` has the distribution of the
+    training data (ID), the others do not (OOD).
 
     Training sets of several sizes are drawn with the same seed, so that the smaller are the beginnings of the larger. The seeds of all data
-    must differ; then no two data sets share a scene. ``pretraining`` are ``KEY=VALUE`` changes of the settings that a tower is pretrained
-    with, whatever the method is trained with later; a ``lesson`` comes before it. ``measure`` gives, from the predicted scenes of a
-    condition (None for code that is missing or does not parse), what tables show beside the values of `datagen.metrics.summary.summarize`.
-    The page of pictures shows the ``worst`` scenes or a ``spread`` from worst to best. ``figures`` are drawn from the predictions, by file
-    name.
+    must differ; then no two data sets share a scene. ``pretraining`` are ``KEY=VALUE`` changes for a tower's pretraining, which override
+    the method's settings; a ``lesson`` comes before it. ``measure`` computes, from the predicted scenes of a condition (None for code that
+    is missing or does not parse), measures for tables beside those of `datagen.metrics.summary.summarize`. The page of pictures shows the
+    ``worst`` scenes or a ``spread`` from worst to best. ``figures`` are functions that draw figures of the predictions, by file name.
     """
 
     name: str
@@ -187,7 +187,7 @@ class Evaluation:
 
 
 def choices(domain: Domain, over: str) -> tuple[Measure, ...]:
-    """The accuracy of each attribute and group of words, ``over`` being `MATCHED` or `ALL`."""
+    """The accuracy of each attribute and group of words, with `MATCHED` or `ALL` as ``over``."""
     names = dict.fromkeys(choice.name for statement in domain.statements for choice in statement.choices)
     return tuple(Measure(name, (over, name)) for name in (*names, *domain.groups))
 

@@ -1,7 +1,7 @@
 """Numeric parameter spaces in two dimensions: IG-LLM's second evaluation (Kulits et al. 2024), one dot on a plain image.
 
 Models learn from dots in the squares of a sparse checkerboard. Do they read dots between these squares? A number written as characters is
-a choice among the strings that training has seen; the numeric head can give any.
+a choice among the strings seen in training; the numeric head can give any number.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from render.evals.maps import MAPS, error_maps
 TRAIN_SEED, VAL_SEED, TEST_INSIDE_SEED, TEST_OUTSIDE_SEED = 4201, 4202, 4203, 4204
 """Seeds of the data. They never change, so that everyone's runs have the same scenes."""
 CODE_ALONE = ("dense_weight=0", "guide_weight=0")
-"""Numbers are learnt from the code alone, as in the paper. The dense loss would teach the tower to read positions, whatever the method, and
-what is left to compare would be how well each method repeats them."""
+"""Numbers are learnt from the code alone, as in the paper. The dense loss would teach the tower positions with every method, and the
+comparison would only show how well each method repeats them."""
 SCALES = {
     "tiny": Scale(
         sizes=(100, 1000, 10_000),
@@ -29,14 +29,14 @@ SCALES = {
         test_scenes=1000,
         changes=("image_height=32", "image_width=32", "batch_size=64", *PLAIN_HEAD, *CODE_ALONE),
     ),
-    # The paper's 40,000 steps of 32, in frames of its tower's size.
+    # The paper trains for 40,000 steps of 32, in frames of its tower's size.
     "paper": Scale(sizes=(1000, 10_000), budget=1_280_000, pretrain_share=0.0, width=336, height=336, test_scenes=1000),
 }
 DISTINCT = "distinct"
 
 
 def distinct(guesses: Iterable[Scene | None]) -> dict[str, Any]:
-    """How many different values of x and of y, and how many different positions, a model gives."""
+    """The numbers of different values of x, of different values of y, and of different positions in a model's predictions."""
     spots = [obj["loc"] for guess in guesses if guess is not None for obj in guess.objects]
     return {DISTINCT: {"x": len({x for x, _ in spots}), "y": len({y for _, y in spots}), "positions": len(set(spots))}}
 

@@ -1,4 +1,4 @@
-"""Error maps of dots: each test dot where it is and where it was read, coloured by the distance between the two."""
+"""Error maps of dots: each test dot at its true and at its predicted position, coloured by the distance between the two."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ LEAST, MOST = 1e-3, 0.3  # errors in sides of the square: the ends of the colour
 
 
 def error_maps(evaluation: Evaluation, shown: Sequence[Shown]) -> Figure:
-    """A column for each method and size, with the training squares outlined: above, the true dots, coloured by the distance to the dot
-    read; below, the dots read, in the same colours. Scenes read as no dot or as several are left out."""
+    """A column for each method and size, with the training squares outlined: above, the true dots, coloured by the distance to the
+    predicted dot; below, the predicted dots in the same colours. Scenes without exactly one predicted dot are left out."""
     columns = list(dict.fromkeys((one.method, one.size) for one in shown))
     figure = Figure(figsize=(3.1 * max(2, len(columns)) + 1, 6.6), layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.08))
     if not columns:
@@ -44,7 +44,7 @@ def error_maps(evaluation: Evaluation, shown: Sequence[Shown]) -> Figure:
 
 
 def _spots(one: Shown, domain: Domain) -> Iterator[tuple[tuple[float, float], tuple[float, float]]]:
-    """The true and the predicted position (x, y), in each scene of one dot that was read as one."""
+    """The true and the predicted position (x, y), for each scene of one dot with one predicted dot."""
     for key in one.keys:
         truth, guess = one.truth.answer(key, domain), one.guess.answer(key, domain)
         if truth is None or guess is None or truth.scene is None or guess.scene is None:

@@ -1,4 +1,4 @@
-"""What the file of a finished run may say was measured: all that its evaluation measures, each within what its metric can be."""
+"""Checks of the scores in the file of a finished run: all measures of its evaluation are there, each within the range of its metric."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from datagen.scene import Scene
 from render.evals.declaration import Condition, Evaluation
 
 Results = dict[str, Any]
-LATER_SCORES = {"too_near"}  # older files lack them, and domains that let objects be anywhere do not count them
-SLACK = 1e-9  # the share of itself by which roundings may part a value from its interval, and both from their range
+LATER_SCORES = {"too_near"}  # missing in older files; null in domains that let objects be anywhere
+SLACK = 1e-9  # relative: rounding may put a value this far outside of its interval, and both outside of their range
 
 
 def measured(scores: Mapping[str, Any], intervals: Mapping[str, Any], evaluation: Evaluation, where: str) -> tuple[Results, Results]:
-    """The scores and the intervals, by condition, of all that an evaluation measures; what else there is, is left out.
+    """The scores and the intervals, by condition, of all measures of an evaluation; other entries are left out.
 
-    `UserError`, which begins with ``where`` and names the entry, if one is missing, or is nothing that its metric can be.
+    `UserError`, which begins with ``where`` and names the entry, if an entry is missing or outside of the range of its metric.
     """
     empty = Scene(evaluation.domain.name, ())
     table = {**metrics([score_scene(empty, empty, evaluation.domain)]), **_counts(evaluation.measure([empty]))}
@@ -33,12 +33,12 @@ def measured(scores: Mapping[str, Any], intervals: Mapping[str, Any], evaluation
 
 
 def _counts(pattern: Mapping[str, Any]) -> Table:
-    """The table of what an evaluation measures of its own, which are counts."""
+    """The table of an evaluation's own measures, all of them counts, with the keys of ``pattern``."""
     return {name: _counts(entry) if isinstance(entry, Mapping) else Count(lambda _: None) for name, entry in pattern.items()}
 
 
 def _check_objects(found: Mapping[str, int], condition: Condition, scenes: int, where: str) -> None:
-    """`UserError` if the scenes do not have so many objects, or if the numbers of objects do not add up."""
+    """`UserError` if there are more objects than the scenes can have, or if the numbers of objects do not add up."""
     most = scenes * condition.data.objects[1]
     if found["objects"] > most:
         refuse(where, "objects", found["objects"], f"at most {most:,}, as {scenes:,} scenes have")
@@ -49,7 +49,7 @@ def _check_objects(found: Mapping[str, int], condition: Condition, scenes: int, 
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads what was measured on so many ``scenes``."""
+    """Reads scores of ``scenes`` scenes. ``where`` is the beginning of its messages."""
 
     where: str
     scenes: int

@@ -1,5 +1,4 @@
-"""The page of pictures: scenes as each method read them, both codes, and the predicted scene drawn over the image. One file holds it
-all."""
+"""The page of pictures, a single file: scenes with each method's prediction, both codes, and the predicted scene drawn over the image."""
 
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ MOST = 8  # scenes of a method and condition
 
 
 def pictures_page(evaluation: Evaluation, shown: Sequence[Shown], absent: Sequence[str]) -> str:
-    """The page of these predictions; `absent` names those that are not there. All that a prediction says is escaped."""
+    """The page of these predictions; `absent` has the titles of those that are missing. Text from predictions is escaped."""
     return render_page(
         "evals/pictures.html",
         title=f"{evaluation.title}: pictures",
@@ -38,8 +37,8 @@ def _near(evaluation: Evaluation) -> float | None:
 
 
 def badness(scored: Scored, threshold: float | None) -> tuple[float, ...]:
-    """How badly a scene was read, to sort by: first by average precision at that distance, then by the number of missed and extra objects
-    and wrong words, then by the errors of rotations and places."""
+    """A sort key, larger for worse predictions: first by average precision at the distance ``threshold``, then by the number of missed and
+    extra objects and wrong words, then by the errors of rotations, then of locations."""
     scene = scored.scene
     precision = 1.0 if threshold is None else scene.average_precision[threshold]
     wrong = sum(tally.all - tally.right for tally in scene.choices.values())

@@ -1,4 +1,4 @@
-"""What is asked of an evaluation: which models, trained on how much, and the digests of all that determines them. Nothing here is run."""
+"""The plan of an evaluation: which models are trained, on how much data, and the digests that identify them. Nothing here is run."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
     from model.preset import Preset
 
 FORMAT_VERSION = 1
-"""Of the files of finished runs. A change of what is measured, or of what training with the same settings does, raises it; then older runs
-are run again."""
+"""The version of the files of finished runs. A change of the measures, or of what training with the same settings does, raises it, so that
+older runs are made again."""
 LATER_SETTINGS: Mapping[str, Any] = {"vision_merge": 1, "rotations": "own", "number_cells": False, "order_noise": 0.0, "word_cells": False}
-"""Settings of presets that came after runs were first kept, each with the value that does what was done before it came. Where a preset has
-that value, a run does not state the setting, so that older runs keep their names. The value is written here and not read from the preset's
-defaults: a default may change, but not what a kept run stands for."""
+"""Settings added to presets after runs were first kept, each with the value that gives the earlier behaviour. Where a preset has that
+value, a run does not state the setting, so that older runs keep their names. The value is written here and not read from the preset's
+defaults: a default may change, but not the meaning of a kept run."""
 FORMER_NAMES: Mapping[str, str] = {"cogent": "clevr-cogent", "dot2d": "2d", "pose6d": "6dof"}
-"""What evaluations were called when runs were first kept. Runs go on stating these names, so that older runs keep their digests."""
+"""The names of evaluations when runs were first kept. Runs still state these names, so that older runs keep their digests."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which runs are asked for: each method at each size with each seed.
+    """The runs to make: each method at each size with each seed.
 
-    ``methods`` are names of the evaluation's. ``preset`` is IG-LLM's, a name or a file; ``changes`` (``KEY=VALUE``) go to the presets of
-    all methods. ``budget`` is the number of images that each model sees in training, whatever the size of its data; ``pretrain_share`` of
-    it goes to the tower's pretraining where the method has one. ``seeds`` are those of weights, order and augmentation; the data stay the
-    same. `UserError` for values that are out of range or given twice.
+    ``methods`` are names of the evaluation's methods. ``preset`` is IG-LLM's, a name or a file; ``changes`` (``KEY=VALUE``) apply to the
+    presets of all methods. ``budget`` is the number of images that each model sees in training, whatever the size of its data;
+    ``pretrain_share`` of it goes to the tower's pretraining where the method has one. ``seeds`` are those of weights, order and
+    augmentation, not of the data. `UserError` for values that are out of range or given twice.
     """
 
     methods: Sequence[str]
@@ -61,8 +61,8 @@ class Plan:
             raise UserError(f"a pretraining share of {self.pretrain_share:g}: it must be at least 0 and below 1")
 
     def requests(self, evaluation: Evaluation) -> list[Request]:
-        """The runs that are asked for, in the order in which they are made: those that share a pretraining are neighbours. `UserError` for
-        an unknown method or a bad preset."""
+        """The planned runs in the order in which they are made; runs that share a pretraining follow each other. `UserError` for an unknown
+        method or a bad preset."""
         known = {method.name: method for method in evaluation.methods}
         for name in self.methods:
             if name not in known:
@@ -93,7 +93,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Request:
-    """One run that is asked for, and the digests of all that determines it."""
+    """One planned run, and the digests of all that determines it."""
 
     method: Method
     size: int
@@ -108,7 +108,7 @@ class Request:
     def asked(self) -> dict[str, Any]:
         """All that determines the scores, as plain data."""
         tests = {c.key: {"scenes": self.evaluation.test_scenes, **_drawn(c.data)} for c in self.evaluation.conditions}
-        return {**self._learnt("train", self.training, self.pretraining), **self._taught(), "tests": tests}
+        return {**self._model_facts("train", self.training, self.pretraining), **self._lesson_facts(), "tests": tests}
 
     @property
     def digest(self) -> str:
@@ -117,7 +117,7 @@ class Request:
 
     @property
     def work(self) -> dict[str, dict[str, int] | None]:
-        """The steps, and the images that the model sees, in ``training`` and ``pretraining`` (None without one), a lesson included."""
+        """The steps and the images seen in ``training`` and in ``pretraining`` (None without one), which includes a lesson."""
         before = [_work(preset) for preset in (self.lesson, self.pretraining) if preset is not None]
         summed = {name: sum(one[name] for one in before) for name in ("steps", "images")}
         return {"training": _work(self.training), "pretraining": summed if before else None}
@@ -126,32 +126,32 @@ class Request:
     def pretraining_digest(self) -> str:
         """The name of the pretraining, which runs of several methods may share."""
         assert self.pretraining is not None
-        return digest({**self._learnt("pretrain", self.pretraining, None), **self._taught()})
+        return digest({**self._model_facts("pretrain", self.pretraining, None), **self._lesson_facts()})
 
     @property
     def lesson_scenes(self) -> int:
-        """How many scenes a lesson has."""
+        """The number of scenes of the lesson."""
         return max(1, self.size // 2)
 
     @property
     def lesson_digest(self) -> str:
         """The name of the lesson, which several pretrainings may share."""
         assert self.lesson is not None
-        return digest({**self._learnt("lesson", self.lesson, None), **self._taught()})
+        return digest({**self._model_facts("lesson", self.lesson, None), **self._lesson_facts()})
 
     @property
     def title(self) -> str:
-        """The run in words."""
+        """The description of the run in messages."""
         return f"{self.method.name}, {self.size} images, seed {self.seed}"
 
-    def _taught(self) -> dict[str, Any]:
-        """The lesson, if there is one; a run without states nothing, so that runs from before there were lessons keep their names."""
+    def _lesson_facts(self) -> dict[str, Any]:
+        """The lesson, if there is one; empty for a run without, so that runs from before lessons were introduced keep their names."""
         if self.lesson is None or self.evaluation.lesson is None:
             return {}
         return {"lesson": {"steps": self.lesson.optimisation.steps, "scenes": self.lesson_scenes, **_drawn(self.evaluation.lesson.data)}}
 
-    def _learnt(self, stage: str, preset: Preset, pretraining: Preset | None) -> dict[str, Any]:
-        """All that determines a trained model; of its pretraining, the settings that differ from those of the training."""
+    def _model_facts(self, stage: str, preset: Preset, pretraining: Preset | None) -> dict[str, Any]:
+        """All that determines a trained model. For its pretraining, only the settings that differ from those of the training."""
         from model.config import FORMAT_VERSION as MODEL_FORMAT
 
         settings = _decisive(preset)
@@ -172,13 +172,13 @@ class Request:
 
 
 def digest(asked: Mapping[str, Any]) -> str:
-    """16 hexadecimal digits that name what is asked."""
+    """The digest of plain data: 16 hexadecimal digits."""
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _work(preset: Preset) -> dict[str, int]:
-    how = preset.optimisation
-    return {"steps": how.steps, "images": how.steps * how.batch_size * how.accumulation}
+    optimisation = preset.optimisation
+    return {"steps": optimisation.steps, "images": optimisation.steps * optimisation.batch_size * optimisation.accumulation}
 
 
 def _decisive(preset: Preset) -> dict[str, Any]:

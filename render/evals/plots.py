@@ -1,5 +1,5 @@
-"""Plots of scores over the number of training images, or by method where there is one number alone. Each method has a colour; lines are
-solid in distribution, dashed and dotted out of it; bars are intervals."""
+"""Plots of scores over the number of training images, or by method if all runs have the same number. Each method has a colour; lines are
+solid in distribution, dashed and dotted out of distribution; bars are intervals."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Point = tuple[int, float, Sequence[float] | None]
 
 
 def plot(evaluation: Evaluation, runs: Sequence[Run]) -> Figure:
-    """The evaluation's panels."""
+    """The figure of an evaluation's panels."""
     rows = -(-len(evaluation.panels) // COLUMNS)
     figure = Figure(figsize=(4 * COLUMNS, 3.1 * rows + 0.7), layout=ConstrainedLayoutEngine(h_pad=0.12, w_pad=0.1))
     grid = list(figure.subplots(rows, COLUMNS, squeeze=False).flat)
@@ -62,7 +62,7 @@ def _panel(axes: Axes, panel: Measure, evaluation: Evaluation, runs: Sequence[Ru
         own = [run for run in runs if run.request.method == method]
         values = [(run.request.size, at(run.scores[key], panel.path), at(run.intervals[key], panel.path)) for run in own]
         points = [(size, value, ends) for size, value, ends in values if value is not None]
-        shift = 1.025 ** (number - (len(series) - 1) / 2)  # so that bars at one size stand beside each other
+        shift = 1.025 ** (number - (len(series) - 1) / 2)  # so that bars at one size do not overlap
         places = {size: size * shift if len(sizes) > 1 else float(number) for size in sizes}
         _bars(axes, points, places, color, "white" if place else color)
         if len(sizes) > 1:

@@ -1,6 +1,6 @@
 """6-DoF pose: IG-LLM's fourth evaluation (Kulits et al. 2024), the aeroplane anywhere before the camera, turned any way.
 
-Does a model that learnt place and orientation together read both, and orientations that were held out?
+Does a model that learnt place and orientation together predict both, also for orientations that were held out?
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ SCALES = {
         test_scenes=500,
         changes=("image_height=96", "image_width=128", *PLAIN_HEAD),
     ),
-    # The paper's 200,000 steps of 32.
+    # The paper trains for 200,000 steps of 32.
     "paper": Scale(sizes=(10_000,), budget=6_400_000, pretrain_share=0.0, width=320, height=240, quality="standard", test_scenes=1000),
 }
 PRETRAINING = ("rotations=6d",)
-"""All methods begin with one tower, which has learnt orientations as `igllm eval so3` found them to be learnt best, and first, as a lesson,
-those of aeroplanes in the middle of the frame: which side is up was not learnt from aeroplanes anywhere in 48,000 images."""
+"""All methods begin with one tower, pretrained with the rotations that were learnt best in `igllm eval so3`, after a lesson on aeroplanes
+in the middle of the frame: which side is up was not learnt from 48,000 images of aeroplanes anywhere in the frame."""
 METHODS = (method("char", "euler", "Euler angles"), method("head", "euler", "Euler angles"), method("head", "6d", "two columns"))
 
 

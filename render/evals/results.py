@@ -1,6 +1,6 @@
 """The results of finished runs: ``table.md``, ``metrics.json``, ``plots.png``, the page of pictures and an evaluation's own figures.
 
-Several calls may write them into one folder, one after the other; what others have put there is left alone.
+Several calls may write into one folder, one after the other; files that are not igllm's are left alone.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 TABLE, METRICS, PLOTS, PICTURES = "table.md", "metrics.json", "plots.png", "pictures.html"
 VERB = "eval"  # the list of written files is named after it
-_STATED = {"evaluation", "cells"}  # what every metrics.json has
+_STATED = {"evaluation", "cells"}  # in every metrics.json
 
 
 def check_results(out: Path, evaluation: Evaluation) -> None:
-    """`UserError` if in the place of the results is what igllm has not written. For before work begins."""
+    """`UserError` if a file that igllm has not written is in the place of a result. Called before work begins."""
     if out.exists():
         with _writing(out, evaluation):
             pass
 
 
 def write_results(out: Path, evaluation: Evaluation, runs: Sequence[Run]) -> None:
-    """Write table, plots and numbers of these runs into `out`, each whole. `UserError` as `check_results` raises it."""
+    """Write table, plots and numbers of these runs into `out`, each atomically. `UserError` as from `check_results`."""
     from render.evals.plots import plot  # matplotlib takes a second to load
 
     metrics = {"evaluation": evaluation.name, "cells": [run.to_json() for run in runs]}
@@ -44,14 +44,14 @@ def write_results(out: Path, evaluation: Evaluation, runs: Sequence[Run]) -> Non
 
 
 def write_files(out: Path, evaluation: Evaluation, files: Mapping[str, bytes]) -> None:
-    """Write some of the results, by their names. `UserError` as `check_results` raises it."""
+    """Write some of the results, given by file name. `UserError` as from `check_results`."""
     with _writing(out, evaluation) as written:
         written.write(files)
 
 
 @contextmanager
 def _writing(out: Path, evaluation: Evaluation) -> Iterator[Written]:
-    """The files of earlier calls in a folder, for this call alone. Earlier versions left no list: their results are known by content."""
+    """The list of written files, held for this call alone. Earlier versions wrote no list: their results are recognised by content."""
     names = (METRICS, TABLE, PLOTS, PICTURES, *evaluation.figures)
     with turn(out / METRICS, lambda text: print_line(f"eval: {text}")):
         written = Written(out, VERB)

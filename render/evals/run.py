@@ -1,9 +1,9 @@
-"""Making the runs of an evaluation: data, training, prediction and scores of every run that is not finished yet; then the results of all.
+"""Makes the runs of an evaluation: data, training, prediction and scores of every run that is not finished yet; then the results of all.
 
-In the folder: ``data`` (a data set for each training size, one for validation, one for each condition), ``runs`` (the folders of trainings,
-named by method and digest), ``predictions``, ``cells`` (the files of finished runs), and the results. Each step goes on from what an
-earlier call has finished, and waits while another call does the same step, so that several calls may share a folder, each with methods or
-seeds of its own.
+The folder holds ``data`` (a data set for each training size, one for validation, one for each condition), ``runs`` (the folders of
+trainings, named by method and digest), ``predictions``, ``cells`` (the files of finished runs), and the results. Each step continues the
+work of earlier calls, and waits while another call does the same step, so that several calls may share a folder, each with methods or seeds
+of its own.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ def evaluate(
 ) -> list[Run]:
     """Make the runs of a plan whose files are not in the folder `cells` (``out/cells`` by default), and write table, plots and pictures.
 
-    `workers` is the number of Blender processes, `device` is where models run. Table and plots are written anew after each run. Raises
-    `UserError` for what cannot be asked or is damaged, and whatever generation and training raise.
+    `workers` is the number of Blender processes, `device` is the device of the models. Table and plots are written anew after each run.
+    Raises `UserError` for an impossible plan or damaged files, and all errors of generation and training.
     """
     requests = plan.requests(evaluation)
     check_folder(out, "the folder of the evaluation")
     folder = out / FINISHED if cells is None else cells
     for place in (folder, *(out / name for name in (DATA, TRAININGS, PREDICTIONS))):
-        check_folder(place, f"the folder {place.name}")  # now, and not after the first training
+        check_folder(place, f"the folder {place.name}")  # before the first training, not after it
     finished = {request.digest: run for request in requests if (run := read_run(folder, request)) is not None}
     check_results(out, evaluation)
     runner = Runner(evaluation, out, workers, device)
@@ -77,16 +77,16 @@ def evaluate(
 
 
 class Runner:
-    """Makes the runs of an evaluation in its folder. What several runs share is made by the first that needs it."""
+    """Makes the runs of an evaluation in its folder. Data and pretrainings that runs share are made by the first that needs them."""
 
     def __init__(self, evaluation: Evaluation, out: Path, workers: int | None, device: str) -> None:
         self.evaluation, self.out, self.workers, self.device = evaluation, out, workers, device
         self._complete: set[str] = set()  # names of data sets that this call has completed
         self._truths: dict[Path, Side] = {}
-        self._shown: dict[Path, Shown | None] = {}  # by the file of the predictions: each is read and scored once
+        self._shown: dict[Path, Shown | None] = {}  # by the file of the predictions, so that each is read and scored once
 
     def make(self, request: Request) -> Run:
-        """Train the model of a run, or go on with its training, and score what it predicts."""
+        """Train the model of a run, or go on with its training, and score its predictions."""
         from model.device import pick_device
         from model.load import find_model
         from model.prediction.predict import Predictor
@@ -123,7 +123,7 @@ class Runner:
         write_files(self.out, self.evaluation, files)
 
     def _pretrain(self, request: Request) -> Path:
-        """The folder of the tower's pretraining, which begins with the lesson if the evaluation has one."""
+        """Pretrain the tower, after the lesson if the evaluation has one; return the folder of the pretraining."""
         assert request.pretraining is not None
         init = None if request.lesson is None else self._train_lesson(request)
         name = f"pretrain-{request.pretraining_digest}"
@@ -139,7 +139,7 @@ class Runner:
         return self._train_tower(request, request.lesson, f"lesson-{request.lesson_digest}", data, None)
 
     def _train_tower(self, request: Request, preset: Preset, name: str, data: Data, init: Path | None) -> Path:
-        """The folder of a training of the tower alone, finished."""
+        """Train the tower alone, or finish that training; return its folder."""
         from model.training.train import pretraining_of
 
         folder = self.out / TRAININGS / name
@@ -158,7 +158,7 @@ class Runner:
         return training, {**work["pretraining"], "seconds": round(sum(round(seconds(run), 1) for run in before), 1)}
 
     def _train(self, request: Request, tower: Path | None) -> Path:
-        """The folder of the training, finished, which begins with the weights of a pretrained tower if there is one."""
+        """Train the model, or finish its training, with the weights of a pretrained tower if there is one; return the folder."""
         from model.training.train import training_of
 
         folder, data = self.out / TRAININGS / f"{request.method.name}-{request.digest}", self._training_data(request)
@@ -172,7 +172,7 @@ class Runner:
         return Data([train], val=self._dataset("val", self.evaluation.val, self.evaluation.val_scenes))
 
     def _dataset(self, name: str, settings: DatasetSettings, num: int) -> Path:
-        """The folder of a data set of at least `num` samples; those that are missing are generated."""
+        """The folder of a data set of at least `num` samples; missing samples are generated."""
         folder = self.out / DATA / name
         if name not in self._complete:
             with turn(folder, _report):
@@ -187,8 +187,8 @@ class Runner:
         return self.out / DATA / f"test-{condition.key}"
 
     def _predict(self, request: Request, condition: Condition, predictor: Predictor) -> Shown:
-        """A trained model's predictions. The file of an earlier call is written anew, as its weights may have been others; of a call that
-        was interrupted, predictions are kept where model and images are the same."""
+        """A trained model's predictions. The file of an earlier call is written anew, as the model may have had other weights then; the
+        predictions of an interrupted call are kept where model and images are the same."""
         from model.prediction.predict import predict_file
 
         scenes = self.evaluation.test_scenes
@@ -199,7 +199,7 @@ class Runner:
         return shown
 
     def _readable_predictions(self, request: Request, condition: Condition) -> Shown | None:
-        """As `_read_predictions`; also None, with a message, where predictions or test scenes are not what they must be."""
+        """As `_read_predictions`; also None, after a message, where predictions or test scenes are damaged or do not fit."""
         try:
             return self._read_predictions(request, condition)
         except UserError as error:
@@ -208,8 +208,8 @@ class Runner:
             return None
 
     def _read_predictions(self, request: Request, condition: Condition) -> Shown | None:
-        """The predictions of a run on the test scenes; None if they are not in this folder. An earlier call may have generated more scenes
-        than this one asks for."""
+        """The predictions of a run on the test scenes; None if they are not in this folder. Only the first ``test_scenes`` scenes are used,
+        as an earlier call may have generated more. `UserError` for damaged predictions or other scenes."""
         test, path = self._test_set(condition), self._predictions(request, condition)
         if path not in self._shown and path.exists() and test.exists():
             if test not in self._truths:
@@ -219,23 +219,23 @@ class Runner:
             truth = self._truths[test]
             keys = truth.keys[: self.evaluation.test_scenes]
             shown = Shown(request.method, request.size, condition, truth, Side(path), keys)
-            list(shown.guesses)  # any of which may be damaged
+            list(shown.guesses)  # reads all, as any may be damaged
             self._shown[path] = shown
         return self._shown.get(path)
 
 
 def _absolute(init: Path | None) -> str | None:
-    """The folder that a training begins with, as its own folder states it: the same, whatever a later call names it relative to."""
+    """The absolute path of a training's initial weights, which stays the same if a later call runs in another folder."""
     return None if init is None else os.path.abspath(init)
 
 
 def _finish(training: Training) -> None:
-    """Train, or go on with a training, unless the model that comes of it is there. `UserError` if what is there is anything else."""
+    """Train, or go on with a training, unless its finished model is there. `UserError` if the folder belongs to another training."""
     from model.training.run import is_finished, run
 
     folder = training.out
     check_folder(folder, "the folder of a training")
-    seconds(folder)  # which may be damaged
+    seconds(folder)  # raises now if its file is damaged
     try:
         finished = is_finished(training)
     except UserError as error:

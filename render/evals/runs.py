@@ -1,5 +1,5 @@
 """Finished runs (a method, trained on so many images with a seed, and its scores): a small JSON file each, named by the digest of all that
-determines its scores. A run whose file is there is not run again."""
+determines its scores. A run whose file is there is not made again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from render.evals.plan import Request, digest
 
 
 class TrainingFacts(Struct):
-    """What a finished training took: its steps, the images that the model saw, and the seconds."""
+    """The steps of a finished training, the images that the model saw, and the duration in seconds."""
 
     steps: Count
     images: Count
@@ -29,7 +29,7 @@ class TrainingFacts(Struct):
 
 
 class RunFile(Struct):
-    """The file of a finished run. What ``scores`` and ``intervals`` hold is seen to by `render.evals.measured`."""
+    """The file of a finished run. `render.evals.measured` checks the content of ``scores`` and ``intervals``."""
 
     digest: str
     asked: dict[str, Any]
@@ -44,9 +44,9 @@ class RunFile(Struct):
 class Run:
     """A finished run.
 
-    ``training`` and ``pretraining`` (None without one) have the fields of `TrainingFacts`. ``scores`` has, by the condition's key, what
-    `summarize` and the evaluation's own measure give, ``intervals`` what `datagen.metrics.intervals.intervals` gives. ``versions`` has
-    those of igllm and torch, and the device.
+    ``training`` and ``pretraining`` (None without one) have the fields of `TrainingFacts`. By the condition's key, ``scores`` has the
+    values of `summarize` and of the evaluation's own measure, ``intervals`` those of `datagen.metrics.intervals.intervals`. ``versions``
+    has the versions of igllm and torch, and the device.
     """
 
     request: Request
@@ -72,7 +72,7 @@ class Run:
 
 
 def read_run(folder: Path, request: Request) -> Run | None:
-    """The finished run that was asked for; None if the folder has none. `UserError` if its file is damaged, or says what cannot be."""
+    """The finished run of a request; None if the folder has no file of it. `UserError` if the file is damaged or has impossible values."""
     path = _path(folder, request)
     if not os.path.lexists(path):
         return None
@@ -90,7 +90,7 @@ def read_run(folder: Path, request: Request) -> Run | None:
 
 
 def _check_work(file: RunFile, request: Request, where: str) -> None:
-    """`UserError` unless as much was trained as was asked for."""
+    """`UserError` unless the steps and images of the trainings are those of the request."""
     for name, facts in (("training", file.training), ("pretraining", file.pretraining)):
         found = None if facts is None else {"steps": facts.steps, "images": facts.images}
         if found != request.work[name]:
@@ -98,7 +98,7 @@ def _check_work(file: RunFile, request: Request, where: str) -> None:
 
 
 def write_run(folder: Path, run: Run) -> None:
-    """Write the file of a finished run, whole."""
+    """Write the file of a finished run atomically."""
     write_json(_path(folder, run.request), run.to_json())
 
 

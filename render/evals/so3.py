@@ -1,7 +1,7 @@
 """Orientation: IG-LLM's third evaluation (Kulits et al. 2024), a toy aeroplane turned any way, some ranges of its rotation held out.
 
-How a rotation is best written is what is asked: as Euler angles in whole degrees or finer, as an axis with an angle, as two columns of
-the matrix; in characters or by the numeric head. Data are the same for all; what differs is the code that a model is trained to write.
+How is a rotation best written: as Euler angles in whole degrees or finer, as an axis with an angle, or as two columns of the matrix; in
+characters or by the numeric head? The data are the same for all methods; the methods differ in the code that a model is trained to write.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ SCALES = {
         test_scenes=500,
         changes=("image_height=64", "image_width=64", *PLAIN_HEAD),
     ),
-    # The paper's 40,000 steps of 32, in frames of its tower's size.
+    # The paper trains for 40,000 steps of 32, in frames of its tower's size.
     "paper": Scale(sizes=(10_000,), budget=1_280_000, pretrain_share=0.0, width=336, height=336, quality="standard", test_scenes=1000),
 }
 
 
 def method(numbers: str, representation: str, words: str) -> Method:
-    """One way of writing numbers with one of writing rotations. Those of one representation share their tower's pretraining."""
+    """The method with one way of writing numbers and one of writing rotations. Methods with the same rotations share their pretraining."""
     how = {"head": "numeric head", "char": "characters"}[numbers]
     changes = (f"numbers={numbers}", f"rotations={representation}")
     return Method(f"{numbers}-{representation}", f"{how}, {words}", changes=changes)

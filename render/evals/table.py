@@ -1,4 +1,4 @@
-"""Finished runs as Markdown tables: for each condition a table with a row for each run, and what training took."""
+"""Finished runs as Markdown tables: for each condition tables with a row for each run, and a table of the trainings' cost."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _rows(runs: Sequence[Run], titles: Sequence[str], row: Callable[[Run], Itera
 
 
 def at(table: Mapping[str, Any], path: Sequence[str]) -> Any:
-    """The entry of a nested result; None if there is none."""
+    """The entry of a nested result at a path of keys; None if there is none."""
     found: Any = table
     for name in path:
         found = found.get(name) if isinstance(found, Mapping) else None
@@ -63,7 +63,7 @@ def at(table: Mapping[str, Any], path: Sequence[str]) -> Any:
 
 
 def _text(column: Measure, value: float | None, ends: Sequence[float] | None) -> str:
-    """A score as the table shows it, with its interval if it has one."""
+    """The text of a score in a table, with its interval if it has one."""
     if value is None:
         return "–"
     if column.form == "count":

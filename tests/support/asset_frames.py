@@ -1,10 +1,11 @@
-"""Assets on CLEVR's stage, in a Blender process of its own: Cycles' passes, and pictures. test_assets.py runs this.
+"""Renders assets on CLEVR's stage in a separate Blender process: Cycles' passes, and pictures. test_assets.py runs this.
 
-python tests/blender_scenes/asset_frames.py FOLDER < requests
+python tests/support/asset_frames.py FOLDER < requests
 
 A request is a line of JSON: {"name", "objects": [{"asset", "texture" (an id, a file, or null), "location", "scale", "euler"}], "width",
 "height", "samples" (null: the passes owner and depth to FOLDER/NAME.npz; else a picture of so many samples to FOLDER/NAME.png)}. Pictures
-come first. At the end it prints how many meshes and materials the shelf keeps, and how many Blender has.
+must come first, because passes change the stage's settings. At the end, the numbers of meshes and materials on the shelf and in Blender are
+printed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Meshes that tests share, and a ray cast that shares nothing with the code under test."""
+"""Meshes that tests share, and a ray cast that is independent of the code under test."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def brute_force(corners: np.ndarray, rays: Rays, row: int, column: int) -> float
 
 
 def open_edges(mesh: Mesh) -> int:
-    """Edges that are not run along once in each direction, vertices at one place taken as one."""
+    """How many directed edges occur more or less often than their reverse; vertices at one place count as one."""
     _, place = np.unique(mesh.vertices, axis=0, return_inverse=True)
     edges = place.reshape(-1)[mesh.triangles][:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
     there, counts = np.unique(edges, axis=0, return_counts=True)

@@ -1,4 +1,4 @@
-"""Data sets without Blender, for tests of how they are kept: real scenes and labels, images of one grey."""
+"""Data sets without Blender, for tests of their storage: real scenes and labels, images of one grey."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SETTINGS = DatasetSettings(seed=5, width=32, height=24, quality="draft", min_obj
 
 
 def constant_sample(settings: DatasetSettings, index: int) -> Sample:
-    """The sample that rendering would give, but for its image."""
+    """The sample that rendering would give, except for its image."""
     drawn = draw(settings, index)
     pixels = np.full((settings.height, settings.width, 3), index % 251, np.uint8)
     return make_sample(
@@ -28,14 +28,14 @@ def constant_sample(settings: DatasetSettings, index: int) -> Sample:
 
 
 def constant_samples(settings: DatasetSettings, indices: Iterable[int], _pool: Any = None) -> Iterator[Sample | Failure]:
-    """What `datagen.generate.generate_samples` is replaced by."""
+    """A replacement of `datagen.generate.generate_samples`."""
     return (constant_sample(settings, index) for index in indices)
 
 
 def fill(
     out: Place, num: int, settings: DatasetSettings = SETTINGS, shards: list[int] | None = None, failing: Iterable[int] = ()
 ) -> list[int]:
-    """Bring a data set to `num` samples, some of which fail; the indices that were rendered."""
+    """Bring a data set to `num` samples, of which those in `failing` fail. The indices that were missing."""
     broken = set(failing)
     with open_dataset(out, settings, num, shards) as writer:
         missing = writer.missing()
@@ -47,5 +47,5 @@ def fill(
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """The files of a folder, but for its lock."""
+    """The content of a folder's files, except its lock."""
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file() and path.name != ".lock"}

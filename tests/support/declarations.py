@@ -1,4 +1,4 @@
-"""What a domain declares, to make another of it."""
+"""The declaration of a domain, for making a changed one."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from datagen.domains.base import Domain
 
 
 def declared(domain: Domain, **changes: Any) -> dict[str, Any]:
-    """What a domain was made with, but for some changes: for a subclass of its class to be made with."""
+    """The arguments that a domain was made with, some of them changed, for the constructor of a subclass."""
     return {field.name: getattr(domain, field.name) for field in fields(domain)} | changes

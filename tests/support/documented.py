@@ -1,4 +1,4 @@
-"""The document of every kind of file, field by field, out of the declarations: ``python tests/support/documented.py`` writes it anew."""
+"""Makes docs/files.md, every kind of file field by field, from the declarations: ``python tests/support/documented.py`` rewrites it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ What does not fit is one message with file, line and field, and status 2. Other 
 
 
 def document() -> str:
-    """What ``docs/files.md`` must say."""
+    """The content of ``docs/files.md``."""
     return HEAD + "".join(f"\n## {name}\n\n{_table(kind)}" for name, kind in KINDS.items())
 
 
@@ -48,7 +48,7 @@ def _structs(info: Any) -> Iterator[shape.StructType]:
 
 
 def _rows(info: Any, path: str, required: bool) -> Iterator[tuple[str, str]]:
-    """The rows of a field and of what is in it."""
+    """The table rows of a field and of the fields in it."""
     inner = _bare(info)
     if path and not (path.endswith(("[]", "*")) and _has_rows(info)):
         yield (f"`{path}`" if required else f"*`{path}`*"), _words(info)
@@ -71,7 +71,7 @@ def _has_rows(info: Any) -> bool:
 
 
 def _bare(info: Any) -> Any:
-    """Of what may also be null or left out, what it is else."""
+    """A type without its metadata, null and unset, unless several types remain."""
     if isinstance(info, shape.Metadata):
         return _bare(info.type)
     if isinstance(info, shape.UnionType):
@@ -89,8 +89,8 @@ def _is_unset(info: Any) -> bool:
 
 
 def _words(info: Any) -> str:
-    """What a field holds."""
-    return _SAID[type(info)](info)
+    """The description of a field's type."""
+    return _DESCRIPTIONS[type(info)](info)
 
 
 def _union(info: shape.UnionType) -> str:
@@ -123,7 +123,7 @@ def _text(info: shape.StrType) -> str:
     return "text" + (f" of at most {info.max_length:,} characters" if info.max_length else "")
 
 
-_SAID: dict[type, Callable[[Any], str]] = {
+_DESCRIPTIONS: dict[type, Callable[[Any], str]] = {
     shape.Metadata: lambda info: _words(info.type),
     shape.UnionType: _union,
     shape.IntType: lambda info: "whole number" + _limits(info),

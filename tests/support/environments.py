@@ -13,7 +13,7 @@ _MODULE = '#!/bin/sh\nexec "{{python}}" -P -m {module} "$@"\n'
 
 
 class Environment:
-    """A virtual environment in a folder, with igllm's own packages behind what is installed into it."""
+    """A virtual environment in a folder, which falls back on the packages that the tests run with."""
 
     def __init__(self, folder: Path) -> None:
         venv.EnvBuilder(symlinks=True).create(folder)
@@ -27,7 +27,7 @@ class Environment:
             (self.bin / name).chmod(0o755)
 
     def run(self, command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-        """A shell's commands in a folder, up to the first that fails. pip reaches no network: it builds with what is here."""
+        """Run shell commands in a folder, up to the first that fails. pip has no network: it builds with the installed packages."""
         offline = {"PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_INDEX": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}  # 0: no isolation
         path = {"PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}", "PYTHONSAFEPATH": ""}
         return subprocess.run(

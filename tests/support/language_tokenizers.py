@@ -1,4 +1,4 @@
-"""Tokenizers of the kinds that language models come with, made on the spot: they learnt a little English and no code."""
+"""Tokenizers of the kinds that language models come with, trained here on a little English and no code."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Model files of all kinds, good and bad, written by Blender in a process of its own; test_importer.py runs this.
+"""Writes model files of all kinds, good and bad, with Blender in a separate process; test_importer.py runs this.
 
-python tests/blender_scenes/model_files.py FOLDER TRAP
+python tests/support/model_files.py FOLDER TRAP
 
 The model is a post with a long arm to Blender's front, which is -Y, and a knob on its top: the post red, the arm blue, the knob without a
 material. Two .blend files carry scripts, which would write TRAP.
@@ -85,7 +85,7 @@ def write_traps() -> None:
 
 
 def write_worn() -> None:
-    """Boxes whose surfaces say their colour each in another way; some wear images/worn.png, which is red, in whole or in part."""
+    """Write boxes whose materials define their colour in various ways; some use images/worn.png, which is red, in whole or in part."""
     folder = FOLDER / "worn"
     (folder / "images").mkdir(parents=True)
     image = bpy.data.images.new("worn", 4, 4)

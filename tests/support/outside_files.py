@@ -1,5 +1,5 @@
-"""Writes models whose shape is that of a file outside their folder: ``python -P outside_files.py FOLDER SECRET``, in each way that one can
-be named, and with ``here`` in its name the same of a file beside them."""
+"""Writes models whose shape comes from a file outside their folder, for each way to refer to one: ``python -P outside_files.py FOLDER
+SECRET``. The .blend files with ``here`` in their names refer to files beside them instead."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FACES = [(0, 1, 2), (0, 1, 3), (1, 2, 3), (0, 2, 3)]
 
 
 def secrets(folder: Path) -> None:
-    """The files that are named."""
+    """Write the files that the models refer to."""
     from pxr import UsdGeom
 
     folder.mkdir(parents=True)
@@ -36,7 +36,7 @@ def secrets(folder: Path) -> None:
 
 
 def blends(folder: Path, secret: str, mark: str = "") -> None:
-    """Models of Blender's. ``secret`` is the path of the folder of secrets, or ``/``."""
+    """Write .blend files. ``secret`` is the folder of the files that they refer to, ``/`` the model's own folder (Blender's ``//``)."""
     cache = _tetrahedron().modifiers.new("cache", "MESH_CACHE")
     cache.cache_format, cache.filepath = "PC2", f"{secret}/x.pc2"
     _save(folder / f"cache{mark}.blend")
@@ -82,7 +82,7 @@ def _save(path: Path) -> None:
 
 
 def layers(folder: Path, secret: str) -> None:
-    """Layers and packages of OpenUSD's."""
+    """Write OpenUSD layers and packages that refer to the layer ``secret``."""
     for name, write in _WAYS.items():
         for suffix in ("usda", "usdc"):
             stage = _stage(folder / f"{name}.{suffix}")
@@ -154,7 +154,7 @@ _WAYS = {
 
 
 def main(folder: Path, secret: Path) -> None:
-    """Write the models and what they name."""
+    """Write the models and the files that they refer to."""
     find_pxr()
     secrets(secret)
     folder.mkdir()

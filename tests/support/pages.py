@@ -1,4 +1,4 @@
-"""Pages as a reader of HTML finds them."""
+"""A strict reader of HTML pages."""
 
 from __future__ import annotations
 

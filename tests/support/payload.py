@@ -1,4 +1,4 @@
-"""What a hostile file would have run."""
+"""A harmless stand-in for the code in a hostile file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Payload:
-    """A pickle that makes a file."""
+    """An object whose pickle makes a file at `path` when it is loaded."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

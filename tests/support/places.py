@@ -1,4 +1,4 @@
-"""Where things of the repository lie that tests read."""
+"""Paths in the repository that tests read."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Small models as text, in every format that is text: for tests of colours and coordinates."""
+"""Small models written without Blender, for tests of colours and coordinates."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 
 CORNERS = np.array(list(product((-1.0, 1.0), repeat=3)))
 FACES = ((0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3))
-"""Of a cube of side 2."""
+"""The faces of a cube of side 2, as indices of `CORNERS`."""
 PLACES = ((0, 0), (1, 0), (1, 1), (0, 1))
-"""Where on an image the corners of each face lie."""
+"""The UV coordinates of the corners of each face."""
 
 
 def obj(head: str = "", size: float = 1.0, at: tuple[float, float, float] = (0, 0, 0), color: str = "") -> str:
@@ -30,7 +30,7 @@ def ply(
     number: str = "double",
     names: tuple[str, str, str] = ("red", "green", "blue"),
 ) -> bytes:
-    """A cube as a ``.ply``, with all coordinates moved by ``at``; ``color`` is that of its vertices, and called by these names."""
+    """A cube as a ``.ply``, with all coordinates moved by ``at``; ``color`` is that of its vertices, in properties of these ``names``."""
     head = ["ply", f"format {sort} 1.0", "comment a cube", "element vertex 8", *(f"property {number} {axis}" for axis in "xyz")]
     if color is not None:
         head += [f"property uchar {name}" for name in names]
@@ -63,8 +63,8 @@ def gltf(
     sampler: dict[str, int] | None = None,
     corner: float = -1.0,
 ) -> str:
-    """A cube as a ``.gltf``, all that it needs within it but for the ``image``. Its mesh is 0, and so is its material's texture; ``corner``
-    is one of its coordinates."""
+    """A cube as a ``.gltf`` that holds everything except the ``image``. Its mesh and its texture have index 0; ``corner`` is the X
+    coordinate of its first vertex."""
     corners = np.concatenate([CORNERS[list(face)] for face in FACES]).astype("<f4")
     corners[0, 0] = corner
     arrays: list[tuple[np.ndarray, int, str]] = [(corners, 5126, "VEC3")]
@@ -108,13 +108,13 @@ def surface(factor: tuple[float, float, float] | None = None, textured: bool = F
 
 
 FACE = "int[] faceVertexCounts = [4]\n        int[] faceVertexIndices = [0, 1, 2, 3]"
-"""All four corners of a ``.usda``."""
+"""The one face, of all four corners, in a ``.usda``."""
 
 
 def usda(
     mesh: str = "", shader: str = "", image: str = "", texture: str = "", at: str = "0, 0, 0", *, material: str = "", parent: str = ""
 ) -> str:
-    """A square as a ``.usda``, with more lines for its mesh, its parent and, if it wears them, its surface's parts."""
+    """A square as a ``.usda``, with more lines for its mesh and its parent and, if ``shader`` is given, a material with its parts."""
     worn = f"""
     def Material "M" {{
         {material}

@@ -1,4 +1,4 @@
-"""Pretrained checkpoints as people have them, shrunk: the real classes and tokenizer kinds, saved to disk with random weights."""
+"""Small stand-ins for published checkpoints: the real classes and tokenizer kinds, saved to disk with random weights."""
 
 from __future__ import annotations
 
@@ -94,6 +94,6 @@ LANGUAGE: dict[str, Callable[[Path], Path]] = {"llama": llama, "qwen2": qwen2}
 
 
 def make_parts(folder: Path) -> dict[str, Path]:
-    """All of them under `folder`, by name."""
+    """Save all checkpoints under `folder`. Their folders, by name."""
     torch.manual_seed(11)
     return {name: make(folder / name) for name, make in {**VISION, **LANGUAGE}.items()}

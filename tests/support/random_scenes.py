@@ -1,4 +1,4 @@
-"""Scenes of cubes and of anything, for tests of scores."""
+"""Scenes of cubes and of random objects, for tests of scores."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 def random_scene(rng: np.random.Generator, count: int, few_words: bool = False) -> Scene:
-    """Objects anywhere, so that distances have no ties; with `few_words` most are alike, so that they compete."""
+    """A scene of objects at random places, so that distances have no ties; with `few_words` most are alike, so that matches compete."""
     colors = ("red", "blue") if few_words else tuple(COLORS)
     objects = []
     for _ in range(count):

@@ -1,4 +1,4 @@
-"""The table of all settings in docs/training.md, out of the code: ``python tests/support/settings_table.py`` writes it anew."""
+"""Makes the table of all settings in docs/training.md from the code: ``python tests/support/settings_table.py`` rewrites it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEAD = f"| setting | what it says | default | {' | '.join(f'`{name}`' for name i
 
 
 def settings_table() -> str:
-    """What a preset says, where it differs from the default, beside each setting."""
+    """The table: each setting with its default, and the values of the presets that differ from it."""
     default, presets = Preset().to_json(), [get_preset(name).to_json() for name in PRESETS]
     text, group = HEAD, ""
     for name, setting in settings().items():

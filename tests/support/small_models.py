@@ -1,4 +1,4 @@
-"""A small model of the paper's arrangement, untrained, with any kind of tokenizer, and images for it."""
+"""A small, untrained model of the paper's architecture, with any kind of tokenizer, and images for it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TOKENIZERS = {"words": lambda: domain_tokenizer(CLEVR, [PROMPT]), **KINDS}
 
 
 class Recording(CodeCodec):
-    """A codec that keeps what it was asked to decode, by the code that it made of it."""
+    """A codec that records the token ids and values that it decodes, by the resulting code."""
 
     def __init__(self, *arguments) -> None:
         super().__init__(*arguments)
@@ -39,7 +39,7 @@ class Recording(CodeCodec):
 
 @dataclass(frozen=True)
 class Setting:
-    """A small CLIP and a small LLaMA, of strong and arbitrary opinions, and images to write the code of."""
+    """A small CLIP and a small LLaMA, whose random weights give confident predictions, and images to write the code of."""
 
     model: IGLLM
     codec: Recording
@@ -54,7 +54,7 @@ class Setting:
 
 
 def setting(tokenizer_kind: str, numbers: str, seed: int = 0, sharpness: float = 25.0, feedback: bool = True) -> Setting:
-    """``numbers`` is head, char, or cells: a head that can also say what a cell shows."""
+    """A new setting. ``numbers`` is head, char, or cells: a head that may also give the value of a cell of the dense read-out."""
     cells, numbers = numbers == "cells", numbers.replace("cells", "head")
     tokenizer = TOKENIZERS[tokenizer_kind]()
     layers = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -83,6 +83,6 @@ def setting(tokenizer_kind: str, numbers: str, seed: int = 0, sharpness: float =
         if model.number_feedback is not None:
             model.number_feedback.embed.weight.mul_(20)
         if cells:
-            model.numeric_head.key.weight.mul_(100)  # so that some numbers are the head's own, some a cell's
+            model.numeric_head.key.weight.mul_(100)  # so that some numbers come from the head, some from a cell
             model.dense_head.read.weight.mul_(8)  # so that cells show places all over the plane
     return Setting(model, codec, torch.randn(3, 3, 32, 32), tokenizer.encode(PROMPT, add_special_tokens=False))

@@ -1,4 +1,4 @@
-"""A small model of parts from scratch, and a few images of a dot to train it on: a run takes seconds."""
+"""The preset of a small model made from scratch, and a few images of a dot to train it on: training takes seconds."""
 
 from __future__ import annotations
 

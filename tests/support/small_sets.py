@@ -1,4 +1,4 @@
-"""The small data set that most tests stand on, as it is asked for: `conftest.renders` draws it."""
+"""The settings of the small data set that most tests use; the fixture `renders` in conftest.py renders it."""
 
 from render.conformance import small_set
 

@@ -1,10 +1,10 @@
 """Run the tests that the changed files touch: ``python tests/support/touched.py main``, as ``make check`` does.
 
-Changed is what differs from the commit at which this branch left the named one, and what git does not know yet. Touched are
+A file is changed if it differs from the commit at which this branch left the named one, or if git does not track it. The touched tests are
 
 - a changed test file;
 - of a changed module ``datagen/code/grammar.py``, the test files in ``tests/datagen/code`` that are named after it or import it;
-- of what `ALSO` names, the tests that stand there.
+- the tests that `ALSO` lists for a changed file or its topmost folder.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ALSO = {
     "docs": ("tests/test_documented.py", "tests/test_api.py"),
     "igllm.py": ("tests/test_cli.py", "tests/test_documented.py"),
 }
-"""Tests that are touched by a file, or by all files of a folder, beside those in the mirrored place."""
+"""Tests that a file, or each file of a folder, touches in addition to those in the mirrored place."""
 
 
 def changed_files(since: str) -> list[str]:
@@ -47,7 +47,7 @@ def _touched_by(path: Path, root: Path) -> Iterator[str]:
 
 
 def _imported(path: Path) -> set[str]:
-    """The modules that a file imports, whatever it takes from them."""
+    """The modules that a file imports, and the names imported from them, which may be modules, too."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
