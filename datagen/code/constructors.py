@@ -58,7 +58,7 @@ def _construct(name: str, statement: Statement, word: Mapping[str, str], /, **va
 
 
 def _checked(name: str, argument: Argument, given: Value | list[float]) -> Value:
-    """A value converted to the form that scenes store; `UserError` unless it is valid for the argument."""
+    """A value in the form that scenes store; `UserError` if it is invalid."""
     value = tuple(given) if isinstance(given, list) else given
     if not argument.fits(value):
         raise UserError(f"{name}(...): {argument.name} is {given!r}, not {argument.form}")

@@ -22,7 +22,7 @@ from datagen.scene import Object, Scene, Value
 
 MAX_CHARACTERS = 100_000
 MAX_STATEMENTS = 1_000
-MOST_LISTED = 12  # words in a list within a message
+MOST_LISTED = 12  # words that a message lists
 AFTER_VALUE = "a value is followed by a comma or by the closing )"
 _COUNTS = {0: "none", 1: "one", 2: "two", 3: "three", 4: "four"}
 
@@ -60,10 +60,9 @@ def write_value(value: Value, argument: Choice | Number) -> str:
 
 
 def parse_code(text: str, domain: Language) -> Scene:
-    """The scene that graphics code describes, with objects in the order written and numbers as written.
+    """The scene that graphics code describes, objects in the order written, numbers as written.
 
-    Raises `CodeError` for wrong form, names or vocabulary, and for code beyond `MAX_CHARACTERS` or `MAX_STATEMENTS`. Ranges are checked by
-    `datagen.domains.base.Domain.violations`.
+    Raises `CodeError` for wrong form, names or vocabulary. Ranges are checked by `datagen.domains.base.Domain.violations`.
     """
     if len(text) > MAX_CHARACTERS:
         raise CodeError(1, 1, f"{len(text):,} characters, at most {MAX_CHARACTERS:,} are read")
@@ -109,7 +108,7 @@ def _lex(text: str) -> Iterator[_Token]:
 
 
 def _unreadable(text: str, at: int) -> str:
-    """The message for text at position ``at``, where no token begins."""
+    """The message for text where no token begins."""
     character, line = text[at], text[at:].partition("\n")[0]
     if character in "\"'":
         return f"{_cut(line)} is no word in quotes: it ends with the quote it begins with, on its line, after at most 64 characters"
@@ -154,7 +153,7 @@ class _Tokens:
             self.next()
 
     def unexpected(self, rule: str) -> CodeError:
-        """A `CodeError` at the next token: what was found there, and the ``rule`` that it breaks."""
+        """A `CodeError` for the next token, which breaks this rule."""
         found = {"end": "the end of the code", "newline": "the end of the line"}.get(self.peek.kind, self.peek.text)
         return self.error(f"found {found}, but {rule}")
 
@@ -167,7 +166,7 @@ def _error(token: _Token, problem: str) -> CodeError:
 
 
 def _listed(words: tuple[str, ...]) -> str:
-    """Words separated by commas: at most `MOST_LISTED`, then how many there are in all."""
+    """Words for a message, at most `MOST_LISTED` of them."""
     more = f", … ({len(words)} in all)" if len(words) > MOST_LISTED else ""
     return ", ".join(words[:MOST_LISTED]) + more
 

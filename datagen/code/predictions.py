@@ -25,8 +25,8 @@ class Candidate(Struct, frozen=True):
 class Prediction(Struct, frozen=True, omit_defaults=True):
     """The code predicted for one image: a line of ``pred.jsonl``, which omits fields that are None.
 
-    ``key`` is the base name of the image's file or sample, ``confidence`` has a number in [0, 1] per statement of the code, and
-    ``candidates`` start with ``code`` and are sorted by decreasing log-probability. ValueError for a key or candidates that break this.
+    ``key`` is the base name of the image's file or sample, ``confidence`` has a number per statement of the code, and ``candidates`` start
+    with ``code`` and are sorted by decreasing log-probability.
     """
 
     key: str

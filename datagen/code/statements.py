@@ -48,7 +48,7 @@ class Number:
         return "a finite number" if self.components == 1 else f"{self.components} finite numbers"
 
     def fits(self, value: Value) -> bool:
-        """Whether a value has as many components as this argument, all of them finite numbers; ranges are not checked."""
+        """Whether a value has this argument's components, all of them finite numbers."""
         components = value if isinstance(value, tuple) else (value,)
         of_kind = isinstance(value, tuple) == (self.components > 1) and len(components) == self.components
         return of_kind and all(isinstance(x, int | float) and math.isfinite(x) for x in components)
@@ -119,6 +119,6 @@ class Language(Protocol):
 
 
 class Canonical(Language, Protocol):
-    """A language that converts a scene to the canonical form shared by all scenes with the same meaning."""
+    """A language with one canonical form for all scenes that mean the same."""
 
     def canonical(self, scene: Scene) -> Scene: ...

@@ -27,12 +27,12 @@ from datagen.rng import Stream
 from datagen.scene import Camera, Object, Scene, Value
 
 KNOWN, HELD_OUT = range(5), range(5, 8)
-"""The seeds of each class's instances: those trained on, and those held out."""
+"""The seeds of each class's instances."""
 OWN = "own"
 """The texture word of an asset that keeps its own colours."""
 SEEN_TEXTURES = {pattern: (0, 1, 2, 3) for pattern in PATTERNS}
 UNSEEN_TEXTURES = {pattern: (4, 5) for pattern in PATTERNS} | {"plain": (5, 6)}  # plain-4 is plain-0
-"""The seeds of each pattern's textures: those trained on, and those held out."""
+"""The seeds of each pattern's textures."""
 
 
 @dataclass(frozen=True)

@@ -209,7 +209,7 @@ class Domain(ABC):
 
     @abstractmethod
     def centres(self, objects: Sequence[Object], shot: Shot) -> np.ndarray:
-        """Where objects are on the frame: (N, 3), x and y in pixels from the top left corner, depth in metres, 0 in a planar domain."""
+        """Where objects are on the frame: (N, 3), x and y in pixels from the top left corner, depth in metres, 0 in a plane."""
 
     @abstractmethod
     def view(self, scene: Scene, shot: Shot, least: float = 0.0) -> View | None:

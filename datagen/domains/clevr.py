@@ -21,8 +21,8 @@ from datagen.scene import Camera, Lamp, Object, Scene, Value, Vec3
 
 SHAPES = ("cube", "sphere", "cylinder")
 SIZES: dict[str, float] = {"large": 0.7, "small": 0.35}
-"""Half the edge of a cube, the radius of a sphere or cylinder, in metres; also the height of the centre. The published generator's code
-shrinks cubes by √2, but under a mesh name that cubes do not have, so published cubes are as high as spheres."""
+"""Half the edge of a cube, the radius of a sphere or cylinder, in metres; also the height of the centre. The published generator means to
+shrink cubes by √2 but looks for a mesh of another name than theirs, so that published cubes are as high as spheres."""
 MATERIALS = ("rubber", "metal")
 COLORS: dict[str, tuple[int, int, int]] = {
     "gray": (87, 87, 87),
@@ -94,7 +94,7 @@ class Clevr(StagedDomain):
         return min(off, CUBE_SYMMETRY - off)
 
     def mirrored(self, scene: Scene) -> Scene:
-        """The scene reflected across the vertical plane through the camera's axis. Every CLEVR shape is its own mirror image."""
+        """Reflected across the vertical plane through the camera's axis. Every shape here is its own mirror image."""
         x, y, _ = self.axes[0]
         axis = 2 * math.degrees(math.atan2(x, -y))  # twice the angle of the plane's own direction
         flipped = []

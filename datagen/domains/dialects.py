@@ -100,7 +100,7 @@ class Dialect:
         return obj.replaced(rotation=number.rounded(tuple(self._representation.written(obj["rotation"]))))
 
     def meant(self, obj: Object) -> Object:
-        """The domain's object, in canonical form, that this dialect's object represents."""
+        """The domain's object, in its canonical form, that an object of this dialect stands for."""
         if self._representation is not None:
             obj = obj.replaced(rotation=tuple(self._representation.meant(obj["rotation"])))
         return self.domain.canonical_object(obj)

@@ -35,7 +35,7 @@ from datagen.io.files import write_json
 from datagen.scene import Object
 
 EVERY = 5
-"""Every fifth model of each class and every fifth image of each pattern, in the order of ids, is held out."""
+"""Of each class every fifth model, and of each pattern every fifth image, in the order of ids, is held out."""
 _NAME = re.compile(r"assets:([0-9a-f]{12})")
 
 
@@ -95,13 +95,13 @@ def keep_domain(own: OwnAssets | None, textures: OwnTextures | None = None) -> s
 
 
 def is_own_domain(name: str) -> bool:
-    """Whether a domain's name is that of people's own assets."""
+    """Whether a domain's name is that of somebody's own assets."""
     return _NAME.fullmatch(name) is not None
 
 
 @lru_cache(maxsize=16)
 def own_domain(name: str) -> OwnAssetsDomain:
-    """The domain of that name. `UserError` if the local cache does not hold it because its folders were not read, or if it is damaged."""
+    """The domain of that name. `UserError` if the local cache lacks it (its folders were not read here) or is damaged."""
     found = _NAME.fullmatch(name)
     path = _kept(found[1]) if found else None
     if path is None or not path.is_file():

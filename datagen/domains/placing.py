@@ -14,7 +14,7 @@ LEAST_APART = math.hypot(MIN_MARGIN, MIN_MARGIN)  # the margins keep any two pos
 PLACEMENT_TRIES = 50  # positions tried for one object before the scene is drawn anew
 
 Disc = tuple[float, float, float]
-"""The disc that an object covers on the plane: x, y, radius in metres."""
+"""What an object covers of the plane: x, y, radius in metres."""
 Axes = tuple[Vec3, Vec3]
 """Unit vectors on the plane: right and behind, as the camera sees them."""
 

@@ -69,10 +69,9 @@ class PosedDomain(StagedDomain):
         return MeshSolid(self.asset(obj).mesh, self.location(obj), self.scale(obj), self.rotation(obj))
 
     def mirror_image(self, obj: Object) -> Object:
-        """The object that shows, under the standard camera, this object's image flipped left to right.
+        """The object whose image under the standard camera is this object's, flipped left to right, if its asset is symmetric in Y.
 
-        The object is reflected across the upright plane through the camera's axis, and its own left and right (Y) are exchanged: the left
-        half of its asset must be the mirror image of the right half.
+        It is this object reflected across the upright plane through the camera's axis, with its own left and right (Y) exchanged.
         """
         across = np.array(ground_directions(self.camera)["right"])
         reflection = np.eye(3) - 2 * np.outer(across, across)

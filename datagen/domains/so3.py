@@ -31,7 +31,7 @@ _QUARTERS = (-180.0, -90.0, 0.0, 90.0)
 
 
 def _within() -> Region:
-    """The region where all three angles are in their held-out ranges, at least the margin from the ends."""
+    """The region where all three angles are within their held-out ranges by the margin."""
     turns = tuple((quarter + HELD_OUT[0] + MARGIN, quarter + HELD_OUT[1] - MARGIN) for quarter in _QUARTERS)
     tilt = HELD_OUT_TILT - MARGIN
     return tuple(zip(ROTATION_COMPONENTS, (turns, ((-tilt, tilt),), turns), strict=True))

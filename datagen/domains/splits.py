@@ -1,4 +1,4 @@
-"""Splits: which scenes of a domain a data set may hold. The domain declares built-in splits; others come from JSON files."""
+"""Splits: which scenes of a domain a data set may hold. Built-in ones are declared by the domain, others come from a JSON file."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from datagen.code.statements import Choice
 
 Combination = tuple[tuple[str, tuple[str, ...]], ...]
-"""Allowed words by argument; an argument without an entry may have any of its words."""
+"""Allowed words by argument; an argument that is not named takes any of its words."""
 ANYTHING: Combination = ()
 Region = tuple[tuple[str, tuple[tuple[float, float], ...]], ...]
-"""Allowed intervals by component, both ends included; a component without an entry may have any value."""
+"""Allowed intervals by component, both ends included; a component that is not named takes any value."""
 Ends = tuple[float, float]
 MOST_REGIONS = 1000  # also of combinations, and of intervals in a region
 Intervals = Annotated[list[Ends], Meta(min_length=1, max_length=MOST_REGIONS)]

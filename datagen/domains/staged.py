@@ -25,7 +25,7 @@ class StagedDomain(Domain):
     """A domain that Blender renders: its builder puts its scenes on a stage."""
 
     builder: str
-    """``package.module:Class``, a `blender_scenes.builders.Builder`: a name instead of an import, as only a Blender worker has bpy."""
+    """``package.module:Class``, a `blender_scenes.builders.Builder`: named, not imported, for only a Blender worker has bpy."""
     camera: Camera
     """The standard camera. It defines directions and the order of objects, whatever camera a shot has."""
     lamps: tuple[Lamp, ...]

@@ -32,7 +32,7 @@ STARTS = 8, (5.0, 25.0, 50.0, 80.0)
 """The starts of the search for an arbitrary camera: the number of directions around the objects, and their elevations in degrees."""
 SEARCHED = 8  # starts that are tried: those that show the objects nearest to their given pixels
 WIDEST = 3.0  # natural logarithm of the largest factor between a lens and the usual one
-EVALUATIONS = 60  # at most, of the error function in one search
+EVALUATIONS = 60  # of the error function, at most, in one search
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class CameraFit:
 
 @dataclass(frozen=True)
 class Sightings:
-    """World ``points`` (N, 3) in metres, seen at ``pixels`` (N, 2) of a frame of this size, with ``depths`` (N,) in metres if known."""
+    """World ``points`` (N, 3) in metres, seen at ``pixels`` (N, 2) of a frame of that size, and if known ``depths`` (N,) in metres."""
 
     width: int
     height: int
@@ -74,7 +74,7 @@ class Sightings:
         return bool((np.abs(off) <= pixels).all() and (np.abs(deep) <= GOOD_DEPTH).all())
 
     def fit(self, camera: Camera, doubt: str | None = None) -> CameraFit:
-        """The `CameraFit` of a camera: its residuals, and the given doubt."""
+        """A camera's `CameraFit`, with the given doubt."""
         return CameraFit(camera, np.linalg.norm(self.off(camera)[0], axis=1), doubt)
 
     def enough(self, numbers: int) -> bool:
@@ -82,10 +82,10 @@ class Sightings:
         return len(self.points) * (2 if self.depths is None else 3) > numbers
 
     def search(self, start: np.ndarray, camera_of: Callable[[np.ndarray], Camera], weights: np.ndarray) -> Camera:
-        """The camera with the least error, as `camera_of` the numbers found from `start`, of which the first three are a location.
+        """The camera, `camera_of` some numbers, with the least error, searched from the numbers `start`, the first three a location.
 
-        Least squares are robust (soft L1), so that one bad coordinate does not move the camera. `weights` penalise the numbers' distance
-        from `start`, in pixels per unit.
+        Least squares are robust (soft L1): one bad coordinate does not move the camera. `weights` penalise leaving `start`, in pixels per
+        unit.
         """
 
         def errors(numbers: np.ndarray) -> np.ndarray:

@@ -54,13 +54,13 @@ from datagen.shards.writer import IMPORTED, ImportedStatement, package_versions
 
 CODES, CODE_SUFFIXES = "codes.jsonl", (".py", ".json")
 FRAMES = ((320, 240), (480, 320))
-"""The published generator's default frame size, and the size of the published images."""
+"""The published generator's default size, and that of the published images."""
 FRAME_TRIALS = 25  # scenes tried, to tell one size from the other
 QUALITY: Quality = "standard"  # of a re-rendering of the recorded shot
 SHARD_SIZE = 1000
 _KEPT = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp"}
 ON_GROUND = 0.01  # metres that an object's centre may differ from the height at which it stands on the ground
-IMPORTER = 2  # version of the importer: goes up when the same file and images would give other samples
+IMPORTER = 2  # goes up when the same file and images would give other samples
 MOST_COVERED = 4  # all objects' pixels together, as a multiple of the most pixels that an image may have
 MOST_IN_VAIN = 5  # failed searches for an arbitrary camera in a shard, half a second each, before only CLEVR's cameras are sought
 MOST_DOUBTS = 10  # doubtful cameras that are reported one by one

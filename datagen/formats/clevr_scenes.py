@@ -41,8 +41,8 @@ MARGIN = 0.2  # metres along a direction before a relation holds (the published 
 USUAL_FRAME = (320, 240)  # the published generator's default
 RELATIONS = ("right", "behind", "front", "left")
 SPLIT_PATTERN = r"^[A-Za-z0-9_-]{1,32}\Z"  # a split's name becomes part of file names
-MOST_BYTES = 1 << 28  # of a scenes file; the largest published one has two thirds of it
-MAX_NAME = 80  # characters of an image's name; a tar's plain header holds 100
+MOST_BYTES = 1 << 28  # of a file of scenes; the largest that is published has two thirds of it
+MAX_NAME = 80  # characters of an image's name: a tar's plain header holds 100
 
 
 def published_directions(camera: Camera) -> dict[str, list[float]]:
@@ -52,7 +52,7 @@ def published_directions(camera: Camera) -> dict[str, list[float]]:
 
 
 def relationships(directions: Mapping[str, list[float]], places: np.ndarray) -> dict[str, list[list[int]]]:
-    """Adjacency lists of objects at `places` (N, 3), in metres: ``[r][i]`` lists the objects in relation r to object i."""
+    """Adjacency lists of objects at `places` (N, 3), in metres: ``[r][i]`` are the objects that stand in relation r to object i."""
     steps = places[None, :, :] - places[:, None, :]  # [i, j] is the vector from i to j
     found = {}
     for name in RELATIONS:
@@ -106,7 +106,7 @@ class ObjectEntry(Struct, kw_only=True):
     rotation: Metres
     location: tuple[Metres, Metres, Metres] = field(name="3d_coords")
     pixel_coords: Annotated[list[Metres], Meta(min_length=2, max_length=3)] | None = None
-    """X and y in pixels, and the depth in metres if it is known."""
+    """X and y in pixels, and the depth in metres if it is there."""
 
 
 class CameraEntry(CameraFields, kw_only=True):

@@ -22,7 +22,7 @@ CATEGORY = "shape"  # the argument whose words are the categories
 
 
 def export_coco(samples: Iterator[Sample], draft: Draft) -> None:
-    """Write the samples, at least one, to a draft, images named by key. Ids count from 1. `UserError` unless all are of one domain."""
+    """Write the samples, at least one, to a draft, images under their keys. Ids count from 1. `UserError` if not all are of one domain."""
     first = next(samples := iter(samples))
     kinds = categories(first.domain)
     ids = {kind["name"]: kind["id"] for kind in kinds}
@@ -54,6 +54,6 @@ def _pixels(label: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def attributes(obj: Object, domain: Domain) -> dict[str, Any]:
-    """Every argument of an object except its category, as plain JSON."""
+    """Every argument of an object but its category, plain JSON."""
     arguments = domain.statement(obj.statement).arguments
     return {a.name: list(v) if isinstance(v := obj[a.name], tuple) else v for a in arguments if a.name != CATEGORY}

@@ -19,7 +19,7 @@ LABELS = ("pixel_coords", "bbox", "visible_pixels")
 
 
 def export_hf(samples: Iterator[Sample], draft: Draft) -> None:
-    """Write the samples to the folder ``train`` of a draft, images named by key."""
+    """Write the samples to the draft's ``train``, images under their keys."""
 
     def rows() -> Iterator[dict[str, Any]]:
         for sample in samples:

@@ -34,7 +34,7 @@ class Draft:
 
 
 class JsonDocument:
-    """A JSON object of a few ``fields`` and some lists, whose rows are added one by one in any order and kept in temporary files."""
+    """One JSON object of a few ``fields`` and some lists whose rows come one by one, in any order; they wait in temporary files."""
 
     def __init__(self, path: Path, fields: Mapping[str, Any], lists: Mapping[str, IO[bytes]]) -> None:
         self._path, self._fields, self._lists = path, fields, lists

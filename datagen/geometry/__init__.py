@@ -1,1 +1,1 @@
-"""Cameras, rotations, and the intersection of rays with solids and the ground, in numpy alone."""
+"""Cameras, rotations, and rays that meet solids and the ground: numpy alone."""

@@ -27,7 +27,7 @@ def look_at(location: Vec3, target: Vec3) -> np.ndarray:
 
 
 def ground_directions(camera: Camera) -> dict[str, Vec3]:
-    """Unit vectors of right, left, behind and front on the ground as `camera` sees it; straight down, behind is the camera's up."""
+    """Unit vectors of right, left, behind and front on the ground as `camera` sees it; for a vertical one, behind is its up."""
     axes = look_at(camera.location, camera.target)
     ahead = -axes[:, 2] * (1, 1, 0)
     if np.linalg.norm(ahead) < 1e-9:
@@ -67,8 +67,8 @@ def project(camera: Camera, width: int, height: int, points: np.ndarray) -> np.n
 class Rays:
     """A grid of rays from ``origin`` (3,), in metres: the ray in row i and column j has the direction ``axes @ (x[j], y[i], -1)``.
 
-    The columns of ``axes`` (3, 3) are the camera's right, up and back, at right angles. Directions are not normalised: each is
-    1 m of depth long.
+    The columns of ``axes`` (3, 3) are the camera's right, up and back, at right angles. Directions are not normalised: a step of
+    1 is 1 m of depth.
     """
 
     origin: np.ndarray

@@ -1,4 +1,4 @@
-"""A disc on a frame: which pixel centres it contains, and how much of each pixel's area it covers, in closed form."""
+"""A disc on a frame: which pixels' centres it holds, and how much of each pixel's area it covers, in closed form."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Disc:
         return self._span(self.y, height), self._span(self.x, width)
 
     def inside(self, window: Window) -> np.ndarray:
-        """Whether the disc contains each pixel's centre: (rows, columns) bool."""
+        """Whether the disc holds each pixel's centre: (rows, columns) bool."""
         y, x = (np.arange(span.start, span.stop) + 0.5 for span in window)
         return (x - self.x) ** 2 + ((y - self.y) ** 2)[:, None] <= self.radius**2
 

@@ -11,7 +11,7 @@ from datagen.geometry.camera import Rays, focal_pixels, look_at, rays
 from datagen.scene import Camera, Vec3
 
 ASIDE = 0.4  # radians that a sweep is turned away from facing a camera squarely
-FARTHEST = 600.0  # metres that a sweep extends at most to the front, upwards and to either side; Blender's cameras see 1000 m far
+FARTHEST = 600.0  # metres that a sweep reaches at most, in front, aloft and to either side; Blender's cameras see 1000 m far
 EDGE_RAYS = 129  # along each edge of a frame, to test whether a sweep fills it
 BARE_PIXELS = 320  # longer side of the reduced frame on which bare pixels are counted
 
@@ -88,14 +88,14 @@ class Sweep:
 
 
 def _facets(ends: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """A point of each facet and its unit normal towards the front, both (along Y, along Z)."""
+    """Of every facet a point and the unit normal towards the front, both (along Y, along Z)."""
     along = np.diff(ends, axis=0)
     across = np.stack([-along[:, 1], along[:, 0]], axis=1) / np.linalg.norm(along, axis=1, keepdims=True)
     return list(zip(ends[:-1], across, strict=True))
 
 
 def sweep_behind(camera: Camera) -> Sweep:
-    """The sweep that backs the view of `camera`, turned `ASIDE` away from facing it squarely."""
+    """The sweep behind what `camera` looks at, turned `ASIDE` away from facing it squarely."""
     return Sweep(_facing(camera) + ASIDE)
 
 

@@ -1,4 +1,4 @@
-"""Ray casting of exact solids: one ray through the centre of every pixel."""
+"""What a camera sees of exact solids: a ray through the centre of every pixel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Solid(Protocol):
     """The interface of solids to `cast`: `datagen.geometry.solids.Solid` in closed form, `datagen.assets.solid.MeshSolid` for meshes."""
 
     def hull(self) -> np.ndarray:
-        """Points (N, 3) in the world frame whose convex hull contains the solid."""
+        """Points (N, 3) in the world frame whose convex hull holds the solid."""
 
     def depth(self, rays: Rays) -> np.ndarray:
         """Where rays first meet the solid: (rows, columns) in multiples of their direction; infinity where they miss."""
@@ -58,7 +58,7 @@ def _parts(window: tuple[slice, slice]) -> Iterator[tuple[slice, slice]]:
 
 
 def _windows(solids: Sequence[Solid], camera: Camera, width: int, height: int) -> list[tuple[slice, slice]]:
-    """The window of the frame that each solid can touch."""
+    """The parts of the frame that each of the solids can touch."""
     if not solids:
         return []
     hulls = [solid.hull() for solid in solids]

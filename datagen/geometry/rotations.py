@@ -114,7 +114,7 @@ def to_6d(matrices: np.ndarray) -> np.ndarray:
 
 
 def random_rotation(rng: Stream) -> np.ndarray:
-    """A rotation (3, 3), drawn uniformly from all rotations (Shoemake 1992)."""
+    """A rotation (3, 3), uniform over all (Shoemake 1992)."""
     share, one, two = rng.random(), 2 * math.pi * rng.random(), 2 * math.pi * rng.random()
     inner, outer = math.sqrt(1 - share), math.sqrt(share)
     return from_quaternion(np.array([outer * math.cos(two), inner * math.sin(one), inner * math.cos(one), outer * math.sin(two)]))

@@ -1,5 +1,4 @@
-"""Solids whose intersection with rays has a closed form. Labels (masks, boxes, visible pixels, depth) are computed from exact solids
-such as these, never by a renderer."""
+"""Solids with closed-form ray intersection. Labels (masks, boxes, visible pixels, depth) come from exact solids, never from a renderer."""
 
 from __future__ import annotations
 
@@ -40,7 +39,7 @@ class Solid:
     degrees: float = 0.0
 
     def hull(self) -> np.ndarray:
-        """Points (N, 3) in the world frame whose convex hull contains the solid tightly."""
+        """Points (N, 3) in the world frame whose convex hull holds the solid, and little else."""
         return _HULLS[self.kind] * self.scale @ _about_z(self.degrees).T + self.location
 
     def depth(self, rays: Rays) -> np.ndarray:
@@ -69,7 +68,7 @@ Interval = tuple[np.ndarray, np.ndarray]
 
 
 def _quadratic(a: np.ndarray, b: np.ndarray, c: float) -> Interval:
-    """Both roots t of a t² + 2 b t + c, the smaller first for a > 0; NaN where there are none."""
+    """Both roots of a t² + 2 b t + c; NaN where there are none."""
     root = np.sqrt(b * b - a * c)
     return (-b - root) / a, (root - b) / a
 

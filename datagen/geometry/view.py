@@ -8,11 +8,11 @@ import numpy as np
 
 NOBODY = -1
 
-MIN_VISIBLE_PIXELS = 200  # of each object at 320x240 (CLEVR); scaled with the frame's area
+MIN_VISIBLE_PIXELS = 200  # of every object at 320x240 (CLEVR); scaled with the frame's area
 
 
 def min_visible_pixels(width: int, height: int) -> float:
-    """The number of pixels that each object must show in a frame of this size."""
+    """How many pixels of every object must be seen in a frame of this size."""
     return MIN_VISIBLE_PIXELS * width * height / (320 * 240)
 
 

@@ -1,1 +1,1 @@
-"""Metrics: how close a predicted scene is to the true one."""
+"""How close a predicted scene is to the true one."""

@@ -14,7 +14,7 @@ RESAMPLES, LEVEL, SEED = 1000, 0.95, 0
 _MOST_COUNTS = 2**22  # array elements in memory at once
 
 Interval = list[float] | None
-"""The lower and the upper end; None if the metric has no case in any resample."""
+"""The lower and the upper end; None where the metric has no case in any resample."""
 
 
 def intervals(scores: Sequence[SceneScores], resamples: int = RESAMPLES, level: float = LEVEL, seed: int = SEED) -> dict[str, Any]:

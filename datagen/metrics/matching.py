@@ -1,4 +1,4 @@
-"""Matching of the objects of two scenes: an optimal assignment (Hungarian method) by the distances between their locations."""
+"""Matching the objects of two scenes: the Hungarian method on the distances between their locations."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def locations(scene: Scene, domain: Domain) -> np.ndarray:
 def match(truth: Scene, guess: Scene, domain: Domain) -> tuple[Pair, ...]:
     """The one-to-one matching with the least sum of distances, in the order of the true objects.
 
-    There are as many pairs as the smaller scene has objects; attributes are ignored, and there is no largest distance.
+    As many pairs as the smaller scene has objects; attributes play no part, and no distance is too far.
     """
     apart = distances(truth, guess, domain)
     rows, columns = linear_sum_assignment(apart)

@@ -121,7 +121,7 @@ def rotation_errors(truth: Scene, guess: Scene, pairs: Sequence[Pair], domain: D
 
 
 def size_errors(truth: Scene, guess: Scene, pairs: Sequence[Pair], name: str) -> tuple[float, ...]:
-    """The absolute error of the one-component number `name`, for every matched pair in which both objects have it."""
+    """The absolute error of a number with one component, for every matched pair in which both objects have it."""
     both = ((truth.objects[p.truth].values.get(name), guess.objects[p.guess].values.get(name)) for p in pairs)
     return tuple(abs(one - other) for one, other in both if isinstance(one, float) and isinstance(other, float))
 

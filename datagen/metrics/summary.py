@@ -1,4 +1,4 @@
-"""The metrics of many scenes together, declared in one table, from which `summarize` and the bootstrap intervals are both computed."""
+"""The metrics of many scenes together, declared once: `summarize` and the bootstrap intervals are both made from this table."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def metrics(scores: Sequence[SceneScores]) -> Table:
         "count_accuracy": Share(lambda s: s.count_right, lambda s: 1),
         "recall": Share(_matched, lambda s: s.truths),
         "precision": Share(_matched, lambda s: s.guesses),
-        # The mean distance of matched pairs, in the domain's unit (Kulits et al. 2024); meaningful only together with recall.
+        # The mean distance of matched pairs, in the domain's unit (Kulits et al. 2024); to be read beside recall.
         "location_l2": Mean(lambda s: [pair.distance for pair in s.pairs]),
         # By choice argument and name of `Domain.groups`: the share of right words, of matched pairs and of all true objects.
         "accuracy_matched": {word: _accuracy(word, lambda tally: tally.matched) for word in words},
@@ -123,7 +123,7 @@ def metrics(scores: Sequence[SceneScores]) -> Table:
 
 
 def summarize(scores: Sequence[SceneScores]) -> dict[str, Any]:
-    """The values of all `metrics` over many scenes' scores, as plain JSON; None if a metric has no case."""
+    """The values of all `metrics` of many scenes' scores as plain JSON; None where a metric has no case."""
 
     def values(table: Table) -> dict[str, Any]:
         return {name: values(entry) if isinstance(entry, Mapping) else entry.value(scores) for name, entry in table.items()}

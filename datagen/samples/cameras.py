@@ -1,4 +1,4 @@
-"""Fixed cameras: reading them from a JSON file, and checking that they can photograph a scene."""
+"""Fixed cameras: reading them from a JSON file, and checking them against a scene's ground."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_CAMERAS = 64
 LENS_MM = (1.0, 5000.0)  # Blender clamps shorter lenses
 SENSOR_MM = (1.0, 100.0)
 CLEARANCE = 0.1  # metres: Blender clips surfaces nearer to the camera
-REACH = 500.0  # metres from the origin, along each axis; Blender clips surfaces more than 1000 m from the camera
+REACH = 500.0  # metres from the origin; Blender's cameras see 1000 m far
 
 
 class CameraFields(Struct, forbid_unknown_fields=True):
@@ -48,7 +48,7 @@ def load_cameras(path: Path) -> tuple[Camera, ...]:
 
 
 def cameras_from_json(data: Any, where: str) -> tuple[Camera, ...]:
-    """The inverse of `cameras_to_json`; raises a `UserError` that begins with `where` and names the field."""
+    """The inverse of `cameras_to_json`; raises `UserError` that begins with `where` and names the field."""
     named = as_declared(data, CamerasFile, where)
     return tuple(Camera(c.location, c.target, c.lens_mm, c.sensor_mm, name) for name, c in named.items())
 
@@ -59,7 +59,7 @@ def cameras_to_json(cameras: tuple[Camera, ...]) -> dict[str, Any]:
 
 
 def extremes(camera: Camera, jitter: float) -> list[Camera]:
-    """The camera itself without jitter; with jitter, the camera at the eight corners of the cube of its possible locations."""
+    """The camera alone or, with jitter, at the eight corners of the cube in which it may stand."""
     if jitter == 0:
         return [camera]
     steps = itertools.product((-jitter, jitter), repeat=3)
@@ -77,8 +77,7 @@ Frame = tuple[int, int]
 
 
 def check_cameras(cameras: tuple[Camera, ...], jitter: float, ground: Sweep | None, frame: Frame, where: str) -> None:
-    """Raise a `UserError` that begins with `where` and names the field unless all cameras can take pictures: 1 to `MAX_CAMERAS` different
-    names, values within bounds, no target at the camera, no location at or below the ground or at or behind the backdrop."""
+    """Raise a `UserError` that begins with `where` and names the field if a camera cannot take pictures."""
     if not 1 <= len(cameras) <= MAX_CAMERAS or len({c.name for c in cameras}) < len(cameras):
         refuse(where, "the list of cameras", [c.name for c in cameras], f"1 to {MAX_CAMERAS} different names")
     for camera in cameras:

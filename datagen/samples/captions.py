@@ -1,9 +1,9 @@
 """Captions: a few plain sentences that are true of a scene, for aligning images with language.
 
 A sentence is made from a claim (a count, the presence of an object, the relation of two objects, the outermost object). All words of the
-domain's vocabularies in the sentence come from the claim, so the truth of a caption can be checked without parsing its text.
+domain's vocabularies in it come from the claim, so a caption can be checked without parsing its text.
 
-Objects are named by the words of their choices: the choice called ``shape`` is the noun, the others are adjectives.
+Objects are named by the words of their choices: the one called ``shape`` is the noun, the others are adjectives.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Words = Mapping[str, str]
 
 NOUN = "shape"
 ADJECTIVES = ("size", "color", "material")  # in English order; a domain's other choices come before them
-CLEAR = 0.2  # metres that objects must be apart along a direction for a relation (the margin of CLEVR's generator)
+CLEAR = 0.2  # metres along a direction that a relation needs (the margin of CLEVR's generator)
 MOST_SENTENCES = 4
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _RELATIONS = {"left": "to the left of", "right": "to the right of", "front": "in front of", "behind": "behind"}
@@ -54,7 +54,7 @@ class Sentence:
 
 
 def caption(scene: Scene, domain: Domain, camera: Camera, rng: np.random.Generator) -> str:
-    """A caption of two to four true sentences on one line (one for a scene without objects); equal `rng` states give equal captions."""
+    """Two to four true sentences on one line (one for an empty scene); equal streams give equal captions."""
     return " ".join(sentence.text for sentence in sentences(scene, domain, camera, rng))
 
 
@@ -75,7 +75,7 @@ def sentences(scene: Scene, domain: Domain, camera: Camera, rng: np.random.Gener
 
 
 class _Speaker:
-    """Draws random sentences about one scene."""
+    """Draws sentences about one scene."""
 
     def __init__(self, scene: Scene, domain: Domain, camera: Camera, rng: np.random.Generator) -> None:
         self._scene, self._domain, self._rng = scene, domain, rng

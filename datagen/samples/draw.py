@@ -59,7 +59,7 @@ def _try(settings: DatasetSettings, rng: Stream, count: int, template: Shot) -> 
 
 
 def _camera(settings: DatasetSettings, index: int) -> Camera | None:
-    """The sample's camera: one of the settings' cameras, drawn uniformly and moved by the jitter; None if the domain has no camera."""
+    """One of the settings' cameras, drawn uniformly and moved by the jitter; None if the domain has no camera."""
     if len(settings.cameras) < 2 and settings.camera_jitter == 0:
         return settings.cameras[0] if settings.cameras else None
     rng = Stream(settings.seed, index, 0, _CAMERA_STREAM)

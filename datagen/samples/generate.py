@@ -22,7 +22,7 @@ Render = Callable[[Scene, Shot], np.ndarray]
 def generate_sample(settings: DatasetSettings, index: int, render: Render) -> Sample:
     """Draw, render and label the sample of an index; `render` returns the image, (height, width, 3) uint8.
 
-    `UserError` if no scene is found in which every object can be seen.
+    `UserError` if no scene can be drawn.
     """
     drawn = draw(settings, index)
     return make_sample(
@@ -41,7 +41,7 @@ def generate_sample(settings: DatasetSettings, index: int, render: Render) -> Sa
 
 
 def _extras(settings: DatasetSettings, index: int, drawn: Drawn) -> Iterator[tuple[str, bytes]]:
-    """The optional files that the settings ask for, as (suffix, content): caption, depth."""
+    """The optional files that the settings ask for, by suffix."""
     domain = settings.resolved_domain
     if settings.captions:
         rng = np.random.default_rng(np.random.SeedSequence((settings.seed, index, 0, _CAPTION_STREAM)))

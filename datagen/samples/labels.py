@@ -1,7 +1,6 @@
-"""Exact labels of a scene in a shot: each object's mask, its bounding box, and the pixel and depth of its centre.
+"""Exact labels of a scene in a shot: each object's mask, bounding box, centre and depth.
 
-Masks and boxes follow from the objects at the pixels' centres (`Domain.view`), computed without a renderer: equal scenes and shots give
-equal labels.
+Masks and boxes come from the objects at the pixels' centres (`Domain.view`), without a renderer, so equal scenes give equal labels.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from datagen.scene import Scene, Shot
 
 
 def view_of(scene: Scene, domain: Domain, shot: Shot) -> View:
-    """The view of a scene: which object each pixel of the shot shows."""
+    """Which object each pixel of a shot shows."""
     view = domain.view(scene, shot)
     assert view is not None
     return view

@@ -98,8 +98,8 @@ class PhotographRecord(Struct):
 
 
 class SampleRecord(PhotographRecord):
-    """A complete record. ``labels`` is parallel to the scene's objects; ``index``, ``seed`` and ``attempt`` are null for a scene that was
-    not drawn from a seed, ``split`` where it is unknown."""
+    """A complete record. ``labels`` is parallel to the scene's objects; ``index``, ``seed`` and ``attempt`` are null if no seed made the
+    scene, ``split`` if it is unknown."""
 
     scene: SceneRecord
     labels: list[Label]
@@ -110,8 +110,8 @@ class SampleRecord(PhotographRecord):
 
 
 def read_sample_record(data: bytes, where: str) -> dict[str, Any]:
-    """The record in a sample's ``.json`` as plain data, checked against `SampleRecord`, with labels that agree with their masks; raises a
-    `UserError` that begins with `where`."""
+    """The record in a sample's ``.json`` as plain data, checked against `SampleRecord` and its own masks. `UserError` that begins with
+    `where`."""
     record, declared = _read(data, SampleRecord, where)
     problem = _disagreement(declared)
     if problem:

@@ -49,7 +49,7 @@ class Sample:
 
     @cached_property
     def shot(self) -> Shot:
-        """The frame, quality, camera, lamps and noise seed of the image."""
+        """Frame, quality, camera, lamps and noise seed that the image was made with."""
         return Shot.from_json(self.record["shot"])
 
     @cached_property
@@ -66,13 +66,13 @@ class Sample:
         return pixels
 
     def files(self) -> dict[str, bytes]:
-        """The sample's files by suffix, in the order in which a shard stores them."""
+        """The sample's files by suffix, in the order in which a shard holds them."""
         record = (json.dumps(self.record, allow_nan=False) + "\n").encode()
         return {self.suffix: self.image, ".py": self.code.encode(), ".json": record, **self.extras}
 
     @staticmethod
     def from_files(key: str, files: Mapping[str, bytes], where: str) -> Sample:
-        """The inverse of `files`; raises a `UserError` naming `where` and `key` if a file is missing or damaged."""
+        """The inverse of `files`; `UserError` naming `where` and `key` if one is missing or damaged."""
         suffix = next((suffix for suffix in IMAGE_SUFFIXES.values() if suffix in files), None)
         missing = [name for name in (".py", ".json") if name not in files] + ([] if suffix else ["image"])
         if missing or suffix is None:
@@ -97,7 +97,7 @@ class EncodedSample:
     content: Mapping[str, bytes]
 
     def files(self) -> Mapping[str, bytes]:
-        """The sample's files by suffix, in the order in which a shard stores them."""
+        """The sample's files by suffix, in the order in which a shard holds them."""
         return self.content
 
     def decoded(self) -> Sample:

@@ -108,7 +108,7 @@ class DatasetSettings:
         return get_domain(self.domain)
 
     def __getstate__(self) -> dict[str, Any]:
-        """The fields without the cached domain, which is looked up again by name after unpickling."""
+        """The fields without the cached domain, which is found again by its name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def _fill(self, **values: Any) -> None:
@@ -137,7 +137,7 @@ class DatasetSettings:
                 )
 
     def _refuse_views(self, domain: Domain) -> None:
-        """Raise `UserError` for settings that need a camera, in a domain without one."""
+        """Raise `UserError` for settings that need a camera."""
         asked = {"cameras": self.cameras, "camera jitter": self.camera_jitter, "captions": self.captions, "depth": self.depth}
         for name, value in asked.items():
             if value:
@@ -156,7 +156,7 @@ class DatasetSettings:
 
     @property
     def allowed(self) -> Split:
-        """The rules of the split, which are set after construction."""
+        """The rules, which are set after construction."""
         assert self.rules is not None
         return self.rules
 
@@ -165,7 +165,7 @@ class DatasetSettings:
         return replace(self.resolved_domain.canonical_shot(self.width, self.height, self.quality), camera=camera)
 
     def to_json(self) -> dict[str, Any]:
-        """Every field as plain JSON, from which `from_json` makes equal settings."""
+        """Plain JSON with every field, which `from_json` reads back to equal settings."""
         plain = {field.name: getattr(self, field.name) for field in fields(self)}
         return {**plain, "rules": self.allowed.to_json(), "cameras": cameras_to_json(self.cameras)}
 

@@ -1,4 +1,4 @@
-"""Whether a stored sample is what its data set promises: used where a tar's bytes are not vouched for, and by `igllm verify`."""
+"""Checks of stored samples against their data set, for tars that no manifest lists, for merging, and for `igllm verify`."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from datagen.shards.store import Store
 
 
 def check_sample(settings: DatasetSettings, index: int, blocks: bytes, where: str) -> None:
-    """See that a sample's files are there, can be read, and agree; `UserError` naming `where` and the sample if not."""
+    """Check that a sample's files exist, can be read, and agree; otherwise raise a `UserError` naming `where` and the sample."""
     check_agreement(check_identity(settings, index, blocks, where), where)
 
 
 def check_identity(settings: DatasetSettings, index: int, blocks: bytes, where: str) -> Sample:
-    """The sample of that index, which its record says it is; `UserError` naming `where` and the sample if not. Its image is not read."""
+    """The sample of this index, without decoding its image; `UserError` naming `where` and the sample if it is damaged or another one."""
     key = sample_key(index)
     sample = sample_of_blocks(key, blocks, where)
     found = {name: sample.record.get(name) for name in ("domain", "index", "seed")}
@@ -38,7 +38,7 @@ def check_identity(settings: DatasetSettings, index: int, blocks: bytes, where: 
 
 
 def check_drawn(samples: Samples, settings: DatasetSettings) -> None:
-    """See that a data set holds what these settings draw: `UserError` unless the first sample of each shard is that of its index."""
+    """Check that a data set was drawn with these settings: `UserError` unless the first sample of each shard is the one they draw."""
     for index in range(0, len(samples), settings.shard_size):
         key = sample_key(index)
         drawn = draw(settings, index)
@@ -50,9 +50,9 @@ def check_drawn(samples: Samples, settings: DatasetSettings) -> None:
 
 
 def check_agreement(sample: Sample, where: str) -> None:
-    """See that a sample's code and its image are what its record says; `UserError` naming `where` and the sample if not.
+    """Check that a sample's code and image agree with its record; otherwise raise a `UserError` naming `where` and the sample.
 
-    What a record says of itself was seen to when it was read.
+    The record's own consistency was checked when it was read.
     """
     try:
         scene = parse_code(sample.code, sample.domain)
@@ -69,9 +69,9 @@ def check_agreement(sample: Sample, where: str) -> None:
 
 
 def check_shard(store: Store, settings: DatasetSettings, name: str) -> tuple[list[int], str]:
-    """Check every sample of a tar: their indices in its order, and the SHA-256 of their labels.
+    """Check every sample of a tar; return their indices in the tar's order, and the SHA-256 of their labels.
 
-    `UserError` for a sample that is not as it should be, `tarfile.TarError` or ValueError where the tar is none of samples.
+    `UserError` for a wrong or damaged sample; `tarfile.TarError` or ValueError if the tar is damaged or its keys are not indices.
     """
     labels, indices = hashlib.sha256(), []
     with store.open(name) as stream:
@@ -86,7 +86,7 @@ def check_shard(store: Store, settings: DatasetSettings, name: str) -> tuple[lis
 
 
 def count_samples(store: Store, name: str) -> tuple[int, str]:
-    """How many samples a tar holds, whatever they are, and the SHA-256 of their labels. Raises as `check_shard` does."""
+    """How many samples a tar holds, unchecked, and the SHA-256 of their labels. `tarfile.TarError` if the tar is damaged."""
     labels, count = hashlib.sha256(), 0
     with store.open(name) as stream:
         for _, blocks in samples_in(stream):
@@ -96,7 +96,7 @@ def count_samples(store: Store, name: str) -> tuple[int, str]:
 
 
 def samples_in(stream: IO[bytes]) -> Iterator[tuple[str, bytes]]:
-    """The key of every sample of a tar, in its order, and its part of the tar. `tarfile.TarError` if it is damaged."""
+    """The key and the blocks of every sample of a tar, in order. `tarfile.TarError` if the tar is damaged or a sample too large."""
     for key, (start, length) in block_extents(stream).items():
         if length > MAX_SAMPLE_BYTES:
             raise tarfile.ReadError(f"a sample of {length:,} bytes; at most {MAX_SAMPLE_BYTES:,} are read")

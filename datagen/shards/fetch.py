@@ -22,7 +22,7 @@ from datagen.shards.store import Store
 from datagen.shards.tars import GET_AGAIN
 
 TRIES = 4
-FIRST_WAIT = 1.0  # seconds before the second try; doubled before each further try
+FIRST_WAIT = 1.0  # seconds before the second try; it doubles with each
 OPEN_SHARDS = 8  # per process; open files stay readable when another process removes them
 LOCKS = 256
 
@@ -35,7 +35,7 @@ class Fetched:
     index: SampleIndex
 
     def read(self, offset: int, length: int) -> bytes:
-        """A part of the shard; fewer bytes than `length` if the file ends early."""
+        """A part of it: fewer bytes than `length` if it ends early."""
         return os.pread(self.stream.fileno(), length, offset)
 
 
@@ -71,7 +71,7 @@ class ShardCache:
         version = hashlib.sha256(f"{self.store.place}\n{name}\n{self._stamps.get(name)}".encode()).hexdigest()[:32]
         tar = self.folder / f"{version}.tar"
         try:
-            with alone(self.folder / f"{int(version, 16) % LOCKS:02x}.lock"):  # so that only one of many processes fetches it
+            with alone(self.folder / f"{int(version, 16) % LOCKS:02x}.lock"):  # so that of many processes one fetches it
                 rows = self._kept(version, tar)
                 if rows is None:
                     drop(tar)
@@ -94,7 +94,7 @@ class ShardCache:
             return None
 
     def _fetch(self, name: str, tar: Path) -> None:
-        """Copy a shard into the cache, whole or not at all, with up to `TRIES` tries, since a network error may be temporary."""
+        """Copy a shard into the cache, whole or not at all; network errors may be temporary, so there are `TRIES` tries."""
         for remaining in reversed(range(TRIES)):
             try:
                 with atomic_file(tar) as stream:

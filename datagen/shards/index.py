@@ -47,7 +47,7 @@ class SampleIndex:
         return bytes(self.rows[number]["key"]).decode()
 
     def extent(self, number: int) -> tuple[int, int, int]:
-        """The shard of a sample (its number), and the offset and length of its members there."""
+        """Shard, offset and length of a sample."""
         row = self.rows[number]
         return int(row["shard"]), int(row["offset"]), int(row["length"])
 
@@ -59,14 +59,14 @@ class SampleIndex:
         return number if number is not None and bytes(self.rows[number]["key"]) == wanted else None
 
     def repeated(self) -> str | None:
-        """A key that two samples share; None if there is none."""
+        """A key that two samples have; None if there is none."""
         keys = self.rows["key"][self.rows["order"]]
         twice = np.flatnonzero(keys[1:] == keys[:-1])
         return bytes(keys[twice[0]]).decode() if len(twice) else None
 
 
 def open_index(store: Store, shards: Sequence[str]) -> SampleIndex:
-    """The index of these tars of a store, in this order, from the cache if possible. `UserError` if a tar is damaged."""
+    """The index of these tars of a store, in order, from the cache if it is there. `UserError` if a tar is damaged."""
     stamps = store.stamps()
     made_from = json.dumps([str(store.place), [(shard, stamps.get(shard)) for shard in shards]])
     digest = hashlib.sha256(made_from.encode()).hexdigest()[:32]
@@ -74,7 +74,7 @@ def open_index(store: Store, shards: Sequence[str]) -> SampleIndex:
     rows = kept_table(folder, digest)
     try:
         if rows is None:
-            with alone(folder / "lock"):  # so that only one of many processes reads the tars
+            with alone(folder / "lock"):  # so that of many processes one reads the tars
                 rows = kept_table(folder, digest)
                 if rows is None:
                     rows = _rows(store, shards)

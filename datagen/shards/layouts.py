@@ -1,6 +1,6 @@
-"""The layouts in which a data set's samples are stored: tars that are read in part, tars that are fetched whole, or loose files.
+"""The layouts of a data set's samples: tars that are read in part, tars that are fetched whole, or loose files.
 
-`datagen.shards.reader.Samples` reads all of them through one interface.
+`datagen.shards.reader.Samples` reads all of them.
 """
 
 from __future__ import annotations
@@ -64,8 +64,7 @@ class Layout(ABC):
 def open_layout(store: Store, shards: Sequence[str], cache_bytes: int | None = None) -> Layout:
     """The samples in these tars of a store, or its loose samples if `shards` is empty.
 
-    With ``cache_bytes``, tars of a URL are fetched whole. `UserError` if there are no samples; for tars that are read in part, only when
-    their index is first used.
+    With ``cache_bytes``, tars of a URL are fetched whole. `UserError` if there are no samples; for other tars only when they are indexed.
     """
     if not shards:
         return Loose(store)
@@ -185,7 +184,7 @@ class FetchedTars(_InTars):
         return int(self._firsts[-1])
 
     def _place(self, number: int) -> tuple[str, int]:
-        """The shard of a sample, and the sample's number within it."""
+        """The shard that a sample is in, and its number there."""
         shard = int(np.searchsorted(self._firsts, number, "right")) - 1
         return self.shards[shard], number - int(self._firsts[shard])
 
@@ -211,7 +210,7 @@ class FetchedTars(_InTars):
 
 
 class Loose(Layout):
-    """A folder of loose files ``{key}.png``, ``{key}.py`` and ``{key}.json`` per sample."""
+    """A folder of loose ``{key}.png``, ``.py`` and ``.json``."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -242,7 +241,7 @@ class Loose(Layout):
                 yield key, found, size, _read(self.store, name, 0, size) if found == suffix else b""
 
     def _of(self, number: int) -> list[tuple[str, str]]:
-        """The suffix and name of each file of a sample."""
+        """Suffix and name of a sample's files."""
         return [(suffix, name) for suffix in SUFFIXES if (name := self._stems[number] + suffix) in self._sizes]
 
 

@@ -1,7 +1,7 @@
-"""What the manifest of a data set says: a line a shard, and the scenes that could not be rendered.
+"""The manifest of a data set: a line per shard, and the scenes that could not be rendered.
 
-A writer publishes each shard with a part of its own, ``manifest.000012.jsonl``, so that writers of other shards need not know
-of it. A part outweighs ``manifest.jsonl`` and ``failures.jsonl``; joining writes those two anew and removes the parts.
+A writer publishes each shard in its own part, ``manifest.000012.jsonl``, so that writers of different shards never write the same file. A
+part takes precedence over ``manifest.jsonl`` and ``failures.jsonl``; joining rewrites these two and removes the parts.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from datagen.shards.store import Store
 STATEMENT = "dataset.json"
 MANIFEST = "manifest.jsonl"
 FAILURES = "failures.jsonl"
-SOURCES = "sources.jsonl"  # of an import: what each shard was made of
-MOST_BYTES = 1 << 25  # of a manifest, which has some 250 a shard, or of a part of one
-LEAST_BYTES = 3 * tarfile.BLOCKSIZE  # of a sample in a tar: the headers of its three files
+SOURCES = "sources.jsonl"  # of an import: a digest of the sources of each shard
+MOST_BYTES = 1 << 25  # bytes of a manifest (about 250 per shard) or a part
+LEAST_BYTES = 3 * tarfile.BLOCKSIZE  # of a sample in a tar: three files, each with a header
 _PART = re.compile(r"manifest\.(\d{6,})\.jsonl")
 _SHARD = re.compile(r"shard-(\d{6,12})\.tar")
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A scene that could not be rendered: it killed Blender twice, or was refused."""
+    """A scene that could not be rendered: two workers died or hung on it, or it caused a `UserError`."""
 
     index: Count
     seed: Annotated[int, Meta(ge=0, lt=MAX_SEED)]
@@ -66,11 +66,11 @@ class Row:
         return number
 
     def fits(self, shard_size: int) -> bool:
-        """Whether a shard of that size can hold what the line states."""
+        """Whether a shard of `shard_size` samples can hold the stated samples and lack the stated indices."""
         return self.samples + len(self.missing) <= shard_size and all(index in self._spanned(shard_size) for index in self.missing)
 
     def misfit(self, num: int, shard_size: int) -> str | None:
-        """Why a data set of `num` samples has no room for what the line states; None if it has."""
+        """Why the line cannot be that of a shard in a data set of `num` samples; None if it can."""
         if self.shard * shard_size >= num:
             return f"a shard beyond the {num:,} samples of the data set"
         if self.samples + len(self.missing) > shard_size:
@@ -82,12 +82,12 @@ class Row:
         return None
 
     def indices(self, shard_size: int) -> list[int]:
-        """The indices of the samples that a shard holds which `fits`."""
+        """The indices of the samples in the shard, for a row that `fits`."""
         missing = set(self.missing)
         return [index for index in self._spanned(shard_size) if index not in missing]
 
     def lacking(self, wanted: range, shard_size: int) -> list[range]:
-        """Which of the `wanted` indices a shard does not hold, as runs, without going through those that it does."""
+        """The `wanted` indices that the shard does not hold, as ranges, without iterating over those that it holds."""
         spanned = self._spanned(shard_size)
         gaps = [range(start, start + length) for start, length in runs(i for i in self.missing if i in wanted and i in spanned)]
         rest = range(max(spanned.stop, wanted.start), wanted.stop)
@@ -98,13 +98,13 @@ class Row:
         return [*gaps, rest]
 
     def _spanned(self, shard_size: int) -> range:
-        """The indices from the first to the last that is held or known to be missing."""
+        """The range of indices that are held or known to be missing."""
         first = self.shard * shard_size
         return range(first, first + self.samples + len(set(self.missing)))
 
 
 class Source(Struct, frozen=True):
-    """A line of ``sources.jsonl``: the SHA-256 of what an import made a shard of."""
+    """A line of ``sources.jsonl``: the SHA-256 of the sources from which an import made a shard."""
 
     name: str
     made_of: Digest
@@ -112,7 +112,7 @@ class Source(Struct, frozen=True):
 
 @dataclass
 class Manifest:
-    """Rows by shard, failures by index, the names of parts not yet joined, and what could not be read."""
+    """Rows by shard, failures by index, the names of parts not yet joined, and messages about damaged lines."""
 
     rows: dict[int, Row] = field(default_factory=dict)
     failures: dict[int, Failure] = field(default_factory=dict)
@@ -126,13 +126,13 @@ def shard_name(shard: int) -> str:
 
 
 def shard_number(name: str) -> int | None:
-    """The shard that a file name tells; None if it is not a shard's."""
+    """The number of the shard with this file name; None for other names."""
     match = _SHARD.fullmatch(name)
     return int(match[1]) if match and shard_name(int(match[1])) == name else None
 
 
 def wanted_of(shard: int, num: int, shard_size: int) -> range:
-    """The indices that a shard holds in a whole data set of `num` samples."""
+    """The indices of a shard in a complete data set of `num` samples."""
     return range(shard * shard_size, min((shard + 1) * shard_size, num))
 
 
@@ -147,12 +147,15 @@ def is_part(name: str) -> bool:
 
 
 def is_own(name: str) -> bool:
-    """Whether a file name is that of a file which makes up a data set."""
+    """Whether a file name is one that a data set uses."""
     return name in (STATEMENT, MANIFEST, FAILURES, SOURCES) or is_part(name) or shard_number(name) is not None
 
 
 def read_manifest(store: Store, names: Iterable[str]) -> Manifest:
-    """All that the manifest and its parts say. A line that cannot be read is told of, not trusted: its shard is as one unknown."""
+    """The content of the manifest and of its parts among `names`.
+
+    A damaged line is skipped and reported in ``problems``. A failure is kept only if a row lists its index as missing.
+    """
     manifest = Manifest()
     manifest.parts = sorted(filter(is_part, names))
     for name in (MANIFEST, FAILURES, *manifest.parts):
@@ -176,12 +179,12 @@ def read_manifest(store: Store, names: Iterable[str]) -> Manifest:
 
 
 def write_part(store: Store, row: Row, failures: Iterable[Failure]) -> None:
-    """Publish a shard: its row, and a line for each scene that failed."""
+    """Publish a shard: write its part with its row and a line for each failed scene."""
     store.write(part_name(row.shard), _text([asdict(row), *map(asdict, failures)]))
 
 
 def join(store: Store) -> Manifest:
-    """Write manifest.jsonl and failures.jsonl from all that is known, and remove the parts. No other writer may be at work."""
+    """Rewrite manifest.jsonl and failures.jsonl with the content of all parts, then remove the parts. No other writer may be running."""
     manifest = read_manifest(store, store.sizes())
     _write_changed(store, MANIFEST, [asdict(row) for _, row in sorted(manifest.rows.items())])
     _write_changed(store, FAILURES, list(map(asdict, manifest.failures.values())))
@@ -203,7 +206,7 @@ def _text(rows: Iterable[Mapping[str, Any]]) -> bytes:
 
 
 def gather(store: Store) -> Manifest:
-    """Join the manifest, and remove what runs that died left. For one who holds the whole data set."""
+    """Join the manifest and remove unfinished files of dead runs. The caller must have locked the whole data set."""
     manifest = join(store)
     store.tidy(is_own)
     return manifest

@@ -89,8 +89,8 @@ class _Joining:
     def wants(self, ours: Row | None, theirs: Row, size: int | None) -> bool:
         """Whether a shard is to be copied: ours is missing, has the wrong size, or holds only some of the samples of theirs.
 
-        `ours` and `theirs` are rows of the manifests, `size` is that of our file (None: no file). `UserError` if both shards hold the same
-        samples with different labels, or if our file is in no manifest and differs from theirs.
+        `size` is that of our file, None if there is none. `UserError` if the labels of the same samples differ, or if our file is in no
+        manifest and differs from theirs.
         """
         if ours is None:
             if size is not None and (size != theirs.bytes or self.store.sha256(theirs.name) != theirs.sha256):  # else a killed call put it

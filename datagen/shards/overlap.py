@@ -39,7 +39,7 @@ def data_digest(samples: Samples) -> str:
     The digests in a manifest are not trusted: anybody may have written them, and tars may have changed since. Everything is read once: the
     tars' bytes if the manifest lists them all, else every file of every sample. Digests are cached for as long as the files' sizes, times
     and inodes stay the same. No program can set the time of the last change among them, so files replaced by `cp -p` or `rsync -t` are
-    read again. At a URL whose store gives a version of every file, the digest is made of the URL and these versions, not of the content.
+    read again. If a URL's store gives a version of every file, URL and versions are hashed instead of the content.
     """
     store, stamps = samples.store, samples.store.stamps()
     versions = [(name, stamps.get(name, "")) for name in samples.shards or sorted(stamps)]
@@ -77,7 +77,7 @@ def _sample_digest(samples: Samples) -> str:
 
 
 def _with_progress(samples: Samples, parts: Sequence[T]) -> Iterable[T]:
-    """An iterable of these parts of a data set, which shows progress if the data set has more than `MANY_SAMPLES`."""
+    """These parts of a data set, with progress if it has more than `MANY_SAMPLES`."""
     many = bool(parts) and len(samples) > MANY_SAMPLES
     return progress(parts, len(parts), f"reading {samples.name} once, to know it again") if many else parts
 
@@ -173,7 +173,7 @@ def _codes(samples: Samples) -> Iterator[tuple[str, bytes]]:
 
 
 def _shown(samples: Samples) -> Iterator[tuple[str, bytes]]:
-    """The key and code of every sample, read with progress."""
+    """All keys and codes, with progress."""
     return progress(_codes(samples), len(samples), "checking that no validation scene is in the training data")
 
 

@@ -25,7 +25,7 @@ LABELS = (".py", ".json")
 
 
 def sample_blocks(sample: Sample | EncodedSample) -> bytes:
-    """A sample as the blocks of a tar: its members with fixed metadata, padded."""
+    """A sample as a tar holds it: its members with fixed metadata, padded."""
     blocks = []
     for suffix, data in sample.files().items():
         member = tarfile.TarInfo(sample.key + suffix)
@@ -46,7 +46,7 @@ class Written:
 
 
 def write_blocks(stream: IO[bytes], samples: Iterable[bytes]) -> Written:
-    """Write samples, each as `sample_blocks` returns it, to a tar."""
+    """Write samples, each as `sample_blocks` gives it, to a tar."""
     whole, labels, count, size = hashlib.sha256(), hashlib.sha256(), 0, 0
     for blocks in samples:
         stream.write(blocks)
@@ -88,7 +88,7 @@ def block_extents(stream: IO[bytes]) -> dict[str, tuple[int, int]]:
 
 
 def sample_of_blocks(key: str, blocks: bytes, where: str) -> Sample:
-    """The inverse of `sample_blocks`; raises a `UserError` naming `where` and `key` if a file is missing or damaged."""
+    """The inverse of `sample_blocks`; `UserError` naming `where` and `key` if it is damaged."""
     return Sample.from_files(key, files_of_blocks(blocks), where)
 
 
@@ -143,7 +143,7 @@ class Samples:
         return self.at(self._number(key))
 
     def at(self, number: int) -> Sample:
-        """The sample with this number, from 0."""
+        """The sample of that number, from 0."""
         return Sample.from_files(self.key(number), self.files(number), self.name)
 
     def key(self, number: int) -> str:
@@ -163,7 +163,7 @@ class Samples:
         return self._checked.members(suffix)
 
     def code(self, key: str) -> str:
-        """The graphics code of a sample; its record and image are not decoded. `UserError` if there is none."""
+        """The graphics code of a sample, without decoding its image."""
         code = self.files(self._number(key)).get(".py")
         if code is None:
             raise UserError(f"{self.name}: sample {key} lacks its .py")

@@ -1,7 +1,7 @@
-"""The spool: finished samples of an unfinished shard, appended to one log file.
+"""The spool: finished samples of an unfinished shard, appended to one log.
 
-A sample costs one write and no sync. Samples written by a process that died survive, since the system holds them; a record torn by a power
-cut or a full disk has a wrong digest, and is dropped with all that follow it.
+A sample costs one write and no sync. What a process wrote before it died survives in the operating system; a record torn by a power cut or
+a full disk has a wrong digest, and is dropped with all that follow it.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Spool:
         self._end = start + len(record)
 
     def read(self, index: int) -> bytes:
-        """The blocks of a sample."""
+        """A sample's blocks."""
         offset, length = self._extents[index]
         with self.path.open("rb") as stream:
             stream.seek(offset)
@@ -79,7 +79,7 @@ class Spool:
         self.path.unlink(missing_ok=True)
 
     def _scan(self) -> int:
-        """Find the valid records at the start of the log and return where the last of them ends."""
+        """Find the valid records and return where the last of them ends."""
         with open_regular(self.path) as stream:
             size, end = os.fstat(stream.fileno()).st_size, 0
             while len(header := stream.read(_HEADER.size)) == _HEADER.size:

@@ -1,6 +1,6 @@
-"""Where a data set lies: a local folder, or any URL that fsspec knows (``s3://bucket/set``, ``gs://…``, ``memory://…``).
+"""The storage of a data set: a local folder, or any URL that fsspec supports (``s3://bucket/set``, ``gs://…``, ``memory://…``).
 
-A file is put whole: locally by a rename after a sync, remotely by one upload of a file that was built in a local cache folder.
+Files are stored whole: locally by a rename after a sync, remotely by one upload, of shards from a file in a local cache folder.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from datagen.io.files import MOST_BYTES, TEMPORARY, check_folder, check_own, ope
 from datagen.samples.sample import SUFFIXES
 
 LOCK, SPOOL = ".lock", ".spool"
-READ = (".tar", ".jsonl", *SUFFIXES)  # the endings of what a data set is read from
+READ = (".tar", ".jsonl", *SUFFIXES)  # suffixes of the files from which a data set is read
 _VERSIONS = (
     *("ETag", "etag", "generation", "md5Hash", "Content-MD5", "Digest", "sha", "blob_id", "LastModified", "last_modified", "Last-Modified"),
     *("updated", "mtime", "modify", "modified", "created"),
 )
-"""What the many kinds of stores call the version of a file, or when it was written."""
+"""The fields in which different kinds of stores give a file's version or time of writing."""
 Place = str | Path
 """A folder, or a URL."""
 
 
 def place(text: str) -> Place:
-    """What a command line names: a URL stays text, all else is a path."""
+    """The place that a command line names: a URL stays text, anything else becomes a path."""
     return text if re.match(r"[a-z][a-z0-9+.-]*://", text) else Path(text)
 
 
 def check_place(where: Place) -> None:
-    """`UserError` if no data set can be written there. For before work begins: it changes nothing."""
+    """Raise `UserError` if no data set can be written there. Called before work begins; changes nothing."""
     if str(where).rstrip("/").endswith(".tar"):
         raise UserError(f"{where}: a data set is a folder, and readers take a name that ends in .tar for one tar; leave that ending off")
     if re.fullmatch(r"[a-z][a-z0-9+.-]*:/*", str(where)):
@@ -68,8 +68,7 @@ def open_store(where: Place) -> Store:
 
 
 class Store(ABC):
-    """A flat folder of files. ``name`` is what messages call it, ``scratch`` a local folder for what is not finished, and
-    ``lock`` a local file to lock."""
+    """A flat folder of files. ``name`` is its name in messages, ``scratch`` a local folder for unfinished shards, ``lock`` a local lock."""
 
     name: str
     near: bool  # whether reading a file is cheap
@@ -79,7 +78,7 @@ class Store(ABC):
     @property
     @abstractmethod
     def place(self) -> Place:
-        """What `open_store` takes to open it again."""
+        """The argument for `open_store` that opens this store again."""
 
     @abstractmethod
     def make(self) -> None:
@@ -87,21 +86,21 @@ class Store(ABC):
 
     @abstractmethod
     def sizes(self) -> dict[str, int]:
-        """The bytes of the files in it by name, sorted, but for those that are `passed_over`; `UserError` if there is no such folder."""
+        """The sizes of files in bytes, sorted by name, without those that are `passed_over`; `UserError` if there is no such folder."""
 
     @abstractmethod
     def stamps(self) -> dict[str, str]:
-        """By name, a text that changes with a file: its size, and when it was written or the store's own version of it; where the store
-        tells neither, one that no other call has."""
+        """By file name, a text that changes with the file: its size, and its times or the store's version of it. If the store gives
+        neither, the text is random."""
 
     @property
     @abstractmethod
     def dated(self) -> bool:
-        """Whether its `stamps` hold more than the sizes of files that is the same in each call."""
+        """Whether `stamps` has a time or version for every file, and so stays the same while the files do."""
 
     @abstractmethod
     def open(self, name: str) -> IO[bytes]:
-        """A file to read, at any place."""
+        """Open a file for reading at any offset."""
 
     @abstractmethod
     def read(self, name: str, offset: int, size: int) -> bytes:
@@ -113,28 +112,29 @@ class Store(ABC):
 
     @abstractmethod
     def put(self, built: Path, name: str) -> None:
-        """Move a whole file, built in `scratch`, to its place."""
+        """Move a finished file, built in `scratch`, into the store."""
 
     @abstractmethod
     def write(self, name: str, data: bytes) -> None:
-        """Write a small file whole."""
+        """Write a small file in one step."""
 
     @abstractmethod
     def remove(self, name: str) -> None:
         """Remove a file if it is there."""
 
     def tidy(self, is_own: Callable[[str], bool]) -> None:
-        """Remove what runs that died left half written of files that `is_own` tells, by their names, for a data set's own.
+        """Remove unfinished files that dead runs left; `is_own` recognizes the data set's own files by name.
 
-        Only for a run that holds the whole data set. `UserError` if the scratch folder, or what is half written, is a link or no file.
+        Only for a run that has locked the whole data set. `UserError` if the scratch folder or an unfinished file is a link or of another
+        kind.
         """
         check_own(self.scratch, folder=True)
         if self.scratch.is_dir():
             _remove_left(path for path in self.scratch.iterdir() if is_own(path.name) or is_own(_finished(path)))
 
     def text(self, name: str, most: int = MOST_BYTES) -> str | None:
-        """A whole text file of at most so many bytes, what is not text in it replaced; None if it is not there, `UserError` if it cannot be
-        read."""
+        """The content of a text file, with bytes that are not UTF-8 replaced; None if there is no such file, `UserError` if it cannot be
+        read or is too large."""
         try:
             with self.open(name) as stream:
                 data = stream.read(most + 1)
@@ -155,12 +155,12 @@ class Store(ABC):
         return digest.hexdigest()
 
     def at(self, name: str) -> str:
-        """A file as messages name it."""
+        """The name of a file in messages."""
         return f"{self.name.rstrip('/')}/{name}"
 
 
 def _other_than_folder(path: Path) -> str:
-    """What is in the place of a data set's folder, in words."""
+    """A description, for messages, of what a path is that is not a folder."""
     try:
         return "is no folder but a file" if stat.S_ISREG(path.stat().st_mode) else "is no folder but a pipe or device"
     except FileNotFoundError:
@@ -195,7 +195,7 @@ class LocalStore(Store):
         with os.scandir(self.path) as entries:
             shown = [entry for entry in entries if not passed_over(entry.name)]
         odd = [entry.name for entry in shown if entry.name.endswith(READ) and not entry.is_file()]
-        if odd:  # to pass over it would be to tell of fewer samples than there are
+        if odd:  # skipping it would report fewer samples than there are
             raise UserError(
                 f"{self.path / min(odd)}: is where a file of a data set would be, but is a folder, a device, a pipe, or a link to no "
                 "file; remove it or move it elsewhere"
@@ -232,7 +232,7 @@ class LocalStore(Store):
     def tidy(self, is_own: Callable[[str], bool]) -> None:
         _remove_left(path for path in self.path.glob(f".*{TEMPORARY}") if is_own(_finished(path)))
         super().tidy(is_own)
-        with contextlib.suppress(OSError):  # it is not there, or samples wait in it
+        with contextlib.suppress(OSError):  # the folder does not exist, or holds spools
             self.scratch.rmdir()
 
     def remove(self, name: str) -> None:
@@ -240,13 +240,13 @@ class LocalStore(Store):
 
 
 class RemoteStore(Store):
-    """A URL. Its unfinished samples and its lock lie in this machine's cache, so writers on other machines are not seen."""
+    """A URL. Its spools and its lock lie in this machine's cache, so writers on other machines are not locked out."""
 
     near = False
 
     def __init__(self, url: str, system: Any, root: str) -> None:
         self.name, self._system, self._root, self._made = url, system, root.rstrip("/"), False
-        self._unknown = uuid4().hex  # the version of files of which the store tells none: another for each call
+        self._unknown = uuid4().hex  # instead of a file's version where the store gives none
         self.scratch = cache_folder("spool") / hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:16]
         self.lock = self.scratch / "lock"
 
@@ -273,13 +273,13 @@ class RemoteStore(Store):
         return " ".join([str(entry["size"]), *(_versions(entry) or [self._unknown])])
 
     def _listed(self) -> dict[str, dict[str, Any]]:
-        """What the store tells of its files, by name, sorted."""
+        """The store's metadata of its files, sorted by name."""
         with self._trouble(""):
             self._system.invalidate_cache()
             try:
                 entries = self._system.ls(self._root, detail=True)
             except FileNotFoundError:
-                if not self._made:  # an object store knows no empty folders
+                if not self._made:  # an object store has no empty folders
                     raise UserError(f"{self.name}: there is no such data set (shards are expected)") from None
                 entries = []
         files = {entry["name"].rpartition("/")[2]: entry for entry in entries if entry["type"] == "file"}
@@ -314,7 +314,7 @@ class RemoteStore(Store):
 
     @contextmanager
     def _trouble(self, name: str) -> Iterator[None]:
-        """Say of the network's and the store's errors, whose types are many, where they came about."""
+        """Turn errors of the network and the store, whose types are many, into a `UserError` that names the file."""
         try:
             yield
         except (UserError, FileNotFoundError):
@@ -324,7 +324,7 @@ class RemoteStore(Store):
 
 
 def _finished(path: Path) -> str:
-    """The name of the file that is half written here (see `datagen.io.files.unfinished`)."""
+    """The final name of a file that is being written (see `datagen.io.files.unfinished`)."""
     return path.name.removeprefix(".").removesuffix(TEMPORARY)
 
 
@@ -337,12 +337,12 @@ def _remove_left(paths: Iterable[Path]) -> None:
 
 
 def _versions(entry: Mapping[str, Any]) -> list[str]:
-    """All that a store tells of a file's version."""
+    """All values in a file's metadata that identify its version."""
     return [str(entry[field]) for field in _VERSIONS if entry.get(field) is not None]
 
 
 def _stamp(status: os.stat_result) -> str:
-    """A copy that keeps the time of writing is still another file, or has another time of change, which nobody can set."""
+    """Size, times of writing and change, and inode: a copy that keeps the time of writing still differs in inode or time of change."""
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
 
 

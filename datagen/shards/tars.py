@@ -69,7 +69,7 @@ class _Bounded:
         self.tell, self.seek = stream.tell, stream.seek
 
     def read(self, size: int) -> bytes:
-        """The next `size` bytes, or fewer at the end of the file."""
+        """At most `size` bytes, and none beyond the end."""
         return self._stream.read(max(0, min(size, self._end - self.tell())))
 
 
@@ -136,7 +136,7 @@ def _any_members(stream: IO[bytes]) -> Iterator[tuple[str, int, int, int]]:
                 if entry.isreg():
                     yield entry.name, entry.offset, entry.offset_data, entry.size
             stream.seek(tar.offset)
-    except RecursionError:  # tarfile reads the next header by recursion after one that only names it
+    except RecursionError:  # tarfile recurses after each header that only names the next
         raise tarfile.ReadError("too many headers that only name the next") from None
     except (ArithmeticError, LookupError, ValueError) as error:  # errors that tarfile does not catch for malformed headers
         raise tarfile.ReadError(f"a damaged header ({error})") from error

@@ -33,8 +33,7 @@ class Verdict:
 
 
 def verify(where: Place) -> Verdict:
-    """Read a whole data set and return what is missing or damaged. `UserError` if ``dataset.json`` is missing, damaged or of another format
-    version."""
+    """Read a whole data set and return what is missing or damaged. `UserError` without a valid ``dataset.json`` of this format version."""
     store = open_store(where)
     sizes = store.sizes()
     statement = read_statement(store)
@@ -73,7 +72,7 @@ def verify(where: Place) -> Verdict:
 
 
 def _absent(first: int, end: int) -> list[str]:
-    """One line about the shards from `first` up to `end`, which are neither there nor in the manifest; empty if there are none."""
+    """A line about the shards from `first` up to `end`, of which nothing is there; empty if there are none."""
     if end - first > 1:
         return [f"{shard_name(first)} to {shard_name(end - 1)}: none of these {end - first:,} is there"]
     return [f"{shard_name(first)}: it is not there"] if first < end else []

@@ -1,8 +1,8 @@
-"""The writer of a data set: its statement, and the locked shards that one call writes.
+"""The writer of a data set: its statement, and the shards that a run has locked.
 
 Shard k of S samples holds the indices [k S, (k + 1) S). Finished samples wait in the shard's spool until the last one arrives; then the
-shard is built in a thread beside the rendering, put in place whole, and published by its part of the manifest. When a writer opens, it
-checks the shards in the manifest; samples of damaged or missing ones are rendered again.
+shard is built beside the rendering, put in place whole, and published by its part of the manifest. A run begins by checking the shards in
+the manifest; samples of damaged or missing ones are rendered again.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class NotOurs(UserError):
 
 
 class ImportedStatement(Statement):
-    """All fields of the ``dataset.json`` of an imported data set."""
+    """All of the ``dataset.json`` of an imported data set."""
 
     domain: str
     split: Name | None
@@ -69,7 +69,7 @@ class ImportedStatement(Statement):
 
 
 def package_versions(blender: bool = True) -> dict[str, str]:
-    """The versions of Python and packages that a data set records, with bpy's if `blender`; ``none`` if a package is not installed."""
+    """The versions that a data set records, with bpy's if `blender`; ``none`` for a package that is not installed."""
     found = {"python": platform.python_version()}
     for name in ("igllm", *(["bpy"] if blender else []), "numpy", "pillow"):
         try:
@@ -80,14 +80,14 @@ def package_versions(blender: bool = True) -> dict[str, str]:
 
 
 def shard_count(num: int, shard_size: int) -> int:
-    """The number of shards for `num` samples."""
+    """How many shards hold `num` samples."""
     return -(-num // shard_size)
 
 
 @dataclass
 class _Shard:
-    """One shard of a writer: its row of the manifest, the indices it should hold (`target`), those in its valid tar (`held`), and those
-    still to be rendered (`left`)."""
+    """One shard of a writer: its row of the manifest, the indices in its valid tar (``held``), and those still to be rendered
+    (``left``)."""
 
     number: int
     row: Row | None
@@ -104,10 +104,10 @@ class _Shard:
 
 
 class DatasetWriter:
-    """The writer of some or all shards of a data set, which are locked for it (see `open_dataset`)."""
+    """The writer of the shards of a data set that a run has locked (see `open_dataset`)."""
 
     def __init__(self, store: Store, settings: DatasetSettings, num: int, shards: Iterable[int] | None, owner: bytes) -> None:
-        """``shards`` are the numbers of the shards to write, None for all; ``owner`` is the `spool_owner` of the data set."""
+        """``owner`` is the `spool_owner` of the data set."""
         self.store, self.settings, self._num, self._whole, self._owner = store, settings, num, shards is None, owner
         if self._whole:
             self._forget_others()
@@ -134,13 +134,14 @@ class DatasetWriter:
                     spool.remove()
 
     def missing(self) -> list[int]:
-        """The indices still to be rendered, sorted."""
+        """The indices that are still to be rendered."""
         return sorted(index for shard in self._shards.values() for index in shard.left)
 
     def put(self, outcome: Sample | EncodedSample | Failure) -> None:
-        """Spool a finished sample or record a failure; the last outcome of a shard starts the writing of the shard.
+        """Spool a finished sample or record a failure; the last outcome of a shard starts its writing.
 
-        Waits while more than `SHARDS_WAITING` shards are unwritten, and raises the error of an earlier one that could not be written."""
+        Raises the error of an earlier shard that could not be written.
+        """
         self._surface(SHARDS_WAITING)
         index = outcome.index if isinstance(outcome, Failure) else int(outcome.key)
         shard = self._shards[index // self.settings.shard_size]
@@ -181,9 +182,10 @@ class DatasetWriter:
             return _Shard(number, row, target, held, Spool(self.store.scratch / f"{number:06d}.spool", self._owner))
 
     def _trusted(self, number: int) -> set[int]:
-        """The indices in a shard's tar if it matches its row of the manifest, else none; a tar without a row is adopted if it is valid.
+        """The indices in a shard's tar if it matches its row of the manifest, else none; a valid tar without a row is adopted.
 
-        The size is always compared, the SHA-256 only of a tar that is local or will be rewritten with more samples."""
+        The SHA-256 is compared only if the tar is local or will be rewritten with more samples.
+        """
         row, name = self._rows.get(number), shard_name(number)
         if row is None:
             row = self._adopt(number)
@@ -294,7 +296,7 @@ def open_dataset(
 
 
 def state(settings: DatasetSettings, num: int, device: str) -> dict[str, Any]:
-    """The content of ``dataset.json``; `device` is the kind of device that renders. `UserError` if `num` is below 1."""
+    """The content of ``dataset.json``; `device` is the kind of device that renders."""
     if num < 1:
         raise UserError(f"{num} samples: at least 1 is needed")
     versions = package_versions(blender=not isinstance(settings.resolved_domain, PaintedDomain))
@@ -308,9 +310,7 @@ def spool_owner(statement: Mapping[str, Any]) -> bytes:
 
 
 def enter(store: Store, statement: Mapping[str, Any]) -> None:
-    """Write ``dataset.json``, or check that the existing one agrees and raise its number of samples if the new one is larger.
-
-    `UserError` if the existing one differs in more than that number, or if it is missing beside tars."""
+    """Write ``dataset.json``, or raise the number of samples in the existing one to a larger one; `UserError` if anything else differs."""
     with lock_statement(store.lock), _explaining_disk_errors(store):
         sizes = store.sizes()
         if STATEMENT not in sizes:
@@ -372,7 +372,7 @@ def read_statement(store: Store) -> Mapping[str, Any]:
 
 
 def stated_settings(store: Store, statement: Mapping[str, Any]) -> DatasetSettings:
-    """The settings in the statement of a generated data set; `UserError` if they are invalid."""
+    """The settings in a statement; `UserError` if they are invalid."""
     return DatasetSettings.from_json(statement, store.at(STATEMENT))
 
 
@@ -382,7 +382,7 @@ def _write_statement(store: Store, statement: Mapping[str, Any]) -> None:
 
 @contextmanager
 def _explaining_disk_errors(store: Store) -> Iterator[None]:
-    """Turn an `OSError`, such as that of a full disk, into a `UserError` that says how to go on, or that the data set was removed."""
+    """Turn an `OSError`, such as that of a full disk, into a `UserError` that says how to go on."""
     try:
         yield
     except OSError as error:
