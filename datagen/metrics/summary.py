@@ -12,7 +12,7 @@ import numpy as np
 from datagen.code.grammar import MAX_STATEMENTS
 from datagen.metrics.scores import SceneScores, Tally
 
-MOST_ERROR = 1e12  # in any domain's unit: the grammar's numbers have at most 12 digits before the point
+MOST_ERROR = 1e12  # in any domain's unit, far beyond the ranges that a trained model's numbers stay in
 MOST_DEGREES = 180.0
 
 Statistic = Callable[[np.ndarray], np.ndarray]

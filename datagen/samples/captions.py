@@ -132,6 +132,7 @@ class _Speaker:
 
     def _name(self, obj: Object) -> tuple[Words, str]:
         """Words of an object and their phrase: with *the* if no other object has these words, with *a* if another has all its words."""
+        words: Words = {}  # all that an object of a statement without choices has
         for size in range(1, len(self._all_words(obj)) + 1):
             words = self._some_words(obj, size)
             if sum(_has(other, words) for other in self._scene) == 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 from hypothesis import given
@@ -100,3 +101,12 @@ def test_captions_vary_and_use_every_kind() -> None:
 
 def test_an_empty_scene_has_a_caption() -> None:
     assert "no " in caption(Scene("clevr", ()), CLEVR, CAMERAS[0], np.random.default_rng(0))
+
+
+def test_objects_without_words_have_captions() -> None:
+    statement = replace(CLEVR.statements[0], arguments=CLEVR.statements[0].numbers)
+    wordless = replace(CLEVR, statements=(statement,))
+    scene = Scene("clevr", tuple(Object("add", {"loc": (x, 0.0, 0.35), "rotation": 0.0}) for x in (-2.0, 0.0, 2.0)))
+    found = {s.claim.kind: s.text for seed in range(30) for s in sentences(scene, wordless, CAMERAS[0], np.random.default_rng(seed))}
+    assert set(found) == {"count", "there", "relation", "extreme"}
+    assert re.fullmatch(r"An object (is|stands|lies) .* an object\.", found["relation"])
