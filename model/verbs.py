@@ -40,7 +40,7 @@ class Training(Verb):
     vision_model: Annotated[str | None, Flag("pretrained vision tower: hub name or folder (default: the preset's)", "NAME|DIR")] = None
     language_model: Annotated[str | None, Flag("pretrained language model: hub name or folder (default: the preset's)", "NAME|DIR")] = None
     steps: Annotated[int | None, Flag("optimizer steps (default: the preset's, which are those of training)", None, positive)] = None
-    batch_size: Annotated[int | None, Flag("samples a step on one device (default: the preset's)", None, positive)] = None
+    batch_size: Annotated[int | None, Flag("samples in a batch on one device (default: the preset's)", None, positive)] = None
     settings: Annotated[Sequence[str], Flag("change a setting; may be repeated", "KEY=VALUE", setting, "set", more=REPEATED)] = ()
     device: Device = "auto"
 
