@@ -36,5 +36,5 @@ def encode_depth(depth: np.ndarray) -> bytes:
 
 
 def depth_file(scene: Scene, domain: Domain, shot: Shot, view: View | None = None) -> bytes:
-    """The content of a sample's depth file; `view` is what `datagen.samples.labels.look` would give, where it is at hand."""
+    """The content of a sample's depth file; `view` is what `datagen.samples.labels.view_of` would give, where it is at hand."""
     return encode_depth(depth_map(view or view_of(scene, domain, shot), shot.viewpoint, domain))

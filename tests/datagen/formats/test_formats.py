@@ -32,7 +32,7 @@ from datagen.inspect.report import inspect
 from datagen.io.files import file_sha256, read_json, read_jsonl
 from datagen.io.written import DRAFT
 from datagen.samples.draw import draw
-from datagen.samples.labels import decode_rle, look
+from datagen.samples.labels import decode_rle, view_of
 from datagen.samples.sample import EncodedSample, Sample, make_sample
 from datagen.samples.settings import DatasetSettings
 from datagen.scene import Camera, Object, Scene
@@ -381,7 +381,7 @@ def test_a_view_has_room_for_the_most_objects_that_a_scene_can_have() -> None:
     dots = Scene("dot2d", tuple(Object("dot", {"loc": (place / MAX_STATEMENTS, 0.5)}) for place in range(MAX_STATEMENTS)))
     domain = get_domain("dot2d")
     shot = domain.canonical_shot(3000, 16, "draft")
-    owner = look(dots, domain, shot).owner
+    owner = view_of(dots, domain, shot).owner
     assert owner.max() == MAX_STATEMENTS - 1
     assert owner.min() == -1
 
