@@ -6,7 +6,7 @@ import os
 
 # Before anything reads them: tests reach no hub, and where several processes of them run, each computes on one core.
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["IGLLM_TRACEBACK"] = "1"  # an error of igllm's own is raised, not told in a line
+os.environ["IGLLM_TRACEBACK"] = "1"  # an error of igllm's own is raised, not stated in a line
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from constant_scenes import IN_FOUR_SHARDS, IN_SIX_SHARDS, fill
 from hypothesis import settings
 from places import FAULTS, ROOT
 
@@ -52,6 +53,31 @@ def renders(data_of: Callable[[str], Samples]) -> Samples:
 def each(request: pytest.FixtureRequest, data_of: Callable[[str], Samples]) -> Samples:
     """The same of every domain, one after the other."""
     return data_of(request.param)
+
+
+@pytest.fixture(scope="session")
+def four_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of constant images in four shards of four samples at most; no test changes it."""
+    return constant_set(tmp_path_factory, IN_FOUR_SHARDS)
+
+
+@pytest.fixture(scope="session")
+def six_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same in six shards."""
+    return constant_set(tmp_path_factory, IN_SIX_SHARDS)
+
+
+def constant_set(tmp_path_factory: pytest.TempPathFactory, num: int) -> Path:
+    folder = tmp_path_factory.mktemp("constant")
+    fill(folder, num)
+    return folder
+
+
+@pytest.fixture
+def empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A cache of the test's own, in which nothing is yet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "igllm"
 
 
 @pytest.fixture
