@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("empty_cache")
 
 
 class Counting(MemoryFileSystem):
-    """A store that counts what is fetched, and fails as often as it is asked to."""
+    """A store that counts what is fetched, and fails so many times."""
 
     protocol = "counting"
     fetched: ClassVar[list[str]] = []
@@ -136,7 +136,7 @@ def test_what_changed_behind_a_url_is_told(far: str) -> None:
 
 @pytest.mark.parametrize("field", ["created", "ETag", "Last-Modified", None])
 def test_a_shard_that_was_exchanged_behind_a_url_is_fetched_anew(far: str, field: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the same size: by what a store tells of its version, or, where it tells nothing, in every call."""
+    """Of the same size: by what a store states of its version, or, where it states nothing, in every call."""
     plain, now = MemoryFileSystem.ls, ["1"]
 
     def ls(self: MemoryFileSystem, path: str, detail: bool = True, **keywords: Any) -> list[Any]:
