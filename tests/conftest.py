@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import shutil
 
 # Before anything reads them: tests reach no hub, and where several processes of them run, each computes on one core.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -78,6 +80,36 @@ def empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A cache of the test's own, in which nothing is yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "igllm"
+
+
+@pytest.fixture(scope="session")
+def saved_parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A small CLIP, LLaMA and Qwen 2 as people have them; no test changes them."""
+    import torch
+    from pretrained_parts import clip, llama, qwen2
+
+    folder = tmp_path_factory.mktemp("parts")
+    torch.manual_seed(1)
+    return {"clip": clip(folder / "clip"), "llama": llama(folder / "llama"), "qwen2": qwen2(folder / "qwen2")}
+
+
+@pytest.fixture
+def own_parts(saved_parts: dict[str, Path], tmp_path: Path) -> dict[str, Path]:
+    """Copies of them that the test may spoil."""
+    return {name: Path(shutil.copytree(folder, tmp_path / name)) for name, folder in saved_parts.items()}
+
+
+@pytest.fixture
+def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A file that no payload may make, while every prompt is answered by yes; nor may anything connect to another machine."""
+    from spoiled_parts import CONNECTIONS
+
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n" * 100))
+    CONNECTIONS.clear()
+    yield tmp_path / "RUN"
+    assert not (tmp_path / "RUN").exists()
+    assert not CONNECTIONS
 
 
 @pytest.fixture
