@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
+import shutil
 
 # Before anything reads them: tests reach no hub, and where several processes of them run, each computes on one core.
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["IGLLM_TRACEBACK"] = "1"  # an error of igllm's own is raised, not told in a line
+os.environ["IGLLM_TRACEBACK"] = "1"  # an error of igllm's own is raised, not stated in a line
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -15,6 +17,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from constant_scenes import IN_FOUR_SHARDS, IN_SIX_SHARDS, fill
 from hypothesis import settings
 from places import FAULTS, ROOT
 
@@ -52,6 +55,61 @@ def renders(data_of: Callable[[str], Samples]) -> Samples:
 def each(request: pytest.FixtureRequest, data_of: Callable[[str], Samples]) -> Samples:
     """The same of every domain, one after the other."""
     return data_of(request.param)
+
+
+@pytest.fixture(scope="session")
+def four_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of constant images in four shards of four samples at most; no test changes it."""
+    return constant_set(tmp_path_factory, IN_FOUR_SHARDS)
+
+
+@pytest.fixture(scope="session")
+def six_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same in six shards."""
+    return constant_set(tmp_path_factory, IN_SIX_SHARDS)
+
+
+def constant_set(tmp_path_factory: pytest.TempPathFactory, num: int) -> Path:
+    folder = tmp_path_factory.mktemp("constant")
+    fill(folder, num)
+    return folder
+
+
+@pytest.fixture
+def empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A cache of the test's own, in which nothing is yet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "igllm"
+
+
+@pytest.fixture(scope="session")
+def saved_parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A small CLIP, LLaMA and Qwen 2 as people have them; no test changes them."""
+    import torch
+    from pretrained_parts import clip, llama, qwen2
+
+    folder = tmp_path_factory.mktemp("parts")
+    torch.manual_seed(1)
+    return {"clip": clip(folder / "clip"), "llama": llama(folder / "llama"), "qwen2": qwen2(folder / "qwen2")}
+
+
+@pytest.fixture
+def own_parts(saved_parts: dict[str, Path], tmp_path: Path) -> dict[str, Path]:
+    """Copies of them that the test may spoil."""
+    return {name: Path(shutil.copytree(folder, tmp_path / name)) for name, folder in saved_parts.items()}
+
+
+@pytest.fixture
+def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A file that no payload may make, while every prompt is answered by yes; nor may anything connect to another machine."""
+    from spoiled_parts import CONNECTIONS
+
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n" * 100))
+    CONNECTIONS.clear()
+    yield tmp_path / "RUN"
+    assert not (tmp_path / "RUN").exists()
+    assert not CONNECTIONS
 
 
 @pytest.fixture

@@ -267,3 +267,17 @@ CODE = (
     ),
 )
 """Words that are none of graphics code's, or stand where none belongs."""
+
+TEMPLATES = (
+    "{{ messages }}",
+    "{% for i in range(10**9) %}{{ i }}{% endfor %}",
+    "{{ 'x' * 10**10 }}",
+    "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+    "{{ cycler.__init__.__globals__.os.system('touch " + CANARY + "') }}",
+    "{% include '/etc/passwd' %}",
+    "{% if %}",
+    "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+    "",
+    "\0",
+)
+"""Chat templates that run without an end, take memory, reach for what lies elsewhere, or are none."""

@@ -5,10 +5,27 @@ from __future__ import annotations
 import asset_kinds
 import data_kinds
 import eval_kinds
+import image_kinds
+import kept_kinds
 import model_kinds
+import prediction_kinds
+import run_kinds
+import training_kinds
+import written_kinds
 from kinds import Kind
 
-KINDS: dict[str, Kind] = {**data_kinds.KINDS, **asset_kinds.KINDS, **model_kinds.KINDS, **eval_kinds.KINDS}
+KINDS: dict[str, Kind] = {
+    **data_kinds.KINDS,
+    **written_kinds.KINDS,
+    **kept_kinds.KINDS,
+    **image_kinds.KINDS,
+    **asset_kinds.KINDS,
+    **model_kinds.KINDS,
+    **run_kinds.KINDS,
+    **training_kinds.KINDS,
+    **prediction_kinds.KINDS,
+    **eval_kinds.KINDS,
+}
 
 DECLARED = {
     "KEY.json, a sample's record": "record",

@@ -16,6 +16,8 @@ from datagen.shards.store import Place
 from datagen.shards.writer import open_dataset
 
 SETTINGS = DatasetSettings(seed=5, width=32, height=24, quality="draft", min_objects=1, max_objects=1, shard_size=4)
+IN_FOUR_SHARDS, IN_SIX_SHARDS = 14, 22
+"""How many samples `conftest.four_shards` and `conftest.six_shards` hold."""
 
 
 def constant_sample(settings: DatasetSettings, index: int) -> Sample:

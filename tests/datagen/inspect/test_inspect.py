@@ -30,7 +30,7 @@ from datagen.inspect.report import OVERVIEW, PAGE, SHEET, STATISTICS, inspect, s
 from datagen.inspect.statistics import gather, pixels_alone, spread
 from datagen.io.files import write_json, write_jsonl
 from datagen.samples.draw import draw
-from datagen.samples.labels import look
+from datagen.samples.labels import view_of
 from datagen.samples.sample import Sample, make_sample
 from datagen.samples.settings import DatasetSettings
 from datagen.scene import Scene
@@ -139,7 +139,7 @@ def test_visible_share_is_of_what_an_object_shows_alone(drawn: list[Sample], fou
     for sample in drawn:
         shot = sample.shot
         for obj, label in zip(sample.scene, sample.record["labels"], strict=True):
-            alone = look(Scene("clevr", (obj,)), CLEVR, shot).visible_pixels(1)[0]
+            alone = view_of(Scene("clevr", (obj,)), CLEVR, shot).visible_pixels(1)[0]
             assert pixels_alone(obj, CLEVR, shot) == alone
             shares.setdefault(len(sample.scene), []).append(label["visible_pixels"] / alone)
     for count, values in shares.items():

@@ -1,0 +1,123 @@
+"""Towers and preprocessors' files that anybody may have made: what cannot be used or followed is one message."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from spoiled_parts import change, preset_on
+from transformers import ConvNextConfig, ConvNextModel, PvtConfig, PvtModel, SwinConfig, SwinModel
+
+from datagen.domains.clevr import CLEVR
+from datagen.errors import UserError
+from model.build import build
+from model.parts.pretrained import Base
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"patch_size": 0}, "clip"),
+        ({"image_size": 10**6}, "clip"),
+        ({"num_hidden_layers": 5_000}, "model.safetensors holds"),
+        ({"hidden_size": 2**40}, "clip"),
+        ({"intermediate_size": 2**40}, "model.safetensors holds"),
+    ],
+)
+def test_numbers_of_a_tower_are_held_against_its_weights(
+    own_parts: dict[str, Path], canary: Path, fields: dict[str, Any], message: str
+) -> None:
+    stated = json.loads((own_parts["clip"] / "config.json").read_text())
+    change(own_parts["clip"] / "config.json", vision_config=stated["vision_config"] | fields)
+    with pytest.raises(UserError, match=message):
+        build(preset_on(own_parts), CLEVR)
+
+
+@pytest.mark.parametrize(
+    "statistics",
+    [{"image_mean": 0.5}, {"image_mean": [0.5] * 4}, {"image_std": [0.0] * 3}, {"image_std": ["x"] * 3}, {"image_mean": [1e300] * 3}],
+)
+def test_statistics_that_are_none_are_named(own_parts: dict[str, Path], canary: Path, statistics: dict[str, Any]) -> None:
+    change(own_parts["clip"] / "preprocessor_config.json", size={"height": 10**6}, resample=99, **statistics)
+    with pytest.raises(UserError, match=next(iter(statistics))):
+        build(preset_on(own_parts), CLEVR)
+
+
+def convnext(folder: Path) -> None:
+    ConvNextModel(ConvNextConfig(hidden_sizes=[8] * 4, depths=[1] * 4)).save_pretrained(folder)
+
+
+def swin(folder: Path) -> None:
+    SwinModel(SwinConfig(embed_dim=12, depths=[1, 1], num_heads=[1, 2], image_size=64)).save_pretrained(folder)
+
+
+def pvt(folder: Path) -> None:
+    sizes = {"hidden_sizes": [8] * 4, "num_attention_heads": [1] * 4, "depths": [1] * 4}
+    PvtModel(PvtConfig(**sizes, image_size=64)).save_pretrained(folder)
+
+
+@pytest.mark.parametrize("make", [convnext, swin, pvt, "llama"])
+def test_a_tower_that_cannot_be_used_is_told_which_can(own_parts: dict[str, Path], canary: Path, make: Any) -> None:
+    if callable(make):
+        shutil.rmtree(own_parts["clip"])
+        make(own_parts["clip"])
+    else:
+        own_parts["clip"] = own_parts[make]
+    with pytest.raises(UserError, match=r"towers that can be used are .*CLIP, SigLIP, DINOv2, ViT .*ResNet, RegNet") as raised:
+        build(preset_on(own_parts), CLEVR)
+    assert str(raised.value).startswith(str(own_parts["clip"]))
+    assert "object has no attribute" not in str(raised.value)
+
+
+HALF = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("preprocessor_config.json", "{", "is not JSON"),
+        ("preprocessor_config.json", "[]", "a JSON object is expected"),
+        ("preprocessor_config.json", '"x"', "a JSON object is expected"),
+        ("preprocessor_config.json", "{}", "image_mean is missing"),
+        ("preprocessor_config.json", json.dumps({"image_mean": [0.5] * 3}), "image_std is missing"),
+        ("preprocessor_config.json", json.dumps({"image_std": [0.5] * 3}), "image_mean is missing"),
+        ("preprocessor_config.json", json.dumps(HALF | {"image_std": [1e-300] * 3}), "image_std"),
+        ("preprocessor_config.json", json.dumps(HALF | {"image_std": [-0.5] * 3}), "image_std"),
+        ("preprocessor_config.json", json.dumps(HALF | {"image_std": [float("nan")] * 3}), "NaN"),
+        ("preprocessor_config.json", json.dumps(HALF | {"rescale_factor": 1.0}), "not in"),
+        ("preprocessor_config.json", json.dumps(HALF | {"do_rescale": False}), "not in"),
+        ("preprocessor_config.json", json.dumps(HALF | {"do_normalize": "no"}), "do_normalize"),
+        ("preprocessor_config.json", json.dumps({"x": "y" * 10_000_000}), "has 10,000,009 bytes"),
+        ("processor_config.json", json.dumps({"image_processor": []}), "image_processor"),
+        ("processor_config.json", json.dumps({"image_processor": {"image_mean": [0.5] * 3}}), "image_std is missing"),
+    ],
+)
+def test_a_preprocessors_file_that_cannot_be_followed_is_one_message(
+    own_parts: dict[str, Path], canary: Path, name: str, content: str, message: str
+) -> None:
+    """And CLIP's own statistics are not taken in silence."""
+    (own_parts["clip"] / name).write_text(content)
+    with pytest.raises(UserError, match=message) as raised:
+        Base.named(str(own_parts["clip"])).image_statistics()
+    assert str(own_parts["clip"] / name) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, None),
+        ({"processor_config.json": {"processor_class": "CLIPProcessor"}}, None),
+        ({"preprocessor_config.json": HALF | {"size": {"shortest_edge": 9}, "resample": 99}}, ([0.5] * 3, [0.5] * 3)),
+        ({"preprocessor_config.json": HALF, "processor_config.json": {"image_processor": {"do_normalize": False}}}, ([0.0] * 3, [1.0] * 3)),
+        ({"preprocessor_config.json": HALF | {"do_normalize": True, "rescale_factor": 0.00392156862745098}}, ([0.5] * 3, [0.5] * 3)),
+    ],
+)
+def test_a_preprocessors_file_is_followed(own_parts: dict[str, Path], canary: Path, files: dict[str, Any], expected: Any) -> None:
+    (own_parts["clip"] / "preprocessor_config.json").unlink()
+    for name, content in files.items():
+        (own_parts["clip"] / name).write_text(json.dumps(content))
+    assert Base.named(str(own_parts["clip"])).image_statistics() == expected
