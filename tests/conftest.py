@@ -15,6 +15,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from constant_scenes import IN_FOUR_SHARDS, IN_SIX_SHARDS, fill
@@ -37,6 +38,13 @@ settings.load_profile("patient")
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What is cached while tests run is theirs alone."""
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unsynced() -> Iterator[None]:
+    """No file is synced to the disk, which is slow and matters in power cuts alone: tests kill processes, never the machine."""
+    with mock.patch("os.fsync"):
+        yield
 
 
 @pytest.fixture(scope="session")
