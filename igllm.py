@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from datagen.io.leaving import Request, flush_output, heed_while_loading, heeded
+from datagen.io.leaving import LeaveRequest, flush_output, heed_while_loading, heeded
 
 if __name__ == "__main__" or os.path.basename(sys.argv[0]) == "igllm":  # else another program imports this module
     heed_while_loading(" ".join(["igllm", *sys.argv[1:2]]))
@@ -67,7 +67,7 @@ def _run(words: Sequence[str]) -> int:
         flush_output()
 
 
-def _end(request: Request, error: BaseException) -> int:
+def _end(request: LeaveRequest, error: BaseException) -> int:
     """Print the error that ended a verb and return the exit status.
 
     SystemExit, by which --help ends, is raised again, and so is an error of igllm's own if IGLLM_TRACEBACK is set. The panic of a Rust

@@ -16,7 +16,7 @@ BEVEL_STEPS = 4  # facets across one edge's rounding
 
 
 @dataclass(frozen=True)
-class Surface:
+class BasicMesh:
     """Vertices (N, 3), normals (N, 3) and faces, each a tuple of vertex indices seen counter-clockwise from outside."""
 
     vertices: np.ndarray
@@ -24,14 +24,14 @@ class Surface:
     faces: list[tuple[int, ...]]
 
 
-def sphere() -> Surface:
+def sphere() -> BasicMesh:
     """A sphere of radius 1."""
     angles = np.linspace(-np.pi / 2, np.pi / 2, RINGS + 1)
     profile = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     return _revolved(profile, profile)
 
 
-def cylinder(bevel: float) -> Surface:
+def cylinder(bevel: float) -> BasicMesh:
     """A cylinder of radius 1 and height 2 whose rims are rounded with radius `bevel`."""
     angles = np.linspace(0.0, np.pi / 2, BEVEL_STEPS + 1)
     arc = np.stack([np.cos(angles), np.sin(angles)], axis=1)
@@ -44,7 +44,7 @@ def cylinder(bevel: float) -> Surface:
     )
 
 
-def cube(bevel: float) -> Surface:
+def cube(bevel: float) -> BasicMesh:
     """A cube of edge 2 whose edges and corners are rounded with radius `bevel`."""
     inner = 1.0 - bevel
     rising = inner + bevel * np.tan(np.linspace(0.0, np.pi / 4, BEVEL_STEPS + 1))  # equal angles once projected onto the rounded edge
@@ -62,20 +62,20 @@ def cube(bevel: float) -> Surface:
     flat = np.concatenate(points)
     core = np.clip(flat, -inner, inner)
     normals = _unit(flat - core)
-    return Surface(core + bevel * normals, normals, faces)
+    return BasicMesh(core + bevel * normals, normals, faces)
 
 
-def swept(profile: np.ndarray, normals: np.ndarray, half_width: float) -> Surface:
+def swept(profile: np.ndarray, normals: np.ndarray, half_width: float) -> BasicMesh:
     """A profile (N, 2) of (along Y, along Z) and its normals, drawn out along X from -`half_width` to `half_width`."""
     x = np.repeat([-half_width, half_width], len(profile))[:, None]
-    return Surface(
+    return BasicMesh(
         np.concatenate([x, np.tile(profile, (2, 1))], axis=1),
         np.concatenate([np.zeros_like(x), np.tile(normals, (2, 1))], axis=1),
         _grid(2, len(profile)),
     )
 
 
-def _revolved(profile: np.ndarray, normals: np.ndarray) -> Surface:
+def _revolved(profile: np.ndarray, normals: np.ndarray) -> BasicMesh:
     """A profile (N, 2) of (radius, height), bottom to top and closed at both poles, turned about Z."""
     angles = np.arange(SEGMENTS) * (2 * np.pi / SEGMENTS)
     around = np.stack([np.cos(angles), np.sin(angles)], axis=1)
@@ -84,7 +84,7 @@ def _revolved(profile: np.ndarray, normals: np.ndarray) -> Surface:
         heights = np.broadcast_to(line[:, None, 1:], (len(line), SEGMENTS, 1))
         return np.concatenate([line[:, None, :1] * around, heights], axis=2).reshape(-1, 3)
 
-    return Surface(turn(profile), turn(normals), _rings(len(profile)))
+    return BasicMesh(turn(profile), turn(normals), _rings(len(profile)))
 
 
 def _rings(count: int) -> list[tuple[int, ...]]:

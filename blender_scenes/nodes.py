@@ -14,7 +14,7 @@ from blender_scenes.surface import Surface
 T = TypeVar("T")
 
 
-class Worn(Protocol):
+class FileImages(Protocol):
     """What a node tree needs of its file: its images, and how they combine with colours."""
 
     @property
@@ -28,7 +28,7 @@ class Worn(Protocol):
         """Record an irregularity of the file."""
 
 
-_OF_COLOR = {
+_COLOR_INPUT = {
     "BSDF_METALLIC": "Base Color",
     "BSDF_DIFFUSE": "Color",
     "BSDF_GLOSSY": "Color",
@@ -62,8 +62,8 @@ class _OtherCoordinates(Exception):
 class Tree:
     """A node tree, evaluated at the points of a surface. ``outer`` holds the group nodes around it, the outermost first."""
 
-    def __init__(self, surface: Surface, worn: Worn, outer: tuple[Any, ...] = ()) -> None:
-        self._surface, self._worn, self._outer = surface, worn, outer
+    def __init__(self, surface: Surface, images: FileImages, outer: tuple[Any, ...] = ()) -> None:
+        self._surface, self._images, self._outer = surface, images, outer
 
     def shader(self, socket: Any) -> Color | None:
         """The colour of the shader that is linked to a socket; None for no or a transparent shader, or a colour in an unreadable image."""
@@ -71,8 +71,8 @@ class Tree:
         if found is None:
             return None
         node, output = found
-        if node.type in _OF_COLOR:
-            return self.color(node.inputs[_OF_COLOR[node.type]])
+        if node.type in _COLOR_INPUT:
+            return self.color(node.inputs[_COLOR_INPUT[node.type]])
         if node.type not in _SHADERS:
             raise NotUnderstood(f"the shader {node.bl_label!r}")
         return _SHADERS[node.type](self, node, output)
@@ -86,7 +86,7 @@ class Tree:
         if node.type not in _COLORS:
             raise NotUnderstood(f"the node {node.bl_label!r}")
         value = _COLORS[node.type](self, node, output)
-        return product(constant(socket), value) if self._worn.factors and node.type == "TEX_IMAGE" else value
+        return product(constant(socket), value) if self._images.factors and node.type == "TEX_IMAGE" else value
 
     def opacity(self, socket: Any) -> Color:
         """The opacity, nominally 0 to 1, of the shader that is linked to a socket."""
@@ -189,14 +189,14 @@ class Tree:
 
     def looked_up(self, node: Any, output: Any) -> Color | None:
         """An image's colours at the points' coordinates on it, or its mean if those are unknown; None if it cannot be read."""
-        pixels = self._worn.pixels(node.image)
+        pixels = self._images.pixels(node.image)
         if pixels is None:
             return None
-        pixels = self._lightness(node, pixels) if output.name == "Alpha" and self._worn.factors else channels(pixels, output)
+        pixels = self._lightness(node, pixels) if output.name == "Alpha" and self._images.factors else channels(pixels, output)
         try:
             places = self._places(node)
         except _OtherCoordinates:
-            self._worn.note(f"how the image {node.image.name!r} is laid on is not understood: its mean is taken")
+            self._images.note(f"how the image {node.image.name!r} is laid on is not understood: its mean is taken")
             places = None
         if places is None:
             return pixels.reshape(-1, 3).mean(0, keepdims=True)
@@ -207,11 +207,11 @@ class Tree:
     @staticmethod
     def _lightness(node: Any, pixels: np.ndarray) -> np.ndarray:
         """An image as the opacity of an ``.obj``: its alpha or, if it is opaque and no other node uses it, its lightness."""
-        worn = any(other != node and getattr(other, "image", None) == node.image for other in node.id_data.nodes)
-        channels = pixels[..., 3:] if worn or pixels[..., 3].min() < 1 else pixels[..., :3].mean(-1, keepdims=True)
+        images = any(other != node and getattr(other, "image", None) == node.image for other in node.id_data.nodes)
+        channels = pixels[..., 3:] if images or pixels[..., 3].min() < 1 else pixels[..., :3].mean(-1, keepdims=True)
         return np.repeat(channels, 3, axis=-1)
 
-    def within(self, node: Any, output: Any, evaluate: Callable[[Tree, Any], T]) -> T:
+    def inside(self, node: Any, output: Any, evaluate: Callable[[Tree, Any], T]) -> T:
         """``evaluate`` at the socket in a group that feeds its output."""
         if len(self._outer) > 20 or node.node_tree is None:
             raise NotUnderstood("groups in groups")
@@ -219,14 +219,14 @@ class Tree:
         inner = next((socket for socket in end.inputs if socket.identifier == output.identifier), None) if end else None
         if inner is None:
             raise NotUnderstood(f"the group {node.node_tree.name!r}")
-        return evaluate(Tree(self._surface, self._worn, (*self._outer, node)), inner)
+        return evaluate(Tree(self._surface, self._images, (*self._outer, node)), inner)
 
-    def without(self, output: Any, evaluate: Callable[[Tree, Any], T]) -> T:
+    def outside(self, output: Any, evaluate: Callable[[Tree, Any], T]) -> T:
         """``evaluate`` at the outer socket that feeds a group's input."""
         outer = next((socket for socket in self._outer[-1].inputs if socket.identifier == output.identifier), None) if self._outer else None
         if outer is None:
             raise NotUnderstood("the input of a group")
-        return evaluate(Tree(self._surface, self._worn, self._outer[:-1]), outer)
+        return evaluate(Tree(self._surface, self._images, self._outer[:-1]), outer)
 
     def _blended(self, node: Any, share: Any, first: Any, second: Any) -> Color | None:
         if node.blend_type not in _BLENDS:
@@ -315,8 +315,8 @@ _SHADERS: dict[str, Callable[[Tree, Any, Any], Color | None]] = {
     "HOLDOUT": Tree.nothing,
     "MIX_SHADER": Tree.mixed,
     "ADD_SHADER": Tree.added,
-    "GROUP": lambda tree, node, output: tree.within(node, output, Tree.shader),
-    "GROUP_INPUT": lambda tree, _, output: tree.without(output, Tree.shader),
+    "GROUP": lambda tree, node, output: tree.inside(node, output, Tree.shader),
+    "GROUP_INPUT": lambda tree, _, output: tree.outside(output, Tree.shader),
 }
 _COLORS: dict[str, Callable[[Tree, Any, Any], Color | None]] = {
     "RGB": Tree.constant,
@@ -331,16 +331,16 @@ _COLORS: dict[str, Callable[[Tree, Any, Any], Color | None]] = {
     "INVERT": Tree.invert,
     "VECT_MATH": Tree.vector_math,
     "MATH": Tree.math,
-    "GROUP": lambda tree, node, output: tree.within(node, output, Tree.color),
-    "GROUP_INPUT": lambda tree, _, output: tree.without(output, Tree.color),
+    "GROUP": lambda tree, node, output: tree.inside(node, output, Tree.color),
+    "GROUP_INPUT": lambda tree, _, output: tree.outside(output, Tree.color),
 }
 _OPACITIES: dict[str, Callable[[Tree, Any, Any], Color]] = {
     "BSDF_PRINCIPLED": Tree.principled_opacity,
     "BSDF_TRANSPARENT": lambda tree, node, output: np.zeros((1, 3)),
     "HOLDOUT": lambda tree, node, output: np.zeros((1, 3)),
     "MIX_SHADER": Tree.mixed_opacity,
-    "GROUP": lambda tree, node, output: tree.within(node, output, Tree.opacity),
-    "GROUP_INPUT": lambda tree, _, output: tree.without(output, Tree.opacity),
+    "GROUP": lambda tree, node, output: tree.inside(node, output, Tree.opacity),
+    "GROUP_INPUT": lambda tree, _, output: tree.outside(output, Tree.opacity),
 }
 """How to compute the opacity of a type of shader; all other types are opaque."""
 _VECTORS: dict[str, Callable[[Tree, Any, Any], np.ndarray | None]] = {

@@ -14,14 +14,14 @@ from blender_scenes.materials import material
 CUBE_BEVEL = 0.07  # of the half-edge
 CYLINDER_BEVEL = 0.08  # of the radius
 
-SHAPES: dict[str, Callable[[], geometry.Surface]] = {
+SHAPES: dict[str, Callable[[], geometry.BasicMesh]] = {
     "cube": lambda: geometry.cube(CUBE_BEVEL),
     "sphere": geometry.sphere,
     "cylinder": lambda: geometry.cylinder(CYLINDER_BEVEL),
 }
 
 
-def new_mesh(name: str, surface: geometry.Surface) -> bpy.types.Mesh:
+def new_mesh(name: str, surface: geometry.BasicMesh) -> bpy.types.Mesh:
     """A mesh with the surface's own normals."""
     mesh = bpy.data.meshes.new(name)
     mesh.from_pydata(surface.vertices.tolist(), [], surface.faces)

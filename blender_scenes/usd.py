@@ -23,7 +23,7 @@ def mended_usd(path: Path) -> Path:
     over = Sdf.Layer.CreateNew(str(path.with_name(f"over {path.stem}.usda")))
     over.subLayerPaths.append(f"./{path.name}")
     for name in stage.GetPseudoRoot().GetAllMetadata():
-        if name in _OF_ALL:
+        if name in _STAGE_METADATA:
             over.pseudoRoot.SetInfo(name, stage.GetMetadata(name))
     stage = Usd.Stage.Open(over)
     while shared := [prim for prim in stage.Traverse() if prim.IsInstance()]:  # the parts of an instance cannot be changed alone
@@ -32,7 +32,7 @@ def mended_usd(path: Path) -> Path:
     prims = list(stage.TraverseAll())
     for prim in prims:
         _check_faces(prim)
-    if not sum([_mended(stage, prim) for prim in prims]):
+    if not sum([_mend(stage, prim) for prim in prims]):
         return path
     over.Save()
     return Path(over.realPath)
@@ -54,22 +54,22 @@ def _check_faces(prim: Any) -> None:
         raise Unreadable(f"its mesh '{prim.GetPath()}' is damaged ({' '.join(reason.split()).rstrip('.')})")
 
 
-_OF_ALL = ("defaultPrim", "upAxis", "metersPerUnit", "timeCodesPerSecond", "framesPerSecond", "startTimeCode", "endTimeCode")
+_STAGE_METADATA = ("defaultPrim", "upAxis", "metersPerUnit", "timeCodesPerSecond", "framesPerSecond", "startTimeCode", "endTimeCode")
 """Metadata of a whole stage, which count in its topmost layer alone."""
 
 
-def _mended(stage: Any, prim: Any) -> bool:
+def _mend(stage: Any, prim: Any) -> bool:
     from pxr import UsdGeom, UsdShade
 
     if prim.IsA(UsdShade.Shader):
-        return sum([_input_mended(source) for source in UsdShade.Shader(prim).GetInputs() if source.HasConnectedSource()]) > 0
+        return sum([_set_input(source) for source in UsdShade.Shader(prim).GetInputs() if source.HasConnectedSource()]) > 0
     if not prim.IsA(UsdGeom.Gprim):
         return False
-    colored = _color_inherited(prim)
-    return (prim.IsA(UsdGeom.Mesh) and _rest_bound(stage, prim)) or colored
+    colored = _inherit_color(prim)
+    return (prim.IsA(UsdGeom.Mesh) and _bind_rest(stage, prim)) or colored
 
 
-def _input_mended(source: Any) -> bool:
+def _set_input(source: Any) -> bool:
     """Set a shader's input to the value of the material's input, or the fallback of the missing image, that it is connected to."""
     from pxr import Sdf, UsdShade
 
@@ -97,7 +97,7 @@ def _fallback(output: Any) -> Any:
     return None if color is None or (asset and asset.resolvedPath) else Gf.Vec3f(*list(color)[:3])
 
 
-def _color_inherited(prim: Any) -> bool:
+def _inherit_color(prim: Any) -> bool:
     """Give a mesh the colour that it inherits."""
     from pxr import UsdGeom
 
@@ -108,7 +108,7 @@ def _color_inherited(prim: Any) -> bool:
     return bool(own.CreatePrimvar("displayColor", found.GetTypeName(), UsdGeom.Tokens.constant).Set(color))
 
 
-def _rest_bound(stage: Any, prim: Any) -> bool:
+def _bind_rest(stage: Any, prim: Any) -> bool:
     """Put faces in no subset into one of their own, with the mesh's material or colours."""
     from pxr import UsdGeom, UsdShade
 

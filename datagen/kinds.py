@@ -17,17 +17,17 @@ from datagen.io.written import WrittenFile
 from datagen.samples.cameras import CamerasFile
 from datagen.samples.record import SampleRecord
 from datagen.samples.settings import SettingsRecord
-from datagen.shards.manifest import FAILURES, MANIFEST, SOURCES, STATEMENT, Failure, Row, Source
-from datagen.shards.writer import ImportedStatement, Statement
+from datagen.shards.manifest import FAILURES, MANIFEST, SOURCES, STATEMENT, Failure, ManifestRow, SourceRow
+from datagen.shards.writer import DatasetStatement, ImportedStatement
 
 KINDS: Mapping[str, Any] = {
     "KEY.json, a sample's record": SampleRecord,
-    STATEMENT: Statement,
+    STATEMENT: DatasetStatement,
     f"{STATEMENT}, the settings": SettingsRecord,
     f"{STATEMENT} of an imported data set": ImportedStatement,
-    f"{MANIFEST}, a line": Row,
+    f"{MANIFEST}, a line": ManifestRow,
     f"{FAILURES}, a line": Failure,
-    f"{SOURCES}, a line": Source,
+    f"{SOURCES}, a line": SourceRow,
     "pred.jsonl, a line": Prediction,
     "a split's file": SplitFile,
     "a file of cameras": CamerasFile,

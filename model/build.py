@@ -41,7 +41,7 @@ TRAINED: dict[Stage, tuple[str, ...]] = {"pretrain": ("tower", "projector", "den
 
 
 @dataclass(frozen=True)
-class Plan:
+class ModelPlan:
     """The codec and the configuration of a preset's model, checked as far as possible before weights are loaded."""
 
     preset: Preset
@@ -81,7 +81,7 @@ class Plan:
         return model
 
 
-def plan(preset: Preset, domain: Domain, *, stage: Stage = "train") -> Plan:
+def plan(preset: Preset, domain: Domain, *, stage: Stage = "train") -> ModelPlan:
     """The plan of the model that a preset describes.
 
     `UserError` for a checkpoint that is missing or does not fit, for tables that describe no model, for rotations that the domain does not
@@ -117,7 +117,7 @@ def plan(preset: Preset, domain: Domain, *, stage: Stage = "train") -> Plan:
         answer, prompts = (CAPTION_TOKENS, DESCRIBE_PROMPTS) if stage == "align" else (codec.max_tokens, PROMPTS)
         asked = max(map(len, prompt_tokens(tokenizer, prompts).asked))
         _check_positions(text, _source(preset, "text"), len(config.prefix_token_ids) + tokens + asked, answer)
-    return Plan(preset, stage, codec, config)
+    return ModelPlan(preset, stage, codec, config)
 
 
 def build(preset: Preset, domain: Domain, *, stage: Stage = "train") -> tuple[IGLLM, CodeCodec]:

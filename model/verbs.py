@@ -25,7 +25,7 @@ REPEATED = {"action": "append"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training(Verb):
+class TrainingVerb(Verb):
     """The flags that all verbs of training share."""
 
     preset: Annotated[str, Flag("tiny (default; no download), small, paper, derender, or a .toml file like theirs")] = "tiny"
@@ -72,7 +72,7 @@ class Training(Verb):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pretrain(Training):
+class Pretrain(TrainingVerb):
     """Teach a tower from scratch to see.
 
     Train the vision tower alone, without the language model: what object has its centre in which cell of the image, as the labels of every
@@ -90,7 +90,7 @@ class Pretrain(Training):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Align(Training):
+class Align(TrainingVerb):
     """Teach a new projector a language model's words.
 
     Train the projector alone on images and captions, tower and language model frozen: LLaVA's first stage. --data takes WebDataset tars of

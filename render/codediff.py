@@ -31,7 +31,7 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Row:
+class DiffRow:
     """An object of either code, or a matched pair; an absent side is None. ``distance`` between matched objects, in the domain's unit."""
 
     kind: Literal["matched", "missed", "extra"]
@@ -40,18 +40,18 @@ class Row:
     distance: float | None = None
 
 
-def diff(truth: Scene, guess: Scene, pairs: Sequence[Pair], domain: Domain) -> list[Row]:
+def diff(truth: Scene, guess: Scene, pairs: Sequence[Pair], domain: Domain) -> list[DiffRow]:
     """The true objects in their order beside their matches, then the guessed objects that match none."""
     by_truth = {p.truth: p for p in pairs}
     rows = []
     for i, obj in enumerate(truth.objects):
         pair = by_truth.get(i)
         if pair is None:
-            rows.append(Row("missed", _statement(obj, domain, {}), None))
+            rows.append(DiffRow("missed", _statement(obj, domain, {}), None))
         else:
-            rows.append(Row("matched", *_beside(obj, guess.objects[pair.guess], domain), pair.distance))
+            rows.append(DiffRow("matched", *_beside(obj, guess.objects[pair.guess], domain), pair.distance))
     matched = {p.guess for p in pairs}
-    return rows + [Row("extra", None, _statement(o, domain, {})) for j, o in enumerate(guess.objects) if j not in matched]
+    return rows + [DiffRow("extra", None, _statement(o, domain, {})) for j, o in enumerate(guess.objects) if j not in matched]
 
 
 def _beside(truth: Object, guess: Object, domain: Domain) -> tuple[tuple[Span, ...], tuple[Span, ...]]:

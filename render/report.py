@@ -19,7 +19,7 @@ from datagen.io.files import naming, passed_over, read_whole, write_bytes, write
 from datagen.io.locks import hold
 from datagen.io.pages import render_template
 from datagen.io.written import Written
-from render.codediff import Row
+from render.codediff import DiffRow
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ class ReportSample:
     """
 
     scores: Mapping[str, Any]
-    rows: Sequence[Row]
+    rows: Sequence[DiffRow]
     pictures: Mapping[str, np.ndarray]
     problem: str | None = None
     code: str | None = None

@@ -14,14 +14,14 @@ from datagen.io.ranges import counted
 from datagen.scene import Quality
 from datagen.screen import print_line
 from datagen.verbs import MaxPixels, Place, Workers
-from model.verbs import BatchSize, Device, Model, Training, nothing_named
+from model.verbs import BatchSize, Device, Model, TrainingVerb, nothing_named
 
 if TYPE_CHECKING:
     from render.evals.declaration import Scale
 
 
 @dataclass(frozen=True, kw_only=True)
-class Train(Training):
+class Train(TrainingVerb):
     """Train a model on a data set.
 
     Train a preset on shards with transformers.Trainer. The run folder holds whole checkpoints, and the model when training is done. Call

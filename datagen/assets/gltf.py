@@ -39,7 +39,7 @@ class Buffer(Struct):
     uri: str | None = None
 
 
-class View(Struct):
+class BufferView(Struct):
     """A part of a buffer, in bytes."""
 
     buffer: Count
@@ -142,7 +142,7 @@ def _objects(content: dict[str, Any], name: str) -> list[dict[str, Any]]:
 
 def _check_accessors(content: dict[str, Any], buffer: Callable[[int], bytes]) -> None:
     """Raise `RefusedError` if an accessor states more entries than there are: readers would allocate them, or read other bytes."""
-    views = _declared(content, "bufferViews", View)
+    views = _declared(content, "bufferViews", BufferView)
     buffers = len(_objects(content, "buffers"))
     for number, accessor in enumerate(_declared(content, "accessors", Accessor)):
         size = _BYTES[accessor.componentType] * _COMPONENTS[accessor.type]

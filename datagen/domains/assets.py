@@ -36,7 +36,7 @@ UNSEEN_TEXTURES = {pattern: (4, 5) for pattern in PATTERNS} | {"plain": (5, 6)} 
 
 
 @dataclass(frozen=True)
-class Words:
+class NameWords:
     """The words of one choice: ``groups`` maps each word to its group, ``unseen`` lists the words held out from training."""
 
     groups: Mapping[str, str]
@@ -49,12 +49,12 @@ class Words:
         return tuple(word for word in self.groups if word not in held_out)
 
 
-SHAPES = Words(
+SHAPES = NameWords(
     {instance_id(kind, seed): kind for kind in CLASSES for seed in (*KNOWN, *HELD_OUT)},
     tuple(instance_id(kind, seed) for kind in CLASSES for seed in HELD_OUT),
 )
 """The built-in models, grouped by class."""
-TEXTURES = Words(
+TEXTURES = NameWords(
     {OWN: OWN}
     | {texture_id(name, seed): name for seeded in (SEEN_TEXTURES, UNSEEN_TEXTURES) for name, seeds in seeded.items() for seed in seeds},
     tuple(texture_id(pattern, seed) for pattern, seeds in UNSEEN_TEXTURES.items() for seed in seeds),
@@ -75,7 +75,7 @@ ON_THE_FLOOR = (("clearance", 0.0, 0.0), ("rotation.x", 0.0, 0.0), ("rotation.y"
 """The ranges of a split whose objects stand upright on the floor."""
 
 
-def splits(shapes: Words, textures: Words) -> dict[str, Split]:
+def splits(shapes: NameWords, textures: NameWords) -> dict[str, Split]:
     """The splits, by name, of a domain with these words.
 
     ``default`` has any objects floating, ``floor`` any objects standing. ``known``, ``unseen-textures`` and ``unseen-shapes`` have
@@ -98,7 +98,7 @@ class Assets(PosedDomain):
     """The domain of scenes of assets. See the module's docstring and `Domain`."""
 
     @classmethod
-    def of(cls, name: str, shapes: Words, textures: Words, **more: Any) -> Self:
+    def of(cls, name: str, shapes: NameWords, textures: NameWords, **more: Any) -> Self:
         """The domain with these words; ``more`` are the fields that a subclass adds. As in CLEVR, the location comes first, then what is
         visible at a glance, then the rest."""
         words = Choice("texture", tuple(textures.groups)), Choice("shape", tuple(shapes.groups))

@@ -26,7 +26,7 @@ from datagen.assets.limits import MOST_LIST_BYTES
 from datagen.assets.own import OwnAssets, find_asset
 from datagen.assets.own_textures import OwnTextures, own_paint
 from datagen.assets.paint import Paint
-from datagen.domains.assets import OWN, SHAPES, TEXTURES, Assets, Words
+from datagen.domains.assets import OWN, SHAPES, TEXTURES, Assets, NameWords
 from datagen.errors import UserError
 from datagen.geometry.rotations import NO_SYMMETRY, Symmetry
 from datagen.io.cache import cache_folder
@@ -121,8 +121,8 @@ def own_domain(name: str) -> OwnAssetsDomain:
             shapes[word] = fact.kind or "", Symmetry.parse(fact.symmetry or "")
     kinds = {shape: kind for shape, (kind, _) in shapes.items()}
     words = (
-        Words(kinds, _held_out(kinds)) if shapes else SHAPES,
-        Words({OWN: OWN} | patterns, _held_out(patterns)) if patterns else TEXTURES,
+        NameWords(kinds, _held_out(kinds)) if shapes else SHAPES,
+        NameWords({OWN: OWN} | patterns, _held_out(patterns)) if patterns else TEXTURES,
     )
     return OwnAssetsDomain.of(name, *words, asset_facts=shapes, own_textures=frozenset(patterns))
 

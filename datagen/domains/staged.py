@@ -12,7 +12,7 @@ import numpy as np
 
 from datagen.domains.base import Domain
 from datagen.geometry.camera import ground_directions, project
-from datagen.geometry.raycast import Solid, cast
+from datagen.geometry.raycast import Castable, cast
 from datagen.geometry.view import View
 from datagen.scene import Camera, Lamp, Object, Quality, Scene, Shot, Vec3
 
@@ -32,7 +32,7 @@ class StagedDomain(Domain):
     """The lamps at their standard, unmoved places."""
 
     @abstractmethod
-    def solid(self, obj: Object) -> Solid:
+    def solid(self, obj: Object) -> Castable:
         """The object's geometry, from which both its labels and its Blender object are made."""
 
     @property

@@ -47,7 +47,18 @@ from datagen.io.ranges import counted
 from datagen.io.written import Written
 from datagen.samples.sample import FORMAT_VERSION, Sample, make_sample
 from datagen.scene import Camera, Quality, Shot
-from datagen.shards.manifest import FAILURES, MANIFEST, SOURCES, STATEMENT, Row, Source, is_own, read_manifest, shard_name, shard_number
+from datagen.shards.manifest import (
+    FAILURES,
+    MANIFEST,
+    SOURCES,
+    STATEMENT,
+    ManifestRow,
+    SourceRow,
+    is_own,
+    read_manifest,
+    shard_name,
+    shard_number,
+)
 from datagen.shards.reader import sample_blocks, write_blocks
 from datagen.shards.store import LocalStore
 from datagen.shards.writer import IMPORTED, ImportedStatement, package_versions
@@ -230,7 +241,7 @@ def _import_shards(  # noqa: PLR0917
     shown = progress(samples, total=len(here) - done.earlier, desc="import")
     for shard in _shards(here)[len(rows) :]:
         rows[_sources(shard, found)] = _write_shard(out, len(rows), shown, check)
-        write_jsonl(out / SOURCES, (to_plain(Source(row.name, sources)) for sources, row in rows.items()))
+        write_jsonl(out / SOURCES, (to_plain(SourceRow(row.name, sources)) for sources, row in rows.items()))
         write_jsonl(out / MANIFEST, map(asdict, rows.values()))
     return done
 
@@ -245,19 +256,19 @@ def _sources(scenes: list[PublishedScene], images: dict[str, Path]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _rows(out: Path) -> dict[int, Row]:
+def _rows(out: Path) -> dict[int, ManifestRow]:
     """The manifest rows of an earlier call, by shard number."""
     return read_manifest(LocalStore(out), [MANIFEST]).rows if (out / STATEMENT).exists() else {}
 
 
 def _finished(
-    out: Path, statement: dict[str, Any], earlier: dict[int, Row], scenes: list[PublishedScene], images: dict[str, Path]
-) -> dict[str, Row]:
+    out: Path, statement: dict[str, Any], earlier: dict[int, ManifestRow], scenes: list[PublishedScene], images: dict[str, Path]
+) -> dict[str, ManifestRow]:
     """By `_sources`, the manifest rows of the leading shards that are intact and were made from the same statement, scenes and images."""
     if not (out / STATEMENT).exists() or read_json(out / STATEMENT) != statement or not (out / SOURCES).exists():
         return {}
-    made_of = {row.name: row.made_of for _, row in read_rows(out / SOURCES, Source)}
-    kept: dict[str, Row] = {}
+    made_of = {row.name: row.made_of for _, row in read_rows(out / SOURCES, SourceRow)}
+    kept: dict[str, ManifestRow] = {}
     for number, shard in enumerate(_shards(scenes)):
         row, sources = earlier.get(number), _sources(shard, images)
         if row is None or made_of.get(row.name) != sources:
@@ -274,7 +285,7 @@ def _find_image(images: Path, scene: PublishedScene) -> Path | None:
     return next((path for path in places if path.is_file()), None)
 
 
-def _write_shard(out: Path, number: int, samples: Iterator[Sample], check: Callable[[], None]) -> Row:
+def _write_shard(out: Path, number: int, samples: Iterator[Sample], check: Callable[[], None]) -> ManifestRow:
     """Write the next samples as a shard and return its manifest row. `check` is called before the shard takes its place."""
     name = shard_name(number)
     with atomic_file(out / name) as stream:
@@ -282,7 +293,7 @@ def _write_shard(out: Path, number: int, samples: Iterator[Sample], check: Calla
         check()
         if not (out / STATEMENT).exists():
             raise removed(out)
-    return Row(name, **asdict(written), missing=())
+    return ManifestRow(name, **asdict(written), missing=())
 
 
 def _statement(scenes: list[PublishedScene], first_image: Path, source: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from datagen.scene import Camera
 _AT_ONCE = 2**20  # rays cast together
 
 
-class Solid(Protocol):
+class Castable(Protocol):
     """The interface of solids to `cast`: `datagen.geometry.solids.Solid` in closed form, `datagen.assets.solid.MeshSolid` for meshes."""
 
     def hull(self) -> np.ndarray:
@@ -24,7 +24,7 @@ class Solid(Protocol):
         """Where rays first meet the solid: (rows, columns) in multiples of their direction; infinity where they miss."""
 
 
-def cast(solids: Sequence[Solid], camera: Camera, width: int, height: int, *, least: float = 0.0) -> View | None:
+def cast(solids: Sequence[Castable], camera: Camera, width: int, height: int, *, least: float = 0.0) -> View | None:
     """The view of a frame of `width` by `height` pixels; None if any solid shows fewer than `least` pixels."""
     owner = np.full((height, width), NOBODY, np.int16)
     depth = np.full((height, width), np.inf)
@@ -44,7 +44,7 @@ def cast(solids: Sequence[Solid], camera: Camera, width: int, height: int, *, le
     return View(owner, depth) if all(count >= least for count in shown) else None
 
 
-def pixels_to_cast(solids: Sequence[Solid], camera: Camera, width: int, height: int) -> int:
+def pixels_to_cast(solids: Sequence[Castable], camera: Camera, width: int, height: int) -> int:
     """The number of rays that `cast` tests, summed over the solids: the pixels of each solid's window."""
     return sum((rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in _windows(solids, camera, width, height))
 
@@ -57,7 +57,7 @@ def _parts(window: tuple[slice, slice]) -> Iterator[tuple[slice, slice]]:
         yield slice(first, min(first + at_once, rows.stop)), columns
 
 
-def _windows(solids: Sequence[Solid], camera: Camera, width: int, height: int) -> list[tuple[slice, slice]]:
+def _windows(solids: Sequence[Castable], camera: Camera, width: int, height: int) -> list[tuple[slice, slice]]:
     """The parts of the frame that each of the solids can touch."""
     if not solids:
         return []

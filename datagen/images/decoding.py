@@ -15,7 +15,7 @@ from PIL.JpegImagePlugin import MARKER
 from datagen.errors import ImageError
 from datagen.images.asides import png_chunks, without_asides
 from datagen.images.jpeg_ends import decode_without_end
-from datagen.images.limits import allowance, check_size, max_pixels, pillows_count, refusal
+from datagen.images.limits import allowance, check_size, max_pixels, pixels_in_pillow_error, refusal
 from datagen.images.rgb import PixelsError, as_rgb
 
 PLAIN = ("PNG", "JPEG", "WEBP")
@@ -119,4 +119,4 @@ def _opened(data: bytes, formats: tuple[str, ...]) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data), formats=formats)
     except Image.DecompressionBombError as error:
-        raise ImageError(refusal(pillows_count(str(error)))) from None
+        raise ImageError(refusal(pixels_in_pillow_error(str(error)))) from None

@@ -51,7 +51,7 @@ def refusal(stated: str) -> str:
     return f"has {stated}, and at most {max_pixels():,} pixels are read; {_INSTEAD}"
 
 
-def pillows_count(message: str) -> str:
+def pixels_in_pillow_error(message: str) -> str:
     """The number of pixels in Pillow's error "Image size (123 pixels) exceeds limit ...", as text."""
     found = re.search(r"\d+", message)
     return f"{int(found[0]):,} pixels" if found else "too many pixels"

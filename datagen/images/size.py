@@ -9,7 +9,7 @@ import warnings
 
 from PIL import Image
 
-from datagen.images.limits import pillows_count
+from datagen.images.limits import pixels_in_pillow_error
 
 _HEADERS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "TGA", "SGI", "DDS", "PSD")
 _OPENEXR = b"\x76\x2f\x31\x01"
@@ -22,7 +22,7 @@ def more_pixels(data: bytes, most: int) -> str | None:
     try:
         size = _stated(data)
     except Image.DecompressionBombError as error:
-        return pillows_count(str(error))
+        return pixels_in_pillow_error(str(error))
     except Exception:  # Pillow raises any error for damaged files
         return None
     return f"{size[0]:,}x{size[1]:,} pixels" if size is not None and size[0] * size[1] > most else None

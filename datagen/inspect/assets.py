@@ -31,7 +31,7 @@ def inspect_built_in(out: Path) -> dict[str, Any]:
 
     Returns the list. `UserError` if `out` is a file, or has files of these names that no inspection wrote.
     """
-    written = _to_write(out, [LIST, SHEET])
+    written = _record_of(out, [LIST, SHEET])
     assets = [instance(instance_id(kind, seed)) for kind in CLASSES for seed in range(INSTANCES)]
     found: dict[str, Any] = {"assets": [_row(OwnAsset.of(asset, None)) for asset in assets], "refused": []}
     written.write({LIST: json_bytes(found), SHEET: png(asset_sheet(assets))})
@@ -45,7 +45,7 @@ def inspect_own(out: Path, assets: Path | None, textures: Path | None) -> dict[s
     a file, in the folder of textures, or has files of these names that no inspection wrote.
     """
     sheets = [*([SHEET] if assets is not None else []), *([TEXTURE_SHEET] if textures is not None else [])]
-    written = _to_write(out, [LIST, *sheets])
+    written = _record_of(out, [LIST, *sheets])
     if textures is not None and out.resolve().is_relative_to(textures.resolve()):
         raise UserError(f"{out}: lies in the folder of textures, of which the sheet would be one more; name another")
     own = None if assets is None else own_assets(assets)
@@ -71,7 +71,7 @@ def inspect_own(out: Path, assets: Path | None, textures: Path | None) -> dict[s
     return found
 
 
-def _to_write(out: Path, names: list[str]) -> Written:
+def _record_of(out: Path, names: list[str]) -> Written:
     """The record of the files written into the folder `out`. `UserError` if `out` is a file, or has files of these names that no
     inspection wrote."""
     check_folder(out, "the folder to write")

@@ -28,7 +28,7 @@ MOST_TRIED = 300  # pairs of a scene that are tested: all pairs of 25 objects in
 MOST_CORNERS = 256  # of a hull
 
 
-def near_pairs(solids: Sequence[raycast.Solid]) -> list[tuple[int, int]]:
+def near_pairs(solids: Sequence[raycast.Castable]) -> list[tuple[int, int]]:
     """The pairs (i, j), i < j, of objects whose enclosing balls intersect, those whose balls overlap most first."""
     if not solids:
         return []
@@ -42,7 +42,7 @@ def near_pairs(solids: Sequence[raycast.Solid]) -> list[tuple[int, int]]:
     return list(zip(i[near].tolist(), j[near].tolist(), strict=True))
 
 
-def intersecting(solids: Sequence[raycast.Solid]) -> list[tuple[int, int]]:
+def intersecting(solids: Sequence[raycast.Castable]) -> list[tuple[int, int]]:
     """The pairs (i, j), i < j, of objects that intersect by more than a touch. Of `near_pairs`, the first `MOST_TRIED` are tested.
 
     Cubes, spheres and cylinders are tested exactly, other solids (meshes) by their convex hulls, so that an object in the hollow of another
@@ -52,7 +52,7 @@ def intersecting(solids: Sequence[raycast.Solid]) -> list[tuple[int, int]]:
     return sorted((i, j) for i, j in near_pairs(solids)[:MOST_TRIED] if _meet(solids[i], solids[j]))
 
 
-def _meet(one: raycast.Solid, other: raycast.Solid) -> bool:
+def _meet(one: raycast.Castable, other: raycast.Castable) -> bool:
     if not isinstance(one, Solid) or not isinstance(other, Solid):
         return _hulls_meet(_hull(one), _hull(other))
     if one.kind == "sphere":
@@ -122,7 +122,7 @@ def _smaller(corners: np.ndarray) -> np.ndarray:
     return centre + SHRINK * (corners - centre)
 
 
-def _hull(solid: raycast.Solid) -> np.ndarray:
+def _hull(solid: raycast.Castable) -> np.ndarray:
     """A few points (N, 3) whose convex hull contains the solid."""
     if isinstance(solid, MeshSolid):
         return _corners(solid.mesh) @ (solid.scale * solid.rotation).T + solid.location

@@ -20,10 +20,10 @@ LATE_SECONDS = 0.2
 AGAIN_SECONDS = 0.05
 """The time after which a KeyboardInterrupt that Python has swallowed is raised again."""
 
-_requests: list[Request] = []  # of the `heeded` blocks that this process is in, the last one in effect; none in a forked child
+_requests: list[LeaveRequest] = []  # of the `heeded` blocks that this process is in, the last one in effect; none in a forked child
 
 
-class Request:
+class LeaveRequest:
     """The signal that asked this process to leave, if one has. The first signal raises KeyboardInterrupt; another one, more than
     `SAME_REQUEST_SECONDS` later, ends the process at once, which loses no more than a kill."""
 
@@ -84,18 +84,18 @@ def heed_while_loading(name: str) -> None:
 
 
 def _leave_at_once(name: str, number: int, _frame: FrameType | None) -> None:
-    request = Request(name)
+    request = LeaveRequest(name)
     request.signal = number
     request.leave()
 
 
 @contextmanager
-def heeded(name: str) -> Iterator[Request]:
+def heeded(name: str) -> Iterator[LeaveRequest]:
     """Within the block, handle `SIGNALS`, except those that this process was started to ignore, as by nohup.
 
     Outside the main thread, which alone can handle signals, nothing changes.
     """
-    request = Request(name)
+    request = LeaveRequest(name)
     if threading.current_thread() is not threading.main_thread():
         yield request
         return

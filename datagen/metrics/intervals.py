@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from datagen.metrics.scores import SceneScores
-from datagen.metrics.summary import Count, Rate, Statistic, Table, metrics
+from datagen.metrics.summary import Count, MetricTable, Rate, Statistic, metrics
 
 RESAMPLES, LEVEL, SEED = 1000, 0.95, 0
 _MOST_COUNTS = 2**22  # array elements in memory at once
@@ -27,14 +27,14 @@ def intervals(scores: Sequence[SceneScores], resamples: int = RESAMPLES, level: 
     statistics: dict[Rate, Statistic] = {}
     drawn: dict[Rate, list[np.ndarray]] = {}
 
-    def prepare(table: Table) -> None:
+    def prepare(table: MetricTable) -> None:
         for entry in table.values():
             if isinstance(entry, Mapping):
                 prepare(entry)
             elif not isinstance(entry, Count):
                 statistics[entry], drawn[entry] = entry.statistic(scores), []
 
-    def ends(table: Table) -> dict[str, Any]:
+    def ends(table: MetricTable) -> dict[str, Any]:
         kept = {name: entry for name, entry in table.items() if not isinstance(entry, Count)}
         return {name: ends(entry) if isinstance(entry, Mapping) else _ends(drawn[entry], level) for name, entry in kept.items()}
 

@@ -79,10 +79,10 @@ class Median:
 
 
 Rate: TypeAlias = Share | Mean | Median
-Table: TypeAlias = Mapping[str, "Count | Rate | Table"]
+MetricTable: TypeAlias = Mapping[str, "Count | Rate | MetricTable"]
 
 
-def metrics(scores: Sequence[SceneScores]) -> Table:
+def metrics(scores: Sequence[SceneScores]) -> MetricTable:
     """Every metric, under the key of its value in `summarize`. `scores`, of one domain, determine the words, thresholds and sizes."""
     words = dict.fromkeys(word for s in scores for word in s.choices)
     sizes = dict.fromkeys(name for s in scores for name in s.size_errors)
@@ -125,7 +125,7 @@ def metrics(scores: Sequence[SceneScores]) -> Table:
 def summarize(scores: Sequence[SceneScores]) -> dict[str, Any]:
     """The values of all `metrics` of many scenes' scores as plain JSON; None where a metric has no case."""
 
-    def values(table: Table) -> dict[str, Any]:
+    def values(table: MetricTable) -> dict[str, Any]:
         return {name: values(entry) if isinstance(entry, Mapping) else entry.value(scores) for name, entry in table.items()}
 
     return values(metrics(scores))

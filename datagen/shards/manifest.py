@@ -43,7 +43,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Row:
+class ManifestRow:
     """A shard's line. ``labels`` is the SHA-256 of its samples' .py and .json, in order; ``missing`` are the indices it lacks."""
 
     name: str
@@ -103,7 +103,7 @@ class Row:
         return range(first, first + self.samples + len(set(self.missing)))
 
 
-class Source(Struct, frozen=True):
+class SourceRow(Struct, frozen=True):
     """A line of ``sources.jsonl``: the SHA-256 of the sources from which an import made a shard."""
 
     name: str
@@ -114,7 +114,7 @@ class Source(Struct, frozen=True):
 class Manifest:
     """Rows by shard, failures by index, the names of parts not yet joined, and messages about damaged lines."""
 
-    rows: dict[int, Row] = field(default_factory=dict)
+    rows: dict[int, ManifestRow] = field(default_factory=dict)
     failures: dict[int, Failure] = field(default_factory=dict)
     parts: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -166,7 +166,7 @@ def read_manifest(store: Store, names: Iterable[str]) -> Manifest:
             try:
                 content = decode_row(line, where)
                 if name != FAILURES and "name" in content:
-                    row = as_declared(content, Row, where)
+                    row = as_declared(content, ManifestRow, where)
                     manifest.rows[row.shard] = row
                 else:
                     failure = as_declared(content, Failure, where)
@@ -178,7 +178,7 @@ def read_manifest(store: Store, names: Iterable[str]) -> Manifest:
     return manifest
 
 
-def write_part(store: Store, row: Row, failures: Iterable[Failure]) -> None:
+def write_part(store: Store, row: ManifestRow, failures: Iterable[Failure]) -> None:
     """Publish a shard: write its part with its row and a line for each failed scene."""
     store.write(part_name(row.shard), _text([asdict(row), *map(asdict, failures)]))
 

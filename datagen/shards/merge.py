@@ -17,7 +17,7 @@ from datagen.io.progress import progress
 from datagen.io.ranges import listed_runs
 from datagen.samples.settings import DatasetSettings, sample_key
 from datagen.shards.checks import check_identity, samples_in
-from datagen.shards.manifest import STATEMENT, Manifest, Row, gather, read_manifest, wanted_of, write_part
+from datagen.shards.manifest import STATEMENT, Manifest, ManifestRow, gather, read_manifest, wanted_of, write_part
 from datagen.shards.reader import label_bytes
 from datagen.shards.store import Place, Store, check_place, open_store
 from datagen.shards.tars import GET_AGAIN
@@ -86,7 +86,7 @@ class _Joining:
     source: Store
     settings: DatasetSettings
 
-    def wants(self, ours: Row | None, theirs: Row, size: int | None) -> bool:
+    def wants(self, ours: ManifestRow | None, theirs: ManifestRow, size: int | None) -> bool:
         """Whether a shard is to be copied: ours is missing, has the wrong size, or holds only some of the samples of theirs.
 
         `size` is that of our file, None if there is none. `UserError` if the labels of the same samples differ, or if our file is in no
@@ -107,7 +107,7 @@ class _Joining:
             raise self._other_labels(ours.name)
         return False
 
-    def copy(self, ours: Row | None, row: Row, size: int | None) -> None:
+    def copy(self, ours: ManifestRow | None, row: ManifestRow, size: int | None) -> None:
         """Copy a shard of `size` bytes as a whole; `UserError` unless it matches its manifest and the labels of the samples in ours."""
         if size is None:
             raise UserError(f"{self.source.at(row.name)}: it is not there; {GET_AGAIN}")
@@ -140,7 +140,7 @@ def _fetch(source: Store, name: str, built: Path) -> str:
     return digest.hexdigest()
 
 
-def _check(built: Path, settings: DatasetSettings, row: Row, before: set[int], where: str) -> str:
+def _check(built: Path, settings: DatasetSettings, row: ManifestRow, before: set[int], where: str) -> str:
     """Return the SHA-256 of the labels of the samples in `before`; `UserError` unless the shard holds the samples and labels of its row."""
     labels, kept, keys = hashlib.sha256(), hashlib.sha256(), []
     expected = {sample_key(index): index for index in row.indices(settings.shard_size)}

@@ -36,7 +36,7 @@ def sample_blocks(sample: Sample | EncodedSample) -> bytes:
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenTar:
     """The result of writing a tar: numbers of samples and bytes, the tar's SHA-256, and that of the samples' .py and .json in order."""
 
     samples: int
@@ -45,7 +45,7 @@ class Written:
     labels: str
 
 
-def write_blocks(stream: IO[bytes], samples: Iterable[bytes]) -> Written:
+def write_blocks(stream: IO[bytes], samples: Iterable[bytes]) -> WrittenTar:
     """Write samples, each as `sample_blocks` gives it, to a tar."""
     whole, labels, count, size = hashlib.sha256(), hashlib.sha256(), 0, 0
     for blocks in samples:
@@ -56,7 +56,7 @@ def write_blocks(stream: IO[bytes], samples: Iterable[bytes]) -> Written:
     end = b"\0" * (2 * tarfile.BLOCKSIZE + -(size + 2 * tarfile.BLOCKSIZE) % tarfile.RECORDSIZE)
     stream.write(end)
     whole.update(end)
-    return Written(count, size + len(end), whole.hexdigest(), labels.hexdigest())
+    return WrittenTar(count, size + len(end), whole.hexdigest(), labels.hexdigest())
 
 
 def label_bytes(blocks: bytes) -> bytes:

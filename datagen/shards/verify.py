@@ -12,7 +12,18 @@ from datagen.io.progress import progress
 from datagen.io.ranges import counted, listed, listed_runs
 from datagen.samples.settings import DatasetSettings
 from datagen.shards.checks import check_shard, count_samples
-from datagen.shards.manifest import FAILURES, MANIFEST, SOURCES, STATEMENT, Row, is_part, read_manifest, shard_name, shard_number, wanted_of
+from datagen.shards.manifest import (
+    FAILURES,
+    MANIFEST,
+    SOURCES,
+    STATEMENT,
+    ManifestRow,
+    is_part,
+    read_manifest,
+    shard_name,
+    shard_number,
+    wanted_of,
+)
 from datagen.shards.spool import Spool
 from datagen.shards.store import Place, Store, open_store
 from datagen.shards.writer import IMPORTED, read_statement, shard_count, spool_owner, stated_settings
@@ -87,7 +98,7 @@ def _spools(store: Store, statement: Mapping[str, Any]) -> dict[int, str]:
     return found
 
 
-def _shard_problems(store: Store, settings: DatasetSettings | None, row: Row, size: int | None) -> list[str]:
+def _shard_problems(store: Store, settings: DatasetSettings | None, row: ManifestRow, size: int | None) -> list[str]:
     """The problems of a shard that is in the manifest. Without settings (an imported data set), its samples are only counted and hashed."""
     if size is None:
         return [f"{row.name}: it is not there"]
@@ -103,7 +114,7 @@ def _shard_problems(store: Store, settings: DatasetSettings | None, row: Row, si
         return [str(error)]
 
 
-def _sample_problems(store: Store, settings: DatasetSettings | None, row: Row) -> list[str]:
+def _sample_problems(store: Store, settings: DatasetSettings | None, row: ManifestRow) -> list[str]:
     if settings is None:
         count, labels = count_samples(store, row.name)
         as_stated = count == row.samples

@@ -32,7 +32,7 @@ from datagen.samples.sample import FORMAT_VERSION, EncodedSample, Sample
 from datagen.samples.settings import DatasetSettings, SettingsRecord, ShardSize, sample_key
 from datagen.scene import Quality
 from datagen.shards.checks import check_shard
-from datagen.shards.manifest import STATEMENT, Failure, Row, gather, is_own, part_name, read_manifest, shard_name, write_part
+from datagen.shards.manifest import STATEMENT, Failure, ManifestRow, gather, is_own, part_name, read_manifest, shard_name, write_part
 from datagen.shards.reader import block_extents, label_bytes, sample_blocks, write_blocks
 from datagen.shards.spool import Spool
 from datagen.shards.store import Place, Store, check_place, open_store
@@ -41,7 +41,7 @@ IMPORTED = "imported_from"  # the field of dataset.json that marks an imported d
 SHARDS_WAITING = 4  # complete spools that may wait to be written before rendering pauses
 
 
-class Statement(msgspec.Struct):
+class DatasetStatement(msgspec.Struct):
     """The fields of every ``dataset.json``; a generated data set adds its settings (`SettingsRecord`)."""
 
     format_version: int
@@ -54,7 +54,7 @@ class NotOurs(UserError):
     """A ``dataset.json`` of another format version, or of another program."""
 
 
-class ImportedStatement(Statement):
+class ImportedStatement(DatasetStatement):
     """All of the ``dataset.json`` of an imported data set."""
 
     domain: str
@@ -90,7 +90,7 @@ class _Shard:
     (``left``)."""
 
     number: int
-    row: Row | None
+    row: ManifestRow | None
     target: range
     held: set[int]
     spool: Spool
@@ -207,7 +207,7 @@ class DatasetWriter:
         except tarfile.TarError:
             return set()
 
-    def _adopt(self, number: int) -> Row | None:
+    def _adopt(self, number: int) -> ManifestRow | None:
         """Add a row for a tar without one: a run died before it wrote the row, or the manifest was lost. None if the tar is not valid."""
         name, size = shard_name(number), self.settings.shard_size
         try:
@@ -217,7 +217,7 @@ class DatasetWriter:
         if sorted(indices) != indices or not set(indices) <= set(range(number * size, (number + 1) * size)):
             return None
         missing = tuple(sorted(set(range(number * size, indices[-1] + 1 if indices else 0)) - set(indices)))
-        row = Row(name, len(indices), self._sizes[name], self.store.sha256(name), labels, missing)
+        row = ManifestRow(name, len(indices), self._sizes[name], self.store.sha256(name), labels, missing)
         self._rows[number] = row
         write_part(self.store, row, [])
         return row
@@ -234,7 +234,7 @@ class DatasetWriter:
             write_part(self.store, row, (failure for _, failure in sorted(shard.failures.items())))
             shard.spool.remove()
 
-    def _build(self, shard: _Shard, have: list[int], missing: tuple[int, ...]) -> Row:
+    def _build(self, shard: _Shard, have: list[int], missing: tuple[int, ...]) -> ManifestRow:
         """Build a shard in the scratch folder and put it in place; `UserError` if samples that it held before now have other labels."""
         name = shard_name(shard.number)
         built, again = self.store.scratch / name, hashlib.sha256()
@@ -258,7 +258,7 @@ class DatasetWriter:
             self.store.put(built, name)
         finally:
             built.unlink(missing_ok=True)
-        return Row(name, written.samples, written.bytes, written.sha256, written.labels, missing)
+        return ManifestRow(name, written.samples, written.bytes, written.sha256, written.labels, missing)
 
     def _blocks(self, shard: _Shard, have: list[int]) -> Iterator[bytes]:
         if not shard.held:
@@ -364,7 +364,7 @@ def read_statement(store: Store) -> Mapping[str, Any]:
     if found != FORMAT_VERSION:
         raise NotOurs(f"{place}: format version {found!r}, but this igllm reads version {FORMAT_VERSION}")
     try:
-        for kind in (ImportedStatement,) if IMPORTED in statement else (Statement, SettingsRecord):
+        for kind in (ImportedStatement,) if IMPORTED in statement else (DatasetStatement, SettingsRecord):
             as_declared(statement, kind, f"{place}: damaged")
     except UserError as error:
         raise UserError(f"{error}; put it back from a copy, or generate into another folder") from None

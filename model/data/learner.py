@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from datagen.shards.reader import Samples
-from model.data.order import Source
+from model.data.order import ExampleSource
 from model.tokens.codec import CodeCodec
 
 
@@ -22,5 +22,5 @@ class Learner:
 
     model: Any
     codec: CodeCodec | None
-    source: Callable[[Samples], Source]
+    source: Callable[[Samples], ExampleSource]
     collate: Callable[[Any], dict[str, Any]]

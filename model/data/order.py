@@ -23,7 +23,7 @@ WINDOW = 4  # how many shards behind a URL are shuffled together
 _MASK = (1 << 64) - 1
 
 
-class Source(Protocol):
+class ExampleSource(Protocol):
     """Examples numbered from 0. ``far_shards``: see `datagen.shards.reader.Samples`."""
 
     far_shards: Sequence[int] | None
@@ -145,7 +145,7 @@ class Mixture(Dataset):
     an example is a function of seed, source, epoch and number in the source. `UserError` as from `check_weights`.
     """
 
-    def __init__(self, sources: Sequence[Source], weights: Sequence[float], seed: int, length: int) -> None:
+    def __init__(self, sources: Sequence[ExampleSource], weights: Sequence[float], seed: int, length: int) -> None:
         check_weights(weights, len(sources))
         self.sources, self.seed, self.length = list(sources), seed, length
         self._interleaving = Interleaving(weights)
@@ -179,7 +179,7 @@ class Mixture(Dataset):
 class InOrder(Dataset):
     """All examples of a source in its own order, not varied, for evaluation."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ExampleSource) -> None:
         self.source = source
 
     def __len__(self) -> int:

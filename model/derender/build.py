@@ -12,7 +12,7 @@ from datagen.shards.reader import Samples
 from model.data.examples import SampleSource
 from model.data.frames import Frame
 from model.data.learner import Learner
-from model.data.order import Source
+from model.data.order import ExampleSource
 from model.derender.config import DerenderConfig
 from model.derender.data import RegionMaker, collate_regions
 from model.derender.derenderer import Derenderer
@@ -37,7 +37,7 @@ def begin_derendering(preset: Preset, domain: Domain, provenance: Mapping[str, A
     model = _derenderer(preset, domain, provenance)
     make = RegionMaker(domain, model.slots, Frame.of(model.config), preset.examples.augment)
 
-    def source(samples: Samples) -> Source:
+    def source(samples: Samples) -> ExampleSource:
         return SampleSource(samples, make)
 
     return Learner(model, None, source, collate_regions)

@@ -25,7 +25,7 @@ class Arc:
 
 
 @dataclass(frozen=True)
-class Table:
+class TransitionTable:
     """The arcs as arrays, a row a state, padded with copies of a state's first arc: ``tokens`` and ``targets`` (states, width) int64;
     ``allowed`` (states, width) bool, false for padding.
 
@@ -71,7 +71,7 @@ class Automaton:
     def _ambiguous(self, text: str) -> UserError:
         return UserError(f"the tokenizer cannot tell {text!r} from another text of graphics code; choose another language model")
 
-    def table(self, stops: Collection[int]) -> Table:
+    def table(self, stops: Collection[int]) -> TransitionTable:
         """The arrays of all states, each of which must have an arc by now. A forced run ends at any of the states `stops`."""
         width = max(map(len, self.arcs))
         tokens = np.array([_padded(list(arcs), width) for arcs in self.arcs], np.int64)
@@ -84,7 +84,7 @@ class Automaton:
             columns.append(np.where(forced[columns[-1]], targets[columns[-1], 0], columns[-1]))
         states = np.stack(columns, 1)
         length = np.where(loops, states.shape[1] - 1, (states[:, 1:] != states[:, :-1]).sum(1))
-        return Table(tokens, targets, np.arange(width) < count[:, None], length, tokens[states[:, :-1], 0], states)
+        return TransitionTable(tokens, targets, np.arange(width) < count[:, None], length, tokens[states[:, :-1], 0], states)
 
     def longest_line(self) -> int:
         """The length in tokens of the longest path from `START` back to `START`."""

@@ -22,7 +22,7 @@ from model.data.examples import CodeSource, Collator, ExampleMaker, SampleSource
 from model.data.feature_cache import FeatureCache
 from model.data.frames import Frame
 from model.data.learner import Learner
-from model.data.order import Source
+from model.data.order import ExampleSource
 from model.derender.build import begin_derendering, check_derendering
 from model.derender.derenderer import Derenderer
 from model.igllm import IGLLM
@@ -153,10 +153,10 @@ def example_maker(model: IGLLM, codec: CodeCodec, settings: ExampleSettings) -> 
     )
 
 
-def _with_features(kind: Callable[..., Any], make: Any, preset: Preset, model: IGLLM) -> Callable[[Samples], Source]:
+def _with_features(kind: Callable[..., Any], make: Any, preset: Preset, model: IGLLM) -> Callable[[Samples], ExampleSource]:
     """The function that makes a data set's source, of class ``kind``, with cached features of the frozen tower if the preset sets that."""
 
-    def source(samples: Samples) -> Source:
+    def source(samples: Samples) -> ExampleSource:
         plain = kind(samples, make)
         if not preset.tower.cache_features:
             return plain

@@ -19,8 +19,8 @@ from render.evals.declaration import (
     Condition,
     Evaluation,
     Measure,
+    ResultTable,
     Scale,
-    Table,
     choices,
     precisions,
     rotations,
@@ -63,8 +63,10 @@ def evaluation(scale: Scale) -> Evaluation:
         test_scenes=scale.test_scenes,
         pretraining=PRETRAINING,
         tables=(
-            Table("Of matched objects:", (L2, size, *rotations(domain), *choices(domain, MATCHED), RECALL)),
-            Table("Of all true objects, a missed one being wrong:", (*choices(domain, ALL), COUNT, *precisions(domain), MISSED, EXTRA)),
+            ResultTable("Of matched objects:", (L2, size, *rotations(domain), *choices(domain, MATCHED), RECALL)),
+            ResultTable(
+                "Of all true objects, a missed one being wrong:", (*choices(domain, ALL), COUNT, *precisions(domain), MISSED, EXTRA)
+            ),
         ),
         note=(
             "Shape is the asset's id, class what it is an instance of; pattern is the kind of texture. Scale: how far the radius is "

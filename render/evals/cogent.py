@@ -22,8 +22,8 @@ from render.evals.declaration import (
     Condition,
     Evaluation,
     Measure,
+    ResultTable,
     Scale,
-    Table,
     choices,
     precisions,
 )
@@ -61,11 +61,11 @@ def evaluation(scale: Scale) -> Evaluation:
         ),
         test_scenes=scale.test_scenes,
         tables=(
-            Table(
+            ResultTable(
                 "Of matched objects, as the paper tells them, beside how many are matched:",
                 (L2, *choices(domain, MATCHED), RECALL),
             ),
-            Table(
+            ResultTable(
                 "Of all true objects, a missed one being wrong:",
                 (*choices(domain, ALL), COUNT, *precisions(domain), RELATIONS, MISSED, EXTRA),
             ),

@@ -100,7 +100,7 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Table:
+class ResultTable:
     """The columns of a table, and the line above it, which names the objects that they are about."""
 
     intro: str
@@ -170,7 +170,7 @@ class Evaluation:
     val: DatasetSettings
     conditions: tuple[Condition, ...]
     test_scenes: int
-    tables: tuple[Table, ...]
+    tables: tuple[ResultTable, ...]
     note: str
     panels: tuple[Measure, ...]
     pretraining: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from typing import Any
 
 from datagen.domains.registry import get_domain
 from datagen.scene import Scene
-from render.evals.declaration import CHAR, COUNT, HEAD, PLAIN_HEAD, Condition, Evaluation, Measure, Scale, Table, precisions
+from render.evals.declaration import CHAR, COUNT, HEAD, PLAIN_HEAD, Condition, Evaluation, Measure, ResultTable, Scale, precisions
 from render.evals.maps import MAPS, error_maps
 
 TRAIN_SEED, VAL_SEED, TEST_INSIDE_SEED, TEST_OUTSIDE_SEED = 4201, 4202, 4203, 4204
@@ -58,7 +58,7 @@ def evaluation(scale: Scale) -> Evaluation:
             Condition("outside", "outside of them (out of distribution)", scale.data("dot2d", "checkerboard-gaps", TEST_OUTSIDE_SEED)),
         ),
         test_scenes=scale.test_scenes,
-        tables=(Table("Of all test images:", (error, *nearer, COUNT, *counts)),),
+        tables=(ResultTable("Of all test images:", (error, *nearer, COUNT, *counts)),),
         note=(
             "Error: the mean distance between true and predicted dot, in sides of the square. Within: the share of dots, in %, read "
             "nearer than that. Count: the share of images, in %, read as one dot. Distinct: how many different values a method gives."

@@ -9,7 +9,7 @@ from typing import Any
 from datagen.errors import UserError
 from datagen.io.untrusted import refuse
 from datagen.metrics.scores import score_scene
-from datagen.metrics.summary import Count, Rate, Table, metrics
+from datagen.metrics.summary import Count, MetricTable, Rate, metrics
 from datagen.scene import Scene
 from render.evals.declaration import Condition, Evaluation
 
@@ -32,7 +32,7 @@ def measured(scores: Mapping[str, Any], intervals: Mapping[str, Any], evaluation
     return {key: values for key, (values, _) in found.items()}, {key: ends for key, (_, ends) in found.items()}
 
 
-def _counts(pattern: Mapping[str, Any]) -> Table:
+def _counts(pattern: Mapping[str, Any]) -> MetricTable:
     """The table of an evaluation's own measures, all of them counts, with the keys of ``pattern``."""
     return {name: _counts(entry) if isinstance(entry, Mapping) else Count(lambda _: None) for name, entry in pattern.items()}
 
@@ -54,7 +54,7 @@ class _Reader:
     where: str
     scenes: int
 
-    def table(self, table: Table, scores: Any, ends: Any, path: str) -> tuple[Results, Results]:
+    def table(self, table: MetricTable, scores: Any, ends: Any, path: str) -> tuple[Results, Results]:
         """The scores of a table and their intervals; counts have none."""
         found: Results = {}
         between: Results = {}

@@ -60,7 +60,7 @@ class Plan:
         if not 0 <= self.pretrain_share < 1:
             raise UserError(f"a pretraining share of {self.pretrain_share:g}: it must be at least 0 and below 1")
 
-    def requests(self, evaluation: Evaluation) -> list[Request]:
+    def requests(self, evaluation: Evaluation) -> list[RunRequest]:
         """The planned runs in the order in which they are made; runs that share a pretraining follow each other. `UserError` for an unknown
         method or a bad preset."""
         known = {method.name: method for method in evaluation.methods}
@@ -71,7 +71,7 @@ class Plan:
             self._request(known[method], size, seed, evaluation) for seed in self.seeds for size in self.sizes for method in self.methods
         ]
 
-    def _request(self, method: Method, size: int, seed: int, evaluation: Evaluation) -> Request:
+    def _request(self, method: Method, size: int, seed: int, evaluation: Evaluation) -> RunRequest:
         from model.preset import get_preset
 
         name = method.preset or self.preset
@@ -84,15 +84,15 @@ class Plan:
         pretraining = preset.changed([*evaluation.pretraining, "numbers=char"]) if seen else None
         training = preset.replaced(steps=max(1, round((self.budget - seen) / step)))
         if pretraining is None:
-            return Request(method, size, seed, Path(name).stem, training, None, None, evaluation)
+            return RunRequest(method, size, seed, Path(name).stem, training, None, None, evaluation)
         first = round(seen * evaluation.lesson.share) if evaluation.lesson else 0
         lesson = pretraining.replaced(steps=max(1, round(first / step))) if evaluation.lesson else None
         pretraining = pretraining.replaced(steps=max(1, round((seen - first) / step)))
-        return Request(method, size, seed, Path(name).stem, training, pretraining, lesson, evaluation)
+        return RunRequest(method, size, seed, Path(name).stem, training, pretraining, lesson, evaluation)
 
 
 @dataclass(frozen=True)
-class Request:
+class RunRequest:
     """One planned run, and the digests of all that determines it."""
 
     method: Method

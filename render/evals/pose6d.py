@@ -6,7 +6,7 @@ Does a model that learnt place and orientation together predict both, also for o
 from __future__ import annotations
 
 from datagen.domains.registry import get_domain
-from render.evals.declaration import COUNT, L2, PLAIN_HEAD, Condition, Evaluation, Lesson, Measure, Scale, Table, rotations
+from render.evals.declaration import COUNT, L2, PLAIN_HEAD, Condition, Evaluation, Lesson, Measure, ResultTable, Scale, rotations
 from render.evals.so3 import method
 
 TRAIN_SEED, VAL_SEED, TEST_ID_SEED, TEST_OOD_SEED, LESSON_SEED = 4401, 4402, 4403, 4404, 4405
@@ -46,7 +46,7 @@ def evaluation(scale: Scale) -> Evaluation:
         test_scenes=scale.test_scenes,
         pretraining=PRETRAINING,
         lesson=Lesson(scale.data("pose6d", "centred", LESSON_SEED), share=0.2),
-        tables=(Table("Of all aeroplanes found:", (L2, *rotations(domain), COUNT)),),
+        tables=(ResultTable("Of all aeroplanes found:", (L2, *rotations(domain), COUNT)),),
         note=(
             "L2: the mean distance in metres between true and predicted place. Rotation: the angle in degrees of the turn between "
             "true and predicted orientation; within: the share, in %, that is nearer than that. Count: the share of images, in %, "

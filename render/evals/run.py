@@ -27,7 +27,7 @@ from datagen.shards.pictures import DatasetImages
 from datagen.shards.reader import Samples
 from render.evals.clock import clocked, seconds
 from render.evals.declaration import Condition, Evaluation, Shown
-from render.evals.plan import Plan, Request
+from render.evals.plan import Plan, RunRequest
 from render.evals.results import PICTURES, check_results, figure_bytes, write_files, write_results
 from render.evals.runs import Run, read_run, write_run
 from render.sides import Side
@@ -85,7 +85,7 @@ class Runner:
         self._truths: dict[Path, Side] = {}
         self._shown: dict[Path, Shown | None] = {}  # by the file of the predictions, so that each is read and scored once
 
-    def make(self, request: Request) -> Run:
+    def make(self, request: RunRequest) -> Run:
         """Train the model of a run, or go on with its training, and score its predictions."""
         from model.device import pick_device
         from model.load import find_model
@@ -106,7 +106,7 @@ class Runner:
             versions={"igllm": version("igllm"), "torch": version("torch"), "device": pick_device(self.device).type},
         )
 
-    def write_pictures(self, requests: Sequence[Request]) -> None:
+    def write_pictures(self, requests: Sequence[RunRequest]) -> None:
         """Write the page of pictures, with each method at its largest size, and the evaluation's figures, with every size. Both show the
         runs of the first seed whose predictions are in this folder."""
         from render.evals.pictures import pictures_page
@@ -122,14 +122,14 @@ class Runner:
             files |= {name: figure_bytes(draw(self.evaluation, every)) for name, draw in self.evaluation.figures.items()}
         write_files(self.out, self.evaluation, files)
 
-    def _pretrain(self, request: Request) -> Path:
+    def _pretrain(self, request: RunRequest) -> Path:
         """Pretrain the tower, after the lesson if the evaluation has one; return the folder of the pretraining."""
         assert request.pretraining is not None
         init = None if request.lesson is None else self._train_lesson(request)
         name = f"pretrain-{request.pretraining_digest}"
         return self._train_tower(request, request.pretraining, name, self._training_data(request), init)
 
-    def _train_lesson(self, request: Request) -> Path:
+    def _train_lesson(self, request: RunRequest) -> Path:
         from model.training.train import Data
 
         assert request.lesson is not None
@@ -138,7 +138,7 @@ class Runner:
         data = Data([self._dataset(f"lesson-{request.lesson_scenes}", lesson.data, request.lesson_scenes)])
         return self._train_tower(request, request.lesson, f"lesson-{request.lesson_digest}", data, None)
 
-    def _train_tower(self, request: Request, preset: Preset, name: str, data: Data, init: Path | None) -> Path:
+    def _train_tower(self, request: RunRequest, preset: Preset, name: str, data: Data, init: Path | None) -> Path:
         """Train the tower alone, or finish that training; return its folder."""
         from model.training.train import pretraining_of
 
@@ -147,7 +147,7 @@ class Runner:
             _finish(pretraining_of(preset, request.preset_name, data=data, out=folder, device=self.device, init=_absolute(init)))
         return folder
 
-    def _facts(self, request: Request, folder: Path) -> tuple[dict[str, float], dict[str, float] | None]:
+    def _facts(self, request: RunRequest, folder: Path) -> tuple[dict[str, float], dict[str, float] | None]:
         """The `TrainingFacts` of a finished training, and of its pretraining, lesson included."""
         work, runs = request.work, self.out / TRAININGS
         before = [] if request.pretraining is None else [runs / f"pretrain-{request.pretraining_digest}"]
@@ -157,7 +157,7 @@ class Runner:
             return training, None
         return training, {**work["pretraining"], "seconds": round(sum(round(seconds(run), 1) for run in before), 1)}
 
-    def _train(self, request: Request, tower: Path | None) -> Path:
+    def _train(self, request: RunRequest, tower: Path | None) -> Path:
         """Train the model, or finish its training, with the weights of a pretrained tower if there is one; return the folder."""
         from model.training.train import training_of
 
@@ -165,7 +165,7 @@ class Runner:
         _finish(training_of(request.training, request.preset_name, data=data, out=folder, device=self.device, init=_absolute(tower)))
         return folder
 
-    def _training_data(self, request: Request) -> Data:
+    def _training_data(self, request: RunRequest) -> Data:
         from model.training.train import Data
 
         train = self._dataset(f"train-{request.size}", self.evaluation.train, request.size)
@@ -180,13 +180,13 @@ class Runner:
             self._complete.add(name)
         return folder
 
-    def _predictions(self, request: Request, condition: Condition) -> Path:
+    def _predictions(self, request: RunRequest, condition: Condition) -> Path:
         return self.out / PREDICTIONS / f"{request.method.name}-{request.digest}-{condition.key}.jsonl"
 
     def _test_set(self, condition: Condition) -> Path:
         return self.out / DATA / f"test-{condition.key}"
 
-    def _predict(self, request: Request, condition: Condition, predictor: Predictor) -> Shown:
+    def _predict(self, request: RunRequest, condition: Condition, predictor: Predictor) -> Shown:
         """A trained model's predictions. The file of an earlier call is written anew, as the model may have had other weights then; the
         predictions of an interrupted call are kept where model and images are the same."""
         from model.prediction.predict import predict_file
@@ -198,7 +198,7 @@ class Runner:
         assert shown is not None
         return shown
 
-    def _readable_predictions(self, request: Request, condition: Condition) -> Shown | None:
+    def _readable_predictions(self, request: RunRequest, condition: Condition) -> Shown | None:
         """As `_read_predictions`; also None, after a message, where predictions or test scenes are damaged or do not fit."""
         try:
             return self._read_predictions(request, condition)
@@ -207,7 +207,7 @@ class Runner:
             self._shown[self._predictions(request, condition)] = None
             return None
 
-    def _read_predictions(self, request: Request, condition: Condition) -> Shown | None:
+    def _read_predictions(self, request: RunRequest, condition: Condition) -> Shown | None:
         """The predictions of a run on the test scenes; None if they are not in this folder. Only the first ``test_scenes`` scenes are used,
         as an earlier call may have generated more. `UserError` for damaged predictions or other scenes."""
         test, path = self._test_set(condition), self._predictions(request, condition)

@@ -17,7 +17,7 @@ from datagen.io.files import read_json, write_json
 from datagen.io.untrusted import refuse, shortened
 from render.evals.clock import Worked
 from render.evals.measured import measured
-from render.evals.plan import Request, digest
+from render.evals.plan import RunRequest, digest
 
 
 class TrainingFacts(Struct):
@@ -49,7 +49,7 @@ class Run:
     has the versions of igllm and torch, and the device.
     """
 
-    request: Request
+    request: RunRequest
     training: Mapping[str, Any]
     pretraining: Mapping[str, Any] | None
     scores: Mapping[str, Any]
@@ -71,7 +71,7 @@ class Run:
         return plain
 
 
-def read_run(folder: Path, request: Request) -> Run | None:
+def read_run(folder: Path, request: RunRequest) -> Run | None:
     """The finished run of a request; None if the folder has no file of it. `UserError` if the file is damaged or has impossible values."""
     path = _path(folder, request)
     if not os.path.lexists(path):
@@ -89,7 +89,7 @@ def read_run(folder: Path, request: Request) -> Run | None:
     return Run(request, **{name: plain[name] for name in ("training", "pretraining", "scores", "intervals", "versions")})
 
 
-def _check_work(file: RunFile, request: Request, where: str) -> None:
+def _check_work(file: RunFile, request: RunRequest, where: str) -> None:
     """`UserError` unless the steps and images of the trainings are those of the request."""
     for name, facts in (("training", file.training), ("pretraining", file.pretraining)):
         found = None if facts is None else {"steps": facts.steps, "images": facts.images}
@@ -102,7 +102,7 @@ def write_run(folder: Path, run: Run) -> None:
     write_json(_path(folder, run.request), run.to_json())
 
 
-def _path(folder: Path, request: Request) -> Path:
+def _path(folder: Path, request: RunRequest) -> Path:
     return folder / f"{request.digest}.json"
 
 

@@ -7,7 +7,7 @@ characters or by the numeric head? The data are the same for all methods; the me
 from __future__ import annotations
 
 from datagen.domains.registry import get_domain
-from render.evals.declaration import COUNT, PLAIN_HEAD, Condition, Evaluation, Measure, Method, Scale, Table, rotations
+from render.evals.declaration import COUNT, PLAIN_HEAD, Condition, Evaluation, Measure, Method, ResultTable, Scale, rotations
 
 TRAIN_SEED, VAL_SEED, TEST_ID_SEED, TEST_OOD_SEED = 4301, 4302, 4303, 4304
 """Seeds of the data. They never change, so that everyone's runs have the same scenes."""
@@ -58,7 +58,7 @@ def evaluation(scale: Scale) -> Evaluation:
             Condition("OOD", "rotations held out (out of distribution)", scale.data("so3", "held-out", TEST_OOD_SEED)),
         ),
         test_scenes=scale.test_scenes,
-        tables=(Table("Of all aeroplanes found:", (*turned, COUNT)),),
+        tables=(ResultTable("Of all aeroplanes found:", (*turned, COUNT)),),
         note=(
             "Rotation: the angle in degrees of the turn between true and predicted orientation. Within: the share, in %, that is "
             "nearer than that. Count: the share of images, in %, read as one aeroplane."

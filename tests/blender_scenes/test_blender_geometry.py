@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from blender_scenes.geometry import Surface, cube, cylinder, sphere
+from blender_scenes.geometry import BasicMesh, cube, cylinder, sphere
 
 SHAPES = {"cube": cube(0.07), "sphere": sphere(), "cylinder": cylinder(0.08)}
 
 
-def face_normals(surface: Surface) -> tuple[np.ndarray, np.ndarray]:
+def face_normals(surface: BasicMesh) -> tuple[np.ndarray, np.ndarray]:
     """Normals of the faces by their corners' winding, not normalised, and the mean of the normals given there."""
     wound, given = [], []
     for face in surface.faces:
@@ -21,13 +21,13 @@ def face_normals(surface: Surface) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("surface", SHAPES.values(), ids=SHAPES.keys())
-def test_half_extent_is_one_and_normals_are_unit(surface: Surface) -> None:
+def test_half_extent_is_one_and_normals_are_unit(surface: BasicMesh) -> None:
     np.testing.assert_allclose(np.abs(surface.vertices).max(axis=0), 1.0, atol=1e-12)
     np.testing.assert_allclose(np.linalg.norm(surface.normals, axis=1), 1.0)
 
 
 @pytest.mark.parametrize("surface", SHAPES.values(), ids=SHAPES.keys())
-def test_faces_look_outwards_as_their_normals_say(surface: Surface) -> None:
+def test_faces_look_outwards_as_their_normals_say(surface: BasicMesh) -> None:
     wound, given = face_normals(surface)
     cosines = (wound * given).sum(axis=1) / np.linalg.norm(wound, axis=1) / np.linalg.norm(given, axis=1)
     assert cosines.min() > 0.99

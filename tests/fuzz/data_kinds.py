@@ -17,8 +17,8 @@ from kinds import Files, Kind, a_verb, verb
 from datagen.samples.record import SampleRecord
 from datagen.samples.sample import Sample
 from datagen.samples.settings import SettingsRecord
-from datagen.shards.manifest import Failure, Row
-from datagen.shards.writer import ImportedStatement, Statement
+from datagen.shards.manifest import Failure, ManifestRow
+from datagen.shards.writer import DatasetStatement, ImportedStatement
 
 
 def _sample_files() -> dict[str, bytes]:
@@ -43,7 +43,7 @@ def tars() -> st.SearchStrategy[Files]:
 def manifests() -> st.SearchStrategy[Files]:
     rows = [json.loads(line) for line in honest.data_set()["manifest.jsonl"].splitlines()]
     failure = asdict(Failure(1, 3, "000000001", "it crashed twice"))
-    lines = st.one_of(declared.damaged_lines(rows, Row), declared.damaged_lines([failure, *rows], Failure))
+    lines = st.one_of(declared.damaged_lines(rows, ManifestRow), declared.damaged_lines([failure, *rows], Failure))
     names = st.sampled_from(["manifest.jsonl", "manifest.jsonl", "failures.jsonl", "manifest.000000.jsonl", "manifest.999999999.jsonl"])
     return st.dictionaries(names, lines, min_size=1, max_size=2).map(lambda found: {**honest.data_set(), **found})
 
@@ -54,7 +54,7 @@ def statements() -> st.SearchStrategy[Files]:
     bases = [stated, imported]
     settings = declared.grafted([stated], SettingsRecord).map(lambda content: json.dumps(content).encode("utf-8", "surrogatepass"))
     of_imported = declared.grafted([imported], ImportedStatement).map(lambda content: json.dumps(content).encode("utf-8", "surrogatepass"))
-    return st.one_of(declared.damaged(bases, Statement, most=2), declared.damaged(bases, most=2), settings, of_imported).map(
+    return st.one_of(declared.damaged(bases, DatasetStatement, most=2), declared.damaged(bases, most=2), settings, of_imported).map(
         lambda data: {**honest.data_set(), "dataset.json": data}
     )
 

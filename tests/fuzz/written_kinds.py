@@ -22,7 +22,7 @@ from datagen.domains.splits import SplitFile
 from datagen.formats.clevr_scenes import SceneEntry, published_scene
 from datagen.samples.cameras import CamerasFile, load_cameras
 from datagen.samples.settings import DatasetSettings
-from datagen.shards.manifest import Source
+from datagen.shards.manifest import SourceRow
 
 
 def predictions() -> st.SearchStrategy[Files]:
@@ -136,7 +136,7 @@ def sources() -> st.SearchStrategy[Files]:
     """What an import says that it made its shards of."""
     held = _imported()
     rows = [json.loads(line) for line in held["set/sources.jsonl"].splitlines()]
-    return declared.damaged_lines(rows, Source).map(lambda data: {**held, "set/sources.jsonl": data})
+    return declared.damaged_lines(rows, SourceRow).map(lambda data: {**held, "set/sources.jsonl": data})
 
 
 KINDS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datagen.code.grammar import parse_code, write_code
 from datagen.domains.registry import get_domain
 from datagen.metrics.matching import match
-from render.codediff import Row, Span, diff
+from render.codediff import DiffRow, Span, diff
 
 DOMAIN = get_domain("clevr")
 CUBE = 'add(loc=({x}, 0.000, 0.350), shape="{shape}", size="small", material="metal", color="{color}", rotation={rotation})\n'
@@ -15,7 +15,7 @@ def code(x: float, shape: str = "cube", color: str = "red", rotation: float = 0.
     return CUBE.format(x=f"{x:.3f}", shape=shape, color=color, rotation=f"{rotation:.1f}")
 
 
-def rows(truth: str, guess: str) -> list[Row]:
+def rows(truth: str, guess: str) -> list[DiffRow]:
     one, other = parse_code(truth, DOMAIN), parse_code(guess, DOMAIN)
     return diff(one, other, match(one, other, DOMAIN), DOMAIN)
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datagen.errors import UserError
-from datagen.shards.manifest import MANIFEST, STATEMENT, Row
+from datagen.shards.manifest import MANIFEST, STATEMENT, ManifestRow
 from datagen.shards.verify import verify
 from igllm import main
 
@@ -79,7 +79,7 @@ def test_a_manifest_of_many_samples_and_empty_tars_is_not_gone_through(tmp_path:
     for row in rows:
         (tmp_path / row["name"]).write_bytes(b"")
     gone_through: list[str] = []
-    monkeypatch.setattr(Row, "indices", lambda self, size: gone_through.append(self.name))
+    monkeypatch.setattr(ManifestRow, "indices", lambda self, size: gone_through.append(self.name))
     assert verify(tmp_path).problems == [
         "manifest.jsonl, line 2: damaged: states 1,000,000 samples in 0 bytes, and each takes 1,536 at least",
         "shard-000000.tar: 0 bytes, not 10000000000",
@@ -97,7 +97,7 @@ def test_a_manifest_of_many_samples_and_empty_tars_is_not_gone_through(tmp_path:
     samples=st.integers(0, 5), missing=st.lists(st.integers(6, 16), max_size=4), wanted=st.tuples(st.integers(6, 13), st.integers(6, 13))
 )
 def test_what_a_shard_lacks_is_what_is_wanted_and_not_held(samples: int, missing: list[int], wanted: tuple[int, int]) -> None:
-    row = Row("shard-000001.tar", samples, 10**5, "0" * 64, "0" * 64, tuple(missing))
+    row = ManifestRow("shard-000001.tar", samples, 10**5, "0" * 64, "0" * 64, tuple(missing))
     lacking = row.lacking(range(*wanted), 6)
     assert [index for run in lacking for index in run] == sorted(set(range(*wanted)) - set(row.indices(6)))
     assert all(one.stop < other.start for one, other in pairwise(lacking))

@@ -29,7 +29,7 @@ from igllm import main
 from render.evals.catalogue import asked
 from render.evals.declaration import Shown
 from render.evals.pictures import pictures_page
-from render.evals.plan import Request
+from render.evals.plan import RunRequest
 from render.evals.results import write_results
 from render.evals.runs import Run, read_run, write_run
 from render.sides import Side
@@ -175,7 +175,7 @@ def test_calls_that_share_a_folder_share_its_work(done: Path, tmp_path: Path) ->
     assert len(list((out / "runs").glob("[!.]*"))) == 3
 
 
-def requests(**given: Any) -> list[Request]:
+def requests(**given: Any) -> list[RunRequest]:
     evaluation, plan = asked("cogent", **{"methods": ("head", "char"), "test_scenes": 4, **given})
     return plan.requests(evaluation)
 
@@ -208,7 +208,7 @@ def test_a_tower_that_is_not_trained_is_not_pretrained() -> None:
     assert request.training.optimisation.steps == 10_000
 
 
-def known_cell(request: Request, right: int) -> Run:
+def known_cell(request: RunRequest, right: int) -> Run:
     """Four scenes, of which so many are read without a fault and the others not at all."""
     scores = [
         score_scene(sample.scene, sample.scene if i < right else None, DOMAIN) for i, sample in enumerate(make_samples(4))
