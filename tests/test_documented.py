@@ -1,4 +1,4 @@
-"""Tables of the documents that restate code: each says what the code says."""
+"""Tables of the documentation that restate code agree with the code."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def table(text: str, *heads: str) -> list[list[str]]:
 
 
 def words(cell: str) -> list[str]:
-    """What stands between backticks."""
+    """The texts between backticks."""
     return re.findall(r"`([^`]+)`", cell)
 
 
@@ -80,7 +80,7 @@ def test_the_table_of_presets_is_what_they_are() -> None:
 
 
 def _settings(tree: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """All settings of a preset by their names, whatever group they are in."""
+    """The name and value of each setting of a preset, whatever its group."""
     for name, value in tree.items():
         if isinstance(value, dict):
             yield from _settings(value)

@@ -1,4 +1,4 @@
-"""The examples run as they stand, and each has its few lines and its picture."""
+"""The examples run unchanged, and each has few lines, an explanation and a picture."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOST_BYTES = 100_000  # of a picture
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Runs an example in `tmp_path` and returns what it prints. That is in this process, which has loaded what examples import."""
+    """A function that runs an example in `tmp_path` and returns its output; in this process, which has loaded the imports already."""
 
     def run_example(name: str, *arguments: object) -> str:
         program = str(EXAMPLES / name / f"{name}.py")

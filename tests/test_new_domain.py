@@ -1,4 +1,4 @@
-"""The guide to new domains, followed to the letter: its files are written as it says, and its commands run one after another."""
+"""The guide to new domains, followed to the letter: its files are written, and its commands run one after another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Packages that bring domains: found by name, told apart from those built in, and named when they are broken."""
+"""Domains of installed packages: found by name, kept apart from built-in ones, and reported with their package if they are broken."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ FRAME = ("--width", "48", "--height", "36", "--quality", "draft")
 
 
 class Site:
-    """A folder on the path, with what `pip install` leaves of packages."""
+    """A folder on Python's path, with files of packages as `pip install` leaves them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -58,7 +58,7 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    """On the path of this process and of those it starts."""
+    """A `Site` in the current folder, on the path of this process and of those that it starts."""
     folder = tmp_path / "site"
     folder.mkdir()
     monkeypatch.syspath_prepend(folder)
@@ -69,7 +69,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
 
 
 def generate(domain: str, capsys: pytest.CaptureFixture[str], num: int = 2) -> tuple[int, str]:
-    """The status of generating two samples into ``data``, and what was said of it."""
+    """Generate `num` samples into ``data``. Returns the status and standard error."""
     status = main(["generate", "--domain", domain, "--num", str(num), "--out", "data", "--workers", "1", *FRAME])
     return status, capsys.readouterr().err
 
@@ -152,7 +152,7 @@ def test_a_builder_that_cannot_be_imported_ends_the_run(
 
 
 def test_data_and_models_name_domains_but_no_code(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    """A file beside the data, which a data set and a model ask for in every way, is not run."""
+    """A file beside the data is not run, in whichever way a data set or a model names it as its domain."""
     assert generate("dot2d", capsys)[0] == 0
     Path("evil.py").write_text("raise SystemExit('it was run')\n")
     for folder in ("loose", "model"):

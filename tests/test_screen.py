@@ -1,4 +1,4 @@
-"""What is printed of other people's names and codes: read by people, obeyed by no terminal, and not endless."""
+"""Printed text that quotes other people's names and code: people can read it, no terminal obeys it, and its length is limited."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ MANY_LINES = "a\nigllm: all is well\r\u202e\u2028\x85\x1b[2J\tb"
 
 
 def named(name: str) -> Sample:
-    """A sample in which all that anybody may name has that name."""
+    """A sample whose split, camera, first lamp and first object's colour have this name."""
     one = draw(DatasetSettings(width=40, height=30), 5)
     sample = make_sample("", one.scene, one.shot, np.zeros((30, 40, 3), np.uint8), one.view, index=5, seed=0, split=name)
     record = json.loads(json.dumps(sample.record))
@@ -58,7 +58,7 @@ def named(name: str) -> Sample:
 
 @pytest.mark.parametrize("verb", ["inspect", "verify", "export", "train"])
 def test_no_name_makes_a_line_of_its_own(verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of a split, a camera, a lamp, a word of code, a file, a folder: as many lines are printed as of names of one letter."""
+    """Line ends in names of splits, cameras, lamps, words, files and folders do not change the number of printed lines."""
     dots = DatasetSettings("dot2d", width=32, height=24)
     said = []
     for name in ("a", MANY_LINES):
@@ -125,6 +125,6 @@ def test_text_that_people_can_read_is_printed_as_it_is(text: str) -> None:
 
 
 def _moves(character: str) -> bool:
-    """Whether it moves a terminal, or turns the direction of text."""
+    """Whether a character controls a terminal, or changes the direction of text."""
     control = character < " " or "\x7f" <= character <= "\x9f" or "\ud800" <= character <= "\udfff"
     return control or character in "\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"

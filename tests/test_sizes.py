@@ -1,4 +1,4 @@
-"""A file that is small by its kind is not read where it is large: a hundred times as much memory may be in what its text says."""
+"""Files of kinds that are small are refused if they are large, because parsed text can take a hundred times the memory of its bytes."""
 
 from __future__ import annotations
 
