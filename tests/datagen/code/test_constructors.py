@@ -1,4 +1,4 @@
-"""Objects made by hand: what can be said is what the language declares, and what cannot is named at once."""
+"""Objects made by hand: constructors take what the domain declares, and any other argument raises an error that names it."""
 
 from __future__ import annotations
 

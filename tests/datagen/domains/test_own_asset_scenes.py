@@ -1,4 +1,4 @@
-"""Scenes of people's own files: the domain that a folder makes, found again by its name. A stand-in plays Blender's part in opening."""
+"""Domains of people's own model files, found again by their names. `faulty_importer` opens the files instead of Blender."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("importer_stand_in")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Six chairs, one of which is a lamp, and a file that is damaged."""
+    """A folder with five chairs, a lamp among the chairs' files, and a damaged file."""
     made = tmp_path / "models"
     (made / "chair").mkdir(parents=True)
     for number in range(6):
@@ -39,7 +39,7 @@ def test_a_folder_makes_a_domain_with_its_classes_and_symmetries(folder: Path) -
     assert sorted(domain.groups["class"].of[word] for word in shape.words) == ["chair"] * 5 + ["lamp"]
     [lamp] = [word for word in shape.words if domain.groups["class"].of[word] == "lamp"]
     unseen = dict(domain.split("unseen-shapes").combinations[0])["shape"]
-    assert len(unseen) == 1 and lamp not in unseen  # every fifth of a class
+    assert len(unseen) == 1 and lamp not in unseen  # every fifth model of a class is held out
     scene = draw(DatasetSettings(name, width=64, height=48), 0).scene
     assert parse_code(write_code(scene, domain), domain) == scene
     one = scene.objects[0].replaced(shape=lamp, rotation=(0.0, 0.0, 0.0))
@@ -52,7 +52,7 @@ def test_the_name_says_which_models_there_are(folder: Path) -> None:
     assert pickle.loads(pickle.dumps(get_domain(name))) is get_domain(name)
     (folder / "chair" / "c5.stl").write_text("another")
     assert keep_domain(own_assets(folder)) != name
-    assert get_domain(name).name == name  # of the models that it had
+    assert get_domain(name).name == name  # the old name keeps the old models
 
 
 def test_a_domain_whose_folder_was_never_read_is_an_error_that_says_what_to_do() -> None:

@@ -1,4 +1,4 @@
-"""What `igllm inspect --assets` writes and says."""
+"""The files and messages of `igllm inspect --assets`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from datagen.inspect.sheets import TILE
 
 @pytest.fixture
 def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A folder of models, which a stand-in for Blender opens."""
+    """An empty folder for models, which `faulty_importer` opens instead of Blender."""
     monkeypatch.setattr(opening, "IMPORTER", "faulty_importer")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FAULTS), str(ROOT)]))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -1,4 +1,4 @@
-"""Files that anybody may have written are as declared, or one message with file, line and field; none of them is waited for without end."""
+"""Files that anybody may have written are as declared, or give one message with file, line and field; none blocks its reader for ever."""
 
 from __future__ import annotations
 
