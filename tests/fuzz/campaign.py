@@ -112,9 +112,9 @@ _GATES = (
 """Parts of the messages that refuse a file as not of its format at all."""
 
 
-def _past_the_gate(said: str) -> bool:
+def _past_the_gate(refusal: str) -> bool:
     """Whether a refusal came after the first check, that a file is of its format at all."""
-    return not any(gate in said for gate in _GATES)
+    return not any(gate in refusal for gate in _GATES)
 
 
 def run_block(kind: str, inputs: int, number: int | None) -> Tally:
@@ -174,19 +174,19 @@ def _kept(kind: str, number: int | None, files: Files, door: int, text: str) -> 
 
 def again(place: Path) -> Outcome:
     """The outcome of a kept input. `Fault` if it still is one."""
-    told = json.loads((place / "fault.json").read_text())
+    kept = json.loads((place / "fault.json").read_text())
     inside = place / "input"
     files = {path.relative_to(inside).as_posix(): path.read_bytes() for path in inside.rglob("*") if path.is_file()}
-    return Bench(told["kind"]).judge(files, told["door"])
+    return Bench(kept["kind"]).judge(files, kept["door"])
 
 
 # The campaign
 
 
-def _in_a_process(kind: str, inputs: int, number: int, honest: str) -> Tally:
+def _in_a_process(kind: str, inputs: int, number: int, honest_home: str) -> Tally:
     """The counts of a block run in a process of its own; if that crashes or hangs, one fault, with the input it was at."""
     with tempfile.TemporaryDirectory(prefix="igllm-block-", dir=_memory()) as folder:
-        environment = {**os.environ, "TMPDIR": folder, "XDG_CACHE_HOME": str(Path(folder, "cache")), "FUZZ_HONEST": honest}
+        environment = {**os.environ, "TMPDIR": folder, "XDG_CACHE_HOME": str(Path(folder, "cache")), "FUZZ_HONEST": honest_home}
         command = [sys.executable, __file__, "--kind", kind, "--inputs", str(inputs), "--seed", str(number), "--block"]
         try:
             done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=BLOCK_SECONDS, check=False)
@@ -196,9 +196,9 @@ def _in_a_process(kind: str, inputs: int, number: int, honest: str) -> Tally:
         except subprocess.TimeoutExpired:
             content, problem = None, f"the block did not end within {BLOCK_SECONDS} s"
         if content is None:
-            held = list(Path(folder).glob("igllm-fuzz-*/input"))
+            last_inputs = list(Path(folder).glob("igllm-fuzz-*/input"))
             place = Path(os.environ.get("FUZZ_FAULTS", FAULTS)) / f"{kind}-{number}"
-            for each in held:
+            for each in last_inputs:
                 shutil.copytree(each, place / "input", dirs_exist_ok=True)
             return Tally(kind, faults=Counter({"traceback": 1}), told=[f"{kind}, seed {number}: {problem}\n  its last input: {place}"])
     return Tally(**{**content, "faults": Counter(content["faults"])})
@@ -220,11 +220,11 @@ def run_campaign(inputs: int, first: int, workers: int, kinds: list[str]) -> dic
     blocks.sort(key=lambda block: block[2])
     tallies, lock, done = {kind: Tally(kind) for kind in kinds}, threading.Lock(), 0
     start = time.monotonic()
-    honest = tempfile.TemporaryDirectory(prefix="igllm-honest-")
+    honest_home = tempfile.TemporaryDirectory(prefix="igllm-honest-")
 
     def work(block: tuple[str, int, int]) -> None:
         nonlocal done
-        tally = _in_a_process(*block, honest.name)
+        tally = _in_a_process(*block, honest_home.name)
         with lock:
             tallies[block[0]].add(tally)
             done += 1
@@ -236,7 +236,7 @@ def run_campaign(inputs: int, first: int, workers: int, kinds: list[str]) -> dic
                 print(text, file=sys.stderr, flush=True)
 
     pool = ThreadPoolExecutor(workers)
-    with honest:
+    with honest_home:
         try:
             list(pool.map(work, blocks))
         except KeyboardInterrupt:  # os._exit also ends the running blocks: they die with their parent

@@ -92,9 +92,9 @@ class Guard:
         self._inside, self._outside = os.path.realpath(folder), os.path.realpath(outside)
         self._writable = tuple(os.path.realpath(path) for path in (folder, *writable, Path(tempfile.gettempdir())))
         before, resident = sorted(os.listdir(outside)), _resident()
-        said, told = io.StringIO(), io.StringIO()
+        errors, output = io.StringIO(), io.StringIO()
         start = time.process_time()
-        with contextlib.redirect_stdout(told), contextlib.redirect_stderr(said):
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
             status, problem = self._ended(read, folder)
         seconds = time.process_time() - start
         grown = max(0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - resident)
@@ -106,8 +106,8 @@ class Guard:
             raise Fault("slow", f"{seconds:.1f} s")
         if grown > MOST_BYTES and grown > self._peak_before - resident:
             raise Fault("fat", f"{grown:,} bytes")
-        _check_message(status, said.getvalue(), told.getvalue())
-        return Outcome(status == 0, said.getvalue(), seconds, grown if grown > self._peak_before - resident else 0)
+        _check_message(status, errors.getvalue(), output.getvalue())
+        return Outcome(status == 0, errors.getvalue(), seconds, grown if grown > self._peak_before - resident else 0)
 
     def _ended(self, read: Callable[[Path], int], folder: Path) -> tuple[int, Fault | None]:
         """The exit status of ``read``, and the fault that ended it, if any."""
@@ -188,20 +188,20 @@ def _executed(code: Any, inside: str) -> str | None:
     return f"{code.co_filename} was run" if code.co_filename.startswith(inside) or any(CANARY in word for word in held) else None
 
 
-def _check_message(status: int, said: str, told: str) -> None:
+def _check_message(status: int, errors: str, output: str) -> None:
     """`Fault` for a status but 0, 1 and 2, a printed traceback, control characters, and a refusal (status 2) that is empty or too long."""
     if status not in (0, 1, 2):
-        raise Fault("traceback", f"status {status}: {said[-500:]}")
-    if "Traceback (most recent call last)" in said + told:
-        raise Fault("traceback", said[-2000:])
-    if status == 2 and not said.strip():
+        raise Fault("traceback", f"status {status}: {errors[-500:]}")
+    if "Traceback (most recent call last)" in errors + output:
+        raise Fault("traceback", errors[-2000:])
+    if status == 2 and not errors.strip():
         raise Fault("message", "refused without a word")
-    if status == 2 and len(said) > LONGEST_MESSAGE:
-        raise Fault("message", f"{len(said):,} characters of it: {said[:300]!r}")
-    hidden = next((character for character in said + told if _moves_a_terminal(character)), None)
+    if status == 2 and len(errors) > LONGEST_MESSAGE:
+        raise Fault("message", f"{len(errors):,} characters of it: {errors[:300]!r}")
+    hidden = next((character for character in errors + output if _moves_a_terminal(character)), None)
     if hidden is not None:
-        where = (said + told).index(hidden)
-        raise Fault("message", f"holds {hidden!r}: {(said + told)[max(0, where - 100) : where + 20]!r}")
+        where = (errors + output).index(hidden)
+        raise Fault("message", f"holds {hidden!r}: {(errors + output)[max(0, where - 100) : where + 20]!r}")
 
 
 def _moves_a_terminal(character: str) -> bool:

@@ -373,6 +373,6 @@ def glb(content: bytes, data: bytes, lengths: tuple[int | None, int | None, int 
     content = content + b" " * (-len(content) % 4)
     whole, text, binary = 28 + len(content) + len(data), len(content), len(data)
     whole, text, binary = (
-        right if told is None else told & (2**32 - 1) for right, told in zip((whole, text, binary), lengths, strict=True)
+        right if stated is None else stated & (2**32 - 1) for right, stated in zip((whole, text, binary), lengths, strict=True)
     )
     return struct.pack("<4sIII4s", b"glTF", 2, whole, text, b"JSON") + content + struct.pack("<I4s", binary, b"BIN\0") + data
