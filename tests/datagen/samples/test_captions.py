@@ -1,4 +1,4 @@
-"""Captions: every sentence is true of its scene and says its claim in words."""
+"""Captions: every sentence is true of its scene and expresses its claim."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DIRECTIONS = {"left": "left|leftmost", "right": "right|rightmost", "front": "fro
 
 @st.composite
 def scenes(draw: st.DrawFn) -> Scene:
-    """Any canonical CLEVR scene, twins and overlapping objects as well."""
+    """Any canonical CLEVR scene, including twins and overlapping objects."""
     place, word = st.floats(-3, 3), {c.name: st.sampled_from(c.words) for c in CLEVR.statements[0].choices}
     objects = st.builds(
         lambda x, y, words: Object("add", {**words, "loc": (x, y, 0.35), "rotation": 0.0}), place, place, st.fixed_dictionaries(word)
@@ -76,7 +76,7 @@ def test_every_sentence_is_true_and_says_its_claim(scene: Scene, camera: Camera,
         for name, forms in DIRECTIONS.items():
             assert bool(re.search(rf"\b({forms})\b", text)) == (claim.direction == name)
         for phrase in re.findall(rf"\bthe ((?:(?:{'|'.join(VOCABULARY)}|object) ?)+)", text.lower()):
-            # the definite article is for what is there once
+            # the definite article requires exactly one such object
             assert sum(all(obj[name] == word for name, word in words_of(phrase).items()) for obj in scene) == 1
         for phrase in re.findall(rf"\ba ((?:(?:{'|'.join(VOCABULARY)}|object) ?)+)", text.lower()):
             assert any(all(obj[name] == word for name, word in words_of(phrase).items()) for obj in scene)

@@ -1,4 +1,4 @@
-"""What can be asked of a data set: splits and cameras from files of anybody's making, and settings that survive JSON."""
+"""Settings of a data set: splits and cameras from untrusted files, refused settings, and the round trip through JSON."""
 
 from __future__ import annotations
 
