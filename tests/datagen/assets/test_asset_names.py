@@ -1,4 +1,4 @@
-"""What folders and files are called, and what they are called in code: any two names of folders make two classes."""
+"""Names of folders and files as names in code: folders of different names are different classes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_two_names_make_two_classes(one: str, other: str) -> None:
 
 @given(NAMES)
 def test_what_a_class_is_called_is_no_other_folders_class(name: str) -> None:
-    """Somebody may call a folder what a class is called."""
+    """A folder may have the name that another folder's class got."""
     assert (class_name(class_name(name)) == class_name(name)) == (class_name(name) == name)
 
 
@@ -56,7 +56,7 @@ def test_names_that_end_in_dates_times_and_uuids_are_plain() -> None:
 def test_what_is_printed_is_printable_everywhere(text: str) -> None:
     shown = printable(text)
     shown.encode()
-    assert all(letter.isprintable() or unicodedata.category(letter) == "Zs" for letter in shown)  # other spaces are shown as they are
+    assert all(letter.isprintable() or unicodedata.category(letter) == "Zs" for letter in shown)  # other spaces are kept
     assert shown == text or not text.isprintable()
 
 

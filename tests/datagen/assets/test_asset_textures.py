@@ -1,4 +1,4 @@
-"""People's own images as textures: what a folder of good and bad ones gives, and the domain that they make."""
+"""People's own images as textures: which become textures, why others are left out, and the domain made of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from datagen.samples.settings import DatasetSettings
 
 @pytest.fixture(autouse=True)
 def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Nothing is kept of before."""
+    """An empty cache."""
     own_paint.cache_clear()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache"
@@ -36,7 +36,7 @@ def save(path: Path, color: tuple[int, int, int], size: tuple[int, int] = (20, 2
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Six bricks, one image in no folder, and files that are none, or twice the same."""
+    """Six images in a subfolder and one beside it, two files that are no images, one duplicate, and two files to pass over."""
     made = tmp_path / "images"
     for number in range(6):
         save(made / "brick" / f"b{number}.png", (200, 10 * number, 0))
