@@ -1,4 +1,4 @@
-"""Scenes that nobody means, through Blender: each has its picture and a line that says what is odd, and none costs the others theirs."""
+"""Odd scenes through Blender: the oddity of each is reported in a line, and no scene keeps others from being rendered."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_odd_scenes_are_rendered_and_told_of(tmp_path: Path, capsys: pytest.Capt
     assert (samples["twins"].pixels() == usual).all()
     assert (samples["behind"].pixels() == usual).all()
     red, _, blue = samples["painted"].pixels()[13:19, 21:27].reshape(-1, 3).mean(axis=0)
-    assert red > 2 * blue  # the labels' owner is the first
+    assert red > 2 * blue  # the first object, as in the labels
 
 
 def test_frames_that_no_verb_takes_are_refused_before_blender_starts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
