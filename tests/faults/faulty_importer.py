@@ -1,4 +1,4 @@
-"""An importer that needs no Blender and misbehaves by the name of the file, for tests of who drives it."""
+"""An importer without Blender whose fault depends on the file's name, for tests of the code that drives importers."""
 
 from __future__ import annotations
 
