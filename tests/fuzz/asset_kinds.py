@@ -30,7 +30,7 @@ FACES = np.array([(0, 2, 1), (0, 1, 3), (0, 3, 2), (1, 2, 3)], "<u2")
 
 
 class _StandIn:
-    """Replaces Blender's importer: prepares a model's files as for Blender, and returns one tetrahedron for any model."""
+    """Replaces Blender's importer: copies a model's files as for Blender, and returns a tetrahedron."""
 
     def __init__(self, _seconds: float) -> None:
         pass
@@ -284,7 +284,7 @@ def kept() -> st.SearchStrategy[Files]:
 
 
 def _from_cache(folder: Path, out: Path) -> int:
-    """Read a model after the damaged file has replaced its cached one; return 1 if the cache ends as it was before, else 0."""
+    """Read a model after the damaged file has replaced its cached one; return 1 if it ends as before, else 0."""
     [damaged] = folder.iterdir()
     (out / "models").mkdir()
     (out / "models" / damaged.name).write_bytes(WHOLE_STL if damaged.suffix == ".stl" else b"a.png")

@@ -1,4 +1,4 @@
-"""The fuzzer: blocks of inputs, each of one kind and one seed, judged one input after the other and counted.
+"""The fuzzer: blocks of inputs, each of one kind and seed, are judged one by one and counted.
 
 ``python tests/fuzz/campaign.py --inputs 1000000`` runs blocks of all kinds on all cores, each in a process of its own, prints a table, and
 ends with status 1 if there was a fault; ``--kind NAME --seed N`` runs one kind from a seed on, ``--again FOLDER`` one kept input.
@@ -73,7 +73,7 @@ class Bench:
 
     def __init__(self, kind: str) -> None:
         self.kind = KINDS[kind]
-        honest.dots()  # doors use these samples, and must not write them while they are judged
+        honest.dots()  # doors need these samples, and may not write them
         self.kind.prepare()
         self.home = Path(tempfile.mkdtemp(prefix=f"igllm-fuzz-{kind}-"))
         self.outside = self.home / "outside"
@@ -120,7 +120,7 @@ def _past_the_gate(refusal: str) -> bool:
 def run_block(kind: str, inputs: int, number: int | None) -> Tally:
     """The counts of a block of inputs, which ends at its first fault. ``number`` is the seed; with None, the inputs are always the same."""
     tally, bench, start = Tally(kind), Bench(kind), time.process_time()
-    found: dict[str, tuple[str, Files, int]] = {}  # by message; the last, found when shrinking ended, is the smallest
+    found: dict[str, tuple[str, Files, int]] = {}  # by message; shrinking makes the last one the smallest
 
     def judged(files: Files, door: int) -> None:
         tally.inputs += 1
@@ -205,7 +205,7 @@ def _in_a_process(kind: str, inputs: int, number: int, honest_home: str) -> Tall
 
 
 def _memory() -> str | None:
-    """The folder in memory for small files; None, for the default temporary folder, if there is none."""
+    """The folder in memory for small files; None if there is none."""
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
@@ -239,7 +239,7 @@ def run_campaign(inputs: int, first: int, workers: int, kinds: list[str]) -> dic
     with honest_home:
         try:
             list(pool.map(work, blocks))
-        except KeyboardInterrupt:  # os._exit also ends the running blocks: they die with their parent
+        except KeyboardInterrupt:  # running blocks die with this process
             pool.shutdown(wait=False, cancel_futures=True)
             print(table(tallies), flush=True)
             os._exit(130)

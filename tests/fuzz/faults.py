@@ -101,7 +101,7 @@ def text_of(value: Any) -> str:
 
 
 def _owners(value: Any) -> list[Any]:
-    """The objects and lists in plain data that are not empty, the outermost first; of a list, the first 64 items are visited."""
+    """The objects and lists in plain data that are not empty, the outermost first."""
     found, at = [], 0
     waiting = [value]
     while at < len(waiting):
@@ -278,4 +278,4 @@ TEMPLATES = (
     "",
     "\0",
 )
-"""Chat templates that run endlessly, need much memory, reach for files and Python's internals, or are invalid or trivial."""
+"""Chat templates: endless, large, reaching for files and Python's internals, invalid or trivial."""

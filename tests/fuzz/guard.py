@@ -28,7 +28,7 @@ from datagen.screen import in_bounds, plain_output
 SECONDS = 10.0  # of processor time, which other programs do not lengthen
 HANG_SECONDS = 120.0  # of wall-clock time
 MOST_BYTES = 2**30  # that one input may add to this process's memory
-ROOM = 8 * 2**30  # bytes of further address space: a larger allocation raises MemoryError before it fills the memory
+ROOM = 8 * 2**30  # bytes of further address space, beyond which an allocation raises MemoryError
 LONGEST_MESSAGE = 4_000  # characters of a refusal
 CANARY = "igllm_canary"
 """The word in payloads by which the guard recognizes their code when it runs."""
@@ -219,7 +219,7 @@ def _resident() -> int:
 
 @contextlib.contextmanager
 def _bounded() -> Iterator[None]:
-    """A context that limits processor time, wall-clock time and address space to those of one input."""
+    """Limit processor time, wall-clock time and address space in the block."""
 
     def stop(number: int, _frame: Any) -> None:
         raise _Stopped(f"more than {SECONDS:g} s" if number == signal.SIGPROF else f"it hangs for {HANG_SECONDS:g} s")

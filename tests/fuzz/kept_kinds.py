@@ -47,7 +47,7 @@ def _fetch_again(folder: Path, out: Path) -> int:
 
 
 def lists() -> st.SearchStrategy[Files]:
-    """The damaged list of the files that igllm has written into a folder of pictures, and a file of somebody else's."""
+    """The damaged list of the files that igllm has written into a folder, and a file that it has not."""
     rows = [
         {"file": "000000000.png", "made_from": "0" * 64, "sha256": "0" * 64},
         *({"file": place, "made_from": "x"} for place in PLACES),
@@ -67,7 +67,7 @@ def words() -> st.SearchStrategy[Files]:
 
 
 def _own_domain(folder: Path, out: Path) -> int:
-    """Load such a domain as every verb does that reads its data sets: by a name that holds the digest of the cached file."""
+    """Load such a domain as verbs do: by a name that holds the digest of the cached file."""
     data = (folder / "domain.json").read_bytes()
     with contextlib.suppress(Exception):
         data = json.dumps(json.loads(data), sort_keys=True).encode()

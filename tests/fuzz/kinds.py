@@ -1,7 +1,7 @@
 """Kinds of fuzzer inputs: the files that may be read, and the doors by which the toolkit reads them.
 
-A door is a function that reads the files as a user's call does: through a verb of the command line where that is quick, else through the
-reader behind the verb. The first door of a kind is the quick one; each of the others reads a stated number of a thousand inputs.
+A door reads the files as a user's call does: through a verb of the command line where that is quick, else through the reader behind it.
+The first door of a kind is the quick one; each of the others reads a stated number of a thousand inputs.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _parser = functools.cache(igllm._parser)
 
 
 def verb(*arguments: object) -> int:
-    """The exit status of a call of the command line. The parser is made once for all calls, to save time."""
+    """The exit status of a call of the command line, whose parser is made once for all calls."""
     with mock.patch.object(igllm, "_parser", _parser):
         return igllm.main([str(argument) for argument in arguments])
 

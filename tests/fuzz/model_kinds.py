@@ -39,7 +39,7 @@ FOREIGN: tuple[tuple[str, Any], ...] = (
     ("custom_generate", "evil.py"),
     ("transformers_weights", "../outside/secret"),
 )
-"""Fields of a model's configuration that could make libraries load other files, download, or run code."""
+"""Fields of a configuration that could make libraries load other files, download, or run code."""
 
 
 def _with_foreign(content: Any) -> list[Any]:
@@ -74,7 +74,7 @@ def presets() -> st.SearchStrategy[Files]:
     from model.preset import FOLDER, NAMES, Preset
 
     bases = [tomllib.loads((FOLDER / f"{name}.toml").read_text()) for name in NAMES]
-    import model.build  # noqa: F401 - takes seconds, which must not count as an input's
+    import model.build  # noqa: F401 - slow: before the first input is timed
 
     grouped = asdict(Preset())
     flat = Preset().to_json()  # the layout of igllm 0.1
@@ -106,7 +106,7 @@ def _plan(folder: Path, out: Path) -> int:
 
 
 def models() -> st.SearchStrategy[Files]:
-    """Model folders with one damaged file, a Python file that must not run, and sometimes one more file that transformers would read."""
+    """Model folders with one damaged file, code that must not run, and sometimes one more file that transformers reads."""
     held = model()
     names = list(held)
 

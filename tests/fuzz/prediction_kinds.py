@@ -14,7 +14,7 @@ from trained import load
 
 def partials() -> st.SearchStrategy[Files]:
     """The damaged partial file of an interrupted prediction, and its image."""
-    import model.prediction.partial  # noqa: F401 - takes seconds, which must not count as an input's
+    import model.prediction.partial  # noqa: F401 - slow: before the first input is timed
 
     rows = [{"igllm": "0.1.1", "model": "m", "decoding": {}}, {"key": "a", "code": "dot(loc=(0.1, 0.2))\n", "image_sha256": "0" * 64}]
     return declared.damaged_lines(rows).map(

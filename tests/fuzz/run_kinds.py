@@ -17,7 +17,7 @@ from trained import load, train, trained
 
 def runs() -> st.SearchStrategy[Files]:
     """Run folders with one damaged file, some with a digest in ``whole.json`` that matches it."""
-    import model.load  # noqa: F401 - takes seconds, which must not count as an input's
+    import model.load  # noqa: F401 - slow: before the first input is timed
 
     held = trained()
     small = [name for name in held if name.endswith(".json") and "tokenizer" not in name and "config" not in name]

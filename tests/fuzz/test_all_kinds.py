@@ -1,4 +1,4 @@
-"""The fuzzer's data: what it makes of a declaration is valid, its faults are of all sorts, and it tries every declared kind of file."""
+"""Data made from declarations is valid, faults are of all sorts, and every declared kind of file is tried."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_what_is_made_of_a_declaration_is_as_declared(kind: str) -> None:
     def check(content: Any) -> None:
         try:
             msgspec.convert(content, EVERY[kind])
-        except msgspec.ValidationError as error:  # `valid` follows the types alone: the declaration's own checks may refuse its data
+        except msgspec.ValidationError as error:  # from the declaration's own checks, which `valid` does not know
             assert error.__cause__ is not None, error
 
     check()

@@ -25,7 +25,7 @@ from datagen.errors import UserError
 
 @pytest.fixture
 def judge(tmp_path: Path) -> Callable[[Callable[[Path], int]], Outcome]:
-    """A function that judges a reader of the folder ``input``, beside the forbidden folder ``outside``."""
+    """A function that judges a reader of ``input``, beside the forbidden folder ``outside``."""
     for name in ("input", "outside"):
         (tmp_path / name).mkdir()
     (tmp_path / "outside" / "secret").write_text("secret")

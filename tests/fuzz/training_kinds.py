@@ -19,7 +19,7 @@ from trained import load, model
 
 def captions() -> st.SearchStrategy[Files]:
     """Tars of images and captions, which `igllm align` reads, from any source."""
-    _caption_maker()  # takes seconds, which must not count as an input's
+    _caption_maker()  # slow: before the first input is timed
     image = honest.images()["rgb.jpg"]
     text = st.one_of(
         declared.among([payload.encode() for payload in PAYLOADS]), declared.among([b"", b"\xff", b"\0", b"x" * 100_000, b"a red cube"])
