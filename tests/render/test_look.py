@@ -1,4 +1,4 @@
-"""Our stage beside CLEVR's own: docs/look holds a scene rendered there, and where its objects and lamps were found to be."""
+"""igllm's stage beside CLEVR's own: docs/look holds a scene rendered there, and the estimated places of its objects and lamps."""
 
 from __future__ import annotations
 
