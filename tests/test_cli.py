@@ -121,10 +121,10 @@ def test_help_tells_the_story(verb: str, capsys: pytest.CaptureFixture[str]) -> 
     with pytest.raises(SystemExit) as stop:
         main([verb, "--help"])
     assert stop.value.code == 0
-    said = capsys.readouterr().out
-    assert len(said.splitlines()) >= 6
+    output = capsys.readouterr().out
+    assert len(output.splitlines()) >= 6
     if verb == "train":
-        assert "dense_weight" in said
+        assert "dense_weight" in output
 
 
 def test_the_overview_names_every_verb_at_once() -> None:
@@ -197,9 +197,9 @@ def test_bad_input_gets_one_message_and_status_two(
     except SystemExit as stop:  # argparse
         status = stop.code
     assert status == 2
-    said = capsys.readouterr()
-    assert message in said.err
-    assert "Traceback" not in said.err
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert "Traceback" not in captured.err
     assert not Path("x").exists() or not any(Path("x").iterdir())
 
 

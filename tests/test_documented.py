@@ -47,9 +47,9 @@ def test_every_kind_of_file_is_documented_field_by_field() -> None:
 
 def test_limits_are_those_of_the_code() -> None:
     rows = re.findall(r"^\| .+ \| ([\d,]+) \| `([\w.]+)\.(\w+)` \|$", (DOCS / "security.md").read_text(), re.MULTILINE)
-    stated = {f"{module}.{name}": int(number.replace(",", "")) for number, module, name in rows}
+    limits = {f"{module}.{name}": int(number.replace(",", "")) for number, module, name in rows}
     assert len(rows) > 20
-    assert stated == {f"{module}.{name}": getattr(importlib.import_module(module), name) for _, module, name in rows}
+    assert limits == {f"{module}.{name}": getattr(importlib.import_module(module), name) for _, module, name in rows}
 
 
 def test_every_verb_is_in_the_readme_with_flags_that_it_has(capsys: pytest.CaptureFixture[str]) -> None:

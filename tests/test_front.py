@@ -105,10 +105,10 @@ def test_a_place_that_cannot_be_written_is_refused_first(
     verb: str, place: str, message: str, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert status_of(*needed(verb, "--out"), "--out", place) == 2
-    said = capsys.readouterr().err
-    assert re.search(message, said)
-    assert len(said.splitlines()) == 1
-    assert said.startswith(f"igllm {verb}: --out: ")
+    error = capsys.readouterr().err
+    assert re.search(message, error)
+    assert len(error.splitlines()) == 1
+    assert error.startswith(f"igllm {verb}: --out: ")
 
 
 @pytest.mark.parametrize("verb", ["generate", "import", "render"])
@@ -186,9 +186,9 @@ def test_every_field_of_a_verb_is_a_flag_with_a_sentence(verb: str) -> None:
     kind = igllm._verbs()[verb]
     assert {name for name, *_ in declared(kind)} == {field.name for field in dataclasses.fields(kind)}
     assert all(flag.help.strip() for _, flag in fields_of(kind))
-    told, blank, *story = cleandoc(kind.__doc__ or "").splitlines()
-    assert told.endswith(".")
-    assert (blank, bool(story)) == ("", True)
+    summary, blank, *rest = cleandoc(kind.__doc__ or "").splitlines()
+    assert summary.endswith(".")
+    assert (blank, bool(rest)) == ("", True)
 
 
 def test_every_flag_that_documents_name_exists() -> None:

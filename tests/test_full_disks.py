@@ -40,10 +40,10 @@ Call = Callable[[Path], list[str]]
 def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Call]:
     """By name, a function from the output folder to the arguments of a call."""
     folder = tmp_path_factory.mktemp("needed")
-    data, said, tars = folder / "data", folder / "said.jsonl", folder / "tars"
+    data, predictions, tars = folder / "data", folder / "said.jsonl", folder / "tars"
     assert main([*DOTS, "--out", str(data)]) == 0
     samples = Samples(data)
-    write_predictions(said, [Prediction(key, samples.code(key)) for key in samples.keys])
+    write_predictions(predictions, [Prediction(key, samples.code(key)) for key in samples.keys])
     settings = DatasetSettings(width=40, height=30, min_objects=2, max_objects=3)
     drawn = {f"{index:09d}": draw(settings, index) for index in range(5)}
     noise = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
@@ -64,8 +64,8 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Call]:
         "import": lambda out: ["import", "--format", "clevr", "--scenes", str(scenes), "--out", str(out)],
         "import images": lambda out: ["import", "--format", "clevr", "--scenes", str(scenes), "--images", images, "--out", str(out)],
         "inspect": lambda out: ["inspect", str(data), "--out", str(out)],
-        "render": lambda out: ["render", "--code", str(said), "--data", str(data), "--out", str(out)],
-        "compare": lambda out: ["compare", "--reference", str(data), "--candidate", str(said), "--out", str(out)],
+        "render": lambda out: ["render", "--code", str(predictions), "--data", str(data), "--out", str(out)],
+        "compare": lambda out: ["compare", "--reference", str(data), "--candidate", str(predictions), "--out", str(out)],
     }
 
 
@@ -93,9 +93,9 @@ def without_names(made: dict[str, bytes], folder: Path) -> dict[str, bytes]:
     return {name: data.replace(os.fsencode(folder), b"") for name, data in made.items()}
 
 
-def told(said: str) -> list[str]:
+def messages(errors: str) -> list[str]:
     """The lines of standard error that are messages of igllm, without progress and notes."""
-    return [line for line in said.splitlines() if re.match(r"igllm \w+: (?!cameras|older)", line)]
+    return [line for line in errors.splitlines() if re.match(r"igllm \w+: (?!cameras|older)", line)]
 
 
 @pytest.mark.parametrize("size", [300])
@@ -107,7 +107,7 @@ def test_a_full_disk_is_one_message_with_the_path(
     capsys.readouterr()
     with no_file_beyond(size):
         status = main(call(out))
-    [message] = told(capsys.readouterr().err)
+    [message] = messages(capsys.readouterr().err)
     assert status == 2
     assert re.match(rf"igllm {name.split(maxsplit=1)[0]}: {re.escape(str(out))}\S*: File too large", message)
     assert main(call(out)) == 0
@@ -173,7 +173,7 @@ def test_a_folder_removed_while_it_is_written_breaks_no_later_call(  # noqa: PLR
         patched.setattr(f"{PROGRESS[name]}.progress", progress)
         status = main(call(out))
     if status:  # else the removed files were not this call's, or were written afterwards
-        [message] = told(capsys.readouterr().err)
+        [message] = messages(capsys.readouterr().err)
         assert (status, message) == (
             2,
             f"igllm {name.split(maxsplit=1)[0]}: {out}: was removed while this call was writing it; call it again to begin anew",
@@ -205,8 +205,8 @@ def test_nothing_is_written_where_a_link_leads(
         (out / hidden).symlink_to(theirs)
         capsys.readouterr()
         if main(call(out)):
-            told = capsys.readouterr().err
-            assert f"{out / hidden}: is a link, and igllm has left none there; remove it" in told or f"such as {hidden};" in told
+            error = capsys.readouterr().err
+            assert f"{out / hidden}: is a link, and igllm has left none there; remove it" in error or f"such as {hidden};" in error
         assert {path.name: path.read_text() for path in theirs.iterdir()} == {"precious": "precious"}
 
 
@@ -246,7 +246,7 @@ def test_a_disk_without_room_for_temporary_files_is_not_the_models_fault(tmp_pat
     capsys.readouterr()
     with no_file_beyond(50):
         status = main(["predict", "--model", str(model), "--data", str(tmp_path / "data"), "--out", str(tmp_path / "pred.jsonl")])
-    [message] = told(capsys.readouterr().err)
+    [message] = messages(capsys.readouterr().err)
     assert (status, message.count("File too large")) == (2, 1)
     assert "cannot be loaded" not in message and "None" not in message and "/igllm-call-" in message
 

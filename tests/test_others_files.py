@@ -124,10 +124,10 @@ def test_a_list_that_names_no_file_is_refused(
     (tmp_path / "images").mkdir()
     (tmp_path / list_name("export")).write_text(json.dumps({"file": file, "made_from": ""}) + "\n")
     assert verbs["export"](tmp_path) == 2
-    told = capsys.readouterr().err
-    assert "choose another folder" in told
-    assert list_name("export") in told
-    assert "export:" not in told.removeprefix("igllm export:")  # refused before any work
+    error = capsys.readouterr().err
+    assert "choose another folder" in error
+    assert list_name("export") in error
+    assert "export:" not in error.removeprefix("igllm export:")  # refused before any work
 
 
 def test_an_export_follows_no_link_to_a_folder(verbs: dict[str, Verb], tmp_path: Path) -> None:
@@ -217,8 +217,8 @@ def test_merge_goes_where_no_link_leads(
         (out / hidden).mkdir()
     capsys.readouterr()
     assert main(["merge", str(out)]) == 2
-    assert f"{out / hidden}: is " in (told := capsys.readouterr().err)
-    assert told.endswith("remove it\n")
+    assert f"{out / hidden}: is " in (error := capsys.readouterr().err)
+    assert error.endswith("remove it\n")
     assert contents(theirs) == before
 
 
@@ -276,7 +276,7 @@ def test_a_folder_in_the_place_of_a_rendered_file_is_named(
         (out / file).mkdir(parents=True)
         capsys.readouterr()
         assert verbs["render"](out) == 2
-        told = capsys.readouterr().err
-        assert f"{out / file}: is " in told
-        assert "remove it" in told or "another folder" in told
-        assert "render: 1/1" not in told
+        error = capsys.readouterr().err
+        assert f"{out / file}: is " in error
+        assert "remove it" in error or "another folder" in error
+        assert "render: 1/1" not in error

@@ -85,7 +85,7 @@ def test_a_domain_of_a_package_is_found_by_its_name(site: Site, capsys: pytest.C
 
 
 @pytest.mark.parametrize(
-    ("value", "text", "said"),
+    ("value", "text", "message"),
     [
         ("mine_gone:MINE", None, "ModuleNotFoundError: No module named 'mine_gone'"),
         ("mine_raising:MINE", "import math\n\nmath.sqrt(-1)\n", "mine_raising:MINE: ValueError"),
@@ -101,13 +101,13 @@ def test_a_domain_of_a_package_is_found_by_its_name(site: Site, capsys: pytest.C
     ],
 )
 def test_a_broken_domain_is_named_and_leaves_the_others_alone(
-    value: str, text: str | None, said: str, site: Site, capsys: pytest.CaptureFixture[str]
+    value: str, text: str | None, message: str, site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     site.bring("breakage", {"mine": value}, **({value.partition(":")[0]: text} if text else {}))
     status, error = generate("mine", capsys)
     assert status == 2
     assert "the domain 'mine' of the package breakage 0.1" in error
-    assert said in error
+    assert message in error
     assert "Traceback" not in error
     assert error.count("\n") == 1
     assert not Path("data").exists()
@@ -134,20 +134,20 @@ def test_an_unknown_domain_gets_the_names_of_all(site: Site, capsys: pytest.Capt
 
 
 @pytest.mark.parametrize(
-    ("builder", "said"),
+    ("builder", "message"),
     [
         (None, "ModuleNotFoundError: No module named 'mine_builder'"),
         ("import bpy\n\nbpy.no.such.thing\n", "mine_builder.py, line 3)"),
     ],
 )
 def test_a_builder_that_cannot_be_imported_ends_the_run(
-    builder: str | None, said: str, site: Site, capsys: pytest.CaptureFixture[str]
+    builder: str | None, message: str, site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     site.bring("unbuilt", {"mine": "mine_unbuilt:MINE"}, mine_unbuilt=UNBUILT, **({"mine_builder": builder} if builder else {}))
     status, error = generate("mine", capsys)
     assert status == 2
     assert "the builder of the mine domain cannot be imported: mine_builder:MineBuilder" in error
-    assert said in error
+    assert message in error
     assert "Traceback" not in error
 
 

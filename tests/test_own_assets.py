@@ -91,14 +91,14 @@ def test_objects_wear_the_images(name: str, tmp_path: Path) -> None:
 
 def test_a_model_learns_of_them_and_what_it_writes_is_rendered(folder: Path, name: str, tmp_path: Path) -> None:
     own = ("--domain", "assets", "--assets", folder, "--textures", folder.with_name("images"))
-    asked = ("generate", *own, "--num", 8, "--shard-size", 4, *FRAME)
+    generate = ("generate", *own, "--num", 8, "--shard-size", 4, *FRAME)
     data, halves, val = tmp_path / "data", (tmp_path / "half-0", tmp_path / "half-1"), tmp_path / "val"
-    assert igllm(*asked, "--split", "known", "--seed", 1, "--out", data) == 0
+    assert igllm(*generate, "--split", "known", "--seed", 1, "--out", data) == 0
     for number, half in enumerate(halves):
-        assert igllm(*asked, "--split", "known", "--seed", 1, "--shards", number, "--out", half) == 0
+        assert igllm(*generate, "--split", "known", "--seed", 1, "--shards", number, "--out", half) == 0
     assert igllm("merge", halves[0], "--from", halves[1]) == 0
     assert _records(halves[0]) == _records(data)
-    assert igllm(*asked, "--split", "unseen-shapes", "--seed", 2, "--out", val) == 0
+    assert igllm(*generate, "--split", "unseen-shapes", "--seed", 2, "--out", val) == 0
     assert len(_shapes(val)) == 1
     assert not _shapes(val) & _shapes(data)
     exports = [("export", "--data", data, "--format", name, "--out", tmp_path / name) for name in ("coco", "hf")]

@@ -16,9 +16,9 @@ from model.run_folder import run_settings
 from render.evals.plan import Request
 from render.evals.runs import read_run
 
-ASKED = cast(Request, SimpleNamespace(digest="0123"))
+REQUEST = cast(Request, SimpleNamespace(digest="0123"))
 READERS: dict[str, tuple[str, int, Callable[[Path], Any]]] = {
-    "a run of an evaluation": ("0123.json", 1_000_000, lambda path: read_run(path.parent, ASKED)),
+    "a run of an evaluation": ("0123.json", 1_000_000, lambda path: read_run(path.parent, REQUEST)),
     "a run's statement": ("run.json", 2_000_000, lambda path: run_settings(path.parent)),
     "a preset": ("own.toml", 1_000_000, lambda path: get_preset(str(path))),
 }

@@ -74,8 +74,8 @@ def test_a_cluster_renders_what_one_machine_does_though_a_node_dies(cluster: Any
     (bait / "bpy.py").write_text("raise SystemExit('the wrong bpy')\n")
     running = subprocess.Popen(command, cwd=bait, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     _kill_a_task_and_a_node(cluster, out, running)
-    told = running.communicate(timeout=600)[0]
-    assert running.returncode == 0, told
+    output = running.communicate(timeout=600)[0]
+    assert running.returncode == 0, output
     assert verify(out).whole
     assert not verify(out).notes
     assert (out / MANIFEST).exists()

@@ -84,8 +84,8 @@ def test_another_python(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_packages_missing_or_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = ["numpy>=99", "no-such-package", "bpy==9; python_version == '2.7'", "nor-this; extra == 'dev'", "packaging"]
-    monkeypatch.setattr(metadata, "requires", lambda name: asked)
+    requirements = ["numpy>=99", "no-such-package", "bpy==9; python_version == '2.7'", "nor-this; extra == 'dev'", "packaging"]
+    monkeypatch.setattr(metadata, "requires", lambda name: requirements)
     check = doctor.check_packages()
     assert check.status == "problem"
     assert check.detail == f"numpy>=99 asked for, {metadata.version('numpy')} found; no-such-package asked for, nothing found"

@@ -137,10 +137,10 @@ def test_a_run_survives_kills_at_any_moment(tmp_path: Path) -> None:
 
 def test_a_manifest_that_missed_a_shard_is_mended(tmp_path: Path) -> None:
     generate(QUICK, 8, tmp_path)
-    stated = (tmp_path / MANIFEST).read_text()
-    (tmp_path / MANIFEST).write_text(stated.splitlines(keepends=True)[0])
+    manifest = (tmp_path / MANIFEST).read_text()
+    (tmp_path / MANIFEST).write_text(manifest.splitlines(keepends=True)[0])
     generate(QUICK, 8, tmp_path)
-    assert (tmp_path / MANIFEST).read_text() == stated
+    assert (tmp_path / MANIFEST).read_text() == manifest
 
 
 def test_equal_samples_give_equal_bytes(renders: Samples, tmp_path: Path) -> None:

@@ -182,10 +182,10 @@ def test_regions_that_leave_no_room_are_refused(tmp_path: Path) -> None:
         generate(DatasetSettings("dot2d", rules=crumb), 2, tmp_path)
 
 
-@pytest.mark.parametrize("asked", [{"depth": True}, {"captions": True}, {"camera_jitter": 0.5}, {"max_objects": 2}], ids=str)
-def test_what_a_plane_does_not_have_is_refused(asked: dict) -> None:
+@pytest.mark.parametrize("options", [{"depth": True}, {"captions": True}, {"camera_jitter": 0.5}, {"max_objects": 2}], ids=str)
+def test_what_a_plane_does_not_have_is_refused(options: dict) -> None:
     with pytest.raises(UserError, match="dot2d"):
-        DatasetSettings("dot2d", **asked)
+        DatasetSettings("dot2d", **options)
     clevr = get_domain("clevr").canonical_shot(16, 16, "draft")
     with pytest.raises(UserError, match="no camera"):
         DatasetSettings("dot2d", cameras=(clevr.viewpoint,))
@@ -222,18 +222,18 @@ def test_a_painter_that_fails_costs_its_own_scene_alone(monkeypatch: pytest.Monk
             raise ArithmeticError("out of paint")
         return painted(self, scene, shot)
 
-    asked = DatasetSettings("dot2d", seed=1, width=16, height=16, shard_size=5)
+    dots = DatasetSettings("dot2d", seed=1, width=16, height=16, shard_size=5)
     monkeypatch.setattr(Dot2d, "paint", moody)
     with pytest.raises(PartlyDone, match="of 12 scenes could not be rendered"):
-        generate(asked, 12, tmp_path)
+        generate(dots, 12, tmp_path)
     assert "out of paint" in (tmp_path / "failures.jsonl").read_text()
     monkeypatch.setattr(Dot2d, "paint", painted)
-    assert len(generate(asked, 12, tmp_path)) == 12
+    assert len(generate(dots, 12, tmp_path)) == 12
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The second call does not paint all samples again, and the data set equals an undisturbed one to the byte."""
-    asked = DatasetSettings("dot2d", seed=1, width=32, height=32, shard_size=30)
+    dots = DatasetSettings("dot2d", seed=1, width=32, height=32, shard_size=30)
     drawn: list[str] = []
     painted, most = Dot2d.paint, 19
 
@@ -245,11 +245,11 @@ def test_an_interrupted_run_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(Dot2d, "paint", counting)
     with pytest.raises(KeyboardInterrupt):
-        generate(asked, 40, tmp_path / "data", workers=1)
+        generate(dots, 40, tmp_path / "data", workers=1)
     most = 100
-    generate(asked, 40, tmp_path / "data", workers=1)
+    generate(dots, 40, tmp_path / "data", workers=1)
     assert 21 <= len(drawn) - 19 < 40
-    generate(asked, 40, tmp_path / "undisturbed", workers=1)
+    generate(dots, 40, tmp_path / "undisturbed", workers=1)
     for name in ("shard-000000.tar", "shard-000001.tar", "manifest.jsonl"):
         assert (tmp_path / "data" / name).read_bytes() == (tmp_path / "undisturbed" / name).read_bytes()
 

@@ -90,10 +90,10 @@ def test_generate_renders_them(folder: Path, tmp_path: Path, capsys: pytest.Capt
     (folder / "other.fbx").write_text("-")
     (folder / "chair" / "c6.obj").write_text("mtllib nowhere.mtl\n")
     assert igllm.main(["generate", "--domain", "assets", "--assets", str(folder), "--num", "2", *frame, "--out", str(out)]) == 0
-    told = capsys.readouterr()
-    assert "left out: damaged.stl: no such format" in told.err
-    assert "note: chair/c6.obj: names 'nowhere.mtl', which is not there" in told.err
-    assert "passed over: 1 .fbx; these formats are not read" in told.err
+    captured = capsys.readouterr()
+    assert "left out: damaged.stl: no such format" in captured.err
+    assert "note: chair/c6.obj: names 'nowhere.mtl', which is not there" in captured.err
+    assert "passed over: 1 .fbx; these formats are not read" in captured.err
     name = json.loads((out / "dataset.json").read_text())["domain"]
-    assert told.out.strip().endswith(f"2 samples of the domain {name}")
+    assert captured.out.strip().endswith(f"2 samples of the domain {name}")
     assert igllm.main(["verify", str(out)]) == 0

@@ -65,9 +65,9 @@ def test_euler_angles_are_scipys_extrinsic_xyz(degrees: tuple[float, float, floa
 
 
 @given(st.lists(st.floats(-3, 3), min_size=6, max_size=6))
-def test_six_numbers_of_a_network_give_a_rotation(said: list[float]) -> None:
-    matrix = rotations.from_6d(np.array(said))
-    first, second = np.array(said[:3]), np.array(said[3:])
+def test_six_numbers_of_a_network_give_a_rotation(columns: list[float]) -> None:
+    matrix = rotations.from_6d(np.array(columns))
+    first, second = np.array(columns[:3]), np.array(columns[3:])
     if np.linalg.norm(np.cross(first, second)) > 1e-3:
         np.testing.assert_allclose(matrix.T @ matrix, np.eye(3), atol=1e-9)
         assert np.linalg.det(matrix) == pytest.approx(1.0)

@@ -62,11 +62,11 @@ def test_an_image_that_unfolds_into_all_memory_is_refused(tmp_path: Path, capsys
     (folder / "bomb.tif").write_bytes(bomb)
     (folder / "sound.tif").write_bytes(encoded(PIXELS, "TIFF"))
     assert igllm.main(["inspect", "--textures", str(folder), "--out", str(tmp_path / "sheet")]) == 0
-    said = capsys.readouterr()
-    told = said.out + said.err
-    assert "bomb.tif" in told
-    assert "takes more than 1.1 GB to decode; save it as a PNG, or allow more with --max-pixels" in told
-    assert "textures: 1;" in told
+    captured = capsys.readouterr()
+    output = captured.out + captured.err
+    assert "bomb.tif" in output
+    assert "takes more than 1.1 GB to decode; save it as a PNG, or allow more with --max-pixels" in output
+    assert "textures: 1;" in output
 
 
 @pytest.fixture

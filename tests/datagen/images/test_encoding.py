@@ -102,9 +102,9 @@ def tiff(values: bytes, width: int, **tags: int) -> bytes:
     """A TIFF of one row of pixels, whose values have the format that `tags` state."""
     known = {"width": 256, "height": 257, "bits": 258, "compression": 259, "photometric": 262, "at": 273}
     known |= {"samples": 277, "rows": 278, "bytes": 279, "planar": 284, "sample_format": 339}
-    stated = {"width": width, "height": 1, "compression": 1, "photometric": 1, "samples": 1, "rows": 1, "bytes": len(values), **tags}
-    stated["at"] = 8 + 2 + 12 * (len(stated) + 1) + 4
-    entries = sorted((known[name], value) for name, value in stated.items())
+    fields = {"width": width, "height": 1, "compression": 1, "photometric": 1, "samples": 1, "rows": 1, "bytes": len(values), **tags}
+    fields["at"] = 8 + 2 + 12 * (len(fields) + 1) + 4
+    entries = sorted((known[name], value) for name, value in fields.items())
     head = b"II*\0" + struct.pack("<IH", 8, len(entries))
     return head + b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries) + b"\0" * 4 + values
 

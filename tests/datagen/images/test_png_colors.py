@@ -65,12 +65,12 @@ def test_the_gamma_of_a_png_is_heeded(gamma: float, color: int, channels: int, d
     if color == 6:
         values[:, 3] = 2**depth - 1
     rows = b"\0" + values.astype(">u2" if depth == 16 else np.uint8).tobytes()
-    stated = struct.pack(">I", round(gamma * 100_000))
-    read = decode_image(png_of(rows, len(seen), 1, depth, color, gAMA=stated), "x")[0].astype(int)
+    gamma_chunk = struct.pack(">I", round(gamma * 100_000))
+    read = decode_image(png_of(rows, len(seen), 1, depth, color, gAMA=gamma_chunk), "x")[0].astype(int)
     assert np.abs(read - seen[:, :1]).max() <= (1 if depth == 16 or gamma < 1 else 8)
     plain = decode_image(png_of(rows, len(seen), 1, depth, color), "x")
     for better in ({"sRGB": b"\0"}, {"cICP": bytes([1, 13, 0, 1])}):
-        assert np.array_equal(decode_image(png_of(rows, len(seen), 1, depth, color, gAMA=stated, **better), "x"), plain)
+        assert np.array_equal(decode_image(png_of(rows, len(seen), 1, depth, color, gAMA=gamma_chunk, **better), "x"), plain)
     for same in (45455, 45000, 47000, 0):
         assert np.array_equal(decode_image(png_of(rows, len(seen), 1, depth, color, gAMA=struct.pack(">I", same)), "x"), plain)
 

@@ -203,9 +203,9 @@ def test_page_and_pictures_open(found: dict[str, Any], data: Path, drawn: list[S
         with Image.open(out / name) as picture:
             assert picture.width > 1600
             assert 5 < np.asarray(picture.convert("L")).std() < 120
-    told = statistics_text(found)
-    assert told.startswith(f"7 samples, {found['objects']} objects")
-    assert "look at: seed 3, split default: indices are missing" in told
+    text = statistics_text(found)
+    assert text.startswith(f"7 samples, {found['objects']} objects")
+    assert "look at: seed 3, split default: indices are missing" in text
 
 
 def test_combinations_held_out_are_told(tmp_path: Path) -> None:
@@ -252,9 +252,9 @@ def test_what_a_split_asks_for_is_no_alarm(reds: Path, tmp_path: Path) -> None:
 
 def test_what_no_split_asks_for_is_told(reds: Path) -> None:
     """The scenes are judged by a split that allows everything, and by one that allows red alone."""
-    told = "\n".join(gather(Samples(reds), replace(REDS, combinations=((),))).problems())
-    assert "color is never gray, green, brown, purple, cyan, yellow" in told
-    assert "shape and color never together: cube blue" in told
+    problems = "\n".join(gather(Samples(reds), replace(REDS, combinations=((),))).problems())
+    assert "color is never gray, green, brown, purple, cyan, yellow" in problems
+    assert "shape and color never together: cube blue" in problems
     [problem, *_] = gather(Samples(reds), replace(REDS, combinations=((("color", ("red",)),),))).problems()
     assert problem.startswith("add: the split excludes what is there: shape and color")
     assert "sphere blue" in problem
@@ -316,9 +316,9 @@ def test_manifest_and_spool_are_told(drawn: list[Sample], tmp_path: Path) -> Non
     facts = folder_facts(Samples(tmp_path))
     assert facts.manifest == {"shards": 2, "samples": 10, "missing": [7]}
     assert facts.spooled == 2
-    told = "\n".join(facts.problems)
+    problems = "\n".join(facts.problems)
     for part in ("not there: shard-000001.tar", "2 finished samples wait", "notes 1 samples as missing"):
-        assert part in told
+        assert part in problems
     rows[0]["bytes"] -= 1
     write_jsonl(tmp_path / MANIFEST, rows[:1])
     assert "another size than the manifest says: shard-000000.tar" in "\n".join(folder_facts(Samples(tmp_path)).problems)

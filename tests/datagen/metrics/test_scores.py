@@ -141,10 +141,10 @@ def brute_average_precision(truth: Scene, guess: Scene, threshold: float, confid
     cuts: list[tuple[float, float]] = []
     right = 0
     for taken, index in enumerate(sorted(range(len(guess)), key=lambda i: (-confidence[i], i)), 1):
-        said = guess.objects[index]
-        alike = [o for o in left if all(o[word] == said[word] for word in ("shape", "size", "material", "color"))]
-        alike.sort(key=lambda o: math.dist(o["loc"], said["loc"]))
-        if alike and math.dist(alike[0]["loc"], said["loc"]) < threshold:
+        candidate = guess.objects[index]
+        alike = [o for o in left if all(o[word] == candidate[word] for word in ("shape", "size", "material", "color"))]
+        alike.sort(key=lambda o: math.dist(o["loc"], candidate["loc"]))
+        if alike and math.dist(alike[0]["loc"], candidate["loc"]) < threshold:
             left.remove(alike[0])
             right += 1
         cuts.append((right / len(truth), right / taken))
@@ -169,11 +169,11 @@ def pooled_average_precision(scenes: list[tuple[Scene, Scene, list[float]]], thr
     ranking = [(c, n, guess.objects[i]) for n, (_, guess, confidence) in enumerate(scenes) for i, c in enumerate(confidence)]
     used: set[tuple[int, int]] = set()
     true_positives = np.zeros(len(ranking))
-    for rank, (_, n, said) in enumerate(sorted(ranking, key=lambda guess: -guess[0])):
+    for rank, (_, n, candidate) in enumerate(sorted(ranking, key=lambda guess: -guess[0])):
         best, found = threshold, None
         for i, target in enumerate(scenes[n][0].objects):
-            if all(target[word] == said[word] for word in ("shape", "size", "material", "color")):
-                apart = math.dist(target["loc"], said["loc"])
+            if all(target[word] == candidate[word] for word in ("shape", "size", "material", "color")):
+                apart = math.dist(target["loc"], candidate["loc"])
                 if apart < best:
                     best, found = apart, i
         if found is not None and (n, found) not in used:
@@ -262,10 +262,10 @@ def test_rotations_within_angles_and_errors_of_sizes_of_domains_that_ask_for_the
     plain = [obj for obj in drawn if geodesic_degrees(np.eye(3), assets.rotation(obj)) > 1][:3]  # on the floor, turned about Z alone
     truth = Scene("assets", tuple(o.replaced(loc=(2.0 * i - 2, 0.0, 0.5), shape="aeroplane-0") for i, o in enumerate(plain)))
     steps = ((0.0, 0.05), (10.0, -0.1), (40.0, 0.0))
-    said = [
+    guessed = [
         o.replaced(rotation=(0.0, 0.0, o["rotation"][2] + a), scale=o["scale"] + s) for o, (a, s) in zip(truth.objects, steps, strict=True)
     ]
-    scores = [score_scene(truth, Scene("assets", tuple(said)), assets)]
+    scores = [score_scene(truth, Scene("assets", tuple(guessed)), assets)]
     assert summarize(scores)["rotation_error"]["within"] == {
         "5": pytest.approx(1 / 3),
         "15": pytest.approx(2 / 3),
