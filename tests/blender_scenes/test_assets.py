@@ -29,9 +29,9 @@ def thing(asset: str, texture: str | None = None, *, turned: float = 0.0) -> dic
     return {"asset": asset, "texture": texture, "location": [0.4, -0.3, 1.7], "scale": 1.6, "euler": [25.0, -35.0, 70.0 + turned]}
 
 
-def solid(asked: dict[str, Any]) -> MeshSolid:
-    rotation = from_euler(np.array(asked["euler"]))
-    return MeshSolid(instance(asked["asset"]).mesh, tuple(asked["location"]), asked["scale"], rotation)
+def solid(request: dict[str, Any]) -> MeshSolid:
+    rotation = from_euler(np.array(request["euler"]))
+    return MeshSolid(instance(request["asset"]).mesh, tuple(request["location"]), request["scale"], rotation)
 
 
 @pytest.fixture(scope="module")

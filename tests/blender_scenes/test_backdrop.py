@@ -32,10 +32,10 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Samples, str]:
     (folder / "cameras.json").write_text(json.dumps(CAMERAS))
     command = ["generate", "--num", "36", "--out", str(folder / "data"), "--cameras", str(folder / "cameras.json"), *FRAME]
     with pytest.MonkeyPatch.context() as patch:
-        said = io.StringIO()
-        patch.setattr("sys.stderr", said)
+        stderr = io.StringIO()
+        patch.setattr("sys.stderr", stderr)
         assert main([*command, "--min-objects", "1", "--max-objects", "2", "--workers", "1", "--depth"]) == 0
-    return Samples(folder / "data"), said.getvalue()
+    return Samples(folder / "data"), stderr.getvalue()
 
 
 def test_no_camera_looks_into_a_black_hole(seen: tuple[Samples, str]) -> None:

@@ -215,8 +215,8 @@ def test_what_cannot_be_rendered_is_an_error_and_the_worker_lives_on(worker: Wor
 def test_a_request_that_is_none_is_an_error(worker: Worker) -> None:
     for request in (b"not json", b"[]", b"{}", json.dumps({"scene": SCENE.to_json(), "shot": {}}).encode()):
         assert "error" in worker.send(request)[0]
-    unheard_of = json.dumps({"key": "a", "scene": SCENE.to_json(), "shot": replace(SHOT, camera=Camera((math.nan, 0.0, 0.0))).to_json()})
-    error = worker.send(unheard_of.encode())[0]["error"]
+    not_finite = json.dumps({"key": "a", "scene": SCENE.to_json(), "shot": replace(SHOT, camera=Camera((math.nan, 0.0, 0.0))).to_json()})
+    error = worker.send(not_finite.encode())[0]["error"]
     assert "cannot be rendered" in error and "\n" not in error
     assert "2x1" in worker.error(SCENE, replace(SHOT, width=2, height=1))
     assert "noise seed" in worker.error(SCENE, replace(SHOT, noise_seed=-1))

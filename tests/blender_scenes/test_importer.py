@@ -88,12 +88,12 @@ def test_a_surface_has_the_colour_that_its_nodes_give(found: OwnAssets, name: st
 
 
 def test_a_surface_that_is_not_understood_is_grey_and_told(found: OwnAssets) -> None:
-    told = {asset.path: (asset.colors, asset.notes) for asset in found.assets}
-    assert told["worn/noise.blend"] == (
+    shown = {asset.path: (asset.colors, asset.notes) for asset in found.assets}
+    assert shown["worn/noise.blend"] == (
         (GREY,),
         ("the colour of the material 'm' is not understood (the node 'Noise Texture'): grey is taken",),
     )
-    assert told["worn/nothing.blend"] == ((GREY,), ("the material 'm' has no surface: grey is taken",))
+    assert shown["worn/nothing.blend"] == ((GREY,), ("the material 'm' has no surface: grey is taken",))
 
 
 def test_what_only_blender_can_read_names_files_too(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -333,9 +333,9 @@ def test_the_colour_is_right_or_grey_and_told(listed: dict[str, Any], name: str)
     assert "colors" in row, row
     [color] = row["colors"]
     np.testing.assert_allclose(np.array(color) / 255, COLORS[name][1], atol=1.5 / 255)
-    named = {"gone": "'nowhere.png', which is not there", "torn": "'torn.png' cannot be read"}.get(name.partition(".")[0].partition("-")[0])
-    assert len(row["notes"]) == (named is not None)
-    assert named is None or named in row["notes"][0]
+    note = {"gone": "'nowhere.png', which is not there", "torn": "'torn.png' cannot be read"}.get(name.partition(".")[0].partition("-")[0])
+    assert len(row["notes"]) == (note is not None)
+    assert note is None or note in row["notes"][0]
 
 
 @pytest.mark.parametrize("name", SUBSETS)

@@ -74,9 +74,9 @@ def test_every_folder_is_a_class_of_its_own(tmp_path: Path, capsys: pytest.Captu
     assert len({asset.kind for asset in found.assets}) == len(FOLDERS)
     assert {"a_b", "Chair", "chair"} < {asset.kind for asset in found.assets}
     assert igllm.main(["inspect", "--assets", str(tmp_path / "models"), "--out", str(tmp_path / "out")]) == 0
-    said = capsys.readouterr().out
-    assert "left out: d\\udce9/bad\\x1b\\udce9.obj: line 1" in said
-    said.encode()
+    output = capsys.readouterr().out
+    assert "left out: d\\udce9/bad\\x1b\\udce9.obj: line 1" in output
+    output.encode()
 
 
 def test_every_folder_is_a_pattern_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,9 +96,9 @@ def test_what_systems_leave_behind_is_passed_over_and_other_formats_are_told(tmp
         (models / name).parent.mkdir(parents=True, exist_ok=True)
         (models / name).write_text(name)
     assert igllm.main(["inspect", "--assets", str(models), "--out", str(tmp_path / "out")]) == 0
-    said = capsys.readouterr().out
-    assert "assets: 1; " in said and "left out" not in said
-    assert "passed over: 1 .dae, 2 .fbx; these formats are not read" in said
+    output = capsys.readouterr().out
+    assert "assets: 1; " in output and "left out" not in output
+    assert "passed over: 1 .dae, 2 .fbx; these formats are not read" in output
     (models / "a.stl").unlink()
     assert igllm.main(["inspect", "--assets", str(models), "--out", str(tmp_path / "out")]) == 2
     assert "no model file is in it (passed over: 1 .dae, 2 .fbx)" in capsys.readouterr().err

@@ -152,6 +152,6 @@ def test_they_are_left_out_with_the_reason(tmp_path: Path, capsys: pytest.Captur
     (tmp_path / "models" / "x.gltf").write_text(json.dumps(content))
     (tmp_path / "models" / "x.ply").write_bytes(ply("binary_little_endian", 4, 10**12))
     assert main(["inspect", "--assets", str(tmp_path / "models"), "--out", str(tmp_path / "out")]) == 2
-    said = capsys.readouterr().err
-    assert "x.gltf: it is damaged: its accessor 0 states 1,000,000,000,000 entries, more than there are" in said
-    assert "x.ply: it is cut short: it states 1,000,000,000,000 rows of 'face', more than there are" in said
+    messages = capsys.readouterr().err
+    assert "x.gltf: it is damaged: its accessor 0 states 1,000,000,000,000 entries, more than there are" in messages
+    assert "x.ply: it is cut short: it states 1,000,000,000,000 rows of 'face', more than there are" in messages

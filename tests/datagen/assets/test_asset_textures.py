@@ -122,10 +122,10 @@ def test_inspect_shows_them_and_names_the_domain(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert igllm.main(["inspect", "--textures", str(folder)]) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     found = json.loads(Path("inspect", "asset-list.json").read_text())
-    assert "textures: 7; patterns: 2" in said and f"domain: {found['domain']}" in said
-    assert "left out: text.webp: " in said
+    assert "textures: 7; patterns: 2" in output and f"domain: {found['domain']}" in output
+    assert "left out: text.webp: " in output
     assert [row["pattern"] for row in found["textures"]] == ["brick"] * 6 + ["image"]
     with Image.open(Path("inspect", "texture-sheet.png")) as sheet:
         assert sheet.getpixel((20, 20)) == (200, 0, 0)
@@ -147,8 +147,8 @@ def test_bad_folders_are_one_message(folder: Path, tmp_path: Path, capsys: pytes
         (["generate", "--domain", "assets", "--textures", str(tmp_path / "bad"), *frame], "none of the images can be used"),
     ):
         assert igllm.main(arguments) == 2
-        told = capsys.readouterr().err
-        assert message in told and "Traceback" not in told
+        error = capsys.readouterr().err
+        assert message in error and "Traceback" not in error
     assert not (tmp_path / "data").exists()
 
 

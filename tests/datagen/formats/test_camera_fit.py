@@ -18,7 +18,7 @@ def recovered(points: np.ndarray, pixels: np.ndarray) -> CameraFit:
     return fit_camera(CAMERA, Sightings(320, 240, points, pixels))
 
 
-def test_cameras_are_recovered_within_two_pixels() -> None:
+def test_cameras_are_recovered_within_a_pixel() -> None:
     """Scenes have one to ten objects at rounded pixels, and cameras jittered by up to 0.5 m along each axis."""
     worst, apart = [], []
     for index in range(60):

@@ -88,12 +88,12 @@ def test_without_the_statement_each_camera_is_right_or_named(
     data, clevr = exported
     scenes = scenes_of(clevr, tmp_path, camera=None)
     assert main(["import", "--format", "clevr", "--scenes", str(scenes), "--out", str(tmp_path / "out")]) == 0
-    said = capsys.readouterr().err
-    assert "cameras recovered for 12 scenes, 10 of them in doubt" in said
+    messages = capsys.readouterr().err
+    assert "cameras recovered for 12 scenes, 10 of them in doubt" in messages
     for number, before in enumerate(data):
         key, camera = f"CLEVR_default_{number:06d}", before.shot.viewpoint
         found = Samples(tmp_path / "out").shot(key)[0].viewpoint
-        assert (f"the camera of {key} is in doubt: it is none of CLEVR's" in said) == (camera != CAMERA)
+        assert (f"the camera of {key} is in doubt: it is none of CLEVR's" in messages) == (camera != CAMERA)
         lens = camera.lens_mm * CAMERA.sensor_mm / camera.sensor_mm  # the lens of the same field of view with CLEVR's sensor
         assert found.lens_mm == pytest.approx(lens, rel=0.02)
         assert math.dist(found.location, camera.location) < 0.2

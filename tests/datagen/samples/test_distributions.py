@@ -23,8 +23,8 @@ CLEVR = get_domain("clevr")
 LEVEL = 1e-4
 
 
-def sample(num: int, seed: int = 1, **asked: object) -> list[Drawn]:
-    settings = DatasetSettings(seed=seed, width=48, height=36, **asked)  # type: ignore[arg-type]
+def sample(num: int, seed: int = 1, **options: object) -> list[Drawn]:
+    settings = DatasetSettings(seed=seed, width=48, height=36, **options)  # type: ignore[arg-type]
     return [draw(settings, index) for index in range(num)]
 
 

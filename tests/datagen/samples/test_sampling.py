@@ -105,11 +105,11 @@ def digest(data: Any) -> str:
 
 
 @given(st.integers(0, 2**32), st.lists(st.integers(0, 40), min_size=1, max_size=300))
-def test_streams_are_those_of_numpys_generator(seed: int, draws: list[int]) -> None:
-    """In `draws`, 0 is a float in [0, 1), else an integer below a bound: up to 31 itself, to 35 about 2**23 to 2**26, else 3 * 2**30."""
+def test_streams_are_those_of_numpys_generator(seed: int, codes: list[int]) -> None:
+    """In `codes`, 0 is a float in [0, 1), else an integer below a bound: up to 31 itself, to 35 about 2**23 to 2**26, else 3 * 2**30."""
     ours, theirs = Stream(seed, 3), np.random.default_rng(np.random.SeedSequence((seed, 3)))
-    for draw_of in draws:
-        count = draw_of if draw_of < 32 else 2**draw_of // 2**9 + draw_of if draw_of < 36 else 3 * 2**30
+    for code in codes:
+        count = code if code < 32 else 2**code // 2**9 + code if code < 36 else 3 * 2**30
         if count:
             assert ours.below(count) == theirs.integers(count)
         else:
