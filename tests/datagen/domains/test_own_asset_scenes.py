@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("importer_stand_in")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with five chairs, a lamp among the chairs' files, and a damaged file."""
+    """Five chairs and a lamp in the folder ``chair``, and a damaged file."""
     made = tmp_path / "models"
     (made / "chair").mkdir(parents=True)
     for number in range(6):

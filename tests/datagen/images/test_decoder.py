@@ -34,7 +34,7 @@ def encoded(pixels: np.ndarray, image_format: str) -> bytes:
 
 
 def many_packets(side: int, layers: int) -> bytes:
-    """A JPEG 2000 codestream of `side` x `side` pixels with a precinct for every few pixels, each of so many layers."""
+    """A JPEG 2000 codestream of `side` x `side` pixels with a precinct for every few pixels, each with `layers` layers."""
     stream = io.BytesIO()
     Image.new("RGB", (64, 64)).save(stream, "JPEG2000", no_jp2=True, num_resolutions=6)
     data, at, made = stream.getvalue(), 2, [b"\xff\x4f"]

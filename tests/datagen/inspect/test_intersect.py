@@ -116,7 +116,7 @@ def test_of_very_many_objects_in_one_place_the_nearest_are_looked_at_which_is_sa
     assert capped.endswith(" pairs of objects are near enough to stand in each other, and only the nearest 300 were looked at")
     solids = [domain.solid(obj) for obj in (*crowd, *twins)]
     assert len(near_pairs(solids)) > 300
-    assert (count - 2, count - 1) in intersecting(solids)  # the twins, nearest of all though last in order
+    assert (count - 2, count - 1) in intersecting(solids)  # the twins: nearest of all, and last in order
 
 
 def test_a_hull_of_very_many_corners_is_judged_by_its_outermost() -> None:
