@@ -153,7 +153,7 @@ TOKEN = {"content": "[X]", "single_word": False, "lstrip": False, "rstrip": Fals
 
 
 def replacing(pattern: dict[str, str], content: str, times: int = 1) -> dict[str, object]:
-    """A normalizer that makes the same replacement so many ``times``."""
+    """A normalizer that makes the same replacement ``times`` times in a row."""
     return {"type": "Sequence", "normalizers": [{"type": "Replace", "pattern": pattern, "content": content}] * times}
 
 

@@ -291,6 +291,6 @@ def test_damaged_models_are_refused(barely: Path, tmp_path: Path) -> None:
     save_file(weights, run / "model.safetensors", {"format": "pt"})
     with pytest.raises(UserError, match="is not as it was saved"):
         Predictor.of(run, "cpu")
-    (run / "whole.json").unlink()  # the model then counts as saved like this
+    (run / "whole.json").unlink()  # the list of digests, which shows the change
     with pytest.raises(UserError, match="lack proposals"):
         Predictor.of(run, "cpu")

@@ -131,7 +131,7 @@ def test_regions_are_off_as_told() -> None:
     moved, scaled = (off[:, :2] - region[:, :2]) / region[:, 2:], np.log(off[:, 2:] / region[:, 2:])
     for shares in (moved, scaled):
         assert np.abs(shares.mean(0)).max() < 0.005
-        assert shares.std(0)[0] == pytest.approx(shares.std(0)[1], rel=0.1)  # as many shares of a long side as of a short one
+        assert shares.std(0)[0] == pytest.approx(shares.std(0)[1], rel=0.1)  # the share does not depend on the side
 
 
 @bounded

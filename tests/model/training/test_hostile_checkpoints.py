@@ -263,7 +263,7 @@ def test_what_a_training_saves_is_read(trained: Path) -> None:
         array(2 * 10**9, "O"),
         b"\x80\x02}" + b")" + b"\x85" * 100_000 + b"K\x00s.",  # a key of 100,000 nested tuples
         b"\x80\x02}(" + b"".join(b"\x8a\x0a" + (i * (2**61 - 1)).to_bytes(10, "little") + b"N" for i in range(1000)) + b"u.",  # one hash
-        b"\x80\x02N\x96" + b"\xff" * 5 + b"\0\0\0.",  # bytes that are not there
+        b"\x80\x02N\x96" + b"\xff" * 5 + b"\0\0\0.",  # more bytes than follow
         tensor(60_000),
     ],
     ids=range(8),
