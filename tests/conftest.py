@@ -1,4 +1,4 @@
-"""What tests share: one small data set of each domain, and a stand-in for the process that opens people's own files."""
+"""Fixtures that test files share: small data sets, caches, pretrained parts, a stand-in for the process that opens people's own files."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import io
 import os
 import shutil
 
-# Before anything reads them: tests reach no hub, and where several processes of them run, each computes on one core.
+# Set before later imports read them: no test reaches the hub, and each of several test processes computes on one core.
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["IGLLM_TRACEBACK"] = "1"  # an error of igllm's own is raised, not stated in a line
+os.environ["IGLLM_TRACEBACK"] = "1"  # raise internal errors instead of reporting them in one line
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -30,13 +30,13 @@ from datagen.generate import generate
 from datagen.shards.reader import Samples
 from render.conformance import small_set
 
-settings.register_profile("patient", deadline=None)  # how long an example takes says what else the machine is doing
+settings.register_profile("patient", deadline=None)  # the time of an example depends on what else the machine is doing
 settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What is cached while tests run is theirs alone."""
+    """Give this process a cache of its own, so that tests neither read nor fill the user's."""
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
 
@@ -49,7 +49,7 @@ def unsynced() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def data_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Samples]:
-    """By domain, sixteen samples as `small_set` asks for them, in shards of six."""
+    """A function from a domain's name to its data set, made once: sixteen samples with the settings of `small_set`, in shards of six."""
     return cache(lambda domain: generate(small_set(domain), 16, tmp_path_factory.mktemp(domain) / "data"))
 
 
@@ -61,7 +61,7 @@ def renders(data_of: Callable[[str], Samples]) -> Samples:
 
 @pytest.fixture(scope="session", params=DOMAINS)
 def each(request: pytest.FixtureRequest, data_of: Callable[[str], Samples]) -> Samples:
-    """The same of every domain, one after the other."""
+    """Such a data set of each domain in turn."""
     return data_of(request.param)
 
 
@@ -73,7 +73,7 @@ def four_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def six_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same in six shards."""
+    """As `four_shards`, but in six shards."""
     return constant_set(tmp_path_factory, IN_SIX_SHARDS)
 
 
@@ -85,14 +85,14 @@ def constant_set(tmp_path_factory: pytest.TempPathFactory, num: int) -> Path:
 
 @pytest.fixture
 def empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A cache of the test's own, in which nothing is yet."""
+    """Set a new cache for the test; returns its folder, which does not exist yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "igllm"
 
 
 @pytest.fixture(scope="session")
 def saved_parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A small CLIP, LLaMA and Qwen 2 as people have them; no test changes them."""
+    """The folders of a small CLIP, LLaMA and Qwen 2, saved as published checkpoints are; no test changes them."""
     import torch
     from pretrained_parts import clip, llama, qwen2
 
@@ -103,13 +103,13 @@ def saved_parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def own_parts(saved_parts: dict[str, Path], tmp_path: Path) -> dict[str, Path]:
-    """Copies of them that the test may spoil."""
+    """Copies of `saved_parts` that the test may change."""
     return {name: Path(shutil.copytree(folder, tmp_path / name)) for name, folder in saved_parts.items()}
 
 
 @pytest.fixture
 def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A file that no payload may make, while every prompt is answered by yes; nor may anything connect to another machine."""
+    """The path of a file that no payload may create, though every prompt is answered yes; nor may this process try to connect anywhere."""
     from spoiled_parts import CONNECTIONS
 
     monkeypatch.setattr("builtins.input", lambda *_: "y")
@@ -122,7 +122,7 @@ def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def importer_stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """A stand-in plays Blender's part in opening people's own files, and logs each in ``tmp_path / "log"``; nothing is kept of before."""
+    """Open people's own files with `faulty_importer` instead of Blender, with empty caches; it logs their names in ``tmp_path / "log"``."""
     monkeypatch.setattr(opening, "IMPORTER", "faulty_importer")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FAULTS), str(ROOT)]))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -17,7 +17,7 @@ PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def _top_level(path: Path) -> Iterator[str]:
-    """The names that a module defines."""
+    """The names of a module's functions and classes."""
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             yield node.name
@@ -32,7 +32,7 @@ def _imported(program: str) -> Iterator[str]:
 @pytest.mark.parametrize("name", PUBLIC)
 def test_a_public_name_can_be_imported_and_says_what_it_is(name: str) -> None:
     module, _, last = name.rpartition(".")
-    if module.startswith("blender_scenes"):  # which loads Blender
+    if module.startswith("blender_scenes"):  # importing it would load Blender
         assert last in _top_level(ROOT / f"{module.replace('.', '/')}.py")
         return
     found = getattr(import_module(module), last)

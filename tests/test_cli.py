@@ -40,7 +40,7 @@ def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProc
 
 @pytest.fixture
 def bait(tmp_path: Path) -> Path:
-    """A folder whose own files are called like our packages, and break whatever imports them."""
+    """A folder with files that are named like packages igllm imports, and end the process that imports them."""
     for name in ("model.py", "render.py", "bpy.py", "torch.py", "numpy.py"):
         (tmp_path / name).write_text("raise SystemExit('a stray file was imported')\n")
     (tmp_path / "datagen").mkdir()
@@ -75,7 +75,7 @@ def test_every_verb_works_in_a_folder_of_misleading_names(bait: Path) -> None:
 
 
 def test_the_loop_closes_for_a_domain_without_words_and_without_blender(tmp_path: Path) -> None:
-    """A model that has barely begun writes code that parses, and pages and tables have room for what there is not."""
+    """After two training steps a model writes code that parses; reports leave out attributes, rotations, relations and lamps."""
     for arguments in (
         (
             "generate",
@@ -121,10 +121,10 @@ def test_help_tells_the_story(verb: str, capsys: pytest.CaptureFixture[str]) -> 
     with pytest.raises(SystemExit) as stop:
         main([verb, "--help"])
     assert stop.value.code == 0
-    said = capsys.readouterr().out
-    assert len(said.splitlines()) >= 6
+    output = capsys.readouterr().out
+    assert len(output.splitlines()) >= 6
     if verb == "train":
-        assert "dense_weight" in said
+        assert "dense_weight" in output
 
 
 def test_the_overview_names_every_verb_at_once() -> None:
@@ -197,9 +197,9 @@ def test_bad_input_gets_one_message_and_status_two(
     except SystemExit as stop:  # argparse
         status = stop.code
     assert status == 2
-    said = capsys.readouterr()
-    assert message in said.err
-    assert "Traceback" not in said.err
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert "Traceback" not in captured.err
     assert not Path("x").exists() or not any(Path("x").iterdir())
 
 

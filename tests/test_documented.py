@@ -1,4 +1,4 @@
-"""Tables of the documents that restate code: each says what the code says."""
+"""Tables of the documentation that restate code agree with the code."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def table(text: str, *heads: str) -> list[list[str]]:
 
 
 def words(cell: str) -> list[str]:
-    """What stands between backticks."""
+    """The texts between backticks."""
     return re.findall(r"`([^`]+)`", cell)
 
 
@@ -47,9 +47,9 @@ def test_every_kind_of_file_is_documented_field_by_field() -> None:
 
 def test_limits_are_those_of_the_code() -> None:
     rows = re.findall(r"^\| .+ \| ([\d,]+) \| `([\w.]+)\.(\w+)` \|$", (DOCS / "security.md").read_text(), re.MULTILINE)
-    stated = {f"{module}.{name}": int(number.replace(",", "")) for number, module, name in rows}
+    limits = {f"{module}.{name}": int(number.replace(",", "")) for number, module, name in rows}
     assert len(rows) > 20
-    assert stated == {f"{module}.{name}": getattr(importlib.import_module(module), name) for _, module, name in rows}
+    assert limits == {f"{module}.{name}": getattr(importlib.import_module(module), name) for _, module, name in rows}
 
 
 def test_every_verb_is_in_the_readme_with_flags_that_it_has(capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,7 +80,7 @@ def test_the_table_of_presets_is_what_they_are() -> None:
 
 
 def _settings(tree: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """All settings of a preset by their names, whatever group they are in."""
+    """The name and value of each setting of a preset, whatever its group."""
     for name, value in tree.items():
         if isinstance(value, dict):
             yield from _settings(value)

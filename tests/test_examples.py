@@ -1,4 +1,4 @@
-"""The examples run as they stand, and each has its few lines and its picture."""
+"""The examples run unchanged, and each has few lines, an explanation and a picture."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOST_BYTES = 100_000  # of a picture
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Runs an example in `tmp_path` and returns what it prints. That is in this process, which has loaded what examples import."""
+    """A function that runs an example in `tmp_path` and returns its output; in this process, which has loaded the imports already."""
 
     def run_example(name: str, *arguments: object) -> str:
         program = str(EXAMPLES / name / f"{name}.py")
@@ -43,8 +43,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 def test_an_example_is_short_explained_and_shown(folder: Path) -> None:
     name = folder.name
     assert len((folder / f"{name}.py").read_text().splitlines()) <= MOST_LINES
-    said = (folder / "README.md").read_text()
-    assert f"python {name}.py" in said and f"({name}.webp)" in said
+    text = (folder / "README.md").read_text()
+    assert f"python {name}.py" in text and f"({name}.webp)" in text
     assert f"({name}/README.md)" in (EXAMPLES / "README.md").read_text()
     assert (folder / f"{name}.webp").is_file()
     for picture in folder.glob("*.webp"):
@@ -61,15 +61,15 @@ def test_hello_generates_trains_and_goes_around(tmp_path: Path) -> None:
 
 
 def test_a_scene_by_hand_is_rendered(run: Callable[..., str], tmp_path: Path) -> None:
-    said = run("scene_by_hand", "spiral")
-    *code, picture = said.split("\n\n")
+    output = run("scene_by_hand", "spiral")
+    *code, picture = output.split("\n\n")
     assert len(parse_code("\n".join(code), get_domain("clevr"))) == 9
     assert Image.open(tmp_path / picture.strip()).size == (320, 240)
 
 
 def test_a_split_of_ones_own_is_kept(run: Callable[..., str], tmp_path: Path) -> None:
-    said = run("own_split", "data")
-    assert "small red" in said
+    output = run("own_split", "data")
+    assert "small red" in output
     scenes = [sample.scene for sample in Samples(tmp_path / "data")]
     assert len(scenes) == 8
     assert all(obj["shape"] != "cube" or (obj["color"], obj["size"]) == ("red", "small") for scene in scenes for obj in scene)
@@ -84,14 +84,14 @@ def test_assets_of_ones_own_are_rendered(run: Callable[..., str], tmp_path: Path
 
 
 def test_a_picture_becomes_code_and_a_picture(run: Callable[..., str], tmp_path: Path) -> None:
-    said = run("predict_and_render")
-    assert "add(loc=(" in said
+    output = run("predict_and_render")
+    assert "add(loc=(" in output
     assert Image.open(tmp_path / "again" / "photo.png").size == (160, 120)
 
 
 def test_shards_are_trained_on_without_igllm(renders: Samples, run: Callable[..., str], tmp_path: Path) -> None:
-    said = run("train_plainly", renders.path)
-    assert said.count("step") == 6
+    output = run("train_plainly", renders.path)
+    assert output.count("step") == 6
     assert (tmp_path / "losses.png").is_file()
     program = (EXAMPLES / "train_plainly" / "train_plainly.py").read_text()
     assert not any(f"import {name}" in program or f"from {name}" in program for name in ("datagen", "model", "render", "igllm"))
@@ -99,8 +99,8 @@ def test_shards_are_trained_on_without_igllm(renders: Samples, run: Callable[...
 
 @pytest.mark.slow
 def test_two_models_are_compared(renders: Samples, run: Callable[..., str], tmp_path: Path) -> None:
-    said = run("compare_models", renders.path, "compared", "tiny", find_model(None))
-    head, *rows = [line.split("\t") for line in said.strip().splitlines()]
+    output = run("compare_models", renders.path, "compared", "tiny", find_model(None))
+    head, *rows = [line.split("\t") for line in output.strip().splitlines()]
     assert head[:2] == ["model", "count"]
     assert rows[0][1:] == rows[1][1:]
     assert (tmp_path / "compared" / "models.png").is_file()

@@ -1,4 +1,4 @@
-"""What the front door refuses before work begins, and what it takes however the machine is set up: places, empty values, texts, homes."""
+"""Arguments that are refused before work begins, and files, names and machines that igllm must cope with, such as one without a home."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def status_of(*arguments: str) -> int:
 
 @cache
 def every_option() -> dict[str, list[argparse.Action]]:
-    """The verbs, each with its options."""
+    """The options of each verb, by its name."""
     [choice] = (action for action in igllm._parser()._actions if isinstance(action, argparse._SubParsersAction))
     for parser in choice.choices.values():
         parser.fill()
@@ -52,7 +52,7 @@ def every_option() -> dict[str, list[argparse.Action]]:
 
 
 def verbs() -> dict[str, list[argparse.Action]]:
-    """The verbs, each with its options that take a value."""
+    """The options of each verb that take a value, by its name."""
     return {name: [action for action in actions if action.nargs != 0] for name, actions in every_option().items()}
 
 
@@ -62,7 +62,7 @@ WRITERS = [verb for verb, option in OPTIONS if option == "--out"]
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The current folder: with a file, a link that leads nowhere, and nothing new in the end."""
+    """The current folder, with a file, a link to nowhere, a link to itself and a pipe; the test must leave it as it is."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("mine")
     (tmp_path / "link").symlink_to("nowhere")
@@ -75,7 +75,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def needed(verb: str, *given: str) -> list[str]:
-    """A call of a verb with all that it must be told, where what is given is not of it."""
+    """The arguments of a call of a verb with a value for each required option, except the options `given`."""
     actions = [action for action in verbs()[verb] if action.required and action.option_strings[-1] not in given]
     values = {"--num": "2", "--format": "coco" if verb == "export" else "clevr"}
     name = ["so3"] if verb == "eval" else []
@@ -105,10 +105,10 @@ def test_a_place_that_cannot_be_written_is_refused_first(
     verb: str, place: str, message: str, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert status_of(*needed(verb, "--out"), "--out", place) == 2
-    said = capsys.readouterr().err
-    assert re.search(message, said)
-    assert len(said.splitlines()) == 1
-    assert said.startswith(f"igllm {verb}: --out: ")
+    error = capsys.readouterr().err
+    assert re.search(message, error)
+    assert len(error.splitlines()) == 1
+    assert error.startswith(f"igllm {verb}: --out: ")
 
 
 @pytest.mark.parametrize("verb", ["generate", "import", "render"])
@@ -127,11 +127,11 @@ def test_a_url_that_is_not_quite_one_makes_no_folder(place: str, here: Path, cap
 
 
 def test_the_current_folder_is_a_place_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However it is named; braces mean nothing in the name of a folder."""
+    """The current folder may be named in any way, and braces have no special meaning in a folder's name."""
     for number, place in enumerate([".", "./", "../here", "{a,b}{0..3}", "missing/parents/x", "with a space"], 1):
         (tmp_path / f"{number}" / "here").mkdir(parents=True)
         monkeypatch.chdir(tmp_path / f"{number}" / "here")
-        for num in (number, number + 1):  # the second call goes on
+        for num in (number, number + 1):  # the second call continues the data set
             assert status_of(*DOTS, "--num", str(num), "--out", place) == 0
         assert len(Samples(Path(place))) == number + 1
         assert status_of("verify", place) == 0
@@ -142,7 +142,7 @@ def test_the_current_folder_is_a_place_like_any_other(tmp_path: Path, monkeypatc
 def test_no_option_means_something_else_where_its_value_is_empty(
     verb: str, option: str, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A script's variable that is not set must not choose everything, the current folder, or nothing."""
+    """An unset variable of a script must not select everything, the current folder, or nothing."""
     for arguments in ((option, ""), (f"{option}=",)):
         assert status_of(*needed(verb, option), *arguments) == 2
         assert re.fullmatch(rf"igllm {verb}: (--\S+/)?{option}: an empty value; .*\n", capsys.readouterr().err)
@@ -169,11 +169,11 @@ def test_a_word_that_was_meant_is_asked(arguments: list[str], meant: str, here: 
     assert f'did you mean "{meant}"?' in capsys.readouterr().err
 
 
-# What help and documents say
+# Help and documentation
 
 
 def fields_of(kind: type) -> Iterator[tuple[str, Flag]]:
-    """The fields of a dataclass, and of those nested in it, that have flags."""
+    """The name and flag of each field that has a flag, of a dataclass and of those nested in it."""
     for name, flag, _, _ in declared(kind):
         if isinstance(flag, FlagsOf):
             yield from fields_of(flag.kind)
@@ -186,13 +186,13 @@ def test_every_field_of_a_verb_is_a_flag_with_a_sentence(verb: str) -> None:
     kind = igllm._verbs()[verb]
     assert {name for name, *_ in declared(kind)} == {field.name for field in dataclasses.fields(kind)}
     assert all(flag.help.strip() for _, flag in fields_of(kind))
-    told, blank, *story = cleandoc(kind.__doc__ or "").splitlines()
-    assert told.endswith(".")
-    assert (blank, bool(story)) == ("", True)
+    summary, blank, *rest = cleandoc(kind.__doc__ or "").splitlines()
+    assert summary.endswith(".")
+    assert (blank, bool(rest)) == ("", True)
 
 
 def test_every_flag_that_documents_name_exists() -> None:
-    calls = re.compile(rf"igllm ({'|'.join(verbs())})\b((?:[^`\n\\]|\\\n)*)")  # a call may go on behind a backslash
+    calls = re.compile(rf"igllm ({'|'.join(verbs())})\b((?:[^`\n\\]|\\\n)*)")  # a backslash continues a call on the next line
     named = {
         (verb, flag)
         for page in (ROOT / "README.md", *DOCS.rglob("*.md"))
@@ -258,7 +258,7 @@ def test_names_that_are_no_utf8_are_taken_by_every_reader(
 
 @pytest.mark.parametrize("home", ["none", "cannot be written", "no cache"])
 def test_nothing_ends_for_want_of_a_cache(home: str, tmp_path: Path) -> None:
-    """Where there is no home, or none that can be written, each verb works, with one note and with no folder called ``~``."""
+    """Without a home or cache that can be written, verbs work, print one note, and make no folder called ``~``."""
     (tmp_path / "file").touch()
     (tmp_path / "tmp").mkdir()
     settings = {
@@ -288,7 +288,7 @@ def test_nothing_ends_for_want_of_a_cache(home: str, tmp_path: Path) -> None:
 
 
 def test_a_private_folder_of_somebody_else_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that others may write to, or that is a link: nothing is kept then, and nothing ends."""
+    """If the private folder is a link, nothing is cached there, and the call succeeds."""
     (tmp_path / "d").mkdir()
     (tmp_path / "tmp").mkdir()
     theirs = tmp_path / "tmp" / f"igllm-{os.getuid()}"
@@ -302,7 +302,7 @@ def test_a_private_folder_of_somebody_else_is_not_used(tmp_path: Path, monkeypat
 
 
 class Panic(BaseException):
-    """As Rust's are, which no `except Exception` sees."""
+    """Like the panic of a Rust library: `except Exception` does not catch it."""
 
 
 @pytest.mark.parametrize("kind", [ZeroDivisionError, Panic, GeneratorExit])

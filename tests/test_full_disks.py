@@ -1,7 +1,7 @@
-"""A disk that is full, a folder that is removed while it is written, links in one that was taken over: one message that names it, and the
-next call ends as a first one.
+"""A full disk, a folder removed while it is written, and links in a folder of somebody else: the call ends with one message that names the
+path, and the next call succeeds as a first one does.
 
-No file may grow past some bytes: the portable stand-in for a disk without room.
+A limit on the size of files stands in for a full disk.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ Call = Callable[[Path], list[str]]
 
 @pytest.fixture(scope="module")
 def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Call]:
-    """By name, a call of a verb, given what it is to write."""
+    """By name, a function from the output folder to the arguments of a call."""
     folder = tmp_path_factory.mktemp("needed")
-    data, said, tars = folder / "data", folder / "said.jsonl", folder / "tars"
+    data, predictions, tars = folder / "data", folder / "said.jsonl", folder / "tars"
     assert main([*DOTS, "--out", str(data)]) == 0
     samples = Samples(data)
-    write_predictions(said, [Prediction(key, samples.code(key)) for key in samples.keys])
+    write_predictions(predictions, [Prediction(key, samples.code(key)) for key in samples.keys])
     settings = DatasetSettings(width=40, height=30, min_objects=2, max_objects=3)
     drawn = {f"{index:09d}": draw(settings, index) for index in range(5)}
     noise = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
@@ -64,12 +64,12 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Call]:
         "import": lambda out: ["import", "--format", "clevr", "--scenes", str(scenes), "--out", str(out)],
         "import images": lambda out: ["import", "--format", "clevr", "--scenes", str(scenes), "--images", images, "--out", str(out)],
         "inspect": lambda out: ["inspect", str(data), "--out", str(out)],
-        "render": lambda out: ["render", "--code", str(said), "--data", str(data), "--out", str(out)],
-        "compare": lambda out: ["compare", "--reference", str(data), "--candidate", str(said), "--out", str(out)],
+        "render": lambda out: ["render", "--code", str(predictions), "--data", str(data), "--out", str(out)],
+        "compare": lambda out: ["compare", "--reference", str(data), "--candidate", str(predictions), "--out", str(out)],
     }
 
 
-NAMES = ("generate", "merge", "export coco", "export hf", "import", "import images", "inspect", "render", "compare")
+NAMES = ("generate", "merge", "export coco", "export hf", "export clevr", "import", "import images", "inspect", "render", "compare")
 
 
 @contextmanager
@@ -83,19 +83,19 @@ def no_file_beyond(size: int) -> Iterator[None]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """All that is in a folder, but for lists and locks that calls keep there."""
+    """The content of a folder's files by relative path, except igllm's lists and locks."""
     files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock" and not path.name.startswith(".igllm-"))
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def without_names(made: dict[str, bytes], folder: Path) -> dict[str, bytes]:
-    """Contents, with what they tell of where they are taken out."""
+    """The contents, with the path of their folder removed from them."""
     return {name: data.replace(os.fsencode(folder), b"") for name, data in made.items()}
 
 
-def told(said: str) -> list[str]:
-    """What was said, without progress and news."""
-    return [line for line in said.splitlines() if re.match(r"igllm \w+: (?!cameras|older)", line)]
+def messages(errors: str) -> list[str]:
+    """The lines of standard error that are messages of igllm, without progress and notes."""
+    return [line for line in errors.splitlines() if re.match(r"igllm \w+: (?!cameras|older)", line)]
 
 
 @pytest.mark.parametrize("size", [300])
@@ -107,7 +107,7 @@ def test_a_full_disk_is_one_message_with_the_path(
     capsys.readouterr()
     with no_file_beyond(size):
         status = main(call(out))
-    [message] = told(capsys.readouterr().err)
+    [message] = messages(capsys.readouterr().err)
     assert status == 2
     assert re.match(rf"igllm {name.split(maxsplit=1)[0]}: {re.escape(str(out))}\S*: File too large", message)
     assert main(call(out)) == 0
@@ -126,7 +126,7 @@ PROGRESS = {
     "render": "render.rerender",
     "compare": "render.compare",
 }
-"""By call, the module whose progress is what is done one by one."""
+"""By call, the module whose `progress` the test replaces."""
 
 
 def remove_all(folder: Path) -> None:
@@ -141,7 +141,7 @@ def remove_what_is_seen(folder: Path) -> None:
 
 
 def remove_the_files(folder: Path) -> None:
-    """What rm -rf FOLDER comes to where a folder is written into anew, and so cannot be removed, when all that was in it has been."""
+    """Remove all files but no folder, as rm -rf FOLDER does if new files appear in folders that it has just emptied."""
     for path in folder.rglob("*"):
         if not path.is_dir():
             path.unlink()
@@ -172,8 +172,8 @@ def test_a_folder_removed_while_it_is_written_breaks_no_later_call(  # noqa: PLR
     with monkeypatch.context() as patched:
         patched.setattr(f"{PROGRESS[name]}.progress", progress)
         status = main(call(out))
-    if status:  # else what was removed was not of this call, or it was written after all
-        [message] = told(capsys.readouterr().err)
+    if status:  # else the removed files were not this call's, or were written afterwards
+        [message] = messages(capsys.readouterr().err)
         assert (status, message) == (
             2,
             f"igllm {name.split(maxsplit=1)[0]}: {out}: was removed while this call was writing it; call it again to begin anew",
@@ -188,7 +188,7 @@ def test_a_folder_removed_while_it_is_written_breaks_no_later_call(  # noqa: PLR
 def test_nothing_is_written_where_a_link_leads(
     name: str, calls: dict[str, Call], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whoever goes on with a folder of others may find links in it, of any name that is written there, to any file."""
+    """A folder of somebody else may have links to any file, under any name that a verb writes."""
     fresh, out, theirs, call = tmp_path / "fresh", tmp_path / "out", tmp_path / "theirs", calls[name]
     assert main(call(fresh)) == 0
     theirs.mkdir()
@@ -205,8 +205,8 @@ def test_nothing_is_written_where_a_link_leads(
         (out / hidden).symlink_to(theirs)
         capsys.readouterr()
         if main(call(out)):
-            told = capsys.readouterr().err
-            assert f"{out / hidden}: is a link, and igllm has left none there; remove it" in told or f"such as {hidden};" in told
+            error = capsys.readouterr().err
+            assert f"{out / hidden}: is a link, and igllm has left none there; remove it" in error or f"such as {hidden};" in error
         assert {path.name: path.read_text() for path in theirs.iterdir()} == {"precious": "precious"}
 
 
@@ -218,7 +218,7 @@ def mini_run(calls: dict[str, Call], tmp_path: Path) -> tuple[Path, Data]:
 
 @pytest.mark.parametrize("size", [10_000, 200_000])
 def test_a_checkpoint_that_finds_no_room_is_one_message(size: int, calls: dict[str, Call], tmp_path: Path) -> None:
-    """The first size stops safetensors, the second torch, whose errors are none of the system's."""
+    """The first size stops safetensors, the second torch; neither library raises an OSError."""
     run, data = mini_run(calls, tmp_path)
     preset = get_preset(str(MINI)).changed(["steps=2", "save_steps=1"])
     with no_file_beyond(size), pytest.raises(UserError, match="run: File too large; what was saved before is kept: call it again to go on"):
@@ -246,7 +246,7 @@ def test_a_disk_without_room_for_temporary_files_is_not_the_models_fault(tmp_pat
     capsys.readouterr()
     with no_file_beyond(50):
         status = main(["predict", "--model", str(model), "--data", str(tmp_path / "data"), "--out", str(tmp_path / "pred.jsonl")])
-    [message] = told(capsys.readouterr().err)
+    [message] = messages(capsys.readouterr().err)
     assert (status, message.count("File too large")) == (2, 1)
     assert "cannot be loaded" not in message and "None" not in message and "/igllm-call-" in message
 

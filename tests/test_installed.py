@@ -1,4 +1,4 @@
-"""The package as pip installs it: its types reach the programs of others."""
+"""The package as pip installs it: mypy finds its types from other people's programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A short call of benchmarks/faults.py: kills in several phases, after which all is as nothing had disturbed it."""
+"""A short call of benchmarks/faults.py: after kills in several phases, the results equal undisturbed ones."""
 
 from __future__ import annotations
 

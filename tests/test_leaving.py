@@ -1,4 +1,4 @@
-"""Leaving: signals end every verb alike, with one message and nothing left behind; a reader that goes away ends it, too."""
+"""A signal ends any verb with one message and without temporary files; a closed pipe at standard output is no error."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def handlers_as_before() -> object:
 
 
 def verb_that(monkeypatch: pytest.MonkeyPatch, run: Callable[[], object]) -> int:
-    """The status of a verb that does this."""
+    """The exit status of a verb that calls `run`."""
 
     def run_verb(_: Doctor) -> None:
         run()
@@ -168,9 +168,9 @@ def test_a_thread_may_run_a_verb(tmp_path: Path) -> None:
     assert statuses == [0]
 
 
-def run(*arguments: str, before: str = "", **environment: str) -> tuple[int, str]:
-    """Status and standard error of a call in a shell, of which ``before`` says what its standard output is."""
-    command = f'"{sys.executable}" -m igllm "$@" {before}'
+def run(*arguments: str, redirection: str = "", **environment: str) -> tuple[int, str]:
+    """The status and standard error of a call in a shell; ``redirection`` is that of its standard output."""
+    command = f'"{sys.executable}" -m igllm "$@" {redirection}'
     done = subprocess.run(
         ["bash", "-c", command, "bash", *arguments], capture_output=True, text=True, check=False, env={**os.environ, **environment}
     )
@@ -180,16 +180,16 @@ def run(*arguments: str, before: str = "", **environment: str) -> tuple[int, str
 @pytest.mark.parametrize("buffered", ["", "1"])
 @pytest.mark.parametrize("arguments", [("doctor", "--libraries"), ("--help",), ("generate", "--help")])
 def test_a_reader_that_goes_away_is_no_error(arguments: tuple[str, ...], buffered: str) -> None:
-    status, said = run(*arguments, before="| true; exit ${PIPESTATUS[0]}", PYTHONUNBUFFERED=buffered)
-    assert (status, said) in {(141, ""), (0, "")}  # the latter where the pipe had taken all before its reader went
+    status, error = run(*arguments, redirection="| true; exit ${PIPESTATUS[0]}", PYTHONUNBUFFERED=buffered)
+    assert (status, error) in {(141, ""), (0, "")}  # 0 if the pipe held the whole output before its reader ended
 
 
 def test_output_that_cannot_be_written_is_named() -> None:
-    assert run("doctor", "--libraries", before="> /dev/full", PYTHONUNBUFFERED="") == (
+    assert run("doctor", "--libraries", redirection="> /dev/full", PYTHONUNBUFFERED="") == (
         2,
         "igllm doctor: standard output: No space left on device\n",
     )
-    assert run("doctor", "--libraries", before=">&-")[0] == 0
+    assert run("doctor", "--libraries", redirection=">&-")[0] == 0
 
 
 KILLED = """
@@ -225,7 +225,7 @@ def test_the_temporary_files_of_a_living_call_are_left_alone(tmp_path: Path, mon
 
 
 class Awkward:
-    """Gets its signal where Python can raise nothing."""
+    """Signals this process in a destructor, where Python raises no error."""
 
     def __del__(self) -> None:
         os.kill(os.getpid(), signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""What only one call may write: another is told so, and a call that was killed leaves nothing behind that stops the next."""
+"""Locks on what only one call may write: another call ends with a message, and a killed call does not stop the next one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ with hold(Path(sys.argv[1])):
 
 @contextmanager
 def held(path: Path) -> Iterator[None]:
-    """Another process writes `path`; it is killed in the end."""
+    """Let another process hold the lock of `path` during the block, and kill it in the end."""
     process = subprocess.Popen([sys.executable, "-P", "-c", HOLDER, str(path)], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -45,7 +45,7 @@ def test_one_call_at_a_time(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "out"
     with held(path), pytest.raises(InUse, match="another call is writing it"), hold(path):
         pass
-    for _ in range(2):  # whoever held it was killed; then nobody was
+    for _ in range(2):  # the last holder was killed, then one released it
         with hold(path):
             assert [entry.name for entry in path.parent.iterdir()] == [".out.lock"]
         assert not list(path.parent.iterdir())

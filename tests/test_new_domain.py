@@ -1,4 +1,4 @@
-"""The guide to new domains, followed to the letter: its files are written as it says, and its commands run one after another."""
+"""The guide to new domains, followed to the letter: its files are written, and its commands run one after another."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def package(tmp_path: Path) -> Path:
 def test_the_guide_leads_a_domain_from_outside_once_around(package: Path, tmp_path: Path) -> None:
     assert {path.name for path in package.iterdir()} == {"tetra.py", "tetra_builder.py", "pyproject.toml", "test_tetra.py", "scene.py"}
     environment = Environment(tmp_path / "environment")
-    said = ""
+    output = ""
     for commands in COMMANDS.findall(GUIDE.read_text()):
         done = environment.run(commands, package)
         assert done.returncode == 0, (commands, done.stdout, done.stderr)
-        said += done.stdout
-    assert "data: 8 samples" in said
+        output += done.stdout
+    assert "data: 8 samples" in output
     archive = Samples.for_training(package / "data")
     records = [json.loads(archive.files(number)[".json"]) for number in range(8)]
     assert {record["domain"] for record in records} == {"tetra"}

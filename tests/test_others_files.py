@@ -1,4 +1,4 @@
-"""What is in a folder and is not igllm's stays as it is, byte for byte: of any name, of any kind, behind any link, whatever a list says."""
+"""Other people's files in a folder stay as they are, byte for byte: of any name or kind, behind any link, even if a list names them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Verb = Callable[[Path], int]
 
 @pytest.fixture(scope="module")
 def verbs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Verb]:
-    """By name, the calls that keep a list of what they write, given the folder to write."""
+    """By name, a function that calls a verb with its output folder and returns the status."""
     needed = tmp_path_factory.mktemp("needed")
     data, scenes, code = map(str, (needed / "data", needed / "scenes.json", needed / "a.py"))
     assert main(["generate", *SIZE, "--num", "2", "--shard-size", "1", "--out", data]) == 0
@@ -55,7 +55,7 @@ def shown(folder: Path) -> dict[str, bytes]:
 
 
 def some(files: Mapping[str, bytes]) -> list[str]:
-    """A file of each folder."""
+    """One file of each folder."""
     return sorted({Path(name).parent: name for name in sorted(files)}.values())
 
 
@@ -63,7 +63,7 @@ def some(files: Mapping[str, bytes]) -> list[str]:
 def test_a_file_of_ones_own_is_neither_replaced_nor_removed(
     name: str, verbs: dict[str, Verb], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In the place of each file that the verb would write: another one, and a link to nowhere."""
+    """Neither another file nor a link to nowhere in the place of a file that the verb would write."""
     assert verbs[name](tmp_path / "fresh") == 0
     for number, file in enumerate(some(shown(tmp_path / "fresh"))):
         out, linked = tmp_path / f"own{number}", tmp_path / f"linked{number}"
@@ -100,7 +100,7 @@ def test_what_was_changed_since_is_kept_and_named_and_all_else_is_replaced(
 
 @pytest.mark.parametrize("name", LISTING)
 def test_a_list_that_others_have_made_removes_nothing(name: str, verbs: dict[str, Verb], tmp_path: Path) -> None:
-    """Neither in the folder, nor where a link in it leads; with a digest or without."""
+    """Neither in the folder nor behind a link in it, whether the list gives a digest or not."""
     theirs = tmp_path / "theirs"
     for number, folder in enumerate(("", "zz/")):
         out = tmp_path / str(number)
@@ -124,14 +124,14 @@ def test_a_list_that_names_no_file_is_refused(
     (tmp_path / "images").mkdir()
     (tmp_path / list_name("export")).write_text(json.dumps({"file": file, "made_from": ""}) + "\n")
     assert verbs["export"](tmp_path) == 2
-    told = capsys.readouterr().err
-    assert "choose another folder" in told
-    assert list_name("export") in told
-    assert "export:" not in told.removeprefix("igllm export:")  # no work was done before
+    error = capsys.readouterr().err
+    assert "choose another folder" in error
+    assert list_name("export") in error
+    assert "export:" not in error.removeprefix("igllm export:")  # refused before any work
 
 
 def test_an_export_follows_no_link_to_a_folder(verbs: dict[str, Verb], tmp_path: Path) -> None:
-    """Neither in a folder that it has never seen, nor in one whose own folder has become a link."""
+    """Neither in a new folder, nor in an earlier export whose subfolder has become a link."""
     fresh, used, theirs = (tmp_path / name for name in ("fresh", "used", "theirs"))
     theirs.mkdir()
     fresh.mkdir()
@@ -155,7 +155,7 @@ def test_empty_folders_of_ones_own_outlast_an_export(verbs: dict[str, Verb], tmp
 
 
 def test_pictures_of_ones_own_are_no_report(verbs: dict[str, Verb], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Alone, beside any metrics.json, and within a report."""
+    """A folder with pictures, with or without some metrics.json, is refused; a report with an additional picture is not, and keeps it."""
     out = tmp_path / "photos"
     (out / "pictures").mkdir(parents=True)
     (out / "pictures" / "wedding.jpg").write_text("wedding")
@@ -217,8 +217,8 @@ def test_merge_goes_where_no_link_leads(
         (out / hidden).mkdir()
     capsys.readouterr()
     assert main(["merge", str(out)]) == 2
-    assert f"{out / hidden}: is " in (told := capsys.readouterr().err)
-    assert told.endswith("remove it\n")
+    assert f"{out / hidden}: is " in (error := capsys.readouterr().err)
+    assert error.endswith("remove it\n")
     assert contents(theirs) == before
 
 
@@ -238,7 +238,7 @@ def in_place_of(path: Path, kind: str) -> None:
 def test_a_data_set_is_not_read_without_what_is_no_file(
     kind: str, verbs: dict[str, Verb], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Passing over it would be to tell of fewer samples than there are."""
+    """Skipping it would silently give fewer samples than there are."""
     data, loose = tmp_path / "data", tmp_path / "loose"
     assert verbs["generate"](data) == 0
     with tarfile.open(data / "shard-000000.tar") as tar:
@@ -268,7 +268,7 @@ def test_a_data_set_is_not_read_without_what_is_no_file(
 def test_a_folder_in_the_place_of_a_rendered_file_is_named(
     file: str, verbs: dict[str, Verb], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And what to do; before anything is rendered, in a new folder and in a used one."""
+    """The message also has the remedy, and comes before anything is rendered, in a new folder and in a used one."""
     for out in (tmp_path / "new", tmp_path / "used"):
         if out.name == "used":
             assert verbs["render"](out) == 0
@@ -276,7 +276,7 @@ def test_a_folder_in_the_place_of_a_rendered_file_is_named(
         (out / file).mkdir(parents=True)
         capsys.readouterr()
         assert verbs["render"](out) == 2
-        told = capsys.readouterr().err
-        assert f"{out / file}: is " in told
-        assert "remove it" in told or "another folder" in told
-        assert "render: 1/1" not in told
+        error = capsys.readouterr().err
+        assert f"{out / file}: is " in error
+        assert "remove it" in error or "another folder" in error
+        assert "render: 1/1" not in error

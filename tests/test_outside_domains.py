@@ -1,4 +1,4 @@
-"""Packages that bring domains: found by name, told apart from those built in, and named when they are broken."""
+"""Domains of installed packages: found by name, kept apart from built-in ones, and reported with their package if they are broken."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ FRAME = ("--width", "48", "--height", "36", "--quality", "draft")
 
 
 class Site:
-    """A folder on the path, with what `pip install` leaves of packages."""
+    """A folder on Python's path, with files of packages as `pip install` leaves them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -58,7 +58,7 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    """On the path of this process and of those it starts."""
+    """A `Site` in the current folder, on the path of this process and of those that it starts."""
     folder = tmp_path / "site"
     folder.mkdir()
     monkeypatch.syspath_prepend(folder)
@@ -69,7 +69,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
 
 
 def generate(domain: str, capsys: pytest.CaptureFixture[str], num: int = 2) -> tuple[int, str]:
-    """The status of generating two samples into ``data``, and what was said of it."""
+    """Generate `num` samples into ``data``. Returns the status and standard error."""
     status = main(["generate", "--domain", domain, "--num", str(num), "--out", "data", "--workers", "1", *FRAME])
     return status, capsys.readouterr().err
 
@@ -85,7 +85,7 @@ def test_a_domain_of_a_package_is_found_by_its_name(site: Site, capsys: pytest.C
 
 
 @pytest.mark.parametrize(
-    ("value", "text", "said"),
+    ("value", "text", "message"),
     [
         ("mine_gone:MINE", None, "ModuleNotFoundError: No module named 'mine_gone'"),
         ("mine_raising:MINE", "import math\n\nmath.sqrt(-1)\n", "mine_raising:MINE: ValueError"),
@@ -101,13 +101,13 @@ def test_a_domain_of_a_package_is_found_by_its_name(site: Site, capsys: pytest.C
     ],
 )
 def test_a_broken_domain_is_named_and_leaves_the_others_alone(
-    value: str, text: str | None, said: str, site: Site, capsys: pytest.CaptureFixture[str]
+    value: str, text: str | None, message: str, site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     site.bring("breakage", {"mine": value}, **({value.partition(":")[0]: text} if text else {}))
     status, error = generate("mine", capsys)
     assert status == 2
     assert "the domain 'mine' of the package breakage 0.1" in error
-    assert said in error
+    assert message in error
     assert "Traceback" not in error
     assert error.count("\n") == 1
     assert not Path("data").exists()
@@ -134,25 +134,25 @@ def test_an_unknown_domain_gets_the_names_of_all(site: Site, capsys: pytest.Capt
 
 
 @pytest.mark.parametrize(
-    ("builder", "said"),
+    ("builder", "message"),
     [
         (None, "ModuleNotFoundError: No module named 'mine_builder'"),
         ("import bpy\n\nbpy.no.such.thing\n", "mine_builder.py, line 3)"),
     ],
 )
 def test_a_builder_that_cannot_be_imported_ends_the_run(
-    builder: str | None, said: str, site: Site, capsys: pytest.CaptureFixture[str]
+    builder: str | None, message: str, site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     site.bring("unbuilt", {"mine": "mine_unbuilt:MINE"}, mine_unbuilt=UNBUILT, **({"mine_builder": builder} if builder else {}))
     status, error = generate("mine", capsys)
     assert status == 2
     assert "the builder of the mine domain cannot be imported: mine_builder:MineBuilder" in error
-    assert said in error
+    assert message in error
     assert "Traceback" not in error
 
 
 def test_data_and_models_name_domains_but_no_code(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    """A file beside the data, which a data set and a model ask for in every way, is not run."""
+    """A file beside the data is not run, in whichever way a data set or a model names it as its domain."""
     assert generate("dot2d", capsys)[0] == 0
     Path("evil.py").write_text("raise SystemExit('it was run')\n")
     for folder in ("loose", "model"):

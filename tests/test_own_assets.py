@@ -1,4 +1,4 @@
-"""People's own model files and images, once around: what the verbs do with them, with Blender opening and rendering them."""
+"""People's own model files and images in the verbs from generate to compare, opened and rendered by Blender."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from igllm import main
 from render.conformance import check_domain
 
 WEDGE = "v 0 0 0\nv 2 0 0\nv 2 1 0\nv 0 1 0\nv 2 0 {top}\nv 2 1 {top}\nf 1 4 3 2\nf 2 3 6 5\nf 1 5 6 4\nf 1 2 5\nf 4 6 3\n"
-"""Rises to one side, as an .obj; Y is up."""
+"""An .obj file of a wedge that rises to one side; Y is up."""
 TENT = """ply
 format ascii 1.0
 element vertex 5
@@ -42,7 +42,7 @@ FRAME = ("--width", "64", "--height", "48", "--quality", "draft", "--workers", "
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six wedges, a tent, and a file that is no model; beside it six images to wear, three of them red, and a file that is none."""
+    """Models: six wedges, a tent and a damaged file; in a folder beside them six images, three of them red, and a damaged file."""
     made = tmp_path_factory.mktemp("own") / "models"
     for kind in ("wedge", "tent"):
         (made / kind).mkdir(parents=True)
@@ -60,7 +60,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def name(folder: Path) -> str:
-    """The domain of these files."""
+    """The name of the domain that inspect makes of `folder`."""
     assert igllm("inspect", "--assets", folder, "--textures", folder.with_name("images"), "--out", folder.parent / "sheet") == 0
     listed = json.loads((folder.parent / "sheet" / "asset-list.json").read_text())
     assert [refused["path"] for refused in listed["refused"]] == ["tent/torn.ply", "paper/torn.jpg"]
@@ -91,14 +91,14 @@ def test_objects_wear_the_images(name: str, tmp_path: Path) -> None:
 
 def test_a_model_learns_of_them_and_what_it_writes_is_rendered(folder: Path, name: str, tmp_path: Path) -> None:
     own = ("--domain", "assets", "--assets", folder, "--textures", folder.with_name("images"))
-    asked = ("generate", *own, "--num", 8, "--shard-size", 4, *FRAME)
+    generate = ("generate", *own, "--num", 8, "--shard-size", 4, *FRAME)
     data, halves, val = tmp_path / "data", (tmp_path / "half-0", tmp_path / "half-1"), tmp_path / "val"
-    assert igllm(*asked, "--split", "known", "--seed", 1, "--out", data) == 0
+    assert igllm(*generate, "--split", "known", "--seed", 1, "--out", data) == 0
     for number, half in enumerate(halves):
-        assert igllm(*asked, "--split", "known", "--seed", 1, "--shards", number, "--out", half) == 0
+        assert igllm(*generate, "--split", "known", "--seed", 1, "--shards", number, "--out", half) == 0
     assert igllm("merge", halves[0], "--from", halves[1]) == 0
     assert _records(halves[0]) == _records(data)
-    assert igllm(*asked, "--split", "unseen-shapes", "--seed", 2, "--out", val) == 0
+    assert igllm(*generate, "--split", "unseen-shapes", "--seed", 2, "--out", val) == 0
     assert len(_shapes(val)) == 1
     assert not _shapes(val) & _shapes(data)
     exports = [("export", "--data", data, "--format", name, "--out", tmp_path / name) for name in ("coco", "hf")]

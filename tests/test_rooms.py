@@ -1,4 +1,4 @@
-"""Which room may touch what: the order of imports as it is written in the files, and what a fresh interpreter loads."""
+"""The order of imports between rooms, which are files or folders of the packages, and the modules that a fresh interpreter loads."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ render.verbs
 
 igllm
 """
-"""All rooms, a floor a line: a room imports rooms of the floors above it in this table alone, none of its own floor or below. An empty
-line ends a package; `PACKAGES` says which of those above it each may use."""
+"""All rooms, one floor a line: a room may import only rooms on the floors above its own in this table. An empty line ends a package;
+`PACKAGES` has the other packages that each may import."""
 
 PACKAGES = {
     "datagen": (),
@@ -61,7 +61,7 @@ FLOOR = {room: number for number, line in enumerate(ORDER.split("\n")) for room 
 
 
 def _files() -> dict[str, Path]:
-    """The files of the product by the names that they are imported by."""
+    """The Python files of the packages by module name."""
     found = [ROOT / "igllm.py", *(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))]
     return {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in found}
 
@@ -70,7 +70,7 @@ FILES = _files()
 
 
 def _imported(path: Path) -> set[str]:
-    """The files of the product that a file imports, at its top, in its functions, or for its types alone."""
+    """The packages' modules that a file imports: at its top, in functions, or for types alone."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -85,7 +85,7 @@ IMPORTS = {name: _imported(path) for name, path in FILES.items()}
 
 
 def _room(name: str) -> str:
-    """The room that a file belongs to: the longest name in the table that its own begins with. KeyError if there is none."""
+    """The room of a module: the longest name in the table that the module's name begins with. KeyError if there is none."""
     parts = name.split(".")
     rooms = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
     for room in rooms:

@@ -1,4 +1,4 @@
-"""What is printed of other people's names and codes: read by people, obeyed by no terminal, and not endless."""
+"""Printed text that quotes other people's names and code: people can read it, no terminal obeys it, and its length is limited."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ HOSTILE = "\x1b[2J\x1b]0;owned\x07\x9b31m\x7f"
 def test_a_message_shows_control_characters_and_does_not_send_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "pred.jsonl").write_text(json.dumps({"key": HOSTILE, "code": ""}))
     assert main(["render", "--code", str(tmp_path / "pred.jsonl"), "--out", str(tmp_path / "out")]) == 2
-    said = capsys.readouterr().err
-    assert "\\x1b[2J" in said and said.replace("\n", "").isprintable()
+    error = capsys.readouterr().err
+    assert "\\x1b[2J" in error and error.replace("\n", "").isprintable()
 
 
 def test_so_do_lines_of_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,15 +39,15 @@ def test_so_do_lines_of_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[s
     (tmp_path / "data" / "manifest.jsonl").write_text(json.dumps({**row, "name": HOSTILE}))
     capsys.readouterr()
     assert main(["verify", str(tmp_path / "data")]) == 1
-    said = capsys.readouterr().out
-    assert "manifest.jsonl, line 1" in said and said.replace("\n", "").isprintable()
+    output = capsys.readouterr().out
+    assert "manifest.jsonl, line 1" in output and output.replace("\n", "").isprintable()
 
 
 MANY_LINES = "a\nigllm: all is well\r\u202e\u2028\x85\x1b[2J\tb"
 
 
 def named(name: str) -> Sample:
-    """A sample in which all that anybody may name has that name."""
+    """A sample whose split, camera, first lamp and first object's colour have this name."""
     one = draw(DatasetSettings(width=40, height=30), 5)
     sample = make_sample("", one.scene, one.shot, np.zeros((30, 40, 3), np.uint8), one.view, index=5, seed=0, split=name)
     record = json.loads(json.dumps(sample.record))
@@ -58,9 +58,9 @@ def named(name: str) -> Sample:
 
 @pytest.mark.parametrize("verb", ["inspect", "verify", "export", "train"])
 def test_no_name_makes_a_line_of_its_own(verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of a split, a camera, a lamp, a word of code, a file, a folder: as many lines are printed as of names of one letter."""
+    """Line ends in names of splits, cameras, lamps, words, files and folders do not change the number of printed lines."""
     dots = DatasetSettings("dot2d", width=32, height=24)
-    said = []
+    outputs = []
     for name in ("a", MANY_LINES):
         data, out = tmp_path / f"data {name}", tmp_path / f"out {len(name)}"
         if verb == "verify":
@@ -79,8 +79,8 @@ def test_no_name_makes_a_line_of_its_own(verb: str, tmp_path: Path, capsys: pyte
         }
         capsys.readouterr()
         main([verb, *arguments[verb]])
-        said.append("".join(capsys.readouterr()))
-    one, many = (re.sub(r"\d+/\d+, .*", "", text).splitlines() for text in said)
+        outputs.append("".join(capsys.readouterr()))
+    one, many = (re.sub(r"\d+/\d+, .*", "", text).splitlines() for text in outputs)
     assert len(one) == len(many) and not any("igllm: all is well" in line[:20] for line in many)
     assert all(line.isprintable() for line in many)
     assert any("igllm: all is well" in line for line in many)
@@ -100,8 +100,8 @@ def test_a_message_about_something_long_is_short(tmp_path: Path, capsys: pytest.
     long = tmp_path / "pred.jsonl"
     long.write_text(json.dumps({"key": "a", "code": "", "x" * 100_000: 1}) + "\n" + json.dumps({"key": "/" * 100_000, "code": ""}))
     assert main(["render", "--code", str(long), "--out", str(tmp_path / "out")]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith(f"igllm render: {long}") and len(said) < LONGEST + 100
+    error = capsys.readouterr().err
+    assert error.startswith(f"igllm render: {long}") and len(error) < LONGEST + 100
 
 
 @given(st.text(max_size=50), st.integers(1, 5000))
@@ -125,6 +125,6 @@ def test_text_that_people_can_read_is_printed_as_it_is(text: str) -> None:
 
 
 def _moves(character: str) -> bool:
-    """Whether it moves a terminal, or turns the direction of text."""
+    """Whether a character controls a terminal, or changes the direction of text."""
     control = character < " " or "\x7f" <= character <= "\x9f" or "\ud800" <= character <= "\udfff"
     return control or character in "\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"

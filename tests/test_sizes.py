@@ -1,4 +1,4 @@
-"""A file that is small by its kind is not read where it is large: a hundred times as much memory may be in what its text says."""
+"""Files of kinds that are small are refused if they are large, because parsed text can take a hundred times the memory of its bytes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from model.run_folder import run_settings
 from render.evals.plan import RunRequest
 from render.evals.runs import read_run
 
-ASKED = cast(RunRequest, SimpleNamespace(digest="0123"))
+REQUEST = cast(RunRequest, SimpleNamespace(digest="0123"))
 READERS: dict[str, tuple[str, int, Callable[[Path], Any]]] = {
-    "a run of an evaluation": ("0123.json", 1_000_000, lambda path: read_run(path.parent, ASKED)),
+    "a run of an evaluation": ("0123.json", 1_000_000, lambda path: read_run(path.parent, REQUEST)),
     "a run's statement": ("run.json", 2_000_000, lambda path: run_settings(path.parent)),
     "a preset": ("own.toml", 1_000_000, lambda path: get_preset(str(path))),
 }

@@ -1,4 +1,4 @@
-"""Assets as Cycles sees them, beside what labels say of them. Blender runs in a process of its own."""
+"""Assets in Cycles' passes, compared with their labels. Blender runs in a separate process."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ WIDTH, HEIGHT = 160, 120
 
 
 def thing(asset: str, texture: str | None = None, *, turned: float = 0.0) -> dict[str, Any]:
-    """An asset in the middle of the stage, tilted in no simple way, its lowest point above the ground."""
+    """A request for an asset in the middle of the stage, turned about all axes, its lowest point above the ground."""
     return {"asset": asset, "texture": texture, "location": [0.4, -0.3, 1.7], "scale": 1.6, "euler": [25.0, -35.0, 70.0 + turned]}
 
 
-def solid(asked: dict[str, Any]) -> MeshSolid:
-    rotation = from_euler(np.array(asked["euler"]))
-    return MeshSolid(instance(asked["asset"]).mesh, tuple(asked["location"]), asked["scale"], rotation)
+def solid(request: dict[str, Any]) -> MeshSolid:
+    rotation = from_euler(np.array(request["euler"]))
+    return MeshSolid(instance(request["asset"]).mesh, tuple(request["location"]), request["scale"], rotation)
 
 
 @pytest.fixture(scope="module")
 def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of all that is rendered here."""
+    """The folder of all frames that these tests use, rendered once."""
     folder = tmp_path_factory.mktemp("frames")
     Image.new("RGB", (8, 8), (200, 10, 10)).save(folder / "red.png")
     textures = {
@@ -89,7 +89,7 @@ def test_an_image_file_is_laid_on(frames: Path) -> None:
 
 
 def test_one_mesh_serves_objects_in_different_paints(frames: Path) -> None:
-    """All that was shown above: an instance a class, and the paints; the ground's mesh and material besides."""
+    """After all these frames, the shelf holds one mesh per class, and Blender only the ground's in addition."""
     word, meshes, _, all_meshes, _ = (frames / "out.txt").read_text().splitlines()[-1].split()
     assert (word, int(meshes), int(all_meshes)) == ("kept", len(CLASSES), len(CLASSES) + 1)
     pair = picture(frames, "pair")

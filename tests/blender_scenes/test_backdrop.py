@@ -1,4 +1,4 @@
-"""Cameras of one's own, rendered: ground and backdrop fill every frame, where depth says that they are."""
+"""Renders under people's own cameras: ground and backdrop fill every frame, unless the camera looks past them, as in the depth labels."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ FRAME = ["--width", "64", "--height", "48", "--quality", "draft"]
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Samples, str]:
-    """Three dozen samples of these cameras, and what was said."""
+    """36 samples under these cameras, and the run's standard error."""
     folder = tmp_path_factory.mktemp("views")
     (folder / "cameras.json").write_text(json.dumps(CAMERAS))
     command = ["generate", "--num", "36", "--out", str(folder / "data"), "--cameras", str(folder / "cameras.json"), *FRAME]
     with pytest.MonkeyPatch.context() as patch:
-        said = io.StringIO()
-        patch.setattr("sys.stderr", said)
+        stderr = io.StringIO()
+        patch.setattr("sys.stderr", stderr)
         assert main([*command, "--min-objects", "1", "--max-objects", "2", "--workers", "1", "--depth"]) == 0
-    return Samples(folder / "data"), said.getvalue()
+    return Samples(folder / "data"), stderr.getvalue()
 
 
 def test_no_camera_looks_into_a_black_hole(seen: tuple[Samples, str]) -> None:
@@ -47,7 +47,7 @@ def test_no_camera_looks_into_a_black_hole(seen: tuple[Samples, str]) -> None:
         black = sample.pixels().max(axis=2) == 0
         assert bare.any() == (name == "sky")
         assert black.any() == (name == "sky")
-        # Where depth finds nothing there is nothing, but for the seam, which the denoiser blurs.
+        # Pixels are black where depth is infinite, except along the seam, which the denoiser blurs.
         assert (black != bare).mean() < 0.05
     assert names == set(CAMERAS)
 
@@ -59,7 +59,7 @@ def test_a_camera_that_looks_past_everything_is_named_before_anything_is_rendere
 
 
 def test_the_stage_is_as_it_was_after_another_cameras_shot(seen: tuple[Samples, str], renders: Samples) -> None:
-    """What one shot turned does not stay turned: equal to the bit, in one process."""
+    """A backdrop turned for one shot is turned back: renders repeated in one process are equal to the bit."""
     own = next(sample for sample in seen[0] if sample.shot.viewpoint.name == "left")
     usual = renders[renders.keys[0]]
     pictures = []

@@ -1,4 +1,4 @@
-"""A .blend file that `igllm render --blend` saves, opened in a Blender of its own: what it holds, and what it renders."""
+"""A .blend file that `igllm render --blend` saves, opened in another Blender process: its content and its render."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ print("FOUND" + json.dumps(found))
 
 
 def opened(path: Path) -> dict[str, Any]:
-    """What a .blend file holds, once its picture is rendered."""
+    """The content of a .blend file, whose picture is rendered as well."""
     done = subprocess.run([sys.executable, "-P", "-c", OPEN, path], capture_output=True, text=True, check=True)
     [line] = [line for line in done.stdout.splitlines() if line.startswith("FOUND")]
     found: dict[str, Any] = json.loads(line.removeprefix("FOUND"))
@@ -56,7 +56,7 @@ def small(shot: Shot) -> Shot:
 
 @pytest.mark.parametrize("domain", ["clevr", "assets", "so3"])
 def test_it_holds_the_scene_by_name_and_renders_to_its_picture(domain: str, tmp_path: Path) -> None:
-    """After another scene of another kind, whose leavings a worker keeps; clevr before a camera of its own."""
+    """The worker has rendered another domain before, whose blocks it keeps. For clevr, the camera is another one than the domain's."""
     kind = get_domain(domain)
     drawn = draw(DatasetSettings(domain=domain, width=48, height=36), 1)
     shot = small(replace(drawn.shot, camera=Camera((0.0, -11.0, 3.0))) if domain == "clevr" else drawn.shot)

@@ -1,4 +1,4 @@
-"""The shapes as numbers."""
+"""The shapes' vertices, faces and normals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SHAPES = {"cube": cube(0.07), "sphere": sphere(), "cylinder": cylinder(0.08)}
 
 
 def face_normals(surface: BasicMesh) -> tuple[np.ndarray, np.ndarray]:
-    """Normals of the faces by their corners' winding, not normalised, and the mean of the normals given there."""
+    """Two arrays (F, 3) of the faces' normals: by the corners' winding, not normalised, and the mean of the corners' given normals."""
     wound, given = [], []
     for face in surface.faces:
         a, b, c = surface.vertices[[face[0], face[1], face[-1]]]

@@ -1,4 +1,4 @@
-"""The worker's protocol and what holds of its images. Blender runs in the worker; the tests never import bpy."""
+"""The worker's protocol and the properties of its images. Blender runs in the worker; the tests never import bpy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SHOT = CLEVR.canonical_shot(160, 120, "draft")
 
 
 class Worker:
-    """A worker process and its protocol, spelled out."""
+    """A worker process, driven by its protocol."""
 
     def __init__(self, *arguments: str) -> None:
         command = [sys.executable, "-P", "-m", "blender_scenes.worker", *arguments]
@@ -88,7 +88,7 @@ SCENE = Scene("clevr", (CUBE, BALL, DRUM))
 
 
 def assert_same_image(one: np.ndarray, two: np.ndarray) -> None:
-    """Every value within 1/255, at most one in a thousand different."""
+    """Every value differs by at most 1 of 255, and at most one in a thousand differs."""
     apart = np.abs(one - two)
     assert apart.max() <= 1
     assert np.count_nonzero(apart) <= one.size / 1000
@@ -162,7 +162,7 @@ def test_qualities_agree_on_the_picture(worker: Worker, quality: str) -> None:
 
 @pytest.mark.parametrize("obj", SCENE.objects, ids=lambda o: o["shape"])
 def test_an_object_is_rendered_where_its_mask_is(worker: Worker, obj: Object) -> None:
-    """Against the same scene with the object repainted, what differs is the object and its reflected light."""
+    """Repainting an object changes its own pixels and little beside them, by reflected light."""
     seen = mask(SCENE, obj, SHOT)
     repainted = Scene("clevr", tuple(o.replaced(color="yellow") if o is obj else o for o in SCENE.objects))
     differs = changed(worker.render(SCENE, SHOT), worker.render(repainted, SHOT))
@@ -215,8 +215,8 @@ def test_what_cannot_be_rendered_is_an_error_and_the_worker_lives_on(worker: Wor
 def test_a_request_that_is_none_is_an_error(worker: Worker) -> None:
     for request in (b"not json", b"[]", b"{}", json.dumps({"scene": SCENE.to_json(), "shot": {}}).encode()):
         assert "error" in worker.send(request)[0]
-    unheard_of = json.dumps({"key": "a", "scene": SCENE.to_json(), "shot": replace(SHOT, camera=Camera((math.nan, 0.0, 0.0))).to_json()})
-    error = worker.send(unheard_of.encode())[0]["error"]
+    not_finite = json.dumps({"key": "a", "scene": SCENE.to_json(), "shot": replace(SHOT, camera=Camera((math.nan, 0.0, 0.0))).to_json()})
+    error = worker.send(not_finite.encode())[0]["error"]
     assert "cannot be rendered" in error and "\n" not in error
     assert "2x1" in worker.error(SCENE, replace(SHOT, width=2, height=1))
     assert "noise seed" in worker.error(SCENE, replace(SHOT, noise_seed=-1))
@@ -228,7 +228,7 @@ def test_ctrl_c_is_left_to_the_parent(worker: Worker) -> None:
 
 
 def test_blend_file_is_written_beside_the_answer(worker: Worker, tmp_path: Path) -> None:
-    for _ in range(2):  # the second time over the first
+    for _ in range(2):  # the second call replaces the first file
         header, _ = worker.ask(SCENE, replace(SHOT, width=16, height=12), str(tmp_path / "scene.blend"))
         assert list(header["files"]) == [".png", ".py", ".json"]
     assert [p.name for p in tmp_path.iterdir()] == ["scene.blend"]

@@ -1,4 +1,4 @@
-"""What a worker keeps is bounded, and nothing that is shown goes."""
+"""The cache of Blender's blocks is bounded, and no block in use is removed."""
 
 from __future__ import annotations
 

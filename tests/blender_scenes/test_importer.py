@@ -1,4 +1,4 @@
-"""People's own files through Blender: every format gives the same model, bad files their reason, and no script in a file runs."""
+"""People's own files through Blender: every format gives the same model, a bad file gives a reason, and no script in a file runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from datagen.assets.model import GREY
 from datagen.assets.own import OwnAssets, own_assets
 
 FILES = SUPPORT / "model_files.py"
-PATIENCE = 120.0  # seconds for one file, on a machine that has other things to do
+PATIENCE = 120.0  # seconds for one file, enough on a busy machine
 GOOD = ("post.blend", "post.glb", "post.obj", "post.ply", "post.usda", "post.usdc", "post.usdz", "post_apart.gltf")
 
 
@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def passing(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that the processes which open files have for passing files."""
+    """The folder for temporary files of the processes that open models."""
     return tmp_path_factory.mktemp("passing")
 
 
@@ -50,7 +50,7 @@ def test_every_format_gives_the_same_model(found: OwnAssets, name: str) -> None:
     mesh = asset.mesh
     assert len(mesh) == 36
     size = mesh.bounds()[1] * 2
-    # The arm that pointed along -Y points along +X, and up is up.
+    # The arm along Blender's -Y now points along +X; up stays up.
     np.testing.assert_allclose(size / size[2], [1.8 / 3.2, 0.4 / 3.2, 1.0], atol=1e-4)
     centres = mesh.corners().mean(1)
     front = centres[centres[:, 0] > 0.1]
@@ -58,14 +58,14 @@ def test_every_format_gives_the_same_model(found: OwnAssets, name: str) -> None:
     assert np.linalg.norm(mesh.vertices, axis=1).max() == pytest.approx(1, abs=3e-6)
     assert mesh.volume() == pytest.approx((0.4 * 0.4 * 3 + 0.2 * 0.2 * 1.4 + 0.1 * 0.1 * 0.2) * (size[2] / 3.2) ** 3, rel=1e-3)
     if not name.endswith(".ply"):  # which has no materials
-        assert len(asset.colors) == (2 if name.endswith(".obj") else 3)  # an .obj's last material goes on to what has none
+        assert len(asset.colors) == (2 if name.endswith(".obj") else 3)  # in an .obj, faces without a material get the last one
         red, blue = np.array(asset.colors[:2]) / 255
         np.testing.assert_allclose(red, [0.8, 0.05, 0.05], atol=0.01)
         np.testing.assert_allclose(blue, [0.05, 0.05, 0.8], atol=0.01)
 
 
 RED = ((200 / 255 + 0.055) / 1.055) ** 2.4
-"""What the red of worn.png is as light."""
+"""The red of worn.png as linear light."""
 WORN = {
     "image.blend": (RED, 0, 0),
     "packed.blend": (RED, 0, 0),
@@ -88,12 +88,12 @@ def test_a_surface_has_the_colour_that_its_nodes_give(found: OwnAssets, name: st
 
 
 def test_a_surface_that_is_not_understood_is_grey_and_told(found: OwnAssets) -> None:
-    told = {asset.path: (asset.colors, asset.notes) for asset in found.assets}
-    assert told["worn/noise.blend"] == (
+    shown = {asset.path: (asset.colors, asset.notes) for asset in found.assets}
+    assert shown["worn/noise.blend"] == (
         (GREY,),
         ("the colour of the material 'm' is not understood (the node 'Noise Texture'): grey is taken",),
     )
-    assert told["worn/nothing.blend"] == ((GREY,), ("the material 'm' has no surface: grey is taken",))
+    assert shown["worn/nothing.blend"] == ((GREY,), ("the material 'm' has no surface: grey is taken",))
 
 
 def test_what_only_blender_can_read_names_files_too(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +110,7 @@ def test_what_only_blender_can_read_names_files_too(folder: Path, tmp_path: Path
     for path in wearing:
         assert before[path][1] == ((147, 0, 0),) and after[path][1] == ((0, 0, 255),)
     assert {path for path in before if before[path][0] != after[path][0]} == {*wearing, "mixed.blend"}
-    # The same files where what they name is outside.
+    # The same files without their images, and with a layer outside the folder.
     for path in wearing:
         (tmp_path / "alone" / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(models / path, tmp_path / "alone" / path)

@@ -1,4 +1,4 @@
-"""Scenes that nobody means, through Blender: each has its picture and a line that says what is odd, and none costs the others theirs."""
+"""Odd scenes through Blender: the oddity of each is reported in a line, and no scene keeps others from being rendered."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def test_odd_scenes_are_rendered_and_told_of(tmp_path: Path, capsys: pytest.Capt
     write_predictions(tmp_path / "odd.jsonl", (Prediction(key, code) for key, code in ODD.items()))
     frame = ["--width", "48", "--height", "36", "--quality", "draft", "--workers", "1"]
     assert main(["render", "--code", str(tmp_path / "odd.jsonl"), "--out", str(tmp_path / "out"), *frame]) == 0
-    said = capsys.readouterr().err
-    assert "Traceback" not in said
-    odd = [line.removeprefix("igllm render: warning: ") for line in said.splitlines() if "outside [" not in line and "warning" in line]
+    messages = capsys.readouterr().err
+    assert "Traceback" not in messages
+    odd = [line.removeprefix("igllm render: warning: ") for line in messages.splitlines() if "outside [" not in line and "warning" in line]
     assert {line.partition(":")[0] for line in odd} == {"camera", "twins", "painted", "half", "none"}
     assert "half: objects stand in each other: 1 (green rubber large sphere) and 3 (red rubber large cylinder)" in odd
     samples = Samples(tmp_path / "out")
     assert set(samples.keys) == set(ODD) - {"farther"}
-    assert "farther: object 1: loc (999999999999.0, 0.0, 0.0) is past what any number may be, 1,000,000" in said
+    assert "farther: object 1: loc (999999999999.0, 0.0, 0.0) is past what any number may be, 1,000,000" in messages
     labels = {sample.key: sample.record["labels"] for sample in samples}
     assert labels["camera"][0]["visible_pixels"] == 48 * 36
     assert labels["plane"][0]["visible_pixels"] == labels["far"][0]["visible_pixels"] == 0
@@ -51,7 +51,7 @@ def test_odd_scenes_are_rendered_and_told_of(tmp_path: Path, capsys: pytest.Capt
     assert (samples["twins"].pixels() == usual).all()
     assert (samples["behind"].pixels() == usual).all()
     red, _, blue = samples["painted"].pixels()[13:19, 21:27].reshape(-1, 3).mean(axis=0)
-    assert red > 2 * blue  # the labels' owner is the first
+    assert red > 2 * blue  # the first object, as in the labels
 
 
 def test_frames_that_no_verb_takes_are_refused_before_blender_starts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

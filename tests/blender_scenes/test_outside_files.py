@@ -1,4 +1,4 @@
-"""A model of which a part lies outside its folder is left out, in whatever way that is named; what is beside it belongs to it."""
+"""A model that refers to a file outside its folder, in any way, is left out; files beside it that it refers to are parts of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PACKAGES = ("package", "capitals", "nested", "deep")
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The models are in ``models``, what they name in ``outside``."""
+    """A folder with the models in ``models`` and the files that they refer to in ``outside``."""
     folder = tmp_path_factory.mktemp("made")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-P", FILES, folder / "models", folder / "outside"]
@@ -40,7 +40,7 @@ def test_what_lies_outside_is_refused_with_its_name(made: Path, tmp_path: Path, 
     for mark in ("", "-here"):
         computed = "its node 'Import OBJ' reads a file whose name is worked out by other nodes; apply the modifier"
         expected[f"computed{mark}.blend"] = computed
-    expected["volume-here.blend"] = "nothing to see: it has no triangles"  # what it names is not there
+    expected["volume-here.blend"] = "nothing to see: it has no triangles"  # the volume that it refers to is not there
     assert {refused.path: refused.reason for refused in found.refused} == expected
 
 

@@ -1,4 +1,4 @@
-"""What people's own models show, through Blender: colours of any combination, coordinates far away, and what is amiss told."""
+"""People's own models through Blender: colours from any combination of sources, coordinates far from the origin, and notes on faults."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import igllm
 FAR = (500000.123, 4649776.22, 100.5)
 LEVEL = 200
 LINEAR = ((LEVEL / 255 + 0.055) / 1.055) ** 2.4
-"""What the red of red.png is as light."""
+"""The red of red.png as linear light."""
 RED, GREY = (LINEAR, 0, 0), (150 / 255, 152 / 255, 156 / 255)
 UNLIT = {"extensions": {"KHR_materials_unlit": {}}}
 HALF = ((0.5 + 0.055) / 1.055) ** 2.4
@@ -97,7 +97,7 @@ COLORS: dict[str, tuple[str | bytes, tuple[float, float, float]]] = {
     "gone.usda": (usda(shader=TEXTURED, image="nowhere.png"), GREY),
     "emission.usda": (usda(shader="color3f inputs:diffuseColor = (0, 0, 0)\ncolor3f inputs:emissiveColor = (0, 0, 1)"), (0, 0, 1)),
 }
-"""Of each file what is in it, and what colour it shows."""
+"""By file name, the file's content, and the colour that it shows, as linear light."""
 LIBRARIES = {
     "kd": mtl(Kd="0 0.5 1"),
     "image": mtl(map_Kd="red.png"),
@@ -158,10 +158,10 @@ SUBSETS = {
     "colors": (usda(SUBSET + "color3f[] primvars:displayColor = [(0, 1, 0)]", parent=RED_MATERIAL), [0, 255, 0]),
     "nothing": (usda(SUBSET, parent=RED_MATERIAL), [150, 152, 156]),
 }
-"""Meshes of which a subset is red, and the colour of their larger rest."""
+"""Meshes with a red subset, and the colour of the rest, which is larger."""
 POINTS = [" ".join(map(str, corner)) for corner in CORNERS]
 TRIANGLES = b"".join(np.array([(0, 0, 1), (0, 0, z), (1, 0, 0), (0, 1, z)], "<f4").tobytes() + b"\0\0" for z in (0, 1))
-"""Two, as a binary ``.stl`` has them."""
+"""Two triangles in the format of a binary ``.stl``."""
 SHAPELESS: dict[str, tuple[str | bytes, str]] = {
     "float.ply": (ply(4649776.22, sort="binary_little_endian", number="float"), "far from the origin"),
     "cancelled.gltf": (
@@ -209,7 +209,7 @@ SHAPELESS: dict[str, tuple[str | bytes, str]] = {
     "absent.usda": (usda().replace("[0, 1, 2, 3]", "[0, 1, 2, 4]"), "is damaged (Out of range face vertex index 4"),
     "torn.usda": ("#usda 1.0\ndef Mesh {", "OpenUSD cannot read it (torn.usda:2:"),
 }
-"""Files that show nothing right, and what the reason says."""
+"""Files without a usable shape, and a part of the reason that is given."""
 
 SIDES = "".join(f"f {' '.join(str(i + 1) for i in face)}\n" for face in FACES)
 THIN = "".join(f"v {x * 0.01} {y * 0.01} {z}\n" for x, y, z in CORNERS) + SIDES
@@ -217,7 +217,7 @@ FACE_COLORS = re.sub(rb"(?m)^(4 .*)$", rb"\1 200 0 0", ply()).replace(
     b"vertex_indices", b"vertex_indices\nproperty uchar red\nproperty uchar green\nproperty uchar blue"
 )
 MORE_FACES = np.array([[4, 0, 1, 3, 99], [4, 0, 1, 3, -1], [4, 0, 1, 1, 0], [4, *FACES[0]]])
-"""Of a cube that has them already, or cannot have them, each with the number of its corners."""
+"""Faces that a cube already has or cannot have, each after the number of its corners."""
 MORE_TEXT = "\n".join(" ".join(map(str, face)) for face in MORE_FACES.tolist()).encode()
 MORE_BINARY = b"".join(b"\x04" + face[1:].astype("<i4").tobytes() for face in MORE_FACES)
 LOST = "4 of its 10 faces are left out: of vertices that are not there, of fewer than three, or there already"
@@ -249,22 +249,22 @@ NOTED: dict[str, tuple[str | bytes, str]] = {
     "faces.ply": (FACE_COLORS, "the colours of its faces are not read: grey is taken"),
     "color.stl": (b"COLOR=".ljust(80) + struct.pack("<I", 2) + TRIANGLES, "its colours are not read: grey is taken"),
 }
-"""Files that are not as they should be, and what is noted."""
+"""Files that are read with a note, and that note."""
 STRANGE = {"negative": "-0.1 0.5 2", "bright": "0.5 2 0", "comma": "1,0 0,5 0,0"}
-"""Colours that are none."""
+"""Values of ``Kd`` that are not colours."""
 
 PALETTE = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255))
 """The pixels of palette.png."""
 
 
 def palette_model(place: int) -> str:
-    """A cube that wears one pixel of palette.png, which repeats."""
+    """A cube (``.obj``) whose texture coordinates select one pixel of palette.png, which is repeated."""
     lines = obj("mtllib palette.mtl\nusemtl m").splitlines()
     return "".join(f"vt {(place + 0.5) / 4} 0.5\n" if line.startswith("vt") else f"{line}\n" for line in lines)
 
 
 def palette_gltf(place: int, sampler: dict[str, int], **transform: Any) -> str:
-    """A cube that wears one pixel of palette.png, which the sampler repeats, or a transformation moves there."""
+    """A cube (``.gltf``) that shows one pixel of palette.png, selected with the sampler's wrapping or a texture transformation."""
     texture = {"index": 0} | ({"extensions": {"KHR_texture_transform": transform}} if transform else {})
     material = {"pbrMetallicRoughness": {"baseColorTexture": texture}}
     text = gltf(material, image="palette.png", places=(((place + 0.5) / 4, 0.5),) * 4, sampler=sampler)
@@ -283,12 +283,12 @@ REPEATED: dict[str, tuple[str, int]] = {
     "scaled": (palette_gltf(1, {}, scale=[0.5, 1.0]), 0),
     "turned": (palette_gltf(0, {}, rotation=np.pi, offset=[0.75, 0.0]), 2),
 }
-"""Ways to reach a pixel of palette.png, and which."""
+"""Cubes that reach a pixel of palette.png in different ways, and the pixel's index."""
 
 
 @pytest.fixture(scope="module")
 def listed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What `igllm inspect --assets` lists of all these."""
+    """The rows, by path, that `igllm inspect --assets` lists for all these files."""
     folder = tmp_path_factory.mktemp("plain")
     files = {f"colors/{name}": content for name, (content, _) in COLORS.items()} | CUBES
     files |= {f"colors/{name}.mtl": text for name, text in LIBRARIES.items()}
@@ -333,9 +333,9 @@ def test_the_colour_is_right_or_grey_and_told(listed: dict[str, Any], name: str)
     assert "colors" in row, row
     [color] = row["colors"]
     np.testing.assert_allclose(np.array(color) / 255, COLORS[name][1], atol=1.5 / 255)
-    named = {"gone": "'nowhere.png', which is not there", "torn": "'torn.png' cannot be read"}.get(name.partition(".")[0].partition("-")[0])
-    assert len(row["notes"]) == (named is not None)
-    assert named is None or named in row["notes"][0]
+    note = {"gone": "'nowhere.png', which is not there", "torn": "'torn.png' cannot be read"}.get(name.partition(".")[0].partition("-")[0])
+    assert len(row["notes"]) == (note is not None)
+    assert note is None or note in row["notes"][0]
 
 
 @pytest.mark.parametrize("name", SUBSETS)

@@ -41,7 +41,7 @@ def test_an_address_where_no_cluster_is_is_told(tmp_path: Path) -> None:
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A head without CPUs, so that it runs no task and may not be killed, and two nodes of one CPU."""
+    """Two nodes of one CPU, and a head without CPUs, which runs no task, so that a killed task is on one of the nodes."""
     pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
@@ -54,7 +54,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def same(one: Samples, other: Samples) -> None:
-    """Code and records to the byte, and the same images."""
+    """Assert that both have the same codes and records to the byte, and the same images."""
     assert one.keys == other.keys
     for key in one.keys:
         ours, theirs = one[key], other[key]
@@ -74,8 +74,8 @@ def test_a_cluster_renders_what_one_machine_does_though_a_node_dies(cluster: Any
     (bait / "bpy.py").write_text("raise SystemExit('the wrong bpy')\n")
     running = subprocess.Popen(command, cwd=bait, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     _kill_a_task_and_a_node(cluster, out, running)
-    told = running.communicate(timeout=600)[0]
-    assert running.returncode == 0, told
+    output = running.communicate(timeout=600)[0]
+    assert running.returncode == 0, output
     assert verify(out).whole
     assert not verify(out).notes
     assert (out / MANIFEST).exists()
@@ -83,7 +83,7 @@ def test_a_cluster_renders_what_one_machine_does_though_a_node_dies(cluster: Any
 
 
 def _kill_a_task_and_a_node(cluster: Any, out: Path, running: subprocess.Popen[str]) -> None:
-    """Once samples come, kill a worker of Ray's by SIGKILL; once a shard is there, a whole node, and bring another."""
+    """Once there are samples, kill a Ray worker by SIGKILL; once there is a shard, remove a node and add another."""
     _wait_for(lambda: any(out.glob(".spool/*.spool")), running)
     os.kill(_ray_tasks()[0], signal.SIGKILL)
     _wait_for(lambda: any(out.glob("shard-*.tar")), running)
@@ -98,7 +98,7 @@ def _wait_for(happened: Callable[[], bool], running: subprocess.Popen[str]) -> N
 
 
 def _ray_tasks() -> list[int]:
-    """The processes of this machine that run a task of ours: Ray names them after it."""
+    """The ids of the processes that run a task of igllm: Ray renames a process to its task."""
     found = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit() and "ray::_render_shard" in _command(folder):

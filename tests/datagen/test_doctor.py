@@ -1,4 +1,4 @@
-"""The doctor finds what is missing, says what mends it, and finds nothing amiss where the tests can run."""
+"""`igllm doctor` reports each problem with its remedy, and none on a machine that can run the tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NO_LIBRARIES = "\tlibc.so.6 => /lib/libc.so.6 (0x0)\n\tlibXi.so.6 => not found\n
 
 
 def fake_ldd(folder: Path, monkeypatch: pytest.MonkeyPatch, output: str) -> None:
-    """An ldd that says the same of every file."""
+    """Replace ldd by a program that prints `output` for every file."""
     text = folder / "output"
     text.write_text(output)
     program = folder / "ldd"
@@ -27,7 +27,7 @@ def fake_ldd(folder: Path, monkeypatch: pytest.MonkeyPatch, output: str) -> None
 
 
 def test_this_machine_is_healthy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    for stray in ("bpy.py", "torch.py", "json.py"):  # modules of the current folder are none of the doctor's
+    for stray in ("bpy.py", "torch.py", "json.py"):  # the doctor imports nothing from the current folder
         (tmp_path / stray).write_text("raise SystemExit('taken from the current folder')\n")
     monkeypatch.chdir(tmp_path)
     status = doctor.run_doctor()
@@ -84,8 +84,8 @@ def test_another_python(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_packages_missing_or_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = ["numpy>=99", "no-such-package", "bpy==9; python_version == '2.7'", "nor-this; extra == 'dev'", "packaging"]
-    monkeypatch.setattr(metadata, "requires", lambda name: asked)
+    requirements = ["numpy>=99", "no-such-package", "bpy==9; python_version == '2.7'", "nor-this; extra == 'dev'", "packaging"]
+    monkeypatch.setattr(metadata, "requires", lambda name: requirements)
     check = doctor.check_packages()
     assert check.status == "problem"
     assert check.detail == f"numpy>=99 asked for, {metadata.version('numpy')} found; no-such-package asked for, nothing found"

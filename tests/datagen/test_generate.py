@@ -1,4 +1,4 @@
-"""Data sets of real renders: whole shards, the same bytes however they came about, and plain readers that can read them."""
+"""Generated data sets: their shards are whole, independent of interruptions, and readable by webdataset."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_larger_number_rewrites_only_the_last_partial_shard(tmp_path: Path) ->
     assert {key: grown[key] for key in first} == first
     assert len(grown) == 9
     assert [row["samples"] for row in read_jsonl(out / MANIFEST)] == [4, 4, 1]
-    assert labels_and_code(generate(QUICK, 5, out)) == grown  # fewer are already there
+    assert labels_and_code(generate(QUICK, 5, out)) == grown  # a smaller number changes nothing
 
 
 def test_other_settings_are_refused(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_two_runs_do_not_write_to_one_data_set(tmp_path: Path) -> None:
 
 
 def survive_kills(folder: Path, settings: DatasetSettings, num: int, waits: Iterable[float]) -> None:
-    """SIGKILL a run after each wait, see that every shard that has its name is whole, and that a last call ends as if undisturbed."""
+    """SIGKILL a call after each wait; assert that every shard is whole, and that a last call makes the data set of an undisturbed one."""
     out = folder / "killed"
     command = [str(Path(sys.executable).with_name("igllm")), "generate", "--out", str(out), "--num", str(num)]
     for name in ("domain", "seed", "width", "height", "quality", "min_objects", "max_objects", "shard_size"):
@@ -137,10 +137,10 @@ def test_a_run_survives_kills_at_any_moment(tmp_path: Path) -> None:
 
 def test_a_manifest_that_missed_a_shard_is_mended(tmp_path: Path) -> None:
     generate(QUICK, 8, tmp_path)
-    stated = (tmp_path / MANIFEST).read_text()
-    (tmp_path / MANIFEST).write_text(stated.splitlines(keepends=True)[0])
+    manifest = (tmp_path / MANIFEST).read_text()
+    (tmp_path / MANIFEST).write_text(manifest.splitlines(keepends=True)[0])
     generate(QUICK, 8, tmp_path)
-    assert (tmp_path / MANIFEST).read_text() == stated
+    assert (tmp_path / MANIFEST).read_text() == manifest
 
 
 def test_equal_samples_give_equal_bytes(renders: Samples, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Plays the process that decodes images: what the file says, it does."""
+"""A stand-in for the process that decodes images. An image's bytes name its fault: ``endless``, ``crash``, or ``once`` (a single crash)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An importer that needs no Blender and misbehaves by the name of the file, for tests of who drives it."""
+"""An importer without Blender whose fault depends on the file's name, for tests of the code that drives importers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from datagen.assets.mesh import Mesh, mesh_bytes, normalised
 
 def main() -> None:
     out = sys.stdout.buffer
-    say(out, {"ready": True})
+    send(out, {"ready": True})
     for line in sys.stdin:
         request = json.loads(line)
         path = Path(request["path"])
         if "names" in request:
-            say(out, {"names": []})
+            send(out, {"names": []})
             continue
         with Path(os.environ["FAULTS_LOG"]).open("a") as log:
             log.write(f"{path.name}\n")
@@ -29,22 +29,22 @@ def main() -> None:
         if path.stem.startswith("crash"):
             os.abort()
         if path.stem.startswith("damaged"):
-            say(out, {"error": "no such format"})
+            send(out, {"error": "no such format"})
         elif path.stem.startswith("short"):
             out.write(b'{"bytes": 1000}\n123')
             out.flush()
             os._exit(1)
         elif path.stem.startswith("nonsense"):
-            say(out, {"bytes": 4}, b"1234")
+            send(out, {"bytes": 4}, b"1234")
         elif path.stem.startswith("pickle"):
             from io import BytesIO
 
             stream = BytesIO()
             np.savez(stream, vertices=np.array([{}], object))
-            say(out, {"bytes": len(stream.getvalue())}, stream.getvalue())
+            send(out, {"bytes": len(stream.getvalue())}, stream.getvalue())
         else:
             data = triangle(len(path.read_bytes()), request["notes"])
-            say(out, {"bytes": len(data)}, data)
+            send(out, {"bytes": len(data)}, data)
 
 
 def triangle(height: int, notes: list[str]) -> bytes:
@@ -52,7 +52,7 @@ def triangle(height: int, notes: list[str]) -> bytes:
     return mesh_bytes(normalised(mesh), colors=np.array([(1, 2, 3)], np.uint8), notes=np.array(notes, str))
 
 
-def say(out: object, header: dict[str, object], payload: bytes = b"") -> None:
+def send(out: object, header: dict[str, object], payload: bytes = b"") -> None:
     sys.stdout.buffer.write(json.dumps(header).encode() + b"\n" + payload)
     sys.stdout.buffer.flush()
 

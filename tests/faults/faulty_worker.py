@@ -1,6 +1,6 @@
-"""A worker that misbehaves inside Blender, for tests: ``FAULTS`` in the environment is JSON, from a sample's index to what happens to it.
+"""A worker that fails inside Blender, for tests: ``FAULTS`` in the environment is a JSON object from a sample's index to its fault.
 
-``crash`` and ``hang`` happen every time, ``crash once`` and ``hang once`` the first time (a file in ``FAULTS_FOLDER`` remembers).
+``crash`` and ``hang`` happen every time, ``crash once`` and ``hang once`` the first time, which leaves a file in ``FAULTS_FOLDER``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def misbehave(answerer: Answerer, request: dict[str, Any]) -> Any:
             log.write(f"{os.getpid()}\n")
         if kind == "crash":
             ctypes.string_at(0)  # a segmentation fault
-        ctypes.PyDLL(None).pause()  # never comes back, and keeps Python's lock
+        ctypes.PyDLL(None).pause()  # never returns, and keeps Python's global lock
     return well_behaved(answerer, request)
 
 

@@ -1,4 +1,4 @@
-"""Model files of people's own, and what they are said to be, as the fuzzer takes them. Blender's part is played by a stand-in."""
+"""Fuzzer inputs: people's own model files, their ``assets.json``, and cached assets. A stand-in replaces Blender."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FACES = np.array([(0, 2, 1), (0, 1, 3), (0, 3, 2), (1, 2, 3)], "<u2")
 
 
 class _StandIn:
-    """Reads a model's files as they are handed to Blender, and gives one tetrahedron for whatever they are."""
+    """Replaces Blender's importer: copies a model's files as for Blender, and returns a tetrahedron."""
 
     def __init__(self, _seconds: float) -> None:
         pass
@@ -42,11 +42,11 @@ class _StandIn:
         pass
 
     def names(self, path: Path) -> list[str]:
-        """What a file names that only Blender reads: here each of its lines."""
+        """The names of other files in a file that only Blender can read: here its first 20 lines."""
         return read_part(path).decode("latin-1").splitlines()[:20]
 
     def opened(self, parts: Parts) -> bytes:
-        """The ``.npz`` of a model."""
+        """The ``.npz`` of a tetrahedron, with the notes on the model's files."""
         parts.copy(Path(self._out))
         notes = np.array(parts.notes(), str)
         mesh = Mesh(CORNERS, FACES, np.zeros(4), np.zeros(4))
@@ -56,7 +56,7 @@ class _StandIn:
 
 
 def _read(folder: Path, out: Path) -> int:
-    """As `igllm inspect --assets` and `igllm generate --assets` read a folder; 2 if nothing of it could be used."""
+    """Read a folder as `igllm inspect --assets` and `igllm generate --assets` do; return 2 if it has no usable asset."""
     with mock.patch.object(own, "Importer", _StandIn), mock.patch.object(_StandIn, "_out", str(out)):
         found = own.own_assets(folder)
     for line in found.remarks():
@@ -67,7 +67,7 @@ def _read(folder: Path, out: Path) -> int:
 
 
 def _lines(lines: Sequence[str], words: Sequence[str]) -> st.SearchStrategy[bytes]:
-    """A text of lines, of which some have words of others, or are others altogether."""
+    """A text of ``lines`` with up to three changes: a word replaced, added or removed, or a line put in, all out of ``words``."""
     change = st.tuples(st.integers(0, 2**16), st.integers(0, 3), declared.among(words))
 
     def made(changes: list[tuple[int, int, str]], dress: str, at: int) -> bytes:
@@ -234,7 +234,7 @@ def _gltf() -> st.SearchStrategy[Files]:
 
 
 def _usd() -> st.SearchStrategy[Files]:
-    """Files of which only Blender can say what they name: here every line of them is a name."""
+    """Files in which only Blender can find the names of other files: for the stand-in, every line is a name."""
     lines = _lines(["a.png", "inside/a.png", "a.usda"], [*_NAMED, "own.usda", "sub/../a.png", "", " "])
     suffix = st.sampled_from([".usda", ".usdz", ".blend", ".usdc"])
     return st.builds(
@@ -247,13 +247,13 @@ def models() -> st.SearchStrategy[Files]:
 
 
 def lists() -> st.SearchStrategy[Files]:
-    """assets.json beside a model that is as it should be."""
+    """A damaged ``assets.json`` beside an undamaged model."""
     stated = [{"own.stl": {"class": "box", "symmetry": "C4"}}, {"own.stl": {"class": "box"}}, {"own.stl": {}}]
     return declared.damaged(stated, AssetNotes, most=2).map(lambda data: {"own.stl": WHOLE_STL, "assets.json": data})
 
 
 def kept() -> st.SearchStrategy[Files]:
-    """What the cache keeps of an asset, damaged: it is a miss, and made anew."""
+    """A damaged file of the cache: the arrays of an asset, or the names of other files in one."""
     arrays = {
         "vertices": CORNERS.astype(float),
         "triangles": FACES.astype(np.int32),
@@ -284,7 +284,7 @@ def kept() -> st.SearchStrategy[Files]:
 
 
 def _from_cache(folder: Path, out: Path) -> int:
-    """Where a model was read before, something else lies in the place of what was kept of it."""
+    """Read a model after the damaged file has replaced its cached one; return 1 if it ends as before, else 0."""
     [damaged] = folder.iterdir()
     (out / "models").mkdir()
     (out / "models" / damaged.name).write_bytes(WHOLE_STL if damaged.suffix == ".stl" else b"a.png")

@@ -1,7 +1,7 @@
-"""Inputs of one kind, one after the other, each judged: a block of them with a seed, told in numbers.
+"""The fuzzer: blocks of inputs, each of one kind and seed, are judged one by one and counted.
 
 ``python tests/fuzz/campaign.py --inputs 1000000`` runs blocks of all kinds on all cores, each in a process of its own, prints a table, and
-ends with status 1 if there was a fault; ``--kind NAME --seed N`` gives one block again, ``--again FOLDER`` one input.
+ends with status 1 if there was a fault; ``--kind NAME --seed N`` runs one kind from a seed on, ``--again FOLDER`` one kept input.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from unittest import mock
 
 if __name__ == "__main__":
     os.environ |= {"HF_HUB_OFFLINE": "1", "IGLLM_TRACEBACK": "1", "OMP_NUM_THREADS": "1"}
-os.environ.setdefault("MPLCONFIGDIR", str(Path(tempfile.gettempdir(), "igllm-matplotlib")))  # which is written when it is first imported
+os.environ.setdefault("MPLCONFIGDIR", str(Path(tempfile.gettempdir(), "igllm-matplotlib")))  # matplotlib writes there when imported
 
 import honest
 from guard import Fault, Guard, Outcome
@@ -37,27 +37,27 @@ from table import KINDS
 
 from blender_scenes.parent import die_with_parent
 
-BLOCK_SECONDS = 1800  # then it hangs
+BLOCK_SECONDS = 1800  # of wall-clock time; a longer block is taken to hang
 FAULTS = "fuzz-faults"
 SORTS = ("executed", "traceback", "slow", "fat", "message")
 
 
 @dataclass
 class Tally:
-    """What came of a block."""
+    """The counts of a block, or of several."""
 
     kind: str
     inputs: int = 0
     accepted: int = 0
-    later: int = 0  # refusals that name more than what every file must be: see `_past_the_gate`
+    later: int = 0  # refused, but after the first check of the format: see `_past_the_gate`
     faults: Counter = field(default_factory=Counter)
     slowest: float = 0.0
     fattest: int = 0
     seconds: float = 0.0  # of processor time
-    told: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)  # a report of each fault
 
     def add(self, other: Tally) -> None:
-        """Take another block in."""
+        """Add the counts of another block."""
         for name in ("inputs", "accepted", "later", "seconds"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.faults.update(other.faults)
@@ -69,11 +69,11 @@ _guard = cache(Guard)
 
 
 class Bench:
-    """Folders for one input at a time: that of the input, one to write to, and one that nobody may look into."""
+    """The folders for one input at a time: the input itself, output, and one that must not be opened."""
 
     def __init__(self, kind: str) -> None:
         self.kind = KINDS[kind]
-        honest.dots()  # which doors need, and may not make
+        honest.dots()  # doors need these samples, and may not write them
         self.kind.prepare()
         self.home = Path(tempfile.mkdtemp(prefix=f"igllm-fuzz-{kind}-"))
         self.outside = self.home / "outside"
@@ -81,7 +81,7 @@ class Bench:
         (self.outside / "secret").write_text("nobody may read this")
 
     def judge(self, files: Files, door: int) -> Outcome:
-        """How an input ends. `Fault` if as none may; its folder is left then, and the next call empties it."""
+        """The outcome of an input. `Fault` if it does what no input may do. The next call empties the input's folder."""
         folder, out = self.home / "input", self.home / "out"
         for place in (folder, out):
             shutil.rmtree(place, ignore_errors=True)
@@ -90,7 +90,7 @@ class Bench:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(data)
         read = self.kind.door_for(door)
-        with mock.patch("os.fsync"):  # what a power cut would do is not asked here
+        with mock.patch("os.fsync"):  # saves time: power cuts are not tested here
             return _guard().judge(lambda place: read(place, out), folder, self.outside, out, Path(os.environ["MPLCONFIGDIR"]))
 
     def close(self) -> None:
@@ -109,18 +109,18 @@ _GATES = (
     ),
     *("unrecognized data stream", "its JSON cannot be read"),
 )
-"""What is said of files that are none of their format at all."""
+"""Parts of the messages that refuse a file as not of its format at all."""
 
 
-def _past_the_gate(said: str) -> bool:
-    """Whether a refusal is of more than what every file of the format must be."""
-    return not any(gate in said for gate in _GATES)
+def _past_the_gate(refusal: str) -> bool:
+    """Whether a refusal came after the first check, that a file is of its format at all."""
+    return not any(gate in refusal for gate in _GATES)
 
 
 def run_block(kind: str, inputs: int, number: int | None) -> Tally:
-    """So many inputs of a kind. The same seed gives the same ones; without one, they are those of every run of the tests."""
+    """The counts of a block of inputs, which ends at its first fault. ``number`` is the seed; with None, the inputs are always the same."""
     tally, bench, start = Tally(kind), Bench(kind), time.process_time()
-    found: dict[str, tuple[str, Files, int]] = {}  # by what was said, the last one last: the smallest
+    found: dict[str, tuple[str, Files, int]] = {}  # by message; shrinking makes the last one the smallest
 
     def judged(files: Files, door: int) -> None:
         tally.inputs += 1
@@ -149,7 +149,7 @@ def run_block(kind: str, inputs: int, number: int | None) -> Tally:
         test = seed(number)(test)
     try:
         wanted(test)()
-    except (Fault, FlakyFailure):  # the latter where a second reading of the same ends otherwise
+    except (Fault, FlakyFailure):  # FlakyFailure: the same input ended differently when read again
         text, (sort, files, door) = list(found.items())[-1]
         tally.faults[sort] += 1
         place = _kept(kind, number, files, door, text)
@@ -161,7 +161,7 @@ def run_block(kind: str, inputs: int, number: int | None) -> Tally:
 
 
 def _kept(kind: str, number: int | None, files: Files, door: int, text: str) -> Path:
-    """The folder of an input that was at fault, which ``--again`` takes."""
+    """Save a faulty input for ``--again``, and return its folder."""
     place = Path(os.environ.get("FUZZ_FAULTS", FAULTS)) / f"{kind}-{number}"
     shutil.rmtree(place, ignore_errors=True)
     for name, data in files.items():
@@ -173,20 +173,20 @@ def _kept(kind: str, number: int | None, files: Files, door: int, text: str) -> 
 
 
 def again(place: Path) -> Outcome:
-    """The outcome of an input that was kept."""
-    told = json.loads((place / "fault.json").read_text())
+    """The outcome of a kept input. `Fault` if it still is one."""
+    kept = json.loads((place / "fault.json").read_text())
     inside = place / "input"
     files = {path.relative_to(inside).as_posix(): path.read_bytes() for path in inside.rglob("*") if path.is_file()}
-    return Bench(told["kind"]).judge(files, told["door"])
+    return Bench(kept["kind"]).judge(files, kept["door"])
 
 
-# The long run
+# The campaign
 
 
-def _in_a_process(kind: str, inputs: int, number: int, honest: str) -> Tally:
-    """A block in a process of its own, which may die of it."""
+def _in_a_process(kind: str, inputs: int, number: int, honest_home: str) -> Tally:
+    """The counts of a block run in a process of its own; if that crashes or hangs, one fault, with the input it was at."""
     with tempfile.TemporaryDirectory(prefix="igllm-block-", dir=_memory()) as folder:
-        environment = {**os.environ, "TMPDIR": folder, "XDG_CACHE_HOME": str(Path(folder, "cache")), "FUZZ_HONEST": honest}
+        environment = {**os.environ, "TMPDIR": folder, "XDG_CACHE_HOME": str(Path(folder, "cache")), "FUZZ_HONEST": honest_home}
         command = [sys.executable, __file__, "--kind", kind, "--inputs", str(inputs), "--seed", str(number), "--block"]
         try:
             done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=BLOCK_SECONDS, check=False)
@@ -196,21 +196,21 @@ def _in_a_process(kind: str, inputs: int, number: int, honest: str) -> Tally:
         except subprocess.TimeoutExpired:
             content, problem = None, f"the block did not end within {BLOCK_SECONDS} s"
         if content is None:
-            held = list(Path(folder).glob("igllm-fuzz-*/input"))
+            last_inputs = list(Path(folder).glob("igllm-fuzz-*/input"))
             place = Path(os.environ.get("FUZZ_FAULTS", FAULTS)) / f"{kind}-{number}"
-            for each in held:
+            for each in last_inputs:
                 shutil.copytree(each, place / "input", dirs_exist_ok=True)
             return Tally(kind, faults=Counter({"traceback": 1}), told=[f"{kind}, seed {number}: {problem}\n  its last input: {place}"])
     return Tally(**{**content, "faults": Counter(content["faults"])})
 
 
 def _memory() -> str | None:
-    """Where small files are written fastest."""
+    """The folder in memory for small files; None if there is none."""
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
 def run_campaign(inputs: int, first: int, workers: int, kinds: list[str]) -> dict[str, Tally]:
-    """All blocks of so many inputs in all, shared out among the kinds as they say."""
+    """The counts of each kind, of ``inputs`` in all, divided by the kinds' shares. ``first`` is the seed of each kind's first block."""
     shares = {kind: KINDS[kind].share for kind in kinds}
     blocks = []
     for kind, share in shares.items():
@@ -220,11 +220,11 @@ def run_campaign(inputs: int, first: int, workers: int, kinds: list[str]) -> dic
     blocks.sort(key=lambda block: block[2])
     tallies, lock, done = {kind: Tally(kind) for kind in kinds}, threading.Lock(), 0
     start = time.monotonic()
-    honest = tempfile.TemporaryDirectory(prefix="igllm-honest-")
+    honest_home = tempfile.TemporaryDirectory(prefix="igllm-honest-")
 
     def work(block: tuple[str, int, int]) -> None:
         nonlocal done
-        tally = _in_a_process(*block, honest.name)
+        tally = _in_a_process(*block, honest_home.name)
         with lock:
             tallies[block[0]].add(tally)
             done += 1
@@ -236,10 +236,10 @@ def run_campaign(inputs: int, first: int, workers: int, kinds: list[str]) -> dic
                 print(text, file=sys.stderr, flush=True)
 
     pool = ThreadPoolExecutor(workers)
-    with honest:
+    with honest_home:
         try:
             list(pool.map(work, blocks))
-        except KeyboardInterrupt:  # blocks that have begun end with this process
+        except KeyboardInterrupt:  # running blocks die with this process
             pool.shutdown(wait=False, cancel_futures=True)
             print(table(tallies), flush=True)
             os._exit(130)
@@ -247,7 +247,7 @@ def run_campaign(inputs: int, first: int, workers: int, kinds: list[str]) -> dic
 
 
 def table(tallies: Mapping[str, Tally]) -> str:
-    """What came of all, a row a kind."""
+    """The counts as text, one row for each kind and one for all."""
     head = ["kind", "inputs", "accepted", "refused", "past the gate", *SORTS, "slowest", "fattest", "a second"]
     rows = [head]
     whole = Tally("all")
@@ -278,7 +278,7 @@ def table(tallies: Mapping[str, Tally]) -> str:
 
 
 def main() -> int:
-    """The long run, a block of it, or one input again."""
+    """Run the campaign, one block of it, or one kept input again, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inputs", type=int, default=1_000_000, help="how many in all")
     parser.add_argument("--kind", choices=KINDS, action="append", help="this kind alone; may be repeated")

@@ -1,4 +1,4 @@
-"""Data sets, as the fuzzer takes them: their shards, manifests, statements and records."""
+"""Fuzzer inputs: data sets, with damage in their shards, manifests, statements or records."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _sample_files() -> dict[str, bytes]:
 
 
 def _stated(tar: bytes) -> Files:
-    """A tar as the only shard of a data set whose manifest vouches for it."""
+    """The files of a data set with a tar as its only shard, and the tar's true size and digest in the manifest."""
     row = json.loads(honest.data_set()["manifest.jsonl"].splitlines()[0])
     statement = json.loads(honest.data_set()["dataset.json"]) | {"num": 2, "shard_size": 2}
     labels = hashlib.sha256(
@@ -79,7 +79,7 @@ def records() -> st.SearchStrategy[Files]:
 
 
 def _render_again(folder: Path, out: Path) -> int:
-    """Code of ours under the light of a record that may be anybody's."""
+    """Render undamaged code with the camera and light of the damaged record."""
     (out / "p.jsonl").write_text(json.dumps({"key": "a", "code": honest.dots()[0].code}))
     if b'"clevr"' in (folder / "a.json").read_bytes():
         return verb("export", "--data", folder, "--format", "hf", "--out", out / "hf")  # rendering would start Blender

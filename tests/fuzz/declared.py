@@ -1,4 +1,4 @@
-"""Hypothesis strategies out of the toolkit's own declarations: valid data, its edges, and data with faults, as bytes."""
+"""Hypothesis strategies made from the toolkit's declarations: valid data, the limits of its ranges, and data with faults, as bytes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from msgspec import inspect as shape
 
 
 def among(values: Sequence[Any]) -> st.SearchStrategy[Any]:
-    """One of them, as `sampled_from` has it, but without their text in every report: they may be large."""
+    """One of ``values``, like `sampled_from`, but without their text, which may be long, in Hypothesis's reports."""
     return st.integers(0, len(values) - 1).map(values.__getitem__)
 
 
 def valid(declaration: Any) -> st.SearchStrategy[Any]:
-    """Plain data that is as a msgspec declaration says."""
+    """Plain data with the types and ranges of a msgspec declaration; its ``__post_init__`` may still refuse it."""
     return _valid(shape.type_info(declaration))
 
 
@@ -74,19 +74,19 @@ _MAKERS: dict[type[shape.Type], Callable[[Any], st.SearchStrategy[Any]]] = {
 
 
 def _is_unset(kind: shape.Type) -> bool:
-    """Whether it says that a field may be left out."""
+    """Whether a type is msgspec's mark of a field that may be left out."""
     return isinstance(kind, shape.CustomType) and kind.cls is msgspec.UnsetType
 
 
 def _limits(kind: Any, low: Any, high: Any, step: int) -> tuple[Any, Any]:
-    """The least and the most of a number, where an open end is one ``step`` further in."""
+    """The least and the greatest value of a number, by default ``low`` and ``high``; an exclusive limit is moved inwards by ``step``."""
     least = kind.ge if kind.ge is not None else low if kind.gt is None else kind.gt + step
     most = kind.le if kind.le is not None else high if kind.lt is None else kind.lt - step
     return least, most
 
 
 def edges(declaration: Any) -> tuple[Any, ...]:
-    """The values at which a declaration's ranges end, and those just beyond."""
+    """The limits of a declaration's ranges, 1 less and 1 more than each, and texts of the greatest length and one longer."""
     found: list[Any] = []
 
     def visit(kind: Any) -> None:
@@ -108,7 +108,7 @@ def edges(declaration: Any) -> tuple[Any, ...]:
 
 
 def grafted(bases: Sequence[Any], declaration: Any) -> st.SearchStrategy[Any]:
-    """One of the bases with one of its fields as the declaration allows it, not as it was."""
+    """One of ``bases`` with one value replaced by a random one that the declaration allows there."""
     grafts = [
         st.tuples(st.just(base), st.just(path), _valid(kind))
         for base in bases
@@ -119,7 +119,7 @@ def grafted(bases: Sequence[Any], declaration: Any) -> st.SearchStrategy[Any]:
 
 
 def _places(kind: Any, value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], shape.Type]]:
-    """The way to every value within plain data, with what is declared for it."""
+    """The path to each value within plain data and its declared type; of a list, only the first item is visited."""
     yield path, kind
     if isinstance(kind, shape.Metadata):
         yield from list(_places(kind.type, value, path))[1:]
@@ -136,7 +136,7 @@ def _places(kind: Any, value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple
 
 
 def _put(base: Any, path: tuple[Any, ...], value: Any) -> Any:
-    """A copy of plain data with another value at the end of a path."""
+    """A copy of plain data with ``value`` at the end of a path."""
     base = owner = copy.deepcopy(base)
     for key in path[:-1]:
         owner = owner[key]
@@ -147,9 +147,9 @@ def _put(base: Any, path: tuple[Any, ...], value: Any) -> Any:
 def damaged(
     bases: Sequence[Any], declaration: Any = None, *, most: int = 3, write: Callable[[Any], str] = text_of
 ) -> st.SearchStrategy[bytes]:
-    """Bytes of plain data with none to ``most`` faults, stored well or badly.
+    """Bytes of plain data with up to ``most`` faults, some of them also damaged as text (`dressed`).
 
-    It begins as one of ``bases``, which the toolkit itself wrote, or as something that is valid by the declaration and means nothing.
+    The data starts as one of ``bases``, as a base with one value replaced (`grafted`), or as random data that the declaration allows.
     """
     known = among(bases).map(copy.deepcopy)
     base = (
@@ -159,7 +159,7 @@ def damaged(
     )
     strange = among([*STRANGE, *(edges(declaration) if declaration is not None else ())])
     fault = st.tuples(st.integers(0, 2**20), st.integers(0, 6), strange)
-    # Three of four are stored well: else nothing would come past the first gate.
+    # About half of the texts stay undamaged: `one_of` counts the repeated strategy once. Damaged texts rarely get past the first check.
     dress = st.one_of(*[st.just("plain")] * 3, st.sampled_from(DRESSES))
 
     def made(base: Any, faults: list[tuple[int, int, Any]], dress: str, at: int) -> bytes:
@@ -171,7 +171,7 @@ def damaged(
 
 
 def damaged_lines(bases: Sequence[Any], declaration: Any = None) -> st.SearchStrategy[bytes]:
-    """The bytes of a file of JSON lines, of which some are damaged."""
+    """The bytes of a file of up to four JSON lines, some of them damaged."""
     line = st.one_of(among([text_of(row).encode() for row in bases]), damaged(bases, declaration, most=2))
     return st.lists(line, max_size=4).map(lambda lines: b"".join(line + b"\n" for line in lines))
 
@@ -182,7 +182,7 @@ def _toml_key(key: str) -> str:
 
 
 def toml_of(value: Any) -> str:
-    """TOML of a table: plain fields, then its tables; what JSON writes otherwise is written as JSON does, which may be wrong."""
+    """TOML of a table: plain fields first, then tables. Values without a TOML form are written as JSON, which may be invalid TOML."""
     if not isinstance(value, dict):
         return text_of(value)
     plain = [(key, inner) for key, inner in value.items() if not isinstance(inner, dict)]

@@ -1,4 +1,4 @@
-"""What evaluations keep, as the fuzzer takes it."""
+"""Fuzzer inputs: the files of finished runs and of training times that evaluations keep."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CELLS = Path(igllm.__file__).parent / "docs" / "evals" / "dot2d" / "cells"
 
 @cache
 def _request() -> Any:
-    """The first run of the evaluation of dots."""
+    """The first run of the evaluation dot2d."""
     evaluation, plan = asked("dot2d")
     return plan.requests(evaluation)[0]
 
@@ -36,7 +36,7 @@ def cells() -> st.SearchStrategy[Files]:
 
 
 def _read(folder: Path, out: Path) -> int:
-    """As `igllm eval` does before it runs what is not there."""
+    """Read both files as `igllm eval` does before it makes missing runs."""
     read_run(folder, _request())
     seconds(folder)
     return 0

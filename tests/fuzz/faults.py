@@ -1,4 +1,4 @@
-"""What a damaged or malicious writer puts in the place of a value, and text around it that is no JSON any more."""
+"""Faults that damage or an attacker may put into a file: other values and structure in plain data, and damaged text."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from guard import CANARY
 
 
 class Raw(str):
-    """Text that stands in JSON as it is, whether or not that is JSON."""
+    """Text that is written into JSON unchanged, valid or not."""
 
 
 class Pairs(list):
-    """The members of an object, of which some have the same key."""
+    """The (key, value) pairs of an object that may have the same key twice."""
 
 
 HUGE = (2**31 - 1, 2**31, 2**32 - 1, 2**53, 2**53 + 1, 2**63 - 1, 2**63, 2**64, 10**15, 10**30)
@@ -84,11 +84,11 @@ STRANGE: tuple[Any, ...] = (
     *(Raw("[" * depth + "]" * depth) for depth in (10, 1_000, 100_000)),
     *(Raw('{"a":' * depth + "1" + "}" * depth) for depth in (10, 1_000, 20_000)),
 )
-"""Values that are of the wrong type, out of any range, or no JSON."""
+"""Values that have a wrong type, lie outside of any range, or are not valid JSON."""
 
 
 def text_of(value: Any) -> str:
-    """JSON of plain data, and of what is none: `Raw` as it is, `Pairs` with every key that it gives."""
+    """JSON of plain data, in which `Raw` is written unchanged and `Pairs` with its repeated keys."""
     if isinstance(value, Raw):
         return str(value)
     if isinstance(value, Pairs):
@@ -101,7 +101,7 @@ def text_of(value: Any) -> str:
 
 
 def _owners(value: Any) -> list[Any]:
-    """Every object and list in plain data, the outermost first."""
+    """The objects and lists in plain data that are not empty, the outermost first."""
     found, at = [], 0
     waiting = [value]
     while at < len(waiting):
@@ -112,16 +112,14 @@ def _owners(value: Any) -> list[Any]:
             waiting += [each for _, each in inner] if isinstance(inner, Pairs) else list(inner.values())
         elif isinstance(inner, list):
             found.append(inner)
-            waiting += inner[:64]  # the fields of the hundredth row are like those of the first
+            waiting += inner[:64]  # later rows have the same fields
     return [owner for owner in found if len(owner)]
 
 
 def faulty(value: Any, where: int, sort: int, strange: Any) -> Any:
-    """Plain data with one fault: ``where`` picks a field or an item, now and then the whole, ``sort`` what is done to it.
+    """Plain data with one fault: ``where`` picks a field or an item, or one time in 32 the whole, ``sort`` the fault.
 
-    What takes its place, or is added, is ``strange``.
-
-    ``value`` is changed; what is given back is usually the same.
+    ``strange`` is the value that replaces or is added. ``value`` is changed in place and returned, unless it is replaced as a whole.
     """
     owners = _owners(value)
     if not owners or where % 32 == 31:
@@ -154,7 +152,7 @@ def _added(value: Any, owner: Any, key: Any, strange: Any) -> Any:
 
 
 def _retyped(value: Any, owner: Any, key: Any, strange: Any) -> Any:
-    """The same value as another type: text for a number, a number for text, a list of it, an object of it."""
+    """The value as another type: a boolean as a number, a number as text, text as a list, a list as an object, an object as pairs."""
     inner = owner[key]
     if isinstance(inner, bool):
         owner[key] = int(inner)
@@ -170,7 +168,7 @@ def _retyped(value: Any, owner: Any, key: Any, strange: Any) -> Any:
 
 
 def _moved(value: Any, owner: Any, key: Any, strange: Any) -> Any:
-    """A number a little, or much, beside what it was."""
+    """A number plus ``strange``, or plus 1 if ``strange`` is no number; any other value is replaced."""
     inner = owner[key]
     if isinstance(inner, int | float):
         owner[key] = inner + (strange if isinstance(strange, int | float) else 1)
@@ -180,7 +178,7 @@ def _moved(value: Any, owner: Any, key: Any, strange: Any) -> Any:
 
 
 def _repeated(value: Any, owner: Any, key: Any, strange: Any) -> Any:
-    """A key given twice, or an item many times."""
+    """An object's key a second time, with ``strange``, or a list's item 50 more times."""
     if isinstance(owner, list):
         owner += [owner[key]] * 50
         return value
@@ -201,7 +199,7 @@ _FAULTS: tuple[Callable[[Any, Any, Any, Any], Any], ...] = (_replaced, _replaced
 
 
 def dressed(data: bytes, dress: str, at: int) -> bytes:
-    """A text file as it is stored: plain, or damaged in one of the ways of `DRESSES`, some of them at a place."""
+    """The bytes of a text file, plain or with the damage that ``dress`` names (`DRESSES`); ``at`` determines the place of some."""
     place = at % (len(data) + 1)
     return {
         "plain": lambda: data,
@@ -266,7 +264,7 @@ CODE = (
         "\x0c",
     ),
 )
-"""Words that are none of graphics code's, or stand where none belongs."""
+"""Pieces of text to put into graphics code, which are foreign to it or out of place."""
 
 TEMPLATES = (
     "{{ messages }}",
@@ -280,4 +278,4 @@ TEMPLATES = (
     "",
     "\0",
 )
-"""Chat templates that run without an end, take memory, reach for what lies elsewhere, or are none."""
+"""Chat templates: endless, large, reaching for files and Python's internals, invalid or trivial."""

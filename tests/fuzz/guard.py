@@ -1,7 +1,8 @@
-"""The judge of one input: what reading it may do to this process, and how it may end.
+"""The judge of one input: it watches what reading the input does to this process, and how it ends.
 
-It may succeed, or end with one message. Whatever else happens is a `Fault`: an exception that is not the user's to mend, something
-executed, a file opened where none belongs, more than `SECONDS`, more than `MOST_BYTES` of memory, a message that no one can read.
+Reading may succeed, or end with one message. Anything else is a `Fault`: an exception other than `UserError`, code or a program run, a
+network connection, a forbidden file opened or changed, more than `SECONDS`, more than `MOST_BYTES` of memory, a message that is empty, too
+long or holds control characters.
 """
 
 from __future__ import annotations
@@ -24,17 +25,17 @@ from typing import Any
 from datagen.errors import UserError
 from datagen.screen import in_bounds, plain_output
 
-SECONDS = 10.0  # of processor time, so that what else the machine does is not counted
-HANG_SECONDS = 120.0  # of the clock
-MOST_BYTES = 2**30  # that one input may add to this process
-ROOM = 8 * 2**30  # of addresses beyond those of now: what asks for more gets a MemoryError, not the machine's memory
-LONGEST_MESSAGE = 4_000  # characters of what a refusal says
+SECONDS = 10.0  # of processor time, which other programs do not lengthen
+HANG_SECONDS = 120.0  # of wall-clock time
+MOST_BYTES = 2**30  # that one input may add to this process's memory
+ROOM = 8 * 2**30  # bytes of further address space, beyond which an allocation raises MemoryError
+LONGEST_MESSAGE = 4_000  # characters of a refusal
 CANARY = "igllm_canary"
-"""The word that every payload holds, so that it is known when it runs."""
+"""The word in payloads by which the guard recognizes their code when it runs."""
 OURS = ("model.tokens.chat_template", "model.trial", "blender_scenes.importer", "datagen.images.decoder")
-"""The modules that the toolkit itself runs as processes to open what others made."""
+"""The modules that the toolkit runs as processes of their own to open other people's files."""
 PROBES = ("lscpu", "fc-list")
-"""What libraries ask of the machine when they are first used."""
+"""The commands that libraries run when they are first used."""
 
 _RUNS = ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "pty.spawn", "os.startfile")
 _NETWORK = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.bind", "urllib.Request", "webbrowser.open")
@@ -48,12 +49,12 @@ _CHANGES = {
     "os.truncate": 1,
     "shutil.rmtree": 1,
 }
-"""Events that change files, with how many paths each names."""
+"""Audit events that change files, with the number of paths among their first arguments."""
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
 class Fault(AssertionError):
-    """What an input did that none may do. ``sort`` is executed, traceback, slow, fat or message."""
+    """Something that no input may do. ``sort`` is executed, traceback, slow, fat or message."""
 
     def __init__(self, sort: str, text: str) -> None:
         self.sort = sort
@@ -61,12 +62,12 @@ class Fault(AssertionError):
 
 
 class _Stopped(BaseException):
-    """Ends what runs; no reader of ours can take it for damage of the input."""
+    """Ends the call that is judged. Readers that catch `Exception`, as damage of the input, do not catch it."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an input ended: whether it was taken, and what that cost. ``said`` is the refusal."""
+    """How an input ended. ``said`` is the text on stderr, ``seconds`` processor time, ``bytes`` the growth of the peak memory, if any."""
 
     accepted: bool
     said: str
@@ -75,7 +76,7 @@ class Outcome:
 
 
 class Guard:
-    """Watches one call at a time. ``inside`` is the folder of the input, ``writable`` are the folders that may be written to."""
+    """Watches one call at a time by an audit hook, which stays for the life of the process."""
 
     def __init__(self) -> None:
         self._watching = False
@@ -84,13 +85,16 @@ class Guard:
         sys.addaudithook(self._audit)
 
     def judge(self, read: Callable[[Path], int], folder: Path, outside: Path, *writable: Path) -> Outcome:
-        """Call ``read`` with the input's folder; it gives an exit status, or raises. Nothing may be read or written in ``outside``."""
+        """The outcome of ``read(folder)``, which returns an exit status or raises. `Fault` if it does what it may not.
+
+        It may write to ``folder``, ``writable`` and the folder of temporary files, but neither read nor write in ``outside``.
+        """
         self._inside, self._outside = os.path.realpath(folder), os.path.realpath(outside)
         self._writable = tuple(os.path.realpath(path) for path in (folder, *writable, Path(tempfile.gettempdir())))
         before, resident = sorted(os.listdir(outside)), _resident()
-        said, told = io.StringIO(), io.StringIO()
+        errors, output = io.StringIO(), io.StringIO()
         start = time.process_time()
-        with contextlib.redirect_stdout(told), contextlib.redirect_stderr(said):
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
             status, problem = self._ended(read, folder)
         seconds = time.process_time() - start
         grown = max(0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - resident)
@@ -102,11 +106,11 @@ class Guard:
             raise Fault("slow", f"{seconds:.1f} s")
         if grown > MOST_BYTES and grown > self._peak_before - resident:
             raise Fault("fat", f"{grown:,} bytes")
-        _check_message(status, said.getvalue(), told.getvalue())
-        return Outcome(status == 0, said.getvalue(), seconds, grown if grown > self._peak_before - resident else 0)
+        _check_message(status, errors.getvalue(), output.getvalue())
+        return Outcome(status == 0, errors.getvalue(), seconds, grown if grown > self._peak_before - resident else 0)
 
     def _ended(self, read: Callable[[Path], int], folder: Path) -> tuple[int, Fault | None]:
-        """The exit status, or what went wrong instead."""
+        """The exit status of ``read``, and the fault that ended it, if any."""
         self._found = None
         self._peak_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         try:
@@ -115,7 +119,7 @@ class Guard:
                 return read(folder), None
         except UserError as error:
             self._watching = False
-            with plain_output():  # as the command line would
+            with plain_output():  # as the command line does
                 print(in_bounds(str(error)), file=sys.stderr)
             return 2, None
         except SystemExit as error:  # argparse's
@@ -145,7 +149,7 @@ class Guard:
             wrong = f"a pickle names {arguments[1:]!r}"
         elif event in _CHANGES:
             named = arguments[: _CHANGES[event]]
-            folders = [each for each in arguments[1:] if isinstance(each, int)] if event != "os.truncate" else []  # its number is a length
+            folders = [each for each in arguments[1:] if isinstance(each, int)] if event != "os.truncate" else []  # its integer is a length
             paths = [_at(path, folders[-1:]) for path in named if isinstance(path, str | bytes | os.PathLike)]
             wrong = next((f"{event} {path!r}" for path in paths if not self._may_write(path)), None)
         elif event == "ctypes.dlopen" and str(arguments[0]).startswith(self._inside):
@@ -167,7 +171,7 @@ class Guard:
 
 
 def _at(path: Any, folder: list[int]) -> str:
-    """A path, which may be seen from an open folder, that is the last of an event's arguments."""
+    """The path of an event, joined to the open directory whose descriptor is in ``folder``; unchanged if that is empty or negative."""
     within = os.readlink(f"/proc/self/fd/{folder[0]}") if folder and folder[0] >= 0 else ""
     return os.path.join(within, os.fsdecode(path))
 
@@ -177,27 +181,27 @@ def _under(path: Any, folder: str) -> bool:
 
 
 def _executed(code: Any, inside: str) -> str | None:
-    """What is wrong with code that begins to run: it came with the input, or it is one of the payloads."""
+    """The problem with code that begins to run, if it comes from a file in ``inside`` or holds `CANARY`; else None."""
     if not isinstance(code, CodeType):
         return None
     held = (code.co_filename, *code.co_names, *(const for const in code.co_consts if isinstance(const, str)))
     return f"{code.co_filename} was run" if code.co_filename.startswith(inside) or any(CANARY in word for word in held) else None
 
 
-def _check_message(status: int, said: str, told: str) -> None:
-    """A refusal says why, in a bounded text that a terminal can show, and nothing else than a refusal or a success is allowed."""
+def _check_message(status: int, errors: str, output: str) -> None:
+    """`Fault` for a status but 0, 1 and 2, a printed traceback, control characters, and a refusal (status 2) that is empty or too long."""
     if status not in (0, 1, 2):
-        raise Fault("traceback", f"status {status}: {said[-500:]}")
-    if "Traceback (most recent call last)" in said + told:
-        raise Fault("traceback", said[-2000:])
-    if status == 2 and not said.strip():
+        raise Fault("traceback", f"status {status}: {errors[-500:]}")
+    if "Traceback (most recent call last)" in errors + output:
+        raise Fault("traceback", errors[-2000:])
+    if status == 2 and not errors.strip():
         raise Fault("message", "refused without a word")
-    if status == 2 and len(said) > LONGEST_MESSAGE:
-        raise Fault("message", f"{len(said):,} characters of it: {said[:300]!r}")
-    hidden = next((character for character in said + told if _moves_a_terminal(character)), None)
+    if status == 2 and len(errors) > LONGEST_MESSAGE:
+        raise Fault("message", f"{len(errors):,} characters of it: {errors[:300]!r}")
+    hidden = next((character for character in errors + output if _moves_a_terminal(character)), None)
     if hidden is not None:
-        where = (said + told).index(hidden)
-        raise Fault("message", f"holds {hidden!r}: {(said + told)[max(0, where - 100) : where + 20]!r}")
+        where = (errors + output).index(hidden)
+        raise Fault("message", f"holds {hidden!r}: {(errors + output)[max(0, where - 100) : where + 20]!r}")
 
 
 def _moves_a_terminal(character: str) -> bool:
@@ -215,7 +219,7 @@ def _resident() -> int:
 
 @contextlib.contextmanager
 def _bounded() -> Iterator[None]:
-    """For so long, no more time and addresses than an input may take."""
+    """Limit processor time, wall-clock time and address space in the block."""
 
     def stop(number: int, _frame: Any) -> None:
         raise _Stopped(f"more than {SECONDS:g} s" if number == signal.SIGPROF else f"it hangs for {HANG_SECONDS:g} s")

@@ -1,4 +1,4 @@
-"""Crafted binary files: headers that claim what they like, with checksums that are right, so that the fault lies behind the first gate."""
+"""Crafted binary files: false values in headers under correct checksums, so that readers get past their first check."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ SIZES = (
 
 
 def octal(number: int) -> bytes:
-    """A number as tar headers hold it: in octal, or in base 256 where that does not fit."""
+    """A number as in a tar header: octal, or base 256 if it is negative or too large for that."""
     if 0 <= number < 8**11:
         return b"%011o\0" % number
     return (number & (2**96 - 1) | (1 << 95) if number >= 0 else number & (2**96 - 1)).to_bytes(12, "big")
 
 
 def tar_header(name: bytes, size: bytes, sort: bytes = b"0", **fields: bytes) -> bytes:
-    """A header block with its checksum. ``fields`` are linkname, prefix, magic, mode, major and minor, as bytes."""
+    """A header block with its checksum. ``sort`` is the type flag; ``fields`` are linkname, prefix, magic, mode, major and minor."""
     block = bytearray(512)
     places = {"mode": (100, 8), "linkname": (157, 100), "magic": (257, 8), "major": (329, 8), "minor": (337, 8), "prefix": (345, 155)}
     given = {"mode": b"0000644\0", "magic": b"ustar\x0000", **fields}
@@ -64,7 +64,7 @@ def tar_header(name: bytes, size: bytes, sort: bytes = b"0", **fields: bytes) ->
 
 
 def padded(data: bytes) -> bytes:
-    """Data up to the end of a block."""
+    """Data with zeros up to the end of a block."""
     return data + b"\0" * (-len(data) % 512)
 
 
@@ -74,7 +74,7 @@ def member(name: str, data: bytes) -> bytes:
 
 
 def pax(records: Mapping[bytes, bytes], sort: bytes = b"x", size: bytes | None = None) -> bytes:
-    """A pax header."""
+    """A pax header of ``records``; ``size`` replaces its true size."""
     data = b""
     for key, value in records.items():
         body = b" " + key + b"=" + value + b"\n"
@@ -84,7 +84,7 @@ def pax(records: Mapping[bytes, bytes], sort: bytes = b"x", size: bytes | None =
 
 
 def long_names(names: Sequence[bytes], sort: bytes = b"L") -> bytes:
-    """A chain of headers of which each only names the next."""
+    """A chain of GNU headers that each hold only the long name (with ``K``, the link) of the next."""
     return b"".join(tar_header(b"././@LongLink", octal(len(name) + 1), sort) + padded(name + b"\0") for name in names)
 
 
@@ -116,7 +116,7 @@ _NAMES = st.sampled_from(
 
 
 def crafted_members(files: Mapping[str, bytes]) -> st.SearchStrategy[bytes]:
-    """One member of a tar of samples whose honest files are these: whole, or with a header that lies."""
+    """One member of a tar of samples: one of the valid ``files``, or one with a false header, a chain of headers, or noise."""
     honest = among([member(*item) for item in files.items()])
     some = among([*files.values(), b"", b"x" * 700])
     name = st.one_of(st.sampled_from([key.encode() for key in files]), _NAMES)
@@ -153,7 +153,7 @@ def crafted_members(files: Mapping[str, bytes]) -> st.SearchStrategy[bytes]:
 
 
 def tars(files: Mapping[str, bytes]) -> st.SearchStrategy[bytes]:
-    """Tars that begin with the honest files or not, then hold crafted members, and end well or not."""
+    """Tars of valid files with up to three crafted members among them, and a correct or a damaged end."""
     parts = [member(name, data) for name, data in files.items()]
     end = st.sampled_from([_ENDS, _ENDS, b"", b"\0" * 512, b"\0" * 10240, b"\0" * 300])
     return st.builds(
@@ -166,12 +166,12 @@ def tars(files: Mapping[str, bytes]) -> st.SearchStrategy[bytes]:
 
 
 def safetensors(header: bytes, data: bytes, length: int | None = None) -> bytes:
-    """A file of that header, whose length it states rightly unless told otherwise."""
+    """A safetensors file of that header; ``length`` replaces the header's true length."""
     return struct.pack("<Q", (len(header) if length is None else length) & (2**64 - 1)) + header + data
 
 
 def npy(header: bytes, data: bytes, version: bytes = b"\1\0", length: int | None = None) -> bytes:
-    """A NumPy file of that header."""
+    """A NumPy file of that header; ``length`` replaces the header's true length."""
     header = header.ljust(len(header) + -(len(header) + 11) % 64) + b"\n"
     form = "<H" if version == b"\1\0" else "<I"
     return (
@@ -184,7 +184,7 @@ def npy(header: bytes, data: bytes, version: bytes = b"\1\0", length: int | None
 
 
 def npy_files(dtype: str, shape: tuple[int, ...], data: bytes) -> st.SearchStrategy[bytes]:
-    """NumPy files around an honest array's bytes."""
+    """NumPy files of a valid array's bytes, with true or false headers and bodies."""
     sort = st.sampled_from(
         [
             dtype,
@@ -214,7 +214,7 @@ def npy_files(dtype: str, shape: tuple[int, ...], data: bytes) -> st.SearchStrat
 
 
 def pickles() -> st.SearchStrategy[bytes]:
-    """Pickles whose opcodes would call something."""
+    """Pickles that would call something, are nested deeply or state a huge length, and random bytes."""
     called = st.sampled_from(
         [
             *(
@@ -263,7 +263,7 @@ def zipped(members: Mapping[str, bytes], compressed: bool = False) -> bytearray:
 
 
 def lying_zip(archive: bytearray, field: int, number: int) -> bytes:
-    """An archive of which a size, an offset, a method or a count in its directory is another one."""
+    """An archive with a size, an offset, a method or a count in its directory replaced by ``number``."""
     directory, end = archive.find(b"PK\x01\x02"), archive.rfind(b"PK\x05\x06")
     at, width = [
         (directory + 20, 4),
@@ -279,7 +279,7 @@ def lying_zip(archive: bytearray, field: int, number: int) -> bytes:
 
 
 def bomb(name: str, megabytes: int = 64) -> bytes:
-    """A small archive of a member that unpacks to much."""
+    """A small archive of one member that unpacks to ``megabytes`` MiB of zeros."""
     return bytes(zipped({name: b"\0" * (megabytes << 20)}, compressed=True))
 
 
@@ -287,7 +287,7 @@ def bomb(name: str, megabytes: int = 64) -> bytes:
 
 
 def png(chunks: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """A PNG of these chunks, checksums right."""
+    """A PNG of these chunks with correct checksums."""
     body = b"".join(struct.pack(">I", len(data)) + sort + data + struct.pack(">I", zlib.crc32(sort + data)) for sort, data in chunks)
     return b"\x89PNG\r\n\x1a\n" + body
 
@@ -303,7 +303,7 @@ def png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def pngs(honest: Sequence[bytes]) -> st.SearchStrategy[bytes]:
-    """PNGs with chunks that lie."""
+    """PNGs with a false header, or with up to three damaged, huge or misplaced chunks."""
     side = st.sampled_from([0, 1, 8, 8192, 20_000, 65_535, 2**31 - 1, 2**31, 2**32 - 1])
     head = st.builds(
         lambda w, h, depth, sort, lace: (b"IHDR", struct.pack(">IIBBBBB", w, h, depth, sort, 0, 0, lace)),
@@ -346,7 +346,7 @@ def pngs(honest: Sequence[bytes]) -> st.SearchStrategy[bytes]:
 
 
 def overwritten(honest: Sequence[bytes], far: int = 200) -> st.SearchStrategy[bytes]:
-    """Files of any binary format with numbers overwritten, mostly near the beginning, where headers are; cut, or with bytes put in."""
+    """Files of any binary format with up to four numbers overwritten, mostly in the first ``far`` bytes, the headers; some are cut."""
     forms = st.sampled_from(["<I", ">I", "<H", ">H", "<Q", "<i", "B", "<f"])
     place = st.one_of(st.integers(0, far), st.integers(0, 2**20))
     change = st.tuples(place, forms, st.sampled_from(SIZES))
@@ -369,10 +369,10 @@ def overwritten(honest: Sequence[bytes], far: int = 200) -> st.SearchStrategy[by
 
 
 def glb(content: bytes, data: bytes, lengths: tuple[int | None, int | None, int | None] = (None, None, None)) -> bytes:
-    """A binary glTF whose three lengths are right unless told otherwise."""
+    """A binary glTF; ``lengths`` replace the true lengths of the file, its JSON and its binary chunk."""
     content = content + b" " * (-len(content) % 4)
     whole, text, binary = 28 + len(content) + len(data), len(content), len(data)
     whole, text, binary = (
-        right if told is None else told & (2**32 - 1) for right, told in zip((whole, text, binary), lengths, strict=True)
+        right if stated is None else stated & (2**32 - 1) for right, stated in zip((whole, text, binary), lengths, strict=True)
     )
     return struct.pack("<4sIII4s", b"glTF", 2, whole, text, b"JSON") + content + struct.pack("<I4s", binary, b"BIN\0") + data

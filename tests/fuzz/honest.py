@@ -1,4 +1,4 @@
-"""What the toolkit itself writes, small: what faults are put into. Made once a process."""
+"""Small valid files as the toolkit writes them, into which faults are put. Each is made once a process."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SCENES = DatasetSettings(domain="clevr", seed=3, width=64, height=48, quality="d
 
 @cache
 def home() -> Path:
-    """A folder of this process, which goes with it; or that of all processes of a long run."""
+    """A temporary folder of this process; in a campaign, the one that all of its processes share (``FUZZ_HONEST``)."""
     if "FUZZ_HONEST" in os.environ:
         return Path(os.environ["FUZZ_HONEST"])
     folder = tempfile.mkdtemp(prefix="igllm-honest-")
@@ -48,14 +48,14 @@ def data_set() -> Mapping[str, bytes]:
 
 @cache
 def dots() -> list[Sample]:
-    """Its samples."""
+    """The samples of `data_set`."""
     data_set()
     return list(Samples(home() / "dots"))
 
 
 @cache
 def scene() -> Sample:
-    """A sample of CLEVR's kind of three objects, its image of one grey."""
+    """A sample of the domain clevr with three objects, its image a plain grey."""
     drawn = draw(SCENES, 0)
     pixels = np.full((SCENES.height, SCENES.width, 3), 90, np.uint8)
     return make_sample(sample_key(0), drawn.scene, drawn.shot, pixels, index=0, seed=3, attempt=drawn.attempt, split="default")
@@ -68,7 +68,7 @@ def plain(sample: Sample) -> Any:
 
 @cache
 def images() -> Mapping[str, bytes]:
-    """A small image in every format, and of every mode, by its file's suffix."""
+    """Small images of all formats and several modes, by file name."""
     noise = np.random.default_rng(0).integers(0, 255, (20, 24, 3), np.uint8)
     found = {}
     for mode, name, form in (

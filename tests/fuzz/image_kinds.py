@@ -1,4 +1,4 @@
-"""Images, as the fuzzer takes them."""
+"""Fuzzer inputs: damaged and crafted images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What igllm keeps for its next call, in caches and beside what it writes, as the fuzzer takes it."""
+"""Fuzzer inputs: files that igllm keeps for its later calls, in caches and beside its output."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from datagen.shards.reader import Samples
 
 
 def fetched() -> st.SearchStrategy[Files]:
-    """A shard as it came from a URL, or its table, damaged where it is kept."""
+    """A damaged file of the cache of fetched shards: a shard, or the table of its samples."""
     tar = honest.data_set()["shard-000000.tar"]
     damaged = headers.overwritten([tar], far=1000)
     table = headers.overwritten([bytes(33)])
@@ -33,7 +33,7 @@ def fetched() -> st.SearchStrategy[Files]:
 
 
 def _fetch_again(folder: Path, out: Path) -> int:
-    """A second call on a data set behind a URL, of which something else lies in the place of what was kept."""
+    """Read a data set behind a URL again, after the damaged file has replaced the cached one."""
     [damaged] = folder.iterdir()
     system = fsspec.filesystem("memory")
     system.store.clear()
@@ -47,7 +47,7 @@ def _fetch_again(folder: Path, out: Path) -> int:
 
 
 def lists() -> st.SearchStrategy[Files]:
-    """What a folder of pictures says of which of its files igllm has written."""
+    """The damaged list of the files that igllm has written into a folder, and a file that it has not."""
     rows = [
         {"file": "000000000.png", "made_from": "0" * 64, "sha256": "0" * 64},
         *({"file": place, "made_from": "x"} for place in PLACES),
@@ -61,13 +61,13 @@ def _render_into(folder: Path, out: Path) -> int:
 
 
 def words() -> st.SearchStrategy[Files]:
-    """What the cache keeps of a domain of people's own assets."""
+    """The damaged cached file of a domain of people's own assets."""
     facts = {"box-0123456789ab": {"kind": "box", "symmetry": "C4"}, "wood-0123456789ab": {"pattern": "wood"}}
     return declared.damaged([facts], WordsFacts, most=2).map(lambda data: {"domain.json": data})
 
 
 def _own_domain(folder: Path, out: Path) -> int:
-    """As every verb that reads a data set of such a domain: by a name that holds the digest of what is kept."""
+    """Load such a domain as verbs do: by a name that holds the digest of the cached file."""
     data = (folder / "domain.json").read_bytes()
     with contextlib.suppress(Exception):
         data = json.dumps(json.loads(data), sort_keys=True).encode()
@@ -81,13 +81,13 @@ def _own_domain(folder: Path, out: Path) -> int:
 
 
 def indexes() -> st.SearchStrategy[Files]:
-    """The cached table of where samples lie, damaged or of something else."""
+    """The damaged cached table of where samples lie."""
     return headers.overwritten([_index_rows()]).filter(lambda data: data != _index_rows()).map(lambda data: {"index.rows": data})
 
 
 @cache
 def _index_rows() -> bytes:
-    """What is kept of a data set's index."""
+    """The cached index of `honest.data_set`."""
     with tempfile.TemporaryDirectory() as folder, mock.patch.dict("os.environ", {"XDG_CACHE_HOME": folder}):
         (Path(folder) / "data").mkdir()
         for name, data in honest.data_set().items():
@@ -98,7 +98,7 @@ def _index_rows() -> bytes:
 
 
 def _index_kept(folder: Path, out: Path) -> int:
-    """Samples are found by their cached index; something else lies in its place."""
+    """Read samples after the damaged index has replaced the cached one."""
     (out / "data").mkdir()
     for name, data in honest.data_set().items():
         (out / "data" / name).write_bytes(data)

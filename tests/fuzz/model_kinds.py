@@ -1,4 +1,4 @@
-"""Models and the presets that they are made of, as the fuzzer takes them."""
+"""Fuzzer inputs: model folders, their configurations, and presets."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ FOREIGN: tuple[tuple[str, Any], ...] = (
     ("custom_generate", "evil.py"),
     ("transformers_weights", "../outside/secret"),
 )
-"""Fields with which a model's folder asks for what lies elsewhere, or to be run."""
+"""Fields of a configuration that could make libraries load other files, download, or run code."""
 
 
 def _with_foreign(content: Any) -> list[Any]:
-    """Plain data of a configuration, with each of the fields at its top or in one of its parts."""
+    """The configuration, and copies of it with one field of `FOREIGN` each, at the top or in one of its parts."""
     found = [content]
     for name, value in FOREIGN:
         found.append({**content, name: value})
@@ -74,10 +74,10 @@ def presets() -> st.SearchStrategy[Files]:
     from model.preset import FOLDER, NAMES, Preset
 
     bases = [tomllib.loads((FOLDER / f"{name}.toml").read_text()) for name in NAMES]
-    import model.build  # noqa: F401 - which takes seconds
+    import model.build  # noqa: F401 - slow: before the first input is timed
 
     grouped = asdict(Preset())
-    flat = Preset().to_json()  # as files of igllm 0.1 are
+    flat = Preset().to_json()  # the layout of igllm 0.1
     edges = st.sampled_from([*flat])
     damaged = declared.damaged([*bases, grouped, flat], most=3, write=declared.toml_of)
     single = st.builds(
@@ -94,7 +94,7 @@ def _preset(folder: Path, out: Path) -> int:
 
 
 def _plan(folder: Path, out: Path) -> int:
-    """What `igllm train` does before it takes memory for weights."""
+    """Plan the preset's model, as `igllm train` does before it allocates weights."""
     from datagen.domains.registry import get_domain
     from model.build import plan
     from model.preset import get_preset
@@ -106,7 +106,7 @@ def _plan(folder: Path, out: Path) -> int:
 
 
 def models() -> st.SearchStrategy[Files]:
-    """Whole folders, one file of which is not as it was, and perhaps others beside."""
+    """Model folders with one damaged file, code that must not run, and sometimes one more file that transformers reads."""
     held = model()
     names = list(held)
 
@@ -119,7 +119,7 @@ def models() -> st.SearchStrategy[Files]:
             damaged = st.sampled_from(TEMPLATES).map(str.encode)
         return damaged.map(lambda data: {name: data})
 
-    few = [name for name in names if name != "chat_template.jinja"]  # each of which starts a process
+    few = [name for name in names if name != "chat_template.jinja"]  # each template starts a process
     more = st.dictionaries(
         st.sampled_from(
             [
@@ -159,7 +159,7 @@ def models() -> st.SearchStrategy[Files]:
 
 
 def weights() -> st.SearchStrategy[bytes]:
-    """Files of weights whose headers lie."""
+    """Safetensors files with a damaged or false header, or with many weights that are NaN or infinite."""
     data = model()["model.safetensors"]
     length = int.from_bytes(data[:8], "little")
     header, body = json.loads(data[8 : 8 + length]), data[8 + length :]
@@ -193,7 +193,7 @@ def weights() -> st.SearchStrategy[bytes]:
 def _load(folder: Path, out: Path) -> int:
     from model.load import load_model
 
-    with mock.patch("builtins.input", lambda *_: "y"):  # whatever is asked
+    with mock.patch("builtins.input", lambda *_: "y"):  # consent to any question
         load_model(folder, "cpu")
     return 0
 

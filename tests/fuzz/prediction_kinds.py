@@ -1,4 +1,4 @@
-"""What predicting reads beside weights, interrupted predictions and chat templates, as the fuzzer takes it."""
+"""Fuzzer inputs that `igllm predict` reads besides weights: partial files of interrupted calls, and chat templates."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from trained import load
 
 
 def partials() -> st.SearchStrategy[Files]:
-    """What an interrupted prediction left."""
-    import model.prediction.partial  # noqa: F401 - which takes seconds
+    """The damaged partial file of an interrupted prediction, and its image."""
+    import model.prediction.partial  # noqa: F401 - slow: before the first input is timed
 
     rows = [{"igllm": "0.1.1", "model": "m", "decoding": {}}, {"key": "a", "code": "dot(loc=(0.1, 0.2))\n", "image_sha256": "0" * 64}]
     return declared.damaged_lines(rows).map(
@@ -32,7 +32,7 @@ def _take_up(folder: Path, out: Path) -> int:
 
 
 def templates() -> st.SearchStrategy[Files]:
-    """Chat templates, programs that a checkpoint's author wrote."""
+    """Chat templates: programs by the author of a checkpoint."""
     piece = st.sampled_from(
         [*TEMPLATES, "{% set x = namespace() %}", "{{ raise_exception('x') }}", "{{ strftime_now('%Y') }}", "{{ messages[0].content }}"]
     )

@@ -1,4 +1,4 @@
-"""Run folders and their checkpoints, as the fuzzer takes them."""
+"""Fuzzer inputs: run folders and their checkpoints."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from trained import load, train, trained
 
 
 def runs() -> st.SearchStrategy[Files]:
-    """Run folders of which a small file is damaged, vouched for by no digest or by one that fits."""
-    import model.load  # noqa: F401 - which takes seconds
+    """Run folders with one damaged file, some with a digest in ``whole.json`` that matches it."""
+    import model.load  # noqa: F401 - slow: before the first input is timed
 
     held = trained()
     small = [name for name in held if name.endswith(".json") and "tokenizer" not in name and "config" not in name]
@@ -45,7 +45,7 @@ def runs() -> st.SearchStrategy[Files]:
 
 
 def _newest(folder: Path, out: Path) -> int:
-    """As `igllm train` and `igllm predict` look at a run folder before they load anything."""
+    """Check a run folder as `igllm train` and `igllm predict` do before they load anything."""
     from model.load import find_model
     from model.preset import get_preset
     from model.run_folder import best_loss, check_run, newest_checkpoint
@@ -58,7 +58,7 @@ def _newest(folder: Path, out: Path) -> int:
 
 
 def pickled() -> st.SearchStrategy[Files]:
-    """A checkpoint's pickles, vouched for by its digests: what an attacker would write."""
+    """Run folders with a damaged pickle or state in the checkpoint and digests that match, as an attacker would write them."""
     held = trained()
     whole = next(name for name in held if name.endswith("whole.json"))
     names = [name for name in held if name.endswith((".pt", ".pth"))]
@@ -78,7 +78,7 @@ def pickled() -> st.SearchStrategy[Files]:
 
 
 def _vouched(files: dict[str, bytes], whole: str) -> Files:
-    """The files with a ``whole.json`` that gives the digests that they have."""
+    """The files, with their true digests in ``whole.json``."""
     import hashlib
 
     folder = whole.removesuffix("whole.json")
@@ -87,7 +87,7 @@ def _vouched(files: dict[str, bytes], whole: str) -> Files:
 
 
 def _torch_files() -> st.SearchStrategy[bytes]:
-    """Files such as `torch.save` writes, whose pickle calls something, or whose zip lies."""
+    """Crafted files in the formats of `torch.save`: pickles that call something, bare or zipped, zips that are false or huge, payloads."""
     head = {"archive/version": b"3\n", "archive/byteorder": b"little"}
     zips = headers.pickles().map(lambda data: bytes(headers.zipped({"archive/data.pkl": data, **head})))
     lying = st.builds(

@@ -1,4 +1,4 @@
-"""All kinds of files that the fuzzer knows, by name."""
+"""All kinds of fuzzer inputs, by name."""
 
 from __future__ import annotations
 
@@ -54,4 +54,4 @@ DECLARED = {
     "a run of an evaluation": "cell",
     "seconds.json of an evaluation's training": "cell",
 }
-"""By the name of a declared kind of file, the kind that tries it here."""
+"""The kind of fuzzer input that damages each declared kind of file."""

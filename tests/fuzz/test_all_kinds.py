@@ -1,4 +1,4 @@
-"""What the fuzzer makes of declarations: whatever is valid is valid, and every declared kind of file is among those that it tries."""
+"""Data made from declarations is valid, faults are of all sorts, and every declared kind of file is tried."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_what_is_made_of_a_declaration_is_as_declared(kind: str) -> None:
     def check(content: Any) -> None:
         try:
             msgspec.convert(content, EVERY[kind])
-        except msgspec.ValidationError as error:  # what a declaration's own code finds, its types do not say
+        except msgspec.ValidationError as error:  # from the declaration's own checks, which `valid` does not know
             assert error.__cause__ is not None, error
 
     check()
@@ -40,7 +40,7 @@ def test_every_declared_kind_of_file_is_tried() -> None:
 
 
 def test_faults_come_in_every_sort() -> None:
-    """Of one small object: the damage that JSON can bear, and that which makes it none."""
+    """Faults put into one small object give every sort of valid JSON and invalid JSON."""
     seen: set[str] = set()
 
     @settings(max_examples=300, derandomize=True)

@@ -1,4 +1,4 @@
-"""The guard of the fuzzer sees what it is there for: a judge that passes everything would be worth nothing."""
+"""The guard detects each sort of fault, and blocks count and keep what it detects."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from datagen.errors import UserError
 
 @pytest.fixture
 def judge(tmp_path: Path) -> Callable[[Callable[[Path], int]], Outcome]:
-    """How a reader of a folder ends, beside a folder that nobody may look into."""
+    """A function that judges a reader of ``input``, beside the forbidden folder ``outside``."""
     for name in ("input", "outside"):
         (tmp_path / name).mkdir()
     (tmp_path / "outside" / "secret").write_text("secret")
@@ -44,7 +44,7 @@ def complain(text: str) -> int:
 
 
 def swallow(act: Callable[[], object]) -> int:
-    """A reader that takes any error for damage of the input."""
+    """Call ``act`` as a reader does that takes any exception for damage of the input."""
     try:
         act()
     except Exception:
@@ -109,7 +109,7 @@ def test_slow_and_fat_are_seen(judge: Callable[[Callable[[Path], int]], Outcome]
         judge(lambda folder: swallow(lambda: time.sleep(300)))
     monkeypatch.undo()
     monkeypatch.setattr(guard, "MOST_BYTES", 2**26)
-    before = np.ones(2**28, np.uint8)  # so that what was taken before does not hide it
+    before = np.ones(2**28, np.uint8)  # held so that an earlier peak of this process does not hide the growth
     with pytest.raises(Fault, match=r"^fat"):
         judge(lambda folder: int(np.ones(2**29, np.uint8)[0]) - len(before[:1]))
 

@@ -1,4 +1,4 @@
-"""A run of a small model that was stopped at a checkpoint, and the model: what faults are put into. Made once a process."""
+"""A small model and its run, stopped at a checkpoint, into which faults are put. Both are made once a process."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ max_position_embeddings = 512
 
 @cache
 def trained() -> Mapping[str, bytes]:
-    """The files of a run that was stopped at a checkpoint, by their paths in it; its data is the honest set of dots."""
+    """The files of a run that was stopped at a checkpoint, by their paths in it; its data is `honest.data_set`."""
     honest.data_set()
     run = honest.home() / "run"
     with alone(honest.home() / "run.lock"):
@@ -56,7 +56,7 @@ def _is_left(path: Path, run: Path) -> bool:
 
 
 def train(run: Path, home: Path, steps: int) -> int:
-    """The exit status of a call that trains for so many steps in all."""
+    """The exit status of `igllm train` for ``steps`` steps in all."""
     words = ["--preset", home / "small.toml", "--data", home / "dots", "--out", run, "--device", "cpu"]
     return verb("train", *words, "--steps", steps, "--set", "save_steps=1", "--set", "loaders=0")
 
@@ -69,7 +69,7 @@ def model() -> Mapping[str, bytes]:
 
 
 def load() -> None:
-    """Load the small model."""
+    """Load the small model, and thereby import what reading models imports."""
     from model.load import load_model
 
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""What training reads beside a model, captions and kept features, as the fuzzer takes it."""
+"""Fuzzer inputs that training reads besides a model: captions and cached features."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from trained import load, model
 
 
 def captions() -> st.SearchStrategy[Files]:
-    """Tars of images and captions, as alignment takes them from anybody."""
-    _caption_maker()  # which takes seconds
+    """Tars of images and captions, which `igllm align` reads, from any source."""
+    _caption_maker()  # slow: before the first input is timed
     image = honest.images()["rgb.jpg"]
     text = st.one_of(
         declared.among([payload.encode() for payload in PAYLOADS]), declared.among([b"", b"\xff", b"\0", b"x" * 100_000, b"a red cube"])
@@ -49,7 +49,7 @@ def _caption_maker() -> Any:
 
 
 def _pairs(folder: Path, out: Path) -> int:
-    """The examples that `igllm align` learns from."""
+    """Read every example, as `igllm align` does."""
     from datagen.shards.reader import Samples
     from model.data.caption_pairs import CaptionSource
 
@@ -60,7 +60,7 @@ def _pairs(folder: Path, out: Path) -> int:
 
 
 def features() -> st.SearchStrategy[Files]:
-    """What the cache keeps of a frozen tower's features: the file, or how far it was written."""
+    """Damaged cached features of a frozen tower: a finished file, or a partial one and the record of its synced rows."""
     from model.declared import FeaturesDone
 
     kept = _features_kept()
@@ -93,7 +93,7 @@ def _tower() -> Any:
 
 
 class _Images:
-    """Two images as a tower takes them."""
+    """Two images as input of the tower."""
 
     def __len__(self) -> int:
         return 2
@@ -118,7 +118,7 @@ def _features_kept() -> bytes:
 
 
 def _take_features(folder: Path, out: Path) -> int:
-    """A call that finds something else in the place of what an earlier one kept."""
+    """Compute features where the damaged files have replaced those that an earlier call cached."""
     honest_file = _filled(out).path
     honest_file.unlink()
     for path in folder.iterdir():

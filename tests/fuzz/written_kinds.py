@@ -1,4 +1,4 @@
-"""What people, models and other programs write, as the fuzzer takes it: predictions, code, splits, cameras, CLEVR's scenes."""
+"""Fuzzer inputs: files that people, models and other programs write: predictions, code, splits, cameras, CLEVR's scenes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _read_predictions(folder: Path, out: Path) -> int:
 
 
 def codes() -> st.SearchStrategy[Files]:
-    """Graphics code, word by word: mostly right, with words of others between."""
+    """Graphics code with up to three changes: a word put in, or a few characters replaced by one, removed or repeated."""
     lines = [*honest.scene().code.splitlines(), *(sample.code.strip() for sample in honest.dots())]
     words = [
         word for line in lines for word in line.replace("(", " ( ").replace(")", " ) ").replace(",", " , ").replace("=", " = ").split()
@@ -66,7 +66,7 @@ def codes() -> st.SearchStrategy[Files]:
 
 
 def _parse(folder: Path, out: Path) -> int:
-    """As `igllm compare` does, of either domain: parsed, judged, written again."""
+    """Parse code of dot2d or clevr, check its ranges as `igllm render` does, and write it again."""
     text = (folder / "scene.py").read_bytes().decode("utf-8-sig", "replace")
     domain = get_domain("dot2d" if "dot" in text else "clevr")
     scene = parse_code(text, domain)
@@ -101,7 +101,7 @@ def _load_cameras(folder: Path, out: Path) -> int:
 
 
 def published() -> st.SearchStrategy[Files]:
-    """CLEVR's scenes file, with an image that it names."""
+    """A damaged scenes file of CLEVR's, and the images that it names."""
     names = ["CLEVR_new_000000.png", "CLEVR_new_000001.png"]
     whole = {"info": {"split": "new"}, "scenes": [published_scene(honest.scene(), number, name) for number, name in enumerate(names)]}
     bare = {
@@ -133,7 +133,7 @@ def _import_again(folder: Path, out: Path) -> int:
 
 
 def sources() -> st.SearchStrategy[Files]:
-    """What an import says that it made its shards of."""
+    """An imported data set with damage in ``sources.jsonl``, the record of what its shards were made from."""
     held = _imported()
     rows = [json.loads(line) for line in held["set/sources.jsonl"].splitlines()]
     return declared.damaged_lines(rows, SourceRow).map(lambda data: {**held, "set/sources.jsonl": data})

@@ -1,4 +1,4 @@
-"""No object is said twice: where a domain keeps its objects apart, no text names two that are nearer, whatever the weights."""
+"""No object is written twice: where a domain keeps its objects apart, no text has two that are closer, whatever the weights."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PLANE = ("loc.x", "loc.y")
 
 
 def told(model: Setting, spacing: Spacing | None, **ways) -> list[Decoded]:
-    """What is said of its images in a domain that keeps objects apart like that."""
+    """Decode the model's images in CLEVR with at most three objects and this spacing."""
     domain = replace(FEW, spacing=spacing)
     codec = CodeCodec(domain, model.codec.tokenizer)
     return decode(model.model, codec, model.images, model.prompt, decoding=Decoding(**ways))
@@ -35,7 +35,7 @@ def scenes(said: list[Decoded]) -> list[Scene]:
 
 
 def undecided() -> Setting:
-    """All that it has to say of a number is what cells show, each of which it likes as well as any other."""
+    """Return a model that takes every number from a cell, with the same weight for each."""
     model = setting("words", "cells")
     head = model.model.numeric_head
     with torch.no_grad():
@@ -49,7 +49,7 @@ def undecided() -> Setting:
 def test_an_object_that_was_named_is_not_named_again(ways: dict) -> None:
     model = undecided()
     blind = [scene for scene in scenes(told(model, None, **ways)) if len(scene) > 1]
-    assert blind  # where nothing keeps objects apart, the likeliest cell is said each time
+    assert blind  # without spacing, every object has the location of the likeliest cell
     assert all(len({obj["loc"][:2] for obj in scene.objects}) == 1 for scene in blind)
     spaced = scenes(told(model, CLEVR.spacing, **ways))
     assert max(len(scene) for scene in spaced) > 1
@@ -57,14 +57,14 @@ def test_an_object_that_was_named_is_not_named_again(ways: dict) -> None:
 
 
 def test_all_numbers_of_a_place_are_those_of_one_object() -> None:
-    """A model that says x of the one cell and y of another, as its number feedback has it, says them of cells that show one object."""
+    """Number feedback lets a model take x from one cell and y from another; with spacing, both cells show one object."""
     model = setting("words", "cells", seed=3)
     with torch.no_grad():
         model.model.numeric_head.own.bias.fill_(-30.0)
         shows = model.model.read_cells(model.model.encode_image(model.images)).values[..., :2] * 3
 
     def apart(spacing: Spacing | None) -> int:
-        """How many places are put together of what cells show that show places farther from each other than objects can be near."""
+        """Count the objects whose x and y come from cells that show places at least CLEVR's minimum distance apart."""
         count = 0
         for one, cells in zip(told(model, spacing), shows, strict=True):
             for obj in parse_code(one.code, CLEVR).objects:
@@ -77,7 +77,7 @@ def test_all_numbers_of_a_place_are_those_of_one_object() -> None:
 
 
 def test_what_is_less_sure_of_its_place_has_less_confidence() -> None:
-    """Where all cells are as likely, y is one of those that show the object whose x was said: their share is a factor of confidence."""
+    """With equally likely cells, y comes from those that show the object of the cell of x: their share is a factor of the confidence."""
     model = undecided()
     with torch.no_grad():
         shows = model.model.read_cells(model.model.encode_image(model.images)).values[..., :2] * 3

@@ -1,4 +1,4 @@
-"""Models that write a dialect: built, saved and loaded with it, what they predict is the domain's own code."""
+"""Models of a dialect: built, saved and loaded with it, they predict the domain's own code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model and its images would take of memory: counted and held against its weights before it is taken."""
+"""The memory of a model and its images: counted and compared with its weight files before it is allocated."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from model.prediction.predict import Predictor
 
 
 def test_buffers_and_what_no_one_registers_are_held_against_the_weights() -> None:
-    """A hundred million places of GPT-J are no parameter, and took 17 GB; some models keep such a table as a plain attribute."""
+    """GPT-J's position table is a buffer, of 17 GB for a hundred million positions; some models keep one as a plain attribute."""
     small = {"n_embd": 32, "n_layer": 1, "n_head": 1, "rotary_dim": 32, "vocab_size": 64}
     extent = Extent(2**24, 1000, "the file holds less")
     with within(extent, "x"):

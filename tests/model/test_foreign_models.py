@@ -1,4 +1,4 @@
-"""Model folders that anybody may have made: nothing in them is run, and what is not as declared is one message."""
+"""Model folders from unknown sources: no code in them is run, and a file that breaks its declaration is refused with one message."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def picture(tmp_path: Path) -> Path:
 def test_code_in_a_model_folder_is_not_run_whatever_is_answered(
     copy: Path, picture: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], where: str
 ) -> None:
-    """Transformers asks whether to run what ``auto_map`` names; here somebody says yes to everything."""
+    """Transformers asks whether to run the code that ``auto_map`` names; here every question is answered with yes."""
     (copy / "evil.py").write_text(f"open({str(copy / 'PWNED')!r}, 'w')\nclass X: pass\n")
     content = json.loads((copy / where).read_text())
     named = {"AutoTokenizer": ["evil.X", "evil.X"], "AutoConfig": "evil.X", "AutoModel": "evil.X"}
@@ -96,7 +96,7 @@ def test_a_field_of_the_configuration_that_is_not_as_declared_is_named(
     except UserError as error:
         assert str(folder) in str(error)
         return
-    # What is let through has the type that the model is made with.
+    # An accepted value has the type with which the model is made.
     assert type(value) is type(CONFIG[field]) or CONFIG[field] is None or isinstance(value, int | float)
 
 
@@ -153,7 +153,7 @@ TOKEN = {"content": "[X]", "single_word": False, "lstrip": False, "rstrip": Fals
 
 
 def replacing(pattern: dict[str, str], content: str, times: int = 1) -> dict[str, object]:
-    """Rules that replace text, one after the other."""
+    """A normalizer that makes the same replacement ``times`` times in a row."""
     return {"type": "Sequence", "normalizers": [{"type": "Replace", "pattern": pattern, "content": content}] * times}
 
 
@@ -209,7 +209,7 @@ def test_a_tokenizers_configuration_of_another_model_is_one_message(copy: Path, 
     ],
 )
 def test_a_model_and_its_tokenizer_belong_together(copy: Path, name: str, fields: dict[str, object], message: str) -> None:
-    """One of another model would be asked otherwise, or would end its answers elsewhere."""
+    """With another model's tokenizer, the prompt would have other tokens, or the answers another end."""
     stated = json.loads((copy / name).read_text()) if (copy / name).exists() else {}
     (copy / name).write_text(json.dumps(stated | fields))
     with pytest.raises(UserError, match=message) as told:

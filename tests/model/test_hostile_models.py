@@ -1,4 +1,4 @@
-"""Folders of trained models that anybody may have made, through `igllm predict`: one message that names the folder, no more."""
+"""Folders of trained models from unknown sources, given to `igllm predict`: each ends in one message that names the folder."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def change(path: Path, harm: Callable[[dict[str, Any]], object]) -> None:
 
 
 def save(folder: Path, vision: dict[str, Any] = RESNET, text: dict[str, Any] = LLAMA) -> Path:
-    """A model of these parts whose configuration and weights agree."""
+    """Save a new model of these parts; its configuration and weights agree."""
     tokenizer = domain_tokenizer(get_domain("dot2d"), [PROMPT])
     ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
     config = IGLLMConfig(
@@ -81,9 +81,9 @@ def test_what_panics_in_rust_is_one_message(shipped: Path, table: str, when: str
 @pytest.mark.parametrize(
     ("vision", "text"),
     [
-        ({"hidden_sizes": [8] * 9, "depths": [1] * 9}, {}),  # nine halvings leave one cell, which the frame has four times
-        ({}, {"model_type": "gpt2", "n_positions": 12, "n_embd": 16, "n_layer": 1, "n_head": 2}),  # a table that ends within the question
-        ({}, {"model_type": "gpt2", "n_positions": 60, "n_embd": 16, "n_layer": 1, "n_head": 2}),  # or within the answer
+        ({"hidden_sizes": [8] * 9, "depths": [1] * 9}, {}),  # one cell, not the four of its stride at 64 x 64
+        ({}, {"model_type": "gpt2", "n_positions": 12, "n_embd": 16, "n_layer": 1, "n_head": 2}),  # fewer positions than the prompt has
+        ({}, {"model_type": "gpt2", "n_positions": 60, "n_embd": 16, "n_layer": 1, "n_head": 2}),  # or than it has with the answer
     ],
 )
 def test_a_model_that_cannot_compute_is_one_message(
@@ -93,7 +93,7 @@ def test_a_model_that_cannot_compute_is_one_message(
     capsys.readouterr()
     assert predict(folder) == 2
     [line] = capsys.readouterr().err.splitlines()
-    known = ("run: its configuration and weights do not go together", "loaded")  # the latter where the tower is what cannot compute
+    known = ("run: its configuration and weights do not go together", "loaded")  # the latter if it is the tower that cannot compute
     assert line.startswith(tuple(f"igllm predict: {folder}: this model cannot be {reason} (" for reason in known))
 
 
@@ -124,7 +124,7 @@ def test_too_little_memory_is_told_with_what_helps(monkeypatch: pytest.MonkeyPat
     ("field", "value"), [("vision_config.use_return_dict", False), ("text_config.use_return_dict", True), ("sub_configs", {"x": 1})]
 )
 def test_a_field_that_cannot_be_set_is_one_line(shipped: Path, field: str, value: Any, capfd: pytest.CaptureFixture[str]) -> None:
-    """Transformers would print the configuration, page by page."""
+    """Transformers alone would print the whole configuration."""
 
     def harm(config: dict[str, Any]) -> None:
         *within, name = field.split(".")
@@ -139,11 +139,11 @@ def test_a_field_that_cannot_be_set_is_one_line(shipped: Path, field: str, value
 
 @pytest.mark.parametrize("end", [NUM, "dot(loc=("])
 def test_a_number_or_a_word_of_the_code_does_not_end_it(tmp_path: Path, end: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """An answer would end where its first number is, or its first word."""
+    """With such an end token, an answer would end at its first number or word."""
     folder = save(tmp_path / "model")
     number = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"][end]
     change(folder / "tokenizer_config.json", lambda config: config.update(eos_token=end))
-    change(folder / "config.json", lambda config: config["text_config"].update(eos_token_id=number))  # as whoever means it would
+    change(folder / "config.json", lambda config: config["text_config"].update(eos_token_id=number))  # so that both files agree
     capsys.readouterr()
     assert predict(folder) == 2
     [line] = capsys.readouterr().err.splitlines()
@@ -151,7 +151,7 @@ def test_a_number_or_a_word_of_the_code_does_not_end_it(tmp_path: Path, end: str
 
 
 def test_files_that_give_a_token_two_numbers_are_refused(shipped: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Whichever of them a library believes."""
+    """They are refused whichever of the two numbers a library would use."""
     decoder = {"4": {"content": NUM, "special": True}, "9": {"content": NUM, "special": True}}
     change(shipped / "tokenizer_config.json", lambda config: config.update(added_tokens_decoder=decoder))
     assert predict(shipped) == 2

@@ -105,7 +105,7 @@ def test_neighbouring_cells_of_the_tower_make_one_token(clip: IGLLM) -> None:
     finer = {**TINY.vision, "hidden_sizes": [16, 32], "depths": [1, 1]}
     merged = build(TINY.replaced(vision_merge=2, vision=finer), CLEVR)[0].eval().tower
     images = torch.randn(2, 3, 128, 160)
-    cells = merged.encoder(images).last_hidden_state  # of 8 pixels
+    cells = merged.encoder(images).last_hidden_state  # of 8 x 8 pixels
     channels = cells.shape[1]
     assert cells.shape[2:] == (16, 20)
     assert (merged.rows, merged.columns) == (8, 10)
@@ -219,11 +219,11 @@ def test_the_density_of_what_may_be_said_is_one(parts: list[tuple[float, float, 
 
 @pytest.mark.parametrize(("choice", "said"), [(False, 0.2), (True, 0.5)])
 def test_in_a_toss_up_a_number_lies_between_and_a_choice_of_cells_does_not(choice: bool, said: float) -> None:
-    """Seven of ten times the number is what one visual token shows, 0.5, else what another does, -0.5; nothing tells when."""
+    """In seven of ten cases the number is the 0.5 that one visual token shows, else the -0.5 of another, and nothing predicts which."""
     torch.manual_seed(0)
     head = cells.CellHead(16, slots=2, split=1) if choice else NumericHead(16)
     states, visual = torch.randn(1, 16).expand(100, -1), torch.randn(1, 3, 16)
-    shown = torch.tensor([[[9.0, -0.5], [9.0, 0.1], [9.0, 0.5]]])  # in the other slot they show something else
+    shown = torch.tensor([[[9.0, -0.5], [9.0, 0.1], [9.0, 0.5]]])  # the other slot has other numbers
     true, periods, slots, images = torch.tensor([0.5] * 70 + [-0.5] * 30), torch.zeros(100), torch.ones(100).long(), torch.zeros(100).long()
     optimizer = torch.optim.Adam(head.parameters(), 0.01)
 
@@ -244,7 +244,7 @@ def test_in_a_toss_up_a_number_lies_between_and_a_choice_of_cells_does_not(choic
 
 
 def test_a_choice_misses_by_the_weight_that_is_not_on_a_token_s_cells() -> None:
-    weights = torch.tensor([[0.1, 0.2, 0.3, 0.05, 0.05, 0.1, 0.1, 0.05, 0.05]]).log()  # its own, then two tokens of 2 x 2 cells
+    weights = torch.tensor([[0.1, 0.2, 0.3, 0.05, 0.05, 0.1, 0.1, 0.05, 0.05]]).log()  # the head's own, then two tokens of 2 x 2 cells
     assert attention_loss(weights[:, 1:], torch.tensor([0]), 2).exp().item() == pytest.approx(1 / 0.6)
     assert attention_loss(weights[:, 1:], torch.tensor([1]), 2).exp().item() == pytest.approx(1 / 0.3)
 
@@ -260,7 +260,7 @@ def test_words_are_helped_by_the_cells_that_a_state_looks_at() -> None:
 
 
 def test_what_a_cell_shows_is_what_its_targets_say(codec: CodeCodec, renders: Samples) -> None:
-    """A read-out of tokens that are the targets themselves, angles with a period among them."""
+    """A read-out with identity weights gives the values back from tokens that hold the targets, also of periodic angles."""
     layout = DenseLayout.of(CLEVR, codec.slots)
     assert layout is not None
     objects = renders[renders.keys[0]].scene.objects
@@ -270,7 +270,7 @@ def test_what_a_cell_shows_is_what_its_targets_say(codec: CodeCodec, renders: Sa
         head.read.weight.copy_(torch.eye(layout.width))
         head.read.bias.zero_()
     tokens = torch.zeros(1, len(objects), layout.width)
-    tokens[0, :, 1 : 1 + layout.numbers] = torch.from_numpy(targets["dense_numbers"]) * 0.7  # what is read need not lie on the circle
+    tokens[0, :, 1 : 1 + layout.numbers] = torch.from_numpy(targets["dense_numbers"]) * 0.7  # an angle's need not lie on the circle
     for slot, column in zip(layout.slots, head.values(tokens)[0].T.tolist(), strict=True):
         for obj, value in zip(objects, column, strict=True):
             scale = 1.0 if slot.period else 0.7
@@ -301,7 +301,7 @@ def test_a_guide_tells_for_every_token_of_an_object_where_its_centre_is(tiny: IG
 
 
 def _by_statement(example: dict, codec: CodeCodec) -> list[list[int]]:
-    """The centres that an example tells, statement by statement; the prompt and the end tell none."""
+    """The centres in an example, statement by statement; the prompt and the end token have none."""
     first = example["number_slots"].index(0) - len(codec._tokens("add(loc=("))
     assert set(example["centres"][:first]) == {example["centres"][-1]} == {-1}
     body, slots = example["centres"][first:-1], example["number_slots"][first:-1]
@@ -348,7 +348,7 @@ def test_the_read_out_of_an_angle_does_not_jump_where_the_angle_does(codec: Code
         layout.targets((cube.replaced(rotation=degrees),), [0], 1, CLEVR)["dense_numbers"][0, -2:] for degrees in (89.9, 0.0, 45.0)
     )
     assert np.abs(before - after).max() < 0.01
-    assert np.abs(across + after).max() < 1e-6  # half a period away is the opposite
+    assert np.abs(across + after).max() < 1e-6  # half a period away, the coordinates are the opposite
 
 
 def test_pretraining_teaches_the_tower_and_nothing_else(codec: CodeCodec, renders: Samples) -> None:
@@ -373,7 +373,7 @@ def test_augmentation_is_a_function_of_seed_epoch_and_index(tiny: IGLLM, codec: 
 
 
 def other_position(dataset: Mixture, number: int) -> int:
-    """Where the first epoch has that sample."""
+    """The position of this sample in the first epoch."""
     return next(p for p in range(16) if dataset.at(p)[2] == number)
 
 
@@ -382,7 +382,7 @@ def test_mirrored_examples_mirror_the_code_too(tiny: IGLLM, codec: CodeCodec, re
     mirrored = 0
     for key in renders.keys:
         sample = renders[key]
-        example = make(sample, np.random.default_rng(2))  # whose first draw says: mirror
+        example = make(sample, np.random.default_rng(2))  # its first draw selects mirroring
         scene = CLEVR.mirrored(sample.scene)
         if not CLEVR.violations(scene):
             mirrored += 1

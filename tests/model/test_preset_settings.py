@@ -1,4 +1,4 @@
-"""Settings: each has one range, which holds wherever a value comes from; whatever is wrong is said in one line that names it."""
+"""Settings: each has one range, wherever a value comes from, and a wrong value is refused in one line that names the setting."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ANY = st.one_of(st.sampled_from(EXTREME + WRONG), st.floats(), st.integers(), st
 
 
 def refused(**changes: Any) -> str | None:
-    """What is said against these settings; None if they are accepted. Nothing but `UserError` may come."""
+    """The message that refuses these settings, None if they are accepted. Any error but `UserError` fails the test."""
     try:
         Preset().replaced(**changes)
     except UserError as error:
@@ -125,7 +125,7 @@ def test_every_setting_is_documented() -> None:
 
 
 def test_settings_are_named_alone_or_with_their_group() -> None:
-    """Which no two groups have by one name, so that either is enough."""
+    """No two groups have a setting of the same name, so the name alone is enough."""
     assert len(settings()) == sum(len(declared(kind)) for kind in (Preset, *GROUPS.values()))
     for each in settings().values():
         value = f"{each.name}={Preset().to_json()[each.name]}"
@@ -136,7 +136,7 @@ def test_settings_are_named_alone_or_with_their_group() -> None:
 
 @pytest.mark.parametrize("preset", NAMES)
 def test_a_file_without_groups_is_read_as_one_with_them(preset: str, tmp_path: Path) -> None:
-    """As files of igllm 0.1 are."""
+    """Files of igllm 0.1 have no groups."""
     flat = get_preset(preset).to_json()
     tables = "".join(f"[{name}]\n{toml_lines(flat.pop(name))}" for name in ("vision", "text"))
     (tmp_path / "old.toml").write_text(toml_lines(flat) + tables)
@@ -164,7 +164,7 @@ def toml_lines(table: dict[str, Any]) -> str:
 def test_mistakes_are_told_before_anything_is_looked_at(
     verb: str, assignment: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Not even the data need be there."""
+    """Not even the data need exist."""
     words = [verb, "--data", str(tmp_path / "nowhere"), "--out", str(tmp_path / "run"), "--set", assignment]
     assert igllm.main(words) == 2
     told = capsys.readouterr().err

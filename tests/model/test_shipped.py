@@ -1,4 +1,4 @@
-"""The shipped model on scenes that nobody trained on: the suite's own renders, and CLEVR's own stage, which is not ours."""
+"""The shipped model on scenes outside its training data: the test suite's renders, and an image of CLEVR's own stage."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from model.ship import MOST_BYTES, ship
 CLEVR = get_domain("clevr")
 LOOK = DOCS / "look"
 TWICE = Path(__file__).parent / "twice"
-"""Renders, some by a camera that was moved, in which the model used to say one object twice, or x of one and y of another."""
+"""Renders, some by a moved camera, in which decoding used to write one object twice, or x of one object and y of another."""
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +41,13 @@ def test_it_reads_new_scenes(shipped: Predictor, renders: Samples) -> None:
     scores = summarize([score_scene(renders[key].scene, said[key], CLEVR) for key in renders.keys])
     assert scores["count_accuracy"] >= 0.9
     assert min(scores["accuracy_all"].values()) >= 0.9
-    assert scores["location_l2"] < 0.15  # its card says 0.08 on many more scenes
+    assert scores["location_l2"] < 0.15  # 0.08 in the model card, on many more scenes
     assert scores["ap"]["0.25"] >= 0.85
     assert scores["rotation_error"]["median"] < 10
 
 
 def test_it_reads_a_picture_of_clevrs_own_stage(shipped: Predictor) -> None:
-    """The scene of the look. As its card says: one object can hardly be seen, and the cube is smaller than published ones."""
+    """The scene in docs/look. As the model card states, one object is almost hidden, and the cube is smaller than published ones."""
     look = Samples(LOOK)
     scores = summarize([score_scene(look["clevr-look"].scene, guess(shipped, look)["clevr-look"], CLEVR)])
     assert scores["missed"] <= 1
@@ -72,7 +72,7 @@ def test_it_says_no_object_twice_and_its_neighbour_too(way: list[str], tmp_path:
             score = score_scene(truths[prediction.key], parse_code(prediction.code, CLEVR), CLEVR)
             assert score.count_right
             assert max(pair.distance for pair in score.pairs) < 0.6
-            assert min(prediction.confidence) < 0.9  # it is not as sure of the neighbour as of the others
+            assert min(prediction.confidence) < 0.9  # the neighbour's confidence is lower than the others'
 
 
 def test_predict_needs_an_image_and_nothing_else(shipped: Predictor, capsys: pytest.CaptureFixture[str]) -> None:

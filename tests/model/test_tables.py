@@ -1,4 +1,4 @@
-"""The tables [vision] and [text] of a preset: a mistake in them is one line that says where, before any weights are drawn."""
+"""The tables [vision] and [text] of a preset: a mistake in them ends in one line that names its place, before any weights are drawn."""
 
 from __future__ import annotations
 
@@ -129,14 +129,14 @@ def test_a_layer_that_is_there(layer: int) -> None:
 
 
 def test_positions_are_counted_to_the_last(capsys: pytest.CaptureFixture[str]) -> None:
-    """The fewest positions with which a model is made are as many as the longest text has; LLaMA, which computes beyond, is warned of."""
+    """A model needs as many positions as its longest text has tokens; for LLaMA, which computes beyond them, fewer cause a warning."""
     with pytest.raises(UserError) as caught:
         plan(preset(text=GPT2 | {"n_positions": 1}), DOTS)
     needed = int(str(caught.value).split(" positions")[0].split()[-1])
     plan(preset(text=GPT2 | {"n_positions": needed}), DOTS)
     with pytest.raises(UserError, match=f"at least {needed} positions"):
         plan(preset(text=GPT2 | {"n_positions": needed - 1}), DOTS)
-    plan(preset(text=GPT2 | {"n_positions": 1}), DOTS, stage="pretrain")  # which reads no text
+    plan(preset(text=GPT2 | {"n_positions": 1}), DOTS, stage="pretrain")  # pretraining reads no text
     assert not capsys.readouterr().err
     plan(preset(text=LLAMA | {"max_position_embeddings": needed - 1}), DOTS)
     assert f"takes {needed - 1} tokens at most" in capsys.readouterr().err
@@ -189,4 +189,4 @@ def test_trying_parts_out_changes_nothing(stage: Stage) -> None:
         model, _ = build(preset(RESNET, **changes), DOTS, stage=stage)
         drawn.append(torch.cat([value.float().flatten() for value in model.state_dict().values()]))
     assert torch.equal(*drawn)
-    assert not model.tower.encoder.embedder.embedder.normalization.running_mean.any()  # the blank image taught nothing
+    assert not model.tower.encoder.embedder.embedder.normalization.running_mean.any()  # the blank image of the trial changed no statistics

@@ -1,4 +1,4 @@
-"""Tensors that a model has under several names: saved once, found again under each, whatever ties them and whatever is trained."""
+"""Tensors that a model has under several names: saved once and loaded under each, whatever ties them and whatever is trained."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def preset_of(parts: dict[str, Path], language: str, origin: str, **changes: object) -> Preset:
-    """``origin`` is where the parts are from: folders (with a frozen tower), or scratch."""
+    """A preset whose parts come from ``origin``: folders, with a frozen tower, or scratch."""
     if origin == "folders":
         return Preset().replaced(vision_model=str(parts["clip"]), language_model=str(parts[language]), **changes)
     kind, fields = LANGUAGES[language]
@@ -118,7 +118,7 @@ def test_what_is_loaded_is_what_was_saved(  # noqa: PLR0917
     assert_equal(again, model)
     loaded = load_model(folder, "cpu").model
     assert torch.allclose(logits_of(loaded), logits_of(model), atol=1e-5)
-    # once around more: what was loaded is saved as it was
+    # a loaded model is saved as it was
     before, after = load_file(folder / "model.safetensors"), load_file(saved(again, codec, tmp_path / "again") / "model.safetensors")
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -127,7 +127,7 @@ def test_what_is_loaded_is_what_was_saved(  # noqa: PLR0917
 @pytest.mark.parametrize("lora", [False, True])
 @pytest.mark.parametrize("origin", ["folders", "scratch"])
 def test_whichever_tensor_is_lacking_the_model_is_refused(parts: dict[str, Path], origin: str, lora: bool, tmp_path: Path) -> None:
-    """Of a tied tensor, the one name that there is; of all others, any."""
+    """Every tensor is needed; a tied one is stored under one name alone."""
     folder = saved(*build(preset_of(parts, "qwen2 tied", origin, **(LORA if lora else {})), DOTS), tmp_path / "model")
     whole = load_file(folder / "model.safetensors")
     embeddings = [name for name in whole if "embed_tokens" in name]
@@ -188,13 +188,13 @@ def test_a_checkpoint_with_two_embeddings_is_believed_though_it_says_one(parts: 
 
 
 class SharedConfig(CLIPVisionConfig):
-    """Of `SharedTower`."""
+    """The configuration of `SharedTower`."""
 
     model_type = "shared_clip_vision"
 
 
 class SharedTower(CLIPVisionModel):
-    """A tower whose layers are one layer, as ALBERT's are, without a word about it."""
+    """A tower whose layers are one module, as ALBERT's are, without a declaration of tied weights."""
 
     config_class = SharedConfig
 
@@ -237,7 +237,7 @@ WRAPPED: dict[str, Callable[[str], str]] = {
 def test_states_gathered_from_wrappers_are_saved_as_the_models_own(
     parts: dict[str, Path], wrapped: str, lora: bool, tmp_path: Path
 ) -> None:
-    """Gathering gives each name a tensor of its own, and names of its own."""
+    """A gathered state holds a separate tensor for each name, and the names contain the wrapper's own parts."""
     model, codec = build(preset_of(parts, "qwen2 tied", "folders", **(LORA if lora else {})), DOTS)
     unlike(model)
     gathered = {WRAPPED[wrapped](name): value.clone() for name, value in model.state_dict().items()}
@@ -267,7 +267,7 @@ def dots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("adapted", [False, True])
 def test_a_tied_model_goes_from_training_to_prediction(parts: dict[str, Path], dots: Path, adapted: bool, tmp_path: Path) -> None:
-    """With a tower that is frozen, as `small` has it; taken up in between; and begun with as another run's weights."""
+    """With a frozen tower, as in `small`: training is resumed once, and the run serves another model as initial weights."""
     (tmp_path / "mine.toml").write_text('batch_size = 2\nsave_steps = 1\nreport_to = "none"\n')
     run = tmp_path / "run"
     words = [*("--data", str(dots), "--val", str(dots.parent / "val"), "--out", str(run), "--device", "cpu")]

@@ -1,4 +1,4 @@
-"""Comparison: every pair of kinds of side, what is missing or does not parse, and what is refused."""
+"""Comparison: every pair of kinds of side, missing and unparsable predictions, and refused input."""
 
 from __future__ import annotations
 

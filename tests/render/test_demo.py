@@ -1,4 +1,4 @@
-"""The demo as a newcomer calls it: two pages, from the shipped weights and from those that it trained on."""
+"""The demo as a newcomer calls it: two pages, from the shipped weights and after training them further."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Image scores: their extremes, their direction, their values by hand, and the sense of the same image."""
+"""Image scores: their extremes, their direction, their values by hand, and which images count as the same."""
 
 from __future__ import annotations
 

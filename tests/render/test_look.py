@@ -1,4 +1,4 @@
-"""Our stage beside CLEVR's own: docs/look holds a scene rendered there, and where its objects and lamps were found to be."""
+"""igllm's stage beside CLEVR's own: docs/look holds a scene rendered there, and the estimated places of its objects and lamps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from render.rerender import Recorded, render_codes
 
 LOOK = DOCS / "look"
 AROUND_THE_CUBE = np.s_[118:172, 112:172]
-"""Left out: this scene's one cube is smaller by √2 than the cubes of the published images, and so casts a shorter shadow."""
+"""Not compared: this scene's one cube is smaller by √2 than the cubes of the published images, and so casts a shorter shadow."""
 
 
 def test_the_stage_looks_like_clevrs(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What was read, drawn over an image."""
+"""Predicted scenes, drawn over images."""
 
 from __future__ import annotations
 

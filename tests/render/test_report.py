@@ -1,4 +1,4 @@
-"""The report folder: a page that opens from disk, escapes what predictions say, and replaces only reports."""
+"""The report folder: its page opens from disk and escapes the text of predictions, and it replaces reports alone."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_page_shows_the_scores_and_the_codes(report: Path) -> None:
 
 
 class Shown(HTMLParser):
-    """The text that a page shows on a screen of some width, by the rules of its style that hide what has a class."""
+    """The text that a page shows on a screen of some width, by the rules of its style that hide classes."""
 
     def __init__(self, source: str, width: int) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ def test_only_a_report_is_replaced(report: Path, tmp_path: Path) -> None:
 def test_a_report_without_pictures_drops_the_old_ones(report: Path, tmp_path: Path) -> None:
     predictions = save_predictions(tmp_path / "pred.jsonl", make_samples())
     compare(tmp_path / "a", predictions, report)
-    # The reference's images are still worth a look.
+    # The page still shows the reference's images.
     assert len(list((report / "pictures").iterdir())) == 3
     compare(predictions, predictions, report)
     assert not (report / "pictures").exists()

@@ -1,4 +1,4 @@
-"""Rendering into a folder of before: what is taken up is what a fresh call would write, and what others have put there is left alone."""
+"""Rendering into a used folder: it ends with the files that a fresh call writes, and other people's files are left alone."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ CODES = st.dictionaries(st.sampled_from("abcd"), st.sampled_from([*(f"dot(loc=({
 
 
 class Killed(BaseException):
-    """In the place of a signal that cannot be caught."""
+    """Stands for a signal that cannot be caught."""
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != LIST}
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])  # draws wait for what was rendered
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])  # some draws follow a rendering
 @given(first=CODES, then=CODES, width=st.sampled_from([24, 24, 32]), writes=st.integers(0, 13), clear=st.booleans(), data=st.data())
 def test_a_used_folder_ends_as_a_fresh_one(  # noqa: PLR0917
     first: dict[str, str], then: dict[str, str], width: int, writes: int, clear: bool, data: st.DataObject
 ) -> None:
-    """Whatever code it was, wherever it was killed, and whatever was removed since; what was changed is refused."""
+    """Whatever the first call rendered, wherever it was killed, and whatever was removed since; a changed file is refused."""
     pick, harm, torn = data.draw(st.integers(0, 11)), data.draw(st.binary(max_size=3)), data.draw(st.booleans())
     with TemporaryDirectory() as place:
         used, fresh = Path(place) / "used", Path(place) / "fresh"
@@ -139,7 +139,7 @@ def test_a_refused_scene_is_named_once(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_files_of_others_are_never_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """The scene's own file in the folder to write, a data set, somebody's samples: refused. A file of another name: left alone."""
+    """A folder with the scene's own file, tars or somebody's samples is refused; a file of another name is left alone."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "scene.py").write_text("# mine\ndot(loc=(0.2, 0.5))\n")
     assert run("render", "--code", "scene.py", "--out", ".") == 2
@@ -175,7 +175,7 @@ def test_a_list_that_names_what_is_elsewhere_is_refused(tmp_path: Path, name: An
 
 
 class Painter(Predictor):
-    """A model of dots that says what it is told to."""
+    """A model of dots that writes the same given code for every image."""
 
     def __init__(self, code: str, domain: str = "dot2d") -> None:
         self.name, self.digest, self.code = "painter", code, code
@@ -190,7 +190,7 @@ class Painter(Predictor):
 
 
 def test_a_round_trip_over_an_older_one_ends_as_a_fresh_one(tmp_path: Path) -> None:
-    """Of other data under the same keys, by another model, of fewer samples; by one whose code cannot be read; and back."""
+    """Calls with other data under the same keys, with unreadable code, with another model and fewer samples, and with the first data."""
     one, other = (generate(DatasetSettings("dot2d", seed=seed, width=24, height=24), 4, tmp_path / str(seed)).path for seed in (1, 2))
     assert isinstance(one, Path)
     assert isinstance(other, Path)
@@ -223,7 +223,7 @@ def test_a_model_of_another_domain_is_refused_before_it_predicts(tmp_path: Path)
 
 
 def test_what_a_killed_round_trip_has_left_is_taken_up(tmp_path: Path) -> None:
-    """Locks and half written files, too; a folder of other things is no report."""
+    """Locks and half-written files included; a folder with other files is refused."""
     data = generate(DatasetSettings("dot2d", width=24, height=24), 1, tmp_path / "data").path
     assert isinstance(data, Path)
     out = tmp_path / "out"
@@ -238,7 +238,7 @@ def test_what_a_killed_round_trip_has_left_is_taken_up(tmp_path: Path) -> None:
 
 
 def test_predictions_of_others_are_not_replaced_by_a_round_trip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """In a new folder, in that of a report, and where they were changed since; told before a model is loaded."""
+    """In a new folder, in a comparison's, and where they were changed since: refused before a model is loaded."""
     data = generate(DatasetSettings("dot2d", width=24, height=24), 2, tmp_path / "data").path
     assert isinstance(data, Path)
     write_predictions(tmp_path / "pred.jsonl", [Prediction(key, "") for key in Samples(data).keys])
@@ -258,7 +258,7 @@ def test_predictions_of_others_are_not_replaced_by_a_round_trip(tmp_path: Path, 
 
 
 def test_a_round_trip_of_an_earlier_version_is_gone_on_with(tmp_path: Path) -> None:
-    """It left no list of its predictions, but a page that tells of them."""
+    """It left no list of written files, but a page with a round trip's title."""
     data = generate(DatasetSettings("dot2d", width=24, height=24), 1, tmp_path / "data").path
     assert isinstance(data, Path)
     out = tmp_path / "out"

@@ -1,4 +1,4 @@
-"""The modelled classes: what every instance of every class must keep to."""
+"""The modelled classes: the conventions that every instance of every class keeps."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def test_an_instance_keeps_to_the_conventions(asset: Asset) -> None:
 
 
 def silhouette(asset: Asset, rotation: np.ndarray) -> np.ndarray:
-    """What a camera beside and above sees: depth at every pixel."""
+    """The depth (96, 96) of an asset, turned by `rotation`, under a camera beside and above it."""
     grid = rays(Camera((5.0, -4.0, 3.0), lens_mm=90.0), 96, 96)
     return MeshSolid(asset.mesh, (0.0, 0.0, 0.0), 1.0, rotation).depth(grid)
 
 
 def apart(one: np.ndarray, two: np.ndarray) -> float:
-    """The share of the pixels that either covers where the two depths clearly differ."""
+    """Of the pixels that either depth covers, the share where the two differ by more than 0.02."""
     either = np.isfinite(one) | np.isfinite(two)
     with np.errstate(invalid="ignore"):
         same = np.isclose(one, two, atol=0.02)

@@ -1,4 +1,4 @@
-"""Meshes and what they are modelled with."""
+"""Meshes, and the functions that model them."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_curved_surfaces_shade_smoothly_and_edges_stay_sharp() -> None:
     outwards = ball.corners() / np.linalg.norm(ball.corners(), axis=2, keepdims=True)
     assert (ball.corner_normals() * outwards).sum(2).min() > 0.995
     drum = modelling.disc(1.0, 1.0)
-    assert np.allclose(np.abs(drum.corner_normals()[..., 2]).round(6) % 1, 0)  # lids straight up and down, the wall level
+    assert np.allclose(np.abs(drum.corner_normals()[..., 2]).round(6) % 1, 0)  # normals of the lids are vertical, of the wall horizontal
     flat = modelling.flat(ball)
     np.testing.assert_array_equal(flat.corner_normals()[:, 0], flat.normals())
     cube = unit_cube()

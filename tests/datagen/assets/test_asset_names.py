@@ -1,4 +1,4 @@
-"""What folders and files are called, and what they are called in code: any two names of folders make two classes."""
+"""Names of folders and files as names in code: folders of different names are different classes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_two_names_make_two_classes(one: str, other: str) -> None:
 
 @given(NAMES)
 def test_what_a_class_is_called_is_no_other_folders_class(name: str) -> None:
-    """Somebody may call a folder what a class is called."""
+    """A folder may have the name that another folder's class got."""
     assert (class_name(class_name(name)) == class_name(name)) == (class_name(name) == name)
 
 
@@ -56,7 +56,7 @@ def test_names_that_end_in_dates_times_and_uuids_are_plain() -> None:
 def test_what_is_printed_is_printable_everywhere(text: str) -> None:
     shown = printable(text)
     shown.encode()
-    assert all(letter.isprintable() or unicodedata.category(letter) == "Zs" for letter in shown)  # other spaces are shown as they are
+    assert all(letter.isprintable() or unicodedata.category(letter) == "Zs" for letter in shown)  # other spaces are kept
     assert shown == text or not text.isprintable()
 
 
@@ -74,9 +74,9 @@ def test_every_folder_is_a_class_of_its_own(tmp_path: Path, capsys: pytest.Captu
     assert len({asset.kind for asset in found.assets}) == len(FOLDERS)
     assert {"a_b", "Chair", "chair"} < {asset.kind for asset in found.assets}
     assert igllm.main(["inspect", "--assets", str(tmp_path / "models"), "--out", str(tmp_path / "out")]) == 0
-    said = capsys.readouterr().out
-    assert "left out: d\\udce9/bad\\x1b\\udce9.obj: line 1" in said
-    said.encode()
+    output = capsys.readouterr().out
+    assert "left out: d\\udce9/bad\\x1b\\udce9.obj: line 1" in output
+    output.encode()
 
 
 def test_every_folder_is_a_pattern_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,9 +96,9 @@ def test_what_systems_leave_behind_is_passed_over_and_other_formats_are_told(tmp
         (models / name).parent.mkdir(parents=True, exist_ok=True)
         (models / name).write_text(name)
     assert igllm.main(["inspect", "--assets", str(models), "--out", str(tmp_path / "out")]) == 0
-    said = capsys.readouterr().out
-    assert "assets: 1; " in said and "left out" not in said
-    assert "passed over: 1 .dae, 2 .fbx; these formats are not read" in said
+    output = capsys.readouterr().out
+    assert "assets: 1; " in output and "left out" not in output
+    assert "passed over: 1 .dae, 2 .fbx; these formats are not read" in output
     (models / "a.stl").unlink()
     assert igllm.main(["inspect", "--assets", str(models), "--out", str(tmp_path / "out")]) == 2
     assert "no model file is in it (passed over: 1 .dae, 2 .fbx)" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What a model's file states of itself is compared with what is in it, before any room is made for it or anything is counted through."""
+"""Numbers that a model file states are compared with its content before memory is allocated or anything is iterated."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def read(content: dict[str, Any]) -> bytes:
 def test_what_is_whole_is_read() -> None:
     whole = gltf()
     assert json.loads(read(whole)) == whole
-    whole["bufferViews"][0]["byteStride"] = 0  # some programs write it and mean none
-    whole["accessors"].append({"componentType": 5126, "count": 100, "type": "VEC3"})  # zeros
+    whole["bufferViews"][0]["byteStride"] = 0  # some programs write 0 for no stride
+    whole["accessors"].append({"componentType": 5126, "count": 100, "type": "VEC3"})  # without a view, all entries are zeros
     sparse = {"count": 2, "indices": {"bufferView": 1, "componentType": 5123}, "values": {"bufferView": 0}}
     whole["accessors"].append({"componentType": 5126, "count": 100, "type": "VEC3", "sparse": sparse})
     assert json.loads(read(whole)) == whole
@@ -69,7 +69,7 @@ def test_an_accessor_has_no_more_than_its_buffer(number: int, count: int, stride
 def test_a_view_lies_within_its_buffer(field: str, value: Any) -> None:
     content = gltf()
     content["bufferViews"][0][field] = value
-    if field == "byteLength" and value in (49, 10**15):  # more than is used
+    if field == "byteLength" and value in (49, 10**15):  # longer than its accessor needs
         assert json.loads(read(content)) == content
         return
     with pytest.raises(RefusedError, match=r"bufferViews\[0\]|its accessor 0 states 4 entries"):
@@ -152,6 +152,6 @@ def test_they_are_left_out_with_the_reason(tmp_path: Path, capsys: pytest.Captur
     (tmp_path / "models" / "x.gltf").write_text(json.dumps(content))
     (tmp_path / "models" / "x.ply").write_bytes(ply("binary_little_endian", 4, 10**12))
     assert main(["inspect", "--assets", str(tmp_path / "models"), "--out", str(tmp_path / "out")]) == 2
-    said = capsys.readouterr().err
-    assert "x.gltf: it is damaged: its accessor 0 states 1,000,000,000,000 entries, more than there are" in said
-    assert "x.ply: it is cut short: it states 1,000,000,000,000 rows of 'face', more than there are" in said
+    messages = capsys.readouterr().err
+    assert "x.gltf: it is damaged: its accessor 0 states 1,000,000,000,000 entries, more than there are" in messages
+    assert "x.ply: it is cut short: it states 1,000,000,000,000 rows of 'face', more than there are" in messages

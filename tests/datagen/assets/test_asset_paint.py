@@ -1,4 +1,4 @@
-"""Paints as data: ids, seeds, slots, and what a pattern does to a symmetry."""
+"""Paints as data: ids, seeds, slots, and the symmetry that a pattern leaves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model is made of: all files that it names, at any depth, are in its id, and all of them lie in its folder."""
+"""The files that a model names, at any depth: all of them count in its id, and all must lie in its folder."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_what_is_shown_to_blender_is_all_parts_and_nothing_else(tmp_path: Path) 
     folder = write(tmp_path / "models", TREE | {"a/other.obj": CUBE, "secret.txt": "secret"})
     copy = Parts.of(folder, "a/box.obj", nobody).copy(tmp_path / "copy")
     assert {path.relative_to(tmp_path / "copy").as_posix() for path in (tmp_path / "copy").rglob("*") if path.is_file()} == set(TREE)
-    assert copy.read_text().startswith("mtllib one.mtl\nmtllib ../b/two.mtl\nmtllib with blank.mtl\n")  # Blender reads one a line
+    assert copy.read_text().startswith("mtllib one.mtl\nmtllib ../b/two.mtl\nmtllib with blank.mtl\n")  # Blender reads one library per line
 
 
 def glb(content: object) -> bytes:
@@ -103,7 +103,7 @@ def test_a_file_that_is_a_link_out_of_the_folder_is_left_out(tmp_path: Path) -> 
     for name, target in {"out.obj": "../x.obj", "out.png": "../x.png", "d/far.obj": "/etc/hostname", "within.obj": "d/y.obj"}.items():
         (folder / name).symlink_to(target)
     (folder / "circle.obj").symlink_to("circle.obj")
-    (tmp_path / "link").symlink_to("models")  # the folder itself may be one
+    (tmp_path / "link").symlink_to("models")  # the folder itself may be a link
     reason = "it is a link to a file outside the folder; put a copy in its place"
     for place in (folder, tmp_path / "link"):
         found = own_assets(place)
@@ -145,7 +145,7 @@ def test_a_file_that_names_one_outside_the_folder_is_left_out_with_its_name(
     [refused] = found.refused
     assert refused.reason in [f"names the file '{up}../outside/secret.png' outside the folder" for up in ("", "../")]
     log = tmp_path / "log"
-    assert log.read_text().split() == ["good.stl"]  # nobody opened it
+    assert log.read_text().split() == ["good.stl"]  # the refused file was never opened
 
 
 def test_many_libraries_on_a_line_are_no_name_that_is_too_long(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_a_link_out_of_the_folder_is_outside(tmp_path: Path) -> None:
         Parts.of(tmp_path / "models", "x.obj", nobody)
     (tmp_path / "models" / "d").unlink()
     (tmp_path / "models" / "d").mkdir()
-    (tmp_path / "models" / "d" / "secret.png").symlink_to("../x.obj")  # within it
+    (tmp_path / "models" / "d" / "secret.png").symlink_to("../x.obj")  # a link within the folder
     assert "d/secret.png" in Parts.of(tmp_path / "models", "x.obj", nobody).files
 
 
@@ -226,7 +226,7 @@ def test_whatever_is_in_a_file_it_is_read_or_left_out(tmp_path_factory: pytest.T
 
 
 def test_lines_without_end_are_read_at_once(tmp_path: Path) -> None:
-    """Blanks by the million, where a pattern that tries each would never come back."""
+    """A regular expression that backtracks over a million blanks would not finish."""
     blanks = " " * 1_000_000
     write(
         tmp_path,

@@ -1,4 +1,4 @@
-"""The mesh solid, beside the closed forms of `datagen.geometry.solids` and beside a ray cast of the plainest kind."""
+"""The mesh solid, compared with the closed forms of `datagen.geometry.solids` and with a brute-force ray cast."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ places = st.tuples(st.floats(-2, 2), st.floats(-2, 2), st.floats(0, 1.5))
 
 
 def agreement(one: np.ndarray, two: np.ndarray) -> float:
-    """Of the pixels that either covers, the share that both do."""
+    """Of the pixels that either depth covers, the share that both cover."""
     either = np.isfinite(one) | np.isfinite(two)
     return float((np.isfinite(one) & np.isfinite(two)).sum() / either.sum()) if either.any() else 1.0
 
@@ -74,7 +74,7 @@ def test_agrees_with_brute_force(kind: str) -> None:
 @settings(max_examples=25)
 @given(st.lists(st.tuples(*[st.floats(-3, 3)] * 3), min_size=3, max_size=3), st.integers(0, 50))
 def test_any_triangle_wherever_it_is(corners: list[tuple[float, float, float]], seed: int) -> None:
-    """In front of the camera, behind it, across it, edge on."""
+    """The triangle may be in front of the camera, behind it, on both sides of it, or seen edge on."""
     camera = Camera((0.1, -0.2, 0.3), (1.0, 0.5, 0.2))
     grid = rays(camera, 24, 18)
     vertices = np.array(corners)
@@ -89,7 +89,7 @@ def test_any_triangle_wherever_it_is(corners: list[tuple[float, float, float]], 
         expected = brute_force(vertices[None], grid, row, column)
         if math.isfinite(expected) == math.isfinite(depth[row, column]):
             assert depth[row, column] == pytest.approx(expected, rel=1e-6)
-        else:  # within rounding of an edge, where the two may differ
+        else:  # within rounding of an edge, the two may differ
             near = brute_force(vertices.mean(0) + (vertices[None] - vertices.mean(0)) * (1 + 1e-7), grid, row, column)
             far = brute_force(vertices.mean(0) + (vertices[None] - vertices.mean(0)) * (1 - 1e-7), grid, row, column)
             assert math.isfinite(near) != math.isfinite(far)
@@ -97,11 +97,11 @@ def test_any_triangle_wherever_it_is(corners: list[tuple[float, float, float]], 
 
 @pytest.mark.parametrize("blocks", [1 << 19, 50])
 def test_no_ray_slips_between_triangles(blocks: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A plate of many slivers, whose edges run through pixels' centres, has no hole; in small blocks of work as in one."""
+    """A plate of slivers whose edges run through pixels' centres has no hole, whether cast in one block or in many."""
     monkeypatch.setattr("datagen.assets.solid._AT_ONCE", blocks)
     camera = Camera((0.0, 0.0, 4.0), (0.0, 0.0, 0.0), 32.0, 32.0)
     grid = rays(camera, 40, 40)
-    xs = np.unique(np.concatenate([4.0 * grid.x, np.linspace(-3, 3, 11)]))  # in the plane z = 0, right below the centres
+    xs = np.unique(np.concatenate([4.0 * grid.x, np.linspace(-3, 3, 11)]))  # in the plane z = 0, where rays through pixels' centres meet it
     x, y = np.meshgrid(xs, [-3.0, 0.05, 3.0], indexing="ij")
     vertices = np.stack([x, y, 0 * x], axis=-1).reshape(-1, 3)
     starts = np.array([3 * i + j for i in range(len(xs) - 1) for j in range(2)])
@@ -133,7 +133,7 @@ def test_turned_and_scaled_rays_are_understood() -> None:
 
 
 def test_labels_are_those_of_the_nearest_solid_at_every_pixel() -> None:
-    """`cast` looks at each solid through a window around its hull, which must lose nothing."""
+    """`cast` casts rays only in a window around each solid's hull, which must contain the whole solid."""
     rng = Stream(4)
     solids = [
         MeshSolid(instance(f"{kind}-2").mesh, (rng.uniform(-2, 2), rng.uniform(-2, 2), 0.8), 0.8, random_rotation(rng)) for kind in CLASSES

@@ -1,4 +1,4 @@
-"""People's own images as textures: what a folder of good and bad ones gives, and the domain that they make."""
+"""People's own images as textures: which become textures, why others are left out, and the domain made of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from datagen.samples.settings import DatasetSettings
 
 @pytest.fixture(autouse=True)
 def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Nothing is kept of before."""
+    """An empty cache."""
     own_paint.cache_clear()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache"
@@ -36,7 +36,7 @@ def save(path: Path, color: tuple[int, int, int], size: tuple[int, int] = (20, 2
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Six bricks, one image in no folder, and files that are none, or twice the same."""
+    """Six images in a subfolder and one beside it, two files that are no images, one duplicate, and two files to pass over."""
     made = tmp_path / "images"
     for number in range(6):
         save(made / "brick" / f"b{number}.png", (200, 10 * number, 0))
@@ -122,10 +122,10 @@ def test_inspect_shows_them_and_names_the_domain(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert igllm.main(["inspect", "--textures", str(folder)]) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     found = json.loads(Path("inspect", "asset-list.json").read_text())
-    assert "textures: 7; patterns: 2" in said and f"domain: {found['domain']}" in said
-    assert "left out: text.webp: " in said
+    assert "textures: 7; patterns: 2" in output and f"domain: {found['domain']}" in output
+    assert "left out: text.webp: " in output
     assert [row["pattern"] for row in found["textures"]] == ["brick"] * 6 + ["image"]
     with Image.open(Path("inspect", "texture-sheet.png")) as sheet:
         assert sheet.getpixel((20, 20)) == (200, 0, 0)
@@ -147,8 +147,8 @@ def test_bad_folders_are_one_message(folder: Path, tmp_path: Path, capsys: pytes
         (["generate", "--domain", "assets", "--textures", str(tmp_path / "bad"), *frame], "none of the images can be used"),
     ):
         assert igllm.main(arguments) == 2
-        told = capsys.readouterr().err
-        assert message in told and "Traceback" not in told
+        error = capsys.readouterr().err
+        assert message in error and "Traceback" not in error
     assert not (tmp_path / "data").exists()
 
 

@@ -1,4 +1,4 @@
-"""The grammar of graphics code: what is written parses to the same scene, and nothing else parses."""
+"""The grammar of graphics code: the code of a scene parses to the same scene, and nothing else parses."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_anything_else_is_refused_with_its_place(code: str, line: int, column: i
 
 @given(st.data(), st.characters(min_codepoint=128, exclude_categories=["Cs"]), st.integers(0, 3))
 def test_a_stray_character_is_named_where_it_stands(data: st.DataObject, stray: str, lines: int) -> None:
-    """What may look like nothing, or like something that is allowed, is told by its code point."""
+    """The message has its code point, because it may be invisible or look like an allowed character."""
     at = data.draw(st.sampled_from([at for at in range(len(LINE)) if LINE[:at].count('"') % 2 == 0 and LINE[at - 1] != "-"]))
     with pytest.raises(CodeError) as caught:
         parse_code("# a scene\n" * lines + LINE[:at] + stray + LINE[at:], CLEVR)

@@ -1,4 +1,4 @@
-"""Objects made by hand: what can be said is what the language declares, and what cannot is named at once."""
+"""Objects made by hand: constructors take what the domain declares, and any other argument raises an error that names it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_every_domain_has_constructors_for_what_its_sampler_draws(name: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"colour": "red"}, 'cube(...) has no colour; did you mean "color"?'),
         ({"color": "rad"}, """cube(...): color has no word 'rad'; did you mean "red"?"""),
@@ -49,10 +49,10 @@ def test_every_domain_has_constructors_for_what_its_sampler_draws(name: str) -> 
         ({"shape": "sphere"}, "cube(...) has no shape"),
     ],
 )
-def test_what_cannot_be_said_is_named_at_once(changes: dict, said: str) -> None:
+def test_what_cannot_be_said_is_named_at_once(changes: dict, message: str) -> None:
     with pytest.raises(UserError) as error:
         Constructors(CLEVR).cube(**CUBE | changes)
-    assert str(error.value).startswith(said)
+    assert str(error.value).startswith(message)
 
 
 def test_what_is_missing_is_named_at_once() -> None:

@@ -1,4 +1,4 @@
-"""What a prediction file holds is read back, and nothing else is taken for one."""
+"""Prediction files are read as they were written, and other files are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scenes of assets: where objects are placed, what splits hold out, what scores tell of classes."""
+"""Scenes of assets: the placement of objects, what splits hold out, and scores of classes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DOMAIN = get_domain("assets")
 
 
 def scenes(split: str, count: int = 8) -> list[Scene]:
-    """Crowded scenes of a split."""
+    """Scenes of a split, with at least four objects each."""
     settings = DatasetSettings("assets", split, seed=5, width=64, height=48, min_objects=4)
     return [draw(settings, index).scene for index in range(count)]
 

@@ -1,4 +1,4 @@
-"""Dialects: every representation of a rotation says what the domain's own code says, and whatever a model writes in it means something."""
+"""Dialects: each representation of rotations means the same as the domain's own code, and any numbers in it mean a valid rotation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from datagen.scene import Object, Scene
 SO3, POSE6D = get_domain("so3"), get_domain("pose6d")
 ROTATIONS = get_args(Rotations)
 PRECISION = {"own": 0.0, "euler": 0.0, "euler_int": 1.5, "axis_angle": 0.03, "6d": 0.03}
-"""Degrees that writing and reading may turn an object by."""
+"""By dialect, the degrees by which writing and reading an object may turn it."""
 
 EVERY_WAY = pytest.mark.parametrize("rotations", ROTATIONS)
 CANONICAL = st.builds(
@@ -51,7 +51,7 @@ def test_what_is_said_is_what_is_meant(rotations: str, obj: Object) -> None:
 @EVERY_WAY
 @given(data=st.data())
 def test_whatever_is_written_is_an_orientation(rotations: str, data: st.DataObject) -> None:
-    """Numbers out of range, columns of nothing, parallel columns: the scene that they mean is valid and canonical."""
+    """Numbers out of range, zero columns and parallel columns mean a valid and canonical scene, too."""
     way = dialect(SO3, rotations)
     [number] = way.statement("add").numbers
     some = st.sampled_from([0.0, 1.0, -1.0, 0.5, 1e6]) | st.floats(-1e6, 1e6)

@@ -1,4 +1,4 @@
-"""What every domain promises, CLEVR or a later one: `render.conformance` holds the checks. More run over all in `test_code`."""
+"""The checks of `render.conformance`, for every domain. `tests/datagen/code/test_code.py` has more tests of all domains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is special to the domain of one dot: its pixels, its checkerboard, and that Blender has no part in it."""
+"""The domain of one dot: its pixels, its checkerboard, and that it does without Blender."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def shot(width: int, height: int) -> Shot:
 @given(st.floats(-3, 40), st.floats(-3, 30), st.floats(0.1, 15))
 @settings(max_examples=40)
 def test_coverage_is_the_area(x: float, y: float, radius: float) -> None:
-    """Against 64 x 64 points a pixel: each row of points is off by less than one point at either end of its chord."""
+    """Compared with 64 x 64 points a pixel: in each row, less than one point is wrong at either end of the disc's chord."""
     disc, many = Disc(x, y, radius), 64
     covered = disc.coverage((slice(0, 30), slice(0, 40)))
     points_y, points_x = (np.arange(30 * many) + 0.5) / many, (np.arange(40 * many) + 0.5) / many
@@ -72,7 +72,7 @@ def test_every_dot_is_whole_and_round_and_where_its_code_says(x: float, y: float
     assert (centre_x, centre_y) == pytest.approx(((width - side) / 2 + x * side, (height + side) / 2 - y * side))
     mean_x = (dark.sum(0) @ (np.arange(width) + 0.5)) / dark.sum()
     mean_y = (dark.sum(1) @ (np.arange(height) + 0.5)) / dark.sum()
-    assert (mean_x, mean_y) == pytest.approx((centre_x, centre_y), abs=0.1)  # of pixels, each taken for its centre
+    assert (mean_x, mean_y) == pytest.approx((centre_x, centre_y), abs=0.1)  # not exact: each pixel counts at its centre
 
 
 @given(UNIT, UNIT)
@@ -102,7 +102,7 @@ def test_dots_beside_the_frame_and_several_of_them_are_painted_as_they_are() -> 
 
 
 def in_checkerboard(x: float, y: float) -> bool:
-    """By the rule instead of the intervals: of every other row and column, every other cell."""
+    """Whether a point is in the checkerboard, by the rule for its cell: row and column are even, and their sum is divisible by 4."""
     edges = [round(i / CHECKERS, 4) for i in range(CHECKERS + 1)]
     columns = {i for i in range(CHECKERS) if edges[i] <= x <= edges[i + 1]}
     rows = {j for j in range(CHECKERS) if edges[j] <= y <= edges[j + 1]}
@@ -182,17 +182,17 @@ def test_regions_that_leave_no_room_are_refused(tmp_path: Path) -> None:
         generate(DatasetSettings("dot2d", rules=crumb), 2, tmp_path)
 
 
-@pytest.mark.parametrize("asked", [{"depth": True}, {"captions": True}, {"camera_jitter": 0.5}, {"max_objects": 2}], ids=str)
-def test_what_a_plane_does_not_have_is_refused(asked: dict) -> None:
+@pytest.mark.parametrize("options", [{"depth": True}, {"captions": True}, {"camera_jitter": 0.5}, {"max_objects": 2}], ids=str)
+def test_what_a_plane_does_not_have_is_refused(options: dict) -> None:
     with pytest.raises(UserError, match="dot2d"):
-        DatasetSettings("dot2d", **asked)
+        DatasetSettings("dot2d", **options)
     clevr = get_domain("clevr").canonical_shot(16, 16, "draft")
     with pytest.raises(UserError, match="no camera"):
         DatasetSettings("dot2d", cameras=(clevr.viewpoint,))
 
 
 def test_there_is_no_blender_in_it(tmp_path: Path) -> None:
-    """Neither in the process nor beside it, whatever drivers are here; and its data set does not depend on Blender's version."""
+    """No process starts another or imports bpy, a GPU and .blend files are refused, and dataset.json does not name bpy."""
     with pytest.raises(UserError, match="without Blender, on the CPU"):
         generate(DatasetSettings("dot2d"), 1, tmp_path / "gpu", device="gpu")
     with pytest.raises(UserError, match=r"no \.blend file"):
@@ -222,34 +222,34 @@ def test_a_painter_that_fails_costs_its_own_scene_alone(monkeypatch: pytest.Monk
             raise ArithmeticError("out of paint")
         return painted(self, scene, shot)
 
-    asked = DatasetSettings("dot2d", seed=1, width=16, height=16, shard_size=5)
+    dots = DatasetSettings("dot2d", seed=1, width=16, height=16, shard_size=5)
     monkeypatch.setattr(Dot2d, "paint", moody)
     with pytest.raises(PartlyDone, match="of 12 scenes could not be rendered"):
-        generate(asked, 12, tmp_path)
+        generate(dots, 12, tmp_path)
     assert "out of paint" in (tmp_path / "failures.jsonl").read_text()
     monkeypatch.setattr(Dot2d, "paint", painted)
-    assert len(generate(asked, 12, tmp_path)) == 12
+    assert len(generate(dots, 12, tmp_path)) == 12
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What was finished is not painted again, and the end is the same to the byte as if nothing had happened."""
-    asked = DatasetSettings("dot2d", seed=1, width=32, height=32, shard_size=30)
+    """The second call does not paint all samples again, and the data set equals an undisturbed one to the byte."""
+    dots = DatasetSettings("dot2d", seed=1, width=32, height=32, shard_size=30)
     drawn: list[str] = []
     painted, most = Dot2d.paint, 19
 
     def counting(self: Dot2d, scene: Scene, shot: Shot) -> np.ndarray:
         if len(drawn) == most:
-            raise KeyboardInterrupt  # every time, however many are still painted until it is heard
+            raise KeyboardInterrupt  # each time, because several samples may be begun before it takes effect
         drawn.append(str(scene.objects[0]["loc"]))
         return painted(self, scene, shot)
 
     monkeypatch.setattr(Dot2d, "paint", counting)
     with pytest.raises(KeyboardInterrupt):
-        generate(asked, 40, tmp_path / "data", workers=1)
+        generate(dots, 40, tmp_path / "data", workers=1)
     most = 100
-    generate(asked, 40, tmp_path / "data", workers=1)
+    generate(dots, 40, tmp_path / "data", workers=1)
     assert 21 <= len(drawn) - 19 < 40
-    generate(asked, 40, tmp_path / "undisturbed", workers=1)
+    generate(dots, 40, tmp_path / "undisturbed", workers=1)
     for name in ("shard-000000.tar", "shard-000001.tar", "manifest.jsonl"):
         assert (tmp_path / "data" / name).read_bytes() == (tmp_path / "undisturbed" / name).read_bytes()
 

@@ -1,4 +1,4 @@
-"""Scenes of people's own files: the domain that a folder makes, found again by its name. A stand-in plays Blender's part in opening."""
+"""Domains of people's own model files, found again by their names. `faulty_importer` opens the files instead of Blender."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("importer_stand_in")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Six chairs, one of which is a lamp, and a file that is damaged."""
+    """Five chairs and a lamp in the folder ``chair``, and a damaged file."""
     made = tmp_path / "models"
     (made / "chair").mkdir(parents=True)
     for number in range(6):
@@ -39,7 +39,7 @@ def test_a_folder_makes_a_domain_with_its_classes_and_symmetries(folder: Path) -
     assert sorted(domain.groups["class"].of[word] for word in shape.words) == ["chair"] * 5 + ["lamp"]
     [lamp] = [word for word in shape.words if domain.groups["class"].of[word] == "lamp"]
     unseen = dict(domain.split("unseen-shapes").combinations[0])["shape"]
-    assert len(unseen) == 1 and lamp not in unseen  # every fifth of a class
+    assert len(unseen) == 1 and lamp not in unseen  # every fifth model of a class is held out
     scene = draw(DatasetSettings(name, width=64, height=48), 0).scene
     assert parse_code(write_code(scene, domain), domain) == scene
     one = scene.objects[0].replaced(shape=lamp, rotation=(0.0, 0.0, 0.0))
@@ -52,7 +52,7 @@ def test_the_name_says_which_models_there_are(folder: Path) -> None:
     assert pickle.loads(pickle.dumps(get_domain(name))) is get_domain(name)
     (folder / "chair" / "c5.stl").write_text("another")
     assert keep_domain(own_assets(folder)) != name
-    assert get_domain(name).name == name  # of the models that it had
+    assert get_domain(name).name == name  # the old name keeps the old models
 
 
 def test_a_domain_whose_folder_was_never_read_is_an_error_that_says_what_to_do() -> None:
@@ -90,10 +90,10 @@ def test_generate_renders_them(folder: Path, tmp_path: Path, capsys: pytest.Capt
     (folder / "other.fbx").write_text("-")
     (folder / "chair" / "c6.obj").write_text("mtllib nowhere.mtl\n")
     assert igllm.main(["generate", "--domain", "assets", "--assets", str(folder), "--num", "2", *frame, "--out", str(out)]) == 0
-    told = capsys.readouterr()
-    assert "left out: damaged.stl: no such format" in told.err
-    assert "note: chair/c6.obj: names 'nowhere.mtl', which is not there" in told.err
-    assert "passed over: 1 .fbx; these formats are not read" in told.err
+    captured = capsys.readouterr()
+    assert "left out: damaged.stl: no such format" in captured.err
+    assert "note: chair/c6.obj: names 'nowhere.mtl', which is not there" in captured.err
+    assert "passed over: 1 .fbx; these formats are not read" in captured.err
     name = json.loads((out / "dataset.json").read_text())["domain"]
-    assert told.out.strip().endswith(f"2 samples of the domain {name}")
+    assert captured.out.strip().endswith(f"2 samples of the domain {name}")
     assert igllm.main(["verify", str(out)]) == 0

@@ -1,4 +1,4 @@
-"""Cameras that are recovered from where objects lie in an image: within two pixels, exactly where it is the usual one."""
+"""Cameras recovered from objects' positions in an image: within a pixel, and exactly if it is CLEVR's usual camera."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from datagen.scene import Camera
 
 
 def recovered(points: np.ndarray, pixels: np.ndarray) -> CameraFit:
-    """The camera that fits pixels of a frame of 320x240 alone, without depths."""
+    """The camera that `fit_camera` finds from pixels of a 320x240 frame, without depths."""
     return fit_camera(CAMERA, Sightings(320, 240, points, pixels))
 
 
-def test_cameras_are_recovered_within_two_pixels() -> None:
-    """Rounded coordinates of scenes of one to ten objects, cameras jittered by 0.5 m along each axis."""
+def test_cameras_are_recovered_within_a_pixel() -> None:
+    """Scenes have one to ten objects at rounded pixels, and cameras jittered by up to 0.5 m along each axis."""
     worst, apart = [], []
     for index in range(60):
         sample = jittered(index, least=1 + index % 10, most=1 + index % 10, width=64, height=48)
@@ -35,7 +35,7 @@ def test_cameras_are_recovered_within_two_pixels() -> None:
 
 
 def test_the_camera_of_a_published_scene_is_recovered() -> None:
-    """Within CLEVR's jitter, and at the depths that the file records and the fit does not use."""
+    """The camera lies within CLEVR's jitter and gives the recorded depths, which the fit does not use."""
     scene = published_val_0()
     points = np.array([o["3d_coords"] for o in scene["objects"]])
     recorded = np.array([o["pixel_coords"] for o in scene["objects"]])

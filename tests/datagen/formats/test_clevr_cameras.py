@@ -1,4 +1,4 @@
-"""Cameras through CLEVR's files: stated ones come back as they were; without that, what is found is right, or said to be in doubt."""
+"""Cameras in CLEVR's files: stated cameras are imported unchanged; otherwise the recovered camera is right, or reported to be in doubt."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CAMERAS = (
 
 
 def sample(index: int, camera: Camera) -> Sample:
-    """A scene of three to six objects seen by a camera, with noise for a picture."""
+    """A scene of three to six objects under a camera, with noise for its image."""
     drawn = draw(DatasetSettings(seed=5, width=64, height=48, quality="draft", min_objects=3, max_objects=6), index)
     pixels = np.random.default_rng(index).integers(0, 256, (240, 320, 3), dtype=np.uint8)
     shot = replace(drawn.shot, camera=camera, width=320, height=240)
@@ -49,7 +49,7 @@ def sample(index: int, camera: Camera) -> Sample:
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Samples, Path]:
-    """Twelve samples of six cameras, and the same as CLEVR publishes them."""
+    """A data set of twelve samples under six cameras, and the folder of its export to CLEVR's format."""
     folder = tmp_path_factory.mktemp("cameras")
     write_shard(folder / "data" / "shard-000000.tar", (sample(index, CAMERAS[index % len(CAMERAS)]) for index in range(12)))
     export(folder / "data", "clevr", folder / "clevr")
@@ -57,7 +57,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Samples, Path]:
 
 
 def scenes_of(clevr: Path, out: Path, **changes: Any) -> Path:
-    """The scenes file with some fields of every scene replaced; None takes a field away."""
+    """The path of a copy of the scenes file with some fields of every scene replaced; None removes a field."""
     document = json.loads((clevr / "scenes" / "CLEVR_default_scenes.json").read_text())
     for scene in document["scenes"]:
         for name, value in changes.items():
@@ -88,13 +88,13 @@ def test_without_the_statement_each_camera_is_right_or_named(
     data, clevr = exported
     scenes = scenes_of(clevr, tmp_path, camera=None)
     assert main(["import", "--format", "clevr", "--scenes", str(scenes), "--out", str(tmp_path / "out")]) == 0
-    said = capsys.readouterr().err
-    assert "cameras recovered for 12 scenes, 10 of them in doubt" in said
+    messages = capsys.readouterr().err
+    assert "cameras recovered for 12 scenes, 10 of them in doubt" in messages
     for number, before in enumerate(data):
         key, camera = f"CLEVR_default_{number:06d}", before.shot.viewpoint
         found = Samples(tmp_path / "out").shot(key)[0].viewpoint
-        assert (f"the camera of {key} is in doubt: it is none of CLEVR's" in said) == (camera != CAMERA)
-        lens = camera.lens_mm * CAMERA.sensor_mm / camera.sensor_mm  # as much of the frame as with CLEVR's sensor
+        assert (f"the camera of {key} is in doubt: it is none of CLEVR's" in messages) == (camera != CAMERA)
+        lens = camera.lens_mm * CAMERA.sensor_mm / camera.sensor_mm  # the lens of the same field of view with CLEVR's sensor
         assert found.lens_mm == pytest.approx(lens, rel=0.02)
         assert math.dist(found.location, camera.location) < 0.2
         assert found.location[2] > 0
@@ -120,7 +120,7 @@ SCENES = [
 @settings(max_examples=40)
 @given(ANYWHERE | NEAR, st.integers(0, len(SCENES) - 1))
 def test_no_camera_is_silently_wrong(camera: Camera, which: int) -> None:
-    """Any camera, any number of objects: within centimetres, or in doubt; and CLEVR's own are not doubted where three objects tell."""
+    """Every fit is within 15 cm and 2 px, or in doubt; a camera of CLEVR's is not in doubt if there are three objects or more."""
     points = np.array([CLEVR.location(obj) for obj in SCENES[which]])
     seen = project(camera, 320, 240, points)
     if (seen[:, 2] < 0.5).any():
@@ -146,7 +146,7 @@ def test_depths_that_are_none_cost_the_place_nothing_but_are_told() -> None:
 def test_after_some_cameras_that_none_finds_no_more_are_sought_far_off(
     exported: tuple[Samples, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each such search takes half a second, for as many scenes as anybody may have written; each shard's begin anew, as its import may."""
+    """A search takes half a second, and a file may have many scenes. Each shard counts anew, because an import may resume there."""
     monkeypatch.setattr(clevr_import, "MOST_IN_VAIN", 1)
     monkeypatch.setattr(clevr_import, "SHARD_SIZE", 3)
     scenes = json.loads((exported[1] / "scenes" / "CLEVR_default_scenes.json").read_text())

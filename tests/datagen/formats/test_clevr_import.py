@@ -1,4 +1,4 @@
-"""CLEVR's published scenes: read as they are meant, with images or without, and refused with the place where malformed."""
+"""CLEVR's published scenes: imported with or without images; a malformed file is refused with the place of the error."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from igllm import main
 
 
 def test_relations_are_those_of_the_published_scene() -> None:
-    """CLEVR v1.0 records directions of the unmoved camera; with them, its adjacency lists come out of its coordinates."""
+    """CLEVR v1.0 records the directions of the camera without jitter: they and the coordinates give its adjacency lists."""
     scene = published_val_0()
     directions = published_directions(CAMERA)
     assert directions["right"] == pytest.approx([0.6563113, 0.7544903, 0.0], abs=1e-4)
@@ -39,7 +39,7 @@ def test_relations_are_those_of_the_published_scene() -> None:
 
 
 def test_published_pixels_become_a_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As in the archive: RGBA pictures of 480x320 in the split's folder; one of them is not there."""
+    """As in CLEVR's archive, images are RGBA, 480x320, in the split's folder; one of two is missing."""
     scene, absent = published_val_0(), {**published_val_0(), "image_filename": "CLEVR_val_000001.png"}
     folder = tmp_path / "images" / "val"
     folder.mkdir(parents=True)
@@ -59,7 +59,7 @@ def test_published_pixels_become_a_data_set(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_published_rotations_are_radians(tmp_path: Path) -> None:
-    """Documented as degrees, but handed to Blender as they are (issues 5 and 36 of the published generator)."""
+    """CLEVR documents degrees, but passes the numbers to Blender as radians (issues 5 and 36 of the published generator)."""
     [scene] = read_scenes(scenes_file(tmp_path, published_val_0()), CLEVR)
     cubes = {obj["size"]: obj["rotation"] for obj in scene.scene if obj["shape"] == "cube"}
     assert cubes["small"] == pytest.approx(math.degrees(42.183288) % 90, abs=0.06)
@@ -84,7 +84,7 @@ def test_codes_wait_to_be_rendered(tmp_path: Path, capsys: pytest.CaptureFixture
     assert row["key"] == "CLEVR_val_000000"
     assert len(parse_code(row["code"], CLEVR)) == 5
     shot, _ = Samples(tmp_path / "codes").shot(row["key"])
-    assert (shot.width, shot.height) == (480, 320)  # as the coordinates suggest
+    assert (shot.width, shot.height) == (480, 320)  # as guessed from the coordinates
     assert shot.lamps == CLEVR.canonical_shot(1, 1, "standard").lamps
     assert not list((tmp_path / "codes").glob("*.png"))
 
@@ -149,7 +149,7 @@ def test_malformed_scenes_are_refused_with_the_place(change: Callable[[dict[str,
 def test_scenes_that_ask_for_too_many_labels_are_refused_before_they_are_made(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("IGLLM_MAX_PIXELS", "")  # so that it is put back
+    monkeypatch.setenv("IGLLM_MAX_PIXELS", "")  # so that monkeypatch restores it: --max-pixels sets it
     small = published_val_0()
     for entry in small["objects"]:
         entry.pop("pixel_coords")

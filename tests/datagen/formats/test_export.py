@@ -1,4 +1,4 @@
-"""Exports: written as their own readers want them, only of samples that are as recorded, and read back without a loss."""
+"""Exports: readable by the formats' own readers, only of samples that agree with their records, and imported again without loss."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from render.images import same_image
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Samples:
-    """Twelve jittered samples in two shards."""
+    """Twelve samples under jittered cameras, in two shards."""
     folder = tmp_path_factory.mktemp("jittered")
     for shard in range(2):
         write_shard(folder / f"shard-{shard:06d}.tar", (jittered(index) for index in range(6 * shard, 6 * shard + 6)))
@@ -44,7 +44,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Samples:
 
 @pytest.fixture(scope="module")
 def clevr(data: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same as CLEVR publishes it."""
+    """The folder of the data set's export to CLEVR's format."""
     out = tmp_path_factory.mktemp("clevr")
     assert export(data.path, "clevr", out) == 12
     return out
@@ -145,13 +145,13 @@ def test_other_data_is_not_written_over(data: Samples, clevr: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("format", ["clevr", "coco", "hf"])
 def test_an_export_into_an_older_one_ends_as_a_fresh_one(data: Samples, tmp_path: Path, format: str) -> None:
-    """Of more samples, and killed within; but what others have put there is never written over."""
+    """The older export has more samples and a killed call's draft. Files that others have added or changed are never replaced."""
     few = tmp_path / "few"
     few.mkdir()
     write_shard(few / "a.tar", [data.at(3)])
     out, fresh = tmp_path / "out", tmp_path / "fresh"
     assert export(data.path, format, out) == 12
-    (out / DRAFT / "left").mkdir(parents=True)  # by a call that was killed
+    (out / DRAFT / "left").mkdir(parents=True)  # by a killed call
     for place in (out, fresh):
         assert export(few, format, place) == 1
 
@@ -169,7 +169,7 @@ def test_an_export_into_an_older_one_ends_as_a_fresh_one(data: Samples, tmp_path
     other = tmp_path / "other"
     other.mkdir()
     write_shard(other / "a.tar", [replace(data.at(4), key="another")])
-    if format != "clevr":  # which numbers its images anew
+    if format != "clevr":  # the export to CLEVR's format numbers its images anew
         with pytest.raises(UserError, match="was changed after igllm wrote it"):
             export(other, format, out)
         assert changed.read_bytes() == b"mine"
@@ -214,7 +214,7 @@ def test_pycocotools_reads_the_instances(data: Samples, tmp_path: Path, capsys: 
     from pycocotools.cocoeval import COCOeval
 
     export(data.path, "coco", tmp_path)
-    export(data.path, "coco", tmp_path)  # again, over itself
+    export(data.path, "coco", tmp_path)  # again, over the first export
     coco = COCO(str(tmp_path / "annotations" / "instances.json"))
     assert [category["name"] for category in coco.loadCats(coco.getCatIds())] == ["cube", "sphere", "cylinder"]
     assert len(coco.getImgIds()) == 12
@@ -240,7 +240,7 @@ def test_pycocotools_reads_the_instances(data: Samples, tmp_path: Path, capsys: 
 
 @pytest.fixture
 def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Hugging Face ``datasets``, which may ask nothing of the network and keeps its cache in a folder of its own."""
+    """Hugging Face ``datasets``, without network access and with a cache folder of its own."""
     monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     datasets = pytest.importorskip("datasets")
@@ -275,7 +275,7 @@ def test_datasets_reads_the_shards(data: Samples, offline: Any) -> None:
 
 
 def test_an_exported_scene_renders_to_its_image_again(tmp_path: Path) -> None:
-    """Under the standard camera and lamps, which a scenes file does not record, the way there and back loses nothing."""
+    """With the standard lamps, which a scenes file does not record, export, import and rendering give the same image."""
     scene = jittered(4, least=3, most=3, width=64, height=48).scene
     shot = CLEVR.canonical_shot(64, 48, "standard")
     with RenderPool(1) as pool:

@@ -1,4 +1,4 @@
-"""An import called again: what has not changed is kept, what has is made anew, and nothing of before is left over."""
+"""A repeated import: unchanged shards are kept, changed ones are made anew, and nothing outdated is left over."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Document = dict[str, Any]
 
 
 def small_set(folder: Path, count: int = 5) -> Document:
-    """Scenes of one object with pictures of 20x16 pixels; each states its camera, so that none is sought."""
+    """Scenes of one object with images of 20x16 pixels, painted into the folder. Each states its camera, so that none is searched for."""
     scenes = []
     for index in range(count):
         name = f"a_{index}.png"
@@ -130,7 +130,7 @@ def test_shards_and_codes_do_not_share_a_folder(tmp_path: Path) -> None:
 
 
 def test_an_import_is_verified_by_its_samples_and_not_merged_into_another(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """No settings made it, by which shards of two would belong together."""
+    """An import has no settings that show whether two sets' shards belong together."""
     (tmp_path / "images").mkdir()
     out = tmp_path / "out"
     read(small_set(tmp_path / "images"), tmp_path / "images", out)

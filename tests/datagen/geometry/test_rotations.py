@@ -1,4 +1,4 @@
-"""Rotations, beside SciPy's, and what must hold of every one of them."""
+"""Rotations compared with SciPy's, and properties of every rotation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ numbers = st.floats(-1, 1, allow_nan=False)
 
 @st.composite
 def matrices(draw: st.DrawFn) -> np.ndarray:
-    """Rotations of all kinds: small, half turns, Y at its ends, and any."""
+    """Rotations of all kinds: any, tiny, half turns, Y at ±90 degrees, and the identity."""
     kind = draw(st.sampled_from(["any", "small", "half", "locked", "identity"]))
     axis = np.array(draw(st.tuples(numbers, numbers, numbers).filter(lambda v: math.hypot(*v) > 0.1)))
     axis /= np.linalg.norm(axis)
@@ -42,7 +42,7 @@ def test_representations_lead_back_to_the_matrix(matrix: np.ndarray) -> None:
         back = getattr(rotations, f"from_{name}")(written)
         np.testing.assert_allclose(
             back, matrix, atol=1e-7 if name == "euler" else 1e-12
-        )  # Y near an end costs Euler angles half the digits
+        )  # near Y = ±90 degrees Euler angles have half the digits
 
 
 @given(matrices())
@@ -65,9 +65,9 @@ def test_euler_angles_are_scipys_extrinsic_xyz(degrees: tuple[float, float, floa
 
 
 @given(st.lists(st.floats(-3, 3), min_size=6, max_size=6))
-def test_six_numbers_of_a_network_give_a_rotation(said: list[float]) -> None:
-    matrix = rotations.from_6d(np.array(said))
-    first, second = np.array(said[:3]), np.array(said[3:])
+def test_six_numbers_of_a_network_give_a_rotation(columns: list[float]) -> None:
+    matrix = rotations.from_6d(np.array(columns))
+    first, second = np.array(columns[:3]), np.array(columns[3:])
     if np.linalg.norm(np.cross(first, second)) > 1e-3:
         np.testing.assert_allclose(matrix.T @ matrix, np.eye(3), atol=1e-9)
         assert np.linalg.det(matrix) == pytest.approx(1.0)
@@ -111,7 +111,7 @@ def test_what_looks_alike_is_no_error_apart(matrix: np.ndarray, symmetry: Symmet
         alike = alike @ rotations.from_euler(np.array([0.0, 0.0, degrees]))
     assert symmetry.degrees(matrix, alike) == pytest.approx(0.0, abs=1e-5)
     assert geodesic_degrees(symmetry.canonical(alike), symmetry.canonical(matrix)) < 1e-4 or (
-        # both of them, where two are turned equally little
+        # or two that look alike have the same, least angle
         geodesic_degrees(symmetry.canonical(alike), np.eye(3))
         == pytest.approx(float(geodesic_degrees(symmetry.canonical(matrix), np.eye(3))), abs=1e-4)
     )
@@ -122,7 +122,7 @@ def test_the_error_is_the_least_over_the_group(one: np.ndarray, two: np.ndarray,
     error = symmetry.degrees(one, two)
     assert error <= geodesic_degrees(one, two) + 1e-6
     assert error == pytest.approx(float(symmetry.degrees(two, one)), abs=1e-5)
-    if symmetry.fold == 0:  # beside the group with turns about Z in steps of one degree
+    if symmetry.fold == 0:  # compared with turns about Z in steps of one degree
         turns = rotations.from_euler(np.arange(360)[:, None] * np.array([0.0, 0.0, 1.0]))
         fine = np.concatenate([turns @ element for element in symmetry.elements()])
         assert error - 1e-6 <= least_geodesic_degrees(one, two, fine) <= error + 0.6
@@ -157,7 +157,7 @@ def test_random_rotations_are_uniform_and_stay_what_they_are() -> None:
     rng = Stream(1, 2)
     drawn = np.stack([rotations.random_rotation(rng) for _ in range(4000)])
     np.testing.assert_allclose(np.swapaxes(drawn, 1, 2) @ drawn, np.broadcast_to(np.eye(3), drawn.shape), atol=1e-12)
-    assert np.abs(drawn.mean(0)).max() < 0.03  # every axis goes everywhere
+    assert np.abs(drawn.mean(0)).max() < 0.03  # no direction is preferred
     angles = np.radians(geodesic_degrees(drawn, np.eye(3)))
     expected = math.pi / 2 + 2 / math.pi  # the mean of the angle's density (1 - cos a) / pi
     assert angles.mean() == pytest.approx(expected, abs=0.03)

@@ -1,4 +1,4 @@
-"""Damaged images: read where no pixel is harmed, refused in one sentence where one is, and not tried for ever."""
+"""Damaged images: read if no pixel is harmed, else refused in one sentence, after a limited number of attempts."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from datagen.images.encoding import decode_image, encode_image
     checked=st.booleans(),
 )
 def test_damage_beside_the_pixels_of_a_png_does_not_matter(name: bytes, content: bytes, checked: bool) -> None:
-    assume(not (name == b"eXIf" and content[:1] in b"IM"))  # which may say how it is turned
-    assume(not (name == b"gAMA" and len(content) == 4))  # which says how light it is
+    assume(not (name == b"eXIf" and content[:1] in b"IM"))  # it may give an orientation
+    assume(not (name == b"gAMA" and len(content) == 4))  # a valid gamma changes the pixels
     png = encode_image(PIXELS)
     checksum = zlib.crc32(name + content) ^ (not checked)
     aside = struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
@@ -66,7 +66,7 @@ def test_a_file_that_was_cut_short_shows_all_or_nothing(data: st.DataObject, ima
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 @pytest.mark.parametrize("flat", [False, True])
 def test_a_photograph_may_lack_its_last_two_bytes_but_no_pixel(options: dict[str, Any], mode: str, flat: bool) -> None:
-    """However it is cut: all of its pixels, or none; and all of them if only the marker of its end is missing."""
+    """A cut file gives all of its pixels or an error, and all of them if only its end marker is missing."""
     pixels = np.full((40, 24, 3), 128, np.uint8) if flat else np.random.default_rng(1).integers(0, 256, (40, 24, 3), np.uint8)
     whole = encoded(Image.fromarray(pixels).convert(mode), "JPEG", **options)
     seen = decode_image(whole, "x")
@@ -86,7 +86,7 @@ def test_a_photograph_may_lack_its_last_two_bytes_but_no_pixel(options: dict[str
         (b"", "no image format"),
         (b"not a picture", "no image format"),
         (encode_image(PIXELS)[:60], "truncated"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "no image format"),  # which Ghostscript would run
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "no image format"),  # Ghostscript would run it
     ],
     ids=["empty", "text", "truncated", "program"],
 )
@@ -96,7 +96,7 @@ def test_what_is_no_image_is_refused(data: bytes, reason: str) -> None:
 
 
 def counted_decodings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """The sizes of the images that Pillow loads from now on."""
+    """A list that gets the size of each image that Pillow decodes from now on."""
     sizes: list[tuple[int, int]] = []
     load = ImageFile.ImageFile.load
 
@@ -121,10 +121,10 @@ def test_pixels_that_show_nothing_are_decoded_once(monkeypatch: pytest.MonkeyPat
     "options", [{}, {"progressive": True}, {"icc_profile": ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()}]
 )
 def test_large_damaged_images_are_not_tried_for_ever(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """All tries together take no more than a few of the largest image that is read."""
+    """All attempts together decode at most 100 million pixels, two and a half times the largest image that is read."""
     whole = encoded(Image.new("RGB", (6000, 5000)), "JPEG", **options)
     damaged = png_of(bytes(3001 * 6000), 3000, 6000, 8, 0, gAMA=b"1234", eXIf=b"MM", iCCP=b"x\0\0junk", tRNS=b"12")
-    damaged = damaged[: damaged.rindex(b"IEND") - 4] + struct.pack(">I", 4) + b"ABCDabcdXXXX"  # a chunk that must be understood, and is not
+    damaged = damaged[: damaged.rindex(b"IEND") - 4] + struct.pack(">I", 4) + b"ABCDabcdXXXX"  # an unknown critical chunk
     sizes = counted_decodings(monkeypatch)
     for data in (whole[:-2], damaged):
         sizes.clear()

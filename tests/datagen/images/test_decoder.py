@@ -1,4 +1,4 @@
-"""Images that take far more to decode than they seem to: they are read, or refused, in a process with an end to its time and memory."""
+"""Images that may cost far more to decode than their size suggests are read in a process with limited time and memory."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def encoded(pixels: np.ndarray, image_format: str) -> bytes:
 
 
 def many_packets(side: int, layers: int) -> bytes:
-    """A JPEG 2000 codestream whose every few pixels are a precinct of their own, each of so many layers."""
+    """A JPEG 2000 codestream of `side` x `side` pixels with a precinct for every few pixels, each with `layers` layers."""
     stream = io.BytesIO()
     Image.new("RGB", (64, 64)).save(stream, "JPEG2000", no_jp2=True, num_resolutions=6)
     data, at, made = stream.getvalue(), 2, [b"\xff\x4f"]
     while (marker := data[at : at + 2]) != b"\xff\x90":
         length = 2 + int.from_bytes(data[at + 2 : at + 4])
         segment = data[at : at + length]
-        if marker == b"\xff\x51":  # its size, and one tile of it
+        if marker == b"\xff\x51":  # SIZ: the size of the image and of its one tile
             segment = segment[:6] + struct.pack(">8I", side, side, 0, 0, side, side, 0, 0) + segment[38:]
-        if marker == b"\xff\x52":  # how it is coded
+        if marker == b"\xff\x52":  # COD: the coding style
             content = struct.pack(">BBHBB", segment[4] | 1, segment[5], layers, segment[8], segment[9]) + bytes(2) + segment[12:14]
             content += bytes([0x11]) * (segment[9] + 1)
             segment = marker + struct.pack(">H", 2 + len(content)) + content
@@ -54,7 +54,7 @@ def many_packets(side: int, layers: int) -> bytes:
 
 
 def test_an_image_that_unfolds_into_all_memory_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It has few pixels and fewer bytes, and took 6.6 GB. What lies beside it is read."""
+    """Decoding its 4 million pixels, from fewer than 300 bytes, took 6.6 GB. The image beside it is read."""
     folder = tmp_path / "images"
     folder.mkdir()
     bomb = many_packets(2000, 65_535)
@@ -62,16 +62,16 @@ def test_an_image_that_unfolds_into_all_memory_is_refused(tmp_path: Path, capsys
     (folder / "bomb.tif").write_bytes(bomb)
     (folder / "sound.tif").write_bytes(encoded(PIXELS, "TIFF"))
     assert igllm.main(["inspect", "--textures", str(folder), "--out", str(tmp_path / "sheet")]) == 0
-    said = capsys.readouterr()
-    told = said.out + said.err
-    assert "bomb.tif" in told
-    assert "takes more than 1.1 GB to decode; save it as a PNG, or allow more with --max-pixels" in told
-    assert "textures: 1;" in told
+    captured = capsys.readouterr()
+    output = captured.out + captured.err
+    assert "bomb.tif" in output
+    assert "takes more than 1.1 GB to decode; save it as a PNG, or allow more with --max-pixels" in output
+    assert "textures: 1;" in output
 
 
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """A process that does what the file says plays the decoder's; the log of what it was given."""
+    """Decode with `faulty_decoder`, which does what the content of a file asks for; returns the path of its log of files."""
     monkeypatch.setattr(decoder, "DECODER", "faulty_decoder")
     monkeypatch.setenv("PYTHONPATH", str(FAULTS))
     monkeypatch.setenv("FAULTS_LOG", str(tmp_path / "log"))
@@ -135,7 +135,7 @@ def test_files_of_very_many_parts_are_read_as_ever_but_apart() -> None:
     last = encoded(PIXELS, "JPEG")[2:]
     for plain, odd in (
         (png, png[:33] + chunk * 10_000 + png[33:]),
-        (photograph, photograph[:2] + b"\xff" * 10_000 + last),  # which may fill before a marker
+        (photograph, photograph[:2] + b"\xff" * 10_000 + last),  # fill bytes before a marker
         (photograph, photograph[:2] + b"\xff\xfe\x00\x02" * 10_000 + last),  # empty comments
         (photograph, photograph[:2] + b"\xff\xd0" * 10_000 + last),  # markers that stand alone
     ):

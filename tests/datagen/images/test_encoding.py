@@ -1,4 +1,4 @@
-"""Images of every kind that people have are read as their format says, and those of which nobody can know are refused."""
+"""Images of every format and mode are read as the format defines, and those whose brightness is ambiguous are refused."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MODES = {
 
 
 def of_mode(mode: str, colors: np.ndarray, alpha: np.ndarray) -> tuple[Image.Image, np.ndarray]:
-    """An image of a mode from (height, width, 3) uint8 and, where it can be, (height, width) transparency; and what is to be seen of it."""
+    """An image of a mode with these colours (height, width, 3) and, if the mode has it, alpha (height, width); and its visible pixels."""
     grey = colors[..., 0]
     if mode == "1":
         return Image.fromarray(grey).point(lambda v: 255 * (v > 127)).convert("1"), np.where(grey > 127, 255, 0)[..., None].repeat(3, -1)
@@ -44,7 +44,7 @@ def of_mode(mode: str, colors: np.ndarray, alpha: np.ndarray) -> tuple[Image.Ima
         return Image.fromarray(deep), grey[..., None].repeat(3, -1)
     if mode == "F":
         return Image.fromarray(grey.astype(np.float32) / 255), grey[..., None].repeat(3, -1)
-    few = colors // 128 * 255  # what palettes hold of all, and CMYK without a loss
+    few = colors // 128 * 255  # eight colours, which palettes and CMYK hold without loss
     if mode in ("P", "CMYK"):
         return Image.fromarray(few).convert(mode), few
     if mode == "PA":
@@ -59,7 +59,7 @@ def of_mode(mode: str, colors: np.ndarray, alpha: np.ndarray) -> tuple[Image.Ima
 
 @given(data=st.data(), image_format=st.sampled_from(sorted(MODES)), seed=st.integers(0, 99))
 def test_known_pixels_in_known_pixels_out(data: st.DataObject, image_format: str, seed: int) -> None:
-    """Of every mode that a format without losses can hold, and however it is turned by its metadata."""
+    """In every mode of each lossless format, and every orientation that its metadata can give."""
     mode = data.draw(st.sampled_from(MODES[image_format]))
     turn = data.draw(st.sampled_from(sorted(TURNED))) if image_format in ("PNG", "TIFF", "WEBP") else 1
     rng = np.random.default_rng(seed)
@@ -87,7 +87,7 @@ TURNED: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     7: lambda seen: seen[::-1, ::-1].transpose(1, 0, 2),
     8: np.rot90,
 }
-"""By EXIF's orientation, what is shown of what is stored."""
+"""By EXIF orientation, the function from stored to visible pixels."""
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK", "YCbCr"])
@@ -99,12 +99,12 @@ def test_photographs_are_read_in_every_mode(mode: str) -> None:
 
 
 def tiff(values: bytes, width: int, **tags: int) -> bytes:
-    """A TIFF of one row of numbers, of which the tags say what they are."""
+    """A TIFF of one row of pixels, whose values have the format that `tags` state."""
     known = {"width": 256, "height": 257, "bits": 258, "compression": 259, "photometric": 262, "at": 273}
     known |= {"samples": 277, "rows": 278, "bytes": 279, "planar": 284, "sample_format": 339}
-    stated = {"width": width, "height": 1, "compression": 1, "photometric": 1, "samples": 1, "rows": 1, "bytes": len(values), **tags}
-    stated["at"] = 8 + 2 + 12 * (len(stated) + 1) + 4
-    entries = sorted((known[name], value) for name, value in stated.items())
+    fields = {"width": width, "height": 1, "compression": 1, "photometric": 1, "samples": 1, "rows": 1, "bytes": len(values), **tags}
+    fields["at"] = 8 + 2 + 12 * (len(fields) + 1) + 4
+    entries = sorted((known[name], value) for name, value in fields.items())
     head = b"II*\0" + struct.pack("<IH", 8, len(entries))
     return head + b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries) + b"\0" * 4 + values
 
@@ -165,7 +165,7 @@ def test_what_nobody_can_know_to_be_light_or_dark_is_refused(data: bytes, reason
 @pytest.mark.parametrize("depth", [8, 16])
 @pytest.mark.parametrize("channels", [3, 4])
 def test_channels_that_lie_one_after_the_other_are_read(order: str, depth: int, channels: int) -> None:
-    """What many programs of science write: each channel of a TIFF in a strip of its own."""
+    """Many scientific programs write each channel of a TIFF as a strip of its own."""
     planes = np.concatenate([PIXELS, np.full((*PIXELS.shape[:2], 1), 255, np.uint8)], -1)[..., :channels].transpose(2, 0, 1)
     size = PIXELS[..., 0].size * depth // 8
     number, words = (f"{order}H", lambda *values: struct.pack(f"{order}{len(values)}I", *values))

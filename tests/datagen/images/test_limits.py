@@ -1,4 +1,4 @@
-"""Images of more pixels, longer sides or more scans than are read are refused before they are, unless they are allowed."""
+"""Images of too many pixels or scans, or with too long sides, are refused before they are decoded; --max-pixels allows more pixels."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_side_may_be_as_long_as_that_of_a_jpeg(width: int, height: int, monkey
 
 
 def test_more_pixels_are_read_where_they_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("IGLLM_MAX_PIXELS", "")  # so that it is put back
+    monkeypatch.setenv("IGLLM_MAX_PIXELS", "")  # so that monkeypatch restores it
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     data = encoded(Image.fromarray(PIXELS), "PNG")
     allow_pixels(PIXELS.shape[0] * PIXELS.shape[1])
@@ -49,11 +49,11 @@ def test_more_pixels_are_read_where_they_are_allowed(monkeypatch: pytest.MonkeyP
 
 
 def test_a_photograph_of_very_many_scans_is_refused() -> None:
-    """Each goes over all of its pixels: a hundred kilobytes could take minutes."""
+    """Each scan goes over all pixels, so that a file of a hundred kilobytes could take minutes."""
     photograph = encoded(Image.new("RGB", (64, 64)), "JPEG", progressive=True)
     last = photograph.rindex(b"\xff\xda")
     assert decode_image(photograph[:-2] + photograph[last:-2] * 20 + photograph[-2:], "x").shape == (64, 64, 3)
-    multiple = b"\xff\xe2\x00\x08MPF\0II"  # as cameras write that keep several pictures in a file
+    multiple = b"\xff\xe2\x00\x08MPF\0II"  # written by cameras that keep several pictures in a file
     with pytest.raises(ImageError, match="scans"):
         decode_image(photograph[:2] + multiple + photograph[2:-2] + photograph[last:-2] * 100 + photograph[-2:], "x")
     with pytest.raises(ImageError, match="more than 100 scans"):

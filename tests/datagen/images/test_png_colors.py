@@ -1,4 +1,4 @@
-"""Colours of images: transparency is shown as white, and gammas and colour profiles are heeded."""
+"""Colours of images: transparent pixels are white, and gammas and colour profiles are applied."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_transparent_grey_of_few_bits_is_white(depth: int) -> None:
 
 
 def linear(values: np.ndarray) -> np.ndarray:
-    """The light of sRGB values, 0 to 255, in [0, 1]."""
+    """The linear light, in [0, 1], of sRGB values in [0, 255]."""
     shares = values / 255
     return np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
 
@@ -65,12 +65,12 @@ def test_the_gamma_of_a_png_is_heeded(gamma: float, color: int, channels: int, d
     if color == 6:
         values[:, 3] = 2**depth - 1
     rows = b"\0" + values.astype(">u2" if depth == 16 else np.uint8).tobytes()
-    stated = struct.pack(">I", round(gamma * 100_000))
-    read = decode_image(png_of(rows, len(seen), 1, depth, color, gAMA=stated), "x")[0].astype(int)
+    gamma_chunk = struct.pack(">I", round(gamma * 100_000))
+    read = decode_image(png_of(rows, len(seen), 1, depth, color, gAMA=gamma_chunk), "x")[0].astype(int)
     assert np.abs(read - seen[:, :1]).max() <= (1 if depth == 16 or gamma < 1 else 8)
     plain = decode_image(png_of(rows, len(seen), 1, depth, color), "x")
     for better in ({"sRGB": b"\0"}, {"cICP": bytes([1, 13, 0, 1])}):
-        assert np.array_equal(decode_image(png_of(rows, len(seen), 1, depth, color, gAMA=stated, **better), "x"), plain)
+        assert np.array_equal(decode_image(png_of(rows, len(seen), 1, depth, color, gAMA=gamma_chunk, **better), "x"), plain)
     for same in (45455, 45000, 47000, 0):
         assert np.array_equal(decode_image(png_of(rows, len(seen), 1, depth, color, gAMA=struct.pack(">I", same)), "x"), plain)
 
@@ -84,7 +84,7 @@ def test_the_gamma_of_a_palette_and_beside_transparency_and_damage() -> None:
 
 
 def test_a_colour_profile_is_heeded_and_a_damaged_one_passed_over() -> None:
-    """A profile whose red is the blue of sRGB: swapped colours that any other way of reading would show as they are stored."""
+    """The profile swaps the red and the blue of sRGB; a reader that ignores it would give the stored colours."""
     red = Image.new("RGB", (4, 4), (200, 30, 30))
     plain = decode_image(encoded(red, "PNG"), "x")
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

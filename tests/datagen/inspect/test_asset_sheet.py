@@ -1,4 +1,4 @@
-"""What `igllm inspect --assets` writes and says."""
+"""The files and messages of `igllm inspect --assets`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from datagen.inspect.sheets import TILE
 
 @pytest.fixture
 def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A folder of models, which a stand-in for Blender opens."""
+    """An empty folder for models, which `faulty_importer` opens instead of Blender."""
     monkeypatch.setattr(opening, "IMPORTER", "faulty_importer")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FAULTS), str(ROOT)]))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -46,8 +46,8 @@ def test_a_folder_of_files_with_a_bad_one(folder: Path, capsys: pytest.CaptureFi
     (folder / "a.stl").write_text("1")
     (folder / "damaged.obj").write_text("2")
     assert igllm.main(["inspect", "--assets", str(folder)]) == 0
-    said = capsys.readouterr().out
-    assert "assets: 1; classes: 1" in said and "left out: damaged.obj: no such format" in said
+    output = capsys.readouterr().out
+    assert "assets: 1; classes: 1" in output and "left out: damaged.obj: no such format" in output
     assert (folder / "inspect" / sheets.SHEET).is_file()
     found = json.loads((folder / "inspect" / sheets.LIST).read_text())
     assert [row["path"] for row in found["assets"]] == ["a.stl"]

@@ -1,4 +1,4 @@
-"""What inspect counts, against counting anew; and that its page and pictures open, whatever the data set holds."""
+"""The counts of inspect equal independent ones, and its page and pictures open whatever the data set holds."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ WIDTH, HEIGHT = 64, 48
 
 
 def draw_sample(index: int, split: str = "default", width: int = WIDTH, height: int = HEIGHT) -> Sample:
-    """A sample as generation makes it, but for its pixels, which are noise of the sample's own."""
+    """A sample as generation makes it, except that its pixels are noise, seeded by its index."""
     drawn = draw(DatasetSettings(split=split, seed=3, width=width, height=height, quality="draft", min_objects=2, max_objects=4), index)
     pixels = np.random.default_rng(index).integers(0, 256, (height, width, 3), np.uint8)
     origin = {"index": index, "seed": 3, "attempt": drawn.attempt, "split": split}
@@ -53,7 +53,7 @@ def draw_sample(index: int, split: str = "default", width: int = WIDTH, height: 
 
 
 def changed(sample: Sample, change: Callable[[dict[str, Any]], Any]) -> Sample:
-    """The sample with its record changed in place."""
+    """A copy of the sample whose record `change` has modified."""
     record = json.loads(json.dumps(sample.record))
     change(record)
     return replace(sample, record=record)
@@ -169,7 +169,7 @@ def test_origin_disk_and_gaps(found: dict[str, Any], data: Path, drawn: list[Sam
 
 
 class Page(HTMLParser):
-    """What a page loads, links to, and says."""
+    """The tags, link targets and text of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -193,7 +193,7 @@ def test_page_and_pictures_open(found: dict[str, Any], data: Path, drawn: list[S
     page = Page((out / PAGE).read_text())
     assert "script" not in page.tags
     narrow = (out / PAGE).read_text().partition("@media (max-width: 860px)")[2]
-    assert re.search(r"table \{[^}]*overflow-x: auto", narrow)  # what is wider than a telephone's screen is scrolled to, not cut off
+    assert re.search(r"table \{[^}]*overflow-x: auto", narrow)  # on a telephone, wide content scrolls instead of being cut off
     assert re.search(r"\.card \{[^}]*overflow-x: auto", narrow)
     links = [target for target in page.targets if not target.startswith("data:image/png;base64,")]
     assert set(links) == {OVERVIEW, SHEET, STATISTICS}
@@ -203,9 +203,9 @@ def test_page_and_pictures_open(found: dict[str, Any], data: Path, drawn: list[S
         with Image.open(out / name) as picture:
             assert picture.width > 1600
             assert 5 < np.asarray(picture.convert("L")).std() < 120
-    told = statistics_text(found)
-    assert told.startswith(f"7 samples, {found['objects']} objects")
-    assert "look at: seed 3, split default: indices are missing" in told
+    text = statistics_text(found)
+    assert text.startswith(f"7 samples, {found['objects']} objects")
+    assert "look at: seed 3, split default: indices are missing" in text
 
 
 def test_combinations_held_out_are_told(tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ REDS = Split("reds", ((("color", ("red",)),), (("color", ("blue",)), ("shape", (
 
 @pytest.fixture(scope="module")
 def reds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set of a split of somebody's own: red and blue alone, and no blue cubes."""
+    """A data set of a user's split: red and blue objects alone, without blue cubes."""
     folder = tmp_path_factory.mktemp("reds")
     fill(folder, 60, DatasetSettings(rules=REDS, seed=3, width=WIDTH, height=HEIGHT, quality="draft"))
     return folder
@@ -251,10 +251,10 @@ def test_what_a_split_asks_for_is_no_alarm(reds: Path, tmp_path: Path) -> None:
 
 
 def test_what_no_split_asks_for_is_told(reds: Path) -> None:
-    """The same scenes where all is allowed, and where less is."""
-    told = "\n".join(gather(Samples(reds), replace(REDS, combinations=((),))).problems())
-    assert "color is never gray, green, brown, purple, cyan, yellow" in told
-    assert "shape and color never together: cube blue" in told
+    """The scenes are judged by a split that allows everything, and by one that allows red alone."""
+    problems = "\n".join(gather(Samples(reds), replace(REDS, combinations=((),))).problems())
+    assert "color is never gray, green, brown, purple, cyan, yellow" in problems
+    assert "shape and color never together: cube blue" in problems
     [problem, *_] = gather(Samples(reds), replace(REDS, combinations=((("color", ("red",)),),))).problems()
     assert problem.startswith("add: the split excludes what is there: shape and color")
     assert "sphere blue" in problem
@@ -316,9 +316,9 @@ def test_manifest_and_spool_are_told(drawn: list[Sample], tmp_path: Path) -> Non
     facts = folder_facts(Samples(tmp_path))
     assert facts.manifest == {"shards": 2, "samples": 10, "missing": [7]}
     assert facts.spooled == 2
-    told = "\n".join(facts.problems)
+    problems = "\n".join(facts.problems)
     for part in ("not there: shard-000001.tar", "2 finished samples wait", "notes 1 samples as missing"):
-        assert part in told
+        assert part in problems
     rows[0]["bytes"] -= 1
     write_jsonl(tmp_path / MANIFEST, rows[:1])
     assert "another size than the manifest says: shard-000000.tar" in "\n".join(folder_facts(Samples(tmp_path)).problems)

@@ -1,4 +1,4 @@
-"""Objects that stand in each other are found, and none is where there is none."""
+"""Objects that intersect are found, and no others."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SOLIDS = st.builds(
 
 
 def within(solid: Solid, points: np.ndarray) -> np.ndarray:
-    """Which of the points (N, 3) a solid holds."""
+    """Whether a solid contains each of the points (N, 3), as (N,) bool."""
     angle = np.radians(solid.degrees)
     turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
     x, y, z = ((points - solid.location) @ turn / solid.scale).T
@@ -41,7 +41,7 @@ def within(solid: Solid, points: np.ndarray) -> np.ndarray:
 
 @given(SOLIDS, SOLIDS)
 def test_solids_that_share_space_are_found_and_those_apart_are_not(one: Solid, other: Solid) -> None:
-    """Against points drawn in the one: what both hold, and what is nowhere near the other."""
+    """Points drawn around one solid decide: some lie in both solids, or none does even if both are a tenth larger."""
     points = np.random.default_rng(0).uniform(-1, 1, (4000, 3)) * one.scale * np.sqrt(3) + one.location
     shared = (within(one, points) & within(replace(other, scale=other.scale - 0.03), points)).any()
     apart = not (within(replace(one, scale=one.scale * 1.1), points) & within(replace(other, scale=other.scale * 1.1), points)).any()
@@ -64,7 +64,7 @@ def test_touching_is_not_intersecting(degrees: float) -> None:
         deeper = Solid(kind, (*(0.97 * aside).tolist(), 0.7), 0.7, degrees)
         assert intersecting([cube, touching, on_top]) == []
         assert intersecting([cube, deeper]) == [(0, 1)]
-    corner = Solid("cube", (1.72, 0.0, 0.7), 0.7, degrees + 45.0)  # its corner: a ball around it would reach the other
+    corner = Solid("cube", (1.72, 0.0, 0.7), 0.7, degrees + 45.0)  # its enclosing ball reaches the other cube, its corner does not
     assert intersecting([Solid("cube", (0.0, 0.0, 0.7), 0.7, 0.0), replace(corner, degrees=45.0)]) == []
 
 
@@ -116,7 +116,7 @@ def test_of_very_many_objects_in_one_place_the_nearest_are_looked_at_which_is_sa
     assert capped.endswith(" pairs of objects are near enough to stand in each other, and only the nearest 300 were looked at")
     solids = [domain.solid(obj) for obj in (*crowd, *twins)]
     assert len(near_pairs(solids)) > 300
-    assert (count - 2, count - 1) in intersecting(solids)  # which are nearest of all, and come last
+    assert (count - 2, count - 1) in intersecting(solids)  # the twins: nearest of all, and last in order
 
 
 def test_a_hull_of_very_many_corners_is_judged_by_its_outermost() -> None:

@@ -1,4 +1,4 @@
-"""Files that anybody may have written are as declared, or one message with file, line and field; none of them is waited for without end."""
+"""Files that anybody may have written are as declared, or give one message with file, line and field; none blocks its reader for ever."""
 
 from __future__ import annotations
 
@@ -126,9 +126,9 @@ class Tree(Struct):
 )
 def test_the_field_that_is_wrong_is_told_with_what_is_in_it(content: Any, message: str) -> None:
     before = json.dumps(content)
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as caught:
         as_declared(content, Tree, "x")
-    assert message in str(told.value)
+    assert message in str(caught.value)
     assert json.dumps(content) == before
 
 
@@ -136,9 +136,9 @@ def test_the_field_that_is_wrong_is_told_with_what_is_in_it(content: Any, messag
 def test_of_many_keys_the_first_wrong_one_is_told(data: st.DataObject, keys: list[str]) -> None:
     wrong = data.draw(st.sets(st.sampled_from(keys), min_size=1))
     first = next(key for key in keys if key in wrong)
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as caught:
         as_declared({"groups": {key: {"k": [0, None] if key in wrong else [0]} for key in keys}}, Tree, "x")
-    assert str(told.value) == f"x: groups.{first}.k[1] is null, but must be a whole number"
+    assert str(caught.value) == f"x: groups.{first}.k[1] is null, but must be a whole number"
 
 
 @given(st.lists(st.sampled_from(["", " ", '{"count": 1}', '{"count": 2} ']), max_size=8), st.sampled_from(["\n", "\r\n", "\r"]))
@@ -146,9 +146,9 @@ def test_rows_have_the_numbers_of_their_lines(lines: list[str], end: str) -> Non
     path = Path(os.environ["XDG_CACHE_HOME"]) / "rows.jsonl"
     for encoding in ("utf-8", "utf-8-sig", "utf-16"):
         path.write_bytes(end.join([*lines, '{"count": 99}']).encode(encoding))
-        with pytest.raises(UserError) as told:
+        with pytest.raises(UserError) as caught:
             list(read_rows(path, Leaf))
-        assert str(told.value) == f"{path}, line {len(lines) + 1}: count is 99, but must be a whole number <= 9"
+        assert str(caught.value) == f"{path}, line {len(lines) + 1}: count is 99, but must be a whole number <= 9"
 
 
 def test_a_file_is_read_line_by_line_and_a_line_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,13 +245,13 @@ def test_what_is_no_plain_file_is_not_waited_for(
     ("field", "value"), [("seed", 3.0), ("captions", 0), ("depth", 0.0), ("light_jitter", True), ("width", 64.0), ("format_version", 2.0)]
 )
 def test_equal_is_not_the_same(field: str, value: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ["generate", "--domain", "dot2d", "--num", "1", "--seed", "3", "--width", "64", "--height", "64", "--out", str(tmp_path)]
-    assert main(asked) == 0
-    stated = read_json(tmp_path / STATEMENT)
-    assert stated[field] == value
-    (tmp_path / STATEMENT).write_text(json.dumps({**stated, field: value}))
+    command = ["generate", "--domain", "dot2d", "--num", "1", "--seed", "3", "--width", "64", "--height", "64", "--out", str(tmp_path)]
+    assert main(command) == 0
+    statement = read_json(tmp_path / STATEMENT)
+    assert statement[field] == value
+    (tmp_path / STATEMENT).write_text(json.dumps({**statement, field: value}))
     capsys.readouterr()
-    assert main(asked) == 2
+    assert main(command) == 2
     assert f"{field} is {json.dumps(value)}, but must be " in capsys.readouterr().err
 
 

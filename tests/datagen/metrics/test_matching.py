@@ -26,7 +26,7 @@ def test_nearest_objects_are_paired_whatever_they_are() -> None:
 
 
 def test_the_sum_of_distances_is_least_not_each_distance() -> None:
-    # Greedily, the first would take the guess at 0.4 and leave the second one 3 away.
+    # Matched in order, the first object would take the guess 0.6 away, and leave the second one the guess 3 away.
     pairs = match(scene((0, 0), (1, 0)), scene((0.6, 0), (-2, 0)), DOMAIN)
     assert [(p.truth, p.guess) for p in pairs] == [(0, 1), (1, 0)]
 

@@ -1,4 +1,4 @@
-"""Scene scores: perfect on oneself, blind to order, in range, and average precision against a second computation."""
+"""Scene scores: perfect for the true scene, independent of order, in range; average precision is compared with a second computation."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_extra_objects_lower_precision_and_average_precision_but_not_recall(seed
     rng = np.random.default_rng(seed)
     scene = random_scene(rng, count)
     strangers = tuple(o.replaced(loc=(50.0 + i, 50.0, 0.0)) for i, o in enumerate(random_scene(rng, extra).objects))
-    # The strangers are the surest, so that each of the true objects comes late in the ranking.
+    # The strangers have the highest confidence, so that the true objects come after them in the ranking.
     confidence = [0.1] * count + [0.9] * extra
     result = summarize([score_scene(scene, Scene("clevr", scene.objects + strangers), DOMAIN, confidence)])
     assert (result["guessed"], result["matched"], result["missed"], result["extra"]) == (count + extra, count, 0, extra)
@@ -136,15 +136,15 @@ def test_average_precision_never_falls_with_the_threshold(seed: int, truths: int
 
 
 def brute_average_precision(truth: Scene, guess: Scene, threshold: float, confidence: list[float]) -> float:
-    """The definition, step by step: at every recall level the best precision among the cuts that reach it."""
+    """Average precision by its definition: the mean, over recall levels, of the best precision among the cuts that reach the level."""
     left = list(truth.objects)
     cuts: list[tuple[float, float]] = []
     right = 0
     for taken, index in enumerate(sorted(range(len(guess)), key=lambda i: (-confidence[i], i)), 1):
-        said = guess.objects[index]
-        alike = [o for o in left if all(o[word] == said[word] for word in ("shape", "size", "material", "color"))]
-        alike.sort(key=lambda o: math.dist(o["loc"], said["loc"]))
-        if alike and math.dist(alike[0]["loc"], said["loc"]) < threshold:
+        candidate = guess.objects[index]
+        alike = [o for o in left if all(o[word] == candidate[word] for word in ("shape", "size", "material", "color"))]
+        alike.sort(key=lambda o: math.dist(o["loc"], candidate["loc"]))
+        if alike and math.dist(alike[0]["loc"], candidate["loc"]) < threshold:
             left.remove(alike[0])
             right += 1
         cuts.append((right / len(truth), right / taken))
@@ -164,16 +164,16 @@ def test_average_precision_against_the_definition(seed: int, truths: int, guesse
 
 
 def pooled_average_precision(scenes: list[tuple[Scene, Scene, list[float]]], threshold: float) -> float:
-    """As Deep Set Prediction Networks and Slot Attention publish it: the guesses of all scenes in one ranking, each looking for the
-    nearest object with the same words, used or not, and right if that is near enough and nobody's yet."""
+    """Average precision as Deep Set Prediction Networks and Slot Attention publish it: all scenes' guesses are in one ranking; a guess is
+    right if the nearest object with the same words, used or not, is nearer than `threshold` and unused."""
     ranking = [(c, n, guess.objects[i]) for n, (_, guess, confidence) in enumerate(scenes) for i, c in enumerate(confidence)]
     used: set[tuple[int, int]] = set()
     true_positives = np.zeros(len(ranking))
-    for rank, (_, n, said) in enumerate(sorted(ranking, key=lambda guess: -guess[0])):
+    for rank, (_, n, candidate) in enumerate(sorted(ranking, key=lambda guess: -guess[0])):
         best, found = threshold, None
         for i, target in enumerate(scenes[n][0].objects):
-            if all(target[word] == said[word] for word in ("shape", "size", "material", "color")):
-                apart = math.dist(target["loc"], said["loc"])
+            if all(target[word] == candidate[word] for word in ("shape", "size", "material", "color")):
+                apart = math.dist(target["loc"], candidate["loc"])
                 if apart < best:
                     best, found = apart, i
         if found is not None and (n, found) not in used:
@@ -205,7 +205,7 @@ def test_average_precision_of_one_scene_is_the_published_one_where_no_two_guesse
 
 
 def test_pooled_ranking_and_the_mean_over_scenes_differ_as_documented() -> None:
-    """A sure miss in one scene costs the other scene's hit half of its precision when both are pooled, and nothing when they are not."""
+    """A confident miss in one scene halves the precision of the other scene's hit in the pooled ranking alone."""
     missed, found = (cubes(cube(0)), cubes(cube(0, color="blue")), [0.9]), (cubes(cube(0)), cubes(cube(0)), [0.5])
     assert pooled_average_precision([missed, found], 1.0) == pytest.approx(1 / 2 * 1 / 2)
     assert summarize([score_scene(t, g, DOMAIN, c) for t, g, c in (missed, found)])["ap"]["1"] == pytest.approx((0 + 1) / 2)
@@ -223,7 +223,7 @@ def test_average_precision_by_hand() -> None:
 def test_a_true_object_is_used_once_and_only_by_a_hit() -> None:
     truth = cubes(cube(0))
     assert average_precision(truth, cubes(cube(0), cube(0)), DOMAIN, 1.0, [0.1, 0.9]) == 1
-    # The surer guess is too far off: it leaves the object to the other.
+    # The more confident guess is too far away, and leaves the object to the other.
     assert average_precision(truth, cubes(cube(0), cube(2)), DOMAIN, 1.0, [0.1, 0.9]) == pytest.approx(0.5)
 
 
@@ -259,13 +259,13 @@ def test_rotation_is_modulo_symmetry_and_only_of_cubes_taken_for_cubes() -> None
 def test_rotations_within_angles_and_errors_of_sizes_of_domains_that_ask_for_them() -> None:
     assets = get_domain("assets")
     drawn = (draw(DatasetSettings("assets", "known", seed=3, width=64, height=48), i).scene.objects[0] for i in range(40))
-    plain = [obj for obj in drawn if geodesic_degrees(np.eye(3), assets.rotation(obj)) > 1][:3]  # turned about Z, as all on the floor
+    plain = [obj for obj in drawn if geodesic_degrees(np.eye(3), assets.rotation(obj)) > 1][:3]  # on the floor, turned about Z alone
     truth = Scene("assets", tuple(o.replaced(loc=(2.0 * i - 2, 0.0, 0.5), shape="aeroplane-0") for i, o in enumerate(plain)))
     steps = ((0.0, 0.05), (10.0, -0.1), (40.0, 0.0))
-    said = [
+    guessed = [
         o.replaced(rotation=(0.0, 0.0, o["rotation"][2] + a), scale=o["scale"] + s) for o, (a, s) in zip(truth.objects, steps, strict=True)
     ]
-    scores = [score_scene(truth, Scene("assets", tuple(said)), assets)]
+    scores = [score_scene(truth, Scene("assets", tuple(guessed)), assets)]
     assert summarize(scores)["rotation_error"]["within"] == {
         "5": pytest.approx(1 / 3),
         "15": pytest.approx(2 / 3),
@@ -276,14 +276,14 @@ def test_rotations_within_angles_and_errors_of_sizes_of_domains_that_ask_for_the
 
 
 def along(right: float, behind: float) -> Object:
-    """A cube so far to the right and behind of the origin."""
+    """A cube at these distances to the right of the origin and behind it."""
     x, y, _ = right * np.array(DOMAIN.directions["right"]) + behind * np.array(DOMAIN.directions["behind"])
     return cube(float(x), float(y))
 
 
 def test_relations_are_counted_per_direction() -> None:
     truth = cubes(along(0, 0), along(0.1, 1))
-    # Each stays nearest to itself, but the first is now the right one: left and right are wrong, front and behind are not.
+    # Each guess is nearest to its own object, but the first is now on the right: left and right are wrong, front and behind are not.
     guess = cubes(along(0.2, 0), along(0, 1))
     assert summarize([score_scene(truth, guess, DOMAIN)])["relations"] == 0.5
 
@@ -308,7 +308,7 @@ GLOW = Statement("glow", tuple(a for a in CLEVR.statements[0].arguments if a.nam
 
 
 class Lit(Clevr):
-    """CLEVR with a second statement, which knows shapes alone, and without relations."""
+    """CLEVR without relations."""
 
     @property
     def directions(self) -> Mapping[str, Vec3]:

@@ -1,4 +1,4 @@
-"""What is not in front of the camera, and what is around it: labels that say so, and can be written."""
+"""Labels of objects behind the camera or around it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_labels_of_an_object_anywhere_are_plain_numbers_that_agree(domain: str, 
 
 @given(st.floats(0, 0.6), st.floats(0, 6.3), st.floats(-1, 1))
 def test_an_object_around_the_camera_is_all_that_it_sees(away: float, turn: float, rise: float) -> None:
-    """As deep as its far side, from any place inside: here a ball of 0.7 m."""
+    """The camera is inside a sphere of radius 0.7 m, so depths are at most its diameter."""
     step = np.array([np.cos(turn) * np.sqrt(1 - rise**2), np.sin(turn) * np.sqrt(1 - rise**2), rise]) * away
     scene = scene_at("clevr", tuple((step + CAMERA.location).tolist()))
     view = view_of(scene, get_domain("clevr"), SHOT)

@@ -1,4 +1,4 @@
-"""Captions: every sentence is true of its scene and says its claim in words."""
+"""Captions: every sentence is true of its scene and expresses its claim."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DIRECTIONS = {"left": "left|leftmost", "right": "right|rightmost", "front": "fro
 
 @st.composite
 def scenes(draw: st.DrawFn) -> Scene:
-    """Any canonical CLEVR scene, twins and overlapping objects as well."""
+    """Any canonical CLEVR scene, including twins and overlapping objects."""
     place, word = st.floats(-3, 3), {c.name: st.sampled_from(c.words) for c in CLEVR.statements[0].choices}
     objects = st.builds(
         lambda x, y, words: Object("add", {**words, "loc": (x, y, 0.35), "rotation": 0.0}), place, place, st.fixed_dictionaries(word)
@@ -62,21 +62,21 @@ def words_of(text: str) -> Words:
 
 @given(scenes(), st.sampled_from(CAMERAS), st.integers(0, 2**32))
 def test_every_sentence_is_true_and_says_its_claim(scene: Scene, camera: Camera, seed: int) -> None:
-    said = sentences(scene, CLEVR, camera, np.random.default_rng(seed))
-    assert len({repr(sentence.claim) for sentence in said}) == len(said)
-    for claim, text in ((sentence.claim, sentence.text) for sentence in said):
+    made = sentences(scene, CLEVR, camera, np.random.default_rng(seed))
+    assert len({repr(sentence.claim) for sentence in made}) == len(made)
+    for claim, text in ((sentence.claim, sentence.text) for sentence in made):
         assert holds(claim, scene, camera), text
         assert re.fullmatch(r"[A-Z][a-z ]+\.", text)
         halves = re.split(r"to the left of|to the right of|in front of|behind", text)
         assert words_of(halves[0]) == claim.subject
         assert (words_of(halves[1]) if len(halves) == 2 else None) == claim.other
-        spoken = re.findall(r"[a-z]+", text.lower())
+        words = re.findall(r"[a-z]+", text.lower())
         if claim.kind == "count":
-            assert NUMBERS[claim.number] in spoken
+            assert NUMBERS[claim.number] in words
         for name, forms in DIRECTIONS.items():
             assert bool(re.search(rf"\b({forms})\b", text)) == (claim.direction == name)
         for phrase in re.findall(rf"\bthe ((?:(?:{'|'.join(VOCABULARY)}|object) ?)+)", text.lower()):
-            # the definite article is for what is there once
+            # the definite article requires exactly one such object
             assert sum(all(obj[name] == word for name, word in words_of(phrase).items()) for obj in scene) == 1
         for phrase in re.findall(rf"\ba ((?:(?:{'|'.join(VOCABULARY)}|object) ?)+)", text.lower()):
             assert any(all(obj[name] == word for name, word in words_of(phrase).items()) for obj in scene)
@@ -93,10 +93,10 @@ def test_captions_vary_and_use_every_kind() -> None:
     settings = DatasetSettings(width=64, height=48, min_objects=3, max_objects=6)
     drawn = [draw(settings, i).scene for i in range(20)]
     streams = [(scene, np.random.default_rng((i, k))) for i, scene in enumerate(drawn) for k in range(5)]
-    said = [sentence for scene, rng in streams for sentence in sentences(scene, CLEVR, CAMERAS[0], rng)]
-    assert {sentence.claim.kind for sentence in said} == {"count", "there", "relation", "extreme"}
-    assert {sentence.claim.direction for sentence in said} == {"", *DIRECTIONS}
-    assert len({sentence.text for sentence in said}) > 0.7 * len(said)
+    made = [sentence for scene, rng in streams for sentence in sentences(scene, CLEVR, CAMERAS[0], rng)]
+    assert {sentence.claim.kind for sentence in made} == {"count", "there", "relation", "extreme"}
+    assert {sentence.claim.direction for sentence in made} == {"", *DIRECTIONS}
+    assert len({sentence.text for sentence in made}) > 0.7 * len(made)
 
 
 def test_an_empty_scene_has_a_caption() -> None:

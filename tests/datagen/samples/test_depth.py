@@ -1,4 +1,4 @@
-"""Depth of all that is in the frame, and the sweep that it is cast against."""
+"""Depth at every pixel of a frame, and the sweep (ground and backdrop) behind the objects."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PLAIN = Sweep(0.0)
 
 
 def points(camera: Camera, depth: np.ndarray) -> np.ndarray:
-    """Where the rays are at these depths: (3, rows, columns)."""
+    """The points (3, rows, columns) of the rays at these depths."""
     grid = rays(camera, depth.shape[1], depth.shape[0])
     return np.reshape(camera.location, (3, 1, 1)) + depth * grid.along(np.eye(3))
 
@@ -103,7 +103,7 @@ JITTER = st.floats(-1, 1)
 
 @given(JITTER, JITTER, JITTER, st.sampled_from([(320, 240), (64, 64), (480, 320)]))
 def test_the_standard_camera_jittered_keeps_the_domains_own_sweep(x: float, y: float, z: float, frame: tuple[int, int]) -> None:
-    """So data sets made before a sweep could be turned are rendered again as they are."""
+    """So data sets from before a sweep could be turned are re-rendered to the same images."""
     for name in ("clevr", "assets"):
         domain = get_domain(name)
         at = np.add(domain.camera.location, (x, y, z)).tolist()
@@ -122,10 +122,10 @@ def test_the_standard_camera_jittered_keeps_the_domains_own_sweep(x: float, y: f
 def test_every_camera_has_a_backdrop(  # noqa: PLR0917
     angle: float, away: float, high: float, lens: float, target: tuple[float, float, float], frame: tuple[int, int]
 ) -> None:
-    """From all around, far and near, high and low, wide and long, whatever the frame's shape."""
+    """The camera has any direction, distance, height and lens, and the frame any shape."""
     camera = Camera((away * math.cos(angle), away * math.sin(angle), high), target, lens)
     if target[2] > high + 0.5:
-        return  # one that looks up may see past the backdrop, and is told so
+        return  # a camera that looks up may see past the backdrop; `DatasetSettings.warnings` names it
     sweep = sweep_for(CLEVR.ground, camera, *frame)
     assert sweep.room(camera.location) > 0
     grid = rays(camera, *(round(side * 64 / max(frame)) for side in frame))

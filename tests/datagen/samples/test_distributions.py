@@ -1,6 +1,6 @@
-"""What drawn samples promise in the mean, as docs/data.md states it, and that a generator a few points off would be caught.
+"""The distributions of drawn samples that docs/data.md promises, and a check that the tests notice a generator a few points off.
 
-Seeds are fixed, so a test gives the same answer every time. The level is 1e-4: what is right fails so rarely when seeds change.
+Seeds are fixed, so a test gives the same answer every time. The level is 1e-4: with other seeds, a right generator fails so rarely.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ CLEVR = get_domain("clevr")
 LEVEL = 1e-4
 
 
-def sample(num: int, seed: int = 1, **asked: object) -> list[Drawn]:
-    settings = DatasetSettings(seed=seed, width=48, height=36, **asked)  # type: ignore[arg-type]
+def sample(num: int, seed: int = 1, **options: object) -> list[Drawn]:
+    settings = DatasetSettings(seed=seed, width=48, height=36, **options)  # type: ignore[arg-type]
     return [draw(settings, index) for index in range(num)]
 
 
 def single(num: int, split: Split | None = None, seed: int = 1) -> list[Object]:
-    """The objects of scenes of one."""
+    """The objects of `num` scenes of one object."""
     return [drawn.scene.objects[0] for drawn in sample(num, seed, rules=split, min_objects=1, max_objects=1)]
 
 
@@ -44,7 +44,7 @@ def alone() -> list[Object]:
 
 
 def evenness(found: Iterable[object], values: Iterable[object]) -> float:
-    """The p-value of values that should come equally often."""
+    """The p-value of a chi-square test that all `values` are found equally often."""
     counts = Counter(found)
     expected = list(values)
     assert set(counts) <= set(expected)
@@ -52,7 +52,7 @@ def evenness(found: Iterable[object], values: Iterable[object]) -> float:
 
 
 def uniformity(found: Iterable[float], low: float, high: float) -> float:
-    """The p-value of numbers that should be uniform."""
+    """The p-value of a Kolmogorov-Smirnov test that numbers are uniform in [low, high]."""
     return float(kstest(np.fromiter(found, float), "uniform", (low, high - low)).pvalue)
 
 
@@ -123,7 +123,7 @@ def test_cameras_come_and_move_evenly() -> None:
 
 
 def test_a_generator_that_is_wrong_in_one_scene_of_ten_would_be_caught(alone: list[Object], crowded: list[Drawn]) -> None:
-    """By five points in the share of large objects and of the right half, and less in a color's."""
+    """Such a generator shifts the share of large objects or of the right half by five points, and of a color by 1.25."""
     tenth = len(alone) // 10
     rest = alone[tenth:]
     large = rest + single(tenth, Split("large", ((("size", ("large",)),),)), seed=2)

@@ -1,4 +1,4 @@
-"""Records that anybody may have written: as declared, or one message, before anything is counted through or allocated."""
+"""Records from untrusted sources: one that is not as declared is refused in one message, before anything is iterated or allocated."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from datagen.shards.reader import Samples, write_shard
 SAMPLE = constant_sample(replace(SETTINGS, max_objects=3), 0)
 FILES = SAMPLE.files()
 STRANGE = [None, True, -1, 10**18, 1e308, 1e-320, "", "x" * 300, "\u0000", [], {}, [[]], [1e400], {"size": [10**9, 10**9]}, 0.5]
-# What a damaged or malicious writer can put in the place of a field, beside its absence.
+# Values that a damaged or malicious record may have in the place of a field; a field may also be absent.
 
 
 def paths(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The way to every value within plain JSON."""
+    """The path, keys and indices, of every value within plain JSON."""
     if at:
         yield at
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -61,7 +61,7 @@ def test_any_field_replaced_is_one_message_or_as_declared(path: tuple[Any, ...],
     except UserError as error:
         assert str(error).startswith("set: sample 000000000")
         return
-    # What is accepted can be used: the frame can be allocated, every object is one of the domain's.
+    # An accepted record can be used: the frame can be allocated, and every object is one of the domain's.
     assert 0 < sample.shot.width * sample.shot.height <= 8192**2
     assert len(sample.domain.centres(sample.scene.objects, sample.shot)) == len(sample.record["labels"])
     assert sample.record == record
@@ -72,7 +72,7 @@ def test_any_field_replaced_is_one_message_or_as_declared(path: tuple[Any, ...],
     [
         b"[" * 100_000,
         b'{"domain": ' * 50_000,
-        *(b'{"domain": ' + b"[" * depth + b"]" * depth + b"}" for depth in (250, 500, 700, 900)),  # which decoders do not mind
+        *(b'{"domain": ' + b"[" * depth + b"]" * depth + b"}" for depth in (250, 500, 700, 900)),  # depths that JSON decoders accept
         FILES[".json"].replace(b'"clevr"', b'"\\ud800"'),
         FILES[".json"].replace(b'"index": 0', b'"index": NaN'),
         FILES[".json"].replace(b'"index": 0', b'"index": 1e999'),
@@ -114,7 +114,7 @@ def test_every_reader_of_a_set_refuses_it_alike(tmp_path: Path, change: Any, mes
 
 @given(st.integers(1, 7), st.integers(1, 7), st.data())
 def test_what_a_mask_shows_is_told_from_its_runs(width: int, height: int, data: st.DataObject) -> None:
-    """However a writer cuts them: a run may go on after one of no pixels."""
+    """A writer may split a run in two, with a run of no pixels between them."""
     mask = np.array(data.draw(st.lists(st.booleans(), min_size=width * height, max_size=width * height))).reshape(height, width)
     counts = encode_rle(mask)["counts"]
     cut = data.draw(st.integers(0, len(counts) - 1))
@@ -144,7 +144,7 @@ for thread in threads: thread.join()
 
 
 def test_many_threads_may_be_the_first_to_read_a_record(tmp_path: Path) -> None:
-    """msgspec crashes where one thread reads what another has it learn, every second time in this way."""
+    """msgspec crashes if one thread converts to a type that another is having it analyse: with these threads, every second time."""
     (tmp_path / "a.json").write_bytes(constant_sample(SETTINGS, 0).files()[".json"])
     for _ in range(6):
         done = subprocess.run([sys.executable, "-c", FIRST_READING, tmp_path / "a.json"], capture_output=True, check=False)

@@ -61,7 +61,7 @@ def test_scenes_keep_clevrs_rules(index: int) -> None:
     assert shot.camera == CAMERA
 
 
-# split, seed, frame, counts, index, digest of what is drawn, digest of the labels
+# split, seed, frame, counts, index, digest of the drawn scene and shot, digest of the labels
 PINNED = [
     ("default", 0, (320, 240), (3, 10), 0, "1f4e812a4a77fc5c", "9d6b7a2a2e9ae9d8"),
     ("default", 0, (320, 240), (3, 10), 1, "ac386d3a2f8bddfb", "d87c94a114c44d15"),
@@ -105,11 +105,11 @@ def digest(data: Any) -> str:
 
 
 @given(st.integers(0, 2**32), st.lists(st.integers(0, 40), min_size=1, max_size=300))
-def test_streams_are_those_of_numpys_generator(seed: int, draws: list[int]) -> None:
-    """0 draws a number in [0, 1), 1 to 31 one of so many words, more one of 2**31 and like numbers."""
+def test_streams_are_those_of_numpys_generator(seed: int, codes: list[int]) -> None:
+    """In `codes`, 0 is a float in [0, 1), else an integer below a bound: up to 31 itself, to 35 about 2**23 to 2**26, else 3 * 2**30."""
     ours, theirs = Stream(seed, 3), np.random.default_rng(np.random.SeedSequence((seed, 3)))
-    for draw_of in draws:
-        count = draw_of if draw_of < 32 else 2**draw_of // 2**9 + draw_of if draw_of < 36 else 3 * 2**30
+    for code in codes:
+        count = code if code < 32 else 2**code // 2**9 + code if code < 36 else 3 * 2**30
         if count:
             assert ours.below(count) == theirs.integers(count)
         else:
@@ -260,4 +260,4 @@ def test_the_mirrored_scene_gives_the_mirrored_view() -> None:
         sample = drawn(index)
         mirrored = view_of(CLEVR.mirrored(sample.scene), CLEVR, SHOT)
         seen, flipped = sample.view.owner >= 0, mirrored.owner[:, ::-1] >= 0
-        assert (seen != flipped).mean() < 1e-3  # numbers are rounded anew
+        assert (seen != flipped).mean() < 1e-3  # mirrored numbers are rounded again

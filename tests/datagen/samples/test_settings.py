@@ -1,4 +1,4 @@
-"""What can be asked of a data set: splits and cameras from files of anybody's making, and settings that survive JSON."""
+"""Settings of a data set: splits and cameras from untrusted files, refused settings, and the round trip through JSON."""
 
 from __future__ import annotations
 
@@ -83,10 +83,10 @@ def renamed(camera: Camera, name: str) -> Camera:
 
 @given(settings_of_all_kinds())
 @settings(max_examples=30)
-def test_settings_survive_json(asked: DatasetSettings) -> None:
-    text = json.dumps(asked.to_json(), allow_nan=False)
-    assert DatasetSettings.from_json(json.loads(text)) == asked
-    assert DatasetSettings.from_json({**json.loads(text), "format_version": 2, "num": 3, "versions": {}}) == asked
+def test_settings_survive_json(chosen: DatasetSettings) -> None:
+    text = json.dumps(chosen.to_json(), allow_nan=False)
+    assert DatasetSettings.from_json(json.loads(text)) == chosen
+    assert DatasetSettings.from_json({**json.loads(text), "format_version": 2, "num": 3, "versions": {}}) == chosen
 
 
 @given(splits())
@@ -104,8 +104,8 @@ def test_the_word_table_leads_to_every_allowed_object_and_to_no_other(split: Spl
 
 
 def test_defaults_are_filled_in() -> None:
-    asked = DatasetSettings()
-    assert asked == DatasetSettings(rules=CLEVR.split("default"), min_objects=3, max_objects=10, cameras=(CAMERA,))
+    chosen = DatasetSettings()
+    assert chosen == DatasetSettings(rules=CLEVR.split("default"), min_objects=3, max_objects=10, cameras=(CAMERA,))
     few = DatasetSettings(rules=Split("few", objects=(1, 2)), max_objects=4)
     assert (few.split, few.objects) == ("few", (1, 4))
     assert DatasetSettings(split="cogent-b").allowed == CLEVR.splits["cogent-b"]
@@ -245,10 +245,10 @@ BAD_SETTINGS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("asked", BAD_SETTINGS, ids=str)
-def test_settings_that_cannot_be_are_refused(asked: dict[str, Any]) -> None:
+@pytest.mark.parametrize("chosen", BAD_SETTINGS, ids=str)
+def test_settings_that_cannot_be_are_refused(chosen: dict[str, Any]) -> None:
     with pytest.raises(UserError):
-        DatasetSettings(**asked)
+        DatasetSettings(**chosen)
 
 
 @pytest.mark.parametrize("field", DatasetSettings().to_json())
@@ -275,6 +275,6 @@ def test_a_shot_remembers_its_cameras_name() -> None:
 
 def test_the_examples_are_sound() -> None:
     folder = EXAMPLES / "own_split"
-    asked = DatasetSettings(rules=load_split(str(folder / "split.json"), CLEVR), cameras=load_cameras(folder / "cameras.json"))
-    assert len(asked.cameras) > 1
-    assert draw(asked, 0).shot.camera in asked.cameras
+    chosen = DatasetSettings(rules=load_split(str(folder / "split.json"), CLEVR), cameras=load_cameras(folder / "cameras.json"))
+    assert len(chosen.cameras) > 1
+    assert draw(chosen, 0).shot.camera in chosen.cameras

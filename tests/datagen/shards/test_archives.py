@@ -1,4 +1,4 @@
-"""Tars of samples, of ours and of others: read one by one, by folder and by pattern, or refused in one message."""
+"""Tars of samples, the toolkit's own and others: read singly, by folder and by pattern, or refused in one message."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_sample_of_half_a_gigabyte_is_refused_before_it_is_read(tmp_path: Path
     header.size = size
     with (tmp_path / "huge" / "a.json.tar").open("wb") as tar:
         tar.write(header.tobuf(tarfile.USTAR_FORMAT))
-        tar.truncate(tarfile.BLOCKSIZE + size + -size % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)  # a hole: no room on the disk
+        tar.truncate(tarfile.BLOCKSIZE + size + -size % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)  # a hole, which takes no disk space
     for name in ("a.json", "a.py"):
         with (tmp_path / "loose" / name).open("wb") as file:
             file.truncate(size)

@@ -1,4 +1,4 @@
-"""Whatever befalls a data set, the next call mends it, and what it then holds is what an undisturbed run would have written."""
+"""Whatever happens to a data set, the next call repairs it to what an undisturbed run would have written."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_lost_or_damaged_manifest_is_mended_from_whole_shards(whole: Path, und
     (whole / MANIFEST).write_bytes(left.encode(errors="surrogateescape"))
     data = bytearray((whole / "shard-000001.tar").read_bytes())
     data[data.index(b'"seed"')] ^= 1
-    (whole / "shard-000001.tar").write_bytes(data)  # without a manifest no digest tells, but the sample does
+    (whole / "shard-000001.tar").write_bytes(data)  # no manifest has its digest, but the sample itself shows the damage
     assert fill(whole, NUM) == [4, 5, 6, 7]
     assert contents(whole) == undisturbed
 
@@ -82,7 +82,7 @@ def test_a_repair_that_gives_other_labels_overwrites_nothing(whole: Path) -> Non
     rows[1]["labels"] = "0" * 64
     (whole / MANIFEST).write_text("".join(json.dumps(row) + "\n" for row in rows))
     os.truncate(whole / "shard-000001.tar", 5000)
-    for rendered in ([4, 5, 6, 7], []):  # the second time, from the spool
+    for rendered in ([4, 5, 6, 7], []):  # the second time, all are in the spool
         with open_dataset(whole, SETTINGS, NUM) as writer, pytest.raises(UserError, match=r"shard-000001\.tar.*other labels"):
             assert writer.missing() == rendered
             for index in rendered:
@@ -117,7 +117,7 @@ def test_a_torn_spool_keeps_what_is_whole(tmp_path: Path, undisturbed: dict[str,
     last = len(data) - 56 - len(sample_blocks(constant_sample(SETTINGS, 3)))
     if kind == "short":
         del data[last + 100 :]
-    elif kind == "zeros":  # what a power cut may leave where the size was written and the data was not
+    elif kind == "zeros":  # a power cut can leave zeros if the size was written, but not the data
         data[last:] = bytes(len(data) - last)
     elif kind == "flipped":
         data[last + 2000] ^= 1
@@ -188,7 +188,7 @@ def run_limited(out: Path, limit: int, *wrap: str) -> subprocess.CompletedProces
 
 @pytest.mark.parametrize("part", [0.05, 0.4, 0.999])
 def test_a_write_that_fails_ends_with_one_message(tmp_path: Path, undisturbed: dict[str, bytes], part: float) -> None:
-    """No file may grow past a part of a shard: the portable stand-in for a disk that is full at the statement, a sample, a shard."""
+    """Files are limited to `part` of a shard's size, as on a disk that is full when the statement, a sample or a shard is written."""
     ended = run_limited(tmp_path / "set", int(part * len(undisturbed["shard-000000.tar"])))
     assert ended.returncode == 2
     message = [line for line in ended.stderr.splitlines() if not line.startswith(("generate: ", "check: "))]
@@ -227,7 +227,7 @@ def test_what_goes_wrong_beside_the_rendering_ends_it(
         patched.setattr("datagen.shards.store.LocalStore.put", full)
         fill(tmp_path, 40)
     done = len(fill(tmp_path, NUM))
-    assert done <= NUM - 4  # at least the first shard waited in its spool
+    assert done <= NUM - 4  # at least the first shard's samples were in its spool
     assert contents(tmp_path)["shard-000000.tar"] == undisturbed["shard-000000.tar"]
 
 
@@ -248,7 +248,7 @@ def test_a_spool_that_cannot_be_written_is_as_it_was(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("other", [{"seed": 6}, {"quality": "standard"}, {"light_jitter": 0.5}])
 def test_what_another_data_set_left_in_the_spool_is_not_taken_up(tmp_path: Path, other: dict[str, Any]) -> None:
-    """A run is killed, its folder emptied as people do it, which leaves hidden files, and another data set begun there."""
+    """A run is killed, its folder emptied except for hidden files, as by `rm *`, and another data set begun there."""
     settings = replace(SETTINGS, **other)
     with open_dataset(tmp_path / "a", SETTINGS, NUM) as writer:
         for index in (0, 1, 4, 8):
@@ -257,7 +257,7 @@ def test_what_another_data_set_left_in_the_spool_is_not_taken_up(tmp_path: Path,
         if not path.name.startswith("."):
             path.unlink()
     assert len(list((tmp_path / "a" / SPOOL).iterdir())) == 3
-    assert fill(tmp_path / "a", 3, settings) == [0, 1, 2]  # a smaller one, which has no place for all of that
+    assert fill(tmp_path / "a", 3, settings) == [0, 1, 2]  # a smaller set, which lacks some of the spool's shards
     assert not (tmp_path / "a" / SPOOL).exists()
     assert fill(tmp_path / "a", NUM, settings) == list(range(3, NUM))
     fill(tmp_path / "b", NUM, settings)

@@ -1,4 +1,4 @@
-"""Shards behind URLs: fetched when they are needed, once, and anew where what was kept is damaged or old."""
+"""Shards at URLs: each is fetched once, when it is first needed, and again if its cached copy is damaged or outdated."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("empty_cache")
 
 
 class Counting(MemoryFileSystem):
-    """A store that counts what is fetched, and fails so many times."""
+    """A file system that lists the names of fetched files; the next `failures` calls fail."""
 
     protocol = "counting"
     fetched: ClassVar[list[str]] = []
@@ -59,7 +59,7 @@ def test_shards_behind_a_url_are_fetched_when_needed_and_once(six_shards: Path, 
         assert archive.files(number) == truth.at(number).files()
         assert archive.key(number) == truth.keys[number]
     assert Counting.fetched == ["shard-000001.tar", "shard-000005.tar"]
-    other = pickle.loads(pickle.dumps(archive))  # as another process would have it
+    other = pickle.loads(pickle.dumps(archive))  # as sent to another process
     assert other.files(6) == truth.at(6).files()
     assert Samples.for_training(far).files(6) == truth.at(6).files()
     assert archive.find("000000010") == 10
@@ -84,7 +84,7 @@ KINDS = ["pipe", "folder", "loop", "device", "nowhere"]
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_no_file_in_a_cache_is_as_if_it_was_not_there(six_shards: Path, far: str, empty_cache: Path, kind: str) -> None:
-    """A pipe would be waited for, and a device has no end."""
+    """Reading a pipe would wait for a writer, and reading the device would not end."""
     truth = Samples(six_shards).at(5).files()
     Samples.for_training(far).files(5)
     indexes = (empty_cache / "index").glob("*.rows")
@@ -136,7 +136,7 @@ def test_what_changed_behind_a_url_is_told(far: str) -> None:
 
 @pytest.mark.parametrize("field", ["created", "ETag", "Last-Modified", None])
 def test_a_shard_that_was_exchanged_behind_a_url_is_fetched_anew(far: str, field: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the same size: by what a store states of its version, or, where it states nothing, in every call."""
+    """A new shard of the same size is noticed by the store's version of it; without versions, each call fetches it."""
     plain, now = MemoryFileSystem.ls, ["1"]
 
     def ls(self: MemoryFileSystem, path: str, detail: bool = True, **keywords: Any) -> list[Any]:
@@ -184,7 +184,7 @@ def test_shards_of_others_behind_a_url_are_counted(tmp_path: Path, empty_cache: 
 
 
 def test_many_processes_fetch_a_shard_once(six_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Through a file system that other processes see too."""
+    """The store is a folder, because processes do not share an in-memory file system."""
     context = get_context("fork")
     log = tmp_path / "log"
     store = open_store(six_shards)

@@ -1,4 +1,4 @@
-"""The index of a data set: samples are found by key and by number, and what its cache keeps is used where it is whole and new."""
+"""The index of a data set: samples are found by key and by number, and a cached index is used only if it is undamaged and current."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_index_is_read_once_and_cached(six_shards: Path, empty_cache: Path, 
 
 
 def test_a_damaged_cache_is_made_anew(six_shards: Path, empty_cache: Path) -> None:
-    """Cut short, of another kind, with one bad byte, or under another name."""
+    """The cached file is cut short, holds something else, has one wrong byte, or has another name."""
     files = [sample.files() for sample in Samples(six_shards)]
     [table] = index_files(empty_cache)
     whole, name = table.read_bytes(), table.name
@@ -82,12 +82,12 @@ def test_a_stale_cache_is_not_used(tmp_path: Path, empty_cache: Path) -> None:
         os.utime(table, (0, 0))
     write_shard(shard.parent / "shard-000001.tar", [constant_sample(SETTINGS, i) for i in (4, 5)])
     assert len(Samples(shard.parent)) == 4
-    assert len(index_files(empty_cache)) == 1  # those that nobody has used for long are gone
+    assert len(index_files(empty_cache)) == 1  # those unused for long are deleted
 
 
 @pytest.mark.parametrize("put", ["written over", "moved into place"])
 def test_a_tar_of_the_same_size_and_time_is_another_one(tmp_path: Path, put: str) -> None:
-    """As cp -p and rsync -t leave it."""
+    """`cp -p` and `rsync -t` write such files."""
     shard, other = tmp_path / "set" / "a.tar", tmp_path / "other.tar"
     write_shard(shard, (constant_sample(SETTINGS, i) for i in (0, 1)))
     write_shard(other, (constant_sample(SETTINGS, i) for i in (2, 3)))

@@ -1,4 +1,4 @@
-"""Which files are samples and what their keys are, whatever systems, names and repetitions a tar or a folder holds."""
+"""The samples of a tar or folder and their keys, with operating systems' files, unusual names and repeated keys."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ STEMS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/.\
 
 @given(st.lists(STEMS, unique=True, max_size=5))
 def test_different_names_are_different_keys(stems: list[str]) -> None:
-    """And each can be the key of a prediction, and be encoded."""
+    """Each can also be the key of a prediction, and be encoded as UTF-8."""
     keys = [plain_key(stem) for stem in stems]
     assert len(set(keys)) == len(stems)
     assert all(is_key(key) for key in keys)
@@ -60,7 +60,7 @@ def test_different_names_are_different_keys(stems: list[str]) -> None:
 
 
 def test_names_in_other_encodings_stay_apart(tmp_path: Path) -> None:
-    """In a tar and in a folder: two names that only differ in bytes that are no UTF-8, or in how an accent is made."""
+    """In a tar and in a folder, names may differ only in bytes that are no UTF-8, or in an accent's composition."""
     names = [b"caf\xe9", b"caf\xe8", "café".encode(), "cafe\N{COMBINING ACUTE ACCENT}".encode(), b"a b", b"a_b", b"A_b"]
     keys = ["caf%E9", "caf%E8", "café", "cafe\N{COMBINING ACUTE ACCENT}", "a b", "a_b", "A_b"]
     (tmp_path / "loose").mkdir()
@@ -76,7 +76,7 @@ def test_names_in_other_encodings_stay_apart(tmp_path: Path) -> None:
 
 
 def test_long_names_are_kept_in_shards(tmp_path: Path) -> None:
-    """A plain header holds 100 bytes, which are 32 characters of some scripts."""
+    """A plain header holds 100 bytes with the suffix, which are 32 characters of three bytes each."""
     keys = ["a" * 96, "a" * 97, "桌" * 32, "桌" * 33, "桌" * 300]
     samples = [replace(constant_sample(SETTINGS, number), key=key) for number, key in enumerate(keys)]
     assert write_shard(tmp_path / "a.tar", samples) == len(keys)

@@ -1,4 +1,4 @@
-"""Data sets that are merged: only what belongs together, and what a manifest states of a shard is held against its tar before."""
+"""Merging: only data sets with the same settings, and only after each shard is compared with its line in the manifest."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_what_does_not_belong_together_is_not_merged(tmp_path: Path) -> None:
 
 
 def restated(folder: Path, shard: int, tar: bytes | None = None, **changes: object) -> None:
-    """A data set that states of one of its shards what is not so, or what is so of another tar, as whoever sends one can."""
+    """Falsify a shard's line in the manifest, and replace its tar by `tar`, if given, with matching size and digest."""
     name = f"shard-{shard:06d}.tar"
     if tar is not None:
         (folder / name).write_bytes(tar)
@@ -121,7 +121,7 @@ def test_a_shard_is_held_against_its_line_before_it_is_merged(
 def test_a_shard_beyond_the_number_is_not_merged_and_told(
     tmp_path: Path, shard: int, there: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Readers would take it in."""
+    """Readers would read such a shard, too."""
     fill(tmp_path / "a", 4)
     fill(tmp_path / "b", 8)
     restated(tmp_path / "b", shard, (tmp_path / "b" / "shard-000001.tar").read_bytes())
@@ -153,7 +153,7 @@ def test_a_file_that_no_manifest_knows_is_not_replaced(tmp_path: Path, capsys: p
         assert main(["merge", str(tmp_path / "a"), "--from", str(tmp_path / "b")]) == 2
         assert f"{shard}: is there, but in no manifest, and would be replaced; move it elsewhere" in capsys.readouterr().err
         assert shard.read_bytes() == own
-    shard.write_bytes((tmp_path / "b" / "shard-000001.tar").read_bytes())  # as a merge leaves it that is killed before it writes the line
+    shard.write_bytes((tmp_path / "b" / "shard-000001.tar").read_bytes())  # as left by a merge killed before it writes the line
     assert main(["merge", str(tmp_path / "a"), "--from", str(tmp_path / "b")]) == 0
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
@@ -162,7 +162,7 @@ def test_a_fuller_shard_takes_the_place_of_one_only_if_nothing_is_lost_by_it(tmp
     fill(tmp_path / "a", 4, failing=[0, 1])
     fill(tmp_path / "b", 4, failing=[2])
     with pytest.raises(PartlyDone, match="the samples 0-1 are missing"):
-        merge(tmp_path / "a", [tmp_path / "b"])  # which lacks a sample that is here
+        merge(tmp_path / "a", [tmp_path / "b"])  # b lacks the sample 2, which a has
     assert Samples(tmp_path / "a").keys == ["000000002", "000000003"]
     fill(tmp_path / "c", 4)
     restated(tmp_path / "a", 0, labels="1" * 64)
@@ -184,7 +184,7 @@ def test_a_number_that_another_data_set_states_is_not_counted_through(tmp_path: 
 
 
 def test_a_tar_that_holds_other_samples_than_stated_is_rendered_again(tmp_path: Path) -> None:
-    """Though its digest is right. The shard is one that grows, so that its samples are read."""
+    """Its digest in the manifest is right, but its samples are read, because the shard grows."""
     fill(tmp_path, 6)
     restated(tmp_path, 1, b"".join(other_files()))
     assert fill(tmp_path, 8) == [4, 5, 6, 7]

@@ -1,4 +1,4 @@
-"""What names a data set's content, and whether validation is apart from training."""
+"""The digest of a data set's content, and the check that validation and training share no scene."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OTHER = replace(SETTINGS, seed=6)
 
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``train`` and ``other`` of two seeds, and ``same``, two samples of the first one's seed."""
+    """The folder of ``train`` and ``other``, with different seeds, and ``same``, two samples with the seed of ``train``."""
     folder = tmp_path_factory.mktemp("sets")
     fill(folder / "train", 10)
     fill(folder / "other", 6, OTHER)
@@ -33,7 +33,7 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def without(folder: Path, name: str, target: Path) -> Samples:
-    """A copy that lacks a file."""
+    """A copy of a data set without one file."""
     shutil.copytree(folder, target)
     (target / name).unlink()
     return Samples.for_training(target)
@@ -71,7 +71,7 @@ def test_a_shard_that_the_manifest_does_not_know_proves_nothing(sets: Path, tmp_
 
 
 def restate(folder: Path, name: str, **facts: object) -> Samples:
-    """Other facts in a data set's ``dataset.json``, or in each line of its manifest."""
+    """Change fields in a data set's ``dataset.json``, or in each line of its manifest, and open it."""
     path = folder / name
     rows = [path.read_text()] if name == STATEMENT else path.read_text().splitlines()
     path.write_text("".join(json.dumps(json.loads(row) | facts) + "\n" for row in rows))
@@ -83,7 +83,7 @@ def test_a_statement_that_its_tars_belie_proves_nothing(sets: Path, tmp_path: Pa
     shutil.copytree(sets / "same", tmp_path / "val")
     if lie == "of its seed":
         val = restate(tmp_path / "val", STATEMENT, seed=99)
-    else:  # another set's, but for the tar
+    else:  # those of another set, except for the tar's size
         for name in (STATEMENT, MANIFEST):
             shutil.copyfile(sets / "other" / name, tmp_path / "val" / name)
         (tar,) = (tmp_path / "val").glob("*.tar")
@@ -123,7 +123,7 @@ def exchange(one: Path, other: Path) -> None:
 
 
 def test_what_a_manifest_states_does_not_name_the_content(sets: Path, tmp_path: Path) -> None:
-    """Painted over in place, the manifest as it was; another set's digest in the manifest; the same tars in another order."""
+    """A changed image under the same manifest, and exchanged tars, give other digests; a false SHA-256 in the manifest does not."""
     whole = data_digest(Samples.for_training(sets / "train"))
     for name in ("painted", "lying", "exchanged"):
         shutil.copytree(sets / "train", tmp_path / name)
@@ -149,7 +149,7 @@ def test_what_was_read_is_read_once(sets: Path, monkeypatch: pytest.MonkeyPatch)
 def test_behind_a_url_the_stores_versions_stand_in_for_the_content(
     sets: Path, tmp_path: Path, dated: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever the manifest states, which is the same here; a store that tells no versions is read."""
+    """The manifest stays the same. If the store gives no versions, the content is read."""
     plain = MemoryFileSystem.ls
 
     def ls(self: MemoryFileSystem, path: str, detail: bool = True, **keywords: Any) -> list[Any]:
@@ -177,14 +177,14 @@ def test_without_a_manifest_the_content_is_read(sets: Path, tmp_path: Path) -> N
     assert len(digests) == 3
     assert again in digests
     loose = data_digest(Samples.for_training(save_loose(tmp_path / "loose", range(10))))
-    assert loose == again  # the same samples, laid out otherwise
+    assert loose == again  # the same samples in another layout
     (tmp_path / "loose" / "000000003.py").write_text("")
     assert data_digest(Samples.for_training(tmp_path / "loose")) != loose
 
 
 @pytest.mark.parametrize("tarred", [False, True])
 def test_without_a_manifest_an_image_counts_too(sets: Path, tarred: bool, tmp_path: Path) -> None:
-    """Painted over in place: key, code and number of bytes stay."""
+    """The image is changed in place, so that key, code and file size stay the same."""
     if tarred:
         archive = without(sets / "train", MANIFEST, tmp_path / "set")
         target = tmp_path / "set" / "shard-000001.tar"
@@ -205,7 +205,7 @@ def test_what_is_remembered_of_a_digest_may_be_damaged_or_not_be_kept(sets: Path
     digest = data_digest(archive)
     (kept,) = (tmp_path / "cache" / "igllm" / "digests").iterdir()
     whole = kept.read_bytes()
-    changed = bytes([b"fe"[whole[0] == ord("f")]]) + whole[1:]  # another digit, which a digest may have, too
+    changed = bytes([b"fe"[whole[0] == ord("f")]]) + whole[1:]  # another hexadecimal digit
     for damaged in (b"nonsense", changed, b""):
         kept.write_bytes(damaged)
         assert data_digest(archive) == digest

@@ -21,14 +21,14 @@ from igllm import main
 
 @pytest.fixture(params=["memory", "objects"])
 def cloud(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.FixtureRequest) -> str:
-    """A URL of its own, and a cache of its own."""
+    """A URL that no other test uses, with an empty cache."""
     fsspec.register_implementation("objects", Objects, clobber=True)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return f"{request.param}://{tmp_path.name}/set"
 
 
 class Objects(MemoryFileSystem):
-    """As object stores are: without folders."""
+    """A file system without folders, as object stores are."""
 
     protocol = "objects"
 
@@ -46,7 +46,7 @@ def test_a_data_set_at_a_url(cloud: str, four_shards: Path, tmp_path: Path) -> N
         for index in (0, 1, 2, 3, 5):
             writer.put(constant_sample(SETTINGS, index))
     assert fill(cloud, 10) == [4, *range(6, 10)]
-    assert fill(cloud, IN_FOUR_SHARDS) == [10, 11, 12, 13]  # the last shard is fetched, and put whole again
+    assert fill(cloud, IN_FOUR_SHARDS) == [10, 11, 12, 13]  # the last shard is fetched, completed and stored again
     assert remote_contents(cloud) == contents(four_shards)
     assert [sample.files() for sample in Samples(cloud)] == [sample.files() for sample in Samples(four_shards)]
     assert len(pickle.loads(pickle.dumps(Samples(cloud)))) == IN_FOUR_SHARDS  # as it travels to the processes that load data

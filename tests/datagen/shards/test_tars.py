@@ -1,4 +1,4 @@
-"""Headers of tars, which anybody may have written: read as tarfile reads them, or refused before they cost time, memory or samples."""
+"""Headers of untrusted tars: read as `tarfile` reads them, or refused before they cost time or memory, or hide samples."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def test_members_are_those_that_tarfile_finds(members: list[tuple[str, int]], fo
     with tarfile.open(fileobj=stream, mode="w", format=form) as tar:
         for i, (name, size) in enumerate(members):
             entry = tarfile.TarInfo(name)
-            folder = name[-1] == "/"  # which has no content
+            folder = name[-1] == "/"  # a folder has no content
             entry.type = tarfile.DIRTYPE if folder else tarfile.REGTYPE
-            entry.size, entry.mtime = 0 if folder else size, i / 3  # whose fraction needs a PAX header
+            entry.size, entry.mtime = 0 if folder else size, i / 3  # the fraction needs a PAX header
             tar.addfile(entry, io.BytesIO(b"x" * entry.size))
     stream.seek(0)
     with tarfile.open(fileobj=stream) as tar:
@@ -45,7 +45,7 @@ def test_a_damaged_header_in_the_middle_loses_no_samples_in_silence(six_shards: 
 
 
 def crafted(size: bytes, kind: bytes = tarfile.REGTYPE, name: bytes = b"a.jpg") -> bytes:
-    """A header in GNU's format whose size field holds these 12 bytes, with a checksum that agrees."""
+    """A header in GNU's format whose size field holds these 12 bytes, with a valid checksum."""
     entry = bytearray(tarfile.TarInfo(name.decode()).tobuf(tarfile.GNU_FORMAT))
     entry[124:136], entry[156:157], entry[148:156] = size, kind, b" " * 8
     entry[148:156] = b"%06o\0 " % sum(entry)
@@ -119,7 +119,7 @@ HEADERS_OF_NEXT = {
 
 @pytest.mark.parametrize(("header", "problem"), HEADERS_OF_NEXT.values(), ids=HEADERS_OF_NEXT)
 def test_a_header_that_tells_of_the_next_is_held_against_limits(tmp_path: Path, header: bytes, problem: str) -> None:
-    """Before `tarfile` reads it, which of each of these would take minutes or gigabytes, or pass over files in silence."""
+    """`tarfile` would spend minutes or gigabytes on each of these headers, or skip files silently."""
     files = member(b"a.jpg", b"A") + member(b"a.txt", b"a")
     (tmp_path / "a.tar").write_bytes(files + header + files.replace(b"a.", b"b.") + b"\0" * 1024)
     with pytest.raises(UserError, match=rf"a\.tar: not a readable tar \(.*{problem}.*get it again"):
@@ -127,7 +127,7 @@ def test_a_header_that_tells_of_the_next_is_held_against_limits(tmp_path: Path, 
 
 
 def test_fields_that_others_write_are_read(tmp_path: Path) -> None:
-    """As git archive, bsdtar and GNU tar do: a comment for all, times, attributes, a name that a plain header cannot hold."""
+    """As written by git archive, bsdtar and GNU tar: a comment for all files, times, attributes, a name that no plain header can hold."""
     data = pax((b"comment", b"0" * 40), kind=tarfile.XGLTYPE)
     data += pax(
         (b"mtime", b"1700000000.123456789"), (b"SCHILY.xattr.user.x", b"a\n=b\xff"), (b"path", "x/\N{OGHAM SPACE MARK}1.jpg".encode())
@@ -140,7 +140,7 @@ def test_fields_that_others_write_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("between", [b"", b"\0" * 512, b"\0" * 1024, b"\0" * 10240], ids=len)
 @pytest.mark.parametrize("first", [b"", pax((b"mtime", b"1.5"))], ids=["plain", "pax"])
 def test_nothing_behind_the_end_of_a_tar_is_passed_over_in_silence(tmp_path: Path, first: bytes, between: bytes) -> None:
-    """Tars that were joined as files, and blocks of zeros between files."""
+    """Zeros lie between members where tars were concatenated as files."""
     parts = [first + member(name + b".jpg", b"A") for name in (b"a", b"b")]
     (tmp_path / "a.tar").write_bytes(between.join(parts) + b"\0" * 9216)
     if not between:
@@ -159,7 +159,7 @@ def test_zeros_behind_the_end_have_one_too(tmp_path: Path) -> None:
 
 @given(st.data())
 def test_no_bytes_are_a_crash(data: st.DataObject) -> None:
-    """Headers overwritten here and there: the samples that are found lie within the tar, or it is called damaged."""
+    """With some bytes overwritten, samples are found and read, or `tarfile.TarError` is raised."""
     form = data.draw(st.sampled_from([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]))
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w", format=form) as tar:
@@ -171,7 +171,7 @@ def test_no_bytes_are_a_crash(data: st.DataObject) -> None:
     for at, value in data.draw(st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 255)), max_size=4)):
         harmed[at] = value
         header = at // 512 * 512
-        if header + 512 <= len(harmed) and data.draw(st.booleans()):  # a checksum that agrees
+        if header + 512 <= len(harmed) and data.draw(st.booleans()):  # a valid checksum
             harmed[header + 148 : header + 156] = b" " * 8
             harmed[header + 148 : header + 156] = b"%06o\0 " % sum(harmed[header : header + 512])
     try:

@@ -1,4 +1,4 @@
-"""What `igllm verify` finds: every problem by its name, whatever numbers a statement and a manifest state."""
+"""`igllm verify` names every problem, whatever numbers the statement and the manifest hold."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_verify_names_each_problem(tmp_path: Path, four_shards: Path, capsys: py
 
 
 def test_verify_looks_into_samples(tmp_path: Path) -> None:
-    """A manifest that vouches for wrong samples: a writer's bug, which no digest of bytes shows."""
+    """A faulty writer can put wrong samples into a shard, whose SHA-256 in the manifest is right nevertheless."""
     fill(tmp_path, 4, replace(SETTINGS, seed=6))
     statement = json.loads((tmp_path / STATEMENT).read_text())
     (tmp_path / STATEMENT).write_text(json.dumps({**statement, "seed": 5}))
@@ -68,7 +68,7 @@ def test_numbers_that_anybody_may_have_written_are_not_counted_through(tmp_path:
 
 
 def test_a_manifest_of_many_samples_and_empty_tars_is_not_gone_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever a line states: the indices that a shard may hold are gone through only once its tar is of that size."""
+    """A shard's stated indices are iterated only if its tar has the stated size and SHA-256."""
     fill(tmp_path, 4)
     statement, row = json.loads((tmp_path / STATEMENT).read_text()), json.loads((tmp_path / MANIFEST).read_text())
     (tmp_path / STATEMENT).write_text(json.dumps({**statement, "num": 5 * 10**6, "shard_size": 10**6}))

@@ -35,10 +35,10 @@ TINY = DatasetSettings(seed=5, width=48, height=36, quality="draft", min_objects
 
 @pytest.fixture
 def faults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[dict[int, str]], Path]:
-    """Have the workers misbehave at these indices; returns the folder in which they say so."""
+    """A function that lets workers misbehave at these indices, and returns the folder in which they log it."""
 
-    def inject(what: dict[int, str]) -> Path:
-        monkeypatch.setenv("FAULTS", json.dumps(what))
+    def inject(by_index: dict[int, str]) -> Path:
+        monkeypatch.setenv("FAULTS", json.dumps(by_index))
         monkeypatch.setenv("FAULTS_FOLDER", str(tmp_path))
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FAULTS), os.environ.get("PYTHONPATH", "")]))
         monkeypatch.setattr(pool_module, "WORKER", "faulty_worker")
@@ -50,9 +50,9 @@ def faults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[dict[in
 def test_crashes_and_hangs_inside_blender_cost_only_their_own_scene(
     faults: Callable[[dict[int, str]], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = faults({1: "crash", 2: "crash once", 3: "hang once"})
-    # Only the attempt that hangs is waited for briefly: the others may take their time on a busy machine.
-    monkeypatch.setattr(DrawJob, "patience", property(lambda job: 3.0 if job.index == 3 and not (said / "3").exists() else 600.0))
+    log_folder = faults({1: "crash", 2: "crash once", 3: "hang once"})
+    # Only the attempt that hangs has a short limit: the others may take long on a busy machine.
+    monkeypatch.setattr(DrawJob, "patience", property(lambda job: 3.0 if job.index == 3 and not (log_folder / "3").exists() else 600.0))
     with RenderPool(1) as pool:
         outcomes = {job.index: outcome for job, outcome in pool.render(DrawJob(TINY, index) for index in range(5))}
     assert {index for index, outcome in outcomes.items() if isinstance(outcome, EncodedSample)} == {0, 2, 3, 4}
@@ -60,7 +60,7 @@ def test_crashes_and_hangs_inside_blender_cost_only_their_own_scene(
     assert isinstance(crashed, UserError)
     assert "status -11 (SIGSEGV)" in str(crashed)
     assert "\n" not in str(crashed)
-    tried = [len((said / str(index)).read_text().splitlines()) for index in (1, 2, 3)]
+    tried = [len((log_folder / str(index)).read_text().splitlines()) for index in (1, 2, 3)]
     assert tried == [2, 1, 1]
 
 
@@ -70,7 +70,7 @@ def test_a_hang_that_lasts_is_a_failure_that_says_so(faults: Callable[[dict[int,
     with RenderPool(1) as pool:
         [(_, outcome)] = pool.render([DrawJob(TINY, 0)])
     assert isinstance(outcome, UserError)
-    assert "said nothing for 3 s" in str(outcome)  # and a millisecond for each pixel
+    assert "said nothing for 3 s" in str(outcome)  # 1.5 s and a millisecond for each pixel
 
 
 def test_where_every_scene_fails_the_run_ends_early(faults: Callable[[dict[int, str]], Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,12 +87,12 @@ def test_a_hung_worker_ends_with_its_parent(tmp_path: Path) -> None:
     path = os.pathsep.join([str(FAULTS), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "FAULTS": '{"0": "hang"}', "FAULTS_FOLDER": str(tmp_path), "PYTHONPATH": path}
     parent = subprocess.Popen([sys.executable, "-c", code], env=environment)
-    said = tmp_path / "0"
+    log = tmp_path / "0"
     until = time.monotonic() + 600
-    while not (said.exists() and said.read_text()) and time.monotonic() < until:
+    while not (log.exists() and log.read_text()) and time.monotonic() < until:
         time.sleep(0.1)
-    worker = int(said.read_text())
-    os.kill(worker, 0)  # it is there
+    worker = int(log.read_text())
+    os.kill(worker, 0)  # raises an error unless the worker lives
     parent.kill()
     parent.wait()
     while Path(f"/proc/{worker}").exists() and time.monotonic() < until:
@@ -147,7 +147,7 @@ def test_a_blender_that_never_starts_is_told(renders: Samples, monkeypatch: pyte
     monkeypatch.setattr(pool_module, "WORKER", "no_such_worker")
     with RenderPool(1) as pool, pytest.raises(UserError, match=r"no_such_worker[\s\S]*igllm doctor"):
         list(pool.render([RenderJob("a", sample.scene, sample.shot)]))
-    BlenderWorker("--cpus", "0").close()  # closing what never started is nothing
+    BlenderWorker("--cpus", "0").close()  # closing a worker that never started is no error
 
 
 def test_pools_side_by_side_take_different_cores_while_there_are_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

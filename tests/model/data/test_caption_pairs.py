@@ -1,4 +1,4 @@
-"""Image-caption pairs out of tars of others and of our own."""
+"""Image-caption pairs from other people's tars and from igllm's own shards."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def tar(path: Path, members: Iterable[tuple[str, bytes]]) -> Path:
 
 
 def pair(number: int, image: bytes | None = None, caption: str | None = None, suffix: str = ".jpg") -> list[tuple[str, bytes]]:
-    """The members of a pair as img2dataset writes them: an image of its number's grey, and a caption with its number."""
+    """The members of a pair as img2dataset writes them: an image whose grey is 10 times the number, and a caption with the number."""
     kind = {".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".JPEG": "JPEG"}[suffix]
     key = f"{number:09d}"
     picture = encoded(10 * number, kind) if image is None else image
@@ -75,7 +75,7 @@ def pair(number: int, image: bytes | None = None, caption: str | None = None, su
 
 
 def number_of(example: dict) -> int:
-    """Which pair an example was made of, by its caption; its image must be of the same one."""
+    """The number of an example's pair by its caption; the image must be of the same pair."""
     said = [token for token, label in zip(example["input_ids"], example["labels"], strict=True) if label != -100]
     number = int(WORDS[said[0]][1:])
     shown = float((example["pixel_values"][:, 16, 16] * 0.5 + 0.5).mean()) * 255
@@ -166,7 +166,7 @@ def test_naming_ends_and_a_useless_data_set_is_refused(tmp_path: Path, make: Cap
 
 @pytest.mark.parametrize("first", [0, 1, 3])
 def test_pairs_of_other_systems(tmp_path: Path, make: CaptionMaker, first: int, capsys: pytest.CaptureFixture[str]) -> None:
-    """Suffixes in capitals, marks of byte order, and what systems leave behind are taken; the first pairs may have no text."""
+    """Capital suffixes, byte order marks and files that operating systems leave behind do no harm; the first pairs may lack a text."""
     members = []
     for number in range(6):
         json_, image, text = pair(number)
@@ -234,7 +234,7 @@ def test_bytes_of_any_kind_are_no_crash(tmp_path: Path, make: CaptionMaker) -> N
 
 
 def test_an_epoch_over_shards_at_a_url_fetches_each_once(make: CaptionMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Though no more than two windows of shards may be kept."""
+    """Even though the cache has room for two windows of shards only."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     fsspec.register_implementation("measured", Measured, clobber=True)
     store = open_store(f"measured://{tmp_path.name}/pairs")

@@ -1,4 +1,4 @@
-"""Training examples of every domain: where their targets say that objects are, and that their tokens say the code."""
+"""Training examples of every domain: their targets lie where the labels do, and their tokens decode to the code."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ GRID, SPLIT = (8, 10), 2
 
 
 def maker(samples: Samples, numbers: str = "head", augment: bool = False, rotations: str = "own") -> ExampleMaker:
-    """The frames of 160x120 pixels lie in one of 160x128, four rows down; a token has 16 x 16 pixels, and 2 x 2 dense cells."""
+    """An example maker: 160x120 images lie four rows down in a frame of 160x128, and a token has 16 x 16 pixels and 2 x 2 dense cells."""
     domain = samples.at(0).domain
     written = dialect(domain, rotations)
     codec = CodeCodec(domain, domain_tokenizer(written, [PROMPT]), numbers, rotations)
@@ -91,21 +91,21 @@ def test_tokens_of_every_dialect_say_the_pose(data_of: Callable[[str], Samples],
 def test_mirrored_targets_lie_mirrored(each: Samples) -> None:
     make = maker(each, augment=True)
     for sample in each:
-        example = make(sample, np.random.default_rng(2))  # whose first draw says: mirror
+        example = make(sample, np.random.default_rng(2))  # its first draw selects mirroring
         mirrored = sample.domain.mirrored(sample.scene)
         if mirrored is not None and not sample.domain.violations(mirrored):
             rows, columns = zip(*(divmod(token, 10) for token, _ in tokens(sample)), strict=True)
             seen = [divmod(token, 10) for token in set(example["centres"]) - {-1}]
             assert {row for row, _ in seen} == set(rows)
-            assert all(min(abs(9 - column - other) for other in columns) <= 1 for _, column in seen)  # rounded anew, on a border perhaps
+            assert all(min(abs(9 - column - other) for other in columns) <= 1 for _, column in seen)  # perhaps rounded across a border
 
 
 def test_a_noisy_order_moves_numbers_and_where_to_look_together(each: Samples) -> None:
     plain = maker(each)
-    told = replace(plain, order_noise=100.0)  # so much that any order comes
+    told = replace(plain, order_noise=100.0)  # enough for any order
 
     def statements(example: dict) -> Counter:
-        """Of every object, its token and the numbers said of it."""
+        """The numbers of an example, counted, each with its slot and the visual token of its object."""
         written = zip(example["centres"], example["number_values"], example["number_slots"], strict=True)
         return Counter((centre, value, slot) for centre, value, slot in written if slot >= 0)
 

@@ -1,4 +1,4 @@
-"""A frozen tower's features on disk: the same as computed, taken up after a kill, never those of another tower or data set."""
+"""A frozen tower's features on disk: equal to computed ones, resumed after a kill, never those of another tower or data set."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def make(renders: Samples, tower: VisionTower) -> ExampleMaker:
 
 
 class Images:
-    """Images that are counted as they are asked for; `broken` cannot be read, and `killed` kills."""
+    """Images that record which of them are read; `broken` cannot be read, and reading `killed` interrupts."""
 
     def __init__(self, count: int, broken: int = -1, killed: int = -1) -> None:
         self.count, self.broken, self.killed, self.asked = count, broken, killed, list[int]()
@@ -129,7 +129,7 @@ def test_a_killed_call_is_taken_up(tower: VisionTower, tmp_path: Path, torn: int
     with pytest.raises(KeyboardInterrupt):
         FeatureCache.fill(tower, FRAME, Images(20, killed=15), "a", batch_size=2, folder=tmp_path)
     [partial] = tmp_path.rglob("partial.npy")
-    data = partial.read_bytes()  # what was not synced may be there, in part, or not
+    data = partial.read_bytes()  # unsynced rows may be whole, partial or absent
     partial.write_bytes(data + b"\xff" * torn if torn >= 0 else data[:torn])
     assert not list(tmp_path.rglob("features.npy"))
     again = Images(20)
@@ -141,7 +141,7 @@ def test_a_killed_call_is_taken_up(tower: VisionTower, tmp_path: Path, torn: int
 
 
 def at(place: float) -> Callable[[bytes], bytes]:
-    """Another bit at that share of a file."""
+    """A function that flips a bit of a file's content, at this share of its length."""
 
     def harm(data: bytes) -> bytes:
         index = round(place * (len(data) - 1))
@@ -157,7 +157,7 @@ def pickled(data: bytes) -> bytes:
 
 
 def as_halves(data: bytes) -> bytes:
-    """What a header of another type and shape makes of as many bytes."""
+    """The content with another type and shape in the header, for the same number of bytes."""
     return data.replace(b"<f4", b"<f2").replace(b"(6, 16, 32)", b"(6, 32, 32)")
 
 

@@ -1,4 +1,4 @@
-"""The de-rendering baseline: learns real renders by heart, writes valid code, is saved and resumed like any model, refuses the rest."""
+"""The de-rendering baseline: it learns real renders by heart, writes valid code, and is saved and resumed like any model."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def batch_of(learner: Learner, samples: Samples, numbers: range) -> dict[str, to
 
 
 def test_renders_are_learnt_by_heart(renders: Samples, tmp_path: Path) -> None:
-    """Every object is found and told in every word, and said to be where it covers the ground."""
+    """Every object is found with every word right, at a location within a small object's radius."""
     preset = DERENDER.replaced(augment=False, batch_size=8, steps=150, weight_decay=0.0, save_seconds=1e6, report_to="none")
     train(preset, "derender", data=Data([renders.path]), out=tmp_path / "run", device="cpu")
     rows = [row for row in read_jsonl(tmp_path / "run" / "log.jsonl") if "loss" in row]
@@ -94,7 +94,7 @@ def test_the_losses_add_up_over_the_batches_of_a_step(learner: Learner, renders:
 
 
 def test_every_network_learns_from_its_own_loss(learner: Learner, renders: Samples) -> None:
-    """The loss of the attributes does not teach the masks: a mask is there to be true."""
+    """The attribute loss, in particular, does not train the masks, which are to match the true ones alone."""
     model, batch = learner.model.train(), batch_of(learner, renders, range(4))
     taught = {}
     for part in sorted(PARTS):
@@ -119,7 +119,7 @@ def test_an_image_without_objects_is_learnt_from(learner: Learner, renders: Samp
 
 @pytest.mark.parametrize("sharpness", [1.0, 30.0])
 def test_code_is_valid_whatever_the_weights(sharpness: float, renders: Samples) -> None:
-    """In the declared ranges, canonical, in canonical order, and of no more objects than the domain has."""
+    """The code is in the declared ranges, canonical, in canonical order, and has at most the domain's number of objects."""
     torch.manual_seed(1)
     model: Derenderer = begin_derendering(DERENDER, CLEVR, {}).model
     model.config.threshold = 0.0
@@ -140,13 +140,13 @@ def test_code_is_valid_whatever_the_weights(sharpness: float, renders: Samples) 
 
 
 def test_a_blank_image_holds_nothing_that_is_sure(learner: Learner) -> None:
-    """An untrained model's heat is that of a rare thing, so it proposes nothing."""
+    """An untrained model's heat is low everywhere, so it proposes nothing."""
     assert write_perceived(learner.model, torch.zeros(2, 3, 120, 160)) == [("", ()), ("", ())]
 
 
 def test_a_saved_model_says_what_the_trained_one_said(renders: Samples, tmp_path: Path) -> None:
     model = train(QUICK, "derender", data=Data([renders.path]), out=tmp_path / "run", device="cpu")
-    model.config.threshold = 0.0  # four steps have made it sure of nothing
+    model.config.threshold = 0.0  # after four steps, its heat is still below the usual threshold
     images = [(key, renders[key].pixels()) for key in renders.keys[:5]]
     model.save_pretrained(tmp_path / "saved")
     before = list(Predictor.around(Loaded(model.eval(), None, "trained", "")).predict(images))
@@ -170,7 +170,7 @@ def test_a_run_tells_what_it_is(barely: Path) -> None:
 
 
 def test_a_stopped_run_goes_on_as_if_undisturbed(barely: Path, renders: Samples, tmp_path: Path) -> None:
-    """From the checkpoint of step 2, with the rubble of a save that was cut short beside it."""
+    """From the checkpoint of step 2, beside the remains of an interrupted save."""
     stopped = tmp_path / "run"
     shutil.copytree(barely, stopped)
     for name in ("config.json", "model.safetensors", "log.jsonl"):
@@ -208,7 +208,7 @@ def test_a_killed_run_goes_on_with_the_same_weights(renders: Samples, tmp_path: 
 
 
 def test_the_verbs_take_it_like_any_model(renders: Samples, tmp_path: Path) -> None:
-    """Trained with validation, then predicted and compared, and taken around through Blender."""
+    """Training with validation, prediction, comparison, and a round trip through Blender."""
     val = generate(replace(SMALL, seed=8), 4, tmp_path / "val")
     run, pred, data = tmp_path / "run", tmp_path / "pred.jsonl", str(val.path)
     settings = [word for pair in ("eval_steps=2", "save_steps=2", "report_to=none") for word in ("--set", pair)]
@@ -291,6 +291,6 @@ def test_damaged_models_are_refused(barely: Path, tmp_path: Path) -> None:
     save_file(weights, run / "model.safetensors", {"format": "pt"})
     with pytest.raises(UserError, match="is not as it was saved"):
         Predictor.of(run, "cpu")
-    (run / "whole.json").unlink()  # as if it had been saved so
+    (run / "whole.json").unlink()  # the list of digests, which shows the change
     with pytest.raises(UserError, match="lack proposals"):
         Predictor.of(run, "cpu")

@@ -61,7 +61,7 @@ def test_boxes_are_those_of_the_labels(renders: Samples) -> None:
 @bounded
 @given(boxes, st.integers(2, 32))
 def test_a_crop_shows_what_lies_where_it_is(box: tuple[float, ...], size: int) -> None:
-    """Of a map whose values are places, a crop tells the centres of its own cells, also if the map is coarser than the frame."""
+    """A crop of a map whose values are positions holds the centres of the crop's pixels, also if the map is coarser than the frame."""
     region = torch.tensor([box])
     for stride in (1, 4):
         x, y = ((torch.arange(n // stride) + 0.5) * stride for n in (WIDTH, HEIGHT))
@@ -93,7 +93,7 @@ def test_a_crop_is_black_beyond_the_image() -> None:
 @bounded
 @given(boxes, st.lists(st.floats(-1e6, 1e6, width=32), min_size=4, max_size=4))
 def test_a_box_is_refined_within_bounds(box: tuple[float, ...], corrections: list[float]) -> None:
-    """Whatever a network says, the box stays near what was proposed, and what is told of it is finite."""
+    """Whatever a network's corrections, the box stays near the proposed one, and its coordinates are finite."""
     region = torch.tensor([box])
     better = refined(region, torch.tensor([corrections]))
     half = sides(region).item() / 2
@@ -106,7 +106,7 @@ def test_a_box_is_refined_within_bounds(box: tuple[float, ...], corrections: lis
 @bounded
 @given(st.lists(boxes, max_size=6), st.integers(1, 8))
 def test_a_map_that_is_right_proposes_the_true_boxes(truth: list[tuple[float, ...]], most: int) -> None:
-    """From the boxes to the heat and the read-out that has no loss, and back: all of them, but those that share or touch a cell."""
+    """A heat map and read-out without loss give the true boxes back, unless boxes share a cell or lie in adjacent ones."""
     head = ProposalHead(DerenderConfig(vision_config=AutoConfig.for_model("resnet"), image_height=HEIGHT, image_width=WIDTH, width=8))
     apart = [box for i, box in enumerate(truth) if all(max(abs(box[0] - o[0]), abs(box[1] - o[1])) > 8 for o in truth[:i])]
     region = torch.tensor(apart).reshape(1, -1, 4)
@@ -125,13 +125,13 @@ def test_a_map_that_is_right_proposes_the_true_boxes(truth: list[tuple[float, ..
 
 
 def test_regions_are_off_as_told() -> None:
-    """Without bias, by shares of the box."""
+    """The errors have no bias, and are proportional to the box's width and height."""
     region = np.tile(np.array([[80.0, 60.0, 10.0, 20.0]], np.float32), (4000, 1))
     off = jittered(region, np.random.default_rng(0))
     moved, scaled = (off[:, :2] - region[:, :2]) / region[:, 2:], np.log(off[:, 2:] / region[:, 2:])
     for shares in (moved, scaled):
         assert np.abs(shares.mean(0)).max() < 0.005
-        assert shares.std(0)[0] == pytest.approx(shares.std(0)[1], rel=0.1)  # as many shares of a long side as of a short one
+        assert shares.std(0)[0] == pytest.approx(shares.std(0)[1], rel=0.1)  # the share does not depend on the side
 
 
 @bounded
@@ -158,11 +158,11 @@ def test_owners_are_what_the_camera_sees_in_whatever_frame(renders: Samples) -> 
 
 
 def test_a_mirrored_example_is_mirrored_in_all_its_parts(renders: Samples) -> None:
-    """Pixels, masks and boxes are flipped, and the numbers are of places that are seen where the flipped boxes are."""
+    """Pixels, masks and boxes are flipped, and the numbers are locations that project to the flipped pixel coordinates."""
     make = RegionMaker(CLEVR, SLOTS, FRAME, augment=True)
     seed = next(seed for seed in range(100) if np.random.default_rng(seed).random() < 0.5)
     samples = [renders.at(i) for i in range(len(renders.keys))]
-    samples = [sample for sample in samples if mirrored_objects(sample.scene, CLEVR) is not None]  # or it would leave the plane
+    samples = [sample for sample in samples if mirrored_objects(sample.scene, CLEVR) is not None]  # the others would leave the plane
     assert samples
     for sample in samples:
         plain, flipped = make(sample, None), make(sample, np.random.default_rng(seed))

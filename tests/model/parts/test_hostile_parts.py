@@ -1,4 +1,4 @@
-"""Pretrained parts that anybody may have made: nothing in them is run, nothing beside them is read, and what they ask for is refused."""
+"""Pretrained parts from unknown sources: no code in them is run, no file beside them is read, and what they may not request is refused."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def code(folder: Path, canary: Path) -> None:
 
 
 def sharded_pickle(folder: Path, canary: Path) -> None:
-    """What makes transformers read a distributed checkpoint, whose ``.metadata`` is a pickle."""
+    """Add the files by which transformers would read a distributed checkpoint, whose ``.metadata`` is a pickle."""
     shutil.copy(folder / "model.safetensors", folder / "shard-00000-model-00001-of-00001.safetensors")
     (folder / ".metadata").write_bytes(pickle.dumps(Payload(canary)))
 
@@ -144,7 +144,7 @@ def test_what_a_part_may_not_ask_for_is_one_message(
 
 
 def on_the_hub(folder: Path, name: str, cache: Path) -> Path:
-    """A folder as the hub's cache holds it; the files of its commit, links to blobs."""
+    """Lay a folder out as in the hub's cache, a commit's files as links to blobs; returns the folder of blobs."""
     kept, commit = cache / f"models--{name.replace('/', '--')}", "a" * 40
     for part in ("refs", "blobs", f"snapshots/{commit}"):
         (kept / part).mkdir(parents=True)

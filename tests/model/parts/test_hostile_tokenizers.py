@@ -1,4 +1,4 @@
-"""Tokenizers and chat templates that anybody may have made: their sizes and numbers are held against limits before they are read."""
+"""Tokenizers and chat templates from unknown sources: their sizes and numbers are checked against limits before they are read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from model.parts.pretrained import Base
 
 
 def test_a_tokenizer_of_another_model_takes_no_memory(own_parts: dict[str, Path], canary: Path) -> None:
-    """Its numbers would be rows of the embedding."""
+    """Its token numbers would become rows of the embedding."""
     shutil.rmtree(own_parts["llama"])
     own_parts["qwen2"].rename(own_parts["llama"])
     rules = json.loads((own_parts["llama"] / "tokenizer.json").read_text())
@@ -105,7 +105,7 @@ def test_a_chat_template_that_does_not_ask_is_refused_before_training(
 
 
 def test_an_answer_ends_with_the_tokenizers_token_and_the_model_says_so(own_parts: dict[str, Path], canary: Path) -> None:
-    """Checkpoints may end texts with several, or with none."""
+    """A checkpoint's configuration may state several end tokens, or none."""
     change(own_parts["llama"] / "config.json", eos_token_id=[5, 7])
     planned = plan(preset_on(own_parts), CLEVR)
     assert planned.config.text_config.eos_token_id == planned.codec.tokenizer.eos_token_id
@@ -114,7 +114,7 @@ def test_an_answer_ends_with_the_tokenizers_token_and_the_model_says_so(own_part
 @pytest.mark.parametrize("number", [7, 10**9, 2**40, -1])
 @pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
 def test_numbers_of_added_tokens_are_those_that_they_get(own_parts: dict[str, Path], canary: Path, name: str, number: int) -> None:
-    """Which tokenizers gives as it likes where others are stated."""
+    """The library tokenizers ignores stated numbers and assigns its own."""
     path = own_parts["qwen2"] / name
     stated = json.loads(path.read_text())
     token = {"content": "<zz>", "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}

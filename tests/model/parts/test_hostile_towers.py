@@ -1,4 +1,4 @@
-"""Towers and preprocessors' files that anybody may have made: what cannot be used or followed is one message."""
+"""Towers and preprocessor files from unknown sources: one that cannot be used or followed ends in one message."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ HALF = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
 def test_a_preprocessors_file_that_cannot_be_followed_is_one_message(
     own_parts: dict[str, Path], canary: Path, name: str, content: str, message: str
 ) -> None:
-    """And CLIP's own statistics are not taken in silence."""
+    """CLIP's own statistics are not silently used instead."""
     (own_parts["clip"] / name).write_text(content)
     with pytest.raises(UserError, match=message) as raised:
         Base.named(str(own_parts["clip"])).image_statistics()

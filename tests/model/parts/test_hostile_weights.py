@@ -1,4 +1,4 @@
-"""Weights that anybody may have made: files and indexes are taken whole and as they state, or refused in one message."""
+"""Weights from unknown sources: files and indexes are loaded whole and as they state, or refused with one message."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_an_index_names_files_of_its_folder(own_parts: dict[str, Path], canary: 
 
 
 def test_shards_and_links_are_read(own_parts: dict[str, Path], saved_parts: dict[str, Path], canary: Path) -> None:
-    """As `save_pretrained` and the hub's cache have them."""
+    """`save_pretrained` writes shards, and the hub's cache holds links."""
     folder = own_parts["llama"]
     weights = load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()

@@ -23,7 +23,7 @@ def texts(draw: st.DrawFn, shuffled: bool) -> list[tuple[int, int]]:
 
 
 def fed_back(tokens: list[tuple[int, int]]) -> list[list[float]]:
-    """By token, the value of each slot that is fed back, which is one more than the number of its token; 0 for none."""
+    """For each token, the value of each slot that is fed back: one more than the index of the number's token, 0 for none."""
     rows = []
     for length in range(1, len(tokens) + 1):
         numbers = [(at, slot, statement) for at, (slot, statement) in enumerate(tokens[:length]) if slot >= 0]
@@ -49,7 +49,7 @@ def test_shuffled_keywords_feed_back_the_numbers_of_their_own_statement(tokens: 
 
 @given(texts(shuffled=False))
 def test_training_feeds_back_what_decoding_does(tokens: list[tuple[int, int]]) -> None:
-    """Decoding writes keywords in the declared order, and knows from the latest slot alone which numbers there are."""
+    """Decoding writes keywords in the declared order, so it can derive from the latest slot alone which numbers there are."""
     last = -1
     in_decoding = NumberFeedback(4, STATEMENTS).together(torch.device("cpu"))
     for (slot, _), row in zip(tokens, embedded(tokens)[1], strict=True):

@@ -113,7 +113,7 @@ def test_num_is_trained_with_the_adapters_and_survives(parts: dict[str, Path], l
     assert (
         torch.equal(merged.language_model.get_input_embeddings().weight[model.config.num_token_id], model.get_parameter(min(rows))[0])
         or language == "llama"
-    )  # which has two rows of it, one of them for the output
+    )  # which has a second trained row, for the output
     model.eval()
     batch = batch_of(model, codec, preset, renders)
     assert torch.allclose(merged(**batch).loss, model(**batch).loss, atol=1e-4)
@@ -230,7 +230,7 @@ def test_weights_of_another_run_are_taken_or_refused(parts: dict[str, Path], tmp
 
 
 def test_a_model_can_be_pushed_to_the_hub(parts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As for any transformers model: what is uploaded is what `save_pretrained` writes."""
+    """As for any transformers model, the files that `save_pretrained` writes are uploaded."""
     model, _ = build(made_on(parts, "clip", "llama", **PAPER_LIKE), CLEVR)
     uploaded: list[str] = []
 

@@ -31,7 +31,7 @@ def any_setting(request: pytest.FixtureRequest) -> Iterator[Setting]:
 
 
 def whole_pass(setting: Setting, image: torch.Tensor, ids: list[int], values: list[float]) -> tuple[list[dict[int, float]], list[Said]]:
-    """From one pass over a whole text: the log-probability of every token that the grammar allows, at each place; and its numbers."""
+    """From one pass over a whole text: each place's log-probabilities of the tokens that the grammar allows, and the text's numbers."""
     codec, state, states, lines = setting.codec, START, [], 0
     for token in ids:
         states.append(codec.ended if state == START and lines == codec.domain.max_objects else state)
@@ -60,7 +60,7 @@ def whole_pass(setting: Setting, image: torch.Tensor, ids: list[int], values: li
 
 
 class Said(NamedTuple):
-    """A number of a text: its place in it, its value, and what it adds to the log-likelihood."""
+    """A number of a text: its index among the tokens, its value, and its term of the log-likelihood."""
 
     place: int
     value: float
@@ -68,9 +68,9 @@ class Said(NamedTuple):
 
 
 def said_of_cells(mixture: LaplaceMixture, shows: torch.Tensor, slots: list[int], values: list[float]) -> list[Said]:
-    """What is said of a mixture (length, 1 + cells) in a text of these numbers, as `Coverage` has it, one value at a time.
+    """The numbers that `Coverage` allows a mixture (length, 1 + cells) to give in a text of these values, computed one at a time.
 
-    ``shows`` (cells, 2) are x and y of what the image's cells show; CLEVR's range, three metres either way, is 1.
+    ``shows`` (cells, 2) are the x and y that the image's cells show, in normalised units: 1 is three metres in CLEVR.
     """
     least = CLEVR.spacing.least / 3
     found, named, x, seen = [], [], 0.0, None
@@ -122,7 +122,7 @@ def test_every_candidate_is_what_one_pass_over_it_says(any_setting: Setting, way
                 if any_setting.codec.numbers == "head":
                     sure = sum(taken[:-1]) + sum(number.logp for number in numbers)
                     assert sum(map(math.log, said.confidence)) == pytest.approx(sure, abs=1e-2)
-                free = taken if any_setting.model.config.number_cells is False else taken[:-1]  # else a text can end for want of a place
+                free = taken if any_setting.model.config.number_cells is False else taken[:-1]  # else a text may end as no place is left
                 assert all(score > max(row.values()) - 1e-3 for score, row in zip(free, scores, strict=False))
 
 
@@ -135,7 +135,7 @@ def likely(setting: Setting, image: torch.Tensor, ids: list[int], values: list[f
 
 def test_a_search_finds_distinct_texts_at_least_as_likely_as_the_greedy_one(any_setting: Setting) -> None:
     greedy, narrow = any_setting.decode(), any_setting.decode(beams=1)
-    wide = any_setting.decode(beams=8, samples=4)  # wide enough that the greedy text is not let go on the way
+    wide = any_setting.decode(beams=8, samples=4)  # wide enough to keep the greedy text
     assert greedy == narrow
     for one, four in zip(greedy, wide, strict=True):
         assert four.candidates[0].logp >= one.candidates[0].logp - 1e-4
@@ -143,7 +143,7 @@ def test_a_search_finds_distinct_texts_at_least_as_likely_as_the_greedy_one(any_
 
 
 def test_a_wide_enough_search_is_exhaustive() -> None:
-    """With one object at most there are 97 texts, in words and the numeric head's numbers; their probabilities sum to one."""
+    """With at most one object there are 97 texts, as words alone have probabilities; these sum to one."""
     one = setting("words", "head", sharpness=5.0)
     codec = CodeCodec(one_object(), one.codec.tokenizer)
     (said, *_) = decode(one.model, codec, one.images, one.prompt, decoding=Decoding(samples=128, beams=128))
@@ -156,7 +156,7 @@ def one_object() -> Clevr:
 
 
 def test_what_is_drawn_follows_the_probabilities() -> None:
-    """The share of draws of each text, against what an exhaustive search says of it."""
+    """The share of draws of each text is about its probability, known from an exhaustive search."""
     one = setting("words", "head", sharpness=5.0)
     codec = CodeCodec(one_object(), one.codec.tokenizer)
 
@@ -165,7 +165,7 @@ def test_what_is_drawn_follows_the_probabilities() -> None:
 
     share = {c.code: torch.tensor(c.logp).exp().item() for c in said(samples=128, beams=128)}
     drawn = [c.code for c in said(samples=2000, temperature=1.0)]
-    assert sum(abs(drawn.count(code) / len(drawn) - p) for code, p in share.items()) / 2 < 0.12  # about 0.09 is chance
+    assert sum(abs(drawn.count(code) / len(drawn) - p) for code, p in share.items()) / 2 < 0.12  # chance alone makes about 0.09
     cold = said(samples=50, temperature=0.01)
     assert {c.code for c in cold} == {max(share, key=share.get)}
     assert {c.code for c in said(samples=50, temperature=1.0, top_p=1e-6)} == {said()[0].code}
@@ -195,7 +195,7 @@ def test_whatever_the_weights_it_parses(seed: int, sharpness: float, way: str) -
 
 @pytest.mark.parametrize(("kind", "numbers"), [("words", "head"), ("byte level", "head"), ("words", "char"), ("words", "cells")])
 def test_ended_images_leave_the_batch(kind: str, numbers: str) -> None:
-    """Sixteen images, some of which say more than others, say what each of them says alone."""
+    """Sixteen images with texts of different lengths get the same texts together as each alone."""
     torch.manual_seed(0)
     any_setting = setting(kind, numbers)
     images = torch.randn(16, 3, 32, 32) * torch.linspace(0.1, 3, 16)[:, None, None, None]
@@ -232,7 +232,7 @@ def test_half_precision_models_decode() -> None:
 
 @pytest.mark.parametrize("window", [1, 8])
 def test_a_text_is_read_as_in_training_whatever_window_a_configuration_states(window: int) -> None:
-    """A LLaMA has none, and would be trained on all that was before."""
+    """A LLaMA has no window: it is trained with attention on all earlier tokens."""
     plain, other = setting("words", "head"), setting("words", "head")
     other.model.config.text_config.sliding_window = window
     assert [(one.code, one.confidence) for one in other.decode()] == [(one.code, one.confidence) for one in plain.decode()]

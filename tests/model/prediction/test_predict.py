@@ -1,4 +1,4 @@
-"""The prediction file: of images of all sorts, in the face of broken ones and interruptions."""
+"""The prediction file, for images of all kinds, broken ones included, and after interruptions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ DRAWN = Decoding(samples=3, temperature=1.0)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that was not trained, as a run leaves it."""
+    """The folder of an untrained model, with the files that a run writes."""
     path = tmp_path_factory.mktemp("model")
     small = setting("words", "head")
     small.model.config.prefix_token_ids = prompt_tokens(small.codec.tokenizer).prefix
@@ -57,7 +57,7 @@ def predictor(folder: Path) -> Predictor:
 
 @pytest.fixture
 def images(tmp_path: Path) -> list[Path]:
-    """Eight pictures, of which 2 is none, 4 is empty, 5 is a folder and 7 does not exist."""
+    """Eight paths of images, of which 2 is no image, 4 is empty, 5 is a folder and 7 does not exist."""
     rng = np.random.default_rng(0)
     paths = [tmp_path / f"{i}.png" for i in range(8)]
     for path, (height, width) in zip(paths, [(32, 32), (40, 30), (9, 400), (64, 64)] * 2, strict=True):
@@ -104,7 +104,7 @@ def test_candidates_are_written_best_first(predictor: Predictor, images: list[Pa
 
 
 class Stub(Predictor):
-    """A model that tells what it was asked by: its own digest, the way to choose, the key, and a pixel of the image."""
+    """A model whose code states its own digest, the decoding's seed, the key and a pixel of the image."""
 
     def __init__(self, digest: str = "one") -> None:
         self.name, self.digest = "stub", digest
@@ -118,11 +118,11 @@ class Stub(Predictor):
 
 
 class Killed(BaseException):
-    """In the place of a signal that cannot be caught: nothing is tidied up that would not be."""
+    """Stands for a signal that cannot be caught: handlers of `Exception` do not see it."""
 
 
 class Until(ImageFiles):
-    """Image files in whose midst the process dies."""
+    """Image files of which reading one ends the process."""
 
     def __init__(self, paths: list[Path], key: str) -> None:
         super().__init__(paths)
@@ -135,7 +135,7 @@ class Until(ImageFiles):
 
 
 def paint(path: Path, shade: int) -> None:
-    """An image of one shade; none at all where that is 0."""
+    """Write an image of one shade, or for shade 0 a file that is no image."""
     if shade:
         Image.new("L", (12, 12), shade).save(path)
     else:
@@ -155,7 +155,7 @@ def paint(path: Path, shade: int) -> None:
 def test_what_is_taken_up_is_what_a_fresh_call_would_say(  # noqa: PLR0917
     shades: list[int], later: list[int], same_images: bool, died_at: int, cut: int, order: list[int], model: str, seed: int
 ) -> None:
-    """Killed anywhere, cut anywhere; then other images, of other names and order, an image mended or broken, model or settings changed."""
+    """A call is killed anywhere and its file cut anywhere; then images, their order, the model or the settings may be others."""
     with TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{i}.png" for i in range(6)]
         for path, shade in zip(paths, shades, strict=False):
@@ -246,7 +246,7 @@ def test_images_taken_up_are_not_predicted_again(tmp_path: Path) -> None:
 
 
 def test_a_model_is_all_of_its_files(folder: Path, tmp_path: Path) -> None:
-    """Its configuration and its tokenizer, too; what a run keeps beside them is no part of it."""
+    """The digest depends on configuration and tokenizer too, but not on a run's log beside them."""
     digests = {load_model(folder, "cpu").digest}
     for name, change in (("config.json", {"number_feedback_scale": 2}), ("tokenizer_config.json", {"padding_side": "left"})):
         other = tmp_path / name
@@ -311,7 +311,7 @@ def test_candidates_are_printed_with_their_marks(folder: Path, tmp_path: Path, c
 
 
 def test_it_is_said_if_nothing_is_named_anywhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two models of which one, whatever it sees, ends at once, and the other goes on as long as it may."""
+    """Whatever the image, one of two models ends its text at once, and the other goes on as long as it may."""
     small, outcomes = setting("words", "head"), set()
     paint(tmp_path / "a.png", 100)
     for sign in (1.0, -1.0):

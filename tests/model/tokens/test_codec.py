@@ -102,7 +102,7 @@ def test_the_grammar_allows_what_is_true(codec: CodeCodec, data: st.DataObject) 
         assert table.targets[state, column] == arc.target
         state = arc.target
     assert state == codec.ended
-    assert list(codec.automaton.arcs[state]) == [codec.end]  # the end is the end
+    assert list(codec.automaton.arcs[state]) == [codec.end]  # nothing follows the end
 
 
 @every_codec
@@ -134,14 +134,14 @@ def test_whatever_the_grammar_allows_parses(codec: CodeCodec, seed: int, values:
     scene = parse_code(codec.decode(ids, [values[i % len(values)] for i in range(len(ids))]), codec.domain)
     assert len(scene) == lines
     assert all(math.isfinite(x) for obj in scene for n in codec.domain.statement(obj.statement).numbers for x in n.as_tuple(obj[n.name]))
-    if codec.numbers == "char":  # the one way to write these numbers
+    if codec.numbers == "char":  # numbers have one spelling
         assert text == "".join(write_object(obj, codec.domain) + "\n" for obj in parse_code(text, codec.domain))
 
 
 @pytest.mark.parametrize("numbers", ["head", "char"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_code_is_cut_as_in_the_middle_of_a_text(kind: str, numbers: str) -> None:
-    """No space creeps in where a tokenizer puts one at the beginning; and the tokens write what the codec says they do."""
+    """The tokens decode to the code, without the space that some tokenizers put at the beginning of a text."""
     codec = CODECS[f"{kind}, {numbers}"]
     scene = parse_code('add(loc=(1.5, -0.25, 0.7), color="red", material="metal", size="large", shape="cube", rotation=9.5)', CLEVR)
     text = codec.tokenizer.decode(codec.encode(scene).ids[:-1])
@@ -186,7 +186,7 @@ def test_numbers_as_text_need_no_num_token() -> None:
 @pytest.mark.parametrize("codec", [CODECS[name] for name in ("words, head", "byte level, char", "sentence piece, head")])
 @given(data=st.data(), seed=st.integers(0, 2**32))
 def test_code_in_another_style_means_the_same(codec: CodeCodec, data: st.DataObject, seed: int) -> None:
-    """What the tokenizer reads in the tokens is the scene, once synonyms are taken back and `[NUM]` is filled in."""
+    """The decoded tokens are code of the same scene, once synonyms are replaced by the domain's words and `[NUM]` by the values."""
     scene = data.draw(canonical_scenes(CLEVR))
     styled = codec.encode(scene, Style(np.random.default_rng(seed), shuffle=True, synonyms=True))
     assert styled == codec.encode(scene, Style(np.random.default_rng(seed), shuffle=True, synonyms=True))

@@ -1,4 +1,4 @@
-"""Checkpoints that somebody has crafted, digests and all: nothing of them is run, and what does not belong to the run is one message."""
+"""Crafted checkpoints with matching digests: no code in them is run, and content that is not the run's is refused with one message."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def run(trained: Path, tmp_path: Path) -> Path:
 
 
 def seal(checkpoint: Path) -> None:
-    """State the digests of what is there now, as an attacker can."""
+    """Rewrite ``whole.json`` with the digests of the present files, as an attacker can."""
     found = {path.relative_to(checkpoint).as_posix(): path for path in checkpoint.rglob("*") if path.is_file()}
     files = {name: file_sha256(path) for name, path in found.items() if name != "whole.json"}
     (checkpoint / "whole.json").write_text(json.dumps(files))
@@ -62,7 +62,7 @@ def old_pickle(checkpoint: Path) -> None:
 
 
 def compressed(checkpoint: Path) -> None:
-    """Much in little."""
+    """Compress the optimizer's archive: a small one could then unpack to any size."""
     with zipfile.ZipFile(checkpoint / "optimizer.pt") as archive:
         content = {entry.filename: archive.read(entry) for entry in archive.infolist()}
     with zipfile.ZipFile(checkpoint / "optimizer.pt", "w", zipfile.ZIP_DEFLATED) as archive:
@@ -71,7 +71,7 @@ def compressed(checkpoint: Path) -> None:
 
 
 def tensors(name: str, change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
-    """Another state in a ``.pt`` file."""
+    """A function that changes the state in a ``.pt`` file."""
 
     def harm(checkpoint: Path) -> None:
         state = torch.load(checkpoint / name, weights_only=True)
@@ -82,7 +82,7 @@ def tensors(name: str, change: Callable[[dict[str, Any]], object]) -> Callable[[
 
 
 def fields(name: str, **changes: Any) -> Callable[[Path], None]:
-    """Other fields in a JSON file."""
+    """A function that changes fields of a JSON file."""
 
     def harm(checkpoint: Path) -> None:
         (checkpoint / name).write_text(json.dumps(json.loads((checkpoint / name).read_text()) | changes))
@@ -91,7 +91,7 @@ def fields(name: str, **changes: Any) -> Callable[[Path], None]:
 
 
 def asking(name: str, pickled: bytes, **storages: bytes) -> Callable[[Path], None]:
-    """An archive as torch saves it, with that pickle and those storages."""
+    """A function that writes an archive as torch does, with this pickle and these storages."""
 
     def harm(checkpoint: Path) -> None:
         with zipfile.ZipFile(checkpoint / name, "w") as archive:
@@ -105,12 +105,12 @@ def asking(name: str, pickled: bytes, **storages: bytes) -> Callable[[Path], Non
 
 
 def text(content: str) -> bytes:
-    """Of a pickle, a text."""
+    """The part of a pickle that makes a text."""
     return pickle.BINUNICODE + struct.pack("<I", len(content)) + content.encode()
 
 
 def many_bytes(number: int) -> bytes:
-    """A pickle that asks for so many bytes."""
+    """A pickle that allocates so many bytes."""
     return b"\x80\x02cbuiltins\nbytearray\n\x8a\x05" + number.to_bytes(5, "little") + b"\x85R."
 
 
@@ -123,20 +123,20 @@ def copies(function: str, number: int) -> bytes:
 
 
 def tensor(stated: int) -> bytes:
-    """A pickle of one tensor, of so many numbers of the storage ``s``."""
+    """A pickle of one tensor that states so many numbers in the storage ``s``."""
     storage = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text("s") + text("cpu") + b"M" + struct.pack("<H", stated) + b"tQ"
     shape = b"K\x00M" + struct.pack("<H", stated) + b"\x85K\x01\x85\x89ccollections\nOrderedDict\n)R"
     return b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(" + storage + shape + b"tR."
 
 
 def array(length: int, kind: str) -> bytes:
-    """A pickle of random states that makes an array on its way."""
+    """A pickle that makes a NumPy array of this length and kind, as pickles of random states do."""
     names = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n"
     return b"\x80\x02" + names + b"J" + struct.pack("<i", length) + b"\x85" + text(kind) + b"tR."
 
 
 def behind_another(checkpoint: Path) -> None:
-    """An archive behind a pickle that is read first by who knows no archives."""
+    """Put a pickle before the archive, which a reader of plain pickles would run."""
     archive = (checkpoint / "scheduler.pt").read_bytes()
     (checkpoint / "scheduler.pt").write_bytes(pickle.dumps(Payload(checkpoint.parents[1] / "RUN"), protocol=2) + archive)
 
@@ -154,7 +154,7 @@ def weights_that_are_no_numbers(checkpoint: Path) -> None:
 
 
 def beside(name: str, content: bytes = b"x") -> Callable[[Path], None]:
-    """A file that no checkpoint of a whole model has."""
+    """A function that adds a file which no checkpoint of a whole model has."""
 
     def harm(checkpoint: Path) -> None:
         (checkpoint / name).parent.mkdir(exist_ok=True)
@@ -164,7 +164,7 @@ def beside(name: str, content: bytes = b"x") -> Callable[[Path], None]:
 
 
 def with_mark(checkpoint: Path) -> None:
-    """A mark of the byte order first, which not every reader passes over."""
+    """Begin the file with a byte order mark, which not every reader skips."""
     path = checkpoint / "trainer_state.json"
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
 
@@ -261,9 +261,9 @@ def test_what_a_training_saves_is_read(trained: Path) -> None:
         copies("builtins\nbytearray", 4000),
         copies("_codecs\nencode", 4000),
         array(2 * 10**9, "O"),
-        b"\x80\x02}" + b")" + b"\x85" * 100_000 + b"K\x00s.",  # a key that is hashed without end
-        b"\x80\x02}(" + b"".join(b"\x8a\x0a" + (i * (2**61 - 1)).to_bytes(10, "little") + b"N" for i in range(1000)) + b"u.",  # of one hash
-        b"\x80\x02N\x96" + b"\xff" * 5 + b"\0\0\0.",  # bytes that are not there
+        b"\x80\x02}" + b")" + b"\x85" * 100_000 + b"K\x00s.",  # a key of 100,000 nested tuples
+        b"\x80\x02}(" + b"".join(b"\x8a\x0a" + (i * (2**61 - 1)).to_bytes(10, "little") + b"N" for i in range(1000)) + b"u.",  # one hash
+        b"\x80\x02N\x96" + b"\xff" * 5 + b"\0\0\0.",  # more bytes than follow
         tensor(60_000),
     ],
     ids=range(8),
@@ -312,7 +312,7 @@ def test_a_list_of_files_that_is_not_the_checkpoints_makes_it_damaged(
 
 
 def test_a_file_that_does_not_belong_to_a_checkpoint_makes_it_damaged(trained: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The trainer would read it: the state of a scaler, say, or weights of the older format."""
+    """The trainer would read such files, for example a scaler's state or weights in the older format."""
     pickled("scaler.pt")(run / "checkpoint-2")
     (run / "checkpoint-1" / ".DS_Store").write_bytes(b"x")
     assert train(trained, run, 1) == 0

@@ -18,7 +18,7 @@ from model.training.train import Data, train
 @pytest.mark.parametrize(("numbers", "settings"), [("head", ["steps=600"]), ("char", ["steps=300"])])
 def test_sixteen_renders_are_learnt_by_heart(numbers: str, settings: list[str], renders: Samples, tmp_path: Path) -> None:
     """Every word right, and numbers off by less than 0.02 normalised units in the mean."""
-    young = ["feedback_noise=0.2"]  # as long as numbers are off by about that
+    young = ["feedback_noise=0.2"]  # about the error of numbers after so few steps
     common = [*young, "augment=false", "batch_size=8", "weight_decay=0", "report_to=none", f"numbers={numbers}"]
     preset = get_preset("tiny").changed([*common, *settings])
     train(preset, "tiny", data=Data([renders.path]), out=tmp_path / "run", device="cpu")

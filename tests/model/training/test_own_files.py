@@ -73,7 +73,7 @@ def test_what_is_in_nobodys_way_stays(folder: Path, tmp_path: Path) -> None:
     run = shutil.copytree(folder / "train", tmp_path / "run")
     for name in BESIDE:
         write(run / name)
-    (run / ".saving" / "checkpoint-3").mkdir()  # by a call that was killed
+    (run / ".saving" / "checkpoint-3").mkdir()  # as a killed call leaves it
     assert call(folder, "train", run, 3) == 0
     assert all((run / name).read_text() == "mine" for name in BESIDE)
     assert {path.name for path in run.glob("checkpoint-*")} == {"checkpoint-2", "checkpoint-3"}

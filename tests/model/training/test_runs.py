@@ -1,4 +1,4 @@
-"""A run folder: taken up from its newest whole checkpoint, by what it was made from and not by names; what was refused leaves none."""
+"""A run folder: resumed from its newest whole checkpoint, for the same data and weights under any name, and not left by refused calls."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def dots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def call(dots: Path, tmp_path: Path) -> Call:
-    """`igllm train` of a small preset, into ``tmp_path / "run"`` unless other flags say otherwise."""
+    """A call of `igllm train` with a small preset, by default into ``tmp_path / "run"``, that returns the status."""
     (tmp_path / "small.toml").write_text(PRESET)
 
     def call(*flags: str, verb: str = "train", data: Path = dots, out: Path = tmp_path / "run", preset: str = "small.toml") -> int:
@@ -43,7 +43,7 @@ def call(dots: Path, tmp_path: Path) -> Call:
 
 
 def loose(data: Path, out: Path) -> Path:
-    """A data set's samples as files of a folder, which no manifest vouches for."""
+    """Write a data set's samples as files of a folder, without a manifest."""
     from datagen.shards.reader import Samples
 
     out.mkdir()
@@ -54,7 +54,7 @@ def loose(data: Path, out: Path) -> Path:
 
 
 def repaint(image: Path) -> None:
-    """Another picture in a file of the same name."""
+    """Put another picture in a file."""
     colours = io.BytesIO()
     Image.new("RGB", Image.open(image).size, (200, 10, 10)).save(colours, "PNG")
     image.write_bytes(colours.getvalue())
@@ -90,7 +90,7 @@ def empty(path: Path) -> None:
 
 
 def last_bit(path: Path) -> None:
-    """Of the weights, a value that is as good as any."""
+    """Flip the last bit: a weight is then still a plausible number."""
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
@@ -101,7 +101,7 @@ def last_bit(path: Path) -> None:
 def test_a_finished_model_that_was_damaged_since_is_refused(call: Call, run: Path, harm: Callable[[Path], None], name: str) -> None:
     assert load_model(find_model(str(run)), "cpu").model
     harm(run / name)
-    if name == "whole.json" and harm is Path.unlink:  # as of a model that was put together by other means
+    if name == "whole.json" and harm is Path.unlink:  # as for a model made by another program
         assert load_model(run, "cpu").model
         return
     with pytest.raises(UserError, match=f"{run}.*({name}|whole.json)") as told:
@@ -127,7 +127,7 @@ def test_it_says_from_which_step_it_goes_on(call: Call, run: Path, capsys: pytes
     ("harm", "name"),
     [
         *product((truncate, flip, empty, Path.unlink), ("model.safetensors", "optimizer.pt", "trainer_state.json")),
-        *product((truncate, empty, Path.unlink), ("whole.json",)),  # a bit of it may make another file seem damaged
+        *product((truncate, empty, Path.unlink), ("whole.json",)),  # a flipped bit in it may blame another file
     ],
 )
 def test_a_damaged_newest_checkpoint_is_passed_over_with_a_word(
@@ -162,7 +162,7 @@ def test_where_no_checkpoint_is_whole_there_is_one_message(call: Call, run: Path
 
 
 class Killed(BaseException):
-    """As SIGKILL ends a call: nothing is tidied up."""
+    """Stands for SIGKILL: handlers of `Exception` do not see it."""
 
 
 def test_a_kill_while_a_better_model_takes_its_place_keeps_the_best(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,13 +179,13 @@ def test_a_kill_while_a_better_model_takes_its_place_keeps_the_best(call: Call, 
             raise Killed
         return renamed
 
-    monkeypatch.setattr("model.training.trainer.best_loss", lambda _: float("inf"))  # whatever comes is better
+    monkeypatch.setattr("model.training.trainer.best_loss", lambda _: float("inf"))  # any model is better
     monkeypatch.setattr(Path, "rename", killed)
     with pytest.raises(Killed):
         call("--steps", "2", *flags)
     assert not best.exists()
     monkeypatch.undo()
-    monkeypatch.setattr("model.training.trainer.best_loss", lambda _: 0.0)  # nothing is
+    monkeypatch.setattr("model.training.trainer.best_loss", lambda _: 0.0)  # no model is better
     assert call("--steps", "2", *flags) == 0
     assert {path.name: path.read_bytes() for path in best.iterdir()} == before
     assert not (tmp_path / "run" / ".saving").exists()
@@ -258,7 +258,7 @@ def test_a_repainted_image_makes_other_data(call: Call, dots: Path, tmp_path: Pa
 
 
 def test_a_repainted_image_is_seen_anew_by_a_frozen_tower(call: Call, dots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first loss depends on the features: equal for equal images, another for the repainted one, though its key stays."""
+    """The first loss depends on the features: equal for equal images, another for repainted ones, though their keys stay."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     data = loose(dots, tmp_path / "loose")
     losses = []
@@ -314,7 +314,7 @@ def test_what_was_refused_does_not_stand_in_the_way(  # noqa: PLR0917
 
 
 def test_a_run_in_which_nothing_was_trained_may_be_asked_for_anew(call: Call, run: Path, tmp_path: Path) -> None:
-    """It was killed while features were computed, say."""
+    """For example, it was killed while features were computed."""
     (tmp_path / "young").mkdir()
     write_json(tmp_path / "young" / "run.json", read_json(run / "run.json"))
     assert call("--steps", "1", "--set", "learning_rate=1e-5", out=tmp_path / "young") == 0
@@ -350,7 +350,7 @@ def test_training_that_goes_astray_ends_with_a_word(
 def test_weights_that_a_step_has_made_useless_are_not_saved(
     call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str], asked: str, kept: set[str]
 ) -> None:
-    """The loss of a step is that of the weights before it."""
+    """A step's loss is that of the weights before it, so it may be finite when the new ones are not."""
     wild = [f"{rate}=10" for rate in ("learning_rate", "projector_learning_rate", "head_learning_rate")]
     wild += ["warmup=0", "weight_decay=1e6", "log_steps=20"]
     verb, *flags = asked.split()
@@ -364,7 +364,7 @@ def test_weights_that_a_step_has_made_useless_are_not_saved(
 def test_an_optimizer_that_has_become_useless_is_not_saved(
     call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No call could go on with it."""
+    """No call could resume from it."""
     usual = torch.optim.AdamW.step
 
     def overflowing(self, *arguments, **keywords):

@@ -39,7 +39,7 @@ QUICK = TINY.replaced(steps=4, save_steps=2, batch_size=4, report_to="none")
 
 @pytest.fixture(scope="session")
 def overfit(renders: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of `tiny` that has seen sixteen renders again and again, unvaried."""
+    """A run of `tiny` on sixteen renders, many times over, without augmentation."""
     out = tmp_path_factory.mktemp("overfit") / "run"
     young = ["feedback_noise=0.2"]  # after so few steps, numbers are off by about that
     small = ["image_height=64", "image_width=80"]  # a quarter of the pixels is enough to tell sixteen renders apart
@@ -69,7 +69,7 @@ def barely(renders: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def scores_of(predicted: dict[str, str], truth: dict[str, str], samples: Samples) -> dict:
-    """The scores of codes by key against the truth of (possibly other) keys."""
+    """The scores of predicted codes against the true ones of the same keys."""
     domain = samples[samples.keys[0]].domain
     pairs = [(parse_code(truth[key], domain), parse_code(predicted[key], domain)) for key in predicted]
     return summarize([score_scene(true, guess, domain) for true, guess in pairs])
@@ -145,7 +145,7 @@ def test_confidences_are_given_per_object(overfit: Path, renders: Samples) -> No
 
 
 def test_a_trained_model_is_searched_and_drawn_from(overfit: Path, renders: Samples) -> None:
-    """What it knows by heart is the likeliest that a search finds, and most of what is drawn."""
+    """The code learnt by heart is the likeliest that a search finds, and that of most draws."""
     predictor = Predictor.of(overfit, "cpu")
     images = [(key, renders[key].pixels()) for key in renders.keys[:6]]
     greedy = [p.code for p in predictor.predict(images)]
@@ -161,7 +161,7 @@ def test_a_trained_model_is_searched_and_drawn_from(overfit: Path, renders: Samp
 
 
 def test_a_stopped_run_goes_on_as_if_undisturbed(barely: Path, renders: Samples, tmp_path: Path) -> None:
-    """From the checkpoint of step 2, with the rubble of a save that was cut short beside it."""
+    """From the checkpoint of step 2, beside the remains of an interrupted save."""
     stopped = tmp_path / "run"
     shutil.copytree(barely, stopped)
     for path in [stopped / "config.json", stopped / "model.safetensors", stopped / "log.jsonl"]:
@@ -234,8 +234,8 @@ def test_prediction_writes_every_key_and_takes_up_what_was_begun(barely: Path, r
     images, path = DatasetImages(renders.path), tmp_path / ".pred.jsonl.partial"
     partial = Partial(path, predictor.digest, Decoding())
     partial.take_up(images)
-    # One whole batch, so that those left are batched as before: in other company, an untrained model's last digits, and what is nearly as
-    # likely, may differ.
+    # One whole batch, so that the others are batched as before: in other batches, an untrained model may give other last digits, and choose
+    # another of nearly equal words.
     with partial.appending():
         for key in renders.keys[:8]:
             partial.add(Prediction(key, "", confidence=()), hashlib.sha256(images.encoded(key)).hexdigest())

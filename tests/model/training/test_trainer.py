@@ -1,4 +1,4 @@
-"""The trainer's promises: the same step however its samples are spread, exact resume after any death, best models, several data sets."""
+"""The trainer: a step does not depend on its batches, a killed run resumes exactly, best models are kept, data sets are mixed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def close(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], toleranc
 
 
 def quiet_settings(**changes: object) -> list[str]:
-    """Of `igllm train`: tiny as `QUICK`, without what draws from a process's own random numbers."""
+    """Flags of `igllm train` for settings like `QUICK`'s, without noise from a process's own random numbers."""
     settings = {"save_steps": 2, "log_steps": 2, "report_to": "none", "feedback_noise": 0, **changes}
     return [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
 
@@ -68,7 +68,7 @@ def test_a_step_is_the_same_however_its_samples_are_gathered(renders: Samples, t
     base = QUICK.replaced(vision=vision, feedback_noise=0.0, steps=3, save_steps=0)
     for name, changes in {"whole": {"batch_size": 8}, "halves": {"batch_size": 4, "accumulation": 2}}.items():
         train(base.replaced(**changes), "tiny", data=Data([renders.path]), out=tmp_path / name, device="cpu")
-    # AdamW makes a share of a step (1e-3) of the rounding of a gradient that is next to nothing, as a rare word's is.
+    # AdamW scales a tiny gradient, such as a rare word's, and so its rounding error, up to a share of a step (1e-3).
     assert close(weights_of(tmp_path / "whole"), weights_of(tmp_path / "halves"), 1e-4)
     for one, other in zip(losses_of(tmp_path / "whole"), losses_of(tmp_path / "halves"), strict=True):
         assert one == pytest.approx(other, rel=1e-4)
@@ -102,7 +102,7 @@ def test_two_processes_train_as_one_that_adds_up(renders: Samples, tmp_path: Pat
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["between steps", "inside a save"])
 def test_a_killed_run_goes_on_with_the_same_losses(renders: Samples, tmp_path: Path, moment: str) -> None:
-    settings = quiet_settings(save_steps=3, feedback_noise=0.2)  # saves in the middle of what a line of the log is the mean of
+    settings = quiet_settings(save_steps=3, feedback_noise=0.2)  # saves amid the steps that a log line averages
     command = [*CLI, "train", "--data", str(renders.path), "--steps", "8", "--batch-size", "4", "--device", "cpu", *settings, "--out"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run([*command, str(tmp_path / "calm")], env=environment, capture_output=True, check=True)
@@ -123,7 +123,7 @@ def test_the_clock_asks_for_checkpoints(renders: Samples, tmp_path: Path) -> Non
     train(QUICK.replaced(save_steps=0, save_seconds=1e-3, steps=3), "tiny", data=Data([renders.path]), out=tmp_path / "often", device="cpu")
     train(QUICK.replaced(save_steps=0, save_seconds=1e6, steps=3), "tiny", data=Data([renders.path]), out=tmp_path / "seldom", device="cpu")
     assert (tmp_path / "often" / "checkpoint-2").is_dir()
-    assert [path.name for path in (tmp_path / "seldom").glob("checkpoint-*")] == ["checkpoint-3"]  # the end is always kept
+    assert [path.name for path in (tmp_path / "seldom").glob("checkpoint-*")] == ["checkpoint-3"]  # the last step is always saved
 
 
 def test_the_best_model_by_validation_loss_is_kept(renders: Samples, tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_gradient_checkpointing_changes_nothing(parts: dict[str, Path], renders:
 
 
 def test_frozen_parts_in_bfloat16_are_trained_on_resumed_and_predict(parts: dict[str, Path], renders: Samples, tmp_path: Path) -> None:
-    """As `paper` is trained: what is frozen in bfloat16, adapters, projector and head in float32."""
+    """As in `paper`: frozen parts in bfloat16, adapters, projector and head in float32."""
     pair = {"vision_model": str(parts["clip"]), "language_model": str(parts["llama"]), "freeze_vision": True, "bf16": True}
     preset = QUICK.replaced(**pair, lora_rank=2, lora_alpha=4, **BLIND, augment=False, feedback_noise=0.0)
     model = train(preset, "tiny", data=Data([renders.path]), out=tmp_path / "run", device="cpu")
@@ -247,7 +247,7 @@ def test_the_same_command_trains_tiny_and_a_pretrained_pair(parts: dict[str, Pat
 
 
 def test_samples_are_taken_around_while_training(renders: Samples, tmp_path: Path) -> None:
-    """Every so many steps, what the model writes is rendered beside the truth; training itself does not notice."""
+    """Every so many steps, predicted code is rendered beside the truth, without an effect on training."""
     common = [
         "train",
         "--data",

@@ -63,7 +63,7 @@ def test_no_two_data_sets_share_a_seed() -> None:
 
 @pytest.mark.parametrize("name", EVALUATIONS)
 def test_everything_told_is_measured(name: str) -> None:
-    """Tables and plots find each of their numbers in what one scene's scores give."""
+    """The summary of a single scene's scores has every number of tables and plots."""
     evaluation, _ = asked(name)
     empty = Scene(evaluation.domain.name, ())
     scored = [score_scene(empty, empty, evaluation.domain)]

@@ -1,4 +1,4 @@
-"""The seconds that a run of an evaluation was worked on: all calls together."""
+"""The duration of a training: the seconds of all its calls together."""
 
 from __future__ import annotations
 

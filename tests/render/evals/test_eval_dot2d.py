@@ -89,7 +89,7 @@ def test_finished_cells_are_not_run_again(done: Path, tmp_path: Path, capsys: py
 
 
 def test_each_prediction_is_scored_once(done: Path, tmp_path: Path) -> None:
-    """One cell is made again: for its table, its intervals and the page of pictures, on six scenes of each of two conditions."""
+    """One run is scored again, for its table, its intervals and the page of pictures, on six scenes of each of two conditions."""
     shutil.copytree(done, tmp_path / "again")
     for path in (tmp_path / "again" / "cells").iterdir():
         path.unlink()
@@ -123,7 +123,7 @@ def test_maps_show_each_dot_at_its_true_place_and_at_the_one_read(done: Path, tm
     above, below, _ = error_maps(evaluation, [shown]).axes
     assert np.allclose(above.collections[0].get_offsets(), spots[1:])
     assert np.allclose(below.collections[0].get_offsets(), [(round(x / 2, 4), y) for x, y in spots[1:]])
-    assert len(above.patches) == 25  # the training cells
+    assert len(above.patches) == 25  # the squares with training positions
 
 
 def test_without_predictions_a_map_says_so(tmp_path: Path) -> None:

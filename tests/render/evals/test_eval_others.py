@@ -1,4 +1,4 @@
-"""An evaluation in a folder that others have been at: nothing of theirs is taken for a result, and none of their files is replaced."""
+"""An evaluation in a folder with other people's files: none of them is read as a result, and none is replaced."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def used(done: Path, tmp_path: Path) -> Path:
-    """A copy of it, whose run is still to be scored."""
+    """A copy of that folder, whose run is still to be scored."""
     out = tmp_path / "used"
     shutil.copytree(done, out)
     (cell,) = (out / "cells").glob("*.json")
@@ -60,7 +60,7 @@ def other_tars(out: Path) -> None:
 
 
 def other_training_data(out: Path) -> None:
-    """As if the model had been trained on other scenes: the file that states the digest of its data states another."""
+    """State another digest of the training data, as if the model had been trained on other scenes."""
     path = training(out) / "run.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "data": "0" * 64}))
 
@@ -104,7 +104,7 @@ def test_test_scenes_are_those_that_are_asked_for(used: Path, capsys: pytest.Cap
 
 
 def test_pictures_of_other_scenes_or_predictions_are_left_out(done: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where the run is there already, they are no reason to have no table."""
+    """The run is scored already, so its table is written all the same."""
     out = tmp_path / "out"
     shutil.copytree(done, out)
     other_tars(out)
@@ -120,7 +120,7 @@ def test_pictures_of_other_scenes_or_predictions_are_left_out(done: Path, tmp_pa
 
 @pytest.mark.parametrize("name", RESULTS)
 def test_files_of_others_are_not_replaced(name: str, done: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Told before anything is generated, whatever there is to do."""
+    """The call ends before anything is generated, whether runs are finished or not."""
     for cells in (done / "cells", tmp_path / "none"):
         out = tmp_path / cells.name / "out"
         out.mkdir(parents=True)

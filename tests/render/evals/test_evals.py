@@ -1,4 +1,4 @@
-"""Evaluations: run for real in miniature, killed and called again, and everything that is made of finished cells."""
+"""Evaluations: run for real in miniature, killed and called again, and everything that is made from finished runs."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def cells_of(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def measured(cell: dict[str, Any]) -> dict[str, Any]:
-    """A cell without its seconds and what depends on them."""
+    """The part of a run's record that every call reproduces: its request, scores and intervals."""
     return {name: cell[name] for name in ("digest", "asked", "scores", "intervals")}
 
 
@@ -109,13 +109,13 @@ def test_table_plots_and_page_are_there(done: Path) -> None:
         assert plots.width > plots.height > 300
     page = Page(done / "pictures.html")
     assert page.tags.count("article") == 2 * 2 * 6
-    assert page.tags.count("img") == 2 * page.tags.count("article")  # the image, and what was read drawn over it
+    assert page.tags.count("img") == 2 * page.tags.count("article")  # the image, and the prediction drawn over it
     assert all(link.startswith(("#", "data:image/png;base64,")) for link in page.links)
     assert len(json.loads((done / "metrics.json").read_text())["cells"]) == 4
 
 
 def test_finished_cells_are_not_run_again(done: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Elsewhere, with the cells alone: no data, no training, the same table."""
+    """In another folder, from the finished runs alone: no data, no training, the same table."""
     assert run(tmp_path / "other", "--cells", done / "cells") == 0
     assert capsys.readouterr().err.count("is there") == 4
     assert {path.name for path in (tmp_path / "other").glob("[!.]*")} == {"table.md", "plots.png", "metrics.json", "pictures.html"}
@@ -124,7 +124,7 @@ def test_finished_cells_are_not_run_again(done: Path, tmp_path: Path, capsys: py
 
 
 def test_a_killed_evaluation_goes_on_to_the_same_cells(done: Path, tmp_path: Path) -> None:
-    """Killed outright within the training of the first cell, after a checkpoint."""
+    """Killed during the training of the first run, after a checkpoint."""
     out = tmp_path / "killed"
     shutil.copytree(done / "data", out / "data")
     often = ("--sizes", "6", "--set", "save_steps=1")
@@ -146,7 +146,7 @@ def test_a_killed_evaluation_goes_on_to_the_same_cells(done: Path, tmp_path: Pat
 
 
 def test_predictions_of_other_weights_are_not_scored(done: Path, tmp_path: Path) -> None:
-    """A cell was deleted, and what lies in the place of its predictions is not what its model says."""
+    """A run's record was deleted, and the files in the place of its predictions hold other code than its model's."""
     out = tmp_path / "again"
     shutil.copytree(done, out)
     kept = cells_of(done)
@@ -160,7 +160,7 @@ def test_predictions_of_other_weights_are_not_scored(done: Path, tmp_path: Path)
 
 
 def test_calls_that_share_a_folder_share_its_work(done: Path, tmp_path: Path) -> None:
-    """Two at once, of a method each: both want the same data and the same pretraining, and one of them all cells."""
+    """Two calls at once, for one method and for both: they need the same data, the same pretraining and one run in common."""
     out = tmp_path / "shared"
     one, both = ("--sizes", "6", "--methods", "char"), ("--sizes", "6")
     command = [Path(sys.executable).with_name("igllm"), "eval", "cogent", *with_flags(("--out", out, *WHAT), one)]
@@ -209,7 +209,7 @@ def test_a_tower_that_is_not_trained_is_not_pretrained() -> None:
 
 
 def known_cell(request: RunRequest, right: int) -> Run:
-    """Four scenes, of which so many are read without a fault and the others not at all."""
+    """A run on four scenes, of which ``right`` are read without a fault and the others not at all."""
     scores = [
         score_scene(sample.scene, sample.scene if i < right else None, DOMAIN) for i, sample in enumerate(make_samples(4))
     ]  # four objects each
@@ -311,7 +311,7 @@ def test_only_known_evaluations(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 def without(path: str) -> Any:
-    """A change of a cell's content: an entry is taken out."""
+    """A function that removes an entry of a run's record."""
 
     def change(content: Any) -> Any:
         table = content
@@ -325,7 +325,7 @@ def without(path: str) -> Any:
 
 
 def given(path: str, value: Any) -> Any:
-    """A change of a cell's content: an entry is another."""
+    """A function that changes an entry of a run's record."""
 
     def change(content: Any) -> Any:
         table = content
@@ -418,7 +418,7 @@ def test_a_link_in_the_place_of_a_cell_is_not_replaced(tmp_path: Path, capsys: p
     [("cogent", "cogent"), ("dot2d", "evals/dot2d"), ("so3", "evals/so3"), ("pose6d", "evals/pose6d"), ("assets", "evals/assets")],
 )
 def test_kept_cells_are_read_by_every_later_version(name: str, place: str, tmp_path: Path) -> None:
-    """With the preset as it was then, whatever settings have come since; `render.evals.plan.LATER_SETTINGS` is where a new one is named."""
+    """With the preset as it was then, whatever settings were added since; `render.evals.plan.LATER_SETTINGS` lists them."""
     kept = DOCS / place
     wanted = [json.loads(cell.read_text())["asked"] for cell in (kept / "cells").iterdir()]
     methods = ",".join(method.name for method in asked(name)[0].methods if method.name in {one["method"] for one in wanted})
