@@ -276,7 +276,7 @@ def kept() -> st.SearchStrategy[Files]:
     crafted = st.builds(with_array, one, headers.npy_files("'<f8'", (4, 3), arrays["vertices"].tobytes()))
     lying = st.builds(lambda field, number: headers.lying_zip(bytearray(honest), field, number), st.integers(0, 6), st.sampled_from(SIZES))
     bombs = st.sampled_from(["vertices.npy", "notes.npy"]).map(lambda name: headers.bomb(name, 8))
-    arrays_kept = st.one_of(crafted, crafted, lying, bombs, headers.overwritten([honest], far=2000)).map(lambda data: {"own.stl": data})
+    arrays_kept = st.one_of(crafted, lying, bombs, headers.overwritten([honest], far=2000)).map(lambda data: {"own.stl": data})
     names_kept = declared.damaged([to_plain(KeptNames.of(["a.png", "inside/a.png"]))], KeptNames, most=2).map(
         lambda data: {"own.usda": data}
     )
