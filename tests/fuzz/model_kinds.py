@@ -13,7 +13,7 @@ import declared
 import headers
 import honest
 import numpy as np
-from faults import TEMPLATES, text_of
+from faults import text_of
 from guard import CANARY
 from headers import SIZES
 from hypothesis import strategies as st
@@ -111,15 +111,10 @@ def models() -> st.SearchStrategy[Files]:
     names = list(held)
 
     def one(name: str) -> st.SearchStrategy[Files]:
-        if name.endswith(".json"):
-            damaged = declared.damaged(_with_foreign(json.loads(held[name])), most=2)
-        elif name.endswith(".safetensors"):
-            damaged = weights()
-        else:
-            damaged = st.sampled_from(TEMPLATES).map(str.encode)
+        damaged = weights() if name.endswith(".safetensors") else declared.damaged(_with_foreign(json.loads(held[name])), most=2)
         return damaged.map(lambda data: {name: data})
 
-    few = [name for name in names if name != "chat_template.jinja"]  # each template starts a process
+    few = [name for name in names if name != "chat_template.jinja"]  # each starts a process; `template` is its kind
     more = st.dictionaries(
         st.sampled_from(
             [
