@@ -74,7 +74,6 @@ def test_agrees_with_brute_force(kind: str) -> None:
 @settings(max_examples=25)
 @given(st.lists(st.tuples(*[st.floats(-3, 3)] * 3), min_size=3, max_size=3), st.integers(0, 50))
 def test_any_triangle_wherever_it_is(corners: list[tuple[float, float, float]], seed: int) -> None:
-    """In front of the camera, behind it, on both sides of it, or edge on."""
     camera = Camera((0.1, -0.2, 0.3), (1.0, 0.5, 0.2))
     grid = rays(camera, 24, 18)
     vertices = np.array(corners)

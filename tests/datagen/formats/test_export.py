@@ -214,7 +214,7 @@ def test_pycocotools_reads_the_instances(data: Samples, tmp_path: Path, capsys: 
     from pycocotools.cocoeval import COCOeval
 
     export(data.path, "coco", tmp_path)
-    export(data.path, "coco", tmp_path)  # again, over the first export
+    export(data.path, "coco", tmp_path)  # again
     coco = COCO(str(tmp_path / "annotations" / "instances.json"))
     assert [category["name"] for category in coco.loadCats(coco.getCatIds())] == ["cube", "sphere", "cylinder"]
     assert len(coco.getImgIds()) == 12
