@@ -25,7 +25,7 @@ WIDTH, HEIGHT = 160, 120
 
 
 def thing(asset: str, texture: str | None = None, *, turned: float = 0.0) -> dict[str, Any]:
-    """A request for an asset in the middle of the stage, turned about all axes, its lowest point above the ground."""
+    """An asset in the middle of the stage, turned about all axes, its lowest point above the ground."""
     return {"asset": asset, "texture": texture, "location": [0.4, -0.3, 1.7], "scale": 1.6, "euler": [25.0, -35.0, 70.0 + turned]}
 
 
@@ -36,7 +36,7 @@ def solid(request: dict[str, Any]) -> MeshSolid:
 
 @pytest.fixture(scope="module")
 def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of all frames that these tests use, rendered once."""
+    """The folder of all rendered frames."""
     folder = tmp_path_factory.mktemp("frames")
     Image.new("RGB", (8, 8), (200, 10, 10)).save(folder / "red.png")
     textures = {
@@ -89,7 +89,7 @@ def test_an_image_file_is_laid_on(frames: Path) -> None:
 
 
 def test_one_mesh_serves_objects_in_different_paints(frames: Path) -> None:
-    """After all these frames, the shelf holds one mesh per class, and Blender only the ground's in addition."""
+    """After all frames, one mesh per class is kept, besides the ground's."""
     word, meshes, _, all_meshes, _ = (frames / "out.txt").read_text().splitlines()[-1].split()
     assert (word, int(meshes), int(all_meshes)) == ("kept", len(CLASSES), len(CLASSES) + 1)
     pair = picture(frames, "pair")

@@ -1,4 +1,4 @@
-"""Renders under people's own cameras: ground and backdrop fill every frame, unless the camera looks past them, as in the depth labels."""
+"""People's own cameras: ground and backdrop fill every frame, unless the camera looks past them, as in the depth labels."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_camera_that_looks_past_everything_is_named_before_anything_is_rendere
 
 
 def test_the_stage_is_as_it_was_after_another_cameras_shot(seen: tuple[Samples, str], renders: Samples) -> None:
-    """A backdrop turned for one shot is turned back: renders repeated in one process are equal to the bit."""
+    """A turned backdrop is turned back: renders repeated in one process are equal to the bit."""
     own = next(sample for sample in seen[0] if sample.shot.viewpoint.name == "left")
     usual = renders[renders.keys[0]]
     pictures = []

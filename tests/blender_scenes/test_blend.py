@@ -56,7 +56,7 @@ def small(shot: Shot) -> Shot:
 
 @pytest.mark.parametrize("domain", ["clevr", "assets", "so3"])
 def test_it_holds_the_scene_by_name_and_renders_to_its_picture(domain: str, tmp_path: Path) -> None:
-    """The worker has rendered another domain before, whose blocks it keeps. For clevr, the camera is another one than the domain's."""
+    """The worker keeps the blocks of another domain's scene. For clevr, the camera is not the domain's."""
     kind = get_domain(domain)
     drawn = draw(DatasetSettings(domain=domain, width=48, height=36), 1)
     shot = small(replace(drawn.shot, camera=Camera((0.0, -11.0, 3.0))) if domain == "clevr" else drawn.shot)

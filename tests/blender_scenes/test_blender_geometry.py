@@ -11,7 +11,7 @@ SHAPES = {"cube": cube(0.07), "sphere": sphere(), "cylinder": cylinder(0.08)}
 
 
 def face_normals(surface: BasicMesh) -> tuple[np.ndarray, np.ndarray]:
-    """Two arrays (F, 3) of the faces' normals: by the corners' winding, not normalised, and the mean of the corners' given normals."""
+    """The faces' normals (F, 3): by the corners' winding, not normalised, and as the mean of the corners' normals."""
     wound, given = [], []
     for face in surface.faces:
         a, b, c = surface.vertices[[face[0], face[1], face[-1]]]

@@ -57,7 +57,6 @@ class Worker:
         return decode_image(payload[: header["files"][".png"]], "the worker").astype(np.int16)
 
     def error(self, scene: Scene, shot: Shot) -> str:
-        """The error that answers a request."""
         return self.ask(scene, shot)[0]["error"]
 
     def end(self) -> int:

@@ -110,7 +110,7 @@ def test_what_only_blender_can_read_names_files_too(folder: Path, tmp_path: Path
     for path in wearing:
         assert before[path][1] == ((147, 0, 0),) and after[path][1] == ((0, 0, 255),)
     assert {path for path in before if before[path][0] != after[path][0]} == {*wearing, "mixed.blend"}
-    # The same files without their images, and with a layer outside the folder.
+    # The same files without images, and with a layer outside.
     for path in wearing:
         (tmp_path / "alone" / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(models / path, tmp_path / "alone" / path)

@@ -20,7 +20,7 @@ PACKAGES = ("package", "capitals", "nested", "deep")
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the models in ``models`` and the files that they refer to in ``outside``."""
+    """The models are in ``models``, the files that they refer to in ``outside``."""
     folder = tmp_path_factory.mktemp("made")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-P", FILES, folder / "models", folder / "outside"]

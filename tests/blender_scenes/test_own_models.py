@@ -97,7 +97,7 @@ COLORS: dict[str, tuple[str | bytes, tuple[float, float, float]]] = {
     "gone.usda": (usda(shader=TEXTURED, image="nowhere.png"), GREY),
     "emission.usda": (usda(shader="color3f inputs:diffuseColor = (0, 0, 0)\ncolor3f inputs:emissiveColor = (0, 0, 1)"), (0, 0, 1)),
 }
-"""By file name, the file's content, and the colour that it shows, as linear light."""
+"""By file name: its content, and its colour as linear light."""
 LIBRARIES = {
     "kd": mtl(Kd="0 0.5 1"),
     "image": mtl(map_Kd="red.png"),
@@ -209,7 +209,7 @@ SHAPELESS: dict[str, tuple[str | bytes, str]] = {
     "absent.usda": (usda().replace("[0, 1, 2, 3]", "[0, 1, 2, 4]"), "is damaged (Out of range face vertex index 4"),
     "torn.usda": ("#usda 1.0\ndef Mesh {", "OpenUSD cannot read it (torn.usda:2:"),
 }
-"""Files without a usable shape, and a part of the reason that is given."""
+"""Files without a usable shape, and a part of the reason given."""
 
 SIDES = "".join(f"f {' '.join(str(i + 1) for i in face)}\n" for face in FACES)
 THIN = "".join(f"v {x * 0.01} {y * 0.01} {z}\n" for x, y, z in CORNERS) + SIDES
@@ -258,13 +258,13 @@ PALETTE = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255))
 
 
 def palette_model(place: int) -> str:
-    """A cube (``.obj``) whose texture coordinates select one pixel of palette.png, which is repeated."""
+    """An ``.obj`` cube that shows one pixel of palette.png, which is repeated."""
     lines = obj("mtllib palette.mtl\nusemtl m").splitlines()
     return "".join(f"vt {(place + 0.5) / 4} 0.5\n" if line.startswith("vt") else f"{line}\n" for line in lines)
 
 
 def palette_gltf(place: int, sampler: dict[str, int], **transform: Any) -> str:
-    """A cube (``.gltf``) that shows one pixel of palette.png, selected with the sampler's wrapping or a texture transformation."""
+    """A ``.gltf`` cube that shows one pixel of palette.png, by the sampler's wrapping or a texture transformation."""
     texture = {"index": 0} | ({"extensions": {"KHR_texture_transform": transform}} if transform else {})
     material = {"pbrMetallicRoughness": {"baseColorTexture": texture}}
     text = gltf(material, image="palette.png", places=(((place + 0.5) / 4, 0.5),) * 4, sampler=sampler)
@@ -283,12 +283,12 @@ REPEATED: dict[str, tuple[str, int]] = {
     "scaled": (palette_gltf(1, {}, scale=[0.5, 1.0]), 0),
     "turned": (palette_gltf(0, {}, rotation=np.pi, offset=[0.75, 0.0]), 2),
 }
-"""Cubes that reach a pixel of palette.png in different ways, and the pixel's index."""
+"""Cubes that show one pixel of palette.png, and its index."""
 
 
 @pytest.fixture(scope="module")
 def listed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The rows, by path, that `igllm inspect --assets` lists for all these files."""
+    """By path, the rows that `igllm inspect --assets` lists."""
     folder = tmp_path_factory.mktemp("plain")
     files = {f"colors/{name}": content for name, (content, _) in COLORS.items()} | CUBES
     files |= {f"colors/{name}.mtl": text for name, text in LIBRARIES.items()}

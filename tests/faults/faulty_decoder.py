@@ -1,4 +1,4 @@
-"""A stand-in for the process that decodes images. An image's bytes name its fault: ``endless``, ``crash``, or ``once`` (a single crash)."""
+"""A decoder of images whose fault the image's bytes name: ``endless``, ``crash``, or ``once`` (a single crash)."""
 
 from __future__ import annotations
 

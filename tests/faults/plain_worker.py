@@ -1,5 +1,5 @@
-"""A worker without Blender, for tests of the requests to workers: it appends each request to the file that ``REQUESTS`` in the environment
-names, and answers with an empty sample, or with an error if the index is 13."""
+"""A worker without Blender, for tests of the requests to workers: it appends each to the file ``REQUESTS`` in the environment, and answers
+with an empty sample, or with an error if the index is 13."""
 
 from __future__ import annotations
 

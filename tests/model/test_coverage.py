@@ -23,15 +23,15 @@ WAYS = (GREEDY, {"samples": 3, "temperature": 1.2, "seed": 1}, {"samples": 3, "b
 PLANE = ("loc.x", "loc.y")
 
 
-def told(model: Setting, spacing: Spacing | None, **ways) -> list[Decoded]:
+def decode_spaced(model: Setting, spacing: Spacing | None, **ways) -> list[Decoded]:
     """Decode the model's images in CLEVR with at most three objects and this spacing."""
     domain = replace(FEW, spacing=spacing)
     codec = CodeCodec(domain, model.codec.tokenizer)
     return decode(model.model, codec, model.images, model.prompt, decoding=Decoding(**ways))
 
 
-def scenes(said: list[Decoded]) -> list[Scene]:
-    return [parse_code(candidate.code, CLEVR) for one in said for candidate in one.candidates]
+def scenes(results: list[Decoded]) -> list[Scene]:
+    return [parse_code(candidate.code, CLEVR) for one in results for candidate in one.candidates]
 
 
 def undecided() -> Setting:
@@ -48,10 +48,10 @@ def undecided() -> Setting:
 @pytest.mark.parametrize("ways", WAYS, ids=("greedy", "drawn", "searched"))
 def test_an_object_that_was_named_is_not_named_again(ways: dict) -> None:
     model = undecided()
-    blind = [scene for scene in scenes(told(model, None, **ways)) if len(scene) > 1]
+    blind = [scene for scene in scenes(decode_spaced(model, None, **ways)) if len(scene) > 1]
     assert blind  # without spacing, every object has the location of the likeliest cell
     assert all(len({obj["loc"][:2] for obj in scene.objects}) == 1 for scene in blind)
-    spaced = scenes(told(model, CLEVR.spacing, **ways))
+    spaced = scenes(decode_spaced(model, CLEVR.spacing, **ways))
     assert max(len(scene) for scene in spaced) > 1
     assert all(CLEVR.spacing.too_near(scene) == 0 for scene in spaced)
 
@@ -66,7 +66,7 @@ def test_all_numbers_of_a_place_are_those_of_one_object() -> None:
     def apart(spacing: Spacing | None) -> int:
         """Count the objects whose x and y come from cells that show places at least CLEVR's minimum distance apart."""
         count = 0
-        for one, cells in zip(told(model, spacing), shows, strict=True):
+        for one, cells in zip(decode_spaced(model, spacing), shows, strict=True):
             for obj in parse_code(one.code, CLEVR).objects:
                 x_cell, y_cell = ((cells[:, i] - obj["loc"][i]).abs().argmin() for i in (0, 1))
                 count += bool((cells[x_cell] - cells[y_cell]).norm() >= CLEVR.spacing.least)
@@ -81,7 +81,7 @@ def test_what_is_less_sure_of_its_place_has_less_confidence() -> None:
     model = undecided()
     with torch.no_grad():
         shows = model.model.read_cells(model.model.encode_image(model.images)).values[..., :2] * 3
-    for free, held, cells in zip(told(model, None), told(model, CLEVR.spacing), shows, strict=True):
+    for free, held, cells in zip(decode_spaced(model, None), decode_spaced(model, CLEVR.spacing), shows, strict=True):
         first = parse_code(held.code, CLEVR).objects[0]["loc"][:2]
         same = ((cells - torch.tensor(first)).norm(dim=-1) < CLEVR.spacing.least).float().mean().item()
         assert 0 < same < 1
@@ -92,7 +92,7 @@ def test_where_no_place_is_left_the_text_ends() -> None:
     model, search = undecided(), {"samples": 16, "beams": 16}
     with torch.no_grad():
         model.model.dense_head.read.weight.zero_()  # all cells show one place
-    for free, held in zip(told(model, None, **search), told(model, CLEVR.spacing, **search), strict=True):
+    for free, held in zip(decode_spaced(model, None, **search), decode_spaced(model, CLEVR.spacing, **search), strict=True):
         logp = {candidate.code: candidate.logp for candidate in free.candidates}
         assert max(code.count("\n") for code in logp) > 1
         assert max(candidate.code.count("\n") for candidate in held.candidates) == 1
@@ -115,8 +115,8 @@ def test_whatever_the_weights_no_two_objects_are_nearer_than_any_can_be(
     model, rule = setting("words", "cells", seed, sharpness), Spacing(*spacing)
     with torch.no_grad():
         model.model.dense_head.read.weight.mul_(wide)
-    for one in told(model, rule, **ways):
-        assert all(0 <= sure <= 1 for sure in one.confidence)
+    for one in decode_spaced(model, rule, **ways):
+        assert all(0 <= value <= 1 for value in one.confidence)
         for candidate in one.candidates:
             scene = parse_code(candidate.code, CLEVR)
             assert rule.too_near(scene) == 0
@@ -126,4 +126,4 @@ def test_whatever_the_weights_no_two_objects_are_nearer_than_any_can_be(
 def test_a_rule_about_numbers_that_code_has_not_is_refused() -> None:
     for component in ("loc.w", "size", "nothing", "rotation.y"):
         with pytest.raises(UserError, match=component):
-            told(setting("words", "cells"), Spacing((component,), 1.0))
+            decode_spaced(setting("words", "cells"), Spacing((component,), 1.0))

@@ -44,19 +44,19 @@ def test_rotations_that_a_domain_has_not_are_refused(tmp_path: Path) -> None:
         build(TINY.changed(["rotations=6d"]), get_domain("clevr"))
     build(TINY.changed(["rotations=6d"]), get_domain("so3"))[0].save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
-    for wrong, said in (
+    for wrong, message in (
         (("so3", "quaternion"), "none of own"),
         (("so3", ["6d"]), "rotations is .*, but must be a string"),
         (("dot2d", "6d"), "no free rotations"),
     ):
         config["domain"], config["rotations"] = wrong
         (tmp_path / "config.json").write_text(json.dumps(config))
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             load_model(tmp_path, "cpu")
 
 
-@pytest.mark.parametrize(("then", "now", "all_of_it"), [("6d", "euler", False), ("euler", "own", True), ("6d", "6d", True)])
-def test_of_a_run_that_wrote_rotations_otherwise_the_tower_goes_on(then: str, now: str, all_of_it: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("then", "now", "everything"), [("6d", "euler", False), ("euler", "own", True), ("6d", "6d", True)])
+def test_of_a_run_that_wrote_rotations_otherwise_the_tower_goes_on(then: str, now: str, everything: bool, tmp_path: Path) -> None:
     domain = get_domain("pose6d")
     torch.manual_seed(0)
     before, codec = build(TINY.changed([f"rotations={then}", "numbers=char"]), domain)
@@ -67,5 +67,5 @@ def test_of_a_run_that_wrote_rotations_otherwise_the_tower_goes_on(then: str, no
     fresh = {name: value.clone() for name, value in after.state_dict().items()}
     load_initial_weights(after, tmp_path)
     for name, value in after.state_dict().items():
-        taken = all_of_it or name.startswith(("tower.", "projector."))
-        assert torch.equal(value, before.state_dict()[name] if taken else fresh[name]), name
+        loaded = everything or name.startswith(("tower.", "projector."))
+        assert torch.equal(value, before.state_dict()[name] if loaded else fresh[name]), name

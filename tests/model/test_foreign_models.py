@@ -141,11 +141,11 @@ def test_a_damaged_configuration_is_one_message(
 ) -> None:
     (copy / "config.json").write_text(json.dumps({**CONFIG, **change}))
     assert main(["predict", "--model", str(copy), "--images", str(picture)]) == 2
-    told = capsys.readouterr().err
-    assert re.search(message, told)
-    assert told.startswith("igllm predict: ")
-    assert told.count("\n") == 1
-    assert len(told) < 1000
+    output = capsys.readouterr().err
+    assert re.search(message, output)
+    assert output.startswith("igllm predict: ")
+    assert output.count("\n") == 1
+    assert len(output) < 1000
 
 
 TOKENIZER = json.loads((WEIGHTS / "tiny" / "tokenizer.json").read_text())
@@ -174,10 +174,10 @@ def replacing(pattern: dict[str, str], content: str, times: int = 1) -> dict[str
 )
 def test_rules_of_a_tokenizer_that_do_not_behave_are_one_message(copy: Path, rules: dict[str, object]) -> None:
     (copy / "tokenizer.json").write_text(json.dumps(TOKENIZER | rules))
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as raised:
         load_model(copy, "cpu")
-    assert str(told.value).startswith(str(copy))
-    assert "\n" not in str(told.value)
+    assert str(raised.value).startswith(str(copy))
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -212,9 +212,9 @@ def test_a_model_and_its_tokenizer_belong_together(copy: Path, name: str, fields
     """With another model's tokenizer, the prompt would have other tokens, or the answers another end."""
     stated = json.loads((copy / name).read_text()) if (copy / name).exists() else {}
     (copy / name).write_text(json.dumps(stated | fields))
-    with pytest.raises(UserError, match=message) as told:
+    with pytest.raises(UserError, match=message) as raised:
         load_model(copy, "cpu")
-    assert str(told.value).startswith(str(copy))
+    assert str(raised.value).startswith(str(copy))
 
 
 @pytest.mark.parametrize("template", ["{{ bos_token }}{{ messages[0]['content'][:7] }}", "x{{ bos_token }}{{ messages[0]['content'] }}"])

@@ -161,10 +161,10 @@ def test_fed_back_are_the_numbers_of_the_statement_that_spoke_last() -> None:
     feedback = NumberFeedback(4, ["add", "add", "glow"])
     slots = torch.tensor([[-1, 0, -1, 1, -1, 0, 2, -1]])
     values = torch.tensor([[9.0, 0.1, 9.0, 0.2, 9.0, 0.3, 0.4, 9.0]])
-    numbers, said = feedback._latest(values, slots)
+    numbers, current = feedback._latest(values, slots)
     expected = [[0, 0, 0], [0.1, 0, 0], [0.1, 0, 0], [0.1, 0.2, 0], [0.1, 0.2, 0], [0.3, 0, 0], [0, 0, 0.4], [0, 0, 0.4]]
-    assert torch.equal(said[0], torch.tensor(expected) > 0)
-    assert torch.allclose(numbers[0] * said[0], torch.tensor(expected))
+    assert torch.equal(current[0], torch.tensor(expected) > 0)
+    assert torch.allclose(numbers[0] * current[0], torch.tensor(expected))
     assert (feedback(values, slots)[0, 0] == 0).all()
 
 
@@ -217,8 +217,8 @@ def test_the_density_of_what_may_be_said_is_one(parts: list[tuple[float, float, 
     assert one.nll(torch.tensor([0.3 + 2.0]), period).item() == pytest.approx(one.nll(torch.tensor([0.3]), period).item(), abs=1e-5)
 
 
-@pytest.mark.parametrize(("choice", "said"), [(False, 0.2), (True, 0.5)])
-def test_in_a_toss_up_a_number_lies_between_and_a_choice_of_cells_does_not(choice: bool, said: float) -> None:
+@pytest.mark.parametrize(("choice", "expected"), [(False, 0.2), (True, 0.5)])
+def test_in_a_toss_up_a_number_lies_between_and_a_choice_of_cells_does_not(choice: bool, expected: float) -> None:
     """In seven of ten cases the number is the 0.5 that one visual token shows, else the -0.5 of another, and nothing predicts which."""
     torch.manual_seed(0)
     head = cells.CellHead(16, slots=2, split=1) if choice else NumericHead(16)
@@ -236,7 +236,7 @@ def test_in_a_toss_up_a_number_lies_between_and_a_choice_of_cells_does_not(choic
         errors.mean().backward()
         optimizer.step()
     value = mixture().likeliest()[1][0] if choice else head(states[0])
-    assert value.item() == pytest.approx(said, abs=0.05)
+    assert value.item() == pytest.approx(expected, abs=0.05)
     if choice:
         weights = mixture().log_weights[0].exp().tolist()
         assert weights[1] + weights[3] > 0.9
@@ -293,9 +293,9 @@ def test_a_head_that_looks_where_it_should_has_no_guide_loss() -> None:
 def test_a_guide_tells_for_every_token_of_an_object_where_its_centre_is(tiny: IGLLM, codec: CodeCodec, renders: Samples) -> None:
     sample = renders[renders.keys[0]]
     example = example_maker(tiny, codec, TINY.examples)(sample, None)
-    told = [[c for c in group if c >= 0] for group in _by_statement(example, codec)]
-    assert len(told) == len(sample.scene)
-    for group, label in zip(told, sample.record["labels"], strict=True):
+    centres = [[c for c in group if c >= 0] for group in _by_statement(example, codec)]
+    assert len(centres) == len(sample.scene)
+    for group, label in zip(centres, sample.record["labels"], strict=True):
         x, y, _ = label["pixel_coords"]
         assert set(group) == {int((y + 4) // 16) * 10 + int(x // 16)}
 

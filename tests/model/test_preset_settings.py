@@ -34,24 +34,24 @@ def refused(**changes: Any) -> str | None:
 
 @given(name=st.sampled_from(list(settings())), value=ANY)
 def test_a_setting_is_accepted_or_refused_by_its_name(name: str, value: Any) -> None:
-    said = refused(**{name: value})
-    if said is None:
+    message = refused(**{name: value})
+    if message is None:
         kind = settings()[name].kind
         assert isinstance(value, (int, float) if kind is float else str if get_args(kind) else kind)
         assert not isinstance(value, float) or math.isfinite(value)
     else:
-        assert name in said
-        assert len(said) < 500
-        assert "\n" not in said
+        assert name in message
+        assert len(message) < 500
+        assert "\n" not in message
 
 
 @pytest.mark.parametrize("name", NUMERIC)
 def test_every_number_has_a_range(name: str) -> None:
     for value in (math.nan, math.inf, -math.inf, 10**30, -(10**30), 10**5000):
-        said = refused(**{name: value})
-        assert said is not None
-        assert said.startswith(f"{name} is ")
-        assert " at least " in said or " above " in said
+        message = refused(**{name: value})
+        assert message is not None
+        assert message.startswith(f"{name} is ")
+        assert " at least " in message or " above " in message
     for text in ("nan", "inf", "-inf", "1e400", "9" * 5000, "", "x", "0x1"):
         with pytest.raises(UserError, match=name):
             Preset().changed([f"{name}={text}"])
@@ -62,17 +62,17 @@ def test_python_the_command_line_and_files_agree(tmp_path_factory: pytest.TempPa
     number = settings()[name].kind(number)
     file = tmp_path_factory.getbasetemp() / "settings.toml"
     file.write_text(f"{name} = {number!r}\n")
-    answers = []
-    for ask in (
+    results = []
+    for load in (
         lambda: Preset().replaced(**{name: number}),
         lambda: Preset().changed([f"{name}={number!r}"]),
         lambda: get_preset(str(file)),
     ):
         try:
-            answers.append(ask())
+            results.append(load())
         except UserError as error:
-            answers.append(str(error).removeprefix(f"{file}: "))
-    assert answers[0] == answers[1] == answers[2]
+            results.append(str(error).removeprefix(f"{file}: "))
+    assert results[0] == results[1] == results[2]
 
 
 def test_a_setting_is_stated_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,7 +87,7 @@ def test_the_presets_of_the_package_are_in_range(preset: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("lerning_rate = 1e-3", "no setting 'lerning_rate'; did you mean \"learning_rate\""),
         ("visoin = {}", 'did you mean "vision"'),
@@ -109,9 +109,9 @@ def test_the_presets_of_the_package_are_in_range(preset: str) -> None:
         ("[optimisation]\nsteps = 3\nsteps = 5", "not a readable preset"),
     ],
 )
-def test_files_with_mistakes_are_named_with_them(text: str, said: str, tmp_path: Path) -> None:
+def test_files_with_mistakes_are_named_with_them(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(text)
-    with pytest.raises(UserError, match=rf"mine\.toml: .*{said}"):
+    with pytest.raises(UserError, match=rf"mine\.toml: .*{message}"):
         get_preset(str(tmp_path / "mine.toml"))
 
 
@@ -149,7 +149,7 @@ def toml_lines(table: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("verb", ["train", "pretrain", "align"])
 @pytest.mark.parametrize(
-    ("assignment", "said"),
+    ("assignment", "message"),
     [
         ("learning_rate=inf", "learning_rate is inf: a number above 0 and at most 10 is expected"),
         ("save_seconds=inf", "save_seconds is inf"),
@@ -162,12 +162,12 @@ def toml_lines(table: dict[str, Any]) -> str:
     ],
 )
 def test_mistakes_are_told_before_anything_is_looked_at(
-    verb: str, assignment: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    verb: str, assignment: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Not even the data need exist."""
     words = [verb, "--data", str(tmp_path / "nowhere"), "--out", str(tmp_path / "run"), "--set", assignment]
     assert igllm.main(words) == 2
-    told = capsys.readouterr().err
-    assert said in told
-    assert told.count("\n") == 1
+    output = capsys.readouterr().err
+    assert message in output
+    assert output.count("\n") == 1
     assert not list(tmp_path.iterdir())

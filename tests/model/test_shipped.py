@@ -37,8 +37,8 @@ def guess(predictor: Predictor, samples: Samples) -> dict[str, Scene]:
 
 
 def test_it_reads_new_scenes(shipped: Predictor, renders: Samples) -> None:
-    said = guess(shipped, renders)
-    scores = summarize([score_scene(renders[key].scene, said[key], CLEVR) for key in renders.keys])
+    predicted = guess(shipped, renders)
+    scores = summarize([score_scene(renders[key].scene, predicted[key], CLEVR) for key in renders.keys])
     assert scores["count_accuracy"] >= 0.9
     assert min(scores["accuracy_all"].values()) >= 0.9
     assert scores["location_l2"] < 0.15  # 0.08 in the model card, on many more scenes
@@ -63,9 +63,9 @@ def test_it_says_no_object_twice_and_its_neighbour_too(way: list[str], tmp_path:
     images = sorted(map(str, TWICE.glob("*.webp")))
     assert main(["predict", "--images", *images, "--out", str(tmp_path / "pred.jsonl"), *way]) == 0
     truths = {row["key"]: parse_code(row["code"], CLEVR) for row in read_jsonl(TWICE / "truth.jsonl")}
-    said = read_predictions(tmp_path / "pred.jsonl")
-    assert len(said) == len(truths) == len(images)
-    for prediction in said.values():
+    predictions = read_predictions(tmp_path / "pred.jsonl")
+    assert len(predictions) == len(truths) == len(images)
+    for prediction in predictions.values():
         texts = [prediction.code, *(candidate.code for candidate in prediction.candidates or ())]
         assert [CLEVR.spacing.too_near(parse_code(code, CLEVR)) for code in texts] == [0] * len(texts)
         if not way:

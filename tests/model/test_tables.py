@@ -76,8 +76,8 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_mistakes_in_vision(name: str) -> None:
-    table, said = MISTAKES[name]
-    with pytest.raises(UserError, match=said) as caught:
+    table, message = MISTAKES[name]
+    with pytest.raises(UserError, match=message) as caught:
         build(preset(table), DOTS)
     assert "\n" not in str(caught.value)
 
@@ -109,8 +109,8 @@ TEXT_MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("name", TEXT_MISTAKES)
 def test_mistakes_in_text(name: str) -> None:
-    table, said = TEXT_MISTAKES[name]
-    with pytest.raises(UserError, match=said) as caught:
+    table, message = TEXT_MISTAKES[name]
+    with pytest.raises(UserError, match=message) as caught:
         build(preset(text=table), DOTS)
     assert "\n" not in str(caught.value)
     assert "[text]" in str(caught.value)
@@ -165,7 +165,7 @@ def test_strange_values_make_a_model_or_one_message(table: dict, data: st.DataOb
 
 
 @pytest.mark.parametrize(
-    ("table", "said"),
+    ("table", "message"),
     [
         (without(RESNET, "model_type"), "model_type is missing"),
         (LLAMA, r"\[vision\]: "),
@@ -174,9 +174,9 @@ def test_strange_values_make_a_model_or_one_message(table: dict, data: st.DataOb
         (RESNET | {"hidden_sizes": [-8, 8]}, r"\[vision\]: "),
     ],
 )
-def test_the_baseline_is_checked_alike(table: dict, said: str) -> None:
+def test_the_baseline_is_checked_alike(table: dict, message: str) -> None:
     baseline = get_preset("derender").replaced(vision=table)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         check_derendering(baseline, DOTS)
 
 

@@ -113,8 +113,8 @@ def test_what_is_loaded_is_what_was_saved(  # noqa: PLR0917
     unlike(model)
     assert model.config.text_config.tie_word_embeddings == (language != "llama untied")
     folder = saved(model, codec, tmp_path / "model")
-    again, told = IGLLM.from_pretrained(folder, output_loading_info=True)
-    assert not told["missing_keys"]
+    again, loading_info = IGLLM.from_pretrained(folder, output_loading_info=True)
+    assert not loading_info["missing_keys"]
     assert_equal(again, model)
     loaded = load_model(folder, "cpu").model
     assert torch.allclose(logits_of(loaded), logits_of(model), atol=1e-5)

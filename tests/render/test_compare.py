@@ -123,10 +123,10 @@ def test_predictions_behind_a_rendered_folder_give_code_and_confidence(tmp_path:
     code = "".join(with_objects(sample, [o]).code for o in order)
     write_predictions(tmp_path / "pred.jsonl", [Prediction(sample.key, code, confidence=(0.9, 0.1, 0.9, 0.9, 0.9))])
     one, other = save_shards(tmp_path / "a", [sample]), save_loose(tmp_path / "b", [rendered])
-    sure = compare(one, other, tmp_path / "report", predictions=tmp_path / "pred.jsonl")
-    assert sure["image"]["samples"] == 1
-    assert sure["scene"]["ap"]["0.125"] == 1.0
-    assert sure["scene"]["extra"] == 1
+    metrics = compare(one, other, tmp_path / "report", predictions=tmp_path / "pred.jsonl")
+    assert metrics["image"]["samples"] == 1
+    assert metrics["scene"]["ap"]["0.125"] == 1.0
+    assert metrics["scene"]["extra"] == 1
     write_predictions(tmp_path / "pred.jsonl", [Prediction(sample.key, code, confidence=(0.1, 0.9, 0.1, 0.1, 0.1))])
     assert compare(one, other, tmp_path / "report", predictions=tmp_path / "pred.jsonl")["scene"]["ap"]["0.125"] < 1.0
     write_predictions(tmp_path / "pred.jsonl", [Prediction(sample.key, code, confidence=(0.1,))])
@@ -168,11 +168,11 @@ def test_the_command_ends_with_a_few_lines_for_people(tmp_path: Path, capsys: py
         if name == "p":
             save_predictions(candidate, samples[:1], Prediction(samples[1].key, BAD_CODE))
         assert main(["compare", "--reference", str(one), "--candidate", str(candidate), "--out", str(tmp_path / "report")]) == 0
-        told = capsys.readouterr()
-        lines = {line.split()[0]: line for line in told.out.splitlines()}
-        assert len(lines) == len(told.out.splitlines()) <= 9
+        captured = capsys.readouterr()
+        lines = {line.split()[0]: line for line in captured.out.splitlines()}
+        assert len(lines) == len(captured.out.splitlines()) <= 9
         assert ("images" in lines) == (name == "b")
-        assert "warning" not in told.err
+        assert "warning" not in captured.err
     assert "1 without an answer, 1 whose code cannot be read" in lines["scenes"]
     assert lines["attributes"].count("33.3 %") == 4
     assert "33.3 % within 1 m" in lines["AP"]

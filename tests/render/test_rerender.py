@@ -102,9 +102,9 @@ def test_a_recorded_frame_is_no_larger_than_images_may_be(
     (tmp_path / f"{key}.py").write_text(renders.code(key))
     call = ["render", "--code", str(tmp_path / f"{key}.py"), "--data", str(renders.path), "--out", str(out), "--max-pixels", "99"]
     assert main(call) == 2
-    said = capsys.readouterr().err
-    assert f"{key}: its record has " in said
-    assert "at most 99 pixels are read; make it smaller, or allow more with --max-pixels" in said
+    output = capsys.readouterr().err
+    assert f"{key}: its record has " in output
+    assert "at most 99 pixels are read; make it smaller, or allow more with --max-pixels" in output
     assert not out.exists()
 
 

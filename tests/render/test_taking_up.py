@@ -117,9 +117,9 @@ def test_the_folder_of_a_prediction_file_holds_its_keys_alone(tmp_path: Path, ca
         write_predictions(tmp_path / "pred.jsonl", [Prediction(key, "dot(loc=(0.2, 0.5))\n") for key in keys])
         assert run("render", "--code", tmp_path / "pred.jsonl", "--out", out) == 0
     assert {name for name in contents(out) if name.endswith(".png")} == {"b.png", "d.png"}
-    told = capsys.readouterr()
-    assert "2 older pictures removed: not of this code" in told.err
-    assert told.out.endswith("out: 2 pictures\n")
+    captured = capsys.readouterr()
+    assert "2 older pictures removed: not of this code" in captured.err
+    assert captured.out.endswith("out: 2 pictures\n")
 
 
 def test_scenes_of_ones_own_are_added_to_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -127,9 +127,9 @@ def test_scenes_of_ones_own_are_added_to_a_folder(tmp_path: Path, capsys: pytest
         (tmp_path / f"{name}.py").write_text("dot(loc=(0.2, 0.5))\n")
         assert run("render", "--code", tmp_path / f"{name}.py", "--out", tmp_path / "out") == 0
     assert {"one.png", "two.png"} <= contents(tmp_path / "out").keys()
-    told = capsys.readouterr()
-    assert "1 older picture kept: not of this code" in told.err
-    assert told.out.endswith("out: 1 picture\n")
+    captured = capsys.readouterr()
+    assert "1 older picture kept: not of this code" in captured.err
+    assert captured.out.endswith("out: 1 picture\n")
 
 
 def test_a_refused_scene_is_named_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,7 +38,7 @@ def test_an_instance_keeps_to_the_conventions(asset: Asset) -> None:
 
 
 def silhouette(asset: Asset, rotation: np.ndarray) -> np.ndarray:
-    """The depth (96, 96) of an asset, turned by `rotation`, under a camera beside and above it."""
+    """An asset's depth (96, 96) under a camera beside and above it."""
     grid = rays(Camera((5.0, -4.0, 3.0), lens_mm=90.0), 96, 96)
     return MeshSolid(asset.mesh, (0.0, 0.0, 0.0), 1.0, rotation).depth(grid)
 

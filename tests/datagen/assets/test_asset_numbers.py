@@ -46,7 +46,7 @@ def test_what_is_whole_is_read() -> None:
     whole = gltf()
     assert json.loads(read(whole)) == whole
     whole["bufferViews"][0]["byteStride"] = 0  # some programs write 0 for no stride
-    whole["accessors"].append({"componentType": 5126, "count": 100, "type": "VEC3"})  # without a view, all entries are zeros
+    whole["accessors"].append({"componentType": 5126, "count": 100, "type": "VEC3"})  # zeros, as it has no view
     sparse = {"count": 2, "indices": {"bufferView": 1, "componentType": 5123}, "values": {"bufferView": 0}}
     whole["accessors"].append({"componentType": 5126, "count": 100, "type": "VEC3", "sparse": sparse})
     assert json.loads(read(whole)) == whole

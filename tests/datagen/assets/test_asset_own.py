@@ -1,4 +1,4 @@
-"""People's own model files: which become assets, and why others are left out. A stand-in replaces Blender, unlike in test_importer.py."""
+"""People's own model files: which are used, and why others are left out. A stand-in replaces Blender, unlike in test_importer.py."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("importer_stand_in")
 
 
 def write(folder: Path, **files: str) -> Path:
-    """Write files with these contents into a folder, and return it; ``chairs__a_stl`` is chairs/a.stl."""
+    """Write files with these contents; ``chairs__a_stl`` is chairs/a.stl."""
     for name, text in files.items():
         path = folder / (name.replace("__", "/").rpartition("_")[0] + "." + name.rpartition("_")[2])
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -74,7 +74,6 @@ def test_agrees_with_brute_force(kind: str) -> None:
 @settings(max_examples=25)
 @given(st.lists(st.tuples(*[st.floats(-3, 3)] * 3), min_size=3, max_size=3), st.integers(0, 50))
 def test_any_triangle_wherever_it_is(corners: list[tuple[float, float, float]], seed: int) -> None:
-    """The triangle may be in front of the camera, behind it, on both sides of it, or seen edge on."""
     camera = Camera((0.1, -0.2, 0.3), (1.0, 0.5, 0.2))
     grid = rays(camera, 24, 18)
     vertices = np.array(corners)
@@ -101,7 +100,7 @@ def test_no_ray_slips_between_triangles(blocks: int, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("datagen.assets.solid._AT_ONCE", blocks)
     camera = Camera((0.0, 0.0, 4.0), (0.0, 0.0, 0.0), 32.0, 32.0)
     grid = rays(camera, 40, 40)
-    xs = np.unique(np.concatenate([4.0 * grid.x, np.linspace(-3, 3, 11)]))  # in the plane z = 0, where rays through pixels' centres meet it
+    xs = np.unique(np.concatenate([4.0 * grid.x, np.linspace(-3, 3, 11)]))  # in the plane z = 0, where pixels' centres are seen
     x, y = np.meshgrid(xs, [-3.0, 0.05, 3.0], indexing="ij")
     vertices = np.stack([x, y, 0 * x], axis=-1).reshape(-1, 3)
     starts = np.array([3 * i + j for i in range(len(xs) - 1) for j in range(2)])

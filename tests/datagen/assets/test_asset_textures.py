@@ -1,4 +1,4 @@
-"""People's own images as textures: which become textures, why others are left out, and the domain made of them."""
+"""People's own images as textures: which are used, why others are left out, and the domain made of them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def save(path: Path, color: tuple[int, int, int], size: tuple[int, int] = (20, 2
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Six images in a subfolder and one beside it, two files that are no images, one duplicate, and two files to pass over."""
+    """Six images in a subfolder, one beside it, two unreadable ones, a duplicate, and two files to pass over."""
     made = tmp_path / "images"
     for number in range(6):
         save(made / "brick" / f"b{number}.png", (200, 10 * number, 0))

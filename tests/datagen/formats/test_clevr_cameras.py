@@ -49,7 +49,7 @@ def sample(index: int, camera: Camera) -> Sample:
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Samples, Path]:
-    """A data set of twelve samples under six cameras, and the folder of its export to CLEVR's format."""
+    """Twelve samples of six cameras, and their export to CLEVR's format."""
     folder = tmp_path_factory.mktemp("cameras")
     write_shard(folder / "data" / "shard-000000.tar", (sample(index, CAMERAS[index % len(CAMERAS)]) for index in range(12)))
     export(folder / "data", "clevr", folder / "clevr")
@@ -57,7 +57,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Samples, Path]:
 
 
 def scenes_of(clevr: Path, out: Path, **changes: Any) -> Path:
-    """The path of a copy of the scenes file with some fields of every scene replaced; None removes a field."""
+    """A copy of the scenes file with some fields of every scene replaced; None removes a field."""
     document = json.loads((clevr / "scenes" / "CLEVR_default_scenes.json").read_text())
     for scene in document["scenes"]:
         for name, value in changes.items():
@@ -94,7 +94,7 @@ def test_without_the_statement_each_camera_is_right_or_named(
         key, camera = f"CLEVR_default_{number:06d}", before.shot.viewpoint
         found = Samples(tmp_path / "out").shot(key)[0].viewpoint
         assert (f"the camera of {key} is in doubt: it is none of CLEVR's" in messages) == (camera != CAMERA)
-        lens = camera.lens_mm * CAMERA.sensor_mm / camera.sensor_mm  # the lens of the same field of view with CLEVR's sensor
+        lens = camera.lens_mm * CAMERA.sensor_mm / camera.sensor_mm  # of the same view with CLEVR's sensor
         assert found.lens_mm == pytest.approx(lens, rel=0.02)
         assert math.dist(found.location, camera.location) < 0.2
         assert found.location[2] > 0

@@ -149,7 +149,7 @@ def test_malformed_scenes_are_refused_with_the_place(change: Callable[[dict[str,
 def test_scenes_that_ask_for_too_many_labels_are_refused_before_they_are_made(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("IGLLM_MAX_PIXELS", "")  # so that monkeypatch restores it: --max-pixels sets it
+    monkeypatch.setenv("IGLLM_MAX_PIXELS", "")  # restored after --max-pixels sets it
     small = published_val_0()
     for entry in small["objects"]:
         entry.pop("pixel_coords")

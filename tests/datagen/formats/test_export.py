@@ -44,7 +44,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Samples:
 
 @pytest.fixture(scope="module")
 def clevr(data: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the data set's export to CLEVR's format."""
+    """The data set's export to CLEVR's format."""
     out = tmp_path_factory.mktemp("clevr")
     assert export(data.path, "clevr", out) == 12
     return out
@@ -145,13 +145,13 @@ def test_other_data_is_not_written_over(data: Samples, clevr: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("format", ["clevr", "coco", "hf"])
 def test_an_export_into_an_older_one_ends_as_a_fresh_one(data: Samples, tmp_path: Path, format: str) -> None:
-    """The older export has more samples and a killed call's draft. Files that others have added or changed are never replaced."""
+    """The older one has more samples and a killed call's draft. Files that others added or changed are never replaced."""
     few = tmp_path / "few"
     few.mkdir()
     write_shard(few / "a.tar", [data.at(3)])
     out, fresh = tmp_path / "out", tmp_path / "fresh"
     assert export(data.path, format, out) == 12
-    (out / DRAFT / "left").mkdir(parents=True)  # by a killed call
+    (out / DRAFT / "left").mkdir(parents=True)  # of a killed call
     for place in (out, fresh):
         assert export(few, format, place) == 1
 
@@ -169,7 +169,7 @@ def test_an_export_into_an_older_one_ends_as_a_fresh_one(data: Samples, tmp_path
     other = tmp_path / "other"
     other.mkdir()
     write_shard(other / "a.tar", [replace(data.at(4), key="another")])
-    if format != "clevr":  # the export to CLEVR's format numbers its images anew
+    if format != "clevr":  # whose exporter numbers images anew
         with pytest.raises(UserError, match="was changed after igllm wrote it"):
             export(other, format, out)
         assert changed.read_bytes() == b"mine"
@@ -214,7 +214,7 @@ def test_pycocotools_reads_the_instances(data: Samples, tmp_path: Path, capsys: 
     from pycocotools.cocoeval import COCOeval
 
     export(data.path, "coco", tmp_path)
-    export(data.path, "coco", tmp_path)  # again, over the first export
+    export(data.path, "coco", tmp_path)  # again
     coco = COCO(str(tmp_path / "annotations" / "instances.json"))
     assert [category["name"] for category in coco.loadCats(coco.getCatIds())] == ["cube", "sphere", "cylinder"]
     assert len(coco.getImgIds()) == 12

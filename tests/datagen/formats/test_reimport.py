@@ -26,7 +26,7 @@ Document = dict[str, Any]
 
 
 def small_set(folder: Path, count: int = 5) -> Document:
-    """Scenes of one object with images of 20x16 pixels, painted into the folder. Each states its camera, so that none is searched for."""
+    """Scenes of one object, with images of 20x16 pixels. Each states its camera, so that none is searched for."""
     scenes = []
     for index in range(count):
         name = f"a_{index}.png"

@@ -122,10 +122,9 @@ def test_the_standard_camera_jittered_keeps_the_domains_own_sweep(x: float, y: f
 def test_every_camera_has_a_backdrop(  # noqa: PLR0917
     angle: float, away: float, high: float, lens: float, target: tuple[float, float, float], frame: tuple[int, int]
 ) -> None:
-    """The camera has any direction, distance, height and lens, and the frame any shape."""
     camera = Camera((away * math.cos(angle), away * math.sin(angle), high), target, lens)
     if target[2] > high + 0.5:
-        return  # a camera that looks up may see past the backdrop; `DatasetSettings.warnings` names it
+        return  # a camera that looks up may see past the backdrop, with a warning
     sweep = sweep_for(CLEVR.ground, camera, *frame)
     assert sweep.room(camera.location) > 0
     grid = rays(camera, *(round(side * 64 / max(frame)) for side in frame))

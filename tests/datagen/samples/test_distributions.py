@@ -44,7 +44,7 @@ def alone() -> list[Object]:
 
 
 def evenness(found: Iterable[object], values: Iterable[object]) -> float:
-    """The p-value of a chi-square test that all `values` are found equally often."""
+    """The chi-square p-value of equally frequent values."""
     counts = Counter(found)
     expected = list(values)
     assert set(counts) <= set(expected)
@@ -52,7 +52,7 @@ def evenness(found: Iterable[object], values: Iterable[object]) -> float:
 
 
 def uniformity(found: Iterable[float], low: float, high: float) -> float:
-    """The p-value of a Kolmogorov-Smirnov test that numbers are uniform in [low, high]."""
+    """The Kolmogorov-Smirnov p-value of uniform numbers in [low, high]."""
     return float(kstest(np.fromiter(found, float), "uniform", (low, high - low)).pvalue)
 
 
@@ -123,7 +123,7 @@ def test_cameras_come_and_move_evenly() -> None:
 
 
 def test_a_generator_that_is_wrong_in_one_scene_of_ten_would_be_caught(alone: list[Object], crowded: list[Drawn]) -> None:
-    """Such a generator shifts the share of large objects or of the right half by five points, and of a color by 1.25."""
+    """The shares of large objects and of the right half are off by five points, of a color by 1.25."""
     tenth = len(alone) // 10
     rest = alone[tenth:]
     large = rest + single(tenth, Split("large", ((("size", ("large",)),),)), seed=2)

@@ -31,7 +31,7 @@ STRANGE = [None, True, -1, 10**18, 1e308, 1e-320, "", "x" * 300, "\u0000", [], {
 
 
 def paths(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The path, keys and indices, of every value within plain JSON."""
+    """The path to every value within plain JSON."""
     if at:
         yield at
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -144,7 +144,7 @@ for thread in threads: thread.join()
 
 
 def test_many_threads_may_be_the_first_to_read_a_record(tmp_path: Path) -> None:
-    """msgspec crashes if one thread converts to a type that another is having it analyse: with these threads, every second time."""
+    """msgspec crashes if one thread uses a type that another is having it analyse: here, every second time."""
     (tmp_path / "a.json").write_bytes(constant_sample(SETTINGS, 0).files()[".json"])
     for _ in range(6):
         done = subprocess.run([sys.executable, "-c", FIRST_READING, tmp_path / "a.json"], capture_output=True, check=False)

@@ -30,7 +30,7 @@ def test_a_sample_of_half_a_gigabyte_is_refused_before_it_is_read(tmp_path: Path
     header.size = size
     with (tmp_path / "huge" / "a.json.tar").open("wb") as tar:
         tar.write(header.tobuf(tarfile.USTAR_FORMAT))
-        tar.truncate(tarfile.BLOCKSIZE + size + -size % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)  # a hole, which takes no disk space
+        tar.truncate(tarfile.BLOCKSIZE + size + -size % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE)  # a hole, without disk space
     for name in ("a.json", "a.py"):
         with (tmp_path / "loose" / name).open("wb") as file:
             file.truncate(size)

@@ -72,7 +72,7 @@ def test_a_lost_or_damaged_manifest_is_mended_from_whole_shards(whole: Path, und
     (whole / MANIFEST).write_bytes(left.encode(errors="surrogateescape"))
     data = bytearray((whole / "shard-000001.tar").read_bytes())
     data[data.index(b'"seed"')] ^= 1
-    (whole / "shard-000001.tar").write_bytes(data)  # no manifest has its digest, but the sample itself shows the damage
+    (whole / "shard-000001.tar").write_bytes(data)  # without a digest, the sample itself shows the damage
     assert fill(whole, NUM) == [4, 5, 6, 7]
     assert contents(whole) == undisturbed
 

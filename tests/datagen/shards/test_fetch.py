@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("empty_cache")
 
 
 class Counting(MemoryFileSystem):
-    """A file system that lists the names of fetched files; the next `failures` calls fail."""
+    """A store that lists fetched files; the next `failures` calls fail."""
 
     protocol = "counting"
     fetched: ClassVar[list[str]] = []
@@ -84,7 +84,7 @@ KINDS = ["pipe", "folder", "loop", "device", "nowhere"]
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_no_file_in_a_cache_is_as_if_it_was_not_there(six_shards: Path, far: str, empty_cache: Path, kind: str) -> None:
-    """Reading a pipe would wait for a writer, and reading the device would not end."""
+    """Reading a pipe would wait, and reading a device never end."""
     truth = Samples(six_shards).at(5).files()
     Samples.for_training(far).files(5)
     indexes = (empty_cache / "index").glob("*.rows")
@@ -184,7 +184,7 @@ def test_shards_of_others_behind_a_url_are_counted(tmp_path: Path, empty_cache: 
 
 
 def test_many_processes_fetch_a_shard_once(six_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The store is a folder, because processes do not share an in-memory file system."""
+    """The store is a folder, as processes share no memory."""
     context = get_context("fork")
     log = tmp_path / "log"
     store = open_store(six_shards)

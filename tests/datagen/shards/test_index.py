@@ -51,7 +51,6 @@ def test_the_index_is_read_once_and_cached(six_shards: Path, empty_cache: Path, 
 
 
 def test_a_damaged_cache_is_made_anew(six_shards: Path, empty_cache: Path) -> None:
-    """The cached file is cut short, holds something else, has one wrong byte, or has another name."""
     files = [sample.files() for sample in Samples(six_shards)]
     [table] = index_files(empty_cache)
     whole, name = table.read_bytes(), table.name

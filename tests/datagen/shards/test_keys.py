@@ -76,7 +76,7 @@ def test_names_in_other_encodings_stay_apart(tmp_path: Path) -> None:
 
 
 def test_long_names_are_kept_in_shards(tmp_path: Path) -> None:
-    """A plain header holds 100 bytes with the suffix, which are 32 characters of three bytes each."""
+    """A plain header holds 100 bytes: 32 characters of three bytes, and the suffix."""
     keys = ["a" * 96, "a" * 97, "桌" * 32, "桌" * 33, "桌" * 300]
     samples = [replace(constant_sample(SETTINGS, number), key=key) for number, key in enumerate(keys)]
     assert write_shard(tmp_path / "a.tar", samples) == len(keys)

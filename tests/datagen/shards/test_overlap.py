@@ -24,7 +24,7 @@ OTHER = replace(SETTINGS, seed=6)
 
 @pytest.fixture(scope="module")
 def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of ``train`` and ``other``, with different seeds, and ``same``, two samples with the seed of ``train``."""
+    """``train`` and ``other`` of different seeds, and ``same``, two samples of the seed of ``train``."""
     folder = tmp_path_factory.mktemp("sets")
     fill(folder / "train", 10)
     fill(folder / "other", 6, OTHER)
@@ -71,7 +71,7 @@ def test_a_shard_that_the_manifest_does_not_know_proves_nothing(sets: Path, tmp_
 
 
 def restate(folder: Path, name: str, **facts: object) -> Samples:
-    """Change fields in a data set's ``dataset.json``, or in each line of its manifest, and open it."""
+    """Change fields in a data set's ``dataset.json``, or in each line of its manifest."""
     path = folder / name
     rows = [path.read_text()] if name == STATEMENT else path.read_text().splitlines()
     path.write_text("".join(json.dumps(json.loads(row) | facts) + "\n" for row in rows))
@@ -184,7 +184,7 @@ def test_without_a_manifest_the_content_is_read(sets: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("tarred", [False, True])
 def test_without_a_manifest_an_image_counts_too(sets: Path, tarred: bool, tmp_path: Path) -> None:
-    """The image is changed in place, so that key, code and file size stay the same."""
+    """The image is changed in place: key, code and file size stay."""
     if tarred:
         archive = without(sets / "train", MANIFEST, tmp_path / "set")
         target = tmp_path / "set" / "shard-000001.tar"

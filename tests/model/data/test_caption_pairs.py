@@ -76,8 +76,8 @@ def pair(number: int, image: bytes | None = None, caption: str | None = None, su
 
 def number_of(example: dict) -> int:
     """The number of an example's pair by its caption; the image must be of the same pair."""
-    said = [token for token, label in zip(example["input_ids"], example["labels"], strict=True) if label != -100]
-    number = int(WORDS[said[0]][1:])
+    caption = [token for token, label in zip(example["input_ids"], example["labels"], strict=True) if label != -100]
+    number = int(WORDS[caption[0]][1:])
     shown = float((example["pixel_values"][:, 16, 16] * 0.5 + 0.5).mean()) * 255
     assert abs(shown - 10 * number) < 3
     return number
@@ -104,9 +104,9 @@ def test_pairs_become_examples(conceptual: Path, make: CaptionMaker) -> None:
     assert len(CaptionSource(Samples.for_training(conceptual / "00001.tar"), make)) == 4
     example = source.example(4, None)
     prompt = make.prompts[0]
-    said = [WORDS.index("w4"), WORDS.index("w1"), WORDS.index("[EOS]")]
-    assert example["input_ids"] == prompt + said
-    assert example["labels"] == [-100] * len(prompt) + said
+    caption = [WORDS.index("w4"), WORDS.index("w1"), WORDS.index("[EOS]")]
+    assert example["input_ids"] == prompt + caption
+    assert example["labels"] == [-100] * len(prompt) + caption
     assert example["number_slots"] == [-1] * 4
     assert example["number_values"] == [0.0] * 4
     batch = Collator(0)([source.example(4, None), source.example(6, np.random.default_rng(1))])
@@ -125,8 +125,8 @@ def test_a_caption_without_end_is_not_tokenised(
     assert number_of(source.example(0, None)) == 2
     assert read == [14_999]
     assert source.skipped == 1
-    said = capfd.readouterr()
-    assert f"sample 000000001 is skipped: its caption has {len(endless):,} bytes, more than 16,384" in said.out + said.err
+    captured = capfd.readouterr()
+    assert f"sample 000000001 is skipped: its caption has {len(endless):,} bytes, more than 16,384" in captured.out + captured.err
 
 
 def test_what_cannot_be_used_is_replaced_by_the_next_named_and_counted(
@@ -135,12 +135,12 @@ def test_what_cannot_be_used_is_replaced_by_the_next_named_and_counted(
     source = CaptionSource(Samples.for_training(conceptual), make)
     assert [number_of(example) for example in InOrder(source)] == [0, 1, 4, 4, 4, 5, 6, 7, 0]
     assert source.skipped == 3
-    told = capfd.readouterr().err.splitlines()
-    named = [line.partition(": sample ")[2].partition(" is skipped: ") for line in told]
+    warnings = capfd.readouterr().err.splitlines()
+    named = [line.partition(": sample ")[2].partition(" is skipped: ") for line in warnings]
     assert [int(key) for key, _, _ in named] == [2, 3, 8]
-    assert "image cannot be read" in told[0]
-    assert "caption is empty" in told[1]
-    assert "no image" in told[2]
+    assert "image cannot be read" in warnings[0]
+    assert "caption is empty" in warnings[1]
+    assert "no image" in warnings[2]
 
 
 def test_workers_count_together_and_order_does_not_matter(conceptual: Path, make: CaptionMaker) -> None:
@@ -159,9 +159,9 @@ def test_naming_ends_and_a_useless_data_set_is_refused(tmp_path: Path, make: Cap
     source = CaptionSource(Samples.for_training(tar(tmp_path / "a.tar", members)), make)
     with pytest.raises(UserError, match="no pair of an image and a caption can be used"):
         source.example(0, None)
-    told = capfd.readouterr().err.splitlines()
-    assert len(told) == MOST_NAMED
-    assert told[-1].endswith("further ones are counted, not named")
+    warnings = capfd.readouterr().err.splitlines()
+    assert len(warnings) == MOST_NAMED
+    assert warnings[-1].endswith("further ones are counted, not named")
 
 
 @pytest.mark.parametrize("first", [0, 1, 3])
@@ -194,8 +194,8 @@ def test_long_captions_are_cut_and_prompts_vary(tmp_path: Path, make: CaptionMak
     source = CaptionSource(Samples.for_training(tar(tmp_path / "a.tar", pair(1, caption="w1 " * 30))), make)
     learnt = [label for label in source.example(0, None)["labels"] if label != -100]
     assert learnt == [WORDS.index("w1")] * 7 + [WORDS.index("[EOS]")]
-    asked = {source.example(0, np.random.default_rng(i))["input_ids"][0] for i in range(200)}
-    assert asked == {WORDS.index(text) for text in DESCRIBE}
+    first_tokens = {source.example(0, np.random.default_rng(i))["input_ids"][0] for i in range(200)}
+    assert first_tokens == {WORDS.index(text) for text in DESCRIBE}
     assert source.example(0, np.random.default_rng(7))["input_ids"] == source.example(0, np.random.default_rng(7))["input_ids"]
 
 

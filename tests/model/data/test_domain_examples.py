@@ -102,7 +102,7 @@ def test_mirrored_targets_lie_mirrored(each: Samples) -> None:
 
 def test_a_noisy_order_moves_numbers_and_where_to_look_together(each: Samples) -> None:
     plain = maker(each)
-    told = replace(plain, order_noise=100.0)  # enough for any order
+    noisy_maker = replace(plain, order_noise=100.0)  # enough for any order
 
     def statements(example: dict) -> Counter:
         """The numbers of an example, counted, each with its slot and the visual token of its object."""
@@ -112,10 +112,10 @@ def test_a_noisy_order_moves_numbers_and_where_to_look_together(each: Samples) -
     orders = set()
     for seed in range(5):
         for sample in each:
-            canonical, noisy = plain(sample, None), told(sample, np.random.default_rng(seed))
+            canonical, noisy = plain(sample, None), noisy_maker(sample, np.random.default_rng(seed))
             assert statements(noisy) == statements(canonical)
             assert (noisy["dense_words"] == canonical["dense_words"]).all()
-            assert told(sample, None)["input_ids"] == canonical["input_ids"]
+            assert noisy_maker(sample, None)["input_ids"] == canonical["input_ids"]
             orders.add(noisy["number_values"] == canonical["number_values"])
     assert orders == {True} if plain.codec.domain.max_objects == 1 else False in orders
 
@@ -126,8 +126,8 @@ def test_noise_exchanges_only_neighbours_in_the_order(places: list[tuple[int, in
     clevr = get_domain("clevr")
     words = {"color": "red", "material": "metal", "size": "large", "shape": "cube", "rotation": 0.0}
     scene = clevr.canonical(Scene("clevr", tuple(Object("add", {"loc": (x / 10, y / 10, 0.7), **words}) for x, y in places)))
-    told = reordered(scene, clevr, np.random.default_rng(seed), 0.1)
-    assert sorted(map(clevr.order, told)) == sorted(map(clevr.order, scene))
-    left = [clevr.order(obj)[0] for obj in told]
+    noisy = reordered(scene, clevr, np.random.default_rng(seed), 0.1)
+    assert sorted(map(clevr.order, noisy)) == sorted(map(clevr.order, scene))
+    left = [clevr.order(obj)[0] for obj in noisy]
     assert all(later > earlier - 1.2 for i, earlier in enumerate(left) for later in left[i + 1 :])
     assert reordered(scene, clevr, np.random.default_rng(seed), 0.0) == scene

@@ -59,7 +59,7 @@ class Images:
     """Images that record which of them are read; `broken` cannot be read, and reading `killed` interrupts."""
 
     def __init__(self, count: int, broken: int = -1, killed: int = -1) -> None:
-        self.count, self.broken, self.killed, self.asked = count, broken, killed, list[int]()
+        self.count, self.broken, self.killed, self.numbers_read = count, broken, killed, list[int]()
 
     def __len__(self) -> int:
         return self.count
@@ -67,7 +67,7 @@ class Images:
     def pixel_values(self, number: int) -> torch.Tensor | None:
         if number == self.killed:
             raise KeyboardInterrupt
-        self.asked.append(number)
+        self.numbers_read.append(number)
         generator = torch.Generator().manual_seed(number)
         return None if number == self.broken else torch.randn(3, 64, 64, generator=generator)
 
@@ -102,8 +102,8 @@ def test_a_second_call_reads_what_is_there(tower: VisionTower, tmp_path: Path) -
     first, second = Images(10), Images(10)
     one = FeatureCache.fill(tower, FRAME, first, "a", batch_size=4, folder=tmp_path)
     two = FeatureCache.fill(tower, FRAME, second, "a", batch_size=3, folder=tmp_path)
-    assert first.asked == list(range(10))
-    assert not second.asked
+    assert first.numbers_read == list(range(10))
+    assert not second.numbers_read
     assert np.abs(two.rows(range(10)) - truth(tower, 10)).max() < 1e-5
     assert one.path == two.path
     assert np.load(two.path, allow_pickle=False).shape == (10, 16, 32)
@@ -134,8 +134,8 @@ def test_a_killed_call_is_taken_up(tower: VisionTower, tmp_path: Path, torn: int
     assert not list(tmp_path.rglob("features.npy"))
     again = Images(20)
     cache = FeatureCache.fill(tower, FRAME, again, "a", batch_size=3, folder=tmp_path)
-    assert again.asked == list(range(12 if torn >= 0 else again.asked[0], 20))
-    assert again.asked[0] > 8
+    assert again.numbers_read == list(range(12 if torn >= 0 else again.numbers_read[0], 20))
+    assert again.numbers_read[0] > 8
     assert np.abs(cache.rows(range(20)) - truth(tower, 20)).max() < 1e-5
     assert not list(tmp_path.rglob("partial.npy"))
 
@@ -181,7 +181,7 @@ def test_a_damaged_file_is_computed_anew(tower: VisionTower, tmp_path: Path, nam
     again = Images(6)
     cache = FeatureCache.fill(tower, FRAME, again, "a", batch_size=2, folder=tmp_path)
     assert np.abs(cache.rows(range(6)) - truth(tower, 6)).max() < 1e-5
-    assert again.asked
+    assert again.numbers_read
     assert f"{path}: damaged; its features are computed anew\n" in capsys.readouterr().err
 
 
@@ -212,8 +212,8 @@ def test_what_a_killed_call_left_may_be_damaged(tower: VisionTower, tmp_path: Pa
     again = Images(10)
     cache = FeatureCache.fill(tower, FRAME, again, "a", batch_size=2, folder=tmp_path)
     assert np.abs(cache.rows(range(10)) - truth(tower, 10)).max() < 1e-5
-    assert again.asked == list(range(again.asked[0], 10))
-    assert again.asked[0] == (8 if share < 0.01 else {0.1: 0, 0.5: 2, 0.8: 6}[share])
+    assert again.numbers_read == list(range(again.numbers_read[0], 10))
+    assert again.numbers_read[0] == (8 if share < 0.01 else {0.1: 0, 0.5: 2, 0.8: 6}[share])
 
 
 OTHERS: dict[str, Callable[[Path, Path], None]] = {
@@ -259,5 +259,5 @@ def test_a_disk_without_room_is_told_before_anything_is_computed(
     images = Images(3)
     with pytest.raises(UserError, match=r"3 images, 16 x 32 numbers each, still need 6,144 bytes, and 4,096 are free"):
         FeatureCache.fill(tower, FRAME, images, "a", batch_size=1, folder=tmp_path)
-    assert not images.asked
+    assert not images.numbers_read
     assert len(FeatureCache.fill(tower, FRAME, Images(2), "a", batch_size=1, folder=tmp_path)) == 2

@@ -71,8 +71,8 @@ def test_renders_are_learnt_by_heart(renders: Samples, tmp_path: Path) -> None:
     train(preset, "derender", data=Data([renders.path]), out=tmp_path / "run", device="cpu")
     rows = [row for row in read_jsonl(tmp_path / "run" / "log.jsonl") if "loss" in row]
     assert all(rows[-1][part] < 0.25 * rows[0][part] for part in ("loss", *PARTS))
-    said = list(Predictor.of(tmp_path / "run", "cpu").predict([(key, renders[key].pixels()) for key in renders.keys]))
-    scores = summarize([score_scene(renders[p.key].scene, parse_code(p.code, CLEVR), CLEVR) for p in said])
+    predictions = list(Predictor.of(tmp_path / "run", "cpu").predict([(key, renders[key].pixels()) for key in renders.keys]))
+    scores = summarize([score_scene(renders[p.key].scene, parse_code(p.code, CLEVR), CLEVR) for p in predictions])
     assert (scores["recall"], scores["precision"]) == (1.0, 1.0)
     assert set(scores["accuracy_all"].values()) == {1.0}
     assert scores["location_l2"] < 0.35  # metres: a small object's radius
@@ -96,12 +96,12 @@ def test_the_losses_add_up_over_the_batches_of_a_step(learner: Learner, renders:
 def test_every_network_learns_from_its_own_loss(learner: Learner, renders: Samples) -> None:
     """The attribute loss, in particular, does not train the masks, which are to match the true ones alone."""
     model, batch = learner.model.train(), batch_of(learner, renders, range(4))
-    taught = {}
+    trained = {}
     for part in sorted(PARTS):
         model.zero_grad()
         model(**batch)[part].backward()
-        taught[part] = {n.partition(".")[0] for n, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
-    assert taught == {
+        trained[part] = {n.partition(".")[0] for n, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    assert trained == {
         "proposal_loss": {"features", "proposals"},
         "mask_loss": {"features", "segmentation"},
         "attribute_loss": {"attributes"},
@@ -132,7 +132,7 @@ def test_code_is_valid_whatever_the_weights(sharpness: float, renders: Samples) 
         assert 0 < len(scene) == len(confidence) <= CLEVR.max_objects
         assert CLEVR.violations(scene) == []
         assert scene.objects == CLEVR.canonical(scene).objects
-        assert all(0 <= sure <= 1 for sure in confidence)
+        assert all(0 <= value <= 1 for value in confidence)
     with torch.no_grad():
         model.localisation.read.bias.fill_(torch.nan)
     with pytest.raises(UserError, match="not a number"):
@@ -263,9 +263,9 @@ def test_what_makes_no_sense_gets_one_message(  # noqa: PLR0917
         Path(f"{name}.toml").write_text(f'kind = "derender"\nfreeze_vision = false\n[vision]\n{trunk}\n')
     preset = [] if "--preset" in flags else ["--preset", "derender"]
     assert main(["train", "--data", str(renders.path), "--out", "run", "--steps", "1", *preset, *flags]) == 2
-    said = capsys.readouterr().err
-    assert message in said
-    assert said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert message in output
+    assert output.count("\n") == 1
 
 
 def test_other_stages_domains_and_samples_are_refused(learner: Learner, renders: Samples, tmp_path: Path) -> None:

@@ -53,9 +53,9 @@ def test_a_box_goes_around_what_an_object_owns(rectangle: tuple[int, int, int, i
 
 def test_boxes_are_those_of_the_labels(renders: Samples) -> None:
     for sample in (renders.at(i) for i in range(4)):
-        told = np.array([label["bbox"] for label in sample.record["labels"]], np.float32)
-        middles = told[:, :2] + told[:, 2:] / 2
-        assert np.array_equal(boxes_of(owners_of(sample), len(told)), np.concatenate([middles, told[:, 2:]], axis=1))
+        labelled = np.array([label["bbox"] for label in sample.record["labels"]], np.float32)
+        middles = labelled[:, :2] + labelled[:, 2:] / 2
+        assert np.array_equal(boxes_of(owners_of(sample), len(labelled)), np.concatenate([middles, labelled[:, 2:]], axis=1))
 
 
 @bounded
@@ -176,8 +176,8 @@ def test_a_mirrored_example_is_mirrored_in_all_its_parts(renders: Samples) -> No
         )
         where = flipped["numbers"][:, :3].numpy() * [3, 3, 0.5] + [0, 0, 0.5]  # metres, from the declared ranges
         seen = project(sample.shot.camera, WIDTH, HEIGHT, where)
-        told = np.array([label["pixel_coords"] for label in sample.record["labels"]])
-        assert np.allclose(seen, told * [-1, 1, 1] + [WIDTH, 0, 0], atol=0.05)  # places are rounded to millimetres
+        labelled = np.array([label["pixel_coords"] for label in sample.record["labels"]])
+        assert np.allclose(seen, labelled * [-1, 1, 1] + [WIDTH, 0, 0], atol=0.05)  # places are rounded to millimetres
 
 
 def test_an_example_without_chance_is_the_sample_itself(renders: Samples) -> None:

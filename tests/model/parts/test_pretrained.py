@@ -252,12 +252,12 @@ def test_a_model_can_be_pushed_to_the_hub(parts: dict[str, Path], tmp_path: Path
 
 def test_checkpoints_older_than_safetensors_are_taken_from_the_hubs_conversion(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pinned commit without safetensors: the hub keeps a conversion, which transformers finds from the main branch alone."""
-    asked: list[str] = []
+    revisions: list[str] = []
 
     loaded = LlamaForCausalLM(LlamaConfig(**LAYERS, vocab_size=8))
 
     def from_pretrained(name: str, revision: str, **keywords: object) -> tuple[object, dict[str, set[str]]]:
-        asked.append(revision)
+        revisions.append(revision)
         assert keywords["use_safetensors"]
         if revision != "main":
             raise OSError(f"{name} does not appear to have a file named model.safetensors")
@@ -268,4 +268,4 @@ def test_checkpoints_older_than_safetensors_are_taken_from_the_hubs_conversion(m
     base = Base.named("lmsys/vicuna-7b-v1.3@0123abc")
     assert (base.name, base.revision) == ("lmsys/vicuna-7b-v1.3", "0123abc")
     assert base.load_language_model(LlamaConfig(), torch.float32) is loaded
-    assert asked == ["0123abc", "main"]
+    assert revisions == ["0123abc", "main"]

@@ -30,7 +30,9 @@ def any_setting(request: pytest.FixtureRequest) -> Iterator[Setting]:
     yield setting(*request.param)
 
 
-def whole_pass(setting: Setting, image: torch.Tensor, ids: list[int], values: list[float]) -> tuple[list[dict[int, float]], list[Said]]:
+def whole_pass(
+    setting: Setting, image: torch.Tensor, ids: list[int], values: list[float]
+) -> tuple[list[dict[int, float]], list[TextNumber]]:
     """From one pass over a whole text: each place's log-probabilities of the tokens that the grammar allows, and the text's numbers."""
     codec, state, states, lines = setting.codec, START, [], 0
     for token in ids:
@@ -50,16 +52,16 @@ def whole_pass(setting: Setting, image: torch.Tensor, ids: list[int], values: li
         numbers = []
         if cells is not None:
             at, of_one = torch.tensor(slots).clamp(min=0), torch.zeros(len(ids), dtype=torch.long)
-            numbers = said_of_cells(setting.model.mixture(hidden, at, of_one, cells), cells.values[0, :, :2], slots, values)
+            numbers = numbers_of_cells(setting.model.mixture(hidden, at, of_one, cells), cells.values[0, :, :2], slots, values)
         elif setting.model.numeric_head is not None:
             own = setting.model.numeric_head(hidden).tolist()
-            numbers = [Said(place, own[place], 0.0) for place, slot in enumerate(slots) if slot >= 0]
+            numbers = [TextNumber(place, own[place], 0.0) for place, slot in enumerate(slots) if slot >= 0]
     allowed = [list(codec.automaton.arcs[state]) for state in states]
     scores = [dict(zip(a, row[a].log_softmax(-1).tolist(), strict=True)) for a, row in zip(allowed, logits, strict=True)]
     return scores, numbers
 
 
-class Said(NamedTuple):
+class TextNumber(NamedTuple):
     """A number of a text: its index among the tokens, its value, and its term of the log-likelihood."""
 
     place: int
@@ -67,7 +69,7 @@ class Said(NamedTuple):
     logp: float
 
 
-def said_of_cells(mixture: LaplaceMixture, shows: torch.Tensor, slots: list[int], values: list[float]) -> list[Said]:
+def numbers_of_cells(mixture: LaplaceMixture, shows: torch.Tensor, slots: list[int], values: list[float]) -> list[TextNumber]:
     """The numbers that `Coverage` allows a mixture (length, 1 + cells) to give in a text of these values, computed one at a time.
 
     ``shows`` (cells, 2) are the x and y that the image's cells show, in normalised units: 1 is three metres in CLEVR.
@@ -88,7 +90,7 @@ def said_of_cells(mixture: LaplaceMixture, shows: torch.Tensor, slots: list[int]
                 closed.add(option)
         left = [option for option in range(len(centres)) if option not in closed]
         best = max(left, key=lambda option: weights[option])
-        found.append(Said(place, centres[best], math.log(sum(math.exp(weights[option]) for option in left))))
+        found.append(TextNumber(place, centres[best], math.log(sum(math.exp(weights[option]) for option in left))))
         if slot == 0:
             x, seen = values[place], shows[best - 1].tolist() if best else None
         if slot == 1:
@@ -108,21 +110,21 @@ def test_every_candidate_is_what_one_pass_over_it_says(any_setting: Setting, way
     """Cached, batched, reordered decoding gives each text the log-likelihood and the numbers that an uncached pass over it does."""
     heard = any_setting.codec.heard
     heard.clear()
-    for image, said in zip(any_setting.images, any_setting.decode(**WAYS[way]), strict=True):
-        assert said.code == said.candidates[0].code
-        assert len(said.confidence) == len(parse_code(said.code, CLEVR)) <= 3
-        assert all(0 <= c <= 1 for c in said.confidence)
-        assert [c.logp for c in said.candidates] == sorted((c.logp for c in said.candidates), reverse=True)
-        for candidate in said.candidates:
+    for image, result in zip(any_setting.images, any_setting.decode(**WAYS[way]), strict=True):
+        assert result.code == result.candidates[0].code
+        assert len(result.confidence) == len(parse_code(result.code, CLEVR)) <= 3
+        assert all(0 <= c <= 1 for c in result.confidence)
+        assert [c.logp for c in result.candidates] == sorted((c.logp for c in result.candidates), reverse=True)
+        for candidate in result.candidates:
             parse_code(candidate.code, CLEVR)
             ids, values = next((i, v) for i, v in heard[candidate.code] if likely(any_setting, image, i, v, candidate.logp))
             if way == "greedy":
                 scores, numbers = whole_pass(any_setting, image, ids, values)
-                taken = [row[token] for token, row in zip(ids, scores, strict=True)]
+                logps = [row[token] for token, row in zip(ids, scores, strict=True)]
                 if any_setting.codec.numbers == "head":
-                    sure = sum(taken[:-1]) + sum(number.logp for number in numbers)
-                    assert sum(map(math.log, said.confidence)) == pytest.approx(sure, abs=1e-2)
-                free = taken if any_setting.model.config.number_cells is False else taken[:-1]  # else a text may end as no place is left
+                    expected = sum(logps[:-1]) + sum(number.logp for number in numbers)
+                    assert sum(map(math.log, result.confidence)) == pytest.approx(expected, abs=1e-2)
+                free = logps if any_setting.model.config.number_cells is False else logps[:-1]  # else a text may end as no place is left
                 assert all(score > max(row.values()) - 1e-3 for score, row in zip(free, scores, strict=False))
 
 
@@ -146,9 +148,9 @@ def test_a_wide_enough_search_is_exhaustive() -> None:
     """With at most one object there are 97 texts, as words alone have probabilities; these sum to one."""
     one = setting("words", "head", sharpness=5.0)
     codec = CodeCodec(one_object(), one.codec.tokenizer)
-    (said, *_) = decode(one.model, codec, one.images, one.prompt, decoding=Decoding(samples=128, beams=128))
-    assert len(said.candidates) == 97
-    assert sum(torch.tensor([c.logp for c in said.candidates]).exp()) == pytest.approx(1.0, abs=1e-4)
+    (result, *_) = decode(one.model, codec, one.images, one.prompt, decoding=Decoding(samples=128, beams=128))
+    assert len(result.candidates) == 97
+    assert sum(torch.tensor([c.logp for c in result.candidates]).exp()) == pytest.approx(1.0, abs=1e-4)
 
 
 def one_object() -> Clevr:
@@ -160,15 +162,15 @@ def test_what_is_drawn_follows_the_probabilities() -> None:
     one = setting("words", "head", sharpness=5.0)
     codec = CodeCodec(one_object(), one.codec.tokenizer)
 
-    def said(**how) -> list:
+    def candidates(**how) -> list:
         return list(decode(one.model, codec, one.images[:1], one.prompt, decoding=Decoding(**how))[0].candidates)
 
-    share = {c.code: torch.tensor(c.logp).exp().item() for c in said(samples=128, beams=128)}
-    drawn = [c.code for c in said(samples=2000, temperature=1.0)]
+    share = {c.code: torch.tensor(c.logp).exp().item() for c in candidates(samples=128, beams=128)}
+    drawn = [c.code for c in candidates(samples=2000, temperature=1.0)]
     assert sum(abs(drawn.count(code) / len(drawn) - p) for code, p in share.items()) / 2 < 0.12  # chance alone makes about 0.09
-    cold = said(samples=50, temperature=0.01)
+    cold = candidates(samples=50, temperature=0.01)
     assert {c.code for c in cold} == {max(share, key=share.get)}
-    assert {c.code for c in said(samples=50, temperature=1.0, top_p=1e-6)} == {said()[0].code}
+    assert {c.code for c in candidates(samples=50, temperature=1.0, top_p=1e-6)} == {candidates()[0].code}
 
 
 @pytest.mark.parametrize(("kind", "numbers"), [("words", "head"), ("sentence piece", "char")])
@@ -188,8 +190,8 @@ def test_draws_depend_on_seed_and_key_alone(kind: str, numbers: str) -> None:
 @given(seed=st.integers(0, 2**16), sharpness=st.sampled_from([0.0, 1.0, 100.0, 1e4]), way=st.sampled_from(list(WAYS)))
 def test_whatever_the_weights_it_parses(seed: int, sharpness: float, way: str) -> None:
     any_weights = setting("words", "head" if seed % 2 else "char", seed, sharpness)
-    for said in any_weights.decode(**WAYS[way]):
-        for candidate in said.candidates:
+    for result in any_weights.decode(**WAYS[way]):
+        for candidate in result.candidates:
             assert len(parse_code(candidate.code, CLEVR)) <= 3
 
 
@@ -211,14 +213,14 @@ def test_some_numbers_are_the_head_s_own_and_some_a_cell_s() -> None:
         read = cells.model.read_cells(cells.model.encode_image(cells.images))
     assert read is not None
     seen = {round(value, 4) for value in read.values.flatten().tolist()}
-    said = [
+    written = [
         round(v, 4)
         for one in cells.decode()
         for ids, values in cells.codec.heard[one.code]
         for i, v in zip(ids, values, strict=True)
         if i == cells.codec.num
     ]
-    assert 0 < sum(value in seen for value in said) < len(said)
+    assert 0 < sum(value in seen for value in written) < len(written)
 
 
 def test_half_precision_models_decode() -> None:
@@ -226,8 +228,8 @@ def test_half_precision_models_decode() -> None:
     half.model.to(torch.bfloat16)
     half.model.numeric_head.float()  # as loading leaves them
     half.model.number_feedback.float()
-    for said in half.decode(half.images.to(torch.bfloat16), samples=2, beams=2):
-        parse_code(said.code, CLEVR)
+    for result in half.decode(half.images.to(torch.bfloat16), samples=2, beams=2):
+        parse_code(result.code, CLEVR)
 
 
 @pytest.mark.parametrize("window", [1, 8])

@@ -76,8 +76,8 @@ def test_what_cannot_be_read_is_named_and_skipped(
     skipped = predict_file(predictor, ImageFiles(images), tmp_path / "pred.jsonl", batch_size=2)
     assert list(skipped) == ["2", "4", "5", "7"]
     assert list(read_predictions(tmp_path / "pred.jsonl")) == ["0", "1", "3", "6"]
-    told = capsys.readouterr().err
-    assert all(str(images[i]) in told for i in (2, 4, 5, 7))
+    output = capsys.readouterr().err
+    assert all(str(images[i]) in output for i in (2, 4, 5, 7))
     none = predict_file(predictor, ImageFiles(images[4:6]), tmp_path / "none.jsonl")
     assert set(none) == {"4", "5"}
     assert read_predictions(tmp_path / "none.jsonl") == {}
@@ -191,15 +191,15 @@ def test_how_much_was_taken_up_is_told_and_why_the_rest_was_not(tmp_path: Path, 
     killed_after(paths, "4", out)
     assert "2 of 5 predictions taken up from an interrupted call; 1 begun anew, as their images have changed" in capsys.readouterr().err
     predict_file(Stub("other"), ImageFiles(paths), out, decoding=Decoding(seed=1))
-    told = capsys.readouterr().err
-    assert "begun anew: they were made with another model and other settings of decoding" in told
-    assert "taken up" not in told
+    output = capsys.readouterr().err
+    assert "begun anew: they were made with another model and other settings of decoding" in output
+    assert "taken up" not in output
     killed_after(paths, "3", out)
     partial = tmp_path / ".pred.jsonl.partial"
     partial.write_bytes(partial.read_bytes() + b"[]\n")
     predict_file(Stub(), ImageFiles(paths), out)
-    said = capsys.readouterr().err
-    assert "a line is damaged" in said and "3 of 5 predictions taken up" in said
+    output = capsys.readouterr().err
+    assert "a line is damaged" in output and "3 of 5 predictions taken up" in output
 
 
 @given(st.data())
@@ -266,7 +266,7 @@ def test_a_folder_in_the_place_of_the_predictions_is_refused(tmp_path: Path) -> 
         predict_file(Stub(), ImageFiles([]), tmp_path)
 
 
-def said(folder: Path, *arguments: object) -> list[str]:
+def predict_arguments(folder: Path, *arguments: object) -> list[str]:
     return list(map(str, ("predict", "--model", folder, "--device", "cpu", *arguments)))
 
 
@@ -279,14 +279,14 @@ def test_a_folder_and_a_pattern_mean_the_images_in_order(
         paint(tmp_path / "photos" / "x.png", 1)
         (tmp_path / "photos" / "x.png").rename(tmp_path / "photos" / name)
     (tmp_path / "photos" / "more").mkdir()
-    assert main(said(folder, "--images", "photos", "--out", "p.jsonl")) == 0
+    assert main(predict_arguments(folder, "--images", "photos", "--out", "p.jsonl")) == 0
     assert list(read_predictions(tmp_path / "p.jsonl")) == ["a", "b", "c[1]"]
-    told = capsys.readouterr()
-    assert "left out, as their names are not those of images: photos/d.heic, photos/notes.txt" in told.err
-    assert "p.jsonl: 3 predictions\n" in told.out
-    assert main(said(folder, "--images", "photos/*.png", "--out", "q.jsonl")) == 0
+    captured = capsys.readouterr()
+    assert "left out, as their names are not those of images: photos/d.heic, photos/notes.txt" in captured.err
+    assert "p.jsonl: 3 predictions\n" in captured.out
+    assert main(predict_arguments(folder, "--images", "photos/*.png", "--out", "q.jsonl")) == 0
     assert list(read_predictions(tmp_path / "q.jsonl")) == ["b", "c[1]"]
-    assert main(said(folder, "--images", "photos/c[1].png", "--out", "q.jsonl")) == 0
+    assert main(predict_arguments(folder, "--images", "photos/c[1].png", "--out", "q.jsonl")) == 0
     assert list(read_predictions(tmp_path / "q.jsonl")) == ["c[1]"]
     assert "q.jsonl: 1 prediction\n" in capsys.readouterr().out
 
@@ -297,9 +297,9 @@ def test_candidates_are_printed_with_their_marks(folder: Path, tmp_path: Path, c
     for path in paths:
         paint(path, 100)
     drawn = ("--samples", 3, "--temperature", 1)
-    assert main(said(folder, "--images", *paths, *drawn)) == 0
+    assert main(predict_arguments(folder, "--images", *paths, *drawn)) == 0
     shown = capsys.readouterr().out
-    assert main(said(folder, "--images", *paths, *drawn, "--out", tmp_path / "p.jsonl")) == 0
+    assert main(predict_arguments(folder, "--images", *paths, *drawn, "--out", tmp_path / "p.jsonl")) == 0
     expected = []
     for prediction in read_predictions(tmp_path / "p.jsonl").values():
         assert prediction.candidates is not None
@@ -323,7 +323,7 @@ def test_it_is_said_if_nothing_is_named_anywhere(tmp_path: Path, capsys: pytest.
         small.model.config.prefix_token_ids = prompt_tokens(small.codec.tokenizer).prefix
         small.model.save_pretrained(tmp_path / f"model{sign}")
         small.codec.tokenizer.save_pretrained(tmp_path / f"model{sign}")
-        assert main(said(tmp_path / f"model{sign}", "--images", tmp_path / "a.png", "--out", tmp_path / "p.jsonl")) == 0
+        assert main(predict_arguments(tmp_path / f"model{sign}", "--images", tmp_path / "a.png", "--out", tmp_path / "p.jsonl")) == 0
         empty = read_predictions(tmp_path / "p.jsonl")["a"].code == ""
         outcomes.add((empty, "the one code is empty: no object is named" in capsys.readouterr().err))
     assert outcomes == {(True, True), (False, False)}

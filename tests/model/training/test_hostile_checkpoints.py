@@ -90,7 +90,7 @@ def fields(name: str, **changes: Any) -> Callable[[Path], None]:
     return harm
 
 
-def asking(name: str, pickled: bytes, **storages: bytes) -> Callable[[Path], None]:
+def archived(name: str, pickled: bytes, **storages: bytes) -> Callable[[Path], None]:
     """A function that writes an archive as torch does, with this pickle and these storages."""
 
     def harm(checkpoint: Path) -> None:
@@ -179,11 +179,11 @@ HARMS: dict[str, tuple[Callable[[Path], None], str]] = {
     "a pickle for the schedule": (pickled("scheduler.pt"), "scheduler.pt"),
     "a pickle for random states": (pickled("rng_state.pth"), "rng_state.pth"),
     "a pickle for the scaler": (pickled("scaler.pt"), "scaler.pt"),
-    "bytes without end": (asking("optimizer.pt", many_bytes(10**10)), "optimizer.pt"),
-    "bytes of one text": (asking("scheduler.pt", copies("builtins\nbytearray", 4000)), "scheduler.pt"),
-    "an array without end": (asking("rng_state.pth", array(2 * 10**9, "O")), "rng_state.pth"),
-    "numbers without end": (asking("scaler.pt", b"\x80\x02" + b"K\x01" * 2_500_000 + b"."), "scaler.pt"),
-    "a storage that is not all there": (asking("optimizer.pt", tensor(60_000), s=bytes(4)), "states 60,000 numbers where 1 are"),
+    "bytes without end": (archived("optimizer.pt", many_bytes(10**10)), "optimizer.pt"),
+    "bytes of one text": (archived("scheduler.pt", copies("builtins\nbytearray", 4000)), "scheduler.pt"),
+    "an array without end": (archived("rng_state.pth", array(2 * 10**9, "O")), "rng_state.pth"),
+    "numbers without end": (archived("scaler.pt", b"\x80\x02" + b"K\x01" * 2_500_000 + b"."), "scaler.pt"),
+    "a storage that is not all there": (archived("optimizer.pt", tensor(60_000), s=bytes(4)), "states 60,000 numbers where 1 are"),
     "an archive behind a pickle": (behind_another, "as torch saves"),
     "compressed": (compressed, "compressed"),
     "no optimizer": (lambda checkpoint: (checkpoint / "optimizer.pt").unlink(), "optimizer.pt is missing"),
@@ -269,7 +269,7 @@ def test_what_a_training_saves_is_read(trained: Path) -> None:
     ids=range(8),
 )
 def test_a_pickle_that_asks_for_more_than_is_there_is_not_read(tmp_path: Path, pickled: bytes) -> None:
-    asking("x.pt", pickled, s=bytes(4))(tmp_path)
+    archived("x.pt", pickled, s=bytes(4))(tmp_path)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(UserError):
         check_pickle(tmp_path / "x.pt")
@@ -284,13 +284,13 @@ def test_a_crafted_checkpoint_is_one_message(trained: Path, run: Path, name: str
     seal(newest)
     capsys.readouterr()
     assert train(trained, run, 3) == 2
-    said = capsys.readouterr().err.splitlines()[-1]
+    last_line = capsys.readouterr().err.splitlines()[-1]
     assert not (run.parent / "RUN").exists()
-    assert message in said
-    assert str(newest) in said
-    assert "weights_only" not in said
-    assert "remove this checkpoint" in said
-    assert len(said) < 600
+    assert message in last_line
+    assert str(newest) in last_line
+    assert "weights_only" not in last_line
+    assert "remove this checkpoint" in last_line
+    assert len(last_line) < 600
 
 
 def test_what_the_message_says_helps(trained: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -330,11 +330,11 @@ def test_nothing_that_does_not_belong_to_a_checkpoint_is_passed_over_in_silence(
     place = run / "checkpoint-2" / name
     place.parent.mkdir(exist_ok=True)
     make(place)
-    said: list[str] = []
-    found = newest_checkpoint(run, said.append)
+    messages: list[str] = []
+    found = newest_checkpoint(run, messages.append)
     assert found is not None
     assert found.name == "checkpoint-1"
-    assert f"{Path(name).parts[0]} does not belong to it" in said[0]
+    assert f"{Path(name).parts[0]} does not belong to it" in messages[0]
 
 
 @pytest.mark.parametrize("name", ["log.jsonl", "tensorboard", ".saving"])

@@ -18,17 +18,17 @@ from model.training.train import Data, train
 @pytest.mark.parametrize(("numbers", "settings"), [("head", ["steps=600"]), ("char", ["steps=300"])])
 def test_sixteen_renders_are_learnt_by_heart(numbers: str, settings: list[str], renders: Samples, tmp_path: Path) -> None:
     """Every word right, and numbers off by less than 0.02 normalised units in the mean."""
-    young = ["feedback_noise=0.2"]  # about the error of numbers after so few steps
-    common = [*young, "augment=false", "batch_size=8", "weight_decay=0", "report_to=none", f"numbers={numbers}"]
+    noise = ["feedback_noise=0.2"]  # about the error of numbers after so few steps
+    common = [*noise, "augment=false", "batch_size=8", "weight_decay=0", "report_to=none", f"numbers={numbers}"]
     preset = get_preset("tiny").changed([*common, *settings])
     train(preset, "tiny", data=Data([renders.path]), out=tmp_path / "run", device="cpu")
     predictor = Predictor.of(tmp_path / "run", "cpu")
     domain, slots = predictor.codec.domain, predictor.codec.slots
     errors = []
     for prediction in predictor.predict([(key, renders[key].pixels()) for key in renders.keys]):
-        true, said = renders[prediction.key].scene.objects, parse_code(prediction.code, domain).objects
-        assert len(said) == len(true)
-        for one, other in zip(true, said, strict=True):
+        true, predicted = renders[prediction.key].scene.objects, parse_code(prediction.code, domain).objects
+        assert len(predicted) == len(true)
+        for one, other in zip(true, predicted, strict=True):
             assert [other[c.name] for c in domain.statements[0].choices] == [one[c.name] for c in domain.statements[0].choices]
             for slot in slots:
                 values = [slot.normalise(slot.argument.as_tuple(obj[slot.argument.name])[slot.component]) for obj in (one, other)]

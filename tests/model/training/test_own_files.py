@@ -50,9 +50,9 @@ def test_what_no_run_has_written_is_refused_where_it_would_go(
         before = contents(run)
         capsys.readouterr()
         assert call(folder, verb, run, 3) == 2, name
-        said = capsys.readouterr().err
-        assert said.count("\n") == 1
-        assert f"{run / name}: " in said
+        output = capsys.readouterr().err
+        assert output.count("\n") == 1
+        assert f"{run / name}: " in output
         assert contents(run) == before
 
 

@@ -104,9 +104,9 @@ def test_a_finished_model_that_was_damaged_since_is_refused(call: Call, run: Pat
     if name == "whole.json" and harm is Path.unlink:  # as for a model made by another program
         assert load_model(run, "cpu").model
         return
-    with pytest.raises(UserError, match=f"{run}.*({name}|whole.json)") as told:
+    with pytest.raises(UserError, match=f"{run}.*({name}|whole.json)") as raised:
         load_model(run, "cpu")
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_a_model_may_be_changed_on_purpose(run: Path) -> None:
@@ -136,9 +136,9 @@ def test_a_damaged_newest_checkpoint_is_passed_over_with_a_word(
     harm(run / "checkpoint-2" / name)
     capsys.readouterr()
     assert newest_checkpoint(run) == run / "checkpoint-1"
-    said = capsys.readouterr().err
-    assert said.startswith(f"{run / 'checkpoint-2'}: {name}")
-    assert said.endswith("passed over for checkpoint-1, the newest that is whole\n")
+    output = capsys.readouterr().err
+    assert output.startswith(f"{run / 'checkpoint-2'}: {name}")
+    assert output.endswith("passed over for checkpoint-1, the newest that is whole\n")
     if (harm, name) == (truncate, "model.safetensors"):
         assert call("--steps", "3", "--set", "save_steps=1") == 0
         assert "going on from step 1 of 3" in capsys.readouterr().err
@@ -151,10 +151,10 @@ def test_where_no_checkpoint_is_whole_there_is_one_message(call: Call, run: Path
     before = (run / "run.json").read_bytes()
     capsys.readouterr()
     assert call("--steps", "3") == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert "checkpoint-2: model.safetensors is damaged" in said
-    assert "checkpoint-1: optimizer.pt is damaged" in said
+    output = capsys.readouterr().err
+    assert output.count("\n") == 1
+    assert "checkpoint-2: model.safetensors is damaged" in output
+    assert "checkpoint-1: optimizer.pt is damaged" in output
     assert (run / "run.json").read_bytes() == before
     for checkpoint in run.glob("checkpoint-*"):
         shutil.rmtree(checkpoint)
@@ -293,7 +293,7 @@ def test_init_is_known_by_its_weights(call: Call, run: Path, tmp_path: Path, cap
 
 
 @pytest.mark.parametrize(
-    ("was", "now", "said"),
+    ("was", "now", "message"),
     [
         ('model_type = "resnet"\n', "", "model_type is missing"),
         ("num_attention_heads = 2", "num_attention_heads = 3", "not a multiple"),
@@ -302,13 +302,13 @@ def test_init_is_known_by_its_weights(call: Call, run: Path, tmp_path: Path, cap
     ],
 )
 def test_what_was_refused_does_not_stand_in_the_way(  # noqa: PLR0917
-    was: str, now: str, said: str, call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    was: str, now: str, message: str, call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "wrong.toml").write_text(PRESET.replace(was, now))
     assert call("--steps", "1", preset="wrong.toml") == 2
-    told = capsys.readouterr().err
-    assert said in told
-    assert told.count("\n") == 1
+    output = capsys.readouterr().err
+    assert message in output
+    assert output.count("\n") == 1
     assert not (tmp_path / "run").exists()
     assert call("--steps", "1") == 0
 
@@ -336,28 +336,28 @@ def test_training_that_goes_astray_ends_with_a_word(
 
     monkeypatch.setattr(IGLLM, "forward", astray)
     assert call("--steps", "3", "--set", "save_steps=1", "--set", "log_steps=3") == 2
-    said = capsys.readouterr().err
-    assert "training has gone astray" in said
-    assert "lower learning rates" in said
-    assert "Traceback" not in said
+    output = capsys.readouterr().err
+    assert "training has gone astray" in output
+    assert "lower learning rates" in output
+    assert "Traceback" not in output
     assert not list((tmp_path / "run").glob("checkpoint-*"))
 
 
 @pytest.mark.parametrize(
-    ("asked", "kept"),
+    ("arguments", "kept"),
     [("train --steps 2", set()), ("train --steps 9 --set save_steps=1", {"checkpoint-1"}), ("pretrain --steps 3", set())],
 )
 def test_weights_that_a_step_has_made_useless_are_not_saved(
-    call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str], asked: str, kept: set[str]
+    call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: str, kept: set[str]
 ) -> None:
     """A step's loss is that of the weights before it, so it may be finite when the new ones are not."""
     wild = [f"{rate}=10" for rate in ("learning_rate", "projector_learning_rate", "head_learning_rate")]
     wild += ["warmup=0", "weight_decay=1e6", "log_steps=20"]
-    verb, *flags = asked.split()
+    verb, *flags = arguments.split()
     assert call(*flags, *(word for setting in wild for word in ("--set", setting)), verb=verb) == 2
-    said = capsys.readouterr().err.splitlines()[-1]
-    assert re.search(r"run: the weight [\w.]+ is not finite at step \d: training has gone astray", said)
-    assert "lower learning rates" in said
+    last_line = capsys.readouterr().err.splitlines()[-1]
+    assert re.search(r"run: the weight [\w.]+ is not finite at step \d: training has gone astray", last_line)
+    assert "lower learning rates" in last_line
     assert {path.name for path in (tmp_path / "run").iterdir()} - {"run.json", "tensorboard"} == kept
 
 
@@ -382,23 +382,23 @@ def test_a_damaged_sample_in_a_loader_is_one_message(call: Call, dots: Path, tmp
     for image in data.glob("*.png"):
         truncate(image)
     assert call("--steps", "1", "--set", "loaders=1", data=data) == 2
-    said = capsys.readouterr().err
-    assert "Traceback" not in said
-    assert said.count("\n") == 1
+    output = capsys.readouterr().err
+    assert "Traceback" not in output
+    assert output.count("\n") == 1
 
 
 def test_no_more_loaders_than_cores(call: Call, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder) -> None:
-    asked = []
+    loaders = []
     usual = torch.utils.data.DataLoader.__init__
 
     def noted(self, *arguments, **keywords):
-        asked.append(keywords["num_workers"])
+        loaders.append(keywords["num_workers"])
         usual(self, *arguments, **keywords)
 
     monkeypatch.setattr("model.training.run.available_cores", lambda: [0, 1])
     monkeypatch.setattr(torch.utils.data.DataLoader, "__init__", noted)
     assert call("--steps", "1", "--set", "loaders=64") == 0
-    assert set(asked) == {2}
+    assert set(loaders) == {2}
     assert not [warning for warning in recwarn if "worker processes" in str(warning.message)]
 
 

@@ -41,11 +41,11 @@ QUICK = TINY.replaced(steps=4, save_steps=2, batch_size=4, report_to="none")
 def overfit(renders: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of `tiny` on sixteen renders, many times over, without augmentation."""
     out = tmp_path_factory.mktemp("overfit") / "run"
-    young = ["feedback_noise=0.2"]  # after so few steps, numbers are off by about that
+    noise = ["feedback_noise=0.2"]  # after so few steps, numbers are off by about that
     small = ["image_height=64", "image_width=80"]  # a quarter of the pixels is enough to tell sixteen renders apart
     preset = TINY.changed(
         [
-            *young,
+            *noise,
             *small,
             "augment=false",
             "order_noise=0",
@@ -86,15 +86,15 @@ def test_the_code_follows_the_image(overfit: Path, renders: Samples) -> None:
     predictor = Predictor.of(overfit, "cpu")
     images = {key: renders[key].pixels() for key in renders.keys}
     truth = {key: renders.code(key) for key in renders.keys}
-    said = {p.key: p.code for p in predictor.predict(images.items())}
-    scores = scores_of(said, truth, renders)
+    predicted = {p.key: p.code for p in predictor.predict(images.items())}
+    scores = scores_of(predicted, truth, renders)
     assert scores["count_accuracy"] == 1.0
     assert min(scores["accuracy_all"].values()) >= 0.95
     assert scores["location_l2"] < 0.3
     swapped = dict(zip(renders.keys, reversed(renders.keys), strict=True))
-    said_of_swapped = {p.key: p.code for p in predictor.predict((key, images[swapped[key]]) for key in renders.keys)}
-    assert said_of_swapped == {key: said[swapped[key]] for key in renders.keys}
-    against_own_place = scores_of(said_of_swapped, truth, renders)
+    predicted_of_swapped = {p.key: p.code for p in predictor.predict((key, images[swapped[key]]) for key in renders.keys)}
+    assert predicted_of_swapped == {key: predicted[swapped[key]] for key in renders.keys}
+    against_own_place = scores_of(predicted_of_swapped, truth, renders)
     assert against_own_place["accuracy_all"]["color"] < 0.6
     blank = [(key, np.full_like(image, 128)) for key, image in images.items()]
     assert len({p.code for p in predictor.predict(blank)}) == 1
@@ -113,9 +113,9 @@ def test_what_pretraining_learns_training_begins_with(renders: Samples, tmp_path
     assert first["with"] < 0.8 * first["without"]
 
 
-@pytest.mark.parametrize(("setting", "said"), [("freeze_vision=true", "freezes"), ("dense_weight=0", "dense loss")])
-def test_pretraining_refuses_what_it_cannot_teach(renders: Samples, tmp_path: Path, setting: str, said: str) -> None:
-    with pytest.raises(UserError, match=said):
+@pytest.mark.parametrize(("setting", "message"), [("freeze_vision=true", "freezes"), ("dense_weight=0", "dense loss")])
+def test_pretraining_refuses_what_it_cannot_teach(renders: Samples, tmp_path: Path, setting: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         pretrain(
             QUICK.changed([setting, "number_cells=false", "word_cells=false"]),
             "tiny",

@@ -295,7 +295,7 @@ def test_bad_training_calls_get_one_message(  # noqa: PLR0917
         status = main(["train", *data, "--out", "run", "--steps", "1", *flags])
     except SystemExit as stop:  # argparse
         status = stop.code
-    said = capsys.readouterr().err
+    output = capsys.readouterr().err
     assert status == 2
-    assert message in said
-    assert "Traceback" not in said
+    assert message in output
+    assert "Traceback" not in output

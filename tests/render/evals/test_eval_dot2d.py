@@ -114,9 +114,9 @@ def test_maps_show_each_dot_at_its_true_place_and_at_the_one_read(done: Path, tm
     data = done / "data" / "test-outside"
     samples = Samples(data)
     spots = [sample.scene.objects[0]["loc"] for sample in samples]
-    said = {key: f"dot(loc=({x / 2:.4f}, {y:.4f}))\n" for key, (x, y) in zip(samples.keys, spots, strict=True)}
-    said[samples.keys[0]] = ""  # no dot at all
-    write_predictions(tmp_path / "pred.jsonl", [Prediction(key, code) for key, code in said.items()])
+    codes = {key: f"dot(loc=({x / 2:.4f}, {y:.4f}))\n" for key, (x, y) in zip(samples.keys, spots, strict=True)}
+    codes[samples.keys[0]] = ""  # no dot at all
+    write_predictions(tmp_path / "pred.jsonl", [Prediction(key, code) for key, code in codes.items()])
     evaluation, plan = asked("dot2d", methods=["head"], sizes=(6,))
     (request,) = plan.requests(evaluation)
     shown = Shown(request.method, request.size, evaluation.conditions[1], Side(data), Side(tmp_path / "pred.jsonl"), samples.keys)

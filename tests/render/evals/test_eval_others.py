@@ -45,7 +45,7 @@ def training(out: Path) -> Path:
     return folder
 
 
-def states(**settings: object) -> Callable[[Path], None]:
+def with_settings(**settings: object) -> Callable[[Path], None]:
     def harm(out: Path) -> None:
         path = training(out) / "run.json"
         stated = json.loads(path.read_text())
@@ -68,8 +68,8 @@ def other_training_data(out: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
-        (states(seed=77), "holds a run with seed=77, not 0"),
-        (states(steps=5), "holds a run with steps=5, not 2"),
+        (with_settings(seed=77), "holds a run with seed=77, not 0"),
+        (with_settings(steps=5), "holds a run with steps=5, not 2"),
         (other_training_data, "holds a run on other data"),
         (lambda out: (training(out) / "run.json").write_text('{"garbage'), "is not JSON"),
         (lambda out: (training(out) / "run.json").unlink(), "holds something that is not a run"),
@@ -82,10 +82,10 @@ def test_a_finished_run_is_the_one_that_is_asked_for(
     harm(used)
     capsys.readouterr()
     assert run(used) == 2
-    said = capsys.readouterr().err
-    assert message in said
-    assert str(training(used)) in said
-    assert "predict" not in said
+    output = capsys.readouterr().err
+    assert message in output
+    assert str(training(used)) in output
+    assert "predict" not in output
     assert not list((used / "cells").glob("*.json"))
 
 
@@ -111,10 +111,10 @@ def test_pictures_of_other_scenes_or_predictions_are_left_out(done: Path, tmp_pa
     (damaged,) = (out / "predictions").glob("*-outside.jsonl")
     damaged.write_text("nonsense")
     assert run(out) == 0
-    said = capsys.readouterr().err
-    assert said.count("left out of the pictures") == 2
-    assert f"{out / 'data' / 'test-inside'}: the sample" in said
-    assert f"{damaged}, line 1" in said
+    output = capsys.readouterr().err
+    assert output.count("left out of the pictures") == 2
+    assert f"{out / 'data' / 'test-inside'}: the sample" in output
+    assert f"{damaged}, line 1" in output
     assert "<article" not in (out / "pictures.html").read_text()
 
 

@@ -166,8 +166,8 @@ def test_calls_that_share_a_folder_share_its_work(done: Path, tmp_path: Path) ->
     command = [Path(sys.executable).with_name("igllm"), "eval", "cogent", *with_flags(("--out", out, *WHAT), one)]
     process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     assert run(out, *both) == 0
-    told = process.communicate()[1]
-    assert process.returncode == 0, told
+    errors = process.communicate()[1]
+    assert process.returncode == 0, errors
     undisturbed = cells_of(done)
     assert len(cells_of(out)) == 2
     for name, cell in cells_of(out).items():
@@ -248,8 +248,8 @@ def test_the_page_of_pictures_has_the_worst_first_and_escapes(tmp_path: Path) ->
     attack = "<img src=x onerror=alert(1)>"
     fine, off, nothing, wild, broken = samples = make_samples(5)
     truth = save_shards(tmp_path / "truth", samples)
-    said = [fine, moved(off, 2.0), with_objects(nothing, []), with_objects(wild, moved(off).scene.objects)]
-    guess = save_predictions(tmp_path / "pred.jsonl", said, Prediction(broken.key, attack))
+    predicted = [fine, moved(off, 2.0), with_objects(nothing, []), with_objects(wild, moved(off).scene.objects)]
+    guess = save_predictions(tmp_path / "pred.jsonl", predicted, Prediction(broken.key, attack))
     (request,) = requests(methods=("head",), sizes=(500,))
     evaluation = request.evaluation
     keys = [sample.key for sample in samples]
@@ -299,9 +299,9 @@ def test_bad_input_gets_one_message_and_status_two(
     more: tuple[object, ...], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert status_of(["eval", "cogent", *with_flags(("--out", tmp_path / "x", *WHAT), more)]) == 2
-    said = capsys.readouterr().err
-    assert message in said
-    assert "Traceback" not in said
+    output = capsys.readouterr().err
+    assert message in output
+    assert "Traceback" not in output
     assert not (tmp_path / "x").exists()
 
 
@@ -383,10 +383,10 @@ def test_a_damaged_cell_is_told_before_anything_is_run(
     changed = change(json.loads(path.read_text()))
     path.write_text(changed if isinstance(changed, str) else json.dumps(changed))
     assert status_of(["eval", "cogent", "--out", tmp_path / "x", *what, "--cells", cells]) == 2
-    said = capsys.readouterr().err
-    assert message in said
-    assert request.digest in said
-    assert "delete it to have it run again" in said
+    output = capsys.readouterr().err
+    assert message in output
+    assert request.digest in output
+    assert "delete it to have it run again" in output
     assert not (tmp_path / "x").exists()
 
 
