@@ -1,4 +1,4 @@
-"""Model folders from unknown sources: no code in them is run, and a file that breaks its declaration is refused with one message."""
+"""Model folders from unknown sources: no code in them is run, and undeclared content is refused with one message."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ def test_a_tokenizers_configuration_of_another_model_is_one_message(copy: Path, 
     ],
 )
 def test_a_model_and_its_tokenizer_belong_together(copy: Path, name: str, fields: dict[str, object], message: str) -> None:
-    """With another model's tokenizer, the prompt would have other tokens, or the answers another end."""
+    """Another model's tokenizer would change the prompt's tokens or the answers' end."""
     stated = json.loads((copy / name).read_text()) if (copy / name).exists() else {}
     (copy / name).write_text(json.dumps(stated | fields))
     with pytest.raises(UserError, match=message) as raised:

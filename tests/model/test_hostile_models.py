@@ -151,7 +151,7 @@ def test_a_number_or_a_word_of_the_code_does_not_end_it(tmp_path: Path, end: str
 
 
 def test_files_that_give_a_token_two_numbers_are_refused(shipped: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """They are refused whichever of the two numbers a library would use."""
+    """Refused whichever of the two a library would use."""
     decoder = {"4": {"content": NUM, "special": True}, "9": {"content": NUM, "special": True}}
     change(shipped / "tokenizer_config.json", lambda config: config.update(added_tokens_decoder=decoder))
     assert predict(shipped) == 2

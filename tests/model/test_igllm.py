@@ -260,7 +260,7 @@ def test_words_are_helped_by_the_cells_that_a_state_looks_at() -> None:
 
 
 def test_what_a_cell_shows_is_what_its_targets_say(codec: CodeCodec, renders: Samples) -> None:
-    """A read-out with identity weights gives the values back from tokens that hold the targets, also of periodic angles."""
+    """Read with identity weights, tokens that hold the targets give the values back, also periodic angles."""
     layout = DenseLayout.of(CLEVR, codec.slots)
     assert layout is not None
     objects = renders[renders.keys[0]].scene.objects
@@ -348,7 +348,7 @@ def test_the_read_out_of_an_angle_does_not_jump_where_the_angle_does(codec: Code
         layout.targets((cube.replaced(rotation=degrees),), [0], 1, CLEVR)["dense_numbers"][0, -2:] for degrees in (89.9, 0.0, 45.0)
     )
     assert np.abs(before - after).max() < 0.01
-    assert np.abs(across + after).max() < 1e-6  # half a period away, the coordinates are the opposite
+    assert np.abs(across + after).max() < 1e-6  # half a period away: opposite coordinates
 
 
 def test_pretraining_teaches_the_tower_and_nothing_else(codec: CodeCodec, renders: Samples) -> None:

@@ -24,7 +24,7 @@ ANY = st.one_of(st.sampled_from(EXTREME + WRONG), st.floats(), st.integers(), st
 
 
 def refused(**changes: Any) -> str | None:
-    """The message that refuses these settings, None if they are accepted. Any error but `UserError` fails the test."""
+    """The message that refuses these settings, None if they are accepted. Other errors fail the test."""
     try:
         Preset().replaced(**changes)
     except UserError as error:
@@ -125,7 +125,7 @@ def test_every_setting_is_documented() -> None:
 
 
 def test_settings_are_named_alone_or_with_their_group() -> None:
-    """No two groups have a setting of the same name, so the name alone is enough."""
+    """No two groups share a setting's name, so it is enough alone."""
     assert len(settings()) == sum(len(declared(kind)) for kind in (Preset, *GROUPS.values()))
     for each in settings().values():
         value = f"{each.name}={Preset().to_json()[each.name]}"

@@ -189,4 +189,4 @@ def test_trying_parts_out_changes_nothing(stage: Stage) -> None:
         model, _ = build(preset(RESNET, **changes), DOTS, stage=stage)
         drawn.append(torch.cat([value.float().flatten() for value in model.state_dict().values()]))
     assert torch.equal(*drawn)
-    assert not model.tower.encoder.embedder.embedder.normalization.running_mean.any()  # the blank image of the trial changed no statistics
+    assert not model.tower.encoder.embedder.embedder.normalization.running_mean.any()  # unchanged by the trial's blank image

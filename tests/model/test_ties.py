@@ -194,7 +194,7 @@ class SharedConfig(CLIPVisionConfig):
 
 
 class SharedTower(CLIPVisionModel):
-    """A tower whose layers are one module, as ALBERT's are, without a declaration of tied weights."""
+    """A tower whose layers are one module, as ALBERT's are, which it does not declare."""
 
     config_class = SharedConfig
 
@@ -237,7 +237,7 @@ WRAPPED: dict[str, Callable[[str], str]] = {
 def test_states_gathered_from_wrappers_are_saved_as_the_models_own(
     parts: dict[str, Path], wrapped: str, lora: bool, tmp_path: Path
 ) -> None:
-    """A gathered state holds a separate tensor for each name, and the names contain the wrapper's own parts."""
+    """Gathering separates tied tensors, and changes names."""
     model, codec = build(preset_of(parts, "qwen2 tied", "folders", **(LORA if lora else {})), DOTS)
     unlike(model)
     gathered = {WRAPPED[wrapped](name): value.clone() for name, value in model.state_dict().items()}

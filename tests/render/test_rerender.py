@@ -97,7 +97,7 @@ def test_a_second_call_renders_only_what_changed(renders: Samples, tmp_path: Pat
 def test_a_recorded_frame_is_no_larger_than_images_may_be(
     renders: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("IGLLM_MAX_PIXELS", "")  # so that it is restored after the test
+    monkeypatch.setenv("IGLLM_MAX_PIXELS", "")  # restored after the test
     key, out = renders.keys[0], tmp_path / "out"
     (tmp_path / f"{key}.py").write_text(renders.code(key))
     call = ["render", "--code", str(tmp_path / f"{key}.py"), "--data", str(renders.path), "--out", str(out), "--max-pixels", "99"]

@@ -175,7 +175,7 @@ def test_a_list_that_names_what_is_elsewhere_is_refused(tmp_path: Path, name: An
 
 
 class Painter(Predictor):
-    """A model of dots that writes the same given code for every image."""
+    """A model of dots that writes the given code."""
 
     def __init__(self, code: str, domain: str = "dot2d") -> None:
         self.name, self.digest, self.code = "painter", code, code
@@ -190,7 +190,7 @@ class Painter(Predictor):
 
 
 def test_a_round_trip_over_an_older_one_ends_as_a_fresh_one(tmp_path: Path) -> None:
-    """Calls with other data under the same keys, with unreadable code, with another model and fewer samples, and with the first data."""
+    """With other data under the same keys, unreadable code, another model and fewer samples, and the first data again."""
     one, other = (generate(DatasetSettings("dot2d", seed=seed, width=24, height=24), 4, tmp_path / str(seed)).path for seed in (1, 2))
     assert isinstance(one, Path)
     assert isinstance(other, Path)

@@ -1,4 +1,4 @@
-"""Image-caption pairs from other people's tars and from igllm's own shards."""
+"""Image-caption pairs from foreign tars and igllm's shards."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def tar(path: Path, members: Iterable[tuple[str, bytes]]) -> Path:
 
 
 def pair(number: int, image: bytes | None = None, caption: str | None = None, suffix: str = ".jpg") -> list[tuple[str, bytes]]:
-    """The members of a pair as img2dataset writes them: an image whose grey is 10 times the number, and a caption with the number."""
+    """The members of a pair as img2dataset writes them: an image of grey 10 x number, and a caption with the number."""
     kind = {".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".JPEG": "JPEG"}[suffix]
     key = f"{number:09d}"
     picture = encoded(10 * number, kind) if image is None else image

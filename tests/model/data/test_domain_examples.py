@@ -105,7 +105,7 @@ def test_a_noisy_order_moves_numbers_and_where_to_look_together(each: Samples) -
     noisy_maker = replace(plain, order_noise=100.0)  # enough for any order
 
     def statements(example: dict) -> Counter:
-        """The numbers of an example, counted, each with its slot and the visual token of its object."""
+        """Counts numbers, each with its slot and its object's visual token."""
         written = zip(example["centres"], example["number_values"], example["number_slots"], strict=True)
         return Counter((centre, value, slot) for centre, value, slot in written if slot >= 0)
 

@@ -141,7 +141,7 @@ def test_a_killed_call_is_taken_up(tower: VisionTower, tmp_path: Path, torn: int
 
 
 def at(place: float) -> Callable[[bytes], bytes]:
-    """A function that flips a bit of a file's content, at this share of its length."""
+    """Flip a bit of a file, at this share of its length."""
 
     def harm(data: bytes) -> bytes:
         index = round(place * (len(data) - 1))
@@ -157,7 +157,7 @@ def pickled(data: bytes) -> bytes:
 
 
 def as_halves(data: bytes) -> bytes:
-    """The content with another type and shape in the header, for the same number of bytes."""
+    """Another type and shape in the header, for as many bytes."""
     return data.replace(b"<f4", b"<f2").replace(b"(6, 16, 32)", b"(6, 32, 32)")
 
 

@@ -20,7 +20,7 @@ from model.data.order import WINDOW, InOrder, Mixture, Permutation, WindowedShuf
 
 @dataclass
 class Numbers:
-    """A source whose examples hold their number and a random draw, -1 without a generator."""
+    """A source whose examples hold their number and a random draw."""
 
     count: int
     far_shards: Sequence[int] | None = None

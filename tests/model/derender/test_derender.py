@@ -94,7 +94,7 @@ def test_the_losses_add_up_over_the_batches_of_a_step(learner: Learner, renders:
 
 
 def test_every_network_learns_from_its_own_loss(learner: Learner, renders: Samples) -> None:
-    """The attribute loss, in particular, does not train the masks, which are to match the true ones alone."""
+    """The attribute loss does not train the masks, which are to match the true ones."""
     model, batch = learner.model.train(), batch_of(learner, renders, range(4))
     trained = {}
     for part in sorted(PARTS):
@@ -119,7 +119,7 @@ def test_an_image_without_objects_is_learnt_from(learner: Learner, renders: Samp
 
 @pytest.mark.parametrize("sharpness", [1.0, 30.0])
 def test_code_is_valid_whatever_the_weights(sharpness: float, renders: Samples) -> None:
-    """The code is in the declared ranges, canonical, in canonical order, and has at most the domain's number of objects."""
+    """The code is canonical and in its order, within the declared ranges, of at most the domain's number of objects."""
     torch.manual_seed(1)
     model: Derenderer = begin_derendering(DERENDER, CLEVR, {}).model
     model.config.threshold = 0.0
@@ -146,7 +146,7 @@ def test_a_blank_image_holds_nothing_that_is_sure(learner: Learner) -> None:
 
 def test_a_saved_model_says_what_the_trained_one_said(renders: Samples, tmp_path: Path) -> None:
     model = train(QUICK, "derender", data=Data([renders.path]), out=tmp_path / "run", device="cpu")
-    model.config.threshold = 0.0  # after four steps, its heat is still below the usual threshold
+    model.config.threshold = 0.0  # after four steps, all heat is below the usual one
     images = [(key, renders[key].pixels()) for key in renders.keys[:5]]
     model.save_pretrained(tmp_path / "saved")
     before = list(Predictor.around(Loaded(model.eval(), None, "trained", "")).predict(images))

@@ -125,7 +125,7 @@ def test_a_map_that_is_right_proposes_the_true_boxes(truth: list[tuple[float, ..
 
 
 def test_regions_are_off_as_told() -> None:
-    """The errors have no bias, and are proportional to the box's width and height."""
+    """Errors have no bias, and are proportional to the box's sides."""
     region = np.tile(np.array([[80.0, 60.0, 10.0, 20.0]], np.float32), (4000, 1))
     off = jittered(region, np.random.default_rng(0))
     moved, scaled = (off[:, :2] - region[:, :2]) / region[:, 2:], np.log(off[:, 2:] / region[:, 2:])

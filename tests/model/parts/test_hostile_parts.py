@@ -31,7 +31,7 @@ def code(folder: Path, canary: Path) -> None:
 
 
 def sharded_pickle(folder: Path, canary: Path) -> None:
-    """Add the files by which transformers would read a distributed checkpoint, whose ``.metadata`` is a pickle."""
+    """Make a part look like a distributed checkpoint, whose ``.metadata`` is a pickle."""
     shutil.copy(folder / "model.safetensors", folder / "shard-00000-model-00001-of-00001.safetensors")
     (folder / ".metadata").write_bytes(pickle.dumps(Payload(canary)))
 
@@ -144,7 +144,7 @@ def test_what_a_part_may_not_ask_for_is_one_message(
 
 
 def on_the_hub(folder: Path, name: str, cache: Path) -> Path:
-    """Lay a folder out as in the hub's cache, a commit's files as links to blobs; returns the folder of blobs."""
+    """Copy a folder into a cache laid out as the hub's; returns the folder of blobs."""
     kept, commit = cache / f"models--{name.replace('/', '--')}", "a" * 40
     for part in ("refs", "blobs", f"snapshots/{commit}"):
         (kept / part).mkdir(parents=True)

@@ -105,7 +105,7 @@ def test_a_chat_template_that_does_not_ask_is_refused_before_training(
 
 
 def test_an_answer_ends_with_the_tokenizers_token_and_the_model_says_so(own_parts: dict[str, Path], canary: Path) -> None:
-    """A checkpoint's configuration may state several end tokens, or none."""
+    """A checkpoint may state several end tokens, or none."""
     change(own_parts["llama"] / "config.json", eos_token_id=[5, 7])
     planned = plan(preset_on(own_parts), CLEVR)
     assert planned.config.text_config.eos_token_id == planned.codec.tokenizer.eos_token_id

@@ -95,7 +95,7 @@ def test_an_index_names_files_of_its_folder(own_parts: dict[str, Path], canary: 
 
 
 def test_shards_and_links_are_read(own_parts: dict[str, Path], saved_parts: dict[str, Path], canary: Path) -> None:
-    """`save_pretrained` writes shards, and the hub's cache holds links."""
+    """As `save_pretrained` writes them, and the hub's cache links them."""
     folder = own_parts["llama"]
     weights = load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()

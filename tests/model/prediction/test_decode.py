@@ -158,7 +158,7 @@ def one_object() -> Clevr:
 
 
 def test_what_is_drawn_follows_the_probabilities() -> None:
-    """The share of draws of each text is about its probability, known from an exhaustive search."""
+    """Each text's share of draws is about its probability in an exhaustive search."""
     one = setting("words", "head", sharpness=5.0)
     codec = CodeCodec(one_object(), one.codec.tokenizer)
 
@@ -234,7 +234,7 @@ def test_half_precision_models_decode() -> None:
 
 @pytest.mark.parametrize("window", [1, 8])
 def test_a_text_is_read_as_in_training_whatever_window_a_configuration_states(window: int) -> None:
-    """A LLaMA has no window: it is trained with attention on all earlier tokens."""
+    """A LLaMA has no window: it attends to all earlier tokens."""
     plain, other = setting("words", "head"), setting("words", "head")
     other.model.config.text_config.sliding_window = window
     assert [(one.code, one.confidence) for one in other.decode()] == [(one.code, one.confidence) for one in plain.decode()]

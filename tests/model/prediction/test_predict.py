@@ -41,7 +41,7 @@ DRAWN = Decoding(samples=3, temperature=1.0)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an untrained model, with the files that a run writes."""
+    """An untrained model, saved as a run saves it."""
     path = tmp_path_factory.mktemp("model")
     small = setting("words", "head")
     small.model.config.prefix_token_ids = prompt_tokens(small.codec.tokenizer).prefix
@@ -57,7 +57,7 @@ def predictor(folder: Path) -> Predictor:
 
 @pytest.fixture
 def images(tmp_path: Path) -> list[Path]:
-    """Eight paths of images, of which 2 is no image, 4 is empty, 5 is a folder and 7 does not exist."""
+    """Eight paths: 2 is no image, 4 is empty, 5 is a folder and 7 does not exist."""
     rng = np.random.default_rng(0)
     paths = [tmp_path / f"{i}.png" for i in range(8)]
     for path, (height, width) in zip(paths, [(32, 32), (40, 30), (9, 400), (64, 64)] * 2, strict=True):
@@ -118,7 +118,7 @@ class Stub(Predictor):
 
 
 class Killed(BaseException):
-    """Stands for a signal that cannot be caught: handlers of `Exception` do not see it."""
+    """Stands for a signal that cannot be caught: no `except Exception` catches it."""
 
 
 class Until(ImageFiles):

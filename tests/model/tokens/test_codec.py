@@ -186,7 +186,7 @@ def test_numbers_as_text_need_no_num_token() -> None:
 @pytest.mark.parametrize("codec", [CODECS[name] for name in ("words, head", "byte level, char", "sentence piece, head")])
 @given(data=st.data(), seed=st.integers(0, 2**32))
 def test_code_in_another_style_means_the_same(codec: CodeCodec, data: st.DataObject, seed: int) -> None:
-    """The decoded tokens are code of the same scene, once synonyms are replaced by the domain's words and `[NUM]` by the values."""
+    """The decoded tokens are code of the same scene, once synonyms are replaced back and `[NUM]` by the values."""
     scene = data.draw(canonical_scenes(CLEVR))
     styled = codec.encode(scene, Style(np.random.default_rng(seed), shuffle=True, synonyms=True))
     assert styled == codec.encode(scene, Style(np.random.default_rng(seed), shuffle=True, synonyms=True))

@@ -47,7 +47,7 @@ def run(trained: Path, tmp_path: Path) -> Path:
 
 
 def seal(checkpoint: Path) -> None:
-    """Rewrite ``whole.json`` with the digests of the present files, as an attacker can."""
+    """State the digests of the changed files, as an attacker can."""
     found = {path.relative_to(checkpoint).as_posix(): path for path in checkpoint.rglob("*") if path.is_file()}
     files = {name: file_sha256(path) for name, path in found.items() if name != "whole.json"}
     (checkpoint / "whole.json").write_text(json.dumps(files))
@@ -62,7 +62,7 @@ def old_pickle(checkpoint: Path) -> None:
 
 
 def compressed(checkpoint: Path) -> None:
-    """Compress the optimizer's archive: a small one could then unpack to any size."""
+    """Compress the optimizer's archive."""
     with zipfile.ZipFile(checkpoint / "optimizer.pt") as archive:
         content = {entry.filename: archive.read(entry) for entry in archive.infolist()}
     with zipfile.ZipFile(checkpoint / "optimizer.pt", "w", zipfile.ZIP_DEFLATED) as archive:
@@ -71,7 +71,7 @@ def compressed(checkpoint: Path) -> None:
 
 
 def tensors(name: str, change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
-    """A function that changes the state in a ``.pt`` file."""
+    """Change the state in a ``.pt`` file."""
 
     def harm(checkpoint: Path) -> None:
         state = torch.load(checkpoint / name, weights_only=True)
@@ -82,7 +82,7 @@ def tensors(name: str, change: Callable[[dict[str, Any]], object]) -> Callable[[
 
 
 def fields(name: str, **changes: Any) -> Callable[[Path], None]:
-    """A function that changes fields of a JSON file."""
+    """Change fields of a JSON file."""
 
     def harm(checkpoint: Path) -> None:
         (checkpoint / name).write_text(json.dumps(json.loads((checkpoint / name).read_text()) | changes))
@@ -91,7 +91,7 @@ def fields(name: str, **changes: Any) -> Callable[[Path], None]:
 
 
 def archived(name: str, pickled: bytes, **storages: bytes) -> Callable[[Path], None]:
-    """A function that writes an archive as torch does, with this pickle and these storages."""
+    """Write an archive as torch does, with this pickle and these storages."""
 
     def harm(checkpoint: Path) -> None:
         with zipfile.ZipFile(checkpoint / name, "w") as archive:
@@ -105,7 +105,7 @@ def archived(name: str, pickled: bytes, **storages: bytes) -> Callable[[Path], N
 
 
 def text(content: str) -> bytes:
-    """The part of a pickle that makes a text."""
+    """A pickle's code for a text."""
     return pickle.BINUNICODE + struct.pack("<I", len(content)) + content.encode()
 
 
@@ -130,7 +130,7 @@ def tensor(stated: int) -> bytes:
 
 
 def array(length: int, kind: str) -> bytes:
-    """A pickle that makes a NumPy array of this length and kind, as pickles of random states do."""
+    """A pickle that makes a NumPy array of this length and kind."""
     names = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n"
     return b"\x80\x02" + names + b"J" + struct.pack("<i", length) + b"\x85" + text(kind) + b"tR."
 
@@ -154,7 +154,7 @@ def weights_that_are_no_numbers(checkpoint: Path) -> None:
 
 
 def beside(name: str, content: bytes = b"x") -> Callable[[Path], None]:
-    """A function that adds a file which no checkpoint of a whole model has."""
+    """Add a file that no checkpoint of a whole model has."""
 
     def harm(checkpoint: Path) -> None:
         (checkpoint / name).parent.mkdir(exist_ok=True)
@@ -312,7 +312,7 @@ def test_a_list_of_files_that_is_not_the_checkpoints_makes_it_damaged(
 
 
 def test_a_file_that_does_not_belong_to_a_checkpoint_makes_it_damaged(trained: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The trainer would read such files, for example a scaler's state or weights in the older format."""
+    """The trainer would read, for example, a scaler's state or weights in the older format."""
     pickled("scaler.pt")(run / "checkpoint-2")
     (run / "checkpoint-1" / ".DS_Store").write_bytes(b"x")
     assert train(trained, run, 1) == 0

@@ -32,7 +32,7 @@ def dots(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def call(dots: Path, tmp_path: Path) -> Call:
-    """A call of `igllm train` with a small preset, by default into ``tmp_path / "run"``, that returns the status."""
+    """`igllm train` with a small preset, into ``tmp_path / "run"`` by default."""
     (tmp_path / "small.toml").write_text(PRESET)
 
     def call(*flags: str, verb: str = "train", data: Path = dots, out: Path = tmp_path / "run", preset: str = "small.toml") -> int:
@@ -90,7 +90,7 @@ def empty(path: Path) -> None:
 
 
 def last_bit(path: Path) -> None:
-    """Flip the last bit: a weight is then still a plausible number."""
+    """Flip the last bit: weights stay plausible."""
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
@@ -162,7 +162,7 @@ def test_where_no_checkpoint_is_whole_there_is_one_message(call: Call, run: Path
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL: handlers of `Exception` do not see it."""
+    """Stands for SIGKILL: no `except Exception` catches it."""
 
 
 def test_a_kill_while_a_better_model_takes_its_place_keeps_the_best(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -350,7 +350,7 @@ def test_training_that_goes_astray_ends_with_a_word(
 def test_weights_that_a_step_has_made_useless_are_not_saved(
     call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: str, kept: set[str]
 ) -> None:
-    """A step's loss is that of the weights before it, so it may be finite when the new ones are not."""
+    """A step's loss is that of the weights before it: the new ones may be worse."""
     wild = [f"{rate}=10" for rate in ("learning_rate", "projector_learning_rate", "head_learning_rate")]
     wild += ["warmup=0", "weight_decay=1e6", "log_steps=20"]
     verb, *flags = arguments.split()

@@ -234,8 +234,8 @@ def test_prediction_writes_every_key_and_takes_up_what_was_begun(barely: Path, r
     images, path = DatasetImages(renders.path), tmp_path / ".pred.jsonl.partial"
     partial = Partial(path, predictor.digest, Decoding())
     partial.take_up(images)
-    # One whole batch, so that the others are batched as before: in other batches, an untrained model may give other last digits, and choose
-    # another of nearly equal words.
+    # One whole batch, so that the others are batched as before: in other batches, an untrained model's last digits, and its choice among
+    # nearly equal words, may differ.
     with partial.appending():
         for key in renders.keys[:8]:
             partial.add(Prediction(key, "", confidence=()), hashlib.sha256(images.encoded(key)).hexdigest())

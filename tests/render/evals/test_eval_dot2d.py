@@ -123,7 +123,7 @@ def test_maps_show_each_dot_at_its_true_place_and_at_the_one_read(done: Path, tm
     above, below, _ = error_maps(evaluation, [shown]).axes
     assert np.allclose(above.collections[0].get_offsets(), spots[1:])
     assert np.allclose(below.collections[0].get_offsets(), [(round(x / 2, 4), y) for x, y in spots[1:]])
-    assert len(above.patches) == 25  # the squares with training positions
+    assert len(above.patches) == 25  # the training squares
 
 
 def test_without_predictions_a_map_says_so(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def test_pictures_of_other_scenes_or_predictions_are_left_out(done: Path, tmp_pa
 
 @pytest.mark.parametrize("name", RESULTS)
 def test_files_of_others_are_not_replaced(name: str, done: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The call ends before anything is generated, whether runs are finished or not."""
+    """Refused before anything is generated, with and without finished runs."""
     for cells in (done / "cells", tmp_path / "none"):
         out = tmp_path / cells.name / "out"
         out.mkdir(parents=True)

@@ -57,7 +57,7 @@ def cells_of(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def measured(cell: dict[str, Any]) -> dict[str, Any]:
-    """The part of a run's record that every call reproduces: its request, scores and intervals."""
+    """A run's request, scores and intervals, which every call reproduces."""
     return {name: cell[name] for name in ("digest", "asked", "scores", "intervals")}
 
 
@@ -115,7 +115,7 @@ def test_table_plots_and_page_are_there(done: Path) -> None:
 
 
 def test_finished_cells_are_not_run_again(done: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """In another folder, from the finished runs alone: no data, no training, the same table."""
+    """In another folder, from finished runs: no data, no training, the same table."""
     assert run(tmp_path / "other", "--cells", done / "cells") == 0
     assert capsys.readouterr().err.count("is there") == 4
     assert {path.name for path in (tmp_path / "other").glob("[!.]*")} == {"table.md", "plots.png", "metrics.json", "pictures.html"}
@@ -146,7 +146,7 @@ def test_a_killed_evaluation_goes_on_to_the_same_cells(done: Path, tmp_path: Pat
 
 
 def test_predictions_of_other_weights_are_not_scored(done: Path, tmp_path: Path) -> None:
-    """A run's record was deleted, and the files in the place of its predictions hold other code than its model's."""
+    """A run's record was deleted, and its prediction files hold other code than its model's."""
     out = tmp_path / "again"
     shutil.copytree(done, out)
     kept = cells_of(done)
