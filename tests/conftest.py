@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from constant_scenes import IN_FOUR_SHARDS, IN_SIX_SHARDS, fill
+from drawn_samples import draw_sample
 from hypothesis import settings
 from places import FAULTS, ROOT
 
@@ -26,6 +27,7 @@ from datagen.assets.own import find_asset
 from datagen.domains.own_assets import own_domain
 from datagen.domains.registry import DOMAINS
 from datagen.generate import generate
+from datagen.samples.sample import Sample
 from datagen.shards.reader import Samples
 from render.conformance import small_set
 
@@ -73,6 +75,12 @@ def constant_set(tmp_path_factory: pytest.TempPathFactory, num: int) -> Path:
     folder = tmp_path_factory.mktemp("constant")
     fill(folder, num)
     return folder
+
+
+@pytest.fixture(scope="session")
+def drawn() -> list[Sample]:
+    """Seven samples of CLEVR's kind, whose indices have gaps."""
+    return [draw_sample(index) for index in (0, 1, 2, 3, 4, 6, 9)]
 
 
 @pytest.fixture
