@@ -15,6 +15,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from constant_scenes import IN_FOUR_SHARDS, IN_SIX_SHARDS, fill
@@ -25,11 +26,15 @@ from places import FAULTS, ROOT
 from datagen.assets import opening
 from datagen.assets.own import find_asset
 from datagen.domains.own_assets import own_domain
-from datagen.domains.registry import DOMAINS
+from datagen.domains.registry import DOMAINS, get_domain
 from datagen.generate import generate
 from datagen.samples.sample import Sample
 from datagen.shards.reader import Samples
 from render.conformance import small_set
+
+if TYPE_CHECKING:
+    from model.igllm import IGLLM
+    from model.tokens.codec import CodeCodec
 
 settings.register_profile("patient", deadline=None)  # how long an example takes says what else the machine is doing
 settings.load_profile("patient")
@@ -88,6 +93,27 @@ def empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A cache of the test's own, in which nothing is yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "igllm"
+
+
+@pytest.fixture(scope="session")
+def codec() -> CodeCodec:
+    """The codec of `tiny`, for CLEVR."""
+    from model.build import plan
+    from model.preset import get_preset
+
+    return plan(get_preset("tiny"), get_domain("clevr")).codec
+
+
+@pytest.fixture(scope="session")
+def tiny() -> IGLLM:
+    """`tiny`, untrained; a test that runs it says first whether it trains."""
+    import torch
+
+    from model.build import build
+    from model.preset import get_preset
+
+    torch.manual_seed(0)
+    return build(get_preset("tiny").replaced(augment=False), get_domain("clevr"))[0]
 
 
 @pytest.fixture(scope="session")
