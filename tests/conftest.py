@@ -22,7 +22,10 @@ from constant_scenes import IN_FOUR_SHARDS, IN_SIX_SHARDS, fill
 from drawn_samples import draw_sample
 from hypothesis import settings
 from places import FAULTS, ROOT
+from small_run import PRESET, Train
+from small_run import generate as generate_dots
 
+import igllm
 from datagen.assets import opening
 from datagen.assets.own import find_asset
 from datagen.domains.own_assets import own_domain
@@ -93,6 +96,24 @@ def empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A cache of the test's own, in which nothing is yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "igllm"
+
+
+@pytest.fixture(scope="session")
+def dots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few images of a dot for small runs; no test changes them."""
+    return generate_dots(tmp_path_factory.mktemp("dots") / "data")
+
+
+@pytest.fixture
+def train(dots: Path, tmp_path: Path) -> Train:
+    """`igllm train` of a small preset on the dots, into ``tmp_path / "run"``, unless it is asked for something else."""
+    (tmp_path / "small.toml").write_text(PRESET)
+
+    def call(*flags: str, verb: str = "train", data: Path = dots, out: Path = tmp_path / "run", preset: str = "small.toml") -> int:
+        words = [verb, "--preset", str(tmp_path / preset), "--data", str(data), "--out", str(out), "--device", "cpu"]
+        return igllm.main([*words, *flags])
+
+    return call
 
 
 @pytest.fixture(scope="session")
