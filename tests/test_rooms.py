@@ -1,4 +1,4 @@
-"""Which room may touch what: the order of imports as it is written in the files, and what a fresh interpreter loads."""
+"""Which room may touch what: the order of imports as it is written in the files, and what a fresh interpreter loads; no file is long."""
 
 from __future__ import annotations
 
@@ -57,6 +57,8 @@ PACKAGES = {
     "render": ("datagen", "model"),
     "igllm": ("datagen", "model", "render"),
 }
+LONGEST = 400
+"""Lines of a file of Python, of the product or not: what is longer holds more than one idea."""
 FLOOR = {room: number for number, line in enumerate(ORDER.split("\n")) for room in line.split()}
 
 
@@ -131,6 +133,15 @@ def test_no_logic_in_the_file_that_makes_a_folder_a_package() -> None:
         if path.name == "__init__.py":
             statements = ast.parse(path.read_text()).body
             assert all(isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant) for each in statements), path
+
+
+def test_no_file_has_more_than_400_lines() -> None:
+    """Of all files of Python in the repository: the product, its tests, examples and benchmarks."""
+    tops = [top for top in ROOT.iterdir() if not top.name.startswith(".") and not (top / "pyvenv.cfg").exists()]
+    paths = [path for top in tops for path in ([top] if top.is_file() else top.rglob("*")) if path.suffix == ".py"]
+    assert {*FILES.values(), Path(__file__)} <= {*paths}
+    lengths = {str(path.relative_to(ROOT)): len(path.read_bytes().splitlines()) for path in paths}
+    assert {path: length for path, length in lengths.items() if length > LONGEST} == {}
 
 
 # In a fresh interpreter
