@@ -1,4 +1,4 @@
-"""What tests share: one small data set of each domain, and a stand-in for the process that opens people's own files."""
+"""What tests share: small data sets, models and their parts, and a stand-in for the process that opens people's own files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from model.igllm import IGLLM
     from model.tokens.codec import CodeCodec
 
-settings.register_profile("patient", deadline=None)  # how long an example takes says what else the machine is doing
+settings.register_profile("patient", deadline=None)  # how long an example takes depends on what else the machine does
 settings.load_profile("patient")
 
 
@@ -80,6 +80,7 @@ def six_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def constant_set(tmp_path_factory: pytest.TempPathFactory, num: int) -> Path:
+    """A new data set of so many constant images."""
     folder = tmp_path_factory.mktemp("constant")
     fill(folder, num)
     return folder
