@@ -1,4 +1,4 @@
-"""Fixtures that test files share: small data sets, caches, pretrained parts, a stand-in for the process that opens people's own files."""
+"""What tests share: small data sets, models and their parts, and a stand-in for the process that opens people's own files."""
 
 from __future__ import annotations
 
@@ -6,31 +6,41 @@ import io
 import os
 import shutil
 
-# Set before later imports read them: no test reaches the hub, and each of several test processes computes on one core.
+# Before anything reads them: tests reach no hub, and where several processes of them run, each computes on one core.
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["IGLLM_TRACEBACK"] = "1"  # raise internal errors instead of reporting them in one line
+os.environ["IGLLM_TRACEBACK"] = "1"  # an error of igllm's own is raised, not stated in a line
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unittest import mock
 
 import pytest
 from constant_scenes import IN_FOUR_SHARDS, IN_SIX_SHARDS, fill
+from drawn_samples import draw_sample
 from hypothesis import settings
 from places import FAULTS, ROOT
+from small_run import PRESET, Train
+from small_run import generate as generate_dots
 
+import igllm
 from datagen.assets import opening
 from datagen.assets.own import find_asset
 from datagen.domains.own_assets import own_domain
-from datagen.domains.registry import DOMAINS
+from datagen.domains.registry import DOMAINS, get_domain
 from datagen.generate import generate
+from datagen.samples.sample import Sample
 from datagen.shards.reader import Samples
 from render.conformance import small_set
 
-settings.register_profile("patient", deadline=None)  # the time of an example depends on what else the machine is doing
+if TYPE_CHECKING:
+    from model.igllm import IGLLM
+    from model.tokens.codec import CodeCodec
+
+settings.register_profile("patient", deadline=None)  # how long an example takes depends on what else the machine does
 settings.load_profile("patient")
 
 
@@ -78,9 +88,16 @@ def six_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def constant_set(tmp_path_factory: pytest.TempPathFactory, num: int) -> Path:
+    """A new data set of so many constant images."""
     folder = tmp_path_factory.mktemp("constant")
     fill(folder, num)
     return folder
+
+
+@pytest.fixture(scope="session")
+def drawn() -> list[Sample]:
+    """Seven samples of CLEVR's kind, whose indices have gaps."""
+    return [draw_sample(index) for index in (0, 1, 2, 3, 4, 6, 9)]
 
 
 @pytest.fixture
@@ -88,6 +105,45 @@ def empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Set a new cache for the test; returns its folder, which does not exist yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "igllm"
+
+
+@pytest.fixture(scope="session")
+def dots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few images of a dot for small runs; no test changes them."""
+    return generate_dots(tmp_path_factory.mktemp("dots") / "data")
+
+
+@pytest.fixture
+def train(dots: Path, tmp_path: Path) -> Train:
+    """`igllm train` of a small preset on the dots, into ``tmp_path / "run"``, unless it is asked for something else."""
+    (tmp_path / "small.toml").write_text(PRESET)
+
+    def call(*flags: str, verb: str = "train", data: Path = dots, out: Path = tmp_path / "run", preset: str = "small.toml") -> int:
+        words = [verb, "--preset", str(tmp_path / preset), "--data", str(data), "--out", str(out), "--device", "cpu"]
+        return igllm.main([*words, *flags])
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def codec() -> CodeCodec:
+    """The codec of `tiny`, for CLEVR."""
+    from model.build import plan
+    from model.preset import get_preset
+
+    return plan(get_preset("tiny"), get_domain("clevr")).codec
+
+
+@pytest.fixture(scope="session")
+def tiny() -> IGLLM:
+    """`tiny`, untrained; a test that runs it says first whether it trains."""
+    import torch
+
+    from model.build import build
+    from model.preset import get_preset
+
+    torch.manual_seed(0)
+    return build(get_preset("tiny").replaced(augment=False), get_domain("clevr"))[0]
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The order of imports between rooms, which are files or folders of the packages, and the modules that a fresh interpreter loads."""
+"""Rooms, which are files or folders: the order of their imports, what a fresh interpreter loads, the length of files."""
 
 from __future__ import annotations
 
@@ -57,6 +57,8 @@ PACKAGES = {
     "render": ("datagen", "model"),
     "igllm": ("datagen", "model", "render"),
 }
+LONGEST = 400
+"""The most lines that a file of Python may have, of the product or not."""
 FLOOR = {room: number for number, line in enumerate(ORDER.split("\n")) for room in line.split()}
 
 
@@ -165,3 +167,12 @@ def _all_of(package: str) -> str:
 )
 def test_a_room_loads_nothing_it_may_not_touch(statement: str, forbidden: set[str]) -> None:
     assert not modules_after(statement) & forbidden
+
+
+def test_no_file_has_more_than_400_lines() -> None:
+    """Of all files of Python in the repository: the product, its tests, examples and benchmarks."""
+    tops = [top for top in ROOT.iterdir() if not top.name.startswith(".") and not (top / "pyvenv.cfg").exists()]
+    paths = [path for top in tops for path in ([top] if top.is_file() else top.rglob("*")) if path.suffix == ".py"]
+    assert {*FILES.values(), Path(__file__)} <= {*paths}
+    lengths = {str(path.relative_to(ROOT)): len(path.read_bytes().splitlines()) for path in paths}
+    assert {path: length for path, length in lengths.items() if length > LONGEST} == {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +50,8 @@ def save_shards(folder: Path, samples: Sequence[Sample]) -> Path:
     return folder
 
 
-def save_loose(folder: Path, samples: Sequence[Sample]) -> Path:
+def save_loose(folder: Path, samples: Iterable[Sample]) -> Path:
+    """Samples as files of a folder, which no manifest vouches for."""
     folder.mkdir(parents=True)
     for sample in samples:
         for suffix, data in sample.files().items():

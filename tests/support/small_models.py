@@ -28,12 +28,12 @@ class Recording(CodeCodec):
 
     def __init__(self, *arguments) -> None:
         super().__init__(*arguments)
-        self.heard: dict[str, list[tuple[list[int], list[float]]]] = {}
+        self.decoded_ids: dict[str, list[tuple[list[int], list[float]]]] = {}
 
     def decode(self, ids: list[int], values: list[float]) -> str:
         code = super().decode(ids, values)
         length = ids.index(self.end) + 1
-        self.heard.setdefault(code, []).append((ids[:length], values[:length]))
+        self.decoded_ids.setdefault(code, []).append((ids[:length], values[:length]))
         return code
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import igllm
@@ -29,6 +30,8 @@ num_attention_heads = 2
 num_key_value_heads = 2
 max_position_embeddings = 512
 """
+Train = Callable[..., int]
+"""`igllm train` with further flags, as `conftest.train` gives it."""
 
 
 def generate(out: Path, seed: int = 0, num: int = 6) -> Path:

@@ -108,8 +108,8 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 def test_every_candidate_is_what_one_pass_over_it_says(any_setting: Setting, way: str) -> None:
     """Cached, batched, reordered decoding gives each text the log-likelihood and the numbers that an uncached pass over it does."""
-    heard = any_setting.codec.heard
-    heard.clear()
+    decoded_ids = any_setting.codec.decoded_ids
+    decoded_ids.clear()
     for image, result in zip(any_setting.images, any_setting.decode(**WAYS[way]), strict=True):
         assert result.code == result.candidates[0].code
         assert len(result.confidence) == len(parse_code(result.code, CLEVR)) <= 3
@@ -117,7 +117,7 @@ def test_every_candidate_is_what_one_pass_over_it_says(any_setting: Setting, way
         assert [c.logp for c in result.candidates] == sorted((c.logp for c in result.candidates), reverse=True)
         for candidate in result.candidates:
             parse_code(candidate.code, CLEVR)
-            ids, values = next((i, v) for i, v in heard[candidate.code] if likely(any_setting, image, i, v, candidate.logp))
+            ids, values = next((i, v) for i, v in decoded_ids[candidate.code] if likely(any_setting, image, i, v, candidate.logp))
             if way == "greedy":
                 scores, numbers = whole_pass(any_setting, image, ids, values)
                 logps = [row[token] for token, row in zip(ids, scores, strict=True)]
@@ -216,7 +216,7 @@ def test_some_numbers_are_the_head_s_own_and_some_a_cell_s() -> None:
     written = [
         round(v, 4)
         for one in cells.decode()
-        for ids, values in cells.codec.heard[one.code]
+        for ids, values in cells.codec.decoded_ids[one.code]
         for i, v in zip(ids, values, strict=True)
         if i == cells.codec.num
     ]

@@ -1,9 +1,8 @@
-"""A run folder: resumed from its newest whole checkpoint, for the same data and weights under any name, and not left by refused calls."""
+"""A run folder: taken up from its newest whole checkpoint, by what it was made from and not by names."""
 
 from __future__ import annotations
 
 import io
-import re
 import shutil
 from collections.abc import Callable
 from itertools import product
@@ -11,46 +10,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from comparison_sets import save_loose
+from damage import empty, flip, last_bit, truncate
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from small_run import PRESET, generate
+from small_run import PRESET, Train, generate
 
 import igllm
 from datagen.errors import UserError
 from datagen.io.files import read_json, read_jsonl, write_json
+from datagen.shards.reader import Samples
 from model.igllm import IGLLM
 from model.load import find_model, load_model
 from model.run_folder import newest_checkpoint
-
-Call = Callable[..., int]
-
-
-@pytest.fixture(scope="module")
-def dots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return generate(tmp_path_factory.mktemp("dots") / "data")
-
-
-@pytest.fixture
-def call(dots: Path, tmp_path: Path) -> Call:
-    """`igllm train` with a small preset, into ``tmp_path / "run"`` by default."""
-    (tmp_path / "small.toml").write_text(PRESET)
-
-    def call(*flags: str, verb: str = "train", data: Path = dots, out: Path = tmp_path / "run", preset: str = "small.toml") -> int:
-        words = [verb, "--preset", str(tmp_path / preset), "--data", str(data), "--out", str(out), "--device", "cpu"]
-        return igllm.main([*words, *flags])
-
-    return call
-
-
-def loose(data: Path, out: Path) -> Path:
-    """Write a data set's samples as files of a folder, without a manifest."""
-    from datagen.shards.reader import Samples
-
-    out.mkdir()
-    for sample in Samples(data):
-        for suffix, content in sample.files().items():
-            (out / f"{sample.key}{suffix}").write_bytes(content)
-    return out
 
 
 def repaint(image: Path) -> None:
@@ -75,33 +47,12 @@ def run(two_steps: Path, tmp_path: Path) -> Path:
     return shutil.copytree(two_steps, tmp_path / "run")
 
 
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def last_bit(path: Path) -> None:
-    """Flip the last bit: weights stay plausible."""
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
-
-
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja", "whole.json"])
 @pytest.mark.parametrize("harm", [last_bit, Path.unlink])
-def test_a_finished_model_that_was_damaged_since_is_refused(call: Call, run: Path, harm: Callable[[Path], None], name: str) -> None:
+def test_a_finished_model_that_was_damaged_since_is_refused(train: Train, run: Path, harm: Callable[[Path], None], name: str) -> None:
     assert load_model(find_model(str(run)), "cpu").model
     harm(run / name)
-    if name == "whole.json" and harm is Path.unlink:  # as for a model made by another program
+    if name == "whole.json" and harm is Path.unlink:  # as of a model that was put together by other means
         assert load_model(run, "cpu").model
         return
     with pytest.raises(UserError, match=f"{run}.*({name}|whole.json)") as raised:
@@ -117,9 +68,9 @@ def test_a_model_may_be_changed_on_purpose(run: Path) -> None:
     assert torch.equal(load_model(run, "cpu").model.projector.bias, model.projector.bias)
 
 
-def test_it_says_from_which_step_it_goes_on(call: Call, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_says_from_which_step_it_goes_on(train: Train, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "going on" not in capsys.readouterr().err
-    assert call("--steps", "3") == 0
+    assert train("--steps", "3") == 0
     assert f"{run}: going on from step 2 of 3\n" in capsys.readouterr().err
 
 
@@ -127,48 +78,48 @@ def test_it_says_from_which_step_it_goes_on(call: Call, run: Path, capsys: pytes
     ("harm", "name"),
     [
         *product((truncate, flip, empty, Path.unlink), ("model.safetensors", "optimizer.pt", "trainer_state.json")),
-        *product((truncate, empty, Path.unlink), ("whole.json",)),  # a flipped bit in it may blame another file
+        *product((truncate, empty, Path.unlink), ("whole.json",)),  # a bit of it may make another file seem damaged
     ],
 )
 def test_a_damaged_newest_checkpoint_is_passed_over_with_a_word(
-    call: Call, run: Path, harm: Callable[[Path], None], name: str, capsys: pytest.CaptureFixture[str]
+    train: Train, run: Path, harm: Callable[[Path], None], name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     harm(run / "checkpoint-2" / name)
     capsys.readouterr()
     assert newest_checkpoint(run) == run / "checkpoint-1"
-    output = capsys.readouterr().err
-    assert output.startswith(f"{run / 'checkpoint-2'}: {name}")
-    assert output.endswith("passed over for checkpoint-1, the newest that is whole\n")
+    message = capsys.readouterr().err
+    assert message.startswith(f"{run / 'checkpoint-2'}: {name}")
+    assert message.endswith("passed over for checkpoint-1, the newest that is whole\n")
     if (harm, name) == (truncate, "model.safetensors"):
-        assert call("--steps", "3", "--set", "save_steps=1") == 0
+        assert train("--steps", "3", "--set", "save_steps=1") == 0
         assert "going on from step 1 of 3" in capsys.readouterr().err
         assert newest_checkpoint(run) == run / "checkpoint-3"
 
 
-def test_where_no_checkpoint_is_whole_there_is_one_message(call: Call, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_where_no_checkpoint_is_whole_there_is_one_message(train: Train, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     truncate(run / "checkpoint-1" / "optimizer.pt")
     flip(run / "checkpoint-2" / "model.safetensors")
     before = (run / "run.json").read_bytes()
     capsys.readouterr()
-    assert call("--steps", "3") == 2
-    output = capsys.readouterr().err
-    assert output.count("\n") == 1
-    assert "checkpoint-2: model.safetensors is damaged" in output
-    assert "checkpoint-1: optimizer.pt is damaged" in output
+    assert train("--steps", "3") == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "checkpoint-2: model.safetensors is damaged" in message
+    assert "checkpoint-1: optimizer.pt is damaged" in message
     assert (run / "run.json").read_bytes() == before
     for checkpoint in run.glob("checkpoint-*"):
         shutil.rmtree(checkpoint)
-    assert call("--steps", "1") == 0
+    assert train("--steps", "1") == 0
 
 
 class Killed(BaseException):
     """Stands for SIGKILL: no `except Exception` catches it."""
 
 
-def test_a_kill_while_a_better_model_takes_its_place_keeps_the_best(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_while_a_better_model_takes_its_place_keeps_the_best(train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     val = generate(tmp_path / "val", seed=1, num=2)
     flags = ("--val", str(val), "--set", "eval_steps=1", "--set", "save_steps=1", "--set", "learning_rate=1e-5")
-    assert call("--steps", "1", *flags) == 0
+    assert train("--steps", "1", *flags) == 0
     best = tmp_path / "run" / "best"
     before = {path.name: path.read_bytes() for path in best.iterdir()}
     rename = Path.rename
@@ -179,30 +130,30 @@ def test_a_kill_while_a_better_model_takes_its_place_keeps_the_best(call: Call, 
             raise Killed
         return renamed
 
-    monkeypatch.setattr("model.training.trainer.best_loss", lambda _: float("inf"))  # any model is better
+    monkeypatch.setattr("model.training.trainer.best_loss", lambda _: float("inf"))  # whatever comes is better
     monkeypatch.setattr(Path, "rename", killed)
     with pytest.raises(Killed):
-        call("--steps", "2", *flags)
+        train("--steps", "2", *flags)
     assert not best.exists()
     monkeypatch.undo()
-    monkeypatch.setattr("model.training.trainer.best_loss", lambda _: 0.0)  # no model is better
-    assert call("--steps", "2", *flags) == 0
+    monkeypatch.setattr("model.training.trainer.best_loss", lambda _: 0.0)  # nothing is
+    assert train("--steps", "2", *flags) == 0
     assert {path.name: path.read_bytes() for path in best.iterdir()} == before
     assert not (tmp_path / "run" / ".saving").exists()
 
 
-def test_what_is_left_of_a_model_that_was_put_aside_is_not_taken_for_one(call: Call, run: Path) -> None:
+def test_what_is_left_of_a_model_that_was_put_aside_is_not_taken_for_one(train: Train, run: Path) -> None:
     (run / ".saving" / "old").mkdir(parents=True)
     for name in ("best.json", "config.json"):
         (run / ".saving" / "old" / name).write_text("{}")
-    assert call("--steps", "2") == 0
+    assert train("--steps", "2") == 0
     assert not (run / "best").exists()
     assert not (run / ".saving").exists()
 
 
 @pytest.mark.parametrize("files", [0, 1, 3])
 def test_a_kill_while_a_finished_model_takes_its_place_leaves_the_last_checkpoint(
-    call: Call, run: Path, files: int, monkeypatch: pytest.MonkeyPatch
+    train: Train, run: Path, files: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moved: list[Path] = []
     replace = Path.replace
@@ -216,51 +167,53 @@ def test_a_kill_while_a_finished_model_takes_its_place_leaves_the_last_checkpoin
 
     monkeypatch.setattr(Path, "replace", killed)
     with pytest.raises(Killed):
-        call("--steps", "3")
+        train("--steps", "3")
     monkeypatch.undo()
     found = find_model(str(run))
     assert found.name == "checkpoint-3"
     expected = load_model(found, "cpu").model.state_dict()
-    assert call("--steps", "3") == 0
+    assert train("--steps", "3") == 0
     assert find_model(str(run)) == run
     assert all(torch.equal(value, expected[name]) for name, value in load_model(run, "cpu").model.state_dict().items())
 
 
-def test_after_a_damaged_checkpoint_training_gives_what_it_would_have(call: Call, run: Path, tmp_path: Path) -> None:
+def test_after_a_damaged_checkpoint_training_gives_what_it_would_have(train: Train, run: Path, tmp_path: Path) -> None:
     flip(run / "checkpoint-2" / "optimizer.pt")
     shutil.copytree(run, tmp_path / "undamaged")
     shutil.rmtree(tmp_path / "undamaged" / "checkpoint-2")  # as if it had been killed before
     for folder in (run, tmp_path / "undamaged"):
-        assert call("--steps", "3", out=folder) == 0
+        assert train("--steps", "3", out=folder) == 0
     gone_on, straight = (load_file(folder / "model.safetensors") for folder in (run, tmp_path / "undamaged"))
     assert all(torch.equal(gone_on[name], straight[name]) for name in straight)
     assert [row["step"] for row in read_jsonl(run / "log.jsonl") if "loss" in row] == [1, 2, 3]
 
 
 def test_other_data_of_the_same_name_and_size_are_refused(
-    call: Call, run: Path, tmp_path: Path, dots: Path, capsys: pytest.CaptureFixture[str]
+    train: Train, run: Path, tmp_path: Path, dots: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept = (run / "run.json").read_bytes()
-    assert call("--steps", "3", data=generate(tmp_path / "other", seed=7)) == 2
+    assert train("--steps", "3", data=generate(tmp_path / "other", seed=7)) == 2
     assert "holds a run on other data" in capsys.readouterr().err
     assert (run / "run.json").read_bytes() == kept
     shutil.copytree(dots, tmp_path / "moved")  # the same data elsewhere
-    assert call("--steps", "3", data=tmp_path / "moved") == 0
+    assert train("--steps", "3", data=tmp_path / "moved") == 0
 
 
-def test_a_repainted_image_makes_other_data(call: Call, dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = loose(dots, tmp_path / "loose")
-    assert call("--steps", "1", data=data) == 0
-    assert call("--steps", "1", data=data) == 0
+def test_a_repainted_image_makes_other_data(train: Train, dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = save_loose(tmp_path / "loose", Samples(dots))
+    assert train("--steps", "1", data=data) == 0
+    assert train("--steps", "1", data=data) == 0
     repaint(data / "000000003.png")
-    assert call("--steps", "1", data=data) == 2
+    assert train("--steps", "1", data=data) == 2
     assert "holds a run on other data" in capsys.readouterr().err
 
 
-def test_a_repainted_image_is_seen_anew_by_a_frozen_tower(call: Call, dots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first loss depends on the features: equal for equal images, another for repainted ones, though their keys stay."""
+def test_a_repainted_image_is_seen_anew_by_a_frozen_tower(
+    train: Train, dots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first loss depends on the features: equal for equal images, another for the repainted one, though its key stays."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    data = loose(dots, tmp_path / "loose")
+    data = save_loose(tmp_path / "loose", Samples(dots))
     losses = []
     for number in range(3):
         if number == 2:
@@ -268,142 +221,49 @@ def test_a_repainted_image_is_seen_anew_by_a_frozen_tower(call: Call, dots: Path
                 repaint(image)
         out = tmp_path / f"run{number}"
         frozen = ["--cache-features", "--set", "freeze_vision=true", "--steps", "1"]
-        assert call(*frozen, data=data, out=out) == 0
+        assert train(*frozen, data=data, out=out) == 0
         losses.append(next(row["loss"] for row in read_jsonl(out / "log.jsonl") if "loss" in row))
     assert losses[0] == losses[1]
     assert losses[2] != losses[1]
     assert len(list((tmp_path / "cache" / "igllm" / "features").iterdir())) == 2
 
 
-def test_init_is_known_by_its_weights(call: Call, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_init_is_known_by_its_weights(train: Train, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     begun = ["--init", str(run), "--steps", "1"]
-    assert call(*begun, out=tmp_path / "second") == 0
+    assert train(*begun, out=tmp_path / "second") == 0
     run.rename(tmp_path / "elsewhere")  # a folder may move
-    assert call("--init", str(tmp_path / "elsewhere"), "--steps", "1", out=tmp_path / "second") == 0
+    assert train("--init", str(tmp_path / "elsewhere"), "--steps", "1", out=tmp_path / "second") == 0
     weights = load_file(tmp_path / "elsewhere" / "model.safetensors")
     weights["projector.bias"] = weights["projector.bias"] + 1
     save_file(weights, tmp_path / "elsewhere" / "model.safetensors", {"format": "pt"})
     capsys.readouterr()
-    assert call("--init", str(tmp_path / "elsewhere"), "--steps", "2", out=tmp_path / "second") == 2
+    assert train("--init", str(tmp_path / "elsewhere"), "--steps", "2", out=tmp_path / "second") == 2
     assert "began with other weights than --init names now" in capsys.readouterr().err
     truncate(tmp_path / "elsewhere" / "model.safetensors")
-    assert call("--init", str(tmp_path / "elsewhere"), "--steps", "2", out=tmp_path / "third") == 2
+    assert train("--init", str(tmp_path / "elsewhere"), "--steps", "2", out=tmp_path / "third") == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert not (tmp_path / "third").exists()
 
 
-@pytest.mark.parametrize(
-    ("was", "now", "message"),
-    [
-        ('model_type = "resnet"\n', "", "model_type is missing"),
-        ("num_attention_heads = 2", "num_attention_heads = 3", "not a multiple"),
-        ("depths = [1, 1]", "depth = [1, 1]", 'did you mean "depths"'),
-        ("freeze_vision = false", "freeze_vision = false\nvision_layer = 99", "vision_layer=99"),
-    ],
-)
-def test_what_was_refused_does_not_stand_in_the_way(  # noqa: PLR0917
-    was: str, now: str, message: str, call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "wrong.toml").write_text(PRESET.replace(was, now))
-    assert call("--steps", "1", preset="wrong.toml") == 2
-    output = capsys.readouterr().err
-    assert message in output
-    assert output.count("\n") == 1
-    assert not (tmp_path / "run").exists()
-    assert call("--steps", "1") == 0
-
-
-def test_a_run_in_which_nothing_was_trained_may_be_asked_for_anew(call: Call, run: Path, tmp_path: Path) -> None:
-    """For example, it was killed while features were computed."""
+def test_a_run_in_which_nothing_was_trained_may_be_asked_for_anew(train: Train, run: Path, tmp_path: Path) -> None:
+    """It was killed while features were computed, for example."""
     (tmp_path / "young").mkdir()
     write_json(tmp_path / "young" / "run.json", read_json(run / "run.json"))
-    assert call("--steps", "1", "--set", "learning_rate=1e-5", out=tmp_path / "young") == 0
+    assert train("--steps", "1", "--set", "learning_rate=1e-5", out=tmp_path / "young") == 0
     assert read_json(tmp_path / "young" / "run.json")["settings"]["learning_rate"] == 1e-5
-    assert call("--steps", "1", "--set", "learning_rate=1e-4", out=tmp_path / "young") == 2
+    assert train("--steps", "1", "--set", "learning_rate=1e-4", out=tmp_path / "young") == 2
 
 
-def test_training_that_goes_astray_ends_with_a_word(
-    call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from model.igllm import IGLLM
-
-    usual = IGLLM.forward
-
-    def astray(self, *arguments, **keywords):
-        output = usual(self, *arguments, **keywords)
-        output.loss = output.loss * float("nan")
-        return output
-
-    monkeypatch.setattr(IGLLM, "forward", astray)
-    assert call("--steps", "3", "--set", "save_steps=1", "--set", "log_steps=3") == 2
-    output = capsys.readouterr().err
-    assert "training has gone astray" in output
-    assert "lower learning rates" in output
-    assert "Traceback" not in output
-    assert not list((tmp_path / "run").glob("checkpoint-*"))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "kept"),
-    [("train --steps 2", set()), ("train --steps 9 --set save_steps=1", {"checkpoint-1"}), ("pretrain --steps 3", set())],
-)
-def test_weights_that_a_step_has_made_useless_are_not_saved(
-    call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: str, kept: set[str]
-) -> None:
-    """A step's loss is that of the weights before it: the new ones may be worse."""
-    wild = [f"{rate}=10" for rate in ("learning_rate", "projector_learning_rate", "head_learning_rate")]
-    wild += ["warmup=0", "weight_decay=1e6", "log_steps=20"]
-    verb, *flags = arguments.split()
-    assert call(*flags, *(word for setting in wild for word in ("--set", setting)), verb=verb) == 2
-    last_line = capsys.readouterr().err.splitlines()[-1]
-    assert re.search(r"run: the weight [\w.]+ is not finite at step \d: training has gone astray", last_line)
-    assert "lower learning rates" in last_line
-    assert {path.name for path in (tmp_path / "run").iterdir()} - {"run.json", "tensorboard"} == kept
-
-
-def test_an_optimizer_that_has_become_useless_is_not_saved(
-    call: Call, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No call could resume from it."""
-    usual = torch.optim.AdamW.step
-
-    def overflowing(self, *arguments, **keywords):
-        usual(self, *arguments, **keywords)
-        next(iter(self.state.values()))["exp_avg_sq"].fill_(float("inf"))
-
-    monkeypatch.setattr(torch.optim.AdamW, "step", overflowing)
-    assert call("--steps", "3", "--set", "save_steps=1") == 2
-    assert "the optimizer's state 0.exp_avg_sq is not finite at step 1" in capsys.readouterr().err
-    assert not list((tmp_path / "run").glob("checkpoint-*"))
-
-
-def test_a_damaged_sample_in_a_loader_is_one_message(call: Call, dots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = loose(dots, tmp_path / "loose")
-    for image in data.glob("*.png"):
-        truncate(image)
-    assert call("--steps", "1", "--set", "loaders=1", data=data) == 2
-    output = capsys.readouterr().err
-    assert "Traceback" not in output
-    assert output.count("\n") == 1
-
-
-def test_no_more_loaders_than_cores(call: Call, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder) -> None:
-    loaders = []
+def test_no_more_loaders_than_cores(train: Train, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder) -> None:
+    counts = []
     usual = torch.utils.data.DataLoader.__init__
 
     def noted(self, *arguments, **keywords):
-        loaders.append(keywords["num_workers"])
+        counts.append(keywords["num_workers"])
         usual(self, *arguments, **keywords)
 
     monkeypatch.setattr("model.training.run.available_cores", lambda: [0, 1])
     monkeypatch.setattr(torch.utils.data.DataLoader, "__init__", noted)
-    assert call("--steps", "1", "--set", "loaders=64") == 0
-    assert set(loaders) == {2}
+    assert train("--steps", "1", "--set", "loaders=64") == 0
+    assert set(counts) == {2}
     assert not [warning for warning in recwarn if "worker processes" in str(warning.message)]
-
-
-@pytest.mark.parametrize("weight", ["nan", "inf", "-1", "0"])
-def test_weights_of_data_are_refused_first(call: Call, weight: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert call("--steps", "1", f"--weight={weight}") == 2
-    assert "positive" in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()

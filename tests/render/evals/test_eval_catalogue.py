@@ -128,19 +128,19 @@ def done(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return request.param, out
 
 
-def cells_of(out: Path) -> list[dict[str, Any]]:
+def records_of(out: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in (out / "cells").iterdir()]
 
 
 def test_poses_are_read_and_scored(done: tuple[str, Path]) -> None:
     name, out = done
     evaluation, _ = asked(name)
-    cells = cells_of(out)
-    assert {cell["asked"]["settings"]["rotations"] for cell in cells} == {"euler", "6d"}
-    for cell in cells:
-        assert list(cell["scores"]) == [condition.key for condition in evaluation.conditions]
+    records = records_of(out)
+    assert {record["asked"]["settings"]["rotations"] for record in records} == {"euler", "6d"}
+    for record in records:
+        assert list(record["scores"]) == [condition.key for condition in evaluation.conditions]
         for condition in evaluation.conditions:
-            scores = cell["scores"][condition.key]
+            scores = record["scores"][condition.key]
             assert scores["objects"] == sum(len(sample.scene) for sample in Samples(out / "data" / f"test-{condition.key}"))
             within = list(scores["rotation_error"]["within"].values())
             assert all(share is None for share in within) or within == sorted(within)
@@ -155,8 +155,8 @@ def test_towers_are_pretrained_once_for_all_who_share_them(done: tuple[str, Path
         began = json.loads((run / "run.json").read_text())["init"]
         assert began == (file_sha256(lessons[0] / "model.safetensors") if lessons else None)
     _, plan = asked(name, str(MINI), budget=16)
-    for cell in cells_of(out):
-        assert cell["pretraining"]["images"] + cell["training"]["images"] == pytest.approx(plan.budget, abs=4)
+    for record in records_of(out):
+        assert record["pretraining"]["images"] + record["training"]["images"] == pytest.approx(plan.budget, abs=4)
 
 
 def test_pages_of_poses_show_what_was_read(done: tuple[str, Path]) -> None:

@@ -50,19 +50,19 @@ def test_models_learn_from_the_cells_and_are_tested_on_both_sides_of_their_edges
 
 
 def test_cells_count_the_answers_that_differ(done: Path) -> None:
-    cells = [json.loads(path.read_text()) for path in (done / "cells").iterdir()]
-    assert sorted((cell["asked"]["method"], cell["asked"]["size"]) for cell in cells) == [
+    records = [json.loads(path.read_text()) for path in (done / "cells").iterdir()]
+    assert sorted((record["asked"]["method"], record["asked"]["size"]) for record in records) == [
         ("char", 6),
         ("char", 9),
         ("head", 6),
         ("head", 9),
     ]
-    for cell in cells:
-        assert cell["training"]["images"] == 48
+    for record in records:
+        assert record["training"]["images"] == 48
         for condition in ("inside", "outside"):
-            predicted = read_predictions(done / "predictions" / f"{cell['asked']['method']}-{cell['digest']}-{condition}.jsonl")
+            predicted = read_predictions(done / "predictions" / f"{record['asked']['method']}-{record['digest']}-{condition}.jsonl")
             whole = {prediction.code.strip() for prediction in predicted.values()}
-            assert cell["scores"][condition]["distinct"]["positions"] == len(whole - {""})
+            assert record["scores"][condition]["distinct"]["positions"] == len(whole - {""})
 
 
 def test_what_is_distinct() -> None:
@@ -96,16 +96,16 @@ def test_each_prediction_is_scored_once(done: Path, tmp_path: Path) -> None:
     with patch("render.compare.score_scene", wraps=score_scene) as scored:
         assert run(tmp_path / "again", "--methods", "char", "--sizes", "9") == 0
     assert scored.call_count == 2 * 6
-    (cell,) = (tmp_path / "again" / "cells").iterdir()
-    before, after = (json.loads((folder / "cells" / cell.name).read_text()) for folder in (done, tmp_path / "again"))
+    (record,) = (tmp_path / "again" / "cells").iterdir()
+    before, after = (json.loads((folder / "cells" / record.name).read_text()) for folder in (done, tmp_path / "again"))
     assert (before["scores"], before["intervals"]) == (after["scores"], after["intervals"])
 
 
 def test_a_cell_that_lacks_a_measure_of_the_evaluation_is_damaged(done: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for path in (done / "cells").iterdir():
-        cell = json.loads(path.read_text())
-        del cell["scores"]["outside"]["distinct"]["y"]
-        (tmp_path / path.name).write_text(json.dumps(cell))
+        record = json.loads(path.read_text())
+        del record["scores"]["outside"]["distinct"]["y"]
+        (tmp_path / path.name).write_text(json.dumps(record))
     assert run(tmp_path / "x", "--cells", tmp_path) == 2
     assert "something that was measured is missing" in capsys.readouterr().err
 

@@ -35,8 +35,8 @@ def used(done: Path, tmp_path: Path) -> Path:
     """A copy of that folder, whose run is still to be scored."""
     out = tmp_path / "used"
     shutil.copytree(done, out)
-    (cell,) = (out / "cells").glob("*.json")
-    cell.unlink()
+    (record,) = (out / "cells").glob("*.json")
+    record.unlink()
     return out
 
 
@@ -121,11 +121,11 @@ def test_pictures_of_other_scenes_or_predictions_are_left_out(done: Path, tmp_pa
 @pytest.mark.parametrize("name", RESULTS)
 def test_files_of_others_are_not_replaced(name: str, done: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Refused before anything is generated, with and without finished runs."""
-    for cells in (done / "cells", tmp_path / "none"):
-        out = tmp_path / cells.name / "out"
+    for folder in (done / "cells", tmp_path / "none"):
+        out = tmp_path / folder.name / "out"
         out.mkdir(parents=True)
         (out / name).write_text("mine")
-        assert run(out, "--cells", cells) == 2
+        assert run(out, "--cells", folder) == 2
         assert f"{out / name}: is there already, and igllm has not written it" in capsys.readouterr().err
         assert {path.name: path.read_text() for path in out.iterdir()} == {name: "mine"}
 
