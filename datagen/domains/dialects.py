@@ -53,9 +53,12 @@ def _to_columns(angles: Vec3) -> list[float]:
     return to_6d(from_euler(np.array(angles))).tolist()
 
 
+LEAST_LENGTH = 1e-9  # of a column that has a direction; squares of much smaller numbers are 0
+
+
 def _from_columns(numbers: Sequence[float]) -> list[float]:
     first, second = np.array(numbers[:3], float), np.array(numbers[3:], float)
-    if not first.any():
+    if np.linalg.norm(first) < LEAST_LENGTH:
         first = np.array([1.0, 0.0, 0.0])
     matrix = from_6d(np.concatenate([first, second]))
     if not np.isfinite(matrix).all():  # the second column is 0 or parallel to the first: any other direction will do

@@ -6,6 +6,7 @@ msgspec reads and checks a record in the time that Python's ``json`` needs to re
 from __future__ import annotations
 
 import codecs
+import math
 from typing import Annotated, Any, TypeVar
 
 from msgspec import Meta, Struct
@@ -30,6 +31,10 @@ Point = tuple[Coordinate, Coordinate, Coordinate]
 Name = Annotated[str, Meta(max_length=200)]
 
 
+NEAREST_TARGET = 1e-6
+"""Metres from a camera to its target, at least: much nearer, the direction between them has no digits left, or none at all."""
+
+
 class CameraRecord(Struct, forbid_unknown_fields=True):
     """See `datagen.scene.Camera`, whose defaults apply to fields that older data sets do not record."""
 
@@ -40,7 +45,7 @@ class CameraRecord(Struct, forbid_unknown_fields=True):
     name: Name = Camera.name
 
     def __post_init__(self) -> None:
-        if self.location == self.target:
+        if math.dist(self.location, self.target) < NEAREST_TARGET:
             raise ValueError("a camera that looks at where it stands")
         if not 1e-3 <= self.lens_mm / self.sensor_mm <= 1e5:  # wider than the bounds in `datagen.samples.cameras`
             raise ValueError(f"a lens of {self.lens_mm:g} mm on a sensor of {self.sensor_mm:g} mm, which is no camera")

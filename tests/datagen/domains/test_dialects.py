@@ -62,6 +62,13 @@ def test_whatever_is_written_is_an_orientation(rotations: str, data: st.DataObje
     assert SO3.canonical_object(meant) == meant
 
 
+@pytest.mark.parametrize("component", range(6))
+@pytest.mark.parametrize("size", [1e-9, 1e-160, 5e-324])
+def test_columns_too_short_to_have_a_direction_mean_an_orientation(size: float, component: int) -> None:
+    columns = tuple(size if i == component else 0.0 for i in range(6))
+    assert all(math.isfinite(x) for x in REPRESENTATIONS["6d"].meant(columns))
+
+
 @pytest.mark.parametrize(
     "columns", [(0.0,) * 6, (1.0, 0.0, 0.0, 0.0, 0.0, 0.0), (0.5, 0.5, 0.0, -1.0, -1.0, 0.0), (0.0, 0.0, 0.0, 0.0, 1.0, 0.0)]
 )

@@ -93,6 +93,10 @@ def test_json_that_is_none_is_one_message(record: bytes) -> None:
         (lambda record: record.update(domain=True), "domain"),
         (lambda record: record["shot"].update(width=10**9), "width"),
         (lambda record: record["shot"]["camera"].update(lens=35), "lens"),
+        *(
+            (lambda record, off=off: record["shot"]["camera"].update(location=[0, 0, off], target=[0, 0, 0]), "looks at where it stands")
+            for off in (0, 2.7e-247, 1e-7)  # the square of the second is 0
+        ),
         (lambda record: record["shot"]["lamps"][0].update(watts=35), "watts"),
         (lambda record: record["labels"][0].update(mask={"size": [10**9] * 2, "counts": [10**18]}), "mask"),
         (lambda record: record["labels"][0]["mask"].update(counts=[1] * (2**20 + 1)), "mask.counts is .* a list of length <= 1048576"),
