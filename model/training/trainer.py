@@ -14,6 +14,7 @@ import torch
 from accelerate.utils import broadcast
 from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback
+from transformers.trainer_callback import ExportableState
 
 from datagen.errors import UserError
 from datagen.io.files import write_json
@@ -165,6 +166,9 @@ class IGTrainer(Trainer):
         """Save as Trainer does, but into a folder that gets its name at the end: a checkpoint with the usual name is whole."""
         pending = self._pending()
         self._check_logged(pending)
+        # Trainer updates these entries, which a checkpoint resumed from may lack; it restores none of them.
+        exported = [each for each in (*self.callback_handler.callbacks, self.control) if isinstance(each, ExportableState)]
+        self.state.stateful_callbacks = {type(each).__name__: each.state() for each in exported}
         with saving(self.run_folder) as folder:
             super()._save_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()  # each process saves the state of its random numbers

@@ -293,6 +293,16 @@ def test_a_crafted_checkpoint_is_one_message(trained: Path, run: Path, name: str
     assert len(last_line) < 600
 
 
+@pytest.mark.parametrize("states", [{}, {"TrainerControl": "x"}, {"TrainerControl": [5]}, {"Other": {"args": {"x": 1}}}])
+def test_states_of_callbacks_are_those_of_the_training_that_goes_on(trained: Path, run: Path, states: Any) -> None:
+    before = json.loads((run / "checkpoint-2" / "trainer_state.json").read_text())
+    fields("trainer_state.json", stateful_callbacks=states)(run / "checkpoint-2")
+    seal(run / "checkpoint-2")
+    assert train(trained, run, 3) == 0
+    written = json.loads((run / "checkpoint-3" / "trainer_state.json").read_text())
+    assert written["stateful_callbacks"].keys() == before["stateful_callbacks"].keys()
+
+
 def test_what_the_message_says_helps(trained: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pickled("optimizer.pt")(run / "checkpoint-2")
     seal(run / "checkpoint-2")
