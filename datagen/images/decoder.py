@@ -23,7 +23,7 @@ from PIL import AvifImagePlugin, Image
 from datagen.errors import ImageError
 from datagen.images.decoding import decode
 from datagen.images.limits import allow_pixels, allowance, max_pixels
-from datagen.io.bounds import bound_memory, bound_time, taken_memory
+from datagen.io.bounds import bound_memory, bound_time, peak_memory, taken_memory
 from datagen.io.child import Child, module_command, send_answer
 
 DECODER = "datagen.images.decoder"
@@ -116,7 +116,7 @@ def main() -> int:
 
 def _used_much_memory(most: int) -> bool:
     """Whether the peak memory of this process is so high that the file decoded may have reached the limit."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 > most // 2
+    return peak_memory() > most // 2
 
 
 if __name__ == "__main__":

@@ -15,6 +15,18 @@ def taken_memory() -> int:
     return 0
 
 
+def peak_memory() -> int:
+    """The greatest resident memory in bytes that this process has had since its program began; 0 if the system does not report it.
+
+    (`resource.getrusage` is no measure of that: on Linux, a program begins with the peak of the process that started it.)
+    """
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
 def bound_memory(most: int) -> None:
     """Limit the data and stacks of this process to `most` bytes in all, if the system reports and limits them."""
     if taken_memory():

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import multiprocessing
 import os
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -51,6 +54,27 @@ def many_packets(side: int, layers: int) -> bytes:
         at += length
     tile = struct.pack(">HHHIBB", 0xFF90, 10, 0, 0, 0, 1)
     return b"".join(made) + tile + b"\xff\x93" + b"\x80" * 64 + b"\xff\xd9"
+
+
+IN_A_LARGE_PROCESS = """
+import io, numpy as np
+from PIL import Image
+from datagen.images import decoder
+large = np.ones(2**27)  # a gigabyte
+stream = io.BytesIO()
+Image.new("L", (4, 4)).save(stream, "GIF")
+pids = []
+for _ in range(3):
+    decoder.decode_apart(stream.getvalue())
+    pids.append(decoder._DECODER._child.pid)
+print(pids)
+"""
+
+
+def test_a_large_process_has_its_images_decoded_by_one_process_too() -> None:
+    """On Linux, a program's peak of memory begins with that of the process that started it: each image had a process of its own."""
+    done = subprocess.run([sys.executable, "-c", IN_A_LARGE_PROCESS], capture_output=True, text=True, check=True)
+    assert len(set(json.loads(done.stdout))) == 1
 
 
 def test_an_image_that_unfolds_into_all_memory_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
