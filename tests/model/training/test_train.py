@@ -50,8 +50,8 @@ def overfit(renders: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
             "augment=false",
             "order_noise=0",
             "batch_size=8",
-            "steps=320",
-            "save_steps=160",
+            "steps=240",
+            "save_steps=120",
             "weight_decay=0",
             "report_to=none",
         ]
