@@ -233,11 +233,9 @@ def test_the_same_command_trains_tiny_and_a_pretrained_pair(parts: dict[str, Pat
     pair = ["--vision-model", str(parts["clip"]), "--language-model", str(parts["qwen2"])]
     for name, flags in (("tiny", []), ("pair", pair)):
         run, pred = tmp_path / name, tmp_path / f"{name}.jsonl"
-        command = [*CLI, "train", "--preset", "tiny", "--data", str(renders.path), "--out", str(run), "--steps", "2", "--batch-size", "4"]
-        done = subprocess.run([*command, "--device", "cpu", *flags], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        predict = [*CLI, "predict", "--model", str(run), "--data", str(renders.path), "--out", str(pred), "--device", "cpu"]
-        assert subprocess.run(predict, capture_output=True, check=False).returncode == 0
+        few = ["--steps", "2", "--batch-size", "4", "--device", "cpu"]
+        assert main(["train", "--preset", "tiny", "--data", str(renders.path), "--out", str(run), *few, *flags]) == 0
+        assert main(["predict", "--model", str(run), "--data", str(renders.path), "--out", str(pred), "--device", "cpu"]) == 0
         assert len(read_jsonl(pred)) == len(renders.keys)
         config = read_json(run / "config.json")
         assert config["preset"]["name"] == "tiny"
