@@ -22,6 +22,8 @@ ALSO = {
     "igllm.py": ("tests/test_cli.py", "tests/test_documented.py"),
 }
 """Tests that a file, or each file of a folder, touches in addition to those in the mirrored place."""
+PYTEST = [sys.executable, "-m", "pytest", "-m", "not slow", "-q", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"]
+"""As `make test` runs it: on a busy machine, several threads of one process that trains would wait for each other most of the time."""
 
 
 def changed_files(since: str) -> list[str]:
@@ -65,9 +67,7 @@ def _git(*words: str) -> list[str]:
 def main() -> int:
     tests = touched_tests(changed_files(sys.argv[1]))
     print("touched:", *(tests or ["no test; `make test` runs all"]), sep="\n  ", flush=True)
-    return (
-        subprocess.run([sys.executable, "-m", "pytest", "-m", "not slow", "-q", *tests], cwd=ROOT, check=False).returncode if tests else 0
-    )
+    return subprocess.run([*PYTEST, *tests], cwd=ROOT, check=False).returncode if tests else 0
 
 
 if __name__ == "__main__":
