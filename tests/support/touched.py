@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 ALSO = {
     "README.md": ("tests/test_documented.py", "tests/test_api.py"),
     "docs": ("tests/test_documented.py", "tests/test_api.py"),
+    "blender_scenes": ("tests/blender_scenes/test_blender_worker.py",),
     "igllm.py": ("tests/test_cli.py", "tests/test_documented.py"),
 }
 """Tests that a file, or each file of a folder, touches in addition to those in the mirrored place."""
