@@ -12,6 +12,7 @@ import argparse
 import os
 from pathlib import Path
 
+from datagen.io.bounds import peak_memory
 from datagen.samples.settings import DatasetSettings
 from datagen.workers.jobs import DrawJob
 from datagen.workers.pool import RenderPool
@@ -37,19 +38,13 @@ def measure(settings: DatasetSettings, num: int) -> None:
         before = processor_seconds(pid)
         list(pool.render(DrawJob(settings, index) for index in range(num)))
         milliseconds = 1000 * (processor_seconds(pid) - before) / num
-        print(f"{settings.domain} {settings.split}: {milliseconds:.0f} ms a frame, {highest_memory(pid)} MiB", flush=True)
+        print(f"{settings.domain} {settings.split}: {milliseconds:.0f} ms a frame, {peak_memory(pid) // 2**20} MiB", flush=True)
 
 
 def processor_seconds(pid: int) -> float:
     """The processor seconds that a process has used so far, in user and system mode."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def highest_memory(pid: int) -> int:
-    """The peak resident memory of a process, in MiB."""
-    [line] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM")]
-    return int(line.split()[1]) // 1024
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import re
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from pathlib import Path
 from PIL import Image
 
 from datagen.images.decoding import decode
+from datagen.io.bounds import peak_memory
 
 FORMATS = {
     "WEBP": ("RGB", {"lossless": True}),
@@ -67,14 +67,9 @@ def _encoded(name: str, side: int) -> bytes:
 
 def _decoded(path: Path) -> tuple[int, float]:
     """By how many bytes the peak of this process's memory grows while it decodes an image, and the seconds that takes."""
-    data, before, begin = path.read_bytes(), _peak(), time.monotonic()
+    data, before, begin = path.read_bytes(), peak_memory(), time.monotonic()
     decode(data)
-    return _peak() - before, time.monotonic() - begin
-
-
-def _peak() -> int:
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    return 1024 * int(found[1]) if found else 0
+    return peak_memory() - before, time.monotonic() - begin
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
+from datagen.io.bounds import peak_memory
 from datagen.shards.reader import Samples
 from model.build import build
 from model.config import quiet_transformers
@@ -86,7 +86,7 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
     preset = get_preset(options.preset).changed([*options.settings, f"steps={options.steps}", "report_to=none"])
     device = pick_device(options.device)
     times = trained(preset, options) if options.measure == "igllm train" else looped(preset, options, device)
-    memory = torch.cuda.max_memory_allocated() if device.type == "cuda" else 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    memory = torch.cuda.max_memory_allocated() if device.type == "cuda" else peak_memory()
     warm, step = options.steps // 4, preset.optimisation.batch_size * preset.optimisation.accumulation
     rate = (options.steps - warm) * step / (times[-1] - times[warm - 1])
     return {"rate": rate, "memory": memory / MIB, **cost(preset, options)}

@@ -207,9 +207,9 @@ class Tree:
     @staticmethod
     def _lightness(node: Any, pixels: np.ndarray) -> np.ndarray:
         """An image as the opacity of an ``.obj``: its alpha or, if it is opaque and no other node uses it, its lightness."""
-        images = any(other != node and getattr(other, "image", None) == node.image for other in node.id_data.nodes)
-        channels = pixels[..., 3:] if images or pixels[..., 3].min() < 1 else pixels[..., :3].mean(-1, keepdims=True)
-        return np.repeat(channels, 3, axis=-1)
+        shared = any(other != node and getattr(other, "image", None) == node.image for other in node.id_data.nodes)
+        opacity = pixels[..., 3:] if shared or pixels[..., 3].min() < 1 else pixels[..., :3].mean(-1, keepdims=True)
+        return np.repeat(opacity, 3, axis=-1)
 
     def inside(self, node: Any, output: Any, evaluate: Callable[[Tree, Any], T]) -> T:
         """``evaluate`` at the socket in a group that feeds its output."""

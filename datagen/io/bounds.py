@@ -15,13 +15,13 @@ def taken_memory() -> int:
     return 0
 
 
-def peak_memory() -> int:
-    """The greatest resident memory in bytes that this process has had since its program began; 0 if the system does not report it.
+def peak_memory(pid: int | None = None) -> int:
+    """The greatest resident memory in bytes of a process, by default this one, since its program began; 0 if the system reports none.
 
     (`resource.getrusage` is no measure of that: on Linux, a program begins with the peak of the process that started it.)
     """
     with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
+        for line in Path(f"/proc/{pid or 'self'}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     return 0

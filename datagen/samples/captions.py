@@ -61,17 +61,17 @@ def caption(scene: Scene, domain: Domain, camera: Camera, rng: np.random.Generat
 def sentences(scene: Scene, domain: Domain, camera: Camera, rng: np.random.Generator) -> list[Sentence]:
     """The sentences of a caption: first the number of objects, then random other claims, none twice."""
     speaker = _Speaker(scene, domain, camera, rng)
-    sentences = [speaker.total()]
+    found = [speaker.total()]
     if not len(scene):
-        return sentences
+        return found
     wanted = int(rng.integers(2, MOST_SENTENCES, endpoint=True))
     for _ in range(4 * MOST_SENTENCES):
-        if len(sentences) == wanted:
+        if len(found) == wanted:
             break
         sentence = speaker.any()
-        if sentence is not None and all(sentence.claim != other.claim for other in sentences):
-            sentences.append(sentence)
-    return sentences
+        if sentence is not None and all(sentence.claim != other.claim for other in found):
+            found.append(sentence)
+    return found
 
 
 class _Speaker:

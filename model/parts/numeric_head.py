@@ -61,24 +61,25 @@ class NumberFeedback(nn.Module):
         """(slots + 1, slots) bool: whether a statement with its latest number in slot i has a number in slot j by then, as slots come in
         order. The last row is for slot -1: no number yet.
         """
+        return self._of_one_statement(device).tril()
+
+    def _of_one_statement(self, device: torch.device) -> torch.Tensor:
+        """(slots + 1, slots) bool: whether slots i and j are of the same statement. The last row is for slot -1, of none."""
         names = self.statements
-        known = [[names[j] == names[i] and j <= i for j in range(len(names))] for i in range(len(names))]
-        return torch.tensor([*known, [False] * len(names)], device=device)
+        return torch.tensor([*([name == other for other in names] for name in names), [False] * len(names)], device=device)
 
     def _latest(self, values: torch.Tensor, slots: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The arguments of `embedded` for each token, (batch, length, slots) each. Keywords may be shuffled (`model.tokens.codec.Style`).
 
         Every statement writes each of its slots once, so that the numbers of a kind of statement can be counted off into statements.
         """
-        names, device = self.statements, slots.device
-        every = torch.arange(len(names), device=device)
-        at = torch.arange(slots.shape[1], device=device)[:, None].expand(-1, len(every))
+        same = self._of_one_statement(slots.device)
+        every = torch.arange(len(self.statements), device=slots.device)
+        at = torch.arange(slots.shape[1], device=slots.device)[:, None].expand(-1, len(every))
         latest = torch.where(slots[..., None] == every, at, -1).cummax(1).values  # position of each slot's latest number
         last = latest.amax(-1)
         last_slot = slots.gather(1, last.clamp(min=0)).masked_fill(last < 0, -1)
         numbers = values.gather(1, latest.clamp(min=0).flatten(1)).view(latest.shape)
-        # Of the same statement: [i, j] for slots i and j, with a last row for slot -1.
-        same = torch.tensor([*([name == other for other in names] for name in names), [False] * len(names)], device=device)
         statement = (same[slots].cumsum(1) - 1) // same[:-1].sum(0)  # which of its kind each slot's latest statement is, from 0
         current = (latest >= 0) & same[last_slot] & (statement.gather(1, latest.clamp(min=0)) == statement)
         return numbers, current

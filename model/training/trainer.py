@@ -166,9 +166,6 @@ class IGTrainer(Trainer):
         """Save as Trainer does, but into a folder that gets its name at the end: a checkpoint with the usual name is whole."""
         pending = self._pending()
         self._check_logged(pending)
-        # Trainer updates these entries, which a checkpoint resumed from may lack; it restores none of them.
-        exported = [each for each in (*self.callback_handler.callbacks, self.control) if isinstance(each, ExportableState)]
-        self.state.stateful_callbacks = {type(each).__name__: each.state() for each in exported}
         with saving(self.run_folder) as folder:
             super()._save_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()  # each process saves the state of its random numbers
@@ -177,6 +174,12 @@ class IGTrainer(Trainer):
                 write_json(saved / PENDING, {"since": self._logged, "sums": pending})
                 keep_checkpoint(self.run_folder, saved)
         self.accelerator.wait_for_everyone()
+
+    def _load_callback_state(self) -> None:
+        """Replace a checkpoint's states of callbacks by those of this training: Trainer restores none, and updates entries at each save
+        that the checkpoint may lack."""
+        exported = [each for each in (*self.callback_handler.callbacks, self.control) if isinstance(each, ExportableState)]
+        self.state.stateful_callbacks = {type(each).__name__: each.state() for each in exported}
 
     def load_pending(self, checkpoint: Path) -> None:
         """Load a checkpoint's sums of losses for the next line of the log. `UserError` for a damaged checkpoint or one of another run."""
