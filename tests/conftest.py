@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import shutil
@@ -42,6 +43,12 @@ if TYPE_CHECKING:
 
 settings.register_profile("patient", deadline=None)  # how long an example takes depends on what else the machine does
 settings.load_profile("patient")
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what was imported and collected: each training run calls it, and tests train a hundred times."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

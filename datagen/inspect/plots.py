@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
@@ -62,17 +62,16 @@ def _figure(panels: Sequence[Panel]) -> Image.Image:
     columns = max(4, len(panels)) if len(panels) <= 6 else min((6, 5, 4), key=lambda columns: -len(panels) % columns)
     rows = -(-len(panels) // columns)
     layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12)
-    figure = Figure(figsize=(WIDTH, HEIGHT * rows), layout=layout, facecolor="white")
+    figure = Figure(figsize=(WIDTH, HEIGHT * rows), dpi=DPI, layout=layout, facecolor="white")
+    canvas = FigureCanvasAgg(figure)
     for place, panel in enumerate(panels):
         ax = figure.add_subplot(rows, columns, place + 1)
         _style(ax)
         panel(ax)
-    stream = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # words may be in any script; letters that the font lacks are drawn as boxes
-        figure.savefig(stream, format="png", dpi=DPI)
-    with Image.open(stream) as picture:
-        return picture.convert("RGB")
+        canvas.draw()
+    return Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba()).convert("RGB")
 
 
 def _style(ax: Axes) -> None:
