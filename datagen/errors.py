@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from datagen.screen import printable
+from datagen.screen import one_line
 
 
 class UserError(Exception):
     """An error that the user can mend. The message states what is wrong, where, and what to do; the command line exits with 2.
 
-    Each argument is one line of the message: line ends and control characters in it, which may come from anybody's names, are escaped.
+    Each argument is one line of the message: line ends and control characters in it, which may come from anybody's names, are escaped, and
+    the middle of a very long one is left out.
     """
 
     def __str__(self) -> str:
-        return "\n".join(printable(str(line)) for line in self.args)
+        return "\n".join(one_line(str(line)) for line in self.args)
 
 
 class PartlyDone(UserError):

@@ -14,7 +14,7 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-
 """Control characters except the tab, the line feed, and the carriage return, which progress bars need; Unicode's separators of lines;
 characters that change the direction of text; and surrogates, which stand for bytes that are no text."""
 
-LONGEST = 2000  # characters of a message, which may quote names of any length
+LONGEST = 2000  # characters of a message or of a line of it, which may quote names of any length
 
 
 def printable(text: str) -> str:
@@ -33,8 +33,13 @@ def uncontrolled(text: str) -> str:
 
 
 def print_line(text: str, file: TextIO | None = None) -> None:
-    """Print a text as exactly one line, whatever names are in it; to standard error unless another file is given."""
-    print(printable(text), file=file or sys.stderr, flush=True)
+    """Print a text as `one_line`; to standard error unless another file is given."""
+    print(one_line(text), file=file or sys.stderr, flush=True)
+
+
+def one_line(text: str) -> str:
+    """A text as exactly one line of bounded length, whatever names are in it."""
+    return printable(in_bounds(text))
 
 
 def in_bounds(message: str) -> str:

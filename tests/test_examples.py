@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import runpy
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -52,12 +51,10 @@ def test_an_example_is_short_explained_and_shown(folder: Path) -> None:
         Image.open(picture).verify()
 
 
-def test_hello_generates_trains_and_goes_around(tmp_path: Path) -> None:
-    program = EXAMPLES / "hello" / "hello.py"
-    done = subprocess.run([sys.executable, "-P", program], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "add(loc=(" in done.stdout
-    assert Path(done.stdout.split()[-1]).is_file()
+def test_hello_generates_trains_and_goes_around(run: Callable[..., str]) -> None:
+    output = run("hello")
+    assert "add(loc=(" in output
+    assert Path(output.split()[-1]).is_file()
 
 
 def test_a_scene_by_hand_is_rendered(run: Callable[..., str], tmp_path: Path) -> None:

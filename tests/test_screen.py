@@ -112,6 +112,15 @@ def test_what_is_short_is_whole_and_what_is_long_keeps_its_ends(text: str, times
     assert len(shown) <= LONGEST + len(" [...] ")
 
 
+@given(st.text(max_size=50), st.integers(1, 5000))
+def test_each_line_of_an_error_has_a_bounded_length(text: str, times: int) -> None:
+    lines = str(UserError("first", text * times)).split("\n")
+    assert lines[0] == "first"
+    assert len(lines) == 2
+    assert len(printable(text)) * times > LONGEST or lines[1] == printable(text) * times
+    assert len(lines[1]) <= 10 * (LONGEST + 7)  # a letter's escape has ten characters at most
+
+
 @given(st.text(st.characters(), max_size=30))
 def test_text_that_people_can_read_is_printed_as_it_is(text: str) -> None:
     before, sys.stdout = sys.stdout, io.StringIO()

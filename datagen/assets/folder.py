@@ -14,7 +14,7 @@ from typing import TypeVar
 from datagen.assets.limits import MOST_FILES
 from datagen.errors import UserError
 from datagen.io.progress import progress
-from datagen.screen import printable
+from datagen.screen import one_line
 
 T = TypeVar("T")
 
@@ -92,7 +92,7 @@ def remarks(notes: Iterable[tuple[str, str]], refused: Iterable[Refused], passed
     lines = [f"note: {path}: {note}" for path, note in notes]
     lines += [f"left out: {one.path}: {one.reason}" for one in refused]
     lines += [f"{passed_over(passed)}; these formats are not read"] if passed else []
-    return [printable(line) for line in lines]
+    return [one_line(line) for line in lines]
 
 
 def read_each(

@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from PIL import Image
 
 from datagen.inspect.histograms import Histogram
 from datagen.screen import printable
@@ -19,7 +22,18 @@ DENSITY = LinearSegmentedColormap.from_list("density", ["#f5f6f8", PALE, BLUE, "
 LONGEST_WORD = 22  # letters
 MOST_WORDS = 30  # bars of one argument
 
+DPI = 110  # dots an inch
+
 Panel = Callable[[Axes], None]
+
+
+def picture_of(figure: Figure) -> Image.Image:
+    """A figure as a picture. `Figure.savefig` would lay it out twice."""
+    figure.set_dpi(DPI)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    pixels = canvas.buffer_rgba()  # type: ignore[no-untyped-call]
+    return Image.frombuffer("RGBA", canvas.get_width_height(), pixels).convert("RGB")
 
 
 def label(ax: Axes, title: str, x: str = "", y: str = "") -> None:

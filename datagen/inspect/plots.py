@@ -7,19 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
-from datagen.inspect.drawing import GRAY, INK, Panel
+from datagen.inspect.drawing import GRAY, INK, Panel, picture_of
 from datagen.inspect.folder import FolderFacts
 from datagen.inspect.image_plots import image_panels, origin_panels, seen_panels
 from datagen.inspect.scene_plots import pair_panels, place_panels, scene_panels
 from datagen.inspect.statistics import Statistics
 from datagen.io.ranges import counted
 
-WIDTH, HEIGHT, DPI = 18.0, 2.9, 110  # inches of a figure's width and a row's height, dots an inch
+WIDTH, HEIGHT = 18.0, 2.9  # inches of a figure's width and a row's height
 MOST_PANELS = 24
 
 
@@ -62,16 +61,14 @@ def _figure(panels: Sequence[Panel]) -> Image.Image:
     columns = max(4, len(panels)) if len(panels) <= 6 else min((6, 5, 4), key=lambda columns: -len(panels) % columns)
     rows = -(-len(panels) // columns)
     layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12)
-    figure = Figure(figsize=(WIDTH, HEIGHT * rows), dpi=DPI, layout=layout, facecolor="white")
-    canvas = FigureCanvasAgg(figure)
+    figure = Figure(figsize=(WIDTH, HEIGHT * rows), layout=layout, facecolor="white")
     for place, panel in enumerate(panels):
         ax = figure.add_subplot(rows, columns, place + 1)
         _style(ax)
         panel(ax)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # words may be in any script; letters that the font lacks are drawn as boxes
-        canvas.draw()
-    return Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba()).convert("RGB")
+        return picture_of(figure)
 
 
 def _style(ax: Axes) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import copy
+import json
 import re
 from collections.abc import Callable, Hashable, Iterator
 from functools import cache
@@ -95,7 +96,7 @@ _TYPES = {
 
 def _described(content: Any, kind: Any, error: msgspec.ValidationError) -> str:
     """The message for an error of msgspec's: the field, its value, and what is expected there."""
-    problem, _, path = str(error).partition(" - at `")
+    problem, path = _problem_and_path(content, str(error))
     of_key = path.startswith("key` in `")
     steps = re.findall(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]", path.removeprefix("key` in `").rstrip("`"))
     field, found = _at(content, kind, str(error), [*steps, ("", "...")] if of_key else steps)
@@ -108,7 +109,10 @@ def _described(content: Any, kind: Any, error: msgspec.ValidationError) -> str:
         return f"{field} is {shortened(found)}, but must be {allowed}"
     if problem.endswith("out of range"):
         return f"{field} is {shortened(found)}, but must be a finite number"
-    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", problem, re.DOTALL)
+    if problem.startswith("Invalid enum value "):
+        words = " or ".join(json.dumps(word) for word in _words(msgspec.inspect.type_info(kind), steps))
+        return f"{field} is {shortened(found)}, but must be {words}"
+    unknown = _UNKNOWN.fullmatch(problem)
     if unknown:
         known = _fields(msgspec.inspect.type_info(kind), steps)
         return f"{field} has the key {unknown[1]!r:.80}; known are {', '.join(known)}{did_you_mean(unknown[1], known)}"
@@ -116,6 +120,19 @@ def _described(content: Any, kind: Any, error: msgspec.ValidationError) -> str:
     if missing:
         return f"{field}: {missing[1]} is missing" if steps else f"{missing[1]} is missing"
     return f"{field}: {problem[0].lower()}{problem[1:]}".replace("`", "") if steps else problem
+
+
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+
+
+def _problem_and_path(content: Any, message: str) -> tuple[str, str]:
+    """The two parts of msgspec's message. The first may quote a key or word that looks like the second, which a key of the outermost object
+    does not have."""
+    unknown = _UNKNOWN.fullmatch(message)
+    if unknown and isinstance(content, dict) and unknown[1] in content:
+        return message, ""
+    problem, parted, path = message.rpartition(" - at `")
+    return (problem, path) if parted else (message, "")
 
 
 def _at(content: Any, kind: Any, message: str, steps: list[tuple[str, str]]) -> tuple[str, Any]:
@@ -158,6 +175,20 @@ def _refusal(content: Any, kind: Any) -> str | None:
 
 def _fields(info: msgspec.inspect.Type, steps: list[tuple[str, str]]) -> list[str]:
     """The names of the fields of the object to which `steps` lead from a declared type."""
+    info = _plain(_type_at(info, steps))
+    assert isinstance(info, msgspec.inspect.StructType)
+    return [field.encode_name for field in info.fields]
+
+
+def _words(info: msgspec.inspect.Type, steps: list[tuple[str, str]]) -> list[Any]:
+    """The values of the field to which `steps` lead from a declared type, one of which it must have."""
+    info = _type_at(info, steps)
+    types = info.types if isinstance(info, msgspec.inspect.UnionType) else (info,)
+    return [value for one in types if isinstance(one, msgspec.inspect.LiteralType) for value in one.values]
+
+
+def _type_at(info: msgspec.inspect.Type, steps: list[tuple[str, str]]) -> msgspec.inspect.Type:
+    """The type to which `steps` lead from a declared type."""
     for name, item in steps:
         info = _plain(info)
         if isinstance(info, msgspec.inspect.StructType):
@@ -169,9 +200,7 @@ def _fields(info: msgspec.inspect.Type, steps: list[tuple[str, str]]) -> list[st
         else:
             assert isinstance(info, msgspec.inspect.ListType | msgspec.inspect.VarTupleType)
             info = info.item_type
-    info = _plain(info)
-    assert isinstance(info, msgspec.inspect.StructType)
-    return [field.encode_name for field in info.fields]
+    return info
 
 
 def _plain(info: msgspec.inspect.Type) -> msgspec.inspect.Type:

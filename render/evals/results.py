@@ -62,6 +62,8 @@ def _writing(out: Path, evaluation: Evaluation) -> Iterator[Written]:
 
 def figure_bytes(figure: Figure) -> bytes:
     """A figure as PNG."""
+    from datagen.inspect.drawing import picture_of  # matplotlib takes a second to load
+
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=110)
+    picture_of(figure).save(stream, "PNG")
     return stream.getvalue()

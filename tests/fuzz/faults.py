@@ -51,7 +51,12 @@ PLACES = (
     ),
     "%2e%2e/outside/secret",
 )
-TEXTS = ("", " ", "\0", "\x1b[2J\x1b]0;x\x07", "\n", "\u202e", "\ud800", "x" * 300, "x" * 100_000, "Ａ", "é", "true", "1", "nan", "None")
+LIKE_MESSAGES = ("` - at `$.x[7].x", "' - at `key` in `$.x", "%(name)s {0} \\1 \\g<1>")
+"""Texts that look like the parts of messages that our own messages are made of."""
+TEXTS = (
+    *("", " ", "\0", "\x1b[2J\x1b]0;x\x07", "\n", "\u202e", "\ud800", "x" * 300, "x" * 100_000, "Ａ", "é", "true", "1", "nan", "None"),
+    *LIKE_MESSAGES,
+)
 STRANGE: tuple[Any, ...] = (
     *(None, True, False, 0, 1, -1, 0.5, -0.0, 1e308, -1e308, 5e-324, *HUGE, *(-number for number in HUGE)),
     *(
@@ -145,7 +150,7 @@ def _removed(value: Any, owner: Any, key: Any, strange: Any) -> Any:
 
 def _added(value: Any, owner: Any, key: Any, strange: Any) -> Any:
     if isinstance(owner, dict):
-        owner[f"{key}_"[:40]] = strange
+        owner[strange if type(strange) is str else f"{key}_"[:40]] = strange
     else:
         owner.append(strange)
     return value

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pytest
 from hypothesis import given
@@ -95,6 +95,12 @@ class Leaf(Struct, forbid_unknown_fields=True):
     words: list[str] = []
 
 
+class Choice(Struct, forbid_unknown_fields=True):
+    word: Literal["red", "blue"] | None = None
+    choices: list[Choice] = []
+    named: dict[str, Choice] = {}
+
+
 class Tree(Struct):
     leaf: Leaf | None = None
     leaves: list[Leaf] = []
@@ -130,6 +136,36 @@ def test_the_field_that_is_wrong_is_told_with_what_is_in_it(content: Any, messag
         as_declared(content, Tree, "x")
     assert message in str(caught.value)
     assert json.dumps(content) == before
+
+
+LIKE_PATHS = st.sampled_from(["z", "word", "red", "' - at `$.z[3]", "` - at `$.choices[7].word", "z` - at `key` in `$.named", "z" * 10_000])
+CHOICES = st.recursive(
+    st.dictionaries(LIKE_PATHS, LIKE_PATHS, max_size=2),
+    lambda inner: st.fixed_dictionaries(
+        {}, optional={"choices": st.lists(inner, max_size=2), "named": st.dictionaries(LIKE_PATHS, inner, max_size=2)}
+    ),
+    max_leaves=4,
+)
+
+
+def is_sound(content: Any) -> bool:
+    """Whether content is a `Choice`, read without msgspec."""
+    inner = [*content.get("choices", []), *content.get("named", {}).values()]
+    return content.keys() <= {"word", "choices", "named"} and content.get("word", "red") in ("red", "blue") and all(map(is_sound, inner))
+
+
+@given(CHOICES)
+def test_keys_and_words_that_look_like_paths_mislead_no_one(content: Any) -> None:
+    """What msgspec's message quotes may look like its own end."""
+    try:
+        as_declared(content, Choice, "x")
+    except UserError as refused:
+        assert not is_sound(content)
+        assert str(refused).startswith("x: ")
+        assert len(str(refused)) < 400
+        assert any(end in str(refused) for end in ("; known are word, choices, named", ', but must be "blue" or "red"'))
+    else:
+        assert is_sound(content)
 
 
 @given(st.data(), st.lists(st.text("abc", max_size=3), min_size=1, max_size=40, unique=True))
