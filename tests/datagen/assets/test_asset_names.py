@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import igllm
-from datagen.assets.folder import class_name, file_id, printable
+from datagen.assets.folder import class_name, file_id
 from datagen.assets.own import own_assets
 from datagen.assets.own_textures import own_textures
 from datagen.io.untrusted import as_name
+from datagen.screen import printable
 
 PLAIN = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,30}[A-Za-z0-9])?", fullmatch=True)
 NAMES = st.one_of(
