@@ -14,6 +14,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from unittest import mock
 import pytest
 from constant_scenes import IN_FOUR_SHARDS, IN_SIX_SHARDS, fill
 from drawn_samples import draw_sample
+from filelock import FileLock
 from hypothesis import settings
 from places import FAULTS, ROOT
 from small_run import PRESET, Train
@@ -34,6 +36,7 @@ from datagen.domains.own_assets import own_domain
 from datagen.domains.registry import DOMAINS, get_domain
 from datagen.generate import generate
 from datagen.samples.sample import Sample
+from datagen.samples.settings import DatasetSettings
 from datagen.shards.reader import Samples
 from render.conformance import small_set
 
@@ -65,15 +68,43 @@ def unsynced() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def data_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Samples]:
-    """A function from a domain's name to its data set, made once: sixteen samples with the settings of `small_set`, in shards of six."""
-    return cache(lambda domain: generate(small_set(domain), 16, tmp_path_factory.mktemp(domain) / "data"))
+def shared_set(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, DatasetSettings, int], Samples]:
+    """A function from a folder's name, settings and a number of samples to the data set there; no test changes one.
+
+    Processes that share the tests' work share these sets: whichever asks first generates one.
+    """
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def make(name: str, settings: DatasetSettings, num: int) -> Samples:
+        with FileLock(shared / f"{name}.lock"):
+            return generate(settings, num, shared / name, workers=1)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def data_of(shared_set: Callable[[str, DatasetSettings, int], Samples]) -> Callable[[str], Samples]:
+    """A function from a domain's name to its data set: sixteen samples with the settings of `small_set`, in shards of six."""
+    return cache(lambda domain: shared_set(domain, small_set(domain), 16))
 
 
 @pytest.fixture(scope="session")
 def renders(data_of: Callable[[str], Samples]) -> Samples:
     """Sixteen real renders of 160x120 pixels with two to four objects, in shards of six."""
     return data_of("clevr")
+
+
+@pytest.fixture(scope="session")
+def eight(shared_set: Callable[[str, DatasetSettings, int], Samples]) -> Samples:
+    """The first eight of `renders`: one batch."""
+    return shared_set("eight", small_set("clevr"), 8)
+
+
+@pytest.fixture(scope="session")
+def others(shared_set: Callable[[str, DatasetSettings, int], Samples]) -> Samples:
+    """Five renders like `renders`, of other scenes."""
+    return shared_set("others", replace(small_set("clevr"), seed=8), 5)
 
 
 @pytest.fixture(scope="session", params=DOMAINS)

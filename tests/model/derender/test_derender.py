@@ -15,13 +15,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from small_sets import SMALL
 
 from datagen.code.grammar import parse_code
 from datagen.code.predictions import read_predictions
 from datagen.domains.registry import get_domain
 from datagen.errors import UserError
-from datagen.generate import generate
 from datagen.io.files import read_json, read_jsonl
 from datagen.metrics.scores import score_scene
 from datagen.metrics.summary import summarize
@@ -39,7 +37,6 @@ from model.prediction.predict import Predictor, predict_file
 from model.preset import get_preset
 from model.run_folder import newest_checkpoint
 from model.training.train import Data, align, pretrain, train
-from render.conformance import small_set
 
 CLEVR = get_domain("clevr")
 DERENDER = get_preset("derender")
@@ -66,15 +63,14 @@ def batch_of(learner: Learner, samples: Samples, numbers: range) -> dict[str, to
     return collate_regions([source.example(number, None) for number in numbers])
 
 
-def test_renders_are_learnt_by_heart(tmp_path: Path) -> None:
+def test_renders_are_learnt_by_heart(eight: Samples, tmp_path: Path) -> None:
     """Every object is found with every word right, at a location within a small object's radius."""
-    renders = generate(small_set("clevr"), 8, tmp_path / "data")
     preset = DERENDER.replaced(augment=False, batch_size=8, steps=100, weight_decay=0.0, save_seconds=1e6, report_to="none")
-    train(preset, "derender", data=Data([renders.path]), out=tmp_path / "run", device="cpu")
+    train(preset, "derender", data=Data([eight.path]), out=tmp_path / "run", device="cpu")
     rows = [row for row in read_jsonl(tmp_path / "run" / "log.jsonl") if "loss" in row]
     assert all(rows[-1][part] < 0.25 * rows[0][part] for part in ("loss", *PARTS))
-    predictions = list(Predictor.of(tmp_path / "run", "cpu").predict([(key, renders[key].pixels()) for key in renders.keys]))
-    scores = summarize([score_scene(renders[p.key].scene, parse_code(p.code, CLEVR), CLEVR) for p in predictions])
+    predictions = list(Predictor.of(tmp_path / "run", "cpu").predict([(key, eight[key].pixels()) for key in eight.keys]))
+    scores = summarize([score_scene(eight[p.key].scene, parse_code(p.code, CLEVR), CLEVR) for p in predictions])
     assert (scores["recall"], scores["precision"]) == (1.0, 1.0)
     assert set(scores["accuracy_all"].values()) == {1.0}
     assert scores["location_l2"] < 0.35  # metres: a small object's radius
@@ -209,10 +205,9 @@ def test_a_killed_run_goes_on_with_the_same_weights(renders: Samples, tmp_path: 
     assert all(torch.equal(calm[name], resumed[name]) for name in calm)
 
 
-def test_the_verbs_take_it_like_any_model(renders: Samples, tmp_path: Path) -> None:
+def test_the_verbs_take_it_like_any_model(renders: Samples, others: Samples, tmp_path: Path) -> None:
     """Training with validation, prediction, comparison, and a round trip through Blender."""
-    val = generate(replace(SMALL, seed=8), 4, tmp_path / "val")
-    run, pred, data = tmp_path / "run", tmp_path / "pred.jsonl", str(val.path)
+    run, pred, data = tmp_path / "run", tmp_path / "pred.jsonl", str(others.path)
     settings = [word for pair in ("eval_steps=2", "save_steps=2", "report_to=none") for word in ("--set", pair)]
     common = ["--preset", "derender", "--steps", "4", "--batch-size", "4", "--device", "cpu", *settings]
     assert main(["train", *common, "--data", str(renders.path), "--val", data, "--out", str(run)]) == 0
@@ -225,9 +220,9 @@ def test_the_verbs_take_it_like_any_model(renders: Samples, tmp_path: Path) -> N
     best = read_json(run / "best" / "best.json")
     assert best["eval_loss"] == min(row["eval_loss"] for row in evaluated)
     assert main(["predict", "--model", str(run / "best"), "--data", data, "--out", str(pred), "--device", "cpu"]) == 0
-    assert list(read_predictions(pred)) == val.keys
+    assert list(read_predictions(pred)) == others.keys
     assert main(["compare", "--reference", data, "--candidate", str(pred), "--out", str(tmp_path / "report")]) == 0
-    assert read_json(tmp_path / "report" / "metrics.json")["samples"] == 4
+    assert read_json(tmp_path / "report" / "metrics.json")["samples"] == 5
     around = ["roundtrip", "--model", str(run), "--data", data, "--num", "2", "--device", "cpu", "--workers", "1"]
     assert main([*around, "--out", str(tmp_path / "around")]) == 0
     assert (tmp_path / "around" / "index.html").is_file()

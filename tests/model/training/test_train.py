@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +12,10 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from small_sets import SMALL
 
 from datagen.code.grammar import parse_code
 from datagen.code.predictions import Prediction, read_predictions
 from datagen.errors import UserError
-from datagen.generate import generate
 from datagen.io.files import read_jsonl
 from datagen.metrics.scores import score_scene
 from datagen.metrics.summary import summarize
@@ -31,17 +28,10 @@ from model.prediction.predict import Predictor, predict_file
 from model.preset import Preset, get_preset
 from model.run_folder import newest_checkpoint
 from model.training.train import Data, pretrain, train
-from render.conformance import small_set
 from render.roundtrip import roundtrip
 
 TINY = get_preset("tiny")
-QUICK = TINY.replaced(steps=4, save_steps=2, batch_size=4, report_to="none")
-
-
-@pytest.fixture(scope="session")
-def eight(tmp_path_factory: pytest.TempPathFactory) -> Samples:
-    """Eight renders with the settings of `renders`: one batch."""
-    return generate(small_set("clevr"), 8, tmp_path_factory.mktemp("eight") / "data")
+QUICK = TINY.replaced(steps=4, save_steps=2, batch_size=4, report_to="none", image_height=64, image_width=80)
 
 
 @pytest.fixture(scope="session")
@@ -188,16 +178,14 @@ def test_no_pickle_of_ours_is_left(barely: Path) -> None:
     assert {path.suffix for path in barely.iterdir() if path.is_file()} <= {".json", ".jsonl", ".safetensors", ".jinja"}
 
 
-def test_validation_that_overlaps_is_refused(renders: Samples, tmp_path: Path) -> None:
-    same = generate(SMALL, 2, tmp_path / "same")
-    with pytest.raises(UserError, match="2 scenes are in the training data"):
-        train(QUICK, "tiny", data=Data([renders.path], val=same.path), out=tmp_path / "run", device="cpu")
+def test_validation_that_overlaps_is_refused(renders: Samples, eight: Samples, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="8 scenes are in the training data"):
+        train(QUICK, "tiny", data=Data([renders.path], val=eight.path), out=tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
 
 
-def test_validation_losses_are_logged(renders: Samples, tmp_path: Path) -> None:
-    other = generate(replace(SMALL, seed=8), 4, tmp_path / "val")
-    train(QUICK.replaced(eval_steps=2), "tiny", data=Data([renders.path], val=other.path), out=tmp_path / "run", device="cpu")
+def test_validation_losses_are_logged(renders: Samples, others: Samples, tmp_path: Path) -> None:
+    train(QUICK.replaced(eval_steps=2), "tiny", data=Data([renders.path], val=others.path), out=tmp_path / "run", device="cpu")
     evaluated = [row for row in read_jsonl(tmp_path / "run" / "log.jsonl") if "eval_loss" in row]
     assert [row["step"] for row in evaluated] == [2, 4]
     assert all(row["eval_token_loss"] > 0 and row["eval_number_loss"] > 0 for row in evaluated)

@@ -29,7 +29,7 @@ from model.run_folder import newest_checkpoint
 from model.training.train import Data, align, train
 
 BLIND = {"dense_weight": 0.0, "number_cells": False, "word_cells": False}  # without a dense read-out
-QUICK = get_preset("tiny").replaced(steps=4, save_steps=2, log_steps=2, batch_size=4, report_to="none")
+QUICK = get_preset("tiny").replaced(steps=4, save_steps=2, log_steps=2, batch_size=4, report_to="none", image_height=64, image_width=80)
 CLI = [sys.executable, "-P", "-m", "igllm"]
 
 
@@ -126,11 +126,10 @@ def test_the_clock_asks_for_checkpoints(renders: Samples, tmp_path: Path) -> Non
     assert [path.name for path in (tmp_path / "seldom").glob("checkpoint-*")] == ["checkpoint-3"]  # the last step is always saved
 
 
-def test_the_best_model_by_validation_loss_is_kept(renders: Samples, tmp_path: Path) -> None:
+def test_the_best_model_by_validation_loss_is_kept(renders: Samples, others: Samples, tmp_path: Path) -> None:
     """With a learning rate that soon ruins the model, the best is not the last."""
-    val = generate(replace(SMALL, seed=8), 4, tmp_path / "val")
     preset = QUICK.replaced(steps=8, eval_steps=1, learning_rate=0.3, head_learning_rate=0.3, warmup=0.5)
-    train(preset, "tiny", data=Data([renders.path], val=val.path), out=tmp_path / "run", device="cpu")
+    train(preset, "tiny", data=Data([renders.path], val=others.path), out=tmp_path / "run", device="cpu")
     evaluated = {row["step"]: row["eval_loss"] for row in read_jsonl(tmp_path / "run" / "log.jsonl") if "eval_loss" in row}
     best = read_json(tmp_path / "run" / "best" / "best.json")
     assert best["eval_loss"] == min(evaluated.values())
@@ -140,8 +139,7 @@ def test_the_best_model_by_validation_loss_is_kept(renders: Samples, tmp_path: P
     load_model(find_model(str(tmp_path / "run" / "best")), "cpu")
 
 
-def test_validation_loss_does_not_depend_on_the_batches(renders: Samples, tmp_path: Path) -> None:
-    val = generate(replace(SMALL, seed=8), 5, tmp_path / "val")
+def test_validation_loss_does_not_depend_on_the_batches(renders: Samples, others: Samples, tmp_path: Path) -> None:
     base = QUICK.replaced(
         steps=1,
         eval_steps=1,
@@ -154,21 +152,20 @@ def test_validation_loss_does_not_depend_on_the_batches(renders: Samples, tmp_pa
     for size, accumulation in ((4, 1), (2, 2)):
         out = tmp_path / f"by-{size}"
         preset = base.replaced(batch_size=size, accumulation=accumulation, learning_rate=1e-12, head_learning_rate=1e-12)
-        train(preset.replaced(projector_learning_rate=1e-12), "tiny", data=Data([renders.path], val=val.path), out=out, device="cpu")
+        train(preset.replaced(projector_learning_rate=1e-12), "tiny", data=Data([renders.path], val=others.path), out=out, device="cpu")
         seen += [row for row in read_jsonl(out / "log.jsonl") if "eval_loss" in row]
     assert seen[0]["eval_token_loss"] == pytest.approx(seen[1]["eval_token_loss"], rel=0.02)  # batch normalisation's statistics differ
     for row in seen:
         assert row["eval_loss"] == pytest.approx(row["eval_token_loss"] + 3.0 * row["eval_number_loss"])
 
 
-def test_several_data_sets_are_mixed(renders: Samples, tmp_path: Path) -> None:
-    other = generate(replace(SMALL, seed=8), 4, tmp_path / "other")
+def test_several_data_sets_are_mixed(renders: Samples, others: Samples, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    train(QUICK, "tiny", data=Data([renders.path, other.path], [1.0, 3.0]), out=run, device="cpu")
+    train(QUICK, "tiny", data=Data([renders.path, others.path], [1.0, 3.0]), out=run, device="cpu")
     with pytest.raises(UserError, match="on other data"):
-        train(QUICK, "tiny", data=Data([renders.path, other.path], [1.0, 2.0]), out=run, device="cpu")
+        train(QUICK, "tiny", data=Data([renders.path, others.path], [1.0, 2.0]), out=run, device="cpu")
     with pytest.raises(UserError, match="samples a step"):
-        train(QUICK.replaced(batch_size=8), "tiny", data=Data([renders.path, other.path], [1.0, 3.0]), out=run, device="cpu")
+        train(QUICK.replaced(batch_size=8), "tiny", data=Data([renders.path, others.path], [1.0, 3.0]), out=run, device="cpu")
 
 
 def test_alignment_trains_the_projector_alone_and_training_begins_with_it(parts: dict[str, Path], tmp_path: Path) -> None:
