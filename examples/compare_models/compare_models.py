@@ -25,9 +25,10 @@ for name, row in rates.items():
 
 figure = Figure(figsize=(6, 2.5), layout="constrained")
 axes = figure.subplots()
+width = 1 / (len(rates) + 1)
 for place, (name, row) in enumerate(rates.items()):
-    bars = [column + place / (len(rates) + 1) for column in range(len(columns))]
-    axes.bar(bars, [row[column] or 0 for column in columns], width=1 / (len(rates) + 1), label=Path(name).name)
+    bars = [column + (place - (len(rates) - 1) / 2) * width for column in range(len(columns))]
+    axes.bar(bars, [row[column] or 0 for column in columns], width=width, label=Path(name).name)
 axes.set_xticks(range(len(columns)), columns)
 axes.set(ylabel="share that is right", ylim=(0, 1))
 figure.legend(loc="outside right upper")
