@@ -74,33 +74,33 @@ def test_webdataset_reads_the_shards(each: Samples) -> None:
 
 def test_a_larger_number_rewrites_only_the_last_partial_shard(tmp_path: Path) -> None:
     out = tmp_path / "data"
-    first = labels_and_code(generate(QUICK, 6, out))
+    first = labels_and_code(generate(PAINTED, 6, out))
     whole = (out / "shard-000000.tar").read_bytes()
     before = (out / "shard-000000.tar").stat().st_mtime_ns
-    grown = labels_and_code(generate(QUICK, 9, out))
+    grown = labels_and_code(generate(PAINTED, 9, out))
     assert (out / "shard-000000.tar").read_bytes() == whole
     assert (out / "shard-000000.tar").stat().st_mtime_ns == before
     assert {key: grown[key] for key in first} == first
     assert len(grown) == 9
     assert [row["samples"] for row in read_jsonl(out / MANIFEST)] == [4, 4, 1]
-    assert labels_and_code(generate(QUICK, 5, out)) == grown  # a smaller number changes nothing
+    assert labels_and_code(generate(PAINTED, 5, out)) == grown  # a smaller number changes nothing
 
 
 def test_other_settings_are_refused(tmp_path: Path) -> None:
-    generate(QUICK, 1, tmp_path)
-    for other in (replace(QUICK, seed=12), replace(QUICK, width=64), replace(QUICK, quality="standard"), replace(QUICK, shard_size=5)):
+    generate(PAINTED, 1, tmp_path)
+    for other in (replace(PAINTED, seed=12), replace(PAINTED, width=64), replace(PAINTED, quality="draft"), replace(PAINTED, shard_size=5)):
         with pytest.raises(UserError, match="was begun with"):
             generate(other, 1, tmp_path)
     stranger = tmp_path / "stranger"
     stranger.mkdir()
     (stranger / "a.tar").touch()
     with pytest.raises(UserError, match="not a data set of ours"):
-        generate(QUICK, 1, stranger)
+        generate(PAINTED, 1, stranger)
 
 
 def test_two_runs_do_not_write_to_one_data_set(tmp_path: Path) -> None:
-    with open_dataset(tmp_path, QUICK, 1), pytest.raises(UserError, match="another run"):
-        generate(QUICK, 1, tmp_path)
+    with open_dataset(tmp_path, PAINTED, 1), pytest.raises(UserError, match="another run"):
+        generate(PAINTED, 1, tmp_path)
 
 
 def survive_kills(folder: Path, settings: DatasetSettings, num: int, shares: Iterable[float]) -> None:
@@ -137,7 +137,7 @@ def size_of(folder: Path) -> int:
     return found
 
 
-@pytest.mark.parametrize(("settings", "num"), [(QUICK, 14), (PAINTED, 1500)], ids=lambda of: getattr(of, "domain", None))
+@pytest.mark.parametrize(("settings", "num"), [(QUICK, 14), (PAINTED, 500)], ids=lambda of: getattr(of, "domain", None))
 def test_what_a_killed_run_leaves_is_whole_and_finished_by_the_next(settings: DatasetSettings, num: int, tmp_path: Path) -> None:
     survive_kills(tmp_path, settings, num, (0.1, 0.4, 0.8))
 
@@ -148,10 +148,10 @@ def test_a_run_survives_kills_at_any_moment(tmp_path: Path) -> None:
 
 
 def test_a_manifest_that_missed_a_shard_is_mended(tmp_path: Path) -> None:
-    generate(QUICK, 8, tmp_path)
+    generate(PAINTED, 8, tmp_path)
     manifest = (tmp_path / MANIFEST).read_text()
     (tmp_path / MANIFEST).write_text(manifest.splitlines(keepends=True)[0])
-    generate(QUICK, 8, tmp_path)
+    generate(PAINTED, 8, tmp_path)
     assert (tmp_path / MANIFEST).read_text() == manifest
 
 
