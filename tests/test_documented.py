@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -119,3 +120,15 @@ def test_the_table_of_clevrs_code_is_its_declaration() -> None:
     for row, argument in zip(rows, statement.arguments, strict=True):
         if isinstance(argument, Choice):
             assert tuple(row[1].split()) == argument.words
+
+
+def test_names_in_the_architecture_are_there() -> None:
+    text = (DOCS / "architecture.md").read_text()
+    names = [name for row in table(text, "for", "look at") for name in words(row[1])]
+    assert len(names) > 20
+    for name in names:
+        pkgutil.resolve_name(name)
+    paths = re.findall(r"`((?:datagen|model|render|blender_scenes|tests|benchmarks|docs)/[\w./]+)`", text)
+    assert len(paths) > 30
+    for path in paths:
+        assert (ROOT / path).exists(), path

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
-from places import ROOT
+from places import DOCS, ROOT
 
 ORDER = """
 datagen.screen     datagen.rng        datagen.flags
@@ -112,6 +113,22 @@ def test_rooms_import_rooms_above_them_alone() -> None:
         for name, other in crossing
         if other not in PACKAGES and _room(name) != _room(other) and FLOOR[_room(name)] <= FLOOR[_room(other)]
     ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("package", ["datagen", "model"])
+def test_the_page_of_the_architecture_keeps_their_order(package: str) -> None:
+    """Its table of a package: what a row names imports nothing of a row below."""
+    text = (DOCS / "architecture.md").read_text()
+    [table] = re.findall(rf"^\| in `{package}/` \| holds \|\n\|---\|---\|\n((?:\|.*\n)+)", text, re.MULTILINE)
+    rows = [re.findall(r"`([\w.]+)/?`", line.split("|")[1]) for line in table.splitlines()]
+    row_of = {f"{package}.{name.removesuffix('.py')}": number for number, names in enumerate(rows) for name in names}
+
+    def row(module: str) -> int | None:
+        return row_of.get(".".join(module.split(".")[:2]))
+
+    assert row_of.keys() >= {room for room in FLOOR if (ROOT / room.replace(".", "/")).is_dir() and room.startswith(f"{package}.")}
+    wrong = [(a, b) for a, others in IMPORTS.items() for b in others if None not in (row(a), row(b)) and row(a) < row(b)]
     assert not wrong
 
 
