@@ -96,7 +96,7 @@ _TYPES = {
 
 def _described(content: Any, kind: Any, error: msgspec.ValidationError) -> str:
     """The message for an error of msgspec's: the field, its value, and what is expected there."""
-    problem, path = _problem_and_path(content, str(error))
+    problem, path = _problem_and_path(content, error)
     of_key = path.startswith("key` in `")
     steps = re.findall(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]", path.removeprefix("key` in `").rstrip("`"))
     field, found = _at(content, kind, str(error), [*steps, ("", "...")] if of_key else steps)
@@ -125,9 +125,13 @@ def _described(content: Any, kind: Any, error: msgspec.ValidationError) -> str:
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 
 
-def _problem_and_path(content: Any, message: str) -> tuple[str, str]:
-    """The two parts of msgspec's message. The first may quote a key or word that looks like the second, which a key of the outermost object
-    does not have."""
+def _problem_and_path(content: Any, error: msgspec.ValidationError) -> tuple[str, str]:
+    """The two parts of msgspec's message. The first may quote a key or word that looks like the second, which an error of the outermost
+    object does not have."""
+    message = str(error)
+    if error.__cause__:  # raised by a `__post_init__`
+        problem = str(error.__cause__)
+        return problem, message.removeprefix(problem).removeprefix(" - at `")
     unknown = _UNKNOWN.fullmatch(message)
     if unknown and isinstance(content, dict) and unknown[1] in content:
         return message, ""

@@ -99,6 +99,11 @@ class Choice(Struct, forbid_unknown_fields=True):
     word: Literal["red", "blue"] | None = None
     choices: list[Choice] = []
     named: dict[str, Choice] = {}
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.name:
+            raise ValueError(f"name is {self.name!r:.80}, but must be empty")
 
 
 class Tree(Struct):
@@ -142,7 +147,7 @@ LIKE_PATHS = st.sampled_from(["z", "word", "red", "' - at `$.z[3]", "` - at `$.c
 CHOICES = st.recursive(
     st.dictionaries(LIKE_PATHS, LIKE_PATHS, max_size=2),
     lambda inner: st.fixed_dictionaries(
-        {}, optional={"choices": st.lists(inner, max_size=2), "named": st.dictionaries(LIKE_PATHS, inner, max_size=2)}
+        {}, optional={"name": LIKE_PATHS, "choices": st.lists(inner, max_size=2), "named": st.dictionaries(LIKE_PATHS, inner, max_size=2)}
     ),
     max_leaves=4,
 )
@@ -151,7 +156,10 @@ CHOICES = st.recursive(
 def is_sound(content: Any) -> bool:
     """Whether content is a `Choice`, read without msgspec."""
     inner = [*content.get("choices", []), *content.get("named", {}).values()]
-    return content.keys() <= {"word", "choices", "named"} and content.get("word", "red") in ("red", "blue") and all(map(is_sound, inner))
+    fits = (
+        content.keys() <= {"word", "choices", "named", "name"} and content.get("word", "red") in ("red", "blue") and not content.get("name")
+    )
+    return fits and all(map(is_sound, inner))
 
 
 @given(CHOICES)
@@ -163,7 +171,8 @@ def test_keys_and_words_that_look_like_paths_mislead_no_one(content: Any) -> Non
         assert not is_sound(content)
         assert str(refused).startswith("x: ")
         assert len(str(refused)) < 400
-        assert any(end in str(refused) for end in ("; known are word, choices, named", ', but must be "blue" or "red"'))
+        ends = ("; known are word, choices, named, name", ', but must be "blue" or "red"', ", but must be empty")
+        assert any(end in str(refused) for end in ends)
     else:
         assert is_sound(content)
 
