@@ -52,7 +52,6 @@ def pytest_collection_finish() -> None:
     """Let the garbage collector pass over what was imported and collected: each training run calls it, and tests train a hundred times."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)  # models and pages are made of many objects, few of which are garbage
 
 
 @pytest.fixture(scope="session", autouse=True)

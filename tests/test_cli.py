@@ -14,6 +14,18 @@ from datagen.shards.reader import Samples
 from igllm import main
 
 IGLLM = str(Path(sys.executable).with_name("igllm"))
+AGAIN = """
+import json, runpy, sys
+
+program, calls = sys.argv[1], json.loads(sys.argv[2])
+for sys.argv in calls:
+    try:
+        runpy.run_path(program, run_name="__main__")
+    except SystemExit as end:
+        if end.code:
+            raise SystemExit(f"{sys.argv}: status {end.code}")
+"""
+"""A program that runs another again and again, with the arguments of each call; torch is loaded once."""
 VERBS = (
     "generate",
     "verify",
@@ -67,11 +79,8 @@ def test_every_verb_works_in_a_folder_of_misleading_names(bait: Path) -> None:
     )
     done = run("doctor", "--libraries", cwd=bait)
     assert done.returncode == 0, done.stderr
-    # The command's own program, again and again in one process, which loads torch once.
-    again = f"import json, runpy, sys\nfor sys.argv in json.loads(sys.argv[1]):\n    try: runpy.run_path({IGLLM!r}, run_name='__main__')\n"
-    again += "    except SystemExit as end:\n        if end.code: raise"
     words = json.dumps([["igllm", *map(str, call)] for call in calls])
-    ran = subprocess.run([sys.executable, "-P", "-c", again, words], cwd=bait, capture_output=True, text=True, check=False)
+    ran = subprocess.run([sys.executable, "-P", "-c", AGAIN, IGLLM, words], cwd=bait, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, (ran.stdout, ran.stderr)
     assert "stray" not in done.stdout + done.stderr + ran.stdout + ran.stderr
     assert len(Samples(bait / "data")) == 4

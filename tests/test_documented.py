@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from documented import DOCUMENT, document
+from markdown import table, words
 from places import DOCS, ROOT
 
 from datagen.code.statements import Choice
@@ -19,19 +20,6 @@ from model.preset import NAMES, get_preset
 from render.evals.catalogue import EVALUATIONS
 
 README = (ROOT / "README.md").read_text()
-
-
-def table(text: str, *heads: str) -> list[list[str]]:
-    """The rows of the first Markdown table whose head begins with these cells, head and rule left out."""
-    pattern = r"^\| *" + r" \| ".join(map(re.escape, heads)) + r" .*\n\|[-|]+\|\n((?:\|.*\n)+)"
-    found = re.search(pattern, text, re.MULTILINE)
-    assert found is not None, heads
-    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in found[1].splitlines()]
-
-
-def words(cell: str) -> list[str]:
-    """The texts between backticks."""
-    return re.findall(r"`([^`]+)`", cell)
 
 
 def help_of(capsys: pytest.CaptureFixture[str], *verb: str) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+from markdown import table, words
 from places import DOCS, ROOT
 
 ORDER = """
@@ -120,9 +120,8 @@ def test_rooms_import_rooms_above_them_alone() -> None:
 def test_the_page_of_the_architecture_keeps_their_order(package: str) -> None:
     """Its table of a package: what a row names imports nothing of a row below."""
     text = (DOCS / "architecture.md").read_text()
-    [table] = re.findall(rf"^\| in `{package}/` \| holds \|\n\|---\|---\|\n((?:\|.*\n)+)", text, re.MULTILINE)
-    rows = [re.findall(r"`([\w.]+)/?`", line.split("|")[1]) for line in table.splitlines()]
-    row_of = {f"{package}.{name.removesuffix('.py')}": number for number, names in enumerate(rows) for name in names}
+    rows = [words(row[0]) for row in table(text, f"in `{package}/`", "holds")]
+    row_of = {f"{package}.{name.removesuffix('/').removesuffix('.py')}": number for number, names in enumerate(rows) for name in names}
 
     def row(module: str) -> int | None:
         return row_of.get(".".join(module.split(".")[:2]))

@@ -92,6 +92,8 @@ _TYPES = {
     "str": "a string",
 }
 """Descriptions of types by msgspec's names for them."""
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+"""A message of msgspec's."""
 
 
 def _described(content: Any, kind: Any, error: msgspec.ValidationError) -> str:
@@ -120,9 +122,6 @@ def _described(content: Any, kind: Any, error: msgspec.ValidationError) -> str:
     if missing:
         return f"{field}: {missing[1]} is missing" if steps else f"{missing[1]} is missing"
     return f"{field}: {problem[0].lower()}{problem[1:]}".replace("`", "") if steps else problem
-
-
-_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 
 
 def _problem_and_path(content: Any, error: msgspec.ValidationError) -> tuple[str, str]:

@@ -5,7 +5,6 @@ Several calls may write into one folder, one after the other; files that are not
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,7 +62,6 @@ def _writing(out: Path, evaluation: Evaluation) -> Iterator[Written]:
 def figure_bytes(figure: Figure) -> bytes:
     """A figure as PNG."""
     from datagen.inspect.drawing import picture_of  # matplotlib takes a second to load
+    from datagen.inspect.page import png
 
-    stream = io.BytesIO()
-    picture_of(figure).save(stream, "PNG")
-    return stream.getvalue()
+    return png(picture_of(figure))

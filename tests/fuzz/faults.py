@@ -52,7 +52,7 @@ PLACES = (
     "%2e%2e/outside/secret",
 )
 LIKE_MESSAGES = ("` - at `$.x[7].x", "' - at `key` in `$.x", "%(name)s {0} \\1 \\g<1>")
-"""Texts that look like the parts of messages that our own messages are made of."""
+"""Texts that look like the end of a message of msgspec's, or like placeholders in a template."""
 TEXTS = (
     *("", " ", "\0", "\x1b[2J\x1b]0;x\x07", "\n", "\u202e", "\ud800", "x" * 300, "x" * 100_000, "Ａ", "é", "true", "1", "nan", "None"),
     *LIKE_MESSAGES,

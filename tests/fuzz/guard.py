@@ -23,6 +23,7 @@ from types import CodeType
 from typing import Any
 
 from datagen.errors import UserError
+from datagen.io.bounds import peak_memory
 from datagen.screen import in_bounds, plain_output
 
 SECONDS = 10.0  # of processor time, which other programs do not lengthen
@@ -97,7 +98,7 @@ class Guard:
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
             status, problem = self._ended(read, folder)
         seconds = time.process_time() - start
-        grown = max(0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - resident)
+        grown = max(0, peak_memory() - resident)
         if self._found or sorted(os.listdir(outside)) != before:
             raise Fault("executed", self._found or f"something was written to {outside}")
         if problem is not None:
@@ -112,7 +113,7 @@ class Guard:
     def _ended(self, read: Callable[[Path], int], folder: Path) -> tuple[int, Fault | None]:
         """The exit status of ``read``, and the fault that ended it, if any."""
         self._found = None
-        self._peak_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        self._peak_before = peak_memory()
         try:
             with _bounded():
                 self._watching = True

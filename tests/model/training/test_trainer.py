@@ -14,7 +14,6 @@ import pytest
 import torch
 from pretrained_parts import make_parts
 from safetensors.torch import load_file
-from small_sets import SMALL
 
 from datagen.errors import UserError
 from datagen.generate import generate
@@ -27,6 +26,7 @@ from model.prediction.predict import Predictor
 from model.preset import FOLDER, get_preset
 from model.run_folder import newest_checkpoint
 from model.training.train import Data, align, train
+from render.conformance import small_set
 
 BLIND = {"dense_weight": 0.0, "number_cells": False, "word_cells": False}  # without a dense read-out
 QUICK = get_preset("tiny").replaced(steps=4, save_steps=2, log_steps=2, batch_size=4, report_to="none", image_height=64, image_width=80)
@@ -169,7 +169,7 @@ def test_several_data_sets_are_mixed(renders: Samples, others: Samples, tmp_path
 
 
 def test_alignment_trains_the_projector_alone_and_training_begins_with_it(parts: dict[str, Path], tmp_path: Path) -> None:
-    captioned = generate(replace(SMALL, captions=True), 8, tmp_path / "captioned")
+    captioned = generate(replace(small_set("clevr"), captions=True), 8, tmp_path / "captioned")
     pair = {"vision_model": str(parts["clip"]), "language_model": str(parts["llama"])}
     preset = QUICK.replaced(**pair, align_batch_size=4, save_steps=0)
     align(preset, "tiny", data=Data([captioned.path]), out=tmp_path / "aligned", device="cpu")
