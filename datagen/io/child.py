@@ -11,6 +11,7 @@ import selectors
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from io import BufferedReader
@@ -35,6 +36,7 @@ class Child:
         assert self._process.stdin is not None and self._process.stdout is not None
         self._send, self._receive = self._process.stdin, cast(BufferedReader, self._process.stdout)
         self._unread = b""  # what has come behind the last answer
+        self._reading = threading.Lock()  # whose holder waits for the stream, or has closed it: who waits for a closed one waits on and on
 
     @property
     def pid(self) -> int:
@@ -54,10 +56,11 @@ class Child:
     def answer(self, seconds: float) -> dict[str, Any]:
         """The next answer, which must come within so many seconds."""
         until = time.monotonic() + seconds
-        while True:
-            _, mark, answer = self._line(until).rpartition(MARK)
-            if mark:
-                return json.loads(answer)
+        with self._reading:
+            while True:
+                _, mark, answer = self._line(until).rpartition(MARK)
+                if mark:
+                    return json.loads(answer)
 
     def _line(self, until: float) -> bytes:
         """The next line, which must come before this time of the monotonic clock."""
@@ -80,7 +83,8 @@ class Child:
         """The `size` bytes that follow an answer."""
         data, self._unread = self._unread[:size], self._unread[size:]
         if len(data) < size:
-            data += self._receive.read(size - len(data))
+            with self._reading:
+                data += self._receive.read(size - len(data))
         if len(data) != size:
             raise EOFError
         return data
@@ -97,13 +101,21 @@ class Child:
         except ValueError:  # the log is closed
             return ""
 
+    def end(self, seconds: float) -> None:
+        """End the process's input, at which it should end itself, and `stop` it after so many seconds."""
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            self._send.close()
+            self._process.wait(seconds)
+        self.stop()
+
     def stop(self) -> None:
-        """Kill the process, and close its streams."""
+        """Kill the process, and close its streams. A thread that waits for an answer gets `EOFError`."""
         self._process.kill()
         self._process.wait()
-        for pipe in (self._send, self._receive):
-            with contextlib.suppress(OSError):  # what was still buffered for a dead process is of no use
-                pipe.close()
+        with contextlib.suppress(OSError):  # what was still buffered for a dead process is of no use
+            self._send.close()
+        with self._reading:
+            self._receive.close()
         self._log.close()
 
 
