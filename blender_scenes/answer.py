@@ -16,6 +16,8 @@ from datagen.samples.settings import DatasetSettings
 from datagen.scene import Scene, Shot
 from datagen.workers.jobs import DrawJob, attempt, read_job
 
+_FIRST = DrawJob(DatasetSettings(width=32, height=32, quality="draft"), 0)
+
 
 class Answerer:
     """Answers requests with the Blender of this process (see `blender_scenes.worker`)."""
@@ -24,6 +26,11 @@ class Answerer:
         """Render on the GPU with this Cycles device type and id, or on the CPU."""
         self._stages, self._grabber = Stages(gpu), FrameGrabber()
         self._settings: DatasetSettings | None = None
+
+    def render_first_frame(self) -> None:
+        """Render a small frame and forget it, so that Cycles loads its kernels."""
+        self.sample(_FIRST.request())
+        self._settings = None
 
     def answer(self, line: bytes) -> tuple[dict[str, Any], bytes]:
         """The answer to a request: the content of a JSON line, and the bytes behind it."""
