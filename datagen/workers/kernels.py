@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 
 from datagen.errors import UserError
-from datagen.io.cache import cache_folder, drop
+from datagen.io.cache import cache_folder, drop, private_home
 from datagen.io.files import write_bytes
 from datagen.screen import print_line
 from datagen.workers.gpus import Gpu
@@ -81,10 +81,11 @@ class Kernels:
         with self._turn:
             stamp = self._stamp(path)
             if stamp is None or stamp == doubted:
-                with self._alone(path.with_suffix(".lock"), gpu):
+                with self._alone(path, gpu):
                     stamp = self._stamp(path)  # another call may have compiled them meanwhile
                     if stamp is None or stamp == doubted:
-                        drop(path)
+                        if stamp is not None:  # else it may be good on another machine
+                            drop(path)
                         self._compile(gpu)
                         stamp = self._put_stamp(path, gpu)
             return stamp
@@ -127,11 +128,14 @@ class Kernels:
             self._tell(text)
 
     @contextlib.contextmanager
-    def _alone(self, lock: Path, gpu: Gpu) -> Iterator[None]:
-        """Hold the lock between calls, after waiting for another that holds it; the system frees it when its holder ends in any way."""
+    def _alone(self, stamp: Path, gpu: Gpu) -> Iterator[None]:
+        """Hold the lock that goes with a stamp, after waiting for another call of this machine that holds it; the system frees it when its
+        holder ends in any way. Machines that share a home do not wait for each other: OptiX keeps kernels outside of it."""
+        name = hashlib.sha256(os.fsencode(stamp)).hexdigest()[:32]
+        home = private_home()
         try:
-            file = lock.open("wb")
-        except OSError:  # no cache can be written, so other calls cannot profit from what this one compiles
+            file = Path(home or os.devnull, f"kernels-{name}.lock").open("wb")  # noqa: SIM115 - closed below
+        except OSError:  # nothing can be written, so each call is on its own
             yield
             return
         begin = time.monotonic()

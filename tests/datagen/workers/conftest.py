@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,8 @@ def gpu_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Inject:
         monkeypatch.setenv("FAULTS", json.dumps({identity.replace("_", "-"): fault for identity, fault in by_identity.items()}))
         monkeypatch.setenv("FAULTS_FOLDER", str(folder))
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FAULTS), os.environ.get("PYTHONPATH", "")]))
+        monkeypatch.setenv("TMPDIR", str(tmp_path))
+        monkeypatch.setattr(tempfile, "tempdir", None)
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         monkeypatch.setattr(process_module, "WORKER", "compiling_worker")
         monkeypatch.setattr(process_module, "TELL_SECONDS", 0.0)

@@ -200,6 +200,7 @@ def test_a_worker_that_prints_before_it_answers(gpu_machine: Inject) -> None:
 def test_without_a_cache_kernels_are_compiled_once_a_call(gpu_machine: Inject, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = gpu_machine(card_0="")
     monkeypatch.setattr(kernels_module, "cache_folder", lambda name: Path(os.devnull, name))
+    monkeypatch.setattr(kernels_module, "private_home", lambda: None)
     with Kernels() as kernels:
         assert kernels.known(CARD) is None
         assert kernels.ensure(CARD) == kernels.ensure(CARD) == kernels.known(CARD)
@@ -234,7 +235,6 @@ def test_stamps_are_of_a_card_a_driver_a_blender_and_the_drivers_caches(
         with monkeypatch.context() as patch:
             patch.setattr("importlib.metadata.version", lambda package: "9.9")
             assert kernels.known(card) is None
-            patch.setenv("CUDA_CACHE_DISABLE", "1")
         (cuda / "index").unlink()  # somebody has emptied the driver's cache
         assert kernels.known(card) is None
 
@@ -256,7 +256,7 @@ def test_cuda_is_lent_a_folder_where_it_could_not_keep_what_it_compiles(
     assert os.environ["CUDA_CACHE_PATH"] == str(tmp_path / "cache" / "igllm" / "cuda")
 
 
-def test_the_doctor_tells_whether_kernels_are_there_and_compiles_them(gpu_machine: Inject) -> None:
+def test_the_doctor_tells_whether_kernels_are_there_and_compiles_them(gpu_machine: Inject, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = gpu_machine(card_0="")
 
     def report(compile_kernels: bool) -> list[str]:
@@ -276,3 +276,16 @@ def test_the_doctor_tells_whether_kernels_are_there_and_compiles_them(gpu_machin
     [problem] = report(compile_kernels=True)
     assert problem.startswith("problem  GPU: Card (HIP): Blender's kernels for Card cannot be compiled")
     assert report(compile_kernels=False) == [missing]
+    monkeypatch.setattr(doctor, "find_gpus", list)
+    assert report(compile_kernels=True) == ["ok       GPU: none that Blender can render on, so there is nothing to compile"]
+    assert report(compile_kernels=False) == []
+    assert main(["doctor", "--libraries", "--compile"]) == 2
+
+
+def test_the_doctor_tells_that_cuda_may_not_keep_kernels(gpu_machine: Inject, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = gpu_machine()
+    monkeypatch.setattr(doctor, "find_gpus", lambda: [replace(CARD, kind="CUDA")])
+    monkeypatch.setenv("CUDA_CACHE_PATH", str(folder))
+    monkeypatch.setenv("CUDA_CACHE_DISABLE", "1")
+    [check] = doctor.check_gpus(compile_kernels=True)
+    assert (check.status, check.mend) == ("warning", "unset CUDA_CACHE_DISABLE")

@@ -119,6 +119,17 @@ def test_settings_are_stated_once_and_again_when_they_change_or_a_job_failed(tmp
     assert seeds == [5, None, 6, None, 6, 5, None]
 
 
+def test_what_is_not_done_in_time_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS", str(tmp_path / "requests"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FAULTS), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setattr(process_module, "WORKER", "plain_worker")
+    with RenderPool(1) as pool:
+        assert list(pool.render([DrawJob(TINY, 0)], seconds=0.0)) == []  # no worker has started yet
+        [(job, outcome)] = pool.render([DrawJob(TINY, 1)], seconds=600.0)
+    assert job.index == 1
+    assert isinstance(outcome, EncodedSample)
+
+
 def test_a_killed_worker_is_replaced_and_its_job_done(renders: Samples) -> None:
     sample = renders[renders.keys[0]]
     job = RenderJob("a", sample.scene, sample.shot)
