@@ -2,8 +2,8 @@
 
 ``python -P -m blender_scenes.worker [--cpus 0,1] [--gpu TYPE ID]`` uses its standard streams (see `datagen.io.child`):
 
-- with a GPU, it writes ``{"loading": true}`` before it renders a first frame, of no one's, which may take minutes: if the driver has not
-  kept the kernels, it compiles them;
+- with a GPU, it writes ``{"loading": true}`` before it renders frames that nobody asked for, which may take minutes: if the driver has
+  not kept the kernels, it compiles them;
 - it writes ``{"ready": true, "bpy": VERSION}`` once;
 - a request is a line: ``{"settings": DatasetSettings.to_json(), "index": I}`` asks for a sample of a data set, drawn here, and
   ``{"index": I}`` for another with the settings of the last one;
@@ -58,7 +58,7 @@ def serve(requests: BinaryIO, out: BinaryIO, gpu: tuple[str, str] | None = None)
     answerer = Answerer(gpu)
     if gpu is not None:
         send_answer(out, {"loading": True})
-        answerer.render_first_frame()
+        answerer.render_first_frames()
     send_answer(out, {"ready": True, "bpy": bpy.app.version_string})
     for line in requests:
         send_answer(out, *answerer.answer(line))

@@ -131,12 +131,12 @@ def test_says_hello_and_answers_with_pixels_of_the_frame_asked_for(worker: Worke
     assert image.std() > 5
 
 
-def test_on_a_gpu_a_first_frame_that_leaves_nothing_comes_before_jobs(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_gpu_first_frames_that_leave_nothing_come_before_jobs(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FAULTS), os.environ.get("PYTHONPATH", "")]))
     on_gpu = Worker("--gpu", "HIP", "none", module="cpu_as_gpu_worker")
     assert on_gpu.hello == {"loading": True}
     assert on_gpu.header() == worker.hello
-    assert "KeyError" in on_gpu.send(b'{"index": 0}')[0]["error"]  # the settings of the first frame are nobody's
+    assert "KeyError" in on_gpu.send(b'{"index": 0}')[0]["error"]  # the settings of the first frames are nobody's
     scene = Scene("clevr", (thing(0.0, 0.0),))
     assert np.array_equal(on_gpu.render(scene, SHOT), worker.render(scene, SHOT))
     assert on_gpu.end() == 0
