@@ -195,7 +195,7 @@ def check_gpus(compile_kernels: bool) -> Iterator[Check]:
                 try:
                     kernels.ensure(gpu, doubted=kernels.known(gpu))  # if they are there, this takes seconds
                 except UserError as error:
-                    yield Check("GPU", "problem", f"{name}: {error.args[0]}", "--device cpu renders without it")
+                    yield Check("GPU", "problem", str(error.args[0]), "--device cpu renders without it")
                     continue
             if kernels.known(gpu) is not None:
                 yield Check("GPU", "ok", f"{name}: Blender's kernels for it are there")
