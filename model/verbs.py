@@ -28,6 +28,7 @@ REPEATED = {"action": "append"}
 class TrainingVerb(Verb):
     """The flags that all verbs of training share."""
 
+    shared = True
     preset: Annotated[str, Flag("tiny (default; no download), small, paper, derender, or a .toml file like theirs")] = "tiny"
     data: Annotated[Sequence[Place], Flag("data set to learn from, a folder or a URL; may be repeated", None, place, more=REPEATED)]
     weight: Annotated[
@@ -112,9 +113,11 @@ class Predict(Verb):
     """Write the graphics code of images.
 
     Read images with a trained model and write pred.jsonl: for each image its key, the graphics code of its scene, and how sure the model is
-    of each object, from 0 to 1. Call again to go on after an interruption.
+    of each object, from 0 to 1. Call again to go on after an interruption. On several GPUs: torchrun --no-python --nproc-per-node 8 igllm
+    predict ...
     """
 
+    shared = True
     model: Model = None
     batch_size: BatchSize = 32
     device: Device = "auto"
@@ -131,13 +134,14 @@ class Predict(Verb):
         from datagen.shards.pictures import DatasetImages, ImageFiles
         from model.load import find_model
         from model.prediction.predict import Predictor, predict_file, predict_images
+        from model.processes import Team
 
         if self.out is None and self.data:
             raise UserError("--data needs --out, the pred.jsonl to write")
         decoding = self._decoding()
         model = find_model(self.model)
         images = DatasetImages(self.data) if self.data else ImageFiles(self._asked_images())
-        predictor = Predictor.of(model, self.device)
+        predictor = Predictor.of(model, self.device, Team.of_launcher())
         if isinstance(images, DatasetImages) and (reason := predictor.foreign(images.samples.at(0).domain)):
             print_line(f"igllm predict: warning: {reason}")
         if self.out is None:
@@ -146,6 +150,8 @@ class Predict(Verb):
                 print(_printed(prediction, keyed=len(predictions) > 1), end="")
         else:
             skipped = predict_file(predictor, images, self.out, self.batch_size, decoding)
+            if not predictor.leads:
+                return 0
             predictions = list(read_predictions(self.out).values())
         if predictions and not any(prediction.code for prediction in predictions):
             print_line(f"igllm predict: warning: {nothing_named(len(predictions))}")
