@@ -1,6 +1,7 @@
 """The verbs that train models and predict with them. They import their libraries when they run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,16 +12,21 @@ from datagen.errors import UserError
 from datagen.flags import Flag, FlagsOf, number, positive
 from datagen.io.ranges import counted
 from datagen.screen import print_line, printable
-from datagen.verbs import MaxPixels, Place
+from datagen.verbs import Executor, MaxPixels, Place, RayAddress, on_ray
 
 if TYPE_CHECKING:
     from datagen.code.predictions import Prediction
+    from datagen.workers.ray_cluster import OnRay
     from model.prediction.decoding import Decoding
+    from model.prediction.outcomes import ImageReader
     from model.preset import Preset
 
 Device = Annotated[str, Flag("where the model runs: auto, cpu, cuda, mps")]
 Model = Annotated[str | None, Flag("a shipped model's name, or a run folder (default: the shipped tiny)", "NAME|RUN")]
 BatchSize = Annotated[int, Flag("images read at a time; fewer need less memory", read=positive)]
+RayWorkers = Annotated[
+    int | None, Flag("with --executor ray: processes that read, each with the model (default: one a CPU or GPU)", "N", positive)
+]
 REPEATED = {"action": "append"}
 
 
@@ -127,31 +133,41 @@ class Predict(Verb):
     ] = ()
     out: Annotated[Path | None, Flag("the pred.jsonl to write (default, with --images: the code is printed)", None, file_to_write)] = None
     decoding: Annotated["partial[Decoding]", FlagsOf("model.prediction.decoding:Decoding")]
+    executor: Executor = "local"
+    ray_address: RayAddress = None
+    workers: RayWorkers = None
     max_pixels: MaxPixels = None
 
     def run(self) -> int:
         from datagen.code.predictions import read_predictions
         from datagen.shards.pictures import DatasetImages, ImageFiles
         from model.load import find_model
-        from model.prediction.predict import Predictor, predict_file, predict_images
-        from model.processes import Team
+        from model.prediction.predict import predict_file, predict_images
+        from model.processes import launched
 
         if self.out is None and self.data:
             raise UserError("--data needs --out, the pred.jsonl to write")
+        ray = on_ray(self.executor, self.ray_address, self.workers)
+        if ray and launched().count > 1:
+            raise UserError("--executor ray starts processes of its own: call it without torchrun or accelerate launch")
+        if self.workers and not ray:
+            raise UserError("--workers goes with --executor ray: here, one process reads the images, or as many as torchrun starts")
         decoding = self._decoding()
         model = find_model(self.model)
         images = DatasetImages(self.data) if self.data else ImageFiles(self._asked_images())
-        predictor = Predictor.of(model, self.device, Team.of_launcher())
-        if isinstance(images, DatasetImages) and (reason := predictor.foreign(images.samples.at(0).domain)):
-            print_line(f"igllm predict: warning: {reason}")
+        with image_reader(model, self.device, ray, shared=True) as reader:
+            if isinstance(images, DatasetImages) and (reason := reader.foreign(images.samples.at(0).domain)):
+                print_line(f"igllm predict: warning: {reason}")
+            if self.out is None:
+                predictions, skipped = predict_images(reader, images, self.batch_size, decoding)
+            else:
+                skipped = predict_file(reader, images, self.out, self.batch_size, decoding)
+            if not reader.leads:
+                return 0
         if self.out is None:
-            predictions, skipped = predict_images(predictor, images, self.batch_size, decoding)
             for prediction in predictions:
                 print(_printed(prediction, keyed=len(predictions) > 1), end="")
         else:
-            skipped = predict_file(predictor, images, self.out, self.batch_size, decoding)
-            if not predictor.leads:
-                return 0
             predictions = list(read_predictions(self.out).values())
         if predictions and not any(prediction.code for prediction in predictions):
             print_line(f"igllm predict: warning: {nothing_named(len(predictions))}")
@@ -179,6 +195,21 @@ class Predict(Verb):
             named = ", ".join(str(path) for path in others[:3]) + (", …" if len(others) > 3 else "")
             print_line(f"igllm predict: left out, as their names are not those of images: {named}")
         return images
+
+
+@contextmanager
+def image_reader(model: Path, device: str, ray: "OnRay | None", *, shared: bool = False) -> Iterator["ImageReader"]:
+    """The model in a folder, ready to read images: on a Ray cluster, or in this process, which has its share of them if they are ``shared``
+    among the processes that a launcher has started."""
+    from model.prediction.cluster import reader_on
+    from model.prediction.predict import Predictor
+    from model.processes import Team
+
+    if ray is None:
+        yield Predictor.of(model, device, Team.of_launcher() if shared else None)
+        return
+    with reader_on(ray, model, device) as reader:
+        yield reader
 
 
 def _printed(prediction: "Prediction", keyed: bool) -> str:

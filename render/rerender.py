@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -29,6 +29,8 @@ from datagen.shards.reader import Samples
 from datagen.workers.cores import available_cores
 from datagen.workers.jobs import RenderJob
 from datagen.workers.pool import RenderPool
+from datagen.workers.ray_cluster import OnRay
+from datagen.workers.ray_pool import RayPool
 
 MOST_WARNED = 20  # numbers out of their range that are named for one code
 PICTURE_SUFFIXES, BLEND_SUFFIX = (".png", ".py", ".json"), ".blend"
@@ -95,12 +97,20 @@ class Rendered:
 
 
 def render_codes(
-    codes: Mapping[str, str], shots: Standard | Recorded, out: Path, *, workers: int | None = None, blend: bool = False, clear: bool = False
+    codes: Mapping[str, str],
+    shots: Standard | Recorded,
+    out: Path,
+    *,
+    workers: int | None = None,
+    blend: bool = False,
+    clear: bool = False,
+    ray: OnRay | None = None,
 ) -> Rendered:
     """Write ``{key}.png``, ``.py`` and ``.json`` for each code into `out`; unchanged files from the same code, shot and software are kept.
 
     With ``blend`` also ``{key}.blend``. Code that does not parse is refused; numbers out of their declared range are rendered with a
-    warning. Earlier calls' files of these keys are replaced; with ``clear``, their files of other keys are removed.
+    warning. Earlier calls' files of these keys are replaced; with ``clear``, their files of other keys are removed. With ``ray``, a cluster
+    renders, and this process writes.
 
     `UserError` if `out` holds samples that igllm has not rendered there or files to be replaced that others have written or changed, or for
     ``blend`` with a domain that Blender does not render.
@@ -117,16 +127,27 @@ def render_codes(
         made_from = _made_from(jobs)
         removed = _remove_stale(written, codes, jobs, made_from, clear)
         todo = [job for job in jobs if not all(written.is_whole(name, made_from[job.key]) for name in _names(job))]
-        _render(todo, made_from, written, rendered, workers)
+        _render(todo, made_from, written, rendered, (lambda: RayPool(ray)) if ray else (lambda: _pool(workers, len(todo))))
         others = sum(name.endswith(".png") for name in written.made_from) - len(rendered.keys)
     return replace(rendered, removed=removed, others=others)
 
 
-def _render(jobs: Sequence[RenderJob], made_from: Mapping[str, str], written: Written, rendered: Rendered, workers: int | None) -> None:
+def _pool(workers: int | None, jobs: int) -> RenderPool:
+    """The pool of this machine for so many jobs, each with the cores that there are for it."""
+    cores = len(available_cores())
+    return RenderPool(workers, threads=max(1, cores // (workers or min(cores, jobs))))
+
+
+def _render(
+    jobs: Sequence[RenderJob],
+    made_from: Mapping[str, str],
+    written: Written,
+    rendered: Rendered,
+    pool_of: Callable[[], RenderPool | RayPool],
+) -> None:
     if not jobs:
         return
-    cores = len(available_cores())
-    with written.drafting(), RenderPool(workers, threads=max(1, cores // (workers or min(cores, len(jobs))))) as pool:
+    with written.drafting(), pool_of() as pool:
         written.begin({name: made_from[job.key] for job in jobs for name in _names(job)})
         for job in jobs:
             (written.folder / f"{job.key}.json").unlink(missing_ok=True)  # the record is written last and shows that a sample is whole
