@@ -40,8 +40,8 @@ def roundtrip(
     the report to `out` and return its metrics.
 
     With ``ray``, a Ray cluster renders. The folder also keeps ``pred.jsonl`` and ``rendered/``, with which a second call goes on where the
-    first was interrupted. `UserError` if the model's code is of another domain, or if `out` holds predictions that no round trip has written
-    there.
+    first was interrupted. `UserError` if the model's code is of another domain, or if `out` holds predictions that no round trip has
+    written there.
     """
     from model.prediction.predict import predict_file
 
