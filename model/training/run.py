@@ -36,7 +36,7 @@ from model.data.order import InOrder, Mixture, check_weights
 from model.device import pick_device
 from model.load import Loaded, find_model
 from model.preset import Preset
-from model.run_folder import check_finished, check_present, check_run, keep_log, newest_checkpoint, state_run
+from model.run_folder import CURVES, check_finished, check_present, check_run, keep_log, newest_checkpoint, stated
 from model.staging import CONFIG_FILE
 from model.training.initial_weights import load_initial_weights, weights_digest
 from model.training.trainer import EverySteps, IGTrainer
@@ -125,8 +125,10 @@ class Training:
 def run(training: Training) -> Any:
     """Train from the newest checkpoint of the run folder, or from the beginning, to the end; return the trained model.
 
-    Nothing is written before the model is made. `UserError` if another call is writing the folder, if the folder belongs to another run, if
-    training and validation sets share scenes, or if memory runs out.
+    Nothing is written before model and examples are made, and nothing is left of a run that is refused before it has trained.
+
+    `UserError` if another call is writing the folder, if the folder belongs to another run, if training and validation sets share scenes,
+    or if memory runs out.
     """
     preset, data, out = training.preset, training.data, training.out
     check_weights(data.weights, len(data.train))
@@ -149,11 +151,11 @@ def run(training: Training) -> Any:
             load_initial_weights(learner.model, init)
         learner.model.to(arguments.device)
         checkpoint = newest_checkpoint(out, warn=_printer(arguments))
-        if arguments.process_index == 0:
-            state_run(out, preset, **statement)
         sources = [learner.source(samples) for samples in data.train]
         mixture = Mixture(sources, data.weights, preset.optimisation.seed, preset.optimisation.steps * statement["step_samples"])
         validation = None if data.val is None else InOrder(learner.source(data.val))
+        if arguments.process_index == 0:
+            held.enter_context(stated(out, preset, **statement))
         with _one_message(training):
             _train(training, learner, arguments, checkpoint, mixture=mixture, validation=validation)
     return learner.model
@@ -271,7 +273,7 @@ def _arguments(training: Training) -> TrainingArguments:
     if preset.run.report_to == "wandb" and find_spec("wandb") is None:
         raise UserError("report_to=wandb: Weights & Biases is not installed; pip install wandb")
     # transformers reads these two from the environment only.
-    os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / "tensorboard")
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / CURVES)
     os.environ.setdefault("WANDB_PROJECT", "igllm")
     evaluate = training.data.val is not None
     arguments = TrainingArguments(
