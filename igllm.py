@@ -14,6 +14,7 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 # A verb imports what it needs when it runs, so that --help answers at once.
 from datagen.commandline import Parser, Verb, given, summary
@@ -22,7 +23,9 @@ from datagen.images.limits import allow_pixels
 from datagen.io.cache import lend_home
 from datagen.io.temporary import own_temporaries
 from datagen.screen import in_bounds, plain_output, printable
-from model.processes import Launch, launched
+
+if TYPE_CHECKING:
+    from model.processes import Launch
 
 BUG = 70  # exit status for an error of igllm's own
 NO_READER = 141  # exit status if the reader of the output has gone: 128 + SIGPIPE, as shells report it
@@ -53,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _launch(words: Sequence[str]) -> Launch:
     """The place of this process among those that a launcher has started, for a verb whose work they share."""
+    from model.processes import Launch, launched
+
     launch = launched()
     return launch if launch.count > 1 and words and words[0] in (verbs := _verbs()) and verbs[words[0]].shared else Launch()
 

@@ -72,12 +72,13 @@ def check_run(out: Path, preset: Preset, **statement: Any) -> None:
 
     Only given fields are compared. A run that has trained nothing yet may get other settings.
     """
-    _check_statement(out, preset, statement)
+    check_statement(out, preset, **statement)
     _refuse_foreign(out)
 
 
-def _check_statement(out: Path, preset: Preset, statement: dict[str, Any]) -> None:
-    """`UserError` if a folder holds another run, something that is not a run, or links."""
+def check_statement(out: Path, preset: Preset, **statement: Any) -> None:
+    """As `check_run`, but without the files of models, which take time to read: `UserError` if a folder holds another run, something that
+    is not a run, or links."""
     if (out / RUN).exists():
         before, now = _compared(_read_run(out)), _compared(_record(preset, statement))
         differing = [key for key in now if before.get(key) != now[key]]
@@ -144,7 +145,7 @@ def stated(out: Path, preset: Preset, **statement: Any) -> Iterator[None]:
     `UserError` if there is another run by now. The model's files, which may be large, are not read again. If the block refuses the run
     before anything is trained, nothing of it is left.
     """
-    _check_statement(out, preset, statement)
+    check_statement(out, preset, **statement)
     _clear(out)
     begun_here = not (out / RUN).exists()
     write_json(out / RUN, _record(preset, statement))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datagen.workers.ray_cluster import OnRay
     from model.prediction.decoding import Decoding
     from model.prediction.outcomes import ImageReader
-    from model.preset import Preset
+    from model.preset import Preset, Stage
 
 Device = Annotated[str, Flag("where the model runs: auto, cpu, cuda, mps")]
 Model = Annotated[str | None, Flag("a shipped model's name, or a run folder (default: the shipped tiny)", "NAME|RUN")]
@@ -59,21 +59,25 @@ class TrainingVerb(Verb):
         rows = [f"  {each.key:37} {each.help} (tiny: {tiny[each.name]})" for each in settings().values()]
         return "settings for --set, with their groups or without (steps=5000):\n" + "\n".join(rows)
 
-    def asked_preset(self, batch_size: str = "batch_size", **more: Any) -> "Preset":
-        """The preset, changed by the flags and by ``more`` settings; ``batch_size`` names the setting that --batch-size changes."""
+    def asked_preset(self, stage: "Stage", **more: Any) -> "Preset":
+        """The preset, changed by the flags and by ``more`` settings. `UserError`, before torch is imported, for what no stage of this kind
+        can be trained with, and unless each --data or none has a --weight."""
         from model.preset import get_preset
-
-        flags = {"steps": self.steps, "vision_model": self.vision_model, "language_model": self.language_model}
-        stated = {**flags, batch_size: self.batch_size, **more}
-        changes = [f"{key}={value}" for key, value in stated.items() if value is not None]
-        return get_preset(self.preset).changed([*once_each(self.settings), *changes])
-
-    def asked(self) -> dict[str, Any]:
-        """The arguments of a training function beside the preset; `UserError` unless each --data or none has a --weight."""
-        from model.training.train import Data
 
         if self.weight and len(self.weight) != len(self.data):
             raise UserError(f"{len(self.weight)} --weight for {len(self.data)} --data: give one for each")
+        batch_size = "align_batch_size" if stage == "align" else "batch_size"
+        flags = {"steps": self.steps, "vision_model": self.vision_model, "language_model": self.language_model}
+        stated = {**flags, batch_size: self.batch_size, **more}
+        changes = [f"{key}={value}" for key, value in stated.items() if value is not None]
+        preset = get_preset(self.preset).changed([*once_each(self.settings), *changes])
+        preset.check_stage(stage, getattr(self, "init", None))
+        return preset
+
+    def asked(self) -> dict[str, Any]:
+        """The arguments of a training function beside the preset."""
+        from model.training.train import Data
+
         data = Data(self.data, self.weight or None, self.val)
         return {"name": Path(self.preset).stem, "data": data, "out": self.out, "device": self.device}
 
@@ -89,9 +93,9 @@ class Pretrain(TrainingVerb):
     init: Annotated[str | None, Flag("begin with the weights of this run, such as a pretraining on something easier", "RUN")] = None
 
     def run(self) -> None:
+        preset = self.asked_preset("pretrain")
         from model.training.train import pretrain
 
-        preset = self.asked_preset()
         pretrain(preset, **self.asked(), init=self.init)
         print(f"{self.out}: pretrained for {counted(preset.optimisation.steps, 'step')}")
 
@@ -107,9 +111,9 @@ class Align(TrainingVerb):
     max_pixels: MaxPixels = None
 
     def run(self) -> None:
+        preset = self.asked_preset("align")
         from model.training.train import align
 
-        preset = self.asked_preset("align_batch_size")
         align(preset, **self.asked())
         print(f"{self.out}: aligned for {counted(preset.optimisation.steps, 'step')}")
 
@@ -139,10 +143,6 @@ class Predict(Verb):
     max_pixels: MaxPixels = None
 
     def run(self) -> int:
-        from datagen.code.predictions import read_predictions
-        from datagen.shards.pictures import DatasetImages, ImageFiles
-        from model.load import find_model
-        from model.prediction.predict import predict_file, predict_images
         from model.processes import launched
 
         if self.out is None and self.data:
@@ -153,11 +153,19 @@ class Predict(Verb):
         if self.workers and not ray:
             raise UserError("--workers goes with --executor ray: here, one process reads the images, or as many as torchrun starts")
         decoding = self._decoding()
+        from datagen.code.predictions import read_predictions
+        from datagen.shards.pictures import DatasetImages, ImageFiles
+        from model.load import find_model
+        from model.prediction.outcomes import ModelFacts
+        from model.prediction.predict import predict_file, predict_images
+
         model = find_model(self.model)
+        facts = ModelFacts.of(model)
+        facts.check(decoding)
         images = DatasetImages(self.data) if self.data else ImageFiles(self._asked_images())
+        if isinstance(images, DatasetImages) and (reason := facts.foreign(images.samples.at(0).domain)):
+            print_line(f"igllm predict: warning: {reason}")
         with image_reader(model, self.device, ray, shared=True) as reader:
-            if isinstance(images, DatasetImages) and (reason := reader.foreign(images.samples.at(0).domain)):
-                print_line(f"igllm predict: warning: {reason}")
             if self.out is None:
                 predictions, skipped = predict_images(reader, images, self.batch_size, decoding)
             else:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datagen.code.predictions import Prediction
-from datagen.errors import UserError
 from datagen.io.files import read_whole
 from datagen.io.written import Written
 from datagen.shards.pictures import DatasetImages
@@ -47,8 +46,7 @@ def roundtrip(
 
     check_roundtrip_folder(out)
     images = DatasetImages(data, num)
-    if reason := predictor.foreign(images.samples.at(0).domain):
-        raise UserError(f"{reason}; choose a model that was trained on such scenes")
+    predictor.refuse_foreign(images.samples.at(0).domain)
     predict_file(predictor, images, out / PREDICTIONS, batch_size, write=_write_predictions)
     codes = read_codes(out / PREDICTIONS)
     rendered = render_codes(codes, Recorded(images.samples), out / RENDERED, workers=workers, clear=True, ray=ray)

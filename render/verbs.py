@@ -37,17 +37,17 @@ class Train(TrainingVerb):
     max_pixels: MaxPixels = None
 
     def run(self) -> None:
-        from model.training.train import Callback, train
-
         feedback, cache = self.number_feedback or None, self.cache_features or None
         rank = 0 if self.full else None
-        preset = self.asked_preset(lora_rank=rank, numbers=self.numbers, number_feedback=feedback, cache_features=cache)
+        preset = self.asked_preset("train", lora_rank=rank, numbers=self.numbers, number_feedback=feedback, cache_features=cache)
         if self.number_feedback and preset.head.numbers == "char":
             raise UserError("--number-feedback goes with --numbers head: characters are tokens, which are fed back anyway")
         if self.full and preset.kind == "derender":
             raise UserError("--full is about a language model, and a de-rendering model has none")
         if self.sample_every and not isinstance(self.val or self.data[0], Path):
             raise UserError("--sample-every takes its images from --val, which must be a folder")
+        from model.training.train import Callback, train
+
         callback = Callback(self._roundtrip_samples, self.sample_every) if self.sample_every else None
         train(preset, **self.asked(), init=self.init, callback=callback)
         print(f"{self.out}: trained for {counted(preset.optimisation.steps, 'step')}")
@@ -159,12 +159,14 @@ class Roundtrip(Verb):
     def run(self) -> None:
         from datagen.shards.pictures import DatasetImages
         from model.load import find_model
+        from model.prediction.outcomes import ModelFacts
         from render.roundtrip import check_roundtrip_folder, roundtrip
 
         ray = on_ray(self.executor, self.ray_address, self.workers)
         check_roundtrip_folder(self.out)  # cheap checks come before the model is loaded
         model = find_model(self.model)
         images = DatasetImages(self.data, self.num)
+        ModelFacts.of(model).refuse_foreign(images.samples.at(0).domain)
         with image_reader(model, self.device, ray) as reader:
             metrics = roundtrip(reader, images.samples, self.out, num=self.num, batch_size=self.batch_size, workers=self.workers, ray=ray)
         _print_scores("roundtrip", metrics, self.out)

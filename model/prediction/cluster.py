@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from datagen.errors import UserError
 from datagen.shards.pictures import Pictures
 from datagen.workers.ray_cluster import Crew, OnRay, ray_cluster
-from model.load import check_config, file_digests, find_model, is_shipped, model_digest
+from model.load import file_digests, find_model, is_shipped, model_digest
 from model.prediction.decoding import Decoding
-from model.prediction.outcomes import ImageFile, ImageReader, Outcome, batches
+from model.prediction.outcomes import ImageFile, ImageReader, ModelFacts, Outcome, batches
 
 if TYPE_CHECKING:
     from model.prediction.predict import Predictor
@@ -23,8 +23,8 @@ class ClusterReader(ImageReader):
     """The model in a folder, to read images on a Ray cluster. `UserError` if the folder, as seen from here, has no model."""
 
     def __init__(self, ray: Any, folder: Path, device: str, workers: int | None) -> None:
-        config = check_config(folder)
-        self.name, self.domain, self.gives_one = str(folder), config["domain"], config["model_type"] == "igllm-derender"
+        facts = ModelFacts.of(folder)
+        self.name, self.domain, self.gives_one = facts.name, facts.domain, facts.gives_one
         self.digest = model_digest(file_digests(folder))
         self._ray, self._device, self._workers = ray, device, workers
         self._place = folder.name if is_shipped(folder) else folder.absolute()
@@ -51,7 +51,6 @@ class ClusterReader(ImageReader):
 @contextmanager
 def reader_on(on: OnRay, folder: Path, device: str = "auto") -> Iterator[ClusterReader]:
     """The model in a folder, to read images on a Ray cluster, which is there until the block ends."""
-    check_config(folder)  # before a cluster is started
     with ray_cluster(on) as ray:
         yield ClusterReader(ray, folder, device, on.workers)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Generator, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -14,6 +15,7 @@ from datagen.domains.base import Domain
 from datagen.domains.registry import get_domain
 from datagen.errors import ImageError, UserError
 from datagen.shards.pictures import Pictures
+from model.load import DERENDER, check_config
 from model.prediction.decoding import Decoding
 
 
@@ -43,19 +45,20 @@ class Outcome(Struct, frozen=True):
     sha256: str = ""
 
 
-class ImageReader(ABC):
-    """A trained model that reads images, wherever it runs. ``name`` is its folder, ``digest`` the SHA-256 of its files, ``domain`` the name
-    of the domain whose code it writes; ``gives_one`` says that it has one answer to an image."""
+class ModelFacts:
+    """What a model's configuration says of it: ``name`` is its folder, ``domain`` the name of the domain whose code it writes, and
+    ``gives_one`` says that it has one answer to an image."""
 
     name: str
-    digest: str
     domain: str
     gives_one = False
 
-    @property
-    def leads(self) -> bool:
-        """Whether this process gets the outcomes: of several processes that share images, the first one does."""
-        return True
+    @staticmethod
+    def of(folder: Path) -> ModelFacts:
+        """The facts of the model in a folder, which need not be loaded for them; `UserError` if there is none."""
+        facts, config = ModelFacts(), check_config(folder)
+        facts.name, facts.domain, facts.gives_one = str(folder), config["domain"], config["model_type"] == DERENDER
+        return facts
 
     def check(self, decoding: Decoding) -> None:
         """`UserError` if this model does not support these settings."""
@@ -68,6 +71,22 @@ class ImageReader(ABC):
         if _arguments(own) == _arguments(domain):
             return None
         return f"the model {self.name} writes code of the domain {own.name}, and the data are of {domain.name}"
+
+    def refuse_foreign(self, domain: Domain) -> None:
+        """`UserError` if this model's code is not of a domain."""
+        if reason := self.foreign(domain):
+            raise UserError(f"{reason}; choose a model that was trained on such scenes")
+
+
+class ImageReader(ModelFacts, ABC):
+    """A trained model that reads images, wherever it runs. ``digest`` is the SHA-256 of its files."""
+
+    digest: str
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process gets the outcomes: of several processes that share images, the first one does."""
+        return True
 
     @abstractmethod
     def outcomes(self, images: Pictures, done: Collection[str], batch_size: int, decoding: Decoding) -> Generator[Outcome, None, None]:

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +28,12 @@ from datagen.shards.overlap import data_digest, refuse_overlap
 from datagen.shards.reader import Samples
 from datagen.shards.store import Place
 from datagen.workers.cores import available_cores
-from model.build import Stage
 from model.config import quiet_transformers
 from model.data.learner import Learner
 from model.data.order import InOrder, Mixture, check_weights
 from model.device import pick_device
 from model.load import Loaded, find_model
-from model.preset import Preset
+from model.preset import Preset, Stage
 from model.run_folder import CURVES, check_finished, check_present, check_run, keep_log, newest_checkpoint, stated
 from model.staging import CONFIG_FILE
 from model.training.initial_weights import load_initial_weights, weights_digest
@@ -56,7 +54,9 @@ class Data:
     val: Place | None = None
 
     def open(self) -> DataSets:
-        """The data sets, opened; `UserError` for one that cannot be."""
+        """The data sets, opened; `UserError` for one that cannot be, and for weights that are not a positive number for each."""
+        if self.weights is not None:
+            check_weights(self.weights, len(self.train))
         train = [Samples.for_training(place) for place in self.train]
         weights = [len(samples) for samples in train] if self.weights is None else self.weights
         return DataSets(train, weights, None if self.val is None else Samples.for_training(self.val))
@@ -131,7 +131,6 @@ def run(training: Training) -> Any:
     or if memory runs out.
     """
     preset, data, out = training.preset, training.data, training.out
-    check_weights(data.weights, len(data.train))
     init = None if training.init is None else find_model(training.init)
     if data.val is not None and training.stage != "align":
         for samples in data.train:
@@ -270,8 +269,6 @@ def _errors_of_tensorboard(out: Path) -> Iterator[None]:
 
 def _arguments(training: Training) -> TrainingArguments:
     preset, optimisation, out = training.preset, training.preset.optimisation, training.out
-    if preset.run.report_to == "wandb" and find_spec("wandb") is None:
-        raise UserError("report_to=wandb: Weights & Biases is not installed; pip install wandb")
     # transformers reads these two from the environment only.
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / CURVES)
     os.environ.setdefault("WANDB_PROJECT", "igllm")

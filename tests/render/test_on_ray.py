@@ -90,11 +90,12 @@ def test_a_node_that_does_not_see_the_model_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("verb", ["render", "predict", "roundtrip"])
-def test_the_flags_are_those_of_generate(
-    verb: str, dots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_the_flags_are_those_of_generate(  # noqa: PLR0917
+    verb: str, dots: Path, renders: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "dot.py").write_text("dot(loc=(0.2, 0.5))\n")
-    needed = {"render": ["--code", str(tmp_path / "dot.py"), "--domain", "dot2d"]}.get(verb, ["--data", str(dots), "--batch-size", "1"])
+    code = ["--code", str(tmp_path / "dot.py"), "--domain", "dot2d"]
+    needed = {"render": code, "predict": ["--data", str(dots)], "roundtrip": ["--data", str(renders.path)]}[verb]
     command = [verb, *needed, "--out", str(tmp_path / "out")]
     assert main([*command, "--ray-address", "head:6379"]) == 2
     assert "--ray-address goes with --executor ray" in capsys.readouterr().err
