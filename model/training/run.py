@@ -37,6 +37,7 @@ from model.preset import Preset, Stage
 from model.run_folder import CURVES, check_finished, check_present, check_run, keep_log, newest_checkpoint, stated
 from model.staging import CONFIG_FILE
 from model.training.initial_weights import load_initial_weights, weights_digest
+from model.training.precision import autocast_forward, is_spread
 from model.training.trainer import EverySteps, IGTrainer
 
 NEVER = 10**9  # steps
@@ -149,6 +150,8 @@ def run(training: Training) -> Any:
         if init is not None:
             load_initial_weights(learner.model, init)
         learner.model.to(arguments.device)
+        if preset.optimisation.bf16 and is_spread():
+            autocast_forward(learner.model, arguments.device)
         checkpoint = newest_checkpoint(out, warn=_printer(arguments))
         sources = [learner.source(samples) for samples in data.train]
         mixture = Mixture(sources, data.weights, preset.optimisation.seed, preset.optimisation.steps * statement["step_samples"])
@@ -292,7 +295,7 @@ def _arguments(training: Training) -> TrainingArguments:
         report_to=preset.run.report_to,
         run_name=out.resolve().name,
         seed=optimisation.seed,
-        bf16=optimisation.bf16,
+        bf16=optimisation.bf16 and not is_spread(),
         activation_checkpointing=preset.run.gradient_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False} if preset.run.gradient_checkpointing else None,
         # A transformer tower that is trained has unused layers after the one that is read.
