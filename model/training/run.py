@@ -37,7 +37,7 @@ from model.preset import Preset, Stage
 from model.run_folder import CURVES, check_finished, check_present, check_run, keep_log, newest_checkpoint, stated
 from model.staging import CONFIG_FILE
 from model.training.initial_weights import load_initial_weights, weights_digest
-from model.training.precision import autocast_forward, is_spread
+from model.training.spread import autocast_forward, is_spread, pickles_as_data
 from model.training.trainer import EverySteps, IGTrainer
 
 NEVER = 10**9  # steps
@@ -217,7 +217,7 @@ def _train(
         trainer.load_pending(checkpoint)
         steps = training.preset.optimisation.steps
         _printer(arguments)(f"{out}: going on from step {checkpoint.name.removeprefix('checkpoint-')} of {steps}")
-    with _errors_of_tensorboard(out):
+    with _errors_of_tensorboard(out), pickles_as_data(out):
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     trainer.save_final()
     if trainer.is_world_process_zero():
