@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -178,8 +177,7 @@ class Painter(Predictor):
     """A model of dots that writes the given code."""
 
     def __init__(self, code: str, domain: str = "dot2d") -> None:
-        self.name, self.digest, self.code = "painter", code, code
-        self.model = SimpleNamespace(config=SimpleNamespace(domain=domain))
+        self.name, self.digest, self.code, self.domain = "painter", code, code, domain
 
     def predict(self, images: Iterable[tuple[str, np.ndarray]], batch_size: int = 32, decoding: Decoding = GREEDY) -> Iterator[Prediction]:
         for key, _ in images:
