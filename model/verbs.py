@@ -160,7 +160,7 @@ class Predict(Verb):
         from model.prediction.predict import predict_file, predict_images
 
         model = find_model(self.model)
-        facts = ModelFacts.of(model)
+        facts = ModelFacts.stated_in(model)
         facts.check(decoding)
         images = DatasetImages(self.data) if self.data else ImageFiles(self._asked_images())
         if isinstance(images, DatasetImages) and (reason := facts.foreign(images.samples.at(0).domain)):

@@ -166,7 +166,7 @@ class Roundtrip(Verb):
         check_roundtrip_folder(self.out)  # cheap checks come before the model is loaded
         model = find_model(self.model)
         images = DatasetImages(self.data, self.num)
-        ModelFacts.of(model).refuse_foreign(images.samples.at(0).domain)
+        ModelFacts.stated_in(model).refuse_foreign(images.samples.at(0).domain)
         with image_reader(model, self.device, ray) as reader:
             metrics = roundtrip(reader, images.samples, self.out, num=self.num, batch_size=self.batch_size, workers=self.workers, ray=ray)
         _print_scores("roundtrip", metrics, self.out)

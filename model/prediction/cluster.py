@@ -23,7 +23,7 @@ class ClusterReader(ImageReader):
     """The model in a folder, to read images on a Ray cluster. `UserError` if the folder, as seen from here, has no model."""
 
     def __init__(self, ray: Any, folder: Path, device: str, workers: int | None) -> None:
-        facts = ModelFacts.of(folder)
+        facts = ModelFacts.stated_in(folder)
         self.name, self.domain, self.gives_one = facts.name, facts.domain, facts.gives_one
         self.digest = model_digest(file_digests(folder))
         self._ray, self._device, self._workers = ray, device, workers

@@ -54,7 +54,7 @@ class ModelFacts:
     gives_one = False
 
     @staticmethod
-    def of(folder: Path) -> ModelFacts:
+    def stated_in(folder: Path) -> ModelFacts:
         """The facts of the model in a folder, which need not be loaded for them; `UserError` if there is none."""
         facts, config = ModelFacts(), check_config(folder)
         facts.name, facts.domain, facts.gives_one = str(folder), config["domain"], config["model_type"] == DERENDER
