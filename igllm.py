@@ -14,6 +14,7 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 # A verb imports what it needs when it runs, so that --help answers at once.
 from datagen.commandline import Parser, Verb, given, summary
@@ -22,6 +23,9 @@ from datagen.images.limits import allow_pixels
 from datagen.io.cache import lend_home
 from datagen.io.temporary import own_temporaries
 from datagen.screen import in_bounds, plain_output, printable
+
+if TYPE_CHECKING:
+    from model.processes import Launch
 
 BUG = 70  # exit status for an error of igllm's own
 NO_READER = 141  # exit status if the reader of the output has gone: 128 + SIGPIPE, as shells report it
@@ -42,15 +46,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     with plain_output(), heeded(" ".join(["igllm", *words[:1]])) as request:
         lend_home()
-        try:
+        launch = _launch(words)
+        status, message = _ended(words, launch, request)
+        if message and launch.tells(request.signal):
+            with suppress(OSError):  # standard error may be closed, as after the end of a terminal
+                print(in_bounds(message), file=sys.stderr, flush=True)
+        return status
+
+
+def _launch(words: Sequence[str]) -> Launch:
+    """The place of this process among those that a launcher has started, for a verb whose work they share."""
+    from model.processes import Launch, launched
+
+    launch = launched()
+    return launch if launch.count > 1 and words and words[0] in (verbs := _verbs()) and verbs[words[0]].shared else Launch()
+
+
+def _ended(words: Sequence[str], launch: Launch, request: LeaveRequest) -> tuple[int, str]:
+    """Run one verb; the exit status, and the message about an error or a signal that ended it, empty if there is nothing to say."""
+    try:
+        with launch.quiet():
             status = _run(words)
-            return status if request.signal is None else _print_end(request.message, request.status)  # a library may swallow the interrupt
-        except BaseException as error:
-            if isinstance(error, RuntimeError):
-                request.wait()
-            if request.signal is not None:  # a library may have turned the KeyboardInterrupt into another error
-                return _print_end(request.message, request.status)
-            return _end(request, error)
+        return (status, "") if request.signal is None else (request.status, request.message)  # a library may swallow the interrupt
+    except BaseException as error:
+        if isinstance(error, RuntimeError):
+            request.wait()
+        if request.signal is not None:  # a library may have turned the KeyboardInterrupt into another error
+            return request.status, request.message
+        return _end(request, error)
 
 
 def _run(words: Sequence[str]) -> int:
@@ -67,30 +90,24 @@ def _run(words: Sequence[str]) -> int:
         flush_output()
 
 
-def _end(request: LeaveRequest, error: BaseException) -> int:
-    """Print the error that ended a verb and return the exit status.
+def _end(request: LeaveRequest, error: BaseException) -> tuple[int, str]:
+    """The exit status and the message for the error that ended a verb.
 
     SystemExit, by which --help ends, is raised again, and so is an error of igllm's own if IGLLM_TRACEBACK is set. The panic of a Rust
-    library, which is no `Exception`, is printed, too.
+    library, which is no `Exception`, gets a message, too.
     """
     if isinstance(error, UserError):
-        return _print_end(f"{request.name}: {error}", 1 if isinstance(error, PartlyDone) else 2)
+        return 1 if isinstance(error, PartlyDone) else 2, f"{request.name}: {error}"
     if isinstance(error, KeyboardInterrupt):  # outside the main thread, where signals have no handlers
-        return _print_end(request.message, request.status)
+        return request.status, request.message
     if isinstance(error, BrokenPipeError):
-        return NO_READER
+        return NO_READER, ""
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        return _print_end(printable(f"{request.name}: {where}{error.strerror or error}"), 2)
+        return 2, printable(f"{request.name}: {where}{error.strerror or error}")
     if isinstance(error, SystemExit) or os.environ.get("IGLLM_TRACEBACK"):
         raise error
-    return _print_end(printable(f"{request.name}: {_reported(error)}"), BUG)
-
-
-def _print_end(message: str, status: int) -> int:
-    with suppress(OSError):  # standard error may be closed, as after the end of a terminal
-        print(in_bounds(message), file=sys.stderr, flush=True)
-    return status
+    return BUG, printable(f"{request.name}: {_reported(error)}")
 
 
 def _reported(error: BaseException) -> str:

@@ -5,20 +5,14 @@ Ray restarts a task that loses its process or its node; the task goes on from th
 
 from __future__ import annotations
 
-import contextlib
 import os
-import socket
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from datagen.errors import UserError
 from datagen.generate import generate_missing, report
-from datagen.io.cache import system_temporary
-from datagen.io.leaving import heed_again
 from datagen.io.locks import InUse, lock_shards
 from datagen.io.progress import progress
 from datagen.samples.draw import check_request
@@ -27,11 +21,9 @@ from datagen.shards.manifest import STATEMENT, Failure, gather
 from datagen.shards.reader import Samples
 from datagen.shards.store import Place, check_place, open_store
 from datagen.shards.writer import enter, shard_count, state
-from datagen.workers.cores import available_cores
 from datagen.workers.pool import RenderPool
+from datagen.workers.ray_cluster import RETRIES, OnRay, ray_cluster
 
-RETRIES = 5  # of a task whose process or node died
-SECONDS_TO_ANSWER = 10.0
 SECONDS_TO_DIE = 120.0  # how long a task waits for a shard whose lock a lost task may still hold
 
 
@@ -51,9 +43,9 @@ def generate_on_ray(
     """
     check_request(settings)
     check_place(out)
-    ray, store, statement = _ray(), open_store(out), state(settings, num, "CPU")
+    store, statement = open_store(out), state(settings, num, "CPU")
     chosen = list(range(shard_count(num, settings.shard_size))) if shards is None else list(shards)
-    with _cluster(ray, address, workers):
+    with ray_cluster(OnRay(address, workers)) as ray:
         store.make()
         enter(store, statement)
         task = ray.remote(num_cpus=1, max_retries=RETRIES)(_render_shard)
@@ -64,44 +56,6 @@ def generate_on_ray(
             gather(store)
     report(out, num, sorted(failures, key=lambda failure: failure.index))
     return Samples(out)
-
-
-def _ray() -> Any:
-    try:
-        import ray
-    except ImportError:
-        raise UserError("the executor ray needs Ray, which is not installed: pip install 'igllm[ray]'") from None
-    return ray
-
-
-@contextmanager
-def _cluster(ray: Any, address: str | None, workers: int | None) -> Iterator[None]:
-    _reach(address)
-    own = {} if address else {"num_cpus": workers or len(available_cores()), "include_dashboard": False}
-    # Our packages have common names, which no module of the current folder may shadow. Ray puts the driver's current folder on its
-    # workers' path, so it is started in an empty folder.
-    environment = {"env_vars": {"PYTHONSAFEPATH": "1"}}
-    os.environ.setdefault("RAY_TMPDIR", str(system_temporary()))  # in a call's own folder, the paths of Ray's sockets would be too long
-    try:
-        with tempfile.TemporaryDirectory() as empty, contextlib.chdir(empty):
-            ray.init(address or "local", runtime_env=environment, log_to_driver=False, logging_level="error", **own)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise UserError(f"{address or 'a local Ray cluster'}: {error}") from None
-    try:
-        heed_again()
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _reach(address: str | None) -> None:
-    """`UserError` if nothing listens at an address of the form host:port: Ray itself would try for minutes."""
-    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
-    if colon and port.isdigit():
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=SECONDS_TO_ANSWER).close()
-        except (OSError, OverflowError) as error:
-            raise UserError(f"{address}: no Ray cluster answers there ({error}); `ray start --head` tells its address") from None
 
 
 def _outcomes(ray: Any, render: Callable[[int], Any], shards: list[int], at_once: int) -> Iterator[list[Failure]]:

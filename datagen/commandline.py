@@ -12,7 +12,7 @@ from inspect import cleandoc, get_annotations
 from itertools import takewhile
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, NoReturn, Union, get_args, get_origin
+from typing import Any, ClassVar, Literal, NoReturn, Union, get_args, get_origin
 
 from datagen.errors import UserError, did_you_mean
 from datagen.flags import Flag, FlagsOf, number, whole
@@ -22,6 +22,9 @@ from datagen.screen import printable
 class Verb:
     """A verb of the command. A subclass is a frozen dataclass with a field, which has a `Flag`, for each option; the first line of its
     docstring is its summary in the list of verbs, the rest is the first paragraph of its help."""
+
+    shared: ClassVar[bool] = False
+    """Whether the processes that a launcher starts, such as torchrun, share the work of a call."""
 
     def run(self) -> int | None:
         """Run the verb and return the exit status (None: 0)."""

@@ -17,13 +17,27 @@ from datagen.screen import print_line
 
 if TYPE_CHECKING:
     from datagen.samples.settings import DatasetSettings
+    from datagen.workers.ray_cluster import OnRay
 
 BUILT_IN = Path()  # the value of --assets without a folder: the built-in assets
 Place = str | Path
 Workers = Annotated[int | None, Flag("Blender processes, or painting threads (default: one a core, or one a GPU)", "N", positive)]
+Executor = Annotated[Literal["local", "ray"], Flag("where the work is done: on this machine, or on a Ray cluster")]
+RayAddress = Annotated[str | None, Flag("the Ray cluster (default: one of this machine alone)", "ADDRESS")]
 MaxPixels = Annotated[
     int | None, Flag(f"read images of up to so many pixels, which take 25 bytes each (default: {MAX_PIXELS:,})", "N", positive)
 ]
+
+
+def on_ray(executor: str, address: str | None, workers: int | None) -> "OnRay | None":
+    """The request of these flags for a Ray cluster, None for this machine; `UserError` for an address without --executor ray."""
+    if executor == "ray":
+        from datagen.workers.ray_cluster import OnRay
+
+        return OnRay(address, workers)
+    if address:
+        raise UserError("--ray-address goes with --executor ray")
+    return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +55,8 @@ class Generate(Verb):
     assets: Annotated[Path | None, Flag("model files of your own for the shapes of --domain assets", "DIR")] = None
     textures: Annotated[Path | None, Flag("images of your own for the textures of --domain assets", "DIR")] = None
     shards: Annotated[str | None, Flag("render only these shards of the --num samples: 12-40, or 3,7-9 (see `igllm merge`)", "A-B")] = None
-    executor: Annotated[Literal["local", "ray"], Flag("where to render: this machine, or a Ray cluster")] = "local"
-    ray_address: Annotated[str | None, Flag("the Ray cluster (default: one of this machine alone)", "ADDRESS")] = None
+    executor: Executor = "local"
+    ray_address: RayAddress = None
     workers: Workers = None
     device: Annotated[Literal["auto", "cpu", "gpu"], Flag("where Blender renders; auto: on GPUs if they are faster in a trial")] = "auto"
     max_pixels: MaxPixels = None
@@ -61,8 +75,7 @@ class Generate(Verb):
         from datagen.io.ranges import parse_shards
         from datagen.shards.writer import shard_count
 
-        if self.ray_address and self.executor != "ray":
-            raise UserError("--ray-address goes with --executor ray")
+        on_ray(self.executor, self.ray_address, self.workers)
         if self.device == "gpu" and self.executor == "ray":
             raise UserError("--executor ray renders on CPUs")
         settings = self._settings()

@@ -26,7 +26,7 @@ from model.igllm import IGLLM
 from model.parts.preprocessor import PREPROCESSOR_FILE
 from model.parts.pretrained import Base, vision_config_of
 from model.parts.tower import USABLE, VisionTower
-from model.preset import FROM_SCRATCH, Preset
+from model.preset import FROM_SCRATCH, Preset, Stage
 from model.tables import blaming, configuration, reason
 from model.tokens.codec import NUM, CodeCodec, code_texts, word_tokens
 from model.tokens.prompts import DESCRIBE_PROMPTS, PROMPTS, VICUNA_TEMPLATE, prompt_tokens
@@ -35,7 +35,6 @@ from model.trial import try_tokenizer
 
 MOST_NEW_TOKENS = 10_000  # tokens beyond the language model's vocabulary; some checkpoints have a few
 
-Stage = Literal["pretrain", "align", "train"]
 TRAINED: dict[Stage, tuple[str, ...]] = {"pretrain": ("tower", "projector", "dense_head"), "align": ("projector",)}
 """The parts that the stages before instruction tuning train. Instruction tuning trains whatever the preset does not freeze."""
 
@@ -87,6 +86,7 @@ def plan(preset: Preset, domain: Domain, *, stage: Stage = "train") -> ModelPlan
     `UserError` for a checkpoint that is missing or does not fit, for tables that describe no model, for rotations that the domain does not
     have, and for a language model with a recurrent state or too few positions.
     """
+    preset.check_parts()
     quiet_transformers()
     written = dialect(domain, preset.head.rotations)
     tokenizer, language_base = make_tokenizer(preset, written)
@@ -218,8 +218,6 @@ def make_tokenizer(preset: Preset, domain: Language) -> tuple[Any, Base | None]:
 def _vision(preset: Preset) -> tuple[Any, Base | None, dict[str, Any]]:
     """The tower's configuration, its checkpoint if it has one, and the fields of its frame (size, mean, standard deviation)."""
     if preset.tower.vision_model == FROM_SCRATCH:
-        if not preset.vision:
-            raise UserError("the preset has no [vision] to make a tower from; give --vision-model")
         config = configuration("vision", preset.vision)
         if not _sees(config):
             within = getattr(config, "vision_config", None)
@@ -264,8 +262,6 @@ def _frame(config: Any, preset: Preset) -> dict[str, Any]:
 def _text(preset: Preset, tokenizer: Any, base: Base | None) -> tuple[Any, Base | None]:
     """The language model's configuration, its vocabulary enlarged to the tokenizer's, and its checkpoint if it has one."""
     if base is None:
-        if not preset.text:
-            raise UserError("the preset has no [text] to make a language model from; give --language-model")
         ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
         return configuration("text", preset.text, vocab_size=len(tokenizer), **ids), None
     config = base.config()

@@ -175,6 +175,10 @@ class IGLLM(PreTrainedModel):
             raise ValueError("this model has no adapters: all of its language model was trained")
         self.language_model.save_pretrained(folder, save_embedding_layers=False)  # the embedding of [NUM] is among the adapters
 
+    def get_output_embeddings(self) -> nn.Module:
+        """The language model's output embeddings. FSDP2 keeps them together with the input embeddings where both are one tensor."""
+        return self.language_model.get_output_embeddings()
+
     def merged(self) -> IGLLM:
         """This model, with LoRA's adapters merged into the weights that they adapt, for prediction."""
         if self.config.lora:

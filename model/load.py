@@ -32,7 +32,8 @@ from model.tokens.codec import NUM, CodeCodec, code_texts, word_tokens
 from model.tokens.prompts import PROMPTS, prompt_tokens
 from model.trial import check_added_tokens, stated_tokens, try_rules, try_tokenizer
 
-MODELS: dict[str, type[IGLLM] | type[Derenderer]] = {"igllm": IGLLM, "igllm-derender": Derenderer}
+DERENDER = "igllm-derender"
+MODELS: dict[str, type[IGLLM] | type[Derenderer]] = {"igllm": IGLLM, DERENDER: Derenderer}
 WEIGHTS = Path(__file__).parent / "weights"
 SHIPPED_DEFAULT = "tiny"
 MOST_CELLS = 4096  # tower patches of an image: attention needs memory quadratic in them

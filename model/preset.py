@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
@@ -26,6 +27,8 @@ NAMES = tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
 FROM_SCRATCH = "none"
 TABLES = ("vision", "text")
 """Tables of a preset that are no groups of settings: the fields of Hugging Face configurations, for parts that are made from scratch."""
+Stage = Literal["pretrain", "align", "train"]
+_STAGES: dict[Stage, str] = {"pretrain": "pretraining", "align": "alignment", "train": "training"}
 PIXELS = Range(16, 8192)
 CELLS = Range(1, 64)
 COUNT = Range(1, 10**6)
@@ -181,6 +184,34 @@ class Preset:
                 raise UserError(f"{name} is a setting of IG-LLM: a de-rendering model (kind=derender) has no such part")
         if self.tower.freeze_vision:
             raise UserError("kind=derender needs freeze_vision=false: its trunk begins from nothing")
+
+    def check_stage(self, stage: Stage, init: str | None = None) -> None:
+        """`UserError` if a stage of training cannot begin with these settings, whatever the data are and the parts hold.
+
+        ``init`` is the run with whose weights it is to begin.
+        """
+        if self.kind == "derender" and stage != "train":
+            raise UserError(f"{_STAGES[stage]} is a stage of IG-LLM; a de-rendering model is trained in one: igllm train")
+        if self.kind == "derender" and init is not None:
+            raise UserError("--init begins with the weights of a run of IG-LLM; a de-rendering model begins from nothing")
+        if stage == "pretrain" and self.tower.freeze_vision:
+            raise UserError("pretraining teaches the tower, and this preset freezes it: --set freeze_vision=false")
+        if stage == "pretrain" and not self.auxiliary.dense_weight:
+            raise UserError("pretraining learns by the dense loss alone: --set dense_weight=1")
+        if stage == "align" and self.language.language_model == FROM_SCRATCH:
+            raise UserError("alignment teaches a projector the words of a language model that knows some: give --language-model")
+        if stage == "align" and self.tower.vision_model == FROM_SCRATCH:
+            raise UserError("alignment is between parts that are trained already: give --vision-model")
+        if self.run.report_to == "wandb" and find_spec("wandb") is None:
+            raise UserError("report_to=wandb: Weights & Biases is not installed; pip install wandb")
+        self.check_parts()
+
+    def check_parts(self) -> None:
+        """`UserError` for a part without a checkpoint to load it from, nor a table to make it from."""
+        if self.tower.vision_model == FROM_SCRATCH and not self.vision:
+            raise UserError("the preset has no [vision] to make a tower from; give --vision-model")
+        if self.language.language_model == FROM_SCRATCH and not self.text and self.kind != "derender":
+            raise UserError("the preset has no [text] to make a language model from; give --language-model")
 
     def replaced(self, /, **values: Any) -> Preset:
         """A copy with new values for settings, named without their groups, and for ``vision`` and ``text``.

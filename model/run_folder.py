@@ -27,6 +27,7 @@ from model.staging import CONFIG_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, TO
 RUN = "run.json"
 BEST = "best"
 LOG = "log.jsonl"
+CURVES = "tensorboard"
 SAVING = ".saving"  # folder where checkpoint and model are written before they are renamed
 FINAL = "final"  # in SAVING, the finished model
 _ASIDE = "old"  # in SAVING, the folder that a new one replaces
@@ -71,12 +72,13 @@ def check_run(out: Path, preset: Preset, **statement: Any) -> None:
 
     Only given fields are compared. A run that has trained nothing yet may get other settings.
     """
-    _check_statement(out, preset, statement)
+    check_statement(out, preset, **statement)
     _refuse_foreign(out)
 
 
-def _check_statement(out: Path, preset: Preset, statement: dict[str, Any]) -> None:
-    """`UserError` if a folder holds another run, something that is not a run, or links."""
+def check_statement(out: Path, preset: Preset, **statement: Any) -> None:
+    """As `check_run`, but without the files of models, which take time to read: `UserError` if a folder holds another run, something that
+    is not a run, or links."""
     if (out / RUN).exists():
         before, now = _compared(_read_run(out)), _compared(_record(preset, statement))
         differing = [key for key in now if before.get(key) != now[key]]
@@ -135,14 +137,27 @@ def _other_run(out: Path, how: str) -> UserError:
     return UserError(f"{out}: holds a run {how}; choose another folder, or call it as before")
 
 
-def state_run(out: Path, preset: Preset, **statement: Any) -> None:
-    """Write ``run.json`` of a run that `check_run` has passed, and remove files that an earlier call left unfinished when it was killed.
+@contextmanager
+def stated(out: Path, preset: Preset, **statement: Any) -> Iterator[None]:
+    """State in ``run.json`` a run that `check_run` has passed, and train it within the block. Files that an earlier call left unfinished
+    when it was killed are removed.
 
-    `UserError` if there is another run by now. The model's files, which may be large, are not read again.
+    `UserError` if there is another run by now. The model's files, which may be large, are not read again. If the block refuses the run
+    before anything is trained, nothing of it is left.
     """
-    _check_statement(out, preset, statement)
+    check_statement(out, preset, **statement)
     _clear(out)
+    begun_here = not (out / RUN).exists()
     write_json(out / RUN, _record(preset, statement))
+    try:
+        yield
+    except UserError:
+        if begun_here and out.is_dir() and not _has_trained(out):
+            shutil.rmtree(out / CURVES, ignore_errors=True)
+            if {path.name for path in out.iterdir()} == {RUN}:
+                (out / RUN).unlink()
+                out.rmdir()
+        raise
 
 
 def _clear(run: Path) -> None:

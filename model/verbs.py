@@ -1,6 +1,7 @@
 """The verbs that train models and predict with them. They import their libraries when they run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,16 +12,21 @@ from datagen.errors import UserError
 from datagen.flags import Flag, FlagsOf, number, positive
 from datagen.io.ranges import counted
 from datagen.screen import print_line, printable
-from datagen.verbs import MaxPixels, Place
+from datagen.verbs import Executor, MaxPixels, Place, RayAddress, on_ray
 
 if TYPE_CHECKING:
     from datagen.code.predictions import Prediction
+    from datagen.workers.ray_cluster import OnRay
     from model.prediction.decoding import Decoding
-    from model.preset import Preset
+    from model.prediction.outcomes import ImageReader
+    from model.preset import Preset, Stage
 
 Device = Annotated[str, Flag("where the model runs: auto, cpu, cuda, mps")]
 Model = Annotated[str | None, Flag("a shipped model's name, or a run folder (default: the shipped tiny)", "NAME|RUN")]
 BatchSize = Annotated[int, Flag("images read at a time; fewer need less memory", read=positive)]
+RayWorkers = Annotated[
+    int | None, Flag("with --executor ray: processes that read, each with the model (default: one a CPU or GPU)", "N", positive)
+]
 REPEATED = {"action": "append"}
 
 
@@ -28,6 +34,7 @@ REPEATED = {"action": "append"}
 class TrainingVerb(Verb):
     """The flags that all verbs of training share."""
 
+    shared = True
     preset: Annotated[str, Flag("tiny (default; no download), small, paper, derender, or a .toml file like theirs")] = "tiny"
     data: Annotated[Sequence[Place], Flag("data set to learn from, a folder or a URL; may be repeated", None, place, more=REPEATED)]
     weight: Annotated[
@@ -52,21 +59,25 @@ class TrainingVerb(Verb):
         rows = [f"  {each.key:37} {each.help} (tiny: {tiny[each.name]})" for each in settings().values()]
         return "settings for --set, with their groups or without (steps=5000):\n" + "\n".join(rows)
 
-    def asked_preset(self, batch_size: str = "batch_size", **more: Any) -> "Preset":
-        """The preset, changed by the flags and by ``more`` settings; ``batch_size`` names the setting that --batch-size changes."""
+    def asked_preset(self, stage: "Stage", **more: Any) -> "Preset":
+        """The preset, changed by the flags and by ``more`` settings. `UserError`, before torch is imported, for what no stage of this kind
+        can be trained with, and unless each --data or none has a --weight."""
         from model.preset import get_preset
-
-        flags = {"steps": self.steps, "vision_model": self.vision_model, "language_model": self.language_model}
-        stated = {**flags, batch_size: self.batch_size, **more}
-        changes = [f"{key}={value}" for key, value in stated.items() if value is not None]
-        return get_preset(self.preset).changed([*once_each(self.settings), *changes])
-
-    def asked(self) -> dict[str, Any]:
-        """The arguments of a training function beside the preset; `UserError` unless each --data or none has a --weight."""
-        from model.training.train import Data
 
         if self.weight and len(self.weight) != len(self.data):
             raise UserError(f"{len(self.weight)} --weight for {len(self.data)} --data: give one for each")
+        batch_size = "align_batch_size" if stage == "align" else "batch_size"
+        flags = {"steps": self.steps, "vision_model": self.vision_model, "language_model": self.language_model}
+        stated = {**flags, batch_size: self.batch_size, **more}
+        changes = [f"{key}={value}" for key, value in stated.items() if value is not None]
+        preset = get_preset(self.preset).changed([*once_each(self.settings), *changes])
+        preset.check_stage(stage, getattr(self, "init", None))
+        return preset
+
+    def asked(self) -> dict[str, Any]:
+        """The arguments of a training function beside the preset."""
+        from model.training.train import Data
+
         data = Data(self.data, self.weight or None, self.val)
         return {"name": Path(self.preset).stem, "data": data, "out": self.out, "device": self.device}
 
@@ -82,9 +93,9 @@ class Pretrain(TrainingVerb):
     init: Annotated[str | None, Flag("begin with the weights of this run, such as a pretraining on something easier", "RUN")] = None
 
     def run(self) -> None:
+        preset = self.asked_preset("pretrain")
         from model.training.train import pretrain
 
-        preset = self.asked_preset()
         pretrain(preset, **self.asked(), init=self.init)
         print(f"{self.out}: pretrained for {counted(preset.optimisation.steps, 'step')}")
 
@@ -100,9 +111,9 @@ class Align(TrainingVerb):
     max_pixels: MaxPixels = None
 
     def run(self) -> None:
+        preset = self.asked_preset("align")
         from model.training.train import align
 
-        preset = self.asked_preset("align_batch_size")
         align(preset, **self.asked())
         print(f"{self.out}: aligned for {counted(preset.optimisation.steps, 'step')}")
 
@@ -112,9 +123,11 @@ class Predict(Verb):
     """Write the graphics code of images.
 
     Read images with a trained model and write pred.jsonl: for each image its key, the graphics code of its scene, and how sure the model is
-    of each object, from 0 to 1. Call again to go on after an interruption.
+    of each object, from 0 to 1. Call again to go on after an interruption. On several GPUs: torchrun --no-python --nproc-per-node 8 igllm
+    predict ...
     """
 
+    shared = True
     model: Model = None
     batch_size: BatchSize = 32
     device: Device = "auto"
@@ -124,28 +137,45 @@ class Predict(Verb):
     ] = ()
     out: Annotated[Path | None, Flag("the pred.jsonl to write (default, with --images: the code is printed)", None, file_to_write)] = None
     decoding: Annotated["partial[Decoding]", FlagsOf("model.prediction.decoding:Decoding")]
+    executor: Executor = "local"
+    ray_address: RayAddress = None
+    workers: RayWorkers = None
     max_pixels: MaxPixels = None
 
     def run(self) -> int:
-        from datagen.code.predictions import read_predictions
-        from datagen.shards.pictures import DatasetImages, ImageFiles
-        from model.load import find_model
-        from model.prediction.predict import Predictor, predict_file, predict_images
+        from model.processes import launched
 
         if self.out is None and self.data:
             raise UserError("--data needs --out, the pred.jsonl to write")
+        ray = on_ray(self.executor, self.ray_address, self.workers)
+        if ray and launched().count > 1:
+            raise UserError("--executor ray starts processes of its own: call it without torchrun or accelerate launch")
+        if self.workers and not ray:
+            raise UserError("--workers goes with --executor ray: here, one process reads the images, or as many as torchrun starts")
         decoding = self._decoding()
+        from datagen.code.predictions import read_predictions
+        from datagen.shards.pictures import DatasetImages, ImageFiles
+        from model.load import find_model
+        from model.prediction.outcomes import ModelFacts
+        from model.prediction.predict import predict_file, predict_images
+
         model = find_model(self.model)
+        facts = ModelFacts.stated_in(model)
+        facts.check(decoding)
         images = DatasetImages(self.data) if self.data else ImageFiles(self._asked_images())
-        predictor = Predictor.of(model, self.device)
-        if isinstance(images, DatasetImages) and (reason := predictor.foreign(images.samples.at(0).domain)):
+        if isinstance(images, DatasetImages) and (reason := facts.foreign(images.samples.at(0).domain)):
             print_line(f"igllm predict: warning: {reason}")
+        with image_reader(model, self.device, ray, shared=True) as reader:
+            if self.out is None:
+                predictions, skipped = predict_images(reader, images, self.batch_size, decoding)
+            else:
+                skipped = predict_file(reader, images, self.out, self.batch_size, decoding)
+            if not reader.leads:
+                return 0
         if self.out is None:
-            predictions, skipped = predict_images(predictor, images, self.batch_size, decoding)
             for prediction in predictions:
                 print(_printed(prediction, keyed=len(predictions) > 1), end="")
         else:
-            skipped = predict_file(predictor, images, self.out, self.batch_size, decoding)
             predictions = list(read_predictions(self.out).values())
         if predictions and not any(prediction.code for prediction in predictions):
             print_line(f"igllm predict: warning: {nothing_named(len(predictions))}")
@@ -173,6 +203,21 @@ class Predict(Verb):
             named = ", ".join(str(path) for path in others[:3]) + (", …" if len(others) > 3 else "")
             print_line(f"igllm predict: left out, as their names are not those of images: {named}")
         return images
+
+
+@contextmanager
+def image_reader(model: Path, device: str, ray: "OnRay | None", *, shared: bool = False) -> Iterator["ImageReader"]:
+    """The model in a folder, ready to read images: on a Ray cluster, or in this process, which has its share of them if they are ``shared``
+    among the processes that a launcher has started."""
+    from model.prediction.cluster import reader_on
+    from model.prediction.predict import Predictor
+    from model.processes import Team
+
+    if ray is None:
+        yield Predictor.of(model, device, Team.of_launcher() if shared else None)
+        return
+    with reader_on(ray, model, device) as reader:
+        yield reader
 
 
 def _printed(prediction: "Prediction", keyed: bool) -> str:

@@ -29,6 +29,8 @@ from datagen.shards.reader import Samples
 from datagen.workers.cores import available_cores
 from datagen.workers.jobs import RenderJob
 from datagen.workers.pool import RenderPool
+from datagen.workers.ray_cluster import OnRay
+from datagen.workers.ray_pool import RayPool
 
 MOST_WARNED = 20  # numbers out of their range that are named for one code
 PICTURE_SUFFIXES, BLEND_SUFFIX = (".png", ".py", ".json"), ".blend"
@@ -101,14 +103,15 @@ def render_codes(
     *,
     workers: int | None = None,
     pool: RenderPool | None = None,
+    ray: OnRay | None = None,
     blend: bool = False,
     clear: bool = False,
 ) -> Rendered:
     """Write ``{key}.png``, ``.py`` and ``.json`` for each code into `out`; unchanged files from the same code, shot and software are kept.
 
-    With ``blend`` also ``{key}.blend``. They are rendered in ``pool``, which stays open, or in a new pool of so many ``workers``. Code that
-    does not parse is refused; numbers out of their declared range are rendered with a warning. Earlier calls' files of these keys are
-    replaced; with ``clear``, their files of other keys are removed.
+    With ``blend`` also ``{key}.blend``. They are rendered in ``pool``, which stays open, on a cluster with ``ray``, or in a new pool of so
+    many ``workers``; this process writes. Code that does not parse is refused; numbers out of their declared range are rendered with a
+    warning. Earlier calls' files of these keys are replaced; with ``clear``, their files of other keys are removed.
 
     `UserError` if `out` holds samples that igllm has not rendered there or files to be replaced that others have written or changed, or for
     ``blend`` with a domain that Blender does not render.
@@ -126,19 +129,23 @@ def render_codes(
         removed = _remove_stale(written, codes, jobs, made_from, clear)
         todo = [job for job in jobs if not all(written.is_whole(name, made_from[job.key]) for name in _names(job))]
         if todo:
-            with nullcontext(pool) if pool else _new_pool(workers, len(todo)) as in_pool:
+            with nullcontext(pool) if pool else _new_pool(workers, ray, len(todo)) as in_pool:
                 _render(todo, made_from, written, rendered, in_pool)
         others = sum(name.endswith(".png") for name in written.made_from) - len(rendered.keys)
     return replace(rendered, removed=removed, others=others)
 
 
-def _new_pool(workers: int | None, jobs: int) -> RenderPool:
-    """A pool whose workers share all cores: by default as many as there are cores or jobs."""
+def _new_pool(workers: int | None, ray: OnRay | None, jobs: int) -> RenderPool | RayPool:
+    """A pool for so many jobs. On this machine its workers share all cores: by default as many as there are cores or jobs."""
+    if ray is not None:
+        return RayPool(ray)
     cores = len(available_cores())
     return RenderPool(workers, threads=max(1, cores // (workers or min(cores, jobs))))
 
 
-def _render(jobs: Sequence[RenderJob], made_from: Mapping[str, str], written: Written, rendered: Rendered, pool: RenderPool) -> None:
+def _render(
+    jobs: Sequence[RenderJob], made_from: Mapping[str, str], written: Written, rendered: Rendered, pool: RenderPool | RayPool
+) -> None:
     with written.drafting():
         written.begin({name: made_from[job.key] for job in jobs for name in _names(job)})
         for job in jobs:

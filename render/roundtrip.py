@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datagen.code.predictions import Prediction
-from datagen.errors import UserError
 from datagen.io.files import read_whole
 from datagen.io.written import Written
 from datagen.shards.pictures import DatasetImages
@@ -18,14 +17,15 @@ from render.report import PAGE, PREDICTIONS, RENDERED, check_report_folder
 from render.rerender import Recorded, read_codes, render_codes
 
 if TYPE_CHECKING:
-    from model.prediction.predict import Predictor
+    from datagen.workers.ray_cluster import OnRay
+    from model.prediction.outcomes import ImageReader
 
 TITLE = "Images, their code, and back"
 VERB = "roundtrip"  # the list of written files is named after it
 
 
 def roundtrip(
-    predictor: Predictor,
+    predictor: ImageReader,
     data: Path | Samples,
     out: Path,
     *,
@@ -33,22 +33,23 @@ def roundtrip(
     batch_size: int = 32,
     workers: int | None = None,
     heading: Mapping[str, str] | None = None,
+    ray: OnRay | None = None,
 ) -> dict[str, Any]:
     """Predict, render and compare the first `num` samples (all by default) of a data set, given as its folder or as opened samples; write
     the report to `out` and return its metrics.
 
-    The folder also keeps ``pred.jsonl`` and ``rendered/``, with which a second call goes on where the first was interrupted. `UserError` if
-    the model's code is of another domain, or if `out` holds predictions that no round trip has written there.
+    With ``ray``, a Ray cluster renders. The folder also keeps ``pred.jsonl`` and ``rendered/``, with which a second call goes on where the
+    first was interrupted. `UserError` if the model's code is of another domain, or if `out` holds predictions that no round trip has
+    written there.
     """
     from model.prediction.predict import predict_file
 
     check_roundtrip_folder(out)
     images = DatasetImages(data, num)
-    if reason := predictor.foreign(images.samples.at(0).domain):
-        raise UserError(f"{reason}; choose a model that was trained on such scenes")
+    predictor.refuse_foreign(images.samples.at(0).domain)
     predict_file(predictor, images, out / PREDICTIONS, batch_size, write=_write_predictions)
     codes = read_codes(out / PREDICTIONS)
-    rendered = render_codes(codes, Recorded(images.samples), out / RENDERED, workers=workers, clear=True)
+    rendered = render_codes(codes, Recorded(images.samples), out / RENDERED, workers=workers, clear=True, ray=ray)
     candidate = out / (RENDERED if rendered.keys else PREDICTIONS)
     facts = {"Model": predictor.name, **(heading or {})}
     return compare(images.samples, candidate, out, images.keys, predictions=out / PREDICTIONS, heading=facts, title=TITLE)

@@ -13,8 +13,8 @@ from datagen.flags import Flag, FlagsOf, positive, words
 from datagen.io.ranges import counted
 from datagen.scene import Quality
 from datagen.screen import print_line
-from datagen.verbs import MaxPixels, Place, Workers
-from model.verbs import BatchSize, Device, Model, TrainingVerb, nothing_named
+from datagen.verbs import Executor, MaxPixels, Place, RayAddress, Workers, on_ray
+from model.verbs import BatchSize, Device, Model, TrainingVerb, image_reader, nothing_named
 
 if TYPE_CHECKING:
     from render.evals.declaration import Scale
@@ -37,17 +37,17 @@ class Train(TrainingVerb):
     max_pixels: MaxPixels = None
 
     def run(self) -> None:
-        from model.training.train import Callback, train
-
         feedback, cache = self.number_feedback or None, self.cache_features or None
         rank = 0 if self.full else None
-        preset = self.asked_preset(lora_rank=rank, numbers=self.numbers, number_feedback=feedback, cache_features=cache)
+        preset = self.asked_preset("train", lora_rank=rank, numbers=self.numbers, number_feedback=feedback, cache_features=cache)
         if self.number_feedback and preset.head.numbers == "char":
             raise UserError("--number-feedback goes with --numbers head: characters are tokens, which are fed back anyway")
         if self.full and preset.kind == "derender":
             raise UserError("--full is about a language model, and a de-rendering model has none")
         if self.sample_every and not isinstance(self.val or self.data[0], Path):
             raise UserError("--sample-every takes its images from --val, which must be a folder")
+        from model.training.train import Callback, train
+
         callback = Callback(self._roundtrip_samples, self.sample_every) if self.sample_every else None
         train(preset, **self.asked(), init=self.init, callback=callback)
         print(f"{self.out}: trained for {counted(preset.optimisation.steps, 'step')}")
@@ -85,6 +85,8 @@ class Render(Verb):
         Quality | None, Flag("draft is quick and grainy, reference slow and clean (default: the sample's; standard without --data)")
     ] = None
     blend: Annotated[bool, Flag("also write {key}.blend: the scene, to open in Blender")] = False
+    executor: Executor = "local"
+    ray_address: RayAddress = None
     workers: Workers = None
     max_pixels: MaxPixels = None
 
@@ -92,6 +94,7 @@ class Render(Verb):
         from datagen.shards.reader import Samples
         from render.rerender import Recorded, Standard, read_codes, render_codes
 
+        ray = on_ray(self.executor, self.ray_address, self.workers)
         frame = {name: value for name in ("width", "height", "quality") if (value := getattr(self, name)) is not None}
         if self.data and frame:
             raise UserError(f"--{next(iter(frame))} and --data exclude each other: with --data the frame is the sample's")
@@ -100,7 +103,7 @@ class Render(Verb):
         shots = Recorded(Samples(self.data), self.lighting == "canonical") if self.data else Standard(self.domain, **frame)
         codes = read_codes(self.code)
         alone = self.code.suffix == ".jsonl"  # a folder of predictions is of one file alone; .py files may share a folder
-        rendered = render_codes(codes, shots, self.out, workers=self.workers, blend=self.blend, clear=alone)
+        rendered = render_codes(codes, shots, self.out, workers=self.workers, blend=self.blend, clear=alone, ray=ray)
         for warning in rendered.warnings:
             print_line(f"igllm render: warning: {warning}")
         for key, reason in rendered.refused.items():
@@ -148,20 +151,24 @@ class Roundtrip(Verb):
     data: Annotated[Path, Flag("data set to read", "DIR")]
     num: Annotated[int | None, Flag("only its first NUM samples", None, positive)] = None
     out: Annotated[Path, Flag("folder of the report", None, folder_to_write)]
+    executor: Executor = "local"
+    ray_address: RayAddress = None
     workers: Workers = None
     max_pixels: MaxPixels = None
 
     def run(self) -> None:
         from datagen.shards.pictures import DatasetImages
         from model.load import find_model
-        from model.prediction.predict import Predictor
+        from model.prediction.outcomes import ModelFacts
         from render.roundtrip import check_roundtrip_folder, roundtrip
 
+        ray = on_ray(self.executor, self.ray_address, self.workers)
         check_roundtrip_folder(self.out)  # cheap checks come before the model is loaded
         model = find_model(self.model)
         images = DatasetImages(self.data, self.num)
-        predictor = Predictor.of(model, self.device)
-        metrics = roundtrip(predictor, images.samples, self.out, num=self.num, batch_size=self.batch_size, workers=self.workers)
+        ModelFacts.stated_in(model).refuse_foreign(images.samples.at(0).domain)
+        with image_reader(model, self.device, ray) as reader:
+            metrics = roundtrip(reader, images.samples, self.out, num=self.num, batch_size=self.batch_size, workers=self.workers, ray=ray)
         _print_scores("roundtrip", metrics, self.out)
 
 

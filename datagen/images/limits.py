@@ -28,6 +28,11 @@ def max_pixels() -> int:
     return int(allowed) if allowed.isdecimal() else MAX_PIXELS
 
 
+def allowed_pixels() -> dict[str, str]:
+    """What `allow_pixels` has put into the environment, for processes on other machines."""
+    return {_ALLOWED: os.environ[_ALLOWED]} if _ALLOWED in os.environ else {}
+
+
 def allowance() -> float:
     """The factor by which the limits on an image are raised: the allowed pixels over `MAX_PIXELS`, at least 1."""
     return max(1.0, max_pixels() / MAX_PIXELS)

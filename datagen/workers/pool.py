@@ -176,11 +176,10 @@ class RenderPool:
         A job whose worker dies is tried once more; a second death is that job's failure. Raises `UserError` if Blender does not
         start, cannot stage a job's domain, or fails at every one of the first `HOPELESS` jobs.
         """
-        source = iter(jobs)
-        until = None if seconds is None else time.monotonic() + seconds
+        return while_there_is_hope(self._rendered(iter(jobs), None if seconds is None else time.monotonic() + seconds))
+
+    def _rendered(self, source: Iterator[AnyJob], until: float | None) -> Iterator[tuple[AnyJob, EncodedSample | UserError]]:
         waiting: set[Future[tuple[AnyJob, EncodedSample | UserError]]] = set()
-        failed = 0
-        hopeful = False
         try:
             while True:
                 for job in islice(source, JOBS_AHEAD * len(self._workers) - len(waiting)):
@@ -192,12 +191,7 @@ class RenderPool:
                 if not done:
                     return
                 for future in done:
-                    job, outcome = future.result()
-                    hopeful = hopeful or isinstance(outcome, EncodedSample)
-                    failed += isinstance(outcome, UserError)
-                    if isinstance(outcome, UserError) and not hopeful and failed >= HOPELESS:
-                        raise UserError(f"the first {failed} scenes failed, {job.key} like this: {outcome}")
-                    yield job, outcome
+                    yield future.result()
         finally:
             for future in waiting:
                 future.cancel()
@@ -216,6 +210,18 @@ class RenderPool:
             return job, UserError(f"{TRIES} times {death}")
         finally:
             self._idle.put(worker)
+
+
+def while_there_is_hope(outcomes: Iterator[tuple[AnyJob, EncodedSample | UserError]]) -> Iterator[tuple[AnyJob, EncodedSample | UserError]]:
+    """The outcomes of jobs, until the first `HOPELESS` of them have all failed, which is raised as a `UserError`."""
+    for number, (job, outcome) in enumerate(outcomes, 1):
+        if isinstance(outcome, EncodedSample):
+            yield job, outcome
+            break
+        if number >= HOPELESS:
+            raise UserError(f"the first {number} scenes failed, {job.key} like this: {outcome}")
+        yield job, outcome
+    yield from outcomes
 
 
 def paint(job: RenderJob | DrawJob, domain: PaintedDomain) -> EncodedSample | UserError:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from abc import abstractmethod
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from datagen.code.predictions import Prediction, write_predictions
-from datagen.domains.base import Domain
-from datagen.domains.registry import get_domain
 from datagen.errors import ImageError, UserError
 from datagen.images.encoding import decode_image
 from datagen.io.files import check_file
@@ -30,38 +32,83 @@ from model.derender.derenderer import Derenderer
 from model.load import Loaded, is_shipped, load_model
 from model.prediction.decode import GREEDY, decode
 from model.prediction.decoding import Decoding
+from model.prediction.outcomes import ImageFile, ImageReader, Outcome, batches
 from model.prediction.partial import Partial
+from model.processes import Team
 from model.tables import reason
 from model.tokens.prompts import prompt_tokens
 
 
-class Predictor(ABC):
-    """A trained model that predicts the code of images. Make one by `of` from a folder, or by `around` from a loaded model."""
+class Predictor(ImageReader):
+    """A trained model in this process that predicts the code of images. Make one by `of` from a folder, or by `around` from a loaded model.
+
+    The processes of a ``team``, each of which has one, share the images.
+    """
+
+    most_images = Loaded.most_images
+    team = Team()
 
     def __init__(self, loaded: Loaded) -> None:
-        self.name, self.digest, self.model = loaded.name, loaded.digest, loaded.model
+        self.name, self.digest, self.model, self.domain = loaded.name, loaded.digest, loaded.model, loaded.model.config.domain
         self.most_images = loaded.most_images
         self.frame = Frame.of(self.model.config)
 
     @staticmethod
-    def of(folder: Path, device: str = "auto") -> Predictor:
+    def of(folder: Path, device: str = "auto", team: Team | None = None) -> Predictor:
         """The predictor of the model in a folder; `UserError` if the folder has no model or a damaged one."""
-        return Predictor.around(load_model(folder, device))
+        predictor = Predictor.around(load_model(folder, device))
+        predictor.team = team or Team()
+        return predictor
 
     @staticmethod
     def around(loaded: Loaded) -> Predictor:
         """The predictor of a loaded model, of the subclass for its kind."""
         return DerenderPredictor(loaded) if isinstance(loaded.model, Derenderer) else CodePredictor(loaded)
 
-    def check(self, decoding: Decoding) -> None:  # noqa: B027
-        """`UserError` if this model does not support these settings."""
+    @property
+    def leads(self) -> bool:
+        return self.team.leads
 
-    def foreign(self, domain: Domain) -> str | None:
-        """The reason why this model's code is not of a domain, None if it is: the names of statements and arguments must be the same."""
-        own = get_domain(self.model.config.domain)
-        if _arguments(own) == _arguments(domain):
-            return None
-        return f"the model {self.name} writes code of the domain {own.name}, and the data are of {domain.name}"
+    def outcomes(self, images: Pictures, done: Collection[str], batch_size: int, decoding: Decoding) -> Generator[Outcome, None, None]:
+        """As for any `ImageReader`; the processes of a team, which must all call this, agree on what the first one says is ``done``."""
+        size = min(batch_size, self.most_images)
+        if self.team.launch.count > 1:
+            done = self._agreed(images.keys, done, [version("igllm"), self.digest, size, asdict(decoding)])
+        todo = batches(images.keys, done, size)
+
+        def work(number: int) -> Iterator[bytes]:
+            return map(msgspec.json.encode, self.outcomes_of([ImageFile.read(images, key) for key in todo[number]], decoding))
+
+        for outcome in self.team.shared(len(todo), work):
+            yield msgspec.json.decode(outcome, type=Outcome)
+
+    def _agreed(self, keys: Sequence[str], done: Collection[str], facts: list[object]) -> set[str]:
+        """The keys that the team's first process says are done; `UserError` if another one has other ``keys`` or other ``facts``."""
+        digest = hashlib.sha256(json.dumps([keys, facts]).encode()).digest()
+        if self.team.leads:
+            self.team.put("plan", digest + np.packbits([key in done for key in keys]).tobytes())
+            return set(done)
+        plan = self.team.get("plan")
+        if plan[: len(digest)] != digest:
+            others = "has other images, another model or other settings than process 0"
+            raise UserError(f"process {self.team.launch.rank} {others}: all processes of a call must be given, and see, the same files")
+        bits = np.unpackbits(np.frombuffer(plan[len(digest) :], np.uint8), count=len(keys))
+        return {key for key, bit in zip(keys, bits, strict=True) if bit}
+
+    def outcomes_of(self, batch: Sequence[ImageFile], decoding: Decoding = GREEDY) -> list[Outcome]:
+        """The outcomes of a batch of image files, in order."""
+        skipped = {file.key: file.error for file in batch if file.error}
+
+        def readable() -> Iterator[tuple[str, np.ndarray]]:
+            for file in batch:
+                try:
+                    if file.key not in skipped:
+                        yield file.key, decode_image(file.content, file.name)
+                except ImageError as error:
+                    skipped[file.key] = str(error)
+
+        found = {prediction.key: prediction for prediction in self.predict(readable(), len(batch), decoding)}
+        return [Outcome(one.key, found.get(one.key), skipped.get(one.key, ""), hashlib.sha256(one.content).hexdigest()) for one in batch]
 
     def predict(self, images: Iterable[tuple[str, np.ndarray]], batch_size: int = 32, decoding: Decoding = GREEDY) -> Iterator[Prediction]:
         """The predictions of images, each a key and (height, width, 3) uint8 pixels, in order; several samples become its candidates.
@@ -96,11 +143,6 @@ class Predictor(ABC):
         """The predictions of a batch (batch, 3, height, width)."""
 
 
-def _arguments(domain: Domain) -> dict[str, list[str]]:
-    """The names of a domain's statements, each with the sorted names of its arguments."""
-    return {statement.name: sorted(argument.name for argument in statement.arguments) for statement in domain.statements}
-
-
 class CodePredictor(Predictor):
     """Predicts with an `IGLLM`, token by token."""
 
@@ -119,10 +161,7 @@ class CodePredictor(Predictor):
 class DerenderPredictor(Predictor):
     """Predicts with a `Derenderer`, which gives one code for an image."""
 
-    def check(self, decoding: Decoding) -> None:
-        """`UserError` if settings ask for several samples, a beam search or random draws."""
-        if decoding.samples > 1 or decoding.beams > 1 or decoding.temperature is not None:
-            raise UserError("a de-rendering model has one answer to an image: leave out --samples, --temperature and --beams")
+    gives_one = True
 
     def _read(self, keys: list[str], pixel_values: torch.Tensor, decoding: Decoding) -> Iterator[Prediction]:
         for key, (code, confidence) in zip(keys, write_perceived(self.model, pixel_values), strict=True):
@@ -130,17 +169,20 @@ class DerenderPredictor(Predictor):
 
 
 def predict_images(
-    predictor: Predictor, images: Pictures, batch_size: int = 32, decoding: Decoding = GREEDY
+    reader: ImageReader, images: Pictures, batch_size: int = 32, decoding: Decoding = GREEDY
 ) -> tuple[list[Prediction], dict[str, str]]:
-    """The predictions of all images that can be read, and by key the reasons why the others cannot, which are also printed on stderr."""
-    predictor.check(decoding)
-    source = _Unpredicted(images, ())
-    predictions = list(progress(predictor.predict(source, batch_size, decoding), len(source.keys), "predict"))
-    return predictions, source.skipped
+    """The predictions of all images that can be read, and by key the reasons why the others cannot, which are also printed on stderr.
+
+    Where processes share the images, all but the first one get none.
+    """
+    reader.check(decoding)
+    found = {outcome.key: outcome for outcome in _outcomes(reader, images, (), batch_size, decoding)}
+    in_order = [found[key] for key in images.keys if key in found]
+    return [one.prediction for one in in_order if one.prediction], {one.key: one.skipped for one in in_order if not one.prediction}
 
 
 def predict_file(
-    predictor: Predictor,
+    reader: ImageReader,
     images: Pictures,
     out: Path,
     batch_size: int = 32,
@@ -151,40 +193,35 @@ def predict_file(
     """Write ``pred.jsonl`` for all images that can be read. The reasons why others cannot are printed on stderr, and returned by key.
 
     Predictions of an interrupted call with the same model and settings are kept where the image is still the same. `UserError` while
-    another call writes the same file, or if a folder is in its place. ``write`` writes the finished predictions.
+    another call writes the same file, or if a folder is in its place. ``write`` writes the finished predictions. Where processes share the
+    images, the first one writes.
     """
-    predictor.check(decoding)
+    reader.check(decoding)
+    if not reader.leads:
+        list(reader.outcomes(images, (), batch_size, decoding))
+        return {}
     check_file(out)
     with hold(out):
-        partial = Partial(out.with_name(f".{out.name}.partial"), predictor.digest, decoding)
+        partial = Partial(out.with_name(f".{out.name}.partial"), reader.digest, decoding)
         partial.take_up(images)
-        source = _Unpredicted(images, partial.predictions.keys())
-        with partial.appending():
-            for prediction in progress(predictor.predict(source, batch_size, decoding), len(source.keys), "predict"):
-                partial.add(prediction, source.digests[prediction.key])
-        write(out, (partial.predictions[key] for key in images.keys if key not in source.skipped))
+        skipped: dict[str, str] = {}
+        with partial.appending(), closing(_outcomes(reader, images, partial.predictions.keys(), batch_size, decoding)) as outcomes:
+            for outcome in outcomes:
+                if outcome.prediction is None:
+                    skipped[outcome.key] = outcome.skipped
+                else:
+                    partial.add(outcome.prediction, outcome.sha256)
+        write(out, (partial.predictions[key] for key in images.keys if key not in skipped))
         partial.path.unlink()
-        return source.skipped
+        return {key: skipped[key] for key in images.keys if key in skipped}
 
 
-class _Unpredicted:
-    """The images still to be predicted. Iteration fills ``digests``, their files' SHA-256, and ``skipped``, the reasons why others cannot
-    be read, both by key."""
-
-    def __init__(self, images: Pictures, done: Collection[str]) -> None:
-        self._images = images
-        self.keys = [key for key in images.keys if key not in done]
-        self.digests: dict[str, str] = {}
-        self.skipped: dict[str, str] = {}
-
-    def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
-        for key in self.keys:
-            try:
-                encoded = self._images.encoded(key)
-                pixels = decode_image(encoded, self._images.name(key))
-            except ImageError as error:
-                tqdm.write(f"predict: skipped: {error}", file=sys.stderr)
-                self.skipped[key] = str(error)
-                continue
-            self.digests[key] = hashlib.sha256(encoded).hexdigest()
-            yield key, pixels
+def _outcomes(
+    reader: ImageReader, images: Pictures, done: Collection[str], batch_size: int, decoding: Decoding
+) -> Generator[Outcome, None, None]:
+    """The outcomes of the images whose keys are not ``done``, of which progress and problems are printed."""
+    with closing(reader.outcomes(images, set(done), batch_size, decoding)) as outcomes:
+        for outcome in progress(outcomes, sum(key not in done for key in images.keys), "predict"):
+            if outcome.prediction is None:
+                tqdm.write(f"predict: skipped: {outcome.skipped}", file=sys.stderr)
+            yield outcome

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +28,16 @@ from datagen.shards.overlap import data_digest, refuse_overlap
 from datagen.shards.reader import Samples
 from datagen.shards.store import Place
 from datagen.workers.cores import available_cores
-from model.build import Stage
 from model.config import quiet_transformers
 from model.data.learner import Learner
 from model.data.order import InOrder, Mixture, check_weights
 from model.device import pick_device
 from model.load import Loaded, find_model
-from model.preset import Preset
-from model.run_folder import check_finished, check_present, check_run, keep_log, newest_checkpoint, state_run
+from model.preset import Preset, Stage
+from model.run_folder import CURVES, check_finished, check_present, check_run, keep_log, newest_checkpoint, stated
 from model.staging import CONFIG_FILE
 from model.training.initial_weights import load_initial_weights, weights_digest
+from model.training.spread import autocast_forward, is_spread, pickles_as_data
 from model.training.trainer import EverySteps, IGTrainer
 
 NEVER = 10**9  # steps
@@ -56,7 +55,9 @@ class Data:
     val: Place | None = None
 
     def open(self) -> DataSets:
-        """The data sets, opened; `UserError` for one that cannot be."""
+        """The data sets, opened; `UserError` for one that cannot be, and for weights that are not a positive number for each."""
+        if self.weights is not None:
+            check_weights(self.weights, len(self.train))
         train = [Samples.for_training(place) for place in self.train]
         weights = [len(samples) for samples in train] if self.weights is None else self.weights
         return DataSets(train, weights, None if self.val is None else Samples.for_training(self.val))
@@ -125,11 +126,12 @@ class Training:
 def run(training: Training) -> Any:
     """Train from the newest checkpoint of the run folder, or from the beginning, to the end; return the trained model.
 
-    Nothing is written before the model is made. `UserError` if another call is writing the folder, if the folder belongs to another run, if
-    training and validation sets share scenes, or if memory runs out.
+    Nothing is written before model and examples are made, and nothing is left of a run that is refused before it has trained.
+
+    `UserError` if another call is writing the folder, if the folder belongs to another run, if training and validation sets share scenes,
+    or if memory runs out.
     """
     preset, data, out = training.preset, training.data, training.out
-    check_weights(data.weights, len(data.train))
     init = None if training.init is None else find_model(training.init)
     if data.val is not None and training.stage != "align":
         for samples in data.train:
@@ -148,12 +150,14 @@ def run(training: Training) -> Any:
         if init is not None:
             load_initial_weights(learner.model, init)
         learner.model.to(arguments.device)
+        if preset.optimisation.bf16 and is_spread():
+            autocast_forward(learner.model, arguments.device)
         checkpoint = newest_checkpoint(out, warn=_printer(arguments))
-        if arguments.process_index == 0:
-            state_run(out, preset, **statement)
         sources = [learner.source(samples) for samples in data.train]
         mixture = Mixture(sources, data.weights, preset.optimisation.seed, preset.optimisation.steps * statement["step_samples"])
         validation = None if data.val is None else InOrder(learner.source(data.val))
+        if arguments.process_index == 0:
+            held.enter_context(stated(out, preset, **statement))
         with _one_message(training):
             _train(training, learner, arguments, checkpoint, mixture=mixture, validation=validation)
     return learner.model
@@ -213,7 +217,7 @@ def _train(
         trainer.load_pending(checkpoint)
         steps = training.preset.optimisation.steps
         _printer(arguments)(f"{out}: going on from step {checkpoint.name.removeprefix('checkpoint-')} of {steps}")
-    with _errors_of_tensorboard(out):
+    with _errors_of_tensorboard(out), pickles_as_data(out):
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     trainer.save_final()
     if trainer.is_world_process_zero():
@@ -268,10 +272,8 @@ def _errors_of_tensorboard(out: Path) -> Iterator[None]:
 
 def _arguments(training: Training) -> TrainingArguments:
     preset, optimisation, out = training.preset, training.preset.optimisation, training.out
-    if preset.run.report_to == "wandb" and find_spec("wandb") is None:
-        raise UserError("report_to=wandb: Weights & Biases is not installed; pip install wandb")
     # transformers reads these two from the environment only.
-    os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / "tensorboard")
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / CURVES)
     os.environ.setdefault("WANDB_PROJECT", "igllm")
     evaluate = training.data.val is not None
     arguments = TrainingArguments(
@@ -293,7 +295,7 @@ def _arguments(training: Training) -> TrainingArguments:
         report_to=preset.run.report_to,
         run_name=out.resolve().name,
         seed=optimisation.seed,
-        bf16=optimisation.bf16,
+        bf16=optimisation.bf16 and not is_spread(),
         activation_checkpointing=preset.run.gradient_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False} if preset.run.gradient_checkpointing else None,
         # A transformer tower that is trained has unused layers after the one that is read.

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from datagen.domains.registry import get_domain
-from datagen.errors import UserError
 from datagen.shards.overlap import data_digest
 from datagen.shards.reader import Samples
 from model.build import plan
@@ -25,8 +24,11 @@ from model.data.learner import Learner
 from model.data.order import ExampleSource
 from model.derender.build import begin_derendering, check_derendering
 from model.derender.derenderer import Derenderer
+from model.device import pick_device
 from model.igllm import IGLLM
-from model.preset import FROM_SCRATCH, ExampleSettings, Preset
+from model.load import find_model
+from model.preset import ExampleSettings, Preset, Stage
+from model.run_folder import check_statement
 from model.tokens.codec import CodeCodec
 from model.tokens.prompts import DESCRIBE_PROMPTS, prompt_tokens
 from model.training.run import Callback, Data, Provenance, Training, run
@@ -49,9 +51,8 @@ def training_of(
     preset: Preset, name: str, *, data: Data, out: Path, device: str = "auto", init: str | None = None, callback: Callback | None = None
 ) -> Training:
     """The training that `train` runs."""
+    init = _checked("train", preset, name=name, out=out, device=device, init=init)
     if preset.kind == "derender":
-        if init is not None:
-            raise UserError("--init begins with the weights of a run of IG-LLM; a de-rendering model begins from nothing")
         datasets = data.open()
         check_derendering(preset, datasets.domain)
         derendering = partial(begin_derendering, preset, datasets.domain)
@@ -78,11 +79,7 @@ def pretrain(preset: Preset, name: str, *, data: Data, out: Path, device: str = 
 
 def pretraining_of(preset: Preset, name: str, *, data: Data, out: Path, device: str = "auto", init: str | None = None) -> Training:
     """The training that `pretrain` runs."""
-    _refuse_derendering(preset, "pretraining")
-    if preset.tower.freeze_vision:
-        raise UserError("pretraining teaches the tower, and this preset freezes it: --set freeze_vision=false")
-    if not preset.auxiliary.dense_weight:
-        raise UserError("pretraining learns by the dense loss alone: --set dense_weight=1")
+    init = _checked("pretrain", preset, name=name, out=out, device=device, init=init)
     datasets = data.open()
     planned = plan(preset, datasets.domain, stage="pretrain")
 
@@ -100,11 +97,7 @@ def align(preset: Preset, name: str, *, data: Data, out: Path, device: str = "au
     Raises `UserError` if the run folder belongs to other settings or data, a data set has no captions, or the preset's tower or language
     model is not pretrained.
     """
-    _refuse_derendering(preset, "alignment")
-    if preset.language.language_model == FROM_SCRATCH:
-        raise UserError("alignment teaches a projector the words of a language model that knows some: give --language-model")
-    if preset.tower.vision_model == FROM_SCRATCH:
-        raise UserError("alignment is between parts that are trained already: give --vision-model")
+    preset.check_stage("align")
     rate = preset.optimisation.align_learning_rate
     preset = preset.replaced(  # only the projector is trained and used by the next stage
         lora_rank=0,
@@ -119,6 +112,7 @@ def align(preset: Preset, name: str, *, data: Data, out: Path, device: str = "au
         learning_rate=rate,
         projector_learning_rate=rate,
     )
+    _checked("align", preset, name=name, out=out, device=device)
     datasets = data.open()
     planned = plan(preset, get_domain(IGLLMConfig().domain), stage="align")
 
@@ -130,9 +124,12 @@ def align(preset: Preset, name: str, *, data: Data, out: Path, device: str = "au
     return run(Training("align", preset, name, datasets, out, device, begin, planned.bases))
 
 
-def _refuse_derendering(preset: Preset, stage: str) -> None:
-    if preset.kind == "derender":
-        raise UserError(f"{stage} is a stage of IG-LLM; a de-rendering model is trained in one: igllm train")
+def _checked(stage: Stage, preset: Preset, *, name: str, out: Path, device: str, init: str | None = None) -> str | None:
+    """The folder of the initial weights, None without an ``init``. `UserError` for what can be refused before data and parts are read."""
+    preset.check_stage(stage, init)
+    pick_device(device)
+    check_statement(out, preset, stage=stage, model=name)
+    return None if init is None else str(find_model(init))
 
 
 def example_maker(model: IGLLM, codec: CodeCodec, settings: ExampleSettings) -> ExampleMaker:

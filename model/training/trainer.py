@@ -51,6 +51,11 @@ class IGTrainer(Trainer):
         super().__init__(**arguments)
         self.preset, self.run_folder = preset, Path(self.args.output_dir)
         self._unwrapped: Any = self.model
+        if self.is_fsdp_enabled and any("token_adapter" in name for name in getattr(self.model, "all_tied_weights_keys", ())):
+            raise UserError(
+                "FSDP cannot spread adapters on a language model whose two embeddings are one tensor: let torchrun or ddp.yaml start the "
+                "processes, or train all of the language model (--full)"
+            )
         self._sums: dict[str, torch.Tensor] = {}
         self._logged = 0  # the step of the last line of the log
         self._evaluated: dict[str, torch.Tensor] = defaultdict(lambda: torch.zeros((), device=self.args.device))

@@ -83,6 +83,7 @@ class Plan:
         # Without a numeric head, which pretraining does not train: a model with one and a model without can both begin with it.
         pretraining = preset.changed([*evaluation.pretraining, "numbers=char"]) if seen else None
         training = preset.replaced(steps=max(1, round((self.budget - seen) / step)))
+        training.check_stage("train")  # now, and not after other runs
         if pretraining is None:
             return RunRequest(method, size, seed, Path(name).stem, training, None, None, evaluation)
         first = round(seen * evaluation.lesson.share) if evaluation.lesson else 0

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -29,6 +28,7 @@ from datagen.shards.reader import Samples
 from igllm import main
 from model.prediction.decode import GREEDY
 from model.prediction.decoding import Decoding
+from model.prediction.outcomes import ModelFacts
 from model.prediction.predict import Predictor
 from render import rerender
 from render.rerender import Standard, render_codes
@@ -178,8 +178,7 @@ class Painter(Predictor):
     """A model of dots that writes the given code."""
 
     def __init__(self, code: str, domain: str = "dot2d") -> None:
-        self.name, self.digest, self.code = "painter", code, code
-        self.model = SimpleNamespace(config=SimpleNamespace(domain=domain))
+        self.name, self.digest, self.code, self.domain = "painter", code, code, domain
 
     def predict(self, images: Iterable[tuple[str, np.ndarray]], batch_size: int = 32, decoding: Decoding = GREEDY) -> Iterator[Prediction]:
         for key, _ in images:
@@ -208,7 +207,9 @@ def test_a_round_trip_over_an_older_one_ends_as_a_fresh_one(tmp_path: Path) -> N
 
 def test_a_round_trip_opens_its_data_set_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = generate(DatasetSettings("dot2d", width=24, height=24), 2, tmp_path / "data").path
-    monkeypatch.setattr(Predictor, "of", staticmethod(lambda *_: Painter("dot(loc=(0.2, 0.5))\n")))
+    painter = Painter("dot(loc=(0.2, 0.5))\n")
+    monkeypatch.setattr(Predictor, "of", staticmethod(lambda *_: painter))
+    monkeypatch.setattr(ModelFacts, "stated_in", staticmethod(lambda _: painter))
     with patch.object(Samples, "__init__", autospec=True, side_effect=Samples.__init__) as opened:
         assert main(["roundtrip", "--data", str(data), "--out", str(tmp_path / "out"), "--num", "1", "--workers", "1"]) == 0
     assert [call.args[1] for call in opened.call_args_list].count(data) == 1

@@ -20,6 +20,7 @@ import igllm
 from datagen.errors import UserError
 from datagen.io.files import read_json, read_jsonl, write_json
 from datagen.shards.reader import Samples
+from model.data.feature_cache import FeatureCache
 from model.igllm import IGLLM
 from model.load import find_model, load_model
 from model.run_folder import newest_checkpoint
@@ -252,6 +253,39 @@ def test_a_run_in_which_nothing_was_trained_may_be_asked_for_anew(train: Train, 
     assert train("--steps", "1", "--set", "learning_rate=1e-5", out=tmp_path / "young") == 0
     assert read_json(tmp_path / "young" / "run.json")["settings"]["learning_rate"] == 1e-5
     assert train("--steps", "1", "--set", "learning_rate=1e-4", out=tmp_path / "young") == 2
+
+
+@pytest.mark.usefixtures("empty_cache")
+@pytest.mark.parametrize("when", ["parts are loaded", "features are computed", "the first step is taken"])
+def test_nothing_is_left_of_a_run_that_was_refused(
+    when: str, train: Train, own_parts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the next call, with the right parts, is none of another run."""
+    parts = ["--vision-model", str(own_parts["clip"]), "--set", "freeze_vision=true", "--cache-features", "--set", "report_to=tensorboard"]
+    command = [*parts, "--language-model", str(own_parts["llama"]), "--steps", "1"]
+    weights = own_parts["llama"] / "model.safetensors"
+    whole = weights.read_bytes()
+    with monkeypatch.context() as patched:
+        if when == "parts are loaded":
+            truncate(weights)
+        elif when == "features are computed":
+            patched.setattr(FeatureCache, "fill", raising(UserError("there is no room for features")))
+        else:
+            patched.setattr(IGLLM, "forward", raising(torch.OutOfMemoryError("CUDA out of memory")))
+        assert train(*command) == 2
+    assert not (tmp_path / "run").exists()
+    weights.write_bytes(whole)
+    other = ["--language-model", str(own_parts["qwen2"])] if when == "the first step is taken" else command[-4:-2]
+    assert train(*parts, *other, "--steps", "1") == 0
+
+
+def raising(error: Exception) -> Callable[..., None]:
+    """A function that raises an error."""
+
+    def call(*_: object, **__: object) -> None:
+        raise error
+
+    return call
 
 
 def test_no_more_loaders_than_cores(train: Train, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder) -> None:
