@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -144,7 +144,7 @@ def run(training: Training) -> Any:
                 check_run(out, preset, **statement)
         set_seed(preset.optimisation.seed)
         recorded = {"name": training.preset_name, **preset.to_json()}
-        learner = training.begin({"preset": recorded, "data_digest": statement["data"], "code_version": version("igllm")})
+        learner = training.begin({"preset": recorded, "data_digest": statement["data"], "code_version": _own_version()})
         if init is not None:
             load_initial_weights(learner.model, init)
         learner.model.to(arguments.device)
@@ -218,6 +218,14 @@ def _train(
     trainer.save_final()
     if trainer.is_world_process_zero():
         keep_log(out, trainer.state.log_history)
+
+
+def _own_version() -> str:
+    """The version of igllm; "none" where its source is run without having been installed."""
+    try:
+        return version("igllm")
+    except PackageNotFoundError:
+        return "none"
 
 
 def _printer(arguments: TrainingArguments) -> Callable[[str], None]:

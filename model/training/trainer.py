@@ -62,7 +62,7 @@ class IGTrainer(Trainer):
     def create_optimizer(self, model: Any = None) -> Any:
         """AdamW, with the groups of `parameter_groups`."""
         if self.optimizer is None:
-            self.optimizer: Any = torch.optim.AdamW(parameter_groups(self.model, self.preset.optimisation), betas=(0.9, 0.98))
+            self.optimizer: Any = adamw(self.model, self.preset.optimisation)
         return self.optimizer
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
@@ -283,6 +283,11 @@ class LossLines(TrainerCallback):
         if numbers and state.is_world_process_zero:
             text = ", ".join(f"{k} {v:.4f}" for k, v in numbers.items())
             print(f"train: step {state.global_step}/{state.max_steps}, {text}", file=sys.stderr, flush=True)
+
+
+def adamw(model: torch.nn.Module, settings: OptimisationSettings) -> torch.optim.AdamW:
+    """The optimizer of a model's trainable parameters, with the groups of `parameter_groups`."""
+    return torch.optim.AdamW(parameter_groups(model, settings), betas=(0.9, 0.98))
 
 
 def parameter_groups(model: torch.nn.Module, settings: OptimisationSettings) -> list[dict[str, Any]]:
