@@ -19,13 +19,14 @@ from torch.utils.flop_counter import FlopCounterMode
 def gpu() -> Iterator[SimpleNamespace]:
     """The modules of the measurement, which lie beside it as a script finds them."""
     sys.path.insert(0, str(ROOT / "benchmarks"))
+    import counts
     import flops
     import gpu
     import gpu_parts
     import gpu_table
     import loops
 
-    yield SimpleNamespace(flops=flops, main=gpu.main, parts=gpu_parts, table=gpu_table, loops=loops)
+    yield SimpleNamespace(counts=counts, flops=flops, main=gpu.main, parts=gpu_parts, table=gpu_table, loops=loops)
     sys.path.remove(str(ROOT / "benchmarks"))
 
 
@@ -75,6 +76,13 @@ def test_the_formula_of_model_flops_agrees_with_torchs_counter(gpu: SimpleNamesp
     cost = gpu.flops.cost_of(model, text=len(example["labels"]), labelled=labelled)
     assert cost.matrices + 2 * cost.attention + cost.tower == pytest.approx(counter.get_total_flops() - logits, rel=0.03)
     assert 1.5 * cost.logits == pytest.approx(logits, rel=0.01)  # peft also computes the gradient of the whole output embedding
+
+
+@pytest.mark.parametrize(("preset", "waits"), [("tiny", 6), ("paper", 6)])
+def test_a_training_step_seldom_waits_for_the_device(gpu: SimpleNamespace, where: Any, preset: str, waits: int) -> None:
+    """Once for each loss that picks its tokens, once for transformers' mask, and under adapters for peft's three."""
+    found = gpu.counts.counted(gpu.parts.get_preset(preset), where.work / preset, 2)
+    assert (found["loss counts"]["waits"], found["forward"]["waits"], found["backward"]["waits"]) == (0, waits, 0)
 
 
 def test_a_table_keeps_what_was_measured_and_says_what_was_not(

@@ -281,7 +281,7 @@ def _arguments(training: Training) -> TrainingArguments:
     # transformers reads these two from the environment only.
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / "tensorboard")
     os.environ.setdefault("WANDB_PROJECT", "igllm")
-    evaluate = training.data.val is not None
+    evaluate, device = training.data.val is not None, pick_device(training.device)
     arguments = TrainingArguments(
         output_dir=str(out),
         per_device_train_batch_size=training.batch_size,
@@ -308,9 +308,11 @@ def _arguments(training: Training) -> TrainingArguments:
         ddp_find_unused_parameters=not preset.tower.freeze_vision,
         remove_unused_columns=False,
         disable_tqdm=not sys.stderr.isatty(),
-        use_cpu=pick_device(training.device).type == "cpu",
+        use_cpu=device.type == "cpu",
         dataloader_num_workers=min(preset.run.loaders, len(available_cores())),  # more would wait for one another
-        dataloader_pin_memory=torch.cuda.is_available(),
+        # A batch in pinned memory goes to a GPU without the host's waiting for what the GPU still has to do.
+        dataloader_pin_memory=device.type == "cuda",
+        accelerator_config={"non_blocking": device.type == "cuda"},
     )
     arguments._n_gpu = min(1, arguments.n_gpu)  # each of several GPUs needs its own process, by torchrun or accelerate launch
     return arguments

@@ -78,6 +78,10 @@ class IGTrainer(Trainer):
             batches = [{**batch, "counts": counts} for batch in batches]
         return batches, None
 
+    def floating_point_ops(self, inputs: Any) -> int:
+        """0: Trainer would go through all parameters at every step, and multiply their number by that of the image's pixels."""
+        return 0
+
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
         """The model's loss. Its parts are also added to the sums for the log."""
         output = model(**inputs)
@@ -286,8 +290,19 @@ class LossLines(TrainerCallback):
 
 
 def adamw(model: torch.nn.Module, settings: OptimisationSettings) -> torch.optim.AdamW:
-    """The optimizer of a model's trainable parameters, with the groups of `parameter_groups`."""
-    return torch.optim.AdamW(parameter_groups(model, settings), betas=(0.9, 0.98))
+    """The optimizer of a model's trainable parameters, with the groups of `parameter_groups`; on a GPU in one kernel for many of them."""
+    on_gpu = all(parameter.is_cuda for parameter in model.parameters() if parameter.requires_grad)
+    optimizer = torch.optim.AdamW(parameter_groups(model, settings), betas=(0.9, 0.98), fused=on_gpu or None)
+    optimizer.register_load_state_dict_pre_hook(_for_own_device)
+    return optimizer
+
+
+def _for_own_device(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """An optimizer's state, which may have been saved on a device of another kind, for the kernels of this optimizer's device."""
+    groups, own = state["param_groups"], optimizer.param_groups
+    if len(groups) != len(own):  # torch refuses that
+        return state
+    return {**state, "param_groups": [{**group, "fused": mine["fused"]} for group, mine in zip(groups, own, strict=True)]}
 
 
 def parameter_groups(model: torch.nn.Module, settings: OptimisationSettings) -> list[dict[str, Any]]:
