@@ -18,6 +18,7 @@ from transformers.trainer_callback import ExportableState
 
 from datagen.errors import UserError
 from datagen.io.files import write_json
+from model.data.lengths import of_like_length
 from model.preset import OptimisationSettings, Preset
 from model.run_folder import (
     FINAL,
@@ -69,9 +70,11 @@ class IGTrainer(Trainer):
         return SequentialSampler(train_dataset or self.train_dataset)  # the data set is in the order of training already
 
     def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: torch.device) -> tuple[list, Any]:
-        """A step's micro-batches, each with the ``counts`` of the whole step, by which the parts of the loss are divided."""
+        """A step's micro-batches, gathered anew by the length of texts, each with the ``counts`` of the whole step, by which the parts of
+        the loss are divided."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         if batches:
+            batches = of_like_length(batches)
             counts = torch.stack([self._unwrapped.loss_counts(batch) for batch in batches]).sum(0).to(device)
             # Gradients are averaged over processes, not summed, so the counts must be averaged as well.
             counts = self.accelerator.reduce(counts, "mean")
