@@ -33,7 +33,10 @@ from gpu_table import as_markdown  # noqa: E402
 
 LIMITS = {"train-tiny": 90, "train-small": 90, "train-paper": 220, "predict-paper": 150, "render-cpu": 60, "render-gpu": 120}
 """The parts in their order, and the seconds that each may take at most."""
+VARIANTS = {"train-paper-halves": 220, "train-paper-auto": 220}
+"""Parts that are measured only if they are asked for: `paper` in two batches a step, and with ``gradient_checkpointing=auto``, too."""
 NEEDED = ("accelerate", "jsonlines", "msgspec", "numpy", "peft", "PIL", "safetensors", "sentencepiece", "torch", "tqdm", "transformers")
+KNOWN = {**LIMITS, **VARIANTS}
 LEAST_SECONDS = 10  # that must be left for a part to begin
 RESULTS, TABLE = "results.json", "table.md"
 
@@ -54,17 +57,17 @@ def main(arguments: list[str] | None = None) -> int:
     kept = options.out / RESULTS
     results: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
     end, failed = time.monotonic() + 60 * options.minutes, False
-    for part in [name for name in LIMITS if name in options.only]:
+    for part in [name for name in KNOWN if name in options.only]:
         print(f"{part} ...", flush=True)
         begin = time.monotonic()
         try:
-            found = _measured(part, options, min(LIMITS[part], end - begin))
+            found = _measured(part, options, min(KNOWN[part], end - begin))
             print(f"{part}: {time.monotonic() - begin:.0f} s", flush=True)
         except Stopped as reason:
             found, failed = {"failed": str(reason)}, True
             print(f"{part}: {reason}", flush=True)
         results[part] = {**found, "seconds": round(time.monotonic() - begin, 1), "commit": _commit()}
-        write_json(kept, {name: results[name] for name in LIMITS if name in results})
+        write_json(kept, {name: results[name] for name in KNOWN if name in results})
         write_bytes(options.out / TABLE, as_markdown(results).encode())
     print(f"\n{as_markdown(results)}\n{kept}, {options.out / TABLE}")
     return int(failed)
@@ -74,7 +77,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("gpu-check"), help="folder of the table")
     parser.add_argument("--work", type=Path, help="folder of bases and data, which later calls use again (default: work in --out)")
-    parser.add_argument("--only", nargs="+", choices=LIMITS, default=list(LIMITS), metavar="PART", help="parts to measure")
+    parser.add_argument("--only", nargs="+", choices=KNOWN, default=list(LIMITS), metavar="PART", help="parts to measure")
     parser.add_argument("--minutes", type=float, default=8, help="after which no part begins or goes on")
     parser.add_argument("--device", default="auto", help="cpu measures shrunk parts, even beside a GPU")
     options = parser.parse_args(arguments)

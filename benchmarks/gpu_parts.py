@@ -72,7 +72,8 @@ class Where:
 
 def trained(where: Where, name: str, steps: Steps, extra: dict[str, Any]) -> dict[str, Any]:
     """`igllm train` and a bare loop over the same model and batches."""
-    preset = where.preset(name).replaced(**extra) if where.whole else where.preset(name)
+    preset = where.preset(name)
+    preset = preset.replaced(**{key: value for key, value in extra.items() if where.whole or key not in SHRUNK[name]})
     data, steps = where.data(), steps if where.whole else Steps(1, 1, 1)
     product = measured_product(where.device, 1.0 if where.whole else 0.1)
     ours = measured_train(preset, name, data, steps, where.device)
@@ -107,10 +108,13 @@ def rendered(where: Where, device: str, frames: int) -> dict[str, Any]:
     return {"frames": frames, "seconds": seconds, "frames_per_second": frames / seconds}
 
 
+HALVES = {"batch_size": 16, "accumulation": 2}  # as many samples a step, in halves of like length
 PARTS: dict[str, Callable[[Where], dict[str, Any]]] = {
     "train-tiny": partial(trained, name="tiny", steps=Steps(40, 160, 40), extra={"loaders": 6}),
     "train-small": partial(trained, name="small", steps=Steps(10, 30, 6), extra={}),
     "train-paper": partial(trained, name="paper", steps=Steps(2, 6, 2), extra={}),
+    "train-paper-halves": partial(trained, name="paper", steps=Steps(2, 6, 2), extra=HALVES),
+    "train-paper-auto": partial(trained, name="paper", steps=Steps(2, 6, 2), extra={**HALVES, "gradient_checkpointing": "auto"}),
     "predict-paper": partial(predicted, batch=16, rounds=2),
     "render-cpu": partial(rendered, device="cpu", frames=120),
     "render-gpu": partial(rendered, device="gpu", frames=120),

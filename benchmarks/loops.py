@@ -167,7 +167,7 @@ def measured_bare(preset: Preset, data: Path, steps: Steps, device: torch.device
     mixture = Mixture([source_of(preset, data, model, codec)], [1.0], how.seed, steps.all * how.batch_size * how.accumulation)
     loader = DataLoader(mixture, how.batch_size, collate_fn=Collator(codec.tokenizer.pad_token_id), num_workers=preset.run.loaders)
     optimizer = adamw(model, how)
-    if preset.run.gradient_checkpointing:
+    if preset.run.gradient_checkpointing and not made:
         model.activation_checkpointing_enable({"use_reentrant": False})
     model.train()
     batches = iter(loader)

@@ -31,6 +31,7 @@ from datagen.shards.store import Place
 from datagen.workers.cores import available_cores
 from model.build import Stage
 from model.config import quiet_transformers
+from model.data.caption_pairs import CAPTION_TOKENS
 from model.data.learner import Learner
 from model.data.order import InOrder, Mixture, check_weights
 from model.device import pick_device
@@ -38,6 +39,8 @@ from model.load import Loaded, find_model
 from model.preset import Preset
 from model.run_folder import check_finished, check_present, check_run, keep_log, newest_checkpoint, state_run
 from model.staging import CONFIG_FILE
+from model.tokens.prompts import DESCRIBE_PROMPTS, PROMPTS, prompt_tokens
+from model.training.checkpointing import checkpointed_every
 from model.training.initial_weights import load_initial_weights, weights_digest
 from model.training.trainer import EverySteps, IGTrainer
 
@@ -148,6 +151,8 @@ def run(training: Training) -> Any:
         if init is not None:
             load_initial_weights(learner.model, init)
         learner.model.to(arguments.device)
+        if preset.run.gradient_checkpointing == "auto":
+            _checkpoint_as_memory_asks(learner, training, arguments)
         checkpoint = newest_checkpoint(out, warn=_printer(arguments))
         if arguments.process_index == 0:
             state_run(out, preset, **statement)
@@ -218,6 +223,21 @@ def _train(
     trainer.save_final()
     if trainer.is_world_process_zero():
         keep_log(out, trainer.state.log_history)
+
+
+def _checkpoint_as_memory_asks(learner: Learner, training: Training, arguments: TrainingArguments) -> None:
+    """Choose the layers whose activations are computed twice: on a GPU as few as its memory allows, elsewhere all."""
+    every = 1
+    if arguments.device.type == "cuda" and learner.codec is not None:
+        free, _ = torch.cuda.mem_get_info(arguments.device)
+        memory = free + torch.cuda.memory_reserved(arguments.device)
+        prompt = max(map(len, prompt_tokens(learner.codec.tokenizer, [*PROMPTS, *DESCRIBE_PROMPTS]).asked))
+        longest, bf16 = prompt + max(CAPTION_TOKENS, learner.codec.max_tokens), training.preset.optimisation.bf16
+        every = checkpointed_every(learner.model, training.batch_size, longest, memory, bf16=bf16)
+    arguments.activation_checkpointing = every > 0
+    arguments.activation_checkpointing_kwargs = {"use_reentrant": False, "every_n_layers": max(every, 1)}
+    which = {0: "no layer", 1: "every layer"}.get(every, f"one layer of {every}")
+    _printer(arguments)(f"gradient_checkpointing=auto: the activations of {which} are computed twice")
 
 
 def _own_version() -> str:
@@ -302,7 +322,7 @@ def _arguments(training: Training) -> TrainingArguments:
         run_name=out.resolve().name,
         seed=optimisation.seed,
         bf16=optimisation.bf16,
-        activation_checkpointing=preset.run.gradient_checkpointing,
+        activation_checkpointing=bool(preset.run.gradient_checkpointing),
         activation_checkpointing_kwargs={"use_reentrant": False} if preset.run.gradient_checkpointing else None,
         # A transformer tower that is trained has unused layers after the one that is read.
         ddp_find_unused_parameters=not preset.tower.freeze_vision,
