@@ -1,9 +1,10 @@
 """What a training step does beside its matrix products, counted on a CPU: how often the host waits, kernels, bytes moved and kept.
 
-    python benchmarks/counts.py [--preset paper] [--set KEY=VALUE] [--batch 2]
+    python benchmarks/counts.py [--preset paper] [--set KEY=VALUE] [--batch 2 | --layer]
 
 Times on a CPU say little about a GPU; these counts are the same on both, in so far as a preset takes the same path. Parts are shrunk, but
-for their kinds and their settings: 2 layers of width 256, on random bases (`bases`).
+for their kinds and their settings: 2 layers of width 256, on random bases (`bases`). ``--layer`` counts for a token in one layer of the
+language model, in the preset's own size.
 
 - *waits*: operators for which the host needs a number from the device (``item``, ``nonzero``, a mask as index) or sends it one that it has
   just made (``torch.tensor``). On a GPU, each lasts until all that was queued is done, and until then nothing more is queued.
@@ -17,7 +18,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,17 +31,21 @@ from scenes import write_discs
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from datagen.domains.registry import get_domain
 from datagen.samples.settings import DatasetSettings
 from datagen.shards.reader import Samples
 from model.build import build
 from model.config import quiet_transformers
 from model.data.examples import Collator
+from model.igllm import IGLLM
 from model.preset import Preset, get_preset
 
 WAITS = {"_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "lift_fresh", "repeat_interleave", "_unique2"}
 PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "convolution", "convolution_backward", "linear", "_scaled_dot_product")
 NO_KERNELS = {"detach", "lift_fresh", "_local_scalar_dense", "_unsafe_view", "empty", "empty_like", "new_empty"}
 SHAPES = {"hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 2, "num_attention_heads": 4}
+IMAGE = {"image_size": 112, "patch_size": 14}
+LENGTHS = (128, 256)  # tokens of two passes, whose difference is what tokens cost, without what weights do
 MB = 1e6
 
 
@@ -96,7 +101,7 @@ def shrunk(preset: Preset) -> Preset:
     if not preset.language.lora_rank and preset.text.get("hidden_size", 0) <= SHAPES["hidden_size"]:
         return preset
     return preset.replaced(
-        vision={**preset.vision, **SHAPES, "image_size": 112, "patch_size": 14},
+        vision={**preset.vision, **SHAPES, **IMAGE},
         text={**preset.text, **SHAPES, "num_key_value_heads": 4},
         **({"lora_rank": 16, "lora_alpha": 32} if preset.language.lora_rank else {}),
     )
@@ -115,22 +120,49 @@ def counted(preset: Preset, work: Path, batch_size: int) -> dict[str, dict[str, 
         model.activation_checkpointing_enable({"use_reentrant": False})
     model.train()
     model(**batch)  # what is made once is made here
-    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
-    with Counting() as counts:
+    with Counting() as losses:
         counts_of_losses = model.loss_counts(batch)
+    forward, kept, backward = passes(preset, model, lambda: model(**batch, counts=counts_of_losses).loss)
+    found = {
+        name: {"waits": sum(each.waits.values()), "kernels": each.kernels, "products": each.products, "moved": each.moved / MB}
+        for name, each in {"loss counts": losses, "forward": forward, "backward": backward}.items()
+    }
+    found["forward"] |= {"kept": kept / MB, **{f"waits for {name}": times for name, times in forward.waits.items()}}
+    return found
+
+
+def passes(preset: Preset, model: IGLLM, run: Callable[[], torch.Tensor]) -> tuple[Counting, int, Counting]:
+    """The counts of a forward pass, the bytes that it keeps, and the counts of the backward pass."""
+    model.zero_grad()
+    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
     bfloat16 = torch.autocast("cpu", torch.bfloat16, enabled=preset.optimisation.bf16)
     with mock.patch.object(torch.nn.Dropout, "forward", _dropout):
         with kept_bytes(weights) as kept, Counting() as forward, bfloat16:
-            loss = model(**batch, counts=counts_of_losses).loss
+            loss = run()
         with Counting() as backward:
             loss.backward()
-    rows = {"loss counts": counts, "forward": forward, "backward": backward}
-    found = {
-        name: {"waits": sum(each.waits.values()), "kernels": each.kernels, "products": each.products, "moved": each.moved / MB}
-        for name, each in rows.items()
+    return forward, sum(kept), backward
+
+
+def counted_in_layer(preset: Preset, work: Path) -> dict[str, dict[str, float]]:
+    """The counts of a layer of the language model, not checkpointed; bytes are those for each token."""
+    text = {**preset.text, "num_hidden_layers": 1}
+    preset = on_bases(preset.replaced(vision={**preset.vision, **SHAPES, **IMAGE}, text=text), work / "bases", torch.device("cpu"))
+    model = build(preset, get_domain("clevr"))[0].train()
+
+    def inputs(tokens: int) -> torch.Tensor:
+        return torch.zeros(1, tokens, preset.text["hidden_size"], dtype=model.language_model.dtype, requires_grad=True)
+
+    few, many = (
+        passes(preset, model, lambda tokens=tokens: model.run_decoder(inputs(tokens), use_cache=False).last_hidden_state.float().sum())
+        for tokens in LENGTHS
+    )
+
+    between = (LENGTHS[1] - LENGTHS[0]) * MB
+    return {
+        "forward": {"kernels": many[0].kernels, "moved": (many[0].moved - few[0].moved) / between, "kept": (many[1] - few[1]) / between},
+        "backward": {"kernels": many[2].kernels, "moved": (many[2].moved - few[2].moved) / between},
     }
-    found["forward"] |= {"kept": sum(kept) / MB, **{f"waits for {name}": times for name, times in forward.waits.items()}}
-    return found
 
 
 def main() -> None:
@@ -139,14 +171,16 @@ def main() -> None:
     parser.add_argument("--preset", default="paper")
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
     parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--layer", action="store_true")
     options = parser.parse_args()
     quiet_transformers()
     with tempfile.TemporaryDirectory() as work:
-        found = counted(get_preset(options.preset).changed(options.settings), Path(work), options.batch)
+        preset = get_preset(options.preset).changed(options.settings)
+        found = counted_in_layer(preset, Path(work)) if options.layer else counted(preset, Path(work), options.batch)
     for phase, counts in found.items():
         print(
             f"{phase}: "
-            + ", ".join(f"{name} {value:.1f}" if isinstance(value, float) else f"{name} {value}" for name, value in counts.items())
+            + ", ".join(f"{name} {value:.3f}" if isinstance(value, float) else f"{name} {value}" for name, value in counts.items())
         )
 
 
