@@ -74,7 +74,7 @@ def trained(where: Where, name: str, steps: Steps, extra: dict[str, Any]) -> dic
     """`igllm train` and a bare loop over the same model and batches."""
     preset = where.preset(name)
     preset = preset.replaced(**{key: value for key, value in extra.items() if where.whole or key not in SHRUNK[name]})
-    data, steps = where.data(), steps if where.whole else Steps(1, 1, 1)
+    data, steps = where.data(), steps if where.whole else Steps(1, 3, 1)
     product = measured_product(where.device, 1.0 if where.whole else 0.1)
     ours = measured_train(preset, name, data, steps, where.device)
     cost = cost_on(preset, data, ours.model, ours.codec)

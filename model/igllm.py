@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import get_peft_model
 from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
@@ -20,6 +20,7 @@ from datagen.domains.registry import get_domain
 from model.batch import IGNORED, Batch
 from model.config import IGLLMConfig
 from model.constants import constant
+from model.parts.adapters import keep_precision, lora_config
 from model.parts.cell_head import ATTENTION_WEIGHT, CellHead, Cells, LaplaceMixture, word_log_probabilities
 from model.parts.dense_head import DenseHead, DenseLayout
 from model.parts.guide import attention_loss, guide_loss, guided_attention, use_guided_attention
@@ -100,12 +101,11 @@ class IGLLM(PreTrainedModel):
         # transformers also ties weights by this attribute when it loads them.
         self.all_tied_weights_keys = tied_names(self, self.all_tied_weights_keys)
         if config.lora:
+            tokens = [config.num_token_id] if headed else []
             with warnings.catch_warnings():  # peft reads an attribute that transformers has renamed
                 warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-                self.language_model = get_peft_model(self.language_model, self._lora_config())
-            for module in self.language_model.modules():
-                if hasattr(module, "cast_input_dtype_enabled"):
-                    module.cast_input_dtype_enabled = _UnlessAutocast()
+                self.language_model = get_peft_model(self.language_model, lora_config(self.language_model, config.lora, tokens))
+            keep_precision(self.language_model)
             self.all_tied_weights_keys = tied_names(self)
         elif config.language_base:
             self.language_model.requires_grad_(False)
@@ -367,34 +367,6 @@ class IGLLM(PreTrainedModel):
     def _one_embedding(self) -> bool:
         """Whether the language model's input and output embeddings are one tensor."""
         return self.language_model.get_input_embeddings().weight is self.language_model.get_output_embeddings().weight
-
-    def _lora_config(self) -> LoraConfig:
-        """Adapters on every linear layer of the decoder and on the embeddings of `[NUM]`, which no checkpoint has trained."""
-        lora, rows = self.config.lora, [self.config.num_token_id]
-        tokens = {}
-        if self.config.numbers == "head":
-            parts = [self.language_model.get_input_embeddings()]
-            if not self._one_embedding():
-                parts.append(self.language_model.get_output_embeddings())
-            tokens = {name: rows for name, module in self.language_model.named_modules() if any(module is part for part in parts)}
-        return LoraConfig(
-            r=lora["rank"],
-            lora_alpha=lora["alpha"],
-            lora_dropout=lora["dropout"],
-            target_modules="all-linear",
-            trainable_token_indices=tokens or None,
-            task_type="CAUSAL_LM",
-        )
-
-
-class _UnlessAutocast:
-    """False under autocast, else true: whether adapters copy their input to their weights' float32.
-
-    Autocast would have the products in bfloat16 nevertheless, so that the copy, and dropout on it, would only cost memory and time.
-    """
-
-    def __bool__(self) -> bool:
-        return not (torch.is_autocast_enabled("cuda") or torch.is_autocast_enabled("cpu"))
 
 
 def _fetching(keywords: Mapping[str, Any], of_base: bool = False) -> dict[str, Any]:
