@@ -13,8 +13,11 @@ from blender_scenes.frame import FrameGrabber
 from datagen.errors import Hopeless, UserError
 from datagen.samples.sample import Sample
 from datagen.samples.settings import DatasetSettings
-from datagen.scene import Scene, Shot
+from datagen.scene import Quality, Scene, Shot
 from datagen.workers.jobs import DrawJob, attempt, read_job
+
+_QUALITIES: tuple[Quality, ...] = ("draft", "standard")  # of which the second uses adaptive sampling, which has kernels of its own
+_FIRST = [DrawJob(DatasetSettings(width=32, height=32, quality=quality), 0) for quality in _QUALITIES]
 
 
 class Answerer:
@@ -24,6 +27,12 @@ class Answerer:
         """Render on the GPU with this Cycles device type and id, or on the CPU."""
         self._stages, self._grabber = Stages(gpu), FrameGrabber()
         self._settings: DatasetSettings | None = None
+
+    def render_first_frames(self) -> None:
+        """Render small frames and forget them, so that Cycles loads its kernels."""
+        for job in _FIRST:
+            self.sample(job.request())
+        self._settings = None
 
     def answer(self, line: bytes) -> tuple[dict[str, Any], bytes]:
         """The answer to a request: the content of a JSON line, and the bytes behind it."""

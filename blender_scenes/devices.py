@@ -1,8 +1,8 @@
-"""The GPUs that Cycles can render on. ``python -P -m blender_scenes.devices`` prints them as JSON: ``[[TYPE, ID, NAME], ...]``."""
+"""The GPUs that Cycles can render on. ``python -P -m blender_scenes.devices`` answers ``[[TYPE, ID, NAME], ...]``, as
+`datagen.io.child` says."""
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
@@ -10,6 +10,7 @@ import bpy
 
 from blender_scenes.fresh import start_empty
 from blender_scenes.parent import claim_stdout
+from datagen.io.child import send_answer
 
 TYPES = ("OPTIX", "CUDA", "HIP", "METAL", "ONEAPI")
 """Best first: a card that OptiX drives is known to CUDA too."""
@@ -49,5 +50,5 @@ def _devices(preferences: Any, kind: str) -> list[Any]:
 if __name__ == "__main__":
     with claim_stdout() as out:
         start_empty()
-        out.write(json.dumps(find_gpus()).encode() + b"\n")
+        send_answer(out, find_gpus())
     sys.exit(0)

@@ -1,7 +1,9 @@
 """The worker: a process that turns requests into samples, one after another.
 
-``python -P -m blender_scenes.worker [--cpus 0,1] [--gpu TYPE ID]`` uses its standard streams:
+``python -P -m blender_scenes.worker [--cpus 0,1] [--gpu TYPE ID]`` uses its standard streams (see `datagen.io.child`):
 
+- with a GPU, it writes ``{"loading": true}`` before it renders frames that nobody asked for, which may take minutes: if the driver has
+  not kept the kernels, it compiles them;
 - it writes ``{"ready": true, "bpy": VERSION}`` once;
 - a request is a line: ``{"settings": DatasetSettings.to_json(), "index": I}`` asks for a sample of a data set, drawn here, and
   ``{"index": I}`` for another with the settings of the last one;
@@ -54,6 +56,9 @@ def serve(requests: BinaryIO, out: BinaryIO, gpu: tuple[str, str] | None = None)
 
     leave_interrupts()
     answerer = Answerer(gpu)
+    if gpu is not None:
+        send_answer(out, {"loading": True})
+        answerer.render_first_frames()
     send_answer(out, {"ready": True, "bpy": bpy.app.version_string})
     for line in requests:
         send_answer(out, *answerer.answer(line))

@@ -22,6 +22,8 @@ from typing import Any, Literal
 from packaging.requirements import Requirement
 
 from datagen.errors import UserError
+from datagen.workers.gpus import find_gpus
+from datagen.workers.kernels import Kernels, are_kept
 
 PACKAGES = {
     "libGL.so.1": "libgl1",
@@ -77,23 +79,25 @@ class Check:
         return line + (f"\n{'':8} -> {self.mend}" if self.mend else "")
 
 
-def run_doctor(libraries_only: bool = False) -> int:
-    """Print the result of every check as it ends; return 1 if there is a problem, else 0."""
+def run_doctor(libraries_only: bool = False, compile_kernels: bool = False) -> int:
+    """Print the result of every check as it ends; return 1 if there is a problem, else 0. With `compile_kernels`, compile those that GPUs
+    lack."""
     healthy = True
-    for check in [check_libraries()] if libraries_only else examine():
+    for check in [check_libraries()] if libraries_only else examine(compile_kernels):
         print(check, flush=True)
         healthy = healthy and check.status != "problem"
     return 0 if healthy else 1
 
 
-def examine() -> Iterator[Check]:
-    """The results of all checks, one after another."""
+def examine(compile_kernels: bool = False) -> Iterator[Check]:
+    """The results of all checks, one after another; see `check_gpus`."""
     yield check_python()
     yield check_packages()
     libraries = check_libraries()
     yield libraries
     if libraries.status != "problem":
         yield from check_blender()
+        yield from check_gpus(compile_kernels)
     yield check_torch()
     yield from check_domains()
     yield check_cores()
@@ -175,6 +179,29 @@ def check_blender() -> Iterator[Check]:
     yield Check("Blender", "ok", f"{answer['version']}, as the module bpy")
     devices = ", ".join(f"{kind} {name}" for kind, name in answer["devices"])
     yield Check("Cycles", "ok", devices) if devices else Check("Cycles", "problem", "finds no device to render on, not even the CPU")
+
+
+def check_gpus(compile_kernels: bool) -> Iterator[Check]:
+    """Check for each kind of GPU whether Blender's kernels for it are there, and with `compile_kernels` see to it that they are."""
+    gpus = {str(gpu): gpu for gpu in find_gpus()}
+    if compile_kernels and not gpus:
+        yield Check("GPU", "ok", "none that Blender can render on, so there is nothing to compile")
+    with Kernels() as kernels:
+        for name, gpu in gpus.items():
+            if not are_kept(gpu):
+                yield Check("GPU", "warning", f"{name}: every process compiles Blender's kernels for it anew", "unset CUDA_CACHE_DISABLE")
+                continue
+            if compile_kernels:
+                try:
+                    kernels.ensure(gpu, doubted=kernels.known(gpu))  # if they are there, this takes seconds
+                except UserError as error:
+                    yield Check("GPU", "problem", str(error.args[0]), "--device cpu renders without it")
+                    continue
+            if kernels.known(gpu) is not None:
+                yield Check("GPU", "ok", f"{name}: Blender's kernels for it are there")
+            else:
+                mend = "igllm doctor --compile does it, as does the first igllm generate that renders on it: once, some minutes"
+                yield Check("GPU", "warning", f"{name}: Blender's kernels for it have not been compiled", mend)
 
 
 def check_torch() -> Check:

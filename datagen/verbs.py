@@ -44,7 +44,7 @@ class Generate(Verb):
     executor: Annotated[Literal["local", "ray"], Flag("where to render: this machine, or a Ray cluster")] = "local"
     ray_address: Annotated[str | None, Flag("the Ray cluster (default: one of this machine alone)", "ADDRESS")] = None
     workers: Workers = None
-    device: Annotated[Literal["auto", "cpu", "gpu"], Flag("where Blender renders; auto: on GPUs if there are any")] = "auto"
+    device: Annotated[Literal["auto", "cpu", "gpu"], Flag("where Blender renders; auto: on GPUs if they are faster in a trial")] = "auto"
     max_pixels: MaxPixels = None
 
     @staticmethod
@@ -251,12 +251,15 @@ class Import(Verb):
 class Doctor(Verb):
     """See whether this machine can do it all.
 
-    Check Python, Blender and its shared libraries, Cycles' devices, cores, memory and disk, and say what to install.
+    Check Python, Blender and its shared libraries, Cycles' devices, the kernels for GPUs, cores, memory and disk, and say what to install.
     """
 
     libraries: Annotated[bool, Flag("check Blender's shared libraries only")] = False
+    compile: Annotated[bool, Flag("compile Blender's kernels for the GPUs that lack them, which may take minutes")] = False
 
     def run(self) -> int:
         from datagen.doctor import run_doctor
 
-        return run_doctor(libraries_only=self.libraries)
+        if self.libraries and self.compile:
+            raise UserError("--compile does not go with --libraries, which checks nothing else")
+        return run_doctor(libraries_only=self.libraries, compile_kernels=self.compile)

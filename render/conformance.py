@@ -16,13 +16,14 @@ from datagen.domains.registry import get_domain
 from datagen.domains.split_files import check_split, split_from_json
 from datagen.domains.splits import Split
 from datagen.errors import UserError
-from datagen.generate import generate
+from datagen.generate import generate, generate_missing, report
 from datagen.geometry.view import min_visible_pixels
 from datagen.samples.draw import check_request, draw
 from datagen.samples.labels import decode_rle, view_of
 from datagen.samples.settings import DatasetSettings
 from datagen.scene import Object, Scene, Shot
 from datagen.shards.reader import Samples
+from datagen.workers.pool import RenderPool
 from render.images import same_image
 from render.rerender import Recorded, render_codes
 
@@ -39,8 +40,9 @@ def check_domain(name: str, folder: Path) -> None:
     for check in DOMAIN_CHECKS:
         check(domain)
     samples = generate(small_set(name), 6, folder / "samples")
-    for number, check_samples in enumerate(SAMPLE_CHECKS):
-        check_samples(samples, folder / f"check-{number}")
+    with RenderPool(1) as pool:
+        for number, check_samples in enumerate(SAMPLE_CHECKS):
+            check_samples(samples, folder / f"check-{number}", pool)
 
 
 def small_set(name: str) -> DatasetSettings:
@@ -150,7 +152,7 @@ def what_is_not_declared_is_refused(domain: Domain) -> None:
         raise Broken(f"`check` takes {one}")
 
 
-def samples_hold_what_they_promise(samples: Samples, folder: Path) -> None:
+def samples_hold_what_they_promise(samples: Samples, folder: Path, pool: RenderPool) -> None:
     """A sample's code is its scene's, JSON does not change its shot, its labels are at the objects' centres, every object is visible."""
     for index, sample in enumerate(samples):
         domain, shot = sample.domain, sample.shot
@@ -168,7 +170,7 @@ def samples_hold_what_they_promise(samples: Samples, folder: Path) -> None:
             )
 
 
-def masks_are_what_is_seen(samples: Samples, folder: Path) -> None:
+def masks_are_what_is_seen(samples: Samples, folder: Path, pool: RenderPool) -> None:
     """Masks are those of `Domain.view`; without its first object, a scene covers fewer pixels."""
     for sample in samples:
         view = view_of(sample.scene, sample.domain, sample.shot)
@@ -183,12 +185,12 @@ def masks_are_what_is_seen(samples: Samples, folder: Path) -> None:
         )
 
 
-def masks_are_what_changes(samples: Samples, folder: Path) -> None:
+def masks_are_what_changes(samples: Samples, folder: Path, pool: RenderPool) -> None:
     """Labels lie where the picture shows the object: without the first object, a picture changes mostly within that object's mask."""
     shots = Recorded(samples)
     whole = {sample.key: sample for sample in samples if len(sample.scene)}
     codes = {key: write_code(Scene(s.scene.domain, s.scene.objects[1:]), s.domain) for key, s in whole.items()}
-    render_codes(codes, shots, folder, workers=1)
+    render_codes(codes, shots, folder, pool=pool)
     without = Samples(folder)
     for key, sample in whole.items():
         change = np.abs(without[key].pixels().astype(int) - sample.pixels()).mean(2)
@@ -200,20 +202,21 @@ def masks_are_what_changes(samples: Samples, folder: Path) -> None:
         )
 
 
-def a_sample_depends_on_seed_and_index_alone(samples: Samples, folder: Path) -> None:
-    """Generated again, fewer, by one worker, in other shards and two calls, samples have identical code and labels and the same image."""
+def a_sample_depends_on_seed_and_index_alone(samples: Samples, folder: Path, pool: RenderPool) -> None:
+    """Generated again, fewer, by another worker, in other shards, in two calls, samples have equal code and labels and the same image."""
     settings = replace(small_set(samples.at(0).domain.name), shard_size=2)
-    generate(settings, 1, folder, workers=1)
-    for sample in generate(settings, 3, folder, workers=1):
+    for num in (1, 3):
+        report(folder, num, generate_missing(settings, num, folder, pool))
+    for sample in Samples(folder):
         twin = samples[sample.key]
         _expect(sample.files()[".json"] == twin.files()[".json"], f"{sample.key} has other labels when it is made again")
         _expect(sample.code == twin.code, f"{sample.key} has another code when it is made again")
         _expect(same_image(sample.pixels(), twin.pixels()), f"{sample.key} has another image when it is made again")
 
 
-def the_true_code_gives_the_true_image(samples: Samples, folder: Path) -> None:
+def the_true_code_gives_the_true_image(samples: Samples, folder: Path, pool: RenderPool) -> None:
     """Code rendered under the recorded light gives the generated image again, with the same labels."""
-    rendered = render_codes({key: samples.code(key) for key in samples.keys}, Recorded(samples), folder, workers=1)
+    rendered = render_codes({key: samples.code(key) for key in samples.keys}, Recorded(samples), folder, pool=pool)
     _expect(rendered.keys == samples.keys, f"code that cannot be rendered: {rendered.refused}")
     again = Samples(folder)
     for sample in samples:
@@ -232,14 +235,14 @@ DOMAIN_CHECKS: tuple[Callable[[Domain], None], ...] = (
     mirrored_scenes_lie_mirrored,
     what_is_not_declared_is_refused,
 )
-SAMPLE_CHECKS: tuple[Callable[[Samples, Path], None], ...] = (
+SAMPLE_CHECKS: tuple[Callable[[Samples, Path, RenderPool], None], ...] = (
     samples_hold_what_they_promise,
     masks_are_what_is_seen,
     masks_are_what_changes,
     a_sample_depends_on_seed_and_index_alone,
     the_true_code_gives_the_true_image,
 )
-"""Each check is given a folder of its own to write to."""
+"""Each check is given a folder of its own to write to, and a pool that is not the one which made the samples."""
 
 
 def _expect(kept: bool | np.bool_, message: str) -> None:

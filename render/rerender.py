@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -95,12 +95,20 @@ class Rendered:
 
 
 def render_codes(
-    codes: Mapping[str, str], shots: Standard | Recorded, out: Path, *, workers: int | None = None, blend: bool = False, clear: bool = False
+    codes: Mapping[str, str],
+    shots: Standard | Recorded,
+    out: Path,
+    *,
+    workers: int | None = None,
+    pool: RenderPool | None = None,
+    blend: bool = False,
+    clear: bool = False,
 ) -> Rendered:
     """Write ``{key}.png``, ``.py`` and ``.json`` for each code into `out`; unchanged files from the same code, shot and software are kept.
 
-    With ``blend`` also ``{key}.blend``. Code that does not parse is refused; numbers out of their declared range are rendered with a
-    warning. Earlier calls' files of these keys are replaced; with ``clear``, their files of other keys are removed.
+    With ``blend`` also ``{key}.blend``. They are rendered in ``pool``, which stays open, or in a new pool of so many ``workers``. Code that
+    does not parse is refused; numbers out of their declared range are rendered with a warning. Earlier calls' files of these keys are
+    replaced; with ``clear``, their files of other keys are removed.
 
     `UserError` if `out` holds samples that igllm has not rendered there or files to be replaced that others have written or changed, or for
     ``blend`` with a domain that Blender does not render.
@@ -117,16 +125,21 @@ def render_codes(
         made_from = _made_from(jobs)
         removed = _remove_stale(written, codes, jobs, made_from, clear)
         todo = [job for job in jobs if not all(written.is_whole(name, made_from[job.key]) for name in _names(job))]
-        _render(todo, made_from, written, rendered, workers)
+        if todo:
+            with nullcontext(pool) if pool else _new_pool(workers, len(todo)) as in_pool:
+                _render(todo, made_from, written, rendered, in_pool)
         others = sum(name.endswith(".png") for name in written.made_from) - len(rendered.keys)
     return replace(rendered, removed=removed, others=others)
 
 
-def _render(jobs: Sequence[RenderJob], made_from: Mapping[str, str], written: Written, rendered: Rendered, workers: int | None) -> None:
-    if not jobs:
-        return
+def _new_pool(workers: int | None, jobs: int) -> RenderPool:
+    """A pool whose workers share all cores: by default as many as there are cores or jobs."""
     cores = len(available_cores())
-    with written.drafting(), RenderPool(workers, threads=max(1, cores // (workers or min(cores, len(jobs))))) as pool:
+    return RenderPool(workers, threads=max(1, cores // (workers or min(cores, jobs))))
+
+
+def _render(jobs: Sequence[RenderJob], made_from: Mapping[str, str], written: Written, rendered: Rendered, pool: RenderPool) -> None:
+    with written.drafting():
         written.begin({name: made_from[job.key] for job in jobs for name in _names(job)})
         for job in jobs:
             (written.folder / f"{job.key}.json").unlink(missing_ok=True)  # the record is written last and shows that a sample is whole

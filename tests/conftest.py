@@ -28,6 +28,7 @@ from hypothesis import settings
 from places import FAULTS, ROOT
 from small_run import PRESET, Train
 from small_run import generate as generate_dots
+from warm_workers import keeping_workers
 
 import igllm
 from datagen.assets import opening
@@ -64,6 +65,13 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 def unsynced() -> Iterator[None]:
     """No file is synced to the disk, which is slow and matters in power cuts alone: tests kill processes, never the machine."""
     with mock.patch("os.fsync"):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_workers() -> Iterator[None]:
+    """Blender is started once for many pools: see `warm_workers`."""
+    with keeping_workers():
         yield
 
 

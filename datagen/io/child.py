@@ -1,4 +1,7 @@
-"""A Python module run as a child process: requests and answers are lines of JSON on its standard streams, some followed by bytes."""
+"""A Python module run as a child process: requests and answers are lines of JSON on its standard streams, some followed by bytes.
+
+An answer begins with `MARK`, as a JSON text sequence (RFC 7464): whatever else a library prints on that stream is passed over.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,14 @@ import selectors
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Mapping, Sequence
-from typing import IO, Any, BinaryIO
+from io import BufferedReader
+from typing import IO, Any, BinaryIO, cast
 
+MARK = b"\x1e"
+_CHUNK = 1 << 16
 TAIL = 600  # characters from the end of standard error
 
 
@@ -26,7 +34,9 @@ class Child:
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process that writes to it
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, start_new_session=True)
         assert self._process.stdin is not None and self._process.stdout is not None
-        self._send, self._receive = self._process.stdin, self._process.stdout
+        self._send, self._receive = self._process.stdin, cast(BufferedReader, self._process.stdout)
+        self._unread = b""  # what has come behind the last answer
+        self._reading = threading.Lock()  # whose holder waits for the stream, or has closed it: who waits for a closed one waits on and on
 
     @property
     def pid(self) -> int:
@@ -44,22 +54,37 @@ class Child:
             raise EOFError from None
 
     def answer(self, seconds: float) -> dict[str, Any]:
-        """The next line of JSON, which must begin within so many seconds; its rest, which comes at once, is awaited without a limit."""
+        """The next answer, which must come within so many seconds."""
+        until = time.monotonic() + seconds
+        with self._reading:
+            while True:
+                _, mark, answer = self._line(until).rpartition(MARK)
+                if mark:
+                    return json.loads(answer)
+
+    def _line(self, until: float) -> bytes:
+        """The next line, which must come before this time of the monotonic clock."""
         try:
             with selectors.DefaultSelector() as selector:
                 selector.register(self._receive, selectors.EVENT_READ)
-                if not selector.select(seconds):
-                    raise TimeoutError
-            line = self._receive.readline()
+                while b"\n" not in self._unread:
+                    if not selector.select(max(0.0, until - time.monotonic())):
+                        raise TimeoutError
+                    chunk = self._receive.read1(_CHUNK)
+                    if not chunk:
+                        raise EOFError
+                    self._unread += chunk
         except ValueError:  # it was stopped meanwhile
             raise EOFError from None
-        if not line.endswith(b"\n"):
-            raise EOFError
-        return json.loads(line)
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line
 
     def read(self, size: int) -> bytes:
         """The `size` bytes that follow an answer."""
-        data = self._receive.read(size)
+        data, self._unread = self._unread[:size], self._unread[size:]
+        if len(data) < size:
+            with self._reading:
+                data += self._receive.read(size - len(data))
         if len(data) != size:
             raise EOFError
         return data
@@ -76,17 +101,31 @@ class Child:
         except ValueError:  # the log is closed
             return ""
 
+    def end(self, seconds: float) -> None:
+        """End the process's input, at which it should end itself, and `stop` it after so many seconds."""
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            self._send.close()
+            self._process.wait(seconds)
+        self.stop()
+
     def stop(self) -> None:
-        """Kill the process, and close its streams."""
+        """Kill the process, and close its streams. A thread that waits for an answer gets `EOFError`."""
         self._process.kill()
         self._process.wait()
-        for pipe in (self._send, self._receive):
-            with contextlib.suppress(OSError):  # what was still buffered for a dead process is of no use
-                pipe.close()
+        with contextlib.suppress(OSError):  # what was still buffered for a dead process is of no use
+            self._send.close()
+        with self._reading:
+            self._receive.close()
         self._log.close()
 
 
-def send_answer(out: BinaryIO, header: Mapping[str, Any], payload: bytes = b"") -> None:
+def send_answer(out: BinaryIO, header: Any, payload: bytes = b"") -> None:
     """In the child process, send an answer: a line of JSON, and the bytes that it announces."""
-    out.write(json.dumps(header).encode() + b"\n" + payload)
+    out.write(MARK + json.dumps(header).encode() + b"\n" + payload)
     out.flush()
+
+
+def last_answer(output: bytes) -> Any:
+    """The last answer in all that a process has printed; None if there is none."""
+    marked = [line.rpartition(MARK)[2] for line in output.splitlines() if MARK in line]
+    return json.loads(marked[-1]) if marked else None

@@ -312,16 +312,21 @@ def spool_owner(statement: Mapping[str, Any]) -> bytes:
 def enter(store: Store, statement: Mapping[str, Any]) -> None:
     """Write ``dataset.json``, or raise the number of samples in the existing one to a larger one; `UserError` if anything else differs."""
     with lock_statement(store.lock), _explaining_disk_errors(store):
-        sizes = store.sizes()
-        if STATEMENT not in sizes:
-            if any(name.endswith(".tar") for name in sizes):
-                raise UserError(f"{store.name}: holds tars but no {STATEMENT}, so it is not a data set of ours; choose another folder")
+        if not is_begun(store):
             _write_statement(store, statement)
             return
         there = read_statement(store)
         _agree(store, there, statement)
         if statement["num"] > there["num"]:
             _write_statement(store, {**there, "num": statement["num"]})
+
+
+def is_begun(store: Store) -> bool:
+    """Whether a data set is there. `UserError` if tars are there without one."""
+    sizes = store.sizes()
+    if STATEMENT not in sizes and any(name.endswith(".tar") for name in sizes):
+        raise UserError(f"{store.name}: holds tars but no {STATEMENT}, so it is not a data set of ours; choose another folder")
+    return STATEMENT in sizes
 
 
 def check_statement_there(store: Store) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from datagen.errors import UserError
+from datagen.io.child import last_answer, module_command
 
 DEVICES = "blender_scenes.devices"
-_PROBE_SECONDS = 180.0  # a graphics driver's first look at its devices may take a minute
+PROBE_SECONDS = 180.0  # a graphics driver's first look at its devices may take a minute
 _DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dri")
 
 
@@ -23,11 +23,14 @@ class Gpu:
     identity: str
     name: str
 
+    def __str__(self) -> str:
+        return f"{self.name} ({self.kind})"
 
-def choose_gpus(device: str) -> list[Gpu]:
-    """The GPUs to render on for ``cpu`` (none), ``gpu`` (`UserError` if there is none) or ``auto`` (those there are)."""
-    found = [] if device == "cpu" else find_gpus()
-    if device == "gpu" and not found:
+
+def named_gpus() -> list[Gpu]:
+    """The GPUs to render on where a user asks for them; `UserError` if there is none."""
+    found = find_gpus()
+    if not found:
         raise UserError("Blender finds no GPU that it can render on here; `igllm doctor` lists its devices")
     return found
 
@@ -37,7 +40,7 @@ def find_gpus() -> list[Gpu]:
     if sys.platform != "darwin" and not any(Path(driver).exists() for driver in _DRIVERS):
         return []
     try:
-        answer = subprocess.run([sys.executable, "-P", "-m", DEVICES], capture_output=True, check=True, timeout=_PROBE_SECONDS)
-        return [Gpu(*device) for device in json.loads(answer.stdout)]
+        probe = subprocess.run(module_command(DEVICES), capture_output=True, check=False, timeout=PROBE_SECONDS)
+        return [Gpu(*device) for device in last_answer(probe.stdout) or []]
     except (OSError, subprocess.SubprocessError, ValueError, TypeError):
         return []  # a GPU whose driver crashes Blender cannot be used

@@ -1,16 +1,14 @@
 """The pool that renders jobs with Blender, in separate processes, each pinned to its own cores and given a GPU if there are any.
 
 Domains that need no Blender are painted in this process; a worker process is started for the first job that needs it. A worker that
-crashes, hangs or leaks does not end the caller: it is replaced and the job tried once more. The protocol is documented in
-`blender_scenes/worker.py`.
+crashes, hangs or leaks does not end the caller: it is replaced and the job tried once more.
 """
 
 from __future__ import annotations
 
-import contextlib
 import queue
-import signal
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import cycle, islice
@@ -21,16 +19,16 @@ import numpy as np
 
 from datagen.domains.base import PaintedDomain
 from datagen.errors import Hopeless, UserError
-from datagen.io.child import Child, module_command
 from datagen.samples.sample import EncodedSample
 from datagen.samples.settings import DatasetSettings
 from datagen.scene import Scene, Shot
 from datagen.workers.cores import CoreClaims, available_cores
 from datagen.workers.gpus import Gpu
 from datagen.workers.jobs import DrawJob, RenderJob, attempt
+from datagen.workers.kernels import COMPILING_SECONDS, Kernels
+from datagen.workers.process import FIRST_FRAME_SECONDS, SlowStart, WorkerDied, WorkerProcess
 
-WORKER = "blender_scenes.worker"
-START_SECONDS = 120.0
+CPU = "CPU"
 TRIES = 2
 JOBS_AHEAD = 4  # per worker, so that none waits while the caller writes a shard
 HOPELESS = 10  # failed jobs before any success, after which the scenes cannot be the cause
@@ -38,17 +36,14 @@ HOPELESS = 10  # failed jobs before any success, after which the scenes cannot b
 AnyJob = TypeVar("AnyJob", RenderJob, DrawJob)
 
 
-class WorkerDied(Exception):
-    """A worker process ended or hung while it had something to do."""
-
-
 class BlenderWorker:
     """One worker process, which is sent jobs and answers with samples."""
 
-    def __init__(self, *arguments: str) -> None:
-        """`arguments` are the worker's own, as ``"--cpus", "0"``."""
-        self._command = module_command(WORKER, *arguments)
-        self._child: Child | None = None
+    def __init__(self, cores: Sequence[int], gpu: Gpu | None, kernels: Kernels) -> None:
+        """The process stays on these cores, and renders on them or, once the kernels are there, on a GPU."""
+        self._arguments = ["--cpus", ",".join(map(str, cores)), *(("--gpu", gpu.kind, gpu.identity) if gpu else ())]
+        self._gpu, self._kernels = gpu, kernels
+        self._process: WorkerProcess | None = None
         self._stated: DatasetSettings | None = None  # the settings that the process was sent last
         self._lock = threading.Lock()
         self._closed = False
@@ -56,23 +51,27 @@ class BlenderWorker:
     @property
     def pid(self) -> int | None:
         """The id of the process, if it runs."""
-        child = self._child
-        return None if child is None else child.pid
+        process = self._process
+        return None if process is None else process.pid
 
     def render(self, job: RenderJob | DrawJob) -> EncodedSample | UserError:
         """The sample of a job, or the worker's error for it. Raises `WorkerDied` if the process ends or hangs, `Hopeless` if it can render
         no job of that domain, `UserError` if Blender does not start."""
-        child = self._child or self._start_with_retries()
+        process = self._process or self._start_with_retries()
         patience = job.patience
-        with self._reporting_death(child, patience):
-            child.ask(self._request(job))
-            answer = child.answer(patience)
-            if "hopeless" in answer:
-                raise Hopeless(str(answer["hopeless"]))
-            if "error" in answer:
-                self._stated = None  # the worker may have failed to read the settings
-                return UserError(str(answer["error"]))
-            files = {suffix: child.read(size) for suffix, size in answer["files"].items()}
+        try:
+            with process.watched(patience) as child:
+                child.ask(self._request(job))
+                answer = child.answer(patience)
+                if "hopeless" in answer:
+                    raise Hopeless(str(answer["hopeless"]))
+                if "error" in answer:
+                    self._stated = None  # the worker may have failed to read the settings
+                    return UserError(str(answer["error"]))
+                files = {suffix: child.read(size) for suffix, size in answer["files"].items()}
+        except WorkerDied:
+            self.stop()
+            raise
         return EncodedSample(job.key, files)
 
     def _request(self, job: RenderJob | DrawJob) -> dict[str, Any]:
@@ -85,16 +84,16 @@ class BlenderWorker:
     def stop(self) -> None:
         """End the process."""
         with self._lock:
-            child, self._child = self._child, None
-        if child is not None:
-            child.stop()
+            process, self._process = self._process, None
+        if process is not None:
+            process.stop()
 
     def close(self) -> None:
         """End the process for good: it is not started again."""
         self._closed = True
         self.stop()
 
-    def _start_with_retries(self) -> Child:
+    def _start_with_retries(self) -> WorkerProcess:
         """Start the process; `UserError` if it dies each time before it is ready for a job."""
         death: WorkerDied | None = None
         for _ in range(TRIES):
@@ -104,37 +103,28 @@ class BlenderWorker:
                 death = died
         raise UserError(f"Blender does not start: {death}", "Run `igllm doctor` to see what is missing.")
 
-    def _start(self) -> Child:
-        if self._closed:
-            raise WorkerDied("the pool was closed")
-        with self._lock:
-            child = self._child = Child(self._command)
-            self._stated = None
-        with self._reporting_death(child, START_SECONDS):
-            child.answer(START_SECONDS)
-        return child
-
-    @contextlib.contextmanager
-    def _reporting_death(self, child: Child, seconds: float) -> Iterator[None]:
-        """Stop a process that has ended or hangs, and raise `WorkerDied`."""
+    def _start(self) -> WorkerProcess:
+        if self._gpu is None:
+            return self._launch(FIRST_FRAME_SECONDS)
+        stamp = self._kernels.ensure(self._gpu)
         try:
-            yield
-        except TimeoutError:
-            raise self._death(child, f"said nothing for {seconds:.0f} s") from None
-        except EOFError:
-            raise self._death(child, f"ended with status {_status_text(child.status())}") from None
+            return self._launch(FIRST_FRAME_SECONDS)
+        except SlowStart:
+            self._kernels.ensure(self._gpu, doubted=stamp)
+            return self._launch(COMPILING_SECONDS)
 
-    def _death(self, child: Child, why: str) -> WorkerDied:
-        tail = child.tail().splitlines()
-        self.stop()
-        return WorkerDied(f"the Blender worker {why}" + (f"; the last that it said: {tail[-1].strip()}" if tail else ""))
-
-
-def _status_text(status: int) -> str:
-    """An exit status as text, with the signal's name for a negative one."""
-    if status == -signal.SIGKILL:
-        return f"{status} (killed: often for want of memory)"
-    return f"{status} ({signal.Signals(-status).name})" if -status in set(signal.Signals) else str(status)
+    def _launch(self, first_frame_seconds: float) -> WorkerProcess:
+        with self._lock:
+            if self._closed:
+                raise WorkerDied("the pool was closed")
+            process = self._process = WorkerProcess(*self._arguments)
+            self._stated = None
+        try:
+            process.wait_until_ready(first_frame_seconds)
+        except WorkerDied:
+            self.stop()
+            raise
+        return process
 
 
 class RenderPool:
@@ -145,11 +135,13 @@ class RenderPool:
         count = workers or len(gpus) or max(1, len(available_cores()) // threads)
         if count < 1:
             raise UserError(f"{count} workers: at least one is needed")
-        self.device = gpus[0].kind if gpus else "CPU"
+        self.device = gpus[0].kind if gpus else CPU
         """The kind of device that renders, by Cycles' name for it."""
-        self._claims = CoreClaims()
+        self.size = count
+        """The number of workers."""
+        self._gpus, self._kernels, self._claims = gpus, Kernels(), CoreClaims()
         self._workers = [
-            BlenderWorker("--cpus", ",".join(map(str, cores)), *(("--gpu", gpu.kind, gpu.identity) if gpu else ()))
+            BlenderWorker(cores, gpu, self._kernels)
             for cores, gpu in zip(self._claims.claim(count, threads), cycle(gpus or [None]), strict=False)
         ]
         self._idle: queue.SimpleQueue[BlenderWorker] = queue.SimpleQueue()
@@ -161,6 +153,7 @@ class RenderPool:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._kernels.close()
         for worker in self._workers:
             worker.close()
         self._threads.shutdown(wait=True, cancel_futures=True)
@@ -171,13 +164,20 @@ class RenderPool:
         """The ids of the worker processes that run."""
         return [worker.pid for worker in self._workers if worker.pid is not None]
 
-    def render(self, jobs: Iterable[AnyJob]) -> Iterator[tuple[AnyJob, EncodedSample | UserError]]:
-        """Each job with its sample or its error, in order of completion; jobs are read from the iterable as workers become free.
+    def prepare(self) -> None:
+        """Return when the kernels for the GPUs are there (see `Kernels.ensure`), which workers would else wait for."""
+        for gpu in self._gpus:
+            self._kernels.ensure(gpu)
+
+    def render(self, jobs: Iterable[AnyJob], seconds: float | None = None) -> Iterator[tuple[AnyJob, EncodedSample | UserError]]:
+        """Each job with its sample or its error, in order of completion; jobs are read from the iterable as workers become free. What is
+        not done within so many `seconds` is left out.
 
         A job whose worker dies is tried once more; a second death is that job's failure. Raises `UserError` if Blender does not
         start, cannot stage a job's domain, or fails at every one of the first `HOPELESS` jobs.
         """
         source = iter(jobs)
+        until = None if seconds is None else time.monotonic() + seconds
         waiting: set[Future[tuple[AnyJob, EncodedSample | UserError]]] = set()
         failed = 0
         hopeful = False
@@ -187,7 +187,10 @@ class RenderPool:
                     waiting.add(self._threads.submit(self._render_one, job))
                 if not waiting:
                     return
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                left = None if until is None else max(0.0, until - time.monotonic())
+                done, waiting = wait(waiting, timeout=left, return_when=FIRST_COMPLETED)
+                if not done:
+                    return
                 for future in done:
                     job, outcome = future.result()
                     hopeful = hopeful or isinstance(outcome, EncodedSample)

@@ -69,7 +69,8 @@ def evaluate(
                 run = runner.make(request)
                 write_run(folder, run)
         finished[request.digest] = run
-        write_results(out, evaluation, [finished[r.digest] for r in requests if r.digest in finished])
+        if number < len(requests):
+            write_results(out, evaluation, [finished[r.digest] for r in requests if r.digest in finished])
     runs = [finished[request.digest] for request in requests]
     write_results(out, evaluation, runs)
     runner.write_pictures(requests)

@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from places import FAULTS
 
 from datagen.domains.clevr import SIZES
 from datagen.domains.registry import get_domain
 from datagen.images.encoding import decode_image
+from datagen.io.child import MARK
 from datagen.samples.labels import view_of
 from datagen.scene import Camera, Object, Scene, Shot
 
@@ -29,21 +31,25 @@ SHOT = CLEVR.canonical_shot(160, 120, "draft")
 class Worker:
     """A worker process, driven by its protocol."""
 
-    def __init__(self, *arguments: str) -> None:
-        command = [sys.executable, "-P", "-m", "blender_scenes.worker", *arguments]
+    def __init__(self, *arguments: str, module: str = "blender_scenes.worker") -> None:
+        command = [sys.executable, "-P", "-m", module, *arguments]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        self.hello = json.loads(self._out.readline())
+        self.hello = self.header()
 
     @property
     def _out(self) -> Any:
         return self.process.stdout
+
+    def header(self) -> Any:
+        """The next line that it says, as JSON."""
+        return json.loads(self._out.readline().removeprefix(MARK))
 
     def send(self, request: bytes) -> tuple[dict[str, Any], bytes]:
         """The header that answers one line, and the payload that follows it."""
         assert self.process.stdin is not None
         self.process.stdin.write(request + b"\n")
         self.process.stdin.flush()
-        header = json.loads(self._out.readline())
+        header = self.header()
         return header, b"" if "error" in header else self._out.read(sum(header["files"].values()))
 
     def ask(self, scene: Scene, shot: Shot, blend: str | None = None) -> tuple[dict[str, Any], bytes]:
@@ -123,6 +129,17 @@ def test_says_hello_and_answers_with_pixels_of_the_frame_asked_for(worker: Worke
     image = worker.render(SCENE, replace(SHOT, width=90, height=60))
     assert image.shape == (60, 90, 3)
     assert image.std() > 5
+
+
+def test_on_a_gpu_first_frames_that_leave_nothing_come_before_jobs(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FAULTS), os.environ.get("PYTHONPATH", "")]))
+    on_gpu = Worker("--gpu", "HIP", "none", module="cpu_as_gpu_worker")
+    assert on_gpu.hello == {"loading": True}
+    assert on_gpu.header() == worker.hello
+    assert "KeyError" in on_gpu.send(b'{"index": 0}')[0]["error"]  # the settings of the first frames are nobody's
+    scene = Scene("clevr", (thing(0.0, 0.0),))
+    assert np.array_equal(on_gpu.render(scene, SHOT), worker.render(scene, SHOT))
+    assert on_gpu.end() == 0
 
 
 def test_same_image_again_and_after_another_scene(worker: Worker) -> None:

@@ -8,6 +8,8 @@ import signal
 import sys
 from pathlib import Path
 
+from datagen.io.child import send_answer
+
 for line in sys.stdin.buffer:
     request = json.loads(line)
     data = sys.stdin.buffer.read(request["bytes"])
@@ -18,5 +20,4 @@ for line in sys.stdin.buffer:
     if data == b"crash" or (data == b"once" and Path(os.environ["FAULTS_LOG"]).read_text().count("once") == 1):
         print("something is\nvery wrong", file=sys.stderr, flush=True)
         os.kill(os.getpid(), signal.SIGSEGV)
-    sys.stdout.buffer.write(json.dumps({"shape": [1, 1, 3]}).encode() + b"\n" + b"abc")
-    sys.stdout.buffer.flush()
+    send_answer(sys.stdout.buffer, {"shape": [1, 1, 3]}, b"abc")

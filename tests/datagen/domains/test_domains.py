@@ -26,8 +26,9 @@ def test_a_domain_keeps(check: Callable[[Domain], None], domain: Domain) -> None
 
 
 @pytest.mark.parametrize("check", SAMPLE_CHECKS, ids=lambda check: check.__name__)
-def test_samples_keep(check: Callable[[Samples, Path], None], each: Samples, tmp_path: Path) -> None:
-    check(each, tmp_path)
+def test_samples_keep(check: Callable[[Samples, Path, RenderPool], None], each: Samples, tmp_path: Path) -> None:
+    with RenderPool(1) as pool:
+        check(each, tmp_path, pool)
 
 
 @EVERY_DOMAIN

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from datagen.assets.library import instance
 from datagen.domains.pose6d import LEAST_SHARE
@@ -48,6 +47,8 @@ def test_equal_rotations_have_equal_numbers(angles: tuple[float, float, float], 
 
 def test_drawn_rotations_are_uniform() -> None:
     """Compared with Shoemake's method by the angle of a rotation and by each entry of its matrix."""
+    from scipy import stats  # takes half a second, which no other test needs
+
     whole = Split("whole")
     ours = np.array([from_euler(np.array(draw_rotation(Stream(1, i), whole))) for i in range(1500)])
     theirs = np.array([random_rotation(Stream(2, i)) for i in range(1500)])

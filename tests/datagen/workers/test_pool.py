@@ -17,6 +17,7 @@ from places import FAULTS
 
 import datagen.workers.jobs as jobs_module
 import datagen.workers.pool as pool_module
+import datagen.workers.process as process_module
 from datagen.errors import UserError
 from datagen.io.files import read_jsonl
 from datagen.samples.sample import EncodedSample
@@ -24,8 +25,9 @@ from datagen.samples.settings import DatasetSettings
 from datagen.scene import Object, Scene
 from datagen.shards.reader import Samples
 from datagen.workers.cores import CoreClaims, available_cores
-from datagen.workers.gpus import Gpu, choose_gpus
+from datagen.workers.gpus import Gpu
 from datagen.workers.jobs import DrawJob, RenderJob
+from datagen.workers.kernels import Kernels
 from datagen.workers.pool import BlenderWorker, RenderPool
 from igllm import main
 from render.images import same_image
@@ -41,7 +43,7 @@ def faults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[dict[in
         monkeypatch.setenv("FAULTS", json.dumps(by_index))
         monkeypatch.setenv("FAULTS_FOLDER", str(tmp_path))
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FAULTS), os.environ.get("PYTHONPATH", "")]))
-        monkeypatch.setattr(pool_module, "WORKER", "faulty_worker")
+        monkeypatch.setattr(process_module, "WORKER", "faulty_worker")
         return tmp_path
 
     return inject
@@ -82,7 +84,7 @@ def test_where_every_scene_fails_the_run_ends_early(faults: Callable[[dict[int, 
 
 def test_a_hung_worker_ends_with_its_parent(tmp_path: Path) -> None:
     code = "from datagen.workers.jobs import *; from datagen.workers.pool import *\n"
-    code += "import datagen.workers.pool; datagen.workers.pool.WORKER = 'faulty_worker'\n"
+    code += "import datagen.workers.process; datagen.workers.process.WORKER = 'faulty_worker'\n"
     code += "with RenderPool(1) as pool: list(pool.render([DrawJob(DatasetSettings(width=48, height=36), 0)]))"
     path = os.pathsep.join([str(FAULTS), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "FAULTS": '{"0": "hang"}', "FAULTS_FOLDER": str(tmp_path), "PYTHONPATH": path}
@@ -104,7 +106,7 @@ def test_a_hung_worker_ends_with_its_parent(tmp_path: Path) -> None:
 def test_settings_are_stated_once_and_again_when_they_change_or_a_job_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REQUESTS", str(tmp_path / "requests"))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FAULTS), os.environ.get("PYTHONPATH", "")]))
-    monkeypatch.setattr(pool_module, "WORKER", "plain_worker")
+    monkeypatch.setattr(process_module, "WORKER", "plain_worker")
     other = replace(TINY, seed=6)
     order = [(TINY, 0), (TINY, 1), (other, 0), (other, 13), (other, 2), (TINY, 2), (TINY, 3)]
     jobs = [DrawJob(settings, index) for settings, index in order]
@@ -115,6 +117,17 @@ def test_settings_are_stated_once_and_again_when_they_change_or_a_job_failed(tmp
     assert [request["index"] for request in requests] == [job.index for job in jobs]
     seeds = [request.get("settings", {}).get("seed") for request in requests]
     assert seeds == [5, None, 6, None, 6, 5, None]
+
+
+def test_what_is_not_done_in_time_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS", str(tmp_path / "requests"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FAULTS), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setattr(process_module, "WORKER", "plain_worker")
+    with RenderPool(1) as pool:
+        assert list(pool.render([DrawJob(TINY, 0)], seconds=0.0)) == []  # no worker has started yet
+        [(job, outcome)] = pool.render([DrawJob(TINY, 1)], seconds=600.0)
+    assert job.index == 1
+    assert isinstance(outcome, EncodedSample)
 
 
 def test_a_killed_worker_is_replaced_and_its_job_done(renders: Samples) -> None:
@@ -144,10 +157,10 @@ def test_a_scene_that_blender_refuses_is_a_failure(renders: Samples) -> None:
 
 def test_a_blender_that_never_starts_is_told(renders: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
     sample = renders[renders.keys[0]]
-    monkeypatch.setattr(pool_module, "WORKER", "no_such_worker")
+    monkeypatch.setattr(process_module, "WORKER", "no_such_worker")
     with RenderPool(1) as pool, pytest.raises(UserError, match=r"no_such_worker[\s\S]*igllm doctor"):
         list(pool.render([RenderJob("a", sample.scene, sample.shot)]))
-    BlenderWorker("--cpus", "0").close()  # closing a worker that never started is no error
+    BlenderWorker([0], None, Kernels()).close()  # closing a worker that never started is no error
 
 
 def test_pools_side_by_side_take_different_cores_while_there_are_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -162,19 +175,12 @@ def test_pools_side_by_side_take_different_cores_while_there_are_enough(monkeypa
     assert CoreClaims().claim(6, 1) == [[0], [1], [4], [5], [0], [1]]
 
 
-def test_by_default_a_worker_a_core_and_with_gpus_one_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_by_default_a_worker_a_core_and_with_gpus_one_a_device() -> None:
     with RenderPool() as pool:
         assert len(pool._workers) == len(available_cores())
     cards = [Gpu("OPTIX", "card 0", "A"), Gpu("OPTIX", "card 1", "B")]
     with RenderPool(gpus=cards) as pool:
-        assert [worker._command[-3:] for worker in pool._workers] == [["--gpu", "OPTIX", "card 0"], ["--gpu", "OPTIX", "card 1"]]
-    monkeypatch.setattr("datagen.workers.gpus.find_gpus", lambda: cards)
-    assert choose_gpus("auto") == cards
-    assert choose_gpus("cpu") == []
-    monkeypatch.setattr("datagen.workers.gpus.find_gpus", list)
-    assert choose_gpus("auto") == []
-    with pytest.raises(UserError, match="no GPU"):
-        choose_gpus("gpu")
+        assert [worker._arguments[-3:] for worker in pool._workers] == [["--gpu", "OPTIX", "card 0"], ["--gpu", "OPTIX", "card 1"]]
 
 
 def test_a_scene_that_kills_blender_is_set_aside_and_tried_again(
@@ -189,7 +195,7 @@ def test_a_scene_that_kills_blender_is_set_aside_and_tried_again(
     assert (failure["index"], failure["seed"], failure["key"]) == (2, 5, "000000002")
     assert "status -11" in failure["reason"]
     assert Samples(tmp_path / "data").keys == [f"{index:09d}" for index in (0, 1, 3, 4)]
-    monkeypatch.setattr(pool_module, "WORKER", "blender_scenes.worker")
+    monkeypatch.setattr(process_module, "WORKER", "blender_scenes.worker")
     assert main(command) == 0
     assert not (tmp_path / "data" / "failures.jsonl").exists()
     samples = Samples(tmp_path / "data")
