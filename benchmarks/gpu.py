@@ -24,7 +24,7 @@ import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -101,16 +101,21 @@ def _measured(part: str, options: argparse.Namespace, seconds: float) -> dict[st
         try:
             answer, _ = child.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
-            raise Stopped(f"not done after {seconds:.0f} s") from None
+            raise Stopped(f"not done after {seconds:.0f} s{_last_words(log)}") from None
         finally:
             if child.poll() is None:
                 os.killpg(child.pid, signal.SIGKILL)
                 child.wait()
-        log.seek(0)
-        lines = [line for line in log.read().splitlines() if line.strip()]
-    if child.returncode:
-        raise Stopped(f"{lines[-1] if lines else f'ended with status {child.returncode}'} (all it said: {log.name})")
+        if child.returncode:
+            raise Stopped(f"ended with status {child.returncode}{_last_words(log)}")
     return json.loads(answer.splitlines()[-1])
+
+
+def _last_words(log: TextIO) -> str:
+    """What a part said last, and where the rest can be read."""
+    log.seek(0)
+    lines = [line.strip() for line in log.read().replace("\r", "\n").splitlines() if line.strip()]
+    return f": {lines[-1][:300]} (all that it said: {log.name})" if lines else ""
 
 
 def _commit() -> str:

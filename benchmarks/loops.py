@@ -45,7 +45,8 @@ COUNTED = 16  # samples of which the mean length is taken
 
 @dataclass(frozen=True)
 class Steps:
-    """How many optimizer steps warm up, are timed as a whole, and are timed phase by phase."""
+    """How many optimizer steps warm up, are timed as a whole, and are timed phase by phase. One more is not timed: before its last step,
+    Trainer waits until its loaders have ended."""
 
     warm: int
     timed: int
@@ -53,7 +54,7 @@ class Steps:
 
     @property
     def all(self) -> int:
-        return self.warm + self.timed + self.split
+        return self.warm + self.timed + self.split + 1
 
 
 @dataclass
@@ -69,13 +70,13 @@ class Clock:
 
     def step_done(self, step: int) -> None:
         """To be called after every step, with its number."""
-        ends = {self.steps.warm, self.steps.warm + self.steps.timed, self.steps.all}
+        ends = {self.steps.warm, self.steps.warm + self.steps.timed, self.steps.all - 1}
         if step not in ends:
             return
         wait(self.device)
         now = time.perf_counter()
-        if step == self.steps.all:
-            self.phases["rest"] = now - self._begin - sum(self.phases.values())
+        if step == self.steps.all - 1:
+            self.phases["rest"], self._splitting = now - self._begin - sum(self.phases.values()), False
         elif step == self.steps.warm + self.steps.timed:
             self.seconds, self._splitting = now - self._begin, True
         self._begin = now
