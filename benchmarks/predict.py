@@ -25,7 +25,7 @@ from model.device import pick_device
 from model.igllm import IGLLM
 from model.load import Loaded
 from model.prediction.decode import decode
-from model.prediction.predict import Predictor
+from model.prediction.predict import CodePredictor, Predictor
 from model.preset import Preset, get_preset
 from model.tokens.automaton import START
 from model.tokens.codec import CodeCodec
@@ -56,6 +56,29 @@ def seconds(run: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - begin
 
 
+def compared(predictor: Predictor, batch: int, rounds: int, device: torch.device) -> dict[str, float]:
+    """Tokens a second of our decoding (``ours``) and of `generate()`, and the median, least and greatest of their ratios.
+
+    The predictor's codec and model are changed: neither may end a text early.
+    """
+    assert isinstance(predictor, CodePredictor)
+    model, codec, prompt = predictor.model.to(device).eval(), predictor.codec, predictor.prompt
+    codec.table.allowed[START] &= codec.table.tokens[START] != codec.end
+    model.language_model.generation_config.eos_token_id = None
+    pixel_values = torch.randn(batch, 3, model.config.image_height, model.config.image_width, device=device, dtype=model.dtype)
+    decoded = decode(model, codec, pixel_values, prompt)  # warms up, too
+    lengths = [len(codec.encode(parse_code(one.code, codec.domain)).ids) for one in decoded]
+    ours, theirs = partial(decode, model, codec, pixel_values, prompt), partial(generated, model, codec, pixel_values, prompt)
+    theirs(8)
+    rates: list[tuple[float, float]] = []
+    for _ in range(rounds):
+        rates.append((sum(lengths) / seconds(ours, device), batch * max(lengths) / seconds(partial(theirs, max(lengths)), device)))
+    ratios = [one / other for one, other in rates]
+    our_rate, their_rate = (median(column) for column in zip(*rates, strict=True))
+    found = {"ratio": median(ratios), "least": min(ratios), "most": max(ratios)}
+    return {"batch": batch, "tokens": max(lengths), "ours": our_rate, "generate": their_rate, **found}
+
+
 def main() -> None:
     """Measure, and print a line for each batch size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -71,28 +94,13 @@ def main() -> None:
     predictor = (
         Predictor.of(options.model, options.device) if options.model else fresh(get_preset(options.preset).changed(options.settings))
     )
-    model, codec, prompt = predictor.model.to(device).eval(), predictor.codec, predictor.prompt
-    # Neither may end its text early.
-    codec.table.allowed[START] &= codec.table.tokens[START] != codec.end
-    model.language_model.generation_config.eos_token_id = None
-    height, width = model.config.image_height, model.config.image_width
-    print(
-        f"{device}, {torch.get_num_threads()} threads, {sum(p.numel() for p in model.language_model.parameters()) / 1e6:.1f} M parameters"
-    )
+    millions = sum(p.numel() for p in predictor.model.language_model.parameters()) / 1e6
+    print(f"{device}, {torch.get_num_threads()} threads, {millions:.1f} M parameters")
     print("batch  tokens     ours  generate  ratio  (least to most)")
     for batch in options.batches:
-        pixel_values = torch.randn(batch, 3, height, width, device=device, dtype=model.dtype)
-        decoded = decode(model, codec, pixel_values, prompt)
-        lengths = [len(codec.encode(parse_code(one.code, codec.domain)).ids) for one in decoded]
-        ours, theirs = partial(decode, model, codec, pixel_values, prompt), partial(generated, model, codec, pixel_values, prompt)
-        rates: list[tuple[float, float]] = []
-        for _ in range(options.rounds + 1):
-            rates.append((sum(lengths) / seconds(ours, device), batch * max(lengths) / seconds(partial(theirs, max(lengths)), device)))
-        rates = rates[1:]  # the first warms up
-        ratios = [one / other for one, other in rates]
-        our_rate, their_rate = (median(column) for column in zip(*rates, strict=True))
-        spread = f"({min(ratios):.2f} to {max(ratios):.2f})"
-        print(f"{batch:5} {max(lengths):7} {our_rate:8.0f} {their_rate:9.0f} {median(ratios):6.2f}  {spread}", flush=True)
+        row = compared(predictor, batch, options.rounds, device)
+        spread = f"({row['least']:.2f} to {row['most']:.2f})"
+        print(f"{batch:5} {row['tokens']:7} {row['ours']:8.0f} {row['generate']:9.0f} {row['ratio']:6.2f}  {spread}", flush=True)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import get_peft_model
 from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
@@ -19,9 +19,11 @@ from datagen.domains.dialects import dialect
 from datagen.domains.registry import get_domain
 from model.batch import IGNORED, Batch
 from model.config import IGLLMConfig
+from model.constants import constant
+from model.parts.adapters import keep_precision, lora_config
 from model.parts.cell_head import ATTENTION_WEIGHT, CellHead, Cells, LaplaceMixture, word_log_probabilities
 from model.parts.dense_head import DenseHead, DenseLayout
-from model.parts.guide import attention_loss, guide_loss, guided_attention
+from model.parts.guide import attention_loss, guide_loss, guided_attention, use_guided_attention
 from model.parts.numeric_head import NumberFeedback, NumericHead, squared_errors
 from model.parts.pretrained import Base, fetch_weights
 from model.parts.tower import VisionTower
@@ -74,6 +76,7 @@ class IGLLM(PreTrainedModel):
     # Each loss is divided by its own count, which comes with the batch (see `model.training.trainer`).
     accepts_loss_kwargs = False
     all_tied_weights_keys: dict[str, str]
+    _mode: bool | None = None  # that `train` has set; its parts may have come in another
 
     def __init__(self, config: IGLLMConfig, encoder: nn.Module | None = None, language_model: nn.Module | None = None) -> None:
         """A model of this configuration; parts that are not given have random weights."""
@@ -92,15 +95,17 @@ class IGLLM(PreTrainedModel):
         self.numeric_head = self._new_head(width) if headed else None
         self.post_init()
         if config.guide_weight:
-            self._return_attention()
+            use_guided_attention(self.language_model)
         if language_model is not None:  # a checkpoint may have two embeddings although its configuration ties them
             config.text_config.tie_word_embeddings = self._one_embedding()
         # transformers also ties weights by this attribute when it loads them.
         self.all_tied_weights_keys = tied_names(self, self.all_tied_weights_keys)
         if config.lora:
+            tokens = [config.num_token_id] if headed else []
             with warnings.catch_warnings():  # peft reads an attribute that transformers has renamed
                 warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-                self.language_model = get_peft_model(self.language_model, self._lora_config())
+                self.language_model = get_peft_model(self.language_model, lora_config(self.language_model, config.lora, tokens))
+            keep_precision(self.language_model)
             self.all_tied_weights_keys = tied_names(self)
         elif config.language_base:
             self.language_model.requires_grad_(False)
@@ -187,10 +192,15 @@ class IGLLM(PreTrainedModel):
         return self
 
     def train(self, mode: bool = True) -> IGLLM:
-        """As `nn.Module.train`, but a frozen tower stays in evaluation mode."""
-        super().train(mode)
-        if self.config.freeze_vision:
-            self.tower.eval()
+        """As `nn.Module.train`, but a frozen tower stays in evaluation mode.
+
+        Trainer calls it at every step, and a model may have thousands of modules: nothing is done if the last call set the same mode.
+        """
+        if mode != self._mode:
+            super().train(mode)
+            if self.config.freeze_vision:
+                self.tower.eval()
+            self._mode = mode
         return self
 
     @property
@@ -202,7 +212,7 @@ class IGLLM(PreTrainedModel):
 
     def loss_counts(self, batch: Mapping[str, torch.Tensor | None]) -> torch.Tensor:
         """(4,) float32, the divisors of the parts of the loss: the numbers of labelled tokens, numbers, cells with an object, and tokens
-        with a centre. ``batch`` holds fields of a `Batch`; an absent one counts 0.
+        with a centre. ``batch`` holds fields of a `Batch`, on whose device they are counted; an absent one counts 0.
         """
         labels, slots, words, centres = (batch.get(name) for name in ("labels", "number_slots", "dense_words", "centres"))
         found = [
@@ -211,7 +221,8 @@ class IGLLM(PreTrainedModel):
             None if words is None else words[..., 0] == 1,
             None if centres is None else centres >= 0,
         ]
-        return torch.tensor([0.0 if counted is None else float(counted.sum()) for counted in found])
+        zero = next(value for value in batch.values() if value is not None).new_zeros((), dtype=torch.float32)
+        return torch.stack([zero if counted is None else counted.sum(dtype=torch.float32) for counted in found])
 
     def encode_image(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """(batch, 3, height, width) normalised pixels to visual tokens (batch, tokens, width)."""
@@ -234,7 +245,7 @@ class IGLLM(PreTrainedModel):
 
     def prepend_prefix(self, visual: torch.Tensor) -> torch.Tensor:
         """Visual tokens (batch, tokens, width) to the embeddings before the text (batch, prefix + tokens, width)."""
-        prefix = torch.tensor(self.config.prefix_token_ids, dtype=torch.long, device=visual.device)
+        prefix = constant(tuple(self.config.prefix_token_ids), visual.device, torch.long)
         embedded = self.language_model.get_input_embeddings()(prefix)
         return torch.cat([embedded.expand(len(visual), -1, -1), visual.to(embedded.dtype)], dim=1)
 
@@ -267,7 +278,7 @@ class IGLLM(PreTrainedModel):
         """Logits (batch, length, vocabulary), plus each word's log-probability in the attended cells."""
         if attention is None or cells is None:
             return logits
-        words = torch.tensor(self.config.word_token_ids, device=logits.device)
+        words = constant(tuple(self.config.word_token_ids), logits.device)
         return logits.index_add(-1, words, word_log_probabilities(attention, cells).to(logits.dtype))
 
     def forward(
@@ -300,7 +311,7 @@ class IGLLM(PreTrainedModel):
         start, tokens = before.shape[1], visual.shape[1]
         guided = batch.labels is not None and batch.centres is not None and self.config.guide_weight > 0
         embedded = torch.cat([before, self.embed(batch.input_ids, batch.number_values, batch.number_slots)], dim=1)
-        output = self.run_decoder(embedded, output_attentions=guided)
+        output = self.run_decoder(embedded, output_attentions=guided, use_cache=False)
         states = output.last_hidden_state[:, start - 1 : -1]  # the state at t - 1 predicts token t
         cells = self.read_cells(visual)
         word_attention = None if batch.labels is None else self._word_attention(states, cells)
@@ -317,7 +328,7 @@ class IGLLM(PreTrainedModel):
     def _token_loss(self, batch: Batch, reading: Reading, share: torch.Tensor) -> torch.Tensor:
         """The cross-entropy of the labelled tokens."""
         assert batch.labels is not None
-        labelled = batch.labels != IGNORED
+        labelled = (batch.labels != IGNORED).nonzero(as_tuple=True)
         if reading.word_attention is None:
             logits = self.token_logits(reading.states[labelled], None)  # a large vocabulary's logits are formed only where needed
         else:
@@ -349,37 +360,17 @@ class IGLLM(PreTrainedModel):
         loss = guide_loss(reading.image_attention, batch.centres) * share
         if reading.word_attention is None:
             return loss
-        words = torch.isin(batch.labels, torch.tensor(self.config.word_token_ids, device=batch.labels.device)) & (batch.centres >= 0)
-        return loss + attention_loss(reading.word_attention[words], batch.centres[words], self.config.dense_split).sum() * share
+        words = constant(tuple(self.config.word_token_ids), batch.labels.device)
+        at = (torch.isin(batch.labels, words) & (batch.centres >= 0)).nonzero(as_tuple=True)
+        return loss + attention_loss(reading.word_attention[at], batch.centres[at], self.config.dense_split).sum() * share
 
     def periods(self) -> torch.Tensor:
         """(slots,) each slot's period in normalised units, 0 for none."""
-        return torch.tensor([slot.period for slot in self.slots], device=self.device)
-
-    def _return_attention(self) -> None:
-        self.language_model.set_attn_implementation("eager")  # other implementations do not return attention weights
+        return constant(tuple(slot.period for slot in self.slots), self.device)
 
     def _one_embedding(self) -> bool:
         """Whether the language model's input and output embeddings are one tensor."""
         return self.language_model.get_input_embeddings().weight is self.language_model.get_output_embeddings().weight
-
-    def _lora_config(self) -> LoraConfig:
-        """Adapters on every linear layer of the decoder and on the embeddings of `[NUM]`, which no checkpoint has trained."""
-        lora, rows = self.config.lora, [self.config.num_token_id]
-        tokens = {}
-        if self.config.numbers == "head":
-            parts = [self.language_model.get_input_embeddings()]
-            if not self._one_embedding():
-                parts.append(self.language_model.get_output_embeddings())
-            tokens = {name: rows for name, module in self.language_model.named_modules() if any(module is part for part in parts)}
-        return LoraConfig(
-            r=lora["rank"],
-            lora_alpha=lora["alpha"],
-            lora_dropout=lora["dropout"],
-            target_modules="all-linear",
-            trainable_token_indices=tokens or None,
-            task_type="CAUSAL_LM",
-        )
 
 
 def _fetching(keywords: Mapping[str, Any], of_base: bool = False) -> dict[str, Any]:

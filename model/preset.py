@@ -144,7 +144,9 @@ class RunSettings(Group):
     save_steps: int = setting(0, "steps between further checkpoints; 0: by the clock alone", Range(0, 10**9), shared=True)
     log_steps: int = setting(10, "steps that a line of the log is the mean of", STEPS, shared=True)
     eval_steps: int = setting(500, "steps between measurements on --val", STEPS, shared=True)
-    gradient_checkpointing: bool = setting(False, "whether activations are computed twice to save memory")
+    gradient_checkpointing: Literal[False, True, "auto"] = setting(
+        False, "whether activations are computed twice to save memory; auto: in as many layers as the GPU's memory asks for"
+    )
     loaders: int = setting(0, "processes that read and decode samples; 0: the training process itself", Range(0, 1024), shared=True)
     report_to: Literal["tensorboard", "wandb", "none"] = setting("tensorboard", "where curves are logged, beside log.jsonl", shared=True)
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 from datagen.errors import UserError
 
 MOST_LEVELS = 20  # of nested lists and tables
+TRUTHS = {"true": True, "false": False}
 LONGEST_SHOWN = 60  # characters of a value in a message
 
 
@@ -102,7 +103,7 @@ def _is_plain(value: Any, levels: int = MOST_LEVELS) -> bool:
 
 def _fits(value: Any, kind: Any) -> bool:
     if typing.get_origin(kind) is Literal:
-        return isinstance(value, str) and value in typing.get_args(kind)
+        return any(type(value) is type(each) and value == each for each in typing.get_args(kind))
     if kind is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     return type(value) is kind
@@ -111,14 +112,16 @@ def _fits(value: Any, kind: Any) -> bool:
 def parsed(key: str, text: str, kind: Any) -> Any:
     """The value of type ``kind`` that ``--set KEY=TEXT`` states; `UserError` if the text is no such value."""
     try:
-        return {"true": True, "false": False}[text.lower()] if kind is bool else text if typing.get_origin(kind) else kind(text)
+        if typing.get_origin(kind) is Literal:
+            return TRUTHS.get(text.lower(), text) if True in typing.get_args(kind) else text
+        return TRUTHS[text.lower()] if kind is bool else kind(text)
     except (ValueError, KeyError):
         raise UserError(f"--set {key}={shown(text)}: {_expected(kind)} is expected") from None
 
 
 def _expected(kind: Any) -> str:
     if typing.get_origin(kind) is Literal:
-        return f"one of {', '.join(typing.get_args(kind))}"
+        return f"one of {', '.join(str(each).lower() for each in typing.get_args(kind))}"
     return {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[kind]
 
 

@@ -29,6 +29,7 @@ datagen.verbs
 blender_scenes
 
 model.device       model.state_dict   model.confined      model.staging        model.declared       model.setting       model.processes
+model.constants
 model.batch        model.config       model.tables        model.trial          model.preset
 model.extent       model.run_folder   model.tokens
 model.parts

@@ -25,7 +25,15 @@ CONTENTS = {
     "Examples": ["examples/README", "examples/*/README"],
     "Data": ["docs/data", "docs/files", "docs/formats", "docs/assets", "docs/new-domain", "docs/scale", "docs/quality", "docs/security"],
     "Models": ["docs/training", "docs/prediction", "docs/evaluation", "model/weights/tiny/README"],
-    "Figures": ["docs/results", "docs/experiments", "docs/cogent/README", "docs/cogent/table", "docs/evals/README", "docs/evals/*/table"],
+    "Figures": [
+        "docs/results",
+        "docs/performance",
+        "docs/experiments",
+        "docs/cogent/README",
+        "docs/cogent/table",
+        "docs/evals/README",
+        "docs/evals/*/table",
+    ],
 }
 PUBLIC_NAME = re.compile(r"^\| `([\w.]+)\.(\w+)` \|", re.MULTILINE)
 LINK = re.compile(r"\[([^\]]+)\]\(([\w./-]+)\)")

@@ -19,6 +19,7 @@ from model.batch import IGNORED
 from model.data.augment import augmented, reordered
 from model.data.feature_cache import FeatureCache
 from model.data.frames import Frame, Placement
+from model.data.lengths import TEXT
 from model.parts.dense_head import DenseLayout, cell_of
 from model.tokens.codec import CodeCodec, Style
 
@@ -152,10 +153,9 @@ class Collator:
 
     def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """The fields of a `Batch`."""
-        fillers = {"input_ids": self.pad, "labels": IGNORED, "number_values": 0.0, "number_slots": -1, "centres": -1}
         image = "pixel_values" if "pixel_values" in examples[0] else "visual_features"
         batch = {image: torch.stack([e[image] for e in examples])}
-        for name, filler in fillers.items():
+        for name, filler in {**TEXT, "input_ids": self.pad}.items():
             if name not in examples[0]:
                 continue
             rows = [torch.tensor(e[name]) for e in examples]

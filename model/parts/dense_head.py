@@ -122,11 +122,11 @@ class DenseHead(nn.Module):
         output = self(tokens)
         present = words[..., 0]
         loss = nn.functional.binary_cross_entropy_with_logits(output[..., 0], present.to(output.dtype), reduction="sum")
-        occupied = present == 1
-        output, at = output[occupied], 1 + self.layout.numbers
+        occupied = (present == 1).nonzero(as_tuple=True)
+        output, words, at = output[occupied], words[occupied], 1 + self.layout.numbers
         off = nn.functional.smooth_l1_loss(output[:, 1:at], numbers[occupied], reduction="sum", beta=CLOSE)
         loss = loss + NUMBER_WEIGHT * off
         for i, size in enumerate(self.layout.words, 1):
-            loss = loss + nn.functional.cross_entropy(output[:, at : at + size], words[occupied][:, i], reduction="sum")
+            loss = loss + nn.functional.cross_entropy(output[:, at : at + size], words[:, i], reduction="sum")
             at += size
         return loss

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from model.constants import constant
 from model.parts.tower import fourier
 
 FEEDBACK_FREQUENCIES = 5
@@ -66,7 +67,7 @@ class NumberFeedback(nn.Module):
     def _of_one_statement(self, device: torch.device) -> torch.Tensor:
         """(slots + 1, slots) bool: whether slots i and j are of the same statement. The last row is for slot -1, of none."""
         names = self.statements
-        return torch.tensor([*([name == other for other in names] for name in names), [False] * len(names)], device=device)
+        return constant((*(tuple(name == other for other in names) for name in names), (False,) * len(names)), device)
 
     def _latest(self, values: torch.Tensor, slots: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The arguments of `embedded` for each token, (batch, length, slots) each. Keywords may be shuffled (`model.tokens.codec.Style`).

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from datagen.shards.reader import Samples
 from datagen.shards.store import Place
 from datagen.workers.cores import available_cores
 from model.config import quiet_transformers
+from model.data.caption_pairs import CAPTION_TOKENS
 from model.data.learner import Learner
 from model.data.order import InOrder, Mixture, check_weights
 from model.device import pick_device
@@ -36,6 +37,8 @@ from model.load import Loaded, find_model
 from model.preset import Preset, Stage
 from model.run_folder import CURVES, check_finished, check_present, check_run, keep_log, newest_checkpoint, stated
 from model.staging import CONFIG_FILE
+from model.tokens.prompts import DESCRIBE_PROMPTS, PROMPTS, prompt_tokens
+from model.training.checkpointing import checkpointed_every
 from model.training.initial_weights import load_initial_weights, weights_digest
 from model.training.spread import autocast_forward, is_spread, pickles_as_data
 from model.training.trainer import EverySteps, IGTrainer
@@ -146,12 +149,14 @@ def run(training: Training) -> Any:
                 check_run(out, preset, **statement)
         set_seed(preset.optimisation.seed)
         recorded = {"name": training.preset_name, **preset.to_json()}
-        learner = training.begin({"preset": recorded, "data_digest": statement["data"], "code_version": version("igllm")})
+        learner = training.begin({"preset": recorded, "data_digest": statement["data"], "code_version": _own_version()})
         if init is not None:
             load_initial_weights(learner.model, init)
         learner.model.to(arguments.device)
         if preset.optimisation.bf16 and is_spread():
             autocast_forward(learner.model, arguments.device)
+        if preset.run.gradient_checkpointing == "auto":
+            _checkpoint_as_memory_asks(learner, training, arguments)
         checkpoint = newest_checkpoint(out, warn=_printer(arguments))
         sources = [learner.source(samples) for samples in data.train]
         mixture = Mixture(sources, data.weights, preset.optimisation.seed, preset.optimisation.steps * statement["step_samples"])
@@ -224,6 +229,29 @@ def _train(
         keep_log(out, trainer.state.log_history)
 
 
+def _checkpoint_as_memory_asks(learner: Learner, training: Training, arguments: TrainingArguments) -> None:
+    """Choose the layers whose activations are computed twice: on a GPU as few as its memory allows, elsewhere all."""
+    every = 1
+    if arguments.device.type == "cuda" and learner.codec is not None:
+        free, _ = torch.cuda.mem_get_info(arguments.device)
+        memory = free + torch.cuda.memory_reserved(arguments.device)
+        prompt = max(map(len, prompt_tokens(learner.codec.tokenizer, [*PROMPTS, *DESCRIBE_PROMPTS]).asked))
+        longest, bf16 = prompt + max(CAPTION_TOKENS, learner.codec.max_tokens), training.preset.optimisation.bf16
+        every = checkpointed_every(learner.model, training.batch_size, longest, memory, bf16=bf16)
+    arguments.activation_checkpointing = every > 0
+    arguments.activation_checkpointing_kwargs = {"use_reentrant": False, "every_n_layers": max(every, 1)}
+    which = {0: "no layer", 1: "every layer"}.get(every, f"one layer of {every}")
+    _printer(arguments)(f"gradient_checkpointing=auto: the activations of {which} are computed twice")
+
+
+def _own_version() -> str:
+    """The version of igllm; "none" where its source is run without having been installed."""
+    try:
+        return version("igllm")
+    except PackageNotFoundError:
+        return "none"
+
+
 def _printer(arguments: TrainingArguments) -> Callable[[str], None]:
     """A function that prints a line to stderr, on the first process alone."""
 
@@ -275,7 +303,7 @@ def _arguments(training: Training) -> TrainingArguments:
     # transformers reads these two from the environment only.
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(out / CURVES)
     os.environ.setdefault("WANDB_PROJECT", "igllm")
-    evaluate = training.data.val is not None
+    evaluate, device = training.data.val is not None, pick_device(training.device)
     arguments = TrainingArguments(
         output_dir=str(out),
         per_device_train_batch_size=training.batch_size,
@@ -296,15 +324,17 @@ def _arguments(training: Training) -> TrainingArguments:
         run_name=out.resolve().name,
         seed=optimisation.seed,
         bf16=optimisation.bf16 and not is_spread(),
-        activation_checkpointing=preset.run.gradient_checkpointing,
+        activation_checkpointing=bool(preset.run.gradient_checkpointing),
         activation_checkpointing_kwargs={"use_reentrant": False} if preset.run.gradient_checkpointing else None,
         # A transformer tower that is trained has unused layers after the one that is read.
         ddp_find_unused_parameters=not preset.tower.freeze_vision,
         remove_unused_columns=False,
         disable_tqdm=not sys.stderr.isatty(),
-        use_cpu=pick_device(training.device).type == "cpu",
+        use_cpu=device.type == "cpu",
         dataloader_num_workers=min(preset.run.loaders, len(available_cores())),  # more would wait for one another
-        dataloader_pin_memory=torch.cuda.is_available(),
+        # A batch in pinned memory goes to a GPU without the host's waiting for what the GPU still has to do.
+        dataloader_pin_memory=device.type == "cuda",
+        accelerator_config={"non_blocking": device.type == "cuda"},
     )
     arguments._n_gpu = min(1, arguments.n_gpu)  # each of several GPUs needs its own process, by torchrun or accelerate launch
     return arguments

@@ -18,6 +18,7 @@ from transformers.trainer_callback import ExportableState
 
 from datagen.errors import UserError
 from datagen.io.files import write_json
+from model.data.lengths import of_like_length
 from model.preset import OptimisationSettings, Preset
 from model.run_folder import (
     FINAL,
@@ -67,21 +68,27 @@ class IGTrainer(Trainer):
     def create_optimizer(self, model: Any = None) -> Any:
         """AdamW, with the groups of `parameter_groups`."""
         if self.optimizer is None:
-            self.optimizer: Any = torch.optim.AdamW(parameter_groups(self.model, self.preset.optimisation), betas=(0.9, 0.98))
+            self.optimizer: Any = adamw(self.model, self.preset.optimisation)
         return self.optimizer
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         return SequentialSampler(train_dataset or self.train_dataset)  # the data set is in the order of training already
 
     def get_batch_samples(self, epoch_iterator: Iterator, num_batches: int, device: torch.device) -> tuple[list, Any]:
-        """A step's micro-batches, each with the ``counts`` of the whole step, by which the parts of the loss are divided."""
+        """A step's micro-batches, gathered anew by the length of texts, each with the ``counts`` of the whole step, by which the parts of
+        the loss are divided."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         if batches:
+            batches = of_like_length(batches)
             counts = torch.stack([self._unwrapped.loss_counts(batch) for batch in batches]).sum(0).to(device)
             # Gradients are averaged over processes, not summed, so the counts must be averaged as well.
             counts = self.accelerator.reduce(counts, "mean")
             batches = [{**batch, "counts": counts} for batch in batches]
         return batches, None
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """0: Trainer would go through all parameters at every step, and multiply their number by that of the image's pixels."""
+        return 0
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
         """The model's loss. Its parts are also added to the sums for the log."""
@@ -288,6 +295,22 @@ class LossLines(TrainerCallback):
         if numbers and state.is_world_process_zero:
             text = ", ".join(f"{k} {v:.4f}" for k, v in numbers.items())
             print(f"train: step {state.global_step}/{state.max_steps}, {text}", file=sys.stderr, flush=True)
+
+
+def adamw(model: torch.nn.Module, settings: OptimisationSettings) -> torch.optim.AdamW:
+    """The optimizer of a model's trainable parameters, with the groups of `parameter_groups`; on a GPU in one kernel for many of them."""
+    on_gpu = all(parameter.is_cuda for parameter in model.parameters() if parameter.requires_grad)
+    optimizer = torch.optim.AdamW(parameter_groups(model, settings), betas=(0.9, 0.98), fused=on_gpu or None)
+    optimizer.register_load_state_dict_pre_hook(_for_own_device)
+    return optimizer
+
+
+def _for_own_device(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """An optimizer's state, which may have been saved on a device of another kind, for the kernels of this optimizer's device."""
+    groups, own = state["param_groups"], optimizer.param_groups
+    if len(groups) != len(own):  # torch refuses that
+        return state
+    return {**state, "param_groups": [{**group, "fused": mine["fused"]} for group, mine in zip(groups, own, strict=True)]}
 
 
 def parameter_groups(model: torch.nn.Module, settings: OptimisationSettings) -> list[dict[str, Any]]:

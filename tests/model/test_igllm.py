@@ -158,3 +158,26 @@ def test_pretraining_teaches_the_tower_and_nothing_else(codec: CodeCodec, render
     output.loss.backward()
     trained = {name.partition(".")[0] for name, p in model.named_parameters() if p.grad is not None}
     assert trained == {"tower", "projector", "dense_head"} == {n.partition(".")[0] for n, p in model.named_parameters() if p.requires_grad}
+
+
+def test_adapters_compute_in_bfloat16_under_autocast_alone(saved_parts: dict[str, Path]) -> None:
+    """Copies of their inputs in float32 would cost memory and time, and autocast would round them again."""
+    pair = {"vision_model": str(saved_parts["clip"]), "language_model": str(saved_parts["llama"]), "freeze_vision": True}
+    blind = {"dense_weight": 0.0, "number_cells": False, "word_cells": False, "guide_weight": 0.0}
+    model, _ = build(TINY.replaced(**pair, **blind, lora_rank=2, lora_alpha=4, bf16=True), CLEVR)
+    inputs: list[torch.dtype] = []
+    first = next(module for name, module in model.named_modules() if name.endswith("q_proj.lora_A.default"))
+    first.register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0].dtype))
+    embedded = model.embed(torch.tensor([[5, 6]]), None, None)
+    with torch.autocast("cpu", torch.bfloat16):
+        trained = model.run_decoder(embedded).last_hidden_state
+    predicted = model.run_decoder(embedded).last_hidden_state
+    assert inputs == [torch.bfloat16, torch.float32]
+    assert torch.allclose(trained.float(), predicted.float(), atol=0.1)
+
+
+def test_a_frozen_tower_keeps_its_mode_when_training_and_predicting_take_turns(clip: IGLLM) -> None:
+    for mode in (True, True, False, True):
+        clip.train(mode)
+        assert {module.training for module in clip.language_model.modules()} == {mode}
+        assert not any(module.training for module in clip.tower.modules())

@@ -37,7 +37,8 @@ def test_a_setting_is_accepted_or_refused_by_its_name(name: str, value: Any) -> 
     message = refused(**{name: value})
     if message is None:
         kind = settings()[name].kind
-        assert isinstance(value, (int, float) if kind is float else str if get_args(kind) else kind)
+        choices = get_args(kind)
+        assert value in choices if choices else isinstance(value, (int, float) if kind is float else kind)
         assert not isinstance(value, float) or math.isfinite(value)
     else:
         assert name in message

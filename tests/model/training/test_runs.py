@@ -18,7 +18,7 @@ from small_run import PRESET, Train, generate
 
 import igllm
 from datagen.errors import UserError
-from datagen.io.files import read_json, read_jsonl, write_json
+from datagen.io.files import file_sha256, read_json, read_jsonl, write_json
 from datagen.shards.reader import Samples
 from model.data.feature_cache import FeatureCache
 from model.igllm import IGLLM
@@ -301,3 +301,19 @@ def test_no_more_loaders_than_cores(train: Train, monkeypatch: pytest.MonkeyPatc
     assert train("--steps", "1", "--set", "loaders=64") == 0
     assert set(counts) == {2}
     assert not [warning for warning in recwarn if "worker processes" in str(warning.message)]
+
+
+def test_a_checkpoint_from_a_gpu_is_taken_up_on_a_cpu(train: Train, run: Path, two_steps: Path, tmp_path: Path) -> None:
+    """There the optimizer steps in one kernel for all parameters, and its state says so."""
+    shutil.copytree(two_steps, tmp_path / "other")
+    checkpoint = run / "checkpoint-2"
+    state = torch.load(checkpoint / "optimizer.pt", weights_only=True)
+    for group in state["param_groups"]:
+        group["fused"] = True
+    torch.save(state, checkpoint / "optimizer.pt")
+    digests = read_json(checkpoint / "whole.json")
+    write_json(checkpoint / "whole.json", digests | {"optimizer.pt": file_sha256(checkpoint / "optimizer.pt")})
+    for out in (run, tmp_path / "other"):
+        assert train("--steps", "3", out=out) == 0
+    ours, other = (load_file(out / "model.safetensors") for out in (run, tmp_path / "other"))
+    assert all(torch.equal(ours[name], other[name]) for name in other)

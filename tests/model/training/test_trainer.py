@@ -198,12 +198,16 @@ def test_cached_features_train_the_same_model(
             preset.replaced(cache_features=True, **changes)
 
 
-def test_gradient_checkpointing_changes_nothing(parts: dict[str, Path], renders: Samples, tmp_path: Path) -> None:
+def test_gradient_checkpointing_changes_nothing(
+    parts: dict[str, Path], renders: Samples, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pair = {"vision_model": str(parts["clip"]), "language_model": str(parts["llama"]), "freeze_vision": True}
     preset = QUICK.replaced(**pair, lora_rank=2, lora_alpha=4, feedback_noise=0.0)
-    for name, on in (("plain", False), ("checkpointed", True)):
+    for name, on in (("plain", False), ("checkpointed", True), ("as memory asks", "auto")):
         train(preset.replaced(gradient_checkpointing=on), "tiny", data=Data([renders.path]), out=tmp_path / name, device="cpu")
     assert close(weights_of(tmp_path / "plain"), weights_of(tmp_path / "checkpointed"), 1e-6)
+    assert close(weights_of(tmp_path / "as memory asks"), weights_of(tmp_path / "checkpointed"), 0.0)
+    assert "gradient_checkpointing=auto: the activations of every layer are computed twice" in capsys.readouterr().err
 
 
 def test_frozen_parts_in_bfloat16_are_trained_on_resumed_and_predict(parts: dict[str, Path], renders: Samples, tmp_path: Path) -> None:
