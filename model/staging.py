@@ -139,6 +139,7 @@ def _checked(value: Any, field: str, where: Path | str, depth: int = 0) -> Any:
     if name == "architecture" and isinstance(value, str) and ":" in value:
         raise UserError(f"{where}: {plain(field)} is {plain(value)!r}; a model that timm knows by name is expected, not one from elsewhere")
     if name == "model_args" and isinstance(value, dict):
+        value = {key: each for key, each in value.items() if key != "num_classes"}  # of a classifier, without which transformers makes it
         _check_arguments(value, field, where)
     if isinstance(value, dict):
         return {key: _checked(within, f"{field}.{key}", where, depth + 1) for key, within in value.items() if key not in _UNHEEDED}

@@ -33,8 +33,9 @@ class Layout:
 
     ``states`` is the number of hidden states if all are alike, as those of a transformer with patches of one size are: any of them can be
     read. It is None for a model whose last output is read, a map or the tokens of the last stage. ``before`` is the number of tokens before
-    those of the places (class tokens, registers). ``channels_last`` is of a map. ``options`` are the arguments that the model needs for an
-    image of this size. ``whole`` is the height and width nearest to the image's of which the model sees every pixel.
+    those of the places (class tokens, registers). ``channels_last`` is of a map. ``grouped`` is whether some convolution computes a few
+    channels from a few. ``options`` are the arguments that the model needs for an image of this size. ``whole`` is the height and width,
+    nearest to the image's, of which the model sees every pixel.
     """
 
     rows: int
@@ -43,6 +44,7 @@ class Layout:
     states: int | None
     before: int
     channels_last: bool
+    grouped: bool
     options: Mapping[str, bool]
     whole: Size
 
@@ -50,8 +52,11 @@ class Layout:
         """What the model gives of images (batch, 3, height, width)."""
         if self.states is not None:
             return encoder(pixels, output_hidden_states=True, **self.options)
-        # Channels last in memory: the same convolutions, faster on a CPU (benchmarks/tower_layout.py).
-        return encoder(pixels.contiguous(memory_format=torch.channels_last), **self.options)
+        # Channels last in memory: the same convolutions, faster on a CPU (benchmarks/tower_layout.py). But the gradients of grouped ones
+        # (RegNet's) are then written beyond their memory, which ends the process: torch 2.13 with oneDNN.
+        if not (self.grouped and torch.is_grad_enabled()):
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
+        return encoder(pixels, **self.options)
 
     def places(self, made: Any, layer: int) -> torch.Tensor:
         """(batch, rows * columns, channels) of what the model has given; `layer` is the hidden state to read, if they are alike."""
@@ -93,6 +98,7 @@ def layout_of(encoder: Any, frame: Size) -> Layout:
         states=None if staged else max(1, len(states)),  # a transformer without layers may list none
         before=read.shape[1] - rows * columns if tokens else 0,
         channels_last=channels_last,
+        grouped=any(1 < each.module.groups < each.channels for each in convolutions),
         options=options,
         whole=(_whole(frame[0], rows, on_the_way, 0), _whole(frame[1], columns, on_the_way, 1)),
     )

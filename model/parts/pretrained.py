@@ -29,7 +29,8 @@ from model.trial import check_added_tokens, stated_tokens, try_rules
 
 _BEHIND = re.compile(r"(^|\.)(pooler|head|classifier)\.")  # layers after a tower's hidden states, which are not used
 _BESIDE_TOWER = re.compile(
-    r"^(text_|logit_|query_tokens|visual_projection|vision_projection|language_|qformer)|(^|\.)(pooler|decoder|\w*head|\w*classifier)\."
+    r"^(text_|logit_|query_tokens|visual_projection|vision_projection|language_|qformer)|(^|\.)(pooler|decoder|\w*head|\w*classifier)\.|"
+    r"^timm_model\.(fc|last_linear|head_dist)\."
 )
 """Weights of a checkpoint that are no part of its tower: the text side, and heads of other tasks."""
 _BESIDE_LANGUAGE_MODEL = re.compile(

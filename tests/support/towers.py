@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,12 @@ class Kind:
     channels: int
     before: int | None
     staged: bool = False
-    model_type: str = field(default="")
+    model_type: str = ""
+    seed: int = 5
 
     def save(self, folder: Path) -> Path:
         """Save a model of this kind with random weights."""
-        torch.manual_seed(5)
+        torch.manual_seed(self.seed)
         AutoModel.from_config(AutoConfig.for_model(self.model_type or self.name, **self.fields)).save_pretrained(folder)
         return folder
 

@@ -83,6 +83,32 @@ def test_a_tower_that_cannot_be_used_is_told_why_and_which_can(own_parts: dict[s
     assert "object has no attribute" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ({"architecture": "hf-hub:someone/model"}, "architecture is 'hf-hub:someone/model'; a model that timm knows by name is expected"),
+        ({"architecture": "local-dir:/tmp/model"}, "a model that timm knows by name is expected"),
+        (
+            {"model_args": {"checkpoint_path": "weights.pth"}},
+            "model_args.checkpoint_path is stated, and weights are read from model.safetensors",
+        ),
+        ({"model_args": {"pretrained": True}}, "model_args.pretrained is stated"),
+        ({"model_args": {"pretrained_cfg": {"file": "x"}}}, "model_args.pretrained_cfg is stated"),
+        ({"model_args": {"cache_dir": "/tmp"}}, "model_args.cache_dir is '/tmp'; numbers are expected there"),
+        ({"model_args": {"device": "cpu", "embed_dim": 10**9}}, "model_args.device is 'cpu'"),
+        ({"model_args": {"act_layer": "os.system"}}, "model_args.act_layer is 'os.system'"),
+        ({"model_args": {"channels": [8, "x"]}}, "model_args.channels is 'x'"),
+        ({"model_args": {"depth": 10**6}}, "model_args.depth is 1e.06"),
+    ],
+)
+def test_arguments_of_timm_fetch_and_read_nothing(own_parts: dict[str, Path], canary: Path, stated: dict[str, Any], message: str) -> None:
+    for name in ("config.json", "preprocessor_config.json"):
+        (own_parts["clip"] / name).write_text(json.dumps({"model_type": "timm_wrapper", "architecture": "resnet18"} | stated))
+    with pytest.raises(UserError, match=message) as raised:
+        build(preset_on(own_parts), CLEVR)
+    assert str(raised.value).startswith(str(own_parts["clip"]))
+
+
 HALF = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
 
 
