@@ -205,8 +205,8 @@ class Preset:
         if "frame" in values:
             return {}
         pretrained = values.get("vision_model", self.tower.vision_model) != FROM_SCRATCH
-        sides = {"image_height", "image_width"} & values.keys()
-        if sides and (pretrained or "image_size" in values.get("vision", self.vision)):
+        sides, table = {"image_height", "image_width"} & values.keys(), values.get("vision", self.vision)
+        if sides and (pretrained or (isinstance(table, Mapping) and "image_size" in table)):
             if len(sides) == 1 and self.tower.frame == "own":
                 raise UserError(f"{sides.pop()} without the other side: a frame has an image_height and an image_width")
             return {"frame": "stated"}

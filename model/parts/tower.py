@@ -85,7 +85,8 @@ class VisionTower(nn.Module):
             blank, noisy = made.hidden_states[0].float()
             changed, expected = int((noisy - blank).norm(dim=-1).argmax()), layout.before + layout.columns - 1
             if changed != expected:
-                return f"the token of the last place of the first row is number {changed + 1} of {len(blank)}, and should be {expected + 1}"
+                where = f"the last of the first row is token {changed + 1} of {len(blank)}, and should be {expected + 1}"
+                return f"its patches are not the last of its tokens, in reading order: {where}"
         return None
 
     def _run(self, pixel_values: torch.Tensor) -> Any:

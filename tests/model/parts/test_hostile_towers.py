@@ -66,7 +66,10 @@ def of_any_resolution(folder: Path) -> None:
     ("make", "why"),
     [
         (masked, "of an image of 64 x 64 pixels it gives 5 tokens of 32 numbers, which are not one for each place of a map"),
-        (detecting, "the token of the last place of the first row is number 5 of 22, and should be 10"),
+        (
+            detecting,
+            "its patches are not the last of its tokens, in reading order: the last of the first row is token 5 of 22, and should be 10",
+        ),
         (of_any_resolution, r"it takes more than the pixels of an image \(pixel_attention_mask, spatial_shapes\), .*; of SigLIP 2, the "),
         ("llama", "a llama cannot be loaded as a pretrained part that sees"),
     ],
