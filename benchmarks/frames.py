@@ -1,4 +1,4 @@
-"""What a frame costs: visual tokens and the time of a training step's passes, as a ratio to the first frame's, in one run.
+"""What a frame costs: visual tokens and the CPU time of a training step's passes, as ratios to the first frame's, in one run.
 
 python benchmarks/frames.py --frames 336x336 252x336 [--preset paper] [--layers 1] [--text 444] [--repeats 3]
 
@@ -9,6 +9,7 @@ frozen; through the language model, gradients go back to the projector. Frames a
 from __future__ import annotations
 
 import argparse
+import time
 from functools import partial
 
 import torch
@@ -50,10 +51,11 @@ def main() -> None:
         tower = VisionTower(IGLLMConfig(vision_config=vision, text_config=text, image_height=height, image_width=width), encoder)
         tokens[named] = tower.rows * tower.columns
         passes[named] = partial(step, tower, projector, decoder, words, (height, width))
-    medians = alternately(passes, options.repeats)
+    medians = alternately(passes, options.repeats, time.process_time)
     first = options.frames[0]
     for named, value in medians.items():
-        print(f"{named}: {tokens[named]} visual tokens ({tokens[named] / tokens[first]:.2f}), {value:.3f} s ({value / medians[first]:.2f})")
+        more, longer = tokens[named] / tokens[first], value / medians[first]
+        print(f"{named}: {tokens[named]} visual tokens ({more:.2f}), {value:.3f} CPU seconds ({longer:.2f})")
 
 
 if __name__ == "__main__":
