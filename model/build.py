@@ -11,21 +11,20 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoModelForCausalLM, AutoTokenizer
+from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_MAPPING, AutoModel, AutoModelForCausalLM, AutoTokenizer
 
 from datagen.code.statements import Language
 from datagen.domains.base import Domain
 from datagen.domains.dialects import dialect
 from datagen.errors import UserError
-from datagen.io.untrusted import shortened
-from datagen.scene import FRAME_SIDES
 from model.config import IGLLMConfig, quiet_transformers
 from model.data.caption_pairs import CAPTION_TOKENS
 from model.extent import Extent, within
 from model.igllm import IGLLM
+from model.parts.layout import USABLE, layout_of
 from model.parts.preprocessor import PREPROCESSOR_FILE
-from model.parts.pretrained import Base, vision_config_of
-from model.parts.tower import USABLE, VisionTower
+from model.parts.pretrained import Base, own_frame, statistics_of_timm, vision_config_of
+from model.parts.tower import VisionTower
 from model.preset import FROM_SCRATCH, Preset, Stage
 from model.tables import blaming, configuration, reason
 from model.tokens.codec import NUM, CodeCodec, code_texts, word_tokens
@@ -109,7 +108,7 @@ def plan(preset: Preset, domain: Domain, *, stage: Stage = "train") -> ModelPlan
         word_token_ids=word_tokens(written, tokenizer) if preset.head.word_cells else [],
         **{name: value for name, value in preset.to_json().items() if name in IGLLMConfig.__annotations__} | frame,
     )
-    tokens = _count_visual_tokens(config, _source(preset, "vision"), Extent.of_memory() if vision_base is None else vision_base.extent())
+    tokens = _plan_tower(config, _source(preset, "vision"), Extent.of_memory() if vision_base is None else vision_base.extent())
     if language_base is None:  # a pretrained one is checked when it is loaded
         with blaming(_source(preset, "text")), within(Extent.of_memory(), _source(preset, "text")):
             AutoModelForCausalLM.from_config(text)
@@ -132,13 +131,23 @@ def _source(preset: Preset, table: Literal["vision", "text"]) -> str:
     return f"[{table}]" if name == FROM_SCRATCH else name
 
 
-def _count_visual_tokens(config: IGLLMConfig, source: str, extent: Extent) -> int:
-    """The number of visual tokens of a configuration's tower; `UserError` if the tower cannot be built or exceeds the extent."""
+def _plan_tower(config: IGLLMConfig, source: str, extent: Extent) -> int:
+    """The number of visual tokens of a configuration's tower; a frame that it was not made for is fitted to whole patches.
+
+    `UserError` if the tower cannot be built or used, or exceeds the extent.
+    """
+    frame = config.image_height, config.image_width
     try:
         with blaming(source), within(extent, source):
-            tower = VisionTower(config)
+            encoder = AutoModel.from_config(config.vision_config)
+            if frame != own_frame(config.vision_config):
+                config.image_height, config.image_width = layout_of(encoder, frame).whole
+            tower = VisionTower(config, encoder)
     except UserError as error:
         raise (error if source in str(error) else UserError(f"{source}: {error}")) from None
+    if (fitted := (config.image_height, config.image_width)) != frame:
+        whole = f"{fitted[0]} x {fitted[1]} pixels, {tower.layout.rows} x {tower.layout.columns} whole patches"
+        print(f"note: {source}: the frame is {whole}; of {frame[0]} x {frame[1]} it would not see all", file=sys.stderr, flush=True)
     return tower.rows * tower.columns
 
 
@@ -169,20 +178,16 @@ def _check_positions(text: Any, source: str, before: int, answer: int) -> None:
 def _try_out(model: IGLLM, preset: Preset) -> None:
     """Run the parts on a blank image and two tokens, before anything is written.
 
-    `UserError` for a tower that fails or gives another shape than expected, and for a language model that fails or is not causal.
+    `UserError` for a tower that fails or gives something else than was planned, and for a language model that fails or is not causal.
     """
-    tower, config = model.tower, model.config
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         model.eval()
         try:
-            seen = tower(torch.zeros(1, 3, config.image_height, config.image_width))
+            wrong = model.tower.fault((model.config.image_height, model.config.image_width))
         except Exception as error:  # of any kind: there are many architectures
-            raise UserError(f"{_source(preset, 'vision')}: cannot be read as a tower ({reason(error)}); {USABLE}") from None
-        if seen.shape[1:] != (tower.rows * tower.columns, tower.width):
-            raise UserError(
-                f"{_source(preset, 'vision')}: gives {seen.shape[1]} tokens {seen.shape[2]} wide, and by its configuration should give "
-                f"{tower.rows} x {tower.columns} of {tower.width}; {USABLE}"
-            )
+            wrong = reason(error)
+        if wrong is not None:
+            raise UserError(f"{_source(preset, 'vision')}: cannot be read as a tower ({wrong}); {USABLE}")
         with blaming(_source(preset, "text")):
             first, other = (
                 model.run_decoder(model.embed(torch.tensor([[0, last]]), None, None)).last_hidden_state[:, 0] for last in (0, 1)
@@ -219,7 +224,7 @@ def _vision(preset: Preset) -> tuple[Any, Base | None, dict[str, Any]]:
     """The tower's configuration, its checkpoint if it has one, and the fields of its frame (size, mean, standard deviation)."""
     if preset.tower.vision_model == FROM_SCRATCH:
         config = configuration("vision", preset.vision)
-        if not _sees(config):
+        if not _sees(config, "[vision]"):
             within = getattr(config, "vision_config", None)
             meant = f"; did you mean {within.model_type}, the tower in it?" if within is not None else ": a vision tower is needed"
             raise UserError(f"[vision]: model_type {config.model_type} is not one that sees{meant}")
@@ -227,12 +232,12 @@ def _vision(preset: Preset) -> tuple[Any, Base | None, dict[str, Any]]:
     base = Base.named(preset.tower.vision_model)
     whole = base.config()
     config = vision_config_of(whole)
-    if not _sees(config):
+    if not _sees(config, base.name):
         raise UserError(
             f"{base.name}: a {whole.model_type} cannot be loaded as a pretrained part that sees: a vision tower is needed; {USABLE}"
         )
     frame = _frame(config, preset)
-    if (statistics := base.image_statistics()) is not None:
+    if (statistics := base.image_statistics() or statistics_of_timm(config, base.name)) is not None:
         frame["image_mean"], frame["image_std"] = statistics
     else:
         warning = f"warning: {base.name}: has no {PREPROCESSOR_FILE}; its images are normalised as CLIP's are"
@@ -240,22 +245,21 @@ def _vision(preset: Preset) -> tuple[Any, Base | None, dict[str, Any]]:
     return config, base.exact(), frame
 
 
-def _sees(config: Any) -> bool:
-    """Whether a configuration describes a vision tower, either of patches or of convolutional stages."""
-    return hasattr(config, "patch_size") or hasattr(config, "hidden_sizes")
+def _sees(config: Any, source: str) -> bool:
+    """Whether `AutoModel` makes a model that takes pixels of a configuration; `UserError` if that needs a package that is not there."""
+    kind = MODEL_MAPPING.get(type(config), None)
+    with blaming(source):
+        return getattr(kind[0] if isinstance(kind, tuple) else kind, "main_input_name", None) == "pixel_values"
 
 
 def _frame(config: Any, preset: Preset) -> dict[str, Any]:
-    """Height and width of a tower's frame in pixels: the tower's own image size, or the preset's if it has none."""
-    side = getattr(config, "image_size", None)
-    if isinstance(side, list | tuple) and len(side) != 2:
-        raise UserError(f"{_source(preset, 'vision')}: image_size is {str(side)[:80]}; a number is expected, or a height and a width")
-    own = (preset.tower.image_height, preset.tower.image_width)
-    height, width = side if isinstance(side, list | tuple) else (side, side) if side else own
-    low, high = FRAME_SIDES
-    if not all(type(side) is int and low <= side <= high for side in (height, width)):
-        problem = f"image_size is {shortened([height, width])}; {low} to {high:,} pixels each way are possible"
-        raise UserError(f"{_source(preset, 'vision')}: {problem}")
+    """Height and width of a tower's frame, pixels: those that it was made for, unless it was made for none or others are stated."""
+    try:
+        own = own_frame(config)
+    except UserError as error:
+        raise UserError(f"{_source(preset, 'vision')}: {error}") from None
+    stated = (preset.tower.image_height, preset.tower.image_width)
+    height, width = stated if own is None or preset.tower.frame == "stated" else own
     return {"image_height": height, "image_width": width}
 
 

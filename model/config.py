@@ -25,8 +25,8 @@ class IGLLMConfig(PreTrainedConfig):
     """The settings from which `IGLLM.from_pretrained` rebuilds a model.
 
     ``image_height`` and ``image_width`` in pixels; ``image_mean`` and ``image_std`` per channel in [0, 1]. ``vision_layer`` is the index
-    of the hidden state that is read from a transformer tower (-2: the penultimate, as in IG-LLM); of a convolutional tower, the last map
-    is read. ``vision_merge`` x ``vision_merge`` neighbouring patches, or places of the map, make one visual token. ``prefix_token_ids``
+    of the hidden state that is read from a transformer tower (-2: the penultimate, as in IG-LLM); of other towers, the last output is
+    read. ``vision_merge`` x ``vision_merge`` neighbouring patches, or places of the map, make one visual token. ``prefix_token_ids``
     are the tokens that the chat template puts before the image; ``num_token_id`` is the id of `[NUM]`.
 
     ``vision_base`` and ``language_base`` (``name``, ``revision``, ``sha256`` where known) name the checkpoint from which a frozen part's

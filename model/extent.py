@@ -21,6 +21,7 @@ from torch.nn.modules.module import (
     register_module_module_registration_hook,
     register_module_parameter_registration_hook,
 )
+from transformers import pytorch_utils
 
 from datagen.errors import UserError
 from model.staging import INDEX_FILE, WEIGHTS_FILE, index_of, plain, weight_files
@@ -148,6 +149,22 @@ def within(extent: Extent, source: str) -> Iterator[None]:
             hook.remove()
 
 
+@contextmanager
+def without_memory() -> Iterator[None]:
+    """Pass images through models on the meta device, where nothing is computed.
+
+    Functions of transformers that remember what they made for a size of images (BEiT's positions) remember nothing of it: a later pass, in
+    which images are read, would be given tensors without content, and compute with whatever is in memory.
+    """
+    caching = pytorch_utils.is_torchdynamo_compiling
+    pytorch_utils.is_torchdynamo_compiling = lambda: True
+    try:
+        with torch.device("meta"), torch.no_grad():
+            yield
+    finally:
+        pytorch_utils.is_torchdynamo_compiling = caching
+
+
 def numbers_of_an_image(encode: Callable[[torch.Tensor], Any], frame: tuple[int, int], source: str) -> int:
     """The size of the largest layer output for one image; `encode` is the part of a model, on the meta device, that reads images.
 
@@ -164,7 +181,7 @@ def numbers_of_an_image(encode: Callable[[torch.Tensor], Any], frame: tuple[int,
 
     hook = register_module_forward_hook(count)
     try:
-        with torch.device("meta"), torch.no_grad():
+        with without_memory():
             encode(torch.zeros(1, 3, *frame))
     finally:
         hook.remove()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -102,8 +102,7 @@ class IGLLM(PreTrainedModel):
         self.all_tied_weights_keys = tied_names(self, self.all_tied_weights_keys)
         if config.lora:
             tokens = [config.num_token_id] if headed else []
-            with warnings.catch_warnings():  # peft reads an attribute that transformers has renamed
-                warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+            with _renamed_for_peft():
                 self.language_model = get_peft_model(self.language_model, lora_config(self.language_model, config.lora, tokens))
             keep_precision(self.language_model)
             self.all_tied_weights_keys = tied_names(self)
@@ -371,6 +370,18 @@ class IGLLM(PreTrainedModel):
     def _one_embedding(self) -> bool:
         """Whether the language model's input and output embeddings are one tensor."""
         return self.language_model.get_input_embeddings().weight is self.language_model.get_output_embeddings().weight
+
+
+@contextmanager
+def _renamed_for_peft() -> Iterator[None]:
+    """While peft wraps a model: the name by which it asks whether activations are checkpointed, at which transformers warns that it has
+    renamed it, is the new one's."""
+    before = PreTrainedModel.is_gradient_checkpointing
+    PreTrainedModel.is_gradient_checkpointing = PreTrainedModel.is_activation_checkpointing
+    try:
+        yield
+    finally:
+        PreTrainedModel.is_gradient_checkpointing = before
 
 
 def _fetching(keywords: Mapping[str, Any], of_base: bool = False) -> dict[str, Any]:

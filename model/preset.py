@@ -43,7 +43,10 @@ class TowerSettings(Group):
     """The vision tower and what it reads."""
 
     vision_model: str = setting(FROM_SCRATCH, "hub name (NAME@REVISION) or folder of the vision tower; none: the preset's [vision]")
-    image_height: int = setting(336, "height of the frame of a tower made from scratch, pixels", PIXELS, shared=True)
+    frame: Literal["own", "stated"] = setting(
+        "own", "own: the size of images that the tower was made for, if for one; stated: the next two, set by stating them", shared=True
+    )
+    image_height: int = setting(336, "height of the frame, pixels, if it is stated or the tower was made for none", PIXELS, shared=True)
     image_width: int = setting(336, "width of that frame, pixels", PIXELS, shared=True)
     vision_layer: int = setting(-2, "hidden state that is read from a transformer tower", Range(-1000, 1000))
     vision_merge: int = setting(1, "cells of the tower, each way, that make one visual token", CELLS)
@@ -220,6 +223,7 @@ class Preset:
 
         All change at once, since some depend on each other. `UserError` for an unknown name or an impossible value.
         """
+        values |= self._implied_frame(values)
         changes: dict[str, dict[str, Any]] = defaultdict(dict)
         for name, value in values.items():
             if name not in (*TABLES, *settings()):
@@ -227,6 +231,23 @@ class Preset:
             changes["" if name in TABLES else settings()[name].group][name] = value
         ungrouped = changes.pop("", {})
         return replace(self, **ungrouped, **{group: replace(getattr(self, group), **inner) for group, inner in changes.items()})
+
+    def _implied_frame(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The setting ``frame`` if ``values`` imply another: a tower that was made for one size of images has it, unless both sides are
+        stated with it or later. `UserError` for one side alone."""
+        if "frame" in values:
+            return {}
+        pretrained = values.get("vision_model", self.tower.vision_model) != FROM_SCRATCH
+        sides, table = {"image_height", "image_width"} & values.keys(), values.get("vision", self.vision)
+        if sides and (pretrained or (isinstance(table, Mapping) and "image_size" in table)):
+            if len(sides) == 1 and self.tower.frame == "own":
+                raise UserError(f"{sides.pop()} without the other side: a frame has an image_height and an image_width")
+            return {"frame": "stated"}
+        another = any(
+            name in values and values[name] != before
+            for name, before in (("vision_model", self.tower.vision_model), ("vision", self.vision))
+        )
+        return {"frame": "own"} if another else {}
 
     def changed(self, assignments: Iterable[str]) -> Preset:
         """A copy with ``KEY=VALUE`` settings applied; `UserError` for an unknown key or a value of the wrong type.

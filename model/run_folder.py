@@ -60,10 +60,11 @@ _DIFFERENT = {
     "data": "on other data: what --data names, or the --weight of each, is not what it was",
     "val": "with another data set for --val, or with changed scenes in it",
     "init": "that began with other weights than --init names now",
-    "vision": "with other weights of the pretrained vision tower",
+    "tower": "with other weights of the pretrained vision tower",
+    "vision": "with another table [vision]",
     "language": "with other weights of the pretrained language model",
 }
-"""By field of ``run.json``, mostly digests: the words of a message about a run that differs in it from the current call."""
+"""By field of `_compared`, mostly digests: the words of a message about a run that differs in it from the current call."""
 
 
 def check_run(out: Path, preset: Preset, **statement: Any) -> None:
@@ -201,8 +202,9 @@ def run_settings(out: Path) -> dict[str, Any]:
 
 
 def _compared(record: dict[str, Any]) -> dict[str, Any]:
-    """The fields of ``run.json`` that must not change from one call of a run to the next."""
-    flat = {**record, **record["settings"]}
+    """The fields of ``run.json`` that must not change from one call of a run to the next; settings that are not stated are the defaults."""
+    tower = {"tower": record["vision"]} if "vision" in record else {}  # the digest of its weights; the setting of this name is a table
+    flat = {**record, **Preset().to_json(), **record["settings"], **tower}
     return {key: value for key, value in flat.items() if key not in (*FREE_TO_CHANGE, "settings")}
 
 

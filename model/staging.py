@@ -60,6 +60,8 @@ _REFUSED = {
     "transformers_weights": f"weights are read from {WEIGHTS_FILE} or from what {INDEX_FILE} lists",
     "backbone": "a backbone that is fetched from elsewhere is not read; give a checkpoint that holds all of its weights",
 }
+_OF_TIMM = re.compile(r"global_pool|\w+_layer"), re.compile(r"\w+")
+"""The arguments of a model of timm that are texts, and what these may be: names of things in timm. Others may name files or devices."""
 _PRECISION = re.compile(r"(torch\.)?(auto|b?float\d+(_\w+)?)")
 _COUNTED = re.compile(r"(layers?|depths?|blocks?|stages?|labels|experts|levels)$")
 _MOST_COUNTED = 10_000  # of layers and the like, which configurations list one by one
@@ -134,6 +136,11 @@ def _checked(value: Any, field: str, where: Path | str, depth: int = 0) -> Any:
         raise UserError(f"{where}: {plain(field)} is stated, and {_REFUSED[name]}")
     if depth > _DEEPEST:
         raise UserError(f"{where}: {plain(field)} is nested more than {_DEEPEST} levels deep")
+    if name == "architecture" and isinstance(value, str) and ":" in value:
+        raise UserError(f"{where}: {plain(field)} is {plain(value)!r}; a model that timm knows by name is expected, not one from elsewhere")
+    if name == "model_args" and isinstance(value, dict):
+        value = {key: each for key, each in value.items() if key != "num_classes"}  # of a classifier, without which transformers makes it
+        _check_arguments(value, field, where)
     if isinstance(value, dict):
         return {key: _checked(within, f"{field}.{key}", where, depth + 1) for key, within in value.items() if key not in _UNHEEDED}
     if isinstance(value, list):
@@ -145,6 +152,17 @@ def _checked(value: Any, field: str, where: Path | str, depth: int = 0) -> Any:
     if name in _ALONG_A_TEXT and isinstance(value, int | float) and abs(value) > _MOST_ALONG_A_TEXT:
         raise UserError(f"{where}: {plain(field)} is {value:g}, and no model has more than {_MOST_ALONG_A_TEXT:,}")
     return value
+
+
+def _check_arguments(arguments: Mapping[str, Any], field: str, where: Path | str) -> None:
+    """`UserError` for an argument of a model of timm that is more than a number, a truth value, a list of them, or a name in timm."""
+    of_texts, name = _OF_TIMM
+    for key, value in arguments.items():
+        if key.startswith(("pretrained", "checkpoint")) or isinstance(value, dict):
+            raise UserError(f"{where}: {plain(field)}.{plain(key)} is stated, and weights are read from {WEIGHTS_FILE} alone")
+        for each in value if isinstance(value, list) else [value]:
+            if isinstance(each, str) and not (of_texts.fullmatch(key) and name.fullmatch(each)):
+                raise UserError(f"{where}: {plain(field)}.{plain(key)} is {plain(each)!r}; numbers are expected there")
 
 
 def plain(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from transformers import CONFIG_MAPPING
 
 from datagen.errors import UserError, did_you_mean
+from datagen.io.ranges import counted
 from model.staging import checked_config
 
 LONGEST_REASON = 300  # characters
@@ -38,6 +39,9 @@ def configuration(name: str, table: Mapping[str, Any], **given: Any) -> Any:
     for other, key in CONFIG_MAPPING[kind].attribute_map.items():
         if key in table and other in table:
             raise UserError(f"[{name}]: {key} and {other} are two names of one field of a {kind}; leave one out")
+    sizes, depths = table.get("hidden_sizes"), table.get("depths")
+    if isinstance(sizes, list) and isinstance(depths, list) and len(sizes) != len(depths):
+        raise UserError(f"[{name}]: hidden_sizes are of {counted(len(sizes), 'stage')} and depths of {len(depths)}; give one of each")
     checked_config(table, f"[{name}]")
     with blaming(f"[{name}]"):
         return CONFIG_MAPPING[kind](**{key: value for key, value in table.items() if key != "model_type"}, **given)

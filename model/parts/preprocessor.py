@@ -26,6 +26,11 @@ def read_statistics(folder: Path) -> Statistics | None:
     if found is None:
         return None
     where, content = found
+    return statistics_in(content, where)
+
+
+def statistics_in(content: Any, where: str) -> Statistics:
+    """Mean and standard deviation in the content of a preprocessor's file, called `where`; `UserError` as from `read_statistics`."""
     stated = as_declared(content, StatedPreprocessor, f"{where}: damaged")
     if stated.do_rescale is False or (stated.rescale_factor is not None and not math.isclose(stated.rescale_factor, 1 / 255, rel_tol=1e-3)):
         raise UserError(f"{where}: its tower takes values that are not in [0, 1] before they are normalised, and no such one can be used")

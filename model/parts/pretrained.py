@@ -19,15 +19,18 @@ from transformers.utils import cached_file
 
 from datagen.errors import UserError
 from datagen.io.files import file_sha256
+from datagen.io.untrusted import shortened
+from datagen.scene import FRAME_SIDES
 from model.extent import Extent, in_words, shapes_of, within
-from model.parts.preprocessor import PREPROCESSOR_FILES, Statistics, read_statistics
+from model.parts.preprocessor import PREPROCESSOR_FILES, Statistics, read_statistics, statistics_in
 from model.staging import ADAPTER_FILE, CONFIG_FILE, INDEX_FILE, TOKENIZER_FILES, WEIGHTS_FILE, index_of, plain, staged, weight_files
 from model.tables import blaming, reason
 from model.trial import check_added_tokens, stated_tokens, try_rules
 
 _BEHIND = re.compile(r"(^|\.)(pooler|head|classifier)\.")  # layers after a tower's hidden states, which are not used
 _BESIDE_TOWER = re.compile(
-    r"^(text_|logit_|query_tokens|visual_projection|vision_projection|language_|qformer)|(^|\.)(pooler|decoder|\w*head|\w*classifier)\."
+    r"^(text_|logit_|query_tokens|visual_projection|vision_projection|language_|qformer)|(^|\.)(pooler|decoder|\w*head|\w*classifier)\.|"
+    r"^timm_model\.(fc|last_linear|head_dist)\."
 )
 """Weights of a checkpoint that are no part of its tower: the text side, and heads of other tasks."""
 _BESIDE_LANGUAGE_MODEL = re.compile(
@@ -224,6 +227,8 @@ class Base:
             raise
         except Exception as error:
             why = reason(error).replace(where, self.name)
+            if isinstance(error, ImportError) and "timm" in str(error):
+                raise UserError(f"{self.name}: is a model of timm, which is not installed: pip install timm") from None
             if "tiktoken" in why:  # transformers tries it after SentencePiece has failed
                 why = "its tokenizer.model is damaged"
             raise UserError(
@@ -257,6 +262,44 @@ def fetch_weights(folder_or_name: Any, **fetching: Any) -> str:
 def vision_config_of(config: Any) -> Any:
     """The configuration of a checkpoint's tower, which may be part of a model of images and text such as CLIP."""
     return getattr(config, "vision_config", config)
+
+
+def own_frame(config: Any) -> tuple[int, int] | None:
+    """Height and width of the images that a tower was made for, as its configuration states them; None if it states none.
+
+    `UserError` for sides that no frame can have.
+    """
+    side = getattr(config, "image_size", None)
+    side = _size_of_timm(config) if side is None else side
+    if side is None or side == 0:
+        return None
+    if isinstance(side, list | tuple) and len(side) != 2:
+        raise UserError(f"image_size is {str(side)[:80]}; a number is expected, or a height and a width")
+    height, width = side if isinstance(side, list | tuple) else (side, side)
+    low, high = FRAME_SIDES
+    if not all(type(side) is int and low <= side <= high for side in (height, width)):
+        raise UserError(f"image_size is {shortened([height, width])}; {low} to {high:,} pixels each way are possible")
+    return height, width
+
+
+def _size_of_timm(config: Any) -> Any:
+    """The image size that the configuration of a model of timm states: as an argument, or as channels, height and width of its input."""
+    arguments, trained = getattr(config, "model_args", None) or {}, _trained_by_timm(config)
+    size, shape = arguments.get("img_size"), trained.get("input_size")
+    return shape[1:] if size is None and isinstance(shape, list | tuple) else size
+
+
+def statistics_of_timm(config: Any, name: str) -> Statistics | None:
+    """Mean and standard deviation per channel that the configuration of a model of timm states; None if it states none."""
+    trained = _trained_by_timm(config)
+    stated = {f"image_{each}": trained[each] for each in ("mean", "std") if each in trained}
+    return statistics_in(stated, f"{name}: {CONFIG_FILE}: pretrained_cfg") if stated else None
+
+
+def _trained_by_timm(config: Any) -> dict[str, Any]:
+    """What the configuration of a model of timm says of its training; empty for other models."""
+    stated = getattr(config, "pretrained_cfg", None)
+    return stated if isinstance(stated, dict) else {}
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -11,72 +12,54 @@ from transformers import AutoModel
 
 from datagen.errors import UserError
 from model.config import IGLLMConfig
-from model.tables import reason
+from model.parts.layout import Size, layout_of
 
 PLACE_FREQUENCIES = 8
-USABLE = (
-    "towers that can be used are transformers with patches of one size (CLIP, SigLIP, DINOv2, ViT and their like) and convolutional "
-    "networks that end in one map (ResNet, RegNet and their like)"
-)
 LAST_BUT_ONE = -2  # the hidden state that is read unless the configuration states another
 
 
 class VisionTower(nn.Module):
     """Turns images into tokens in reading order, one for each place of a ``rows`` x ``columns`` grid.
 
-    Of a transformer, the patch tokens of the hidden state ``config.vision_layer`` are used, without class token; of a convolutional
-    network, the last map. With ``config.vision_merge`` above 1, neighbouring patches are joined into one token, their channels side by
-    side (the inverse of pixel shuffle, Shi et al. 2016), so that the tower computes on finer patches and the language model reads no more
-    tokens. Unlike patch tokens, a map does not encode positions, so sines and cosines of each token's position are appended as channels.
+    Of a transformer with patches of one size, the patch tokens of the hidden state ``config.vision_layer`` are used, without class tokens
+    and registers; of any other network, its last map, or the tokens of its last stage (see `model.parts.layout`). With
+    ``config.vision_merge`` above 1, neighbouring places are joined into one token, their channels side by side (the inverse of pixel
+    shuffle, Shi et al. 2016), so that the tower computes on finer patches and the language model reads no more tokens. Unlike patch tokens,
+    a map does not encode positions, so sines and cosines of each token's position are appended as channels.
     """
 
     def __init__(self, config: IGLLMConfig, encoder: nn.Module | None = None) -> None:
         """An adapter around `encoder`, by default one with random weights.
 
-        `UserError` if the tower is of an unsupported kind, lacks the layer to read, is made for another frame, or has an empty map or one
-        that cannot be merged evenly.
+        `UserError` if the tower cannot be used or cannot take the frame, lacks the layer to read, or has a map that does not merge evenly.
         """
         super().__init__()
-        if not is_usable(config.vision_config):
-            raise UserError(f"a {config.vision_config.model_type} cannot be used as a tower; {USABLE}")
         self.encoder: Any = encoder or AutoModel.from_config(config.vision_config)
         self.layer = config.vision_layer
-        vision = config.vision_config
-        self.convolutional = not hasattr(vision, "patch_size")
-        if self.convolutional:
-            stride = _stride(self.encoder)
-            rows, columns = math.ceil(config.image_height / stride), math.ceil(config.image_width / stride)
-            channels, places = vision.hidden_sizes[-1], 4 * PLACE_FREQUENCIES
-        else:
-            patch = vision.patch_size
-            patch_height, patch_width = patch if isinstance(patch, list | tuple) else (patch, patch)
-            rows, columns = config.image_height // patch_height, config.image_width // patch_width
-            _check_frame(vision, config.image_height, config.image_width)
-            channels, places = vision.hidden_size, 0
-        self._check_layer(vision)
-        if not rows * columns:
-            raise UserError(f"the tower's patches are larger than its frame of {config.image_height} x {config.image_width} pixels")
+        self.layout = layout_of(_on_meta(self.encoder, config.vision_config), (config.image_height, config.image_width))
+        self._check_layer()
         self.merge = config.vision_merge
+        rows, columns = self.layout.rows, self.layout.columns
         if rows % self.merge or columns % self.merge:
             raise UserError(f"vision_merge={self.merge} does not divide the tower's map of {rows} x {columns} cells")
         self.rows, self.columns = rows // self.merge, columns // self.merge
-        self.width = channels * self.merge**2 + places
+        self.width = self.layout.channels * self.merge**2 + (4 * PLACE_FREQUENCIES if self.layout.states is None else 0)
         if config.freeze_vision:
             self.encoder.requires_grad_(False)
 
     @property
     def attended(self) -> int:
-        """The number of an image's tokens that attend to each other: in the tower or, if it is convolutional, in the language model."""
-        return self.rows * self.columns * (1 if self.convolutional else self.merge**2)
+        """The number of an image's tokens that attend to each other: in a tower that is a transformer, else in the language model."""
+        return self.rows * self.columns * (1 if self.layout.states is None else self.merge**2)
 
-    def _check_layer(self, vision: Any) -> None:
+    def _check_layer(self) -> None:
         """`UserError` for a layer that the tower does not have."""
-        if self.convolutional:
+        if self.layout.states is None:
             if self.layer not in (LAST_BUT_ONE, -1):
-                raise UserError(f"vision_layer={self.layer}: a convolutional tower is read at its end; leave vision_layer out")
+                raise UserError(f"vision_layer={self.layer}: this tower is read at its end; leave vision_layer out")
             return
-        layers = getattr(vision, "num_hidden_layers", None)
-        if layers is not None and not -layers - 1 <= self.layer <= layers:
+        layers = self.layout.states - 1
+        if not -layers - 1 <= self.layer <= layers:
             raise UserError(
                 f"vision_layer={self.layer}: this tower has {layers} layers, whose hidden states are 0 to {layers}, or from the end "
                 f"-1 to {-layers - 1}"
@@ -84,15 +67,38 @@ class VisionTower(nn.Module):
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """(batch, 3, height, width) normalised pixels to (batch, rows * columns, width)."""
-        pixel_values = pixel_values.to(self.encoder.dtype)
-        if not self.convolutional:
-            states = self.encoder(pixel_values, output_hidden_states=True).hidden_states[self.layer]
-            return self._merged(states[:, -self.rows * self.columns * self.merge**2 :])
-        # Channels last: the same convolutions, faster on a CPU (benchmarks/tower_layout.py).
-        features = self.encoder(pixel_values.contiguous(memory_format=torch.channels_last)).last_hidden_state.flatten(2).transpose(1, 2)
-        features = self._merged(features)
-        place = place_code(self.rows, self.columns, PLACE_FREQUENCIES).to(features)
-        return torch.cat([features, place.expand(len(features), -1, -1)], dim=-1)
+        return self._tokens(self._run(pixel_values))
+
+    def fault(self, frame: Size) -> str | None:
+        """How an image's tokens differ from what the tower should give, in words; None if they do not. ``frame`` is height and width.
+
+        The model reads a blank image, and one with noise at the last place of the first row: of patch tokens before the first layer, the
+        one of this place alone may change.
+        """
+        layout, images = self.layout, torch.zeros(2, 3, *frame)
+        images[1, :, : frame[0] // layout.rows, -(frame[1] // layout.columns) :].normal_()
+        made = self._run(images)
+        tokens = self._tokens(made)
+        if tokens.shape[1:] != (self.rows * self.columns, self.width):
+            return f"it gives {tokens.shape[1]} tokens {tokens.shape[2]} wide, and should give {self.rows} x {self.columns} of {self.width}"
+        if layout.states is not None and made.hidden_states[0].ndim == 3:
+            blank, noisy = made.hidden_states[0].float()
+            changed, expected = int((noisy - blank).norm(dim=-1).argmax()), layout.before + layout.columns - 1
+            if changed != expected:
+                where = f"the last of the first row is token {changed + 1} of {len(blank)}, and should be {expected + 1}"
+                return f"its patches are not the last of its tokens, in reading order: {where}"
+        return None
+
+    def _run(self, pixel_values: torch.Tensor) -> Any:
+        return self.layout.run(self.encoder, pixel_values.to(self.encoder.dtype))
+
+    def _tokens(self, made: Any) -> torch.Tensor:
+        """What the model gives of images as tokens (batch, rows * columns, width)."""
+        cells = self._merged(self.layout.places(made, self.layer))
+        if self.layout.states is not None:
+            return cells
+        place = place_code(self.rows, self.columns, PLACE_FREQUENCIES).to(cells)
+        return torch.cat([cells, place.expand(len(cells), -1, -1)], dim=-1)
 
     def _merged(self, cells: torch.Tensor) -> torch.Tensor:
         """(batch, patches, channels) to (batch, rows * columns, merge² * channels), a token's patches in reading order."""
@@ -102,20 +108,12 @@ class VisionTower(nn.Module):
         return grid.transpose(2, 3).flatten(3).flatten(1, 2)
 
 
-def is_usable(vision: Any) -> bool:
-    """Whether a configuration may describe a tower that `VisionTower` can read; only a trial run is certain."""
-    patches, maps = hasattr(vision, "patch_size"), hasattr(vision, "hidden_sizes")
-    return patches != maps and not (patches and hasattr(vision, "depths"))  # the excluded ones merge patches from stage to stage
-
-
-def _check_frame(vision: Any, height: int, width: int) -> None:
-    """`UserError` for a frame of another size than the position embeddings of a transformer are made for."""
-    side = getattr(vision, "image_size", None)
-    known = tuple(side) if isinstance(side, list | tuple) else (side, side)
-    if side and known != (height, width):
-        raise UserError(
-            f"the tower's image_size is {known[0]} x {known[1]} pixels, and the frame is {height} x {width}; they must be equal"
-        )
+def _on_meta(encoder: Any, config: Any) -> Any:
+    """A model like `encoder` on the meta device. Never itself: it may keep what it makes in a pass, and would keep it without content."""
+    if encoder.device.type == "meta":
+        return deepcopy(encoder)
+    with torch.device("meta"):
+        return AutoModel.from_config(config)
 
 
 def place_code(rows: int, columns: int, frequencies: int) -> torch.Tensor:
@@ -129,15 +127,3 @@ def fourier(values: torch.Tensor, frequencies: int) -> torch.Tensor:
     """(...) values, about in [-1, 1], to (..., 2 * frequencies): sines, then cosines, at a quarter, a half, one, ... periods per unit."""
     angles = values[..., None] * (math.pi / 2) * 2 ** torch.arange(frequencies, device=values.device)
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
-
-
-def _stride(encoder: nn.Module) -> int:
-    """The number of pixels, each way, for each place of a convolutional tower's map."""
-    training = encoder.training
-    with torch.no_grad():
-        try:
-            side = encoder.eval()(torch.zeros(1, 3, 64, 64)).last_hidden_state.shape[-1]
-        except Exception as error:  # of any kind: the network may be anything
-            raise UserError(f"the tower makes no map of an image ({reason(error)}); {USABLE}") from None
-    encoder.train(training)
-    return 64 // side

@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 """The version of the files of finished runs. A change of the measures, or of what training with the same settings does, raises it, so that
 older runs are made again."""
-LATER_SETTINGS: Mapping[str, Any] = {"vision_merge": 1, "rotations": "own", "number_cells": False, "order_noise": 0.0, "word_cells": False}
+LATER_SETTINGS: Mapping[str, Any] = {
+    "vision_merge": 1,
+    "rotations": "own",
+    "number_cells": False,
+    "order_noise": 0.0,
+    "word_cells": False,
+    "frame": "own",
+}
 """Settings added to presets after runs were first kept, each with the value that gives the earlier behaviour. Where a preset has that
 value, a run does not state the setting, so that older runs keep their names. The value is written here and not read from the preset's
 defaults: a default may change, but not the meaning of a kept run."""

@@ -26,6 +26,15 @@ from model.tokens.prompts import prompt_tokens
 from model.tokens.tokenizer import domain_tokenizer
 
 RESNET = {"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 8], "depths": [1, 1], "layer_type": "basic"}
+CONVNEXT = {"model_type": "convnext", "patch_size": 16, "hidden_sizes": [8] * 4, "depths": [1] * 4}
+VIT_MAE = {
+    "model_type": "vit_mae",
+    "image_size": 128,
+    "patch_size": 32,
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+}
 LLAMA = {"model_type": "llama", "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
 
 
@@ -78,23 +87,33 @@ def test_what_panics_in_rust_is_one_message(shipped: Path, table: str, when: str
     assert ("tokenizer.json: it cannot be applied (Precompiled" if when == "read" else "cannot be applied (index out of bounds") in line
 
 
-@pytest.mark.parametrize(
-    ("vision", "text"),
-    [
-        ({"hidden_sizes": [8] * 9, "depths": [1] * 9}, {}),  # one cell, not the four of its stride at 64 x 64
-        ({}, {"model_type": "gpt2", "n_positions": 12, "n_embd": 16, "n_layer": 1, "n_head": 2}),  # fewer positions than the prompt has
-        ({}, {"model_type": "gpt2", "n_positions": 60, "n_embd": 16, "n_layer": 1, "n_head": 2}),  # or than it has with the answer
-    ],
-)
-def test_a_model_that_cannot_compute_is_one_message(
-    tmp_path: Path, vision: dict[str, Any], text: dict[str, Any], capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = save(tmp_path / "model", RESNET | vision, text or LLAMA)
+@pytest.mark.parametrize("positions", [12, 60])  # fewer than the prompt has, or than it has with the answer
+def test_a_model_that_cannot_compute_is_one_message(tmp_path: Path, positions: int, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = save(tmp_path / "model", text={"model_type": "gpt2", "n_positions": positions, "n_embd": 16, "n_layer": 1, "n_head": 2})
     capsys.readouterr()
     assert predict(folder) == 2
     [line] = capsys.readouterr().err.splitlines()
-    known = ("run: its configuration and weights do not go together", "loaded")  # the latter if it is the tower that cannot compute
-    assert line.startswith(tuple(f"igllm predict: {folder}: this model cannot be {reason} (" for reason in known))
+    assert line.startswith(f"igllm predict: {folder}: this model cannot be run: its configuration and weights do not go together (")
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ({"image_height": 64}, "the tower's patches are larger than its frame of 64 x 128 pixels"),
+        ({"image_height": 160}, "vision_merge=2 does not divide the tower's map of 1 x 1 cells"),
+        ({"vision_config": VIT_MAE}, "it gives 5 tokens of 16 numbers, which are not one for each place of a map"),
+    ],
+)
+def test_a_tower_that_cannot_see_is_one_message(
+    tmp_path: Path, stated: dict[str, Any], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = save(tmp_path / "model", CONVNEXT)
+    change(folder / "config.json", lambda config: config.update({"vision_merge": 2} | stated))
+    capsys.readouterr()
+    assert predict(folder) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"igllm predict: {folder}: ")
+    assert message in line
 
 
 def test_a_fault_of_the_shipped_model_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:

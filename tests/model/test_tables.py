@@ -67,10 +67,13 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
     "too deep": (CLIP | {"num_hidden_layers": 10**9}, "num_hidden_layers is 1e.09, and no model has more than"),
     "too deep a stage": (RESNET | {"depths": [1, 10**9]}, "depths is 1e.09"),
     "too many names": (CLIP | {"num_labels": 10**9}, "num_labels"),
-    "fewer depths than sizes": (RESNET | {"hidden_sizes": [8, 16], "depths": [1]}, "gives .* and by its configuration should give"),
+    "fewer depths than sizes": (RESNET | {"hidden_sizes": [8, 16], "depths": [1]}, "hidden_sizes are of 2 stages and depths of 1"),
     "layers of another kind": (RESNET | {"layer_type": "basics"}, "basics"),
     "precision": (CLIP | {"dtype": "float16"}, "dtype is decided by the setting bf16"),
-    "maps of other sizes": ({"model_type": "swin", "image_size": 64, "embed_dim": 16, "depths": [1, 1], "num_heads": [1, 2]}, "vision"),
+    "no map": (
+        {"model_type": "vit_mae", "image_size": 64, "patch_size": 16, **LAYERS},
+        "of an image of 64 x 64 pixels it gives 5 tokens of 32",
+    ),
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from spoiled_parts import change, preset_on
-from transformers import ConvNextConfig, ConvNextModel, PvtConfig, PvtModel, SwinConfig, SwinModel
+from transformers import Siglip2VisionConfig, Siglip2VisionModel, ViTMAEConfig, ViTMAEModel, YolosConfig, YolosModel
 
 from datagen.domains.clevr import CLEVR
 from datagen.errors import UserError
@@ -46,30 +46,70 @@ def test_statistics_that_are_none_are_named(own_parts: dict[str, Path], canary: 
         build(preset_on(own_parts), CLEVR)
 
 
-def convnext(folder: Path) -> None:
-    ConvNextModel(ConvNextConfig(hidden_sizes=[8] * 4, depths=[1] * 4)).save_pretrained(folder)
+PATCHES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 64, "patch_size": 16}
 
 
-def swin(folder: Path) -> None:
-    SwinModel(SwinConfig(embed_dim=12, depths=[1, 1], num_heads=[1, 2], image_size=64)).save_pretrained(folder)
+def masked(folder: Path) -> None:
+    ViTMAEModel(ViTMAEConfig(**PATCHES)).save_pretrained(folder)
 
 
-def pvt(folder: Path) -> None:
-    sizes = {"hidden_sizes": [8] * 4, "num_attention_heads": [1] * 4, "depths": [1] * 4}
-    PvtModel(PvtConfig(**sizes, image_size=64)).save_pretrained(folder)
+def detecting(folder: Path) -> None:
+    YolosModel(YolosConfig(**PATCHES | {"image_size": [64, 64]}, num_detection_tokens=5)).save_pretrained(folder)
 
 
-@pytest.mark.parametrize("make", [convnext, swin, pvt, "llama"])
-def test_a_tower_that_cannot_be_used_is_told_which_can(own_parts: dict[str, Path], canary: Path, make: Any) -> None:
+def of_any_resolution(folder: Path) -> None:
+    layers = {name: PATCHES[name] for name in PATCHES if name != "image_size"}
+    Siglip2VisionModel(Siglip2VisionConfig(**layers, num_patches=16)).save_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (masked, "of an image of 64 x 64 pixels it gives 5 tokens of 32 numbers, which are not one for each place of a map"),
+        (
+            detecting,
+            "its patches are not the last of its tokens, in reading order: the last of the first row is token 5 of 22, and should be 10",
+        ),
+        (of_any_resolution, r"it takes more than the pixels of an image \(pixel_attention_mask, spatial_shapes\), .*; of SigLIP 2, the "),
+        ("llama", "a llama cannot be loaded as a pretrained part that sees"),
+    ],
+)
+def test_a_tower_that_cannot_be_used_is_told_why_and_which_can(own_parts: dict[str, Path], canary: Path, make: Any, why: str) -> None:
     if callable(make):
         shutil.rmtree(own_parts["clip"])
         make(own_parts["clip"])
     else:
         own_parts["clip"] = own_parts[make]
-    with pytest.raises(UserError, match=r"towers that can be used are .*CLIP, SigLIP, DINOv2, ViT .*ResNet, RegNet") as raised:
+    with pytest.raises(UserError, match=rf"{why}.*towers that can be used are .*CLIP, SigLIP, DINOv2, ViT .*ResNet, RegNet") as raised:
         build(preset_on(own_parts), CLEVR)
     assert str(raised.value).startswith(str(own_parts["clip"]))
     assert "object has no attribute" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ({"architecture": "hf-hub:someone/model"}, "architecture is 'hf-hub:someone/model'; a model that timm knows by name is expected"),
+        ({"architecture": "local-dir:/tmp/model"}, "a model that timm knows by name is expected"),
+        (
+            {"model_args": {"checkpoint_path": "weights.pth"}},
+            "model_args.checkpoint_path is stated, and weights are read from model.safetensors",
+        ),
+        ({"model_args": {"pretrained": True}}, "model_args.pretrained is stated"),
+        ({"model_args": {"pretrained_cfg": {"file": "x"}}}, "model_args.pretrained_cfg is stated"),
+        ({"model_args": {"cache_dir": "/tmp"}}, "model_args.cache_dir is '/tmp'; numbers are expected there"),
+        ({"model_args": {"device": "cpu", "embed_dim": 10**9}}, "model_args.device is 'cpu'"),
+        ({"model_args": {"act_layer": "os.system"}}, "model_args.act_layer is 'os.system'"),
+        ({"model_args": {"channels": [8, "x"]}}, "model_args.channels is 'x'"),
+        ({"model_args": {"depth": 10**6}}, "model_args.depth is 1e.06"),
+    ],
+)
+def test_arguments_of_timm_fetch_and_read_nothing(own_parts: dict[str, Path], canary: Path, stated: dict[str, Any], message: str) -> None:
+    for name in ("config.json", "preprocessor_config.json"):
+        (own_parts["clip"] / name).write_text(json.dumps({"model_type": "timm_wrapper", "architecture": "resnet18"} | stated))
+    with pytest.raises(UserError, match=message) as raised:
+        build(preset_on(own_parts), CLEVR)
+    assert str(raised.value).startswith(str(own_parts["clip"]))
 
 
 HALF = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}

@@ -12,7 +12,7 @@ from huggingface_hub import ModelCard
 from peft import PeftModel
 from pretrained_parts import LANGUAGE, LAYERS, VISION, make_parts
 from safetensors.torch import load_file
-from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from datagen.code.grammar import parse_code, write_code
 from datagen.domains.registry import get_domain
@@ -129,6 +129,17 @@ def test_parts_from_scratch_are_all_in_the_file(tied: bool, rank: int, tmp_path:
     images, ids = torch.randn(1, 3, 128, 160), torch.tensor([[1, 5, 6, 4]])
     assert torch.equal(again(images, ids).logits, model(images, ids).logits)
     assert torch.allclose(again.merged()(images, ids).logits, model(images, ids).logits, atol=1e-5)
+
+
+def test_nothing_asks_transformers_by_a_name_that_it_warns_of(parts: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """peft asks whether activations are checkpointed; under the old name, transformers would print a page of warning at each start."""
+    asked = []
+    monkeypatch.setattr(PreTrainedModel, "is_gradient_checkpointing", property(asked.append))
+    before = vars(PreTrainedModel)["is_gradient_checkpointing"]
+    model, _ = build(made_on(parts, "clip", "llama", **PAPER_LIKE), CLEVR)
+    assert any("lora_" in name for name, _ in model.named_parameters())
+    assert not asked
+    assert vars(PreTrainedModel)["is_gradient_checkpointing"] is before
 
 
 def test_adapters_can_be_saved_alone_and_peft_loads_them(parts: dict[str, Path], renders: Samples, tmp_path: Path) -> None:
