@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
+from threading import Event
 from typing import Any
 
 from safetensors import SafetensorError
@@ -139,21 +140,21 @@ def _other_run(out: Path, how: str) -> UserError:
 
 
 @contextmanager
-def stated(out: Path, preset: Preset, **statement: Any) -> Iterator[None]:
+def stated(out: Path, preset: Preset, **statement: Any) -> Iterator[Event]:
     """State in ``run.json`` a run that `check_run` has passed, and train it within the block. Files that an earlier call left unfinished
     when it was killed are removed.
 
     `UserError` if there is another run by now. The model's files, which may be large, are not read again. If the block refuses the run
-    before anything is trained, nothing of it is left.
+    before it has made a step, and so set the event, nothing of a new run is left.
     """
     check_statement(out, preset, **statement)
     _clear(out)
-    begun_here = not (out / RUN).exists()
+    is_new, stepped = not (out / RUN).exists(), Event()
     write_json(out / RUN, _record(preset, statement))
     try:
-        yield
+        yield stepped
     except UserError:
-        if begun_here and out.is_dir() and not _has_trained(out):
+        if is_new and out.is_dir() and not stepped.is_set():
             shutil.rmtree(out / CURVES, ignore_errors=True)
             if {path.name for path in out.iterdir()} == {RUN}:
                 (out / RUN).unlink()

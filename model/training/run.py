@@ -161,10 +161,10 @@ def run(training: Training) -> Any:
         sources = [learner.source(samples) for samples in data.train]
         mixture = Mixture(sources, data.weights, preset.optimisation.seed, preset.optimisation.steps * statement["step_samples"])
         validation = None if data.val is None else InOrder(learner.source(data.val))
-        if arguments.process_index == 0:
-            held.enter_context(stated(out, preset, **statement))
+        leads = arguments.process_index == 0
+        stepped = held.enter_context(stated(out, preset, **statement)) if leads else threading.Event()
         with _one_message(training):
-            _train(training, learner, arguments, checkpoint, mixture=mixture, validation=validation)
+            _train(training, learner, arguments, checkpoint, mixture=mixture, validation=validation, stepped=stepped)
     return learner.model
 
 
@@ -199,8 +199,9 @@ def _train(
     *,
     mixture: Mixture,
     validation: InOrder | None,
+    stepped: threading.Event,
 ) -> None:
-    """Train a model from a checkpoint, or from the beginning, to the end."""
+    """Train a model from a checkpoint, or from the beginning, to the end; ``stepped`` is set when a step has been made."""
     model, codec, out = learner.model, learner.codec, training.out
     trainer = IGTrainer(
         preset=training.preset,
@@ -211,6 +212,7 @@ def _train(
         data_collator=learner.collate,
         processing_class=None if codec is None else codec.tokenizer,
     )
+    trainer.add_callback(EverySteps(lambda _: stepped.set(), 1))
     if (callback := training.callback) is not None:
 
         def call(step: int) -> None:

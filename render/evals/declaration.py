@@ -175,10 +175,14 @@ class Evaluation:
     panels: tuple[Measure, ...]
     pretraining: tuple[str, ...] = ()
     lesson: Lesson | None = None
-    val_scenes: int = VAL_SCENES
     shown: Literal["worst", "spread"] = "spread"
     measure: Callable[[Iterable[Scene | None]], dict[str, Any]] = no_more
     figures: Mapping[str, Callable[[Evaluation, Sequence[Shown]], Figure]] = field(default_factory=dict)
+
+    @property
+    def val_scenes(self) -> int:
+        """The number of scenes of the validation set, which need not be larger than the tests."""
+        return min(VAL_SCENES, self.test_scenes)
 
     @property
     def domain(self) -> Domain:

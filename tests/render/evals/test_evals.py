@@ -65,7 +65,7 @@ def test_smaller_training_sets_begin_the_larger_and_no_two_sets_share_a_scene(do
     codes = {path.name: [sample.code for sample in Samples(path)] for path in (done / "data").iterdir()}
     assert codes["train-6"] == codes["train-9"][:6]
     apart = [code for name in ("train-9", "val", "test-A", "test-B") for code in codes[name]]
-    assert len(set(apart)) == len(apart) == 9 + 100 + 6 + 6
+    assert len(set(apart)) == len(apart) == 9 + 6 + 6 + 6
 
 
 def test_every_cell_states_what_was_asked_and_measured(done: Path) -> None:
