@@ -167,6 +167,7 @@ def together(*words: object) -> list[str]:
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
+@pytest.mark.slow
 def test_two_processes_of_torchrun_write_what_one_does(train: Train, dots: Path, tmp_path: Path) -> None:
     assert train("--steps", "1") == 0
     words = ["predict", "--model", tmp_path / "run", "--data", dots, "--device", "cpu", "--batch-size", "2", "--out"]
