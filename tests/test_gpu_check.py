@@ -41,6 +41,7 @@ def paper(gpu: SimpleNamespace, where: Any) -> dict[str, Any]:
     return {**gpu.parts.PARTS["train-paper"](where), "machine": gpu.parts.machine(where), "commit": "abc", "seconds": 1.0}
 
 
+@pytest.mark.slow
 def test_paper_is_trained_by_both_loops_and_each_phase_is_timed(paper: dict[str, Any]) -> None:
     assert list(paper["rows"]) == ["igllm train", "bare loop"]
     for row in paper["rows"].values():
@@ -51,7 +52,8 @@ def test_paper_is_trained_by_both_loops_and_each_phase_is_timed(paper: dict[str,
     assert paper["of_bare"] == pytest.approx(rates[0] / rates[1])
 
 
-def test_the_bases_are_bfloat16_folders_that_are_made_once(paper: dict[str, Any], gpu: SimpleNamespace, where: Any) -> None:
+def test_the_bases_are_bfloat16_folders_that_are_made_once(gpu: SimpleNamespace, where: Any) -> None:
+    where.preset("paper")
     files = sorted(where.work.glob("shrunk/paper/*/*.safetensors"))
     assert len(files) == 2
     before = [path.stat().st_mtime_ns for path in files]
@@ -85,6 +87,7 @@ def test_a_training_step_seldom_waits_for_the_device(gpu: SimpleNamespace, where
     assert (found["loss counts"]["waits"], found["forward"]["waits"], found["backward"]["waits"]) == (0, waits, 0)
 
 
+@pytest.mark.slow
 def test_a_table_keeps_what_was_measured_and_says_what_was_not(
     paper: dict[str, Any], gpu: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
