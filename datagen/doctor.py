@@ -23,7 +23,6 @@ from packaging.requirements import Requirement
 
 from datagen.errors import UserError
 from datagen.workers.gpus import find_gpus
-from datagen.workers.kernels import Kernels, are_kept
 
 PACKAGES = {
     "libGL.so.1": "libgl1",
@@ -182,10 +181,15 @@ def check_blender() -> Iterator[Check]:
 
 
 def check_gpus(compile_kernels: bool) -> Iterator[Check]:
-    """Check for each kind of GPU whether Blender's kernels for it are there, and with `compile_kernels` see to it that they are."""
+    """Check for each kind of GPU whether Blender's kernels for it are there, and with `compile_kernels` see to it that they are. None is
+    checked if a package that this needs is missing, which `check_packages` reports."""
     gpus = {str(gpu): gpu for gpu in find_gpus()}
     if compile_kernels and not gpus:
         yield Check("GPU", "ok", "none that Blender can render on, so there is nothing to compile")
+    try:
+        from datagen.workers.kernels import Kernels, are_kept
+    except ImportError:
+        return
     with Kernels() as kernels:
         for name, gpu in gpus.items():
             if not are_kept(gpu):

@@ -126,3 +126,16 @@ def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_doctor_imports_neither_blender_nor_torch() -> None:
     program = "import sys, datagen.doctor; sys.exit(bool({'bpy', 'torch'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-P", "-c", program], check=False).returncode == 0
+
+
+def test_a_package_that_is_missing_does_not_end_the_doctor() -> None:
+    """The doctor is there to say so."""
+    program = """if True:
+        import sys
+        sys.modules["jsonlines"] = sys.modules["msgspec"] = None
+        from datagen import doctor
+        from datagen.workers.gpus import Gpu
+        doctor.find_gpus = lambda: [Gpu("HIP", "1", "Card")]
+        assert list(doctor.check_gpus(compile_kernels=True)) == []"""
+    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
