@@ -25,11 +25,10 @@ def checkpointed_every(model: IGLLM, samples: int, longest: int, memory: int, *,
 
     A batch has ``samples`` samples, whose texts have ``longest`` tokens at most. 1, every layer, even if that will not suffice.
     """
-    config, tokens = (
-        model.config.text_config,
-        samples * (len(model.config.prefix_token_ids) + model.tower.rows * model.tower.columns + longest),
-    )
-    layers, kept = config.num_hidden_layers, tokens * _kept_per_token(model, bf16) / config.num_hidden_layers
+    config = model.config.text_config
+    tokens = samples * (len(model.config.prefix_token_ids) + model.tower.rows * model.tower.columns + longest)
+    layers = config.num_hidden_layers
+    kept = tokens * _kept_per_token(model, bf16) / layers
     inputs = tokens * config.hidden_size * 4
     trained = sum(p.numel() * (ADAM_BYTES + 2 * p.element_size()) for p in model.parameters() if p.requires_grad)
     static = sum(_size(p) for p in model.parameters()) + trained + samples * longest * config.vocab_size * LOGIT_BYTES

@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from datagen.io.locks import hold
 from datagen.shards.overlap import data_digest, refuse_overlap
 from datagen.shards.reader import Samples
 from datagen.shards.store import Place
+from datagen.shards.writer import package_versions
 from datagen.workers.cores import available_cores
 from model.config import quiet_transformers
 from model.data.caption_pairs import CAPTION_TOKENS
@@ -149,7 +149,8 @@ def run(training: Training) -> Any:
                 check_run(out, preset, **statement)
         set_seed(preset.optimisation.seed)
         recorded = {"name": training.preset_name, **preset.to_json()}
-        learner = training.begin({"preset": recorded, "data_digest": statement["data"], "code_version": _own_version()})
+        code_version = package_versions(blender=False)["igllm"]
+        learner = training.begin({"preset": recorded, "data_digest": statement["data"], "code_version": code_version})
         if init is not None:
             load_initial_weights(learner.model, init)
         learner.model.to(arguments.device)
@@ -244,14 +245,6 @@ def _checkpoint_as_memory_asks(learner: Learner, training: Training, arguments: 
     arguments.activation_checkpointing_kwargs = {"use_reentrant": False, "every_n_layers": max(every, 1)}
     which = {0: "no layer", 1: "every layer"}.get(every, f"one layer of {every}")
     _printer(arguments)(f"gradient_checkpointing=auto: the activations of {which} are computed twice")
-
-
-def _own_version() -> str:
-    """The version of igllm; "none" where its source is run without having been installed."""
-    try:
-        return version("igllm")
-    except PackageNotFoundError:
-        return "none"
 
 
 def _printer(arguments: TrainingArguments) -> Callable[[str], None]:
