@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -59,10 +60,11 @@ def seconds(run: Callable[[], object], device: torch.device) -> float:
 def compared(predictor: Predictor, batch: int, rounds: int, device: torch.device) -> dict[str, float]:
     """Tokens a second of our decoding (``ours``) and of `generate()`, and the median, least and greatest of their ratios.
 
-    The predictor's codec and model are changed: neither may end a text early.
+    The predictor's codec and model are changed: neither may end a text early, as a text does that finds no place for one more object.
     """
     assert isinstance(predictor, CodePredictor)
     model, codec, prompt = predictor.model.to(device).eval(), predictor.codec, predictor.prompt
+    codec.domain = replace(codec.domain, spacing=None)
     codec.table.allowed[START] &= codec.table.tokens[START] != codec.end
     model.language_model.generation_config.eos_token_id = None
     pixel_values = torch.randn(batch, 3, model.config.image_height, model.config.image_width, device=device, dtype=model.dtype)

@@ -229,7 +229,8 @@ class IGLLM(PreTrainedModel):
 
     def project(self, visual_features: torch.Tensor) -> torch.Tensor:
         """The tower's features (batch, tokens, tower's width) to visual tokens (batch, tokens, width)."""
-        return self.projector(visual_features.to(self.projector.weight.dtype))
+        # Made contiguous: torch multiplies a strided batch, as a slice of a frozen tower's tokens is, by one matrix for each image.
+        return self.projector(visual_features.to(self.projector.weight.dtype).contiguous())
 
     def read_cells(self, visual: torch.Tensor) -> Cells | None:
         """The read-out of the cells of visual tokens (batch, tokens, width); None unless the numeric head is a `CellHead`."""

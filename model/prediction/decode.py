@@ -163,8 +163,11 @@ class _TextWriter:
         )
 
     def _read(self, embedded: torch.Tensor) -> torch.Tensor:
-        """Run the language model on embedded tokens (rows, length, width); the hidden state of the last one (rows, width)."""
-        return self.model.run_decoder(embedded, past_key_values=self.cache, use_cache=True).last_hidden_state[:, -1]
+        """Run the language model on embedded tokens (rows, length, width); the hidden state of the last one (rows, width).
+
+        It is contiguous: torch multiplies a strided state by the output embedding row by row, on a CPU in bfloat16 40 times as slowly.
+        """
+        return self.model.run_decoder(embedded, past_key_values=self.cache, use_cache=True).last_hidden_state[:, -1].contiguous()
 
     def write_token(self) -> None:
         """Append a token to every text, and its value where it is a number."""

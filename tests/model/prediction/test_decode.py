@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_models import CLEVR, TOKENIZERS, Setting, setting
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from datagen.code.grammar import parse_code
 from datagen.domains.clevr import Clevr
@@ -221,6 +222,26 @@ def test_some_numbers_are_the_head_s_own_and_some_a_cell_s() -> None:
         if i == cells.codec.num
     ]
     assert 0 < sum(value in seen for value in written) < len(written)
+
+
+class _StridedProducts(TorchDispatchMode):
+    """Counts linear layers, and those that torch multiplies row by row, as their batch (rows, length, width) is strided."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = self.strided = 0
+
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if operation is torch.ops.aten.linear.default:
+            self.linear += 1
+            self.strided += not args[0].is_contiguous()
+        return operation(*args, **(kwargs or {}))
+
+
+def test_weights_are_multiplied_by_whole_batches(any_setting: Setting) -> None:
+    with _StridedProducts() as products:
+        any_setting.decode(**WAYS["searched"])
+    assert products.linear > 0 and products.strided == 0
 
 
 def test_half_precision_models_decode() -> None:
