@@ -41,10 +41,12 @@ model.prediction   model.training     model.ship
 model.verbs
 
 render.images      render.codediff    render.sides        render.overlay       render.rerender     render.summary
+render.codes       render.looks
 render.report      render.conformance
 render.compare
 render.roundtrip   render.evals
 render.demo
+render.looking
 render.verbs
 
 igllm
