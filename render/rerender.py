@@ -238,11 +238,11 @@ def _jobs(codes: Mapping[str, str], shots: Shots, out: Path, rendered: Rendered,
         if blend and isinstance(domain, PaintedDomain):
             raise UserError(f"{key}: the {domain.name} domain is painted without Blender, so that there is no .blend file of it")
         rendered.keys.append(key)
-        rendered.warnings.extend(f"{key}: {warning}" for warning in _warnings(written, domain, shot))
+        rendered.warnings.extend(f"{key}: {warning}" for warning in warnings_of(written, domain, shot))
         yield RenderJob(key, domain.canonical(written), shot, out / DRAFT / f"{key}{BLEND_SUFFIX}" if blend else None)
 
 
-def _warnings(written: Scene, domain: Domain, shot: Shot) -> list[str]:
+def warnings_of(written: Scene, domain: Domain, shot: Shot) -> list[str]:
     """Warnings about a scene and its shot, one line each; objects are numbered in the order of the code."""
     scene = Scene(written.domain, tuple(map(domain.canonical_object, written.objects)))
     warnings = domain.violations(scene) if len(scene) else ["the code names no object: the picture shows none"]

@@ -12,7 +12,7 @@ from datagen.errors import UserError
 from datagen.flags import Flag, FlagsOf, positive, words
 from datagen.io.ranges import counted
 from datagen.screen import print_line
-from datagen.verbs import Executor, MaxPixels, RayAddress, Workers, on_ray
+from datagen.verbs import Executor, MaxPixels, RayAddress, Workers, on_ray, own_domain_name
 from model.verbs import BatchSize, Device, Model, TrainingVerb, image_reader, nothing_named
 from render.looking import LookingVerb
 
@@ -111,13 +111,16 @@ class Compare(Verb):
     reference: Annotated[Path, Flag("the truth: one of these three", "TRUTH")]
     candidate: Annotated[Path, Flag("what to score: one of these three", "ANSWER")]
     out: Annotated[Path, Flag("folder of the report", None, folder_to_write)]
-    domain: Annotated[str, Flag("kind of scene, if both sides are a pred.jsonl, which does not say it")] = "clevr"
+    domain: Annotated[str | None, Flag("kind of scene, if both sides are a pred.jsonl, which does not say it (default: clevr)")] = None
+    assets: Annotated[Path | None, Flag("model files of your own that the code names as shapes: in place of --domain", "DIR")] = None
+    textures: Annotated[Path | None, Flag("images of your own that the code names as textures: in place of --domain", "DIR")] = None
     max_pixels: MaxPixels = None
 
     def run(self) -> None:
         from render.compare import compare
 
-        _print_scores("compare", compare(self.reference, self.candidate, self.out, kind=self.domain), self.out)
+        domain = own_domain_name("compare", self.domain, self.assets, self.textures) or "clevr"
+        _print_scores("compare", compare(self.reference, self.candidate, self.out, kind=domain), self.out)
 
 
 @dataclass(frozen=True, kw_only=True)
