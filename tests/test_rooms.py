@@ -42,6 +42,7 @@ model.verbs
 
 render.images      render.codediff    render.sides        render.overlay       render.rerender     render.summary
 render.codes       render.looks
+render.picture
 render.report      render.conformance
 render.compare
 render.roundtrip   render.evals
