@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from datagen.code.predictions import predictions_in
 from datagen.errors import UserError
 from datagen.io.files import decode_text, passed_over, read_text
+from datagen.shards.reader import Samples
 from render.rerender import read_codes
 
 STDIN = Path("-")
@@ -28,8 +30,8 @@ class Codes:
 
 
 def gather_codes(sources: Sequence[Path]) -> Codes:
-    """The codes in these sources: a ``.py`` file, whose key is its stem; a ``.jsonl`` file of predictions; a folder of ``.py`` files;
-    ``-``, standard input, with the code of one scene, whose key is ``stdin``, or with lines of predictions.
+    """The codes in these sources: a ``.py`` file, whose key is its stem; a ``.jsonl`` file of predictions; a folder of ``.py`` files
+    or of shards; ``-``, standard input, with the code of one scene, whose key is ``stdin``, or with lines of predictions.
 
     `UserError` if two codes have one key, or if a source is none of these or cannot be read. A file of a folder that cannot be read is left
     out, with the reason.
@@ -39,6 +41,8 @@ def gather_codes(sources: Sequence[Path]) -> Codes:
         if sources.count(source) > 1:
             raise UserError(f"{'standard input' if source == STDIN else source}: is given twice; name it once")
         for key, code, where in _codes_of(source):
+            if found.places.get(key) == where:
+                raise UserError(f"{where}: is named twice, once by its folder; name it once")
             if key in found.places:
                 raise UserError(f"{where}: has the key {key}, as {found.places[key]} has: their pictures would have one name; rename one")
             found.places[key] = where
@@ -55,6 +59,8 @@ def _codes_of(source: Path) -> Iterator[tuple[str, str | UserError, str]]:
         yield from _codes_of_stdin()
     elif source.is_dir():
         yield from _codes_of_folder(source)
+    elif not source.exists():
+        raise UserError(f"{source}: there is no such file or folder")
     else:
         for key, code in read_codes(source).items():
             yield key, code, f"{source}: {key}" if source.suffix == ".jsonl" else str(source)
@@ -62,16 +68,25 @@ def _codes_of(source: Path) -> Iterator[tuple[str, str | UserError, str]]:
 
 def _codes_of_folder(folder: Path) -> Iterator[tuple[str, str | UserError, str]]:
     files = [path for path in sorted(folder.glob("*.py")) if not passed_over(path.name) and not path.name.endswith(SCRIPT_SUFFIX)]
-    if not files:
-        held = next(iter(sorted(folder.glob("*.jsonl"))), None) or next(iter(sorted(folder.glob("*.tar"))), None)
-        hint = f"; it holds {held.name}, which can be named itself" if held and held.suffix == ".jsonl" else ""
-        hint = f"; it holds shards, whose pictures --data takes: igllm predict --data {folder} reads them" if held and not hint else hint
-        raise UserError(f"{folder}: no file of graphics code (.py) is in this folder{hint}")
     for path in files:
-        try:
-            yield path.stem, read_text(path), str(path)
-        except UserError as error:
-            yield path.stem, UserError(str(error).removeprefix(f"{path}: ")), str(path)
+        yield path.stem, _read(partial(read_text, path), f"{path}: "), str(path)
+    if files:
+        return
+    if not any(folder.glob("[!.]*.tar")):
+        predictions = next(iter(sorted(folder.glob("*.jsonl"))), None)
+        hint = f"; it holds {predictions.name}, which can be named itself" if predictions else ""
+        raise UserError(f"{folder}: no file of graphics code (.py) is in this folder, and no shards{hint}")
+    samples = Samples(folder)
+    for key in samples.keys:
+        yield key, _read(partial(samples.code, key), f"{folder}: sample {key} "), f"{folder}: {key}"
+
+
+def _read(read: Callable[[], str], prefix: str) -> str | UserError:
+    """What is read, or the error, whose place its reader tells elsewhere."""
+    try:
+        return read()
+    except UserError as error:
+        return UserError(str(error).removeprefix(prefix))
 
 
 def _codes_of_stdin() -> Iterator[tuple[str, str, str]]:

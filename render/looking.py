@@ -37,7 +37,9 @@ class LookingVerb(Verb):
 
     code: Annotated[
         Sequence[Path],
-        Flag("pred.jsonl, .py files of graphics code, folders of these, or - for standard input", "FILE", Path, more={"nargs": "+"}),
+        Flag(
+            "pred.jsonl, .py files of graphics code, folders of these or of shards, - for standard input", "FILE", Path, more={"nargs": "+"}
+        ),
     ]
     data: Annotated[Place | None, Flag("data set whose size, quality, camera and light to use", "DIR|URL", place)] = None
     lighting: Annotated[
@@ -81,6 +83,7 @@ class LookingVerb(Verb):
 
     def _shots(self) -> "Recorded | Standard":
         """How each code is photographed, before other cameras and lamps are taken."""
+        from datagen.samples.settings import MAX_VIEWS
         from datagen.shards.reader import Samples
         from render.rerender import Recorded, Standard
 
@@ -93,6 +96,8 @@ class LookingVerb(Verb):
             raise UserError("--lighting and --lamps exclude each other: --lamps replaces all lamps")
         if self.cameras and self.views:
             raise UserError("--cameras and --views exclude each other: --views turns one camera around the scene")
+        if self.views is not None and self.views > MAX_VIEWS:
+            raise UserError(f"--views {self.views}: at most {MAX_VIEWS} are possible")
         domain = own_domain_name("render", self.domain, self.assets, self.textures)
         if not self.data:
             return Standard(domain or Standard.domain, **frame)

@@ -113,6 +113,8 @@ def test_two_codes_of_one_key_are_refused(tmp_path: Path) -> None:
         gather_codes([tmp_path / "one" / "scene.py", tmp_path / "two"])
     with pytest.raises(UserError, match="is given twice"):
         gather_codes([tmp_path / "one", tmp_path / "one"])
+    with pytest.raises(UserError, match=r"scene\.py: is named twice, once by its folder"):
+        gather_codes([tmp_path / "one", tmp_path / "one" / "scene.py"])
     (tmp_path / "pred.jsonl").write_text(json.dumps({"key": "scene", "code": DOT}))
     with pytest.raises(UserError, match=r"pred\.jsonl: scene: has the key scene"):
         gather_codes([tmp_path / "one", tmp_path / "pred.jsonl"])
@@ -120,13 +122,19 @@ def test_two_codes_of_one_key_are_refused(tmp_path: Path) -> None:
 
 def test_folders_without_code_and_files_of_other_kinds_are_refused(tmp_path: Path) -> None:
     (tmp_path / "pred.jsonl").touch()
-    with pytest.raises(UserError, match=r"no file of graphics code \(\.py\) is in this folder; it holds pred\.jsonl"):
+    with pytest.raises(UserError, match=r"no file of graphics code \(\.py\) is in this folder, and no shards; it holds pred\.jsonl"):
         gather_codes([tmp_path])
     (tmp_path / "scene.txt").touch()
     with pytest.raises(UserError, match=r"scene\.txt: graphics code is read from a \.py file, "):
         gather_codes([tmp_path / "scene.txt"])
-    with pytest.raises(UserError, match=r"absent\.py"):
-        gather_codes([tmp_path / "absent.py"])
+    for absent in ("absent.py", "absent"):
+        with pytest.raises(UserError, match=f"{absent}: there is no such file or folder"):
+            gather_codes([tmp_path / absent])
+
+
+def test_a_folder_of_shards_holds_the_codes_of_its_samples(four_shards: Path) -> None:
+    found, samples = gather_codes([four_shards]), Samples(four_shards)
+    assert found.codes == {sample.key: sample.code for sample in samples}
 
 
 def test_one_scene_is_seen_by_several_cameras_with_exact_passes(render: Render, tmp_path: Path) -> None:
@@ -187,6 +195,7 @@ def test_flags_that_contradict_one_another_or_the_domain_are_refused(renders: Sa
     (tmp_path / "under.json").write_text('{"key": {"location": [5, 0, 0.3], "power": 10}}')
     for words, domain, message in (
         (("--cameras", "main", "--views", "2"), "clevr", "--cameras and --views exclude each other"),
+        (("--views", "257"), "clevr", "--views 257: at most 256 are possible"),
         (("--cameras", "mian"), "clevr", "no camera 'mian' of the clevr domain"),
         (("--cameras", "low.json"), "clevr", "the cameras: low.location is [5.0, 0.0, 0.01], but must be at least 0.1 m above the ground"),
         (("--lamps", "under.json"), "clevr", "the lamps: key.location is [5.0, 0.0, 0.3], but must be at least 0.5 m above the ground"),
