@@ -103,8 +103,8 @@ def check_request(settings: DatasetSettings) -> None:
     shrink = min(1.0, CHECK_PIXELS / max(settings.width, settings.height))
     width, height = (max(16, round(side * shrink)) for side in (settings.width, settings.height))
     small = replace(settings, width=width, height=height)
-    stands: list[Camera | None] = [stand for camera in settings.cameras for stand in extremes(camera, settings.camera_jitter)]
-    stands = stands or [None]
+    corners = zip(*(extremes(camera, settings.camera_jitter) for camera in settings.cameras), strict=True)
+    stands: list[Camera | None] = [stand for corner in corners for stand in corner] or [None]  # neighbours are of different cameras
     for first in range(0, len(stands), settings.views):
         _check_together(small, [stands[(first + n) % len(stands)] for n in range(min(settings.views, len(stands)))])
 
