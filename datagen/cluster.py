@@ -41,6 +41,7 @@ def generate_on_ray(
     `workers` is how many shards are rendered at once (default: as many as the cluster has CPUs). On several machines `out` is a URL,
     or a folder that all of them share. Renders on CPUs.
     """
+    settings.check_num(num)
     check_request(settings)
     check_place(out)
     store, statement = open_store(out), state(settings, num, "CPU")

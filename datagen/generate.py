@@ -38,6 +38,7 @@ def generate(
     samples faster. Samples that are there and whole are not rendered again. Raises `UserError` if `out` holds another data set or the
     request cannot be drawn, and `PartlyDone` if scenes could not be rendered: everything else is done, and another call tries them again.
     """
+    settings.check_num(num)
     check_request(settings)
     choice = _choose(settings, num, out, workers, shards, device=device)
     with RenderPool(workers, gpus=choice.gpus) as pool:

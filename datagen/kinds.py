@@ -15,6 +15,7 @@ from datagen.domains.splits import SplitFile
 from datagen.formats.clevr_scenes import SceneEntry
 from datagen.io.written import WrittenFile
 from datagen.samples.cameras import CamerasFile
+from datagen.samples.lamps import LampsFile
 from datagen.samples.record import SampleRecord
 from datagen.samples.settings import SettingsRecord
 from datagen.shards.manifest import FAILURES, MANIFEST, SOURCES, STATEMENT, Failure, ManifestRow, SourceRow
@@ -31,6 +32,7 @@ KINDS: Mapping[str, Any] = {
     "pred.jsonl, a line": Prediction,
     "a split's file": SplitFile,
     "a file of cameras": CamerasFile,
+    "a file of lamps": LampsFile,
     "assets.json": AssetNotes,
     "a file of CLEVR's, each of its scenes": SceneEntry,
     ".igllm-VERB.jsonl, a line": WrittenFile,

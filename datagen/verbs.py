@@ -40,6 +40,25 @@ def on_ray(executor: str, address: str | None, workers: int | None) -> "OnRay | 
     return None
 
 
+def own_domain_name(verb: str, domain: str | None, assets: Path | None, textures: Path | None) -> str | None:
+    """The name of the domain of the user's assets and textures, whose files it reads; prints which are left out, for ``verb``. Without
+    both, `domain` as it is. `UserError` if a `domain` is given that has neither."""
+    if assets is None and textures is None:
+        return domain
+    from datagen.assets.own import own_assets
+    from datagen.assets.own_textures import own_textures
+    from datagen.domains.own_assets import keep_domain
+
+    if domain not in {None, "assets"}:
+        raise UserError(f"--{'assets' if assets else 'textures'} goes with --domain assets")
+    own = None if assets is None else own_assets(assets)
+    images = None if textures is None else own_textures(textures)
+    for folder, found in ((assets, own), (textures, images)):
+        for line in found.remarks() if found else ():
+            print_line(f"igllm {verb}: {folder}: {line}")
+    return keep_domain(own, images)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Generate(Verb):
     """Render a data set of images with their graphics code.
@@ -49,7 +68,7 @@ class Generate(Verb):
     larger --num to add samples.
     """
 
-    num: Annotated[int, Flag("how many samples the data set has in all", "N", positive)]
+    num: Annotated[int, Flag("how many samples the data set has in all: images, of which each scene has --views", "N", positive)]
     out: Annotated[Place, Flag("folder of the data set, or a URL that fsspec knows", "DIR|URL", place_to_write)]
     settings: Annotated["partial[DatasetSettings]", FlagsOf("datagen.samples.settings:DatasetSettings")]
     assets: Annotated[Path | None, Flag("model files of your own for the shapes of --domain assets", "DIR")] = None
@@ -99,28 +118,14 @@ class Generate(Verb):
         """The settings, with the content of the files that flags name."""
         from datagen.domains.registry import get_domain
         from datagen.domains.split_files import load_split
-        from datagen.samples.cameras import load_cameras
         from datagen.samples.settings import DatasetSettings
+        from datagen.samples.viewpoints import find_cameras
 
         stated = {"domain": DatasetSettings.domain, "split": DatasetSettings.split, **self.settings.keywords}
-        domain = self._own_domain(stated["domain"]) if self._own else stated["domain"]
+        domain = own_domain_name("generate", stated["domain"], self.assets, self.textures) or DatasetSettings.domain
         rules = load_split(stated["split"], get_domain(domain))
-        return self.settings(domain=domain, rules=rules, cameras=load_cameras(stated["cameras"]) if "cameras" in stated else ())
-
-    def _own_domain(self, domain: str) -> str:
-        """The name of the domain of the user's assets and textures; prints which of their files are left out."""
-        from datagen.assets.own import own_assets
-        from datagen.assets.own_textures import own_textures
-        from datagen.domains.own_assets import keep_domain
-
-        if domain != "assets":
-            raise UserError(f"--{'assets' if self.assets else 'textures'} goes with --domain assets")
-        own = None if self.assets is None else own_assets(self.assets)
-        images = None if self.textures is None else own_textures(self.textures)
-        for folder, found in ((self.assets, own), (self.textures, images)):
-            for line in found.remarks() if found else ():
-                print_line(f"igllm generate: {folder}: {line}")
-        return keep_domain(own, images)
+        cameras = find_cameras(stated["cameras"], get_domain(domain)) if "cameras" in stated else ()
+        return self.settings(domain=domain, rules=rules, cameras=cameras)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Protocol
 
 from datagen.code.grammar import parse_code
 from datagen.code.predictions import read_predictions
@@ -24,6 +25,7 @@ from datagen.io.files import check_folder, read_text
 from datagen.io.locks import hold
 from datagen.io.progress import progress
 from datagen.io.written import DRAFT, Written
+from datagen.samples.passes import SUFFIX_OF, check_passes
 from datagen.scene import Quality, Scene, Shot, check_frame
 from datagen.shards.reader import Samples
 from datagen.workers.cores import available_cores
@@ -34,6 +36,13 @@ from datagen.workers.ray_pool import RayPool
 
 MOST_WARNED = 20  # numbers out of their range that are named for one code
 PICTURE_SUFFIXES, BLEND_SUFFIX = (".png", ".py", ".json"), ".blend"
+
+
+class Shots(Protocol):
+    """How the code of each key is photographed."""
+
+    def shot(self, key: str) -> tuple[Shot, Domain]:
+        """The shot and the domain of a key."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,11 @@ class Recorded:
     samples: Samples
     canonical_light: bool = False
 
+    @property
+    def domain(self) -> Domain:
+        """The domain of the first sample."""
+        return self.samples.shot(self.samples.key(0))[1]
+
     def shot(self, key: str) -> tuple[Shot, Domain]:
         """The sample's shot and domain; `UserError` if the data set lacks the sample, or if its frame has more than `max_pixels`."""
         shot, domain = self.samples.shot(key)
@@ -80,7 +94,7 @@ def read_codes(path: Path) -> dict[str, str]:
     if path.suffix == ".jsonl":
         return {key: prediction.code for key, prediction in read_predictions(path).items()}
     if path.suffix != ".py":
-        raise UserError(f"{path}: graphics code is read from a .py file or a pred.jsonl")
+        raise UserError(f"{path}: graphics code is read from a .py file, a pred.jsonl, a folder of .py files, or from -, standard input")
     return {path.stem: read_text(path)}
 
 
@@ -98,26 +112,30 @@ class Rendered:
 
 def render_codes(
     codes: Mapping[str, str],
-    shots: Standard | Recorded,
+    shots: Shots,
     out: Path,
     *,
     workers: int | None = None,
     pool: RenderPool | None = None,
     ray: OnRay | None = None,
     blend: bool = False,
+    passes: Sequence[str] = (),
     clear: bool = False,
 ) -> Rendered:
     """Write ``{key}.png``, ``.py`` and ``.json`` for each code into `out`; unchanged files from the same code, shot and software are kept.
 
-    With ``blend`` also ``{key}.blend``. They are rendered in ``pool``, which stays open, on a cluster with ``ray``, or in a new pool of so
-    many ``workers``; this process writes. Code that does not parse is refused; numbers out of their declared range are rendered with a
-    warning. Earlier calls' files of these keys are replaced; with ``clear``, their files of other keys are removed.
+    With ``blend`` also ``{key}.blend``, and a file for each of the ``passes``: depth, masks, normals (`datagen.samples.passes`). They are
+    rendered in ``pool``, which stays open, on a cluster with ``ray``, or in a new pool of so many ``workers``; this process writes. Code
+    that does not parse is refused; numbers out of their declared range are rendered with a warning. Earlier calls' files of these keys are
+    replaced; with ``clear``, their files of other keys are removed.
 
     `UserError` if `out` holds samples that igllm has not rendered there or files to be replaced that others have written or changed, or for
-    ``blend`` with a domain that Blender does not render.
+    ``blend`` or ``passes`` with a domain that has none.
     """
     rendered = Rendered([], {}, [])
-    jobs = list(_jobs(codes, shots, out, rendered, blend))
+    jobs = [replace(job, passes=tuple(passes)) for job in _jobs(codes, shots, out, rendered, blend)]
+    for domain in {job.domain for job in jobs}:
+        check_passes(passes, domain)
     check_folder(out, "the folder for the pictures")
     with hold(out.absolute()):
         written = Written(out, "render")
@@ -131,7 +149,7 @@ def render_codes(
         if todo:
             with nullcontext(pool) if pool else _new_pool(workers, ray, len(todo)) as in_pool:
                 _render(todo, made_from, written, rendered, in_pool)
-        others = sum(name.endswith(".png") for name in written.made_from) - len(rendered.keys)
+        others = sum(name.endswith(".json") for name in written.made_from) - len(rendered.keys)
     return replace(rendered, removed=removed, others=others)
 
 
@@ -159,13 +177,15 @@ def _render(
                 continue
             if job.blend is not None:
                 written.put(job.blend, job.key + BLEND_SUFFIX)
-            written.write({job.key + suffix: data for suffix, data in sample.files().items()})
+            files = sorted(sample.files().items(), key=lambda file: file[0] == ".json")
+            written.write({job.key + suffix: data for suffix, data in files})
     written.check(name for job in jobs if job.key in rendered.keys for name in _names(job))
 
 
 def _names(job: RenderJob) -> list[str]:
     """The names of the files that are written for a job."""
-    return [job.key + suffix for suffix in (*PICTURE_SUFFIXES, *([BLEND_SUFFIX] if job.blend else []))]
+    passes = [SUFFIX_OF[name] for name in job.passes]
+    return [job.key + suffix for suffix in (*PICTURE_SUFFIXES, *passes, *([BLEND_SUFFIX] if job.blend else []))]
 
 
 def _made_from(jobs: Sequence[RenderJob]) -> dict[str, str]:
@@ -199,13 +219,14 @@ def _remove_stale(written: Written, codes: Mapping[str, str], jobs: Sequence[Ren
     pictures among them."""
     current = set(made_from.values())
     kept = {name for job in jobs for name in _names(job)}
-    kept |= {name for name, source in written.made_from.items() if source in current or not (clear or Path(name).stem in codes)}
+    of_these = {key + suffix for key in codes for suffix in (*PICTURE_SUFFIXES, *SUFFIX_OF.values(), BLEND_SUFFIX)}
+    kept |= {name for name, source in written.made_from.items() if source in current or not (clear or name in of_these)}
     stale = [name for name in written.made_from if name not in kept]
     written.remove(stale)
-    return sum(name.endswith(".png") for name in stale)
+    return sum(name.endswith(".json") for name in stale)
 
 
-def _jobs(codes: Mapping[str, str], shots: Standard | Recorded, out: Path, rendered: Rendered, blend: bool) -> Iterator[RenderJob]:
+def _jobs(codes: Mapping[str, str], shots: Shots, out: Path, rendered: Rendered, blend: bool) -> Iterator[RenderJob]:
     for key, code in codes.items():
         shot, domain = shots.shot(key)
         try:
@@ -217,11 +238,11 @@ def _jobs(codes: Mapping[str, str], shots: Standard | Recorded, out: Path, rende
         if blend and isinstance(domain, PaintedDomain):
             raise UserError(f"{key}: the {domain.name} domain is painted without Blender, so that there is no .blend file of it")
         rendered.keys.append(key)
-        rendered.warnings.extend(f"{key}: {warning}" for warning in _warnings(written, domain, shot))
+        rendered.warnings.extend(f"{key}: {warning}" for warning in warnings_of(written, domain, shot))
         yield RenderJob(key, domain.canonical(written), shot, out / DRAFT / f"{key}{BLEND_SUFFIX}" if blend else None)
 
 
-def _warnings(written: Scene, domain: Domain, shot: Shot) -> list[str]:
+def warnings_of(written: Scene, domain: Domain, shot: Shot) -> list[str]:
     """Warnings about a scene and its shot, one line each; objects are numbered in the order of the code."""
     scene = Scene(written.domain, tuple(map(domain.canonical_object, written.objects)))
     warnings = domain.violations(scene) if len(scene) else ["the code names no object: the picture shows none"]

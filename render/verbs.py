@@ -7,14 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from datagen.commandline import Verb, folder_to_write, once_each, place, run_to_write, samples_to_write, setting
+from datagen.commandline import Verb, folder_to_write, once_each, run_to_write, samples_to_write, setting
 from datagen.errors import UserError
 from datagen.flags import Flag, FlagsOf, positive, words
 from datagen.io.ranges import counted
-from datagen.scene import Quality
 from datagen.screen import print_line
-from datagen.verbs import Executor, MaxPixels, Place, RayAddress, Workers, on_ray
+from datagen.verbs import Executor, MaxPixels, RayAddress, Workers, on_ray, own_domain_name
 from model.verbs import BatchSize, Device, Model, TrainingVerb, image_reader, nothing_named
+from render.looking import LookingVerb
 
 if TYPE_CHECKING:
     from render.evals.declaration import Scale
@@ -64,26 +64,15 @@ class Train(TrainingVerb):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Render(Verb):
+class Render(LookingVerb):
     """Render graphics code.
 
-    Render code, from a pred.jsonl or a file of your own, into {key}.png, .py and .json. With --data, size, quality, camera and light are
-    those that the data set has for the same key; the scene comes from the code alone. Call again to go on after an interruption.
+    Render code, from a pred.jsonl, files and folders of your own, or standard input, into {key}.png, .py and .json. With --data, size,
+    quality, camera and light are those that the data set has for the same key; the scene comes from the code alone. With several cameras,
+    each code has a picture by each of them, {key}-{camera}.png. Call again to go on after an interruption.
     """
 
-    code: Annotated[Path, Flag("pred.jsonl, or a .py file of graphics code")]
     out: Annotated[Path, Flag("folder for the pictures", None, samples_to_write)]
-    data: Annotated[Place | None, Flag("data set whose size, quality, camera and light to use", "DIR|URL", place)] = None
-    lighting: Annotated[
-        Literal["canonical", "recorded"] | None,
-        Flag("recorded: the light of --data (default with it); canonical: the standard light of the domain"),
-    ] = None
-    domain: Annotated[str, Flag("kind of scene, where no --data says it")] = "clevr"
-    width: Annotated[int | None, Flag("width of the images, pixels (default: the sample's; 320 without --data)", "N", positive)] = None
-    height: Annotated[int | None, Flag("height of the images, pixels (default: the sample's; 240 without --data)", "N", positive)] = None
-    quality: Annotated[
-        Quality | None, Flag("draft is quick and grainy, reference slow and clean (default: the sample's; standard without --data)")
-    ] = None
     blend: Annotated[bool, Flag("also write {key}.blend: the scene, to open in Blender")] = False
     executor: Executor = "local"
     ray_address: RayAddress = None
@@ -91,30 +80,24 @@ class Render(Verb):
     max_pixels: MaxPixels = None
 
     def run(self) -> int:
-        from datagen.shards.reader import Samples
-        from render.rerender import Recorded, Standard, read_codes, render_codes
+        from render.rerender import render_codes
 
         ray = on_ray(self.executor, self.ray_address, self.workers)
-        frame = {name: value for name in ("width", "height", "quality") if (value := getattr(self, name)) is not None}
-        if self.data and frame:
-            raise UserError(f"--{next(iter(frame))} and --data exclude each other: with --data the frame is the sample's")
-        if self.lighting == "recorded" and not self.data:
-            raise UserError("--lighting recorded needs --data, the data set that recorded it")
-        shots = Recorded(Samples(self.data), self.lighting == "canonical") if self.data else Standard(self.domain, **frame)
-        codes = read_codes(self.code)
-        alone = self.code.suffix == ".jsonl"  # a folder of predictions is of one file alone; .py files may share a folder
-        rendered = render_codes(codes, shots, self.out, workers=self.workers, blend=self.blend, clear=alone, ray=ray)
+        asked = self.asked()
+        alone = len(self.code) == 1 and self.code[0].suffix == ".jsonl"  # a folder of predictions is of one file alone; others may share it
+        rendered = render_codes(
+            asked.codes, asked.shots, self.out, workers=self.workers, blend=self.blend, passes=self.passes, clear=alone, ray=ray
+        )
         for warning in rendered.warnings:
             print_line(f"igllm render: warning: {warning}")
-        for key, reason in rendered.refused.items():
-            named = "" if self.code.suffix == ".py" else f" {key}:"
-            print_line(f"igllm render: {self.code}:{named} {reason}")
+        refused = asked.refused(rendered.refused)
+        for where, reason in refused.items():
+            print_line(f"igllm render: {where}: {reason}")
         for count, fate in ((rendered.removed, "removed: not of this code"), (rendered.others, "kept: not of this code")):
             if count:
                 print_line(f"igllm render: {self.out}: {counted(count, 'older picture')} {fate}")
-        refused = f", {len(rendered.refused)} refused" if rendered.refused else ""
-        print(f"{self.out}: {counted(len(rendered.keys), 'picture')}{refused}")
-        return 2 if rendered.refused and not rendered.keys else 0
+        print(f"{self.out}: {counted(len(rendered.keys), 'picture')}{f', {len(refused)} refused' if refused else ''}")
+        return 2 if refused and not rendered.keys else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,13 +111,16 @@ class Compare(Verb):
     reference: Annotated[Path, Flag("the truth: one of these three", "TRUTH")]
     candidate: Annotated[Path, Flag("what to score: one of these three", "ANSWER")]
     out: Annotated[Path, Flag("folder of the report", None, folder_to_write)]
-    domain: Annotated[str, Flag("kind of scene, if both sides are a pred.jsonl, which does not say it")] = "clevr"
+    domain: Annotated[str | None, Flag("kind of scene, if both sides are a pred.jsonl, which does not say it (default: clevr)")] = None
+    assets: Annotated[Path | None, Flag("model files of your own that the code names as shapes: in place of --domain", "DIR")] = None
+    textures: Annotated[Path | None, Flag("images of your own that the code names as textures: in place of --domain", "DIR")] = None
     max_pixels: MaxPixels = None
 
     def run(self) -> None:
         from render.compare import compare
 
-        _print_scores("compare", compare(self.reference, self.candidate, self.out, kind=self.domain), self.out)
+        domain = own_domain_name("compare", self.domain, self.assets, self.textures) or "clevr"
+        _print_scores("compare", compare(self.reference, self.candidate, self.out, kind=domain), self.out)
 
 
 @dataclass(frozen=True, kw_only=True)

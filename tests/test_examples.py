@@ -64,6 +64,13 @@ def test_a_scene_by_hand_is_rendered(run: Callable[..., str], tmp_path: Path) ->
     assert Image.open(tmp_path / picture.strip()).size == (320, 240)
 
 
+def test_code_becomes_arrays(run: Callable[..., str], tmp_path: Path) -> None:
+    output = run("code_to_array", "arrays.png")
+    assert [line.partition(":")[0] for line in output.splitlines()] == ["main", "left", "top"]
+    assert "the cube at 127.3, 87.3" in output
+    assert Image.open(tmp_path / "arrays.png").size == (960, 540)
+
+
 def test_a_split_of_ones_own_is_kept(run: Callable[..., str], tmp_path: Path) -> None:
     output = run("own_split", "data")
     assert "small red" in output

@@ -75,18 +75,24 @@ def test_they_keep_what_domains_promise(name: str, tmp_path: Path) -> None:
     check_domain(name, tmp_path)
 
 
-def test_objects_wear_the_images(name: str, tmp_path: Path) -> None:
+def test_objects_wear_the_images(folder: Path, name: str, tmp_path: Path) -> None:
+    """Their domain is told by its name, or by the folders."""
+    told = [("--domain", name), ("--assets", folder, "--textures", folder.with_name("images"))]
     words = {choice.name: choice.words for choice in get_domain(name).statements[0].choices}
     textures, shape = words["texture"], words["shape"][0]
     assert len(textures) == 1 + 6
-    for texture in textures[1:]:
+    for number, texture in enumerate(textures[1:]):
         code = f'add(loc=(0, 0, 1), scale=1, texture="{texture}", shape="{shape}", rotation=(0, 0, 0))\n'
         (tmp_path / f"{texture}.py").write_text(code)
-        assert igllm("render", "--code", tmp_path / f"{texture}.py", "--domain", name, "--out", tmp_path / "rendered", *FRAME) == 0
+        assert igllm("render", "--code", tmp_path / f"{texture}.py", *told[number == 0], "--out", tmp_path / "rendered", *FRAME) == 0
         sample = Samples(tmp_path / "rendered")[texture]
         mask = decode_rle(sample.record["labels"][0]["mask"]).astype(bool)
         red, _, blue = sample.pixels()[mask].mean(0)
         assert (red > 2 * blue) if int(texture[0]) % 2 else (blue > 2 * red)
+    (tmp_path / "pred.jsonl").write_text(json.dumps({"key": "a", "code": code}) + "\n")
+    sides = ("--reference", tmp_path / "pred.jsonl", "--candidate", tmp_path / "pred.jsonl", "--out", tmp_path / "report")
+    assert igllm("compare", *sides, *told[1]) == 0
+    assert json.loads((tmp_path / "report" / "metrics.json").read_text())["domain"] == name
 
 
 def test_a_model_learns_of_them_and_what_it_writes_is_rendered(folder: Path, name: str, tmp_path: Path) -> None:

@@ -41,10 +41,13 @@ model.prediction   model.training     model.ship
 model.verbs
 
 render.images      render.codediff    render.sides        render.overlay       render.rerender     render.summary
+render.codes       render.looks
+render.picture
 render.report      render.conformance
 render.compare
 render.roundtrip   render.evals
 render.demo
+render.looking
 render.verbs
 
 igllm

@@ -47,6 +47,12 @@ class MeshSolid:
         """Where rays first meet the surface, from either side: (rows, columns) in multiples of their direction; infinity for a miss."""
         return self.hits(rays)[0]
 
+    def normals(self, rays: Rays) -> np.ndarray:
+        """Unit normals (rows, columns, 3), in the world frame, of the flat triangles that rays first meet, to the side that their corners
+        give them; of no meaning where they miss."""
+        across = self.mesh.normals() @ self.rotation.T
+        return across[self.hits(rays)[1]]
+
     def hits(self, rays: Rays) -> tuple[np.ndarray, np.ndarray]:
         """As `depth`, and the index of the triangle that is met (rows, columns), -1 for none; of several equally deep ones the last."""
         frame = rays.axes / (rays.axes * rays.axes).sum(0)  # the transposed inverse, because the columns are orthogonal

@@ -11,8 +11,9 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from datagen.errors import UserError
-from datagen.io.declared import read_rows, to_plain
+from datagen.io.declared import as_declared, read_rows, to_plain
 from datagen.io.files import write_jsonl
+from datagen.io.json_text import decode_row
 
 
 class Candidate(Struct, frozen=True):
@@ -62,8 +63,18 @@ def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
 
 def read_predictions(path: Path) -> dict[str, Prediction]:
     """The predictions in a file by key, in the file's order; `UserError` if the file is damaged or repeats a key."""
+    return _by_key(read_rows(path, Prediction))
+
+
+def predictions_in(text: str, where: str) -> dict[str, Prediction]:
+    """As `read_predictions`, of a text; errors begin with `where`."""
+    lines = ((f"{where}, line {number}", line) for number, line in enumerate(text.split("\n"), 1) if line.strip())
+    return _by_key((place, as_declared(decode_row(line, place), Prediction, place)) for place, line in lines)
+
+
+def _by_key(rows: Iterable[tuple[str, Prediction]]) -> dict[str, Prediction]:
     found: dict[str, Prediction] = {}
-    for where, prediction in read_rows(path, Prediction):
+    for where, prediction in rows:
         if prediction.key in found:
             raise UserError(f"{where}: the key {prediction.key} comes twice")
         found[prediction.key] = prediction

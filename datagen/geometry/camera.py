@@ -42,6 +42,24 @@ def focal_pixels(camera: Camera, width: int, height: int) -> float:
     return camera.lens_mm / camera.sensor_mm * max(width, height)
 
 
+def intrinsics(camera: Camera, width: int, height: int) -> np.ndarray:
+    """The (3, 3) matrix K of a camera: ``K @ p``, divided by its third component, is where a point p lands, in pixels.
+
+    The point is in the camera's frame (`world_to_camera`). Pixels count from the frame's top left corner, as in the labels, so that the
+    first one's centre is at (0.5, 0.5).
+    """
+    focal = focal_pixels(camera, width, height)
+    return np.array([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]])
+
+
+def world_to_camera(camera: Camera) -> np.ndarray:
+    """The (4, 4) pose that takes world points to the camera's frame, in metres, in OpenCV's convention: X right, Y down, Z ahead."""
+    pose = np.eye(4)
+    pose[:3, :3] = (_axes(camera) * (1.0, -1.0, -1.0)).T
+    pose[:3, 3] = -pose[:3, :3] @ np.array(camera.location, float)
+    return pose
+
+
 @lru_cache(maxsize=64)
 def _axes(camera: Camera) -> np.ndarray:
     axes = look_at(camera.location, camera.target)

@@ -56,6 +56,15 @@ class Sweep:
         held = (np.abs(x) <= self.half_width) & (y >= -self.near) & (z <= self.height)
         return np.where(held, leave, np.inf)
 
+    def normals(self, rays: Rays) -> np.ndarray:
+        """Unit normals (rows, columns, 3), in the world frame and towards the front, of the facets that rays from in front of the sweep
+        meet; of no meaning where they miss."""
+        _, (_, y, z) = self._leave(rays)
+        ends, _ = self.profile()
+        facets = np.array([(0.0, *across) for _, across in _facets(ends)])
+        along = ends[1:-1].sum(1)  # y + z grows along the profile
+        return facets[np.searchsorted(along, y + z)] @ self._local()
+
     def grown(self, rays: Rays) -> Sweep:
         """The sweep enlarged, up to `FARTHEST`, so that these rays meet it wherever they would meet a sweep without ends."""
         leave, (x, y, z) = self._leave(rays)

@@ -23,6 +23,10 @@ class Castable(Protocol):
     def depth(self, rays: Rays) -> np.ndarray:
         """Where rays first meet the solid: (rows, columns) in multiples of their direction; infinity where they miss."""
 
+    def normals(self, rays: Rays) -> np.ndarray:
+        """Unit normals (rows, columns, 3), in the world frame, of the surface where rays first meet the solid, to either side of it; of no
+        meaning where they miss."""
+
 
 def cast(solids: Sequence[Castable], camera: Camera, width: int, height: int, *, least: float = 0.0) -> View | None:
     """The view of a frame of `width` by `height` pixels; None if any solid shows fewer than `least` pixels."""

@@ -53,6 +53,13 @@ class Solid:
             first = np.where(enter > 0, enter, leave)
             return np.where((enter <= leave) & (first > 0), first, np.inf)
 
+    def normals(self, rays: Rays) -> np.ndarray:
+        """Outward unit normals (rows, columns, 3), in the world frame, where rays first meet the solid; of no meaning where they miss."""
+        local = rays.turned(_about_z(self.degrees).T / self.scale, np.asarray(self.location, float))
+        met = self.depth(rays)
+        points = local.origin + np.moveaxis(np.where(np.isfinite(met), met, 0.0) * local.along(_AXES), 0, -1)
+        return _OUTWARD[self.kind](points) @ _about_z(self.degrees).T
+
 
 @lru_cache(maxsize=1024)
 def _about_z(degrees: float) -> np.ndarray:
@@ -95,5 +102,22 @@ def _cylinder(rays: Rays) -> Interval:
     return np.maximum(side[0], near[0]), np.minimum(side[1], far[0])
 
 
+def _out_of_sphere(points: np.ndarray) -> np.ndarray:
+    """Outward unit normals of the unit sphere at points (..., 3) of it, as for the other solids below."""
+    return points / np.maximum(np.linalg.norm(points, axis=-1, keepdims=True), 1e-300)
+
+
+def _out_of_cube(points: np.ndarray) -> np.ndarray:
+    farthest = np.abs(points).argmax(-1)
+    return _AXES[farthest] * np.sign(np.take_along_axis(points, farthest[..., None], -1))
+
+
+def _out_of_cylinder(points: np.ndarray) -> np.ndarray:
+    side = _out_of_sphere(points * (1.0, 1.0, 0.0))
+    on_cap = np.abs(points[..., 2:]) >= np.hypot(points[..., :1], points[..., 1:2])
+    return np.where(on_cap, np.sign(points) * (0.0, 0.0, 1.0), side)
+
+
 _AXES = np.eye(3)
 _INTERVAL: dict[str, Callable[[Rays], Interval]] = {"sphere": _sphere, "cube": _cube, "cylinder": _cylinder}
+_OUTWARD: dict[str, Callable[[np.ndarray], np.ndarray]] = {"sphere": _out_of_sphere, "cube": _out_of_cube, "cylinder": _out_of_cylinder}

@@ -87,7 +87,9 @@ class Statistics:
         self.objects_per_scene[len(scene)] += 1
         self.image_bytes.add(len(sample.image))
         for obj, label in zip(scene, record["labels"], strict=True):
-            self._tally(sample.domain, obj).add(obj)
+            tally = self._tally(sample.domain, obj)
+            if not record.get("view"):  # counted once for a scene of several views: else what is rare would look like a rule
+                tally.add(obj)
             x, y, _ = sample.domain.location(obj)
             self.positions.add(x, y)
             self._add_label(label, shot, len(scene))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from datagen.errors import UserError
@@ -28,69 +29,94 @@ class Drawn:
 
 
 def draw(settings: DatasetSettings, index: int) -> Drawn:
-    """Draw the sample of an index: the first try in which every object shows enough pixels.
+    """Draw the sample of an index: the first try in which every object shows enough pixels, in each of its scene's views.
 
-    The number of objects and the camera are drawn once, each from its own stream, so that rejected tries neither make crowded scenes
-    rarer nor favour a camera, and so that the tries of a sample are the same scenes for any cameras. Raises `UserError` after
-    `MAX_ATTEMPTS` tries.
+    The number of objects and the cameras are drawn once, each from its own stream, so that rejected tries neither make crowded scenes
+    rarer nor favour a camera, and so that the tries of a scene are the same for any cameras. Raises `UserError` after `MAX_ATTEMPTS` tries.
     """
-    seed = settings.seed
+    seed, (number, which) = settings.seed, settings.scene_and_view(index)
     least, most = settings.objects
-    count = least + Stream(seed, index, 0).below(most - least + 1)
-    template = settings.shot(_camera(settings, index))
+    count = least + Stream(seed, number, 0).below(most - least + 1)
+    cameras = scene_cameras(settings, number)
     for attempt in range(MAX_ATTEMPTS):
-        drawn = _try(settings, Stream(seed, index, attempt + 1), count, template)
-        if drawn is not None and drawn[2] is not None:
-            return Drawn(*drawn[:2], drawn[2], attempt)
+        drawn = _try(settings, Stream(seed, number, attempt + 1), count, cameras)
+        if drawn is not None and drawn.views:
+            return Drawn(drawn.scene, drawn.shots[which], drawn.views[which], attempt)
     raise UserError(
         f"seed {seed}, index {index}: no scene of {count} objects that can all be seen in {MAX_ATTEMPTS} tries; ask for fewer objects"
     )
 
 
-def _try(settings: DatasetSettings, rng: Stream, count: int, template: Shot) -> tuple[Scene, Shot, View | None] | None:
-    """One try at a scene and its shot, with the view if every object shows enough pixels; None if placement failed."""
+@dataclass(frozen=True)
+class _Tried:
+    """A scene, its shots, one for each camera, and their views; no views if in one of them an object shows too few pixels."""
+
+    scene: Scene
+    shots: list[Shot]
+    views: list[View]
+
+
+def _try(settings: DatasetSettings, rng: Stream, count: int, cameras: Sequence[Camera | None]) -> _Tried | None:
+    """One try at a scene and its shots by these cameras, which differ in camera and noise, but not in light; None if placement failed."""
     domain = settings.resolved_domain
     scene = domain.sample_scene(rng, count, settings.allowed)
     if scene is None:
         return None
-    shot = domain.sample_shot(rng, template, settings.light_jitter)
-    least = min_visible_pixels(shot.width, shot.height)
-    return scene, shot, domain.view(scene, shot, least)
+    first = domain.sample_shot(rng, settings.shot(cameras[0]), settings.light_jitter)
+    others = [replace(first, camera=camera, noise_seed=(first.noise_seed + n) % 2**31) for n, camera in enumerate(cameras[1:], 1)]
+    tried = _Tried(scene, [first, *others], [])
+    for shot in tried.shots:
+        view = domain.view(scene, shot, min_visible_pixels(shot.width, shot.height))
+        if view is None:
+            return replace(tried, views=[])
+        tried.views.append(view)
+    return tried
 
 
-def _camera(settings: DatasetSettings, index: int) -> Camera | None:
-    """One of the settings' cameras, drawn uniformly and moved by the jitter; None if the domain has no camera."""
+def scene_cameras(settings: DatasetSettings, number: int) -> list[Camera | None]:
+    """The cameras of a scene, one for each view: of the settings' cameras, none twice before all have come, each moved by the jitter.
+
+    One is drawn uniformly; which come first of several is random as well. None in a domain without a camera.
+    """
     if len(settings.cameras) < 2 and settings.camera_jitter == 0:
-        return settings.cameras[0] if settings.cameras else None
-    rng = Stream(settings.seed, index, 0, _CAMERA_STREAM)
-    camera = settings.cameras[rng.below(len(settings.cameras))]
-    if settings.camera_jitter == 0:
-        return camera
-    x, y, z = (rng.uniform(-settings.camera_jitter, settings.camera_jitter) for _ in range(3))
-    return moved(camera, (x, y, z))
+        return [settings.cameras[0] if settings.cameras else None]
+    rng = Stream(settings.seed, number, 0, _CAMERA_STREAM)
+    left: list[Camera] = []
+    drawn: list[Camera | None] = []
+    for _ in range(settings.views):
+        left = left or list(settings.cameras)
+        camera = left.pop(rng.below(len(left)))
+        if settings.camera_jitter:
+            x, y, z = (rng.uniform(-settings.camera_jitter, settings.camera_jitter) for _ in range(3))
+            camera = moved(camera, (x, y, z))
+        drawn.append(camera)
+    return drawn
 
 
 def check_request(settings: DatasetSettings) -> None:
     """Raise `UserError` before anything is rendered if the settings could not be drawn for every index.
 
-    Tries scenes with the most objects, in a small frame, before every camera (with jitter, from the corners of its possible locations):
-    bounded work of at most a few seconds. The result does not depend on the seed.
+    Tries scenes with the most objects, in a small frame, before every camera (with jitter, from the corners of its possible locations) or,
+    if scenes have several views, before as many of these at once: bounded work of at most a few seconds. The result does not depend on
+    the seed.
     """
     shrink = min(1.0, CHECK_PIXELS / max(settings.width, settings.height))
     width, height = (max(16, round(side * shrink)) for side in (settings.width, settings.height))
     small = replace(settings, width=width, height=height)
-    stands: list[Camera | None] = [stand for camera in settings.cameras for stand in extremes(camera, settings.camera_jitter)]
-    for stand in stands or [None]:
-        _check_camera(small, stand)
+    corners = zip(*(extremes(camera, settings.camera_jitter) for camera in settings.cameras), strict=True)
+    stands: list[Camera | None] = [stand for corner in corners for stand in corner] or [None]  # neighbours are of different cameras
+    for first in range(0, len(stands), settings.views):
+        _check_together(small, [stands[(first + n) % len(stands)] for n in range(min(settings.views, len(stands)))])
 
 
-def _check_camera(settings: DatasetSettings, camera: Camera | None) -> None:
+def _check_together(settings: DatasetSettings, cameras: list[Camera | None]) -> None:
+    """`UserError` if hardly any scene could be drawn that all these cameras see."""
     count = settings.objects[1]
     placed = seen = 0
     for attempt in range(CHECK_TRIES):
-        drawn = _try(settings, Stream(0, 0, attempt + 1), count, settings.shot(camera))
+        drawn = _try(settings, Stream(0, 0, attempt + 1), count, cameras)
         placed += drawn is not None
-        seen += drawn is not None and drawn[2] is not None
+        seen += drawn is not None and bool(drawn.views)
         if seen == CHECK_SUCCESSES:
             return
     if placed < CHECK_SUCCESSES:
@@ -98,10 +124,13 @@ def _check_camera(settings: DatasetSettings, camera: Camera | None) -> None:
             f"the split {settings.split!r} leaves no room for {count} objects (placed in {placed} of {CHECK_TRIES} tries); ask for fewer "
             "objects, wider ranges or smaller sizes"
         )
-    where, move = "the frame", "take a frame nearer to a square"
-    if camera is not None:
-        where, move = f"the camera {camera.name!r} at {camera.location}", "move the camera"
+    where, move = "the frame does", "take a frame nearer to a square"
+    stands = [f"{camera.name!r} at {camera.location}" for camera in cameras if camera is not None]
+    if len(stands) == 1:
+        where, move = f"the camera {stands[0]} does", "move the camera"
+    elif stands:
+        where, move = f"the cameras {', '.join(stands)} together do", "move the cameras, or ask for fewer views"
     raise UserError(
-        f"{where} does not show enough of all of {count} objects of the split {settings.split!r} ({seen} of {placed} scenes would do); "
+        f"{where} not show enough of all of {count} objects of the split {settings.split!r} ({seen} of {placed} scenes would do); "
         f"ask for fewer or larger objects, or {move}"
     )

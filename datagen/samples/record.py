@@ -12,10 +12,11 @@ from typing import Annotated, Any, TypeVar
 from msgspec import Meta, Struct
 
 from datagen.errors import UserError
+from datagen.geometry.camera import intrinsics, world_to_camera
 from datagen.io.declared import MAX_INDEX, Count, as_declared
 from datagen.io.json_text import decode_json
 from datagen.samples.labels import pixels_and_box, runs_of
-from datagen.scene import FRAME_SIDES, Camera, Quality
+from datagen.scene import FRAME_SIDES, Camera, Quality, Shot
 
 T = TypeVar("T")
 
@@ -72,6 +73,17 @@ class ShotRecord(Struct):
     noise_seed: Count
 
 
+Row3 = tuple[Coordinate, Coordinate, Coordinate]
+Row4 = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
+
+
+class MatricesRecord(Struct):
+    """See `datagen.geometry.camera.intrinsics` and `world_to_camera`; numbers to nine decimals."""
+
+    K: tuple[Row3, Row3, Row3]
+    world_to_camera: tuple[Row4, Row4, Row4, Row4]
+
+
 class SceneRecord(Struct):
     """Each object has its ``statement`` and a value per argument; `Domain.check_form` and `Domain.check` hold them against the domain."""
 
@@ -104,7 +116,8 @@ class PhotographRecord(Struct):
 
 class SampleRecord(PhotographRecord):
     """A complete record. ``labels`` is parallel to the scene's objects; ``index``, ``seed`` and ``attempt`` are null if no seed made the
-    scene, ``split`` if it is unknown."""
+    scene, ``split`` if it is unknown. ``matrices``, which follow from the shot, are there in rendered code and where a scene has several
+    views; there, ``scene_index`` counts scenes, and ``view`` the views of one."""
 
     scene: SceneRecord
     labels: list[Label]
@@ -112,6 +125,17 @@ class SampleRecord(PhotographRecord):
     seed: Annotated[int, Meta(ge=0, lt=MAX_SEED)] | None = None
     attempt: Annotated[int, Meta(ge=0, le=MAX_ATTEMPT)] | None = None
     split: Name | None = None
+    scene_index: Annotated[int, Meta(ge=0, le=MAX_INDEX)] | None = None
+    view: Annotated[int, Meta(ge=0, le=MAX_INDEX)] | None = None
+    matrices: MatricesRecord | None = None
+
+
+def matrices_of(shot: Shot) -> dict[str, Any]:
+    """The field ``matrices`` of a record; none for a shot without a camera."""
+    if shot.camera is None:
+        return {}
+    found = {"K": intrinsics(shot.camera, shot.width, shot.height), "world_to_camera": world_to_camera(shot.camera)}
+    return {"matrices": {name: (matrix.round(9) + 0.0).tolist() for name, matrix in found.items()}}
 
 
 def read_sample_record(data: bytes, where: str) -> dict[str, Any]:

@@ -21,8 +21,8 @@ from datagen.samples.record import read_sample_record
 from datagen.scene import Scene, Shot
 
 FORMAT_VERSION = 2
-CAPTION_SUFFIX, DEPTH_SUFFIX = ".txt", ".depth.npy"
-EXTRA_SUFFIXES = (CAPTION_SUFFIX, DEPTH_SUFFIX)
+CAPTION_SUFFIX, DEPTH_SUFFIX, MASKS_SUFFIX, NORMALS_SUFFIX = ".txt", ".depth.npy", ".masks.png", ".normals.npy"
+EXTRA_SUFFIXES = (CAPTION_SUFFIX, DEPTH_SUFFIX, MASKS_SUFFIX, NORMALS_SUFFIX)
 SUFFIXES = (*IMAGE_SUFFIXES.values(), ".py", ".json", *EXTRA_SUFFIXES)
 """The suffixes of all files that a sample may have, in the order in which a shard stores them."""
 
@@ -32,7 +32,8 @@ class Sample:
     """One image with its code and its record.
 
     ``image`` is the encoded image file, whose suffix is ``suffix``; ``code`` the canonical graphics code; ``record`` the content of the
-    ``.json``, as `datagen.samples.record.SampleRecord` declares it; ``extras`` the optional files by suffix (caption, depth).
+    ``.json``, as `datagen.samples.record.SampleRecord` declares it; ``extras`` the optional files by suffix (caption, depth, masks,
+    normals).
     """
 
     key: str
@@ -122,9 +123,11 @@ def make_sample(
     *,
     image_format: str = "png",
     extras: Mapping[str, bytes] | None = None,
+    facts: Mapping[str, Any] | None = None,
     **origin: Any,
 ) -> Sample:
-    """A sample from a rendered image (height, width, 3) uint8. ``origin`` may hold index, seed, attempt and split."""
+    """A sample from a rendered image (height, width, 3) uint8. ``origin`` may hold index, seed, attempt and split; ``facts`` are further
+    fields of the record."""
     domain = get_domain(scene.domain)
     scene = domain.canonical(scene)
     record = {
@@ -136,6 +139,7 @@ def make_sample(
         "scene": scene.to_json(),
         "shot": shot.to_json(),
         "labels": label_objects(scene, domain, shot, view or view_of(scene, domain, shot)),
+        **(facts or {}),
     }
     image = encode_image(pixels, image_format)
     return Sample(key, image, write_code(scene, domain), record, IMAGE_SUFFIXES[image_format], extras or {})

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct, structs
@@ -21,11 +20,12 @@ from datagen.images.encoding import IMAGE_SUFFIXES
 from datagen.io.declared import Count, FileName, as_declared
 from datagen.io.untrusted import refuse
 from datagen.samples.cameras import CamerasFile, bare_spots, cameras_from_json, cameras_to_json, check_cameras, extremes
+from datagen.samples.lamps import LAMP_CLEARANCE
 from datagen.samples.record import MAX_SEED, Side
 from datagen.scene import QUALITIES, Camera, Quality, Shot, check_frame
 
 MAX_SHARD_SIZE = 1_000_000
-LAMP_CLEARANCE = 0.5  # least distance of a lamp from the ground and backdrop, in metres
+MAX_VIEWS = 256
 
 
 ShardSize = Annotated[int, Meta(ge=1, le=MAX_SHARD_SIZE)]
@@ -51,6 +51,7 @@ class SettingsRecord(Struct, kw_only=True):
     captions: bool
     depth: bool
     shard_size: ShardSize
+    views: Annotated[int, Meta(ge=1, le=MAX_VIEWS)] = 1
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,9 @@ class DatasetSettings:
 
     ``rules`` are the split's rules, and their name replaces ``split``; without rules, ``split`` names a split of the domain. Numbers of
     objects default to those of the split, ``cameras`` to the domain's camera, if it has one. ``camera_jitter`` moves the camera's location,
-    ``light_jitter`` every lamp, uniformly by at most so many metres along each axis. After construction no field is None, and only
-    ``cameras`` may be empty, in a domain without a camera. Raises `UserError` for impossible settings.
+    ``light_jitter`` every lamp, uniformly by at most so many metres along each axis. With several ``views``, each scene is seen by so many
+    cameras: consecutive samples, which ``shard_size``, rounded down to whole scenes, keeps together. After construction no field is None,
+    and only ``cameras`` may be empty, in a domain without a camera. Raises `UserError` for impossible settings.
     """
 
     domain: Annotated[str, Flag("kind of scene: one of those below")] = "clevr"
@@ -72,7 +74,10 @@ class DatasetSettings:
     quality: Annotated[Quality, Flag("draft is quick and grainy, reference slow and clean")] = "standard"
     min_objects: Annotated[int | None, Flag("fewest objects in a scene (default: the split's)", "N")] = None
     max_objects: Annotated[int | None, Flag("most objects in a scene (default: the split's)", "N")] = None
-    cameras: Annotated[tuple[Camera, ...], Flag("JSON file of cameras by name (default: the domain's own camera)", "FILE", Path)] = ()
+    cameras: Annotated[
+        tuple[Camera, ...],
+        Flag("cameras: a JSON file, or names out of main, left, right, behind, top, with commas (default: main)", "FILE|NAME", str),
+    ] = ()
     camera_jitter: Annotated[float, Flag("metres a camera is moved by at most, along each axis", "M")] = 0.0
     light_jitter: Annotated[float, Flag("metres a lamp is moved by at most, along each axis", "M")] = 1.0
     image_format: Annotated[
@@ -80,6 +85,7 @@ class DatasetSettings:
     ] = "png"
     captions: Annotated[bool, Flag("add {key}.txt: a few true sentences about the scene")] = False
     depth: Annotated[bool, Flag("add {key}.depth.npy: metres to what each pixel shows")] = False
+    views: Annotated[int, Flag("samples of each scene, each by another of --cameras, or by --camera-jitter", "N", positive)] = 1
     shard_size: Annotated[int, Flag("samples in each shard, which is one tar", "N", positive)] = 1000
 
     def __post_init__(self) -> None:
@@ -100,6 +106,11 @@ class DatasetSettings:
             raise UserError(f"image format {self.image_format!r} is none of {', '.join(IMAGE_SUFFIXES)}")
         if not 1 <= self.shard_size <= MAX_SHARD_SIZE:
             raise UserError(f"a shard size of {self.shard_size}: from 1 to {MAX_SHARD_SIZE:,} samples are possible")
+        if not 1 <= self.views <= MAX_VIEWS:
+            raise UserError(f"{self.views} views of a scene: from 1 to {MAX_VIEWS} are possible")
+        if self.views > self.shard_size:
+            raise UserError(f"{self.views} views of a scene do not fit into a shard of {self.shard_size}; ask for a larger shard size")
+        self._fill(shard_size=self.shard_size - self.shard_size % self.views)
         self._check_shots(domain)
 
     @cached_property
@@ -125,6 +136,11 @@ class DatasetSettings:
             return
         self._fill(cameras=self.cameras or (template.camera,))
         check_cameras(self.cameras, self.camera_jitter, domain.ground, (self.width, self.height), "the cameras")
+        if self.views > len(self.cameras) and self.camera_jitter == 0:
+            raise UserError(
+                f"{self.views} views of a scene need as many cameras, and there {'is' if len(self.cameras) == 1 else 'are'} "
+                f"{len(self.cameras)} without jitter; name more cameras, or ask for a camera jitter"
+            )
         if domain.ground is None:
             return
         sweeps = {sweep_for(domain.ground, camera, self.width, self.height) for camera in self.cameras}
@@ -139,6 +155,7 @@ class DatasetSettings:
     def _refuse_views(self, domain: Domain) -> None:
         """Raise `UserError` for settings that need a camera."""
         asked = {"cameras": self.cameras, "camera jitter": self.camera_jitter, "captions": self.captions, "depth": self.depth}
+        asked["several views"] = self.views > 1
         for name, value in asked.items():
             if value:
                 raise UserError(f"the {domain.name} domain has no camera: {name} cannot be asked of it")
@@ -160,13 +177,39 @@ class DatasetSettings:
         assert self.rules is not None
         return self.rules
 
+    def scene_and_view(self, index: int) -> tuple[int, int]:
+        """The number of a sample's scene, and which of the scene's views it is, both from 0."""
+        return divmod(index, self.views)
+
+    def key(self, index: int) -> str:
+        """The base name of a sample's files: ``000000012`` or, of several views of a scene, ``000000012-3``; in the order of indices."""
+        scene, view = self.scene_and_view(index)
+        return sample_key(scene) if self.views == 1 else f"{sample_key(scene)}-{view:0{len(str(self.views - 1))}d}"
+
+    def index(self, key: str) -> int:
+        """The inverse of `key`; ValueError for anything else."""
+        scene, _, view = key.partition("-")
+        index = int(scene) * self.views + int(view or 0)
+        if index < 0 or self.key(index) != key:
+            raise ValueError(f"{key:.80} is no sample's key")
+        return index
+
+    def check_num(self, num: int) -> None:
+        """`UserError` unless a data set can hold so many samples: whole scenes, and at least one."""
+        if num < 1:
+            raise UserError(f"{num} samples: at least 1 is needed")
+        if num % self.views:
+            fewer, more = num - num % self.views, num + -num % self.views
+            instead = f"{fewer} or {more}" if fewer else str(more)
+            raise UserError(f"{num} samples are not whole scenes of {self.views} views each; ask for {instead} samples")
+
     def shot(self, camera: Camera | None) -> Shot:
         """The shot before any jitter: the frame and quality of the settings, this camera, the domain's lamps."""
         return replace(self.resolved_domain.canonical_shot(self.width, self.height, self.quality), camera=camera)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON with every field, which `from_json` reads back to equal settings."""
-        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        """Plain JSON with every field, but without ``views`` if it is 1, which `from_json` reads back to equal settings."""
+        plain = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "views" or self.views > 1}
         return {**plain, "rules": self.allowed.to_json(), "cameras": cameras_to_json(self.cameras)}
 
     @staticmethod
@@ -181,5 +224,5 @@ class DatasetSettings:
 
 
 def sample_key(index: int) -> str:
-    """The base name of a sample's files."""
+    """The base name of a scene's files."""
     return f"{index:09d}"

@@ -12,7 +12,7 @@ from datagen.errors import ImageError, UserError
 from datagen.images.encoding import is_encoded_as
 from datagen.samples.draw import draw
 from datagen.samples.sample import Sample
-from datagen.samples.settings import DatasetSettings, sample_key
+from datagen.samples.settings import DatasetSettings
 from datagen.shards.layouts import MAX_SAMPLE_BYTES
 from datagen.shards.manifest import STATEMENT
 from datagen.shards.reader import Samples, block_extents, label_bytes, sample_of_blocks
@@ -26,7 +26,7 @@ def check_sample(settings: DatasetSettings, index: int, blocks: bytes, where: st
 
 def check_identity(settings: DatasetSettings, index: int, blocks: bytes, where: str) -> Sample:
     """The sample of this index, without decoding its image; `UserError` naming `where` and the sample if it is damaged or another one."""
-    key = sample_key(index)
+    key = settings.key(index)
     sample = sample_of_blocks(key, blocks, where)
     found = {name: sample.record.get(name) for name in ("domain", "index", "seed")}
     if found != {"domain": settings.domain, "index": index, "seed": settings.seed}:
@@ -40,7 +40,7 @@ def check_identity(settings: DatasetSettings, index: int, blocks: bytes, where: 
 def check_drawn(samples: Samples, settings: DatasetSettings) -> None:
     """Check that a data set was drawn with these settings: `UserError` unless the first sample of each shard is the one they draw."""
     for index in range(0, len(samples), settings.shard_size):
-        key = sample_key(index)
+        key = settings.key(index)
         drawn = draw(settings, index)
         if key not in samples or (samples[key].scene, samples[key].shot) != (settings.resolved_domain.canonical(drawn.scene), drawn.shot):
             raise UserError(
@@ -76,9 +76,7 @@ def check_shard(store: Store, settings: DatasetSettings, name: str) -> tuple[lis
     labels, indices = hashlib.sha256(), []
     with store.open(name) as stream:
         for key, blocks in samples_in(stream):
-            index = int(key)
-            if key != sample_key(index):
-                raise ValueError(f"{key:.80} is no sample's key")
+            index = settings.index(key)
             check_sample(settings, index, blocks, store.at(name))
             labels.update(label_bytes(blocks))
             indices.append(index)

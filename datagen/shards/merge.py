@@ -15,7 +15,7 @@ from datagen.io.files import atomic_file
 from datagen.io.locks import lock_shards
 from datagen.io.progress import progress
 from datagen.io.ranges import listed_runs
-from datagen.samples.settings import DatasetSettings, sample_key
+from datagen.samples.settings import DatasetSettings
 from datagen.shards.checks import check_identity, samples_in
 from datagen.shards.manifest import STATEMENT, Manifest, ManifestRow, gather, read_manifest, wanted_of, write_part
 from datagen.shards.reader import label_bytes
@@ -143,7 +143,7 @@ def _fetch(source: Store, name: str, built: Path) -> str:
 def _check(built: Path, settings: DatasetSettings, row: ManifestRow, before: set[int], where: str) -> str:
     """Return the SHA-256 of the labels of the samples in `before`; `UserError` unless the shard holds the samples and labels of its row."""
     labels, kept, keys = hashlib.sha256(), hashlib.sha256(), []
-    expected = {sample_key(index): index for index in row.indices(settings.shard_size)}
+    expected = {settings.key(index): index for index in row.indices(settings.shard_size)}
     with built.open("rb") as stream:
         for key, blocks in samples_in(stream):
             if key in expected:

@@ -29,7 +29,7 @@ from datagen.io.locks import lock_shards, lock_statement
 from datagen.io.progress import progress
 from datagen.samples.record import Name, Side
 from datagen.samples.sample import FORMAT_VERSION, EncodedSample, Sample
-from datagen.samples.settings import DatasetSettings, SettingsRecord, ShardSize, sample_key
+from datagen.samples.settings import DatasetSettings, SettingsRecord, ShardSize
 from datagen.scene import Quality
 from datagen.shards.checks import check_shard
 from datagen.shards.manifest import STATEMENT, Failure, ManifestRow, gather, is_own, part_name, read_manifest, shard_name, write_part
@@ -143,7 +143,7 @@ class DatasetWriter:
         Raises the error of an earlier shard that could not be written.
         """
         self._surface(SHARDS_WAITING)
-        index = outcome.index if isinstance(outcome, Failure) else int(outcome.key)
+        index = outcome.index if isinstance(outcome, Failure) else self.settings.index(outcome.key)
         shard = self._shards[index // self.settings.shard_size]
         if isinstance(outcome, Failure):
             shard.failures[index] = outcome
@@ -197,7 +197,7 @@ class DatasetWriter:
         rewritten = len(held) < end - number * self.settings.shard_size
         if (self.store.near or rewritten) and self.store.sha256(name) != row.sha256:
             return set()
-        return held if not rewritten or self._keys(name) == set(map(sample_key, held)) else set()
+        return held if not rewritten or self._keys(name) == set(map(self.settings.key, held)) else set()
 
     def _keys(self, name: str) -> set[str]:
         """The keys of a tar's samples; none if the tar is damaged."""
@@ -268,7 +268,7 @@ class DatasetWriter:
             extents = block_extents(stream)
             for index in have:
                 if index in shard.held:
-                    start, length = extents[sample_key(index)]
+                    start, length = extents[self.settings.key(index)]
                     stream.seek(start)
                     yield stream.read(length)
                 else:
@@ -297,8 +297,7 @@ def open_dataset(
 
 def state(settings: DatasetSettings, num: int, device: str) -> dict[str, Any]:
     """The content of ``dataset.json``; `device` is the kind of device that renders."""
-    if num < 1:
-        raise UserError(f"{num} samples: at least 1 is needed")
+    settings.check_num(num)
     versions = package_versions(blender=not isinstance(settings.resolved_domain, PaintedDomain))
     return {"format_version": FORMAT_VERSION, **settings.to_json(), "num": num, "device": device, "versions": versions}
 
@@ -340,10 +339,10 @@ def _agree(store: Store, there: Mapping[str, Any], statement: Mapping[str, Any])
     if IMPORTED not in there:
         stated_settings(store, there)  # checks the types: true equals 1 in the comparison below
     for name in (setting.name for setting in fields(DatasetSettings)):
-        if there.get(name) != statement[name]:
+        began, asked = ({"views": 1, **stated}.get(name) for stated in (there, statement))  # which states no views if they are 1
+        if began != asked:
             raise UserError(
-                f"{store.name}: was begun with {name} {there.get(name)!r}, not {statement[name]!r}; "
-                "choose another folder or give the same settings"
+                f"{store.name}: was begun with {name} {began!r}, not {asked!r}; choose another folder or give the same settings"
             )
     if there.get("device") != statement["device"]:
         raise UserError(

@@ -12,8 +12,11 @@ from datagen.domains.base import Domain
 from datagen.domains.registry import get_domain
 from datagen.errors import Hopeless, UserError
 from datagen.samples.generate import Render, generate_sample
+from datagen.samples.labels import view_of
+from datagen.samples.passes import pass_files
+from datagen.samples.record import matrices_of
 from datagen.samples.sample import Sample, make_sample
-from datagen.samples.settings import DatasetSettings, sample_key
+from datagen.samples.settings import DatasetSettings
 from datagen.scene import Quality, Scene, Shot
 
 FRAME_SECONDS = 60.0
@@ -25,12 +28,14 @@ MOST_OF_THE_REASON = 300  # characters of an unforeseen error
 
 @dataclass(frozen=True)
 class RenderJob:
-    """A scene to render. ``blend`` is the path at which to save it as a .blend file, too (see `blender_scenes.blend`)."""
+    """A scene to render. ``blend`` is the path at which to save it as a .blend file, too (see `blender_scenes.blend`); ``passes`` are those
+    of `datagen.samples.passes` whose files belong to the sample."""
 
     key: str
     scene: Scene
     shot: Shot
     blend: Path | None = None
+    passes: tuple[str, ...] = ()
 
     @cached_property
     def domain(self) -> Domain:
@@ -38,13 +43,16 @@ class RenderJob:
         return get_domain(self.scene.domain)
 
     def sample(self, render: Render) -> Sample:
-        """The sample, rendered by `render`."""
-        return make_sample(self.key, self.scene, self.shot, render(self.scene, self.shot))
+        """The sample, rendered by `render`; its record has the camera's matrices."""
+        view = view_of(self.scene, self.domain, self.shot)
+        extras = pass_files(self.passes, self.scene, self.domain, self.shot, view)
+        pixels = render(self.scene, self.shot)
+        return make_sample(self.key, self.scene, self.shot, pixels, view, extras=extras, facts=matrices_of(self.shot))
 
     def request(self) -> dict[str, Any]:
         """The job as plain JSON; `read_job` is the inverse."""
         blend = None if self.blend is None else str(self.blend.absolute())
-        return {"key": self.key, "scene": self.scene.to_json(), "shot": self.shot.to_json(), "blend": blend}
+        return {"key": self.key, "scene": self.scene.to_json(), "shot": self.shot.to_json(), "blend": blend, "passes": self.passes}
 
     @property
     def patience(self) -> float:
@@ -62,7 +70,7 @@ class DrawJob:
 
     @property
     def key(self) -> str:
-        return sample_key(self.index)
+        return self.settings.key(self.index)
 
     @property
     def domain(self) -> Domain:
@@ -95,7 +103,8 @@ def read_job(request: Mapping[str, Any], settings: DatasetSettings | None = None
             settings = DatasetSettings.from_json(request["settings"])
         return DrawJob(settings, request["index"])
     blend = request.get("blend")
-    return RenderJob(request["key"], Scene.from_json(request["scene"]), Shot.from_json(request["shot"]), Path(blend) if blend else None)
+    scene, shot = Scene.from_json(request["scene"]), Shot.from_json(request["shot"])
+    return RenderJob(request["key"], scene, shot, Path(blend) if blend else None, tuple(request.get("passes", ())))
 
 
 def attempt(make: Callable[[], Made]) -> Made | UserError:

@@ -38,6 +38,7 @@ DECLARED = {
     "pred.jsonl, a line": "prediction",
     "a split's file": "split",
     "a file of cameras": "camera",
+    "a file of lamps": "lamp",
     "assets.json": "asset-list",
     "a file of CLEVR's, each of its scenes": "published",
     ".igllm-VERB.jsonl, a line": "list",

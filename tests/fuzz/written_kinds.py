@@ -21,8 +21,11 @@ from datagen.domains.split_files import load_split
 from datagen.domains.splits import SplitFile
 from datagen.formats.clevr_scenes import SceneEntry, published_scene
 from datagen.samples.cameras import CamerasFile, load_cameras
+from datagen.samples.lamps import LampsFile, load_lamps
 from datagen.samples.settings import DatasetSettings
 from datagen.shards.manifest import SourceRow
+from render.looks import Looks
+from render.rerender import Standard
 
 
 def predictions() -> st.SearchStrategy[Files]:
@@ -97,6 +100,17 @@ def cameras() -> st.SearchStrategy[Files]:
 
 def _load_cameras(folder: Path, out: Path) -> int:
     DatasetSettings(cameras=load_cameras(folder / "cameras.json"), width=32, height=24).warnings()
+    return 0
+
+
+def lamps() -> st.SearchStrategy[Files]:
+    bases = [{"key": {"location": [6, -3, 4], "power": 80, "size": 0.5, "color": [1, 0.9, 0.8]}, "b": {"location": [0, 0, 9], "power": 1}}]
+    return declared.damaged(bases, LampsFile, most=2).map(lambda data: {"lamps.json": data})
+
+
+def _load_lamps(folder: Path, out: Path) -> int:
+    found = load_lamps(folder / "lamps.json")
+    Looks(Standard(width=32, height=24), lamps=found).of({"a": ""})
     return 0
 
 
@@ -183,6 +197,7 @@ KINDS = {
         ),
     ),
     "camera": Kind(cameras, _load_cameras),
+    "lamp": Kind(lamps, _load_lamps, share=0.5),
     "published": Kind(
         published,
         a_verb("import", "--format", "clevr", "--scenes", "IN/scenes.json", "--out", "OUT/codes"),

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from datagen.samples.draw import draw
-from datagen.samples.sample import Sample, make_sample
-from datagen.samples.settings import DatasetSettings, sample_key
+from datagen.samples.generate import generate_sample
+from datagen.samples.sample import Sample
+from datagen.samples.settings import DatasetSettings
 from datagen.shards.manifest import Failure
 from datagen.shards.store import Place
 from datagen.shards.writer import open_dataset
@@ -22,11 +22,8 @@ IN_FOUR_SHARDS, IN_SIX_SHARDS = 14, 22
 
 def constant_sample(settings: DatasetSettings, index: int) -> Sample:
     """The sample that rendering would give, except for its image."""
-    drawn = draw(settings, index)
-    pixels = np.full((settings.height, settings.width, 3), index % 251, np.uint8)
-    return make_sample(
-        sample_key(index), drawn.scene, drawn.shot, pixels, index=index, seed=settings.seed, attempt=drawn.attempt, split=settings.split
-    )
+    grey = np.full((settings.height, settings.width, 3), index % 251, np.uint8)
+    return generate_sample(settings, index, lambda scene, shot: grey)
 
 
 def constant_samples(settings: DatasetSettings, indices: Iterable[int], _pool: Any = None) -> Iterator[Sample | Failure]:
@@ -42,7 +39,7 @@ def fill(
     with open_dataset(out, settings, num, shards) as writer:
         missing = writer.missing()
         for index in missing:
-            failure = Failure(index, settings.seed, sample_key(index), "it crashed twice")
+            failure = Failure(index, settings.seed, settings.key(index), "it crashed twice")
             writer.put(failure if index in broken else constant_sample(settings, index))
         writer.close()
     return missing

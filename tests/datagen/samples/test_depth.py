@@ -15,7 +15,7 @@ from datagen.domains.registry import get_domain
 from datagen.errors import UserError
 from datagen.geometry.camera import look_at, rays
 from datagen.geometry.ground import Sweep, bare_share, sweep_for
-from datagen.samples.depth import depth_file, depth_map, encode_depth
+from datagen.samples.depth import depth_file, depth_map, encode_floats
 from datagen.samples.draw import draw
 from datagen.samples.labels import view_of
 from datagen.samples.settings import DatasetSettings
@@ -50,7 +50,7 @@ def test_a_file_of_depth_is_an_array_of_float32_and_the_same_every_time() -> Non
     loaded = np.load(io.BytesIO(data), allow_pickle=False)
     assert loaded.dtype == np.float32
     assert (loaded == depth_map(sample.view, sample.shot.camera, CLEVR)).all()
-    assert np.isinf(np.load(io.BytesIO(encode_depth(np.full((2, 3), np.inf, np.float32))))).all()
+    assert np.isinf(np.load(io.BytesIO(encode_floats(np.full((2, 3), np.inf, np.float32))))).all()
 
 
 def test_the_ground_seen_from_straight_above_is_as_far_as_the_camera_is_high() -> None:

@@ -1,0 +1,104 @@
+"""Graphics code to render, from wherever it comes: files of code, predictions, folders, standard input."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from datagen.code.predictions import predictions_in
+from datagen.errors import UserError
+from datagen.io.files import decode_text, passed_over, read_text
+from datagen.shards.reader import Samples
+from render.rerender import read_codes
+
+STDIN = Path("-")
+STDIN_KEY = "stdin"
+MOST_STDIN_BYTES = 1 << 26  # some 100,000 predictions
+SCRIPT_SUFFIX = ".blender.py"  # of a program for Blender, which `igllm render` can write beside code
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Codes by key, and by key the place that each comes from, for messages; by key, the reasons why others cannot be read."""
+
+    codes: dict[str, str] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+
+def gather_codes(sources: Sequence[Path]) -> Codes:
+    """The codes in these sources: a ``.py`` file, whose key is its stem; a ``.jsonl`` file of predictions; a folder of ``.py`` files
+    or of shards; ``-``, standard input, with the code of one scene, whose key is ``stdin``, or with lines of predictions.
+
+    `UserError` if two codes have one key, or if a source is none of these or cannot be read. A file of a folder that cannot be read is left
+    out, with the reason.
+    """
+    found = Codes()
+    for source in sources:
+        if sources.count(source) > 1:
+            raise UserError(f"{'standard input' if source == STDIN else source}: is given twice; name it once")
+        for key, code, where in _codes_of(source):
+            if found.places.get(key) == where:
+                raise UserError(f"{where}: is named twice, once by its folder; name it once")
+            if key in found.places:
+                raise UserError(f"{where}: has the key {key}, as {found.places[key]} has: their pictures would have one name; rename one")
+            found.places[key] = where
+            if isinstance(code, UserError):
+                found.unreadable[key] = str(code)
+            else:
+                found.codes[key] = code
+    return found
+
+
+def _codes_of(source: Path) -> Iterator[tuple[str, str | UserError, str]]:
+    """Key, code or the error of reading it, and place of each code."""
+    if source == STDIN:
+        yield from _codes_of_stdin()
+    elif source.is_dir():
+        yield from _codes_of_folder(source)
+    elif not source.exists():
+        raise UserError(f"{source}: there is no such file or folder")
+    else:
+        for key, code in read_codes(source).items():
+            yield key, code, f"{source}: {key}" if source.suffix == ".jsonl" else str(source)
+
+
+def _codes_of_folder(folder: Path) -> Iterator[tuple[str, str | UserError, str]]:
+    files = [path for path in sorted(folder.glob("*.py")) if not passed_over(path.name) and not path.name.endswith(SCRIPT_SUFFIX)]
+    for path in files:
+        yield path.stem, _read(partial(read_text, path), f"{path}: "), str(path)
+    if files:
+        return
+    if not any(folder.glob("[!.]*.tar")):
+        predictions = next(iter(sorted(folder.glob("*.jsonl"))), None)
+        hint = f"; it holds {predictions.name}, which can be named itself" if predictions else ""
+        raise UserError(f"{folder}: no file of graphics code (.py) is in this folder, and no shards{hint}")
+    samples = Samples(folder)
+    for key in samples.keys:
+        yield key, _read(partial(samples.code, key), f"{folder}: sample {key} "), f"{folder}: {key}"
+
+
+def _read(read: Callable[[], str], prefix: str) -> str | UserError:
+    """What is read, or the error, whose place its reader tells elsewhere."""
+    try:
+        return read()
+    except UserError as error:
+        return UserError(str(error).removeprefix(prefix))
+
+
+def _codes_of_stdin() -> Iterator[tuple[str, str, str]]:
+    """One code, or predictions, which begin with a brace, as no code does."""
+    data = sys.stdin.buffer.read(MOST_STDIN_BYTES + 1)
+    if len(data) > MOST_STDIN_BYTES:
+        raise UserError(f"standard input: more than {MOST_STDIN_BYTES:,} bytes, which is the most that is read; name a pred.jsonl instead")
+    text = decode_text(data, "standard input")
+    if not text.strip():
+        raise UserError("standard input: is empty, so there is nothing to render; did the command before it fail?")
+    if not text.lstrip().startswith("{"):
+        yield STDIN_KEY, text, "standard input"
+        return
+    for key, prediction in predictions_in(text, "standard input").items():
+        yield key, prediction.code, f"standard input: {key}"
