@@ -19,6 +19,8 @@ SUN_STRENGTH = 0.45  # W/m²
 SUN_EULER = (0.236, 0.417, 0.097)  # radians
 TURN = "turn"
 """The custom property that marks a stage's sweep; its value is the turn of the domain's own sweep, in radians."""
+UNSEEN = "ground (unseen copy, for speed)"
+"""The name that `name_twin` gives."""
 MESHES_KEPT = 16  # of sweeps
 AMBIENT = 0.3  # grey level of the open stage's surroundings; white is 1
 PARTS = {"sun": 4, "back": 2}
@@ -83,11 +85,15 @@ def turn_sweep(scene: bpy.types.Scene, shot: Shot) -> float:
     return wanted.turn - own.turn
 
 
-def remove_twin(scene: bpy.types.Scene) -> None:
-    """Remove the sweep's second, unseen object, and the mark."""
+def name_twin(scene: bpy.types.Scene) -> None:
+    """Say in the name of the sweep's second object what it is for, keep it out of viewports, and remove the sweep's mark.
+
+    It stays: without it Cycles rounds the sweep's vertices otherwise, and the picture is not the same to the byte.
+    """
     sweep = _sweep_of(scene)
     if sweep is not None:
-        bpy.data.batch_remove(_twins(scene, sweep))
+        for twin in _twins(scene, sweep):
+            twin.name, twin.hide_viewport = UNSEEN, True
         del sweep[TURN]
 
 
@@ -145,6 +151,11 @@ def _remove_mesh(mesh: bpy.types.Mesh) -> None:
 
 
 _meshes: BlockCache[bpy.types.Mesh] = BlockCache(MESHES_KEPT, _remove_mesh)
+
+
+def forget_meshes() -> None:
+    """Forget the sweeps that were made, as Blender has done when it was reset."""
+    _meshes.forget()
 
 
 def _sweep_mesh(sweep: Sweep) -> bpy.types.Mesh:

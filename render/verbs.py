@@ -85,6 +85,8 @@ class Render(Verb):
         Quality | None, Flag("draft is quick and grainy, reference slow and clean (default: the sample's; standard without --data)")
     ] = None
     blend: Annotated[bool, Flag("also write {key}.blend: the scene, to open in Blender")] = False
+    glb: Annotated[bool, Flag("also write {key}.glb: the scene as glTF, for three.js and other viewers")] = False
+    script: Annotated[bool, Flag("also write {key}.blender.py: a script that builds and renders the scene in plain Blender")] = False
     executor: Executor = "local"
     ray_address: RayAddress = None
     workers: Workers = None
@@ -103,7 +105,8 @@ class Render(Verb):
         shots = Recorded(Samples(self.data), self.lighting == "canonical") if self.data else Standard(self.domain, **frame)
         codes = read_codes(self.code)
         alone = self.code.suffix == ".jsonl"  # a folder of predictions is of one file alone; .py files may share a folder
-        rendered = render_codes(codes, shots, self.out, workers=self.workers, blend=self.blend, clear=alone, ray=ray)
+        also = [kind for kind in ("blend", "glb", "script") if getattr(self, kind)]
+        rendered = render_codes(codes, shots, self.out, workers=self.workers, also=also, clear=alone, ray=ray)
         for warning in rendered.warnings:
             print_line(f"igllm render: warning: {warning}")
         for key, reason in rendered.refused.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,17 +20,21 @@ FRAME_SECONDS = 60.0
 PIXEL_SECONDS: dict[Quality, float] = {"draft": 1e-3, "standard": 1e-3, "reference": 0.1}
 """A worker counts as hanging once a frame takes more than `FRAME_SECONDS` and this for each pixel, some twenty times a slow core's time."""
 
+EXPORTS = {"blend": ".blend", "glb": ".glb", "script": ".blender.py"}
+"""The kinds of files that can be made out of a scene (see `blender_scenes.exporter`), and their suffixes."""
+EXPORT_SECONDS = 120.0  # added for each of them
+
 MOST_OF_THE_REASON = 300  # characters of an unforeseen error
 
 
 @dataclass(frozen=True)
 class RenderJob:
-    """A scene to render. ``blend`` is the path at which to save it as a .blend file, too (see `blender_scenes.blend`)."""
+    """A scene to render. ``also`` are the files to write besides, by their kind: one of `EXPORTS`, and the path."""
 
     key: str
     scene: Scene
     shot: Shot
-    blend: Path | None = None
+    also: Mapping[str, Path] = field(default_factory=dict, hash=False)
 
     @cached_property
     def domain(self) -> Domain:
@@ -43,13 +47,13 @@ class RenderJob:
 
     def request(self) -> dict[str, Any]:
         """The job as plain JSON; `read_job` is the inverse."""
-        blend = None if self.blend is None else str(self.blend.absolute())
-        return {"key": self.key, "scene": self.scene.to_json(), "shot": self.shot.to_json(), "blend": blend}
+        also = {kind: str(path.absolute()) for kind, path in self.also.items()}
+        return {"key": self.key, "scene": self.scene.to_json(), "shot": self.shot.to_json(), "also": also}
 
     @property
     def patience(self) -> float:
         """Seconds after which a worker counts as hanging on this job."""
-        return _patience(self.shot.width, self.shot.height, self.shot.quality)
+        return _patience(self.shot.width, self.shot.height, self.shot.quality) + EXPORT_SECONDS * len(self.also)
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,6 @@ class DrawJob:
 
     settings: DatasetSettings
     index: int
-    blend: None = None
 
     @property
     def key(self) -> str:
@@ -94,8 +97,8 @@ def read_job(request: Mapping[str, Any], settings: DatasetSettings | None = None
         if settings is None or "settings" in request:
             settings = DatasetSettings.from_json(request["settings"])
         return DrawJob(settings, request["index"])
-    blend = request.get("blend")
-    return RenderJob(request["key"], Scene.from_json(request["scene"]), Shot.from_json(request["shot"]), Path(blend) if blend else None)
+    also = {kind: Path(path) for kind, path in request.get("also", {}).items()}
+    return RenderJob(request["key"], Scene.from_json(request["scene"]), Shot.from_json(request["shot"]), also)
 
 
 def attempt(make: Callable[[], Made]) -> Made | UserError:
