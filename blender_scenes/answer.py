@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from blender_scenes.builders import Stages
-from blender_scenes.exporter import Exporter
 from blender_scenes.frame import FrameGrabber
 from datagen.errors import Hopeless, UserError
 from datagen.samples.sample import Sample
 from datagen.samples.settings import DatasetSettings
 from datagen.scene import Quality, Scene, Shot
+from datagen.workers.exporter import Exporter
 from datagen.workers.jobs import DrawJob, RenderJob, attempt, read_job
 
 _QUALITIES: tuple[Quality, ...] = ("draft", "standard")  # of which the second uses adaptive sampling, which has kernels of its own

@@ -72,7 +72,7 @@ def _values(scene: bpy.types.Scene, empty: Values) -> Values:
         "OBJECTS": placed["objects"],
         "LAMPS": placed["lamps"],
         "STAGE": placed["stage"],
-        "LIGHTS": {light.name: _of_light(light) for light in bpy.data.lights},
+        "LIGHTS": {light.name: light_facts(light) for light in bpy.data.lights},
         "CAMERAS": {camera.name: _of_block(camera, bpy.data.cameras) for camera in bpy.data.cameras},
         "SETTINGS": {path: value for path, value in settings_of(scene).items() if value != empty[path]},
         "WORLD": {"name": world.name, "set": _of_block(world, bpy.data.worlds), **of_tree(world.node_tree)},
@@ -103,7 +103,8 @@ def _put(parcels: dict[str, bytes], name: str, content: bytes) -> str:
     return found
 
 
-def _of_light(light: bpy.types.Light) -> Values:
+def light_facts(light: bpy.types.Light) -> Values:
+    """A light's type, and what is set on it."""
     fresh = bpy.data.lights.new("fresh", light.type)
     try:
         return {"type": light.type, "set": changed(light, fresh, ("name",))}

@@ -19,8 +19,9 @@ SUN_STRENGTH = 0.45  # W/m²
 SUN_EULER = (0.236, 0.417, 0.097)  # radians
 TURN = "turn"
 """The custom property that marks a stage's sweep; its value is the turn of the domain's own sweep, in radians."""
+TWIN = "ground's twin"
 UNSEEN = "ground (unseen copy, for speed)"
-"""The name that `name_twin` gives."""
+"""The name of a sweep's second object, and the one that `name_twin` gives it."""
 MESHES_KEPT = 16  # of sweeps
 AMBIENT = 0.3  # grey level of the open stage's surroundings; white is 1
 PARTS = {"sun": 4, "back": 2}
@@ -41,7 +42,7 @@ def build_stage(scene: bpy.types.Scene, camera: Camera) -> None:
     sweep[TURN] = ground.turn
     # Cycles transforms a mesh with a single user to world coordinates, where the bounding boxes of these long, slanting facets are huge
     # and every ray enters all of them. A second object, which no camera sees, prevents that: a frame takes 7 % less time.
-    add_object(scene, "ground's twin", sweep.data).location.z = -1000.0
+    add_object(scene, TWIN, sweep.data).location.z = -1000.0
     scene.camera = add_object(scene, "camera", bpy.data.cameras.new("camera"))
 
 

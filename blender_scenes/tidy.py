@@ -46,12 +46,10 @@ class TidyStage:
         return [shown for shown in self.scene.objects if shown not in known]
 
     def tidy(self, key: str, shown: Sequence[bpy.types.Object]) -> None:
-        """Name and sort everything, and drop what is not used, so that the scene can be saved or written down under the name `key`."""
-        name_twin(self.scene)
+        """Sort everything, and drop what is not used, so that the scene can be saved or written down under the name `key`. ``shown`` are
+        the objects that are not the stage's."""
         _sort(self.scene, shown)
-        _name_objects([thing for thing in shown if thing.type != "LIGHT"])
-        name_lamps([thing for thing in shown if thing.type == "LIGHT"])
-        self.scene.name = key
+        self.scene.name = key.encode(errors="replace").decode()
         self.scene.frame_start = self.scene.frame_end = 1
         self.scene.render.filepath = f"//{key}.png"
         image = self.scene.render.image_settings
@@ -63,15 +61,24 @@ def tidy_scene(domain: Domain, scene: Scene, shot: Shot, key: str) -> TidyStage:
     """The stage with the scene alone in this Blender, tidied. Errors as `blender_scenes.builders.Stages.showing`."""
     domain.check(scene)
     stage = TidyStage(domain)
-    stage.tidy(key, stage.show(scene, shot))
+    shown = stage.show(scene, shot)
+    name_twin(stage.scene)
+    _name_objects([thing for thing in shown if thing.type != "LIGHT"])
+    name_lamps([thing for thing in shown if thing.type == "LIGHT"])
+    stage.tidy(key, shown)
     return stage
+
+
+def plain_name(name: str) -> str:
+    """A name without the number that Blender adds where it is in use."""
+    return _NUMBERED.sub("", name)
 
 
 def name_lamps(lamps: Sequence[bpy.types.Object]) -> None:
     """Name lamps after their light, with a number where several share one: the parts that a strong lamp is cut into."""
     for light in dict.fromkeys(lamp.data for lamp in lamps):
         parts = [lamp for lamp in lamps if lamp.data == light]
-        name = _NUMBERED.sub("", light.name)
+        name = plain_name(light.name)
         for number, lamp in enumerate(parts, 1):
             lamp.name = name if len(parts) == 1 else f"{name} {number} of {len(parts)}"
 
@@ -88,7 +95,7 @@ def _clear() -> None:
 def _name_objects(shown: Sequence[bpy.types.Object]) -> None:
     """Name each object ``object_N_NAME``: N counts the shown objects in the order of the code, NAME is the name in Blender so far."""
     for number, thing in enumerate(shown, 1):
-        thing.name = f"object_{number}_{_NUMBERED.sub('', thing.name)}"
+        thing.name = f"object_{number}_{plain_name(thing.name)}"
 
 
 def _sort(scene: bpy.types.Scene, shown: Sequence[bpy.types.Object]) -> None:

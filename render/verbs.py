@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from datagen.commandline import Verb, folder_to_write, once_each, place, run_to_write, samples_to_write, setting
+from datagen.commandline import Verb, file_to_write, folder_to_write, once_each, place, run_to_write, samples_to_write, setting
 from datagen.errors import UserError
 from datagen.flags import Flag, FlagsOf, positive, words
 from datagen.io.ranges import counted
@@ -87,6 +87,16 @@ class Render(Verb):
     blend: Annotated[bool, Flag("also write {key}.blend: the scene, to open in Blender")] = False
     glb: Annotated[bool, Flag("also write {key}.glb: the scene as glTF, for three.js and other viewers")] = False
     script: Annotated[bool, Flag("also write {key}.blender.py: a script that builds and renders the scene in plain Blender")] = False
+    film: Annotated[
+        Sequence[Path],
+        Flag(
+            "also write all pictures as a film, .gif or .mp4, or all scenes as one .blend; may be repeated",
+            "FILE",
+            file_to_write,
+            more={"action": "append"},
+        ),
+    ] = ()
+    fps: Annotated[int, Flag("frames of a film a second", "N", positive)] = 10
     executor: Executor = "local"
     ray_address: RayAddress = None
     workers: Workers = None
@@ -94,6 +104,7 @@ class Render(Verb):
 
     def run(self) -> int:
         from datagen.shards.reader import Samples
+        from render.film import check_films, write_films
         from render.rerender import Recorded, Standard, read_codes, render_codes
 
         ray = on_ray(self.executor, self.ray_address, self.workers)
@@ -102,6 +113,7 @@ class Render(Verb):
             raise UserError(f"--{next(iter(frame))} and --data exclude each other: with --data the frame is the sample's")
         if self.lighting == "recorded" and not self.data:
             raise UserError("--lighting recorded needs --data, the data set that recorded it")
+        check_films(self.film, self.fps)
         shots = Recorded(Samples(self.data), self.lighting == "canonical") if self.data else Standard(self.domain, **frame)
         codes = read_codes(self.code)
         alone = self.code.suffix == ".jsonl"  # a folder of predictions is of one file alone; .py files may share a folder
@@ -116,7 +128,11 @@ class Render(Verb):
             if count:
                 print_line(f"igllm render: {self.out}: {counted(count, 'older picture')} {fate}")
         refused = f", {len(rendered.refused)} refused" if rendered.refused else ""
+        films = self.film if rendered.keys else ()
+        write_films(films, self.out, rendered.keys, self.fps)
         print(f"{self.out}: {counted(len(rendered.keys), 'picture')}{refused}")
+        for film in films:
+            print(f"{film}: {counted(len(rendered.keys), 'frame')}")
         return 2 if rendered.refused and not rendered.keys else 0
 
 

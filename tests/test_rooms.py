@@ -41,7 +41,7 @@ model.prediction   model.training     model.ship
 model.verbs
 
 render.images      render.codediff    render.sides        render.overlay       render.rerender     render.summary
-render.report      render.conformance
+render.report      render.conformance  render.film
 render.compare
 render.roundtrip   render.evals
 render.demo
