@@ -2,7 +2,8 @@
 
 Every scene is built as for its picture. What looks the same in two of them and follows on from one to the other, as
 `datagen.metrics.tracks` has it, is one object, which is moved by keyframes; what is not in a scene is hidden in its frame. Keyframes are
-constant: a frame shows its own scene exactly, and nothing is made up in between.
+constant: a frame shows its own scene exactly, and nothing is made up in between. The noise seed is the first scene's throughout, because
+Blender's keyframes are 32-bit floats, which hold few of the seeds.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import bpy
 
 from blender_scenes.blend import save_blend
+from blender_scenes.quality import QUALITY, set_up_shot
 from blender_scenes.script import light_facts
 from blender_scenes.stage import TWIN, UNSEEN, add_object
 from blender_scenes.tidy import COLLECTIONS, TidyStage, name_lamps, plain_name
@@ -57,11 +59,12 @@ def write_film(request: Mapping[str, Any]) -> None:
         domain.check(scene)
         shown = stage.show(scene, shot)
         _record(parts, number, stage.standing, shown, _tracks_of(shown, scene, domain, followed))
-        for holder, of_holder in (("camera", _PLACED), ("camera.data", ("lens", "sensor_width")), ("cycles", ("seed",))):
+        for holder, of_holder in (("camera", _PLACED), ("camera.data", ("lens", "sensor_width"))):
             for name in of_holder:
                 settings.setdefault((holder, name), {})[number] = plain(attrgetter(f"{holder}.{name}")(stage.scene))
         _remove(shown, {part.data for part in parts.values()})
     bpy.data.batch_remove([thing for thing in stage.standing if thing.type != "CAMERA"])
+    set_up_shot(stage.scene, shots[0], QUALITY[shots[0].quality])
     made = {
         collection: [_made(p, stage.scene, len(scenes)) for p in parts.values() if p.collection == collection] for collection in COLLECTIONS
     }
@@ -93,7 +96,7 @@ def _record(
         if thing.type == "CAMERA":
             continue
         if thing.type == "LIGHT":
-            collection, name, look = "lamps", thing.name, repr(light_facts(thing.data))
+            collection, name, look = "lamps", plain_name(thing.name), repr(light_facts(thing.data))
         elif thing in shown:
             collection, name, look = "objects", f"object_{next(tracks_left) + 1}_{plain_name(thing.name)}", thing.data.name
         else:

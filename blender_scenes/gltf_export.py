@@ -26,9 +26,7 @@ def save_glb(scene: bpy.types.Scene, path: Path) -> None:
             bpy.data.objects.remove(thing)
     _join_lamps()
     scene.cycles.samples, scene.cycles.use_denoising = 1, False  # baked colours have no noise
-    for thing in scene.objects:
-        if thing.type == "MESH":
-            simplify(thing)
+    simplify([thing for thing in scene.objects if thing.type == "MESH"])
     bpy.ops.export_scene.gltf(
         filepath=str(path),
         check_existing=False,

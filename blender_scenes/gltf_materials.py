@@ -7,7 +7,7 @@ knows neither. Each object gets materials of its own: the colour as a number, or
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,8 +32,22 @@ class _Look:
     """How much of the light that falls on it straight a matte surface mirrors."""
 
 
-def simplify(thing: bpy.types.Object) -> None:
-    """Give an object a mesh and materials of its own that glTF can hold. Materials that are not understood stay as they are."""
+def simplify(things: Iterable[bpy.types.Object]) -> None:
+    """Give objects meshes and materials that glTF can hold; objects that look the same share them. Materials that are not understood stay
+    as they are."""
+    shared: dict[Hashable, bpy.types.Mesh] = {}
+    for thing in things:
+        key = (thing.data, tuple(slot.material for slot in thing.material_slots), tuple(thing.color))
+        if key not in shared:
+            _simplify(thing)
+            shared[key] = thing.data
+        else:
+            for slot in thing.material_slots:
+                slot.link = "DATA"
+            thing.data = shared[key]
+
+
+def _simplify(thing: bpy.types.Object) -> None:
     materials = [slot.material for slot in thing.material_slots]
     looks = [_look(material) for material in materials]
     if not any(looks):

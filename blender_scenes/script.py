@@ -107,7 +107,7 @@ def light_facts(light: bpy.types.Light) -> Values:
     """A light's type, and what is set on it."""
     fresh = bpy.data.lights.new("fresh", light.type)
     try:
-        return {"type": light.type, "set": changed(light, fresh, ("name",))}
+        return {"type": light.type, "set": changed(light, fresh, ("name", "use_fake_user"))}
     finally:
         bpy.data.lights.remove(fresh)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,20 @@ from datagen.code.grammar import parse_code
 from datagen.domains.registry import get_domain
 from datagen.errors import UserError
 from datagen.metrics.tracks import tracks
+from datagen.samples.settings import DatasetSettings
+from datagen.shards.reader import Samples
 from igllm import main
 from render.film import write_films
 
 CUBE = 'add(loc=({x}, 0, 0.7), color="cyan", material="metal", size="large", shape="cube", rotation={turn})'
 BALL = 'add(loc=(1.5, {y}, 0.35), color="red", material="rubber", size="small", shape="sphere", rotation=0)'
 CODES = {
-    "b": CUBE.format(x=-1.5, turn=10),
-    "a": CUBE.format(x=-1, turn=10) + "\n" + BALL.format(y=-1),
-    "bad": "add(",
-    "c": CUBE.format(x=-0.5, turn=20),
+    "000000001": CUBE.format(x=-1.5, turn=10),
+    "000000000": CUBE.format(x=-1, turn=10) + "\n" + BALL.format(y=-1),
+    "000000002": "add(",
+    "000000003": CUBE.format(x=-0.5, turn=20),
 }
-GOOD = ["b", "a", "c"]
+GOOD = ["000000001", "000000000", "000000003"]
 OPEN = """
 import json, sys
 import bpy
@@ -41,10 +44,12 @@ bags = [bag for each in bpy.data.actions for layer in each.layers for strip in l
 points = [point for bag in bags for curve in bag.fcurves for point in curve.keyframe_points]
 found["interpolation"] = sorted({point.interpolation for point in points})
 found["objects"] = [thing.name for thing in bpy.data.collections["objects"].objects]
+found["lamps"] = [thing.name for thing in bpy.data.collections["lamps"].objects]
 found["markers"] = [[marker.name, marker.frame] for marker in scene.timeline_markers]
 found["frames"] = [scene.frame_start, scene.frame_end, scene.render.fps]
 for number in range(scene.frame_start, scene.frame_end + 1):
     scene.frame_set(number)
+    scene.cycles.seed = json.load(open(f"{folder}/out/{found['markers'][number - 1][0]}.json"))["shot"]["noise_seed"]
     scene.render.filepath = f"{folder}/frame-{number}.png"
     bpy.ops.render.render(write_still=True)
 assert not {"datagen", "blender_scenes", "render"} & {*sys.modules}
@@ -53,14 +58,24 @@ print("FOUND" + json.dumps(found))
 
 
 @pytest.fixture(scope="module")
-def films(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """The folder of a film of each kind and of its pictures, and what another process found in the MP4 and the .blend."""
+def films(
+    tmp_path_factory: pytest.TempPathFactory, shared_set: Callable[[str, DatasetSettings, int], Samples]
+) -> tuple[Path, dict[str, Any]]:
+    """The folder of a film of each kind and of its pictures, and what another process found in the MP4 and the .blend.
+
+    Camera, lamps and noise of each picture are those of a data set.
+    """
+    data = shared_set("moving", DatasetSettings(width=48, height=36, quality="standard", camera_jitter=1.0), 4)
     folder = tmp_path_factory.mktemp("films")
     rows = [json.dumps({"key": key, "code": code}) for key, code in CODES.items()]
     (folder / "pred.jsonl").write_text("\n".join(rows) + "\n")
     wanted = [word for suffix in ("gif", "mp4", "blend") for word in ("--film", str(folder / f"film.{suffix}"))]
-    frame = ("--width", "48", "--height", "36", "--quality", "draft", "--workers", "1")
-    assert main(["render", "--code", str(folder / "pred.jsonl"), "--out", str(folder / "out"), *frame, "--fps", "8", *wanted]) == 0
+    assert (
+        main(
+            ["render", "--code", str(folder / "pred.jsonl"), "--data", str(data.path), "--out", str(folder / "out"), "--fps", "8", *wanted]
+        )
+        == 0
+    )
     done = subprocess.run([sys.executable, "-P", "-I", "-c", OPEN, str(folder)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     [line] = [line for line in done.stdout.splitlines() if line.startswith("FOUND")]
@@ -83,9 +98,10 @@ def test_frames_are_the_codes_that_can_be_rendered_in_their_order(films: tuple[P
             assert off.mean() < 4
 
 
-def test_keyframes_show_each_code_to_the_byte(films: tuple[Path, dict[str, Any]]) -> None:
+def test_keyframes_show_each_code_to_the_byte_given_its_noise(films: tuple[Path, dict[str, Any]]) -> None:
     folder, found = films
     assert found["objects"] == ["object_1_cube", "object_2_sphere"]
+    assert found["lamps"] == ["sun 1 of 4", "sun 2 of 4", "sun 3 of 4", "sun 4 of 4", "key", "fill", "back 1 of 2", "back 2 of 2"]
     assert found["markers"] == [[key, number] for number, key in enumerate(GOOD, 1)]
     assert found["frames"] == [1, 3, 8]
     assert found["interpolation"] == ["CONSTANT"]
@@ -118,7 +134,7 @@ def test_what_is_no_film_is_refused_at_once(
     arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "scene.py").write_text(CODES["b"])
+    (tmp_path / "scene.py").write_text(CODES[GOOD[0]])
     assert main(["render", "--code", "scene.py", "--out", "out", *arguments]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
