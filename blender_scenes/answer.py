@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from blender_scenes.blend import save_blend
 from blender_scenes.builders import Stages
 from blender_scenes.frame import FrameGrabber
 from datagen.errors import Hopeless, UserError
 from datagen.samples.sample import Sample
 from datagen.samples.settings import DatasetSettings
 from datagen.scene import Quality, Scene, Shot
-from datagen.workers.jobs import DrawJob, attempt, read_job
+from datagen.workers.exporter import Exporter
+from datagen.workers.jobs import DrawJob, RenderJob, attempt, read_job
 
 _QUALITIES: tuple[Quality, ...] = ("draft", "standard")  # of which the second uses adaptive sampling, which has kernels of its own
 _FIRST = [DrawJob(DatasetSettings(width=32, height=32, quality=quality), 0) for quality in _QUALITIES]
@@ -25,7 +25,7 @@ class Answerer:
 
     def __init__(self, gpu: tuple[str, str] | None = None) -> None:
         """Render on the GPU with this Cycles device type and id, or on the CPU."""
-        self._stages, self._grabber = Stages(gpu), FrameGrabber()
+        self._stages, self._grabber, self._exporter = Stages(gpu), FrameGrabber(), Exporter()
         self._settings: DatasetSettings | None = None
 
     def render_first_frames(self) -> None:
@@ -53,8 +53,8 @@ class Answerer:
         def render(scene: Scene, shot: Shot) -> np.ndarray:
             with self._stages.showing(scene, shot) as stage:
                 pixels = self._grabber.grab(stage)
-            if job.blend is not None:
-                save_blend(job)
+            if isinstance(job, RenderJob) and job.also:
+                self._exporter.write(job)
             return pixels
 
         return job.sample(render)

@@ -31,6 +31,11 @@ class BlockCache(Generic[Block]):
         self._weight += weight
         return made
 
+    def forget(self) -> None:
+        """Forget all blocks, which are gone already."""
+        self._blocks.clear()
+        self._weight = 0
+
     def _make_room(self, weight: int) -> None:
         for key in list(self._blocks):
             if self._weight + weight <= self._most:

@@ -19,6 +19,9 @@ SUN_STRENGTH = 0.45  # W/m²
 SUN_EULER = (0.236, 0.417, 0.097)  # radians
 TURN = "turn"
 """The custom property that marks a stage's sweep; its value is the turn of the domain's own sweep, in radians."""
+TWIN = "ground's twin"
+UNSEEN = "ground (unseen copy, for speed)"
+"""The name of a sweep's second object, and the one that `name_twin` gives it."""
 MESHES_KEPT = 16  # of sweeps
 AMBIENT = 0.3  # grey level of the open stage's surroundings; white is 1
 PARTS = {"sun": 4, "back": 2}
@@ -39,7 +42,7 @@ def build_stage(scene: bpy.types.Scene, camera: Camera) -> None:
     sweep[TURN] = ground.turn
     # Cycles transforms a mesh with a single user to world coordinates, where the bounding boxes of these long, slanting facets are huge
     # and every ray enters all of them. A second object, which no camera sees, prevents that: a frame takes 7 % less time.
-    add_object(scene, "ground's twin", sweep.data).location.z = -1000.0
+    add_object(scene, TWIN, sweep.data).location.z = -1000.0
     scene.camera = add_object(scene, "camera", bpy.data.cameras.new("camera"))
 
 
@@ -83,11 +86,15 @@ def turn_sweep(scene: bpy.types.Scene, shot: Shot) -> float:
     return wanted.turn - own.turn
 
 
-def remove_twin(scene: bpy.types.Scene) -> None:
-    """Remove the sweep's second, unseen object, and the mark."""
+def name_twin(scene: bpy.types.Scene) -> None:
+    """Say in the name of the sweep's second object what it is for, keep it out of viewports, and remove the sweep's mark.
+
+    It stays: without it Cycles rounds the sweep's vertices otherwise, and the picture is not the same to the byte.
+    """
     sweep = _sweep_of(scene)
     if sweep is not None:
-        bpy.data.batch_remove(_twins(scene, sweep))
+        for twin in _twins(scene, sweep):
+            twin.name, twin.hide_viewport = UNSEEN, True
         del sweep[TURN]
 
 
@@ -145,6 +152,11 @@ def _remove_mesh(mesh: bpy.types.Mesh) -> None:
 
 
 _meshes: BlockCache[bpy.types.Mesh] = BlockCache(MESHES_KEPT, _remove_mesh)
+
+
+def forget_meshes() -> None:
+    """Forget the sweeps that were made, as Blender has done when it was reset."""
+    _meshes.forget()
 
 
 def _sweep_mesh(sweep: Sweep) -> bpy.types.Mesh:

@@ -7,7 +7,8 @@
 - it writes ``{"ready": true, "bpy": VERSION}`` once;
 - a request is a line: ``{"settings": DatasetSettings.to_json(), "index": I}`` asks for a sample of a data set, drawn here, and
   ``{"index": I}`` for another with the settings of the last one;
-  ``{"key": K, "scene": Scene.to_json(), "shot": Shot.to_json(), "blend": null or an absolute path}`` asks for a given scene;
+  ``{"key": K, "scene": Scene.to_json(), "shot": Shot.to_json(), "also": {KIND: absolute path}}`` asks for a given scene, and
+  for files of these kinds (`datagen.workers.jobs.EXPORTS`) made out of it;
 - the answer is a line ``{"files": {SUFFIX: SIZE, ...}}`` and the sample's files, one after another;
   or a line ``{"error": MESSAGE}``, after which the worker takes the next request; or ``{"hopeless": MESSAGE}``, if every request of that
   domain would fail alike;

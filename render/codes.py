@@ -12,12 +12,12 @@ from datagen.code.predictions import predictions_in
 from datagen.errors import UserError
 from datagen.io.files import decode_text, passed_over, read_text
 from datagen.shards.reader import Samples
+from datagen.workers.jobs import EXPORTS
 from render.rerender import read_codes
 
 STDIN = Path("-")
 STDIN_KEY = "stdin"
 MOST_STDIN_BYTES = 1 << 26  # some 100,000 predictions
-SCRIPT_SUFFIX = ".blender.py"  # of a program for Blender, which `igllm render` can write beside code
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def _codes_of(source: Path) -> Iterator[tuple[str, str | UserError, str]]:
 
 
 def _codes_of_folder(folder: Path) -> Iterator[tuple[str, str | UserError, str]]:
-    files = [path for path in sorted(folder.glob("*.py")) if not passed_over(path.name) and not path.name.endswith(SCRIPT_SUFFIX)]
+    files = [path for path in sorted(folder.glob("*.py")) if not passed_over(path.name) and not path.name.endswith(EXPORTS["script"])]
     for path in files:
         yield path.stem, _read(partial(read_text, path), f"{path}: "), str(path)
     if files:

@@ -20,7 +20,7 @@ from datagen.samples.passes import check_passes, mask_map, normal_map
 from datagen.scene import QUALITIES, Camera, Lamp, Quality, Scene, Shot, check_frame
 from datagen.workers.jobs import RenderJob
 from datagen.workers.pool import RenderPool
-from render.looks import Looks, OneByOne
+from render.other_shots import OneByOne, OtherShots
 from render.rerender import warnings_of
 
 
@@ -107,5 +107,6 @@ def _changed(shot: Shot, domain: Domain, frame: Mapping[str, Any], camera: Camer
     domain.check_shot(shot)
     if camera is None and lamps is None:
         return shot
-    looks = Looks(OneByOne({"": (shot, domain)}, {}), () if camera is None else (camera,), lamps=None if lamps is None else tuple(lamps))
-    return looks.of({"": ""})[1].shot("")[0]
+    cameras = () if camera is None else (camera,)
+    others = OtherShots(OneByOne({"": (shot, domain)}, {}), cameras, lamps=None if lamps is None else tuple(lamps))
+    return others.of({"": ""})[1].shot("")[0]

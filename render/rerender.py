@@ -29,13 +29,13 @@ from datagen.samples.passes import SUFFIX_OF, check_passes
 from datagen.scene import Quality, Scene, Shot, check_frame
 from datagen.shards.reader import Samples
 from datagen.workers.cores import available_cores
-from datagen.workers.jobs import RenderJob
+from datagen.workers.jobs import EXPORTS, RenderJob
 from datagen.workers.pool import RenderPool
 from datagen.workers.ray_cluster import OnRay
 from datagen.workers.ray_pool import RayPool
 
 MOST_WARNED = 20  # numbers out of their range that are named for one code
-PICTURE_SUFFIXES, BLEND_SUFFIX = (".png", ".py", ".json"), ".blend"
+PICTURE_SUFFIXES = (".png", ".py", ".json")
 
 
 class Shots(Protocol):
@@ -118,24 +118,26 @@ def render_codes(
     workers: int | None = None,
     pool: RenderPool | None = None,
     ray: OnRay | None = None,
-    blend: bool = False,
+    also: Sequence[str] = (),
     passes: Sequence[str] = (),
     clear: bool = False,
 ) -> Rendered:
     """Write ``{key}.png``, ``.py`` and ``.json`` for each code into `out`; unchanged files from the same code, shot and software are kept.
 
-    With ``blend`` also ``{key}.blend``, and a file for each of the ``passes``: depth, masks, normals (`datagen.samples.passes`). They are
-    rendered in ``pool``, which stays open, on a cluster with ``ray``, or in a new pool of so many ``workers``; this process writes. Code
-    that does not parse is refused; numbers out of their declared range are rendered with a warning. Earlier calls' files of these keys are
-    replaced; with ``clear``, their files of other keys are removed.
+    ``also`` names further files to make out of each scene: ``blend``, ``glb``, ``script`` (`EXPORTS` has their suffixes), and ``passes``
+    maps of it: depth, masks, normals (`datagen.samples.passes`). All are made in ``pool``, which stays open, on a cluster with ``ray``, or
+    in a new pool of so many ``workers``; this process writes. Code that does not parse is refused; numbers out of their declared range are
+    rendered with a warning. Earlier calls' files of these keys are replaced; with ``clear``, their files of other keys are removed.
 
-    `UserError` if `out` holds samples that igllm has not rendered there or files to be replaced that others have written or changed, or for
-    ``blend`` or ``passes`` with a domain that has none.
+    `UserError` if `out` holds samples that igllm has not rendered there or files to be replaced that others have written or changed, for
+    ``also`` or ``passes`` with a domain that has none, or if two files would have one name.
     """
     rendered = Rendered([], {}, [])
-    jobs = [replace(job, passes=tuple(passes)) for job in _jobs(codes, shots, out, rendered, blend)]
+    also = sorted(set(also), key=list(EXPORTS).index)
+    jobs = [replace(job, passes=tuple(passes)) for job in _jobs(codes, shots, out, rendered, also)]
     for domain in {job.domain for job in jobs}:
         check_passes(passes, domain)
+    _refuse_equal_names(jobs)
     check_folder(out, "the folder for the pictures")
     with hold(out.absolute()):
         written = Written(out, "render")
@@ -175,8 +177,8 @@ def _render(
                 rendered.refused[job.key] = str(sample)
                 written.remove(_names(job))
                 continue
-            if job.blend is not None:
-                written.put(job.blend, job.key + BLEND_SUFFIX)
+            for kind, path in job.also.items():
+                written.put(path, job.key + EXPORTS[kind])
             files = sorted(sample.files().items(), key=lambda file: file[0] == ".json")
             written.write({job.key + suffix: data for suffix, data in files})
     written.check(name for job in jobs if job.key in rendered.keys for name in _names(job))
@@ -184,8 +186,16 @@ def _render(
 
 def _names(job: RenderJob) -> list[str]:
     """The names of the files that are written for a job."""
-    passes = [SUFFIX_OF[name] for name in job.passes]
-    return [job.key + suffix for suffix in (*PICTURE_SUFFIXES, *passes, *([BLEND_SUFFIX] if job.blend else []))]
+    passes, also = (SUFFIX_OF[name] for name in job.passes), (EXPORTS[kind] for kind in job.also)
+    return [job.key + suffix for suffix in (*PICTURE_SUFFIXES, *passes, *also)]
+
+
+def _refuse_equal_names(jobs: Sequence[RenderJob]) -> None:
+    keys = {job.key for job in jobs}
+    for job in jobs:
+        for kind in job.also:
+            if (other := (job.key + EXPORTS[kind]).removesuffix(".py")) in keys:
+                raise UserError(f"{job.key}{EXPORTS[kind]}: is both the {kind} of {job.key} and the code of {other}; rename one")
 
 
 def _made_from(jobs: Sequence[RenderJob]) -> dict[str, str]:
@@ -219,14 +229,14 @@ def _remove_stale(written: Written, codes: Mapping[str, str], jobs: Sequence[Ren
     pictures among them."""
     current = set(made_from.values())
     kept = {name for job in jobs for name in _names(job)}
-    of_these = {key + suffix for key in codes for suffix in (*PICTURE_SUFFIXES, *SUFFIX_OF.values(), BLEND_SUFFIX)}
+    of_these = {key + suffix for key in codes for suffix in (*PICTURE_SUFFIXES, *SUFFIX_OF.values(), *EXPORTS.values())}
     kept |= {name for name, source in written.made_from.items() if source in current or not (clear or name in of_these)}
     stale = [name for name in written.made_from if name not in kept]
     written.remove(stale)
     return sum(name.endswith(".json") for name in stale)
 
 
-def _jobs(codes: Mapping[str, str], shots: Shots, out: Path, rendered: Rendered, blend: bool) -> Iterator[RenderJob]:
+def _jobs(codes: Mapping[str, str], shots: Shots, out: Path, rendered: Rendered, also: Sequence[str]) -> Iterator[RenderJob]:
     for key, code in codes.items():
         shot, domain = shots.shot(key)
         try:
@@ -235,11 +245,12 @@ def _jobs(codes: Mapping[str, str], shots: Shots, out: Path, rendered: Rendered,
         except UserError as error:
             rendered.refused[key] = str(error)
             continue
-        if blend and isinstance(domain, PaintedDomain):
-            raise UserError(f"{key}: the {domain.name} domain is painted without Blender, so that there is no .blend file of it")
+        if also and isinstance(domain, PaintedDomain):
+            names = " or ".join(EXPORTS[kind] for kind in also)
+            raise UserError(f"{key}: the {domain.name} domain is painted without Blender, so that there is no {names} file of it")
         rendered.keys.append(key)
         rendered.warnings.extend(f"{key}: {warning}" for warning in warnings_of(written, domain, shot))
-        yield RenderJob(key, domain.canonical(written), shot, out / DRAFT / f"{key}{BLEND_SUFFIX}" if blend else None)
+        yield RenderJob(key, domain.canonical(written), shot, {kind: out / DRAFT / f"{key}{EXPORTS[kind]}" for kind in also})
 
 
 def warnings_of(written: Scene, domain: Domain, shot: Shot) -> list[str]:

@@ -7,14 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from datagen.commandline import Verb, folder_to_write, once_each, run_to_write, samples_to_write, setting
+from datagen.commandline import Verb, file_to_write, folder_to_write, once_each, run_to_write, samples_to_write, setting
 from datagen.errors import UserError
 from datagen.flags import Flag, FlagsOf, positive, words
 from datagen.io.ranges import counted
 from datagen.screen import print_line
 from datagen.verbs import Executor, MaxPixels, RayAddress, Workers, on_ray, own_domain_name
 from model.verbs import BatchSize, Device, Model, TrainingVerb, image_reader, nothing_named
-from render.looking import LookingVerb
+from render.code_flags import CodeVerb
 
 if TYPE_CHECKING:
     from render.evals.declaration import Scale
@@ -64,7 +64,7 @@ class Train(TrainingVerb):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Render(LookingVerb):
+class Render(CodeVerb):
     """Render graphics code.
 
     Render code, from a pred.jsonl, files and folders of your own, or standard input, into {key}.png, .py and .json. With --data, size,
@@ -74,19 +74,34 @@ class Render(LookingVerb):
 
     out: Annotated[Path, Flag("folder for the pictures", None, samples_to_write)]
     blend: Annotated[bool, Flag("also write {key}.blend: the scene, to open in Blender")] = False
+    glb: Annotated[bool, Flag("also write {key}.glb: the scene as glTF, for three.js and other viewers")] = False
+    script: Annotated[bool, Flag("also write {key}.blender.py: a script that builds and renders the scene in plain Blender")] = False
+    film: Annotated[
+        Sequence[Path],
+        Flag(
+            "also write all pictures as a film, .gif or .mp4, or all scenes as one .blend; may be repeated",
+            "FILE",
+            file_to_write,
+            more={"action": "append"},
+        ),
+    ] = ()
+    fps: Annotated[int, Flag("frames of a film a second", "N", positive)] = 10
     executor: Executor = "local"
     ray_address: RayAddress = None
     workers: Workers = None
     max_pixels: MaxPixels = None
 
     def run(self) -> int:
+        from render.film import check_films, write_films
         from render.rerender import render_codes
 
         ray = on_ray(self.executor, self.ray_address, self.workers)
+        check_films(self.film, self.fps)
         asked = self.asked()
         alone = len(self.code) == 1 and self.code[0].suffix == ".jsonl"  # a folder of predictions is of one file alone; others may share it
+        also = [kind for kind in ("blend", "glb", "script") if getattr(self, kind)]
         rendered = render_codes(
-            asked.codes, asked.shots, self.out, workers=self.workers, blend=self.blend, passes=self.passes, clear=alone, ray=ray
+            asked.codes, asked.shots, self.out, workers=self.workers, also=also, passes=self.passes, clear=alone, ray=ray
         )
         for warning in rendered.warnings:
             print_line(f"igllm render: warning: {warning}")
@@ -96,7 +111,11 @@ class Render(LookingVerb):
         for count, fate in ((rendered.removed, "removed: not of this code"), (rendered.others, "kept: not of this code")):
             if count:
                 print_line(f"igllm render: {self.out}: {counted(count, 'older picture')} {fate}")
+        films = self.film if rendered.keys else ()
+        write_films(films, self.out, rendered.keys, self.fps)
         print(f"{self.out}: {counted(len(rendered.keys), 'picture')}{f', {len(refused)} refused' if refused else ''}")
+        for film in films:
+            print(f"{film}: {counted(len(rendered.keys), 'frame')}")
         return 2 if refused and not rendered.keys else 0
 
 

@@ -41,13 +41,13 @@ model.prediction   model.training     model.ship
 model.verbs
 
 render.images      render.codediff    render.sides        render.overlay       render.rerender     render.summary
-render.codes       render.looks
+render.codes       render.other_shots       render.film
 render.picture
 render.report      render.conformance
 render.compare
 render.roundtrip   render.evals
 render.demo
-render.looking
+render.code_flags
 render.verbs
 
 igllm

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,18 +23,22 @@ FRAME_SECONDS = 60.0
 PIXEL_SECONDS: dict[Quality, float] = {"draft": 1e-3, "standard": 1e-3, "reference": 0.1}
 """A worker counts as hanging once a frame takes more than `FRAME_SECONDS` and this for each pixel, some twenty times a slow core's time."""
 
+EXPORTS = {"blend": ".blend", "glb": ".glb", "script": ".blender.py"}
+"""The kinds of files that can be made out of a scene (see `blender_scenes.exporter`), and their suffixes."""
+EXPORT_SECONDS = 120.0  # added for each of them
+
 MOST_OF_THE_REASON = 300  # characters of an unforeseen error
 
 
 @dataclass(frozen=True)
 class RenderJob:
-    """A scene to render. ``blend`` is the path at which to save it as a .blend file, too (see `blender_scenes.blend`); ``passes`` are those
-    of `datagen.samples.passes` whose files belong to the sample."""
+    """A scene to render. ``also`` are the files to write besides, by their kind: one of `EXPORTS`, and the path; ``passes`` are those of
+    `datagen.samples.passes` whose files belong to the sample."""
 
     key: str
     scene: Scene
     shot: Shot
-    blend: Path | None = None
+    also: Mapping[str, Path] = field(default_factory=dict, hash=False)
     passes: tuple[str, ...] = ()
 
     @cached_property
@@ -51,13 +55,13 @@ class RenderJob:
 
     def request(self) -> dict[str, Any]:
         """The job as plain JSON; `read_job` is the inverse."""
-        blend = None if self.blend is None else str(self.blend.absolute())
-        return {"key": self.key, "scene": self.scene.to_json(), "shot": self.shot.to_json(), "blend": blend, "passes": self.passes}
+        also = {kind: str(path.absolute()) for kind, path in self.also.items()}
+        return {"key": self.key, "scene": self.scene.to_json(), "shot": self.shot.to_json(), "also": also, "passes": self.passes}
 
     @property
     def patience(self) -> float:
         """Seconds after which a worker counts as hanging on this job."""
-        return _patience(self.shot.width, self.shot.height, self.shot.quality)
+        return _patience(self.shot.width, self.shot.height, self.shot.quality) + EXPORT_SECONDS * len(self.also)
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,6 @@ class DrawJob:
 
     settings: DatasetSettings
     index: int
-    blend: None = None
 
     @property
     def key(self) -> str:
@@ -102,9 +105,9 @@ def read_job(request: Mapping[str, Any], settings: DatasetSettings | None = None
         if settings is None or "settings" in request:
             settings = DatasetSettings.from_json(request["settings"])
         return DrawJob(settings, request["index"])
-    blend = request.get("blend")
+    also = {kind: Path(path) for kind, path in request.get("also", {}).items()}
     scene, shot = Scene.from_json(request["scene"]), Shot.from_json(request["shot"])
-    return RenderJob(request["key"], scene, shot, Path(blend) if blend else None, tuple(request.get("passes", ())))
+    return RenderJob(request["key"], scene, shot, also, tuple(request.get("passes", ())))
 
 
 def attempt(make: Callable[[], Made]) -> Made | UserError:

@@ -18,8 +18,9 @@ from datagen.workers.pool import RenderPool, while_there_is_hope
 from datagen.workers.ray_cluster import Crew, OnRay, ray_cluster
 
 Rendered = Mapping[str, bytes] | str
-"""A worker's answer to a job: the sample's files by suffix, and the .blend file if there is one, or the reason why there is no picture."""
-_BLEND = "scene.blend"
+"""A worker's answer to a job: the sample's files by suffix, and the files made out of its scene by `_MADE` and their kind, or the reason
+why there is no picture."""
+_MADE = "made:"
 
 
 class RayPool:
@@ -53,8 +54,8 @@ def _outcome(job: RenderJob, answer: Rendered) -> EncodedSample | UserError:
     if isinstance(answer, str):
         return UserError(answer)
     files = dict(answer)
-    if job.blend is not None:
-        job.blend.write_bytes(files.pop(_BLEND))
+    for kind, path in job.also.items():
+        path.write_bytes(files.pop(_MADE + kind))
     return EncodedSample(job.key, files)
 
 
@@ -71,12 +72,11 @@ class _Renderer:
         job = read_job(request)
         assert isinstance(job, RenderJob)
         with tempfile.TemporaryDirectory() as folder:
-            built = None if job.blend is None else Path(folder, _BLEND)  # the caller's folder may not be seen from here
+            built = {kind: Path(folder, path.name) for kind, path in job.also.items()}  # the caller's folder may not be seen from here
             try:
-                [(_, outcome)] = self._pool.render([replace(job, blend=built)])
+                [(_, outcome)] = self._pool.render([replace(job, also=built)])
             except UserError as error:
                 return None, f"{error} (on {os.uname().nodename})"
             if isinstance(outcome, UserError):
                 return str(outcome), None
-            blend = {} if built is None else {_BLEND: built.read_bytes()}
-            return {**outcome.files(), **blend}, None
+            return {**outcome.files(), **{_MADE + kind: path.read_bytes() for kind, path in built.items()}}, None

@@ -54,7 +54,9 @@ class Worker:
 
     def ask(self, scene: Scene, shot: Shot, blend: str | None = None) -> tuple[dict[str, Any], bytes]:
         """The header and the payload that answer a request to render."""
-        return self.send(json.dumps({"key": "a", "scene": scene.to_json(), "shot": shot.to_json(), "blend": blend}).encode())
+        return self.send(
+            json.dumps({"key": "a", "scene": scene.to_json(), "shot": shot.to_json(), "also": {"blend": blend} if blend else {}}).encode()
+        )
 
     def render(self, scene: Scene, shot: Shot) -> np.ndarray:
         """The image (height, width, 3), 8 bits as int16 so that differences do not wrap."""

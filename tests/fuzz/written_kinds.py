@@ -24,7 +24,7 @@ from datagen.samples.cameras import CamerasFile, load_cameras
 from datagen.samples.lamps import LampsFile, load_lamps
 from datagen.samples.settings import DatasetSettings
 from datagen.shards.manifest import SourceRow
-from render.looks import Looks
+from render.other_shots import OtherShots
 from render.rerender import Standard
 
 
@@ -110,7 +110,7 @@ def lamps() -> st.SearchStrategy[Files]:
 
 def _load_lamps(folder: Path, out: Path) -> int:
     found = load_lamps(folder / "lamps.json")
-    Looks(Standard(width=32, height=24), lamps=found).of({"a": ""})
+    OtherShots(Standard(width=32, height=24), lamps=found).of({"a": ""})
     return 0
 
 

@@ -26,7 +26,7 @@ from datagen.shards.reader import Samples
 from igllm import main
 from render.codes import gather_codes
 from render.images import same_image
-from render.looks import Looks
+from render.other_shots import OtherShots
 from render.rerender import Recorded, Standard, render_codes
 
 CLEVR = get_domain("clevr")
@@ -181,12 +181,12 @@ def test_views_stand_around_the_scene_of_a_data_set(renders: Samples, render: Re
 
 def test_a_single_camera_keeps_the_key(tmp_path: Path) -> None:
     camera = named_cameras(CLEVR)["left"]
-    codes, shots = Looks(Standard(), (camera,)).of({"a": "", "b": ""})
+    codes, shots = OtherShots(Standard(), (camera,)).of({"a": "", "b": ""})
     assert list(codes) == ["a", "b"]
     assert shots.shot("a")[0].camera == camera
     two = tuple(replace(camera, name=name) for name in ("x", "left-x"))
     with pytest.raises(UserError, match="a-left: its picture would have the key a-left-x, as that of a; rename one"):
-        Looks(Standard(), two).of({"a": "", "a-left": ""})
+        OtherShots(Standard(), two).of({"a": "", "a-left": ""})
 
 
 def test_flags_that_contradict_one_another_or_the_domain_are_refused(renders: Samples, render: Render, tmp_path: Path) -> None:

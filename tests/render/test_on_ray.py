@@ -43,7 +43,7 @@ def test_blender_on_a_cluster_renders_what_it_does_here(renders: Samples, tmp_pa
     here, there = tmp_path / "here", tmp_path / "there"
     codes = {key: renders.code(key) for key in renders.keys[:3]} | {renders.keys[3]: "cube("}
     for out, ray in ((here, None), (there, TWO)):
-        rendered = render_codes(codes, Recorded(renders), out, workers=1, blend=True, ray=ray)
+        rendered = render_codes(codes, Recorded(renders), out, workers=1, also=["blend", "script"], ray=ray)
         assert rendered.keys == renders.keys[:3]
         assert list(rendered.refused) == [renders.keys[3]]
     assert contents(here).keys() == contents(there).keys()
@@ -53,7 +53,7 @@ def test_blender_on_a_cluster_renders_what_it_does_here(renders: Samples, tmp_pa
         assert same_image(Samples(here)[key].pixels(), Samples(there)[key].pixels())
     before = {path.name: path.stat().st_mtime_ns for path in there.iterdir()}
     (there / f"{rendered.keys[0]}.png").unlink()
-    render_codes(codes, Recorded(renders), there, blend=True, ray=TWO)
+    render_codes(codes, Recorded(renders), there, also=["blend", "script"], ray=TWO)
     after = {path.name: path.stat().st_mtime_ns for path in there.iterdir()}
     changed = {name for name in after if not name.startswith(".") and after[name] != before.get(name)}
     assert {Path(name).stem for name in changed} == {rendered.keys[0]}

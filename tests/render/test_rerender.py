@@ -76,7 +76,7 @@ def test_a_file_of_code_is_rendered_in_the_order_of_anyone(renders: Samples, tmp
     (tmp_path / "two.py").write_text("# the other way around\n" + "\n".join(reversed(lines)))
     shots = Standard(width=64, height=48, quality="draft")
     for name in ("one", "two"):
-        render_codes(read_codes(tmp_path / f"{name}.py"), shots, tmp_path / "out", blend=name == "one")
+        render_codes(read_codes(tmp_path / f"{name}.py"), shots, tmp_path / "out", also=["blend"] if name == "one" else [])
     out = Samples(tmp_path / "out")
     assert same_image(out["one"].pixels(), out["two"].pixels())
     assert out["one"].code == out["two"].code

@@ -1,4 +1,4 @@
-"""From where code is looked at, and under which lamps: other cameras than its shot has, several for one scene, other lamps."""
+"""Other shots of code than its own: other cameras, several for one scene, other lamps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from render.rerender import Shots
 
 
 @dataclass(frozen=True)
-class Looks:
+class OtherShots:
     """Other cameras or lamps for the codes of ``shots``: each code has a picture by each of the ``cameras``, or by so many ``views`` evenly
     around what its own camera looks at; without both, by its own camera. ``lamps`` replace all lamps; None keeps them."""
 

@@ -1,4 +1,4 @@
-"""The flags that say which code is looked at, from where, under which light, and what is written of it besides colour."""
+"""The flags that say which code is rendered, by which cameras, under which light, and what is written of it besides colour."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Asked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LookingVerb(Verb):
+class CodeVerb(Verb):
     """The flags of a verb that renders code."""
 
     code: Annotated[
@@ -47,9 +47,9 @@ class LookingVerb(Verb):
         Flag("recorded: the light of --data (default with it); canonical: the standard light of the domain"),
     ] = None
     cameras: Annotated[
-        str | None, Flag("cameras to look from: a JSON file, or names out of main, left, right, behind, top, with commas", "FILE|NAME")
+        str | None, Flag("cameras to render from: a JSON file, or names out of main, left, right, behind, top, with commas", "FILE|NAME")
     ] = None
-    views: Annotated[int | None, Flag("look from so many cameras, evenly around the scene: {key}-0, {key}-1, ...", "N", positive)] = None
+    views: Annotated[int | None, Flag("render from so many cameras, evenly around the scene: {key}-0, {key}-1, ...", "N", positive)] = None
     lamps: Annotated[Path | None, Flag("JSON file of lamps by name, which replace all others", "FILE")] = None
     depth: Annotated[bool, Flag("also write {key}.depth.npy: metres along the camera's axis to what each pixel shows")] = False
     masks: Annotated[bool, Flag("also write {key}.masks.png: the number of the object that each pixel shows, 0 for none")] = False
@@ -71,15 +71,15 @@ class LookingVerb(Verb):
     def asked(self) -> Asked:
         """What to render. `UserError` for flags that contradict one another, and for what they name if it cannot be read."""
         from render.codes import gather_codes
-        from render.looks import Looks
+        from render.other_shots import OtherShots
 
         shots = self._shots()
         cameras, lamps = self._cameras(shots), self._lamps()
         found = gather_codes(self.code)
         if not cameras and self.views is None and lamps is None:
             return Asked(found.codes, shots, {key: key for key in found.codes}, found)
-        codes, looked = Looks(shots, cameras, self.views, lamps).of(found.codes)
-        return Asked(codes, looked, looked.sources, found)
+        codes, others = OtherShots(shots, cameras, self.views, lamps).of(found.codes)
+        return Asked(codes, others, others.sources, found)
 
     def _shots(self) -> "Recorded | Standard":
         """How each code is photographed, before other cameras and lamps are taken."""
