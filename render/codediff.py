@@ -32,12 +32,15 @@ class Span:
 
 @dataclass(frozen=True)
 class DiffRow:
-    """An object of either code, or a matched pair; an absent side is None. ``distance`` between matched objects, in the domain's unit."""
+    """An object of either code, or a matched pair; an absent side is None. ``distance`` between matched objects, in the domain's unit;
+    ``truth_index`` and ``guess_index`` are the objects' places in their scenes."""
 
     kind: Literal["matched", "missed", "extra"]
     truth: tuple[Span, ...] | None
     guess: tuple[Span, ...] | None
     distance: float | None = None
+    truth_index: int | None = None
+    guess_index: int | None = None
 
 
 def diff(truth: Scene, guess: Scene, pairs: Sequence[Pair], domain: Domain) -> list[DiffRow]:
@@ -47,11 +50,12 @@ def diff(truth: Scene, guess: Scene, pairs: Sequence[Pair], domain: Domain) -> l
     for i, obj in enumerate(truth.objects):
         pair = by_truth.get(i)
         if pair is None:
-            rows.append(DiffRow("missed", _statement(obj, domain, {}), None))
+            rows.append(DiffRow("missed", _statement(obj, domain, {}), None, None, i))
         else:
-            rows.append(DiffRow("matched", *_beside(obj, guess.objects[pair.guess], domain), pair.distance))
+            rows.append(DiffRow("matched", *_beside(obj, guess.objects[pair.guess], domain), pair.distance, i, pair.guess))
     matched = {p.guess for p in pairs}
-    return rows + [DiffRow("extra", None, _statement(o, domain, {})) for j, o in enumerate(guess.objects) if j not in matched]
+    extra = ((j, obj) for j, obj in enumerate(guess.objects) if j not in matched)
+    return rows + [DiffRow("extra", None, _statement(obj, domain, {}), None, None, j) for j, obj in extra]
 
 
 def _beside(truth: Object, guess: Object, domain: Domain) -> tuple[tuple[Span, ...], tuple[Span, ...]]:

@@ -13,8 +13,9 @@ from datagen.io.written import Written
 from datagen.shards.pictures import DatasetImages
 from datagen.shards.reader import Samples
 from render.compare import compare
-from render.report import PAGE, PREDICTIONS, RENDERED, check_report_folder
+from render.report import check_report_folder
 from render.rerender import Recorded, read_codes, render_codes
+from render.sides import PAGE, PREDICTIONS, RENDERED
 
 if TYPE_CHECKING:
     from datagen.workers.ray_cluster import OnRay

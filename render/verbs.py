@@ -232,7 +232,8 @@ class Demo(Verb):
 
 
 def _print_scores(verb: str, metrics: dict[str, Any], out: Path) -> None:
-    from render.report import METRICS, PAGE
+    from render.report import METRICS
+    from render.sides import PAGE
     from render.summary import summary_text
 
     print(summary_text(metrics))

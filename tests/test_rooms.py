@@ -40,8 +40,10 @@ model.load
 model.prediction   model.training     model.ship
 model.verbs
 
-render.images      render.codediff    render.sides        render.overlay       render.rerender     render.summary
-render.report      render.conformance
+render.images      render.codediff    render.sides        render.overlay       render.rerender     render.summary       render.views
+render.report      render.conformance render.scorers      render.breakdown
+render.scored
+render.cards
 render.compare
 render.roundtrip   render.evals
 render.demo
