@@ -190,7 +190,7 @@
   function pictures(card, frames) {
     const several = card.answers.length > 1;
     const box = make("div", { class: `pictures ${state.view}${several ? " many" : ""}` });
-    const whose = (number, what) => (several ? `${data.names[number]}: ${what.toLowerCase()}` : what);
+    const whose = (number, what) => (several ? `${data.names[number]}: ${what[0].toLowerCase()}${what.slice(1)}` : what);
     const add = (picture, caption, masks, answer, side) => {
       const frame = { masks, side, answer, rows: card.answers[answer] ? card.answers[answer].rows : [], outline: true };
       const [figure, holder] = framed(card, picture, caption);
@@ -204,6 +204,10 @@
     if (state.view === "side" || !card.input) {
       if (card.input) add(card.input, "Input", card.masks, 0, 4);
       card.answers.forEach((answer, number) => answer.picture && add(answer.picture, whose(number, "Re-rendered"), answer.masks, number, 5));
+      if (several && state.view === "side") {
+        box.style.setProperty("--columns", Math.min(5, box.childElementCount));
+        if (card.input && box.childElementCount <= 5) box.append(make("div", { class: "space" })); // so that each difference is below its picture
+      }
       card.answers.forEach((answer, number) => answer.heat && add(answer.heat, whose(number, "Difference (FLIP)"), null, number, 5));
     } else {
       card.answers.forEach((answer, number) => answer.picture && box.append(both(card, answer, whose(number, state.view === "slider" ? "Input | re-rendered" : "Input and re-rendered in turn"))));

@@ -122,19 +122,36 @@ class Compare(Verb):
     """Score code and pictures against the truth.
 
     Match the scenes of two sides object by object, score them, score the images where both sides have them, and write a report
-    (metrics.json, index.html, pictures). Either side is a data set, a folder of rendered code, or a pred.jsonl (scenes only).
+    (metrics.json, index.html and what it shows). Either side is a data set, a folder of rendered code, or a pred.jsonl (scenes only); a
+    candidate may be the report of a round trip, too. Of several candidates the report has all scores side by side, and their differences.
     """
 
     reference: Annotated[Path, Flag("the truth: one of these three", "TRUTH")]
-    candidate: Annotated[Path, Flag("what to score: one of these three", "ANSWER")]
+    candidate: Annotated[Sequence[Path], Flag("what to score; may be repeated", "ANSWER", Path, more={"action": "append"})]
     out: Annotated[Path, Flag("folder of the report", None, folder_to_write)]
-    domain: Annotated[str, Flag("kind of scene, if both sides are a pred.jsonl, which does not say it")] = "clevr"
+    num: Annotated[int | None, Flag("only the first NUM samples", None, positive)] = None
+    keys: Annotated[str | None, Flag("only these samples: keys separated by commas, or a file with a key a line", "FILE|KEY,KEY")] = None
+    predicted_only: Annotated[bool, Flag("only the samples that every candidate has an answer to")] = False
+    domain: Annotated[str, Flag("kind of scene, if all sides are a pred.jsonl, which does not say it")] = "clevr"
     max_pixels: MaxPixels = None
 
     def run(self) -> None:
+        from render.chosen import chosen
         from render.compare import compare
+        from render.several import candidate_names, compare_several
 
-        _print_scores("compare", compare(self.reference, self.candidate, self.out, kind=self.domain), self.out)
+        keys = None
+        if self.num is not None or self.keys is not None or self.predicted_only:
+            keys = chosen(self.reference, self.candidate, self.num, self.keys, self.predicted_only)
+        if len(self.candidate) == 1:
+            _print_scores("compare", compare(self.reference, self.candidate[0], self.out, keys, kind=self.domain), self.out)
+            return
+        named = dict(zip(candidate_names(self.candidate), self.candidate, strict=True))
+        metrics = compare_several(self.reference, named, self.out, keys, kind=self.domain)
+        for one in metrics["candidates"]:
+            print(f"{one['name']}:")
+            _print_summary({**metrics, **one}, f"compare: {one['name']}")
+        _print_places(self.out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,13 +249,23 @@ class Demo(Verb):
 
 
 def _print_scores(verb: str, metrics: dict[str, Any], out: Path) -> None:
+    _print_summary(metrics, verb)
+    _print_places(out)
+
+
+def _print_places(out: Path) -> None:
     from render.report import METRICS
     from render.sides import PAGE
+
+    print(f"all scores: {os.path.abspath(out / METRICS)}")
+    print(f"report: {os.path.abspath(out / PAGE)}")
+
+
+def _print_summary(metrics: dict[str, Any], verb: str) -> None:
+    """Print the scores, and a warning on stderr if no code can be read, or names an object."""
     from render.summary import summary_text
 
     print(summary_text(metrics))
-    print(f"all scores: {os.path.abspath(out / METRICS)}")
-    print(f"report: {os.path.abspath(out / PAGE)}")
     readable = metrics["samples"] - metrics["missing"] - metrics["unparsable"]
     if metrics["unparsable"] and not readable:
         warning = "no code can be read: is it of another domain, or of another program?"

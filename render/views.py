@@ -17,7 +17,7 @@ from datagen.geometry.ground import Sweep, sweep_for
 from datagen.geometry.view import View
 from datagen.images.reduced import shrinkage
 from datagen.metrics.matching import Pair
-from datagen.samples.labels import encode_rle, view_of
+from datagen.samples.labels import masks_of, view_of
 from datagen.scene import Camera, Object, Scene, Shot
 
 MOST_CAST = 10**8  # rays for a scene, each object of which may meet those of the whole frame
@@ -103,8 +103,7 @@ def score_view(truth: Seen, guess: Scene, pairs: Sequence[Pair], shot: Shot, dom
 def masks(view: View, count: int) -> dict[str, Any]:
     """The run lengths of the masks of the first objects of a view, and their ``size`` [height, width]."""
     height, width = view.owner.shape
-    shown = range(min(count, MOST_MASKS))
-    return {"size": [height, width], "runs": [encode_rle(view.owner == index)["counts"] for index in shown]}
+    return {"size": [height, width], "runs": masks_of(view, min(count, MOST_MASKS))}
 
 
 def _apart(truth: Seen, view: View, depth: np.ndarray | None) -> float | None:

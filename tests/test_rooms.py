@@ -41,11 +41,11 @@ model.prediction   model.training     model.ship
 model.verbs
 
 render.images      render.codediff    render.sides        render.overlay       render.rerender     render.summary       render.views
-render.report      render.conformance render.scorers      render.breakdown
+render.report      render.conformance render.scorers      render.breakdown     render.chosen
 render.scored
 render.cards
 render.compare
-render.roundtrip   render.evals
+render.several     render.roundtrip   render.evals
 render.demo
 render.verbs
 
