@@ -9,8 +9,9 @@ from typing import Any
 from datagen.domains.base import Domain
 from datagen.images.encoding import encode_image, is_encoded_as
 from datagen.images.reduced import reduced
+from datagen.scene import Scene
 from render.breakdown import confusions
-from render.codediff import DiffRow, Span, diff
+from render.codediff import DiffRow, Span, diff, statement_spans
 from render.report import MAX_RAW_CODE, MAX_ROWS, Column, PageSample, PictureFile, distance, number, percent
 from render.scored import Found, Scored, ScoredAnswer, ScoredSample, mean_precision
 from render.sides import Answer
@@ -154,6 +155,22 @@ def code_rows(rows: Sequence[DiffRow], unit: str, overlaps: dict[int, float | No
         for row in rows[:MAX_ROWS]
     ]
     return {"rows": shown, "more": max(0, len(rows) - MAX_ROWS)}
+
+
+def said_rows(scene: Scene, confidence: Sequence[float] | None, domain: Domain) -> dict[str, Any]:
+    """A code without a true one beside it, with how sure the model is of each object, as plain JSON."""
+    shown = [
+        [
+            "alone",
+            None,
+            _spans(statement_spans(obj, domain, {})),
+            "" if confidence is None else f"{percent(confidence[i], 0)} sure",
+            None,
+            i,
+        ]
+        for i, obj in enumerate(scene.objects[:MAX_ROWS])
+    ]
+    return {"rows": shown, "more": max(0, len(scene) - MAX_ROWS)}
 
 
 def raw_code(code: str | None) -> str | None:

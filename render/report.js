@@ -174,7 +174,7 @@
     const code = (spans, words) => {
       if (!spans) return make("div", {}, make("span", { class: "said" }, words), make("span", { class: "none" }, " –"));
       const text = spans.map((span) => (typeof span === "string" ? span : make("span", { class: span[1], title: span[2] }, span[0])));
-      return make("div", {}, make("span", { class: "said" }, words), make("code", {}, badge(), " ", ...text));
+      return make("div", {}, make("span", { class: "said" }, words), make("code", {}, badge(), " ", ...text, both ? null : make("small", {}, ` ${between}`)));
     };
     const [first, ...rest] = between.split("\n");
     const gap = kind === "matched" ? make("span", { class: "gap" }, first, make("span", { class: "said" }, " apart"), ...rest.map((line) => make("small", {}, line))) : make("span", { class: "gap" }, make("span", { class: `tag ${kind}` }, first));
@@ -341,7 +341,7 @@
     const option = ([value, label]) => make("option", { value }, label);
     const arguments_ = [...new Set(data.confusions.filter(([, truth, guess]) => truth && guess).map(([argument]) => argument))];
     const has = (name, value) => data.answers.some((answer) => answer[name] && answer[name].some((one) => (value ? one === value : one > 0)));
-    const scored = data.sort.length > 0 || data.confusions.length > 0;
+    const scored = data.answers.some((answer) => answer.missed);
     form.show.append(...[
       ["all", "all"],
       ...(has("warned") ? [["warned", "unlike what the model knows"]] : []),

@@ -14,9 +14,10 @@ from datagen.io.ranges import counted
 from datagen.scene import Quality
 from datagen.screen import print_line
 from datagen.verbs import Executor, MaxPixels, Place, RayAddress, Workers, on_ray
-from model.verbs import BatchSize, Device, Model, TrainingVerb, image_reader, nothing_named
+from model.verbs import BatchSize, Device, Model, TrainingVerb, asked_images, image_reader, nothing_named
 
 if TYPE_CHECKING:
+    from datagen.workers.ray_cluster import OnRay
     from render.evals.declaration import Scale
 
 
@@ -158,35 +159,66 @@ class Compare(Verb):
 class Roundtrip(Verb):
     """Predict, render and compare in one go.
 
-    Predict the code of a data set's images, render it under the light that the data set has for each, compare, and write a report. The
-    report's folder keeps pred.jsonl and rendered/. Call again to go on after an interruption.
+    Predict the code of a data set's images, render it under the light that the data set has for each, compare, and write a report; or, with
+    --images, show images of your own beside what was read from them. The report's folder keeps pred.jsonl and rendered/. Call again to go
+    on after an interruption.
     """
 
     model: Model = None
     batch_size: BatchSize = 32
     device: Device = "auto"
-    data: Annotated[Path, Flag("data set to read", "DIR")]
-    num: Annotated[int | None, Flag("only its first NUM samples", None, positive)] = None
+    data: Annotated[Path | None, Flag("data set to read", "DIR", Path, one_of=True)] = None
+    images: Annotated[
+        Sequence[Path], Flag("read these image files, and those in these folders", "FILE", Path, one_of=True, more={"nargs": "+"})
+    ] = ()
+    num: Annotated[int | None, Flag("only the first NUM samples or images", None, positive)] = None
     out: Annotated[Path, Flag("folder of the report", None, folder_to_write)]
     executor: Executor = "local"
     ray_address: RayAddress = None
     workers: Workers = None
     max_pixels: MaxPixels = None
 
-    def run(self) -> None:
-        from datagen.shards.pictures import DatasetImages
+    def run(self) -> int:
         from model.load import find_model
-        from model.prediction.outcomes import ModelFacts
-        from render.roundtrip import check_roundtrip_folder, roundtrip
+        from render.roundtrip import check_roundtrip_folder
 
         ray = on_ray(self.executor, self.ray_address, self.workers)
         check_roundtrip_folder(self.out)  # cheap checks come before the model is loaded
         model = find_model(self.model)
-        images = DatasetImages(self.data, self.num)
+        return self._read_images(model, ray) if self.data is None else self._read_data(self.data, model, ray)
+
+    def _read_data(self, data: Path, model: Path, ray: "OnRay | None") -> int:
+        from datagen.shards.pictures import DatasetImages
+        from model.prediction.outcomes import ModelFacts
+        from render.roundtrip import roundtrip
+
+        images = DatasetImages(data, self.num)
         ModelFacts.stated_in(model).refuse_foreign(images.samples.at(0).domain)
         with image_reader(model, self.device, ray) as reader:
             metrics = roundtrip(reader, images.samples, self.out, num=self.num, batch_size=self.batch_size, workers=self.workers, ray=ray)
         _print_scores("roundtrip", metrics, self.out)
+        return 0
+
+    def _read_images(self, model: Path, ray: "OnRay | None") -> int:
+        from datagen.shards.pictures import ImageFiles
+        from render.photographs import roundtrip_images
+
+        found = asked_images("roundtrip", self.images)
+        if self.num is not None and self.num > len(found):
+            raise UserError(f"--num {self.num}: --images names {counted(len(found), 'image')}")
+        with image_reader(model, self.device, ray) as reader:
+            images = ImageFiles(found[: self.num])
+            metrics = roundtrip_images(reader, images, self.out, batch_size=self.batch_size, workers=self.workers, ray=ray)
+        print(f"{counted(metrics['samples'], 'image')}, {counted(metrics['objects'], 'object')} named")
+        for count, what in (
+            (metrics["unlike"], "unlike what the model knows"),
+            (metrics["refused"], "with code that cannot be rendered"),
+            (len(metrics["skipped"]), "skipped"),
+        ):
+            if count:
+                print_line(f"igllm roundtrip: {counted(count, 'image')} {what}")
+        _print_places(self.out)
+        return 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,8 +45,8 @@ render.report      render.conformance render.scorers      render.breakdown     r
 render.scored
 render.cards
 render.compare
-render.several     render.roundtrip   render.evals
-render.demo
+render.several     render.roundtrip   render.evals        render.unlike
+render.demo        render.photographs
 render.verbs
 
 igllm

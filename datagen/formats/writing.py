@@ -46,8 +46,9 @@ def write_depth(sample: Sample, draft: Draft, name: str) -> str | None:
     if data is None:
         return None
     stream, frame = io.BytesIO(data), (sample.shot.height, sample.shot.width)
+    layout: Any = np.lib.format  # its functions are not typed
     try:
-        header = np.lib.format.read_array_header_1_0 if np.lib.format.read_magic(stream) == (1, 0) else np.lib.format.read_array_header_2_0
+        header = layout.read_array_header_1_0 if layout.read_magic(stream) == (1, 0) else layout.read_array_header_2_0
         shape, _, kind = header(stream)
     except (ValueError, EOFError, OSError) as error:
         raise UserError(f"sample {sample.key}: its depth is no NumPy file ({error})") from None
