@@ -75,10 +75,9 @@ def ssim(reference: np.ndarray, test: np.ndarray) -> float:
     In [-1, 1]; no side may be shorter than `MIN_SIDE`.
     """
     _check(reference, test)
-    found = structural_similarity(
-        reference, test, channel_axis=2, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
-    )
-    return float(found)
+    window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    single = reference.astype(np.float32), test.astype(np.float32)  # in which it takes two thirds of the time
+    return float(structural_similarity(*single, channel_axis=2, data_range=255, **window))
 
 
 def flip(reference: np.ndarray, test: np.ndarray) -> float:

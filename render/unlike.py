@@ -11,8 +11,8 @@ from statistics import fmean
 from datagen.code.predictions import Prediction
 
 SURE = 0.8
-"""The mean confidence below which an image counts as unlike what the model knows: of renders of its own domain, the shipped model falls
-below it for about one in a hundred (docs/prediction.md has the figures and their command)."""
+"""The mean confidence below which an image counts as unlike what the model knows: of new renders of its own domain, the shipped model fell
+below it for 1 of 168 (docs/prediction.md has the figures and their command)."""
 
 
 def sureness(prediction: Prediction) -> float | None:
