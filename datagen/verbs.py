@@ -227,12 +227,12 @@ class Inspect(Verb):
 class Export(Verb):
     """Write a data set in a format of others.
 
-    Write images and labels as CLEVR publishes them (clevr), as COCO instances (coco), or as an image folder for Hugging Face datasets (hf).
-    Call again to write them anew.
+    Write images and labels as CLEVR publishes them (clevr), as COCO instances (coco), as an image folder for Hugging Face datasets (hf), or
+    as conversations about images (llava), with captions, depth and cameras where there are any. Call again to write them anew.
     """
 
     data: Annotated[Place, Flag("data set to write: shards or loose samples", "DIR|URL", place)]
-    format: Annotated[Literal["clevr", "coco", "hf"], Flag("format to write")]
+    format: Annotated[Literal["clevr", "coco", "hf", "llava"], Flag("format to write")]
     out: Annotated[Path, Flag("folder to write to", None, folder_to_write)]
 
     def run(self) -> None:

@@ -162,7 +162,7 @@ class Predict(Verb):
         model = find_model(self.model)
         facts = ModelFacts.stated_in(model)
         facts.check(decoding)
-        images = DatasetImages(self.data) if self.data else ImageFiles(self._asked_images())
+        images = DatasetImages(self.data) if self.data else ImageFiles(asked_images("predict", self.images, self.out))
         if isinstance(images, DatasetImages) and (reason := facts.foreign(images.samples.at(0).domain)):
             print_line(f"igllm predict: warning: {reason}")
         with image_reader(model, self.device, ray, shared=True) as reader:
@@ -192,17 +192,18 @@ class Predict(Verb):
         samples, beams = stated.get("samples", Decoding.samples), stated.get("beams", Decoding.beams)
         return self.decoding(beams=max(samples, beams) if samples > 1 and "temperature" not in stated else beams)
 
-    def _asked_images(self) -> list[Path]:
-        """The image files that --images names; prints which files of folders are left out."""
-        from datagen.shards.pictures import find_images
 
-        images, others = find_images(self.images)
-        if self.out in images:
-            raise UserError(f"{self.out}: is one of the images; name another file to write")
-        if others:
-            named = ", ".join(str(path) for path in others[:3]) + (", …" if len(others) > 3 else "")
-            print_line(f"igllm predict: left out, as their names are not those of images: {named}")
-        return images
+def asked_images(verb: str, named: Sequence[Path], out: Path | None = None) -> list[Path]:
+    """The image files that --images names; prints which files of folders are left out. `UserError` if ``out``, to be written, is one."""
+    from datagen.shards.pictures import find_images
+
+    images, others = find_images(named)
+    if out in images:
+        raise UserError(f"{out}: is one of the images; name another file to write")
+    if others:
+        which = ", ".join(str(path) for path in others[:3]) + (", …" if len(others) > 3 else "")
+        print_line(f"igllm {verb}: left out, as their names are not those of images: {which}")
+    return images
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,12 +32,15 @@ class Span:
 
 @dataclass(frozen=True)
 class DiffRow:
-    """An object of either code, or a matched pair; an absent side is None. ``distance`` between matched objects, in the domain's unit."""
+    """An object of either code, or a matched pair; an absent side is None. ``distance`` between matched objects, in the domain's unit;
+    ``truth_index`` and ``guess_index`` are the objects' places in their scenes."""
 
     kind: Literal["matched", "missed", "extra"]
     truth: tuple[Span, ...] | None
     guess: tuple[Span, ...] | None
     distance: float | None = None
+    truth_index: int | None = None
+    guess_index: int | None = None
 
 
 def diff(truth: Scene, guess: Scene, pairs: Sequence[Pair], domain: Domain) -> list[DiffRow]:
@@ -47,18 +50,19 @@ def diff(truth: Scene, guess: Scene, pairs: Sequence[Pair], domain: Domain) -> l
     for i, obj in enumerate(truth.objects):
         pair = by_truth.get(i)
         if pair is None:
-            rows.append(DiffRow("missed", _statement(obj, domain, {}), None))
+            rows.append(DiffRow("missed", statement_spans(obj, domain, {}), None, None, i))
         else:
-            rows.append(DiffRow("matched", *_beside(obj, guess.objects[pair.guess], domain), pair.distance))
+            rows.append(DiffRow("matched", *_beside(obj, guess.objects[pair.guess], domain), pair.distance, i, pair.guess))
     matched = {p.guess for p in pairs}
-    return rows + [DiffRow("extra", None, _statement(o, domain, {})) for j, o in enumerate(guess.objects) if j not in matched]
+    extra = ((j, obj) for j, obj in enumerate(guess.objects) if j not in matched)
+    return rows + [DiffRow("extra", None, statement_spans(obj, domain, {}), None, None, j) for j, obj in extra]
 
 
 def _beside(truth: Object, guess: Object, domain: Domain) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
     """Both statements of a matched pair, with their differences marked."""
     if truth.statement != guess.statement:
         wrong = {"": Span(guess.statement, "wrong", f"should be {truth.statement}")}
-        return _statement(truth, domain, {"": Span(truth.statement, "right")}), _statement(guess, domain, wrong)
+        return statement_spans(truth, domain, {"": Span(truth.statement, "right")}), statement_spans(guess, domain, wrong)
     left, right = {}, {}
     one, other = domain.canonical_object(truth), domain.canonical_object(guess)
     for argument in domain.statement(truth.statement).arguments:
@@ -69,10 +73,10 @@ def _beside(truth: Object, guess: Object, domain: Domain) -> tuple[tuple[Span, .
         elif truth[name] != guess[name]:
             word = write_value(truth[name], argument)
             left[name], right[name] = Span(word, "right"), Span(text, "wrong", f"should be {word}")
-    return _statement(truth, domain, left), _statement(guess, domain, right)
+    return statement_spans(truth, domain, left), statement_spans(guess, domain, right)
 
 
-def _statement(obj: Object, domain: Domain, marks: dict[str, Span]) -> tuple[Span, ...]:
+def statement_spans(obj: Object, domain: Domain, marks: Mapping[str, Span]) -> tuple[Span, ...]:
     """A statement as spans. ``marks`` holds the marked spans of some values by argument, and of the statement's name under ""."""
     spans = [marks.get("", Span(obj.statement)), Span("(")]
     for index, argument in enumerate(domain.statement(obj.statement).arguments):

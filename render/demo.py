@@ -9,8 +9,8 @@ from datagen.generate import generate
 from datagen.inspect.report import PAGE as INSPECTED
 from datagen.inspect.report import inspect
 from datagen.samples.settings import DatasetSettings
-from render.report import PAGE
 from render.roundtrip import roundtrip
+from render.sides import PAGE
 
 MODEL = "tiny"
 NEW = DatasetSettings(seed=2, width=320, height=240, quality="draft")

@@ -13,8 +13,9 @@ from datagen.io.written import Written
 from datagen.shards.pictures import DatasetImages
 from datagen.shards.reader import Samples
 from render.compare import compare
-from render.report import PAGE, PREDICTIONS, RENDERED, check_report_folder
+from render.report import check_report_folder
 from render.rerender import Recorded, read_codes, render_codes
+from render.sides import PAGE, PREDICTIONS, RENDERED
 
 if TYPE_CHECKING:
     from datagen.workers.ray_cluster import OnRay
@@ -47,7 +48,7 @@ def roundtrip(
     check_roundtrip_folder(out)
     images = DatasetImages(data, num)
     predictor.refuse_foreign(images.samples.at(0).domain)
-    predict_file(predictor, images, out / PREDICTIONS, batch_size, write=_write_predictions)
+    predict_file(predictor, images, out / PREDICTIONS, batch_size, write=write_predictions_of_roundtrip)
     codes = read_codes(out / PREDICTIONS)
     rendered = render_codes(codes, Recorded(images.samples), out / RENDERED, workers=workers, clear=True, ray=ray)
     candidate = out / (RENDERED if rendered.keys else PREDICTIONS)
@@ -62,7 +63,7 @@ def check_roundtrip_folder(out: Path) -> None:
         _written(out).refuse_strangers([PREDICTIONS])
 
 
-def _write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
+def write_predictions_of_roundtrip(path: Path, predictions: Iterable[Prediction]) -> None:
     """Write ``pred.jsonl``, and list it as written by a round trip."""
     written = _written(path.parent)
     written.refuse_strangers([PREDICTIONS])

@@ -16,10 +16,12 @@ from datagen.scene import Scene, Shot
 from datagen.shards.reader import Samples
 from datagen.shards.store import Place
 
+PAGE, PREDICTIONS, RENDERED = "index.html", "pred.jsonl", "rendered"  # the page of a report, and what a round trip keeps beside it
+
 
 @dataclass(frozen=True)
 class Answer:
-    """A side's code for a key, and its image (height, width, 3) uint8 where the side has images.
+    """A side's code for a key, and its image (height, width, 3) uint8 where the side has images, also as its ``file`` with its ``suffix``.
 
     Where the code does not parse, ``scene`` is None and ``error`` the reason. ``confidence`` has a value for each object of the scene.
     """
@@ -29,6 +31,8 @@ class Answer:
     error: CodeError | None = None
     confidence: tuple[float, ...] | None = None
     image: np.ndarray | None = None
+    file: bytes = b""
+    suffix: str = ""
 
 
 class Side:
@@ -49,6 +53,19 @@ class Side:
         self._predictions = None if predictions is None else read_predictions(predictions)
         if self._predictions is not None and not self._predictions:
             raise UserError(f"{predictions}: there are no predictions in it")
+
+    @staticmethod
+    def of(candidate: Path, predictions: Path | None = None) -> Side:
+        """The side of a candidate, which may also be the folder of a round trip: its predictions, with the pictures rendered from them."""
+        if predictions is None and (candidate / PREDICTIONS).is_file() and (candidate / PAGE).is_file():
+            rendered = candidate / RENDERED
+            return Side(rendered, candidate / PREDICTIONS) if any(rendered.glob("*.json")) else Side(candidate / PREDICTIONS)
+        return Side(candidate, predictions)
+
+    @property
+    def has_images(self) -> bool:
+        """Whether this side has images, and not predictions alone."""
+        return self._samples is not None
 
     @property
     def keys(self) -> list[str]:
@@ -83,8 +100,8 @@ class Side:
 
 
 def _answer(code: str, domain: Domain, sample: Sample | None, confidence: tuple[float, ...] | None = None) -> Answer:
-    image = None if sample is None else sample.pixels()
+    shown = () if sample is None else (sample.pixels(), sample.image, sample.suffix)
     try:
-        return Answer(code, parse_code(code, domain), None, confidence, image)
+        return Answer(code, parse_code(code, domain), None, confidence, *shown)
     except CodeError as error:
-        return Answer(code, None, error, None, image)
+        return Answer(code, None, error, None, *shown)

@@ -13,10 +13,11 @@ from datagen.flags import Flag, FlagsOf, positive, words
 from datagen.io.ranges import counted
 from datagen.screen import print_line
 from datagen.verbs import Executor, MaxPixels, RayAddress, Workers, on_ray, own_domain_name
-from model.verbs import BatchSize, Device, Model, TrainingVerb, image_reader, nothing_named
+from model.verbs import BatchSize, Device, Model, TrainingVerb, asked_images, image_reader, nothing_named
 from render.code_flags import CodeVerb
 
 if TYPE_CHECKING:
+    from datagen.workers.ray_cluster import OnRay
     from render.evals.declaration import Scale
 
 
@@ -124,57 +125,105 @@ class Compare(Verb):
     """Score code and pictures against the truth.
 
     Match the scenes of two sides object by object, score them, score the images where both sides have them, and write a report
-    (metrics.json, index.html, pictures). Either side is a data set, a folder of rendered code, or a pred.jsonl (scenes only).
+    (metrics.json, index.html and what it shows). Either side is a data set, a folder of rendered code, or a pred.jsonl (scenes only); a
+    candidate may be the report of a round trip, too. Of several candidates the report has all scores side by side, and their differences.
     """
 
     reference: Annotated[Path, Flag("the truth: one of these three", "TRUTH")]
-    candidate: Annotated[Path, Flag("what to score: one of these three", "ANSWER")]
+    candidate: Annotated[Sequence[Path], Flag("what to score; may be repeated", "ANSWER", Path, more={"action": "append"})]
     out: Annotated[Path, Flag("folder of the report", None, folder_to_write)]
-    domain: Annotated[str | None, Flag("kind of scene, if both sides are a pred.jsonl, which does not say it (default: clevr)")] = None
+    num: Annotated[int | None, Flag("only the first NUM samples", None, positive)] = None
+    keys: Annotated[str | None, Flag("only these samples: keys separated by commas, or a file with a key a line", "FILE|KEY,KEY")] = None
+    predicted_only: Annotated[bool, Flag("only the samples that every candidate has an answer to")] = False
+    domain: Annotated[str | None, Flag("kind of scene, if all sides are a pred.jsonl, which does not say it (default: clevr)")] = None
     assets: Annotated[Path | None, Flag("model files of your own that the code names as shapes: in place of --domain", "DIR")] = None
     textures: Annotated[Path | None, Flag("images of your own that the code names as textures: in place of --domain", "DIR")] = None
     max_pixels: MaxPixels = None
 
     def run(self) -> None:
+        from render.chosen import chosen
         from render.compare import compare
+        from render.several import candidate_names, compare_several
 
         domain = own_domain_name("compare", self.domain, self.assets, self.textures) or "clevr"
-        _print_scores("compare", compare(self.reference, self.candidate, self.out, kind=domain), self.out)
+        keys = None
+        if self.num is not None or self.keys is not None or self.predicted_only:
+            keys = chosen(self.reference, self.candidate, self.num, self.keys, self.predicted_only)
+        if len(self.candidate) == 1:
+            _print_scores("compare", compare(self.reference, self.candidate[0], self.out, keys, kind=domain), self.out)
+            return
+        named = dict(zip(candidate_names(self.candidate), self.candidate, strict=True))
+        metrics = compare_several(self.reference, named, self.out, keys, kind=domain)
+        for one in metrics["candidates"]:
+            print(f"{one['name']}:")
+            _print_summary({**metrics, **one}, f"compare: {one['name']}")
+        _print_places(self.out)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Roundtrip(Verb):
     """Predict, render and compare in one go.
 
-    Predict the code of a data set's images, render it under the light that the data set has for each, compare, and write a report. The
-    report's folder keeps pred.jsonl and rendered/. Call again to go on after an interruption.
+    Predict the code of a data set's images, render it under the light that the data set has for each, compare, and write a report; or, with
+    --images, show images of your own beside what was read from them. The report's folder keeps pred.jsonl and rendered/. Call again to go
+    on after an interruption.
     """
 
     model: Model = None
     batch_size: BatchSize = 32
     device: Device = "auto"
-    data: Annotated[Path, Flag("data set to read", "DIR")]
-    num: Annotated[int | None, Flag("only its first NUM samples", None, positive)] = None
+    data: Annotated[Path | None, Flag("data set to read", "DIR", Path, one_of=True)] = None
+    images: Annotated[
+        Sequence[Path], Flag("read these image files, and those in these folders", "FILE", Path, one_of=True, more={"nargs": "+"})
+    ] = ()
+    num: Annotated[int | None, Flag("only the first NUM samples or images", None, positive)] = None
     out: Annotated[Path, Flag("folder of the report", None, folder_to_write)]
     executor: Executor = "local"
     ray_address: RayAddress = None
     workers: Workers = None
     max_pixels: MaxPixels = None
 
-    def run(self) -> None:
-        from datagen.shards.pictures import DatasetImages
+    def run(self) -> int:
         from model.load import find_model
-        from model.prediction.outcomes import ModelFacts
-        from render.roundtrip import check_roundtrip_folder, roundtrip
+        from render.roundtrip import check_roundtrip_folder
 
         ray = on_ray(self.executor, self.ray_address, self.workers)
         check_roundtrip_folder(self.out)  # cheap checks come before the model is loaded
         model = find_model(self.model)
-        images = DatasetImages(self.data, self.num)
+        return self._read_images(model, ray) if self.data is None else self._read_data(self.data, model, ray)
+
+    def _read_data(self, data: Path, model: Path, ray: "OnRay | None") -> int:
+        from datagen.shards.pictures import DatasetImages
+        from model.prediction.outcomes import ModelFacts
+        from render.roundtrip import roundtrip
+
+        images = DatasetImages(data, self.num)
         ModelFacts.stated_in(model).refuse_foreign(images.samples.at(0).domain)
         with image_reader(model, self.device, ray) as reader:
             metrics = roundtrip(reader, images.samples, self.out, num=self.num, batch_size=self.batch_size, workers=self.workers, ray=ray)
         _print_scores("roundtrip", metrics, self.out)
+        return 0
+
+    def _read_images(self, model: Path, ray: "OnRay | None") -> int:
+        from datagen.shards.pictures import ImageFiles
+        from render.photographs import roundtrip_images
+
+        found = asked_images("roundtrip", self.images)
+        if self.num is not None and self.num > len(found):
+            raise UserError(f"--num {self.num}: --images names {counted(len(found), 'image')}")
+        with image_reader(model, self.device, ray) as reader:
+            images = ImageFiles(found[: self.num])
+            metrics = roundtrip_images(reader, images, self.out, batch_size=self.batch_size, workers=self.workers, ray=ray)
+        print(f"{counted(metrics['samples'], 'image')}, {counted(metrics['objects'], 'object')} named")
+        for count, what in (
+            (metrics["unlike"], "unlike what the model knows"),
+            (metrics["refused"], "with code that cannot be rendered"),
+            (len(metrics["skipped"]), "skipped"),
+        ):
+            if count:
+                print_line(f"igllm roundtrip: {counted(count, 'image')} {what}")
+        _print_places(self.out)
+        return 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,12 +286,23 @@ class Demo(Verb):
 
 
 def _print_scores(verb: str, metrics: dict[str, Any], out: Path) -> None:
-    from render.report import METRICS, PAGE
+    _print_summary(metrics, verb)
+    _print_places(out)
+
+
+def _print_places(out: Path) -> None:
+    from render.report import METRICS
+    from render.sides import PAGE
+
+    print(f"all scores: {os.path.abspath(out / METRICS)}")
+    print(f"report: {os.path.abspath(out / PAGE)}")
+
+
+def _print_summary(metrics: dict[str, Any], verb: str) -> None:
+    """Print the scores, and a warning on stderr if no code can be read, or names an object."""
     from render.summary import summary_text
 
     print(summary_text(metrics))
-    print(f"all scores: {os.path.abspath(out / METRICS)}")
-    print(f"report: {os.path.abspath(out / PAGE)}")
     readable = metrics["samples"] - metrics["missing"] - metrics["unparsable"]
     if metrics["unparsable"] and not readable:
         warning = "no code can be read: is it of another domain, or of another program?"

@@ -40,14 +40,15 @@ model.load
 model.prediction   model.training     model.ship
 model.verbs
 
-render.images      render.codediff    render.sides        render.overlay       render.rerender     render.summary
-render.codes       render.other_shots       render.film
-render.picture
-render.report      render.conformance
+render.images      render.codediff    render.sides        render.overlay       render.rerender     render.summary       render.views
+render.codes       render.other_shots render.film
+render.picture     render.code_flags
+render.report      render.conformance render.scorers      render.breakdown     render.chosen
+render.scored
+render.cards
 render.compare
-render.roundtrip   render.evals
-render.demo
-render.code_flags
+render.several     render.roundtrip   render.evals        render.unlike
+render.demo        render.photographs
 render.verbs
 
 igllm

@@ -1,14 +1,18 @@
-"""Export to CLEVR's published layout: ``images/SPLIT/CLEVR_SPLIT_000000.png`` and ``scenes/CLEVR_SPLIT_scenes.json``."""
+"""Export to CLEVR's published layout: ``images/SPLIT/CLEVR_SPLIT_000000.png`` and ``scenes/CLEVR_SPLIT_scenes.json``.
+
+Captions are a field of their scenes; depth maps lie in ``depth/SPLIT`` as ``CLEVR_SPLIT_000000.npy``, named by ``depth_filename``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import date
+from pathlib import Path
 
 from datagen.errors import UserError
 from datagen.formats.clevr_scenes import published_scene, split_of
-from datagen.formats.writing import Draft, JsonDocument, json_document, png_bytes
+from datagen.formats.writing import Draft, JsonDocument, caption_of, json_document, png_bytes, write_depth
 from datagen.io.files import write_bytes
 from datagen.samples.sample import Sample
 
@@ -29,5 +33,8 @@ def export_clevr(samples: Iterator[Sample], draft: Draft) -> None:
             index = counts.get(split, 0)
             filename = f"CLEVR_{split}_{index:06d}.png"
             write_bytes(draft.file(f"images/{split}/{filename}"), png_bytes(sample))
-            documents[split].add("scenes", published_scene(sample, index, filename))
+            depth = write_depth(sample, draft, f"depth/{split}/{Path(filename).stem}.npy")
+            more = {"caption": caption_of(sample), "depth_filename": None if depth is None else Path(depth).name}
+            kept = {name: value for name, value in more.items() if value is not None}
+            documents[split].add("scenes", {**published_scene(sample, index, filename), **kept})
             counts[split] = index + 1

@@ -2,18 +2,20 @@
 
 Categories are the shapes or, in a domain without shapes, the statements; all other arguments are in the annotation's ``attributes``.
 Segmentations are in COCO's uncompressed run-length code; area and box are those of the visible pixels. A fully hidden object has no
-annotation.
+annotation. Captions, where samples have them, are in ``annotations/captions.json``, as COCO's are; an image's ``camera`` and ``depth``, the
+path of a NumPy file, are in its entry.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from itertools import chain, count
 from typing import Any
 
 from datagen.domains.base import Domain
 from datagen.errors import UserError
-from datagen.formats.writing import Draft, json_document
+from datagen.formats.writing import Draft, JsonDocument, camera_of, caption_of, json_document, write_depth
 from datagen.io.files import write_bytes
 from datagen.samples.sample import Sample
 from datagen.scene import Object
@@ -28,14 +30,25 @@ def export_coco(samples: Iterator[Sample], draft: Draft) -> None:
     ids = {kind["name"]: kind["id"] for kind in kinds}
     fields = {"info": {"description": "igllm", "version": "1.0"}, "licenses": [], "categories": kinds}
     numbers = count(1)
-    with json_document(draft.file("annotations/instances.json"), fields, ("images", "annotations")) as document:
+    with ExitStack() as open_files:
+        document = open_files.enter_context(json_document(draft.file("annotations/instances.json"), fields, ("images", "annotations")))
+        captions: JsonDocument | None = None
         for image_id, sample in enumerate(chain([first], samples), 1):
             if sample.domain != first.domain:
                 named = f"sample {sample.key} is of the domain {sample.domain.name}, the first of {first.domain.name}"
                 raise UserError(f"{named}: export each domain alone")
             name = sample.key + sample.suffix
             write_bytes(draft.file(f"images/{name}"), sample.image)
-            document.add("images", {"id": image_id, "file_name": name, "width": sample.shot.width, "height": sample.shot.height})
+            frame = {"id": image_id, "file_name": name, "width": sample.shot.width, "height": sample.shot.height}
+            depth = write_depth(sample, draft, f"depth/{sample.key}.npy")
+            document.add("images", {**frame, "camera": camera_of(sample), **({} if depth is None else {"depth": depth})})
+            if (text := caption_of(sample)) is not None:
+                if captions is None:
+                    told = {name: fields[name] for name in ("info", "licenses")}
+                    document_of_captions = json_document(draft.file("annotations/captions.json"), told, ("images", "annotations"))
+                    captions = open_files.enter_context(document_of_captions)
+                captions.add("images", frame)
+                captions.add("annotations", {"id": image_id, "image_id": image_id, "caption": text})
             for obj, label in zip(sample.scene, sample.record["labels"], strict=True):
                 if label["visible_pixels"]:
                     row = {"id": next(numbers), "image_id": image_id, "category_id": ids[obj.values.get(CATEGORY, obj.statement)]}

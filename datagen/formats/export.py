@@ -9,6 +9,7 @@ from datagen.errors import UserError
 from datagen.formats.clevr_export import export_clevr
 from datagen.formats.coco import export_coco
 from datagen.formats.hf import export_hf
+from datagen.formats.llava import export_llava
 from datagen.formats.writing import Draft
 from datagen.io.files import check_folder, removed
 from datagen.io.locks import OWN_LOCK, hold
@@ -19,7 +20,12 @@ from datagen.shards.checks import check_agreement
 from datagen.shards.reader import Samples
 from datagen.shards.store import Place
 
-EXPORTERS: dict[str, Callable[[Iterator[Sample], Draft], None]] = {"clevr": export_clevr, "coco": export_coco, "hf": export_hf}
+EXPORTERS: dict[str, Callable[[Iterator[Sample], Draft], None]] = {
+    "clevr": export_clevr,
+    "coco": export_coco,
+    "hf": export_hf,
+    "llava": export_llava,
+}
 
 
 def export(data: Place, format: str, out: Path) -> int:

@@ -1,7 +1,8 @@
-"""Writers that the exporters share: JSON documents with long lists, in constant memory, and image files."""
+"""What the exporters share: JSON documents with long lists, in constant memory; image files; captions, depth and cameras of samples."""
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Iterator, Mapping
@@ -10,14 +11,51 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
+import numpy as np
+
+from datagen.errors import UserError
 from datagen.images.encoding import encode_image
-from datagen.io.files import atomic_file, naming
-from datagen.samples.sample import Sample
+from datagen.io.files import atomic_file, naming, write_bytes
+from datagen.samples.sample import CAPTION_SUFFIX, DEPTH_SUFFIX, Sample
 
 
 def png_bytes(sample: Sample) -> bytes:
     """The sample's image as a PNG file."""
     return sample.image if sample.suffix == ".png" else encode_image(sample.pixels())
+
+
+def caption_of(sample: Sample) -> str | None:
+    """The sample's caption; None if it has none. `UserError` if it is no UTF-8 text."""
+    text = sample.extras.get(CAPTION_SUFFIX)
+    try:
+        return None if text is None else text.decode().strip()
+    except UnicodeDecodeError as error:
+        raise UserError(f"sample {sample.key}: its caption is not UTF-8 ({error.reason})") from None
+
+
+def camera_of(sample: Sample) -> dict[str, Any] | None:
+    """The camera of the sample's shot, plain JSON as in its record; None in a domain without a camera."""
+    camera: dict[str, Any] | None = sample.record["shot"]["camera"]
+    return camera
+
+
+def write_depth(sample: Sample, draft: Draft, name: str) -> str | None:
+    """Write the sample's depth map, a NumPy file of float32 metres (height, width), under that name, and return the name; None if it has
+    none. `UserError` if the map is not that of the image."""
+    data = sample.extras.get(DEPTH_SUFFIX)
+    if data is None:
+        return None
+    stream, frame = io.BytesIO(data), (sample.shot.height, sample.shot.width)
+    layout: Any = np.lib.format  # its functions are not typed
+    try:
+        header = layout.read_array_header_1_0 if layout.read_magic(stream) == (1, 0) else layout.read_array_header_2_0
+        shape, _, kind = header(stream)
+    except (ValueError, EOFError, OSError) as error:
+        raise UserError(f"sample {sample.key}: its depth is no NumPy file ({error})") from None
+    if (shape, kind) != (frame, np.float32) or len(data) - stream.tell() != 4 * frame[0] * frame[1]:
+        raise UserError(f"sample {sample.key}: its depth is not {frame[1]}x{frame[0]} values of float32")
+    write_bytes(draft.file(name), data)
+    return name
 
 
 class Draft:

@@ -83,6 +83,12 @@ class _Runs:
         return {"size": [self._height, self._width], "counts": [*counts, rest] if rest else counts}
 
 
+def masks_of(view: View, count: int) -> list[list[int]]:
+    """The masks of the first `count` objects of a view, each as the run lengths of COCO's uncompressed code."""
+    runs = _Runs(view.owner)
+    return [runs.rle(index)["counts"] for index in range(count)]
+
+
 def encode_rle(mask: np.ndarray) -> dict[str, Any]:
     """COCO's uncompressed run-length code of a (height, width) boolean mask: run lengths down the columns, beginning with zeros."""
     return _Runs(np.where(mask, 0, NOBODY)).rle(0)

@@ -17,7 +17,7 @@ from datagen.scene import Quality, Scene
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from render.compare import Scored
+    from render.scored import Scored
     from render.sides import Side
 
 VAL_SCENES = 100
@@ -146,7 +146,7 @@ class Shown:
     @cached_property
     def scored(self) -> list[Scored]:
         """The scores, in the order of the keys, computed at the first access."""
-        from render.compare import score_sides  # imports libraries of image metrics, which take a second to load
+        from render.scored import score_sides  # imports libraries of image metrics, which take a second to load
 
         return score_sides(self.truth, self.guess, self.keys, self.domain)
 

@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from datagen.images.encoding import encode_image
 from datagen.io.pages import embedded
-from render.compare import Scored, report_sample
+from datagen.scene import Scene
+from render.cards import problem_of
+from render.codediff import DiffRow, diff
 from render.evals.declaration import Evaluation, Shown
 from render.overlay import overlay
 from render.report import Picture, render_page, spread
+from render.scored import Scored, reference_of
 
 MOST = 8  # scenes of a method and condition
+
+
+@dataclass(frozen=True)
+class Card:
+    """One sample on the page.
+
+    ``scores`` is as a line of ``samples.jsonl``, ``rows`` both codes side by side, ``problem`` what is wrong with the prediction as a
+    whole, and ``code`` the prediction as written where it does not parse.
+    """
+
+    scores: Mapping[str, Any]
+    rows: Sequence[DiffRow]
+    problem: str | None
+    code: str | None
 
 
 def pictures_page(evaluation: Evaluation, shown: Sequence[Shown], absent: Sequence[str]) -> str:
@@ -47,7 +65,7 @@ def badness(scored: Scored, threshold: float | None) -> tuple[float, ...]:
 
 
 def _section(one: Shown, evaluation: Evaluation) -> dict[str, Any]:
-    domain, threshold = evaluation.domain, _near(evaluation)
+    threshold = _near(evaluation)
     ordered = sorted(one.scored, key=lambda s: badness(s, threshold), reverse=True)
     chosen = ordered[:MOST] if evaluation.shown == "worst" else spread(ordered[::-1], MOST)
     return {
@@ -57,8 +75,17 @@ def _section(one: Shown, evaluation: Evaluation) -> dict[str, Any]:
         "condition": one.condition.label,
         "scenes": len(one.keys),
         "faultless": None if threshold is None else sum(s.scene.average_precision[threshold] == 1 for s in one.scored),
-        "cards": [(report_sample(one.truth, one.guess, s, domain), _pictures(one, s.key, evaluation)) for s in chosen],
+        "cards": [(_card(one, s, evaluation), _pictures(one, s.key, evaluation)) for s in chosen],
     }
+
+
+def _card(one: Shown, scored: Scored, evaluation: Evaluation) -> Card:
+    domain = evaluation.domain
+    _, scene = reference_of(one.truth, scored.key, domain)
+    other = one.guess.answer(scored.key, domain)
+    answer = other.scene if other is not None and other.scene is not None else Scene(scene.domain, ())
+    code = other.code if other is not None and other.error is not None else None
+    return Card(scored.to_json(), diff(scene, answer, scored.scene.pairs, domain), problem_of(other), code)
 
 
 def _pictures(one: Shown, key: str, evaluation: Evaluation) -> list[Picture]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from comparison_sets import DOMAIN, make_samples, moved, save_loose, save_predictions, save_shards, with_objects
+from pages import report_cards
 
 import datagen.images.reduced
 from datagen.code.predictions import Prediction, write_predictions
@@ -54,9 +55,8 @@ def test_a_file_without_predictions_is_refused(tmp_path: Path, capsys: pytest.Ca
 def test_a_page_shows_so_many_objects_of_a_sample_and_says_how_many_more(tmp_path: Path) -> None:
     write_predictions(tmp_path / "pred.jsonl", [Prediction("many", "dot(loc=(0.5, 0.5))\n" * 203)])
     metrics = compare(tmp_path / "pred.jsonl", tmp_path / "pred.jsonl", tmp_path / "report", kind="dot2d")
-    page = (tmp_path / "report" / "index.html").read_text()
-    assert (metrics["scene"]["matched"], page.count('class="row matched"')) == (203, 200)
-    assert "3 more objects are not shown." in page
+    [card] = report_cards(tmp_path / "report")
+    assert (metrics["scene"]["matched"], len(card["answers"][0]["rows"]), card["answers"][0]["more"]) == (203, 200, 3)
 
 
 def test_differences_are_seen(tmp_path: Path) -> None:
@@ -95,9 +95,10 @@ def test_missing_and_unparsable_count_as_missed(tmp_path: Path) -> None:
     assert metrics["scene"]["accuracy_matched"]["color"] == 1
     assert metrics["scene"]["ap"]["1"] == pytest.approx(1 / 3)
     assert [row["status"] for row in lines(tmp_path / "report")] == ["compared", "missing", "unparsable"]
-    page = (tmp_path / "report" / "index.html").read_text()
-    assert "there is no prediction for this sample" in page
-    assert "line 1, column 11: &#34;&lt;script&gt;alert(1)&lt;/script&gt;&#34; is no shape" in page
+    _, missing, unparsable = (card["answers"][0] for card in report_cards(tmp_path / "report"))
+    assert missing["problem"] == "there is no prediction for this sample"
+    assert unparsable["problem"].startswith('line 1, column 11: "<script>alert(1)</script>" is no shape')
+    assert unparsable["code"] == BAD_CODE
 
 
 def test_keys_restrict_both_sides(tmp_path: Path) -> None:

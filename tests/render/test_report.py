@@ -1,21 +1,22 @@
-"""The report folder: its page opens from disk and escapes the text of predictions, and it replaces reports alone."""
+"""The report folder: its page opens from disk in a browser, shows text of predictions as text, and replaces reports alone."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
-from html.parser import HTMLParser
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from chromium import Chromium, needs_chromium
 from comparison_sets import make_samples, moved, save_loose, save_predictions, save_shards
-from pages import VOID, Page
+from pages import Page, report_cards
 
 from datagen.code.predictions import Prediction
 from datagen.errors import UserError
+from datagen.scene import Scene
 from render.compare import compare
-from render.report import MAX_SHOWN, check_report_folder, spread
+from render.report import CHUNK, check_report_folder, spread
 
 
 @pytest.fixture
@@ -31,72 +32,36 @@ def test_the_page_needs_nothing_but_its_folder(report: Path) -> None:
     page = Page(report / "index.html")
     source = (report / "index.html").read_text()
     assert "://" not in source
-    assert not {"script", "link", "iframe"} & set(page.tags)
-    assert page.tags.count("img") == 9
+    assert not {"link", "iframe"} & set(page.tags)
+    assert page.tags.count("script") == 2
+    assert "script-src 'self'" in source
+    assert "<script>" not in source
     for link in page.links:
         assert link.startswith("#") or (report / link).is_file()
-    assert {p.name for p in (report / "pictures").iterdir()} == {Path(link).name for link in page.links if link.endswith(".png")}
+    shown = {
+        picture[0]
+        for card in report_cards(report)
+        for picture in (card["input"], card["answers"][0]["picture"], card["answers"][0]["heat"])
+    }
+    assert len(shown) == 9
+    assert {f"pictures/{path.name}" for path in (report / "pictures").iterdir()} == shown
 
 
 def test_the_page_shows_the_scores_and_the_codes(report: Path) -> None:
     text = Page(report / "index.html").text
-    for expected in ("Recall", "FLIP", "0.125 m", "000000001", "<b>tiny</b>", "add(", 'shape="'):
+    for expected in ("Recall", "FLIP", "0.125 m", "mask IoU", "depth error", "<b>tiny</b>"):
         assert expected.lower() in text.lower()
-    assert 'class="off-' in (report / "index.html").read_text()
+    first, second, _ = report_cards(report)
+    assert dict(first["answers"][0]["facts"])["mask IoU"] == "1.00"
+    assert dict(second["answers"][0]["facts"])["mask IoU"] != "1.00"
+    assert "off-" in json.dumps(second["answers"][0]["rows"])
 
 
-class Shown(HTMLParser):
-    """The text that a page shows on a screen of some width, by the rules of its style that hide classes."""
-
-    def __init__(self, source: str, width: int) -> None:
-        super().__init__()
-        self.hidden: set[str] = set()
-        self.text = ""
-        self._open: list[bool] = []
-        style = source.partition("<style>")[2].partition("</style>")[0]
-        plain = re.sub(r"@media[^{]*\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}", "", style)
-        narrow = [
-            block for most, block in re.findall(r"@media \(max-width: (\d+)px\) \{((?:[^{}]*\{[^{}]*\})*)", style) if width <= int(most)
-        ]
-        for rules in (plain, *narrow):
-            for name, value in re.findall(r"\.([\w-]+) \{[^}]*display: (\w+)", rules):
-                (self.hidden.add if value == "none" else self.hidden.discard)(name)
-        self.feed(source)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag not in VOID:
-            self._open.append(tag in ("style", "title") or bool(self.hidden & set((dict(attrs).get("class") or "").split())))
-
-    def handle_endtag(self, tag: str) -> None:
-        self._open.pop()
-
-    def handle_data(self, data: str) -> None:
-        self.text += "" if any(self._open) else data
-
-
-def test_whose_code_is_whose_is_said_on_every_screen(report: Path) -> None:
-    """Side by side under one heading, or, on a telephone, one below the other, each with its name."""
-    source = (report / "index.html").read_text()
-    wide, narrow = Shown(source, 1280), Shown(source, 390)
-    cards, rows = source.count("<article"), source.count('<div class="row matched') + source.count('<div class="row missed')
-    assert rows > cards > 0
-    for words in ("true code", "predicted code"):
-        assert wide.text.count(words) == cards
-        assert narrow.text.count(words) >= rows
-    assert narrow.text.count("add(") == wide.text.count("add(") > 0
-
-
-def test_what_a_prediction_says_is_escaped(tmp_path: Path) -> None:
-    samples = make_samples(2)
-    attack = "</pre><script>alert('x')</script><img src=x onerror=alert(1)>"
-    key = '"><script>alert(2)<'
-    one = save_predictions(tmp_path / "one.jsonl", samples, Prediction(key, samples[0].code))
-    bad = [Prediction(samples[1].key, attack), Prediction(key, samples[0].code)]
-    compare(one, save_predictions(tmp_path / "pred.jsonl", samples[:1], *bad), tmp_path / "report", title=attack, heading={attack: attack})
-    page = Page(tmp_path / "report" / "index.html")
-    assert not {"script", "img"} & set(page.tags)
-    assert attack in page.text
-    assert key in page.text
+def test_pictures_are_those_of_the_samples(report: Path) -> None:
+    for sample, card in zip(make_samples(), report_cards(report), strict=True):
+        path, width, height = card["input"]
+        assert (report / path).read_bytes() == sample.image
+        assert (width, height) == (32, 24)
 
 
 def test_only_a_report_is_replaced(report: Path, tmp_path: Path) -> None:
@@ -130,16 +95,6 @@ def test_a_failure_leaves_the_old_report(report: Path, tmp_path: Path) -> None:
     assert {p: p.stat().st_mtime_ns for p in report.rglob("*")} == before
 
 
-def test_many_samples_are_spread_over_the_scores(tmp_path: Path) -> None:
-    samples = make_samples(MAX_SHOWN + 20)
-    predictions = save_predictions(tmp_path / "pred.jsonl", samples[:60])
-    metrics = compare(save_predictions(tmp_path / "one.jsonl", samples), predictions, tmp_path / "report")
-    page = Page(tmp_path / "report" / "index.html")
-    assert metrics["samples"] == len((tmp_path / "report" / "samples.jsonl").read_text().splitlines()) == MAX_SHOWN + 20
-    assert page.tags.count("article") == MAX_SHOWN
-    assert f"{MAX_SHOWN} of {MAX_SHOWN + 20} samples, evenly spaced" in page.text
-
-
 def test_spread_keeps_both_ends() -> None:
     assert spread(range(5), 10) == [0, 1, 2, 3, 4]
     picked = spread(range(1000), 100)
@@ -149,5 +104,172 @@ def test_spread_keeps_both_ends() -> None:
 def test_the_report_can_be_read_by_others(report: Path) -> None:
     mask = os.umask(0)
     os.umask(mask)
-    for path in (report, report / "pictures"):
+    for path in (report, report / "pictures", report / "data"):
         assert path.stat().st_mode & 0o777 == 0o777 & ~mask
+
+
+# In a browser
+
+ATTACK = "</pre><script>document.title = 'attacked'</script><img src=x onerror=\"document.title = 'attacked'\">\u202e"
+KEY = '"><script>alert(2)<'
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    browser = Chromium(tmp_path_factory.mktemp("chromium"))
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report of more than two chunks: every fourth prediction has a wrong color, the last one an extra object, one does not parse, one is
+    missing, and one tries to be more than text."""
+    folder = tmp_path_factory.mktemp("full")
+    samples = make_samples(2 * CHUNK + 10)
+    answers, predictions = [], []
+    for number, sample in enumerate(samples):
+        first, *rest = sample.scene.objects
+        if number % 4 == 0:
+            first = first.replaced(color="red" if first["color"] != "red" else "blue")
+        extra = [first.replaced(loc=(0.0, 0.0, 3.0))] if number == len(samples) - 1 else []
+        scene = Scene(sample.scene.domain, (first, *rest, *extra))
+        answers.append(sample.__class__(sample.key, sample.image, _code(scene), sample.record))
+    for number, answer in enumerate(answers):
+        code = {5: ATTACK, 6: "sing()"}.get(number, answer.code)
+        if number != 7:
+            predictions.append(Prediction(answer.key, code))
+    truth = [*samples, sample.__class__(KEY.replace("/", ""), samples[0].image, samples[0].code, samples[0].record)]
+    save_shards(folder / "a", truth)
+    save_predictions(folder / "pred.jsonl", [], *predictions)
+    compare(folder / "a", folder / "pred.jsonl", folder / "report", title=ATTACK, heading={ATTACK: ATTACK})
+    return folder / "report"
+
+
+def _code(scene: Scene) -> str:
+    from datagen.code.grammar import write_code
+    from datagen.domains.registry import get_domain
+
+    return write_code(scene, get_domain(scene.domain))
+
+
+@pytest.fixture
+def page(browser: Chromium, full: Path) -> Chromium:
+    browser.problems.clear()
+    browser.requests.clear()
+    browser.resize(1400, 1000)
+    return browser
+
+
+def opened(page: Chromium, report: Path, asked: str = "") -> None:
+    """Open a report and scroll to its samples."""
+    page.open(report / "index.html", asked)
+    page.wait("document.getElementById('count').textContent")
+    page.run("document.getElementById('samples').scrollIntoView()")
+
+
+def shown(page: Chromium) -> int:
+    return int(page.run("document.querySelectorAll('#cards > article').length"))
+
+
+@needs_chromium
+def test_the_browser_shows_all_samples_and_loads_only_what_it_needs(page: Chromium, full: Path) -> None:
+    opened(page, full)
+    page.wait("document.querySelector('#cards > article h3')")
+    assert shown(page) == 2 * CHUNK + 11
+    assert page.run("document.querySelectorAll('#cards h3').length") < CHUNK
+    page.run("document.querySelector('#cards > article:last-child').scrollIntoView()")
+    page.wait("document.querySelector('#cards > article:last-child h3')")
+    page.wait("!document.querySelector('#cards > article h3') || !document.querySelector('#cards > article').childElementCount")
+    assert not page.problems
+    assert page.requests
+    assert all(url.startswith(full.absolute().as_uri()) or url == "about:blank" for url in page.requests)
+
+
+@needs_chromium
+def test_what_a_prediction_says_is_text(page: Chromium, full: Path) -> None:
+    opened(page, full, "#show=unparsable")
+    page.wait("document.querySelectorAll('#cards pre').length === 2")
+    said = page.run("[...document.querySelectorAll('#cards pre')].map((one) => one.textContent)")
+    assert ATTACK.replace("\u202e", "\\u202e") in said
+    assert page.run("document.querySelectorAll('#cards script, #cards [onerror]').length") == 0
+    opened(page, full, "#sort=key&find=alert")
+    page.wait("document.querySelector('#cards h3')")
+    assert page.run("document.querySelector('#cards h3').textContent") == KEY.replace("/", "")
+    assert "attacked" not in page.run("document.title").replace(ATTACK.replace("\u202e", "\\u202e"), "")
+    assert not page.problems
+
+
+@needs_chromium
+def test_samples_are_chosen_and_ordered(page: Chromium, full: Path) -> None:
+    expected = {"word color": (2 * CHUNK + 10 + 3) // 4, "extra": 1, "missing": 2, "unparsable": 2, "word shape": 0}
+    for show, count in expected.items():
+        opened(page, full, f"#show={show.replace(' ', '+')}")
+        assert shown(page) == (count or 2 * CHUNK + 11)  # there is no wrong shape, and so no such choice
+    opened(page, full, "#sort=best")
+    page.wait("document.querySelector('#cards h3')")
+    assert page.run("document.querySelector('#cards b').textContent") == "4 / 4"
+    assert page.run("document.querySelectorAll('.wrong-cell a').length") > 0
+    page.run("document.querySelector('.wrong-cell a').click()")
+    page.wait(f"document.querySelectorAll('#cards > article').length < {CHUNK}")
+    assert "confused" in page.run("document.querySelector('[name=show]').value")
+    assert not page.problems
+
+
+@needs_chromium
+def test_the_keyboard_is_enough(page: Chromium, full: Path) -> None:
+    opened(page, full, "#sort=key")
+    page.wait("document.querySelector('#cards h3')")
+    for key, place in (("j", 0), ("j", 1), ("j", 2), ("k", 1)):
+        page.press(key)
+        assert page.run("[...document.querySelectorAll('#cards > article')].indexOf(document.activeElement)") == place
+    page.wait("document.querySelectorAll('#cards canvas').length > 0")
+    page.press("o")
+    page.wait("document.querySelector('#cards h3') && document.querySelectorAll('#cards canvas').length === 0")
+    page.press("/")
+    assert page.run("document.activeElement.name") == "find"
+    page.press("j")
+    assert page.run("document.activeElement.value") == "j"
+    assert not page.problems
+
+
+@needs_chromium
+def test_pictures_are_compared_by_slider_and_by_blink(browser: Chromium, report: Path) -> None:
+    browser.problems.clear()
+    opened(browser, report, "#view=slider")
+    browser.wait("document.querySelectorAll('.slider .stack img').length === 6")
+    clip = "getComputedStyle(document.querySelector('.stack img + img')).clipPath"
+    assert "50%" in browser.run(clip)
+    browser.run("(() => { const one = document.querySelector('[type=range]'); one.value = 20; one.dispatchEvent(new Event('input')); })()")
+    assert "20%" in browser.run(clip)
+    browser.run("document.querySelector('#cards > article').focus()")
+    browser.press("3")
+    browser.wait("document.querySelectorAll('.blink .stack img').length === 6")
+    assert browser.run("getComputedStyle(document.querySelector('.stack img + img')).animationName") == "blink"
+    assert not browser.problems
+
+
+@needs_chromium
+def test_objects_have_the_same_number_in_both_images_and_codes(browser: Chromium, report: Path) -> None:
+    browser.problems.clear()
+    opened(browser, report, "#sort=key")
+    browser.wait("document.querySelectorAll('#cards canvas').length === 6")
+    canvas = "document.querySelectorAll('#cards canvas')[n]"
+    pixels = f"{canvas}.getContext('2d').getImageData(0, 0, {canvas}.width, {canvas}.height).data"
+    assert browser.run(f"[0, 1].every((n) => {pixels}.some((value) => value))")
+    badges = browser.run("[...document.querySelector('#cards .row.matched').querySelectorAll('.badge')].map((one) => one.textContent)")
+    assert badges == ["1", "1"]
+
+
+@needs_chromium
+def test_a_phone_shows_the_whole_width(browser: Chromium, report: Path) -> None:
+    browser.resize(390, 800)
+    opened(browser, report)
+    browser.wait("document.querySelector('#cards .row')")
+    assert browser.run("document.documentElement.scrollWidth") == 390
+    texts = browser.run(
+        "[...document.querySelectorAll('#cards .said')].filter((one) => one.offsetParent).map((one) => one.textContent.trim())"
+    )
+    assert {"true code", "predicted code"} <= set(texts)
+    assert browser.run("document.querySelector('#cards .head').offsetParent") is None
+    browser.resize(1400, 1000)

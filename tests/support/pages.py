@@ -1,11 +1,13 @@
-"""A strict reader of HTML pages."""
+"""A strict reader of HTML pages, and of the data that a report's page loads."""
 
 from __future__ import annotations
 
+import json
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
-VOID = {"meta", "img", "br", "hr", "link"}
+VOID = {"meta", "img", "br", "hr", "link", "input"}
 
 
 class Page(HTMLParser):
@@ -32,3 +34,12 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text += data
+
+
+def report_cards(report: Path) -> list[dict[str, Any]]:
+    """The cards that a report's page shows, read out of the scripts that hold them."""
+    found: list[dict[str, Any]] = []
+    for number in range(len(list((report / "data").glob("[0-9]*.js")))):
+        text = (report / "data" / f"{number:05d}.js").read_text()
+        found += json.loads(text.removeprefix(f"igllm.chunk({number}, ").removesuffix(");\n"))
+    return found

@@ -143,7 +143,7 @@ def test_other_data_is_not_written_over(data: Samples, clevr: Path, tmp_path: Pa
         export(data.path, "hf", tmp_path / "hf")
 
 
-@pytest.mark.parametrize("format", ["clevr", "coco", "hf"])
+@pytest.mark.parametrize("format", ["clevr", "coco", "hf", "llava"])
 def test_an_export_into_an_older_one_ends_as_a_fresh_one(data: Samples, tmp_path: Path, format: str) -> None:
     """The older one has more samples and a killed call's draft. Files that others added or changed are never replaced."""
     few = tmp_path / "few"
@@ -182,7 +182,7 @@ def in_another_size(sample: Sample) -> Sample:
     return replace(sample, image=encode_image(sample.pixels()[::2, ::2]))
 
 
-@pytest.mark.parametrize("format", ["clevr", "coco", "hf"])
+@pytest.mark.parametrize("format", ["clevr", "coco", "hf", "llava"])
 @pytest.mark.parametrize(
     ("change", "problem"),
     [

@@ -93,7 +93,7 @@ def test_each_prediction_is_scored_once(done: Path, tmp_path: Path) -> None:
     shutil.copytree(done, tmp_path / "again")
     for path in (tmp_path / "again" / "cells").iterdir():
         path.unlink()
-    with patch("render.compare.score_scene", wraps=score_scene) as scored:
+    with patch("render.scored.score_scene", wraps=score_scene) as scored:
         assert run(tmp_path / "again", "--methods", "char", "--sizes", "9") == 0
     assert scored.call_count == 2 * 6
     (record,) = (tmp_path / "again" / "cells").iterdir()
