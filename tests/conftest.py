@@ -26,6 +26,7 @@ from drawn_samples import draw_sample
 from filelock import FileLock
 from hypothesis import settings
 from places import FAULTS, ROOT
+from remembered_answers import remembering_answers
 from small_run import PRESET, Train
 from small_run import generate as generate_dots
 from warm_workers import keeping_workers
@@ -72,6 +73,13 @@ def unsynced() -> Iterator[None]:
 def warm_workers() -> Iterator[None]:
     """Blender is started once for many pools: see `warm_workers`."""
     with keeping_workers():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def remembered_answers() -> Iterator[None]:
+    """A tokenizer's rules and a chat template are applied in a process of their own once: see `remembered_answers`."""
+    with remembering_answers():
         yield
 
 
@@ -151,6 +159,17 @@ def empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Set a new cache for the test; returns its folder, which does not exist yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "igllm"
+
+
+@pytest.fixture
+def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `inspect` show a white picture for its plots, which take most of its time, in tests of the files that it writes."""
+    from PIL import Image
+
+    from datagen.inspect import plots
+
+    white = plots.Section("Plots", "None.", Image.new("RGB", (1980, 320), "white"))
+    monkeypatch.setattr(plots, "sections", lambda *_: [white])
 
 
 @pytest.fixture(scope="session")

@@ -8,24 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from one_process import run_in_one_process
 
 from datagen.io.progress import progress_line
 from datagen.shards.reader import Samples
 from igllm import main
 
 IGLLM = str(Path(sys.executable).with_name("igllm"))
-AGAIN = """
-import json, runpy, sys
-
-program, calls = sys.argv[1], json.loads(sys.argv[2])
-for sys.argv in calls:
-    try:
-        runpy.run_path(program, run_name="__main__")
-    except SystemExit as end:
-        if end.code:
-            raise SystemExit(f"{sys.argv}: status {end.code}")
-"""
-"""A program that runs another again and again, with the arguments of each call; torch is loaded once."""
 VERBS = (
     "generate",
     "verify",
@@ -64,7 +53,8 @@ def bait(tmp_path: Path) -> Path:
 
 def test_every_verb_works_in_a_folder_of_misleading_names(bait: Path) -> None:
     frame = ("--width", 48, "--height", 36, "--quality", "draft")
-    few = ("--min-objects", 1, "--max-objects", 2, "--workers", 1)
+    alone = ("--workers", 1)
+    few = ("--min-objects", 1, "--max-objects", 2, *alone)
     calls = (
         ("generate", "--num", 4, "--seed", 1, "--out", "data", *frame, *few),
         ("inspect", "data"),
@@ -72,15 +62,14 @@ def test_every_verb_works_in_a_folder_of_misleading_names(bait: Path) -> None:
         ("import", "--format", "clevr", "--scenes", "clevr/scenes/CLEVR_default_scenes.json", "--out", "codes"),
         ("train", "--data", "data", "--out", "run", "--steps", 2, "--batch-size", 2, "--set", "save_steps=1", "--device", "cpu"),
         ("predict", "--model", "run", "--data", "data", "--out", "pred.jsonl", "--device", "cpu"),
-        ("render", "--code", "pred.jsonl", "--data", "data", "--out", "rendered"),
+        ("render", "--code", "pred.jsonl", "--data", "data", "--out", "rendered", *alone),
         ("compare", "--reference", "data", "--candidate", "rendered", "--out", "report"),
         ("compare", "--reference", "data", "--candidate", "pred.jsonl", "--out", "report"),
-        ("roundtrip", "--model", "run", "--data", "data", "--num", 2, "--out", "around", "--device", "cpu"),
+        ("roundtrip", "--model", "run", "--data", "data", "--num", 2, "--out", "around", "--device", "cpu", *alone),
     )
     done = run("doctor", "--libraries", cwd=bait)
     assert done.returncode == 0, done.stderr
-    words = json.dumps([["igllm", *map(str, call)] for call in calls])
-    ran = subprocess.run([sys.executable, "-P", "-c", AGAIN, IGLLM, words], cwd=bait, capture_output=True, text=True, check=False)
+    ran = run_in_one_process([(IGLLM, *call) for call in calls], bait)
     assert ran.returncode == 0, (ran.stdout, ran.stderr)
     assert "stray" not in done.stdout + done.stderr + ran.stdout + ran.stderr
     assert len(Samples(bait / "data")) == 4

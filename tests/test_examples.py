@@ -80,6 +80,7 @@ def test_a_split_of_ones_own_is_kept(run: Callable[..., str], tmp_path: Path) ->
     assert (tmp_path / "data" / "inspect" / "index.html").is_file()
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_assets_of_ones_own_are_rendered(run: Callable[..., str], tmp_path: Path) -> None:
     run("own_assets", "own")
     words = {obj["shape"].partition("-")[0] for sample in Samples(tmp_path / "own" / "data") for obj in sample.scene}

@@ -236,6 +236,7 @@ def test_what_is_no_text_is_told_with_its_place(before: str, after: str) -> None
 # Names and machines
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_names_that_are_no_utf8_are_taken_by_every_reader(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,6 +32,8 @@ from igllm import main
 from model.preset import get_preset
 from model.training.train import Callback, Data, train
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 DOTS = ("generate", "--domain", "dot2d", "--width", "32", "--height", "32", "--num", "12", "--shard-size", "4", "--seed", "3")
 Call = Callable[[Path], list[str]]
 

@@ -2,43 +2,16 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from holders import held
 
 from datagen.errors import UserError
 from datagen.io.files import write_json
-from datagen.io.locks import InUse, hold
+from datagen.io.locks import InUse, hold, turn
 from datagen.shards.reader import Samples
 from igllm import main
-
-HOLDER = """
-import sys, time
-from pathlib import Path
-from datagen.io.locks import hold
-
-with hold(Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(600)
-"""
-
-
-@contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Let another process hold the lock of `path` during the block, and kill it in the end."""
-    process = subprocess.Popen([sys.executable, "-P", "-c", HOLDER, str(path)], stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        yield
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
 
 
 def test_one_call_at_a_time(tmp_path: Path) -> None:
@@ -49,6 +22,22 @@ def test_one_call_at_a_time(tmp_path: Path) -> None:
         with hold(path):
             assert [entry.name for entry in path.parent.iterdir()] == [".out.lock"]
         assert not list(path.parent.iterdir())
+
+
+def test_who_waits_for_a_turn_says_so_once_and_gets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told, tries = [], []
+    with held(tmp_path / "out") as kill:
+
+        def sleep(seconds: float) -> None:
+            tries.append(seconds)
+            if len(tries) == 3:
+                kill()
+
+        monkeypatch.setattr("datagen.io.locks.time.sleep", sleep)
+        with turn(tmp_path / "out", told.append):
+            assert (tmp_path / ".out.lock").exists()
+    assert told == [f"waiting for another call, which is at {tmp_path / 'out'}"]
+    assert len(tries) == 3
 
 
 def test_training_and_prediction_are_told(renders: Samples, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,8 @@ from datagen.io.written import list_name
 from datagen.shards.reader import Samples
 from igllm import main
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 SIZE = ("--domain", "dot2d", "--width", "32", "--height", "32")
 SCENE = {
     "image_filename": "a_0.png",

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from datagen.code.predictions import Prediction, write_predictions
 from datagen.domains.registry import get_domain
 from datagen.samples.labels import decode_rle
 from datagen.shards.reader import Samples
@@ -37,6 +38,7 @@ end_header
 3 2 3 4
 3 3 0 4
 """
+SAMPLES = 4  # of a data set, in two shards
 FRAME = ("--width", "64", "--height", "48", "--quality", "draft", "--workers", "1")
 
 
@@ -81,23 +83,25 @@ def test_objects_wear_the_images(folder: Path, name: str, tmp_path: Path) -> Non
     words = {choice.name: choice.words for choice in get_domain(name).statements[0].choices}
     textures, shape = words["texture"], words["shape"][0]
     assert len(textures) == 1 + 6
-    for number, texture in enumerate(textures[1:]):
-        code = f'add(loc=(0, 0, 1), scale=1, texture="{texture}", shape="{shape}", rotation=(0, 0, 0))\n'
-        (tmp_path / f"{texture}.py").write_text(code)
-        assert igllm("render", "--code", tmp_path / f"{texture}.py", *told[number == 0], "--out", tmp_path / "rendered", *FRAME) == 0
+    code = 'add(loc=(0, 0, 1), scale=1, texture="{}", shape="{}", rotation=(0, 0, 0))\n'
+    write_predictions(tmp_path / "worn.jsonl", [Prediction(texture, code.format(texture, shape)) for texture in textures[1:]])
+    assert igllm("render", "--code", tmp_path / "worn.jsonl", *told[0], "--out", tmp_path / "rendered", *FRAME) == 0
+    (tmp_path / "one.py").write_text(code.format(textures[1], shape))
+    assert igllm("render", "--code", tmp_path / "one.py", *told[1], "--out", tmp_path / "one", *FRAME) == 0
+    assert Samples(tmp_path / "one")["one"].image == Samples(tmp_path / "rendered")[textures[1]].image
+    for texture in textures[1:]:
         sample = Samples(tmp_path / "rendered")[texture]
         mask = decode_rle(sample.record["labels"][0]["mask"]).astype(bool)
         red, _, blue = sample.pixels()[mask].mean(0)
         assert (red > 2 * blue) if int(texture[0]) % 2 else (blue > 2 * red)
-    (tmp_path / "pred.jsonl").write_text(json.dumps({"key": "a", "code": code}) + "\n")
-    sides = ("--reference", tmp_path / "pred.jsonl", "--candidate", tmp_path / "pred.jsonl", "--out", tmp_path / "report")
+    sides = ("--reference", tmp_path / "worn.jsonl", "--candidate", tmp_path / "worn.jsonl", "--out", tmp_path / "report")
     assert igllm("compare", *sides, *told[1]) == 0
     assert json.loads((tmp_path / "report" / "metrics.json").read_text())["domain"] == name
 
 
 def test_a_model_learns_of_them_and_what_it_writes_is_rendered(folder: Path, name: str, tmp_path: Path) -> None:
     own = ("--domain", "assets", "--assets", folder, "--textures", folder.with_name("images"))
-    generate = ("generate", *own, "--num", 8, "--shard-size", 4, *FRAME)
+    generate = ("generate", *own, "--num", SAMPLES, "--shard-size", SAMPLES // 2, *FRAME)
     data, halves, val = tmp_path / "data", (tmp_path / "half-0", tmp_path / "half-1"), tmp_path / "val"
     assert igllm(*generate, "--split", "known", "--seed", 1, "--out", data) == 0
     for number, half in enumerate(halves):
@@ -117,14 +121,14 @@ def test_a_model_learns_of_them_and_what_it_writes_is_rendered(folder: Path, nam
     assert igllm("render", "--code", predicted, "--data", val, "--out", rendered, "--workers", 1) == 0
     assert igllm("compare", "--reference", val, "--candidate", rendered, "--out", report) == 0
     metrics = json.loads((report / "metrics.json").read_text())
-    assert (metrics["domain"], metrics["samples"], metrics["unparsable"], metrics["image"]["samples"]) == (name, 8, 0, 8)
+    assert (metrics["domain"], metrics["samples"], metrics["unparsable"], metrics["image"]["samples"]) == (name, SAMPLES, 0, SAMPLES)
     assert set(metrics["scene"]["accuracy_all"]) == {"texture", "shape", "class", "pattern"}
 
 
 def _records(data: Path) -> list[dict[str, Any]]:
-    """The records of a data set's eight samples."""
+    """The records of a data set's samples."""
     archive = Samples.for_training(data)
-    return [json.loads(archive.files(number)[".json"]) for number in range(8)]
+    return [json.loads(archive.files(number)[".json"]) for number in range(SAMPLES)]
 
 
 def _shapes(data: Path) -> set[str]:

@@ -56,6 +56,7 @@ def named(name: str) -> Sample:
     return replace(sample, record=record)
 
 
+@pytest.mark.usefixtures("without_plots")
 @pytest.mark.parametrize("verb", ["inspect", "verify", "export", "train"])
 def test_no_name_makes_a_line_of_its_own(verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Line ends in names of splits, cameras, lamps, words, files and folders do not change the number of printed lines."""

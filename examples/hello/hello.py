@@ -13,6 +13,6 @@ from render.roundtrip import roundtrip
 out = Path(mkdtemp())
 samples = generate(DatasetSettings(width=160, height=120, quality="draft"), 8, out / "data")
 print(samples["000000000"].code)
-train(get_preset("tiny").changed(["steps=5"]), "tiny", data=Data([out / "data"]), out=out / "run")
+train(get_preset("tiny").changed(["steps=5", "batch_size=4"]), "tiny", data=Data([out / "data"]), out=out / "run")
 metrics = roundtrip(Predictor.of(out / "run"), out / "data", out / "report")
 print(metrics["scene"]["count_accuracy"], out / "report" / "index.html")

@@ -12,9 +12,10 @@ from transformers import AutoModel
 
 from datagen.errors import UserError
 from model.config import IGLLMConfig
-from model.parts.layout import Size, layout_of
+from model.parts.layout import Layout, Size, layout_of
 
 PLACE_FREQUENCIES = 8
+MOST_LAYOUTS = 8  # that are kept
 LAST_BUT_ONE = -2  # the hidden state that is read unless the configuration states another
 
 
@@ -36,7 +37,7 @@ class VisionTower(nn.Module):
         super().__init__()
         self.encoder: Any = encoder or AutoModel.from_config(config.vision_config)
         self.layer = config.vision_layer
-        self.layout = layout_of(_on_meta(self.encoder, config.vision_config), (config.image_height, config.image_width))
+        self.layout = _layout(self.encoder, config.vision_config, (config.image_height, config.image_width))
         self._check_layer()
         self.merge = config.vision_merge
         rows, columns = self.layout.rows, self.layout.columns
@@ -106,6 +107,20 @@ class VisionTower(nn.Module):
             return cells
         grid = cells.reshape(len(cells), self.rows, self.merge, self.columns, self.merge, -1)
         return grid.transpose(2, 3).flatten(3).flatten(1, 2)
+
+
+_layouts: dict[tuple[type, str, Size], Layout] = {}  # of the last towers: planning, building and loading ask for the same one
+
+
+def _layout(encoder: Any, config: Any, frame: Size) -> Layout:
+    """The layout of a model of this configuration, for images of this height and width. `UserError` as by `layout_of`."""
+    asked = (type(encoder), config.to_json_string(use_diff=False), frame)
+    if asked not in _layouts:
+        found = layout_of(_on_meta(encoder, config), frame)
+        if len(_layouts) == MOST_LAYOUTS:
+            _layouts.clear()
+        _layouts[asked] = found
+    return _layouts[asked]
 
 
 def _on_meta(encoder: Any, config: Any) -> Any:

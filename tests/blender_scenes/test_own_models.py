@@ -322,6 +322,7 @@ def listed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     (folder / "in" / "colors" / "torn.png").write_bytes((folder / "in" / "colors" / "red.png").read_bytes()[:40])
     with pytest.MonkeyPatch.context() as context:
         context.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        context.setattr("datagen.inspect.sheets.picture", lambda _, size: np.zeros((size, size, 3), np.uint8))  # a hundred take seconds
         assert igllm.main(["inspect", "--assets", str(folder / "in"), "--out", str(folder / "out")]) == 0
     found: dict[str, Any] = json.loads((folder / "out" / "asset-list.json").read_text())
     return {row["path"]: row for row in (*found["assets"], *found["refused"])}

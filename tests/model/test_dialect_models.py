@@ -22,8 +22,14 @@ from model.training.initial_weights import load_initial_weights
 TINY = get_preset("tiny")
 
 
-@pytest.mark.parametrize("numbers", ["head", "char"])
-@pytest.mark.parametrize("rotations", REPRESENTATIONS)
+@pytest.mark.parametrize(
+    ("rotations", "numbers"),
+    [  # quick: each representation, with numbers in one of the two ways
+        pytest.param(rotations, numbers, marks=pytest.mark.slow if (row + column) % 2 else ())
+        for row, rotations in enumerate(REPRESENTATIONS)
+        for column, numbers in enumerate(("head", "char"))
+    ],
+)
 def test_a_model_of_a_dialect_predicts_its_domains_code(rotations: str, numbers: str, tmp_path: Path) -> None:
     domain = get_domain("pose6d")
     settings = [f"rotations={rotations}", f"numbers={numbers}", f"number_feedback={str(numbers == 'head').lower()}"]

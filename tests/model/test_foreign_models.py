@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from datagen.errors import UserError
 from igllm import main
+from model import confined
 from model.load import WEIGHTS, check_config, load_model
 from model.tokens.chat_template import apply_template
 from model.tokens.prompts import VICUNA_TEMPLATE, prompt_tokens
@@ -38,6 +40,13 @@ def picture(tmp_path: Path) -> Path:
     path = tmp_path / "a.png"
     Image.fromarray(np.zeros((24, 32, 3), np.uint8)).save(path)
     return path
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a confined process end after a second of processor time instead of five."""
+    program = "import runpy, sys; from model import confined; confined.SECONDS = 1; runpy.run_module(sys.argv[1], run_name='__main__')"
+    monkeypatch.setattr(confined, "module_command", lambda module: [sys.executable, "-P", "-c", program, module])
 
 
 @pytest.mark.parametrize("where", ["tokenizer_config.json", "config.json"])
@@ -62,12 +71,13 @@ def test_code_in_a_model_folder_is_not_run_whatever_is_answered(
     [
         "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
         "{% set ns = namespace(x='xxxxxxxx') %}{% for a in range(99999) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
-        "{{ 'x' * 999999999 }}{{ messages[0]['content'] }}",
+        "{{ 'x' * 9999999999 }}{{ messages[0]['content'] }}",
         "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
         "{{ ''.__class__.__mro__[1].__subclasses__() }}",
         "{% for",
     ],
 )
+@pytest.mark.usefixtures("impatient")
 def test_a_chat_template_that_does_not_behave_is_one_message(template: str) -> None:
     with pytest.raises(UserError, match="chat template"):
         apply_template(template, {"bos_token": "<s>"}, TALK)

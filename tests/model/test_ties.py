@@ -98,10 +98,11 @@ def assert_equal(ours: torch.nn.Module, theirs: torch.nn.Module) -> None:
     assert [name for name in left if not torch.equal(left[name], right[name])] == []
 
 
-CASES = [
-    (language, origin, lora, numbers)
-    for language, origin, lora, numbers in product(LANGUAGES, ("folders", "scratch"), (False, True), ("head", "char"))
-    if lora or numbers == "head"  # without adapters, numbers change nothing about embeddings
+WAYS = ((False, "head"), (True, "head"), (True, "char"))  # without adapters, numbers change nothing about embeddings
+CASES = [  # quick: each language once from each origin, two of the ways
+    pytest.param(language, origin, *way, marks=() if (row + number) % len(WAYS) == 0 else pytest.mark.slow)
+    for row, (language, origin) in enumerate(product(LANGUAGES, ("folders", "scratch")))
+    for number, way in enumerate(WAYS)
 ]
 
 
@@ -232,8 +233,13 @@ WRAPPED: dict[str, Callable[[str], str]] = {
 }
 
 
-@pytest.mark.parametrize("lora", [False, True])
-@pytest.mark.parametrize("wrapped", WRAPPED)
+@pytest.mark.parametrize(
+    ("wrapped", "lora"),
+    [
+        pytest.param(wrapped, lora, marks=() if lora or wrapped == "DDP" else pytest.mark.slow)
+        for wrapped, lora in product(WRAPPED, (False, True))
+    ],
+)
 def test_states_gathered_from_wrappers_are_saved_as_the_models_own(
     parts: dict[str, Path], wrapped: str, lora: bool, tmp_path: Path
 ) -> None:

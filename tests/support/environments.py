@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sysconfig
 import venv
+from collections.abc import Sequence
 from pathlib import Path
+
+from one_process import run_in_one_process
 
 _IGLLM = "#!{python}\nimport sys\n\nfrom igllm import main\n\nsys.exit(main())\n"
 _MODULE = '#!/bin/sh\nexec "{{python}}" -P -m {module} "$@"\n'
@@ -28,8 +32,16 @@ class Environment:
 
     def run(self, command: str, folder: Path) -> subprocess.CompletedProcess[str]:
         """Run shell commands in a folder, up to the first that fails. pip has no network: it builds with the installed packages."""
+        return subprocess.run(["sh", "-ec", command], cwd=folder, env=self._variables(), capture_output=True, text=True, check=False)
+
+    def run_in_one_process(self, commands: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
+        """Run commands that begin with ``igllm`` or ``python`` in a folder, up to the first that fails, in one process of this environment:
+        see `one_process`."""
+        calls = [shlex.split(command) for command in commands]
+        calls = [words[1:] if words[0] == "python" else [str(self.bin / words[0]), *words[1:]] for words in calls]
+        return run_in_one_process(calls, folder, python=self.bin / "python", env=self._variables())
+
+    def _variables(self) -> dict[str, str]:
         offline = {"PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_INDEX": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}  # 0: no isolation
         path = {"PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}", "PYTHONSAFEPATH": ""}
-        return subprocess.run(
-            ["sh", "-ec", command], cwd=folder, env=os.environ | offline | path, capture_output=True, text=True, check=False
-        )
+        return os.environ | offline | path

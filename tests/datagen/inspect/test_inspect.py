@@ -157,6 +157,7 @@ def test_small_parts() -> None:
     assert outline(np.ones((3, 3), bool)).sum() == 9
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_the_renders_of_a_data_set(renders: Samples, tmp_path: Path) -> None:
     found = inspect(renders.path, tmp_path)
     assert found["samples"] == found["manifest"]["samples"] == 16
@@ -166,6 +167,7 @@ def test_the_renders_of_a_data_set(renders: Samples, tmp_path: Path) -> None:
     assert least >= min_visible_pixels(160, 120)
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_very_large_frames_are_shown_smaller_and_counted_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = tmp_path / "data"
     size = ["--width", "90", "--height", "70", "--num", "3"]

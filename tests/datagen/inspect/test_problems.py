@@ -17,6 +17,7 @@ from datagen.samples.settings import DatasetSettings
 from datagen.shards.reader import Samples, write_shard
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_combinations_held_out_are_told(tmp_path: Path) -> None:
     samples = [draw_sample(index, "cogent-a") for index in range(60)]
     (tmp_path / "data").mkdir()
@@ -44,6 +45,7 @@ def reds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_what_a_split_asks_for_is_no_alarm(reds: Path, tmp_path: Path) -> None:
     found = inspect(reds, tmp_path / "out")
     assert found["problems"] == []

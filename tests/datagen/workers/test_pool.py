@@ -37,21 +37,19 @@ TINY = DatasetSettings(seed=5, width=48, height=36, quality="draft", min_objects
 
 @pytest.fixture
 def faults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[dict[int, str]], Path]:
-    """A function that lets workers misbehave at these indices, and returns the folder in which they log it."""
+    """A function that lets workers misbehave at these indices, by default without Blender; returns the folder in which they log it."""
 
-    def inject(by_index: dict[int, str]) -> Path:
+    def inject(by_index: dict[int, str], worker: str = "faulty_plain_worker") -> Path:
         monkeypatch.setenv("FAULTS", json.dumps(by_index))
         monkeypatch.setenv("FAULTS_FOLDER", str(tmp_path))
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FAULTS), os.environ.get("PYTHONPATH", "")]))
-        monkeypatch.setattr(process_module, "WORKER", "faulty_worker")
+        monkeypatch.setattr(process_module, "WORKER", worker)
         return tmp_path
 
     return inject
 
 
-def test_crashes_and_hangs_inside_blender_cost_only_their_own_scene(
-    faults: Callable[[dict[int, str]], Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_crashes_and_hangs_cost_only_their_own_scene(faults: Callable[[dict[int, str]], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     log_folder = faults({1: "crash", 2: "crash once", 3: "hang once"})
     # Only the attempt that hangs has a short limit: the others may take long on a busy machine.
     monkeypatch.setattr(DrawJob, "patience", property(lambda job: 3.0 if job.index == 3 and not (log_folder / "3").exists() else 600.0))
@@ -84,7 +82,7 @@ def test_where_every_scene_fails_the_run_ends_early(faults: Callable[[dict[int, 
 
 def test_a_hung_worker_ends_with_its_parent(tmp_path: Path) -> None:
     code = "from datagen.workers.jobs import *; from datagen.workers.pool import *\n"
-    code += "import datagen.workers.process; datagen.workers.process.WORKER = 'faulty_worker'\n"
+    code += "import datagen.workers.process; datagen.workers.process.WORKER = 'faulty_plain_worker'\n"
     code += "with RenderPool(1) as pool: list(pool.render([DrawJob(DatasetSettings(width=48, height=36), 0)]))"
     path = os.pathsep.join([str(FAULTS), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "FAULTS": '{"0": "hang"}', "FAULTS_FOLDER": str(tmp_path), "PYTHONPATH": path}
@@ -186,7 +184,7 @@ def test_by_default_a_worker_a_core_and_with_gpus_one_a_device() -> None:
 def test_a_scene_that_kills_blender_is_set_aside_and_tried_again(
     faults: Callable[[dict[int, str]], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    faults({2: "crash"})
+    faults({2: "crash"}, "faulty_worker")
     command = ["generate", "--num", "5", "--seed", "5", "--width", "48", "--height", "36", "--quality", "draft", "--max-objects", "3"]
     command += ["--out", str(tmp_path / "data"), "--workers", "1", "--captions", "--depth", "--format", "webp"]
     assert main(command) == 1

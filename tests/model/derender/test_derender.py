@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +24,7 @@ from datagen.errors import UserError
 from datagen.io.files import read_json, read_jsonl
 from datagen.metrics.scores import score_scene
 from datagen.metrics.summary import summarize
+from datagen.samples.settings import DatasetSettings
 from datagen.shards.pictures import DatasetImages
 from datagen.shards.reader import Samples
 from igllm import main
@@ -37,19 +39,26 @@ from model.prediction.predict import Predictor, predict_file
 from model.preset import get_preset
 from model.run_folder import newest_checkpoint
 from model.training.train import Data, align, pretrain, train
+from render.conformance import small_set
 
 CLEVR = get_domain("clevr")
 DERENDER = get_preset("derender")
+SharedSet = Callable[[str, DatasetSettings, int], Samples]
 QUICK = DERENDER.replaced(steps=4, save_steps=2, log_steps=2, batch_size=4, report_to="none")
 PARTS = {"proposal_loss", "mask_loss", "attribute_loss", "location_loss"}
 
 
 @pytest.fixture(scope="module")
-def barely(renders: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of four steps."""
+def trained(renders: Samples, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Derenderer]:
+    """A run of four steps, and the model as training leaves it."""
     out = tmp_path_factory.mktemp("derender") / "run"
-    train(QUICK, "derender", data=Data([renders.path]), out=out, device="cpu")
-    return out
+    return out, train(QUICK, "derender", data=Data([renders.path]), out=out, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def barely(trained: tuple[Path, Derenderer]) -> Path:
+    """The folder of a run of four steps."""
+    return trained[0]
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +72,17 @@ def batch_of(learner: Learner, samples: Samples, numbers: range) -> dict[str, to
     return collate_regions([source.example(number, None) for number in numbers])
 
 
-def test_renders_are_learnt_by_heart(eight: Samples, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("num", "settings"), [(4, "learning_rate=4e-3 steps=90"), pytest.param(8, "steps=100", marks=pytest.mark.slow)])
+def test_renders_are_learnt_by_heart(num: int, settings: str, shared_set: SharedSet, tmp_path: Path) -> None:
     """Every object is found with every word right, at a location within a small object's radius."""
-    preset = DERENDER.replaced(augment=False, batch_size=8, steps=100, weight_decay=0.0, save_seconds=1e6, report_to="none")
-    train(preset, "derender", data=Data([eight.path]), out=tmp_path / "run", device="cpu")
+    renders = shared_set(f"by-heart-{num}", small_set("clevr"), num)
+    by_heart = ["augment=false", "weight_decay=0", "save_seconds=1e6", "report_to=none", f"batch_size={num}"]
+    preset = DERENDER.changed([*by_heart, *settings.split()])
+    train(preset, "derender", data=Data([renders.path]), out=tmp_path / "run", device="cpu")
     rows = [row for row in read_jsonl(tmp_path / "run" / "log.jsonl") if "loss" in row]
     assert all(rows[-1][part] < 0.25 * rows[0][part] for part in ("loss", *PARTS))
-    predictions = list(Predictor.of(tmp_path / "run", "cpu").predict([(key, eight[key].pixels()) for key in eight.keys]))
-    scores = summarize([score_scene(eight[p.key].scene, parse_code(p.code, CLEVR), CLEVR) for p in predictions])
+    predictions = list(Predictor.of(tmp_path / "run", "cpu").predict([(key, renders[key].pixels()) for key in renders.keys]))
+    scores = summarize([score_scene(renders[p.key].scene, parse_code(p.code, CLEVR), CLEVR) for p in predictions])
     assert (scores["recall"], scores["precision"]) == (1.0, 1.0)
     assert set(scores["accuracy_all"].values()) == {1.0}
     assert scores["location_l2"] < 0.35  # metres: a small object's radius
@@ -142,8 +154,8 @@ def test_a_blank_image_holds_nothing_that_is_sure(learner: Learner) -> None:
     assert write_perceived(learner.model, torch.zeros(2, 3, 120, 160)) == [("", ()), ("", ())]
 
 
-def test_a_saved_model_says_what_the_trained_one_said(renders: Samples, tmp_path: Path) -> None:
-    model = train(QUICK, "derender", data=Data([renders.path]), out=tmp_path / "run", device="cpu")
+def test_a_saved_model_says_what_the_trained_one_said(trained: tuple[Path, Derenderer], renders: Samples, tmp_path: Path) -> None:
+    _, model = trained
     model.config.threshold = 0.0  # after four steps, all heat is below the usual one
     images = [(key, renders[key].pixels()) for key in renders.keys[:5]]
     model.save_pretrained(tmp_path / "saved")

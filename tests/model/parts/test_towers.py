@@ -24,14 +24,23 @@ from model.preset import Preset, get_preset
 DOTS = get_domain("dot2d")
 BLIND = {"dense_weight": 0.0, "number_cells": False, "word_cells": False, "guide_weight": 0.0, "augment": False}
 
+BY_NAME = {kind.name: kind for kind in KINDS}
+COMMON = {"resnet", "convnext", "swin", "clip", "siglip", "dinov2_with_registers", "dinov3_vit"}
+"""Kinds that between them have what the others have: maps, merged patches, class tokens, registers, and none of these."""
+
 
 def on(folder: Path, **changes: Any) -> Preset:
     """The tiny preset with the tower in a folder, frozen."""
     return get_preset("tiny").replaced(vision_model=str(folder), freeze_vision=True, **BLIND, **changes)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_a_model_on_disk_is_read_by_what_comes_out(kind: Kind, tmp_path: Path) -> None:
+def cases(*cases: tuple[Any, ...]) -> list[Any]:
+    """Parameters, of which those of kinds other than `COMMON` are slow; a case begins with its kind's name."""
+    return [pytest.param(*case, id=case[0], marks=() if case[0] in COMMON else pytest.mark.slow) for case in cases]
+
+
+@pytest.mark.parametrize(("name", "kind"), cases(*BY_NAME.items()))
+def test_a_model_on_disk_is_read_by_what_comes_out(name: str, kind: Kind, tmp_path: Path) -> None:
     model, _ = build(on(kind.save(tmp_path / "tower")), DOTS)
     images = torch.randn(2, 3, model.config.image_height, model.config.image_width)
     with torch.no_grad():
@@ -56,19 +65,16 @@ def test_a_model_on_disk_is_read_by_what_comes_out(kind: Kind, tmp_path: Path) -
     assert first.grad.isfinite().all()
 
 
-BY_NAME = {kind.name: kind for kind in KINDS}
-
-
 @pytest.mark.parametrize(
     ("name", "grid"),
-    [
+    cases(
         *((name, (6, 8)) for name in ("clip", "siglip", "vit", "deit", "beit", "dinov3_vit")),
         ("dinov2_with_registers", (7, 9)),  # patches of 14 pixels: 98 x 126
         ("swin", (12, 16)),
         ("swinv2", (12, 16)),
         ("convnext", (3, 4)),
         ("mobilenet_v2", (3, 4)),
-    ],
+    ),
 )
 def test_a_stated_frame_is_taken(name: str, grid: tuple[int, int], tmp_path: Path) -> None:
     """Position embeddings are interpolated, where there are some, by transformers' own function."""
@@ -202,6 +208,7 @@ TIMM: list[tuple[str, dict[str, Any], tuple[int, int]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("architecture", "arguments", "grid"), TIMM, ids=[name for name, *_ in TIMM])
 def test_a_model_that_timm_saved_is_read(architecture: str, arguments: dict[str, Any], grid: tuple[int, int], tmp_path: Path) -> None:
     timm = pytest.importorskip("timm")

@@ -41,7 +41,7 @@ def overfit(eight: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("overfit") / "run"
     noise = ["feedback_noise=0.2"]  # after so few steps, numbers are off by about that
     by_heart = ["augment=false", "order_noise=0", "weight_decay=0", "learning_rate=3e-3"]
-    preset = QUICK.changed([*noise, *by_heart, "batch_size=8", "steps=70", "save_steps=35"])
+    preset = QUICK.changed([*noise, *by_heart, "batch_size=8", "steps=70", "save_steps=0"])
     train(preset, "tiny", data=Data([eight.path]), out=out, device="cpu")
     return out
 
@@ -88,13 +88,14 @@ def test_the_code_follows_the_image(overfit: Path, eight: Samples) -> None:
 
 def test_what_pretraining_learns_training_begins_with(renders: Samples, tmp_path: Path) -> None:
     tower = tmp_path / "tower"
-    preset = QUICK.replaced(steps=30, batch_size=8, learning_rate=2e-3, projector_learning_rate=2e-3, augment=False)
+    preset = QUICK.replaced(steps=30, save_steps=0, batch_size=8, learning_rate=2e-3, projector_learning_rate=2e-3, augment=False)
     pretrain(preset, "tiny", data=Data([renders.path]), out=tower, device="cpu")
     rows = [row["dense_loss"] for row in read_jsonl(tower / "log.jsonl") if "dense_loss" in row]
     assert rows[-1] < 0.8 * rows[0]
     first = {}
     for name, init in (("with", str(tower)), ("without", None)):
-        train(QUICK.replaced(log_steps=1), "tiny", data=Data([renders.path]), out=tmp_path / name, device="cpu", init=init)
+        preset = QUICK.replaced(log_steps=1, steps=1)
+        train(preset, "tiny", data=Data([renders.path]), out=tmp_path / name, device="cpu", init=init)
         first[name] = read_jsonl(tmp_path / name / "log.jsonl")[0]["dense_loss"]
     assert first["with"] < 0.8 * first["without"]
 

@@ -29,7 +29,7 @@ from model.training.train import Data, align, train
 from render.conformance import small_set
 
 BLIND = {"dense_weight": 0.0, "number_cells": False, "word_cells": False}  # without a dense read-out
-QUICK = get_preset("tiny").replaced(steps=4, save_steps=2, log_steps=2, batch_size=4, report_to="none", image_height=64, image_width=80)
+QUICK = get_preset("tiny").replaced(steps=4, save_steps=0, log_steps=2, batch_size=4, report_to="none", image_height=64, image_width=80)
 CLI = [sys.executable, "-P", "-m", "igllm"]
 
 
@@ -65,7 +65,7 @@ def test_a_step_is_the_same_however_its_samples_are_gathered(renders: Samples, t
     """
     vision = {"model_type": "clip_vision_model", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
     vision |= {"num_attention_heads": 2, "image_size": 64, "patch_size": 16}
-    base = QUICK.replaced(vision=vision, feedback_noise=0.0, steps=3, save_steps=0)
+    base = QUICK.replaced(vision=vision, feedback_noise=0.0, steps=3)
     for name, changes in {"whole": {"batch_size": 8}, "halves": {"batch_size": 4, "accumulation": 2}}.items():
         train(base.replaced(**changes), "tiny", data=Data([renders.path]), out=tmp_path / name, device="cpu")
     # AdamW scales a tiny gradient, such as a rare word's, and so its rounding error, up to a share of a step (1e-3).
@@ -120,8 +120,8 @@ def test_a_killed_run_goes_on_with_the_same_losses(renders: Samples, tmp_path: P
 
 
 def test_the_clock_asks_for_checkpoints(renders: Samples, tmp_path: Path) -> None:
-    train(QUICK.replaced(save_steps=0, save_seconds=1e-3, steps=3), "tiny", data=Data([renders.path]), out=tmp_path / "often", device="cpu")
-    train(QUICK.replaced(save_steps=0, save_seconds=1e6, steps=3), "tiny", data=Data([renders.path]), out=tmp_path / "seldom", device="cpu")
+    train(QUICK.replaced(save_seconds=1e-3, steps=3), "tiny", data=Data([renders.path]), out=tmp_path / "often", device="cpu")
+    train(QUICK.replaced(save_seconds=1e6, steps=3), "tiny", data=Data([renders.path]), out=tmp_path / "seldom", device="cpu")
     assert (tmp_path / "often" / "checkpoint-2").is_dir()
     assert [path.name for path in (tmp_path / "seldom").glob("checkpoint-*")] == ["checkpoint-3"]  # the last step is always saved
 
@@ -143,7 +143,6 @@ def test_validation_loss_does_not_depend_on_the_batches(renders: Samples, others
     base = QUICK.replaced(
         steps=1,
         eval_steps=1,
-        save_steps=0,
         number_weight=3.0,
         guide_weight=0.0,
         **BLIND,
@@ -171,7 +170,7 @@ def test_several_data_sets_are_mixed(renders: Samples, others: Samples, tmp_path
 def test_alignment_trains_the_projector_alone_and_training_begins_with_it(parts: dict[str, Path], tmp_path: Path) -> None:
     captioned = generate(replace(small_set("clevr"), captions=True), 8, tmp_path / "captioned")
     pair = {"vision_model": str(parts["clip"]), "language_model": str(parts["llama"])}
-    preset = QUICK.replaced(**pair, align_batch_size=4, save_steps=0)
+    preset = QUICK.replaced(**pair, align_batch_size=4)
     align(preset, "tiny", data=Data([captioned.path]), out=tmp_path / "aligned", device="cpu")
     aligned = weights_of(tmp_path / "aligned")
     assert set(aligned) == {"projector.weight", "projector.bias"}
@@ -257,7 +256,7 @@ def test_samples_are_taken_around_while_training(renders: Samples, tmp_path: Pat
         "4",
         "--device",
         "cpu",
-        *quiet_settings(feedback_noise=0.2),
+        *quiet_settings(feedback_noise=0.2, image_height=64, image_width=80),
     ]
     assert main([*common, "--out", str(tmp_path / "watched"), "--sample-every", "1"]) == 0
     assert main([*common, "--out", str(tmp_path / "unwatched")]) == 0

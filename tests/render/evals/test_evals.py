@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from comparison_sets import save_predictions
 from flags import status_of, with_flags
+from holders import held
 from pages import Page
 from PIL import Image
 from places import MINI
@@ -111,10 +112,10 @@ def test_finished_cells_are_not_run_again(done: Path, tmp_path: Path, capsys: py
 
 
 def test_a_killed_evaluation_goes_on_to_the_same_cells(done: Path, tmp_path: Path) -> None:
-    """Killed during the training of the first run, after a checkpoint."""
+    """Killed during its training, after a checkpoint."""
     out = tmp_path / "killed"
     shutil.copytree(done / "data", out / "data")
-    often = ("--sizes", "6", "--set", "save_steps=1")
+    often = ("--methods", "head", "--sizes", "6", "--set", "save_steps=1")
     command = [Path(sys.executable).with_name("igllm"), "eval", "cogent", *with_flags(("--out", out, *WHAT), often)]
     process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -129,7 +130,7 @@ def test_a_killed_evaluation_goes_on_to_the_same_cells(done: Path, tmp_path: Pat
     undisturbed = records_of(done)
     for name, record in records_of(out).items():
         assert measured(record) == measured(undisturbed[name])
-    assert len(records_of(out)) == 2
+    assert len(records_of(out)) == 1
 
 
 def test_predictions_of_other_weights_are_not_scored(done: Path, tmp_path: Path) -> None:
@@ -146,6 +147,28 @@ def test_predictions_of_other_weights_are_not_scored(done: Path, tmp_path: Path)
     assert measured(records_of(out)[name]) == measured(kept[name])
 
 
+def test_a_run_that_another_call_finishes_meanwhile_is_taken_from_it(
+    done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The other call works at a run, whose record lies there before it ends. Nothing is trained or predicted here."""
+    out = tmp_path / "shared"
+    shutil.copytree(done / "cells", out / "cells")
+    record = next(path for path, content in records_of(done).items() if content["asked"]["method"] == "head")
+    (out / "cells" / record).unlink()
+    with held(out / "cells" / Path(record).stem) as kill:
+
+        def finish(_: float) -> None:
+            shutil.copy(done / "cells" / record, out / "cells")
+            kill()
+
+        monkeypatch.setattr("datagen.io.locks.time.sleep", finish)
+        assert run(out) == 0
+    assert "waiting for another call" in capsys.readouterr().err
+    assert {path.name for path in out.glob("[!.]*")} == {"cells", "table.md", "plots.png", "metrics.json", "pictures.html"}
+    assert (out / "table.md").read_text() == (done / "table.md").read_text()
+
+
+@pytest.mark.slow
 def test_calls_that_share_a_folder_share_its_work(done: Path, tmp_path: Path) -> None:
     """Two at once, of a method each: both want the same data and the same pretraining, and one of them all cells."""
     out = tmp_path / "shared"
