@@ -247,3 +247,39 @@ def test_khronos_validator_finds_nothing_wrong(all_taken: dict[str, Taken], tmp_
     reports = json.loads(done.stdout)
     assert len(reports) == len(paths)
     assert [(report["numErrors"], report["numWarnings"]) for report in reports] == [(0, 0)] * len(paths), reports
+
+
+REFUSED = """
+import sys
+from pathlib import Path
+import bpy
+from blender_scenes import script
+from blender_scenes.fresh import start_empty
+from blender_scenes.tidy import tidy_scene
+from datagen.domains.registry import get_domain
+from datagen.errors import UserError
+from datagen.scene import Scene
+
+start_empty()
+domain = get_domain("clevr")
+stage = tidy_scene(domain, Scene("clevr", ()), domain.canonical_shot(32, 24, "draft"), "empty")
+def refusal():
+    try:
+        script.save_script(stage.scene, stage.empty, Path(sys.argv[1]))
+    except UserError as error:
+        print("REFUSED", error)
+script.MOST_BYTES = 5000
+refusal()
+stage.scene.objects["ground"].modifiers.new("softer", "SUBSURF")
+refusal()
+"""
+
+
+@pytest.mark.slow
+def test_what_a_script_cannot_hold_is_refused_with_the_reason(tmp_path: Path) -> None:
+    path = tmp_path / "scene.py"
+    done = subprocess.run([sys.executable, "-P", "-c", REFUSED, str(path)], capture_output=True, text=True, check=True)
+    size, modifiers = (line for line in done.stdout.splitlines() if line.startswith("REFUSED"))
+    assert "at most 0.0 MiB are written: take its .blend file" in size
+    assert "an object with modifiers; take its .blend file" in modifiers
+    assert not path.exists()
