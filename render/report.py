@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -143,7 +143,8 @@ class ReportWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._rows.close()
+        with suppress(OSError):  # of a report that is not finished nobody needs the rows
+            self._rows.close()
 
     def add(self, sample: PageSample) -> None:
         """Write a sample's line and pictures, and keep its card until a chunk of them is full."""
