@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from datagen.errors import UserError
 from datagen.io.files import NO_ROOM
 from datagen.screen import one_line
+from render.studio.gate import TooLong
 from render.studio.lanes import Busy
 
 
@@ -23,6 +24,8 @@ def problem_of(error: Exception) -> tuple[int, str]:
     """The status and the message for an error that a request met. The terminal gets the traceback of one that is the studio's own fault."""
     if isinstance(error, Busy):
         return 503, str(error)
+    if isinstance(error, TooLong):
+        return 413, str(error)
     if isinstance(error, UserError):
         return 400, str(error)
     if isinstance(error, OSError) and error.errno in NO_ROOM:

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from datagen.errors import UserError
 from render.studio.limits import MOST_BODY, MOST_UPLOAD
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -32,7 +33,7 @@ _ASK = """<!doctype html><html lang="en"><meta charset="utf-8"><title>igllm stud
 <button>Open</button></form></body></html>"""
 
 
-class TooLong(Exception):
+class TooLong(UserError):
     """A request has more bytes than it may have."""
 
 
@@ -55,10 +56,7 @@ class Gate:
         if refusal is not None:
             await refusal(scope, receive, shown)
             return
-        try:
-            await self._app(scope, _bounded(scope, receive), shown)
-        except TooLong as error:
-            await _refused(413, str(error))(scope, receive, shown)
+        await self._app(scope, _bounded(scope, receive), shown)
 
     def _refusal(self, scope: Scope) -> Response | None:
         """The answer to a request that may not pass, whoever sends it."""

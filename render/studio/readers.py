@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     from model.prediction.predict import Predictor
 
 
+SHIPPED = "clevr"
+"""The domain of the shipped model."""
+
+
 @dataclass
 class Reader:
-    """A model in a folder. ``state`` is loading, ready, or failed for the reason ``problem``."""
+    """The model of a name or run folder, None for the shipped one. ``state`` is loading, ready, or failed for the reason ``problem``."""
 
-    folder: Path
+    name: str | None
     domain: str
     state: str = "loading"
     problem: str = ""
@@ -36,17 +40,18 @@ class Reader:
         try:
             import torch
 
+            from model.load import find_model
             from model.prediction.predict import Predictor
 
             # Threads of PyTorch and of Blender that want the same cores wait for each other: a reading then takes ten times as long.
             torch.set_num_threads(max(1, len(available_cores()) // WORKERS))
-            predictor = Predictor.of(self.folder, device)
+            predictor = Predictor.of(find_model(self.name), device)
             list(predictor.predict([("blank", np.full((240, 320, 3), 128, np.uint8))]))
             self.predictor, self.state = predictor, "ready"
         except UserError as error:
             self.state, self.problem = "failed", str(error)
         except Exception as error:  # the page must learn of it: the thread has nobody else to tell
-            self.state, self.problem = "failed", f"{self.folder}: {type(error).__name__}: {error}"
+            self.state, self.problem = "failed", f"{type(error).__name__}: {error}"
         finally:
             self.done.set()
 
@@ -62,17 +67,21 @@ class Reader:
 class Readers:
     """The models of the studio, by the domain whose code they write."""
 
-    def __init__(self, folders: Sequence[Path], device: str) -> None:
-        """`UserError` if a folder has no model, or two models write code of one domain."""
-        from model.prediction.outcomes import ModelFacts
+    def __init__(self, names: Sequence[str], device: str) -> None:
+        """``names`` are those of shipped models, and run folders; without any, the shipped one is taken, unseen until it is loaded.
 
+        `UserError` if one is no model, or two write code of one domain."""
         self._device = device
-        self._by_domain: dict[str, Reader] = {}
-        for folder in folders:
-            domain = ModelFacts.stated_in(folder).domain
+        self._by_domain: dict[str, Reader] = {} if names else {SHIPPED: Reader(None, SHIPPED)}
+        for name in names:
+            from model.load import find_model
+            from model.prediction.outcomes import ModelFacts
+
+            domain = ModelFacts.stated_in(find_model(name)).domain
             if domain in self._by_domain:
-                raise UserError(f"--model: {self._by_domain[domain].folder} and {folder} both write code of the domain {domain}; give one")
-            self._by_domain[domain] = Reader(folder, domain)
+                both = f"{self._by_domain[domain].name} and {name}"
+                raise UserError(f"--model: {both} both write code of the domain {domain}; give one of them")
+            self._by_domain[domain] = Reader(name, domain)
 
     def load(self) -> None:
         """Load all models, one after the other."""
@@ -81,7 +90,15 @@ class Readers:
 
     def facts(self) -> dict[str, dict[str, str]]:
         """Name, state and problem of each model, by domain."""
-        return {name: {"name": one.folder.name, "state": one.state, "problem": one.problem} for name, one in self._by_domain.items()}
+        return {
+            domain: {"name": Path(one.name or "tiny").name, "state": one.state, "problem": one.problem}
+            for domain, one in self._by_domain.items()
+        }
+
+    @property
+    def all(self) -> list[Reader]:
+        """All of them."""
+        return list(self._by_domain.values())
 
     @property
     def domains(self) -> list[str]:

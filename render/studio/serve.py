@@ -8,20 +8,14 @@ import secrets
 import socket
 from collections.abc import Callable
 
+import uvicorn
+
 from datagen.errors import UserError
+from render.studio.app import make_app
 from render.studio.gate import LOOPBACK
 from render.studio.studio import Studio
 
 END_SECONDS = 2  # for requests that are being answered when the studio is told to end
-
-
-def needs_uvicorn() -> None:
-    """`UserError` if the packages that serve pages are not installed."""
-    try:
-        import starlette  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise UserError(f"the studio needs {error.name}, which is not installed: pip install 'igllm[studio]'") from None
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -38,18 +32,23 @@ def listen(host: str, port: int) -> socket.socket:
 
 def serve(studio: Studio, listening: socket.socket, host: str, announce: Callable[[str], None]) -> None:
     """Serve the studio until a signal ends it. ``announce`` gets the address to open, with the token that is asked for beyond loopback."""
-    import uvicorn
-
-    from render.studio.app import make_app
-
     token = None if host in LOOPBACK else secrets.token_urlsafe(24)
-    port = listening.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
-    app = make_app(studio, token)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=END_SECONDS, server_header=False
-        )
-    )
-    announce(f"http://{shown}:{port}/" + (f"?token={token}" if token else ""))
+    server = make_server(studio, token)
+    announce(f"http://{shown}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else ""))
     asyncio.run(server.serve(sockets=[listening]))
+
+
+def make_server(studio: Studio, token: str | None) -> uvicorn.Server:
+    """The server of a studio, which asks for the token if there is one."""
+    config = uvicorn.Config(
+        make_app(studio, token),
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=END_SECONDS,
+    )
+    return uvicorn.Server(config)

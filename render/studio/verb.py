@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from datagen.commandline import Verb, place
+from datagen.errors import UserError
 from datagen.flags import Flag
 from datagen.screen import print_line
 from datagen.verbs import MaxPixels, Place
@@ -35,22 +36,25 @@ class Studio(Verb):
     max_pixels: MaxPixels = None
 
     def run(self) -> None:
-        from render.studio.serve import listen, needs_uvicorn, serve
-
-        needs_uvicorn()
+        try:
+            from render.studio.serve import listen, serve
+        except ImportError as error:
+            if error.name not in ("starlette", "uvicorn"):
+                raise
+            raise UserError(f"the studio needs {error.name}, which is not installed: pip install 'igllm[studio]'") from None
         with listen(self.host, self.port) as listening:  # cheap checks come before anything is loaded
             from datagen.domains.registry import get_domain
             from datagen.shards.reader import Samples
-            from model.load import find_model
             from render.studio.readers import Readers
             from render.studio.studio import Studio as Work
 
-            readers = Readers([find_model(name) for name in self.model or (None,)], self.device)
-            own = self._own_domain()
+            own, data = self._own_domain(), [Samples(where) for where in self.data]
+            if self.domain:
+                get_domain(self.domain)
+            readers = Readers(self.model, self.device)
             domain = self.domain or own or readers.domains[0]
-            get_domain(domain)
-            data = [Samples(where) for where in self.data]
-            with Work(readers, data, domain, [*([own] if own else []), *(one.at(0).domain.name for one in data)]) as work:
+            others = [*([own] if own else []), *(one.at(0).domain.name for one in data)]
+            with Work(readers, data, domain, others) as work:
                 serve(work, listening, self.host, lambda address: print_line(f"igllm studio: open {address} (Ctrl-C ends it)"))
 
     def _own_domain(self) -> str | None:

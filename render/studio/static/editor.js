@@ -1,4 +1,4 @@
-// The code: an editor that knows the domain's words, and the history of code and shot together.
+// The code: an editor that knows the domain's words, and one history of code, shot and domain.
 
 import {
   acceptCompletion, Annotation, autocompletion, bracketMatching, closeBrackets, closeBracketsKeymap, completionKeymap, Decoration, defaultKeymap,
@@ -8,13 +8,13 @@ import {
 } from "./vendor/codemirror.js";
 import { context, whole } from "./grammar.js";
 
-const setShot = StateEffect.define();
-const shotField = StateField.define({
-  create: () => null,
-  update: (shot, change) => change.effects.reduce((now, effect) => (effect.is(setShot) ? effect.value : now), shot),
+const setSetting = StateEffect.define();
+const settingField = StateField.define({
+  create: () => ({ domain: null, shot: null }),
+  update: (setting, change) => change.effects.reduce((now, effect) => (effect.is(setSetting) ? effect.value : now), setting),
 });
-const undoShot = invertedEffects.of((change) =>
-  change.effects.some((effect) => effect.is(setShot)) ? [setShot.of(change.startState.field(shotField))] : []);
+const undoSetting = invertedEffects.of((change) =>
+  change.effects.some((effect) => effect.is(setSetting)) ? [setSetting.of(change.startState.field(settingField))] : []);
 
 const setChosen = StateEffect.define();
 const chosenField = StateField.define({
@@ -121,8 +121,8 @@ export class Editor {
 
   constructor(parent, { onChange, onCursor, nonce }) {
     const heard = EditorView.updateListener.of((update) => {
-      const shots = update.transactions.some((one) => one.effects.some((effect) => effect.is(setShot)));
-      if (update.docChanged || shots) onChange(update.transactions.some((one) => one.annotation(fromView)));
+      const settings = update.transactions.some((one) => one.effects.some((effect) => effect.is(setSetting)));
+      if (update.docChanged || settings) onChange(update.transactions.some((one) => one.annotation(fromView)));
       if (update.selectionSet && update.view.hasFocus) onCursor(this.objectAt(update.state.selection.main.head));
     });
     this.view = new EditorView({
@@ -130,7 +130,7 @@ export class Editor {
       state: EditorState.create({
         doc: "",
         extensions: [
-          shotField, undoShot, chosenField, history({ newGroupDelay: 600 }), lineNumbers(), lintGutter(), bracketMatching(), closeBrackets(), language,
+          settingField, undoSetting, chosenField, history({ newGroupDelay: 600 }), lineNumbers(), lintGutter(), bracketMatching(), closeBrackets(), language,
           syntaxHighlighting(colors), theme, EditorView.lineWrapping, placeholder("add(…) — one object a line; Ctrl+Space completes"),
           autocompletion({ override: [completions(() => this.#domain)], icons: false }), tooltips({ position: "fixed" }), heard, EditorView.cspNonce.of(nonce),
           EditorView.contentAttributes.of({ "aria-label": "Graphics code", spellcheck: "false", autocorrect: "off", autocapitalize: "off" }),
@@ -143,7 +143,8 @@ export class Editor {
 
   set domain(domain) { this.#domain = domain; }
   get code() { return this.view.state.doc.toString(); }
-  get shot() { return this.view.state.field(shotField); }
+  /** The name of the code's domain, and its shot. */
+  get setting() { return this.view.state.field(settingField); }
   get undoes() { return undoDepth(this.view.state); }
   get redoes() { return redoDepth(this.view.state); }
   get focused() { return this.view.hasFocus; }
@@ -151,16 +152,16 @@ export class Editor {
   undo() { undo(this.view); }
   redo() { redo(this.view); }
 
-  /** Put other code, and if given another shot, in the place of what is there, as one step of the history. */
-  replace(code, shot) {
-    const effects = shot === undefined ? [] : [setShot.of(shot)];
+  /** Put other code, and if given another setting, in the place of what is there, as one step of the history. */
+  replace(code, setting) {
+    const effects = setting ? [setSetting.of(setting)] : [];
     const changes = { from: 0, to: this.view.state.doc.length, insert: code };
     this.view.dispatch({ changes, effects, annotations: isolateHistory.of("full"), userEvent: "replace" });
   }
 
-  /** Another shot, which the history does not hold: nobody edited it. */
-  reshoot(shot) {
-    this.view.dispatch({ effects: setShot.of(shot), annotations: Transaction.addToHistory.of(false) });
+  /** The setting to begin with, which is no step of the history. */
+  begin(setting) {
+    this.view.dispatch({ effects: setSetting.of(setting), annotations: Transaction.addToHistory.of(false) });
   }
 
   /** Change parts of the text; `joined` says that this goes on with what was changed last, as while an object is dragged. */

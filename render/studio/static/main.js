@@ -64,7 +64,7 @@ const rendering = new Rendering(pictured, state, fail);
 
 /** The shot in the size that is asked for. */
 function framed() {
-  const shot = editor.shot ?? domain.shot;
+  const shot = editor.setting.domain === domain.name ? editor.setting.shot : domain.shot;
   const [wide, tall] = input.frame ?? [shot.width, shot.height];
   const scale = size / Math.max(wide, tall);
   return { ...shot, width: Math.max(16, Math.round(wide * scale)), height: Math.max(16, Math.round(tall * scale)) };
@@ -76,7 +76,12 @@ let edited = 0; // when the code was changed that is not shown yet
 
 function changed() {
   if (!domain) return;
+  if (editor.setting.domain !== domain.name) {
+    described(editor.setting.domain).then(changed); // the history went back to a scene of another domain
+    return;
+  }
   edited ||= performance.now();
+  aim();
   $("undo").disabled = !editor.undoes;
   $("redo").disabled = !editor.redoes;
   looking.look();
@@ -125,6 +130,14 @@ function listProblems(found) {
     item.append(button);
     return item;
   }));
+}
+
+/** Point the 3-D view at what the shot's camera sees, if that is another one than before. */
+function aim() {
+  const shot = framed(), seen = JSON.stringify([shot.camera, shot.width / shot.height]);
+  if (domain.flat || !space || aim.seen === seen) return;
+  aim.seen = seen;
+  space.shoot(shot);
 }
 
 // Pictures
@@ -288,7 +301,7 @@ const sampled = told(async (number) => {
   busy("fetching");
   try {
     const one = await api.call("sample", { data, number: next });
-    if (one.domain !== domain.name) await turnTo(one.domain);
+    if (one.domain !== domain.name) await described(one.domain);
     say(`Sample ${one.key}, ${next + 1} of ${count}`);
     await begin({ image: one.image, frame: [one.shot.width, one.shot.height], truth: one.truth, data, number: next }, one.shot);
   } finally {
@@ -306,14 +319,14 @@ async function begin(given, shot = domain.shot) {
   const model = studio.models[domain.name];
   if (!model) {
     say(`No model here reads images of the domain ${domain.name}: start the studio with --model RUN.`, "problem");
-    editor.replace(given.truth ?? editor.code, shot);
+    editor.replace(given.truth ?? editor.code, { domain: domain.name, shot });
     return;
   }
   busy(model.state === "loading" ? "the model is being loaded" : "reading");
   const said = await api.call("read", { image: given.image, domain: domain.name });
   if (input !== given) return; // another image came meanwhile
   input.confidence = said.confidence;
-  editor.replace(said.code, shot);
+  editor.replace(said.code, { domain: domain.name, shot });
   performance.measure("drop to code", { start: performance.getEntriesByName("dropped").at(-1)?.startTime ?? 0, end: performance.now() });
   select(null);
   if (!said.code.trim()) say("The model named no object in this image. Is it of this domain?");
@@ -327,7 +340,7 @@ const drawn = told(async (seed = Math.floor(Math.random() * 2 ** 31)) => {
   sized();
   showImage();
   select(null);
-  editor.replace(one.code, one.shot);
+  editor.replace(one.code, { domain: domain.name, shot: one.shot });
 });
 
 function forget() {
@@ -341,7 +354,6 @@ function forget() {
 
 function showImage() {
   picture.set({ image: input.image ? `/api/image/${input.image}` : null, size: size_of(framed()) });
-  if (!domain.flat) space?.shoot(framed());
   $("behind").hidden = !input.image || domain.flat;
   $("refining").hidden = !input.image || !studio.refines;
   sessionStorage.setItem("input", JSON.stringify(input));
@@ -349,11 +361,13 @@ function showImage() {
 
 // Domain
 
-async function turnTo(name) {
+/** Turn the page to a domain; what is in the editor stays as it is. */
+const described = told(async (name) => {
   domain = await api.domain(name);
   $("domain").value = name;
   editor.domain = domain;
   input = {};
+  edited = 0;
   chosen = null;
   view = { objects: [] };
   plane ??= new Plane($("view"), { select: (number) => select(number), drag: slid, dropped });
@@ -361,21 +375,22 @@ async function turnTo(name) {
   $("space-title").textContent = domain.flat ? "Plane" : "3-D";
   document.querySelector("[data-pane=space]").textContent = domain.flat ? "Plane" : "3-D";
   $("camera").hidden = domain.flat;
-  document.querySelectorAll("[data-gizmo]").forEach((one) => (one.hidden = domain.flat));
+  $("gizmos").hidden = domain.flat;
   if (!domain.flat && !space) openSpace();
   $("view").classList.toggle("flat", domain.flat);
   if (space) {
     space.renderer.domElement.hidden = space.lens.hidden = domain.flat;
     if (!domain.flat) {
       await space.show([], domain.ground);
-      space.shoot(domain.shot);
+      aim.seen = null;
+      aim();
     }
   }
   for (const button of document.querySelectorAll("[data-take]")) {
     if (!["code", "png"].includes(button.dataset.take)) button.hidden = !domain.files.includes(button.dataset.take);
   }
   ready();
-}
+});
 
 function openSpace() {
   try {
@@ -411,7 +426,7 @@ const refined = told(async () => {
     if (best) {
       const better = (best.first_error ?? first) - best.error;
       $("progressed").textContent = better > 0 ? `Error ${(best.first_error ?? first).toFixed(4)} → ${best.error.toFixed(4)}; undo goes back` : "Nothing better was found.";
-      if (better > 0) editor.replace(best.code, best.shot ?? editor.shot);
+      if (better > 0) editor.replace(best.code, { domain: domain.name, shot: best.shot ?? editor.setting.shot });
     }
   }
 });
@@ -451,7 +466,8 @@ function remember() {
 }
 async function keep() {
   const scene = { domain: domain.name, code: editor.code, size };
-  if (editor.shot && JSON.stringify(editor.shot) !== JSON.stringify(domain.shot)) scene.shot = editor.shot;
+  const { shot } = editor.setting;
+  if (JSON.stringify(shot) !== JSON.stringify(domain.shot)) scene.shot = shot;
   for (const name of ["data", "number", "seed", "frame"]) if (input[name] !== undefined) scene[name] = input[name];
   history.replaceState(null, "", `#${await pack(scene)}`);
 }
@@ -471,7 +487,7 @@ async function fromAddress() {
     if (location.hash.length > 1) say("This link holds no scene; it may have been cut short.", "problem");
     return false;
   }
-  await turnTo(studio.domains.includes(scene.domain) || scene.domain.startsWith("assets:") ? scene.domain : studio.domain);
+  await described(studio.domains.includes(scene.domain) || scene.domain.startsWith("assets:") ? scene.domain : studio.domain);
   if (Number.isInteger(scene.seed)) input.seed = scene.seed;
   if (Array.isArray(scene.frame)) input.frame = scene.frame.slice(0, 2).map(Number);
   size = Number(scene.size) || 320;
@@ -483,7 +499,7 @@ async function fromAddress() {
     if (one?.domain === domain.name) Object.assign(input, { image: one.image, truth: one.truth, data: scene.data, number: scene.number });
   }
   sized();
-  editor.replace(scene.code, scene.shot ?? domain.shot);
+  editor.replace(scene.code, { domain: domain.name, shot: scene.shot ?? domain.shot });
   showImage();
   return true;
 }
@@ -566,9 +582,9 @@ $("size").addEventListener("change", () => {
 });
 $("domain").addEventListener("change", told(async () => {
   forget();
-  await turnTo($("domain").value);
+  await described($("domain").value);
+  editor.replace("", { domain: domain.name, shot: domain.shot });
   showImage();
-  editor.replace("", domain.shot);
 }));
 const files = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
 addEventListener("dragover", (event) => {
@@ -602,8 +618,8 @@ const begun = told(async () => {
   picture.set({ render: null });
   picture.choose("render");
   if (!(await fromAddress())) {
-    await turnTo(studio.domain);
-    editor.reshoot(domain.shot);
+    await described(studio.domain);
+    editor.begin({ domain: domain.name, shot: domain.shot });
     showImage();
   }
   while (Object.values(studio.models).some((one) => one.state === "loading")) {

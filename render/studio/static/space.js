@@ -1,8 +1,8 @@
 // The scene in 3-D: solids as the server states them, the camera of the shot, and handles that turn into numbers.
 
 import {
-  BoxGeometry, BoxHelper, BufferAttribute, BufferGeometry, Color, CylinderGeometry, DirectionalLight, Euler, GridHelper, Group, HemisphereLight,
-  Matrix4, Mesh, MeshStandardMaterial, Object3D, OrbitControls, PCFShadowMap, PerspectiveCamera, PlaneGeometry, PMREMGenerator, Raycaster,
+  BoxGeometry, BufferAttribute, BufferGeometry, Color, CylinderGeometry, DirectionalLight, EdgesGeometry, Euler, GridHelper, Group,
+  HemisphereLight, LineBasicMaterial, LineSegments, Matrix4, Mesh, MeshStandardMaterial, Object3D, OrbitControls, PCFShadowMap, PerspectiveCamera, PlaneGeometry, PMREMGenerator, Raycaster,
   RoomEnvironment, Scene, ShadowMaterial, SphereGeometry, TransformControls, Vector2, Vector3, WebGLRenderer,
 } from "./vendor/three.js";
 
@@ -56,10 +56,8 @@ export class Space {
     this.scene.add(this.ground);
     this.things = new Group();
     this.scene.add(this.things);
-    this.outline = new BoxHelper(new Object3D());
-    this.outline.visible = false;
-    this.outline.material.depthTest = false;
-    this.outline.material.transparent = true;
+    this.outline = new LineSegments(new EdgesGeometry(new BoxGeometry(1, 1, 1)), new LineBasicMaterial({ depthTest: false, transparent: true }));
+    this.outline.visible = this.outline.matrixAutoUpdate = false;
     this.scene.add(this.outline);
 
     this.camera = new PerspectiveCamera(40, 1, 0.05, 500);
@@ -151,7 +149,6 @@ export class Space {
     const solid = number === null || number === undefined ? null : this.#solids[number];
     const axes = modes?.[this.mode];
     this.outline.visible = Boolean(solid);
-    if (solid) this.outline.setFromObject(solid);
     if (solid && axes) {
       if (this.gizmo.object !== solid) this.gizmo.attach(solid);
       this.gizmo.setMode(this.mode);
@@ -205,10 +202,20 @@ export class Space {
       this.#asked = false;
       if (!this.parent.clientWidth) return;
       this.grid.visible = !(this.backed && this.atHome);
-      if (this.outline.visible) this.outline.update();
+      if (this.outline.visible) this.#outlined(this.#solids[this.chosen]);
       this.renderer.render(this.scene, this.camera);
       this.onDrawn?.();
     });
+  }
+
+  /** Put the outline around a solid: the box that holds it, turned with it. */
+  #outlined(solid) {
+    solid.geometry.boundingBox ?? solid.geometry.computeBoundingBox();
+    solid.updateMatrixWorld();
+    const { min, max } = solid.geometry.boundingBox;
+    const size = max.clone().sub(min), middle = max.clone().add(min).multiplyScalar(0.5);
+    this.outline.matrix.copy(solid.matrixWorld).multiply(new Matrix4().makeTranslation(middle)).scale(size);
+    this.outline.matrixWorldNeedsUpdate = true;
   }
 
   #shaded() {
