@@ -14,19 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ("--headless=new", "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--remote-debugging-port=0")
-SECONDS = 120  # that a test waits for an event before it fails
+SECONDS = 20  # that a test waits for an event before it fails
 MODIFIERS = {"Alt": 1, "Ctrl": 2, "Shift": 8}
 
 
 class Browser:
     """One page of a browser. ``requests`` are the addresses that it asked for, ``complaints`` what its console says of faults."""
 
-    def __init__(self, address: str) -> None:
-        self._line = connect(address, max_size=None)
+    def __init__(self, line: ClientConnection) -> None:
+        self._line = line
         self._number = 0
         self.requests: list[str] = []
         self.complaints: list[str] = []
@@ -149,7 +149,8 @@ def browser() -> Iterator[Browser]:
             address = next((line.split()[-1] for line in process.stderr if line.startswith("DevTools listening on")), None)
             assert address, "Chromium did not start"
             try:
-                yield Browser(_page(address))
+                with connect(_page(address), max_size=None) as line:
+                    yield Browser(line)
             finally:
                 process.kill()
 

@@ -30,6 +30,18 @@ const chosenField = StateField.define({
 });
 const fromView = Annotation.define();
 
+/** The history: a whole drag is one step however long it takes, and what is typed or nudged at one place without a pause is one, too. */
+function steps() {
+  let last = 0;
+  const joinToEvent = (change, near) => {
+    const now = change.annotation(Transaction.time), soon = now - last < PAUSE, from = change.annotation(fromView);
+    last = now;
+    return from === "drag" || ((near || from === "nudge") && soon);
+  };
+  return history({ newGroupDelay: 1e9, joinToEvent });
+}
+const PAUSE = 600; // milliseconds
+
 const language = StreamLanguage.define({
   token(stream) {
     if (stream.eatSpace()) return null;
@@ -122,7 +134,7 @@ export class Editor {
   constructor(parent, { onChange, onCursor, nonce }) {
     const heard = EditorView.updateListener.of((update) => {
       const settings = update.transactions.some((one) => one.effects.some((effect) => effect.is(setSetting)));
-      if (update.docChanged || settings) onChange(update.transactions.some((one) => one.annotation(fromView)));
+      if (update.docChanged || settings) onChange();
       if (update.selectionSet && update.view.hasFocus) onCursor(this.objectAt(update.state.selection.main.head));
     });
     this.view = new EditorView({
@@ -130,7 +142,7 @@ export class Editor {
       state: EditorState.create({
         doc: "",
         extensions: [
-          settingField, undoSetting, chosenField, history({ newGroupDelay: 600 }), lineNumbers(), lintGutter(), bracketMatching(), closeBrackets(), language,
+          settingField, undoSetting, chosenField, steps(), lineNumbers(), lintGutter(), bracketMatching(), closeBrackets(), language,
           syntaxHighlighting(colors), theme, EditorView.lineWrapping, placeholder("add(…) — one object a line; Ctrl+Space completes"),
           autocompletion({ override: [completions(() => this.#domain)], icons: false }), tooltips({ position: "fixed" }), heard, EditorView.cspNonce.of(nonce),
           EditorView.contentAttributes.of({ "aria-label": "Graphics code", spellcheck: "false", autocorrect: "off", autocapitalize: "off" }),
@@ -164,10 +176,9 @@ export class Editor {
     this.view.dispatch({ effects: setSetting.of(setting), annotations: Transaction.addToHistory.of(false) });
   }
 
-  /** Change parts of the text; `joined` says that this goes on with what was changed last, as while an object is dragged. */
-  change(changes, joined = false) {
-    const parts = [fromView.of(true), Transaction.userEvent.of(joined ? "move.drag" : "input.view")];
-    this.view.dispatch({ changes, annotations: joined ? parts : [...parts, isolateHistory.of("full")] });
+  /** Change parts of the text: as part of a drag or nudge that goes on, or else as a step of the history. */
+  change(changes, going) {
+    this.view.dispatch({ changes, annotations: going ? fromView.of(going) : isolateHistory.of("full") });
   }
 
   /** Begin a new step of the history. */

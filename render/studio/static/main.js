@@ -196,7 +196,7 @@ function modes(number) {
 }
 
 /** Write an argument's numbers into the code, within their range. */
-function write(number, name, values, joined) {
+function write(number, name, values, going) {
   const one = statement(number), declaration = declared(one);
   const kind = argument(declaration, name), held = one.values[name];
   const inside = within(kind, values);
@@ -204,32 +204,37 @@ function write(number, name, values, joined) {
   const changes = held.numbers
     .map((each, i) => ({ from: each.from, to: each.to, insert: written(inside[i], kind.decimals) }))
     .filter(({ from, to, insert }) => editor.code.slice(from, to) !== insert);
-  if (changes.length) editor.change(changes, joined);
+  if (changes.length) editor.change(changes, going);
   return inside;
 }
 const numbers = (number, name) => statement(number).values[name].numbers.map((one) => one.value);
 
-let before = null; // an object's numbers when it was taken hold of
+let before = null; // an object's numbers when it was taken hold of, while it is held
+
+function held(number, name) {
+  editor.cut();
+  return { value: numbers(number, name) };
+}
 
 function dragged(number, pose, mode) {
   const declaration = declared(statement(number));
   if (!declaration) return;
+  before ??= held(number, declaration[{ translate: "moves", rotate: "turns", scale: "scales" }[mode]]);
   if (mode === "translate") {
-    const inside = write(number, declaration.moves, pose.position.toArray().slice(0, argument(declaration, declaration.moves).low.length), true);
+    const inside = write(number, declaration.moves, pose.position.toArray().slice(0, argument(declaration, declaration.moves).low.length), "drag");
     space.hold(number, [...inside, ...pose.position.toArray().slice(inside.length)]);
   } else if (mode === "rotate") {
     const angles = space.angles(number).map((angle) => (angle * 180) / Math.PI);
-    write(number, declaration.turns, argument(declaration, declaration.turns).low.length === 1 ? [angles[2]] : angles, true);
+    write(number, declaration.turns, argument(declaration, declaration.turns).low.length === 1 ? [angles[2]] : angles, "drag");
   } else if (mode === "scale") {
-    before ??= { value: numbers(number, declaration.scales)[0], scale: space.began(number) };
-    write(number, declaration.scales, [before.value * (pose.scale.x / before.scale)], true);
+    write(number, declaration.scales, [before.value[0] * (pose.scale.x / space.began())], "drag");
   }
 }
 
 function slid(number, steps) {
   const declaration = declared(statement(number));
-  before ??= { value: numbers(number, declaration.moves) };
-  write(number, declaration.moves, before.value.map((value, i) => value + (steps[i] ?? 0)), true);
+  before ??= held(number, declaration.moves);
+  write(number, declaration.moves, before.value.map((value, i) => value + (steps[i] ?? 0)), "drag");
 }
 
 function dropped() {
@@ -248,12 +253,12 @@ function nudge(by, turn, near) {
     const { right, behind } = domain.flat || !domain.ground ? { right: [1, 0], behind: [0, domain.flat ? 1 : 0] } : space.directions();
     const up = domain.flat || domain.ground ? by[2] : by[2] + by[1];
     const along = [right[0] * by[0] + behind[0] * by[1], right[1] * by[0] + behind[1] * by[1], up];
-    write(chosen, declaration.moves, numbers(chosen, declaration.moves).map((value, i) => value + step * along[i]), true);
+    write(chosen, declaration.moves, numbers(chosen, declaration.moves).map((value, i) => value + step * along[i]), "nudge");
   }
   if (turn && declaration.turns) {
     const step = near ? TURN.near : TURN.far, held = numbers(chosen, declaration.turns);
     const asked = held.length === 1 ? [turn[2]] : turn;
-    write(chosen, declaration.turns, held.map((value, i) => value + step * asked[i]), true);
+    write(chosen, declaration.turns, held.map((value, i) => value + step * asked[i]), "nudge");
   }
 }
 
