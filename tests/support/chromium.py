@@ -18,7 +18,7 @@ from websockets.sync.client import ClientConnection, connect
 
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ("--headless=new", "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--remote-debugging-port=0")
-SECONDS = 20  # that a test waits for an event before it fails
+SECONDS = 120  # that a test waits for an event before it fails
 MODIFIERS = {"Alt": 1, "Ctrl": 2, "Shift": 8}
 
 

@@ -127,13 +127,17 @@ def test_the_command_serves_until_it_is_interrupted(host: str) -> None:
     """As a user starts it, with the shipped model and Blender."""
     words = [sys.executable, "-P", "-m", "igllm", "studio", "--port", "0", "--host", host]
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}) as command:
-        assert command.stderr is not None
-        line = command.stderr.readline()
-        found = re.search(r"open (http://\S+)", line)
-        assert found, line
-        address = found[1].replace("0.0.0.0", "127.0.0.1")
-        assert ("?token=" in address) == (host == "0.0.0.0")
-        assert b"igllm studio" in urllib.request.urlopen(address).read() or host == "0.0.0.0"
-        command.send_signal(signal.SIGINT)
-        assert command.wait(60) == 130
-        assert command.stderr.read().strip() == "igllm studio: interrupted; call it again to go on"
+        try:
+            assert command.stderr is not None
+            line = command.stderr.readline()
+            found = re.search(r"open (http://\S+)", line)
+            assert found, line
+            assert ("?token=" in found[1]) == (host == "0.0.0.0")
+            browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())  # goes where the token leads, with its cookie
+            with browser.open(found[1].replace("0.0.0.0", "127.0.0.1"), timeout=60) as page:
+                assert b'id="editor"' in page.read()
+            command.send_signal(signal.SIGINT)
+            assert command.wait(60) == 130
+            assert command.stderr.read().strip() == "igllm studio: interrupted; call it again to go on"
+        finally:
+            command.kill()
