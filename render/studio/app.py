@@ -17,7 +17,17 @@ from starlette.staticfiles import StaticFiles
 from datagen.domains.registry import get_domain
 from render.studio.adding import another_object
 from render.studio.answers import Json, Lines, answering
-from render.studio.asked import AskedDraw, AskedObject, AskedPicture, AskedReading, AskedRefinement, AskedSample, AskedScene, read_request
+from render.studio.asked import (
+    AskedDraw,
+    AskedObject,
+    AskedPicture,
+    AskedReading,
+    AskedRefinement,
+    AskedSample,
+    AskedScene,
+    AskedStop,
+    read_request,
+)
 from render.studio.gate import UPLOAD, Gate
 from render.studio.studio import GONE, Studio
 from render.studio.takeaway import SUFFIXES
@@ -82,6 +92,10 @@ def make_app(studio: Studio, token: str | None = None) -> Gate:
     async def refine(request: Request) -> Response:
         return Lines(partial(studio.refine, await _asked(request, AskedRefinement)))
 
+    async def stop(request: Request) -> Response:
+        studio.stop((await _asked(request, AskedStop)).name)
+        return Json({})
+
     async def take(request: Request) -> Response:
         kind = request.path_params["kind"]
         data = await studio.take(kind, await _asked(request, AskedScene))
@@ -105,6 +119,7 @@ def make_app(studio: Studio, token: str | None = None) -> Gate:
         route("/api/look", look, "POST"),
         route("/api/render", render, "POST"),
         route("/api/refine", refine, "POST"),
+        route("/api/stop", stop, "POST"),
         route("/api/take/{kind}", take, "POST"),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]

@@ -36,9 +36,10 @@ class AskedPicture(AskedScene):
 
 
 class AskedRefinement(AskedScene):
-    """A scene to make explain an image better, within so many seconds."""
+    """A scene to make explain an image better, within so many seconds; ``name`` is what the page may stop it by."""
 
     image: Name = ""
+    name: Name = ""
     seconds: Annotated[float, Meta(gt=0, le=MOST_SECONDS)] = 20.0
     free_camera: bool = False
 
@@ -70,6 +71,12 @@ class AskedObject(Struct, forbid_unknown_fields=True):
     domain: Name
     code: Text
     seed: Annotated[int, Meta(ge=0, lt=MAX_SEED)]
+
+
+class AskedStop(Struct, forbid_unknown_fields=True):
+    """The name of a refinement to stop, which then tells the best that it has."""
+
+    name: Name
 
 
 def read_request(body: bytes, kind: type[T]) -> T:

@@ -1,21 +1,24 @@
-"""The one place where the studio meets `render.refine`, which may not be installed beside it."""
+"""The one place where the studio meets `render.refine`, which is imported when it is asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 
 from datagen.errors import UserError
 from datagen.scene import Scene, Shot
-from render.studio.blender import Blender
+
+ROOM = "render.refine"
 
 
 @dataclass(frozen=True)
 class Step:
-    """How far a refinement has come: seconds and renders spent, the error left, and the best scene so far."""
+    """How far a refinement has come: seconds and renders spent, the error left, and the scene that has it."""
 
     seconds: float
     renders: int
@@ -43,11 +46,23 @@ class Result:
 
 def available() -> bool:
     """Whether scenes can be refined."""
-    return find_spec("render.refine") is not None
+    return find_spec(ROOM) is not None
 
 
-def refine(
-    image: np.ndarray, scene: Scene, shot: Shot, wish: Wish, *, blender: Blender, on_step: Callable[[Step], None], stop: Callable[[], bool]
-) -> Result:
-    """Make a scene explain an image (h, w, 3) uint8, of the shot's frame, better, until its time is over or `stop` says so."""
-    raise UserError("this igllm cannot refine scenes")
+def refine(image: np.ndarray, scene: Scene, shot: Shot, wish: Wish, *, on_step: Callable[[Step], None], stop: Callable[[], bool]) -> Result:
+    """Make a scene explain an image (h, w, 3) uint8, of the shot's frame, better, until its time is over or `stop` says so.
+
+    It renders in a Blender process of its own, so that the page's pictures need not wait for it.
+    """
+    if not available():
+        raise UserError("this igllm cannot refine scenes")
+    frames: Any = import_module(f"{ROOM}.frames")
+    refining: Any = import_module(f"{ROOM}.refine")
+    settings = refining.RefineSettings(seconds=wish.seconds, free_camera=wish.free_camera)
+
+    def tell(made: Any) -> None:
+        on_step(Step(made.seconds, made.renders, made.error, made.scene))
+
+    with frames.OwnFrames() as renderer:
+        done = refining.refine_scene(image, scene, shot, settings, renderer, tell, stop)
+    return Result(done.scene, done.shot, done.error, done.first_error)

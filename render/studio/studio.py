@@ -59,6 +59,7 @@ class Studio:
         self.lanes = {name: Lane(what) for name, what in LANES.items()}
         self.blender = Blender()
         self._views = Views(self.meshes)
+        self._stops: dict[str, threading.Event] = {}
 
     def __enter__(self) -> Studio:
         threading.Thread(target=self._warm, name="warm", daemon=True).start()
@@ -164,24 +165,29 @@ class Studio:
                 await tell({"quality": quality, **judged})
 
     async def refine(self, asked: AskedRefinement, tell: Tell) -> None:
-        """Tell the steps of a refinement, and then its result. It stops where the page goes."""
+        """Tell the steps of a refinement, and then its result. It ends early if it is stopped, or its page goes."""
         domain = get_domain(asked.domain)
         shot, scene = shot_of(asked.shot, domain), scene_of(asked.code, domain)
         pixels = fitted(self.image(asked.image).pixels, shot.width, shot.height)
-        stopped = threading.Event()
+        stopped = self._stops[asked.name] = threading.Event()
 
         def step(made: refining.Step) -> None:
             code = write_code(made.scene, domain)
             from_thread.run(tell, {"seconds": made.seconds, "renders": made.renders, "error": made.error, "code": code})
 
         wish = refining.Wish(asked.seconds, asked.free_camera)
-        work = partial(refining.refine, pixels, scene, shot, wish, blender=self.blender, on_step=step, stop=stopped.is_set)
+        work = partial(refining.refine, pixels, scene, shot, wish, on_step=step, stop=stopped.is_set)
         try:
             done = await self.lanes["refine"].do(work, on_cancel=stopped.set)
         finally:
-            stopped.set()
+            self._stops.pop(asked.name, None)
         end = {"error": done.error, "first_error": done.first_error}
         await tell({"code": write_code(done.scene, domain), "shot": done.shot.to_json(), **end})
+
+    def stop(self, name: str) -> None:
+        """Have a refinement end with the best that it has; nothing happens if it has ended."""
+        if name in self._stops:
+            self._stops[name].set()
 
     async def take(self, kind: str, asked: AskedScene) -> bytes:
         """The content of a file of a scene."""

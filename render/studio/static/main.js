@@ -107,6 +107,7 @@ async function looked(said, scene) {
   panel.score("scene", said.scores);
   $("truth").hidden = !input.truth || input.truth === editor.code;
   const begun = bare ? 0 : edited;
+  pictured.since ||= begun;
   edited = 0;
   if (domain.flat) plane.show(said.flat, chosen);
   else if (space) {
@@ -149,7 +150,10 @@ function pictured(line, current) {
     picture.set({ render: src(line.png), size: size_of(framed()) });
     $("quality").textContent = `${line.quality}, ${line.seconds.toFixed(1)} s`;
     $("quality").dataset.shown = current ? line.quality : "";
-    if (edited === 0 && current) performance.mark(`shown ${line.quality}`);
+    if (current && line.quality === "draft" && pictured.since) {
+      performance.measure("edit to draft", { start: pictured.since, end: performance.now() });
+      pictured.since = 0;
+    }
     document.querySelector("[data-take=png]").disabled = false;
   }
   if (line.scores) {
@@ -410,29 +414,30 @@ function openSpace() {
 
 const refined = told(async () => {
   if (!input.image || refinement) return;
-  const seconds = Number($("seconds").value);
-  refinement = new AbortController();
+  const seconds = Number($("seconds").value), name = crypto.randomUUID?.() ?? String(Math.random()), asker = input;
+  refinement = Object.assign(new AbortController(), { name });
   refining(true);
-  let best = null, first = null;
+  const start = performance.now();
+  const clock = setInterval(() => ($("progress").value = Math.min(1, (performance.now() - start) / 1000 / seconds)), 250);
   try {
-    const content = { ...asked(), truth: undefined, image: input.image, seconds, free_camera: $("free").checked };
+    const { truth, ...scene } = asked();
+    const content = { ...scene, image: input.image, seconds, free_camera: $("free").checked, name };
     await api.lines("refine", content, refinement.signal, (line) => {
-      best = line;
-      first ??= line.first_error ?? line.error;
-      if (line.shot) return;
-      $("progress").value = Math.min(1, line.seconds / seconds);
-      $("progressed").textContent = `${line.seconds.toFixed(0)} s, ${line.renders} renders, error ${line.error.toFixed(4)} (from ${first.toFixed(4)})`;
+      if (!line.shot) {
+        $("progressed").textContent = `${line.seconds.toFixed(0)} s, ${line.renders} renders, error ${line.error.toFixed(4)}`;
+        return;
+      }
+      const better = line.error < line.first_error;
+      const change = `Error ${line.first_error.toFixed(4)} → ${line.error.toFixed(4)}; undo goes back.`;
+      $("progressed").textContent = better ? change : "Nothing better was found.";
+      if (!better || input !== asker) return;
+      input.confidence = null;
+      editor.replace(line.code, { domain: domain.name, shot: line.shot });
     });
-  } catch (error) {
-    if (error.name !== "AbortError") throw error;
   } finally {
+    clearInterval(clock);
     refinement = null;
     refining(false);
-    if (best) {
-      const better = (best.first_error ?? first) - best.error;
-      $("progressed").textContent = better > 0 ? `Error ${(best.first_error ?? first).toFixed(4)} → ${best.error.toFixed(4)}; undo goes back` : "Nothing better was found.";
-      if (better > 0) editor.replace(best.code, { domain: domain.name, shot: best.shot ?? editor.setting.shot });
-    }
   }
 });
 function refining(on) {
@@ -566,7 +571,7 @@ const act = {
   double: doubled,
   remove: removed,
   refine: refined,
-  stop: () => refinement?.abort(),
+  stop: told(async () => refinement && api.call("stop", { name: refinement.name })),
   camera: () => space?.home(),
   behind: backed,
   truth: () => input.truth && editor.replace(input.truth),

@@ -269,7 +269,7 @@ def test_more_than_can_wait_is_refused_and_nothing_that_waits_is_lost(page: Serv
 def test_a_refinement_tells_its_steps_and_stops_with_its_page(page: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     stopped = threading.Event()
 
-    def refine(image: np.ndarray, scene: Any, shot: Any, wish: refining.Wish, *, blender: Any, on_step: Any, stop: Any) -> Any:
+    def refine(image: np.ndarray, scene: Any, shot: Any, wish: refining.Wish, *, on_step: Any, stop: Any) -> Any:
         assert image.shape == (shot.height, shot.width, 3)
         on_step(refining.Step(0.5, 3, 0.25, scene))
         if wish.seconds > 100:
@@ -283,6 +283,13 @@ def test_a_refinement_tells_its_steps_and_stops_with_its_page(page: Served, monk
     step, end = page.ask("/api/refine", request | {"seconds": 5}).lines
     assert (step["renders"], step["code"]) == (3, DOT)
     assert (end["code"], end["error"], end["first_error"]) == (DOT, 0.125, 0.5)
+    connection = page.begin("/api/refine", request | {"seconds": 200, "name": "one"})
+    response = connection.getresponse()
+    assert b'"renders":3' in response.readline()
+    assert page.ask("/api/stop", {"name": "another"}).status == page.ask("/api/stop", {"name": "one"}).status == 200
+    assert json.loads(response.readline())["error"] == 0.125  # stopped by its page, it tells the best that it has
+    connection.close()
+    stopped.clear()
     connection = page.begin("/api/refine", request | {"seconds": 200})
     response = connection.getresponse()
     assert b'"renders":3' in response.readline()
