@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -80,6 +81,14 @@ class Served:
             method or ("GET" if content is None else "POST"), path, body, {k.replace("_", "-"): v for k, v in headers.items()}
         )
         return connection
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    """Wait for an event that another thread or process brings about."""
+    until = time.monotonic() + SECONDS
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.005)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ const ACTS = { o: "open", n: "sample", x: "random", l: "link", "?": "help", a: "
 export function keys({ act, picture, gizmo, nudge, select, editor, chosen, count, refining }) {
   addEventListener("keydown", (event) => {
     const at = event.target, held = event.ctrlKey || event.metaKey;
-    if (document.querySelector("dialog[open]") || at.closest?.(".cm-editor") || event.defaultPrevented) return;
+    if (document.body.inert || document.querySelector("dialog[open]") || at.closest?.(".cm-editor") || event.defaultPrevented) return;
     if (held && event.key.toLowerCase() === "z") {
       (event.shiftKey ? act.redo : act.undo)();
       event.preventDefault();

@@ -304,14 +304,13 @@ const opened = told(async (blob, name) => {
 });
 
 const sampled = told(async (number) => {
-  const [data] = [Number($("sample").dataset.data ?? 0)];
-  const count = studio.data[data].samples;
-  const next = number ?? (input.number === undefined ? 0 : (input.number + 1) % count);
+  const data = Number($("data").value || 0), count = studio.data[data].samples;
+  const next = number ?? (input.data === data ? (input.number + 1) % count : 0);
   busy("fetching");
   try {
     const one = await api.call("sample", { data, number: next });
     if (one.domain !== domain.name) await described(one.domain);
-    say(`Sample ${one.key}, ${next + 1} of ${count}`);
+    $("number").value = next + 1;
     await begin({ image: one.image, frame: [one.shot.width, one.shot.height], truth: one.truth, data, number: next }, one.shot);
   } finally {
     busy("");
@@ -586,6 +585,11 @@ $("file").addEventListener("change", () => {
   if (file) opened(file, file.name);
   $("file").value = "";
 });
+$("number").addEventListener("change", () => {
+  const most = studio.data[Number($("data").value || 0)].samples, number = Math.round(Number($("number").value));
+  sampled(Math.min(most, Math.max(1, number || 1)) - 1);
+});
+$("data").addEventListener("change", () => sampled(0));
 $("size").addEventListener("change", () => {
   size = Number($("size").value);
   looking.look();
@@ -598,21 +602,21 @@ $("domain").addEventListener("change", told(async () => {
 }));
 const files = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
 addEventListener("dragover", (event) => {
-  if (!files(event)) return;
+  if (!files(event) || document.body.inert) return;
   event.preventDefault();
   $("over").hidden = false;
 });
 addEventListener("dragleave", (event) => event.relatedTarget === null && ($("over").hidden = true));
 addEventListener("drop", (event) => {
   $("over").hidden = true;
-  if (!files(event)) return;
+  if (!files(event) || document.body.inert) return;
   event.preventDefault();
   const [file] = event.dataTransfer.files;
   if (file) opened(file, file.name);
 });
 addEventListener("paste", (event) => {
   const [file] = event.clipboardData?.files ?? [];
-  if (file) opened(file, file.name || "the pasted image");
+  if (file && !document.body.inert) opened(file, file.name || "the pasted image");
 });
 addEventListener("hashchange", told(fromAddress));
 keys({ act, picture, gizmo, nudge, select, editor, chosen: () => chosen, count: () => view.objects.length, refining: () => refinement !== null });
@@ -623,7 +627,9 @@ const begun = told(async () => {
   studio = await api.facts();
   $("domain").replaceChildren(...studio.domains.map((name) => new Option(name, name)));
   const has = studio.data.length > 0;
-  $("sample").hidden = !has;
+  $("sample").hidden = $("number").hidden = !has;
+  $("data").hidden = studio.data.length < 2;
+  $("data").replaceChildren(...studio.data.map((one, i) => new Option(one.name.split(/[\\/]/).filter(Boolean).at(-1), i)));
   for (const button of document.querySelectorAll("[data-do=sample]")) button.hidden = !has;
   picture.set({ render: null });
   picture.choose("render");
@@ -632,6 +638,7 @@ const begun = told(async () => {
     editor.begin({ domain: domain.name, shot: domain.shot });
     showImage();
   }
+  document.body.inert = false; // nothing could be asked for before the domain was there
   while (Object.values(studio.models).some((one) => one.state === "loading")) {
     await new Promise((wake) => setTimeout(wake, 700));
     studio = await api.facts();

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from chromium import Browser, browser
-from served import OneCode, Served, served
+from served import OneCode, Served, served, wait_until
 
 from datagen.generate import generate
 from datagen.samples.settings import DatasetSettings
@@ -35,7 +35,7 @@ def numbers(line: str) -> list[float]:
 
 def begun(page: Browser, address: str, **window: int | bool) -> None:
     page.open(address, **window)  # type: ignore[arg-type]
-    page.wait("document.getElementById('domain').value && !document.getElementById('ready').textContent.includes('load')")
+    page.wait("!document.body.inert && !document.getElementById('ready').textContent.includes('load')")
 
 
 @pytest.fixture
@@ -185,10 +185,8 @@ def test_an_image_goes_all_the_way_to_an_edited_blend(clevr: Served, tmp_path: P
         assert "png" in other[0]
 
         page.click("[data-take=blend]")
-        page.wait("!document.getElementById('ready').textContent.includes('writing')")
-        blend = tmp_path / "scene.blend"
-        page.wait("new Promise((done) => setTimeout(() => done(true), 200))")
-        assert blend.exists() and blend.stat().st_size > 10_000
+        wait_until((tmp_path / "scene.blend").exists)
+        assert (tmp_path / "scene.blend").stat().st_size > 10_000
         page.key("z", "Ctrl")
         page.wait(f"document.querySelectorAll('.cm-line')[{chosen}].textContent === {said.splitlines()[chosen]!r}")
         page.picture(tmp_path / "desk.png")
@@ -225,7 +223,7 @@ def test_a_disk_without_room_is_one_message_and_the_next_file_is_written(clevr: 
     assert clevr.ask("/api/take/blend", request).status == 200
     limits = {pid: resource.prlimit(pid, resource.RLIMIT_FSIZE) for pid in clevr.studio.blender.pool.pids}
     for pid, (_, hard) in limits.items():
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (20_000, hard))
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (150_000, hard))  # more than a picture, less than a .blend
     answer = clevr.ask("/api/take/blend", request)
     assert answer.status == 400
     assert "cannot be written" in answer.json["problem"]

@@ -5,15 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from image_files import png_chunk, png_of
-from served import OneCode, Served, served
+from served import OneCode, Served, served, wait_until
 
 from datagen.code.grammar import parse_code
 from datagen.domains.registry import get_domain
@@ -38,14 +37,6 @@ def page(dots: Path) -> Iterator[Served]:
 
 def picture_of(line: dict[str, Any]) -> np.ndarray:
     return decode_image(base64.b64decode(line["png"]), "the picture")
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    """Wait for an event that another thread brings about."""
-    until = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < until
-        time.sleep(0.005)
 
 
 def test_an_image_becomes_code_and_a_picture_that_is_scored_against_it(page: Served) -> None:
