@@ -21,7 +21,10 @@ NEAREST = 0.125
 
 
 def judge_scene(code: str, truth: str, domain: Domain) -> list[list[str]]:
-    """Rows of a name and a value: how the objects of some code agree with the true ones. Empty if either does not parse."""
+    """Rows of a name and a value: how the objects of some code agree with the true ones. Empty if either does not parse.
+
+    Locations and sizes are off by so much in the mean, rotations in the median, over matched objects; right words are of all true objects.
+    """
     try:
         true, said = parse_code(truth, domain), parse_code(code, domain)
         domain.check(true)
@@ -36,15 +39,15 @@ def _rows(scores: SceneScores, domain: Domain) -> list[list[str]]:
     aside = [f"{found[name]} {name}" for name in ("missed", "extra") if found[name]]
     rows = [["objects", ", ".join([f"{found['matched']} of {found['objects']} found", *aside])]]
     if found["location_l2"] is not None and domain.ap_thresholds:
-        rows.append(["location", f"{found['location_l2']:.3f} {domain.unit} off in the mean"])
+        rows.append(["location off by", f"{found['location_l2']:.3f} {domain.unit}"])
     if found["rotation_error"]["pairs"]:
-        rows.append(["rotation", f"{found['rotation_error']['median']:.1f}° off in the median"])
+        rows.append(["rotation off by", f"{found['rotation_error']['median']:.1f}°"])
     for name, error in found["size_error"].items():
         if error is not None:
-            rows.append([name, f"{error:.3f} off in the mean"])
+            rows.append([f"{name} off by", f"{error:.3f}"])
     for name, tally in scores.choices.items():
         if tally.all:
-            rows.append([name, f"{tally.right} of {tally.all} right"])
+            rows.append([name, f"{tally.right} of {tally.all}"])
     if found["ap"]:
         key = f"{NEAREST:g}" if f"{NEAREST:g}" in found["ap"] else min(found["ap"], key=float)
         rows.append([f"AP@{key}", f"{100 * found['ap'][key]:.0f} %"])

@@ -144,7 +144,7 @@ export class Editor {
         extensions: [
           settingField, undoSetting, chosenField, steps(), lineNumbers(), lintGutter(), bracketMatching(), closeBrackets(), language,
           syntaxHighlighting(colors), theme, EditorView.lineWrapping, placeholder("add(…) — one object a line; Ctrl+Space completes"),
-          autocompletion({ override: [completions(() => this.#domain)], icons: false }), tooltips({ position: "fixed" }), heard, EditorView.cspNonce.of(nonce),
+          autocompletion({ override: [completions(() => this.#domain)], icons: false }), tooltips({ position: "fixed", parent: document.body }), heard, EditorView.cspNonce.of(nonce),
           EditorView.contentAttributes.of({ "aria-label": "Graphics code", spellcheck: "false", autocorrect: "off", autocapitalize: "off" }),
           Prec.high(keymap.of([{ key: "Tab", run: acceptCompletion }, { key: "Escape", run: (view) => view.contentDOM.blur() ?? true }])),
           keymap.of([...closeBracketsKeymap, ...completionKeymap, ...defaultKeymap, ...historyKeymap]),
@@ -222,6 +222,11 @@ export class Editor {
       return [{ from, to, severity: error ? "error" : "warning", message: text }];
     });
     this.view.dispatch(setDiagnostics(this.view.state, shown));
+  }
+
+  /** Keep the cursor in sight when the room for the editor has changed. */
+  keep() {
+    if (this.view.hasFocus) this.view.dispatch({ effects: EditorView.scrollIntoView(this.view.state.selection.main.head, { y: "nearest" }) });
   }
 
   /** Put the cursor at a place, and the keyboard's focus there. */

@@ -131,6 +131,7 @@ function listProblems(found) {
     item.append(button);
     return item;
   }));
+  editor.keep();
 }
 
 /** Point the 3-D view at what the shot's camera sees, if that is another one than before. */
@@ -335,7 +336,8 @@ async function begin(given, shot = domain.shot) {
   if (input !== given) return; // another image came meanwhile
   input.confidence = said.confidence;
   editor.replace(said.code, { domain: domain.name, shot });
-  performance.measure("drop to code", { start: performance.getEntriesByName("dropped").at(-1)?.startTime ?? 0, end: performance.now() });
+  const dropped = performance.getEntriesByName("dropped").at(-1);
+  if (dropped && given.data === undefined) performance.measure("drop to code", { start: dropped.startTime, end: performance.now() });
   select(null);
   if (!said.code.trim()) say("The model named no object in this image. Is it of this domain?");
 }

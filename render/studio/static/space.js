@@ -82,9 +82,22 @@ export class Space {
       if (still && !this.#dragging && !this.gizmo.axis) handlers.select(this.#hit(event));
       pressed = null;
     });
+    this.#prepare();
     new ResizeObserver(() => this.#resized()).observe(parent);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#colored());
     this.#colored();
+  }
+
+  /** Draw a first solid where nobody sees it: what the graphics card needs for that is made now, and not at the first edit. */
+  #prepare() {
+    const solid = new Mesh(new BoxGeometry(0.01, 0.01, 0.01), new MeshStandardMaterial());
+    solid.castShadow = solid.receiveShadow = true;
+    this.scene.add(solid);
+    this.renderer.shadowMap.needsUpdate = true;
+    this.renderer.render(this.scene, this.camera);
+    solid.removeFromParent();
+    solid.geometry.dispose();
+    solid.material.dispose();
   }
 
   get dragging() { return this.#dragging; }

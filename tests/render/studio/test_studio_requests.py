@@ -63,7 +63,7 @@ def test_a_sample_comes_with_its_truth_and_its_shot(page: Served, dots: Path) ->
     assert sample["truth"] == Samples(dots).at(1).code
     assert sample["shot"] == Samples(dots).at(1).shot.to_json()
     right = page.ask("/api/look", {"domain": "dot2d", "code": sample["truth"], "truth": sample["truth"]}).json["scores"]
-    assert dict(right)["location"].startswith("0.000")
+    assert dict(right)["location off by"] == "0.000 sides"
     wrong = page.ask("/api/look", {"domain": "dot2d", "code": "", "truth": sample["truth"]}).json["scores"]
     assert dict(wrong)["objects"] == "0 of 1 found, 1 missed"
     assert "there is no sample 999" in page.ask("/api/sample", {"data": 0, "number": 999}).json["problem"]
