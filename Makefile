@@ -11,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The Python whose torch knows the GPU: the environment that is active, else .venv where it is set up.
 GPU_PYTHON ?= $(if $(VIRTUAL_ENV),python,$(if $(wildcard $(BIN)/python),$(BIN)/python,python3))
-# One environment serves both: the demo needs the base install, the tests also the development tools.
+# One environment serves both: the demo needs the base install and the studio, the tests also the development tools.
 BASE := $(VENV)/base.stamp
 DEV := $(VENV)/dev.stamp
 
@@ -78,7 +78,7 @@ $(BIN)/pip install -c constraints.txt -e '$(1)'
 endef
 
 $(BASE): pyproject.toml constraints.txt
-	$(call SET_UP,.)
+	$(call SET_UP,.[studio])
 	@touch $(BASE)
 
 $(DEV): pyproject.toml constraints.txt

@@ -1,6 +1,8 @@
 """The verbs that render and score code, and the verb for training, which can render samples. Heavy imports are made when a verb runs."""
 
 import os
+import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -283,6 +285,13 @@ class Demo(Verb):
 
         run_to_write(str(self.out))  # the parser has checked a given folder, but not the default
         _print_scores("demo", demo(self.out, self.workers, self.device), self.out / "report")
+        print(f"to try it yourself, with an image of yours or these: {_this_command()} studio --data {shlex.quote(str(self.out / 'new'))}")
+
+
+def _this_command() -> str:
+    """How this command was called, to call it again."""
+    called = sys.argv[0]
+    return shlex.quote(called) if os.path.basename(called) == "igllm" and os.sep in called else "igllm"
 
 
 def _print_scores(verb: str, metrics: dict[str, Any], out: Path) -> None:

@@ -48,7 +48,7 @@ render.scored
 render.cards
 render.compare
 render.several     render.roundtrip   render.evals        render.unlike
-render.demo        render.photographs
+render.demo        render.photographs render.studio
 render.verbs
 
 igllm
