@@ -11,10 +11,9 @@ from PIL import Image
 from datagen.code.grammar import parse_code
 from datagen.domains.base import Domain
 from datagen.errors import CodeError
-from datagen.images.encoding import encode_image
 from datagen.metrics.scores import SceneScores, score_scene
 from datagen.metrics.summary import summarize
-from render.images import MIN_SIDE, flip_map, score_images
+from render.images import MIN_SIDE, compare_images, heat_image
 
 NEAREST = 0.125
 """The distance, in metres, of the average precision that the page names, where the domain has it."""
@@ -59,9 +58,9 @@ def judge_picture(image: np.ndarray, picture: np.ndarray) -> dict[str, Any]:
     reference = fitted(image, picture.shape[1], picture.shape[0])
     if min(picture.shape[:2]) < MIN_SIDE:
         return {}
-    found = score_images(reference, picture)
+    found, error = compare_images(reference, picture)
     rows = [["FLIP", f"{found.flip:.3f}"], ["SSIM", f"{found.ssim:.3f}"], ["PSNR", f"{found.psnr:.1f} dB"]]
-    return {"scores": rows, "difference": base64.b64encode(encode_image(flip_map(reference, picture))).decode()}
+    return {"scores": rows, "difference": base64.b64encode(heat_image(error)).decode()}
 
 
 def fitted(image: np.ndarray, width: int, height: int) -> np.ndarray:
