@@ -142,7 +142,7 @@ def browser() -> Iterator[Browser]:
     """A new browser with an empty page. The test is skipped where there is none."""
     if PROGRAM is None:
         pytest.skip("there is no Chromium here")
-    with tempfile.TemporaryDirectory() as profile:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:  # its processes may still write there
         words = [PROGRAM, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
         with subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
             assert process.stderr is not None

@@ -13,6 +13,8 @@ const SHAPES = {
   cylinder: () => new CylinderGeometry(1, 1, 2, 64).rotateX(Math.PI / 2),
 };
 
+const NEARBY = [[0, 0], [2, 1], [-2, -1], [1, -2], [-1, 2]]; // pixels
+
 export class Space {
   #shapes = new Map();
   #solids = [];
@@ -251,12 +253,16 @@ export class Space {
     return solid;
   }
 
+  /** The number of the solid at a place, or beside it: thin parts are hard to meet, and the edge between two triangles may be missed. */
   #hit(event) {
-    const box = this.renderer.domElement.getBoundingClientRect();
-    const at = new Vector2(((event.clientX - box.left) / box.width) * 2 - 1, 1 - ((event.clientY - box.top) / box.height) * 2);
-    const ray = new Raycaster();
-    ray.setFromCamera(at, this.camera);
-    return ray.intersectObjects(this.#solids)[0]?.object.userData.number ?? null;
+    const box = this.renderer.domElement.getBoundingClientRect(), ray = new Raycaster();
+    for (const [right, down] of NEARBY) {
+      const x = (event.clientX - box.left + right) / box.width, y = (event.clientY - box.top + down) / box.height;
+      ray.setFromCamera(new Vector2(2 * x - 1, 1 - 2 * y), this.camera);
+      const [met] = ray.intersectObjects(this.#solids);
+      if (met) return met.object.userData.number;
+    }
+    return null;
   }
 
   #dragged() {

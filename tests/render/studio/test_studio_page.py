@@ -219,7 +219,8 @@ def test_a_disk_without_room_is_one_message_and_the_next_file_is_written(clevr: 
     """A limit on the size of files stands in for a full disk."""
     import resource
 
-    request = {"domain": "clevr", "code": clevr.studio.data[0].at(0).code}
+    sample = clevr.studio.data[0].at(0)
+    request = {"domain": "clevr", "code": sample.code, "shot": sample.shot.to_json()}
     assert clevr.ask("/api/take/blend", request).status == 200
     limits = {pid: resource.prlimit(pid, resource.RLIMIT_FSIZE) for pid in clevr.studio.blender.pool.pids}
     for pid, (_, hard) in limits.items():
