@@ -44,7 +44,7 @@ render.images      render.codediff    render.sides        render.overlay       r
 render.report      render.conformance
 render.compare
 render.roundtrip   render.evals
-render.demo
+render.demo         render.refine
 render.verbs
 
 igllm
