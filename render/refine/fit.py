@@ -11,18 +11,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from datagen.code.statements import Number
 from datagen.domains.base import Domain
-from datagen.scene import Shot
+from datagen.scene import Object, Shot, Value
 from render.refine.budget import Budget
+from render.refine.camera import camera_handles
 from render.refine.frames import Window
 from render.refine.levels import Level, blurred, costs, weights
-from render.refine.state import Handle, State, camera_handles, light_handles, object_handles, outline
+from render.refine.state import Handle, State, light_handles, object_handles, outline
 
 NOISE = 0.1
 """The difference, of sRGB in [0, 1], that counts as much as a number that is a standard deviation from where it is expected."""
 MARGIN, RIM = 0.35, 3  # of a window around an object: a share of its sides, and pixels whose denoised values hang on what is outside
 FARTHEST_STEP = 4.0  # times the step of its derivative that an object may go at once
-DAMPING = 0.02
+DAMPING = 0.003
 TOLERATED = 1.01  # growth of the cost in an object's window that is taken for noise
 
 
@@ -43,19 +45,20 @@ class Fit:
     def descend(self, level: Level, rounds: int, *, objects: bool = True, light: bool = False, camera: bool = False) -> None:
         """Take so many Gauss-Newton steps at a level, each only as far as it lowers the cost, in these numbers."""
         frame = self.draw(self.state, level)
-        shot_columns: list[np.ndarray] = []
+        lit: list[np.ndarray] = []
         for round_ in range(rounds):
             sized = self.state.at(*level.size)
             own = [h for i in range(len(sized.scene)) for h in object_handles(sized, self.domain, i, level.step)] if objects else []
-            shared = light_handles(sized, self.first) if light else []
-            shared += camera_handles(sized, self.first) if camera else []
-            if not own and not shared:
+            lamps = light_handles(sized, self.first) if light else []
+            aim = camera_handles(sized, self.first, self.domain) if camera else []
+            if round_ == 0:  # what lamps do changes little from step to step
+                lit = [self.column(handle, level, frame) for handle in lamps]
+            handles = [*own, *aim, *lamps]
+            if not handles:
                 return
-            if round_ == 0 or camera:
-                shot_columns = [self.column(handle, level, frame) for handle in shared]
-            columns = [self.column(handle, level, frame) for handle in own] + shot_columns
-            amounts = solve(level.residual(frame), columns, [*own, *shared])
-            better = self._step(level, frame, [*own, *shared], amounts)
+            columns = [self.column(handle, level, frame) for handle in (*own, *aim)] + lit
+            amounts = solve(level.residual(frame), columns, handles)
+            better = self._step(level, frame, handles, amounts)
             if better is None:
                 return
             self.state, frame = better
@@ -75,6 +78,13 @@ class Fit:
             if costs(after).sum() >= costs(residual).sum():
                 return
             self.state = state
+
+    def has_angle(self, index: int) -> bool:
+        """Whether an object has an angle that is seen."""
+        obj = self.state.scene.objects[index]
+        angles = [number for number in self.domain.statement(obj.statement).numbers if number.period is not None]
+        seen = self.domain.canonical_object(obj)
+        return any(self.domain.canonical_object(obj.replaced(**{n.name: _turned_by(obj, n)})) != seen for n in angles)
 
     def _within(self, window: Window, level: Level, frame: np.ndarray) -> np.ndarray:
         """The residual in a window, without its rim."""
@@ -125,6 +135,11 @@ class Fit:
         left, top = min(w[0] for w in windows), min(w[1] for w in windows)
         right, bottom = max(w[2] for w in windows), max(w[3] for w in windows)
         return bool(after[top:bottom, left:right].sum() > TOLERATED * before[top:bottom, left:right].sum())
+
+
+def _turned_by(obj: Object, angle: Number) -> Value:
+    """An object's angle, or angles, ten degrees further."""
+    return angle.as_value([value + 10.0 for value in angle.as_tuple(obj[angle.name])])
 
 
 def solve(residual: np.ndarray, columns: list[np.ndarray], handles: list[Handle]) -> np.ndarray:

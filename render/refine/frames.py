@@ -11,10 +11,10 @@ from datagen.domains.base import PaintedDomain
 from datagen.domains.registry import get_domain
 from datagen.errors import UserError
 from datagen.scene import Scene, Shot
+from datagen.workers import pool
 from datagen.workers.cores import CoreClaims
 from datagen.workers.jobs import PIXELS, FrameJob
 from datagen.workers.kernels import Kernels
-from datagen.workers.pool import TRIES, BlenderWorker
 from datagen.workers.process import WorkerDied
 
 Window = tuple[int, int, int, int]
@@ -42,7 +42,7 @@ class Frames(ABC):
 class WorkerFrames(Frames):
     """Frames by a Blender worker that stays open. Domains that need no Blender are painted in this process."""
 
-    def __init__(self, worker: BlenderWorker) -> None:
+    def __init__(self, worker: pool.BlenderWorker) -> None:
         self._worker = worker
 
     def _pixels(self, scene: Scene, shot: Shot, samples: int, window: Window | None) -> np.ndarray:
@@ -50,7 +50,7 @@ class WorkerFrames(Frames):
             left, top, right, bottom = window or (0, 0, shot.width, shot.height)
             return domain.paint(domain.canonical(scene), shot)[top:bottom, left:right]
         job = FrameJob(scene, shot, samples, window)
-        for _ in range(TRIES):
+        for _ in range(pool.TRIES):
             try:
                 answer = self._worker.render(job)
             except WorkerDied as died:
@@ -68,7 +68,12 @@ class OwnFrames(WorkerFrames):
     def __init__(self) -> None:
         self._claims = CoreClaims()
         self._kernels = Kernels()
-        super().__init__(BlenderWorker(self._claims.claim(1, 1)[0], None, self._kernels))
+        super().__init__(pool.BlenderWorker(self._claims.claim(1, 1)[0], None, self._kernels))
+
+    @property
+    def pid(self) -> int | None:
+        """The id of the Blender process, if it runs."""
+        return self._worker.pid
 
     def __enter__(self) -> OwnFrames:
         return self

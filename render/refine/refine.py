@@ -20,7 +20,8 @@ NOISE_SEED = 1
 JUDGING_SAMPLES = 4
 JUDGING_FRAMES = 4
 """Frames that decide whether the result is better than what was given, for which time is kept."""
-POLISHING_SAMPLES = (4, 8, 16)
+POLISHINGS, POLISHING_SAMPLES = 3, 16
+"""Last steps, in clean frames, with one object at a time: once with each, and again with those that have an angle, which takes longer."""
 
 
 @dataclass(frozen=True)
@@ -92,17 +93,18 @@ def refine_scene(  # noqa: PLR0917 - the last two are seldom given
             on_progress(Progress(budget.spent_seconds, budget.renders, _rms(left), fit.state.canonical(domain).scene))
 
     try:
-        fit.descend(coarse, 3, light=lit, camera=camera)
+        fit.descend(coarse, 3, light=lit)
         tell()
         try_words(fit, coarse, middle, settings.candidates)
         tell()
         fit.descend(middle, 3, camera=camera)
         tell()
-        fit.descend(fine, 1, camera=camera)
-        for samples in POLISHING_SAMPLES:
+        fit.descend(fine, 3 if camera else 1, camera=camera)
+        for polishing in range(POLISHINGS):
             tell()
             for index in range(len(fit.state.scene)):
-                fit.polish(replace(fine, samples=samples, blur=0.5), index)
+                if polishing == 0 or fit.has_angle(index):
+                    fit.polish(replace(fine, samples=POLISHING_SAMPLES, blur=0.5), index)
         tell()
     except Spent:
         pass

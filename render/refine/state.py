@@ -12,12 +12,11 @@ from datagen.code.statements import Number
 from datagen.domains.base import Domain
 from datagen.domains.posed import PosedDomain
 from datagen.domains.staged import StagedDomain
-from datagen.geometry.camera import focal_pixels, project
+from datagen.geometry.camera import project
 from datagen.geometry.rotations import from_axis_angle, to_euler
-from datagen.scene import Camera, Object, Scene, Shot, Value
+from datagen.scene import Object, Scene, Shot, Value
 
 LAMP_SPREAD, POWER_SPREAD = 0.6, 0.1  # metres along each axis; natural logarithm of the power
-CAMERA_SPREAD, TARGET_SPREAD, LENS_SPREAD = 0.4, 0.03, 0.01  # metres along each axis; natural logarithm of the focal length
 LAMP_STEP, POWER_STEP = 0.4, 0.1
 LARGEST_STEP = 0.5  # of an object's number, as a share of its declared range
 
@@ -178,38 +177,3 @@ def _lamp_stronger(index: int) -> Callable[[State, float], State]:
         return replace(state, shot=replace(state.shot, lamps=tuple(lamps)))
 
     return turn
-
-
-def camera_handles(state: State, first: Shot) -> list[Handle]:
-    """The handles of the camera: place, target, focal length. ``first`` has it where it is expected."""
-    camera, expected = state.shot.viewpoint, first.viewpoint
-    away = math.dist(camera.location, camera.target)
-    pixel = away / focal_pixels(camera, state.shot.width, state.shot.height)
-    found = []
-    for field, spread in (("location", CAMERA_SPREAD), ("target", TARGET_SPREAD)):
-        for axis in range(3):
-            off = getattr(camera, field)[axis] - getattr(expected, field)[axis]
-            found.append(Handle(None, _camera_moved(field, axis), pixel, 0.5, spread, off))
-    off = math.log(camera.lens_mm / expected.lens_mm)
-    found.append(Handle(None, _camera_zoomed, 2.0 / max(state.shot.width, state.shot.height), 0.1, LENS_SPREAD, off))
-    return found
-
-
-def _seen_by(state: State, camera: Camera) -> State:
-    return replace(state, shot=replace(state.shot, camera=camera))
-
-
-def _camera_moved(field: str, axis: int) -> Callable[[State, float], State]:
-    def turn(state: State, amount: float) -> State:
-        camera = state.shot.viewpoint
-        place = list(camera.location if field == "location" else camera.target)
-        place[axis] += amount
-        point = place[0], place[1], place[2]
-        return _seen_by(state, replace(camera, location=point) if field == "location" else replace(camera, target=point))
-
-    return turn
-
-
-def _camera_zoomed(state: State, amount: float) -> State:
-    camera = state.shot.viewpoint
-    return _seen_by(state, replace(camera, lens_mm=camera.lens_mm * math.exp(amount)))
