@@ -14,7 +14,7 @@ from render.refine.fit import Fit
 from render.refine.frames import Frames
 from render.refine.levels import Level, levels
 from render.refine.state import State
-from render.refine.words import try_words
+from render.refine.words import mend_plain_words, try_words
 
 NOISE_SEED = 1
 JUDGING_SAMPLES = 4
@@ -93,6 +93,7 @@ def refine_scene(  # noqa: PLR0917 - the last two are seldom given
             on_progress(Progress(budget.spent_seconds, budget.renders, _rms(left), fit.state.canonical(domain).scene))
 
     try:
+        mend_plain_words(fit, coarse, settings.candidates)
         fit.descend(coarse, 3, light=lit)
         tell()
         try_words(fit, coarse, middle, settings.candidates)

@@ -22,12 +22,30 @@ from render.refine.state import State, outline
 MOST_WORDS = 12
 """Words tried of one vocabulary; of a longer one, those of the candidates alone."""
 PROMISING, MOVED = 1.05, 1.4  # times the cost of what is there: costlier alternatives are not fitted, above all those in another place
-QUIET = 0.003
-"""The mean cost of a pixel around an object below which no other words are tried: a wrong word costs several times as much."""
+QUIET = 0.006
+"""The cost around an object, for each pixel of it, below which no other words are tried: a wrong word costs several times as much."""
+PLAINLY_WRONG, PLAINLY = 0.015, 0.6
+"""The cost around an object, for each pixel of it, if its words may be plainly wrong, and the share of the cost that better words have."""
 FITTED = 2  # alternatives of an object that are fitted
 CLEARLY = 0.95  # an alternative must cost less than this share of what is there
 LEFT_OVER = 0.08  # the difference, of sRGB in [0, 1], that an unexplained spot has
-LEAST_SPOT, MOST_SPOTS = 10, 3  # pixels of a spot; spots that are looked at
+LEAST_SPOT, MOST_SPOTS = 8, 3  # pixels of a spot; spots that are looked at
+
+
+Tried = tuple[float, list[tuple[float, Object]]]
+"""The cost of what is there, and what else may be there with the cost of that."""
+
+
+def mend_plain_words(fit: Fit, level: Level, candidates: Sequence[Scene]) -> None:
+    """Before anything is fitted, take the alternative for an object where the given words, such as its colour, are plainly wrong: a step of
+    Gauss-Newton would only drag it away."""
+    for index in range(len(fit.state.scene)):
+        tried = _tried(fit, level, index, candidates, PLAINLY_WRONG)
+        if tried is not None:
+            now, others = tried
+            least, best = others[0]
+            if least < PLAINLY * now:
+                fit.state = fit.state.with_object(index, best)
 
 
 def try_words(fit: Fit, glance: Level, level: Level, candidates: Sequence[Scene]) -> None:
@@ -60,18 +78,30 @@ def _reword(fit: Fit, glance: Level, level: Level, index: int, candidates: Seque
 
 def _promising(fit: Fit, level: Level, index: int, candidates: Sequence[Scene]) -> list[Object]:
     """The alternatives of an object that may be better once they are fitted, the best ones first, at most `FITTED`."""
-    sized = fit.state.at(*level.size)
-    obj = sized.scene.objects[index]
-    others = list(alternatives(obj, fit.domain, sized.shot, candidates))
+    tried = _tried(fit, level, index, candidates, QUIET)
+    if tried is None:
+        return []
+    now, others = tried
+    place = fit.domain.location(fit.state.scene.objects[index])
+    near = [other for least, other in others if least < now * (PROMISING if fit.domain.location(other) == place else MOVED)]
+    return near[:FITTED]
+
+
+def _tried(
+    fit: Fit, level: Level, index: int, candidates: Sequence[Scene], quiet: float
+) -> tuple[float, list[tuple[float, Object]]] | None:
+    """The cost in an object's window, and its alternatives with theirs, the cheapest first; None if there are none, or if a pixel costs
+    less than ``quiet``."""
+    obj = fit.state.scene.objects[index]
+    others = list(alternatives(obj, fit.domain, fit.state.at(*level.size).shot, candidates))
     window = _window([obj, *others], fit, level)
     if not others or window is None:
-        return []
+        return None
     now = cost(fit, fit.state, level, window)
-    if now < QUIET * (window[2] - window[0]) * (window[3] - window[1]):
-        return []
-    tried = [(cost(fit, fit.state.with_object(index, other), level, window), number) for number, other in enumerate(others)]
-    moved = [fit.domain.location(other) != fit.domain.location(obj) for other in others]
-    return [others[number] for first, number in sorted(tried) if first < now * (MOVED if moved[number] else PROMISING)][:FITTED]
+    if now < quiet * float(np.prod(np.ptp(outline(obj, fit.domain, fit.state.at(*level.size).shot), axis=0))):
+        return None
+    tried = [(cost(fit, fit.state.with_object(index, other), level, window), other) for other in others]
+    return now, sorted(tried, key=lambda one: one[0])
 
 
 def alternatives(obj: Object, domain: Domain, shot: Shot, candidates: Sequence[Scene]) -> Iterator[Object]:
