@@ -28,6 +28,7 @@ PLAINLY_WRONG, PLAINLY = 0.015, 0.6
 """The cost around an object, for each pixel of it, if its words may be plainly wrong, and the share of the cost that better words have."""
 FITTED = 2  # alternatives of an object that are fitted
 CLEARLY = 0.95  # an alternative must cost less than this share of what is there
+WORTH_ADDING = 0.7  # an added object must leave less than this share of the cost around it
 LEFT_OVER = 0.08  # the difference, of sRGB in [0, 1], that an unexplained spot has
 LEAST_SPOT, MOST_SPOTS = 8, 3  # pixels of a spot; spots that are looked at
 
@@ -169,13 +170,19 @@ def _add(fit: Fit, level: Level) -> bool:
         if window is None:
             continue
         trial = replace(fit, state=fit.state.with_new(start))
-        gain = _described(trial, level, index, window) - CLEARLY * cost(fit, fit.state, level, window)
-        if gain < 0 and (best is None or gain < best[0]):
+        gain = _described(trial, level, index, window) - WORTH_ADDING * cost(fit, fit.state, level, window)
+        if gain < 0 and not _crowded(trial, fit) and (best is None or gain < best[0]):
             best = gain, trial.state
     if best is None:
         return False
     fit.state = best[1]
     return True
+
+
+def _crowded(trial: Fit, fit: Fit) -> bool:
+    """Whether a new object stands nearer to another one than the domain permits, as one that only covers up another's error does."""
+    spacing = fit.domain.spacing
+    return spacing is not None and spacing.too_near(trial.state.scene) > spacing.too_near(fit.state.scene)
 
 
 def _described(trial: Fit, level: Level, index: int, window: Window) -> float:
