@@ -28,7 +28,7 @@ PLAINLY_WRONG, PLAINLY = 0.015, 0.6
 """The cost around an object, for each pixel of it, if its words may be plainly wrong, and the share of the cost that better words have."""
 FITTED = 2  # alternatives of an object that are fitted
 CLEARLY = 0.95  # an alternative must cost less than this share of what is there
-WORTH_ADDING = 0.7  # an added object must leave less than this share of the cost around it
+WORTH_ADDING = 0.85  # an added object must leave less than this share of the cost around it
 LEFT_OVER = 0.08  # the difference, of sRGB in [0, 1], that an unexplained spot has
 LEAST_SPOT, MOST_SPOTS = 8, 3  # pixels of a spot; spots that are looked at
 
@@ -59,6 +59,7 @@ def try_words(fit: Fit, glance: Level, level: Level, candidates: Sequence[Scene]
     for _ in range(MOST_SPOTS):
         if len(fit.state.scene) >= fit.domain.max_objects or not _add(fit, level):
             break
+        _reword(fit, level, level, len(fit.state.scene) - 1, ())
 
 
 def _reword(fit: Fit, glance: Level, level: Level, index: int, candidates: Sequence[Scene]) -> None:
