@@ -4,11 +4,31 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO
 
 import bpy
 import numpy as np
 from PIL import Image
+
+_WITHIN = 0.25  # pixels that are added to the edges of a window, which Blender keeps as shares of the frame and rounds
+
+
+@contextmanager
+def within(stage: bpy.types.Scene, window: tuple[int, int, int, int] | None) -> Iterator[None]:
+    """Render only this window (left, top, right, bottom, in pixels from the top left corner) of the stage's frame, or all of it."""
+    render = stage.render
+    if window is not None:
+        left, top, right, bottom = window
+        wide, high = render.resolution_x, render.resolution_y
+        render.border_min_x, render.border_max_x = ((edge + _WITHIN) / wide for edge in (left, right))
+        render.border_min_y, render.border_max_y = ((high - edge + _WITHIN) / high for edge in (bottom, top))
+        render.use_border = render.use_crop_to_border = True
+    try:
+        yield
+    finally:
+        render.use_border = render.use_crop_to_border = False
 
 
 class FrameGrabber:

@@ -47,7 +47,7 @@ render.report      render.conformance render.scorers      render.breakdown     r
 render.scored
 render.cards
 render.compare
-render.several     render.roundtrip   render.evals        render.unlike
+render.several     render.roundtrip   render.evals        render.unlike        render.refine
 render.demo        render.photographs render.studio
 render.verbs
 

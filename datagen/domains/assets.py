@@ -132,6 +132,12 @@ class Assets(PosedDomain):
     def paints(self, obj: Object) -> tuple[Paint, ...]:
         return paints(self.asset(obj), None if obj["texture"] == OWN else self.texture(obj["texture"]))
 
+    def settled(self, obj: Object) -> Object:
+        """The object raised, if it is sunk into the floor."""
+        lowest = float(self.solid(obj).hull()[:, 2].min())
+        x, y, z = obj["loc"]
+        return obj if lowest >= 0 else obj.replaced(loc=(x, y, _raised(z - lowest)))
+
     def rotation_error(self, truth: Object, guess: Object) -> float | None:
         """The angle between both rotations in degrees, modulo the true shape's symmetry; None if the classes differ, as their fronts do.
 

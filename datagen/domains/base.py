@@ -126,6 +126,10 @@ class Domain(ABC):
         """The canonical form among all equivalent ones: numbers rounded; a domain with symmetries reduces rotations, too."""
         return obj.replaced(**{n.name: n.rounded(obj[n.name]) for n in self.statement(obj.statement).numbers})
 
+    def settled(self, obj: Object) -> Object:
+        """The object with those numbers set that follow from its others, as the height of a thing that must stand; here, unchanged."""
+        return obj
+
     def order(self, obj: Object) -> tuple[float, ...]:
         """The sort key that puts a scene's objects into canonical order."""
         return self.location(obj)

@@ -83,6 +83,11 @@ class Clevr(StagedDomain):
     def canonical_object(self, obj: Object) -> Object:
         return super().canonical_object(obj).replaced(rotation=_least_turn(float(obj["rotation"])) if obj["shape"] == "cube" else 0.0)
 
+    def settled(self, obj: Object) -> Object:
+        """The object standing on the ground."""
+        x, y, _ = obj["loc"]
+        return obj.replaced(loc=(x, y, SIZES[obj["size"]]))
+
     def location(self, obj: Object) -> Vec3:
         x, y, z = obj["loc"]
         return (x, y, z)

@@ -94,7 +94,39 @@ class DrawJob:
         return _patience(self.settings.width, self.settings.height, self.settings.quality)
 
 
-Job = RenderJob | DrawJob
+@dataclass(frozen=True)
+class FrameJob:
+    """A frame of a scene as raw pixels, without labels and in no file format, for who renders the same scene again and again.
+
+    ``samples`` a pixel replace those of the shot's quality. With a ``window`` (left, top, right, bottom, in pixels), only this part of the
+    frame is rendered.
+    """
+
+    scene: Scene
+    shot: Shot
+    samples: int
+    window: tuple[int, int, int, int] | None = None
+    key: str = "frame"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the pixels."""
+        left, top, right, bottom = self.window or (0, 0, self.shot.width, self.shot.height)
+        return bottom - top, right - left, 3
+
+    def request(self) -> dict[str, Any]:
+        """The job as plain JSON; `read_job` is the inverse."""
+        return {"samples": self.samples, "window": self.window, "scene": self.scene.to_json(), "shot": self.shot.to_json()}
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which a worker counts as hanging on this job."""
+        return _patience(self.shot.width, self.shot.height, self.shot.quality)
+
+
+Job = RenderJob | DrawJob | FrameJob
+PIXELS = ".rgb"
+"""The suffix of a `FrameJob`'s only file: rows of pixels, three bytes of sRGB each."""
 Made = TypeVar("Made")
 
 
@@ -105,8 +137,12 @@ def read_job(request: Mapping[str, Any], settings: DatasetSettings | None = None
         if settings is None or "settings" in request:
             settings = DatasetSettings.from_json(request["settings"])
         return DrawJob(settings, request["index"])
-    also = {kind: Path(path) for kind, path in request.get("also", {}).items()}
     scene, shot = Scene.from_json(request["scene"]), Shot.from_json(request["shot"])
+    if "samples" in request:
+        window = request["window"]
+        left, top, right, bottom = map(int, window or (0, 0, 0, 0))
+        return FrameJob(scene, shot, int(request["samples"]), (left, top, right, bottom) if window else None)
+    also = {kind: Path(path) for kind, path in request.get("also", {}).items()}
     return RenderJob(request["key"], scene, shot, also, tuple(request.get("passes", ())))
 
 

@@ -24,7 +24,7 @@ from datagen.samples.settings import DatasetSettings
 from datagen.scene import Scene, Shot
 from datagen.workers.cores import CoreClaims, available_cores
 from datagen.workers.gpus import Gpu
-from datagen.workers.jobs import DrawJob, RenderJob, attempt
+from datagen.workers.jobs import DrawJob, FrameJob, RenderJob, attempt
 from datagen.workers.kernels import COMPILING_SECONDS, Kernels
 from datagen.workers.process import FIRST_FRAME_SECONDS, SlowStart, WorkerDied, WorkerProcess
 
@@ -54,9 +54,9 @@ class BlenderWorker:
         process = self._process
         return None if process is None else process.pid
 
-    def render(self, job: RenderJob | DrawJob) -> EncodedSample | UserError:
-        """The sample of a job, or the worker's error for it. Raises `WorkerDied` if the process ends or hangs, `Hopeless` if it can render
-        no job of that domain, `UserError` if Blender does not start."""
+    def render(self, job: RenderJob | DrawJob | FrameJob) -> EncodedSample | UserError:
+        """The sample of a job, or the pixels of a frame, or the worker's error for it. Raises `WorkerDied` if the process ends or hangs,
+        `Hopeless` if it can render no job of that domain, `UserError` if Blender does not start."""
         process = self._process or self._start_with_retries()
         patience = job.patience
         try:
@@ -74,9 +74,9 @@ class BlenderWorker:
             raise
         return EncodedSample(job.key, files)
 
-    def _request(self, job: RenderJob | DrawJob) -> dict[str, Any]:
+    def _request(self, job: RenderJob | DrawJob | FrameJob) -> dict[str, Any]:
         """The request for a job, without its settings if the process was sent the same ones last."""
-        if isinstance(job, RenderJob):
+        if not isinstance(job, DrawJob):
             return job.request()
         known, self._stated = self._stated is job.settings, job.settings
         return {"index": job.index} if known else job.request()

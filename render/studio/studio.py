@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -23,8 +23,11 @@ from datagen.images.encoding import decode_image, encode_image
 from datagen.images.reduced import reduced
 from datagen.samples.draw import draw
 from datagen.samples.settings import DatasetSettings
+from datagen.scene import Scene, Shot
 from datagen.shards.reader import Samples
-from render.studio import refining, takeaway
+from render.refine.frames import OwnFrames
+from render.refine.refine import Progress, Refined, RefineSettings, refine_scene
+from render.studio import takeaway
 from render.studio.answers import Tell
 from render.studio.asked import AskedDraw, AskedPicture, AskedReading, AskedRefinement, AskedSample, AskedScene, shot_of
 from render.studio.blender import Blender, pixels_of, scene_of
@@ -89,7 +92,6 @@ class Studio:
             "domains": self.domains,
             "models": self.readers.facts(),
             "data": data,
-            "refines": refining.available(),
             "most_pixels": MOST_PIXELS,
             "work": {name: {"waiting": lane.waiting, "working": lane.working} for name, lane in self.lanes.items()},
         }
@@ -171,12 +173,12 @@ class Studio:
         pixels = fitted(self.image(asked.image).pixels, shot.width, shot.height)
         stopped = self._stops[asked.name] = threading.Event()
 
-        def step(made: refining.Step) -> None:
+        def step(made: Progress) -> None:
             code = write_code(made.scene, domain)
             from_thread.run(tell, {"seconds": made.seconds, "renders": made.renders, "error": made.error, "code": code})
 
-        wish = refining.Wish(asked.seconds, asked.free_camera)
-        work = partial(refining.refine, pixels, scene, shot, wish, on_step=step, stop=stopped.is_set)
+        settings = RefineSettings(seconds=asked.seconds, free_camera=asked.free_camera)
+        work = partial(_refine, pixels, scene, shot, settings, on_progress=step, stop=stopped.is_set)
         try:
             done = await self.lanes["refine"].do(work, on_cancel=stopped.set)
         finally:
@@ -198,6 +200,12 @@ class Studio:
 
 LANES = {"draft": "drafts", "finish": "pictures and files", "read": "images", "refine": "refinements"}
 """The lanes of work, and what each does."""
+
+
+def _refine(pixels: np.ndarray, scene: Scene, shot: Shot, settings: RefineSettings, **callbacks: Callable[..., Any]) -> Refined:
+    """As `refine_scene`, in a Blender process of its own, so that the page's pictures need not wait for it."""
+    with OwnFrames() as renderer:
+        return refine_scene(pixels, scene, shot, settings, renderer, **callbacks)
 
 
 def _frame(width: int, height: int) -> tuple[int, int]:

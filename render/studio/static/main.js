@@ -365,7 +365,7 @@ function forget() {
 function showImage() {
   picture.set({ image: input.image ? `/api/image/${input.image}` : null, size: size_of(framed()) });
   $("behind").hidden = !input.image || domain.flat;
-  $("refining").hidden = !input.image || !studio.refines;
+  $("refining").hidden = !input.image;
   sessionStorage.setItem("input", JSON.stringify(input));
 }
 

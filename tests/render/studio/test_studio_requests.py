@@ -19,7 +19,7 @@ from datagen.domains.registry import get_domain
 from datagen.errors import UserError
 from datagen.images.encoding import decode_image, encode_image
 from datagen.shards.reader import Samples
-from render.studio import refining
+from render.refine.refine import Progress, Refined, RefineSettings
 from render.studio.limits import MOST_BODY, MOST_IMAGES, MOST_WAITING
 from render.studio.studio import Studio
 
@@ -260,15 +260,15 @@ def test_more_than_can_wait_is_refused_and_nothing_that_waits_is_lost(page: Serv
 def test_a_refinement_tells_its_steps_and_stops_with_its_page(page: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     stopped = threading.Event()
 
-    def refine(image: np.ndarray, scene: Any, shot: Any, wish: refining.Wish, *, on_step: Any, stop: Any) -> Any:
+    def refine(image: np.ndarray, scene: Any, shot: Any, settings: RefineSettings, _: Any, **callbacks: Any) -> Refined:
         assert image.shape == (shot.height, shot.width, 3)
-        on_step(refining.Step(0.5, 3, 0.25, scene))
-        if wish.seconds > 100:
-            wait_until(stop)
+        callbacks["on_progress"](Progress(0.5, 3, 0.25, scene))
+        if settings.seconds > 100:
+            wait_until(callbacks["stop"])
             stopped.set()
-        return refining.Result(scene, shot, 0.125, 0.5)
+        return Refined(scene, shot, 0.125, 0.5, 3, 0.5, (0,))
 
-    monkeypatch.setattr(refining, "refine", refine)
+    monkeypatch.setattr("render.studio.studio.refine_scene", refine)
     kept = page.ask("/api/image", BLUE).json["image"]
     request = {"domain": "dot2d", "code": DOT, "image": kept}
     step, end = page.ask("/api/refine", request | {"seconds": 5}).lines

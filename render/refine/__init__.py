@@ -1,0 +1,1 @@
+"""Predicted scenes made to explain their images better, by rendering and comparing."""

@@ -1,0 +1,91 @@
+"""The prediction of one image, refined wherever there is a renderer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from statistics import mean
+
+import msgspec
+from msgspec import Struct
+
+from datagen.code.grammar import parse_code, write_code
+from datagen.code.predictions import Prediction
+from datagen.domains.base import Domain
+from datagen.domains.registry import get_domain
+from datagen.errors import Hopeless, UserError
+from datagen.images.encoding import decode_image
+from datagen.io.declared import as_declared
+from datagen.samples.record import CameraRecord, ShotRecord
+from datagen.scene import Camera, Scene, check_frame
+from render.refine.frames import Frames
+from render.refine.refine import Refined, RefineSettings, refine_scene
+from render.refine.row import RefinedPrediction, Refinement
+
+
+class Task(Struct, frozen=True):
+    """A prediction and the file of its image, which messages call ``image_name``. ``camera`` is the known one, None where the domain's
+    standard camera is to be taken; with ``free_camera`` either is where the search begins."""
+
+    prediction: Prediction
+    domain: str
+    image: bytes
+    image_name: str
+    camera: CameraRecord | None
+    free_camera: bool
+    seconds: float
+    renders: int | None
+
+
+class Outcome(Struct, frozen=True):
+    """What has become of a task: its line, and the ``problem`` that left the code as it was given, if there was one."""
+
+    row: RefinedPrediction
+    problem: str = ""
+
+
+def carry_out(task: Task, frames: Frames, stop: Callable[[], bool] | None = None) -> Outcome:
+    """The outcome of a task, as far as it has come when ``stop`` says so. `Hopeless` if no task can be carried out."""
+    given = task.prediction
+    try:
+        return Outcome(_refined(task, frames, stop))
+    except Hopeless:
+        raise
+    except UserError as error:
+        return Outcome(RefinedPrediction(given.key, given.code, given.image, given.confidence, given.candidates), str(error))
+
+
+def _refined(task: Task, frames: Frames, stop: Callable[[], bool] | None) -> RefinedPrediction:
+    domain = get_domain(task.domain)
+    pixels = decode_image(task.image, task.image_name)
+    high, wide = pixels.shape[:2]
+    check_frame(wide, high)
+    scene = parse_code(task.prediction.code, domain)
+    domain.check(scene)
+    shot = domain.canonical_shot(wide, high, "standard")
+    if task.camera is not None:
+        shot = replace(shot, camera=Camera(**msgspec.structs.asdict(task.camera)))
+    settings = RefineSettings(task.seconds, task.renders, task.free_camera, _candidates(task.prediction, domain))
+    return _row(task.prediction, refine_scene(pixels, scene, shot, settings, frames, stop=stop), domain)
+
+
+def _candidates(prediction: Prediction, domain: Domain) -> tuple[Scene, ...]:
+    """The scenes of a prediction's other candidates, without those that do not parse."""
+    found = []
+    for candidate in (prediction.candidates or ())[1:]:
+        try:
+            scene = parse_code(candidate.code, domain)
+            domain.check(scene)
+        except UserError:
+            continue
+        found.append(scene)
+    return tuple(found)
+
+
+def _row(given: Prediction, refined: Refined, domain: Domain) -> RefinedPrediction:
+    """The line of a refined prediction. An object that was found is as sure as the others are on average."""
+    sure = given.confidence
+    confidence = None if not sure else tuple(mean(sure) if origin is None else sure[origin] for origin in refined.origins)
+    shot = as_declared(refined.shot.to_json(), ShotRecord, given.key)
+    how = Refinement(shot, round(refined.first_error, 6), round(refined.error, 6), refined.renders, round(refined.seconds, 2))
+    return RefinedPrediction(given.key, write_code(refined.scene, domain), given.image, confidence, refinement=how)
