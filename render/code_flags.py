@@ -72,10 +72,16 @@ class CodeVerb(Verb):
         """What to render. `UserError` for flags that contradict one another, and for what they name if it cannot be read."""
         from render.codes import gather_codes
         from render.other_shots import OtherShots
+        from render.refined import Found
+        from render.rerender import Standard
 
-        shots = self._shots()
-        cameras, lamps = self._cameras(shots), self._lamps()
+        otherwise = self._shots()
+        cameras, lamps = self._cameras(otherwise), self._lamps()
         found = gather_codes(self.code)
+        shots: Shots = otherwise
+        if found.found and isinstance(otherwise, Standard):
+            sides = {name: value for name in ("width", "height") if (value := getattr(self, name)) is not None}
+            shots = Found(otherwise, found.found, self.lighting == "canonical", sides)
         if not cameras and self.views is None and lamps is None:
             return Asked(found.codes, shots, {key: key for key in found.codes}, found)
         codes, others = OtherShots(shots, cameras, self.views, lamps).of(found.codes)

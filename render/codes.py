@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from datagen.code.predictions import predictions_in
+from datagen.code.predictions import predictions_in, read_predictions_of
 from datagen.errors import UserError
 from datagen.io.files import decode_text, passed_over, read_text
+from datagen.scene import Shot
 from datagen.shards.reader import Samples
 from datagen.workers.jobs import EXPORTS
+from render.refined import RefinedPrediction
 from render.rerender import read_codes
 
 STDIN = Path("-")
@@ -22,10 +24,12 @@ MOST_STDIN_BYTES = 1 << 26  # some 100,000 predictions
 
 @dataclass(frozen=True)
 class Codes:
-    """Codes by key, and by key the place that each comes from, for messages; by key, the reasons why others cannot be read."""
+    """Codes by key, and by key the place that each comes from, for messages; by key, the shots that refinement found for some; by key, the
+    reasons why others cannot be read."""
 
     codes: dict[str, str] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
+    found: dict[str, Shot] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
 
 
@@ -48,12 +52,14 @@ def gather_codes(sources: Sequence[Path]) -> Codes:
             found.places[key] = where
             if isinstance(code, UserError):
                 found.unreadable[key] = str(code)
-            else:
-                found.codes[key] = code
+                continue
+            if isinstance(code, RefinedPrediction) and code.shot is not None:
+                found.found[key] = code.shot
+            found.codes[key] = code if isinstance(code, str) else code.code
     return found
 
 
-def _codes_of(source: Path) -> Iterator[tuple[str, str | UserError, str]]:
+def _codes_of(source: Path) -> Iterator[tuple[str, str | RefinedPrediction | UserError, str]]:
     """Key, code or the error of reading it, and place of each code."""
     if source == STDIN:
         yield from _codes_of_stdin()
@@ -61,9 +67,12 @@ def _codes_of(source: Path) -> Iterator[tuple[str, str | UserError, str]]:
         yield from _codes_of_folder(source)
     elif not source.exists():
         raise UserError(f"{source}: there is no such file or folder")
+    elif source.suffix == ".jsonl":
+        for key, prediction in read_predictions_of(RefinedPrediction, source).items():
+            yield key, prediction, f"{source}: {key}"
     else:
         for key, code in read_codes(source).items():
-            yield key, code, f"{source}: {key}" if source.suffix == ".jsonl" else str(source)
+            yield key, code, str(source)
 
 
 def _codes_of_folder(folder: Path) -> Iterator[tuple[str, str | UserError, str]]:
@@ -89,7 +98,7 @@ def _read(read: Callable[[], str], prefix: str) -> str | UserError:
         return UserError(str(error).removeprefix(prefix))
 
 
-def _codes_of_stdin() -> Iterator[tuple[str, str, str]]:
+def _codes_of_stdin() -> Iterator[tuple[str, str | RefinedPrediction, str]]:
     """One code, or predictions, which begin with a brace, as no code does."""
     data = sys.stdin.buffer.read(MOST_STDIN_BYTES + 1)
     if len(data) > MOST_STDIN_BYTES:
@@ -100,5 +109,5 @@ def _codes_of_stdin() -> Iterator[tuple[str, str, str]]:
     if not text.lstrip().startswith("{"):
         yield STDIN_KEY, text, "standard input"
         return
-    for key, prediction in predictions_in(text, "standard input").items():
-        yield key, prediction.code, f"standard input: {key}"
+    for key, prediction in predictions_in(text, RefinedPrediction, "standard input").items():
+        yield key, prediction, f"standard input: {key}"

@@ -41,7 +41,8 @@ model.prediction   model.training     model.ship
 model.verbs
 
 render.images      render.codediff    render.sides        render.overlay       render.rerender     render.summary       render.views
-render.codes       render.other_shots render.film
+render.refined     render.other_shots render.film
+render.codes
 render.picture     render.code_flags
 render.report      render.conformance render.scorers      render.breakdown     render.chosen
 render.scored

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from msgspec import Meta, Struct
 
@@ -50,6 +50,9 @@ class Prediction(Struct, frozen=True, omit_defaults=True):
         return row
 
 
+Line = TypeVar("Line", bound=Prediction)
+
+
 def is_key(key: str) -> bool:
     """Whether a text can be the key of a prediction: printable, without slashes, and not starting with a dot."""
     spaced = "".join(" " if unicodedata.category(character) == "Zs" else character for character in key)  # macOS puts U+202F in names
@@ -63,17 +66,22 @@ def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
 
 def read_predictions(path: Path) -> dict[str, Prediction]:
     """The predictions in a file by key, in the file's order; `UserError` if the file is damaged or repeats a key."""
-    return _by_key(read_rows(path, Prediction))
+    return read_predictions_of(Prediction, path)
 
 
-def predictions_in(text: str, where: str) -> dict[str, Prediction]:
-    """As `read_predictions`, of a text; errors begin with `where`."""
+def read_predictions_of(kind: type[Line], path: Path) -> dict[str, Line]:
+    """As `read_predictions`, of a file whose lines may have the further fields of a kind of prediction."""
+    return _by_key(read_rows(path, kind))
+
+
+def predictions_in(text: str, kind: type[Line], where: str) -> dict[str, Line]:
+    """As `read_predictions_of`, of a text; errors begin with `where`."""
     lines = ((f"{where}, line {number}", line) for number, line in enumerate(text.split("\n"), 1) if line.strip())
-    return _by_key((place, as_declared(decode_row(line, place), Prediction, place)) for place, line in lines)
+    return _by_key((place, as_declared(decode_row(line, place), kind, place)) for place, line in lines)
 
 
-def _by_key(rows: Iterable[tuple[str, Prediction]]) -> dict[str, Prediction]:
-    found: dict[str, Prediction] = {}
+def _by_key(rows: Iterable[tuple[str, Line]]) -> dict[str, Line]:
+    found: dict[str, Line] = {}
     for where, prediction in rows:
         if prediction.key in found:
             raise UserError(f"{where}: the key {prediction.key} comes twice")

@@ -19,7 +19,7 @@ from datagen.io.declared import as_declared, to_plain
 from datagen.io.files import MOST_OF_LINE, check_own, is_there, naming, open_plain, removed, write_bytes
 from datagen.io.json_text import decode_row
 from datagen.screen import print_line
-from render.refine.row import RefinedPrediction
+from render.refined import RefinedPrediction
 
 
 class Header(Struct):

@@ -23,8 +23,8 @@ from datagen.workers.cores import available_cores
 from datagen.workers.ray_cluster import Crew, OnRay, ray_cluster
 from render.refine.frames import OwnFrames
 from render.refine.partial import Partial
-from render.refine.row import RefinedPrediction
 from render.refine.task import Outcome, Task, carry_out
+from render.refined import RefinedPrediction
 
 WORKER = "render.refine.worker"
 SECONDS_OVER = 600.0

@@ -20,7 +20,7 @@ from datagen.samples.record import CameraRecord, ShotRecord
 from datagen.scene import Camera, Scene, check_frame
 from render.refine.frames import Frames
 from render.refine.refine import Refined, RefineSettings, refine_scene
-from render.refine.row import RefinedPrediction, Refinement
+from render.refined import RefinedPrediction, Refinement
 
 
 class Task(Struct, frozen=True):

@@ -24,7 +24,7 @@ from igllm import main
 from render.refine.frames import OwnFrames
 from render.refine.partial import Partial
 from render.refine.refine import Progress, Refined, RefineSettings, refine_scene
-from render.refine.row import RefinedPrediction
+from render.refined import RefinedPrediction
 
 CLEVR, DOT2D = get_domain("clevr"), get_domain("dot2d")
 PLENTY = RefineSettings(seconds=600.0)
