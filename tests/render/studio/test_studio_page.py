@@ -224,7 +224,7 @@ def test_a_disk_without_room_is_one_message_and_the_next_file_is_written(clevr: 
     assert clevr.ask("/api/take/blend", request).status == 200
     limits = {pid: resource.prlimit(pid, resource.RLIMIT_FSIZE) for pid in clevr.studio.blender.pool.pids}
     for pid, (_, hard) in limits.items():
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (150_000, hard))  # more than a picture, less than a .blend
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (70_000, hard))  # more than a picture, less than a .blend
     answer = clevr.ask("/api/take/blend", request)
     assert answer.status == 400
     assert "cannot be written" in answer.json["problem"]
