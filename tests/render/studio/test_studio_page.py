@@ -212,22 +212,3 @@ def test_a_killed_worker_costs_nothing_but_time(clevr: Served) -> None:
         os.kill(pid, signal.SIGKILL)
     assert b'"quality":"standard"' in response.readline()
     asked.close()
-
-
-@pytest.mark.slow
-def test_a_disk_without_room_is_one_message_and_the_next_file_is_written(clevr: Served) -> None:
-    """A limit on the size of files stands in for a full disk."""
-    import resource
-
-    sample = clevr.studio.data[0].at(0)
-    request = {"domain": "clevr", "code": sample.code, "shot": sample.shot.to_json()}
-    assert clevr.ask("/api/take/blend", request).status == 200
-    limits = {pid: resource.prlimit(pid, resource.RLIMIT_FSIZE) for pid in clevr.studio.blender.pool.pids}
-    for pid, (_, hard) in limits.items():
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (150_000, hard))  # more than a picture, less than a .blend
-    answer = clevr.ask("/api/take/blend", request)
-    assert answer.status == 400
-    assert "cannot be written" in answer.json["problem"]
-    for pid, limit in limits.items():
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, limit)
-    assert clevr.ask("/api/take/blend", request).body[:4] in (b"\x28\xb5\x2f\xfd", b"BLEN")
