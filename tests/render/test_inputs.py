@@ -28,6 +28,7 @@ from render.codes import gather_codes
 from render.images import same_image
 from render.other_shots import OtherShots
 from render.rerender import Recorded, Standard, render_codes
+from render.verbs import Render
 
 CLEVR = get_domain("clevr")
 CODE = """add(loc=(1, -0.5, 0.7), color="cyan", material="metal", size="large", shape="cube", rotation=20)
@@ -36,11 +37,11 @@ add(loc=(-1.2, 0.8, 0.35), color="red", material="rubber", size="small", shape="
 DOT, OTHER = "dot(loc=(0.2, 0.5))\n", "dot(loc=(0.7, 0.5))\n"
 LAMPS = {"only": {"location": [4, -4, 6], "power": 200, "color": [1, 0.2, 0.1]}}
 
-Render = Callable[..., tuple[int, str]]
+Rendering = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def render(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Render:
+def render(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Rendering:
     """A function that calls `igllm render`, with a text on standard input and with paths in `tmp_path`; gives the status and what was
     printed. The working folder stays, on which it depends whether a Blender that runs can be used."""
 
@@ -62,7 +63,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
 
 
-def test_code_comes_from_standard_input(render: Render, tmp_path: Path) -> None:
+def test_code_comes_from_standard_input(render: Rendering, tmp_path: Path) -> None:
     assert render("-", "--out", "out", stdin=DOT.encode())[0] == 0
     assert names(tmp_path / "out") == ["stdin.json", "stdin.png", "stdin.py"]
     rows = "".join(json.dumps({"key": key, "code": code}) + "\n" for key, code in (("a", DOT), ("b", OTHER)))
@@ -86,7 +87,7 @@ def test_standard_input_that_is_no_code_is_told(stdin: bytes, message: str, rend
     assert message in output
 
 
-def test_files_and_folders_are_rendered_together_and_what_cannot_be_is_told(render: Render, tmp_path: Path) -> None:
+def test_files_and_folders_are_rendered_together_and_what_cannot_be_is_told(render: Rendering, tmp_path: Path) -> None:
     folder = tmp_path / "codes"
     folder.mkdir()
     for name, content in {"a.py": DOT, "b.py": "nonsense", "c.py": DOT * 2, "._a.py": DOT, "a.blender.py": "import bpy"}.items():
@@ -137,7 +138,7 @@ def test_a_folder_of_shards_holds_the_codes_of_its_samples(four_shards: Path) ->
     assert found.codes == {sample.key: sample.code for sample in samples}
 
 
-def test_one_scene_is_seen_by_several_cameras_with_exact_passes(render: Render, tmp_path: Path) -> None:
+def test_one_scene_is_seen_by_several_cameras_with_exact_passes(render: Rendering, tmp_path: Path) -> None:
     (tmp_path / "scene.py").write_text(CODE)
     (tmp_path / "lamps.json").write_text(json.dumps(LAMPS))
     passes, call = ("--depth", "--masks", "--normals"), ("scene.py", "--cameras", "left,top", "--out", "out")
@@ -168,7 +169,7 @@ def test_one_scene_is_seen_by_several_cameras_with_exact_passes(render: Render, 
     assert not [name for name in names(tmp_path / "out") if "depth" in name or "normals" in name]  # they were of other code
 
 
-def test_views_stand_around_the_scene_of_a_data_set(renders: Samples, render: Render, tmp_path: Path) -> None:
+def test_views_stand_around_the_scene_of_a_data_set(renders: Samples, render: Rendering, tmp_path: Path) -> None:
     key = renders.keys[0]
     (tmp_path / f"{key}.py").write_text(renders.code(key))
     assert render(f"{key}.py", "--data", renders.path, "--views", 2, "--out", "out", domain="clevr")[0] == 0
@@ -177,6 +178,23 @@ def test_views_stand_around_the_scene_of_a_data_set(renders: Samples, render: Re
     assert same_image(first.pixels(), renders[key].pixels())
     assert np.add(first.shot.camera.location, second.shot.camera.location)[:2] == pytest.approx([0, 0], abs=1e-5)
     assert second.shot.lamps == first.shot.lamps == renders[key].shot.lamps
+
+
+def test_a_refined_code_is_rendered_under_the_light_and_camera_that_were_found(render: Rendering, tmp_path: Path) -> None:
+    shot = replace(CLEVR.canonical_shot(48, 36, "standard"), camera=named_cameras(CLEVR)["left"], noise_seed=5)
+    shot = replace(shot, lamps=tuple(replace(lamp, power=lamp.power / 2) for lamp in shot.lamps))
+    found = {"shot": shot.to_json(), "first_error": 0.2, "error": 0.1, "renders": 9, "seconds": 1}
+    rows = [{"key": "a", "code": CODE, "refinement": found}, {"key": "b", "code": CODE}]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    standard = CLEVR.canonical_shot(32, 24, "draft")
+    assert render("rows.jsonl", "--out", "out", domain="clevr")[0] == 0
+    assert Samples(tmp_path / "out")["a"].shot == replace(shot, width=32, height=24, quality="draft", noise_seed=standard.noise_seed)
+    assert Samples(tmp_path / "out")["b"].shot == standard
+    asked = Render(code=[tmp_path / "rows.jsonl"], out=tmp_path, lighting="canonical").asked().shots.shot("a")[0]
+    assert asked == replace(shot, lamps=standard.lamps, noise_seed=standard.noise_seed)
+    del rows[0]["refinement"]["shot"]
+    (tmp_path / "rows.jsonl").write_text(json.dumps(rows[0]) + "\n")
+    assert "rows.jsonl, line 1: refinement" in render("rows.jsonl", "--out", "none", domain="clevr")[1]
 
 
 def test_a_single_camera_keeps_the_key(tmp_path: Path) -> None:
@@ -189,7 +207,7 @@ def test_a_single_camera_keeps_the_key(tmp_path: Path) -> None:
         OtherShots(Standard(), two).of({"a": "", "a-left": ""})
 
 
-def test_flags_that_contradict_one_another_or_the_domain_are_refused(renders: Samples, render: Render, tmp_path: Path) -> None:
+def test_flags_that_contradict_one_another_or_the_domain_are_refused(renders: Samples, render: Rendering, tmp_path: Path) -> None:
     (tmp_path / "scene.py").write_text(DOT)
     (tmp_path / "low.json").write_text('{"low": {"location": [5, 0, 0.01]}}')
     (tmp_path / "under.json").write_text('{"key": {"location": [5, 0, 0.3], "power": 10}}')
