@@ -72,8 +72,8 @@ class Render(CodeVerb):
 
     Render code, from a pred.jsonl, files and folders of your own, or standard input, into {key}.png, .py and .json. With --data, size,
     quality, camera and light are those that the data set has for the same key; the scene comes from the code alone. With several cameras,
-    each code has a picture by each of them, {key}-{camera}.png. A refined.jsonl brings the light and the camera that were found, which count
-    without --data. Call again to go on after an interruption.
+    each code has a picture by each of them, {key}-{camera}.png. Without --data, a refined.jsonl brings the light and the camera that were
+    found. Call again to go on after an interruption.
     """
 
     out: Annotated[Path, Flag("folder for the pictures", None, samples_to_write)]
