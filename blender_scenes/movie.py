@@ -8,9 +8,14 @@ from typing import Any
 
 import bpy
 
+from blender_scenes.whole import check_whole
+
 
 def write_movie(request: Mapping[str, Any]) -> None:
-    """Write the PNG files ``frames``, all of ``width`` by ``height`` pixels, to the MP4 file ``path``, ``fps`` a second, as H.264."""
+    """Write the PNG files ``frames``, all of ``width`` by ``height`` pixels, to the MP4 file ``path``, ``fps`` a second, as H.264.
+
+    `UserError` if there is no room for all of it, which Blender passes over.
+    """
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=True, load_ui=False)
     scene = bpy.context.scene
     frames = list(map(Path, request["frames"]))
@@ -32,3 +37,4 @@ def write_movie(request: Mapping[str, Any]) -> None:
     video.gopsize = min(12, len(frames))
     render.filepath, render.use_file_extension = request["path"], False
     bpy.ops.render.render(animation=True)
+    check_whole(Path(request["path"]))

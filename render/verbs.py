@@ -116,7 +116,8 @@ class Render(CodeVerb):
             if count:
                 print_line(f"igllm render: {self.out}: {counted(count, 'older picture')} {fate}")
         films = self.film if rendered.keys else ()
-        write_films(films, self.out, rendered.keys, self.fps)
+        if films:
+            write_films(films, self.out, rendered.keys, self.fps)
         print(f"{self.out}: {counted(len(rendered.keys), 'picture')}{f', {len(refused)} refused' if refused else ''}")
         for film in films:
             print(f"{film}: {counted(len(rendered.keys), 'frame')}")

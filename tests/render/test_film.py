@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from blender_scenes.whole import check_whole
 from datagen.code.grammar import parse_code
 from datagen.domains.registry import get_domain
 from datagen.errors import UserError
@@ -96,6 +97,35 @@ def test_frames_are_the_codes_that_can_be_rendered_in_their_order(films: tuple[P
             gif.seek(number)
             off = np.abs(np.asarray(gif.convert("RGB")).astype(int) - pixels(folder / "out" / f"{key}.png"))
             assert off.mean() < 4
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "blend"])
+def test_a_file_that_was_cut_is_told_from_a_whole_one(suffix: str, films: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    data = (films[0] / f"film.{suffix}").read_bytes()
+    (cut := tmp_path / "cut").write_bytes(data)
+    check_whole(cut)
+    for length in (0, 3, 4096, len(data) // 2, len(data) - 500, len(data) - 1):
+        cut.write_bytes(data[: min(length, len(data) - 1)])
+        with pytest.raises(UserError, match="is the disk full"):
+            check_whole(cut)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("suffix", "most"), [("mp4", 1500), ("blend", 60_000)])
+def test_without_room_there_is_no_file_but_a_message(suffix: str, most: int, films: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    folder, made = tmp_path / "made", tmp_path / f"film.{suffix}"
+    assert (
+        main(["render", "--code", str(films[0] / "out"), "--width", "48", "--height", "36", "--quality", "draft", "--out", str(folder)])
+        == 0
+    )
+    command = "import resource, sys; from pathlib import Path; from render.film import write_films; "
+    command += "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2); "
+    command += "write_films([Path(sys.argv[2])], Path(sys.argv[3]), [sys.argv[4]], 8)"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", command, str(most), str(made), str(folder), GOOD[0]], capture_output=True, text=True, check=False
+    )
+    assert "UserError" in done.stderr and "is the disk full" in done.stderr
+    assert not made.exists()
 
 
 def test_keyframes_show_each_code_to_the_byte_given_its_noise(films: tuple[Path, dict[str, Any]]) -> None:
