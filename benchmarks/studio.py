@@ -23,7 +23,7 @@ from datagen.samples.settings import DatasetSettings
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
-from browser import Browser, browser  # the tests' line to a browser
+from chromium import Browser, browser  # the tests' line to a browser
 
 STANDARD = "document.getElementById('quality').dataset.shown === 'standard'"
 MEASURES = {

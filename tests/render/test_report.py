@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chromium import Chromium, needs_chromium
+from chromium import Browser, browser
 from comparison_sets import make_samples, moved, save_loose, save_predictions, save_shards
 from pages import Page, report_cards
 
@@ -115,10 +115,9 @@ KEY = '"><script>alert(2)<'
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
-    browser = Chromium(tmp_path_factory.mktemp("chromium"))
-    yield browser
-    browser.close()
+def window() -> Iterator[Browser]:
+    with browser() as window:
+        yield window
 
 
 @pytest.fixture(scope="module")
@@ -154,122 +153,114 @@ def _code(scene: Scene) -> str:
 
 
 @pytest.fixture
-def page(browser: Chromium, full: Path) -> Chromium:
-    browser.problems.clear()
-    browser.requests.clear()
-    browser.resize(1400, 1000)
-    return browser
+def page(window: Browser) -> Browser:
+    window.complaints.clear()
+    window.requests.clear()
+    window.resize(1400, 1000)
+    return window
 
 
-def opened(page: Chromium, report: Path, asked: str = "") -> None:
+def opened(page: Browser, report: Path, asked: str = "") -> None:
     """Open a report and scroll to its samples."""
-    page.open(report / "index.html", asked)
+    page.open("about:blank")
+    page.open(f"{(report / 'index.html').absolute().as_uri()}{asked}")
     page.wait("document.getElementById('count').textContent")
-    page.run("document.getElementById('samples').scrollIntoView()")
+    page.eval("document.getElementById('samples').scrollIntoView()")
 
 
-def shown(page: Chromium) -> int:
-    return int(page.run("document.querySelectorAll('#cards > article').length"))
+def shown(page: Browser) -> int:
+    return int(page.eval("document.querySelectorAll('#cards > article').length"))
 
 
-@needs_chromium
-def test_the_browser_shows_all_samples_and_loads_only_what_it_needs(page: Chromium, full: Path) -> None:
+def test_the_browser_shows_all_samples_and_loads_only_what_it_needs(page: Browser, full: Path) -> None:
     opened(page, full)
     page.wait("document.querySelector('#cards > article h3')")
     assert shown(page) == 2 * CHUNK + 11
-    assert page.run("document.querySelectorAll('#cards h3').length") < CHUNK
-    page.run("document.querySelector('#cards > article:last-child').scrollIntoView()")
+    assert page.eval("document.querySelectorAll('#cards h3').length") < CHUNK
+    page.eval("document.querySelector('#cards > article:last-child').scrollIntoView()")
     page.wait("document.querySelector('#cards > article:last-child h3')")
     page.wait("!document.querySelector('#cards > article h3') || !document.querySelector('#cards > article').childElementCount")
-    assert not page.problems
+    assert not page.complaints
     assert page.requests
     assert all(url.startswith(full.absolute().as_uri()) or url == "about:blank" for url in page.requests)
 
 
-@needs_chromium
-def test_what_a_prediction_says_is_text(page: Chromium, full: Path) -> None:
+def test_what_a_prediction_says_is_text(page: Browser, full: Path) -> None:
     opened(page, full, "#show=unparsable")
     page.wait("document.querySelectorAll('#cards pre').length === 2")
-    said = page.run("[...document.querySelectorAll('#cards pre')].map((one) => one.textContent)")
+    said = page.eval("[...document.querySelectorAll('#cards pre')].map((one) => one.textContent)")
     assert ATTACK.replace("\u202e", "\\u202e") in said
-    assert page.run("document.querySelectorAll('#cards script, #cards [onerror]').length") == 0
+    assert page.eval("document.querySelectorAll('#cards script, #cards [onerror]').length") == 0
     opened(page, full, "#sort=key&find=alert")
     page.wait("document.querySelector('#cards h3')")
-    assert page.run("document.querySelector('#cards h3').textContent") == KEY.replace("/", "")
-    assert "attacked" not in page.run("document.title").replace(ATTACK.replace("\u202e", "\\u202e"), "")
-    assert not page.problems
+    assert page.eval("document.querySelector('#cards h3').textContent") == KEY.replace("/", "")
+    assert "attacked" not in page.eval("document.title").replace(ATTACK.replace("\u202e", "\\u202e"), "")
+    assert not page.complaints
 
 
-@needs_chromium
-def test_samples_are_chosen_and_ordered(page: Chromium, full: Path) -> None:
+def test_samples_are_chosen_and_ordered(page: Browser, full: Path) -> None:
     expected = {"word color": (2 * CHUNK + 10 + 3) // 4, "extra": 1, "missing": 2, "unparsable": 2, "word shape": 0}
     for show, count in expected.items():
         opened(page, full, f"#show={show.replace(' ', '+')}")
         assert shown(page) == (count or 2 * CHUNK + 11)  # there is no wrong shape, and so no such choice
     opened(page, full, "#sort=best")
     page.wait("document.querySelector('#cards h3')")
-    assert page.run("document.querySelector('#cards b').textContent") == "4 / 4"
-    assert page.run("document.querySelectorAll('.wrong-cell a').length") > 0
-    page.run("document.querySelector('.wrong-cell a').click()")
+    assert page.eval("document.querySelector('#cards b').textContent") == "4 / 4"
+    assert page.eval("document.querySelectorAll('.wrong-cell a').length") > 0
+    page.eval("document.querySelector('.wrong-cell a').click()")
     page.wait(f"document.querySelectorAll('#cards > article').length < {CHUNK}")
-    assert "confused" in page.run("document.querySelector('[name=show]').value")
-    assert not page.problems
+    assert "confused" in page.eval("document.querySelector('[name=show]').value")
+    assert not page.complaints
 
 
-@needs_chromium
-def test_the_keyboard_is_enough(page: Chromium, full: Path) -> None:
+def test_the_keyboard_is_enough(page: Browser, full: Path) -> None:
     opened(page, full, "#sort=key")
     page.wait("document.querySelector('#cards h3')")
     for key, place in (("j", 0), ("j", 1), ("j", 2), ("k", 1)):
-        page.press(key)
-        assert page.run("[...document.querySelectorAll('#cards > article')].indexOf(document.activeElement)") == place
+        page.key(key)
+        assert page.eval("[...document.querySelectorAll('#cards > article')].indexOf(document.activeElement)") == place
     page.wait("document.querySelectorAll('#cards canvas').length > 0")
-    page.press("o")
+    page.key("o")
     page.wait("document.querySelector('#cards h3') && document.querySelectorAll('#cards canvas').length === 0")
-    page.press("/")
-    assert page.run("document.activeElement.name") == "find"
-    page.press("j")
-    assert page.run("document.activeElement.value") == "j"
-    assert not page.problems
+    page.key("/")
+    assert page.eval("document.activeElement.name") == "find"
+    page.key("j")
+    assert page.eval("document.activeElement.value") == "j"
+    assert not page.complaints
 
 
-@needs_chromium
-def test_pictures_are_compared_by_slider_and_by_blink(browser: Chromium, report: Path) -> None:
-    browser.problems.clear()
-    opened(browser, report, "#view=slider")
-    browser.wait("document.querySelectorAll('.slider .stack img').length === 6")
+def test_pictures_are_compared_by_slider_and_by_blink(page: Browser, report: Path) -> None:
+    opened(page, report, "#view=slider")
+    page.wait("document.querySelectorAll('.slider .stack img').length === 6")
     clip = "getComputedStyle(document.querySelector('.stack img + img')).clipPath"
-    assert "50%" in browser.run(clip)
-    browser.run("(() => { const one = document.querySelector('[type=range]'); one.value = 20; one.dispatchEvent(new Event('input')); })()")
-    assert "20%" in browser.run(clip)
-    browser.run("document.querySelector('#cards > article').focus()")
-    browser.press("3")
-    browser.wait("document.querySelectorAll('.blink .stack img').length === 6")
-    assert browser.run("getComputedStyle(document.querySelector('.stack img + img')).animationName") == "blink"
-    assert not browser.problems
+    assert "50%" in page.eval(clip)
+    page.eval("(() => { const one = document.querySelector('[type=range]'); one.value = 20; one.dispatchEvent(new Event('input')); })()")
+    assert "20%" in page.eval(clip)
+    page.eval("document.querySelector('#cards > article').focus()")
+    page.key("3")
+    page.wait("document.querySelectorAll('.blink .stack img').length === 6")
+    assert page.eval("getComputedStyle(document.querySelector('.stack img + img')).animationName") == "blink"
+    assert not page.complaints
 
 
-@needs_chromium
-def test_objects_have_the_same_number_in_both_images_and_codes(browser: Chromium, report: Path) -> None:
-    browser.problems.clear()
-    opened(browser, report, "#sort=key")
-    browser.wait("document.querySelectorAll('#cards canvas').length === 6")
+def test_objects_have_the_same_number_in_both_images_and_codes(page: Browser, report: Path) -> None:
+    opened(page, report, "#sort=key")
+    page.wait("document.querySelectorAll('#cards canvas').length === 6")
     canvas = "document.querySelectorAll('#cards canvas')[n]"
     pixels = f"{canvas}.getContext('2d').getImageData(0, 0, {canvas}.width, {canvas}.height).data"
-    assert browser.run(f"[0, 1].every((n) => {pixels}.some((value) => value))")
-    badges = browser.run("[...document.querySelector('#cards .row.matched').querySelectorAll('.badge')].map((one) => one.textContent)")
+    assert page.eval(f"[0, 1].every((n) => {pixels}.some((value) => value))")
+    badges = page.eval("[...document.querySelector('#cards .row.matched').querySelectorAll('.badge')].map((one) => one.textContent)")
     assert badges == ["1", "1"]
 
 
-@needs_chromium
-def test_a_phone_shows_the_whole_width(browser: Chromium, report: Path) -> None:
-    browser.resize(390, 800)
-    opened(browser, report)
-    browser.wait("document.querySelector('#cards .row')")
-    assert browser.run("document.documentElement.scrollWidth") == 390
-    texts = browser.run(
+def test_a_phone_shows_the_whole_width(page: Browser, report: Path) -> None:
+    page.resize(390, 800)
+    opened(page, report)
+    page.wait("document.querySelector('#cards .row')")
+    assert page.eval("document.documentElement.scrollWidth") == 390
+    texts = page.eval(
         "[...document.querySelectorAll('#cards .said')].filter((one) => one.offsetParent).map((one) => one.textContent.trim())"
     )
     assert {"true code", "predicted code"} <= set(texts)
-    assert browser.run("document.querySelector('#cards .head').offsetParent") is None
-    browser.resize(1400, 1000)
+    assert page.eval("document.querySelector('#cards .head').offsetParent") is None
+    page.resize(1400, 1000)

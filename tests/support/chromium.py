@@ -1,116 +1,165 @@
-"""A headless Chromium, driven over its pipe by the DevTools protocol: pages opened from disk, keys pressed, what they show asked for."""
+"""A headless Chromium, driven by its DevTools protocol: pages are opened, clicked, typed into and looked at as by a person."""
 
 from __future__ import annotations
 
 import base64
 import json
-import os
-import select
 import shutil
 import subprocess
+import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.sync.client import ClientConnection, connect
 
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-SECONDS = 60.0  # for one answer, on a busy machine
-needs_chromium = pytest.mark.skipif(PROGRAM is None, reason="there is no chromium on this machine")
+FLAGS = ("--headless=new", "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--remote-debugging-port=0")
+SECONDS = 120  # that a test waits for an event before it fails
+MODIFIERS = {"Alt": 1, "Ctrl": 2, "Shift": 8}
 
 
-class Chromium:
-    """One browser with one page. Every error of a page's scripts and every file that it fails to load is an error of the test."""
+class Browser:
+    """One page of a browser. ``requests`` are the addresses that it asked for, ``complaints`` what its console says of faults."""
 
-    def __init__(self, profile: Path, width: int = 1400, height: int = 1000) -> None:
-        assert PROGRAM is not None
-        to_browser, self._send = os.pipe()
-        self._receive, from_browser = os.pipe()
-        flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run", "--remote-debugging-pipe"]
-        command = [PROGRAM, *flags, f"--user-data-dir={profile}", f"--window-size={width},{height}", "about:blank"]
-        moved = f'exec 3<&{to_browser} 4>&{from_browser}; exec "$@"'  # the browser speaks on the descriptors 3 and 4
-        self._process = subprocess.Popen(
-            ["bash", "-c", moved, "chromium", *command],
-            pass_fds=(to_browser, from_browser),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        os.close(to_browser)
-        os.close(from_browser)
-        self._unread, self._number, self._session = b"", 0, ""
-        self.problems: list[str] = []
+    def __init__(self, line: ClientConnection) -> None:
+        self._line = line
+        self._number = 0
         self.requests: list[str] = []
-        [page] = [one for one in self.ask("Target.getTargets")["targetInfos"] if one["type"] == "page"]
-        self._session = self.ask("Target.attachToTarget", targetId=page["targetId"], flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Network", "Log"):
-            self.ask(f"{domain}.enable")
+        self.complaints: list[str] = []
+        for domain in ("Page", "Runtime", "Log", "Network", "DOM"):
+            self.call(f"{domain}.enable")
+        self.resize(1400, 900)
 
-    def close(self) -> None:
-        with suppress(OSError):
-            os.close(self._send)
-        self._process.kill()
-        self._process.wait()
-        os.close(self._receive)
-
-    def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """The browser's answer to one command."""
+    def call(self, method: str, **params: Any) -> Any:
+        """The result of a method of the protocol."""
         self._number += 1
-        request = {"id": self._number, "method": method, "params": parameters, **({"sessionId": self._session} if self._session else {})}
-        os.write(self._send, json.dumps(request).encode() + b"\0")
-        while (message := self._message()).get("id") != self._number:
-            self._notice(message)
-        assert "error" not in message, message
-        return dict(message["result"])
+        self._line.send(json.dumps({"id": self._number, "method": method, "params": params}))
+        while True:
+            said = json.loads(self._line.recv(timeout=SECONDS))
+            if said.get("id") == self._number:
+                assert "error" not in said, said
+                return said["result"]
+            self._note(said["method"], said["params"])
 
-    def _message(self) -> dict[str, Any]:
-        while b"\0" not in self._unread:
-            ready, _, _ = select.select([self._receive], [], [], SECONDS)
-            assert ready, "the browser does not answer"
-            part = os.read(self._receive, 1 << 20)
-            assert part, "the browser has ended"
-            self._unread += part
-        line, _, self._unread = self._unread.partition(b"\0")
-        return dict(json.loads(line))
+    def _note(self, event: str, params: dict[str, Any]) -> None:
+        if event == "Network.requestWillBeSent":
+            self.requests.append(params["request"]["url"])
+        elif event == "Runtime.exceptionThrown":
+            self.complaints.append(json.dumps(params["exceptionDetails"]))
+        elif event == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning", "assert"):
+            self.complaints.append(json.dumps(params["args"]))
+        elif event == "Log.entryAdded" and params["entry"]["level"] == "error":
+            self.complaints.append(json.dumps(params["entry"]))
 
-    def _notice(self, message: dict[str, Any]) -> None:
-        found = message.get("params", {})
-        if message.get("method") == "Runtime.exceptionThrown":
-            self.problems.append(str(found["exceptionDetails"].get("exception", found["exceptionDetails"])))
-        if message.get("method") == "Log.entryAdded" and found["entry"]["level"] == "error":
-            self.problems.append(found["entry"]["text"] + " " + found["entry"].get("url", ""))
-        if message.get("method") == "Network.requestWillBeSent":
-            self.requests.append(found["request"]["url"])
-
-    def open(self, path: Path, asked: str = "") -> None:
-        """Open a page from disk, with what is asked for in its address, and wait until all that it loads at once is there."""
-        self.ask("Page.navigate", url="about:blank")
-        self.ask("Page.navigate", url=f"{path.absolute().as_uri()}{asked}")
-        self.wait("document.readyState === 'complete' && location.protocol === 'file:'")
-
-    def run(self, script: str) -> Any:
+    def eval(self, script: str) -> Any:
         """The value of an expression in the page."""
-        answer = self.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
-        return answer["result"].get("value")
+        said = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True)
+        assert "exceptionDetails" not in said, said
+        return said["result"].get("value")
 
     def wait(self, condition: str) -> None:
-        """Wait until an expression is true."""
-        end = time.monotonic() + SECONDS
-        while not self.run(f"Boolean({condition})"):
-            assert time.monotonic() < end, f"never came true: {condition}; {self.problems}"
-            self.run("new Promise((done) => setTimeout(done, 20))")
+        """Wait until an expression in the page is true."""
+        until = time.monotonic() + SECONDS
+        while not self.eval(f"Boolean({condition})"):
+            assert time.monotonic() < until, f"{condition} in {SECONDS} s\n{self.complaints}\n{self.eval('document.body.innerText')}"
+            time.sleep(0.02)
 
-    def press(self, key: str) -> None:
-        """Press and release a key of one character, or a named one such as Tab."""
-        text = {"text": key} if len(key) == 1 else {}
-        self.ask("Input.dispatchKeyEvent", type="keyDown", key=key, **text)
-        self.ask("Input.dispatchKeyEvent", type="keyUp", key=key)
+    def open(self, address: str) -> None:
+        """Open a page."""
+        self.call("Page.navigate", url=address)
+        self.wait("document.readyState === 'complete'")
 
-    def resize(self, width: int, height: int) -> None:
-        """Show the page on a screen of this size, in pixels."""
-        self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 700)
+    def resize(self, wide: int, high: int, dark: bool = False) -> None:
+        """Give the window another size, in pixels, and the system's light or dark colours."""
+        self.call("Emulation.setDeviceMetricsOverride", width=wide, height=high, deviceScaleFactor=1, mobile=wide < 600)
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
 
-    def screenshot(self, path: Path) -> None:
-        """Save what is on the screen."""
-        path.write_bytes(base64.b64decode(self.ask("Page.captureScreenshot")["data"]))
+    def click(self, selector: str) -> None:
+        """Click in the middle of an element."""
+        x, y = self.eval(
+            f"(() => {{ const e = document.querySelector({selector!r}); e.scrollIntoView({{block: 'nearest'}});"
+            " const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; })()"
+        )
+        self.press(x, y)
+        self.release(x, y)
+
+    def press(self, x: float, y: float) -> None:
+        """Press the mouse's button at a place, in pixels."""
+        self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+        self.call("Input.dispatchMouseEvent", type="mousePressed", x=x, y=y, button="left", buttons=1, clickCount=1)
+
+    def move(self, x: float, y: float) -> None:
+        """Move the mouse with its button pressed."""
+        self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y, button="left", buttons=1)
+
+    def release(self, x: float, y: float) -> None:
+        """Release the mouse's button."""
+        self.call("Input.dispatchMouseEvent", type="mouseReleased", x=x, y=y, button="left", clickCount=1)
+
+    def key(self, name: str, *held: str) -> None:
+        """Press and release a key by its name, such as ``a`` or ``ArrowLeft``, with others held."""
+        modifiers = sum(MODIFIERS[one] for one in held)
+        text = {"text": name} if len(name) == 1 and not {"Ctrl", "Alt"} & set(held) else {}
+        codes = {"windowsVirtualKeyCode": CODES[name]} if name in CODES else {}
+        self.call("Input.dispatchKeyEvent", type="keyDown", key=name, modifiers=modifiers, **text, **codes)
+        self.call("Input.dispatchKeyEvent", type="keyUp", key=name, modifiers=modifiers, **codes)
+
+    def type(self, text: str) -> None:
+        """Insert text where the focus is."""
+        self.call("Input.insertText", text=text)
+
+    def choose_file(self, selector: str, path: Path) -> None:
+        """Choose a file in a field for one, as its dialog would."""
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.call("DOM.setFileInputFiles", nodeId=node, files=[str(path)])
+
+    def picture(self, path: Path) -> None:
+        """Save what the window shows as a PNG."""
+        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
+
+
+CODES = {
+    "Tab": 9,
+    "Enter": 13,
+    "Escape": 27,
+    "PageUp": 33,
+    "PageDown": 34,
+    "ArrowLeft": 37,
+    "ArrowUp": 38,
+    "ArrowRight": 39,
+    "ArrowDown": 40,
+}
+CODES |= {"Delete": 46, "Backspace": 8, "z": 90, "Z": 90, " ": 32}
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """A new browser with an empty page. The test is skipped where there is none."""
+    if PROGRAM is None:
+        pytest.skip("there is no Chromium here")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:  # its processes may still write there
+        words = [PROGRAM, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
+        with subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+            assert process.stderr is not None
+            address = next((line.split()[-1] for line in process.stderr if line.startswith("DevTools listening on")), None)
+            assert address, "Chromium did not start"
+            try:
+                with connect(_page(address), max_size=None) as line:
+                    yield Browser(line)
+            finally:
+                process.kill()
+
+
+def _page(address: str) -> str:
+    """The address of the first page of the browser at an address."""
+    with connect(address) as line:
+        line.send(json.dumps({"id": 1, "method": "Target.getTargets"}))
+        while "result" not in (said := json.loads(line.recv(timeout=SECONDS))):
+            pass
+    [page] = [one for one in said["result"]["targetInfos"] if one["type"] == "page"]
+    return f"{address.rsplit('/devtools/', 1)[0]}/devtools/page/{page['targetId']}"

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from browser import Browser, browser
+from chromium import Browser, browser
 from served import OneCode, Served, served, wait_until
 
 from datagen.generate import generate
@@ -33,8 +33,8 @@ def numbers(line: str) -> list[float]:
     return [float(found) for found in re.findall(r"-?\d+\.\d+", line)]
 
 
-def begun(page: Browser, address: str, **window: int | bool) -> None:
-    page.open(address, **window)  # type: ignore[arg-type]
+def begun(page: Browser, address: str) -> None:
+    page.open(address)
     page.wait("!document.body.inert && !document.getElementById('ready').textContent.includes('load')")
 
 
