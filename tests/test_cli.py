@@ -149,8 +149,8 @@ def test_the_overview_names_every_verb_at_once() -> None:
         (["predict", "--images", "bad.py", "--out", "bad.py"], "bad.py: is one of the images; name another file to write"),
         (["predict", "--images", "a.png", "--images", "b.png"], "--images: is given twice; give it once, with all its values behind it"),
         (
-            ["compare", "--reference", "a", "--candidate", "b", "--candidate", "c", "--out", "x"],
-            "--candidate: is given twice; give it once",
+            ["compare", "--reference", "a", "--reference", "b", "--candidate", "c", "--out", "x"],
+            "--reference: is given twice; give it once",
         ),
         (["generate", "--num", "1", "--num", "1", "--out", "x"], "--num: is given twice"),
         (["predict", "--model", "nowhere", "--images", "bad.py", "--out", "p.jsonl"], "neither a shipped model nor a run folder"),

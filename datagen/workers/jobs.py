@@ -47,7 +47,8 @@ class RenderJob:
         return get_domain(self.scene.domain)
 
     def sample(self, render: Render) -> Sample:
-        """The sample, rendered by `render`; its record has the camera's matrices."""
+        """The sample, rendered by `render`; its record has the camera's matrices. `UserError` if the scene is none of its domain."""
+        self.domain.check(self.scene)
         view = view_of(self.scene, self.domain, self.shot)
         extras = pass_files(self.passes, self.scene, self.domain, self.shot, view)
         pixels = render(self.scene, self.shot)

@@ -196,7 +196,7 @@ def test_there_is_no_blender_in_it(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="without Blender, on the CPU"):
         generate(DatasetSettings("dot2d"), 1, tmp_path / "gpu", device="gpu")
     with pytest.raises(UserError, match=r"no \.blend file"):
-        render_codes({"a": "dot(loc=(0, 0))"}, Standard("dot2d"), tmp_path / "blend", blend=True)
+        render_codes({"a": "dot(loc=(0, 0))"}, Standard("dot2d"), tmp_path / "blend", also=["blend"])
     script = """if True:
         import sys, subprocess
         from pathlib import Path

@@ -283,7 +283,8 @@ def test_what_is_no_plain_file_is_not_waited_for(
     put(Path(name))
     assert main(CALLS[name]) == 2
     [line] = capsys.readouterr().err.splitlines()
-    assert f"{name}: cannot be read" in line or f"{name}: is where a file of a data set would be, but is a folder, a device" in line
+    reasons = ("cannot be read", "is where a file of a data set would be, but is a folder, a device", "no file of graphics code")
+    assert any(f"{name}: {reason}" in line for reason in reasons)
 
 
 @pytest.mark.parametrize(
