@@ -182,11 +182,13 @@ def test_what_an_earlier_version_wrote_without_a_list_is_replaced(name: str, ver
     assert verbs[name](tmp_path) == 0
     whole = shown(tmp_path)
     (tmp_path / list_name(name)).unlink()
-    if name == "compare":  # earlier pages had neither script nor data, and named their pictures themselves
+    if name == "compare":  # earlier pages had neither script nor data, named their pictures themselves, and numbered them
         (tmp_path / "report.js").unlink()
         shutil.rmtree(tmp_path / "data")
-        pictures = (f'<img src="pictures/{path.name}">' for path in (tmp_path / "pictures").iterdir())
-        (tmp_path / "index.html").write_text("".join(pictures))
+        shutil.rmtree(tmp_path / "pictures")
+        (tmp_path / "pictures").mkdir()
+        (tmp_path / "pictures" / "001-0.png").write_bytes(b"a picture")
+        (tmp_path / "index.html").write_text('<img src="pictures/001-0.png">')
     assert verbs[name](tmp_path) == 0
     assert shown(tmp_path) == whole
 
