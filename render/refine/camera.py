@@ -15,10 +15,11 @@ from datagen.domains.base import Domain
 from datagen.domains.posed import PosedDomain
 from datagen.geometry.camera import look_at
 from datagen.geometry.rotations import from_axis_angle, to_euler
-from datagen.scene import Camera, Object, Scene, Shot
+from datagen.scene import Camera, Lamp, Object, Scene, Shot, Vec3
 from render.refine.state import Handle, State
 
-PLACE_SPREAD = 0.4  # metres, in each direction
+PLACE_SPREADS = (0.1, 0.4, 0.4)
+"""Metres around the target, over it, and away from it. The first is far less than cameras are moved: an image hardly tells it."""
 PLACE_STEP = 0.3  # metres: what stands on the ground follows, so that little is seen of a smaller step
 HIGHEST = math.radians(89.0)  # of a camera above its target
 
@@ -26,11 +27,15 @@ HIGHEST = math.radians(89.0)  # of a camera above its target
 def camera_handles(state: State, first: Shot, domain: Domain) -> list[Handle]:
     """The handles of the camera's place: metres around its target, over it, and away from it. ``first`` has it where it is expected.
 
+    Around its target the lamps go with it, so that only what they do not light remains to tell this: the sun's shadows, and the backdrop.
     The camera goes on looking at its target, and its lens stays: together with the place, an image hardly tells them.
     """
     expected = _polar(first.viewpoint)
     offs = (_polar(state.shot.viewpoint) - expected) * _metres(expected)
-    return [Handle(None, _moved(axis, domain), PLACE_STEP, PLACE_STEP, PLACE_SPREAD, float(off)) for axis, off in enumerate(offs)]
+    return [
+        Handle(None, _moved(axis, domain), PLACE_STEP, PLACE_STEP, spread, float(off))
+        for axis, (spread, off) in enumerate(zip(PLACE_SPREADS, offs, strict=True))
+    ]
 
 
 def _polar(camera: Camera) -> np.ndarray:
@@ -48,14 +53,24 @@ def _moved(axis: int, domain: Domain) -> Callable[[State, float], State]:
     def turn(state: State, amount: float) -> State:
         camera = state.shot.viewpoint
         polar = _polar(camera)
-        polar[axis] += amount / _metres(polar)[axis]
+        turned = amount / _metres(polar)[axis]
+        polar[axis] += turned
         azimuth, elevation, distance = polar[0], float(np.clip(polar[1], -HIGHEST, HIGHEST)), max(float(polar[2]), 0.1)
         level = distance * math.cos(elevation)
         ahead = (level * math.cos(azimuth), level * math.sin(azimuth), distance * math.sin(elevation))
         x, y, z = np.add(camera.target, ahead).tolist()
-        return _seen_by(replace(camera, location=(x, y, z)), state, domain)
+        lamps = tuple(_around(camera.target, lamp, turned) for lamp in state.shot.lamps) if axis == 0 else state.shot.lamps
+        return _seen_by(replace(camera, location=(x, y, z)), replace(state, shot=replace(state.shot, lamps=lamps)), domain)
 
     return turn
+
+
+def _around(centre: Vec3, lamp: Lamp, angle: float) -> Lamp:
+    """A lamp turned about a vertical axis through a centre, by an angle in radians."""
+    right, ahead, over = np.subtract(lamp.location, centre).tolist()
+    cosine, sine = math.cos(angle), math.sin(angle)
+    x, y, z = np.add(centre, (cosine * right - sine * ahead, sine * right + cosine * ahead, over)).tolist()
+    return replace(lamp, location=(x, y, z))
 
 
 def _seen_by(camera: Camera, state: State, domain: Domain) -> State:

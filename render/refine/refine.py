@@ -103,11 +103,11 @@ def refine_scene(  # noqa: PLR0917 - the last two are seldom given
         if camera:
             fit.descend(coarse, 3, light=lit, camera=True)
             tell()
-        fit.descend(middle, 3, light=lit and camera, camera=camera)
+        fit.descend(middle, 2 if camera else 3, light=lit and camera, camera=camera)
         tell()
         settle_words(fit, fine, beliefs)
         tell()
-        fit.descend(fine, 3 if camera else 1, camera=camera)
+        fit.descend(fine, 1, camera=camera)
         for polishing in range(POLISHINGS):
             tell()
             for index in range(len(fit.state.scene)):

@@ -27,8 +27,8 @@ UNIT = 0.015
 """The difference of costs that counts as much as a factor e between the probabilities of words: the noise of frames makes as large ones."""
 UNTOLD = 0.99  # the probability of an object's words where the model has not told one
 OTHERS = 12  # words that an object may have instead, each as likely as the next
-QUIET = 0.006
-"""The cost around an object, for each pixel of it, that the right words leave as well."""
+QUIET, UNFITTED = 0.006, 0.02
+"""The cost around an object, for each pixel of it, that the right words leave as well, once numbers are fitted and before."""
 PLAINLY = 0.75  # the share of the cost that words have to leave before anything is fitted
 FITTED = 2  # alternatives of an object that are fitted
 LEAVING_OUT, DOUBTED = 0.85, 0.9  # the share of the cost that an object left out must leave, and the most that the model was sure of it
@@ -62,7 +62,7 @@ def mend_plain_words(fit: Fit, level: Level, beliefs: Beliefs) -> None:
     """Before anything is fitted, take the alternative for an object where the given words, such as its colour, are plainly wrong: a step of
     Gauss-Newton would only drag it away."""
     for index in range(len(fit.state.scene)):
-        tried = _tried(fit, level, index, beliefs)
+        tried = _tried(fit, level, index, beliefs, UNFITTED)
         if tried is not None:
             now, others = tried
             least, best = others[0]
@@ -109,7 +109,7 @@ def _reword(fit: Fit, glance: Level, level: Level, index: int, beliefs: Beliefs)
 
 def _promising(fit: Fit, level: Level, index: int, beliefs: Beliefs) -> list[Object]:
     """The alternatives of an object that may be better once they are fitted, the best ones first, at most `FITTED`."""
-    tried = _tried(fit, level, index, beliefs)
+    tried = _tried(fit, level, index, beliefs, QUIET)
     if tried is None:
         return []
     now, others = tried
@@ -118,16 +118,16 @@ def _promising(fit: Fit, level: Level, index: int, beliefs: Beliefs) -> list[Obj
     return near[:FITTED]
 
 
-def _tried(fit: Fit, level: Level, index: int, beliefs: Beliefs) -> tuple[float, list[tuple[float, Object]]] | None:
+def _tried(fit: Fit, level: Level, index: int, beliefs: Beliefs, quiet: float) -> tuple[float, list[tuple[float, Object]]] | None:
     """The cost in an object's window, and its alternatives with theirs, the cheapest first; None if there are none, or if the cost is so
-    small that no words can be better enough."""
+    small that no words can be better enough: ``quiet`` for each pixel is what remains."""
     obj = fit.state.scene.objects[index]
     others = list(alternatives(obj, fit.domain, fit.state.at(*level.size).shot, beliefs.candidates))
     window = _window([obj, *others], fit, level)
     if not others or window is None:
         return None
     now = cost(fit, fit.state, level, window)
-    if now < QUIET * _pixels(obj, fit, level) + beliefs.gain(fit.state, index):
+    if now < quiet * _pixels(obj, fit, level) + beliefs.gain(fit.state, index):
         return None
     tried = [(cost(fit, fit.state.with_object(index, other), level, window), other) for other in others]
     return now, sorted(tried, key=lambda one: one[0])
