@@ -30,8 +30,10 @@ OTHERS = 12  # words that an object may have instead, each as likely as the next
 QUIET, UNFITTED = 0.006, 0.02
 """The cost around an object, for each pixel of it, that the right words leave as well, once numbers are fitted and before."""
 PLAINLY = 0.75  # the share of the cost that words have to leave before anything is fitted
+CLEARLY = 0.88  # the share of the cost that other words must leave at most: what neither explains well says little of either
 FITTED = 2  # alternatives of an object that are fitted
 LEAVING_OUT, DOUBTED = 0.85, 0.9  # the share of the cost that an object left out must leave, and the most that the model was sure of it
+WITHOUT = 0.035  # the cost for each pixel of an object below which the image must be explained without it
 ADDING, EXPLAINED = 0.6, 0.015  # the share that an added object must leave, and the cost for each pixel of it that it must get below
 LEFT_OVER = 0.08  # the difference, of sRGB in [0, 1], that an unexplained spot has
 LEAST_SPOT, MOST_SPOTS = 8, 3  # pixels of a spot; spots that are looked at
@@ -59,8 +61,11 @@ class Beliefs:
 
 
 def mend_plain_words(fit: Fit, level: Level, beliefs: Beliefs) -> None:
-    """Before anything is fitted, take the alternative for an object where the given words, such as its colour, are plainly wrong: a step of
-    Gauss-Newton would only drag it away."""
+    """Before anything is fitted, leave out what the model doubts and the image lacks, and take the alternative for an object where the
+    given words, such as its colour, are plainly wrong: a step of Gauss-Newton would only drag it away.
+    """
+    for index in reversed(range(len(fit.state.scene))):
+        _drop(fit, level, index, beliefs)
     for index in range(len(fit.state.scene)):
         tried = _tried(fit, level, index, beliefs, UNFITTED)
         if tried is not None:
@@ -97,7 +102,8 @@ def _reword(fit: Fit, glance: Level, level: Level, index: int, beliefs: Beliefs)
     if not promising or window is None:
         return
     fit.polish(level, index, 2)
-    best, least = fit.state, cost(fit, fit.state, level, window) - beliefs.gain(fit.state, index)
+    now = cost(fit, fit.state, level, window)
+    best, least = fit.state, now if fit.state.origins[index] is None else min(CLEARLY * now, now - beliefs.gain(fit.state, index))
     for other in promising:
         trial = replace(fit, state=fit.state.with_object(index, other))
         trial.polish(level, index, 2)
@@ -184,11 +190,12 @@ def _at_height(place: np.ndarray, height: float, shot: Shot) -> tuple[float, flo
 
 def _drop(fit: Fit, level: Level, index: int, beliefs: Beliefs) -> None:
     """Leave out an object that the model doubts if the image is explained clearly better without it."""
-    window, sure = _window([fit.state.scene.objects[index]], fit, level), beliefs.of(fit.state, index)
+    obj, sure = fit.state.scene.objects[index], beliefs.of(fit.state, index)
+    window = _window([obj], fit, level)
     if window is None or (sure is not None and sure > DOUBTED):
         return
     without = fit.state.without(index)
-    if cost(fit, without, level, window) < LEAVING_OUT * cost(fit, fit.state, level, window):
+    if cost(fit, without, level, window) < min(LEAVING_OUT * cost(fit, fit.state, level, window), WITHOUT * _pixels(obj, fit, level)):
         fit.state = without
 
 
@@ -236,14 +243,19 @@ def _described(trial: Fit, level: Level, index: int, window: Window) -> float:
 
 
 def _spot(fit: Fit, level: Level) -> tuple[float, float] | None:
-    """The centre, in pixels, of the largest spot that the state does not explain; None if there is none."""
+    """The centre, in pixels, of the largest spot that the state does not explain and where it has no object; None if there is none."""
     apart = np.abs(level.residual(fit.draw(fit.state, level))).mean(2)
     spots, count = label(blurred(apart[..., None], 1.0)[..., 0] > LEFT_OVER)
     sizes = np.bincount(spots.ravel(), minlength=count + 1)[1:]
-    if not count or sizes.max() < LEAST_SPOT:
-        return None
-    rows, columns = np.nonzero(spots == 1 + int(sizes.argmax()))
-    return float(columns.mean()) + 0.5, float(rows.mean()) + 0.5
+    outlines = [outline(obj, fit.domain, fit.state.at(*level.size).shot) for obj in fit.state.scene.objects]
+    for spot in np.argsort(-sizes):
+        if sizes[spot] < LEAST_SPOT:
+            break
+        rows, columns = np.nonzero(spots == 1 + spot)
+        centre = np.array([columns.mean() + 0.5, rows.mean() + 0.5])
+        if not any(((points.min(0) < centre) & (centre < points.max(0))).all() for points in outlines):
+            return float(centre[0]), float(centre[1])
+    return None
 
 
 def _starts(spot: tuple[float, float], fit: Fit, level: Level) -> Iterator[Object]:
