@@ -1,11 +1,12 @@
 """Refinement against doing nothing, the best of K candidates, and random search at equal cost: errors over seconds and renders.
 
-    python benchmarks/refine.py --out OUT [--num 200] [--seed 31337] [--camera-jitter 0.5] [--seconds 20] [--samples 4] [--first N]
+    python benchmarks/refine.py --out OUT [--num 200] [--skip N] [--first N] [--seed 31337] [--camera-jitter 0.5] [--seconds 20] \\
+        [--samples 4]
 
 Scenes of the split `default`, 320×240, `standard`, under lamps that nobody is told of, are generated and read by the shipped model; with
 ``--camera-jitter`` the camera is not told either. Seconds are of the processor, Blender's and Python's together, on one core; a busy
-machine inflates them. Writes ``results.json``, ``table.md`` and ``curves.png``. Call again to go on: each scene is
-kept when it is done, and the table says how many there are. ``--first`` measures only so many of the scenes.
+machine inflates them. Writes ``results.json``, ``table.md`` and ``curves.png``. Call again to go on: each scene is kept when it is done,
+and the table says how many there are. ``--skip`` leaves out so many scenes, and ``--first`` measures only so many of the others.
 """
 
 from __future__ import annotations
@@ -87,6 +88,7 @@ class Case:
 
     sample: Sample
     candidates: tuple[Scene, ...]
+    confidence: tuple[float, ...] | None
     shot: Shot
     free_camera: bool
     seconds: float
@@ -134,7 +136,7 @@ def refine(case: Case, frames: OwnFrames) -> list[Point]:
         case.sample.pixels(),
         case.candidates[0],
         case.shot,
-        RefineSettings(1e6, None, case.free_camera, case.candidates[1:]),
+        RefineSettings(1e6, None, case.free_camera, case.candidates[1:], case.confidence),
         frames,
         lambda told: points.append(point(meter, told.scene)),
         lambda: meter.seconds >= case.seconds,
@@ -152,12 +154,12 @@ def measure(options: argparse.Namespace, samples: Samples, rows_file: Path) -> N
     done = {(row["key"], row["method"]) for row in read_rows(rows_file)}
     with OwnFrames() as frames, rows_file.open("a") as out:
         frames.draw(samples.at(0).scene, CLEVR.canonical_shot(32, 24, "draft"), 1)  # Blender starts, and loads its kernels
-        for key in samples.keys[: options.first or options.num]:
+        for key in samples.keys[options.skip :][: options.first]:
             sample, predicted = samples[key], predictions[key]
             codes = [one.code for one in predicted.candidates or ()] or [predicted.code]
             scenes = tuple(CLEVR.canonical(parse_code(code, CLEVR)) for code in codes)
             shot = CLEVR.canonical_shot(sample.shot.width, sample.shot.height, "standard")
-            case = Case(sample, scenes, shot, options.camera_jitter > 0, options.seconds)
+            case = Case(sample, scenes, predicted.confidence, shot, options.camera_jitter > 0, options.seconds)
             for method in options.methods:
                 if (key, method) not in done:
                     out.write(json.dumps({"key": key, "method": method, "points": RUN[method](case, frames)}) + "\n")
@@ -245,6 +247,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--num", type=int, default=200)
     parser.add_argument("--first", type=int, help="measure only so many of the scenes")
+    parser.add_argument("--skip", type=int, default=0, help="leave out so many scenes, such as those used while something is built")
     parser.add_argument("--seed", type=int, default=31337)
     parser.add_argument("--camera-jitter", type=float, default=0.0)
     parser.add_argument("--seconds", type=float, default=20.0)

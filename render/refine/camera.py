@@ -13,59 +13,64 @@ import numpy as np
 
 from datagen.domains.base import Domain
 from datagen.domains.posed import PosedDomain
-from datagen.geometry.camera import focal_pixels, look_at
+from datagen.geometry.camera import look_at
 from datagen.geometry.rotations import from_axis_angle, to_euler
-from datagen.scene import Camera, Object, Scene, Shot, Vec3
+from datagen.scene import Camera, Lamp, Object, Scene, Shot, Vec3
 from render.refine.state import Handle, State
 
-PLACE_SPREAD, TARGET_SPREAD, LENS_SPREAD = 0.4, 0.005, 0.003  # metres along each axis; natural logarithm of the focal length
-PLACE_STEP = 0.4  # metres: what stands on the ground follows, so that little is seen of a smaller step
-PIXELS = 2.0  # that a step of the others moves the middle of the frame
+PLACE_SPREADS = (0.1, 0.4, 0.4)
+"""Metres around the target, over it, and away from it. The first is far less than cameras are moved: an image hardly tells it."""
+PLACE_STEP = 0.3  # metres: what stands on the ground follows, so that little is seen of a smaller step
+HIGHEST = math.radians(89.0)  # of a camera above its target
 
 
 def camera_handles(state: State, first: Shot, domain: Domain) -> list[Handle]:
-    """The handles of the camera: place, target, focal length. ``first`` has it where it is expected."""
-    camera, expected = state.shot.viewpoint, first.viewpoint
-    pixel = math.dist(camera.location, camera.target) / focal_pixels(camera, state.shot.width, state.shot.height)
-    found = []
-    for axis in range(3):
-        off = camera.location[axis] - expected.location[axis]
-        found.append(Handle(None, _moved(axis, domain), PLACE_STEP, 0.4, PLACE_SPREAD, off))
-    for axis in range(3):
-        off = camera.target[axis] - expected.target[axis]
-        found.append(Handle(None, _aimed(axis, domain), PIXELS * pixel, 0.2, TARGET_SPREAD, off))
-    off = math.log(camera.lens_mm / expected.lens_mm)
-    step = 2 * PIXELS / max(state.shot.width, state.shot.height)
-    return [*found, Handle(None, _zoomed(domain), step, 0.1, LENS_SPREAD, off)]
+    """The handles of the camera's place: metres around its target, over it, and away from it. ``first`` has it where it is expected.
+
+    Around its target the lamps go with it, so that only what they do not light remains to tell this: the sun's shadows, and the backdrop.
+    The camera goes on looking at its target, and its lens stays: together with the place, an image hardly tells them.
+    """
+    expected = _polar(first.viewpoint)
+    offs = (_polar(state.shot.viewpoint) - expected) * _metres(expected)
+    return [
+        Handle(None, _moved(axis, domain), PLACE_STEP, PLACE_STEP, spread, float(off))
+        for axis, (spread, off) in enumerate(zip(PLACE_SPREADS, offs, strict=True))
+    ]
+
+
+def _polar(camera: Camera) -> np.ndarray:
+    """Azimuth and elevation in radians, and distance in metres, of a camera as its target sees it."""
+    x, y, z = np.subtract(camera.location, camera.target)
+    return np.array([math.atan2(y, x), math.atan2(z, math.hypot(x, y)), math.hypot(x, y, z)])
+
+
+def _metres(polar: np.ndarray) -> np.ndarray:
+    """How many metres a unit of each polar coordinate moves a camera."""
+    return np.array([max(polar[2] * math.cos(polar[1]), 0.1), polar[2], 1.0])
 
 
 def _moved(axis: int, domain: Domain) -> Callable[[State, float], State]:
     def turn(state: State, amount: float) -> State:
         camera = state.shot.viewpoint
-        return _seen_by(replace(camera, location=_shifted(camera.location, axis, amount)), state, domain)
+        polar = _polar(camera)
+        turned = amount / _metres(polar)[axis]
+        polar[axis] += turned
+        azimuth, elevation, distance = polar[0], float(np.clip(polar[1], -HIGHEST, HIGHEST)), max(float(polar[2]), 0.1)
+        level = distance * math.cos(elevation)
+        ahead = (level * math.cos(azimuth), level * math.sin(azimuth), distance * math.sin(elevation))
+        x, y, z = np.add(camera.target, ahead).tolist()
+        lamps = tuple(_around(camera.target, lamp, turned) for lamp in state.shot.lamps) if axis == 0 else state.shot.lamps
+        return _seen_by(replace(camera, location=(x, y, z)), replace(state, shot=replace(state.shot, lamps=lamps)), domain)
 
     return turn
 
 
-def _aimed(axis: int, domain: Domain) -> Callable[[State, float], State]:
-    def turn(state: State, amount: float) -> State:
-        camera = state.shot.viewpoint
-        return _seen_by(replace(camera, target=_shifted(camera.target, axis, amount)), state, domain)
-
-    return turn
-
-
-def _zoomed(domain: Domain) -> Callable[[State, float], State]:
-    def turn(state: State, amount: float) -> State:
-        camera = state.shot.viewpoint
-        return _seen_by(replace(camera, lens_mm=camera.lens_mm * math.exp(amount)), state, domain)
-
-    return turn
-
-
-def _shifted(point: Vec3, axis: int, amount: float) -> Vec3:
-    x, y, z = (value + amount * (number == axis) for number, value in enumerate(point))
-    return x, y, z
+def _around(centre: Vec3, lamp: Lamp, angle: float) -> Lamp:
+    """A lamp turned about a vertical axis through a centre, by an angle in radians."""
+    right, ahead, over = np.subtract(lamp.location, centre).tolist()
+    cosine, sine = math.cos(angle), math.sin(angle)
+    x, y, z = np.add(centre, (cosine * right - sine * ahead, sine * right + cosine * ahead, over)).tolist()
+    return replace(lamp, location=(x, y, z))
 
 
 def _seen_by(camera: Camera, state: State, domain: Domain) -> State:

@@ -48,7 +48,7 @@ class Fit:
         lit: list[np.ndarray] = []
         for round_ in range(rounds):
             sized = self.state.at(*level.size)
-            own = [h for i in range(len(sized.scene)) for h in object_handles(sized, self.domain, i, level.step)] if objects else []
+            own = [h for i in range(len(sized.scene)) for h in self._own(sized, i, level)] if objects else []
             lamps = light_handles(sized, self.first) if light else []
             aim = camera_handles(sized, self.first, self.domain) if camera else []
             if round_ == 0:  # what lamps do changes little from step to step
@@ -67,7 +67,7 @@ class Fit:
         """Take so many Gauss-Newton steps with one object, each only if it lowers the cost in the object's window."""
         for _ in range(rounds):
             sized = self.state.at(*level.size)
-            window, handles = self.window(sized, index, level), object_handles(sized, self.domain, index, level.step)
+            window, handles = self.window(sized, index, level), self._own(sized, index, level)
             if window is None or not handles:
                 return
             frame = self.draw(self.state, level, window)
@@ -85,6 +85,9 @@ class Fit:
         angles = [number for number in self.domain.statement(obj.statement).numbers if number.period is not None]
         seen = self.domain.canonical_object(obj)
         return any(self.domain.canonical_object(obj.replaced(**{n.name: _turned_by(obj, n)})) != seen for n in angles)
+
+    def _own(self, state: State, index: int, level: Level) -> list[Handle]:
+        return object_handles(state, self.domain, index, level.step, angles=level.angles)
 
     def _within(self, window: Window, level: Level, frame: np.ndarray) -> np.ndarray:
         """The residual in a window, without its rim."""

@@ -14,7 +14,7 @@ from render.refine.fit import Fit
 from render.refine.frames import Frames
 from render.refine.levels import Level, levels
 from render.refine.state import State
-from render.refine.words import mend_plain_words, try_words
+from render.refine.words import Beliefs, mend_plain_words, settle_words, try_words
 
 NOISE_SEED = 1
 JUDGING_SAMPLES = 4
@@ -27,12 +27,13 @@ POLISHINGS, POLISHING_SAMPLES = 3, 16
 @dataclass(frozen=True)
 class RefineSettings:
     """``seconds`` and ``renders`` are the most to spend on a scene; with ``free_camera`` the camera is estimated, too. ``candidates`` are
-    other scenes that the model thinks likely for the same image."""
+    other scenes that the model thinks likely for the same image, ``confidence`` is how sure it is of each object, if it says so."""
 
     seconds: float = 20.0
     renders: int | None = None
     free_camera: bool = False
     candidates: tuple[Scene, ...] = ()
+    confidence: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ def refine_scene(  # noqa: PLR0917 - the last two are seldom given
     budget.keep(JUDGING_FRAMES)
     settled = Scene(scene.domain, tuple(map(domain.settled, scene.objects)))
     fit = Fit(replace(given, scene=settled), domain, given.shot, budget)
+    beliefs = Beliefs(settings.candidates, settings.confidence)
     lit, camera = bool(shot.lamps), settings.free_camera and shot.camera is not None
 
     def tell() -> None:
@@ -93,14 +95,19 @@ def refine_scene(  # noqa: PLR0917 - the last two are seldom given
             on_progress(Progress(budget.spent_seconds, budget.renders, _rms(left), fit.state.canonical(domain).scene))
 
     try:
-        mend_plain_words(fit, coarse, settings.candidates)
+        mend_plain_words(fit, coarse, beliefs)
         fit.descend(coarse, 3, light=lit)
         tell()
-        try_words(fit, coarse, middle, settings.candidates)
+        try_words(fit, coarse, middle, beliefs)
         tell()
-        fit.descend(middle, 3, camera=camera)
+        if camera:
+            fit.descend(coarse, 3, light=lit, camera=True)
+            tell()
+        fit.descend(middle, 2 if camera else 3, light=lit and camera, camera=camera)
         tell()
-        fit.descend(fine, 3 if camera else 1, camera=camera)
+        settle_words(fit, fine, beliefs)
+        tell()
+        fit.descend(fine, 1, camera=camera)
         for polishing in range(POLISHINGS):
             tell()
             for index in range(len(fit.state.scene)):

@@ -76,11 +76,12 @@ class Handle:
     off: float = 0.0
 
 
-def object_handles(state: State, domain: Domain, index: int, pixels: float) -> list[Handle]:
-    """The handles of one object: one for each number that changes how it is seen, with steps of so many ``pixels``."""
+def object_handles(state: State, domain: Domain, index: int, pixels: float, *, angles: bool = True) -> list[Handle]:
+    """The handles of one object: one for each number that changes how it is seen, with steps of so many ``pixels``;
+    without ``angles``, those about an object's own axis are left out."""
     obj = state.scene.objects[index]
     found = []
-    for turn, most in _turns(obj, domain):
+    for turn, most in _turns(obj, domain, angles):
         step = _pixel_step(obj, turn, most, domain, state.shot)
         if step is not None:
             found.append(Handle(index, _of_object(index, turn), min(most / 2, pixels * step), most))
@@ -94,12 +95,14 @@ def _of_object(index: int, turn: Turn) -> Callable[[State, float], State]:
     return lambda state, amount: state.with_object(index, turn(state.scene.objects[index], amount))
 
 
-def _turns(obj: Object, domain: Domain) -> Iterator[tuple[Turn, float]]:
+def _turns(obj: Object, domain: Domain, angles: bool) -> Iterator[tuple[Turn, float]]:
     """How each number of an object is turned, with the most that it may be turned at once."""
     for number in domain.statement(obj.statement).numbers:
         if isinstance(domain, PosedDomain) and number.name == "rotation":
             for axis in np.eye(3):
                 yield _about(axis, domain), 20.0
+            continue
+        if number.period is not None and not angles:
             continue
         for component, (low, high) in enumerate(zip(number.low, number.high, strict=True)):
             yield _along(number, component, domain), (high - low) * LARGEST_STEP

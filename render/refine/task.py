@@ -65,7 +65,9 @@ def _refined(task: Task, frames: Frames, stop: Callable[[], bool] | None) -> Ref
     shot = domain.canonical_shot(wide, high, "standard")
     if task.camera is not None:
         shot = replace(shot, camera=Camera(**msgspec.structs.asdict(task.camera)))
-    settings = RefineSettings(task.seconds, task.renders, task.free_camera, _candidates(task.prediction, domain))
+    sure = task.prediction.confidence
+    confidence = sure if sure and len(sure) == len(scene) else None
+    settings = RefineSettings(task.seconds, task.renders, task.free_camera, _candidates(task.prediction, domain), confidence)
     return _row(task.prediction, refine_scene(pixels, scene, shot, settings, frames, stop=stop), domain)
 
 

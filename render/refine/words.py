@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -22,53 +23,87 @@ from render.refine.state import State, outline
 MOST_WORDS = 12
 """Words tried of one vocabulary; of a longer one, those of the candidates alone."""
 PROMISING, MOVED = 1.05, 1.4  # times the cost of what is there: costlier alternatives are not fitted, above all those in another place
-QUIET = 0.006
-"""The cost around an object, for each pixel of it, below which no other words are tried: a wrong word costs several times as much."""
-PLAINLY_WRONG, PLAINLY = 0.015, 0.6
-"""The cost around an object, for each pixel of it, if its words may be plainly wrong, and the share of the cost that better words have."""
+UNIT = 0.015
+"""The difference of costs that counts as much as a factor e between the probabilities of words: the noise of frames makes as large ones."""
+UNTOLD = 0.99  # the probability of an object's words where the model has not told one
+OTHERS = 12  # words that an object may have instead, each as likely as the next
+QUIET, UNFITTED = 0.006, 0.02
+"""The cost around an object, for each pixel of it, that the right words leave as well, once numbers are fitted and before."""
+PLAINLY = 0.75  # the share of the cost that words have to leave before anything is fitted
+CLEARLY = 0.88  # the share of the cost that other words must leave at most: what neither explains well says little of either
 FITTED = 2  # alternatives of an object that are fitted
-CLEARLY = 0.95  # an alternative must cost less than this share of what is there
-WORTH_ADDING = 0.85  # an added object must leave less than this share of the cost around it
+LEAVING_OUT, DOUBTED = 0.85, 0.9  # the share of the cost that an object left out must leave, and the most that the model was sure of it
+WITHOUT = 0.035  # the cost for each pixel of an object below which the image must be explained without it
+ADDING, EXPLAINED = 0.6, 0.015  # the share that an added object must leave, and the cost for each pixel of it that it must get below
 LEFT_OVER = 0.08  # the difference, of sRGB in [0, 1], that an unexplained spot has
 LEAST_SPOT, MOST_SPOTS = 8, 3  # pixels of a spot; spots that are looked at
 
 
-Tried = tuple[float, list[tuple[float, Object]]]
-"""The cost of what is there, and what else may be there with the cost of that."""
+@dataclass(frozen=True)
+class Beliefs:
+    """What the model thinks: other scenes that are likely, and how sure it is of each object that was given, None where it did not say."""
+
+    candidates: Sequence[Scene] = ()
+    confidence: Sequence[float] | None = None
+
+    def of(self, state: State, index: int) -> float | None:
+        """The probability that an object is as it was given; None where nobody has told."""
+        origin = state.origins[index]
+        return None if self.confidence is None or origin is None else self.confidence[origin]
+
+    def gain(self, state: State, index: int) -> float:
+        """How much lower the cost of other words must be before they are likelier than those that an object has."""
+        if state.origins[index] is None:
+            return 0.0
+        told = self.of(state, index)
+        sure = min(max(UNTOLD if told is None else told, 1e-6), 1 - 1e-6)
+        return max(0.0, UNIT * math.log(sure * OTHERS / (1 - sure)))
 
 
-def mend_plain_words(fit: Fit, level: Level, candidates: Sequence[Scene]) -> None:
-    """Before anything is fitted, take the alternative for an object where the given words, such as its colour, are plainly wrong: a step of
-    Gauss-Newton would only drag it away."""
+def mend_plain_words(fit: Fit, level: Level, beliefs: Beliefs) -> None:
+    """Before anything is fitted, leave out what the model doubts and the image lacks, and take the alternative for an object where the
+    given words, such as its colour, are plainly wrong: a step of Gauss-Newton would only drag it away.
+    """
+    for index in reversed(range(len(fit.state.scene))):
+        _drop(fit, level, index, beliefs)
     for index in range(len(fit.state.scene)):
-        tried = _tried(fit, level, index, candidates, PLAINLY_WRONG)
+        tried = _tried(fit, level, index, beliefs, UNFITTED)
         if tried is not None:
             now, others = tried
             least, best = others[0]
-            if least < PLAINLY * now:
+            if least < min(PLAINLY * now, now - beliefs.gain(fit.state, index)):
                 fit.state = fit.state.with_object(index, best)
 
 
-def try_words(fit: Fit, glance: Level, level: Level, candidates: Sequence[Scene]) -> None:
+def try_words(fit: Fit, glance: Level, level: Level, beliefs: Beliefs) -> None:
     """Try other words for each object, the scene without it, and further objects where the image is not explained: at a ``glance`` first,
     and what may be better there at a closer ``level``."""
     for index in range(len(fit.state.scene)):
-        _reword(fit, glance, level, index, candidates)
+        _reword(fit, glance, level, index, beliefs)
     for index in reversed(range(len(fit.state.scene))):
-        _drop(fit, level, index)
+        _drop(fit, level, index, beliefs)
     for _ in range(MOST_SPOTS):
         if len(fit.state.scene) >= fit.domain.max_objects or not _add(fit, level):
             break
-        _reword(fit, level, level, len(fit.state.scene) - 1, ())
 
 
-def _reword(fit: Fit, glance: Level, level: Level, index: int, candidates: Sequence[Scene]) -> None:
-    """Take for an object the alternative that explains its surroundings clearly better, if there is one."""
-    promising = _promising(fit, glance, index, candidates)
+def settle_words(fit: Fit, level: Level, beliefs: Beliefs) -> None:
+    """Once numbers are nearly right, try other words at a fine ``level`` for the objects that nobody is sure of: those that were added, and
+    those that the model doubts."""
+    for index in range(len(fit.state.scene)):
+        if fit.state.origins[index] is None or (beliefs.of(fit.state, index) or UNTOLD) <= UNTOLD:
+            _reword(fit, level, level, index, beliefs)
+
+
+def _reword(fit: Fit, glance: Level, level: Level, index: int, beliefs: Beliefs) -> None:
+    """Take for an object the alternative that is likelier, given its surroundings, if there is one."""
+    promising = _promising(fit, glance, index, beliefs)
     window = _window([fit.state.scene.objects[index], *promising], fit, level)
     if not promising or window is None:
         return
-    best, least = fit.state, CLEARLY * cost(fit, fit.state, level, window)
+    fit.polish(level, index, 2)
+    now = cost(fit, fit.state, level, window)
+    best, least = fit.state, now if fit.state.origins[index] is None else min(CLEARLY * now, now - beliefs.gain(fit.state, index))
     for other in promising:
         trial = replace(fit, state=fit.state.with_object(index, other))
         trial.polish(level, index, 2)
@@ -78,9 +113,9 @@ def _reword(fit: Fit, glance: Level, level: Level, index: int, candidates: Seque
     fit.state = best
 
 
-def _promising(fit: Fit, level: Level, index: int, candidates: Sequence[Scene]) -> list[Object]:
+def _promising(fit: Fit, level: Level, index: int, beliefs: Beliefs) -> list[Object]:
     """The alternatives of an object that may be better once they are fitted, the best ones first, at most `FITTED`."""
-    tried = _tried(fit, level, index, candidates, QUIET)
+    tried = _tried(fit, level, index, beliefs, QUIET)
     if tried is None:
         return []
     now, others = tried
@@ -89,21 +124,24 @@ def _promising(fit: Fit, level: Level, index: int, candidates: Sequence[Scene]) 
     return near[:FITTED]
 
 
-def _tried(
-    fit: Fit, level: Level, index: int, candidates: Sequence[Scene], quiet: float
-) -> tuple[float, list[tuple[float, Object]]] | None:
-    """The cost in an object's window, and its alternatives with theirs, the cheapest first; None if there are none, or if a pixel costs
-    less than ``quiet``."""
+def _tried(fit: Fit, level: Level, index: int, beliefs: Beliefs, quiet: float) -> tuple[float, list[tuple[float, Object]]] | None:
+    """The cost in an object's window, and its alternatives with theirs, the cheapest first; None if there are none, or if the cost is so
+    small that no words can be better enough: ``quiet`` for each pixel is what remains."""
     obj = fit.state.scene.objects[index]
-    others = list(alternatives(obj, fit.domain, fit.state.at(*level.size).shot, candidates))
+    others = list(alternatives(obj, fit.domain, fit.state.at(*level.size).shot, beliefs.candidates))
     window = _window([obj, *others], fit, level)
     if not others or window is None:
         return None
     now = cost(fit, fit.state, level, window)
-    if now < quiet * float(np.prod(np.ptp(outline(obj, fit.domain, fit.state.at(*level.size).shot), axis=0))):
+    if now < quiet * _pixels(obj, fit, level) + beliefs.gain(fit.state, index):
         return None
     tried = [(cost(fit, fit.state.with_object(index, other), level, window), other) for other in others]
     return now, sorted(tried, key=lambda one: one[0])
+
+
+def _pixels(obj: Object, fit: Fit, level: Level) -> float:
+    """The area of the frame, in pixels, in which an object is seen."""
+    return float(np.prod(np.ptp(outline(obj, fit.domain, fit.state.at(*level.size).shot), axis=0)))
 
 
 def alternatives(obj: Object, domain: Domain, shot: Shot, candidates: Sequence[Scene]) -> Iterator[Object]:
@@ -150,13 +188,14 @@ def _at_height(place: np.ndarray, height: float, shot: Shot) -> tuple[float, flo
     return float(x), float(y), float(z)
 
 
-def _drop(fit: Fit, level: Level, index: int) -> None:
-    """Leave out an object if the image is explained better without it."""
-    window = _window([fit.state.scene.objects[index]], fit, level)
-    if window is None:
+def _drop(fit: Fit, level: Level, index: int, beliefs: Beliefs) -> None:
+    """Leave out an object that the model doubts if the image is explained clearly better without it."""
+    obj, sure = fit.state.scene.objects[index], beliefs.of(fit.state, index)
+    window = _window([obj], fit, level)
+    if window is None or (sure is not None and sure > DOUBTED):
         return
     without = fit.state.without(index)
-    if cost(fit, without, level, window) < cost(fit, fit.state, level, window):
+    if cost(fit, without, level, window) < min(LEAVING_OUT * cost(fit, fit.state, level, window), WITHOUT * _pixels(obj, fit, level)):
         fit.state = without
 
 
@@ -171,9 +210,10 @@ def _add(fit: Fit, level: Level) -> bool:
         if window is None:
             continue
         trial = replace(fit, state=fit.state.with_new(start))
-        gain = _described(trial, level, index, window) - WORTH_ADDING * cost(fit, fit.state, level, window)
-        if gain < 0 and not _crowded(trial, fit) and (best is None or gain < best[0]):
-            best = gain, trial.state
+        reached = _described(trial, level, index, window)
+        most = min(ADDING * cost(fit, fit.state, level, window), EXPLAINED * _pixels(trial.state.scene.objects[index], trial, level))
+        if reached < most and not _crowded(trial, fit) and (best is None or reached - most < best[0]):
+            best = reached - most, trial.state
     if best is None:
         return False
     fit.state = best[1]
@@ -203,14 +243,19 @@ def _described(trial: Fit, level: Level, index: int, window: Window) -> float:
 
 
 def _spot(fit: Fit, level: Level) -> tuple[float, float] | None:
-    """The centre, in pixels, of the largest spot that the state does not explain; None if there is none."""
+    """The centre, in pixels, of the largest spot that the state does not explain and where it has no object; None if there is none."""
     apart = np.abs(level.residual(fit.draw(fit.state, level))).mean(2)
     spots, count = label(blurred(apart[..., None], 1.0)[..., 0] > LEFT_OVER)
     sizes = np.bincount(spots.ravel(), minlength=count + 1)[1:]
-    if not count or sizes.max() < LEAST_SPOT:
-        return None
-    rows, columns = np.nonzero(spots == 1 + int(sizes.argmax()))
-    return float(columns.mean()) + 0.5, float(rows.mean()) + 0.5
+    outlines = [outline(obj, fit.domain, fit.state.at(*level.size).shot) for obj in fit.state.scene.objects]
+    for spot in np.argsort(-sizes):
+        if sizes[spot] < LEAST_SPOT:
+            break
+        rows, columns = np.nonzero(spots == 1 + spot)
+        centre = np.array([columns.mean() + 0.5, rows.mean() + 0.5])
+        if not any(((points.min(0) < centre) & (centre < points.max(0))).all() for points in outlines):
+            return float(centre[0]), float(centre[1])
+    return None
 
 
 def _starts(spot: tuple[float, float], fit: Fit, level: Level) -> Iterator[Object]:
