@@ -39,6 +39,11 @@ class RefinedPrediction(Prediction, frozen=True, omit_defaults=True):
 
     refinement: Refinement | None = None
 
+    @staticmethod
+    def as_given(prediction: Prediction) -> RefinedPrediction:
+        """A prediction that could not be refined."""
+        return RefinedPrediction(prediction.key, prediction.code, prediction.image, prediction.confidence, prediction.candidates)
+
     @property
     def shot(self) -> Shot | None:
         """The light and the camera that were found."""

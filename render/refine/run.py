@@ -59,15 +59,10 @@ def refine_file(
                     print_line(f"refine: {outcome.row.key}: left as it is: {outcome.problem}")
                     continue
                 partial.add(outcome.row, made_from[outcome.row.key])
-        rows = (partial.rows.get(key) or _as_given(task_of(key)) for key in keys)
+        rows = (partial.rows.get(key) or RefinedPrediction.as_given(task_of(key).prediction) for key in keys)
         write_predictions(out, rows)
         partial.path.unlink()
     return problems
-
-
-def _as_given(task: Task) -> RefinedPrediction:
-    given = task.prediction
-    return RefinedPrediction(given.key, given.code, given.image, given.confidence, given.candidates)
 
 
 def _here(tasks: Iterable[Task], workers: int) -> Generator[Outcome, None, None]:
@@ -118,7 +113,7 @@ class _Process:
             self._child = None
             child.stop()
             said = f"; the last that it said: {tail[-1]}" if tail else ""
-            return Outcome(_as_given(task), f"the process that refined it ended or hung{said}")
+            return Outcome(RefinedPrediction.as_given(task.prediction), f"the process that refined it ended or hung{said}")
 
     def close(self) -> None:
         """End the process, for good."""

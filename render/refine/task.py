@@ -46,13 +46,12 @@ class Outcome(Struct, frozen=True):
 
 def carry_out(task: Task, frames: Frames, stop: Callable[[], bool] | None = None) -> Outcome:
     """The outcome of a task, as far as it has come when ``stop`` says so. `Hopeless` if no task can be carried out."""
-    given = task.prediction
     try:
         return Outcome(_refined(task, frames, stop))
     except Hopeless:
         raise
     except UserError as error:
-        return Outcome(RefinedPrediction(given.key, given.code, given.image, given.confidence, given.candidates), str(error))
+        return Outcome(RefinedPrediction.as_given(task.prediction), str(error))
 
 
 def _refined(task: Task, frames: Frames, stop: Callable[[], bool] | None) -> RefinedPrediction:
