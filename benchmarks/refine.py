@@ -1,22 +1,28 @@
 """Refinement against doing nothing, the best of K candidates, and random search at equal cost: errors over seconds and renders.
 
     python benchmarks/refine.py --out OUT [--num 200] [--skip N] [--first N] [--seed 31337] [--camera-jitter 0.5] [--seconds 20] \\
-        [--samples 4]
+        [--samples 4] [--workers 1] [--methods nothing best random refine]
 
 Scenes of the split `default`, 320×240, `standard`, under lamps that nobody is told of, are generated and read by the shipped model; with
-``--camera-jitter`` the camera is not told either. Seconds are of the processor, Blender's and Python's together, on one core; a busy
-machine inflates them. Writes ``results.json``, ``table.md`` and ``curves.png``. Call again to go on: each scene is kept when it is done,
-and the table says how many there are. ``--skip`` leaves out so many scenes, and ``--first`` measures only so many of the others.
+``--camera-jitter`` the camera is not told either. Seconds are of the processor, Blender's and Python's together, on one core for each of
+the ``--workers``; a busy machine inflates them. Writes ``results.json``, ``table.md`` and ``curves.png``. Call again to go on: each scene is
+kept when it is done, and the table says how many there are. ``--skip`` leaves out so many scenes, and ``--first`` measures only so many of
+the others.
 """
 
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
+import multiprocessing
 import os
+import resource
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -25,7 +31,7 @@ import matplotlib
 import numpy as np
 
 from datagen.code.grammar import parse_code
-from datagen.code.predictions import read_predictions
+from datagen.code.predictions import Prediction, read_predictions
 from datagen.domains.registry import get_domain
 from datagen.io.files import write_bytes
 from datagen.metrics.scores import score_scene
@@ -47,12 +53,13 @@ CLEVR = get_domain("clevr")
 METHODS = {"nothing": "as predicted", "best": "best of K", "random": "random search", "refine": "igllm refine"}
 NEAR = 0.125  # metres
 RANDOM_STEP = 1.0  # pixels: standard deviation of a number's random step
+TO_JUDGE = 0.1  # of the seconds, kept for the last frames of a refinement, which compare what it found with what it was given
 MARKS = (1, 2, 3, 5, 7, 10, 15, 20)  # seconds at which the curves are read
 
 
 @dataclass
 class Meter:
-    """Processor seconds and renders since it was made."""
+    """Processor seconds and renders since it was made: of this process, of Blender, and of Blenders that have ended meanwhile."""
 
     frames: OwnFrames
 
@@ -60,11 +67,12 @@ class Meter:
         self._seconds, self._renders = self._now(), self.frames.renders
 
     def _now(self) -> float:
-        pid = self.frames.pid
-        if pid is None:
-            return time.process_time()
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return time.process_time() + (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds = time.process_time() + ended.ru_utime + ended.ru_stime
+        if self.frames.pid is None:
+            return seconds
+        fields = Path(f"/proc/{self.frames.pid}/stat").read_text().rpartition(")")[2].split()
+        return seconds + (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     @property
     def seconds(self) -> float:
@@ -138,11 +146,10 @@ def refine(case: Case, frames: OwnFrames) -> list[Point]:
         case.shot,
         RefineSettings(1e6, None, case.free_camera, case.candidates[1:], case.confidence),
         frames,
-        lambda told: points.append(point(meter, told.scene)),
-        lambda: meter.seconds >= case.seconds,
+        lambda progress: points.append(point(meter, progress.scene)),
+        lambda: meter.seconds >= (1 - TO_JUDGE) * case.seconds,
     )
-    last = point(meter, found.scene) | {"first_error": found.first_error, "error": found.error}
-    return [*points, last | {"seconds": min(last["seconds"], case.seconds)}]
+    return [*points, point(meter, found.scene) | {"first_error": found.first_error, "error": found.error}]
 
 
 RUN: dict[str, Callable[[Case, OwnFrames], list[Point]]] = {"nothing": nothing, "best": best, "random": random, "refine": refine}
@@ -152,19 +159,38 @@ def measure(options: argparse.Namespace, samples: Samples, rows_file: Path) -> N
     """Add a row for each scene and method that has none."""
     predictions = read_predictions(options.out / "pred.jsonl")
     done = {(row["key"], row["method"]) for row in read_rows(rows_file)}
-    with OwnFrames() as frames, rows_file.open("a") as out:
-        frames.draw(samples.at(0).scene, CLEVR.canonical_shot(32, 24, "draft"), 1)  # Blender starts, and loads its kernels
-        for key in samples.keys[options.skip :][: options.first]:
-            sample, predicted = samples[key], predictions[key]
-            codes = [one.code for one in predicted.candidates or ()] or [predicted.code]
-            scenes = tuple(CLEVR.canonical(parse_code(code, CLEVR)) for code in codes)
-            shot = CLEVR.canonical_shot(sample.shot.width, sample.shot.height, "standard")
-            case = Case(sample, scenes, predicted.confidence, shot, options.camera_jitter > 0, options.seconds)
-            for method in options.methods:
-                if (key, method) not in done:
-                    out.write(json.dumps({"key": key, "method": method, "points": RUN[method](case, frames)}) + "\n")
-                    out.flush()
-                    print(key, method, flush=True)
+    keys = samples.keys[options.skip :][: options.first]
+    left = [(key, method) for key in keys for method in options.methods if (key, method) not in done]
+    with ProcessPoolExecutor(options.workers, multiprocessing.get_context("spawn"), _own) as processes, rows_file.open("a") as out:
+        running = [processes.submit(_row, key, method, predictions[key], options) for key, method in left]
+        for row in as_completed(running):
+            out.write(json.dumps(row.result()) + "\n")
+            out.flush()
+            print(row.result()["key"], row.result()["method"], flush=True)
+
+
+@cache
+def _own() -> OwnFrames:
+    """The frames of this process, with Blender started and its kernels loaded."""
+    frames = OwnFrames()
+    atexit.register(frames.__exit__, None, None, None)
+    frames.draw(Scene("clevr", ()), CLEVR.canonical_shot(32, 24, "draft"), 1)
+    return frames
+
+
+@cache
+def _samples(data: Path) -> Samples:
+    return Samples(data)
+
+
+def _row(key: str, method: str, predicted: Prediction, options: argparse.Namespace) -> dict[str, Any]:
+    """The points of one method on one scene."""
+    sample = _samples(options.out / "data")[key]
+    codes = [one.code for one in predicted.candidates or ()] or [predicted.code]
+    scenes = tuple(CLEVR.canonical(parse_code(code, CLEVR)) for code in codes)
+    shot = CLEVR.canonical_shot(sample.shot.width, sample.shot.height, "standard")
+    case = Case(sample, scenes, predicted.confidence, shot, options.camera_jitter > 0, options.seconds)
+    return {"key": key, "method": method, "points": RUN[method](case, _own())}
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -252,6 +278,7 @@ def main() -> None:
     parser.add_argument("--camera-jitter", type=float, default=0.0)
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--samples", type=int, default=4)
+    parser.add_argument("--workers", type=int, default=1, help="scenes at once, a core for each")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     options = parser.parse_args()
     data, pred = options.out / "data", options.out / "pred.jsonl"

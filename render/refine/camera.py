@@ -18,7 +18,7 @@ from datagen.geometry.rotations import from_axis_angle, to_euler
 from datagen.scene import Camera, Lamp, Object, Scene, Shot, Vec3
 from render.refine.state import Handle, State
 
-PLACE_SPREADS = (0.1, 0.4, 0.4)
+PLACE_SPREADS = (0.3, 0.3, 0.3)
 """Metres around the target, over it, and away from it. The first is far less than cameras are moved: an image hardly tells it."""
 PLACE_STEP = 0.3  # metres: what stands on the ground follows, so that little is seen of a smaller step
 HIGHEST = math.radians(89.0)  # of a camera above its target

@@ -1,13 +1,13 @@
-"""The numbers of a scene and its shot, fitted to an image by Gauss-Newton steps whose derivatives are differences of rendered frames.
+"""The numbers of a scene and its shot, fitted to an image by Gauss-Newton steps.
 
-All frames have the same noise seed, so that most of their noise is in both frames of a difference, and goes. An object is turned alone, and
-only the window around it is rendered; lamps and camera take whole frames.
+Derivatives by the numbers of objects are differences of warped frames (`render.refine.warp`), those by lamps and camera of rendered ones.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,12 +19,16 @@ from render.refine.camera import camera_handles
 from render.refine.frames import Window
 from render.refine.levels import Level, blurred, costs, weights
 from render.refine.state import Handle, State, light_handles, object_handles, outline
+from render.refine.warp import Warp
 
-NOISE = 0.1
+NOISE = 0.08
 """The difference, of sRGB in [0, 1], that counts as much as a number that is a standard deviation from where it is expected."""
 MARGIN, RIM = 0.35, 3  # of a window around an object: a share of its sides, and pixels whose denoised values hang on what is outside
 FARTHEST_STEP = 4.0  # times the step of its derivative that an object may go at once
 DAMPING = 0.003
+CAUTION = 0.1  # share of the noise in measured columns that is left in, for where little else is in them
+COLUMN_SAMPLES = 8
+COLUMN_SEEDS = (2, 3)  # of the noise in frames that show what lamps and camera do
 TOLERATED = 1.01  # growth of the cost in an object's window that is taken for noise
 
 
@@ -42,26 +46,37 @@ class Fit:
         sized = state.at(*level.size)
         return self.budget.draw(sized.scene, sized.shot, level.samples, window)
 
-    def descend(self, level: Level, rounds: int, *, objects: bool = True, light: bool = False, camera: bool = False) -> None:
-        """Take so many Gauss-Newton steps at a level, each only as far as it lowers the cost, in these numbers."""
+    def descend(self, level: Level, rounds: int, *, light: bool = False, camera: bool = False) -> None:
+        """Take so many Gauss-Newton steps at a level, each only as far as it lowers the cost, in the numbers of objects, and in these."""
         frame = self.draw(self.state, level)
-        lit: list[np.ndarray] = []
-        for round_ in range(rounds):
+        shot_handles = self._of_shot(light, camera)
+        of_shot = [self._seeded_columns(shot_handles, level, seed) for seed in COLUMN_SEEDS]
+        for _ in range(rounds):
             sized = self.state.at(*level.size)
-            own = [h for i in range(len(sized.scene)) for h in self._own(sized, i, level)] if objects else []
-            lamps = light_handles(sized, self.first) if light else []
-            aim = camera_handles(sized, self.first, self.domain) if camera else []
-            if round_ == 0:  # what lamps do changes little from step to step
-                lit = [self.column(handle, level, frame) for handle in lamps]
-            handles = [*own, *aim, *lamps]
+            own = [h for i in range(len(sized.scene)) for h in self._own(sized, i, level)]
+            handles = [*own, *self._of_shot(light, camera)]
             if not handles:
                 return
-            columns = [self.column(handle, level, frame) for handle in (*own, *aim)] + lit
-            amounts = solve(level.residual(frame), columns, handles)
+            of_own = self.columns(own, level, frame)
+            amounts = solve(level.residual(frame), [[*of_own, *columns] for columns in of_shot], handles)
             better = self._step(level, frame, handles, amounts)
             if better is None:
                 return
             self.state, frame = better
+
+    def _of_shot(self, light: bool, camera: bool) -> list[Handle]:
+        aim = camera_handles(self.state, self.first, self.domain) if camera else []
+        return [*aim, *(light_handles(self.state, self.first) if light else [])]
+
+    def _seeded_columns(self, handles: list[Handle], level: Level, seed: int) -> list[np.ndarray]:
+        """What steps of the shot's handles do, by frames of another noise than those that they are to explain; their noise would be taken
+        for a reason to step. It changes little from round to round."""
+        if not handles:
+            return []
+        state = replace(self.state, shot=replace(self.state.shot, noise_seed=seed))
+        level = replace(level, samples=min(level.samples, COLUMN_SAMPLES))
+        frame = self.draw(state, level)
+        return [blurred(self.draw(handle.turn(state, handle.step), level) - frame, level.blur) for handle in handles]
 
     def polish(self, level: Level, index: int, rounds: int = 1) -> None:
         """Take so many Gauss-Newton steps with one object, each only if it lowers the cost in the object's window."""
@@ -72,8 +87,8 @@ class Fit:
                 return
             frame = self.draw(self.state, level, window)
             residual = self._within(window, level, frame)
-            columns = [blurred(self.draw(handle.turn(sized, handle.step), level, window) - frame, level.blur) for handle in handles]
-            state = turned(self.state, handles, solve(residual, [inner(column) for column in columns], handles))
+            columns = self.columns(handles, level, frame, window)
+            state = turned(self.state, handles, solve(residual, [[inner(column) for column in columns]], handles))
             after = self._within(window, level, self.draw(state, level, window))
             if costs(after).sum() >= costs(residual).sum():
                 return
@@ -94,20 +109,22 @@ class Fit:
         left, top, right, bottom = window
         return inner(blurred(level.pixels[top:bottom, left:right] - frame, level.blur))
 
-    def column(self, handle: Handle, level: Level, frame: np.ndarray) -> np.ndarray:
-        """The difference that a handle's step makes to the frame, blurred: (height, width, 3)."""
-        state = self.state.at(*level.size)
-        window = None if handle.owner is None else self.window(state, handle.owner, level)
-        turned = handle.turn(state, handle.step)
-        difference = np.zeros_like(frame)
-        if window is None:
-            return blurred(self.draw(turned, level) - frame, level.blur)
-        left, top, right, bottom = window
-        inner = inside(window, level)
-        difference[top:bottom, left:right] = self.draw(turned, level, window) - frame[top:bottom, left:right]
-        only = np.zeros_like(frame)
-        only[inner] = difference[inner]
-        return blurred(only, level.blur)
+    def columns(self, handles: list[Handle], level: Level, frame: np.ndarray, window: Window | None = None) -> list[np.ndarray]:
+        """The differences that steps of the handles make to a frame, or to a window of it: blurred, in the frame's shape."""
+        state, found = self.state.at(*level.size), []
+        left, top, right, bottom = window or (0, 0, *level.size)
+        warps = {i: Warp.of(frame, (left, top, right, bottom), state, self.domain, i) for i in {h.owner for h in handles} if i is not None}
+        for handle in handles:
+            warp = None if handle.owner is None else warps[handle.owner]
+            warped = None if warp is None else warp.difference(handle)
+            if warp is None or warped is None:
+                difference = self.draw(handle.turn(state, handle.step), level, window) - frame
+            else:
+                difference = np.zeros_like(frame)
+                west, north, east, south = warp.window
+                difference[north - top : south - top, west - left : east - left] = warped
+            found.append(blurred(difference, level.blur))
+        return found
 
     def window(self, state: State, index: int, level: Level) -> Window | None:
         """The part of a frame around an object; None if none of it is within the frame."""
@@ -145,14 +162,23 @@ def _turned_by(obj: Object, angle: Number) -> Value:
     return angle.as_value([value + 10.0 for value in angle.as_tuple(obj[angle.name])])
 
 
-def solve(residual: np.ndarray, columns: list[np.ndarray], handles: list[Handle]) -> np.ndarray:
-    """By how many of its steps each handle should be turned so that the ``columns`` add up to the residual."""
-    matrix = np.stack([column.ravel() for column in columns], axis=1)
-    weighted = matrix * weights(residual).ravel()[:, None]
+def solve(residual: np.ndarray, columns: Sequence[list[np.ndarray]], handles: list[Handle]) -> np.ndarray:
+    """By how many of its steps each handle should be turned so that the columns add up to the residual.
+
+    ``columns`` are one or two measurements of what the steps do. A product of two measurements has no noise squared in it, which would
+    make the steps too short.
+    """
+    first, last = (np.stack([column.ravel() for column in columns[i]], axis=1) for i in (0, -1))
+    weight = weights(residual).ravel()[:, None]
+    middle = (first + last) / 2
+    square = (weight * first).T @ last
+    values, vectors = np.linalg.eigh((square + square.T).astype(float) / (2 * NOISE**2))
     expected = np.array([handle.step / handle.spread for handle in handles])
     off = np.array([handle.off / handle.spread for handle in handles])
-    square = (weighted.T @ matrix).astype(float) / NOISE**2 + np.diag(expected**2)
-    slope = (weighted.T @ residual.ravel()).astype(float) / NOISE**2 - expected * off
+    slope = (weight * middle).T @ residual.ravel() / NOISE**2 - expected * off
+    square = (vectors * np.maximum(values, 0)) @ vectors.T + np.diag(expected**2)
+    if len(columns) > 1:
+        square += CAUTION * (weight * middle).T @ middle / NOISE**2
     square += np.diag(DAMPING * square.diagonal() + 1e-3)
     amounts = np.linalg.solve(square, slope)
     most = np.array([min(handle.most / handle.step, math.inf if handle.owner is None else FARTHEST_STEP) for handle in handles])
@@ -180,11 +206,3 @@ def window_around(points: np.ndarray, level: Level) -> Window | None:
 def inner(values: np.ndarray) -> np.ndarray:
     """The values of a window without its rim."""
     return values[RIM:-RIM, RIM:-RIM]
-
-
-def inside(window: Window, level: Level) -> tuple[slice, slice]:
-    """The part of the frame within a window that is as in the whole frame: without its rim, except at the frame's edge."""
-    left, top, right, bottom = window
-    wide, high = level.size
-    rows = slice(top + RIM * (top > 0), bottom - RIM * (bottom < high))
-    return rows, slice(left + RIM * (left > 0), right - RIM * (right < wide))

@@ -46,7 +46,7 @@ def levels(image: np.ndarray) -> tuple[Level, Level, Level]:
     fine = min(1.0, LONGEST / max(high, wide))
     shares = [max(fine / 2**halvings, min(fine, SMALLEST / min(high, wide))) for halvings in (2, 1, 0)]
     coarse, middle, full = (_shrunk(image, max(1, round(wide * s)), max(1, round(high * s))) for s in shares)
-    return Level(coarse, 4, 1.2, 1.0, angles=False), Level(middle, 3, 1.0, 2.0), Level(full, 2, 0.8, 3.0)
+    return Level(coarse, 4, 1.2, 1.0, angles=False), Level(middle, 3, 1.0, 1.0), Level(full, 2, 0.8, 1.0)
 
 
 def costs(residual: np.ndarray) -> np.ndarray:

@@ -91,7 +91,7 @@ def refine_scene(  # noqa: PLR0917 - the last two are seldom given
 
     def tell() -> None:
         if on_progress is not None:
-            left = fine.pixels - fit.draw(fit.state, fine)
+            left = coarse.pixels - fit.draw(fit.state, coarse)
             on_progress(Progress(budget.spent_seconds, budget.renders, _rms(left), fit.state.canonical(domain).scene))
 
     try:
@@ -101,13 +101,13 @@ def refine_scene(  # noqa: PLR0917 - the last two are seldom given
         try_words(fit, coarse, middle, beliefs)
         tell()
         if camera:
-            fit.descend(coarse, 3, light=lit, camera=True)
-            tell()
-        fit.descend(middle, 2 if camera else 3, light=lit and camera, camera=camera)
+            fit.descend(replace(middle, samples=16), 5, light=lit, camera=True)
+        else:
+            fit.descend(middle, 3)
         tell()
         settle_words(fit, fine, beliefs)
         tell()
-        fit.descend(fine, 1, camera=camera)
+        fit.descend(fine, 2)
         for polishing in range(POLISHINGS):
             tell()
             for index in range(len(fit.state.scene)):
