@@ -5,8 +5,8 @@
 
 Scenes of the split `default`, 320×240, `standard`, under lamps that nobody is told of, are generated and read by the shipped model; with
 ``--camera-jitter`` the camera is not told either. Seconds are of the processor, Blender's and Python's together, on one core for each of
-the ``--workers``; a busy machine inflates them. Writes ``results.json``, ``table.md`` and ``curves.png``. Call again to go on: each scene is
-kept when it is done, and the table says how many there are. ``--skip`` leaves out so many scenes, and ``--first`` measures only so many of
+the ``--workers``; a busy machine inflates them. Writes ``results.json``, ``table.md`` and ``curves.png``. Call again to go on: a scene is
+kept once it is done, and the table says how many there are. ``--skip`` leaves out so many scenes, and ``--first`` measures only so many of
 the others.
 """
 
