@@ -27,6 +27,7 @@ from render.studio.asked import (
     AskedSample,
     AskedScene,
     AskedStop,
+    AskedView,
     read_request,
 )
 from render.studio.gate import UPLOAD, Gate
@@ -83,7 +84,7 @@ def make_app(studio: Studio, token: str | None = None) -> Gate:
         return Json({"line": await to_thread.run_sync(lambda: another_object(asked.code, get_domain(asked.domain), asked.seed))})
 
     async def look(request: Request) -> Response:
-        asked = await _asked(request, AskedScene)
+        asked = await _asked(request, AskedView)
         return Json(await to_thread.run_sync(lambda: studio.look(asked)))
 
     async def render(request: Request) -> Response:

@@ -16,3 +16,7 @@ MOST_MESHES = 256
 """Meshes of the 3-D view that are kept in memory, as `MOST_IMAGES`."""
 MOST_SECONDS = 600.0
 """Seconds that one refinement may be asked to take."""
+MOST_CANDIDATES = 16
+"""Other codes of an image that a page may give back."""
+MOST_OBJECTS = 10_000
+"""Objects of a code of which a page may say how sure the model was."""

@@ -24,6 +24,8 @@ from datagen.images.encoding import decode_image, encode_image
 from datagen.inspect.intersect import odd_placements
 from datagen.inspect.pictures import object_words
 from datagen.scene import Object, Scene, Shot
+from render.studio.asked import Reading
+from render.studio.beliefs import confidence_in
 from render.studio.kept import Kept
 
 MOST_SHOWN = 64
@@ -41,9 +43,10 @@ class Views:
     def __init__(self, meshes: Kept[bytes]) -> None:
         self.meshes = meshes
 
-    def look(self, code: str, domain: Domain, shot: Shot) -> dict[str, Any]:
+    def look(self, code: str, domain: Domain, shot: Shot, reading: Reading | None = None) -> dict[str, Any]:
         """The view of some code as plain JSON: ``error`` with line and column, or ``objects`` and ``warnings``, and for a painted domain
-        ``flat``, the painted picture with the place of each object."""
+        ``flat``, the painted picture with the place of each object. An object that a reading's model is sure of to some degree has that as
+        its ``confidence``."""
         try:
             scene = parse_code(code, domain)
             domain.check(scene)
@@ -56,6 +59,9 @@ class Views:
             "objects": [{"words": object_words(domain, obj) or obj.statement} for obj in shown],
             "warnings": list(_warnings(scene, domain, shot)),
         }
+        if reading is not None:
+            for number, sure in enumerate(confidence_in(shown, reading, domain)):
+                view["objects"][number] |= {} if sure is None else {"confidence": sure}
         if isinstance(domain, PaintedDomain):
             view["flat"] = _flat(shown, domain, shot)
         elif isinstance(domain, StagedDomain):

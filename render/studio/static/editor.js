@@ -161,6 +161,7 @@ export class Editor {
   get redoes() { return redoDepth(this.view.state); }
   get focused() { return this.view.hasFocus; }
   focus() { this.view.focus(); }
+  blur() { this.view.contentDOM.blur(); }
   undo() { undo(this.view); }
   redo() { redo(this.view); }
 

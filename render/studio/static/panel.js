@@ -27,7 +27,7 @@ export class Panel {
     });
   }
 
-  show(objects, confidence, chosen) {
+  show(objects, chosen) {
     this.nothing.hidden = objects.length > 0;
     this.list.replaceChildren(...objects.map((one, number) => {
       const item = document.createElement("li");
@@ -37,11 +37,11 @@ export class Panel {
       if (one.colors) dot.style.background = `rgb(${one.colors[0].map(linear).join(" ")})`;
       const words = Object.assign(document.createElement("span"), { textContent: `${number + 1}  ${one.words}` });
       item.append(dot, words);
-      if (confidence?.length === objects.length) {
+      if (one.confidence !== undefined) {
         const sure = document.createElement("small");
-        sure.textContent = `${Math.round(100 * confidence[number])} %`;
+        sure.textContent = `${Math.round(100 * one.confidence)} %`;
         sure.title = "How sure the model was of this object";
-        sure.classList.toggle("low", confidence[number] < LOW);
+        sure.classList.toggle("low", one.confidence < LOW);
         item.append(sure);
       }
       return item;

@@ -43,6 +43,11 @@ export class Picture {
     this.#show();
   }
 
+  /** The bytes of the render's file. */
+  bytes() {
+    return Uint8Array.from(atob(this.parts.render.src.split(",")[1]), (letter) => letter.charCodeAt(0));
+  }
+
   choose(mode) {
     if (mode !== "render" && !this.can?.[mode]) return;
     this.mode = mode;

@@ -102,7 +102,7 @@ export class Space {
     solid.material.dispose();
   }
 
-  get dragging() { return this.#dragging; }
+  set hidden(hidden) { this.renderer.domElement.hidden = this.lens.hidden = hidden; }
 
   /** The camera of a shot: where it stands, and the frame that it sees. `at` again puts the view there. */
   shoot(shot, at = true) {
@@ -190,8 +190,11 @@ export class Space {
     return [x, y, z];
   }
 
-  /** The scale that an object had when the drag began. */
-  began() { return this.#began.x; }
+  /** How much larger the dragged object is than when the drag began. */
+  grown() { return this.gizmo.object.scale.x / this.#began.x; }
+
+  /** Make the dragged object so many times as large as when the drag began, as its number in its range has it. */
+  grow(times) { this.gizmo.object.scale.copy(this.#began).multiplyScalar(times); }
 
   /** Put the dragged object where its numbers, in their ranges, have it. */
   hold(number, place) { this.#solids[number]?.position.set(...place); }
