@@ -58,6 +58,12 @@ def make_app(studio: Studio, token: str | None = None) -> Gate:
             return Json({"problem": "this mesh is not here any more; look at the scene again"}, status_code=404)
         return Response(data, media_type="application/octet-stream", headers=_FOREVER)
 
+    async def texture(request: Request) -> Response:
+        png = studio.textures.get(request.path_params["key"])
+        if png is None:
+            return Json({"problem": "this texture is not here any more; look at the scene again"}, status_code=404)
+        return Response(png, media_type="image/png", headers=_FOREVER)
+
     async def image(request: Request) -> Response:
         found = studio.images.get(request.path_params["key"])
         if found is None:
@@ -111,6 +117,7 @@ def make_app(studio: Studio, token: str | None = None) -> Gate:
         route("/api/studio", facts),
         route("/api/domain/{name}", domain),
         route("/api/mesh/{key}", mesh),
+        route("/api/texture/{key}", texture),
         route("/api/image/{key}", image),
         route(UPLOAD, keep, "POST"),
         route("/api/read", read, "POST"),

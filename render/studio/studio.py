@@ -36,7 +36,7 @@ from render.studio.described import FRAME, describe
 from render.studio.judged import fitted, judge_picture, judge_scene
 from render.studio.kept import Kept
 from render.studio.lanes import Lane
-from render.studio.limits import MOST_IMAGES, MOST_MESHES, MOST_PIXELS
+from render.studio.limits import MOST_IMAGES, MOST_MESHES, MOST_PIXELS, MOST_TEXTURES
 from render.studio.readers import Readers
 from render.studio.shown import Views
 
@@ -60,9 +60,10 @@ class Studio:
         self.domains = list(dict.fromkeys([*domain_names(), *own, domain]))
         self.images: Kept[Image] = Kept(MOST_IMAGES)
         self.meshes: Kept[bytes] = Kept(MOST_MESHES)
+        self.textures: Kept[bytes] = Kept(MOST_TEXTURES)
         self.lanes = {name: Lane(what) for name, what in LANES.items()}
         self.blender = Blender()
-        self._views = Views(self.meshes)
+        self._views = Views(self.meshes, self.textures)
         self._stops: dict[str, threading.Event] = {}
 
     def __enter__(self) -> Studio:

@@ -34,7 +34,7 @@ export class Panel {
       item.dataset.number = number;
       item.setAttribute("role", "option");
       const dot = document.createElement("i");
-      if (one.colors) dot.style.background = `rgb(${one.colors[0].map(linear).join(" ")})`;
+      if (one.surfaces) dot.style.background = `rgb(${one.surfaces[0].color.map(linear).join(" ")})`;
       const words = Object.assign(document.createElement("span"), { textContent: `${number + 1}  ${one.words}` });
       item.append(dot, words);
       if (one.confidence !== undefined) {

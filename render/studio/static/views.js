@@ -91,9 +91,8 @@ export function behind(on = $("behind").getAttribute("aria-pressed") !== "true")
 /** The directions of right, behind and up for a person who looks at the view, each along the world's axes. */
 export function directions() {
   const { flat, ground } = page.domain;
-  if (flat) return [[1, 0, 0], [0, 1, 0], [0, 0, 1]];
-  if (!ground || !space) return [[1, 0, 0], [0, 0, 1], [0, 0, 1]];
-  return [...space.directions(), [0, 0, 1]];
+  if (!flat && !ground) return [[1, 0, 0], [0, 0, 1], [0, 0, 1]];
+  return [...(flat || !space ? [[1, 0, 0], [0, 1, 0]] : space.directions()), [0, 0, 1]];
 }
 
 on("chosen", () => {
