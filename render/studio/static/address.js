@@ -11,15 +11,22 @@ import { editor } from "./parts.js";
 const PAUSE = 300; // milliseconds without an edit, before the address is written
 const NO_CLIPBOARD = "The browser lets no page write to its clipboard here; copy the address from its bar.";
 
-let timer = null;
+let timer = null; // while there is something to write
+
+/** The scene, as an address holds it. */
+function scene() {
+  const { input, size } = page, { domain, shot } = editor.setting;
+  const held = { domain, code: editor.code, size };
+  if (JSON.stringify(shot) !== JSON.stringify(page.domain.shot)) held.shot = shot;
+  for (const name of ["data", "number", "seed", "frame"]) if (input[name] !== undefined) held[name] = input[name];
+  return held;
+}
 
 async function write() {
   clearTimeout(timer);
-  const { input, size } = page, { domain, shot } = editor.setting;
-  const scene = { domain, code: editor.code, size };
-  if (JSON.stringify(shot) !== JSON.stringify(page.domain.shot)) scene.shot = shot;
-  for (const name of ["data", "number", "seed", "frame"]) if (input[name] !== undefined) scene[name] = input[name];
-  history.replaceState(null, "", `#${await pack(scene)}`);
+  timer = null;
+  history.replaceState(null, "", `#${await pack(scene())}`);
+  sessionStorage.setItem("address", location.hash);
 }
 
 export const copy = told(async () => {
@@ -33,31 +40,33 @@ export const copy = told(async () => {
 /** Open what the address says; false if it says nothing. */
 export async function follow() {
   if (location.hash.length < 2) return false;
-  const scene = await unpack(location.hash.slice(1));
-  if (!scene) {
+  const reloaded = location.hash === sessionStorage.getItem("address"); // this tab wrote it
+  const held = (reloaded && JSON.parse(sessionStorage.getItem("unwritten"))) || (await unpack(location.hash.slice(1)));
+  sessionStorage.removeItem("unwritten");
+  if (!held) {
     say("This link holds no scene; it may have been cut short.", "problem");
     return false;
   }
-  const { domains, domain } = page.studio;
-  await describe(domains.includes(scene.domain) || scene.domain.startsWith("assets:") ? scene.domain : domain);
-  enter(await begun(scene), Number(scene.size) || 320);
-  editor.replace(scene.code, { domain: page.domain.name, shot: scene.shot ?? page.domain.shot });
+  await describe(held.domain);
+  const last = reloaded ? kept() : {};
+  const here = last.image && (await api.kept(last.image).catch(() => false));
+  enter(here ? last : await begun(held), Number(held.size) || 320);
+  editor.replace(held.code, { domain: page.domain.name, shot: held.shot ?? page.domain.shot });
   return true;
 }
 
-/** What a linked scene began with: what this tab had before a reload, a sample, or where the scene was drawn from. */
+/** What a linked scene began with, as far as its link tells: a sample, or the seed that it was drawn from. */
 async function begun({ data, number, seed, frame }) {
-  const last = kept();
-  if (last.image && last.data === data && last.number === number && (await api.kept(last.image).catch(() => false))) return last;
   const input = {};
   if (Number.isInteger(seed)) input.seed = seed;
-  if (Array.isArray(frame)) input.frame = frame.slice(0, 2).map(Number);
+  if (Array.isArray(frame) && frame.length === 2 && frame.every((side) => side > 0)) input.frame = frame;
   if (!page.studio.data[data]) return input;
   const one = await api.call("sample", { data, number }).catch(() => null);
   if (one?.domain !== page.domain.name) return input;
   return { ...input, image: one.image, frame: [one.shot.width, one.shot.height], truth: one.truth, key: one.key, data, number };
 }
 
+addEventListener("pagehide", () => timer && sessionStorage.setItem("unwritten", JSON.stringify(scene())));
 on("edited", () => {
   clearTimeout(timer);
   timer = setTimeout(told(write), PAUSE);

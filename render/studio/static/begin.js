@@ -3,12 +3,13 @@
 import * as api from "./api.js";
 import { describe } from "./domains.js";
 import { anySeed } from "./edits.js";
-import { busy, say, told } from "./messages.js";
+import { busy, quiet, say, told } from "./messages.js";
 import { $, page, tell } from "./page.js";
 import { editor, frame, picture } from "./parts.js";
 import { select } from "./select.js";
 
 export const open = told(async (blob, name) => {
+  quiet();
   busy(`opening ${name}`);
   performance.mark("dropped");
   try {
@@ -27,6 +28,7 @@ export const sample = told(async (number) => {
   if (!page.studio.data.length) return;
   const data = Number($("data").value || 0), { samples } = page.studio.data[data];
   const next = number ?? (page.input.data === data ? (page.input.number + 1) % samples : 0);
+  quiet();
   busy("fetching");
   try {
     const one = await api.call("sample", { data, number: next });
@@ -60,6 +62,7 @@ async function read(input, shot = page.domain.shot) {
 }
 
 export const random = told(async () => {
+  quiet();
   const seed = anySeed(), { name } = page.domain;
   const one = await api.call("draw", { domain: name, seed });
   enter({ seed }, 320);
@@ -75,6 +78,7 @@ export function begin() {
 
 /** An empty scene of a domain. */
 export const empty = told(async (name) => {
+  quiet();
   await describe(name);
   enter({}, page.size);
   editor.replace("", { domain: name, shot: page.domain.shot });
@@ -85,6 +89,7 @@ export function enter(input, size) {
   tell("left");
   page.input = input;
   sized(size);
+  if (input.image) picture.greet(false);
   picture.set({ image: input.image ? `/api/image/${input.image}` : null, size: frame() });
   $("behind").hidden = !input.image || page.domain.flat;
   $("refining").hidden = !input.image;

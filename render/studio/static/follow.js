@@ -19,6 +19,7 @@ const rendering = new Rendering(pictured, state, fail);
 const changed = told(async () => {
   if (editor.setting.domain !== page.domain.name) await describe(editor.setting.domain); // the history went back to a scene of another one
   edited ||= performance.now();
+  $("quality").dataset.shown = ""; // the quality in which the scene, as it is now, is shown
   aim();
   $("undo").disabled = !editor.undoes;
   $("redo").disabled = !editor.redoes;
@@ -49,7 +50,9 @@ async function looked(said, { truth, reading: _, ...seen }) {
   await show(said, () => begun && performance.measure("edit to view", { start: begun, end: performance.now() }));
   tell("chosen");
   const { image } = page.input;
-  if (said.objects.length || picture.can?.render || image) rendering.want({ ...seen, image: image ?? null });
+  picture.greet(bare && !image && !said.objects.length);
+  if (picture.greets) return;
+  $("quality").dataset.shown = rendering.want({ ...seen, image: image ?? null });
 }
 
 function listProblems(found) {

@@ -36,7 +36,7 @@ await told(async () => {
   choices(page.studio);
   picture.choose("render");
   if (!(await told(address.follow)())) {
-    await describe(page.studio.domain);
+    if (!page.domain) await describe(page.studio.domain);
     begin();
   }
   document.body.inert = false; // nothing could be asked for before the domain was there

@@ -19,6 +19,9 @@ export function say(text, kind = "") {
   if (kind !== "problem") setTimeout(() => toast.remove(), SHOWN);
 }
 
+/** Take all messages away: something else is begun. */
+export const quiet = () => $("toasts").replaceChildren();
+
 export const fail = (error) => error.name !== "AbortError" && say(error.message, "problem");
 
 /** A handler whose errors are told. */
