@@ -9,10 +9,15 @@ import { Looking, Rendering } from "./work.js";
 
 const src = (png) => `data:image/png;base64,${png}`;
 
-let edited = 0; // when the code was changed that is not shown yet
+let edited = 0; // when the code was changed that the server was not asked about yet
+let since = 0; // when that was changed which it looks at
 let drafting = 0; // when the code was changed of which there is no draft yet
 
-const asked = () => ({ ...scene(), truth: page.input.truth ?? null, reading: page.input.reading ?? null });
+function asked() {
+  since = edited;
+  edited = 0;
+  return { ...scene(), truth: page.input.truth ?? null, reading: page.input.reading ?? null };
+}
 const looking = new Looking(asked, told(looked), fail);
 const rendering = new Rendering(pictured, state, fail);
 
@@ -44,9 +49,8 @@ async function looked(said, { truth, reading: _, ...seen }) {
   panel.show(said.objects, page.chosen);
   panel.score("scene", said.scores);
   $("truth").hidden = !truth || truth === editor.code;
-  const begun = bare ? 0 : edited;
+  const begun = bare ? 0 : since;
   drafting ||= begun;
-  edited = 0;
   await show(said, () => begun && performance.measure("edit to view", { start: begun, end: performance.now() }));
   tell("chosen");
   const { image } = page.input;

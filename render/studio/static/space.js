@@ -263,6 +263,7 @@ export class Space {
   /** The number of the solid at a place, or beside it: thin parts are hard to meet, and the edge between two triangles may be missed. */
   #hit(event) {
     const box = this.renderer.domElement.getBoundingClientRect(), ray = new Raycaster();
+    this.things.updateMatrixWorld(); // what has moved since the last frame
     for (const [right, down] of NEARBY) {
       const x = (event.clientX - box.left + right) / box.width, y = (event.clientY - box.top + down) / box.height;
       ray.setFromCamera(new Vector2(2 * x - 1, 1 - 2 * y), this.camera);
