@@ -65,7 +65,7 @@ PACKAGES = {
     "igllm": ("datagen", "model", "render"),
 }
 LONGEST = 400
-"""The most lines that a file of Python may have, of the product or not."""
+"""The most lines that a file of Python or JavaScript may have, of the product or not."""
 FLOOR = {room: number for number, line in enumerate(ORDER.split("\n")) for room in line.split()}
 
 
@@ -192,9 +192,10 @@ def test_a_room_loads_nothing_it_may_not_touch(statement: str, forbidden: set[st
 
 
 def test_no_file_has_more_than_400_lines() -> None:
-    """Of all files of Python in the repository: the product, its tests, examples and benchmarks."""
+    """Of all files of Python in the repository: the product, its tests, examples and benchmarks; and the studio's page."""
     tops = [top for top in ROOT.iterdir() if not top.name.startswith(".") and not (top / "pyvenv.cfg").exists()]
     paths = [path for top in tops for path in ([top] if top.is_file() else top.rglob("*")) if path.suffix == ".py"]
+    paths += (ROOT / "render" / "studio" / "static").glob("*.js")
     assert {*FILES.values(), Path(__file__)} <= {*paths}
     lengths = {str(path.relative_to(ROOT)): len(path.read_bytes().splitlines()) for path in paths}
     assert {path: length for path, length in lengths.items() if length > LONGEST} == {}

@@ -27,6 +27,7 @@ from render.studio.asked import (
     AskedSample,
     AskedScene,
     AskedStop,
+    AskedView,
     read_request,
 )
 from render.studio.gate import UPLOAD, Gate
@@ -57,6 +58,12 @@ def make_app(studio: Studio, token: str | None = None) -> Gate:
             return Json({"problem": "this mesh is not here any more; look at the scene again"}, status_code=404)
         return Response(data, media_type="application/octet-stream", headers=_FOREVER)
 
+    async def texture(request: Request) -> Response:
+        png = studio.textures.get(request.path_params["key"])
+        if png is None:
+            return Json({"problem": "this texture is not here any more; look at the scene again"}, status_code=404)
+        return Response(png, media_type="image/png", headers=_FOREVER)
+
     async def image(request: Request) -> Response:
         found = studio.images.get(request.path_params["key"])
         if found is None:
@@ -83,7 +90,7 @@ def make_app(studio: Studio, token: str | None = None) -> Gate:
         return Json({"line": await to_thread.run_sync(lambda: another_object(asked.code, get_domain(asked.domain), asked.seed))})
 
     async def look(request: Request) -> Response:
-        asked = await _asked(request, AskedScene)
+        asked = await _asked(request, AskedView)
         return Json(await to_thread.run_sync(lambda: studio.look(asked)))
 
     async def render(request: Request) -> Response:
@@ -110,6 +117,7 @@ def make_app(studio: Studio, token: str | None = None) -> Gate:
         route("/api/studio", facts),
         route("/api/domain/{name}", domain),
         route("/api/mesh/{key}", mesh),
+        route("/api/texture/{key}", texture),
         route("/api/image/{key}", image),
         route(UPLOAD, keep, "POST"),
         route("/api/read", read, "POST"),

@@ -12,20 +12,35 @@ from datagen.io.declared import as_declared
 from datagen.io.json_text import decode_json
 from datagen.samples.record import MAX_SEED, ShotRecord
 from datagen.scene import Quality, Shot, check_frame
-from render.studio.limits import MOST_PIXELS, MOST_SECONDS
+from render.studio.limits import MOST_CANDIDATES, MOST_OBJECTS, MOST_PIXELS, MOST_SECONDS
 
 T = TypeVar("T")
 Text = Annotated[str, Meta(max_length=200_000)]  # longer than the grammar reads, so that its own message is shown
 Name = Annotated[str, Meta(max_length=200)]
 
 
+class Reading(Struct, forbid_unknown_fields=True):
+    """What a model said of an image: its code, how sure it is of each object if it tells, and its other candidates, the likeliest first.
+    A page gives back what it was given."""
+
+    code: Text
+    confidence: Annotated[list[Annotated[float, Meta(ge=0, le=1)]], Meta(max_length=MOST_OBJECTS)] | None = None
+    candidates: Annotated[list[Text], Meta(max_length=MOST_CANDIDATES)] = field(default_factory=list)
+
+
 class AskedScene(Struct, forbid_unknown_fields=True):
-    """Graphics code of a domain; ``truth`` is the true code of the image, where it is known."""
+    """Graphics code of a domain, and the shot to show it in."""
 
     domain: Name
     code: Text
     shot: ShotRecord | None = None
+
+
+class AskedView(AskedScene):
+    """A scene to look at; ``truth`` is the true code of its image, where it is known, ``reading`` what the model said of it."""
+
     truth: Text | None = None
+    reading: Reading | None = None
 
 
 class AskedPicture(AskedScene):
@@ -36,12 +51,14 @@ class AskedPicture(AskedScene):
 
 
 class AskedRefinement(AskedScene):
-    """A scene to make explain an image better, within so many seconds; ``name`` is what the page may stop it by."""
+    """A scene to make explain an image better, within so many seconds; ``name`` is what the page may stop it by, ``reading`` what the
+    model said of the image."""
 
     image: Name = ""
     name: Name = ""
     seconds: Annotated[float, Meta(gt=0, le=MOST_SECONDS)] = 20.0
     free_camera: bool = False
+    reading: Reading | None = None
 
 
 class AskedReading(Struct, forbid_unknown_fields=True):

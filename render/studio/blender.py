@@ -1,4 +1,4 @@
-"""Blender for the studio: warm workers, so that a draft takes less than a start of Blender, each on its own share of the cores."""
+"""Blender for the studio: warm workers, so that a draft takes less than a start of Blender, each on all cores."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class Blender:
     """A pool of `WORKERS` processes. Use as a context manager; methods may be called from several threads."""
 
     def __init__(self) -> None:
-        self.pool = RenderPool(WORKERS, threads=max(1, len(available_cores()) // WORKERS))
+        # Both are seldom at work at once, and then a draft shares the cores with a picture that nobody waits for any more.
+        self.pool = RenderPool(WORKERS, threads=len(available_cores()))
 
     def __enter__(self) -> Blender:
         return self

@@ -14,5 +14,11 @@ MOST_IMAGES = 64
 """Images that are kept in memory, the least recently used is dropped first; a page that needs a dropped one sends it again."""
 MOST_MESHES = 256
 """Meshes of the 3-D view that are kept in memory, as `MOST_IMAGES`."""
+MOST_TEXTURES = 64
+"""Images of textures that are kept in memory, as `MOST_IMAGES`."""
 MOST_SECONDS = 600.0
 """Seconds that one refinement may be asked to take."""
+MOST_CANDIDATES = 16
+"""Other codes of an image that a page may give back."""
+MOST_OBJECTS = 10_000
+"""Objects of a code of which a page may say how sure the model was."""

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from datagen.code.predictions import Prediction
 from datagen.errors import UserError
 from datagen.workers.cores import available_cores
+from model.prediction.decoding import Decoding
+from render.studio.asked import Reading
 from render.studio.blender import WORKERS
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 SHIPPED = "clevr"
 """The domain of the shipped model."""
+CANDIDATES = 4
+"""Codes that are sought for an image: the likeliest is shown, the others are for its refinement."""
 
 
 @dataclass
@@ -45,9 +48,9 @@ class Reader:
 
             # Threads of PyTorch and of Blender that want the same cores wait for each other: a reading then takes ten times as long.
             torch.set_num_threads(max(1, len(available_cores()) // WORKERS))
-            predictor = Predictor.of(find_model(self.name), device)
-            list(predictor.predict([("blank", np.full((240, 320, 3), 128, np.uint8))]))
-            self.predictor, self.state = predictor, "ready"
+            self.predictor = Predictor.of(find_model(self.name), device)
+            self._predicted(np.full((240, 320, 3), 128, np.uint8))
+            self.state = "ready"
         except UserError as error:
             self.state, self.problem = "failed", str(error)
         except Exception as error:  # the page must learn of it: the thread has nobody else to tell
@@ -58,9 +61,14 @@ class Reader:
     def read(self, pixels: np.ndarray) -> Prediction:
         """The prediction for an image (h, w, 3) uint8, once the model is loaded; `UserError` if it could not be."""
         self.done.wait()
-        if self.predictor is None:
+        if self.state != "ready":
             raise UserError(f"the model cannot be used: {self.problem}")
-        [prediction] = self.predictor.predict([("image", pixels)])
+        return self._predicted(pixels)
+
+    def _predicted(self, pixels: np.ndarray) -> Prediction:
+        assert self.predictor is not None
+        decoding = Decoding() if self.predictor.gives_one else Decoding(samples=CANDIDATES, beams=CANDIDATES)
+        [prediction] = self.predictor.predict([("image", pixels)], decoding=decoding)
         return prediction
 
 
@@ -105,8 +113,8 @@ class Readers:
         """The domains whose images can be read."""
         return list(self._by_domain)
 
-    def read(self, pixels: np.ndarray, domain: str) -> dict[str, Any]:
-        """The code of an image, how sure the model is of each object, and the seconds that it took; `UserError` without such a model."""
+    def read(self, pixels: np.ndarray, domain: str) -> Reading:
+        """What the domain's model says of an image; `UserError` without such a model."""
         reader = self._by_domain.get(domain)
         if reader is None:
             known = ", ".join(self._by_domain) or "none"
@@ -114,7 +122,6 @@ class Readers:
                 f"no model here reads images of the domain {domain} (there is one for: {known}); start the studio with --model RUN, a run "
                 "that was trained on such images"
             )
-        begin = time.monotonic()
         prediction = reader.read(pixels)
         confidence = None if prediction.confidence is None else list(prediction.confidence)
-        return {"code": prediction.code, "confidence": confidence, "seconds": time.monotonic() - begin}
+        return Reading(prediction.code, confidence, [one.code for one in (prediction.candidates or ())[1:]])

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from scipy.spatial import ConvexHull, QhullError
 
 from datagen.assets.mesh import Mesh
-from datagen.assets.paint import Paint
 from datagen.assets.solid import MeshSolid
 from datagen.code.grammar import parse_code
 from datagen.domains.base import Domain, PaintedDomain
 from datagen.domains.clevr import COLORS
 from datagen.domains.posed import PosedDomain
 from datagen.domains.staged import StagedDomain
-from datagen.errors import CodeError, ImageError, UserError
+from datagen.errors import CodeError, UserError
 from datagen.geometry.solids import Solid
-from datagen.images.encoding import decode_image, encode_image
+from datagen.images.encoding import encode_image
 from datagen.inspect.intersect import odd_placements
 from datagen.inspect.pictures import object_words
 from datagen.scene import Object, Scene, Shot
+from render.studio.asked import Reading
+from render.studio.beliefs import confidence_in
 from render.studio.kept import Kept
+from render.studio.surfaces import Levels, Surfaces
 
 MOST_SHOWN = 64
 """Objects that the page draws; a scene of a domain holds a dozen at most."""
@@ -32,18 +33,18 @@ MOST_WARNINGS = 20
 PALETTE = ((76, 154, 255), (255, 139, 61), (79, 209, 139), (255, 107, 139), (192, 139, 255), (255, 216, 77))
 """8-bit RGB of objects whose domain does not say a colour."""
 
-Levels = tuple[float, ...]
-
 
 class Views:
-    """Makes the page's view of scenes. ``meshes`` keeps those that the pages fetch."""
+    """Makes the page's view of scenes. ``meshes`` and ``textures`` keep those that the pages fetch."""
 
-    def __init__(self, meshes: Kept[bytes]) -> None:
+    def __init__(self, meshes: Kept[bytes], textures: Kept[bytes]) -> None:
         self.meshes = meshes
+        self._surfaces = Surfaces(textures)
 
-    def look(self, code: str, domain: Domain, shot: Shot) -> dict[str, Any]:
+    def look(self, code: str, domain: Domain, shot: Shot, reading: Reading | None = None) -> dict[str, Any]:
         """The view of some code as plain JSON: ``error`` with line and column, or ``objects`` and ``warnings``, and for a painted domain
-        ``flat``, the painted picture with the place of each object."""
+        ``flat``, the painted picture with the place of each object. An object that a reading's model is sure of to some degree has that as
+        its ``confidence``."""
         try:
             scene = parse_code(code, domain)
             domain.check(scene)
@@ -56,6 +57,9 @@ class Views:
             "objects": [{"words": object_words(domain, obj) or obj.statement} for obj in shown],
             "warnings": list(_warnings(scene, domain, shot)),
         }
+        if reading is not None:
+            for number, sure in enumerate(confidence_in(shown, reading, domain)):
+                view["objects"][number] |= {} if sure is None else {"confidence": sure}
         if isinstance(domain, PaintedDomain):
             view["flat"] = _flat(shown, domain, shot)
         elif isinstance(domain, StagedDomain):
@@ -64,21 +68,17 @@ class Views:
         return view
 
     def _solid(self, obj: Object, number: int, domain: StagedDomain) -> dict[str, Any]:
-        """An object's shape, its pose as the columns of a matrix (4, 4), and the linear colour of each of its slots."""
+        """An object's shape, its pose as the columns of a matrix (4, 4), and the surface of each of its slots."""
         solid = domain.solid(obj)
+        plain = [{"color": _color(obj, number), "metal": obj.values.get("material") == "metal", "pattern": None}]
         if isinstance(solid, Solid):
-            pose = _pose(_about_z(solid.degrees) * solid.scale, solid.location)
-            return {"shape": solid.kind, "pose": pose, "colors": [_color(obj, number)], "metal": obj.values.get("material") == "metal"}
+            return {"shape": solid.kind, "pose": _pose(_about_z(solid.degrees) * solid.scale, solid.location), "surfaces": plain}
         if isinstance(solid, MeshSolid):
             paints = domain.paints(obj) if isinstance(domain, PosedDomain) else ()
-            colors = [_paint_color(paint) for paint in paints] or [_color(obj, number)]
-            metal = bool(paints) and paints[0].finish == "metal"
-            pose = _pose(solid.rotation * solid.scale, solid.location)
-            return {"shape": self._keep(solid.mesh), "pose": pose, "colors": colors, "metal": metal}
+            surfaces = [self._surfaces.of(paint) for paint in paints] or plain
+            return {"shape": self._keep(solid.mesh), "pose": _pose(solid.rotation * solid.scale, solid.location), "surfaces": surfaces}
         place = np.array(domain.location(obj), float)
-        key, data = _packed(_hull_mesh(solid.hull() - place))
-        self.meshes.put(key, data)
-        return {"shape": key, "pose": _pose(np.eye(3), place), "colors": [_color(obj, number)], "metal": False}
+        return {"shape": self._keep(_hull_mesh(solid.hull() - place)), "pose": _pose(np.eye(3), place), "surfaces": plain}
 
     def _keep(self, mesh: Mesh) -> str:
         key, data = _packed(mesh)
@@ -140,24 +140,6 @@ def _color(obj: Object, number: int) -> Levels:
     if said is not None:
         return tuple(level / 255 for level in said)
     return tuple((level / 255) ** 2.2 for level in PALETTE[number % len(PALETTE)])
-
-
-def _paint_color(paint: Paint) -> Levels:
-    """The mean linear colour of a paint: the view shows no patterns, which Blender's picture beside it does."""
-    if paint.image is not None:
-        return _image_color(paint.image)
-    both = (paint.first,) if paint.pattern == "plain" else (paint.first, paint.second)
-    return tuple(sum(levels) / len(levels) / 255 for levels in zip(*both, strict=True))
-
-
-@lru_cache(maxsize=1024)
-def _image_color(path: str) -> Levels:
-    try:
-        with open(path, "rb") as file:
-            pixels = decode_image(file.read(), path)
-    except (ImageError, OSError):
-        return (0.5, 0.5, 0.5)
-    return tuple(((pixels.reshape(-1, 3) / 255) ** 2.2).mean(0).tolist())
 
 
 def _hull_mesh(points: np.ndarray) -> Mesh:

@@ -29,13 +29,14 @@ from render.refine.frames import OwnFrames
 from render.refine.refine import Progress, Refined, RefineSettings, refine_scene
 from render.studio import takeaway
 from render.studio.answers import Tell
-from render.studio.asked import AskedDraw, AskedPicture, AskedReading, AskedRefinement, AskedSample, AskedScene, shot_of
+from render.studio.asked import AskedDraw, AskedPicture, AskedReading, AskedRefinement, AskedSample, AskedScene, AskedView, Reading, shot_of
+from render.studio.beliefs import beliefs, reading_of
 from render.studio.blender import Blender, pixels_of, scene_of
 from render.studio.described import FRAME, describe
 from render.studio.judged import fitted, judge_picture, judge_scene
 from render.studio.kept import Kept
 from render.studio.lanes import Lane
-from render.studio.limits import MOST_IMAGES, MOST_MESHES, MOST_PIXELS
+from render.studio.limits import MOST_IMAGES, MOST_MESHES, MOST_PIXELS, MOST_TEXTURES
 from render.studio.readers import Readers
 from render.studio.shown import Views
 
@@ -59,9 +60,10 @@ class Studio:
         self.domains = list(dict.fromkeys([*domain_names(), *own, domain]))
         self.images: Kept[Image] = Kept(MOST_IMAGES)
         self.meshes: Kept[bytes] = Kept(MOST_MESHES)
+        self.textures: Kept[bytes] = Kept(MOST_TEXTURES)
         self.lanes = {name: Lane(what) for name, what in LANES.items()}
         self.blender = Blender()
-        self._views = Views(self.meshes)
+        self._views = Views(self.meshes, self.textures)
         self._stops: dict[str, threading.Event] = {}
 
     def __enter__(self) -> Studio:
@@ -120,8 +122,8 @@ class Studio:
             raise UserError(GONE)
         return found
 
-    async def read(self, asked: AskedReading) -> dict[str, Any]:
-        """The code of an image by the domain's model."""
+    async def read(self, asked: AskedReading) -> Reading:
+        """What the domain's model says of an image."""
         pixels = self.image(asked.image).pixels
         return await self.lanes["read"].do(partial(self.readers.read, pixels, asked.domain))
 
@@ -144,10 +146,10 @@ class Studio:
 
     # Code to pictures
 
-    def look(self, asked: AskedScene) -> dict[str, Any]:
-        """The view of a scene while it is edited, and with a truth how well it agrees."""
+    def look(self, asked: AskedView) -> dict[str, Any]:
+        """The view of a scene while it is edited, with a truth how well it agrees, and with a reading how sure the model was."""
         domain = get_domain(asked.domain)
-        view = self._views.look(asked.code, domain, shot_of(asked.shot, domain))
+        view = self._views.look(asked.code, domain, shot_of(asked.shot, domain), asked.reading)
         scores = judge_scene(asked.code, asked.truth, domain) if asked.truth is not None and "error" not in view else []
         return {**view, "scores": scores}
 
@@ -177,13 +179,14 @@ class Studio:
             code = write_code(made.scene, domain)
             from_thread.run(tell, {"seconds": made.seconds, "renders": made.renders, "error": made.error, "code": code})
 
-        settings = RefineSettings(seconds=asked.seconds, free_camera=asked.free_camera)
+        candidates, confidence = beliefs(scene, asked.reading, domain)
+        settings = RefineSettings(asked.seconds, free_camera=asked.free_camera, candidates=candidates, confidence=confidence)
         work = partial(_refine, pixels, scene, shot, settings, on_progress=step, stop=stopped.is_set)
         try:
             done = await self.lanes["refine"].do(work, on_cancel=stopped.set)
         finally:
             self._stops.pop(asked.name, None)
-        end = {"error": done.error, "first_error": done.first_error}
+        end = {"error": done.error, "first_error": done.first_error, "reading": reading_of(done, asked.reading, confidence, domain)}
         await tell({"code": write_code(done.scene, domain), "shot": done.shot.to_json(), **end})
 
     def stop(self, name: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from render.studio.asked import Reading
 from render.studio.readers import Readers
 from render.studio.serve import listen, make_server
 from render.studio.studio import Studio
@@ -34,10 +35,10 @@ class OneCode(Readers):
     def domains(self) -> list[str]:
         return list(self.codes)
 
-    def read(self, pixels: np.ndarray, domain: str) -> dict[str, Any]:
+    def read(self, pixels: np.ndarray, domain: str) -> Reading:
         if domain not in self.codes:
             return super().read(pixels, domain)
-        return {"code": self.codes[domain], "confidence": [0.5] * self.codes[domain].count("\n"), "seconds": 0.0}
+        return Reading(self.codes[domain], [0.5] * self.codes[domain].count("\n"))
 
     _by_domain: Mapping[str, Any] = {}
 

@@ -43,13 +43,12 @@ function steps() {
 const PAUSE = 600; // milliseconds
 
 const language = StreamLanguage.define({
-  token(stream) {
+  token(stream) { // each pattern begins with ^: one that does not is sought in the whole rest of the line, which may be long
     if (stream.eatSpace()) return null;
-    if (stream.match(/#.*/)) return "comment";
-    if (stream.match(/"[^"]*"?|'[^']*'?/)) return "string";
-    if (stream.match(/[+-]?(\d+(\.\d*)?|\.\d+)/)) return "number";
-    if (stream.match(/[A-Za-z_]\w*(?=\s*=)/)) return "propertyName";
-    if (stream.match(/[A-Za-z_]\w*/)) return "keyword";
+    if (stream.match(/^#.*/)) return "comment";
+    if (stream.match(/^(?:"[^"]*"?|'[^']*'?)/)) return "string";
+    if (stream.match(/^[+-]?(\d+(\.\d*)?|\.\d+)/)) return "number";
+    if (stream.match(/^[A-Za-z_]\w*/)) return /^\s*=/.test(stream.string.slice(stream.pos, stream.pos + 20)) ? "propertyName" : "keyword";
     stream.next();
     return null;
   },
@@ -161,6 +160,7 @@ export class Editor {
   get redoes() { return redoDepth(this.view.state); }
   get focused() { return this.view.hasFocus; }
   focus() { this.view.focus(); }
+  blur() { this.view.contentDOM.blur(); }
   undo() { undo(this.view); }
   redo() { redo(this.view); }
 

@@ -80,15 +80,15 @@ export function written(value, decimals) {
   return Number(text) === 0 ? (0).toFixed(decimals) : text;
 }
 
-/** Numbers within an argument's range, rounded as it is written; an angle comes back around. */
-export function within(argument, values) {
+/** Numbers within an argument's range, rounded as it is written; an angle comes back around, to the nearer end of a range that is no full turn. */
+export function within({ low, high, period, decimals }, values) {
   return values.map((value, i) => {
-    const low = argument.low[i], high = argument.high[i];
-    let inside = value;
-    if (argument.period) {
-      const turned = ((value - low) % argument.period + argument.period) % argument.period;
-      inside = low + turned;
+    let inside = Math.min(high[i], Math.max(low[i], value));
+    if (period) {
+      const turned = low[i] + ((((value - low[i]) % period) + period) % period);
+      const nearer = turned - high[i] < low[i] + period - turned ? high[i] : low[i];
+      inside = turned <= high[i] ? turned : nearer;
     }
-    return Number(written(Math.min(high, Math.max(low, inside)), argument.decimals));
+    return Number(written(inside, decimals));
   });
 }

@@ -1,21 +1,23 @@
 // The keyboard, outside of the editor and of fields.
 
+import { $, page } from "./page.js";
+
 const MODES = { 1: "render", 2: "image", 3: "slider", 4: "blink", 5: "difference" };
 const GIZMOS = { g: "translate", r: "rotate", s: "scale" };
 const MOVES = { ArrowLeft: [-1, 0, 0], ArrowRight: [1, 0, 0], ArrowUp: [0, 1, 0], ArrowDown: [0, -1, 0], PageUp: [0, 0, 1], PageDown: [0, 0, -1] };
 const ACTS = { o: "open", n: "sample", x: "random", l: "link", "?": "help", a: "add", d: "double", Delete: "remove", Backspace: "remove", f: "refine", c: "camera", i: "behind" };
 
-export function keys({ act, picture, gizmo, nudge, select, editor, chosen, count, refining }) {
+export function keys({ acts, picture, gizmo, nudge, select, focus, refining }) {
   addEventListener("keydown", (event) => {
     const at = event.target, held = event.ctrlKey || event.metaKey;
     if (document.body.inert || document.querySelector("dialog[open]") || at.closest?.(".cm-editor") || event.defaultPrevented) return;
     if (held && event.key.toLowerCase() === "z") {
-      (event.shiftKey ? act.redo : act.undo)();
+      (event.shiftKey ? acts.redo : acts.undo)();
       event.preventDefault();
       return;
     }
     if (event.key === "Escape") {
-      if (refining()) act.stop();
+      if (refining()) acts.stop();
       else select(null);
       return;
     }
@@ -35,7 +37,7 @@ export function keys({ act, picture, gizmo, nudge, select, editor, chosen, count
       event.preventDefault();
       return;
     }
-    if (MOVES[event.key] && !held && chosen() !== null) {
+    if (MOVES[event.key] && !held && page.chosen !== null) {
       nudge(MOVES[event.key], null, event.shiftKey);
       event.preventDefault();
       return;
@@ -45,11 +47,11 @@ export function keys({ act, picture, gizmo, nudge, select, editor, chosen, count
     if (MODES[key]) picture.choose(MODES[key]);
     else if (GIZMOS[key]) gizmo(GIZMOS[key]);
     else if (key === "[" || key === "]") {
-      const all = count(), step = key === "]" ? 1 : -1;
-      if (all) select(chosen() === null ? (step > 0 ? 0 : all - 1) : (chosen() + step + all) % all);
-    } else if (key === "e") editor.focus();
-    else if (key === "v") document.getElementById("view").focus();
-    else if (ACTS[key]) act[ACTS[key]]();
+      const all = page.view.objects.length, step = key === "]" ? 1 : -1;
+      if (all) select(page.chosen === null ? (step > 0 ? 0 : all - 1) : (page.chosen + step + all) % all);
+    } else if (key === "e") focus();
+    else if (key === "v") $("view").focus();
+    else if (ACTS[key]) acts[ACTS[key]]();
     else return;
     event.preventDefault();
   });

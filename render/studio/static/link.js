@@ -23,8 +23,18 @@ export async function unpack(text) {
       if (whole.length > LONGEST) return null;
     }
     const scene = JSON.parse(whole);
-    return typeof scene?.domain === "string" && typeof scene?.code === "string" ? scene : null;
+    const right = typeof scene?.domain === "string" && typeof scene?.code === "string" && (scene.shot === undefined || isShot(scene.shot));
+    return right ? scene : null;
   } catch {
     return null;
   }
+}
+
+const isPlace = (place) => Array.isArray(place) && place.length === 3 && place.every(Number.isFinite);
+
+/** Whether a shot has all that the page itself reads of it; the rest is for the server to check. */
+function isShot(shot) {
+  const { width, height, lamps, camera } = shot ?? {};
+  const seen = camera === null || (isPlace(camera?.location) && isPlace(camera?.target) && camera.lens_mm > 0 && camera.sensor_mm > 0);
+  return width > 0 && height > 0 && seen && Array.isArray(lamps) && lamps.every((lamp) => isPlace(lamp?.location));
 }

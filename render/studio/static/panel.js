@@ -27,21 +27,21 @@ export class Panel {
     });
   }
 
-  show(objects, confidence, chosen) {
+  show(objects, chosen) {
     this.nothing.hidden = objects.length > 0;
     this.list.replaceChildren(...objects.map((one, number) => {
       const item = document.createElement("li");
       item.dataset.number = number;
       item.setAttribute("role", "option");
       const dot = document.createElement("i");
-      if (one.colors) dot.style.background = `rgb(${one.colors[0].map(linear).join(" ")})`;
+      if (one.surfaces) dot.style.background = `rgb(${one.surfaces[0].color.map(linear).join(" ")})`;
       const words = Object.assign(document.createElement("span"), { textContent: `${number + 1}  ${one.words}` });
       item.append(dot, words);
-      if (confidence?.length === objects.length) {
+      if (one.confidence !== undefined) {
         const sure = document.createElement("small");
-        sure.textContent = `${Math.round(100 * confidence[number])} %`;
+        sure.textContent = `${Math.round(100 * one.confidence)} %`;
         sure.title = "How sure the model was of this object";
-        sure.classList.toggle("low", confidence[number] < LOW);
+        sure.classList.toggle("low", one.confidence < LOW);
         item.append(sure);
       }
       return item;

@@ -37,10 +37,18 @@ export class Picture {
     const can = { render: has.render, image: has.image, slider: has.image && has.render, blink: has.image && has.render, difference: has.difference };
     for (const button of this.buttons) button.disabled = !can[button.dataset.mode] && button.dataset.mode !== "render";
     this.can = can;
-    this.welcome.hidden = has.image || has.render;
-    this.frame.hidden = !this.welcome.hidden;
+    this.frame.hidden = !has.image && !has.render;
     this.#fit();
     this.#show();
+  }
+
+  /** Whether to say what to begin with, which is done until something is begun. */
+  greet(on) { this.welcome.hidden = !on; }
+  get greets() { return !this.welcome.hidden; }
+
+  /** The bytes of the render's file. */
+  bytes() {
+    return Uint8Array.from(atob(this.parts.render.src.split(",")[1]), (letter) => letter.charCodeAt(0));
   }
 
   choose(mode) {

@@ -5,6 +5,7 @@ import {
   HemisphereLight, LineBasicMaterial, LineSegments, Matrix4, Mesh, MeshStandardMaterial, Object3D, OrbitControls, PCFShadowMap, PerspectiveCamera, PlaneGeometry, PMREMGenerator, Raycaster,
   RoomEnvironment, Scene, ShadowMaterial, SphereGeometry, TransformControls, Vector2, Vector3, WebGLRenderer,
 } from "./vendor/three.js";
+import { material } from "./surface.js";
 
 Object3D.DEFAULT_UP.set(0, 0, 1);
 const SHAPES = {
@@ -69,6 +70,7 @@ export class Space {
     this.gizmo.setSize(0.85);
     this.scene.add(this.gizmo.getHelper());
     this.gizmo.addEventListener("change", () => this.draw());
+    this.gizmo.addEventListener("axis-changed", ({ value }) => (element.style.cursor = value ? "grab" : ""));
     this.gizmo.addEventListener("dragging-changed", ({ value }) => {
       this.#dragging = value;
       if (value) this.#began = this.gizmo.object.scale.clone();
@@ -102,7 +104,7 @@ export class Space {
     solid.material.dispose();
   }
 
-  get dragging() { return this.#dragging; }
+  set hidden(hidden) { this.renderer.domElement.hidden = this.lens.hidden = hidden; }
 
   /** The camera of a shot: where it stands, and the frame that it sees. `at` again puts the view there. */
   shoot(shot, at = true) {
@@ -135,13 +137,7 @@ export class Space {
       const solid = before?.userData.shape === one.shape ? before : this.#make(one);
       if (solid !== before) this.things.add(solid);
       solid.userData.number = number;
-      const parts = Array.isArray(solid.material) ? solid.material : [solid.material];
-      parts.forEach((material, i) => {
-        const color = one.colors[Math.min(solid.userData.slots[i] ?? 0, one.colors.length - 1)];
-        material.color.setRGB(...color);
-        material.metalness = one.metal ? 0.92 : 0;
-        material.roughness = one.metal ? 0.28 : 0.75;
-      });
+      this.#paint(solid, one.surfaces);
       if (!(this.#dragging && number === this.chosen)) {
         new Matrix4().fromArray(one.pose).decompose(solid.position, solid.quaternion, solid.scale);
       }
@@ -150,7 +146,7 @@ export class Space {
     for (const solid of kept) {
       if (!this.#solids.includes(solid)) {
         solid.removeFromParent();
-        (Array.isArray(solid.material) ? solid.material : [solid.material]).forEach((one) => one.dispose());
+        solid.material.forEach((one) => one.dispose());
       }
     }
     this.select(this.chosen < this.#solids.length ? this.chosen : null);
@@ -190,16 +186,19 @@ export class Space {
     return [x, y, z];
   }
 
-  /** The scale that an object had when the drag began. */
-  began() { return this.#began.x; }
+  /** How much larger the dragged object is than when the drag began. */
+  grown() { return this.gizmo.object.scale.x / this.#began.x; }
+
+  /** Make the dragged object so many times as large as when the drag began, as its number in its range has it. */
+  grow(times) { this.gizmo.object.scale.copy(this.#began).multiplyScalar(times); }
 
   /** Put the dragged object where its numbers, in their ranges, have it. */
   hold(number, place) { this.#solids[number]?.position.set(...place); }
 
-  /** The directions of right and behind on the ground, as the view sees them. */
+  /** The directions of right and behind along the ground, as the view sees them. */
   directions() {
     const right = new Vector3().setFromMatrixColumn(this.camera.matrixWorld, 0).setZ(0).normalize();
-    return { right: [right.x, right.y], behind: [-right.y, right.x] };
+    return [[right.x, right.y, 0], [-right.y, right.x, 0]];
   }
 
   /** The image that the camera's frame shows behind the objects; null for none. */
@@ -240,22 +239,31 @@ export class Space {
 
   async #load(shape) {
     if (this.#shapes.has(shape)) return;
-    if (SHAPES[shape]) this.#shapes.set(shape, { geometry: SHAPES[shape](), slots: [0] });
+    if (SHAPES[shape]) this.#shapes.set(shape, { geometry: inOneGroup(SHAPES[shape]()), slots: [0] });
     else this.#shapes.set(shape, unpacked(await this.handlers.mesh(shape)));
   }
 
   #make(one) {
     const { geometry, slots } = this.#shapes.get(one.shape);
-    const materials = slots.map(() => new MeshStandardMaterial());
-    const solid = new Mesh(geometry, materials.length > 1 ? materials : materials[0]);
+    const solid = new Mesh(geometry, []);
     solid.castShadow = solid.receiveShadow = true;
     solid.userData = { shape: one.shape, slots };
     return solid;
   }
 
+  /** Give a solid the surfaces of its slots; those that it has already stay. */
+  #paint(solid, surfaces) {
+    const stated = JSON.stringify(surfaces);
+    if (solid.userData.stated === stated) return;
+    solid.userData.stated = stated;
+    solid.material.forEach((one) => one.dispose());
+    solid.material = solid.userData.slots.map((slot) => material(surfaces[Math.min(slot, surfaces.length - 1)], () => this.draw()));
+  }
+
   /** The number of the solid at a place, or beside it: thin parts are hard to meet, and the edge between two triangles may be missed. */
   #hit(event) {
     const box = this.renderer.domElement.getBoundingClientRect(), ray = new Raycaster();
+    this.things.updateMatrixWorld(); // what has moved since the last frame
     for (const [right, down] of NEARBY) {
       const x = (event.clientX - box.left + right) / box.width, y = (event.clientY - box.top + down) / box.height;
       ray.setFromCamera(new Vector2(2 * x - 1, 1 - 2 * y), this.camera);
@@ -317,6 +325,12 @@ export class Space {
   }
 }
 
+function inOneGroup(geometry) {
+  geometry.clearGroups();
+  geometry.addGroup(0, Infinity, 0);
+  return geometry;
+}
+
 /** The geometry in the bytes that the server sends of a mesh (`render.studio.shown`), and the slots of its groups. */
 function unpacked(buffer) {
   const [triangles, groups] = new Uint32Array(buffer, 0, 2);
@@ -332,6 +346,5 @@ function unpacked(buffer) {
     geometry.addGroup(start, head[2 * i + 1], i);
     start += head[2 * i + 1];
   }
-  if (groups === 1) geometry.clearGroups();
   return { geometry, slots };
 }

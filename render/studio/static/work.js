@@ -42,13 +42,16 @@ export class Rendering {
   /** `tell(line)` gets the pictures and their scores, `state(name)` what goes on, `fail(error)` an error. */
   constructor(tell, state, fail) { Object.assign(this, { tell, state, fail }); }
 
-  /** The scene that is to be seen. The draft of an older one is let finish, for its worker is busy with it anyway; a better picture is not. */
+  /** The scene that is to be seen; the quality in which it is seen already, if it is. The draft of an older one is let finish, for its
+   * worker is busy with it anyway; a better picture is not. */
   want(scene) {
     const key = JSON.stringify(scene);
-    if (key === this.#wanted?.key) return;
-    this.#wanted = { key, scene };
-    if (this.#running?.quality === "standard") this.#running.abort.abort();
-    this.#next();
+    if (key !== this.#wanted?.key) {
+      this.#wanted = { key, scene };
+      if (this.#running?.quality === "standard") this.#running.abort.abort();
+      this.#next();
+    }
+    return this.#shown?.key === key ? this.#shown.quality : "";
   }
 
   /** Nothing is to be rendered: the code cannot be read. */

@@ -23,12 +23,6 @@ ASKED = {"domain": "dot2d", "code": ""}
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Served]:
-    with served(Studio(OneCode(), [], "dot2d")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
 def guarded() -> Iterator[Served]:
     """A studio as beyond this machine, which asks for a token."""
     with served(Studio(OneCode(), [], "dot2d"), TOKEN) as found:

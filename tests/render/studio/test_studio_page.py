@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -45,6 +47,7 @@ def dots(dots: Path) -> Iterator[Served]:
         yield studio
 
 
+@pytest.mark.slow
 def test_a_scene_is_drawn_edited_moved_undone_and_opened_again_by_its_link(dots: Served) -> None:
     with browser() as page:
         begun(page, dots.address)
@@ -123,6 +126,50 @@ def test_a_sample_is_read_scored_and_compared_in_every_way(dots: Served, tmp_pat
 
 
 @pytest.mark.slow
+def test_a_reload_keeps_what_was_typed_last_and_a_link_takes_no_image_of_another_scene(dots: Served, tmp_path: Path) -> None:
+    image = tmp_path / "image.png"
+    image.write_bytes(dots.studio.data[0].at(0).image)
+    with browser() as page:
+        begun(page, dots.address)
+        page.choose_file("#file", image)
+        page.wait(f"{STANDARD} && location.hash.length > 20")
+        page.key("]")
+        page.eval("dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowRight' })), location.reload()")  # before the address has it
+        page.wait(f"document.readyState === 'complete' && !document.body.inert && {OBJECTS} === 1")
+        assert numbers(code_of(page))[0] > 0.25
+        assert page.eval("document.getElementById('refining').hidden") is False  # with its image
+
+        begun(page, f"{dots.address}#{link_to(page, domain='dot2d', code='dot(loc=(0.1000, 0.1000))', size=320)}")
+        page.wait(f"document.querySelector('.cm-line').textContent.includes('0.1000') && {STANDARD}")
+        assert page.eval("document.getElementById('refining').hidden") is True
+
+
+@pytest.mark.slow
+def test_a_link_of_anybody_is_a_scene_or_one_message(dots: Served) -> None:
+    with browser() as page:
+        begun(page, dots.address)
+        for scene, said in (
+            ({"domain": "nowhere", "code": ""}, "there is no domain 'nowhere'"),
+            ({"domain": "dot2d", "code": "", "shot": {"width": 1}}, "holds no scene"),
+            ({"domain": "dot2d", "code": 3}, "holds no scene"),
+            ({"domain": "dot2d", "code": "", "size": 1e9}, "shot.width is 1000000000"),
+        ):
+            page.eval("document.getElementById('toasts').replaceChildren()")
+            page.eval(f"location.hash = {link_to(page, **scene)!r}")
+            page.wait(f"{MESSAGES}.includes({said!r})")
+        for code in ("a" * 90_000, "a " * 45_000, "dot(" * 20_000, '"' * 90_000):  # which the editor colours while the page goes on
+            page.eval(f"location.hash = {link_to(page, domain='dot2d', code=code)!r}")
+            page.wait(
+                f"document.querySelector('.cm-line').textContent.startsWith({code[:8]!r}) && document.querySelector('#problems .error')"
+            )
+
+
+def link_to(page: Browser, **scene: Any) -> str:
+    """The part of a link that holds a scene."""
+    return page.eval(f"import('/static/link.js').then((link) => link.pack({json.dumps(scene)}))")
+
+
+@pytest.mark.slow
 def test_nothing_is_lost_when_the_studio_ends(dots: Served) -> None:
     with browser() as page:
         begun(page, dots.address)
@@ -159,6 +206,8 @@ def test_an_image_goes_all_the_way_to_an_edited_blend(clevr: Served, tmp_path: P
         page.wait(f"{STANDARD} && {OBJECTS} > 0")
         said = code_of(page)
         assert page.eval(OBJECTS) == len(clevr.studio.data[0].at(0).scene)
+        assert page.eval("document.querySelectorAll('#objects small').length") == page.eval(OBJECTS)  # how sure the model is of each
+        assert json.loads(page.eval("sessionStorage.getItem('input')"))["reading"]["candidates"]
         assert "FLIP" in page.eval("document.getElementById('scores').innerText")
 
         # A click in the 3-D view selects; the list and the editor follow.
@@ -172,7 +221,7 @@ def test_an_image_goes_all_the_way_to_an_edited_blend(clevr: Served, tmp_path: P
         page.wait("document.querySelector('#objects [aria-selected=true]') && document.querySelector('.cm-chosen')")
         chosen = page.eval("[...document.querySelectorAll('#objects li')].findIndex((one) => one.ariaSelected === 'true')")
 
-        # Its handle turns into numbers: the arrow of X or Y is dragged, or the object is moved by keys.
+        # Keys move it.
         page.key("v")
         page.key("PageUp")
         page.wait(f"document.querySelectorAll('.cm-line')[{chosen}].textContent !== {said.splitlines()[chosen]!r}")
@@ -184,9 +233,11 @@ def test_an_image_goes_all_the_way_to_an_edited_blend(clevr: Served, tmp_path: P
         other = clevr.ask("/api/render", {"domain": "clevr", "code": "", "qualities": ["draft"]}).lines
         assert "png" in other[0]
 
-        page.click("[data-take=blend]")
-        wait_until((tmp_path / "scene.blend").exists)
-        assert (tmp_path / "scene.blend").stat().st_size > 10_000
+        begins = {"scene.py": b"add(", "scene.png": b"\x89PNG", "scene.blend": b"", "scene.glb": b"glTF", "scene.blender.py": b'"""'}
+        for kind, (name, start) in zip(("code", "png", "blend", "glb", "script"), begins.items(), strict=True):
+            page.click(f"[data-take={kind}]")
+            wait_until((tmp_path / name).exists)
+            assert (tmp_path / name).read_bytes().startswith(start) and (tmp_path / name).stat().st_size > 100
         page.key("z", "Ctrl")
         page.wait(f"document.querySelectorAll('.cm-line')[{chosen}].textContent === {said.splitlines()[chosen]!r}")
         page.picture(tmp_path / "desk.png")
