@@ -105,7 +105,7 @@ def refine_scene(  # noqa: PLR0917 - the last two are seldom given
         else:
             fit.descend(middle, 3)
         tell()
-        settle_words(fit, fine, beliefs)
+        settle_words(fit, middle, fine, beliefs)
         tell()
         fit.descend(fine, 2)
         for polishing in range(POLISHINGS):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
-from scipy.ndimage import label
+from scipy.ndimage import binary_opening, label
 
 from datagen.code.statements import Statement
 from datagen.domains.base import Domain
@@ -22,7 +22,7 @@ from render.refine.state import State, outline
 
 MOST_WORDS = 12
 """Words tried of one vocabulary; of a longer one, those of the candidates alone."""
-PROMISING, MOVED = 1.05, 1.4  # times the cost of what is there: costlier alternatives are not fitted, above all those in another place
+PROMISING = 1.05  # times the cost of what is there: costlier alternatives are not tried any further
 UNIT = 0.015
 """The difference of costs that counts as much as a factor e between the probabilities of words: the noise of frames makes as large ones."""
 UNTOLD = 0.99  # the probability of an object's words where the model has not told one
@@ -31,7 +31,7 @@ QUIET, UNFITTED = 0.006, 0.02
 """The cost around an object, for each pixel of it, that the right words leave as well, once numbers are fitted and before."""
 PLAINLY = 0.75  # the share of the cost that words have to leave before anything is fitted
 CLEARLY = 0.88  # the share of the cost that other words must leave at most: what neither explains well says little of either
-FITTED = 2  # alternatives of an object that are fitted
+GLANCED_AT, FITTED = 12, 2  # alternatives of an object that are fitted at a glance, and of these closely
 LEAVING_OUT, DOUBTED = 0.85, 0.9  # the share of the cost that an object left out must leave, and the most that the model was sure of it
 WITHOUT = 0.035  # the cost for each pixel of an object below which the image must be explained without it
 ADDING, EXPLAINED = 0.6, 0.015  # the share that an added object must leave, and the cost for each pixel of it that it must get below
@@ -87,12 +87,12 @@ def try_words(fit: Fit, glance: Level, level: Level, beliefs: Beliefs) -> None:
             break
 
 
-def settle_words(fit: Fit, level: Level, beliefs: Beliefs) -> None:
-    """Once numbers are nearly right, try other words at a fine ``level`` for the objects that nobody is sure of: those that were added, and
-    those that the model doubts."""
+def settle_words(fit: Fit, glance: Level, level: Level, beliefs: Beliefs) -> None:
+    """Once numbers are nearly right, try other words again for the objects that nobody is sure of: those that were added, and those that
+    the model doubts."""
     for index in range(len(fit.state.scene)):
         if fit.state.origins[index] is None or (beliefs.of(fit.state, index) or UNTOLD) <= UNTOLD:
-            _reword(fit, level, level, index, beliefs)
+            _reword(fit, glance, level, index, beliefs)
 
 
 def _reword(fit: Fit, glance: Level, level: Level, index: int, beliefs: Beliefs) -> None:
@@ -114,14 +114,23 @@ def _reword(fit: Fit, glance: Level, level: Level, index: int, beliefs: Beliefs)
 
 
 def _promising(fit: Fit, level: Level, index: int, beliefs: Beliefs) -> list[Object]:
-    """The alternatives of an object that may be better once they are fitted, the best ones first, at most `FITTED`."""
-    tried = _tried(fit, level, index, beliefs, QUIET)
+    """The alternatives of an object that may be better, fitted at a glance, the best ones first, at most `FITTED`.
+
+    Not yet fitted, the right words cost more than wrong ones that are, above all those of another size."""
+    sure = beliefs.of(fit.state, index)
+    tried = _tried(fit, level, index, beliefs, 0.0 if sure is not None and sure < DOUBTED else QUIET)
     if tried is None:
         return []
-    now, others = tried
-    place = fit.domain.location(fit.state.scene.objects[index])
-    near = [other for least, other in others if least < now * (PROMISING if fit.domain.location(other) == place else MOVED)]
-    return near[:FITTED]
+    _, others = tried
+    fitted = []
+    for _, other in others[:GLANCED_AT]:
+        trial = replace(fit, state=fit.state.with_object(index, other))
+        trial.polish(level, index, 2)
+        found = trial.state.scene.objects[index]
+        window = _window([fit.state.scene.objects[index], found], fit, level)
+        if window is not None:
+            fitted.append((cost(fit, trial.state, level, window) / max(cost(fit, fit.state, level, window), 1e-9), found))
+    return [found for share, found in sorted(fitted, key=lambda one: one[0]) if share < PROMISING][:FITTED]
 
 
 def _tried(fit: Fit, level: Level, index: int, beliefs: Beliefs, quiet: float) -> tuple[float, list[tuple[float, Object]]] | None:
@@ -201,23 +210,22 @@ def _drop(fit: Fit, level: Level, index: int, beliefs: Beliefs) -> None:
 
 def _add(fit: Fit, level: Level) -> bool:
     """Put an object where the image is explained least, if one there explains it clearly better; whether it does."""
-    spot = _spot(fit, level)
-    if spot is None:
-        return False
-    best, index = None, len(fit.state.scene)
-    for start in _starts(spot, fit, level):
-        window = _window([start], fit, level)
-        if window is None:
-            continue
-        trial = replace(fit, state=fit.state.with_new(start))
-        reached = _described(trial, level, index, window)
-        most = min(ADDING * cost(fit, fit.state, level, window), EXPLAINED * _pixels(trial.state.scene.objects[index], trial, level))
-        if reached < most and not _crowded(trial, fit) and (best is None or reached - most < best[0]):
-            best = reached - most, trial.state
-    if best is None:
-        return False
-    fit.state = best[1]
-    return True
+    index = len(fit.state.scene)
+    for spot in _spots(fit, level):
+        best = None
+        for start in _starts(spot, fit, level):
+            window = _window([start], fit, level)
+            if window is None:
+                continue
+            trial = replace(fit, state=fit.state.with_new(start))
+            reached = _described(trial, level, index, window)
+            most = min(ADDING * cost(fit, fit.state, level, window), EXPLAINED * _pixels(trial.state.scene.objects[index], trial, level))
+            if reached < most and not _crowded(trial, fit) and (best is None or reached - most < best[0]):
+                best = reached - most, trial.state
+        if best is not None:
+            fit.state = best[1]
+            return True
+    return False
 
 
 def _crowded(trial: Fit, fit: Fit) -> bool:
@@ -242,20 +250,15 @@ def _described(trial: Fit, level: Level, index: int, window: Window) -> float:
     return reached
 
 
-def _spot(fit: Fit, level: Level) -> tuple[float, float] | None:
-    """The centre, in pixels, of the largest spot that the state does not explain and where it has no object; None if there is none."""
+def _spots(fit: Fit, level: Level) -> list[tuple[float, float]]:
+    """The centres, in pixels, of the largest spots that the state does not explain, at most `MOST_SPOTS`.
+
+    What is thin is no spot, but an edge that is not yet where it should be."""
     apart = np.abs(level.residual(fit.draw(fit.state, level))).mean(2)
-    spots, count = label(blurred(apart[..., None], 1.0)[..., 0] > LEFT_OVER)
+    spots, count = label(binary_opening(blurred(apart[..., None], 1.0)[..., 0] > LEFT_OVER, np.ones((3, 3))))
     sizes = np.bincount(spots.ravel(), minlength=count + 1)[1:]
-    outlines = [outline(obj, fit.domain, fit.state.at(*level.size).shot) for obj in fit.state.scene.objects]
-    for spot in np.argsort(-sizes):
-        if sizes[spot] < LEAST_SPOT:
-            break
-        rows, columns = np.nonzero(spots == 1 + spot)
-        centre = np.array([columns.mean() + 0.5, rows.mean() + 0.5])
-        if not any(((points.min(0) < centre) & (centre < points.max(0))).all() for points in outlines):
-            return float(centre[0]), float(centre[1])
-    return None
+    largest = [1 + spot for spot in np.argsort(-sizes)[:MOST_SPOTS] if sizes[spot] >= LEAST_SPOT]
+    return [(float(columns.mean() + 0.5), float(rows.mean() + 0.5)) for rows, columns in (np.nonzero(spots == spot) for spot in largest)]
 
 
 def _starts(spot: tuple[float, float], fit: Fit, level: Level) -> Iterator[Object]:
