@@ -13,6 +13,7 @@ from typing import Protocol
 
 from datagen.code.grammar import parse_code
 from datagen.code.predictions import read_predictions
+from datagen.code.printed import codes_printed
 from datagen.domains.base import Domain, PaintedDomain
 from datagen.domains.plugins import outside_packages
 from datagen.domains.registry import get_domain
@@ -94,12 +95,13 @@ class Recorded:
 
 
 def read_codes(path: Path) -> dict[str, str]:
-    """By key, the codes in a ``pred.jsonl``, or the one code in a ``.py`` file. `UserError` for a file of another kind."""
+    """By key, the codes in a ``pred.jsonl``, or in a ``.py`` file: one, or several as `igllm predict` prints them. `UserError` for a file
+    of another kind."""
     if path.suffix == ".jsonl":
         return {key: prediction.code for key, prediction in read_predictions(path).items()}
     if path.suffix != ".py":
         raise UserError(f"{path}: graphics code is read from a .py file, a pred.jsonl, a folder of .py files, or from -, standard input")
-    return {path.stem: read_text(path)}
+    return codes_printed(read_text(path), path.stem, str(path))
 
 
 @dataclass(frozen=True)

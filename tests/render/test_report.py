@@ -256,7 +256,9 @@ def test_the_scores_keep_what_is_chosen_and_lead_to_samples(page: Browser, full:
     page.wait("document.body.dataset.part === 'samples' && document.querySelector('#cards h3')")
     assert "confused" in page.eval("location.hash")
     page.open("about:blank")
-    page.open(f"{(full / 'index.html').absolute().as_uri()}#part=scores&sample={make_samples(2)[1].key}")  # which is asked for, and so shown
+    page.open(
+        f"{(full / 'index.html').absolute().as_uri()}#part=scores&sample={make_samples(2)[1].key}"
+    )  # which is asked for, and so shown
     page.wait("document.activeElement.matches('#cards > article') && document.activeElement.querySelector('h3')")
     assert visible(page, "#cards")
     assert not page.complaints
