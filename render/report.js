@@ -102,7 +102,10 @@
 
   // The list: an empty article a sample, filled while it is near the screen
 
-  const near = new IntersectionObserver((entries) => entries.forEach(({ target, isIntersecting }) => (isIntersecting ? fill(target) : empty(target))), { rootMargin: FAR });
+  const near = new IntersectionObserver((entries) => {
+    if (document.body.dataset.part === "scores") return; // the list is hidden, and comes back as it is
+    for (const { target, isIntersecting, boundingClientRect } of entries) isIntersecting ? fill(target) : empty(target, boundingClientRect.height);
+  }, { rootMargin: FAR });
 
   function renew() {
     near.disconnect();
@@ -128,9 +131,9 @@
     });
   }
 
-  function empty(article) {
+  function empty(article, height) {
     if (!article.filled) return;
-    article.style.minHeight = `${article.offsetHeight}px`;
+    article.style.minHeight = `${height}px`;
     article.filled = false;
     article.replaceChildren();
   }
@@ -240,7 +243,7 @@
   function outline(frame, marked) {
     const { canvas, masks, rows, side } = frame;
     const [height, width] = masks.size;
-    const scale = Math.max(1, Math.round(960 / width));
+    const scale = Math.max(1, Math.round((480 * window.devicePixelRatio) / width)); // about the pixels of the screen
     canvas.width = width * scale;
     canvas.height = height * scale;
     const pen = canvas.getContext("2d");
