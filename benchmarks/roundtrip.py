@@ -4,8 +4,9 @@
 
 The first table has seconds a sample and shares. *compare* is scores of scenes, views and images; *page* is what the report adds to that:
 cards, pictures and files. With --report, as many samples as that are made of copies, to time `igllm compare` and the page at full size.
-The last line compares `igllm render` of the true codes with `igllm generate` of the same samples at the same settings, both with new
-workers, in turns: a ratio of 1 says that rendering code is as fast as generating data.
+The last lines compare `igllm render` of the true codes with `igllm generate` of the same samples at the same settings, both with new
+workers, in turns: a ratio of 1 says that rendering code is as fast as generating data. The ratio of processor times, of this process and
+its workers together, means something on a busy machine, too.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from statistics import median
 
 from datagen.code.predictions import Prediction, write_predictions
@@ -40,6 +42,17 @@ def seconds(task: Callable[..., object], *arguments: object) -> float:
     begin = time.perf_counter()
     task(*arguments)
     return time.perf_counter() - begin
+
+
+def used(task: Callable[..., object], *arguments: object) -> tuple[float, float]:
+    """Seconds by the clock, and of the processor by this process and the ones that it waited for."""
+
+    def processor() -> float:
+        return sum(usage.ru_utime + usage.ru_stime for usage in map(getrusage, (RUSAGE_SELF, RUSAGE_CHILDREN)))
+
+    begin = processor()
+    clock = seconds(task, *arguments)
+    return clock, processor() - begin
 
 
 def stages(data: Path, model: str, folder: Path) -> dict[str, float]:
@@ -94,15 +107,18 @@ def copies(samples: Samples, num: int, out: Path) -> Path:
     return out
 
 
-def rendering_against_generating(settings: DatasetSettings, num: int, rounds: int, folder: Path) -> list[tuple[float, float]]:
-    """Seconds of generating and of rendering the same samples, in turns, with new workers each time."""
+Used = tuple[float, float]
+
+
+def rendering_against_generating(settings: DatasetSettings, num: int, rounds: int, folder: Path) -> list[tuple[Used, Used]]:
+    """What generating and rendering the same samples used, in turns, with new workers each time."""
     times = []
     for number in range(rounds):
         data, pred = folder / f"data-{number}", folder / f"codes-{number}.jsonl"
-        generating = seconds(generate, settings, num, data)
+        generating = used(generate, settings, num, data)
         samples = Samples(data)
         write_predictions(pred, (Prediction(sample.key, sample.code) for sample in samples))
-        rendering = seconds(render_codes, read_codes(pred), Recorded(samples), folder / f"rendered-{number}")
+        rendering = used(render_codes, read_codes(pred), Recorded(samples), folder / f"rendered-{number}")
         times.append((generating, rendering))
     return times
 
@@ -131,11 +147,12 @@ def main() -> None:
             large = compared(truth, candidate, None, folder / "large")
             alone = page_alone(truth, candidate, options.report, folder / "alone")
             print(f"\n{options.report} samples: compare {sum(large.values()):.0f} s in all; the page alone, of given scores, {alone:.0f} s")
-        ratios = [generating / rendering for generating, rendering in times]
-        generating, rendering = (options.num / median(column) for column in zip(*times, strict=True))
-        print(
-            f"\ngenerate {generating:.2f}/s, render {rendering:.2f}/s: ratio {median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
-        )
+        for kind, name in enumerate(("by the clock", "of processor time")):
+            pairs = [(generating[kind], rendering[kind]) for generating, rendering in times]
+            ratios = [generating / rendering for generating, rendering in pairs]
+            generated, rendered = (options.num / median(column) for column in zip(*pairs, strict=True))
+            spread = f"{median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
+            print(f"\na second {name}: generate {generated:.2f}, render {rendered:.2f}: ratio {spread}")
 
 
 if __name__ == "__main__":

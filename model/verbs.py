@@ -11,11 +11,10 @@ from datagen.commandline import Verb, file_to_write, once_each, place, run_to_wr
 from datagen.errors import UserError
 from datagen.flags import Flag, FlagsOf, number, positive
 from datagen.io.ranges import counted
-from datagen.screen import print_line, printable
+from datagen.screen import print_line
 from datagen.verbs import Executor, MaxPixels, Place, RayAddress, on_ray
 
 if TYPE_CHECKING:
-    from datagen.code.predictions import Prediction
     from datagen.workers.ray_cluster import OnRay
     from model.prediction.decoding import Decoding
     from model.prediction.outcomes import ImageReader
@@ -154,6 +153,7 @@ class Predict(Verb):
             raise UserError("--workers goes with --executor ray: here, one process reads the images, or as many as torchrun starts")
         decoding = self._decoding()
         from datagen.code.predictions import read_predictions
+        from datagen.code.printed import printed
         from datagen.shards.pictures import DatasetImages, ImageFiles
         from model.load import find_model
         from model.prediction.outcomes import ModelFacts
@@ -174,7 +174,7 @@ class Predict(Verb):
                 return 0
         if self.out is None:
             for prediction in predictions:
-                print(_printed(prediction, keyed=len(predictions) > 1), end="")
+                print(printed(prediction, keyed=len(predictions) > 1), end="")
         else:
             predictions = list(read_predictions(self.out).values())
         if predictions and not any(prediction.code for prediction in predictions):
@@ -219,18 +219,6 @@ def image_reader(model: Path, device: str, ray: "OnRay | None", *, shared: bool 
         return
     with reader_on(ray, model, device) as reader:
         yield reader
-
-
-def _printed(prediction: "Prediction", keyed: bool) -> str:
-    """A prediction as printed text: its code, or all its candidates, each after a comment with its rank and log-likelihood."""
-    key = f"# {printable(prediction.key)}\n" if keyed else ""
-    if prediction.candidates is None:
-        return key + prediction.code
-    every = len(prediction.candidates)
-    marked = (
-        f"# candidate {rank} of {every}, log-likelihood {one.logp:.4g}\n{one.code}" for rank, one in enumerate(prediction.candidates, 1)
-    )
-    return key + "".join(marked)
 
 
 def nothing_named(count: int) -> str:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from datagen.code.predictions import predictions_in, read_predictions_of
+from datagen.code.printed import codes_printed
 from datagen.errors import UserError
-from datagen.io.files import decode_text, passed_over, read_text
+from datagen.io.files import decode_text, passed_over
 from datagen.scene import Shot
 from datagen.shards.reader import Samples
 from datagen.workers.jobs import EXPORTS
 from render.refined import RefinedPrediction
 from render.rerender import read_codes
 
+T = TypeVar("T")
 STDIN = Path("-")
 STDIN_KEY = "stdin"
 MOST_STDIN_BYTES = 1 << 26  # some 100,000 predictions
@@ -35,7 +38,8 @@ class Codes:
 
 def gather_codes(sources: Sequence[Path]) -> Codes:
     """The codes in these sources: a ``.py`` file, whose key is its stem; a ``.jsonl`` file of predictions; a folder of ``.py`` files
-    or of shards; ``-``, standard input, with the code of one scene, whose key is ``stdin``, or with lines of predictions.
+    or of shards; ``-``, standard input, with the code of one scene, whose key is ``stdin``, or with predictions, as lines of JSON or as
+    `igllm predict` prints them, which a ``.py`` file may hold, too.
 
     `UserError` if two codes have one key, or if a source is none of these or cannot be read. A file of a folder that cannot be read is left
     out, with the reason.
@@ -71,14 +75,18 @@ def _codes_of(source: Path) -> Iterator[tuple[str, str | RefinedPrediction | Use
         for key, prediction in read_predictions_of(RefinedPrediction, source).items():
             yield key, prediction, f"{source}: {key}"
     else:
-        for key, code in read_codes(source).items():
-            yield key, code, str(source)
+        codes = read_codes(source)
+        yield from ((key, code, _place(str(source), key, codes)) for key, code in codes.items())
 
 
 def _codes_of_folder(folder: Path) -> Iterator[tuple[str, str | UserError, str]]:
     files = [path for path in sorted(folder.glob("*.py")) if not passed_over(path.name) and not path.name.endswith(EXPORTS["script"])]
     for path in files:
-        yield path.stem, _read(partial(read_text, path), f"{path}: "), str(path)
+        codes = _read(partial(read_codes, path), f"{path}: ")
+        if isinstance(codes, UserError):
+            yield path.stem, codes, str(path)
+        else:
+            yield from ((key, code, _place(str(path), key, codes)) for key, code in codes.items())
     if files:
         return
     if not any(folder.glob("[!.]*.tar")):
@@ -90,7 +98,12 @@ def _codes_of_folder(folder: Path) -> Iterator[tuple[str, str | UserError, str]]
         yield key, _read(partial(samples.code, key), f"{folder}: sample {key} "), f"{folder}: {key}"
 
 
-def _read(read: Callable[[], str], prefix: str) -> str | UserError:
+def _place(source: str, key: str, codes: Mapping[str, str]) -> str:
+    """Where a code comes from: a source that has several is named with its key."""
+    return source if len(codes) == 1 else f"{source}: {key}"
+
+
+def _read(read: Callable[[], T], prefix: str) -> T | UserError:
     """What is read, or the error, whose place its reader tells elsewhere."""
     try:
         return read()
@@ -99,7 +112,7 @@ def _read(read: Callable[[], str], prefix: str) -> str | UserError:
 
 
 def _codes_of_stdin() -> Iterator[tuple[str, str | RefinedPrediction, str]]:
-    """One code, or predictions, which begin with a brace, as no code does."""
+    """One code, predictions as they are printed, or lines of predictions, which begin with a brace, as no code does."""
     data = sys.stdin.buffer.read(MOST_STDIN_BYTES + 1)
     if len(data) > MOST_STDIN_BYTES:
         raise UserError(f"standard input: more than {MOST_STDIN_BYTES:,} bytes, which is the most that is read; name a pred.jsonl instead")
@@ -107,7 +120,8 @@ def _codes_of_stdin() -> Iterator[tuple[str, str | RefinedPrediction, str]]:
     if not text.strip():
         raise UserError("standard input: is empty, so there is nothing to render; did the command before it fail?")
     if not text.lstrip().startswith("{"):
-        yield STDIN_KEY, text, "standard input"
+        codes = codes_printed(text, STDIN_KEY, "standard input")
+        yield from ((key, code, _place("standard input", key, codes)) for key, code in codes.items())
         return
     for key, prediction in predictions_in(text, RefinedPrediction, "standard input").items():
         yield key, prediction, f"standard input: {key}"

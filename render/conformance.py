@@ -190,7 +190,7 @@ def masks_are_what_changes(samples: Samples, folder: Path, pool: RenderPool) -> 
     shots = Recorded(samples)
     whole = {sample.key: sample for sample in samples if len(sample.scene)}
     codes = {key: write_code(Scene(s.scene.domain, s.scene.objects[1:]), s.domain) for key, s in whole.items()}
-    render_codes(codes, shots, folder, pool=pool)
+    render_codes(codes, shots, folder, on=pool)
     without = Samples(folder)
     for key, sample in whole.items():
         change = np.abs(without[key].pixels().astype(int) - sample.pixels()).mean(2)
@@ -216,7 +216,7 @@ def a_sample_depends_on_seed_and_index_alone(samples: Samples, folder: Path, poo
 
 def the_true_code_gives_the_true_image(samples: Samples, folder: Path, pool: RenderPool) -> None:
     """Code rendered under the recorded light gives the generated image again, with the same labels."""
-    rendered = render_codes({key: samples.code(key) for key in samples.keys}, Recorded(samples), folder, pool=pool)
+    rendered = render_codes({key: samples.code(key) for key in samples.keys}, Recorded(samples), folder, on=pool)
     _expect(rendered.keys == samples.keys, f"code that cannot be rendered: {rendered.refused}")
     again = Samples(folder)
     for sample in samples:

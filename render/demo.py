@@ -34,7 +34,7 @@ def demo(out: Path, workers: int | None = None, device: str = "auto") -> dict[st
 
     new, data, run = out / "new", out / "train", out / "run"
     generate(NEW, NEW_SCENES, new, workers)
-    metrics = roundtrip(Predictor.of(find_model(MODEL), device), new, out / "report", workers=workers)
+    metrics = roundtrip(Predictor.of(find_model(MODEL), device), new, out / "report", on=workers)
     print(f"new scenes, as the shipped model sees them: {out / 'report' / PAGE}")
 
     generate(TRAIN, TRAIN_SCENES, data, workers)
@@ -46,5 +46,5 @@ def demo(out: Path, workers: int | None = None, device: str = "auto") -> dict[st
     preset = get_preset(MODEL).changed([f"steps={STEPS}", f"bf16={bf16}", *LOW_RATES])
     train(preset, MODEL, data=Data([data], val=new), out=run, device=device, init=MODEL)
     facts = {"Trained": f"{STEPS} more steps of {preset.optimisation.batch_size} on {TRAIN_SCENES} renders, to see the trainer at work"}
-    roundtrip(Predictor.of(find_model(str(run)), device), new, out / "report-trained", workers=workers, heading=facts)
+    roundtrip(Predictor.of(find_model(str(run)), device), new, out / "report-trained", on=workers, heading=facts)
     return metrics

@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass
 from functools import cache
 
 import numpy as np
-from flip_evaluator import evaluate
 from PIL import Image
-from skimage.metrics import structural_similarity
 
 from datagen.images.reduced import reduced
+from render.filters import LineFilter, strips
+from render.flip import flip_map
 
 MAX_PSNR = 100.0
 """Decibels. Equal images have infinite PSNR, which neither a mean nor JSON can hold; PSNR is capped at this value."""
@@ -75,9 +75,37 @@ def ssim(reference: np.ndarray, test: np.ndarray) -> float:
     In [-1, 1]; no side may be shorter than `MIN_SIDE`.
     """
     _check(reference, test)
-    window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
-    single = reference.astype(np.float32), test.astype(np.float32)  # in which it takes two thirds of the time
-    return float(structural_similarity(*single, channel_axis=2, data_range=255, **window))
+    total, window = 0.0, _window()
+    for rows in strips(len(reference) - 2 * window.radius, reference.shape[1]):
+        reach = slice(rows.start, rows.stop + 2 * window.radius)
+        total += float(_similarity(_planes(reference[reach]), _planes(test[reach])).sum(dtype=np.float64))
+    height, width, channels = reference.shape
+    return total / ((height - 2 * window.radius) * (width - 2 * window.radius) * channels)
+
+
+def _similarity(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """SSIM at each pixel of planes (3, height, width) around which the whole window lies."""
+    window = _window()
+    middle = np.round((x.mean((1, 2), keepdims=True) + y.mean((1, 2), keepdims=True)) / 2)
+    near_x, near_y = x - middle, y - middle  # of small numbers, float32 keeps the differences of squares to more places
+    mean_x, mean_y, *squared = window.along(-1, window.along(-2, np.stack([near_x, near_y, near_x**2, near_y**2, near_x * near_y])))
+    variances = (squared[0] - mean_x**2) + (squared[1] - mean_y**2)  # in this order, equal images have exactly 1
+    covariance = squared[2] - mean_x * mean_y
+    mean_x, mean_y = mean_x + middle, mean_y + middle
+    squares, product = mean_x**2 + mean_y**2, mean_x * mean_y
+    steady, steadier = np.float32((0.01 * 255) ** 2), np.float32((0.03 * 255) ** 2)
+    return (2 * product + steady) * (2 * covariance + steadier) / ((squares + steady) * (variances + steadier))
+
+
+def _planes(image: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(np.moveaxis(image, -1, 0), np.float32)
+
+
+@cache
+def _window() -> LineFilter:
+    x = np.arange(MIN_SIDE) - MIN_SIDE // 2
+    weights = np.exp(-(x**2) / (2 * 1.5**2))
+    return LineFilter(weights / weights.sum())
 
 
 def flip(reference: np.ndarray, test: np.ndarray) -> float:
@@ -87,8 +115,8 @@ def flip(reference: np.ndarray, test: np.ndarray) -> float:
 
 
 def _flip(reference: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, float]:
-    error, mean, _ = evaluate(_unit(reference), _unit(test), "LDR", applyMagma=False)
-    return error.reshape(reference.shape[:2]), float(mean)
+    error = flip_map(reference, test)
+    return error, float(error.mean(dtype=np.float64))
 
 
 def heat_image(error: np.ndarray) -> bytes:
@@ -124,10 +152,6 @@ def _apart(one: np.ndarray, other: np.ndarray) -> Iterator[np.ndarray]:
     rows = max(1, _AT_ONCE // one.shape[1])
     for first in range(0, len(one), rows):
         yield one[first : first + rows].astype(np.int16) - other[first : first + rows]
-
-
-def _unit(image: np.ndarray) -> np.ndarray:
-    return image.astype(np.float32) / 255
 
 
 def _check(one: np.ndarray, other: np.ndarray) -> None:

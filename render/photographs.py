@@ -19,7 +19,7 @@ from datagen.shards.pictures import Pictures
 from render.cards import picture_of, raw_code, said_rows
 from render.images import ImageScores
 from render.report import Column, PageSample, PictureFile, number, percent, writing_report
-from render.rerender import Standard, read_codes, render_codes
+from render.rerender import Renderers, Standard, read_codes, render_codes
 from render.roundtrip import check_roundtrip_folder, write_predictions_of_roundtrip
 from render.scored import summarize_images
 from render.scorers import PairScores, Scorers
@@ -27,7 +27,6 @@ from render.sides import PREDICTIONS, RENDERED, Side
 from render.unlike import SURE, sureness, warning
 
 if TYPE_CHECKING:
-    from datagen.workers.ray_cluster import OnRay
     from model.prediction.outcomes import ImageReader
 
 TITLE = "Images and what was read from them"
@@ -40,8 +39,7 @@ def roundtrip_images(
     out: Path,
     *,
     batch_size: int = 32,
-    workers: int | None = None,
-    ray: OnRay | None = None,
+    on: Renderers = None,
 ) -> dict[str, Any]:
     """Predict the code of images, render it under the domain's standard camera and light, write the report to `out`, and return its
     metrics.
@@ -62,9 +60,7 @@ def roundtrip_images(
     predictions = read_predictions(out / PREDICTIONS)
     if not predictions:
         raise UserError("none of the images can be read")
-    rendered = render_codes(
-        read_codes(out / PREDICTIONS), Standard(domain.name, WIDTH, height), out / RENDERED, workers=workers, clear=True, ray=ray
-    )
+    rendered = render_codes(read_codes(out / PREDICTIONS), Standard(domain.name, WIDTH, height), out / RENDERED, on=on, clear=True)
     view = Frame(height, WIDTH, frame.mean, frame.std)
     side = Side(out / RENDERED) if rendered.keys else None
     with writing_report(out) as report, Scorers[_Read](len(rendered.keys)) as scorers:

@@ -5,12 +5,14 @@
   const PALETTE = [212, 28, 140, 268, 52, 330, 178, 0, 96, 240];
   const STATUS = { missing: 1, unparsable: 2 };
   const form = document.getElementById("controls");
+  const parts = document.getElementById("parts");
   const list = document.getElementById("cards");
   const chunks = new Map(); // by number: the cards, or the functions that wait for them
-  const standard = { show: "all", word: "", of: "any", sort: "worst", find: "", view: "side", outlines: "on", sample: "" };
+  const standard = { show: "all", word: "", of: "any", sort: "worst", find: "", view: "side", outlines: "on", sample: "", part: "samples" };
   let data = null;
   let state = { ...standard };
   let shown = []; // the numbers of the samples in the list, in order
+  const places = {}; // by part of the page, how far it was scrolled when it was left
 
   const make = (tag, attributes = {}, ...children) => {
     const element = document.createElement(tag);
@@ -100,7 +102,10 @@
 
   // The list: an empty article a sample, filled while it is near the screen
 
-  const near = new IntersectionObserver((entries) => entries.forEach(({ target, isIntersecting }) => (isIntersecting ? fill(target) : empty(target))), { rootMargin: FAR });
+  const near = new IntersectionObserver((entries) => {
+    if (document.body.dataset.part === "scores") return; // the list is hidden, and comes back as it is
+    for (const { target, isIntersecting, boundingClientRect } of entries) isIntersecting ? fill(target) : empty(target, boundingClientRect.height);
+  }, { rootMargin: FAR });
 
   function renew() {
     near.disconnect();
@@ -126,9 +131,9 @@
     });
   }
 
-  function empty(article) {
+  function empty(article, height) {
     if (!article.filled) return;
-    article.style.minHeight = `${article.offsetHeight}px`;
+    article.style.minHeight = `${height}px`;
     article.filled = false;
     article.replaceChildren();
   }
@@ -141,8 +146,8 @@
     const parts = [make("h3", {}, link)];
     for (const note of card.notes || []) parts.push(make("p", { class: "problem" }, note));
     const frames = [];
-    if (!several) parts.push(facts(card.answers[0]));
     parts.push(pictures(card, frames));
+    if (!several) parts.push(facts(card.answers[0]));
     card.answers.forEach((answer, number) => parts.push(...told(card, answer, several ? data.names[number] : null, number, frames)));
     article.replaceChildren(...parts);
     article.style.minHeight = "";
@@ -238,7 +243,7 @@
   function outline(frame, marked) {
     const { canvas, masks, rows, side } = frame;
     const [height, width] = masks.size;
-    const scale = Math.max(1, Math.round(960 / width));
+    const scale = Math.max(1, Math.round((480 * window.devicePixelRatio) / width)); // about the pixels of the screen
     canvas.width = width * scale;
     canvas.height = height * scale;
     const pen = canvas.getContext("2d");
@@ -325,6 +330,22 @@
     form.outlines.checked = state.outlines === "on";
   }
 
+  function enter(part) {
+    const current = document.body.dataset.part;
+    if (current === part) return;
+    if (current) places[current] = window.scrollY;
+    document.body.dataset.part = part;
+    for (const link of parts.children) if (link.href) link.toggleAttribute("aria-current", link.hash === (part === "scores" ? "#part=scores" : ""));
+    if (current) window.scrollTo(0, places[part] ?? Math.min(window.scrollY, parts.offsetTop));
+  }
+
+  function turn(part) {
+    state.part = part;
+    state.sample = "";
+    keep();
+    enter(part);
+  }
+
   function keep() {
     const changed = Object.entries(state).filter(([name, value]) => value !== standard[name] && (name !== "word" || state.show === "confused"));
     history.replaceState(null, "", `#${new URLSearchParams(changed)}`);
@@ -332,9 +353,11 @@
 
   function follow() {
     read();
+    if (state.sample || state.part !== "scores") state.part = "samples";
+    enter(state.part);
     renew();
     if (state.sample) go(shown.indexOf(data.keys.indexOf(state.sample)));
-    else if (state.show === "confused") document.getElementById("samples").scrollIntoView();
+    else if (state.show === "confused") window.scrollTo(0, Math.min(window.scrollY, parts.offsetTop));
   }
 
   function begin() {
@@ -363,7 +386,14 @@
     ].map(option));
     form.view.append(...[["side", "side by side"], ["slider", "slider"], ["blink", "blink"]].map(option));
     if (data.names.length > 1) standard.sort = "differ";
-    form.hidden = false;
+    document.getElementById("choose").open = !window.matchMedia("(max-width: 720px)").matches;
+    for (const hidden of [parts, ...document.querySelectorAll("#samples > details")]) hidden.hidden = false;
+    parts.addEventListener("click", (event) => {
+      const link = event.target.closest("a");
+      if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault(); // what is chosen stays chosen
+      turn(link.hash ? "scores" : "samples");
+    });
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("input", () => {
       for (const name of ["show", "of", "sort", "view", "find"]) state[name] = form[name].value;
@@ -399,6 +429,12 @@
       return;
     }
     const views = { 1: "side", 2: "slider", 3: "blink" };
+    if (event.key === "s") {
+      turn(state.part === "scores" ? "samples" : "scores");
+      event.preventDefault();
+      return;
+    }
+    if (state.part === "scores") return;
     const change = (name, value) => {
       const place = current();
       if (name === "outlines") form.outlines.checked = value;
@@ -410,8 +446,10 @@
     else if (event.key === "k" || event.key === "p") go(Math.max(0, current() - 1));
     else if (event.key in views) change("view", views[event.key]);
     else if (event.key === "o") change("outlines", !form.outlines.checked);
-    else if (event.key === "f") form.show.focus();
-    else if (event.key === "/") form.find.focus();
+    else if (event.key === "f" || event.key === "/") {
+      document.getElementById("choose").open = true;
+      form[event.key === "f" ? "show" : "find"].focus();
+    }
     else return;
     event.preventDefault();
   }

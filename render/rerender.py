@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Protocol
 
 from datagen.code.grammar import parse_code
 from datagen.code.predictions import read_predictions
+from datagen.code.printed import codes_printed
 from datagen.domains.base import Domain, PaintedDomain
 from datagen.domains.plugins import outside_packages
 from datagen.domains.registry import get_domain
@@ -36,6 +37,10 @@ from datagen.workers.ray_pool import RayPool
 
 MOST_WARNED = 20  # numbers out of their range that are named for one code
 PICTURE_SUFFIXES = (".png", ".py", ".json")
+
+Renderers = RenderPool | OnRay | int | None
+"""What renders: a pool, which stays open; a Ray cluster; or so many worker processes for this call, by default as many as there are cores
+or codes."""
 
 
 class Shots(Protocol):
@@ -90,12 +95,13 @@ class Recorded:
 
 
 def read_codes(path: Path) -> dict[str, str]:
-    """By key, the codes in a ``pred.jsonl``, or the one code in a ``.py`` file. `UserError` for a file of another kind."""
+    """By key, the codes in a ``pred.jsonl``, or in a ``.py`` file: one, or several as `igllm predict` prints them. `UserError` for a file
+    of another kind."""
     if path.suffix == ".jsonl":
         return {key: prediction.code for key, prediction in read_predictions(path).items()}
     if path.suffix != ".py":
         raise UserError(f"{path}: graphics code is read from a .py file, a pred.jsonl, a folder of .py files, or from -, standard input")
-    return {path.stem: read_text(path)}
+    return codes_printed(read_text(path), path.stem, str(path))
 
 
 @dataclass(frozen=True)
@@ -115,9 +121,7 @@ def render_codes(
     shots: Shots,
     out: Path,
     *,
-    workers: int | None = None,
-    pool: RenderPool | None = None,
-    ray: OnRay | None = None,
+    on: Renderers = None,
     also: Sequence[str] = (),
     passes: Sequence[str] = (),
     clear: bool = False,
@@ -125,16 +129,22 @@ def render_codes(
     """Write ``{key}.png``, ``.py`` and ``.json`` for each code into `out`; unchanged files from the same code, shot and software are kept.
 
     ``also`` names further files to make out of each scene: ``blend``, ``glb``, ``script`` (`EXPORTS` has their suffixes), and ``passes``
-    maps of it: depth, masks, normals (`datagen.samples.passes`). All are made in ``pool``, which stays open, on a cluster with ``ray``, or
-    in a new pool of so many ``workers``; this process writes. Code that does not parse is refused; numbers out of their declared range are
-    rendered with a warning. Earlier calls' files of these keys are replaced; with ``clear``, their files of other keys are removed.
+    maps of it: depth, masks, normals (`datagen.samples.passes`). All are made by the `Renderers` that ``on`` names; this process writes.
+    Code that does not parse is refused; numbers out of their declared range are rendered with a warning. Earlier calls' files of these keys
+    are replaced; with ``clear``, their files of other keys are removed.
 
     `UserError` if `out` holds samples that igllm has not rendered there or files to be replaced that others have written or changed, for
     ``also`` or ``passes`` with a domain that has none, or if two files would have one name.
     """
     rendered = Rendered([], {}, [])
     also = sorted(set(also), key=list(EXPORTS).index)
-    jobs = [replace(job, passes=tuple(passes)) for job in _jobs(codes, shots, out, rendered, also)]
+    read = {job.key: (job, scene) for job, scene in _jobs(codes, shots, out, rendered, also)}
+    jobs, warnings = [replace(job, passes=tuple(passes)) for job, _ in read.values()], dict[str, list[str]]()
+
+    def warn(key: str) -> None:
+        job, scene = read[key]
+        warnings.setdefault(key, [f"{key}: {warning}" for warning in warnings_of(scene, job.domain, job.shot)])
+
     for domain in {job.domain for job in jobs}:
         check_passes(passes, domain)
     _refuse_equal_names(jobs)
@@ -149,29 +159,42 @@ def render_codes(
         removed = _remove_stale(written, codes, jobs, made_from, clear)
         todo = [job for job in jobs if not all(written.is_whole(name, made_from[job.key]) for name in _names(job))]
         if todo:
-            with nullcontext(pool) if pool else _new_pool(workers, ray, len(todo)) as in_pool:
-                _render(todo, made_from, written, rendered, in_pool)
+            with _pool(on, len(todo)) as pool:
+                _render(todo, made_from, written, rendered, pool, meanwhile=warn)
         others = sum(name.endswith(".json") for name in written.made_from) - len(rendered.keys)
-    return replace(rendered, removed=removed, others=others)
+    for key in read.keys() - warnings.keys():
+        warn(key)
+    return replace(rendered, warnings=[warning for key in read for warning in warnings[key]], removed=removed, others=others)
 
 
-def _new_pool(workers: int | None, ray: OnRay | None, jobs: int) -> RenderPool | RayPool:
-    """A pool for so many jobs. On this machine its workers share all cores: by default as many as there are cores or jobs."""
-    if ray is not None:
-        return RayPool(ray)
+def _pool(on: Renderers, jobs: int) -> AbstractContextManager[RenderPool | RayPool]:
+    """The pool for so many jobs. The workers of a new one on this machine share all cores."""
+    if isinstance(on, RenderPool):
+        return nullcontext(on)
+    if isinstance(on, OnRay):
+        return RayPool(on)
     cores = len(available_cores())
-    return RenderPool(workers, threads=max(1, cores // (workers or min(cores, jobs))))
+    return RenderPool(on, threads=max(1, cores // (on or min(cores, jobs))))
 
 
 def _render(
-    jobs: Sequence[RenderJob], made_from: Mapping[str, str], written: Written, rendered: Rendered, pool: RenderPool | RayPool
+    jobs: Sequence[RenderJob],
+    made_from: Mapping[str, str],
+    written: Written,
+    rendered: Rendered,
+    pool: RenderPool | RayPool,
+    *,
+    meanwhile: Callable[[str], None],
 ) -> None:
+    """Render jobs and write their files. `meanwhile` is called with each key while the pool renders others: for what would keep its workers
+    waiting if it was done first."""
     with written.drafting():
         written.begin({name: made_from[job.key] for job in jobs for name in _names(job)})
         for job in jobs:
             (written.folder / f"{job.key}.json").unlink(missing_ok=True)  # the record is written last and shows that a sample is whole
         for job, sample in progress(pool.render(jobs), total=len(jobs), desc="render"):
             written.check()
+            meanwhile(job.key)
             if isinstance(sample, UserError):
                 rendered.keys.remove(job.key)
                 rendered.refused[job.key] = str(sample)
@@ -236,7 +259,8 @@ def _remove_stale(written: Written, codes: Mapping[str, str], jobs: Sequence[Ren
     return sum(name.endswith(".json") for name in stale)
 
 
-def _jobs(codes: Mapping[str, str], shots: Shots, out: Path, rendered: Rendered, also: Sequence[str]) -> Iterator[RenderJob]:
+def _jobs(codes: Mapping[str, str], shots: Shots, out: Path, rendered: Rendered, also: Sequence[str]) -> Iterator[tuple[RenderJob, Scene]]:
+    """Yield jobs with their scenes as they were read, the objects in the order of the code."""
     for key, code in codes.items():
         shot, domain = shots.shot(key)
         try:
@@ -249,8 +273,7 @@ def _jobs(codes: Mapping[str, str], shots: Shots, out: Path, rendered: Rendered,
             names = " or ".join(EXPORTS[kind] for kind in also)
             raise UserError(f"{key}: the {domain.name} domain is painted without Blender, so that there is no {names} file of it")
         rendered.keys.append(key)
-        rendered.warnings.extend(f"{key}: {warning}" for warning in warnings_of(written, domain, shot))
-        yield RenderJob(key, domain.canonical(written), shot, {kind: out / DRAFT / f"{key}{EXPORTS[kind]}" for kind in also})
+        yield RenderJob(key, domain.canonical(written), shot, {kind: out / DRAFT / f"{key}{EXPORTS[kind]}" for kind in also}), written
 
 
 def warnings_of(written: Scene, domain: Domain, shot: Shot) -> list[str]:

@@ -14,11 +14,10 @@ from datagen.shards.pictures import DatasetImages
 from datagen.shards.reader import Samples
 from render.compare import compare
 from render.report import check_report_folder
-from render.rerender import Recorded, read_codes, render_codes
+from render.rerender import Recorded, Renderers, read_codes, render_codes
 from render.sides import PAGE, PREDICTIONS, RENDERED
 
 if TYPE_CHECKING:
-    from datagen.workers.ray_cluster import OnRay
     from model.prediction.outcomes import ImageReader
 
 TITLE = "Images, their code, and back"
@@ -32,14 +31,13 @@ def roundtrip(
     *,
     num: int | None = None,
     batch_size: int = 32,
-    workers: int | None = None,
+    on: Renderers = None,
     heading: Mapping[str, str] | None = None,
-    ray: OnRay | None = None,
 ) -> dict[str, Any]:
     """Predict, render and compare the first `num` samples (all by default) of a data set, given as its folder or as opened samples; write
     the report to `out` and return its metrics.
 
-    With ``ray``, a Ray cluster renders. The folder also keeps ``pred.jsonl`` and ``rendered/``, with which a second call goes on where the
+    ``on`` names what renders. The folder also keeps ``pred.jsonl`` and ``rendered/``, with which a second call goes on where the
     first was interrupted. `UserError` if the model's code is of another domain, or if `out` holds predictions that no round trip has
     written there.
     """
@@ -50,7 +48,7 @@ def roundtrip(
     predictor.refuse_foreign(images.samples.at(0).domain)
     predict_file(predictor, images, out / PREDICTIONS, batch_size, write=write_predictions_of_roundtrip)
     codes = read_codes(out / PREDICTIONS)
-    rendered = render_codes(codes, Recorded(images.samples), out / RENDERED, workers=workers, clear=True, ray=ray)
+    rendered = render_codes(codes, Recorded(images.samples), out / RENDERED, on=on, clear=True)
     candidate = out / (RENDERED if rendered.keys else PREDICTIONS)
     facts = {"Model": predictor.name, **(heading or {})}
     return compare(images.samples, candidate, out, images.keys, predictions=out / PREDICTIONS, heading=facts, title=TITLE)

@@ -1,4 +1,4 @@
-"""Scores of many pairs of images on all cores: child processes with one thread each, as FLIP holds Python's lock while it computes.
+"""Scores of many pairs of images on all cores: child processes with one thread each, because this one is busy with scenes and pages.
 
 ``python -P -m render.scorers`` uses its standard streams. A request is a line ``{"shape": [HEIGHT, WIDTH, 3]}`` and the values of both
 images; the answer is a line ``{"scores": {...}, "bytes": N}`` and the N bytes of the PNG that shows FLIP at every pixel.
@@ -7,7 +7,6 @@ images; the answer is a line ``{"scores": {...}, "bytes": N}`` and the N bytes o
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections import deque
 from collections.abc import Iterator
@@ -20,15 +19,17 @@ import numpy as np
 
 from datagen.io.child import Child, module_command, send_answer
 from datagen.workers.cores import available_cores
-
-if __name__ == "__main__":
-    os.environ["OMP_NUM_THREADS"] = "1"  # before FLIP is loaded: two threads of OpenMP that wait for each other take twice the time
-
 from render.images import ImageScores, compare_images, heat_image
 
 SCORER = "render.scorers"
 """The module that runs as the process."""
 WORTHWHILE = 40  # pairs from which on starting processes, which takes each a second, costs less than it saves
+ENVIRONMENT = {
+    **dict.fromkeys(["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"], "1"),  # threads that wait for each other would take the others' cores
+    **dict.fromkeys(["MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"], str(1 << 25)),
+}
+"""What such a process is started with: glibc is to keep the memory of arrays for the next ones, as to ask for it anew takes a third of the
+time."""
 HANG_SECONDS = 600.0  # for the largest images on a busy machine
 T = TypeVar("T")
 
@@ -110,7 +111,7 @@ class _Scorer:
         return score_pair(reference, test)
 
     def _asked(self, reference: np.ndarray, test: np.ndarray) -> PairScores:
-        child = self._child = self._child or Child(module_command(SCORER))
+        child = self._child = self._child or Child(module_command(SCORER), ENVIRONMENT)
         child.ask({"shape": reference.shape}, reference.tobytes() + test.tobytes())
         answer = child.answer(HANG_SECONDS)
         return PairScores(ImageScores(**answer["scores"]), child.read(answer["bytes"]))

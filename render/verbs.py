@@ -104,9 +104,8 @@ class Render(CodeVerb):
         asked = self.asked()
         alone = len(self.code) == 1 and self.code[0].suffix == ".jsonl"  # a folder of predictions is of one file alone; others may share it
         also = [kind for kind in ("blend", "glb", "script") if getattr(self, kind)]
-        rendered = render_codes(
-            asked.codes, asked.shots, self.out, workers=self.workers, also=also, passes=self.passes, clear=alone, ray=ray
-        )
+        on = ray or self.workers
+        rendered = render_codes(asked.codes, asked.shots, self.out, on=on, also=also, passes=self.passes, clear=alone)
         for warning in rendered.warnings:
             print_line(f"igllm render: warning: {warning}")
         refused = asked.refused(rendered.refused)
@@ -204,7 +203,7 @@ class Roundtrip(Verb):
         images = DatasetImages(data, self.num)
         ModelFacts.stated_in(model).refuse_foreign(images.samples.at(0).domain)
         with image_reader(model, self.device, ray) as reader:
-            metrics = roundtrip(reader, images.samples, self.out, num=self.num, batch_size=self.batch_size, workers=self.workers, ray=ray)
+            metrics = roundtrip(reader, images.samples, self.out, num=self.num, batch_size=self.batch_size, on=ray or self.workers)
         _print_scores("roundtrip", metrics, self.out)
         return 0
 
@@ -217,7 +216,7 @@ class Roundtrip(Verb):
             raise UserError(f"--num {self.num}: --images names {counted(len(found), 'image')}")
         with image_reader(model, self.device, ray) as reader:
             images = ImageFiles(found[: self.num])
-            metrics = roundtrip_images(reader, images, self.out, batch_size=self.batch_size, workers=self.workers, ray=ray)
+            metrics = roundtrip_images(reader, images, self.out, batch_size=self.batch_size, on=ray or self.workers)
         print(f"{counted(metrics['samples'], 'image')}, {counted(metrics['objects'], 'object')} named")
         for count, what in (
             (metrics["unlike"], "unlike what the model knows"),

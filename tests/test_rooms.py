@@ -40,6 +40,8 @@ model.load
 model.prediction   model.training     model.ship
 model.verbs
 
+render.filters
+render.flip
 render.images      render.codediff    render.sides        render.overlay       render.rerender     render.summary       render.views
 render.refined     render.other_shots render.film
 render.codes

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from scipy.optimize import linprog
-from scipy.spatial import ConvexHull, QhullError
 
 from datagen.assets.mesh import Mesh
 from datagen.assets.solid import MeshSolid
@@ -106,6 +104,8 @@ def _seen_from(solid: Solid, other: Solid) -> tuple[float, float, float]:
 def _hulls_meet(one: np.ndarray, other: np.ndarray) -> bool:
     """Whether the convex hulls of two sets of points, each shrunk by `SHRINK`, share a point: a weighted mean of the first set that is a
     weighted mean of the second."""
+    from scipy.optimize import linprog  # which takes as long as all the rest of rendering to import, for pairs that are seldom near
+
     first, second = _smaller(one), _smaller(other)
     equal = np.vstack(
         [
@@ -133,6 +133,8 @@ def _hull(solid: raycast.Castable) -> np.ndarray:
 def _corners(mesh: Mesh) -> np.ndarray:
     """The corners (N, 3) of a mesh's convex hull. For a flat mesh they are all its vertices; of more than `MOST_CORNERS` corners, those
     that are outermost along as many directions, evenly spread over the sphere."""
+    from scipy.spatial import ConvexHull, QhullError  # as above
+
     corners = mesh.vertices
     with contextlib.suppress(QhullError):
         corners = corners[ConvexHull(corners).vertices]

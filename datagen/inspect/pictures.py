@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
@@ -29,6 +28,8 @@ PALETTE = ("#4c9aff", "#ff8b3d", "#4fd18b", "#ff6b8b", "#c08bff", "#ffd84d", "#4
 @lru_cache
 def font(size: int) -> ImageFont.FreeTypeFont:
     """The font of all pictures; ``size`` in pixels."""
+    import matplotlib  # for its font, which not all who import this file need
+
     return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), size)
 
 

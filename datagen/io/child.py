@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import selectors
 import subprocess
 import sys
@@ -30,9 +31,17 @@ def module_command(module: str, *arguments: str) -> list[str]:
 class Child:
     """A child process, started at once. Methods raise `EOFError` if it has ended and `TimeoutError` if it hangs; neither stops it."""
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        """`environment` has variables that the process is given beside those of this one."""
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process that writes to it
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, start_new_session=True)
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env={**os.environ, **(environment or {})},
+            start_new_session=True,
+        )
         assert self._process.stdin is not None and self._process.stdout is not None
         self._send, self._receive = self._process.stdin, cast(BufferedReader, self._process.stdout)
         self._unread = b""  # what has come behind the last answer

@@ -35,11 +35,12 @@ IN_MEMORY = "/dev/shm"  # within /dev, but an ordinary file system
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[IO[bytes]]:
+def atomic_file(path: Path, *, settle: bool = True) -> Iterator[IO[bytes]]:
     """A binary file that replaces the file or link at `path` when the block ends without an error, and is removed otherwise.
 
     No link is followed: in a folder that others have made, a link may lead anywhere. The file is written as ``.NAME.tmp``; the next writer
-    of the same file overwrites what a killed one has left there. An `OSError` of writing names `path`.
+    of the same file overwrites what a killed one has left there. An `OSError` of writing names `path`. Without `settle`, a power cut may
+    undo the renaming until `sync_folder` is called, as once for several files.
     """
     _check_plain(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +56,8 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
             temporary.unlink(missing_ok=True)
             stream.raw.close()  # before the buffered rest is written
             raise
-    sync_folder(path.parent)
+    if settle:
+        sync_folder(path.parent)
 
 
 def unfinished(path: Path) -> Path:

@@ -22,6 +22,7 @@ from datagen.errors import UserError
 from datagen.io.declared import Digest, InnerPath, read_rows, to_plain
 from datagen.io.files import (
     TEMPORARY,
+    atomic_file,
     check_own,
     file_sha256,
     inner,
@@ -32,7 +33,6 @@ from datagen.io.files import (
     standing,
     sync_folder,
     unfinished,
-    write_bytes,
     write_jsonl,
 )
 
@@ -138,8 +138,12 @@ class Written:
         digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
         begun = {name: self._rows[name].made_from for name in files if name in self._rows}
         self._append([WrittenFile(name, begun.get(name, ""), digest) for name, digest in digests.items()])
-        for name, data in files.items():
-            write_bytes(inner(self.folder, name), data)
+        places = {inner(self.folder, name): data for name, data in files.items()}
+        for place, data in places.items():
+            with atomic_file(place, settle=False) as stream:
+                stream.write(data)
+        for folder in {place.parent for place in places}:
+            sync_folder(folder)
 
     def put(self, built: Path, name: str) -> None:
         """Move a finished file to the place of one that was begun."""

@@ -15,6 +15,8 @@ import pytest
 from PIL import Image
 
 from datagen.code.grammar import parse_code
+from datagen.code.predictions import Candidate, Prediction
+from datagen.code.printed import printed
 from datagen.domains.registry import get_domain
 from datagen.errors import UserError
 from datagen.samples.depth import depth_file
@@ -71,6 +73,22 @@ def test_code_comes_from_standard_input(render: Rendering, tmp_path: Path) -> No
     assert Samples(tmp_path / "rows").keys == ["a", "b"]
 
 
+def test_what_predict_prints_is_read_again(render: Rendering, tmp_path: Path) -> None:
+    """Of several images each code has a picture, of several candidates the first; from standard input, a file and a folder."""
+    one = Prediction("a b", DOT, candidates=(Candidate(DOT, -1.0), Candidate(OTHER, -2.0)))
+    text = printed(one, keyed=True) + printed(Prediction("c", OTHER), keyed=True)
+    assert render("-", "--out", "out", stdin=text.encode())[0] == 0
+    samples, dot2d = Samples(tmp_path / "out"), get_domain("dot2d")
+    assert {key: samples[key].scene for key in samples.keys} == {"a b": parse_code(DOT, dot2d), "c": parse_code(OTHER, dot2d)}
+    (tmp_path / "codes").mkdir()
+    (tmp_path / "codes" / "both.py").write_text(text)
+    for source, out in (("codes/both.py", "out-of-file"), ("codes", "out-of-folder")):
+        assert render(source, "--out", out)[0] == 0
+        assert Samples(tmp_path / out).keys == ["a b", "c"]
+    assert render("-", "--out", "out-of-one", stdin=printed(one, keyed=False).encode())[0] == 0
+    assert Samples(tmp_path / "out-of-one")["stdin"].scene == parse_code(DOT, dot2d)
+
+
 @pytest.mark.parametrize(
     ("stdin", "message"),
     [
@@ -78,6 +96,9 @@ def test_code_comes_from_standard_input(render: Rendering, tmp_path: Path) -> No
         (b"dot(loc=\xff)", "standard input: line 1, column 9: the byte 0xFF is no UTF-8 text"),
         (b'{"key": "a"}', "standard input, line 1: "),
         (b'{"key": "a", "code": ""}\n{"key": "a", "code": ""}', "standard input, line 2: the key a comes twice"),
+        (b"# prediction of a\n\n# prediction of a\n", "standard input: the key a comes twice"),
+        (b"# prediction of ../a\n", "standard input: "),
+        (b"dot(loc=(0.5, 0.5))\n# prediction of a\n", "standard input: there is text before the first line"),
         (b"import os", "standard input: line 1, column 1: import is no statement"),
     ],
 )

@@ -43,7 +43,7 @@ def test_blender_on_a_cluster_renders_what_it_does_here(renders: Samples, tmp_pa
     here, there = tmp_path / "here", tmp_path / "there"
     codes = {key: renders.code(key) for key in renders.keys[:3]} | {renders.keys[3]: "cube("}
     for out, ray in ((here, None), (there, TWO)):
-        rendered = render_codes(codes, Recorded(renders), out, workers=1, also=["blend", "script"], ray=ray)
+        rendered = render_codes(codes, Recorded(renders), out, also=["blend", "script"], on=ray)
         assert rendered.keys == renders.keys[:3]
         assert list(rendered.refused) == [renders.keys[3]]
     assert contents(here).keys() == contents(there).keys()
@@ -53,7 +53,7 @@ def test_blender_on_a_cluster_renders_what_it_does_here(renders: Samples, tmp_pa
         assert same_image(Samples(here)[key].pixels(), Samples(there)[key].pixels())
     before = {path.name: path.stat().st_mtime_ns for path in there.iterdir()}
     (there / f"{rendered.keys[0]}.png").unlink()
-    render_codes(codes, Recorded(renders), there, also=["blend", "script"], ray=TWO)
+    render_codes(codes, Recorded(renders), there, also=["blend", "script"], on=TWO)
     after = {path.name: path.stat().st_mtime_ns for path in there.iterdir()}
     changed = {name for name in after if not name.startswith(".") and after[name] != before.get(name)}
     assert {name.partition(".")[0] for name in changed} == {rendered.keys[0]}
@@ -69,7 +69,7 @@ def test_a_model_on_a_cluster_writes_what_it_does_here(train: Train, dots: Path,
         predict_file(reader, DatasetImages(dots), there, batch_size=2)
     assert there.read_bytes() == here.read_bytes()
     with reader_on(TWO, run) as reader:
-        metrics = roundtrip(reader, dots, tmp_path / "report", ray=TWO)
+        metrics = roundtrip(reader, dots, tmp_path / "report", on=TWO)
     assert metrics["samples"] == metrics["image"]["samples"] == len(Samples(dots))
     with pytest.raises(UserError, match="--device cuda: the Ray cluster has no GPU"), reader_on(TWO, run, "cuda") as reader:
         predict_file(reader, DatasetImages(dots), tmp_path / "none.jsonl")

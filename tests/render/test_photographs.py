@@ -57,7 +57,7 @@ def images(tmp_path: Path) -> ImageFiles:
 
 def test_a_page_shows_images_beside_what_was_read(images: ImageFiles, tmp_path: Path) -> None:
     out = tmp_path / "report"
-    metrics = roundtrip_images(Dots(), images, out, workers=1)
+    metrics = roundtrip_images(Dots(), images, out, on=1)
     assert metrics == json.loads((out / "metrics.json").read_text())
     assert (metrics["samples"], metrics["objects"], metrics["unlike"], metrics["refused"]) == (5, 3, 2, 1)
     assert metrics["skipped"].keys() == {"broken"}
@@ -78,7 +78,7 @@ def test_a_page_shows_images_beside_what_was_read(images: ImageFiles, tmp_path: 
 
 
 def test_a_wide_image_is_shown_as_a_whole(images: ImageFiles, tmp_path: Path) -> None:
-    roundtrip_images(Dots(), images, tmp_path / "report", workers=1)
+    roundtrip_images(Dots(), images, tmp_path / "report", on=1)
     [wide] = [card for card in report_cards(tmp_path / "report") if card["key"] == "wide"]
     pixels = decode_image((tmp_path / "report" / wide["input"][0]).read_bytes(), "wide")
     light = (np.abs(pixels.astype(int) - 239) < 3).all((1, 2))
@@ -88,9 +88,9 @@ def test_a_wide_image_is_shown_as_a_whole(images: ImageFiles, tmp_path: Path) ->
 
 def test_a_second_call_renders_nothing_anew_and_replaces_the_page(images: ImageFiles, tmp_path: Path) -> None:
     out = tmp_path / "report"
-    roundtrip_images(Dots(), images, out, workers=1)
+    roundtrip_images(Dots(), images, out, on=1)
     before = {path: path.stat().st_mtime_ns for path in (out / "rendered").iterdir()}
-    roundtrip_images(Dots(), images, out, workers=1)
+    roundtrip_images(Dots(), images, out, on=1)
     assert {path: path.stat().st_mtime_ns for path in (out / "rendered").iterdir()} == before
 
 

@@ -213,6 +213,70 @@ def test_samples_are_chosen_and_ordered(page: Browser, full: Path) -> None:
     assert not page.complaints
 
 
+def visible(page: Browser, selector: str) -> bool:
+    return bool(page.eval(f"document.querySelector('{selector}').getClientRects().length > 0"))
+
+
+@pytest.mark.parametrize(("wide", "high"), [(1400, 900), (390, 844)])
+def test_pictures_come_first_and_the_scores_are_one_click_away(page: Browser, report: Path, wide: int, high: int) -> None:
+    page.resize(wide, high)
+    page.open("about:blank")
+    page.open((report / "index.html").absolute().as_uri())
+    page.wait("document.querySelector('#cards img')")
+    assert page.eval("document.querySelector('#cards img').getBoundingClientRect().top") < high / 2
+    assert "recall" in page.eval("document.querySelector('.headline').innerText")
+    assert not visible(page, "#scores table")
+    page.click("#parts a[href='#part=scores']")
+    page.wait("location.hash === '#part=scores'")
+    assert visible(page, "#scores table")
+    assert not visible(page, "#cards")
+    page.click("#parts a[href='#']")
+    page.wait("location.hash === ''")
+    assert visible(page, "#cards img")
+    page.resize(1400, 1000)
+
+
+def test_the_scores_keep_what_is_chosen_and_lead_to_samples(page: Browser, full: Path) -> None:
+    opened(page, full, "#show=unparsable&part=scores")
+    assert visible(page, "#scores table")
+    assert not visible(page, "#cards")
+    page.key("j")  # which is of samples that are not there
+    page.key("s")
+    page.wait("document.querySelectorAll('#cards pre').length === 2")
+    assert "unparsable" in page.eval("location.hash")
+    assert not visible(page, "#scores table")
+    page.eval("window.scrollTo(0, 300)")
+    page.key("s")
+    page.wait("document.body.dataset.part === 'scores'")
+    page.key("s")
+    page.wait("document.body.dataset.part === 'samples'")
+    assert page.eval("window.scrollY") == 300
+    page.key("s")
+    page.eval("document.querySelector('.wrong-cell a').click()")
+    page.wait("document.body.dataset.part === 'samples' && document.querySelector('#cards h3')")
+    assert "confused" in page.eval("location.hash")
+    page.open("about:blank")
+    page.open(
+        f"{(full / 'index.html').absolute().as_uri()}#part=scores&sample={make_samples(2)[1].key}"
+    )  # which is asked for, and so shown
+    page.wait("document.activeElement.matches('#cards > article') && document.activeElement.querySelector('h3')")
+    assert visible(page, "#cards")
+    assert not page.complaints
+
+
+def test_without_its_script_the_page_shows_the_scores(page: Browser, report: Path) -> None:
+    page.call("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        page.open("about:blank")
+        page.call("Page.navigate", url=(report / "index.html").absolute().as_uri())
+        page.wait("document.readyState === 'complete' && document.querySelector('#scores table')")
+        assert visible(page, "#scores table")
+        assert "does not run" in page.eval("document.querySelector('#samples').innerText")
+        assert not visible(page, "#parts")
+    finally:
+        page.call("Emulation.setScriptExecutionDisabled", value=False)
+
+
 def test_the_keyboard_is_enough(page: Browser, full: Path) -> None:
     opened(page, full, "#sort=key")
     page.wait("document.querySelector('#cards h3')")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import IO, Any
 from unittest.mock import patch
 
 import numpy as np
@@ -21,7 +21,7 @@ from datagen.code.predictions import Prediction, write_predictions
 from datagen.errors import UserError
 from datagen.generate import generate
 from datagen.io import written
-from datagen.io.files import write_bytes
+from datagen.io.files import atomic_file
 from datagen.io.written import Written, list_name
 from datagen.samples.settings import DatasetSettings
 from datagen.shards.reader import Samples
@@ -58,26 +58,28 @@ def test_a_used_folder_ends_as_a_fresh_one(  # noqa: PLR0917
         used, fresh = Path(place) / "used", Path(place) / "fresh"
         left = iter(range(writes))
 
-        def write(path: Path, content: bytes) -> None:
+        @contextmanager
+        def write(path: Path, *, settle: bool) -> Iterator[IO[bytes]]:
             if next(left, None) is None:
                 raise Killed
-            write_bytes(path, content)
+            with atomic_file(path, settle=settle) as stream:
+                yield stream
 
-        with patch.object(written, "write_bytes", write), suppress(Killed):
-            render_codes(first, SHOT, used, workers=1)
+        with patch.object(written, "atomic_file", write), suppress(Killed):
+            render_codes(first, SHOT, used, on=1)
         files = sorted(name for name in (contents(used) if used.exists() else {}) if name.partition(".")[0] in then)
         harmed = [None, *files][pick % (len(files) + 1)]
         if harmed and then[harmed[0]] != "nonsense":
             (used / harmed).write_bytes(harm)
             with pytest.raises(UserError, match=rf"{harmed}: was changed after igllm wrote it"):
-                render_codes(then, SHOT, used, workers=1, clear=clear)
+                render_codes(then, SHOT, used, on=1, clear=clear)
             assert (used / harmed).read_bytes() == harm
             (used / harmed).unlink()
         if (used / LIST).exists() and torn:
             with (used / LIST).open("a") as stream:
                 stream.write('{"file": "a.p')  # a line that a kill has cut short
         shot = Standard("dot2d", width, 24, "draft")
-        rendered, expected = (render_codes(then, shot, out, workers=1, clear=clear) for out in (used, fresh))
+        rendered, expected = (render_codes(then, shot, out, on=1, clear=clear) for out in (used, fresh))
         assert (sorted(rendered.keys), rendered.refused) == (sorted(expected.keys), expected.refused)
         wanted = contents(fresh) if fresh.exists() else {}
         found = contents(used) if used.exists() else {}
@@ -92,10 +94,10 @@ def test_what_is_whole_is_not_rendered_again_unless_the_software_has_changed(tmp
 
     def written_anew() -> bool:
         before = (tmp_path / "a.png").stat().st_ino
-        render_codes(codes, SHOT, tmp_path, workers=1)
+        render_codes(codes, SHOT, tmp_path, on=1)
         return (tmp_path / "a.png").stat().st_ino != before
 
-    render_codes(codes, SHOT, tmp_path, workers=1)
+    render_codes(codes, SHOT, tmp_path, on=1)
     for name in (".a.png.tmp", ".mine.png.tmp"):
         (tmp_path / name).touch()
     assert not written_anew()
@@ -160,10 +162,10 @@ def test_files_of_others_are_never_touched(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_picture_that_was_changed_since_is_not_removed(tmp_path: Path) -> None:
-    render_codes({"a": "dot(loc=(0.2, 0.5))\n", "b": "dot(loc=(0.2, 0.5))\n"}, SHOT, tmp_path, workers=1)
+    render_codes({"a": "dot(loc=(0.2, 0.5))\n", "b": "dot(loc=(0.2, 0.5))\n"}, SHOT, tmp_path, on=1)
     (tmp_path / "a.py").write_text("# corrected by hand\n")
     with pytest.raises(UserError, match=r"a\.py: was changed after igllm wrote it"):
-        render_codes({"b": "dot(loc=(0.2, 0.5))\n"}, SHOT, tmp_path, workers=1, clear=True)
+        render_codes({"b": "dot(loc=(0.2, 0.5))\n"}, SHOT, tmp_path, on=1, clear=True)
     assert {"a.png", "a.py", "a.json", "b.png"} <= contents(tmp_path).keys()
 
 
@@ -198,7 +200,7 @@ def test_a_round_trip_over_an_older_one_ends_as_a_fresh_one(tmp_path: Path) -> N
     calls = [(one, place(0.2), None), (other, place(0.2), None), (other, "nonsense", None), (other, place(0.4), 2), (one, place(0.4), None)]
     for number, (data, code, num) in enumerate(calls):
         fresh = tmp_path / f"fresh{number}"
-        metrics = [roundtrip(Painter(code), data, out, num=num, workers=1) for out in (used, fresh)]
+        metrics = [roundtrip(Painter(code), data, out, num=num, on=1) for out in (used, fresh)]
         assert metrics[0] == {**metrics[1], "candidate": metrics[0]["candidate"]}
         assert metrics[0]["unparsable"] == (4 if code == "nonsense" else 0)
         kept = [contents(out / "rendered") if (out / "rendered").exists() else {} for out in (used, fresh)]
@@ -231,11 +233,11 @@ def test_what_a_killed_round_trip_has_left_is_taken_up(tmp_path: Path) -> None:
     out.mkdir()
     for name in (".pred.jsonl.partial", ".pred.jsonl.lock", ".pred.jsonl.tmp", ".rendered.lock"):
         (out / name).touch()
-    assert roundtrip(Painter("dot(loc=(0.2, 0.5))\n"), data, out, workers=1)["samples"] == 1
+    assert roundtrip(Painter("dot(loc=(0.2, 0.5))\n"), data, out, on=1)["samples"] == 1
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").touch()
     with pytest.raises(UserError, match="something other than a report"):
-        roundtrip(Painter(""), data, tmp_path / "other", workers=1)
+        roundtrip(Painter(""), data, tmp_path / "other", on=1)
 
 
 def test_predictions_of_others_are_not_replaced_by_a_round_trip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -245,7 +247,7 @@ def test_predictions_of_others_are_not_replaced_by_a_round_trip(tmp_path: Path, 
     write_predictions(tmp_path / "pred.jsonl", [Prediction(key, "") for key in Samples(data).keys])
     compared, trip, new = (tmp_path / name for name in ("compared", "trip", "new"))
     assert main(["compare", "--reference", str(data), "--candidate", str(tmp_path / "pred.jsonl"), "--out", str(compared)]) == 0
-    roundtrip(Painter("dot(loc=(0.2, 0.5))\n"), data, trip, workers=1)
+    roundtrip(Painter("dot(loc=(0.2, 0.5))\n"), data, trip, on=1)
     new.mkdir()
     for out, message in (
         (new, "is there already, and igllm has not written it"),
@@ -263,9 +265,9 @@ def test_a_round_trip_of_an_earlier_version_is_gone_on_with(tmp_path: Path) -> N
     data = generate(DatasetSettings("dot2d", width=24, height=24), 1, tmp_path / "data").path
     assert isinstance(data, Path)
     out = tmp_path / "out"
-    roundtrip(Painter("dot(loc=(0.2, 0.5))\n"), data, out, workers=1)
+    roundtrip(Painter("dot(loc=(0.2, 0.5))\n"), data, out, on=1)
     (out / ".igllm-roundtrip.jsonl").unlink()
-    assert roundtrip(Painter("dot(loc=(0.4, 0.5))\n"), data, out, workers=1)["samples"] == 1
+    assert roundtrip(Painter("dot(loc=(0.4, 0.5))\n"), data, out, on=1)["samples"] == 1
     assert "0.4" in (out / "pred.jsonl").read_text()
 
 

@@ -27,6 +27,7 @@ from stub_predictor import Killed, Stub, Until, paint
 
 from datagen.code.grammar import parse_code
 from datagen.code.predictions import Prediction, read_predictions
+from datagen.code.printed import codes_printed
 from datagen.domains.registry import get_domain
 from datagen.errors import UserError
 from datagen.shards.pictures import ImageFiles
@@ -265,11 +266,13 @@ def test_candidates_are_printed_with_their_marks(folder: Path, tmp_path: Path, c
     expected = []
     for prediction in read_predictions(tmp_path / "p.jsonl").values():
         assert prediction.candidates is not None
-        expected += [f"# {prediction.key}"] * (count > 1)
+        expected += [f"# prediction of {prediction.key}"] * (count > 1)
         for rank, one in enumerate(prediction.candidates, 1):
             expected += [f"# candidate {rank} of 3, log-likelihood {one.logp:.4g}", *one.code.splitlines()]
     assert shown.splitlines() == expected
     assert parse_code(shown, get_domain("clevr")) is not None  # the marks are comments
+    best = {one.key: one.code for one in read_predictions(tmp_path / "p.jsonl").values()}
+    assert codes_printed(shown, "alone", "a text") == (best if count > 1 else {"alone": best["0"]})
 
 
 def test_it_is_said_if_nothing_is_named_anywhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
