@@ -240,8 +240,7 @@ def _jobs(codes: Mapping[str, str], shots: Shots, out: Path, rendered: Rendered,
     for key, code in codes.items():
         shot, domain = shots.shot(key)
         try:
-            written = parse_code(code, domain)
-            domain.check(domain.canonical(written))
+            written = checked_code(code, domain)
         except UserError as error:
             rendered.refused[key] = str(error)
             continue
@@ -251,6 +250,13 @@ def _jobs(codes: Mapping[str, str], shots: Shots, out: Path, rendered: Rendered,
         rendered.keys.append(key)
         rendered.warnings.extend(f"{key}: {warning}" for warning in warnings_of(written, domain, shot))
         yield RenderJob(key, domain.canonical(written), shot, {kind: out / DRAFT / f"{key}{EXPORTS[kind]}" for kind in also})
+
+
+def checked_code(code: str, domain: Domain) -> Scene:
+    """The scene of a code as it is written; `UserError` if it cannot be rendered."""
+    written = parse_code(code, domain)
+    domain.check(domain.canonical(written))
+    return written
 
 
 def warnings_of(written: Scene, domain: Domain, shot: Shot) -> list[str]:
