@@ -15,6 +15,9 @@ GPU_PYTHON ?= $(if $(VIRTUAL_ENV),python,$(if $(wildcard $(BIN)/python),$(BIN)/p
 BASE := $(VENV)/base.stamp
 DEV := $(VENV)/dev.stamp
 
+# Bytecode is kept whatever the environment says: the tests start hundreds of processes, each of which would else compile the same files.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow check fuzz gpu-check lint docs clean
 .NOTPARALLEL:
@@ -22,7 +25,7 @@ DEV := $(VENV)/dev.stamp
 help:
 	@echo 'make demo       render, predict, re-render, compare, then train a little; ten minutes at most (ARGS="--out DIR")'
 	@echo 'make test       lint, types, and the tests that are not slow (ARGS="-k NAME")'
-	@echo 'make test-slow  the slow tests'
+	@echo 'make test-slow  the slow tests, and properties with many inputs'
 	@echo 'make check      lint, types, and the tests of the files that were changed (SINCE=main)'
 	@echo 'make fuzz       a million damaged and crafted files of every kind, an hour or two (INPUTS=10000, ARGS="--kind tar --seed 7")'
 	@echo 'make gpu-check  what this machine trains, predicts and renders a second, in a table; eight minutes (GPU_PYTHON=$(GPU_PYTHON))'
@@ -38,11 +41,11 @@ demo: $(BASE)
 
 test: lint
 	@$(BIN)/igllm doctor --libraries
-	$(BIN)/pytest -m 'not slow' -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	$(BIN)/pytest -m 'not slow' -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slow: $(DEV)
 	@$(BIN)/igllm doctor --libraries
-	$(BIN)/pytest -m slow $(ARGS)
+	$(BIN)/pytest -m 'slow or hypothesis' --hypothesis-profile thorough $(ARGS)
 
 check: lint
 	$(BIN)/python tests/support/touched.py $(SINCE)

@@ -21,10 +21,10 @@ from model.config import IGLLMConfig, quiet_transformers
 from model.data.caption_pairs import CAPTION_TOKENS
 from model.extent import Extent, within
 from model.igllm import IGLLM
-from model.parts.layout import USABLE, layout_of
+from model.parts.layout import USABLE
 from model.parts.preprocessor import PREPROCESSOR_FILE
 from model.parts.pretrained import Base, own_frame, statistics_of_timm, vision_config_of
-from model.parts.tower import VisionTower
+from model.parts.tower import VisionTower, known_layout
 from model.preset import FROM_SCRATCH, Preset, Stage
 from model.tables import blaming, configuration, reason
 from model.tokens.codec import NUM, CodeCodec, code_texts, word_tokens
@@ -141,7 +141,7 @@ def _plan_tower(config: IGLLMConfig, source: str, extent: Extent) -> int:
         with blaming(source), within(extent, source):
             encoder = AutoModel.from_config(config.vision_config)
             if frame != own_frame(config.vision_config):
-                config.image_height, config.image_width = layout_of(encoder, frame).whole
+                config.image_height, config.image_width = known_layout(encoder, config.vision_config, frame).whole
             tower = VisionTower(config, encoder)
     except UserError as error:
         raise (error if source in str(error) else UserError(f"{source}: {error}")) from None

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from datagen.domains.base import PaintedDomain
+from datagen.domains.base import Domain, PaintedDomain
 from datagen.errors import UserError
 from datagen.io.files import write_bytes
 from datagen.samples.sample import Sample
+from datagen.scene import Shot
 from datagen.shards.reader import Samples
 from datagen.workers.exporter import Exporter
+from render.rerender import Shots, checked_code
 
 SUFFIXES = (".gif", ".mp4", ".blend")
 FPS = 10
@@ -24,12 +27,26 @@ _COLORS = 256
 
 
 def check_films(films: Sequence[Path], fps: int) -> None:
-    """`UserError` if one of these films has another suffix than `SUFFIXES`, or if its frames come too quickly."""
-    for film in films:
+    """`UserError` if one of these films has another suffix than `SUFFIXES` or is given twice, or if its frames come too quickly."""
+    for number, film in enumerate(films):
+        if film.absolute() in {other.absolute() for other in films[:number]}:
+            raise UserError(f"{film}: is given twice")
         if film.suffix.lower() not in SUFFIXES:
             raise UserError(f"{film}: a film is a {', a '.join(SUFFIXES[:-1])} or a {SUFFIXES[-1]} file")
     if not 1 <= fps <= MOST_FPS:
         raise UserError(f"--fps {fps}: from 1 to {MOST_FPS} frames a second are possible")
+
+
+def check_frames(films: Sequence[Path], codes: Mapping[str, str], shots: Shots) -> None:
+    """`UserError`, before anything is rendered, if the pictures of these codes cannot be the frames of one of the films."""
+    frames = []
+    for key, code in codes.items() if films else ():
+        shot, domain = shots.shot(key)
+        with suppress(UserError):  # code that is refused has no picture
+            checked_code(code, domain)
+            frames.append((shot, domain))
+    for film in films if frames else ():
+        _check(film, frames)
 
 
 def write_films(films: Sequence[Path], folder: Path, keys: Sequence[str], fps: int = FPS) -> None:
@@ -43,7 +60,7 @@ def write_films(films: Sequence[Path], folder: Path, keys: Sequence[str], fps: i
     rendered = Samples(folder)
     samples = [rendered[key] for key in keys]
     for film in films:
-        _check(film, samples)
+        _check(film, [(sample.shot, sample.domain) for sample in samples])
     exporter = Exporter()
     try:
         with tempfile.TemporaryDirectory() as drafts:
@@ -60,10 +77,10 @@ def write_films(films: Sequence[Path], folder: Path, keys: Sequence[str], fps: i
         exporter.close()
 
 
-def _check(film: Path, samples: Sequence[Sample]) -> None:
-    if not samples:
+def _check(film: Path, frames: Sequence[tuple[Shot, Domain]]) -> None:
+    if not frames:
         raise UserError(f"{film}: there is no picture for it")
-    sizes = {(sample.shot.width, sample.shot.height) for sample in samples}
+    sizes = {(shot.width, shot.height) for shot, _ in frames}
     if len(sizes) > 1:
         raise UserError(f"{film}: its frames would have different sizes: {', '.join(f'{w}x{h}' for w, h in sorted(sizes))}")
     [(width, height)] = sizes
@@ -71,9 +88,9 @@ def _check(film: Path, samples: Sequence[Sample]) -> None:
         raise UserError(f"{film}: frames of {width}x{height}: an .mp4 needs even sides; choose others, or a .gif")
     if film.suffix.lower() != ".blend":
         return
-    if isinstance(samples[0].domain, PaintedDomain):
-        raise UserError(f"{film}: the {samples[0].domain.name} domain is painted without Blender, so that there is no .blend file of it")
-    for facts, what in (({s.domain.name for s in samples}, "domain"), ({s.shot.quality for s in samples}, "quality")):
+    if isinstance(first := frames[0][1], PaintedDomain):
+        raise UserError(f"{film}: the {first.name} domain is painted without Blender, so that there is no .blend file of it")
+    for facts, what in (({domain.name for _, domain in frames}, "domain"), ({shot.quality for shot, _ in frames}, "quality")):
         if len(facts) > 1:
             raise UserError(f"{film}: its frames differ in {what}: {', '.join(sorted(facts))}; a .blend has one")
 

@@ -264,8 +264,7 @@ def _jobs(codes: Mapping[str, str], shots: Shots, out: Path, rendered: Rendered,
     for key, code in codes.items():
         shot, domain = shots.shot(key)
         try:
-            written = parse_code(code, domain)
-            domain.check(domain.canonical(written))
+            written = checked_code(code, domain)
         except UserError as error:
             rendered.refused[key] = str(error)
             continue
@@ -274,6 +273,13 @@ def _jobs(codes: Mapping[str, str], shots: Shots, out: Path, rendered: Rendered,
             raise UserError(f"{key}: the {domain.name} domain is painted without Blender, so that there is no {names} file of it")
         rendered.keys.append(key)
         yield RenderJob(key, domain.canonical(written), shot, {kind: out / DRAFT / f"{key}{EXPORTS[kind]}" for kind in also}), written
+
+
+def checked_code(code: str, domain: Domain) -> Scene:
+    """The scene of a code as it is written; `UserError` if it cannot be rendered."""
+    written = parse_code(code, domain)
+    domain.check(domain.canonical(written))
+    return written
 
 
 def warnings_of(written: Scene, domain: Domain, shot: Shot) -> list[str]:

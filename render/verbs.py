@@ -89,19 +89,22 @@ class Render(CodeVerb):
             more={"action": "append"},
         ),
     ] = ()
-    fps: Annotated[int, Flag("frames of a film a second", "N", positive)] = 10
+    fps: Annotated[int | None, Flag("frames of a film a second (default: 10)", "N", positive)] = None
     executor: Executor = "local"
     ray_address: RayAddress = None
     workers: Workers = None
     max_pixels: MaxPixels = None
 
     def run(self) -> int:
-        from render.film import check_films, write_films
+        from render.film import FPS, check_films, check_frames, write_films
         from render.rerender import render_codes
 
         ray = on_ray(self.executor, self.ray_address, self.workers)
-        check_films(self.film, self.fps)
+        if self.fps is not None and not self.film:
+            raise UserError("--fps goes with --film")
+        check_films(self.film, fps := self.fps or FPS)
         asked = self.asked()
+        check_frames(self.film, asked.codes, asked.shots)
         alone = len(self.code) == 1 and self.code[0].suffix == ".jsonl"  # a folder of predictions is of one file alone; others may share it
         also = [kind for kind in ("blend", "glb", "script") if getattr(self, kind)]
         on = ray or self.workers
@@ -116,7 +119,7 @@ class Render(CodeVerb):
                 print_line(f"igllm render: {self.out}: {counted(count, 'older picture')} {fate}")
         films = self.film if rendered.keys else ()
         if films:
-            write_films(films, self.out, rendered.keys, self.fps)
+            write_films(films, self.out, rendered.keys, fps)
         print(f"{self.out}: {counted(len(rendered.keys), 'picture')}{f', {len(refused)} refused' if refused else ''}")
         for film in films:
             print(f"{film}: {counted(len(rendered.keys), 'frame')}")

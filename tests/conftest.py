@@ -25,6 +25,8 @@ from constant_scenes import IN_FOUR_SHARDS, IN_SIX_SHARDS, fill
 from drawn_samples import draw_sample
 from filelock import FileLock
 from hypothesis import settings
+from long_files import LONG_FILES
+from outside_packages import Site
 from places import FAULTS, ROOT
 from remembered_answers import remembering_answers
 from small_run import PRESET, Train
@@ -35,6 +37,7 @@ import igllm
 from datagen.assets import opening
 from datagen.assets.own import find_asset
 from datagen.domains.own_assets import own_domain
+from datagen.domains.plugins import outside_domain
 from datagen.domains.registry import DOMAINS, get_domain
 from datagen.generate import generate
 from datagen.samples.sample import Sample
@@ -46,8 +49,17 @@ if TYPE_CHECKING:
     from model.igllm import IGLLM
     from model.tokens.codec import CodeCodec
 
-settings.register_profile("patient", deadline=None)  # how long an example takes depends on what else the machine does
-settings.load_profile("patient")
+# How many inputs a property is tried with, unless its test says so: every day a few, new ones each time, and many in `make test-slow`.
+# There is no deadline, because how long one takes depends on what else the machine does.
+for profile, inputs in (("quick", 40), ("thorough", 400)):
+    settings.register_profile(profile, deadline=None, max_examples=inputs)
+settings.load_profile("quick")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let long files come first."""
+    places = {path: place for place, path in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 def pytest_collection_finish() -> None:
@@ -101,8 +113,9 @@ def shared_set(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Datas
 
 @pytest.fixture(scope="session")
 def data_of(shared_set: Callable[[str, DatasetSettings, int], Samples]) -> Callable[[str], Samples]:
-    """A function from a domain's name to its data set: sixteen samples with the settings of `small_set`, in shards of six."""
-    return cache(lambda domain: shared_set(domain, small_set(domain), 16))
+    """A function from a domain's name to its data set with the settings of `small_set`, in shards of six: sixteen samples of CLEVR, eight
+    of another domain."""
+    return cache(lambda domain: shared_set(domain, small_set(domain), 16 if domain == "clevr" else 8))
 
 
 @pytest.fixture(scope="session")
@@ -112,9 +125,9 @@ def renders(data_of: Callable[[str], Samples]) -> Samples:
 
 
 @pytest.fixture(scope="session")
-def eight(shared_set: Callable[[str, DatasetSettings, int], Samples]) -> Samples:
-    """The first eight of `renders`: one batch."""
-    return shared_set("eight", small_set("clevr"), 8)
+def four(shared_set: Callable[[str, DatasetSettings, int], Samples]) -> Samples:
+    """The first four of `renders`: one batch."""
+    return shared_set("four", small_set("clevr"), 4)
 
 
 @pytest.fixture(scope="session")
@@ -159,6 +172,18 @@ def empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Set a new cache for the test; returns its folder, which does not exist yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "igllm"
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """A `Site` in the current folder, on the path of this process and of those that it starts."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=":")
+    monkeypatch.chdir(tmp_path)
+    outside_domain.cache_clear()
+    return Site(folder)
 
 
 @pytest.fixture

@@ -40,6 +40,40 @@ def test_who_waits_for_a_turn_says_so_once_and_gets_it(tmp_path: Path, monkeypat
     assert len(tries) == 3
 
 
+def test_two_blocks_of_one_process_are_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the system gives a process a lock that it has: the end of one block must not free the other's."""
+    monkeypatch.chdir(tmp_path)
+    with hold(tmp_path / "out"):
+        for _ in range(2):
+            with pytest.raises(InUse, match="another call is writing it"), hold(Path("out")):
+                pass
+        assert (tmp_path / ".out.lock").exists()
+        with hold(tmp_path / "other"):
+            pass
+    with hold(tmp_path / "out"):
+        pass
+
+
+def test_a_wait_can_be_told_late_and_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    tries: list[None] = []
+
+    def end_at_the_third() -> None:
+        tries.append(None)
+        if len(tries) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("datagen.io.locks.time.sleep", lambda _: None)
+    with hold(tmp_path / "out"):
+        for after, messages in ((600.0, 0), (0.0, 1)):
+            tries.clear()
+            with pytest.raises(KeyboardInterrupt), turn(tmp_path / "out", told.append, after=after, before_each_try=end_at_the_third):
+                pass
+            assert len(told) == messages
+    with turn(tmp_path / "out", told.append, before_each_try=lambda: None):
+        assert len(told) == 1
+
+
 def test_training_and_prediction_are_told(renders: Samples, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, predicted = tmp_path / "run", tmp_path / "pred.jsonl"
     with held(out):

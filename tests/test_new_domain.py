@@ -1,23 +1,26 @@
-"""The guide to new domains, followed to the letter: its files are written, and its commands run one after another.
-
-In the quick test they run in one process, once the package is installed."""
+"""The guide to new domains, followed to the letter: its files are written, and its commands run one after another."""
 
 from __future__ import annotations
 
 import json
 import re
+import runpy
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 from environments import Environment
+from outside_packages import Site
 from places import DOCS, EXAMPLES
 
 from datagen.shards.reader import Samples
+from igllm import main
 
 GUIDE = DOCS / "new-domain.md"
 COMMANDS = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FILES = {"tetra.py", "tetra_builder.py", "pyproject.toml", "test_tetra.py", "scene.py"}
 
 
 @pytest.fixture
@@ -28,11 +31,26 @@ def package(tmp_path: Path) -> Path:
     return made
 
 
+def test_its_domain_keeps_what_domains_promise_and_its_scene_is_rendered(
+    package: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this process, with the package on the path as pip leaves it there."""
+    assert {path.name for path in package.iterdir()} == FILES
+    project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
+    modules = {name: (package / f"{name}.py").read_text() for name in ("tetra", "tetra_builder")}
+    site.bring(project["name"], project["entry-points"]["igllm.domains"], **modules)
+    runpy.run_path(str(package / "test_tetra.py"), run_name="__main__")
+    monkeypatch.chdir(package)
+    [*_, render] = [line for block in COMMANDS.findall(GUIDE.read_text()) for line in block.splitlines()]
+    assert main(render.split()[1:]) == 0
+    assert (package / "drawn" / "scene.png").is_file()
+
+
+@pytest.mark.slow
 def test_the_guide_leads_a_domain_from_outside_once_around(package: Path, tmp_path: Path) -> None:
-    assert {path.name for path in package.iterdir()} == {"tetra.py", "tetra_builder.py", "pyproject.toml", "test_tetra.py", "scene.py"}
     environment = Environment(tmp_path / "environment")
     install, *commands = [line for block in COMMANDS.findall(GUIDE.read_text()) for line in block.splitlines()]
-    for done in (environment.run(install, package), environment.run_in_one_process(commands, package)):
+    for done in (environment.run(install, package), environment.run_in_one_process(commands, package)):  # its commands in one process
         assert done.returncode == 0, (done.stdout, done.stderr)
     assert "data: 8 samples" in done.stdout
     archive = Samples.for_training(package / "data")

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from outside_packages import Site
 
 from datagen.doctor import check_domains
-from datagen.domains.plugins import outside_domain
 from datagen.domains.registry import DOMAINS, domain_names, get_domain
 from datagen.errors import UserError
 from datagen.io.files import write_json
@@ -38,34 +38,6 @@ from datagen.domains.clevr import CLEVR
 MINE = replace(CLEVR, name="mine", builder="mine_builder:MineBuilder")
 """
 FRAME = ("--width", "48", "--height", "36", "--quality", "draft")
-
-
-class Site:
-    """A folder on Python's path, with files of packages as `pip install` leaves them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def bring(self, package: str, entry_points: dict[str, str], **modules: str) -> None:
-        for name, text in modules.items():
-            (self.folder / f"{name}.py").write_text(text)
-        info = self.folder / f"{package.replace('-', '_')}-0.1.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 0.1\n")
-        lines = "".join(f"{name} = {value}\n" for name, value in entry_points.items())
-        (info / "entry_points.txt").write_text(f"[igllm.domains]\n{lines}")
-
-
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    """A `Site` in the current folder, on the path of this process and of those that it starts."""
-    folder = tmp_path / "site"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(folder)
-    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=":")
-    monkeypatch.chdir(tmp_path)
-    outside_domain.cache_clear()
-    return Site(folder)
 
 
 def generate(domain: str, capsys: pytest.CaptureFixture[str], num: int = 2) -> tuple[int, str]:

@@ -1,10 +1,11 @@
-"""Which tests `make check` runs for which changed files."""
+"""Which tests `make check` runs for which changed files, and which come first."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from long_files import LONG_FILES
 from touched import touched_tests
 
 FILES = {
@@ -36,3 +37,8 @@ def test_a_changed_file_touches_the_tests_of_its_place(tmp_path: Path, changed: 
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)
     assert touched_tests([changed], tmp_path) == touched
+
+
+def test_files_that_come_first_are_there() -> None:
+    assert [path for path in LONG_FILES if not path.is_file()] == []
+    assert len(set(LONG_FILES)) == len(LONG_FILES)

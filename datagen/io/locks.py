@@ -6,10 +6,10 @@ import errno
 import fcntl
 import os
 import struct
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from itertools import count
 from pathlib import Path
 
 from datagen.errors import UserError
@@ -20,7 +20,9 @@ _STATEMENT = 1 << 40  # the byte that guards dataset.json; byte k guards shard k
 
 LOCK = "lock"
 OWN_LOCK = f".{LOCK}"  # in a folder whose parent cannot be written to
-SECONDS_BETWEEN_TRIES = 1.0
+SECONDS_BETWEEN_TRIES = 0.5
+_held: set[Path] = set()  # the files that this process has locked
+_changing = threading.Lock()  # whose holder may change it
 
 
 class InUse(UserError):
@@ -57,12 +59,60 @@ def lock_statement(path: Path) -> Iterator[None]:
 
 @contextmanager
 def hold(path: Path) -> Iterator[None]:
-    """Hold the lock for writing a file or a folder until the block ends or this process dies; `InUse` if another process holds it.
+    """Hold the lock for writing a file or a folder until the block ends or this process dies; `InUse` if another process, or another block
+    of this one, holds it.
 
     The locked file is a hidden one beside it, removed in the end. The lock belongs to the process: children that outlive it hold nothing.
     """
     lock = beside(path, LOCK)
     lock.parent.mkdir(parents=True, exist_ok=True)
+    with _held_here(lock, path):
+        descriptor = _locked(lock, path)
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+            os.close(descriptor)
+
+
+@contextmanager
+def turn(
+    path: Path, notify: Callable[[str], None], *, after: float = 0.0, before_each_try: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """As `hold`, but wait while the lock is held. Of a wait of more than ``after`` seconds, `notify` is told once. An error of
+    ``before_each_try`` ends it."""
+    begin, told = time.monotonic(), False
+    with ExitStack() as held:
+        while True:
+            before_each_try()
+            try:
+                held.enter_context(hold(path))
+                break
+            except InUse:
+                if not told and time.monotonic() - begin >= after:
+                    told = True
+                    notify(f"waiting for another call, which is at {path}")
+                time.sleep(SECONDS_BETWEEN_TRIES)
+        yield
+
+
+@contextmanager
+def _held_here(lock: Path, path: Path) -> Iterator[None]:
+    """Let one block of this process at a time have a lock, as the system asks only whether it is another process that has it. `InUse` if
+    there is one."""
+    with _changing:
+        if lock in _held:
+            raise _in_use(path)
+        _held.add(lock)
+    try:
+        yield
+    finally:
+        with _changing:
+            _held.remove(lock)
+
+
+def _locked(lock: Path, path: Path) -> int:
+    """The descriptor of a file to lock, by which this process has locked it; `InUse` if another has."""
     while True:
         descriptor = _open(lock)
         try:
@@ -70,31 +120,15 @@ def hold(path: Path) -> Iterator[None]:
         except OSError as error:
             os.close(descriptor)
             if error.errno in (errno.EAGAIN, errno.EACCES):
-                raise InUse(f"{path}: another call is writing it; wait for it or choose another place") from None
+                raise _in_use(path) from None
             raise
         if is_there(lock, descriptor):
-            break
+            return descriptor
         os.close(descriptor)  # its holder removed it meanwhile
-    try:
-        yield
-    finally:
-        lock.unlink(missing_ok=True)
-        os.close(descriptor)
 
 
-@contextmanager
-def turn(path: Path, notify: Callable[[str], None]) -> Iterator[None]:
-    """As `hold`, but wait if another process holds the lock; `notify` is then called once with a message."""
-    with ExitStack() as held:
-        for attempt in count():
-            try:
-                held.enter_context(hold(path))
-                break
-            except InUse:
-                if not attempt:
-                    notify(f"waiting for another call, which is at {path}")
-                time.sleep(SECONDS_BETWEEN_TRIES)
-        yield
+def _in_use(path: Path) -> InUse:
+    return InUse(f"{path}: another call is writing it; wait for it or choose another place")
 
 
 def _open(lock: Path) -> int:

@@ -8,7 +8,6 @@ only believed: where a worker's first frame is slow all the same, the kernels ar
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import getpass
 import hashlib
 import json
@@ -24,12 +23,12 @@ from types import TracebackType
 from datagen.errors import UserError
 from datagen.io.cache import cache_folder, drop, private_home
 from datagen.io.files import write_bytes
+from datagen.io.locks import turn
 from datagen.screen import print_line
 from datagen.workers.gpus import Gpu
 from datagen.workers.process import TELL_SECONDS, SlowStart, WorkerDied, WorkerProcess
 
 COMPILING_SECONDS = 1800.0  # after which compiling counts as hanging
-SECONDS_BETWEEN_TRIES = 0.5  # to take the lock that another call holds
 TRIES = 2
 CUDA_CACHE = "CUDA_CACHE_PATH"
 _NVIDIA = ("CUDA", "OPTIX")
@@ -132,21 +131,19 @@ class Kernels:
         """Hold the lock that goes with a stamp, after waiting for another call of this machine that holds it; the system frees it when its
         holder ends in any way. Machines that share a home do not wait for each other: OptiX keeps kernels outside of it."""
         name = hashlib.sha256(os.fsencode(stamp)).hexdigest()[:32]
-        home = private_home()
-        try:
-            file = Path(home or os.devnull, f"kernels-{name}.lock").open("wb")  # noqa: SIM115 - closed below
-        except OSError:  # nothing can be written, so each call is on its own
+        waiting = f"waiting for another call, which compiles Blender's kernels for {gpu.name}: once, some minutes"
+        with contextlib.ExitStack() as held:
+            if (home := private_home()) is not None:
+                turn_to_compile = turn(
+                    home / f"kernels-{name}", lambda _: self._say(waiting), after=TELL_SECONDS, before_each_try=self._check_open
+                )
+                with contextlib.suppress(OSError):  # where nothing can be written, each call is on its own
+                    held.enter_context(turn_to_compile)
             yield
-            return
-        begin = time.monotonic()
-        with file:
-            while not _is_locked(file.fileno()):
-                if self._closed:
-                    raise WorkerDied("compiling was stopped")
-                if time.monotonic() - begin >= TELL_SECONDS:
-                    self._say(f"waiting for another call, which compiles Blender's kernels for {gpu.name}: once, some minutes")
-                time.sleep(SECONDS_BETWEEN_TRIES)
-            yield
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise WorkerDied("compiling was stopped")
 
     def _stamp(self, path: Path) -> int | None:
         """The time of a stamp; None if there is none, or the driver's caches that it names are gone."""
@@ -226,14 +223,3 @@ def _is_filled(folder: Path) -> bool:
         return any(folder.iterdir())
     except OSError:
         return False
-
-
-def _is_locked(descriptor: int) -> bool:
-    """Whether the lock could be taken, or the file system has none."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    return True

@@ -37,7 +37,7 @@ class VisionTower(nn.Module):
         super().__init__()
         self.encoder: Any = encoder or AutoModel.from_config(config.vision_config)
         self.layer = config.vision_layer
-        self.layout = _layout(self.encoder, config.vision_config, (config.image_height, config.image_width))
+        self.layout = known_layout(self.encoder, config.vision_config, (config.image_height, config.image_width))
         self._check_layer()
         self.merge = config.vision_merge
         rows, columns = self.layout.rows, self.layout.columns
@@ -112,8 +112,8 @@ class VisionTower(nn.Module):
 _layouts: dict[tuple[type, str, Size], Layout] = {}  # of the last towers: planning, building and loading ask for the same one
 
 
-def _layout(encoder: Any, config: Any, frame: Size) -> Layout:
-    """The layout of a model of this configuration, for images of this height and width. `UserError` as by `layout_of`."""
+def known_layout(encoder: Any, config: Any, frame: Size) -> Layout:
+    """The layout of a model of this configuration, for images of this height and width, found once. `UserError` as by `layout_of`."""
     asked = (type(encoder), config.to_json_string(use_diff=False), frame)
     if asked not in _layouts:
         found = layout_of(_on_meta(encoder, config), frame)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -137,9 +137,13 @@ def size_of(folder: Path) -> int:
     return found
 
 
-@pytest.mark.parametrize(("settings", "num"), [(QUICK, 14), (PAINTED, 500)], ids=lambda of: getattr(of, "domain", None))
-def test_what_a_killed_run_leaves_is_whole_and_finished_by_the_next(settings: DatasetSettings, num: int, tmp_path: Path) -> None:
-    survive_kills(tmp_path, settings, num, (0.1, 0.4, 0.8))
+@pytest.mark.parametrize(
+    ("settings", "num", "shares"), [(QUICK, 14, (0.4,)), (PAINTED, 500, (0.1, 0.8))], ids=lambda of: getattr(of, "domain", None)
+)
+def test_what_a_killed_run_leaves_is_whole_and_finished_by_the_next(
+    settings: DatasetSettings, num: int, shares: Sequence[float], tmp_path: Path
+) -> None:
+    survive_kills(tmp_path, settings, num, shares)
 
 
 @pytest.mark.slow

@@ -182,6 +182,7 @@ def replacing(pattern: dict[str, str], content: str, times: int = 1) -> dict[str
     ],
     ids=range(9),
 )
+@pytest.mark.usefixtures("impatient")
 def test_rules_of_a_tokenizer_that_do_not_behave_are_one_message(copy: Path, rules: dict[str, object]) -> None:
     (copy / "tokenizer.json").write_text(json.dumps(TOKENIZER | rules))
     with pytest.raises(UserError) as raised:

@@ -99,10 +99,10 @@ def assert_equal(ours: torch.nn.Module, theirs: torch.nn.Module) -> None:
 
 
 WAYS = ((False, "head"), (True, "head"), (True, "char"))  # without adapters, numbers change nothing about embeddings
-CASES = [  # quick: each language once from each origin, two of the ways
-    pytest.param(language, origin, *way, marks=() if (row + number) % len(WAYS) == 0 else pytest.mark.slow)
-    for row, (language, origin) in enumerate(product(LANGUAGES, ("folders", "scratch")))
-    for number, way in enumerate(WAYS)
+CASES = [  # quick: each language once, in another way or from another origin than the others
+    pytest.param(language, origin, *way, marks=() if number == row + 1 else pytest.mark.slow)
+    for row, language in enumerate(LANGUAGES)
+    for number, (origin, way) in enumerate(product(("folders", "scratch"), WAYS))
 ]
 
 
@@ -236,7 +236,9 @@ WRAPPED: dict[str, Callable[[str], str]] = {
 @pytest.mark.parametrize(
     ("wrapped", "lora"),
     [
-        pytest.param(wrapped, lora, marks=() if lora or wrapped == "DDP" else pytest.mark.slow)
+        pytest.param(
+            wrapped, lora, marks=() if (wrapped, lora) in (("DDP", False), ("FSDP", True), ("part compiled", True)) else pytest.mark.slow
+        )
         for wrapped, lora in product(WRAPPED, (False, True))
     ],
 )
@@ -271,7 +273,7 @@ def dots(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("adapted", [False, True])
+@pytest.mark.parametrize("adapted", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_tied_model_goes_from_training_to_prediction(parts: dict[str, Path], dots: Path, adapted: bool, tmp_path: Path) -> None:
     """With a frozen tower, as in `small`: training is resumed once, and the run serves another model as initial weights."""
     (tmp_path / "mine.toml").write_text('batch_size = 2\nsave_steps = 1\nreport_to = "none"\n')

@@ -158,6 +158,13 @@ def test_objects_are_followed_by_their_words_and_places() -> None:
     [
         (["--film", "film.avi"], "film.avi: a film is a .gif, a .mp4 or a .blend file"),
         (["--film", "film.gif", "--fps", "101"], "--fps 101: from 1 to 100"),
+        (["--film", "film.gif", "--film", "./film.gif"], "film.gif: is given twice"),
+        (["--fps", "8"], "--fps goes with --film"),
+        (["--film", "film.mp4", "--width", "49"], "film.mp4: frames of 49x240: an .mp4 needs even sides; choose others, or a .gif"),
+        (
+            ["--film", "film.blend", "--domain", "dot2d", "--code", "dot.py"],
+            "the dot2d domain is painted without Blender, so",
+        ),
     ],
 )
 def test_what_is_no_film_is_refused_at_once(
@@ -165,7 +172,9 @@ def test_what_is_no_film_is_refused_at_once(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "scene.py").write_text(CODES[GOOD[0]])
-    assert main(["render", "--code", "scene.py", "--out", "out", *arguments]) == 2
+    (tmp_path / "dot.py").write_text("dot(loc=(0.2, 0.5))\n")
+    code = [] if "--code" in arguments else ["--code", "scene.py"]
+    assert main(["render", *code, "--out", "out", *arguments]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 

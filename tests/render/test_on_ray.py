@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from small_run import Train
 
+from datagen.code.predictions import Prediction, write_predictions
 from datagen.errors import UserError
+from datagen.io.files import read_jsonl
 from datagen.shards.pictures import DatasetImages
 from datagen.shards.reader import Samples
 from datagen.workers.ray_cluster import OnRay, ray_cluster
@@ -61,6 +63,53 @@ def test_blender_on_a_cluster_renders_what_it_does_here(renders: Samples, tmp_pa
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_cluster")
+def test_passes_and_views_on_a_cluster_are_those_of_here(renders: Samples, tmp_path: Path) -> None:
+    write_predictions(tmp_path / "pred.jsonl", [Prediction(key, renders.code(key)) for key in renders.keys[:2]])
+    render = [
+        "render",
+        "--code",
+        str(tmp_path / "pred.jsonl"),
+        "--data",
+        str(renders.path),
+        "--depth",
+        "--masks",
+        "--normals",
+        "--views",
+        "2",
+    ]
+    assert main([*render, "--out", str(tmp_path / "here"), "--workers", "1"]) == 0
+    assert main([*render, "--out", str(tmp_path / "there"), "--workers", "2", "--executor", "ray"]) == 0
+    here, there = contents(tmp_path / "here"), contents(tmp_path / "there")
+    made = {name.partition(".")[2] for name in there}
+    assert made == {"png", "py", "json", "depth.npy", "masks.png", "normals.npy"}
+    assert len(there) == 2 * 2 * len(made)
+    pictures = {f"{key}-{view}.png" for key in renders.keys[:2] for view in range(2)}
+    assert here.keys() - pictures == there.keys() - pictures
+    assert all(there[name] == here[name] for name in there.keys() - pictures)
+    for name in pictures:
+        one, other = (Samples(tmp_path / folder)[name.removesuffix(".png")].pixels() for folder in ("here", "there"))
+        assert same_image(one, other)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_cluster")
+def test_refinement_on_a_cluster_finds_what_it_does_here(renders: Samples, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Within a number of renders; seconds would end it anywhere. What cannot be refined is left as it is, with the reason."""
+    codes = {key: renders.code(key) for key in renders.keys[:2]} | {renders.keys[2]: "cube("}
+    write_predictions(tmp_path / "pred.jsonl", [Prediction(key, code) for key, code in codes.items()])
+    refine = ["refine", "--code", str(tmp_path / "pred.jsonl"), "--data", str(renders.path), "--seconds", "600", "--renders", "25"]
+    assert main([*refine, "--out", str(tmp_path / "here.jsonl"), "--workers", "1"]) == 0
+    assert main([*refine, "--out", str(tmp_path / "there.jsonl"), "--workers", "2", "--executor", "ray"]) == 0
+    assert capsys.readouterr().err.count(f"{renders.keys[2]}: left as it is") == 2
+    here, there = (read_jsonl(tmp_path / name) for name in ("here.jsonl", "there.jsonl"))
+    for row in (*here, *there):
+        row.get("refinement", {}).pop("seconds", None)
+    assert there == here
+    assert [bool(row.get("refinement")) for row in there] == [True, True, False]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_cluster")
 def test_a_model_on_a_cluster_writes_what_it_does_here(train: Train, dots: Path, tmp_path: Path) -> None:
     assert train("--steps", "1") == 0
     run, here, there = tmp_path / "run", tmp_path / "here.jsonl", tmp_path / "there.jsonl"
@@ -89,13 +138,18 @@ def test_a_node_that_does_not_see_the_model_says_so(tmp_path: Path) -> None:
     assert damaged is not None and damaged.startswith(f"{tmp_path / 'run'}") and " (on " in damaged
 
 
-@pytest.mark.parametrize("verb", ["render", "predict", "roundtrip"])
+@pytest.mark.parametrize("verb", ["render", "predict", "refine", "roundtrip"])
 def test_the_flags_are_those_of_generate(  # noqa: PLR0917
     verb: str, dots: Path, renders: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "dot.py").write_text("dot(loc=(0.2, 0.5))\n")
-    code = ["--code", str(tmp_path / "dot.py"), "--domain", "dot2d"]
-    needed = {"render": code, "predict": ["--data", str(dots)], "roundtrip": ["--data", str(renders.path)]}[verb]
+    write_predictions(tmp_path / "pred.jsonl", [Prediction(key, "dot(loc=(0.2, 0.5))\n") for key in Samples(dots).keys])
+    needed = {
+        "render": ["--code", str(tmp_path / "dot.py"), "--domain", "dot2d"],
+        "predict": ["--data", str(dots)],
+        "refine": ["--code", str(tmp_path / "pred.jsonl"), "--data", str(dots)],
+        "roundtrip": ["--data", str(renders.path)],
+    }[verb]
     command = [verb, *needed, "--out", str(tmp_path / "out")]
     assert main([*command, "--ray-address", "head:6379"]) == 2
     assert "--ray-address goes with --executor ray" in capsys.readouterr().err

@@ -23,7 +23,8 @@ ALSO = {
     "igllm.py": ("tests/test_cli.py", "tests/test_documented.py"),
 }
 """Tests that a file, or each file of a folder, touches in addition to those in the mirrored place."""
-PYTEST = [sys.executable, "-m", "pytest", "-m", "not slow", "-q", "-n", "auto", "--maxprocesses", "4", "--dist", "loadfile"]
+PYTEST = [sys.executable, "-m", "pytest", "-m", "not slow", "-q"]
+PYTEST += ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--no-loadscope-reorder"]
 """As `make test` runs it: on a busy machine, several threads of one process that trains would wait for each other most of the time."""
 
 

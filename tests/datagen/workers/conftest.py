@@ -15,6 +15,7 @@ import datagen.generate as generate_module
 import datagen.workers.kernels as kernels_module
 import datagen.workers.process as process_module
 from datagen import doctor
+from datagen.io import locks
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def gpu_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Inject:
         monkeypatch.setattr(process_module, "WORKER", "compiling_worker")
         monkeypatch.setattr(process_module, "TELL_SECONDS", 0.0)
         monkeypatch.setattr(kernels_module, "TELL_SECONDS", 0.0)
-        monkeypatch.setattr(kernels_module, "SECONDS_BETWEEN_TRIES", 0.01)
+        monkeypatch.setattr(locks, "SECONDS_BETWEEN_TRIES", 0.01)
         for module in (generate_module, doctor):
             monkeypatch.setattr(module, "find_gpus", lambda: [CARD])
         monkeypatch.setattr(generate_module, "named_gpus", lambda: [CARD])

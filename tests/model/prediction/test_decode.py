@@ -23,10 +23,14 @@ from model.prediction.decoding import Decoding
 from model.tokens.automaton import START
 from model.tokens.codec import CodeCodec
 
+QUICK = [("words", "head"), ("words", "cells"), ("byte level", "char"), ("sentence piece", "head"), ("unigram", "char")]
 SETTINGS = [*((kind, numbers) for kind in TOKENIZERS for numbers in ("head", "char")), ("words", "cells")]
 
 
-@pytest.fixture(scope="module", params=SETTINGS, ids=" ".join)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(each, id=" ".join(each), marks=() if each in QUICK else pytest.mark.slow) for each in SETTINGS],
+)
 def any_setting(request: pytest.FixtureRequest) -> Iterator[Setting]:
     yield setting(*request.param)
 

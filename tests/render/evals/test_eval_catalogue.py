@@ -120,7 +120,7 @@ def test_the_guide_lists_what_each_does_without_flags() -> None:
             assert f"| `{name}` | `{preset}` | `{scale_text(scale)}` |" in guide
 
 
-@pytest.fixture(scope="module", params=["so3", "pose6d", pytest.param("assets", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=["pose6d", *(pytest.param(name, marks=pytest.mark.slow) for name in ("so3", "assets"))])
 def done(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     out = tmp_path_factory.mktemp("evals") / request.param
     arguments = ["eval", request.param, "--out", out, "--methods", "char-euler,head-6d", *WHAT]

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from places import MINI
 from datagen.code.predictions import Prediction
 from datagen.shards.reader import Samples
 from igllm import main
+from model.training.trainer import IGTrainer
 
 FRAME = ("--width", 48, "--height", 36, "--max-objects", 3, "--test-scenes", 6)
 WHAT = ("--methods", "head,char", "--sizes", "6,9", "--preset", MINI, "--budget", 48, *FRAME, "--workers", 1, "--device", "cpu")
@@ -111,11 +113,8 @@ def test_finished_cells_are_not_run_again(done: Path, tmp_path: Path, capsys: py
     assert "Not shown, as their predictions are not in this folder" in (tmp_path / "other" / "pictures.html").read_text()
 
 
-def test_a_killed_evaluation_goes_on_to_the_same_cells(done: Path, tmp_path: Path) -> None:
-    """Killed during its training, after a checkpoint."""
-    out = tmp_path / "killed"
-    shutil.copytree(done / "data", out / "data")
-    often = ("--methods", "head", "--sizes", "6", "--set", "save_steps=1")
+def killed(out: Path, often: tuple[object, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that is killed during its training, after a checkpoint."""
     command = [Path(sys.executable).with_name("igllm"), "eval", "cogent", *with_flags(("--out", out, *WHAT), often)]
     process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -125,6 +124,31 @@ def test_a_killed_evaluation_goes_on_to_the_same_cells(done: Path, tmp_path: Pat
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
+
+
+def broken_off(out: Path, often: tuple[object, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that ends during its training, after a checkpoint, as by Ctrl-C; in this process, which need not be started."""
+    save = IGTrainer._save_checkpoint
+
+    def save_and_end(trainer: IGTrainer, *arguments: Any) -> None:
+        save(trainer, *arguments)
+        if "head-" in str(trainer.args.output_dir):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(IGTrainer, "_save_checkpoint", save_and_end)
+        assert run(out, *often) == 128 + signal.SIGINT
+
+
+@pytest.mark.parametrize("end", [broken_off, pytest.param(killed, marks=pytest.mark.slow)])
+def test_an_evaluation_that_ends_early_goes_on_to_the_same_cells(
+    end: Callable[[Path, tuple[object, ...], pytest.MonkeyPatch], None], done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "ended"
+    shutil.copytree(done / "data", out / "data")
+    often = ("--methods", "head", "--sizes", "6", "--set", "save_steps=1")
+    end(out, often, monkeypatch)
+    assert len(list(out.glob("runs/head-*/checkpoint-*"))) > 0
     assert not list(out.glob("cells/*.json"))
     assert run(out, *often) == 0
     undisturbed = records_of(done)
