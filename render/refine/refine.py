@@ -20,6 +20,7 @@ NOISE_SEED = 1
 JUDGING_SAMPLES = 4
 JUDGING_FRAMES = 4
 """Frames that decide whether the result is better than what was given, for which time is kept."""
+CAMERA_SAMPLES = 16
 POLISHINGS, POLISHING_SAMPLES = 3, 16
 """Last steps, in clean frames, with one object at a time: once with each, and again with those that have an angle, which takes longer."""
 
@@ -98,12 +99,12 @@ def refine_scene(  # noqa: PLR0917 - the last two are seldom given
         mend_plain_words(fit, coarse, beliefs)
         fit.descend(coarse, 3, light=lit)
         tell()
+        if camera:  # before words: under a wrong camera all objects look badly explained
+            fit.descend(replace(middle, samples=CAMERA_SAMPLES), 4, light=lit, camera=True)
+            tell()
         try_words(fit, coarse, middle, beliefs)
         tell()
-        if camera:
-            fit.descend(replace(middle, samples=16), 5, light=lit, camera=True)
-        else:
-            fit.descend(middle, 3)
+        fit.descend(middle, 1 if camera else 3)
         tell()
         settle_words(fit, middle, fine, beliefs)
         tell()
