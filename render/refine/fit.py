@@ -27,7 +27,7 @@ MARGIN, RIM = 0.35, 3  # of a window around an object: a share of its sides, and
 FARTHEST_STEP = 4.0  # times the step of its derivative that an object may go at once
 DAMPING = 0.003
 CAUTION = 0.1  # share of the noise in measured columns that is left in, for where little else is in them
-COLUMN_SAMPLES = 5
+COLUMN_SAMPLES = 8
 COLUMN_SEEDS = (2, 3)  # of the noise in frames that show what lamps and camera do
 TOLERATED = 1.01  # growth of the cost in an object's window that is taken for noise
 
