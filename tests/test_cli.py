@@ -56,7 +56,7 @@ def test_every_verb_works_in_a_folder_of_misleading_names(bait: Path) -> None:
     alone = ("--workers", 1)
     few = ("--min-objects", 1, "--max-objects", 2, *alone)
     calls = (
-        ("generate", "--num", 4, "--seed", 1, "--out", "data", *frame, *few),
+        ("generate", "--num", 2, "--seed", 1, "--out", "data", *frame, *few),
         ("inspect", "data"),
         ("export", "--data", "data", "--format", "clevr", "--out", "clevr"),
         ("import", "--format", "clevr", "--scenes", "clevr/scenes/CLEVR_default_scenes.json", "--out", "codes"),
@@ -72,11 +72,12 @@ def test_every_verb_works_in_a_folder_of_misleading_names(bait: Path) -> None:
     ran = run_in_one_process([(IGLLM, *call) for call in calls], bait)
     assert ran.returncode == 0, (ran.stdout, ran.stderr)
     assert "stray" not in done.stdout + done.stderr + ran.stdout + ran.stderr
-    assert len(Samples(bait / "data")) == 4
+    assert len(Samples(bait / "data")) == 2
     assert (bait / "data" / "inspect" / "contact-sheet.png").is_file()
     assert json.loads((bait / "around" / "metrics.json").read_text())["samples"] == 2
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_the_loop_closes_for_a_domain_without_words_and_without_blender(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After two training steps a model writes code that parses; reports leave out attributes, rotations, relations and lamps."""
     monkeypatch.chdir(tmp_path)

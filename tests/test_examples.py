@@ -1,4 +1,4 @@
-"""The examples run unchanged, and each has few lines, an explanation and a picture."""
+"""The examples run unchanged, in draft quality where they state none, and each has few lines, an explanation and a picture."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from datagen.code.grammar import parse_code
 from datagen.domains.registry import get_domain
 from datagen.shards.reader import Samples
 from model.load import find_model
+from render.picture import render_scene
+from render.rerender import Standard
 
 FOLDERS = sorted(path for path in EXAMPLES.iterdir() if path.is_dir())
 MOST_LINES = 40
@@ -57,20 +59,23 @@ def test_hello_generates_trains_and_goes_around(run: Callable[..., str]) -> None
     assert Path(output.split()[-1]).is_file()
 
 
-def test_a_scene_by_hand_is_rendered(run: Callable[..., str], tmp_path: Path) -> None:
+def test_a_scene_by_hand_is_rendered(run: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Standard.__init__, "__defaults__", (*Standard.__init__.__defaults__[:-1], "draft"))
     output = run("scene_by_hand", "spiral")
     *code, picture = output.split("\n\n")
     assert len(parse_code("\n".join(code), get_domain("clevr"))) == 9
     assert Image.open(tmp_path / picture.strip()).size == (320, 240)
 
 
-def test_code_becomes_arrays(run: Callable[..., str], tmp_path: Path) -> None:
+def test_code_becomes_arrays(run: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(render_scene.__kwdefaults__, "quality", "draft")
     output = run("code_to_array", "arrays.png")
     assert [line.partition(":")[0] for line in output.splitlines()] == ["main", "left", "top"]
     assert "the cube at 127.3, 87.3" in output
     assert Image.open(tmp_path / "arrays.png").size == (960, 540)
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_a_split_of_ones_own_is_kept(run: Callable[..., str], tmp_path: Path) -> None:
     output = run("own_split", "data")
     assert "small red" in output

@@ -99,6 +99,7 @@ def test_objects_wear_the_images(folder: Path, name: str, tmp_path: Path) -> Non
     assert json.loads((tmp_path / "report" / "metrics.json").read_text())["domain"] == name
 
 
+@pytest.mark.usefixtures("without_plots")
 def test_a_model_learns_of_them_and_what_it_writes_is_rendered(folder: Path, name: str, tmp_path: Path) -> None:
     own = ("--domain", "assets", "--assets", folder, "--textures", folder.with_name("images"))
     generate = ("generate", *own, "--num", SAMPLES, "--shard-size", SAMPLES // 2, *FRAME)

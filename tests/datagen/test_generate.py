@@ -138,7 +138,7 @@ def size_of(folder: Path) -> int:
 
 
 @pytest.mark.parametrize(
-    ("settings", "num", "shares"), [(QUICK, 14, (0.4,)), (PAINTED, 500, (0.1, 0.8))], ids=lambda of: getattr(of, "domain", None)
+    ("settings", "num", "shares"), [(QUICK, 14, (0.4,)), (PAINTED, 300, (0.5,))], ids=lambda of: getattr(of, "domain", None)
 )
 def test_what_a_killed_run_leaves_is_whole_and_finished_by_the_next(
     settings: DatasetSettings, num: int, shares: Sequence[float], tmp_path: Path

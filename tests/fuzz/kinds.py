@@ -32,7 +32,7 @@ class Kind:
     doors: tuple[tuple[int, Door], ...] = ()
     share: float = 1.0
     block: int = 2_000
-    some: int = 60
+    some: int = 40
     prepare: Callable[[], object] = lambda: None
 
     def door_for(self, draw: int) -> Door:

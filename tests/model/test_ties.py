@@ -125,8 +125,14 @@ def test_what_is_loaded_is_what_was_saved(  # noqa: PLR0917
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-@pytest.mark.parametrize("lora", [False, True])
-@pytest.mark.parametrize("origin", ["folders", "scratch"])
+@pytest.mark.parametrize(
+    ("origin", "lora"),
+    [
+        ("folders", True),
+        ("scratch", False),
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in (("folders", False), ("scratch", True))),
+    ],
+)
 def test_whichever_tensor_is_lacking_the_model_is_refused(parts: dict[str, Path], origin: str, lora: bool, tmp_path: Path) -> None:
     """Every tensor is needed; a tied one is stored under one name alone."""
     folder = saved(*build(preset_of(parts, "qwen2 tied", origin, **(LORA if lora else {})), DOTS), tmp_path / "model")

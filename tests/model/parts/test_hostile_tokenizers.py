@@ -90,9 +90,14 @@ def test_more_words_than_vocabularies_have_are_refused_before_they_are_read(
     ("template", "message"),
     [
         ("{% for m in messages %}{{ m.content[:7] }}{% endfor %}", "drops or changes the question"),
-        ("{% for m in messages %}{{ m.content | lower }}{% endfor %}", "drops or changes the question"),
         ("hello", "drops what the user says"),
-        ("{{ messages[0].content.split('\\n')[1] }}<image>", "drops or changes the question"),
+        *(
+            pytest.param(template, "drops or changes the question", marks=pytest.mark.slow)
+            for template in (
+                "{% for m in messages %}{{ m.content | lower }}{% endfor %}",
+                "{{ messages[0].content.split('\\n')[1] }}<image>",
+            )
+        ),
     ],
 )
 def test_a_chat_template_that_does_not_ask_is_refused_before_training(

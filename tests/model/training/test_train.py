@@ -88,7 +88,7 @@ def test_the_code_follows_the_image(overfit: Path, four: Samples) -> None:
 
 def test_what_pretraining_learns_training_begins_with(renders: Samples, tmp_path: Path) -> None:
     tower = tmp_path / "tower"
-    preset = QUICK.replaced(steps=30, save_steps=0, batch_size=8, learning_rate=2e-3, projector_learning_rate=2e-3, augment=False)
+    preset = QUICK.replaced(steps=30, save_steps=0, learning_rate=2e-3, projector_learning_rate=2e-3, augment=False)
     pretrain(preset, "tiny", data=Data([renders.path]), out=tower, device="cpu")
     rows = [row["dense_loss"] for row in read_jsonl(tower / "log.jsonl") if "dense_loss" in row]
     assert rows[-1] < 0.8 * rows[0]

@@ -228,15 +228,15 @@ def test_curves_are_logged_for_tensorboard(renders: Samples, tmp_path: Path) -> 
     assert list((tmp_path / "run" / "tensorboard").glob("events.out.tfevents.*"))
 
 
-def test_the_same_command_trains_tiny_and_a_pretrained_pair(parts: dict[str, Path], renders: Samples, tmp_path: Path) -> None:
+def test_the_same_command_trains_tiny_and_a_pretrained_pair(parts: dict[str, Path], four: Samples, tmp_path: Path) -> None:
     """Nothing differs but two flags."""
     pair = ["--vision-model", str(parts["clip"]), "--language-model", str(parts["qwen2"])]
     for name, flags in (("tiny", []), ("pair", pair)):
         run, pred = tmp_path / name, tmp_path / f"{name}.jsonl"
         few = ["--steps", "2", "--batch-size", "4", "--device", "cpu"]
-        assert main(["train", "--preset", "tiny", "--data", str(renders.path), "--out", str(run), *few, *flags]) == 0
-        assert main(["predict", "--model", str(run), "--data", str(renders.path), "--out", str(pred), "--device", "cpu"]) == 0
-        assert len(read_jsonl(pred)) == len(renders.keys)
+        assert main(["train", "--preset", "tiny", "--data", str(four.path), "--out", str(run), *few, *flags]) == 0
+        assert main(["predict", "--model", str(run), "--data", str(four.path), "--out", str(pred), "--device", "cpu"]) == 0
+        assert len(read_jsonl(pred)) == len(four.keys)
         config = read_json(run / "config.json")
         assert config["preset"]["name"] == "tiny"
         assert len(config["data_digest"]) == 64

@@ -26,7 +26,7 @@ from igllm import main
 from model.training.trainer import IGTrainer
 
 FRAME = ("--width", 48, "--height", 36, "--max-objects", 3, "--test-scenes", 6)
-WHAT = ("--methods", "head,char", "--sizes", "6,9", "--preset", MINI, "--budget", 48, *FRAME, "--workers", 1, "--device", "cpu")
+WHAT = ("--methods", "head,char", "--sizes", "6,9", "--preset", MINI, "--budget", 24, *FRAME, "--workers", 1, "--device", "cpu")
 PALETTES = ({"gray", "blue", "brown", "yellow"}, {"red", "green", "purple", "cyan"})
 
 
@@ -75,7 +75,7 @@ def test_every_cell_states_what_was_asked_and_measured(done: Path) -> None:
     records = list(records_of(done).values())
     assert sorted((c["asked"]["method"], c["asked"]["size"]) for c in records) == [("char", 6), ("char", 9), ("head", 6), ("head", 9)]
     for record in records:
-        assert record["training"]["images"] + record["pretraining"]["images"] == 48
+        assert record["training"]["images"] + record["pretraining"]["images"] == 24
         assert record["training"]["seconds"] > 0
         assert record["asked"]["settings"]["numbers"] == record["asked"]["method"]
         for condition in ("A", "B"):
