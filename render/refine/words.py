@@ -88,11 +88,12 @@ def try_words(fit: Fit, glance: Level, level: Level, beliefs: Beliefs) -> None:
 
 
 def settle_words(fit: Fit, glance: Level, level: Level, beliefs: Beliefs) -> None:
-    """Once numbers are nearly right, try other words again for the objects that nobody is sure of: those that were added, and those that
-    the model doubts."""
+    """Once numbers are nearly right, try other words again for the objects that nobody is sure of: those that were added, all at the finer
+    ``level``, and those that the model doubts."""
     for index in range(len(fit.state.scene)):
-        if fit.state.origins[index] is None or (beliefs.of(fit.state, index) or UNTOLD) <= UNTOLD:
-            _reword(fit, glance, level, index, beliefs)
+        added = fit.state.origins[index] is None
+        if added or (beliefs.of(fit.state, index) or UNTOLD) <= UNTOLD:
+            _reword(fit, level if added else glance, level, index, beliefs)
 
 
 def _reword(fit: Fit, glance: Level, level: Level, index: int, beliefs: Beliefs) -> None:
@@ -117,7 +118,7 @@ def _promising(fit: Fit, level: Level, index: int, beliefs: Beliefs) -> list[Obj
     """The alternatives of an object that may be better, fitted at a glance, the best ones first, at most `FITTED`.
 
     Not yet fitted, the right words cost more than wrong ones that are, above all those of another size."""
-    sure = beliefs.of(fit.state, index)
+    sure = 0.0 if fit.state.origins[index] is None else beliefs.of(fit.state, index)
     tried = _tried(fit, level, index, beliefs, 0.0 if sure is not None and sure < DOUBTED else QUIET)
     if tried is None:
         return []
