@@ -18,8 +18,7 @@ from datagen.geometry.rotations import from_axis_angle, to_euler
 from datagen.scene import Camera, Lamp, Object, Scene, Shot, Vec3
 from render.refine.state import Handle, State
 
-PLACE_SPREADS = (0.3, 0.3, 0.3)
-"""Metres around the target, over it, and away from it. The first is far less than cameras are moved: an image hardly tells it."""
+PLACE_SPREAD = 0.3  # metres that a camera is expected to be off, around its target, over it, and away from it
 PLACE_STEP = 0.3  # metres: what stands on the ground follows, so that little is seen of a smaller step
 HIGHEST = math.radians(89.0)  # of a camera above its target
 
@@ -32,10 +31,7 @@ def camera_handles(state: State, first: Shot, domain: Domain) -> list[Handle]:
     """
     expected = _polar(first.viewpoint)
     offs = (_polar(state.shot.viewpoint) - expected) * _metres(expected)
-    return [
-        Handle(None, _moved(axis, domain), PLACE_STEP, PLACE_STEP, spread, float(off))
-        for axis, (spread, off) in enumerate(zip(PLACE_SPREADS, offs, strict=True))
-    ]
+    return [Handle(None, _moved(axis, domain), PLACE_STEP, PLACE_STEP, PLACE_SPREAD, off) for axis, off in enumerate(offs.tolist())]
 
 
 def _polar(camera: Camera) -> np.ndarray:

@@ -24,6 +24,7 @@ from render.refine.warp import Warp
 NOISE = 0.08
 """The difference, of sRGB in [0, 1], that counts as much as a number that is a standard deviation from where it is expected."""
 MARGIN, RIM = 0.35, 3  # of a window around an object: a share of its sides, and pixels whose denoised values hang on what is outside
+STEP = 1.0  # pixels over which a derivative by an object's number reaches
 FARTHEST_STEP = 4.0  # times the step of its derivative that an object may go at once
 DAMPING = 0.003
 CAUTION = 0.1  # weight of the products with their noise, which keep steps short where measured columns hold little else
@@ -102,7 +103,7 @@ class Fit:
         return any(self.domain.canonical_object(obj.replaced(**{n.name: _turned_by(obj, n)})) != seen for n in angles)
 
     def _own(self, state: State, index: int, level: Level) -> list[Handle]:
-        return object_handles(state, self.domain, index, level.step, angles=level.angles)
+        return object_handles(state, self.domain, index, STEP, angles=level.angles)
 
     def _within(self, window: Window, level: Level, frame: np.ndarray) -> np.ndarray:
         """The residual in a window, without its rim."""

@@ -19,15 +19,13 @@ SMALLEST = 24  # pixels: the shortest side of a frame that is compared
 class Level:
     """An image at one size: ``pixels`` (height, width, 3) float32, sRGB in [0, 1], to be compared with frames of so many ``samples``.
 
-    ``blur``, in pixels, is the standard deviation of the Gaussian through which both are seen. ``step`` is how many pixels a number's
-    derivative reaches over: the denoiser's whims are in every difference of frames, and the larger the step, the less they count.
+    ``blur``, in pixels, is the standard deviation of the Gaussian through which both are seen.
     Without ``angles``, those of objects stay: too little is seen of them.
     """
 
     pixels: np.ndarray
     samples: int
     blur: float
-    step: float
     angles: bool = True
 
     @property
@@ -46,7 +44,7 @@ def levels(image: np.ndarray) -> tuple[Level, Level, Level]:
     fine = min(1.0, LONGEST / max(high, wide))
     shares = [max(fine / 2**halvings, min(fine, SMALLEST / min(high, wide))) for halvings in (2, 1, 0)]
     coarse, middle, full = (_shrunk(image, max(1, round(wide * s)), max(1, round(high * s))) for s in shares)
-    return Level(coarse, 4, 1.2, 1.0, angles=False), Level(middle, 3, 1.0, 1.0), Level(full, 2, 0.8, 1.0)
+    return Level(coarse, 4, 1.2, angles=False), Level(middle, 3, 1.0), Level(full, 2, 0.8)
 
 
 def costs(residual: np.ndarray) -> np.ndarray:

@@ -39,7 +39,7 @@ SCENE = CLEVR.canonical(Scene("clevr", (solid(0.6, 0.8, "cube", "red"), solid(-1
 def test_a_warped_frame_changes_as_a_rendered_one(index: int, frames: OwnFrames) -> None:
     """The differences that a step of a pixel makes, as blurred as they are used, have the same direction, and about the same length."""
     shot = CLEVR.canonical_shot(96, 72, "draft")
-    state, level = State.of(SCENE, shot), Level(np.zeros((72, 96, 3), np.float32), 16, 1.0, 1.0)
+    state, level = State.of(SCENE, shot), Level(np.zeros((72, 96, 3), np.float32), 16, 1.0)
     window = window_around(outline(SCENE.objects[index], CLEVR, shot), level)
     assert window is not None
     frame = frames.draw(SCENE, shot, level.samples, window)
