@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from statistics import mean
 
 import numpy as np
 
@@ -63,6 +64,10 @@ class Refined:
     renders: int
     seconds: float
     origins: tuple[int | None, ...]
+
+    def confidence(self, given: Sequence[float]) -> list[float]:
+        """How sure each object is, where those of the given scene were so sure: one that was added as sure as they are on average."""
+        return [mean(given) if origin is None else given[origin] for origin in self.origins]
 
 
 def refine_scene(  # noqa: PLR0917 - the last two are seldom given

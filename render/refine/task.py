@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from statistics import mean
 
 import msgspec
 from msgspec import Struct
@@ -84,9 +83,8 @@ def _candidates(prediction: Prediction, domain: Domain) -> tuple[Scene, ...]:
 
 
 def _row(given: Prediction, refined: Refined, domain: Domain) -> RefinedPrediction:
-    """The line of a refined prediction. An object that was found is as sure as the others are on average."""
-    sure = given.confidence
-    confidence = None if not sure else tuple(mean(sure) if origin is None else sure[origin] for origin in refined.origins)
+    """The line of a refined prediction."""
+    confidence = tuple(refined.confidence(given.confidence)) if given.confidence else None
     shot = as_declared(refined.shot.to_json(), ShotRecord, given.key)
     how = Refinement(shot, round(refined.first_error, 6), round(refined.error, 6), refined.renders, round(refined.seconds, 2))
     return RefinedPrediction(given.key, write_code(refined.scene, domain), given.image, confidence, refinement=how)

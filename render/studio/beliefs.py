@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from statistics import mean
 
 from datagen.code.grammar import parse_code, write_code
 from datagen.domains.base import Domain
@@ -44,11 +43,10 @@ def beliefs(scene: Scene, reading: Reading | None, domain: Domain) -> tuple[tupl
 
 
 def reading_of(done: Refined, reading: Reading | None, confidence: Sequence[float] | None, domain: Domain) -> Reading | None:
-    """A reading once it was refined. An object that was added is as sure as the others are on average."""
+    """A reading once it was refined."""
     if reading is None:
         return None
-    sure = [mean(confidence) if origin is None else confidence[origin] for origin in done.origins] if confidence else None
-    return Reading(write_code(done.scene, domain), sure, reading.candidates)
+    return Reading(write_code(done.scene, domain), done.confidence(confidence) if confidence else None, reading.candidates)
 
 
 def _scene(code: str, domain: Domain) -> Scene | None:
