@@ -18,8 +18,8 @@ class Batch:
     output for them. ``input_ids`` (batch, length) int64 is the text, padded on the right. Of the same shape are ``labels``, the tokens to
     learn, `IGNORED` elsewhere; ``number_values`` and ``number_slots``, for each `[NUM]` its value in normalised units and the index of its
     slot, -1 elsewhere; and ``centres``, the visual token that holds the centre of the object which a token describes, -1 elsewhere.
-    ``dense_numbers`` and ``dense_words`` are stacked `DenseLayout.targets`. ``counts`` (4,) are the divisors of the summed losses,
-    by default those of this batch (`IGLLM.loss_counts`).
+    ``dense_numbers``, ``dense_words`` and ``image_numbers`` are stacked `DenseLayout.targets`. ``counts`` (4,) are the divisors of the
+    summed losses, by default those of this batch (`IGLLM.loss_counts`). A number that is not known is NaN.
     """
 
     pixel_values: torch.Tensor | None = None
@@ -30,6 +30,7 @@ class Batch:
     number_slots: torch.Tensor | None = None
     dense_numbers: torch.Tensor | None = None
     dense_words: torch.Tensor | None = None
+    image_numbers: torch.Tensor | None = None
     centres: torch.Tensor | None = None
     counts: torch.Tensor | None = None
 

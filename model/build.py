@@ -87,12 +87,13 @@ def plan(preset: Preset, domain: Domain, *, stage: Stage = "train") -> ModelPlan
     """
     preset.check_parts()
     quiet_transformers()
-    written = dialect(domain, preset.head.rotations)
+    head = preset.head
+    written = dialect(domain, head.rotations, head.places, head.shot_in_code)
     tokenizer, language_base = make_tokenizer(preset, written)
     vision, vision_base, frame = _vision(preset)
     text, language_base = _text(preset, tokenizer, language_base)
     try:
-        codec = CodeCodec(domain, tokenizer, preset.head.numbers, preset.head.rotations)
+        codec = CodeCodec(domain, tokenizer, head.numbers, head.rotations, places=head.places, header=head.shot_in_code)
     except UserError as error:
         raise UserError(f"{_source(preset, 'text')}: {error}") from None
     _check_attends(text, _source(preset, "text"))
@@ -105,7 +106,7 @@ def plan(preset: Preset, domain: Domain, *, stage: Stage = "train") -> ModelPlan
         domain=domain.name,
         prefix_token_ids=prompt_tokens(tokenizer).prefix,
         num_token_id=tokenizer.convert_tokens_to_ids(NUM),
-        word_token_ids=word_tokens(written, tokenizer) if preset.head.word_cells else [],
+        word_token_ids=word_tokens(written, tokenizer) if head.word_cells else [],
         **{name: value for name, value in preset.to_json().items() if name in IGLLMConfig.__annotations__} | frame,
     )
     tokens = _plan_tower(config, _source(preset, "vision"), Extent.of_memory() if vision_base is None else vision_base.extent())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import field
 from typing import Any, ClassVar
 
@@ -9,6 +10,8 @@ from transformers import AutoConfig
 from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
 from transformers.utils import logging
 
+from datagen.domains.dialects import Dialect, dialect
+from datagen.domains.registry import get_domain
 from model.staging import checked_config
 
 FORMAT_VERSION = 2
@@ -33,7 +36,7 @@ class IGLLMConfig(PreTrainedConfig):
     weights are loaded; the model's own file then holds only LoRA's adapters of that part. None: the file holds the whole part.
     ``lora`` (``rank``, ``alpha``, ``dropout``) puts adapters on the language model.
 
-    ``rotations`` is the notation in which the model writes rotations (`datagen.domains.dialects.Rotations`).
+    ``rotations``, ``places`` and ``shot_in_code`` choose the dialect that the model writes (`datagen.domains.dialects.dialect`).
 
     ``numbers`` is ``head`` (`[NUM]` tokens whose values the numeric head predicts; with ``number_cells`` a value may also be the dense
     read-out's for a cell, see `model.parts.cell_head`) or ``char`` (digits as text). ``word_token_ids`` holds one token for each word of
@@ -44,7 +47,7 @@ class IGLLMConfig(PreTrainedConfig):
     ``number_weight``, ``dense_weight`` and ``guide_weight`` weigh the losses of numbers, dense read-out and `model.parts.guide` beside
     next-token cross-entropy. Without ``number_cells``, a number's loss is its squared error; beyond an error of ``number_close``, in
     normalised units, it grows linearly (0: nowhere). The dense read-out splits a visual token's cell into ``dense_split`` x
-    ``dense_split`` cells.
+    ``dense_split`` cells; ``dense_reader`` is what reads them (`model.parts.dense_head`).
 
     ``preset``, ``data_digest`` and ``code_version`` record how the model was trained; nothing depends on them.
     """
@@ -62,6 +65,8 @@ class IGLLMConfig(PreTrainedConfig):
     lora: dict[str, Any] | None = None
     domain: str = "clevr"
     rotations: str = "own"
+    places: str = "world"
+    shot_in_code: bool = False
     prompt: str = PROMPT
     prefix_token_ids: list[int] = field(default_factory=list)
     image_height: int = 336
@@ -81,6 +86,7 @@ class IGLLMConfig(PreTrainedConfig):
     number_close: float = 0.0
     dense_weight: float = 0.0
     dense_split: int = 1
+    dense_reader: str = "linear"
     guide_weight: float = 0.0
     preset: dict[str, Any] = field(default_factory=dict)
     data_digest: str = ""
@@ -92,6 +98,13 @@ class IGLLMConfig(PreTrainedConfig):
         """As for any configuration; `UserError` for unsupported fields and impossible values (`model.staging.checked_config`)."""
         content, unused = super().get_config_dict(pretrained_model_name_or_path, **keywords)
         return checked_config(content, pretrained_model_name_or_path), unused
+
+
+def dialect_of(config: IGLLMConfig | Mapping[str, Any]) -> Dialect:
+    """The dialect of the code that a model of this configuration writes; `UserError` if its domain has no such dialect."""
+    stated = config if isinstance(config, Mapping) else vars(config)
+    choices = str(stated.get("rotations", "own")), str(stated.get("places", "world")), bool(stated.get("shot_in_code", False))
+    return dialect(get_domain(stated["domain"]), *choices)
 
 
 AutoConfig.register(IGLLMConfig.model_type, IGLLMConfig)

@@ -129,6 +129,8 @@ class DeclaredIGLLM(Seeing, kw_only=True):
     language_base: StatedBase | None = None
     lora: StatedAdapters | None = None
     rotations: str | UnsetType = UNSET
+    places: Literal["world", "image"] | UnsetType = UNSET
+    shot_in_code: bool | UnsetType = UNSET
     prompt: Annotated[str, Meta(min_length=1, max_length=10_000)] | UnsetType = UNSET
     prefix_token_ids: Annotated[list[Token], Meta(max_length=MOST_PROMPT_TOKENS)] | UnsetType = UNSET
     vision_layer: Annotated[int, Meta(ge=-1000, le=1000)] | UnsetType = UNSET
@@ -143,6 +145,7 @@ class DeclaredIGLLM(Seeing, kw_only=True):
     number_close: Weight | UnsetType = UNSET
     dense_weight: Weight | UnsetType = UNSET
     dense_split: Few | UnsetType = UNSET
+    dense_reader: Literal["linear", "context"] | UnsetType = UNSET
     guide_weight: Weight | UnsetType = UNSET
 
 

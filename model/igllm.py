@@ -15,14 +15,12 @@ from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import ModelOutput
 
-from datagen.domains.dialects import dialect
-from datagen.domains.registry import get_domain
 from model.batch import IGNORED, Batch
-from model.config import IGLLMConfig
+from model.config import IGLLMConfig, dialect_of
 from model.constants import constant
 from model.parts.adapters import keep_precision, lora_config
 from model.parts.cell_head import ATTENTION_WEIGHT, CellHead, Cells, LaplaceMixture, word_log_probabilities
-from model.parts.dense_head import DenseHead, DenseLayout
+from model.parts.dense_head import ContextReader, DenseHead, DenseLayout, Grid, LinearReader
 from model.parts.guide import attention_loss, guide_loss, guided_attention, use_guided_attention
 from model.parts.numeric_head import NumberFeedback, NumericHead, squared_errors
 from model.parts.pretrained import Base, fetch_weights
@@ -45,6 +43,14 @@ class Reading:
     cells: Cells | None
     word_attention: torch.Tensor | None
     image_attention: torch.Tensor | None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is read of images: the tower's ``features`` (batch, tokens, tower's width), and the ``visual`` tokens (batch, tokens, width)."""
+
+    features: torch.Tensor
+    visual: torch.Tensor
 
 
 @dataclass
@@ -84,14 +90,14 @@ class IGLLM(PreTrainedModel):
         self.tower = VisionTower(config, encoder)
         self.language_model: Any = language_model or AutoModelForCausalLM.from_config(config.text_config)
         width = config.text_config.hidden_size
-        written = dialect(get_domain(config.domain), config.rotations)
+        written = dialect_of(config)
         self.slots = numeric_slots(written)
         headed = config.numbers == "head"
         self.projector = nn.Linear(self.tower.width, width)
         feedback = headed and config.number_feedback
         self.number_feedback = NumberFeedback(width, [slot.statement for slot in self.slots]) if feedback else None
         layout = DenseLayout.of(written, self.slots, config.dense_split) if config.dense_weight else None
-        self.dense_head = DenseHead(width, layout) if layout else None
+        self.dense_head = self._new_dense_head(layout) if layout else None
         self.numeric_head = self._new_head(width) if headed else None
         self.post_init()
         if config.guide_weight:
@@ -108,6 +114,15 @@ class IGLLM(PreTrainedModel):
             self.all_tied_weights_keys = tied_names(self)
         elif config.language_base:
             self.language_model.requires_grad_(False)
+
+    def _new_dense_head(self, layout: DenseLayout) -> DenseHead:
+        if self.config.dense_reader == "linear":
+            return LinearReader(self.config.text_config.hidden_size, layout)
+        tower, config = self.tower, self.config
+        if config.vision_merge != config.dense_split:
+            raise ValueError(f"dense_reader=context needs dense_split={config.vision_merge}, which vision_merge is")
+        cells = Grid(tower.rows, tower.columns, layout.split, config.image_height, config.image_width)
+        return ContextReader(tower.layout.channels, layout, cells)
 
     def _new_head(self, width: int) -> NumericHead:
         if not self.config.number_cells or self.dense_head is None:
@@ -214,29 +229,41 @@ class IGLLM(PreTrainedModel):
         with a centre. ``batch`` holds fields of a `Batch`, on whose device they are counted; an absent one counts 0.
         """
         labels, slots, words, centres = (batch.get(name) for name in ("labels", "number_slots", "dense_words", "centres"))
+        values = batch.get("number_values")
+        known = True if values is None else ~values.isnan()
         found = [
             None if labels is None else labels != IGNORED,
-            None if slots is None else slots >= 0,
+            None if slots is None else (slots >= 0) & known,
             None if words is None else words[..., 0] == 1,
             None if centres is None else centres >= 0,
         ]
         zero = next(value for value in batch.values() if value is not None).new_zeros((), dtype=torch.float32)
         return torch.stack([zero if counted is None else counted.sum(dtype=torch.float32) for counted in found])
 
-    def encode_image(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """(batch, 3, height, width) normalised pixels to visual tokens (batch, tokens, width)."""
-        return self.project(self.tower(pixel_values))
+    def see(self, pixel_values: torch.Tensor) -> Seen:
+        """What is read of images (batch, 3, height, width), normalised pixels."""
+        return self._seen(self.tower(pixel_values))
+
+    def _seen(self, features: torch.Tensor) -> Seen:
+        """What is read of the tower's features (batch, tokens, tower's width)."""
+        return Seen(features, self.project(features))
 
     def project(self, visual_features: torch.Tensor) -> torch.Tensor:
         """The tower's features (batch, tokens, tower's width) to visual tokens (batch, tokens, width)."""
         # Made contiguous: torch multiplies a strided batch, as a slice of a frozen tower's tokens is, by one matrix for each image.
         return self.projector(visual_features.to(self.projector.weight.dtype).contiguous())
 
-    def read_cells(self, visual: torch.Tensor) -> Cells | None:
-        """The read-out of the cells of visual tokens (batch, tokens, width); None unless the numeric head is a `CellHead`."""
+    def read_cells(self, seen: Seen) -> Cells | None:
+        """The read-out of the cells of images; None unless the numeric head is a `CellHead`."""
         if not isinstance(self.numeric_head, CellHead) or self.dense_head is None:
             return None
-        return self.numeric_head.read_cells(visual, self.dense_head.values(visual), self.dense_head.words(visual))
+        return self.numeric_head.read_cells(seen.visual, self.dense_head.read_out(self._dense_input(seen)))
+
+    def _dense_input(self, seen: Seen) -> torch.Tensor:
+        """What the dense head reads."""
+        if self.config.dense_reader == "linear":
+            return seen.visual
+        return seen.features[..., : self.tower.layout.channels * self.tower.merge**2]
 
     def mixture(self, states: torch.Tensor, slots: torch.Tensor, images: torch.Tensor, cells: Cells) -> LaplaceMixture:
         """As `CellHead.mixture`."""
@@ -254,6 +281,7 @@ class IGLLM(PreTrainedModel):
         embedded = self.language_model.get_input_embeddings()(input_ids)
         if self.number_feedback is None or number_values is None or number_slots is None:
             return embedded
+        number_values = number_values.nan_to_num()
         if self.training and self.config.feedback_noise:
             number_values = number_values + self.config.feedback_noise * torch.randn_like(number_values)
         return embedded + self.number_feedback(number_values, number_slots).to(embedded.dtype)
@@ -290,12 +318,12 @@ class IGLLM(PreTrainedModel):
         padding is on the right, so no mask is needed.
         """
         batch = Batch(pixel_values, input_ids, **tensors)
-        visual = self.project(self.tower(batch.pixel_values) if batch.visual_features is None else batch.visual_features)
+        seen = self._seen(self.tower(batch.pixel_values) if batch.visual_features is None else batch.visual_features)
         counts = self.loss_counts(vars(batch)) if batch.counts is None else batch.counts
-        shares = dict(zip(self.loss_weights, (1 / counts.to(visual.device).clamp(min=1)).unbind(), strict=True))
-        losses = {"dense_loss": self._dense_loss(batch, visual, shares["dense_loss"])}
+        shares = dict(zip(self.loss_weights, (1 / counts.to(seen.visual.device).clamp(min=1)).unbind(), strict=True))
+        losses = {"dense_loss": self._dense_loss(batch, seen, shares["dense_loss"])}
         if batch.input_ids is not None:
-            reading = self._read(batch, visual)
+            reading = self._read(batch, seen)
             if batch.labels is None:
                 return IGLLMOutput(logits=self.token_logits(reading.states, reading.cells))
             losses["token_loss"] = self._token_loss(batch, reading, shares["token_loss"])
@@ -304,26 +332,26 @@ class IGLLM(PreTrainedModel):
         weighted = [self.loss_weights[name] * loss for name, loss in losses.items() if loss is not None]
         return IGLLMOutput(loss=sum(weighted[1:], weighted[0]) if weighted else None, **losses)
 
-    def _read(self, batch: Batch, visual: torch.Tensor) -> Reading:
-        """The language model's output for visual tokens (batch, tokens, width) and the batch's texts."""
+    def _read(self, batch: Batch, seen: Seen) -> Reading:
+        """The language model's output for what is seen of a batch's images, and its texts."""
         assert batch.input_ids is not None
-        before = self.prepend_prefix(visual)
-        start, tokens = before.shape[1], visual.shape[1]
+        before = self.prepend_prefix(seen.visual)
+        start, tokens = before.shape[1], seen.visual.shape[1]
         guided = batch.labels is not None and batch.centres is not None and self.config.guide_weight > 0
         embedded = torch.cat([before, self.embed(batch.input_ids, batch.number_values, batch.number_slots)], dim=1)
         output = self.run_decoder(embedded, output_attentions=guided, use_cache=False)
         states = output.last_hidden_state[:, start - 1 : -1]  # the state at t - 1 predicts token t
-        cells = self.read_cells(visual)
+        cells = self.read_cells(seen)
         word_attention = None if batch.labels is None else self._word_attention(states, cells)
         return Reading(states, cells, word_attention, guided_attention(output.attentions, start, tokens) if guided else None)
 
     # Each part of the loss is a sum times ``share`` (a scalar), or None where the model or the batch lacks its inputs.
 
-    def _dense_loss(self, batch: Batch, visual: torch.Tensor, share: torch.Tensor) -> torch.Tensor | None:
-        """The loss of the dense read-out of visual tokens (batch, tokens, width)."""
+    def _dense_loss(self, batch: Batch, seen: Seen, share: torch.Tensor) -> torch.Tensor | None:
+        """The loss of the dense read-out."""
         if self.dense_head is None or batch.dense_numbers is None or batch.dense_words is None:
             return None
-        return self.dense_head.loss(visual.float(), batch.dense_numbers, batch.dense_words) * share
+        return self.dense_head.loss(self._dense_input(seen).float(), batch.dense_numbers, batch.dense_words, batch.image_numbers) * share
 
     def _token_loss(self, batch: Batch, reading: Reading, share: torch.Tensor) -> torch.Tensor:
         """The cross-entropy of the labelled tokens."""
@@ -341,7 +369,7 @@ class IGLLM(PreTrainedModel):
         has a known centre."""
         if self.numeric_head is None or batch.number_values is None or batch.number_slots is None:
             return None
-        images, places = (batch.number_slots >= 0).nonzero(as_tuple=True)
+        images, places = ((batch.number_slots >= 0) & ~batch.number_values.isnan()).nonzero(as_tuple=True)
         states, values, slots = (of[images, places] for of in (reading.states, batch.number_values, batch.number_slots))
         periods = self.periods()[slots]
         if reading.cells is None:

@@ -11,13 +11,12 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer
 
-from datagen.domains.dialects import dialect
 from datagen.domains.registry import get_domain
 from datagen.errors import UserError
 from datagen.io.declared import as_declared
 from datagen.io.files import NO_ROOM, file_sha256, read_json
 from datagen.io.untrusted import shortened
-from model.config import FORMAT_VERSION, IGLLMConfig, quiet_transformers
+from model.config import FORMAT_VERSION, IGLLMConfig, dialect_of, quiet_transformers
 from model.declared import DECLARATIONS
 from model.derender.derenderer import Derenderer
 from model.device import pick_device
@@ -122,7 +121,7 @@ def _load_tokenizer(folder: Path, config: IGLLMConfig) -> Any:
     tokenizer.name_or_path = str(folder)
     check_added_tokens(tokenizer, stated, folder)
     if not shipped:
-        try_tokenizer(tokenizer, [*code_texts(dialect(get_domain(config.domain), config.rotations)), *PROMPTS])
+        try_tokenizer(tokenizer, [*code_texts(dialect_of(config)), *PROMPTS])
     return tokenizer
 
 
@@ -148,10 +147,7 @@ def check_extent(config: Any, kind: Any, folder: Path) -> int:
         if kind is Derenderer:
             model.proposals(model.features(images))
             return
-        visual = model.encode_image(images)
-        for head, read in ((model.dense_head, "read"), (model.numeric_head, "key")):
-            if hasattr(head, read):
-                getattr(head, read)(visual)
+        model.read_cells(model.see(images))
 
     frame = (config.image_height, config.image_width)
     return MOST_AT_ONCE // numbers_of_an_image(see, frame, f"{folder}: its {CONFIG_FILE}")
@@ -164,7 +160,9 @@ def _load_codec(folder: Path, config: IGLLMConfig) -> CodeCodec:
     """
     tokenizer, rows, codec = _load_tokenizer(folder, config), config.text_config.vocab_size, None
     if tokenizer.eos_token_id is not None:
-        codec = CodeCodec(get_domain(config.domain), tokenizer, config.numbers, config.rotations)
+        codec = CodeCodec(
+            get_domain(config.domain), tokenizer, config.numbers, config.rotations, places=config.places, header=config.shot_in_code
+        )
     if codec is None or codec.largest_token >= rows:
         raise UserError(f"{folder}: its tokenizer has other tokens than the {rows:,} of its language model; put both back from one copy")
     words = word_tokens(codec.dialect, tokenizer)
@@ -208,11 +206,11 @@ def check_config(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder}: model format {config.get('format_version')!r}, but this igllm reads {FORMAT_VERSION}")
     as_declared(config, DECLARATIONS[config["model_type"]], f"{folder}: its config.json is damaged")
     try:
-        domain = get_domain(config["domain"])
+        get_domain(config["domain"])
     except UserError as error:
         raise UserError(f"{folder}: this model's domain cannot be had: {error}") from None
     try:
-        dialect(domain, str(config.get("rotations", "own")))
+        dialect_of(config)
     except UserError as error:
         raise UserError(f"{folder}: {error}") from None
     return config

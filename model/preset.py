@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
-from datagen.domains.dialects import Rotations
+from datagen.domains.dialects import Places, Rotations
 from datagen.errors import UserError, did_you_mean
 from datagen.io.declared import MAX_BYTES
 from datagen.io.files import read_text
@@ -76,9 +76,11 @@ class LanguageSettings(Group):
 
 @dataclass(frozen=True)
 class HeadSettings(Group):
-    """How rotations and numbers are written, and the numeric head, which reads numbers off the language model's hidden states."""
+    """How scenes and numbers are written, and the numeric head, which reads numbers off the language model's hidden states."""
 
     rotations: Rotations = setting("own", "how free rotations are written in training; own: as the domain's code does")  # noqa: RUF009 - the type is a Literal
+    places: Places = setting("world", "where objects are and how they are turned, in training: in the world, or as the camera sees them")  # noqa: RUF009 - the type is a Literal
+    shot_in_code: bool = setting(False, "whether the code begins with the camera and the lamps")
     numbers: Literal["head", "char"] = setting("head", "numbers by the numeric head, or written as characters")
     number_cells: bool = setting(
         False, "whether a number may be what the dense read-out says of a cell, if that is likelier (numbers=head)"
@@ -103,6 +105,10 @@ class AuxiliarySettings(Group):
 
     dense_weight: float = setting(0.0, "weight of the auxiliary loss on the visual tokens; 0 leaves it out", WEIGHT)
     dense_split: int = setting(1, "cells, each way, that the auxiliary loss splits a visual token's cell into", CELLS)
+    dense_reader: Literal["linear", "context"] = setting(
+        "linear",
+        "linear: a map of each visual token; context: a network of a patch and of the whole image, which knows how sure it is",
+    )
     guide_weight: float = setting(0.0, "weight of the loss that shows one attention head where an object is; 0 leaves it out", WEIGHT)
 
 
@@ -176,6 +182,10 @@ class Preset:
             check_table(name, getattr(self, name))
         if self.head.number_cells and not self.auxiliary.dense_weight:
             raise UserError("number_cells needs the dense read-out, whose numbers they are: --set dense_weight=1")
+        if self.auxiliary.dense_reader == "context" and self.auxiliary.dense_split != self.tower.vision_merge:
+            raise UserError("dense_reader=context reads the tower's patches: dense_split must be what vision_merge is")
+        if self.head.shot_in_code and self.head.numbers == "char" and self.examples.augment:
+            raise UserError("shot_in_code and numbers=char exclude augment: camera and lamps of a mirrored image cannot be spelled")
         if self.tower.cache_features and self.examples.augment:
             raise UserError("cache_features and augment exclude each other: cached features are those of the images as they are")
         if self.kind == "derender":

@@ -5,19 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from datagen.domains.base import Domain
+from datagen.domains.dialects import Dialect
 from datagen.scene import Object, Scene
 from model.data.frames import jitter
 
 
-def augmented(scene: Scene, fitted: np.ndarray, domain: Domain, rng: np.random.Generator) -> tuple[tuple[Object, ...], np.ndarray, bool]:
-    """A scene's objects, in their order, and its fitted image (height, width, 3), jittered; both mirrored with chance 1/2, if possible.
-
-    The third value is whether they are mirrored.
-    """
-    objects = mirrored_objects(scene, domain) if rng.random() < 0.5 else None
-    if objects is not None:
+def augmented(scene: Scene, fitted: np.ndarray, written: Dialect, rng: np.random.Generator) -> tuple[Scene, np.ndarray, bool]:
+    """A scene of a dialect, its objects in their order, and its fitted image (height, width, 3), jittered; both mirrored with chance 1/2,
+    if possible. The third value is whether they are mirrored."""
+    flipped = written.mirrored(scene) if rng.random() < 0.5 else None
+    if flipped is not None:
         fitted = fitted[:, ::-1]
-    return objects or scene.objects, jitter(fitted, rng), objects is not None
+    return flipped or scene, jitter(fitted, rng), flipped is not None
 
 
 def mirrored_objects(scene: Scene, domain: Domain) -> tuple[Object, ...] | None:
@@ -27,11 +26,14 @@ def mirrored_objects(scene: Scene, domain: Domain) -> tuple[Object, ...] | None:
     return None if len(objects) < len(scene) or domain.violations(Scene(scene.domain, objects)) else objects
 
 
-def reordered(scene: Scene, domain: Domain, rng: np.random.Generator, noise: float) -> Scene:
-    """A scene with its objects sorted by `Domain.order`, with normal noise of standard deviation ``noise`` added to the first sort key.
+def ordered(scene: Scene, written: Dialect, rng: np.random.Generator | None, noise: float) -> tuple[Scene, list[int]]:
+    """A scene of a dialect with its objects sorted by `Dialect.order`, and the indices that they had.
 
-    Objects whose order is hardly visible thus come in either order.
+    With ``rng``, normal noise of standard deviation ``noise`` is added to the first sort key: objects whose order is hardly visible thus
+    come in either order.
     """
-    keys = [domain.order(obj) for obj in scene.objects]
-    moved = [(first + noise * rng.standard_normal(), *rest) for first, *rest in keys]
-    return scene.with_objects(scene.objects[i] for i in sorted(range(len(moved)), key=moved.__getitem__))
+    keys = [written.order(obj) for obj in scene.objects]
+    if rng is not None and noise:
+        keys = [(first + noise * rng.standard_normal(), *rest) for first, *rest in keys]
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    return scene.with_objects(scene.objects[i] for i in order), order

@@ -16,7 +16,7 @@ from datagen.samples.sample import Sample
 from datagen.scene import Scene
 from datagen.shards.reader import Samples
 from model.batch import IGNORED
-from model.data.augment import augmented, reordered
+from model.data.augment import augmented, ordered
 from model.data.feature_cache import FeatureCache
 from model.data.frames import Frame, Placement
 from model.data.lengths import TEXT
@@ -32,7 +32,7 @@ class ExampleMaker:
     ``layout`` there are no dense targets, without ``text`` there is no code; ``guide`` adds ``centres`` (see `model.batch.Batch`).
 
     Random variation: ``augment`` mirrors and jitters images (`model.data.augment.augmented`), ``order_noise`` changes the order of objects
-    (`model.data.augment.reordered`), ``shuffle_attributes`` and ``synonyms`` change the code (`model.tokens.codec.Style`).
+    (`model.data.augment.ordered`), ``shuffle_attributes`` and ``synonyms`` change the code (`model.tokens.codec.Style`).
     """
 
     codec: CodeCodec
@@ -50,43 +50,43 @@ class ExampleMaker:
     def __call__(self, sample: Sample, rng: np.random.Generator | None, features: np.ndarray | None = None) -> dict[str, Any]:
         """The example, varied by ``rng``, or canonical without it. With the tower's ``features`` (tokens, width), no image is decoded."""
         check_domain(sample, self.codec.domain)
-        scene, prompt = sample.scene, self.prompts[0]
+        prompt = self.prompts[0]
         if rng is not None and len(self.prompts) > 1:
             prompt = self.prompts[int(rng.integers(len(self.prompts)))]
+        scene = self.codec.dialect.written(sample.scene, sample.shot)
+        mirrored = False
         if features is None:
             pixels = sample.pixels()
             place = self.frame.placement(*pixels.shape[:2])
-            scene, values = self._image(scene, pixels, rng if self.augment else None)
+            scene, mirrored, values = self._image(scene, pixels, rng if self.augment else None)
             example: dict[str, Any] = {"pixel_values": values}
         else:
             place = self.frame.placement(sample.shot.height, sample.shot.width)
             example = {"visual_features": torch.from_numpy(features)}
-        if rng is not None and self.order_noise:
-            scene = reordered(scene, self.codec.domain, rng, self.order_noise)
-        centres = self._centres(scene, sample, place) if self.guide or self.layout is not None else []
+        scene, order = ordered(scene, self.codec.dialect, rng, self.order_noise)
+        centres = self._centres(sample, place, mirrored) if self.guide or self.layout is not None else []
+        centres = [centres[i] for i in order] if centres else []
         if self.text:
             example |= self._tokens(scene, prompt, rng, centres)
         if self.layout is not None:
             cells = [cell_of(x, y, *self.grid, self.layout.split) for x, y in centres]
-            written = tuple(map(self.codec.dialect.written, scene.objects))
-            example |= self.layout.targets(written, cells, math.prod(self.grid), self.codec.dialect)
+            example |= self.layout.targets(scene, cells, math.prod(self.grid), self.codec.dialect)
         return example
 
-    def _image(self, scene: Scene, pixels: np.ndarray, rng: np.random.Generator | None) -> tuple[Scene, torch.Tensor]:
-        """Scene and image (3, height, width), both augmented with ``rng``."""
+    def _image(self, scene: Scene, pixels: np.ndarray, rng: np.random.Generator | None) -> tuple[Scene, bool, torch.Tensor]:
+        """Scene, whether both are mirrored, and image (3, height, width), augmented with ``rng``."""
         pixels, _ = self.frame.fit(pixels)
+        mirrored = False
         if rng is not None:
-            domain = self.codec.domain
-            objects, pixels, mirrored = augmented(scene, pixels, domain, rng)
-            scene = domain.canonical(Scene(domain.name, objects)) if mirrored else scene
-        return scene, self.frame.tensor(pixels)
+            scene, pixels, mirrored = augmented(scene, pixels, self.codec.dialect, rng)
+        return scene, mirrored, self.frame.tensor(pixels)
 
     def _tokens(
         self, scene: Scene, prompt: list[int], rng: np.random.Generator | None, centres: list[tuple[float, float]]
     ) -> dict[str, list[Any]]:
         """The fields of a `Batch` for a text: prompt and code, of which only the code is learnt."""
         style = None if rng is None else Style(rng, self.shuffle_attributes, self.synonyms)
-        code = self.codec.encode(scene, style)
+        code = self.codec.encode_written(scene, style)
         before = len(prompt)
         tokens: dict[str, list[Any]] = {
             "input_ids": prompt + code.ids,
@@ -99,10 +99,11 @@ class ExampleMaker:
             tokens["centres"] = [-1] * before + [cells[i] if i >= 0 else -1 for i in code.objects]
         return tokens
 
-    def _centres(self, scene: Scene, sample: Sample, place: Placement) -> list[tuple[float, float]]:
-        """Each object's centre in the frame: x and y, in [0, 1) if it is within."""
-        placed = [place(float(x), float(y)) for x, y, _ in self.codec.domain.centres(scene.objects, sample.shot)]
-        return [(x / self.frame.width, y / self.frame.height) for x, y in placed]
+    def _centres(self, sample: Sample, place: Placement, mirrored: bool) -> list[tuple[float, float]]:
+        """Each object's centre in the frame, mirrored if the image is: x and y, in [0, 1) if it is within."""
+        placed = [place(float(x), float(y)) for x, y, _ in self.codec.domain.centres(sample.scene.objects, sample.shot)]
+        found = [(x / self.frame.width, y / self.frame.height) for x, y in placed]
+        return [(1 - x, y) for x, y in found] if mirrored else found
 
 
 def check_domain(sample: Sample, domain: Domain) -> None:
@@ -160,7 +161,7 @@ class Collator:
                 continue
             rows = [torch.tensor(e[name]) for e in examples]
             batch[name] = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=filler)
-        for name in ("dense_numbers", "dense_words"):
+        for name in ("dense_numbers", "dense_words", "image_numbers"):
             if name in examples[0]:
                 batch[name] = torch.from_numpy(np.stack([e[name] for e in examples]))
         return batch

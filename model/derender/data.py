@@ -11,6 +11,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from datagen.domains.base import Domain
+from datagen.domains.dialects import Dialect
 from datagen.errors import UserError
 from datagen.samples.labels import decode_rle
 from datagen.samples.sample import Sample
@@ -39,7 +40,8 @@ class RegionMaker:
         owners = self.frame.fit_labels(owners_of(sample))
         objects, pixels = sample.scene.objects, self.frame.fit(sample.pixels())[0]
         if self.augment and rng is not None:
-            objects, pixels, mirrored = augmented(sample.scene, pixels, self.domain, rng)
+            scene, pixels, mirrored = augmented(sample.scene, pixels, Dialect(self.domain), rng)
+            objects = scene.objects
             owners = owners[:, ::-1].copy() if mirrored else owners
         boxes = boxes_of(owners, len(objects))
         numbers = [[x for slot in self.slots for x in slot.coordinates(slot.normalise(slot.value(obj)))] for obj in objects]

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from model.parts.dense_head import ReadOut
 from model.parts.numeric_head import NumericHead, distances
 
 KEY_WIDTH = 64
@@ -26,21 +27,23 @@ OWN_LOG_ODDS = 5.0  # approximately, of the head's own value against any one cel
 LOG_SPREAD = -3.0  # approximately, the logarithm of each value's spread, initially
 ATTENTION_WEIGHT = 0.3  # of the attention loss beside the negative log-likelihood of a number
 LEAST_PROBABILITY = 1e-3  # of a word: lower ones do not reduce its logit further
-SHARPEST, WIDEST = 0.005, 1.0  # spreads, normalised: sharper ones would reward every further digit
+SHARPEST, WIDEST = 0.002, 1.0  # spreads, normalised: sharper ones would reward every further digit
 
 
 @dataclass(frozen=True)
 class Cells:
-    """The read-out of the cells of a batch of images: ``keys`` of attention (batch, cells, `KEY_WIDTH`), ``values`` (batch, cells, slots)
-    in normalised units, and ``words`` (batch, cells, words of all choices), the words' probabilities."""
+    """The read-out of the cells of a batch of images: ``keys`` of attention (batch, cells, `KEY_WIDTH`); ``values``, ``words`` and
+    ``log_spreads`` are a `ReadOut`'s."""
 
     keys: torch.Tensor
     values: torch.Tensor
     words: torch.Tensor
+    log_spreads: torch.Tensor | None = None
 
     def select(self, images: torch.Tensor) -> Cells:
         """The cells of the images with these indices, in that order."""
-        return Cells(self.keys[images], self.values[images], self.words[images])
+        spreads = None if self.log_spreads is None else self.log_spreads[images]
+        return Cells(self.keys[images], self.values[images], self.words[images], spreads)
 
 
 class LaplaceMixture(NamedTuple):
@@ -75,11 +78,12 @@ class CellHead(NumericHead):
         self.key = nn.Linear(width, split**2 * KEY_WIDTH)
         self.spread = nn.Embedding(slots, 1)
 
-    def read_cells(self, visual: torch.Tensor, values: torch.Tensor, words: torch.Tensor) -> Cells:
-        """The `Cells` of visual tokens (batch, tokens, width); ``values`` and ``words`` are the dense read-out's, shaped as in `Cells`."""
+    def read_cells(self, visual: torch.Tensor, read: ReadOut) -> Cells:
+        """The `Cells` of visual tokens (batch, tokens, width), of which ``read`` is the dense read-out."""
         with torch.autocast(visual.device.type, enabled=False):
             keys = self.key(visual.to(self.key.weight.dtype))
-            return Cells(keys.reshape(len(visual), -1, KEY_WIDTH), values.to(keys.dtype), words.to(keys.dtype))
+            spreads = None if read.log_spreads is None else read.log_spreads.to(keys.dtype)
+            return Cells(keys.reshape(len(visual), -1, KEY_WIDTH), read.values.to(keys.dtype), read.words.to(keys.dtype), spreads)
 
     def attention(self, states: torch.Tensor, cells: Cells) -> torch.Tensor:
         """(batch, length, cells) the logarithms of the attention of states (batch, length, width) on cells."""
@@ -99,7 +103,10 @@ class CellHead(NumericHead):
             values = cells.values.transpose(1, 2)[images, slots]
             attention = torch.einsum("nk,nck->nc", self.query(states), cells.keys[images]) / math.sqrt(KEY_WIDTH)
             log_weights = torch.cat([own_weight + OWN_LOG_ODDS, attention], dim=-1).log_softmax(-1)
-            log_spreads = torch.cat([own_spread, self.spread(slots).expand_as(values)], dim=-1) + LOG_SPREAD
+            of_slots = self.spread(slots).expand_as(values)
+            if cells.log_spreads is not None:  # of each number by itself: what is trained here corrects them for the slot
+                of_slots = of_slots + cells.log_spreads.transpose(1, 2)[images, slots] - LOG_SPREAD
+            log_spreads = torch.cat([own_spread, of_slots], dim=-1) + LOG_SPREAD
             centres = torch.cat([self.value(features), values], dim=-1)
             return LaplaceMixture(log_weights, centres, log_spreads.clamp(math.log(SHARPEST), math.log(WIDEST)))
 

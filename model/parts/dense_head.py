@@ -1,7 +1,11 @@
-"""The dense read-out, an auxiliary task on the visual tokens: which object, if any, has its centre in a cell of the image.
+"""The dense read-out, an auxiliary task on what the tower sees: which object, if any, has its centre in a cell of the image.
 
 The labels come with every rendered sample. They teach the tower to see objects long before the language model's loss does, or without
 it. In prediction, only `model.parts.cell_head` uses the read-out.
+
+`LinearReader` is a linear map of every visual token. `ContextReader` is a small network of each of the tower's patches and of the image as
+a whole. It reads places in the image relative to the cell, so that the same patch means the same anywhere; it reads the numbers of a
+header (camera and lamps) off the whole image; and it says of every number how far off it expects to be.
 """
 
 from __future__ import annotations
@@ -9,19 +13,34 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
 from datagen.code.statements import Language
-from datagen.scene import Object
+from datagen.scene import Scene
+from model.parts.numeric_head import distances
 from model.tokens.codec import Slot, choice_targets
 
 NOTHING = -100  # the target of a word in a cell without an object
 PRESENCE_LOG_ODDS = -4.0  # approximately, of a centre in a cell, initially
 NUMBER_WEIGHT = 2.0  # of the numbers' loss relative to that of one choice
-CLOSE = 0.05  # normalised units: smaller errors have a quadratic loss, others a linear one
+CLOSE = 0.05  # normalised units, or cells: smaller errors have a quadratic loss, others a linear one
+LOG_SPREAD = -2.0  # approximately, the logarithm of each number's spread, initially
+LEAST_SPREAD = 1e-3  # normalised: sharper ones would reward every further digit
+LEAST_HEADER_SPREAD = 5e-3  # normalised
+
+
+class ReadOut(NamedTuple):
+    """What is read of the cells of images: ``values`` (batch, cells, slots), normalised numbers, which only mean something in cells with
+    an object; ``words`` (batch, cells, words of all choices), their probabilities; ``log_spreads``, of the shape of ``values``, the
+    logarithm of the mean error expected of each number, None if that is not read. Slots of a header have the same numbers in all cells."""
+
+    values: torch.Tensor
+    words: torch.Tensor
+    log_spreads: torch.Tensor | None
 
 
 @dataclass(frozen=True)
@@ -29,18 +48,23 @@ class DenseLayout:
     """What is read off each cell: presence, the number of every slot, and a word of every choice (``words``: the vocabularies' sizes).
 
     Numbers are read as `Slot.coordinates`. A visual token has ``split`` x ``split`` cells, so that near neighbours need not share one.
+    ``header`` are the slots of the header, whose numbers belong to the image as a whole.
     """
 
     slots: tuple[Slot, ...]
     words: tuple[int, ...]
     split: int = 1
+    header: tuple[Slot, ...] = ()
 
     @staticmethod
     def of(domain: Language, slots: Sequence[Slot], split: int = 1) -> DenseLayout | None:
         """The layout of a domain with these slots; None for several statements, each of which would need its own layout."""
         if len(domain.statements) != 1:
             return None
-        return DenseLayout(tuple(slots), tuple(len(c.words) for c in domain.statements[0].choices), split)
+        own = domain.statements[0].name
+        header = tuple(slot for slot in slots if slot.statement != own)
+        words = tuple(len(c.words) for c in domain.statements[0].choices)
+        return DenseLayout(tuple(slot for slot in slots if slot.statement == own), words, split, header)
 
     @property
     def numbers(self) -> int:
@@ -52,22 +76,27 @@ class DenseLayout:
         """How many outputs a cell has."""
         return 1 + self.numbers + sum(self.words)
 
-    def targets(self, objects: tuple[Object, ...], cells: list[int | None], tokens: int, domain: Language) -> dict[str, np.ndarray]:
+    def targets(self, scene: Scene, cells: list[int | None], tokens: int, domain: Language) -> dict[str, np.ndarray]:
         """The targets of all cells of ``tokens`` tokens. Object i has its centre in ``cells[i]``; of several in a cell the first counts.
 
         ``dense_numbers`` (cells, numbers) float32, in normalised units, and ``dense_words`` (cells, 1 + choices) int64: presence (0 or 1),
-        then the index of each choice's word, `NOTHING` where no object is.
+        then the index of each choice's word, `NOTHING` where no object is. ``image_numbers`` (slots of the header,) float32, NaN where
+        unknown, if there are some.
         """
         count = tokens * self.split**2
         numbers = np.zeros((count, self.numbers), np.float32)
         words = np.full((count, 1 + len(self.words)), NOTHING, np.int64)
         words[:, 0] = 0
-        for obj, cell in zip(objects, cells, strict=True):
+        for obj, cell in zip(scene.objects, cells, strict=True):
             if cell is None or words[cell, 0]:
                 continue
             words[cell] = [1, *choice_targets(obj, domain)]
             numbers[cell] = [x for slot in self.slots for x in slot.coordinates(slot.normalise(slot.value(obj)))]
-        return {"dense_numbers": numbers, "dense_words": words}
+        found: dict[str, np.ndarray] = {"dense_numbers": numbers, "dense_words": words}
+        if self.header:
+            lines = {" ".join(domain.statement(obj.statement).key(obj)): obj for obj in scene.header}
+            found["image_numbers"] = np.array([slot.normalise(slot.value(lines[slot.statement])) for slot in self.header], np.float32)
+        return found
 
 
 def cell_of(x: float, y: float, rows: int, columns: int, split: int = 1) -> int | None:
@@ -83,50 +112,197 @@ def cell_of(x: float, y: float, rows: int, columns: int, split: int = 1) -> int 
 
 
 class DenseHead(nn.Module):
-    """A linear read-out of every visual token, with its loss."""
+    """What all read-outs have in common: their outputs as numbers and words, and the loss of these."""
 
-    def __init__(self, width: int, layout: DenseLayout) -> None:
+    def __init__(self, layout: DenseLayout) -> None:
         super().__init__()
         self.layout = layout
-        self.read = nn.Linear(width, layout.split**2 * layout.width)
 
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+    def forward(self, seen: torch.Tensor) -> torch.Tensor:
         """(batch, tokens, width) to (batch, cells, layout's width): log odds of presence, numbers, logits of every choice's words."""
-        output = self.read(tokens).unflatten(-1, (-1, self.layout.width)).flatten(1, 2)
-        return torch.cat([output[..., :1] + PRESENCE_LOG_ODDS, output[..., 1:]], dim=-1)
+        raise NotImplementedError
 
-    @torch.no_grad()
-    def values(self, tokens: torch.Tensor) -> torch.Tensor:
-        """(batch, tokens, width) to (batch, cells, slots): normalised numbers, which only mean something in cells with an object."""
-        output = self(tokens.to(self.read.weight.dtype))[..., 1 : 1 + self.layout.numbers]
-        parts = output.split([slot.coordinate_count for slot in self.layout.slots], dim=-1)
+    def read_out(self, seen: torch.Tensor) -> ReadOut:
+        """What is read of (batch, tokens, width); no gradients flow."""
+        raise NotImplementedError
+
+    def values(self, output: torch.Tensor) -> torch.Tensor:
+        """The outputs of cells (..., layout's width) to their normalised numbers (..., slots)."""
+        parts = output[..., 1 : 1 + self.layout.numbers].split([slot.coordinate_count for slot in self.layout.slots], dim=-1)
         read = [
             part.squeeze(-1) if not slot.period else torch.atan2(*part.unbind(-1)) * slot.period / (2 * math.pi)
             for slot, part in zip(self.layout.slots, parts, strict=True)
         ]
         return torch.stack(read, dim=-1)
 
-    @torch.no_grad()
-    def words(self, tokens: torch.Tensor) -> torch.Tensor:
-        """(batch, tokens, width) to (batch, cells, words of all choices): the probability of every word among those of its choice."""
-        output = self(tokens.to(self.read.weight.dtype))[..., 1 + self.layout.numbers :]
-        choices = output.split(list(self.layout.words), dim=-1) if self.layout.words else ()
+    def words(self, output: torch.Tensor) -> torch.Tensor:
+        """The outputs of cells (..., layout's width) to the probability of every word among those of its choice (..., words)."""
+        choices = output[..., 1 + self.layout.numbers :].split(list(self.layout.words), dim=-1) if self.layout.words else ()
         return torch.cat([output[..., :0], *(choice.softmax(-1) for choice in choices)], dim=-1)
 
-    def loss(self, tokens: torch.Tensor, numbers: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
-        """The sum of the cross-entropies of presence over all cells, and, over cells with an object, of the words' cross-entropies and
-        `NUMBER_WEIGHT` times the numbers' smooth L1 losses.
-
-        ``tokens`` (batch, tokens, width); ``numbers`` and ``words`` are stacked `DenseLayout.targets`.
-        """
-        output = self(tokens)
+    def words_loss(self, output: torch.Tensor, words: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        """The sum of the cross-entropies of presence over all cells, and of the words' over cells with an object; and the indices of these
+        cells. ``output`` is that of `forward`, ``words`` stacked `DenseLayout.targets`."""
         present = words[..., 0]
         loss = nn.functional.binary_cross_entropy_with_logits(output[..., 0], present.to(output.dtype), reduction="sum")
         occupied = (present == 1).nonzero(as_tuple=True)
-        output, words, at = output[occupied], words[occupied], 1 + self.layout.numbers
-        off = nn.functional.smooth_l1_loss(output[:, 1:at], numbers[occupied], reduction="sum", beta=CLOSE)
-        loss = loss + NUMBER_WEIGHT * off
+        of_objects, words, at = output[occupied], words[occupied], 1 + self.layout.numbers
         for i, size in enumerate(self.layout.words, 1):
-            loss = loss + nn.functional.cross_entropy(output[:, at : at + size], words[:, i], reduction="sum")
+            loss = loss + nn.functional.cross_entropy(of_objects[:, at : at + size], words[:, i], reduction="sum")
             at += size
-        return loss
+        return loss, occupied
+
+    def loss(
+        self, seen: torch.Tensor, numbers: torch.Tensor, words: torch.Tensor, image_numbers: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The loss of `words_loss`, and that of the numbers of cells with an object; of a header's, where a reader reads them.
+
+        ``seen`` (batch, tokens, width); the others are stacked `DenseLayout.targets`.
+        """
+        raise NotImplementedError
+
+
+class LinearReader(DenseHead):
+    """A linear map of every visual token. It reads no header."""
+
+    def __init__(self, width: int, layout: DenseLayout) -> None:
+        super().__init__(layout)
+        self.read = nn.Linear(width, layout.split**2 * layout.width)
+
+    def forward(self, seen: torch.Tensor) -> torch.Tensor:
+        output = self.read(seen).unflatten(-1, (-1, self.layout.width)).flatten(1, 2)
+        return torch.cat([output[..., :1] + PRESENCE_LOG_ODDS, output[..., 1:]], dim=-1)
+
+    @torch.no_grad()
+    def read_out(self, seen: torch.Tensor) -> ReadOut:
+        output = self(seen.to(self.read.weight.dtype))
+        values = self.values(output)
+        nothing = values.new_zeros(*values.shape[:-1], len(self.layout.header))
+        return ReadOut(torch.cat([values, nothing], -1), self.words(output), None)
+
+    def loss(
+        self, seen: torch.Tensor, numbers: torch.Tensor, words: torch.Tensor, image_numbers: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        output = self(seen)
+        loss, occupied = self.words_loss(output, words)
+        at = 1 + self.layout.numbers
+        off = nn.functional.smooth_l1_loss(output[occupied][:, 1:at], numbers[occupied], reduction="sum", beta=CLOSE)
+        return loss + NUMBER_WEIGHT * off
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The cells of a frame of ``height`` x ``width`` pixels: ``split`` x ``split`` in each of ``rows`` x ``columns`` visual tokens."""
+
+    rows: int
+    columns: int
+    split: int
+    height: int
+    width: int
+
+    @property
+    def cell(self) -> float:
+        """The width of a cell, in half longer sides of the frame."""
+        return 2 * self.width / (self.columns * self.split) / max(self.width, self.height)
+
+    def centres(self) -> torch.Tensor:
+        """(cells, 2) the cells' centres in half longer sides, to the right and up of the frame's centre; cells are in `cell_of`'s order."""
+        half = max(self.width, self.height) / 2
+        rows, columns = self.rows * self.split, self.columns * self.split
+        x = ((torch.arange(columns) + 0.5) / columns - 0.5) * self.width / half
+        y = (0.5 - (torch.arange(rows) + 0.5) / rows) * self.height / half
+        grid = torch.stack([x.expand(rows, -1), y[:, None].expand(-1, columns)], dim=-1)
+        return grid.view(self.rows, self.split, self.columns, self.split, 2).transpose(1, 2).reshape(-1, 2)
+
+
+class ContextReader(DenseHead):
+    """See the module's docstring. ``channels`` is how many a patch has; a visual token's patches stand side by side, as in the tower."""
+
+    scale: torch.Tensor  # (numbers,) of each number, in normalised units
+    slot_scale: torch.Tensor  # (slots,) the same
+    anchors: torch.Tensor  # (cells, numbers) what each number is relative to
+
+    def __init__(self, channels: int, layout: DenseLayout, grid: Grid) -> None:
+        super().__init__(layout)
+        self.channels = channels
+        self.patch = nn.Linear(channels, channels)
+        self.around = nn.Linear(2 * channels, channels, bias=False)
+        self.read = nn.Linear(channels, layout.width + len(layout.slots))
+        self.whole = nn.Linear(2 * channels, 2 * channels)
+        self.read_whole = nn.Linear(2 * channels, 2 * len(layout.header))
+        centres = grid.centres()
+        anchors = [
+            centres[:, slot.component] if slot.in_image else torch.zeros(len(centres))
+            for slot in layout.slots
+            for _ in range(slot.coordinate_count)
+        ]
+        scale = torch.tensor([grid.cell if slot.in_image else 1.0 for slot in layout.slots])
+        counts = torch.tensor([slot.coordinate_count for slot in layout.slots])
+        self.register_buffer("anchors", torch.stack(anchors, dim=1), persistent=False)
+        self.register_buffer("slot_scale", scale, persistent=False)
+        self.register_buffer("scale", scale.repeat_interleave(counts), persistent=False)
+
+    def _read(self, seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The outputs of cells (batch, cells, layout's width), numbers relative to anchors and in scales; the logarithms of their spreads
+        (batch, cells, slots), in scales too; and the outputs of the whole (batch, 2 * slots of the header)."""
+        patches = seen.unflatten(-1, (-1, self.channels)).flatten(1, 2)
+        pooled = torch.cat([patches.mean(1), patches.amax(1)], dim=-1)
+        hidden = nn.functional.gelu(self.patch(patches) + self.around(pooled)[:, None])
+        output = self.read(hidden)
+        cells, spreads = output.split([self.layout.width, len(self.layout.slots)], dim=-1)
+        cells = torch.cat([cells[..., :1] + PRESENCE_LOG_ODDS, cells[..., 1:]], dim=-1)
+        return cells, spreads + LOG_SPREAD, self.read_whole(nn.functional.gelu(self.whole(pooled)))
+
+    def _placed(self, cells: torch.Tensor) -> torch.Tensor:
+        """The outputs of cells with numbers in normalised units."""
+        at = 1 + self.layout.numbers
+        return torch.cat([cells[..., :1], cells[..., 1:at] * self.scale + self.anchors, cells[..., at:]], dim=-1)
+
+    def forward(self, seen: torch.Tensor) -> torch.Tensor:
+        return self._placed(self._read(seen)[0])
+
+    @torch.no_grad()
+    def read_out(self, seen: torch.Tensor) -> ReadOut:
+        with torch.autocast(seen.device.type, enabled=False):
+            cells, spreads, whole = self._read(seen.to(self.read.weight.dtype))
+        output = self._placed(cells)
+        header, header_spreads = (part[:, None].expand(-1, output.shape[1], -1) for part in whole.chunk(2, dim=-1))
+        log_spreads = torch.cat([spreads + self.slot_scale.log(), header_spreads + LOG_SPREAD], dim=-1)
+        return ReadOut(torch.cat([self.values(output), header], -1), self.words(output), log_spreads)
+
+    def loss(
+        self, seen: torch.Tensor, numbers: torch.Tensor, words: torch.Tensor, image_numbers: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        with torch.autocast(seen.device.type, enabled=False):
+            cells, spreads, whole = self._read(seen)
+        loss, occupied = self.words_loss(cells, words)
+        at = 1 + self.layout.numbers
+        true = numbers[occupied]
+        off = nn.functional.smooth_l1_loss(
+            cells[occupied][:, 1:at], (true - self.anchors[occupied[1]]) / self.scale, reduction="sum", beta=CLOSE
+        )
+        loss = loss + NUMBER_WEIGHT * off + self._spread_loss(self._placed(cells)[occupied].detach(), spreads[occupied], true)
+        return loss if image_numbers is None else loss + self._header_loss(whole, image_numbers)
+
+    def _spread_loss(self, output: torch.Tensor, spreads: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+        """The negative log-likelihood of the numbers of objects as Laplace distributions around what is read, which it does not change.
+
+        ``output`` (objects, layout's width), ``spreads`` (objects, slots), ``true`` (objects, numbers).
+        """
+        labelled = torch.cat([output[:, :1], true, output[:, 1 + self.layout.numbers :]], dim=-1)
+        periods = torch.tensor([slot.period for slot in self.layout.slots], device=true.device).expand(len(true), -1)
+        off = distances(self.values(output), self.values(labelled), periods) / self.slot_scale
+        return laplace_nll(off, spreads, LEAST_SPREAD).sum()
+
+    @staticmethod
+    def _header_loss(whole: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+        """The negative log-likelihood of the header's numbers (batch, slots), NaN where unknown."""
+        read, spreads = whole.chunk(2, dim=-1)
+        known = ~true.isnan()
+        return laplace_nll((read - true.nan_to_num()).abs(), spreads + LOG_SPREAD, LEAST_HEADER_SPREAD)[known].sum()
+
+
+def laplace_nll(off: torch.Tensor, log_spreads: torch.Tensor, least: float) -> torch.Tensor:
+    """The negative log-likelihoods of distances ``off`` under Laplace distributions whose spreads are at least ``least``."""
+    log_spreads = log_spreads.clamp(min=math.log(least), max=1.0)
+    return off * (-log_spreads).exp() + log_spreads + math.log(2)

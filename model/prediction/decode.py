@@ -126,10 +126,10 @@ class _TextWriter:
     def begin(self, pixel_values: torch.Tensor, prompt: list[int]) -> None:
         """Read images and prompt, and begin the texts."""
         ids = torch.tensor(prompt, device=self.device).expand(len(pixel_values), -1)
-        visual = self.model.encode_image(pixel_values)
-        hidden = self._read(torch.cat([self.model.prepend_prefix(visual), self.model.embed(ids, None, None)], dim=1))
-        self.cells = self.model.read_cells(visual)
-        self.coverage = None if self.cells is None else Coverage.of(self.codec.domain, self.codec.slots, self.device)
+        seen = self.model.see(pixel_values)
+        hidden = self._read(torch.cat([self.model.prepend_prefix(seen.visual), self.model.embed(ids, None, None)], dim=1))
+        self.cells = self.model.read_cells(seen)
+        self.coverage = None if self.cells is None else Coverage.of(self.codec.dialect, self.codec.slots, self.device)
         if self.decoding.texts_per_image > 1:
             self.cache.batch_repeat_interleave(self.decoding.texts_per_image)
         self.texts = self._empty_texts(hidden.repeat_interleave(self.decoding.texts_per_image, 0))
@@ -147,7 +147,7 @@ class _TextWriter:
             placed, cell_place = self.coverage.nothing_placed(rows, self.codec.domain.max_objects)
         return _Texts(
             hidden=hidden,
-            state=count + START,
+            state=count + self.codec.begin,
             statements=count,
             log_likelihood=log_likelihood,
             tokens=torch.full((rows, most), self.codec.end, device=self.device),
@@ -235,7 +235,7 @@ class _TextWriter:
         texts.numbers = torch.where(slot[:, None] == self.every_slot, value[:, None], texts.numbers)
         texts.last_slot = torch.where(slot >= 0, slot, texts.last_slot)
         if cells is not None and self.coverage is not None:
-            texts.cell_place = self.coverage.cell_place_after(slot, option, cells, texts.cell_place)
+            texts.cell_place = self.coverage.cell_place_after(slot, option, cells, texts.numbers, texts.cell_place)
             texts.placed = self.coverage.placed_after(slot, texts.numbers, texts.statements, texts.placed)
             self._add_score(torch.where(slot >= 0, mixture.log_weights.logsumexp(-1), 0.0))
 

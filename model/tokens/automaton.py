@@ -86,9 +86,9 @@ class Automaton:
         length = np.where(loops, states.shape[1] - 1, (states[:, 1:] != states[:, :-1]).sum(1))
         return TransitionTable(tokens, targets, np.arange(width) < count[:, None], length, tokens[states[:, :-1], 0], states)
 
-    def longest_line(self) -> int:
-        """The length in tokens of the longest path from `START` back to `START`."""
-        longest, length, states = 0, 0, {START}
+    def longest(self, begin: int) -> int:
+        """The length in tokens of the longest path from a state to `START`, 0 if ``begin`` is `START` and there is no line."""
+        longest, length, states = 0, 0, {begin}
         while states:
             length += 1
             states = {arc.target for state in states for arc in self.arcs[state].values() if arc.target != state}

@@ -18,6 +18,7 @@ from datagen.code.grammar import parse_code, write_object
 from datagen.code.statements import Argument, Choice, Language, Number, Statement
 from datagen.domains.base import Domain
 from datagen.domains.dialects import dialect
+from datagen.domains.views import IN_IMAGE
 from datagen.errors import UserError
 from datagen.scene import Object, Scene
 from model.tokens.automaton import START, Arc, Automaton
@@ -30,7 +31,7 @@ _ANCHOR = "\n"  # texts are tokenized after it, because a tokenizer may put a sp
 
 @dataclass(frozen=True)
 class Slot:
-    """One numeric place of a statement: a component of a `Number`."""
+    """One numeric place of a statement: a component of a `Number`. Of a header, ``statement`` is the line's key, as ``lamp fill``."""
 
     statement: str
     argument: Number
@@ -45,17 +46,24 @@ class Slot:
         return self.argument.high[self.component]
 
     @property
-    def _middle(self) -> float:
+    def in_image(self) -> bool:
+        """Whether the slot is a place in the image, in half longer sides (`datagen.domains.views`)."""
+        return self.argument.unit == IN_IMAGE and self.component < 2
+
+    @property
+    def middle(self) -> float:
+        """The middle of the declared range."""
         return (self.high + self.low) / 2
 
     @property
-    def _half(self) -> float:
+    def half(self) -> float:
+        """Half of the declared range."""
         return (self.high - self.low) / 2
 
     @property
     def period(self) -> float:
         """The period in normalised units; 0 where values do not wrap."""
-        return (self.argument.period or 0.0) / self._half
+        return (self.argument.period or 0.0) / self.half
 
     @property
     def whole_digits(self) -> int:
@@ -68,11 +76,11 @@ class Slot:
 
     def normalise(self, value: float) -> float:
         """A value as a normalised one: the declared range becomes [-1, 1]."""
-        return (value - self._middle) / self._half
+        return (value - self.middle) / self.half
 
     def denormalise(self, value: float) -> float:
         """The inverse of `normalise`."""
-        return value * self._half + self._middle
+        return value * self.half + self.middle
 
     @property
     def coordinate_count(self) -> int:
@@ -117,28 +125,39 @@ class Words:
 Piece = Words | Slot
 
 
-def pieces(statement: Statement, arguments: Sequence[Argument] | None = None) -> list[Piece]:
-    """The pieces of a line of a statement's code, in order. ``arguments`` are the statement's own in another order than declared."""
+def pieces(statement: Statement, arguments: Sequence[Argument] | None = None, key: tuple[str, ...] | None = None) -> list[Piece]:
+    """The pieces of a line of a statement's code, in order. ``arguments`` are the statement's own in another order than declared.
+
+    For a ``key`` of a header's statement (`Statement.keys`), the line is about that key alone, and its slots are named after it.
+    """
     found: list[Piece] = []
+    named = " ".join(key or (statement.name,))
     text = f"{statement.name}("
     for i, argument in enumerate(statement.arguments if arguments is None else arguments):
         text += f"{', ' if i else ''}{argument.name}="
         if isinstance(argument, Choice):
-            found.append(Words(text, argument.words, argument.name))
+            words = argument.words if key is None or argument.name != "name" else key[1:]
+            found.append(Words(text, words, argument.name))
             text = ""
             continue
         many = argument.components > 1
         text += "(" if many else ""
         for component in range(argument.components):
-            found += [Words(text), Slot(statement.name, argument, component)]
+            found += [Words(text), Slot(named, argument, component)]
             text = ", "
         text = ")" if many else ""
     return [*found, Words(text + ")\n")]
 
 
+def header_pieces(domain: Language) -> dict[tuple[str, ...], list[Piece]]:
+    """The pieces of each line of a domain's header, in order."""
+    return {key: pieces(statement, key=key) for statement in domain.header for key in statement.keys}
+
+
 def code_texts(domain: Language) -> list[str]:
     """Every text that a codec may have tokenized for canonical code of a domain."""
-    words = [text for statement in domain.statements for piece in pieces(statement) if isinstance(piece, Words) for text in piece.texts]
+    lines = [*map(pieces, domain.statements), *header_pieces(domain).values()]
+    words = [text for line in lines for piece in line if isinstance(piece, Words) for text in piece.texts]
     return [*words, *(_ANCHOR + word for word in words), *CHARACTERS]
 
 
@@ -157,8 +176,9 @@ def word_tokens(domain: Language, tokenizer: Any) -> list[int]:
 
 
 def numeric_slots(domain: Language) -> list[Slot]:
-    """All slots of a domain's statements, in declared order; indices of slots refer to this list."""
-    return [piece for statement in domain.statements for piece in pieces(statement) if isinstance(piece, Slot)]
+    """All slots of a domain's statements, in declared order, then those of its header; indices of slots refer to this list."""
+    lines = [*map(pieces, domain.statements), *header_pieces(domain).values()]
+    return [piece for line in lines for piece in line if isinstance(piece, Slot)]
 
 
 @dataclass(frozen=True)
@@ -183,7 +203,7 @@ class Style:
 @dataclass(frozen=True)
 class Encoded:
     """A text's token ids and, for each token, the normalised value and the slot's index of a `[NUM]`, else 0 and -1; and the index of the
-    object that the token describes, -1 for none."""
+    object that the token describes, -1 for none. A value that is not known is NaN."""
 
     ids: list[int]
     values: list[float]
@@ -194,17 +214,21 @@ class Encoded:
 class CodeCodec:
     """The code of one domain in the tokens of one tokenizer.
 
-    ``rotations`` names the dialect of the tokens (`datagen.domains.dialects`); scenes and decoded code are in the domain's own. ``numbers``
-    is how a number is written: ``head``, as a `[NUM]` token with its value beside it and never as text, or ``char``, character by
-    character to the declared decimals.
+    ``rotations``, ``places`` and ``header`` choose the dialect of the tokens (`datagen.domains.dialects.dialect`); decoded code is in the
+    domain's own. ``numbers`` is how a number is written: ``head``, as a `[NUM]` token with its value beside it and never as text, or
+    ``char``, character by character to the declared decimals.
 
-    ``automaton`` is the grammar of a line, from `START` to `START`; ``table`` holds its arrays, whose runs end at `START` and before
-    numbers. ``ended`` is the state of a complete text, which only the end-of-sequence token continues. ``slot_at`` (states,) is the
-    slot's index where `[NUM]` comes next, else -1. `UserError` for a tokenizer that cannot write the code.
+    ``automaton`` is the grammar of a text, which starts at ``begin``: the lines of the header, then, from `START` to `START`, those of the
+    objects. ``table`` holds its arrays, whose runs end at `START` and before numbers. ``ended`` is the state of a complete text, which only
+    the end-of-sequence token continues. ``slot_at`` (states,) is the slot's index where `[NUM]` comes next, else -1. `UserError` for a
+    tokenizer that cannot write the code.
     """
 
-    def __init__(self, domain: Domain, tokenizer: Any, numbers: str = "head", rotations: str = "own") -> None:
-        self.domain, self.dialect, self.tokenizer, self.numbers = domain, dialect(domain, rotations), tokenizer, numbers
+    def __init__(
+        self, domain: Domain, tokenizer: Any, numbers: str = "head", rotations: str = "own", *, places: str = "world", header: bool = False
+    ) -> None:
+        self.domain, self.tokenizer, self.numbers = domain, tokenizer, numbers
+        self.dialect = dialect(domain, rotations, places, header)
         self.num, self.end = tokenizer.convert_tokens_to_ids(NUM), tokenizer.eos_token_id
         if self.end is None or (numbers == "head" and self.num in (None, tokenizer.unk_token_id)):
             raise UserError(f"the tokenizer has no {NUM} or no end-of-sequence token, so it is not one of a trained run")
@@ -213,27 +237,35 @@ class CodeCodec:
         self._ids: dict[str, list[int]] = {}
         self._anchor = self._tokenized(_ANCHOR)
         self._pieces = {s.name: pieces(s) for s in self.dialect.statements}
+        self._header = header_pieces(self.dialect)
         self.slots = numeric_slots(self.dialect)
         self._slot_index = {slot: i for i, slot in enumerate(self.slots)}
-        self.automaton, self.ended, self.slot_at = self._grammar()
+        self.automaton, self.begin, self.ended, self.slot_at = self._grammar()
         self.table = self.automaton.table(stops=[START, *np.flatnonzero(self.slot_at >= 0)])
 
     @property
     def max_tokens(self) -> int:
         """The most tokens that the code of a scene can take, the end-of-sequence token included."""
-        return self.domain.max_objects * self.automaton.longest_line() + 1
+        return self.automaton.longest(self.begin) + self.domain.max_objects * self.automaton.longest(START) + 1
 
     def encode(self, scene: Scene, style: Style | None = None) -> Encoded:
-        """A scene's code in the order of its objects, with the end-of-sequence token; canonical, or varied by a style.
+        """The code of the domain's scene in the order of its objects, with the end-of-sequence token; canonical, or varied by a style.
 
-        `UserError` for a number that ``char`` cannot write because it is too far outside its declared range.
+        `UserError` for a number that ``char`` cannot write because it is too far outside its declared range, and for a scene without the
+        header that the code needs.
         """
+        return self.encode_written(self.dialect.written(scene), style)
+
+    def encode_written(self, scene: Scene, style: Style | None = None) -> Encoded:
+        """As `encode`, of a scene in the dialect of this codec."""
         ids: list[int] = []
         values: list[float] = []
         slots: list[int] = []
         objects: list[int] = []
-        for number, obj in enumerate(map(self.dialect.written, scene.objects)):
-            for piece in self._pieces_of(obj, style):
+        lines = [(-1, obj, self._header[self.dialect.statement(obj.statement).key(obj)]) for obj in scene.header]
+        lines += [(number, obj, self._pieces_of(obj, style)) for number, obj in enumerate(scene.objects)]
+        for number, obj, line in lines:
+            for piece in line:
                 if isinstance(piece, Slot) and self.numbers == "head":
                     ids.append(self.num)
                     values.append(piece.normalise(piece.value(obj)))
@@ -255,16 +287,17 @@ class CodeCodec:
         for (state, arc), value in zip(self._walk(ids), values, strict=False):
             slot = self.slot_at[state]
             text.append(arc.text if slot < 0 else self.slots[slot].text(self.slots[slot].denormalise(value)))
-        scene = parse_code("".join(text), self.dialect)
-        return "".join(write_object(self.dialect.meant(obj), self.domain) + "\n" for obj in scene.objects)
+        meant = self.dialect.meant(parse_code("".join(text), self.dialect))
+        return "".join(write_object(obj, self.domain) + "\n" for obj in (*meant.header, *meant.objects))
 
     def confidence(self, ids: Sequence[int], scores: Sequence[float]) -> list[float]:
-        """For each statement of a text, the exponential of the sum of its tokens' log-probabilities (``scores``), digits left out."""
+        """For each object of a text, the exponential of the sum of its tokens' log-probabilities (``scores``), digits left out."""
         sums: list[float] = []
         for (state, arc), score in zip(self._walk(ids), scores, strict=False):
             if state == START:
                 sums.append(0.0)
-            sums[-1] += 0.0 if arc.in_number else score
+            if sums:
+                sums[-1] += 0.0 if arc.in_number else score
         return [math.exp(score) for score in sums]
 
     @property
@@ -274,7 +307,7 @@ class CodeCodec:
 
     def _walk(self, ids: Sequence[int]) -> Iterator[tuple[int, Arc]]:
         """The states on the path of token ids, each with the arc that leaves it, up to the end-of-sequence token."""
-        state = START
+        state = self.begin
         for token in ids:
             if token == self.end:
                 return
@@ -320,17 +353,19 @@ class CodeCodec:
     def _tokenized(self, text: str) -> list[int]:
         return list(self.tokenizer.encode(text, add_special_tokens=False))
 
-    def _grammar(self) -> tuple[Automaton, int, np.ndarray]:
-        """The automaton, built from the end of each statement to its beginning; `ended`; and `slot_at`."""
+    def _grammar(self) -> tuple[Automaton, int, int, np.ndarray]:
+        """The automaton, built from the end of each line to its beginning; `begin`; `ended`; and `slot_at`."""
         automaton = Automaton()
         ended = automaton.new_state()
         slot_at: dict[int, int] = {}
         for state in (START, ended):
             automaton.link(state, [self.end], ended, "")
-        for line in self._pieces.values():
-            target = START
+        begin = START
+        lines = [(line, START) for line in self._pieces.values()]
+        for line, first in (*lines, *((line, None) for line in reversed(self._header.values()))):
+            target = START if first is not None else begin
             for i, piece in reversed(list(enumerate(line))):
-                state = START if i == 0 else automaton.new_state()
+                state = first if i == 0 and first is not None else automaton.new_state()
                 if isinstance(piece, Words):
                     follow = partial(self._link_words, automaton, piece, target)  # a preceding number without decimals calls it
                     follow(state)
@@ -349,7 +384,8 @@ class CodeCodec:
                         decimals=piece.argument.decimals,
                     )
                 target = state
-        return automaton, ended, np.array([slot_at.get(state, -1) for state in range(len(automaton.arcs))])
+            begin = begin if first is not None else target
+        return automaton, begin, ended, np.array([slot_at.get(state, -1) for state in range(len(automaton.arcs))])
 
     def _link_words(self, automaton: Automaton, piece: Words, target: int, state: int) -> None:
         for text in piece.texts:

@@ -12,7 +12,7 @@ from tokenizers.pre_tokenizers import Split
 from transformers import PreTrainedTokenizerFast
 
 from datagen.code.statements import Language, Statement
-from model.tokens.codec import NUM, Words, pieces
+from model.tokens.codec import NUM, Words, header_pieces, pieces
 from model.tokens.digits import CHARACTERS
 from model.tokens.prompts import PLAIN_TEMPLATE
 
@@ -25,7 +25,8 @@ def domain_tokenizer(domain: Language, prompts: Sequence[str]) -> PreTrainedToke
     The longest word that fits becomes a token, so canonical code falls into its pieces. The fragments are for code with shuffled keywords
     or synonyms, and for numbers digit by digit.
     """
-    words = [text for s in domain.statements for piece in pieces(s) if isinstance(piece, Words) for text in piece.texts]
+    lines = [*map(pieces, domain.statements), *header_pieces(domain).values()]
+    words = [text for line in lines for piece in line if isinstance(piece, Words) for text in piece.texts]
     words += [word for prompt in prompts for word in re.findall(r"\w+|\W", prompt)]
     words += [fragment for statement in domain.statements for fragment in _fragments(statement, domain)]
     words += [*"(),", ", ", ")\n", *CHARACTERS]

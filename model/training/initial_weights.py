@@ -8,10 +8,9 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from datagen.domains.dialects import dialect
-from datagen.domains.registry import get_domain
 from datagen.errors import UserError
 from datagen.io.files import file_sha256
+from model.config import dialect_of
 from model.extent import shapes_in
 from model.igllm import IGLLM
 from model.load import check_config, file_digests
@@ -24,7 +23,7 @@ from model.tables import reason
 def load_initial_weights(model: IGLLM, folder: Path) -> None:
     """Load the weights in another run's folder into a model; `UserError` if they do not fit or have no projector among them.
 
-    If that run wrote the domain's rotations in another dialect, only tower and projector are loaded: the other parts have learnt other
+    If that run wrote another dialect of the domain, only tower and projector are loaded: the other parts have learnt other
     words and numbers.
     """
     config = check_config(folder)
@@ -34,7 +33,7 @@ def load_initial_weights(model: IGLLM, folder: Path) -> None:
         weights = load_file(folder / WEIGHTS_FILE)
         if (wrong := first_not_finite(weights)) is not None:
             raise UserError(f"its weights hold {wrong}, which is not finite")
-        if _has_other_rotations(model, config):
+        if _has_other_dialect(model, config):
             weights = {name: value for name, value in weights.items() if name.startswith(("tower.", "projector."))}
         model.load_weights(weights)
     except Exception as error:  # a damaged file may raise anything
@@ -43,11 +42,10 @@ def load_initial_weights(model: IGLLM, folder: Path) -> None:
         raise UserError(f"--init {folder}: has no projector; the model is damaged")
 
 
-def _has_other_rotations(model: IGLLM, config: Mapping[str, Any]) -> bool:
-    """Whether a configuration is of the model's domain but writes the rotations in another dialect."""
-    domain = get_domain(model.config.domain)
-    now, then = (dialect(domain, name).statements for name in (model.config.rotations, config.get("rotations", "own")))
-    return config["domain"] == domain.name and now != then
+def _has_other_dialect(model: IGLLM, config: Mapping[str, Any]) -> bool:
+    """Whether a configuration is of the model's domain but writes another dialect of its code."""
+    now, then = dialect_of(model.config), dialect_of(config)
+    return now.name == then.name and (now.statements, now.header) != (then.statements, then.header)
 
 
 def weights_digest(folder: Path) -> str:
