@@ -42,7 +42,7 @@ def generated(model: IGLLM, codec: CodeCodec, pixel_values: torch.Tensor, prompt
     """The texts of `tokens` tokens that `generate()` writes for images."""
     with torch.inference_mode():
         ids = torch.tensor(prompt, device=pixel_values.device).expand(len(pixel_values), -1)
-        embedded = torch.cat([model.prepend_prefix(model.encode_image(pixel_values)), model.embed(ids, None, None)], dim=1)
+        embedded = torch.cat([model.prepend_prefix(model.see(pixel_values).visual), model.embed(ids, None, None)], dim=1)
         mask = torch.ones(embedded.shape[:2], dtype=torch.long, device=embedded.device)
         written = model.language_model.generate(inputs_embeds=embedded, attention_mask=mask, max_new_tokens=tokens, do_sample=False)
     assert written.shape == (len(pixel_values), tokens)

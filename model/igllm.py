@@ -257,9 +257,9 @@ class IGLLM(PreTrainedModel):
         """The read-out of the cells of images; None unless the numeric head is a `CellHead`."""
         if not isinstance(self.numeric_head, CellHead) or self.dense_head is None:
             return None
-        return self.numeric_head.read_cells(seen.visual, self.dense_head.read_out(self._dense_input(seen)))
+        return self.numeric_head.read_cells(seen.visual, self.dense_head.read_out(self.dense_input(seen)))
 
-    def _dense_input(self, seen: Seen) -> torch.Tensor:
+    def dense_input(self, seen: Seen) -> torch.Tensor:
         """What the dense head reads."""
         if self.config.dense_reader == "linear":
             return seen.visual
@@ -351,7 +351,7 @@ class IGLLM(PreTrainedModel):
         """The loss of the dense read-out."""
         if self.dense_head is None or batch.dense_numbers is None or batch.dense_words is None:
             return None
-        return self.dense_head.loss(self._dense_input(seen).float(), batch.dense_numbers, batch.dense_words, batch.image_numbers) * share
+        return self.dense_head.loss(self.dense_input(seen).float(), batch.dense_numbers, batch.dense_words, batch.image_numbers) * share
 
     def _token_loss(self, batch: Batch, reading: Reading, share: torch.Tensor) -> torch.Tensor:
         """The cross-entropy of the labelled tokens."""

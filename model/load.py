@@ -22,6 +22,7 @@ from model.derender.derenderer import Derenderer
 from model.device import pick_device
 from model.extent import MOST_AT_ONCE, Extent, check_shapes, numbers_of_an_image, shapes_of, within
 from model.igllm import IGLLM
+from model.parts.cell_head import CellHead
 from model.parts.pretrained import Base
 from model.run_folder import check_saved, newest_checkpoint
 from model.staging import CONFIG_FILE, WEIGHTS_FILE, staged, tokenizer_files, weight_files
@@ -147,7 +148,11 @@ def check_extent(config: Any, kind: Any, folder: Path) -> int:
         if kind is Derenderer:
             model.proposals(model.features(images))
             return
-        model.read_cells(model.see(images))
+        seen = model.see(images)
+        if model.dense_head is not None:
+            model.dense_head(model.dense_input(seen))
+        if isinstance(model.numeric_head, CellHead):
+            model.numeric_head.key(seen.visual)
 
     frame = (config.image_height, config.image_width)
     return MOST_AT_ONCE // numbers_of_an_image(see, frame, f"{folder}: its {CONFIG_FILE}")

@@ -22,7 +22,7 @@ from datagen.geometry.camera import look_at, project
 from datagen.geometry.rotations import from_axis_angle, from_euler, to_euler
 from datagen.scene import Camera, Lamp, Object, Vec3
 
-PLACE_DECIMALS = 4
+PLACE_DECIMALS = 5
 IN_IMAGE = "half frames, m"
 """The unit of a location whose first two numbers are a place in the image."""
 NEAREST, FARTHEST = 0.1, 100.0  # metres along a ray: where an impossible place is taken to be

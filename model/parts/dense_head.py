@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ from torch import nn
 
 from datagen.code.statements import Language
 from datagen.scene import Scene
+from model.constants import constant
 from model.parts.numeric_head import distances
 from model.tokens.codec import Slot, choice_targets
 
@@ -215,12 +217,16 @@ class Grid:
         return grid.view(self.rows, self.split, self.columns, self.split, 2).transpose(1, 2).reshape(-1, 2)
 
 
+@lru_cache(maxsize=16)
+def anchors(grid: Grid, axes: tuple[int | None, ...]) -> tuple[tuple[float, ...], ...]:
+    """For each cell of a grid, its centre along each of these axes, 0 for None."""
+    with torch.device("cpu"):
+        centres = grid.centres().tolist()
+    return tuple(tuple(0.0 if axis is None else centre[axis] for axis in axes) for centre in centres)
+
+
 class ContextReader(DenseHead):
     """See the module's docstring. ``channels`` is how many a patch has; a visual token's patches stand side by side, as in the tower."""
-
-    scale: torch.Tensor  # (numbers,) of each number, in normalised units
-    slot_scale: torch.Tensor  # (slots,) the same
-    anchors: torch.Tensor  # (cells, numbers) what each number is relative to
 
     def __init__(self, channels: int, layout: DenseLayout, grid: Grid) -> None:
         super().__init__(layout)
@@ -228,19 +234,26 @@ class ContextReader(DenseHead):
         self.patch = nn.Linear(channels, channels)
         self.around = nn.Linear(2 * channels, channels, bias=False)
         self.read = nn.Linear(channels, layout.width + len(layout.slots))
-        self.whole = nn.Linear(2 * channels, 2 * channels)
-        self.read_whole = nn.Linear(2 * channels, 2 * len(layout.header))
-        centres = grid.centres()
-        anchors = [
-            centres[:, slot.component] if slot.in_image else torch.zeros(len(centres))
-            for slot in layout.slots
-            for _ in range(slot.coordinate_count)
-        ]
-        scale = torch.tensor([grid.cell if slot.in_image else 1.0 for slot in layout.slots])
-        counts = torch.tensor([slot.coordinate_count for slot in layout.slots])
-        self.register_buffer("anchors", torch.stack(anchors, dim=1), persistent=False)
-        self.register_buffer("slot_scale", scale, persistent=False)
-        self.register_buffer("scale", scale.repeat_interleave(counts), persistent=False)
+        self.whole = nn.Linear(2 * channels, 2 * channels) if layout.header else None
+        self.read_whole = nn.Linear(2 * channels, 2 * len(layout.header)) if layout.header else None
+        self.grid = grid
+
+    # Constants are made when they are needed: transformers builds models without memory, where buffers get no values.
+
+    def _anchors(self, device: torch.device) -> torch.Tensor:
+        """(cells, numbers) what each number is relative to: the cell's centre for places in the image, else 0."""
+        return constant(anchors(self.grid, tuple(s.component if s.in_image else None for s in self._slot_of_each_number())), device)
+
+    def _scale(self, device: torch.device) -> torch.Tensor:
+        """(numbers,) the unit of each number: a cell's width for places in the image, else 1."""
+        return constant(tuple(self.grid.cell if slot.in_image else 1.0 for slot in self._slot_of_each_number()), device)
+
+    def _slot_scale(self, device: torch.device) -> torch.Tensor:
+        """(slots,) as `_scale`."""
+        return constant(tuple(self.grid.cell if slot.in_image else 1.0 for slot in self.layout.slots), device)
+
+    def _slot_of_each_number(self) -> list[Slot]:
+        return [slot for slot in self.layout.slots for _ in range(slot.coordinate_count)]
 
     def _read(self, seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The outputs of cells (batch, cells, layout's width), numbers relative to anchors and in scales; the logarithms of their spreads
@@ -251,12 +264,16 @@ class ContextReader(DenseHead):
         output = self.read(hidden)
         cells, spreads = output.split([self.layout.width, len(self.layout.slots)], dim=-1)
         cells = torch.cat([cells[..., :1] + PRESENCE_LOG_ODDS, cells[..., 1:]], dim=-1)
+        if self.whole is None or self.read_whole is None:
+            return cells, spreads + LOG_SPREAD, pooled[:, :0]
         return cells, spreads + LOG_SPREAD, self.read_whole(nn.functional.gelu(self.whole(pooled)))
 
     def _placed(self, cells: torch.Tensor) -> torch.Tensor:
         """The outputs of cells with numbers in normalised units."""
         at = 1 + self.layout.numbers
-        return torch.cat([cells[..., :1], cells[..., 1:at] * self.scale + self.anchors, cells[..., at:]], dim=-1)
+        return torch.cat(
+            [cells[..., :1], cells[..., 1:at] * self._scale(cells.device) + self._anchors(cells.device), cells[..., at:]], dim=-1
+        )
 
     def forward(self, seen: torch.Tensor) -> torch.Tensor:
         return self._placed(self._read(seen)[0])
@@ -267,7 +284,7 @@ class ContextReader(DenseHead):
             cells, spreads, whole = self._read(seen.to(self.read.weight.dtype))
         output = self._placed(cells)
         header, header_spreads = (part[:, None].expand(-1, output.shape[1], -1) for part in whole.chunk(2, dim=-1))
-        log_spreads = torch.cat([spreads + self.slot_scale.log(), header_spreads + LOG_SPREAD], dim=-1)
+        log_spreads = torch.cat([spreads + self._slot_scale(seen.device).log(), header_spreads + LOG_SPREAD], dim=-1)
         return ReadOut(torch.cat([self.values(output), header], -1), self.words(output), log_spreads)
 
     def loss(
@@ -278,9 +295,8 @@ class ContextReader(DenseHead):
         loss, occupied = self.words_loss(cells, words)
         at = 1 + self.layout.numbers
         true = numbers[occupied]
-        off = nn.functional.smooth_l1_loss(
-            cells[occupied][:, 1:at], (true - self.anchors[occupied[1]]) / self.scale, reduction="sum", beta=CLOSE
-        )
+        relative = (true - self._anchors(true.device)[occupied[1]]) / self._scale(true.device)
+        off = nn.functional.smooth_l1_loss(cells[occupied][:, 1:at], relative, reduction="sum", beta=CLOSE)
         loss = loss + NUMBER_WEIGHT * off + self._spread_loss(self._placed(cells)[occupied].detach(), spreads[occupied], true)
         return loss if image_numbers is None else loss + self._header_loss(whole, image_numbers)
 
@@ -290,8 +306,8 @@ class ContextReader(DenseHead):
         ``output`` (objects, layout's width), ``spreads`` (objects, slots), ``true`` (objects, numbers).
         """
         labelled = torch.cat([output[:, :1], true, output[:, 1 + self.layout.numbers :]], dim=-1)
-        periods = torch.tensor([slot.period for slot in self.layout.slots], device=true.device).expand(len(true), -1)
-        off = distances(self.values(output), self.values(labelled), periods) / self.slot_scale
+        periods = constant(tuple(slot.period for slot in self.layout.slots), true.device).expand(len(true), -1)
+        off = distances(self.values(output), self.values(labelled), periods) / self._slot_scale(true.device)
         return laplace_nll(off, spreads, LEAST_SPREAD).sum()
 
     @staticmethod

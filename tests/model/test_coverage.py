@@ -61,7 +61,7 @@ def test_all_numbers_of_a_place_are_those_of_one_object() -> None:
     model = setting("words", "cells", seed=3)
     with torch.no_grad():
         model.model.numeric_head.own.bias.fill_(-30.0)
-        shows = model.model.read_cells(model.model.encode_image(model.images)).values[..., :2] * 3
+        shows = model.model.read_cells(model.model.see(model.images)).values[..., :2] * 3
 
     def apart(spacing: Spacing | None) -> int:
         """Count the objects whose x and y come from cells that show places at least CLEVR's minimum distance apart."""
@@ -80,7 +80,7 @@ def test_what_is_less_sure_of_its_place_has_less_confidence() -> None:
     """With equally likely cells, y comes from those that show the object of the cell of x: their share is a factor of the confidence."""
     model = undecided()
     with torch.no_grad():
-        shows = model.model.read_cells(model.model.encode_image(model.images)).values[..., :2] * 3
+        shows = model.model.read_cells(model.model.see(model.images)).values[..., :2] * 3
     for free, held, cells in zip(decode_spaced(model, None), decode_spaced(model, CLEVR.spacing), shows, strict=True):
         first = parse_code(held.code, CLEVR).objects[0]["loc"][:2]
         same = ((cells - torch.tensor(first)).norm(dim=-1) < CLEVR.spacing.least).float().mean().item()

@@ -122,7 +122,7 @@ def test_numbers_are_read_where_num_is_predicted(tiny: IGLLM, codec: CodeCodec, 
     tiny.eval()
     batch = batch_of(tiny, codec, renders, 1)
     first, second = (int(i) for i in (batch["number_slots"][0] >= 0).nonzero()[:2, 0])
-    visual = tiny.prepend_prefix(tiny.encode_image(batch["pixel_values"]))
+    visual = tiny.prepend_prefix(tiny.see(batch["pixel_values"]).visual)
 
     def read(at: int) -> torch.Tensor:
         hidden = tiny.run_decoder(

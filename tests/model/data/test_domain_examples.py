@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datagen.code.grammar import parse_code
-from datagen.domains.dialects import REPRESENTATIONS, dialect
+from datagen.domains.dialects import REPRESENTATIONS, Dialect, dialect
 from datagen.domains.registry import get_domain
 from datagen.samples.sample import Sample
 from datagen.scene import Object, Scene
 from datagen.shards.reader import Samples
 from model.config import PROMPT
-from model.data.augment import reordered
+from model.data.augment import ordered
 from model.data.examples import ExampleMaker
 from model.data.frames import Frame
 from model.parts.dense_head import DenseLayout
@@ -126,8 +126,8 @@ def test_noise_exchanges_only_neighbours_in_the_order(places: list[tuple[int, in
     clevr = get_domain("clevr")
     words = {"color": "red", "material": "metal", "size": "large", "shape": "cube", "rotation": 0.0}
     scene = clevr.canonical(Scene("clevr", tuple(Object("add", {"loc": (x / 10, y / 10, 0.7), **words}) for x, y in places)))
-    noisy = reordered(scene, clevr, np.random.default_rng(seed), 0.1)
+    noisy, _ = ordered(scene, Dialect(clevr), np.random.default_rng(seed), 0.1)
     assert sorted(map(clevr.order, noisy)) == sorted(map(clevr.order, scene))
     left = [clevr.order(obj)[0] for obj in noisy]
     assert all(later > earlier - 1.2 for i, earlier in enumerate(left) for later in left[i + 1 :])
-    assert reordered(scene, clevr, np.random.default_rng(seed), 0.0) == scene
+    assert ordered(scene, Dialect(clevr), np.random.default_rng(seed), 0.0)[0] == scene

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from datagen.code.grammar import parse_code
 from datagen.domains.registry import get_domain
+from datagen.scene import Scene
 from datagen.shards.reader import Samples
 from model.parts import cell_head as cells
-from model.parts.dense_head import DenseHead, DenseLayout, cell_of
+from model.parts.dense_head import DenseLayout, LinearReader, ReadOut, cell_of
 from model.parts.guide import attention_loss, guide_loss, guided_attention
 from model.parts.numeric_head import NumberFeedback, NumericHead, squared_errors
 from model.tokens.codec import CodeCodec
@@ -79,7 +80,7 @@ def test_in_a_toss_up_a_number_lies_between_and_a_choice_of_cells_does_not(choic
     optimizer = torch.optim.Adam(head.parameters(), 0.01)
 
     def mixture() -> cells.LaplaceMixture:
-        return head.mixture(states, slots, images, head.read_cells(visual, shown, torch.empty(1, 3, 0)))
+        return head.mixture(states, slots, images, head.read_cells(visual, ReadOut(shown, torch.empty(1, 3, 0), None)))
 
     for _ in range(600):
         optimizer.zero_grad()
@@ -115,14 +116,14 @@ def test_what_a_cell_shows_is_what_its_targets_say(codec: CodeCodec, renders: Sa
     layout = DenseLayout.of(CLEVR, codec.slots)
     assert layout is not None
     objects = renders[renders.keys[0]].scene.objects
-    targets = layout.targets(objects, list(range(len(objects))), len(objects), CLEVR)
-    head = DenseHead(layout.width, layout)
+    targets = layout.targets(Scene("clevr", tuple(objects)), list(range(len(objects))), len(objects), CLEVR)
+    head = LinearReader(layout.width, layout)
     with torch.no_grad():
         head.read.weight.copy_(torch.eye(layout.width))
         head.read.bias.zero_()
     tokens = torch.zeros(1, len(objects), layout.width)
     tokens[0, :, 1 : 1 + layout.numbers] = torch.from_numpy(targets["dense_numbers"]) * 0.7  # an angle's need not lie on the circle
-    for slot, column in zip(layout.slots, head.values(tokens)[0].T.tolist(), strict=True):
+    for slot, column in zip(layout.slots, head.read_out(tokens).values[0].T.tolist(), strict=True):
         for obj, value in zip(objects, column, strict=True):
             scale = 1.0 if slot.period else 0.7
             off = value - scale * slot.normalise(slot.value(obj))
@@ -153,7 +154,8 @@ def test_the_read_out_of_an_angle_does_not_jump_where_the_angle_does(codec: Code
     assert layout is not None
     cube = parse_code('add(loc=(0, 0, 0.7), color="red", material="metal", size="large", shape="cube", rotation=0)', CLEVR).objects[0]
     before, after, across = (
-        layout.targets((cube.replaced(rotation=degrees),), [0], 1, CLEVR)["dense_numbers"][0, -2:] for degrees in (89.9, 0.0, 45.0)
+        layout.targets(Scene("clevr", (cube.replaced(rotation=degrees),)), [0], 1, CLEVR)["dense_numbers"][0, -2:]
+        for degrees in (89.9, 0.0, 45.0)
     )
     assert np.abs(before - after).max() < 0.01
     assert np.abs(across + after).max() < 1e-6  # half a period away: opposite coordinates

@@ -48,11 +48,12 @@ def whole_pass(
     before = [0] * len(setting.prompt)
     slots = [int(codec.slot_at[state]) for state in states]
     with torch.inference_mode():
-        visual = setting.model.encode_image(image[None])
+        seen = setting.model.see(image[None])
+        visual = seen.visual
         fed = torch.tensor([before + values]).float(), torch.tensor([[-1] * len(before) + slots])
         hidden = setting.model.run_decoder(torch.cat([visual, setting.model.embed(text, *fed)], 1)).last_hidden_state
         hidden = hidden[0, visual.shape[1] + len(before) - 1 : -1]
-        cells = setting.model.read_cells(visual)
+        cells = setting.model.read_cells(seen)
         logits = setting.model.token_logits(hidden[None], cells)[0]
         numbers = []
         if cells is not None:
@@ -215,7 +216,7 @@ def test_ended_images_leave_the_batch(kind: str, numbers: str) -> None:
 def test_some_numbers_are_the_head_s_own_and_some_a_cell_s() -> None:
     cells = setting("words", "cells")
     with torch.inference_mode():
-        read = cells.model.read_cells(cells.model.encode_image(cells.images))
+        read = cells.model.read_cells(cells.model.see(cells.images))
     assert read is not None
     seen = {round(value, 4) for value in read.values.flatten().tolist()}
     written = [
