@@ -31,8 +31,10 @@ PRESENCE_LOG_ODDS = -4.0  # approximately, of a centre in a cell, initially
 NUMBER_WEIGHT = 2.0  # of the numbers' loss relative to that of one choice
 CLOSE = 0.05  # normalised units, or cells: smaller errors have a quadratic loss, others a linear one
 LOG_SPREAD = -2.0  # approximately, the logarithm of each number's spread, initially
-LEAST_SPREAD = 1e-3  # normalised: sharper ones would reward every further digit
-LEAST_HEADER_SPREAD = 5e-3  # normalised
+LEAST_SPREAD = 0.01  # normalised, or cells: sharper ones would reward every further digit
+LEAST_HEADER_SPREAD = 0.005  # normalised
+MOST_LOG_SPREAD = 1.0
+IMAGE_WEIGHT = 2.0  # of a header's numbers as the image says them, relative to what one object says
 
 
 class ReadOut(NamedTuple):
@@ -226,17 +228,24 @@ def anchors(grid: Grid, axes: tuple[int | None, ...]) -> tuple[tuple[float, ...]
 
 
 class ContextReader(DenseHead):
-    """See the module's docstring. ``channels`` is how many a patch has; a visual token's patches stand side by side, as in the tower."""
+    """See the module's docstring. ``channels`` is how many a patch has; a visual token's patches stand side by side, as in the tower.
+
+    What an image says of its camera and lamps is seen best at its objects, by their shadows and sides. So every cell reads the header's
+    numbers, those with an object are trained to, and the image's are the mean of its cells', weighted by how likely an object is there and
+    by the inverse square of the error that the cell expects.
+    """
 
     def __init__(self, channels: int, layout: DenseLayout, grid: Grid) -> None:
         super().__init__(layout)
-        self.channels = channels
+        self.channels, self.grid = channels, grid
         self.patch = nn.Linear(channels, channels)
         self.around = nn.Linear(2 * channels, channels, bias=False)
-        self.read = nn.Linear(channels, layout.width + len(layout.slots))
-        self.whole = nn.Linear(2 * channels, 2 * channels) if layout.header else None
-        self.read_whole = nn.Linear(2 * channels, 2 * len(layout.header)) if layout.header else None
-        self.grid = grid
+        self.read = nn.Linear(channels, sum(self._parts))
+
+    @property
+    def _parts(self) -> list[int]:
+        """How many outputs of a cell are its own, the spreads of its numbers, the header's numbers, and their spreads."""
+        return [self.layout.width, len(self.layout.slots), len(self.layout.header), len(self.layout.header)]
 
     # Constants are made when they are needed: transformers builds models without memory, where buffers get no values.
 
@@ -255,18 +264,22 @@ class ContextReader(DenseHead):
     def _slot_of_each_number(self) -> list[Slot]:
         return [slot for slot in self.layout.slots for _ in range(slot.coordinate_count)]
 
-    def _read(self, seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _read(self, seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """The outputs of cells (batch, cells, layout's width), numbers relative to anchors and in scales; the logarithms of their spreads
-        (batch, cells, slots), in scales too; and the outputs of the whole (batch, 2 * slots of the header)."""
+        (batch, cells, slots), in scales too; and the header's numbers and the logarithms of their spreads (batch, cells, slots of it)."""
         patches = seen.unflatten(-1, (-1, self.channels)).flatten(1, 2)
         pooled = torch.cat([patches.mean(1), patches.amax(1)], dim=-1)
         hidden = nn.functional.gelu(self.patch(patches) + self.around(pooled)[:, None])
-        output = self.read(hidden)
-        cells, spreads = output.split([self.layout.width, len(self.layout.slots)], dim=-1)
+        cells, spreads, header, header_spreads = self.read(hidden).split(self._parts, dim=-1)
         cells = torch.cat([cells[..., :1] + PRESENCE_LOG_ODDS, cells[..., 1:]], dim=-1)
-        if self.whole is None or self.read_whole is None:
-            return cells, spreads + LOG_SPREAD, pooled[:, :0]
-        return cells, spreads + LOG_SPREAD, self.read_whole(nn.functional.gelu(self.whole(pooled)))
+        least = math.log(LEAST_HEADER_SPREAD)
+        return cells, spreads + LOG_SPREAD, header, (header_spreads + LOG_SPREAD).clamp(min=least, max=MOST_LOG_SPREAD)
+
+    @staticmethod
+    def _of_image(cells: torch.Tensor, header: torch.Tensor, spreads: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The header's numbers of whole images and the logarithms of their spreads, (batch, slots of the header) each."""
+        weights = (nn.functional.logsigmoid(cells[..., :1]) - 2 * spreads).softmax(1)
+        return (weights * header).sum(1), (weights * spreads).sum(1)
 
     def _placed(self, cells: torch.Tensor) -> torch.Tensor:
         """The outputs of cells with numbers in normalised units."""
@@ -281,24 +294,24 @@ class ContextReader(DenseHead):
     @torch.no_grad()
     def read_out(self, seen: torch.Tensor) -> ReadOut:
         with torch.autocast(seen.device.type, enabled=False):
-            cells, spreads, whole = self._read(seen.to(self.read.weight.dtype))
+            cells, spreads, *header = self._read(seen.to(self.read.weight.dtype))
         output = self._placed(cells)
-        header, header_spreads = (part[:, None].expand(-1, output.shape[1], -1) for part in whole.chunk(2, dim=-1))
-        log_spreads = torch.cat([spreads + self._slot_scale(seen.device).log(), header_spreads + LOG_SPREAD], dim=-1)
-        return ReadOut(torch.cat([self.values(output), header], -1), self.words(output), log_spreads)
+        of_image = [part[:, None].expand(-1, output.shape[1], -1) for part in self._of_image(cells, *header)]
+        log_spreads = torch.cat([spreads + self._slot_scale(seen.device).log(), of_image[1]], dim=-1)
+        return ReadOut(torch.cat([self.values(output), of_image[0]], -1), self.words(output), log_spreads)
 
     def loss(
         self, seen: torch.Tensor, numbers: torch.Tensor, words: torch.Tensor, image_numbers: torch.Tensor | None = None
     ) -> torch.Tensor:
         with torch.autocast(seen.device.type, enabled=False):
-            cells, spreads, whole = self._read(seen)
+            cells, spreads, *header = self._read(seen)
         loss, occupied = self.words_loss(cells, words)
         at = 1 + self.layout.numbers
         true = numbers[occupied]
         relative = (true - self._anchors(true.device)[occupied[1]]) / self._scale(true.device)
         off = nn.functional.smooth_l1_loss(cells[occupied][:, 1:at], relative, reduction="sum", beta=CLOSE)
         loss = loss + NUMBER_WEIGHT * off + self._spread_loss(self._placed(cells)[occupied].detach(), spreads[occupied], true)
-        return loss if image_numbers is None else loss + self._header_loss(whole, image_numbers)
+        return loss if image_numbers is None else loss + self._header_loss((cells, *header), occupied, image_numbers)
 
     def _spread_loss(self, output: torch.Tensor, spreads: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
         """The negative log-likelihood of the numbers of objects as Laplace distributions around what is read, which it does not change.
@@ -308,17 +321,17 @@ class ContextReader(DenseHead):
         labelled = torch.cat([output[:, :1], true, output[:, 1 + self.layout.numbers :]], dim=-1)
         periods = constant(tuple(slot.period for slot in self.layout.slots), true.device).expand(len(true), -1)
         off = distances(self.values(output), self.values(labelled), periods) / self._slot_scale(true.device)
-        return laplace_nll(off, spreads, LEAST_SPREAD).sum()
+        return laplace_nll(off, spreads.clamp(min=math.log(LEAST_SPREAD), max=MOST_LOG_SPREAD)).sum()
 
-    @staticmethod
-    def _header_loss(whole: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
-        """The negative log-likelihood of the header's numbers (batch, slots), NaN where unknown."""
-        read, spreads = whole.chunk(2, dim=-1)
-        known = ~true.isnan()
-        return laplace_nll((read - true.nan_to_num()).abs(), spreads + LOG_SPREAD, LEAST_HEADER_SPREAD)[known].sum()
+    def _header_loss(self, read: Sequence[torch.Tensor], occupied: tuple[torch.Tensor, ...], true: torch.Tensor) -> torch.Tensor:
+        """The negative log-likelihoods of the header's numbers (batch, slots), NaN where unknown: at each of the ``occupied`` cells, and,
+        with the weight of `IMAGE_WEIGHT` objects, of the images. ``read`` is what `_of_image` takes."""
+        cells, header, spreads = read
+        at, of_image = true[occupied[0]], self._of_image(cells.detach(), header, spreads)
+        loss = laplace_nll((header[occupied] - at.nan_to_num()).abs(), spreads[occupied])[~at.isnan()].sum()
+        return loss + IMAGE_WEIGHT * laplace_nll((of_image[0] - true.nan_to_num()).abs(), of_image[1])[~true.isnan()].sum()
 
 
-def laplace_nll(off: torch.Tensor, log_spreads: torch.Tensor, least: float) -> torch.Tensor:
-    """The negative log-likelihoods of distances ``off`` under Laplace distributions whose spreads are at least ``least``."""
-    log_spreads = log_spreads.clamp(min=math.log(least), max=1.0)
+def laplace_nll(off: torch.Tensor, log_spreads: torch.Tensor) -> torch.Tensor:
+    """The negative log-likelihoods of distances ``off`` under Laplace distributions of these spreads."""
     return off * (-log_spreads).exp() + log_spreads + math.log(2)
