@@ -17,6 +17,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrainedTokenizerFast
 
+from datagen.domains.dialects import Dialect
 from datagen.domains.registry import get_domain
 from model.config import IGLLMConfig
 from model.preset import FROM_SCRATCH, Preset
@@ -72,7 +73,7 @@ def _made(folder: Path, name: str, table: dict, device: torch.device, *, languag
 
 def plain_tokenizer() -> PreTrainedTokenizerFast:
     """Byte-level BPE that knows the words of prompts and code, and cuts code into about as many tokens as a published one does."""
-    words = [VICUNA_TEMPLATE, *PROMPTS, *DESCRIBE_PROMPTS, *code_texts(get_domain("clevr"))]
+    words = [VICUNA_TEMPLATE, *PROMPTS, *DESCRIBE_PROMPTS, *code_texts(Dialect(get_domain("clevr")))]
     tokenizer = Tokenizer(BPE())
     tokenizer.pre_tokenizer, tokenizer.decoder = ByteLevel(add_prefix_space=False), decoders.ByteLevel()
     special = ["<unk>", "<s>", "</s>"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,11 +12,11 @@ from peft import get_peft_model
 from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
-from transformers.utils import ModelOutput
 
 from model.batch import IGNORED, Batch
 from model.config import IGLLMConfig, dialect_of
 from model.constants import constant
+from model.output import IGLLMOutput, Reading, Seen
 from model.parts.adapters import keep_precision, lora_config
 from model.parts.cell_head import ATTENTION_WEIGHT, CellHead, Cells, LaplaceMixture, word_log_probabilities
 from model.parts.dense_head import ContextReader, DenseHead, DenseLayout, Grid, LinearReader
@@ -28,41 +27,6 @@ from model.parts.tower import VisionTower
 from model.staging import WHOLE, staged_if_folder
 from model.state_dict import plain_names, tied_names, without_twins
 from model.tokens.codec import numeric_slots
-
-
-@dataclass(frozen=True)
-class Reading:
-    """The language model's output for a batch's images and texts.
-
-    ``states`` (batch, length, width): at t, the hidden state that predicts token t. ``cells`` is the read-out of the images, None without
-    a `CellHead`. ``word_attention`` (batch, length, cells) is the states' log attention on cells, None if no loss needs it.
-    ``image_attention`` (batch, length, tokens) is the guided head's attention on visual tokens, None if it is not trained.
-    """
-
-    states: torch.Tensor
-    cells: Cells | None
-    word_attention: torch.Tensor | None
-    image_attention: torch.Tensor | None
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What is read of images: the tower's ``features`` (batch, tokens, tower's width), and the ``visual`` tokens (batch, tokens, width)."""
-
-    features: torch.Tensor
-    visual: torch.Tensor
-
-
-@dataclass
-class IGLLMOutput(ModelOutput):
-    """``loss`` and its parts (scalars), or without labels ``logits`` (batch, length, vocabulary): at t, those of token t."""
-
-    loss: torch.Tensor | None = None
-    token_loss: torch.Tensor | None = None
-    number_loss: torch.Tensor | None = None
-    dense_loss: torch.Tensor | None = None
-    guide_loss: torch.Tensor | None = None
-    logits: torch.Tensor | None = None
 
 
 class IGLLM(PreTrainedModel):

@@ -12,6 +12,7 @@ import numpy as np
 
 from datagen.code.grammar import parse_code, write_code
 from datagen.domains.base import Domain
+from datagen.domains.dialects import Dialect
 from datagen.domains.registry import get_domain
 from datagen.domains.split_files import check_split, split_from_json
 from datagen.domains.splits import Split
@@ -112,7 +113,7 @@ def code_comes_back(domain: Domain) -> None:
     from model.tokens.codec import CodeCodec  # imported here because it loads torch, which no other check needs
     from model.tokens.tokenizer import domain_tokenizer
 
-    tokenizer = domain_tokenizer(domain, [PROMPT])
+    tokenizer = domain_tokenizer(Dialect(domain), [PROMPT])
     codecs = [CodeCodec(domain, tokenizer, numbers) for numbers in ("head", "char")]
     for scene in _scenes(_settings(domain)):
         code = write_code(scene, domain)

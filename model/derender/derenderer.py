@@ -17,6 +17,7 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from datagen.domains.base import Domain
+from datagen.domains.dialects import Dialect
 from datagen.domains.registry import get_domain
 from datagen.errors import UserError
 from model.derender.attributes import AttributeNetwork
@@ -71,7 +72,7 @@ class Derenderer(PreTrainedModel):
         super().__init__(config)
         self.domain = get_domain(config.domain)
         check_domain(self.domain)
-        self.slots = numeric_slots(self.domain)
+        self.slots = numeric_slots(Dialect(self.domain))
         self.frame = (config.image_height, config.image_width)
         self.features = Pyramid(config)
         self.proposals = ProposalHead(config)

@@ -132,7 +132,7 @@ class DenseHead(nn.Module):
 
     def values(self, output: torch.Tensor) -> torch.Tensor:
         """The outputs of cells (..., layout's width) to their normalised numbers (..., slots)."""
-        parts = output[..., 1 : 1 + self.layout.numbers].split([slot.coordinate_count for slot in self.layout.slots], dim=-1)
+        parts = torch.split(output[..., 1 : 1 + self.layout.numbers], [slot.coordinate_count for slot in self.layout.slots], dim=-1)
         read = [
             part.squeeze(-1) if not slot.period else torch.atan2(*part.unbind(-1)) * slot.period / (2 * math.pi)
             for slot, part in zip(self.layout.slots, parts, strict=True)
@@ -141,7 +141,7 @@ class DenseHead(nn.Module):
 
     def words(self, output: torch.Tensor) -> torch.Tensor:
         """The outputs of cells (..., layout's width) to the probability of every word among those of its choice (..., words)."""
-        choices = output[..., 1 + self.layout.numbers :].split(list(self.layout.words), dim=-1) if self.layout.words else ()
+        choices = torch.split(output[..., 1 + self.layout.numbers :], list(self.layout.words), dim=-1) if self.layout.words else ()
         return torch.cat([output[..., :0], *(choice.softmax(-1) for choice in choices)], dim=-1)
 
     def words_loss(self, output: torch.Tensor, words: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
@@ -267,7 +267,7 @@ class ContextReader(DenseHead):
     def _read(self, seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """The outputs of cells (batch, cells, layout's width), numbers relative to anchors and in scales; the logarithms of their spreads
         (batch, cells, slots), in scales too; and the header's numbers and the logarithms of their spreads (batch, cells, slots of it)."""
-        patches = seen.unflatten(-1, (-1, self.channels)).flatten(1, 2)
+        patches = seen.reshape(len(seen), -1, self.channels)
         pooled = torch.cat([patches.mean(1), patches.amax(1)], dim=-1)
         hidden = nn.functional.gelu(self.patch(patches) + self.around(pooled)[:, None])
         cells, spreads, header, header_spreads = self.read(hidden).split(self._parts, dim=-1)

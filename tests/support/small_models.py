@@ -10,6 +10,7 @@ from transformers import AutoConfig
 
 from datagen.code.grammar import parse_code
 from datagen.domains.clevr import CLEVR
+from datagen.domains.dialects import Dialect
 from model.config import PROMPT, IGLLMConfig
 from model.igllm import IGLLM
 from model.prediction.decode import decode
@@ -20,7 +21,7 @@ from model.tokens.tokenizer import domain_tokenizer
 LINE = 'add(loc=(0, 0, 0), color="red", material="metal", size="large", shape="cube", rotation=0)'
 FEW = replace(CLEVR, max_objects=3)
 """CLEVR with at most three objects, so that tests are short."""
-TOKENIZERS = {"words": lambda: domain_tokenizer(CLEVR, [PROMPT]), **KINDS}
+TOKENIZERS = {"words": lambda: domain_tokenizer(Dialect(CLEVR), [PROMPT]), **KINDS}
 
 
 class Recording(CodeCodec):

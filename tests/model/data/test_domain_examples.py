@@ -83,7 +83,7 @@ def test_tokens_of_every_dialect_say_the_pose(data_of: Callable[[str], Samples],
         assert sample.domain.rotation_error(true, written) <= (1.5 if rotations == "euler_int" else 0.03)
         assert len(example["input_ids"]) - 2 <= make.codec.max_tokens
         [cell] = np.flatnonzero(example["dense_words"][:, 0] == 1)
-        in_dialect = make.codec.dialect.written(true)
+        in_dialect = make.codec.dialect.written(sample.scene).objects[0]
         coordinates = [x for slot in make.codec.slots for x in slot.coordinates(slot.normalise(slot.value(in_dialect)))]
         assert example["dense_numbers"][cell] == pytest.approx(coordinates, abs=1e-6)
 

@@ -16,6 +16,7 @@ import pytest
 import torch
 from transformers import AutoConfig
 
+from datagen.domains.dialects import Dialect
 from datagen.errors import UserError
 from datagen.samples.sample import Sample
 from datagen.shards.overlap import data_digest
@@ -49,7 +50,7 @@ def tower() -> VisionTower:
 @pytest.fixture(scope="module")
 def make(renders: Samples, tower: VisionTower) -> ExampleMaker:
     domain = renders.at(0).domain
-    tokenizer = domain_tokenizer(domain, [PROMPT])
+    tokenizer = domain_tokenizer(Dialect(domain), [PROMPT])
     codec = CodeCodec(domain, tokenizer)
     prompts = [*prompt_tokens(tokenizer, [PROMPT]).asked, [1, 2]]
     return ExampleMaker(codec, FRAME, prompts, (tower.rows, tower.columns), DenseLayout.of(domain, codec.slots), augment=False)

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoConfig
 
+from datagen.domains.dialects import Dialect
 from datagen.domains.registry import get_domain
 from datagen.geometry.camera import project
 from datagen.samples.labels import view_of
@@ -25,7 +26,7 @@ from model.derender.regions import box_coordinates, boxes_of, crop, jittered, re
 from model.tokens.codec import numeric_slots
 
 CLEVR = get_domain("clevr")
-SLOTS = numeric_slots(CLEVR)
+SLOTS = numeric_slots(Dialect(CLEVR))
 FRAME = Frame(120, 160, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 HEIGHT, WIDTH = 120, 160
 

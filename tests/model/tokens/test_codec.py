@@ -19,6 +19,7 @@ from transformers import PreTrainedTokenizerFast
 from datagen.code.grammar import parse_code, write_code, write_object
 from datagen.code.statements import Choice, Number, Statement
 from datagen.domains.clevr import CLEVR, Clevr
+from datagen.domains.dialects import Dialect
 from datagen.domains.registry import DOMAINS
 from datagen.errors import UserError
 from datagen.scene import Object, Scene
@@ -50,7 +51,7 @@ WHOLE = Whole(
         ),
     )
 )
-TOKENIZERS = {"words": lambda: domain_tokenizer(CLEVR, [PROMPT]), **KINDS}
+TOKENIZERS = {"words": lambda: domain_tokenizer(Dialect(CLEVR), [PROMPT]), **KINDS}
 CODECS = {
     **{f"{kind}, {numbers}": CodeCodec(CLEVR, make(), numbers) for kind, make in TOKENIZERS.items() for numbers in ("head", "char")},
     **{f"whole numbers, {numbers}": CodeCodec(WHOLE, domain_tokenizer(WHOLE, [PROMPT]), numbers) for numbers in ("head", "char")},
@@ -229,7 +230,7 @@ def test_the_small_tokenizer_cuts_whole_code_as_the_codec_does() -> None:
 
 def test_prompts_have_no_unknown_words() -> None:
     prompts = [PROMPT, "Write this scene, object by object, as code.", "2.5-D scenes?"]
-    tokenizer = domain_tokenizer(CLEVR, prompts)
+    tokenizer = domain_tokenizer(Dialect(CLEVR), prompts)
     for prompt in prompts:
         [ids] = prompt_tokens(tokenizer, [prompt]).asked
         assert tokenizer.unk_token_id not in ids
@@ -254,7 +255,7 @@ def test_the_grammar_stays_small_beside_a_large_vocabulary() -> None:
 
 @pytest.mark.parametrize("domain", DOMAINS.values(), ids=DOMAINS)
 def test_normalised_units_span_the_declared_range(domain: Any) -> None:
-    codec = CodeCodec(domain, domain_tokenizer(domain, [PROMPT]))
+    codec = CodeCodec(domain, domain_tokenizer(Dialect(domain), [PROMPT]))
     for slot in codec.slots:
         assert (slot.normalise(slot.low), slot.normalise(slot.high)) == (-1.0, 1.0)
         assert slot.denormalise(slot.normalise(0.3 * slot.low + 0.7 * slot.high)) == pytest.approx(0.3 * slot.low + 0.7 * slot.high)
