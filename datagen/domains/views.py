@@ -30,8 +30,8 @@ CAMERA_LOCATION = Number("loc", (-1.0, -1.0, -90.0, math.log(1.5)), (1.0, 1.0, 9
 """A camera as its target sees it: sine and cosine of the azimuth, elevation, and the logarithm of the distance."""
 CAMERA_TARGET = Number("target", (-5.0,) * 3, (5.0,) * 3, 3, "m")
 CAMERA_LENS = Number("lens", (math.log(15.0),), (math.log(120.0),), 5, "log mm")
-LAMP_STEP = Number("loc", (-2.0,) * 3, (2.0,) * 3, 3, "m from the domain's lamp")
-LAMP_POWER = Number("power", (-1.0,), (1.0,), 4, "log of the domain's lamp's power")
+LAMP_STEP = Number("loc", (-20.0,) * 3, (20.0,) * 3, 3, "m from the domain's lamp")
+LAMP_POWER = Number("power", (-4.0,), (4.0,), 4, "log of the domain's lamp's power")
 LEAST_RATIO = 1e-3  # of a lamp's power to that of the domain's
 MIRROR = np.diag([1.0, -1.0, 1.0])
 

@@ -30,10 +30,12 @@ NOTHING = -100  # the target of a word in a cell without an object
 PRESENCE_LOG_ODDS = -4.0  # approximately, of a centre in a cell, initially
 NUMBER_WEIGHT = 2.0  # of the numbers' loss relative to that of one choice
 CLOSE = 0.05  # normalised units, or cells: smaller errors have a quadratic loss, others a linear one
+HEADER_CLOSE = 0.02  # normalised units: as `CLOSE`, for the numbers of a header
 LOG_SPREAD = -2.0  # approximately, the logarithm of each number's spread, initially
 LEAST_SPREAD = 0.01  # normalised, or cells: sharper ones would reward every further digit
 LEAST_HEADER_SPREAD = 0.005  # normalised
 MOST_LOG_SPREAD = 1.0
+SURPRISE = 8.0
 IMAGE_WEIGHT = 2.0  # of a header's numbers as the image says them, relative to what one object says
 
 
@@ -321,17 +323,24 @@ class ContextReader(DenseHead):
         labelled = torch.cat([output[:, :1], true, output[:, 1 + self.layout.numbers :]], dim=-1)
         periods = constant(tuple(slot.period for slot in self.layout.slots), true.device).expand(len(true), -1)
         off = distances(self.values(output), self.values(labelled), periods) / self._slot_scale(true.device)
-        return laplace_nll(off, spreads.clamp(min=math.log(LEAST_SPREAD), max=MOST_LOG_SPREAD)).sum()
+        return spread_loss(off, spreads.clamp(min=math.log(LEAST_SPREAD), max=MOST_LOG_SPREAD)).sum()
 
     def _header_loss(self, read: Sequence[torch.Tensor], occupied: tuple[torch.Tensor, ...], true: torch.Tensor) -> torch.Tensor:
-        """The negative log-likelihoods of the header's numbers (batch, slots), NaN where unknown: at each of the ``occupied`` cells, and,
-        with the weight of `IMAGE_WEIGHT` objects, of the images. ``read`` is what `_of_image` takes."""
+        """The Huber losses of the header's numbers (batch, slots), NaN where unknown, and the losses of their spreads: at each of the
+        ``occupied`` cells, and, with the weight of `IMAGE_WEIGHT` objects, of the images. ``read`` is what `_of_image` takes."""
         cells, header, spreads = read
-        at, of_image = true[occupied[0]], self._of_image(cells.detach(), header, spreads)
-        loss = laplace_nll((header[occupied] - at.nan_to_num()).abs(), spreads[occupied])[~at.isnan()].sum()
-        return loss + IMAGE_WEIGHT * laplace_nll((of_image[0] - true.nan_to_num()).abs(), of_image[1])[~true.isnan()].sum()
+        of_cells = header[occupied], spreads[occupied], true[occupied[0]]
+        of_images = *self._of_image(cells.detach(), header, spreads), true
+        losses = []
+        for guess, spread, right in (of_cells, of_images):
+            known, right = ~right.isnan(), right.nan_to_num()
+            off = nn.functional.smooth_l1_loss(guess, right, reduction="none", beta=HEADER_CLOSE)
+            losses.append((off + spread_loss((guess - right).abs(), spread))[known].sum())
+        return losses[0] + IMAGE_WEIGHT * losses[1]
 
 
-def laplace_nll(off: torch.Tensor, log_spreads: torch.Tensor) -> torch.Tensor:
-    """The negative log-likelihoods of distances ``off`` under Laplace distributions of these spreads."""
-    return off * (-log_spreads).exp() + log_spreads + math.log(2)
+def spread_loss(off: torch.Tensor, log_spreads: torch.Tensor) -> torch.Tensor:
+    """The negative log-likelihoods of distances ``off`` under Laplace distributions of these spreads, which alone are learnt; of a distance
+    that was thought impossible, as of one of `SURPRISE` spreads."""
+    ratio = off.detach() * (-log_spreads).exp()
+    return torch.where(ratio > SURPRISE, SURPRISE * (1 - log_spreads + log_spreads.detach()), ratio) + log_spreads + math.log(2)
