@@ -332,10 +332,10 @@ class ContextReader(DenseHead):
         of_cells = header[occupied], spreads[occupied], true[occupied[0]]
         of_images = *self._of_image(cells.detach(), header, spreads), true
         losses = []
-        for guess, spread, right in (of_cells, of_images):
-            known, right = ~right.isnan(), right.nan_to_num()
+        for guess, spread, target in (of_cells, of_images):
+            right = target.nan_to_num()
             off = nn.functional.smooth_l1_loss(guess, right, reduction="none", beta=HEADER_CLOSE)
-            losses.append((off + spread_loss((guess - right).abs(), spread))[known].sum())
+            losses.append((off + spread_loss((guess - right).abs(), spread))[~target.isnan()].sum())
         return losses[0] + IMAGE_WEIGHT * losses[1]
 
 

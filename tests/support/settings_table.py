@@ -10,7 +10,7 @@ from places import DOCS
 from model.preset import GROUPS, Preset, get_preset, settings
 
 DOCUMENT = DOCS / "training.md"
-PRESETS = ("tiny", "small", "paper", "derender")
+PRESETS = ("tiny", "view", "small", "paper", "derender")
 HEAD = f"| setting | what it says | default | {' | '.join(f'`{name}`' for name in PRESETS)} |\n|---|---|---|{'---|' * len(PRESETS)}\n"
 
 
