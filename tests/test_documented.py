@@ -62,7 +62,7 @@ def test_the_table_of_presets_is_what_they_are() -> None:
     text = (DOCS / "training.md").read_text()
     rows = {row[0]: row[1:] for row in table(text, "", "`tiny`", "`small`", "`paper`")}
     presets = {name: dict(_settings(get_preset(name).to_json())) for name in ("tiny", "small", "paper")}
-    assert {*presets, "derender"} == set(NAMES)
+    assert {*presets, "derender", "view"} == set(NAMES)
     assert rows["learning rate: language model, projector, numeric head"] == [_rates(preset) for preset in presets.values()]
     assert rows["samples a step on one device × steps"] == [_samples(preset) for preset in presets.values()]
     assert rows["bfloat16"] == ["yes" if preset["bf16"] else "no" for preset in presets.values()]

@@ -33,6 +33,7 @@ model.constants
 model.batch        model.config       model.tables        model.trial          model.preset
 model.extent       model.run_folder   model.tokens
 model.parts
+model.output
 model.igllm        model.coverage
 model.data
 model.build        model.derender
