@@ -25,6 +25,7 @@ from datagen.scene import Object, Quality, Scene, Shot, Vec3
 if TYPE_CHECKING:
     from datagen.domains.splits import Split
     from datagen.geometry.ground import Sweep
+    from datagen.geometry.sight import Sight
     from datagen.geometry.view import View
     from datagen.rng import Stream
 
@@ -195,6 +196,13 @@ class Domain(ABC):
     @abstractmethod
     def sample_scene(self, rng: Stream, count: int, split: Split) -> Scene | None:
         """Try once to draw a canonical scene of `count` objects that the split allows; None if placement failed."""
+
+    def sample_scene_in_sight(self, rng: Stream, count: int, split: Split, sight: Sight) -> Scene | None:
+        """As `sample_scene`, for cameras that see only part of where objects may be: objects are best placed in `sight` at once.
+
+        A domain that places objects overrides this, or most tries may be rejected later, when an object is not seen.
+        """
+        return self.sample_scene(rng, count, split)
 
     # Pictures
 
