@@ -7,8 +7,8 @@ frame, quality, camera, lamps, noise. Scene and shot together determine the imag
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
@@ -55,18 +55,30 @@ class Object:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """The objects of one image. Two scenes are equal when they hold the same objects, in whatever order."""
+    """The objects of one image. Two scenes are equal when they hold the same objects, in whatever order.
+
+    ``header`` holds the statements that stand before the objects, which say how the scene is photographed: its camera and lamps. It is
+    empty where the code leaves that open.
+    """
 
     domain: str
     objects: tuple[Object, ...]
+    header: tuple[Object, ...] = ()
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Scene):
             return NotImplemented
-        return self.domain == other.domain and Counter(self.objects) == Counter(other.objects)
+        return all(
+            one == another
+            for one, another in (
+                (self.domain, other.domain),
+                (Counter(self.objects), Counter(other.objects)),
+                (Counter(self.header), Counter(other.header)),
+            )
+        )
 
     def __hash__(self) -> int:
-        return hash((self.domain, frozenset(self.objects)))
+        return hash((self.domain, frozenset(self.objects), frozenset(self.header)))
 
     def __len__(self) -> int:
         return len(self.objects)
@@ -74,18 +86,30 @@ class Scene:
     def __iter__(self) -> Iterator[Object]:
         return iter(self.objects)
 
+    def with_objects(self, objects: Iterable[Object]) -> Scene:
+        """The scene with other objects, photographed in the same way."""
+        return replace(self, objects=tuple(objects))
+
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON: ``{"domain", "objects": [{"statement", argument: value, ...}]}``."""
-        return {"domain": self.domain, "objects": [_lists({"statement": o.statement, **o.values}) for o in self.objects]}
+        """Plain JSON: ``{"domain", "objects": [{"statement", argument: value, ...}]}``, with ``header`` in the form of ``objects`` if there
+        is one."""
+        plain = {"domain": self.domain, "objects": _statements_to_json(self.objects)}
+        return {**plain, "header": _statements_to_json(self.header)} if self.header else plain
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Scene:
         """The inverse of `to_json`. Does not check the scene against its domain: that is `Domain.check`."""
-        objects = []
-        for entry in data["objects"]:
-            values = _tuples({name: value for name, value in entry.items() if name != "statement"})
-            objects.append(Object(entry["statement"], values))
-        return Scene(data["domain"], tuple(objects))
+        return Scene(data["domain"], _statements_from_json(data["objects"]), _statements_from_json(data.get("header", ())))
+
+
+def _statements_to_json(objects: Iterable[Object]) -> list[dict[str, Any]]:
+    return [_lists({"statement": obj.statement, **obj.values}) for obj in objects]
+
+
+def _statements_from_json(data: Iterable[Mapping[str, Any]]) -> tuple[Object, ...]:
+    return tuple(
+        Object(entry["statement"], _tuples({name: value for name, value in entry.items() if name != "statement"})) for entry in data
+    )
 
 
 @dataclass(frozen=True)

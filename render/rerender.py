@@ -284,7 +284,7 @@ def checked_code(code: str, domain: Domain) -> Scene:
 
 def warnings_of(written: Scene, domain: Domain, shot: Shot) -> list[str]:
     """Warnings about a scene and its shot, one line each; objects are numbered in the order of the code."""
-    scene = Scene(written.domain, tuple(map(domain.canonical_object, written.objects)))
+    scene = written.with_objects(map(domain.canonical_object, written.objects))
     warnings = domain.violations(scene) if len(scene) else ["the code names no object: the picture shows none"]
     if len(warnings) > MOST_WARNED:
         warnings[MOST_WARNED:] = [f"{len(warnings) - MOST_WARNED:,} more numbers are outside of their range"]

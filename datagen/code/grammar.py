@@ -4,6 +4,11 @@ One statement per object, for example::
 
     add(loc=(1.234, -0.456, 0.495), color="cyan", material="metal", size="large", shape="cube", rotation=37.2)
 
+In a domain whose scenes are photographed, a header may stand before them: the camera and some of the lamps, each at most once::
+
+    camera(loc=(7.481, -6.508, 5.344), target=(0.000, 0.000, 0.000), lens=35.00)
+    lamp(name="key", loc=(6.447, -2.905, 4.258), power=78.50)
+
 The grammar is fixed and small: each statement on its own line, keyword arguments in any order, double- or single-quoted words, finite
 decimals without underscore, exponent or imaginary part; blank lines and ``#`` comments are skipped. Anything else raises a `CodeError`
 with line, column and problem.
@@ -40,8 +45,9 @@ _TOKEN = re.compile(
 
 
 def write_code(scene: Scene, domain: Canonical) -> str:
-    """The canonical graphics code of a scene: one line per object, each number to its declared precision."""
-    return "".join(write_object(obj, domain) + "\n" for obj in domain.canonical(scene).objects)
+    """The canonical graphics code of a scene: its header, then one line per object, each number to its declared precision."""
+    canonical = domain.canonical(scene)
+    return "".join(write_object(obj, domain) + "\n" for obj in (*canonical.header, *canonical.objects))
 
 
 def write_object(obj: Object, domain: Language) -> str:
@@ -67,14 +73,25 @@ def parse_code(text: str, domain: Language) -> Scene:
     if len(text) > MAX_CHARACTERS:
         raise CodeError(1, 1, f"{len(text):,} characters, at most {MAX_CHARACTERS:,} are read")
     tokens = _Tokens(text)
+    header: dict[tuple[str, ...], Object] = {}
     objects: list[Object] = []
     while True:
         tokens.skip_newlines()
-        if tokens.peek.kind == "end":
-            return Scene(domain.name, tuple(objects))
+        begin = tokens.peek
+        if begin.kind == "end":
+            return Scene(domain.name, tuple(objects), tuple(header.values()))
         if len(objects) == MAX_STATEMENTS:
             raise tokens.error(f"one statement too many: at most {MAX_STATEMENTS:,} are read")
-        objects.append(_statement(tokens, domain))
+        obj = _statement(tokens, domain)
+        if obj.statement in (statement.name for statement in domain.header):
+            key = domain.statement(obj.statement).key(obj)
+            if objects:
+                raise _error(begin, f"{obj.statement}(...) stands before the objects")
+            if key in header:
+                raise _error(begin, f"{' '.join(key)} is given twice")
+            header[key] = obj
+        else:
+            objects.append(obj)
         if tokens.peek.kind not in ("newline", "end"):
             raise tokens.error("one ) too many") if tokens.at_mark(")") else tokens.unexpected("each statement has a line of its own")
 
@@ -172,7 +189,7 @@ def _listed(words: tuple[str, ...]) -> str:
 
 
 def _statement(tokens: _Tokens, domain: Language) -> Object:
-    names = tuple(s.name for s in domain.statements)
+    names = tuple(s.name for s in (*domain.statements, *domain.header))
     known = _listed(tuple(f"{name}(...)" for name in names))
     name = tokens.expect("name", f"a statement begins with its name: {known}")
     if name.text not in names:

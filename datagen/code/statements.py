@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from datagen.scene import Scene, Value
+from datagen.scene import Object, Scene, Value
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,17 @@ class Statement:
         raise KeyError(name)
 
     @property
+    def keys(self) -> tuple[tuple[str, ...], ...]:
+        """All that a statement of a header can be about, in order: the statement's name or, if its first argument is a ``name``, one for
+        each name."""
+        first = self.arguments[0]
+        return tuple((self.name, word) for word in first.words) if isinstance(first, Choice) and first.name == "name" else ((self.name,),)
+
+    def key(self, obj: Object) -> tuple[str, ...]:
+        """Which of `keys` an object of this statement is about."""
+        return (self.name,) if self.keys == ((self.name,),) else (self.name, obj["name"])
+
+    @property
     def choices(self) -> tuple[Choice, ...]:
         return tuple(a for a in self.arguments if isinstance(a, Choice))
 
@@ -101,13 +112,19 @@ class Groups:
 
 
 class Language(Protocol):
-    """The part of a `Domain`, or of a `datagen.domains.dialects.Dialect`, that the grammar of graphics code uses."""
+    """The part of a `Domain`, or of a `datagen.domains.dialects.Dialect`, that the grammar of graphics code uses.
+
+    ``statements`` describe objects. Those of ``header`` may stand before them, one for each of their `Statement.keys`.
+    """
 
     @property
     def name(self) -> str: ...
 
     @property
     def statements(self) -> tuple[Statement, ...]: ...
+
+    @property
+    def header(self) -> tuple[Statement, ...]: ...
 
     @property
     def synonyms(self) -> Mapping[str, tuple[str, ...]]: ...

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
@@ -45,6 +46,15 @@ class Spacing:
         """The number of pairs of objects that are nearer than ``least`` by more than `ROUNDING`."""
         points = [[_component(obj, name) for name in self.components] for obj in scene.objects]
         return sum(math.dist(one, other) < self.least - ROUNDING for one, other in combinations(points, 2))
+
+
+HEADER = "the header"  # in messages
+
+
+def _named(scene: Scene) -> Iterator[tuple[str, Object]]:
+    """Everything in a scene, with a name for messages."""
+    yield from ((HEADER, obj) for obj in scene.header)
+    yield from ((f"object {number}", obj) for number, obj in enumerate(scene.objects, 1))
 
 
 def _component(obj: Object, name: str) -> float:
@@ -84,9 +94,14 @@ class Domain(ABC):
     ground: Sweep | None = None
     """The ground and backdrop behind the objects; None if there is none."""
 
+    @property
+    def header(self) -> tuple[Statement, ...]:
+        """The statements that may stand before the objects: how a scene is photographed. Here, none."""
+        return ()
+
     def statement(self, name: str) -> Statement:
-        """The statement of that name; KeyError if there is none."""
-        for statement in self.statements:
+        """The statement of that name, of an object or of the header; KeyError if there is none."""
+        for statement in (*self.statements, *self.header):
             if statement.name == name:
                 return statement
         raise KeyError(name)
@@ -149,49 +164,59 @@ class Domain(ABC):
         return {}
 
     def canonical(self, scene: Scene) -> Scene:
-        """The scene in its canonical form: canonical objects in canonical order."""
+        """The scene in its canonical form: canonical objects in canonical order, and the same of its header."""
         objects = (self.canonical_object(o) for o in scene.objects)
-        return Scene(scene.domain, tuple(sorted(objects, key=self.order)))
+        return Scene(scene.domain, tuple(sorted(objects, key=self.order)), self._canonical_header(scene.header))
+
+    def _canonical_header(self, header: tuple[Object, ...]) -> tuple[Object, ...]:
+        """A header with its numbers rounded, in the order in which its statements and their names are declared."""
+        place = {key: number for number, key in enumerate(key for statement in self.header for key in statement.keys)}
+        rounded = (obj.replaced(**{n.name: n.rounded(obj[n.name]) for n in self.statement(obj.statement).numbers}) for obj in header)
+        return tuple(sorted(rounded, key=lambda obj: place[self.statement(obj.statement).key(obj)]))
 
     def violations(self, scene: Scene) -> list[str]:
         """A message for each thing outside the declared ranges; empty for a valid scene. Vocabulary is checked by `check`."""
         found = []
         if len(scene) > self.max_objects:
             found.append(f"{len(scene)} objects, at most {self.max_objects} are declared")
-        for i, obj in enumerate(scene.objects, 1):
+        for where, obj in _named(scene):
             for number in self.statement(obj.statement).numbers:
                 for value, low, high in zip(number.as_tuple(obj[number.name]), number.low, number.high, strict=True):
                     if not low <= value <= high:
-                        found.append(f"object {i}: {number.name} {value:g} is outside [{low:g}, {high:g}] {number.unit}")
+                        found.append(f"{where}: {number.name} {value:g} is outside [{low:g}, {high:g}] {number.unit}")
         return found
 
     def check(self, scene: Scene) -> None:
         """Call `check_form`, and raise `UserError` for a word outside its vocabulary or a number above `FARTHEST`. Declared ranges are
         checked by `violations`."""
         self.check_form(scene)
-        for index, obj in enumerate(scene.objects, 1):
+        for where, obj in _named(scene):
             for number in self.statement(obj.statement).numbers:
                 if max(map(abs, number.as_tuple(obj[number.name]))) > FARTHEST:
-                    raise UserError(f"object {index}: {number.name} {obj[number.name]} is past what any number may be, {FARTHEST:,.0f}")
+                    raise UserError(f"{where}: {number.name} {obj[number.name]} is past what any number may be, {FARTHEST:,.0f}")
             for choice in self.statement(obj.statement).choices:
                 if obj[choice.name] not in choice.words:
-                    raise UserError(f"object {index}: {choice.name} {obj[choice.name]!r} is none of {', '.join(choice.words)}")
+                    raise UserError(f"{where}: {choice.name} {obj[choice.name]!r} is none of {', '.join(choice.words)}")
 
     def check_form(self, scene: Scene) -> None:
         """Raise `UserError` unless every object is a statement of the domain with exactly its arguments: a word for each choice, and the
-        declared number of finite components for each number."""
-        for index, obj in enumerate(scene.objects, 1):
-            if obj.statement not in (s.name for s in self.statements):
-                raise UserError(f"object {index}: there is no statement {obj.statement!r} in the {self.name} domain")
+        declared number of finite components for each number. The same of the header's statements, none of which may come twice."""
+        for where, obj in _named(scene):
+            allowed = self.header if where == HEADER else self.statements
+            if obj.statement not in (s.name for s in allowed):
+                raise UserError(f"{where}: there is no statement {obj.statement!r} in the {self.name} domain")
             statement = self.statement(obj.statement)
             differing = {argument.name for argument in statement.arguments} ^ obj.values.keys()
             if differing:
                 name = min(differing)
                 problem = f"has no argument {name!r}" if name in obj.values else f"lacks {name}"
-                raise UserError(f"object {index}: {obj.statement} {problem}")
+                raise UserError(f"{where}: {obj.statement} {problem}")
             for argument in statement.arguments:
                 if not argument.fits(obj[argument.name]):
-                    raise UserError(f"object {index}: {argument.name} is {obj[argument.name]!r}, not {argument.form}")
+                    raise UserError(f"{where}: {argument.name} is {obj[argument.name]!r}, not {argument.form}")
+        keys = Counter(self.statement(obj.statement).key(obj) for obj in scene.header)
+        if repeated := next((key for key, times in keys.items() if times > 1), None):
+            raise UserError(f"{HEADER}: {' '.join(repeated)} is given twice")
 
     @abstractmethod
     def sample_scene(self, rng: Stream, count: int, split: Split) -> Scene | None:
@@ -209,6 +234,10 @@ class Domain(ABC):
     def canonical_shot(self, width: int, height: int, quality: Quality) -> Shot:
         """The standard shot: standard camera, lamps unmoved. In a domain without a camera, only the frame is set."""
         return Shot(width, height, quality, None, (), noise_seed=0)
+
+    def shot_of(self, scene: Scene, template: Shot) -> Shot:
+        """How a scene is photographed: as ``template`` says, but with the camera and the lamps of the scene's header, if it has some."""
+        return template
 
     def check_shot(self, shot: Shot) -> None:
         """Raise `UserError` unless the shot has a camera exactly if the domain's shots have one."""

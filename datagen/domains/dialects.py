@@ -77,7 +77,7 @@ REPRESENTATIONS: dict[str, Representation] = {
 class Dialect:
     """A way to write the code of a ``domain``: a language for the grammar, and the conversion of objects both ways.
 
-    ``name``, ``statements``, ``synonyms`` and ``max_objects`` have the same meaning as in `Domain`.
+    ``name``, ``statements``, ``header``, ``synonyms`` and ``max_objects`` have the same meaning as in `Domain`.
     """
 
     def __init__(self, domain: Domain, representation: Representation | None = None) -> None:
@@ -85,10 +85,14 @@ class Dialect:
         self.domain, self._representation = domain, representation
         self.name, self.synonyms, self.max_objects = domain.name, domain.synonyms, domain.max_objects
         self.statements = tuple(self._declared(statement) for statement in domain.statements)
+        self.header = domain.header
 
     def statement(self, name: str) -> Statement:
         """The statement of that name; KeyError if there is none."""
-        return next(statement for statement in self.statements if statement.name == name)
+        for statement in (*self.statements, *self.header):
+            if statement.name == name:
+                return statement
+        raise KeyError(name)
 
     def _declared(self, statement: Statement) -> Statement:
         if self._representation is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from datagen.code.grammar import write_code
+from datagen.code.statements import Choice, Number, Statement
 from datagen.domains.base import Domain
+from datagen.errors import UserError
 from datagen.geometry.camera import ground_directions, project
 from datagen.geometry.raycast import Castable, cast
 from datagen.geometry.view import View
@@ -18,6 +22,19 @@ from datagen.scene import Camera, Lamp, Object, Quality, Scene, Shot, Vec3
 
 if TYPE_CHECKING:
     from datagen.rng import Stream
+
+
+CAMERA = Statement(
+    "camera",
+    (
+        Number("loc", (-30.0,) * 3, (30.0,) * 3, 3, "m"),
+        Number("target", (-30.0,) * 3, (30.0,) * 3, 3, "m"),
+        Number("lens", (5.0,), (500.0,), 2, "mm"),
+    ),
+)
+"""A camera in code; its sensor is `datagen.scene.Camera`'s."""
+LAMP_LOCATION = Number("loc", (-30.0,) * 3, (30.0,) * 3, 3, "m")
+LAMP_POWER = Number("power", (0.0,), (1000.0,), 2, "W")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -30,6 +47,49 @@ class StagedDomain(Domain):
     """The standard camera. It defines directions and the order of objects, whatever camera a shot has."""
     lamps: tuple[Lamp, ...]
     """The lamps at their standard, unmoved places."""
+
+    @cached_property
+    def header(self) -> tuple[Statement, ...]:
+        """The camera, and the lamps by their names: of a lamp's colour and size, the domain's own lamp of that name decides."""
+        names = tuple(lamp.name for lamp in self.lamps)
+        return (CAMERA, Statement("lamp", (Choice("name", names), LAMP_LOCATION, LAMP_POWER))) if names else (CAMERA,)
+
+    def header_of(self, shot: Shot) -> tuple[Object, ...]:
+        """A shot's camera and lamps as a header, rounded as declared; a camera with another sensor gets the lens with the same view.
+
+        `UserError` if code cannot say them: lamps other than the domain's, of other colours or sizes, or in another order of magnitude
+        than declared.
+        """
+        camera = shot.viewpoint
+        lens = camera.lens_mm * Camera.sensor_mm / camera.sensor_mm
+        header = [Object("camera", {"loc": camera.location, "target": camera.target, "lens": lens})]
+        own = {lamp.name: lamp for lamp in self.lamps}
+        for lamp in shot.lamps:
+            if lamp.name not in own:
+                raise UserError(f"code of the {self.name} domain cannot name a lamp {lamp.name!r}, only {', '.join(own)}")
+            if (lamp.size, lamp.color) != (own[lamp.name].size, own[lamp.name].color):
+                raise UserError(f"code cannot say the size or the colour of a lamp, and the {lamp.name} lamp has others than the domain's")
+            header.append(Object("lamp", {"name": lamp.name, "loc": lamp.location, "power": lamp.power}))
+        scene = self.canonical(Scene(self.name, (), tuple(header)))
+        if found := self.violations(scene):
+            raise UserError(f"code cannot say this camera or these lamps: {found[0].removeprefix('the header: ')}")
+        return scene.header
+
+    def shot_of(self, scene: Scene, template: Shot) -> Shot:
+        """See `Domain.shot_of`. If the header has lamps, they are all that there are. The noise seed is then a digest of the code, so that
+        the code alone, in a given frame and quality, determines the image."""
+        if not scene.header:
+            return template
+        camera, lamps = template.viewpoint, []
+        own = {lamp.name: lamp for lamp in self.lamps}
+        for obj in scene.header:
+            if obj.statement == "camera":
+                camera = Camera(obj["loc"], obj["target"], float(obj["lens"]), name=camera.name)
+            else:
+                lamps.append(replace(own[obj["name"]], location=obj["loc"], power=float(obj["power"])))
+        digest = hashlib.sha256(write_code(scene, self).encode()).digest()
+        seed = int.from_bytes(digest[:4], "big") % 2**31
+        return replace(template, camera=camera, lamps=tuple(lamps) or template.lamps, noise_seed=seed)
 
     @abstractmethod
     def solid(self, obj: Object) -> Castable:

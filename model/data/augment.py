@@ -34,4 +34,4 @@ def reordered(scene: Scene, domain: Domain, rng: np.random.Generator, noise: flo
     """
     keys = [domain.order(obj) for obj in scene.objects]
     moved = [(first + noise * rng.standard_normal(), *rest) for first, *rest in keys]
-    return Scene(scene.domain, tuple(scene.objects[i] for i in sorted(range(len(moved)), key=moved.__getitem__)))
+    return scene.with_objects(scene.objects[i] for i in sorted(range(len(moved)), key=moved.__getitem__))

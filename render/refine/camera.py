@@ -15,7 +15,7 @@ from datagen.domains.base import Domain
 from datagen.domains.posed import PosedDomain
 from datagen.geometry.camera import look_at
 from datagen.geometry.rotations import from_axis_angle, to_euler
-from datagen.scene import Camera, Lamp, Object, Scene, Shot, Vec3
+from datagen.scene import Camera, Lamp, Object, Shot, Vec3
 from render.refine.state import Handle, State
 
 PLACE_SPREAD = 0.3  # metres that a camera is expected to be off, around its target, over it, and away from it
@@ -75,7 +75,7 @@ def _seen_by(camera: Camera, state: State, domain: Domain) -> State:
     if domain.ground is None:
         return replace(state, shot=shot)
     objects = [_followed(obj, state.shot.viewpoint, camera, domain) for obj in state.scene.objects]
-    return replace(state, scene=Scene(state.scene.domain, tuple(objects)), shot=shot)
+    return replace(state, scene=state.scene.with_objects(objects), shot=shot)
 
 
 def _followed(obj: Object, before: Camera, after: Camera, domain: Domain) -> Object:

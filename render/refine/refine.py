@@ -90,7 +90,7 @@ def refine_scene(  # noqa: PLR0917 - the last two are seldom given
     budget = Budget(renderer, settings.seconds, settings.renders, stop)
     first_error = error_of(given, fine, renderer)
     budget.keep(JUDGING_FRAMES)
-    settled = Scene(scene.domain, tuple(map(domain.settled, scene.objects)))
+    settled = scene.with_objects(map(domain.settled, scene.objects))
     fit = Fit(replace(given, scene=settled), domain, given.shot, budget)
     beliefs = Beliefs(settings.candidates, settings.confidence)
     lit, camera = bool(shot.lamps), settings.free_camera and shot.camera is not None

@@ -38,17 +38,17 @@ class State:
     def without(self, index: int) -> State:
         """The same without an object."""
         left = [i for i in range(len(self.scene)) if i != index]
-        return State(Scene(self.scene.domain, tuple(self.scene.objects[i] for i in left)), self.shot, tuple(self.origins[i] for i in left))
+        return State(self.scene.with_objects(self.scene.objects[i] for i in left), self.shot, tuple(self.origins[i] for i in left))
 
     def with_new(self, obj: Object) -> State:
         """The same with a further object, the last."""
-        return State(Scene(self.scene.domain, (*self.scene.objects, obj)), self.shot, (*self.origins, None))
+        return State(self.scene.with_objects((*self.scene.objects, obj)), self.shot, (*self.origins, None))
 
     def canonical(self, domain: Domain) -> State:
         """The same with canonical objects in canonical order."""
         objects = [domain.canonical_object(obj) for obj in self.scene.objects]
         order = sorted(range(len(objects)), key=lambda i: domain.order(objects[i]))
-        return State(Scene(self.scene.domain, tuple(objects[i] for i in order)), self.shot, tuple(self.origins[i] for i in order))
+        return State(self.scene.with_objects(objects[i] for i in order), self.shot, tuple(self.origins[i] for i in order))
 
     def at(self, width: int, height: int) -> State:
         """The same in a frame of another size."""
@@ -57,7 +57,7 @@ class State:
     def with_object(self, index: int, obj: Object) -> State:
         """The same with one object replaced."""
         objects = [obj if i == index else other for i, other in enumerate(self.scene.objects)]
-        return replace(self, scene=Scene(self.scene.domain, tuple(objects)))
+        return replace(self, scene=self.scene.with_objects(objects))
 
 
 @dataclass(frozen=True)

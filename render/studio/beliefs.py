@@ -72,4 +72,4 @@ def _words(obj: Object, domain: Domain) -> tuple[str, ...]:
 
 
 def _only(scene: Scene, numbers: Sequence[int]) -> Scene:
-    return Scene(scene.domain, tuple(scene.objects[number] for number in numbers))
+    return scene.with_objects(scene.objects[number] for number in numbers)

@@ -52,7 +52,7 @@ class Views:
             return {"error": {"line": error.line, "column": error.column, "problem": error.problem}}
         except UserError as error:
             return {"error": {"line": 1, "column": 1, "problem": str(error)}}
-        shown = Scene(scene.domain, scene.objects[:MOST_SHOWN])
+        shown = scene.with_objects(scene.objects[:MOST_SHOWN])
         view: dict[str, Any] = {
             "objects": [{"words": object_words(domain, obj) or obj.statement} for obj in shown],
             "warnings": list(_warnings(scene, domain, shot)),
