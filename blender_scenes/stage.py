@@ -107,10 +107,7 @@ def _twins(scene: bpy.types.Scene, sweep: bpy.types.Object) -> list[bpy.types.Ob
 
 
 def add_lamp(scene: bpy.types.Scene, lamp: Lamp, parts: int = 1) -> None:
-    """Add a square area lamp that faces the origin, cut into `parts` strips that together send out the same light.
-
-    It is not seen by the camera itself, before which it may stand, and where it would hide objects; its light and its reflections are.
-    """
+    """Add a square area lamp that faces the origin, cut into `parts` strips that together send out the same light."""
     light = bpy.data.lights.new(lamp.name, "AREA")
     light.shape = "RECTANGLE"
     light.size, light.size_y = lamp.size / parts, lamp.size
@@ -118,9 +115,7 @@ def add_lamp(scene: bpy.types.Scene, lamp: Lamp, parts: int = 1) -> None:
     light.color = lamp.color
     for part in range(parts):
         aside = Matrix.Translation((lamp.size * ((part + 0.5) / parts - 0.5), 0.0, 0.0))
-        strip = add_object(scene, lamp.name, light)
-        strip.matrix_world = _placed(lamp.location, (0.0, 0.0, 0.0)) @ aside
-        strip.visible_camera = False
+        add_object(scene, lamp.name, light).matrix_world = _placed(lamp.location, (0.0, 0.0, 0.0)) @ aside
 
 
 def add_sun(scene: bpy.types.Scene, parts: int = 1, turned: float = 0.0) -> None:
