@@ -54,10 +54,12 @@ class CameraRanges:
         return _camera(azimuth, elevation, distance, lens)
 
     def corners(self, directions: int = 8) -> list[Camera]:
-        """The cameras at the ends of the ranges, from so many azimuths evenly over their range."""
+        """The cameras at the ends of the ranges, from so many azimuths evenly over their range, and from where a coordinate is greatest."""
         low, high = self.azimuth
-        azimuths = [low + (high - low) * number / directions for number in range(directions + 1)] if low < high else [low]
-        places = product(azimuths, sorted(set(self.elevation)), sorted(set(self.distance)), sorted(set(self.lens)))
+        azimuths = {low + (high - low) * number / directions for number in range(directions + 1)}
+        azimuths |= {quarter for quarter in (-360.0, -270.0, -180.0, -90.0, 0.0, 90.0, 180.0, 270.0, 360.0) if low <= quarter <= high}
+        elevations = {*self.elevation, min(max(0.0, self.elevation[0]), self.elevation[1])}
+        places = product(sorted(azimuths), sorted(elevations), sorted(set(self.distance)), sorted(set(self.lens)))
         return [_camera(*place) for place in places]
 
     def least_height(self) -> float:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from datagen.domains.staged import StagedDomain
 from datagen.errors import UserError
 from datagen.geometry.sight import Sight
 from datagen.geometry.view import View, min_visible_pixels
 from datagen.rng import Stream
 from datagen.samples.cameras import extremes, moved
+from datagen.samples.in_code import headed
 from datagen.samples.settings import DatasetSettings
 from datagen.scene import Camera, Scene, Shot
 
@@ -46,7 +48,7 @@ def draw(settings: DatasetSettings, index: int) -> Drawn:
             cameras = scene_cameras(settings, number, 1 + attempt - CAMERA_TRIES)
         drawn = _try(settings, Stream(seed, number, attempt + 1), count, cameras)
         if drawn is not None and drawn.views:
-            return Drawn(drawn.scene, drawn.shots[which], drawn.views[which], attempt)
+            return Drawn(drawn.scenes[which], drawn.shots[which], drawn.views[which], attempt)
     raise UserError(
         f"seed {seed}, index {index}: no scene of {count} objects that can all be seen in {MAX_ATTEMPTS} tries; ask for fewer objects"
     )
@@ -54,9 +56,10 @@ def draw(settings: DatasetSettings, index: int) -> Drawn:
 
 @dataclass(frozen=True)
 class _Tried:
-    """A scene, its shots, one for each camera, and their views; no views if in one of them an object shows too few pixels."""
+    """A scene, as often as it has shots, one for each camera, which may be in its code; its shots and their views. There are no views if
+    in one of them an object shows too few pixels."""
 
-    scene: Scene
+    scenes: list[Scene]
     shots: list[Shot]
     views: list[View]
 
@@ -73,8 +76,12 @@ def _try(settings: DatasetSettings, rng: Stream, count: int, cameras: Sequence[C
         return None
     first = domain.sample_shot(rng, settings.shot(cameras[0]), settings.light_jitter)
     others = [replace(first, camera=camera, noise_seed=(first.noise_seed + n) % 2**31) for n, camera in enumerate(cameras[1:], 1)]
-    tried = _Tried(scene, [first, *others], [])
-    for shot in tried.shots:
+    shots, scenes = [first, *others], [scene] * len(cameras)
+    if settings.shot_in_code and isinstance(domain, StagedDomain):
+        said = [headed(scene, shot, domain) for shot in shots]
+        scenes, shots = [one for one, _ in said], [shot for _, shot in said]
+    tried = _Tried(scenes, shots, [])
+    for shot in shots:
         view = domain.view(scene, shot, least)
         if view is None:
             return replace(tried, views=[])

@@ -14,6 +14,7 @@ from datagen.domains.camera_ranges import CameraRanges
 from datagen.domains.registry import get_domain
 from datagen.domains.split_files import check_counts, check_split, split_from_json
 from datagen.domains.splits import Split, SplitFile
+from datagen.domains.staged import StagedDomain
 from datagen.errors import UserError
 from datagen.flags import Flag, positive
 from datagen.geometry.ground import sweep_for
@@ -62,6 +63,7 @@ class SettingsRecord(Struct, kw_only=True):
     depth: bool
     shard_size: ShardSize
     views: Annotated[int, Meta(ge=1, le=MAX_VIEWS)] = 1
+    shot_in_code: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ class DatasetSettings:
     captions: Annotated[bool, Flag("add {key}.txt: a few true sentences about the scene")] = False
     depth: Annotated[bool, Flag("add {key}.depth.npy: metres to what each pixel shows")] = False
     views: Annotated[int, Flag("samples of each scene, each by another of --cameras, or by --camera-jitter", "N", positive)] = 1
+    shot_in_code: Annotated[bool, Flag("begin the code with camera and lamps, so that it says all that the image depends on")] = False
     shard_size: Annotated[int, Flag("samples in each shard, which is one tar", "N", positive)] = 1000
 
     def __post_init__(self) -> None:
@@ -123,6 +126,8 @@ class DatasetSettings:
             raise UserError(f"{self.views} views of a scene do not fit into a shard of {self.shard_size}; ask for a larger shard size")
         self._fill(shard_size=self.shard_size - self.shard_size % self.views)
         self._check_shots(domain)
+        if self.shot_in_code:
+            self._check_header(domain)
 
     @cached_property
     def resolved_domain(self) -> Domain:
@@ -172,6 +177,20 @@ class DatasetSettings:
             refuse(f"the split {self.split!r}", "camera.elevation", list(ranges.elevation), allowed)
         self._check_lamps([domain.ground.room_at_any_turn], domain.canonical_shot(self.width, self.height, self.quality).lamps)
 
+    def _check_header(self, domain: Domain) -> None:
+        """Raise `UserError` unless code can say every camera and every lamp that may be drawn."""
+        if not isinstance(domain, StagedDomain):
+            return
+        shot, ranges = self.shot(domain.camera), self.allowed.camera
+        cameras = ranges.corners() if ranges else [stand for camera in self.cameras for stand in extremes(camera, self.camera_jitter)]
+        lamps = [
+            replace(lamp, location=stand.location) for lamp in shot.lamps for stand in extremes(Camera(lamp.location), self.light_jitter)
+        ]
+        for at in cameras:
+            domain.header_of(replace(shot, camera=at))
+        for lamp in lamps:
+            domain.header_of(replace(shot, lamps=(lamp,)))
+
     def _check_lamps(self, rooms: Sequence[Callable[[Vec3], float]], lamps: Sequence[Lamp]) -> None:
         """Raise `UserError` if a jittered lamp could come too near to a sweep; `rooms` measure how far a point is in front of each."""
         for lamp in lamps:
@@ -185,7 +204,7 @@ class DatasetSettings:
     def _refuse_views(self, domain: Domain) -> None:
         """Raise `UserError` for settings that need a camera."""
         asked = {"cameras": self.cameras, "camera jitter": self.camera_jitter, "captions": self.captions, "depth": self.depth}
-        asked["several views"] = self.views > 1
+        asked |= {"several views": self.views > 1, "the shot in code": self.shot_in_code}
         for name, value in asked.items():
             if value:
                 raise UserError(f"the {domain.name} domain has no camera: {name} cannot be asked of it")
@@ -243,8 +262,13 @@ class DatasetSettings:
         return replace(self.resolved_domain.canonical_shot(self.width, self.height, self.quality), camera=camera)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON with every field, but without ``views`` if it is 1, which `from_json` reads back to equal settings."""
-        plain = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "views" or self.views > 1}
+        """Plain JSON with every field, which `from_json` reads back to equal settings; without ``views`` if it is 1, and ``shot_in_code``
+        if it is not asked for."""
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        if self.views == 1:
+            del plain["views"]
+        if not self.shot_in_code:
+            del plain["shot_in_code"]
         return {**plain, "rules": self.allowed.to_json(), "cameras": cameras_to_json(self.cameras)}
 
     @staticmethod

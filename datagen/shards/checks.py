@@ -60,6 +60,8 @@ def check_agreement(sample: Sample, where: str) -> None:
         raise UserError(f"{where}: sample {sample.key}: its code cannot be read: {error}") from None
     if scene != sample.scene:
         raise UserError(f"{where}: sample {sample.key}: code and record tell different scenes")
+    if sample.domain.shot_of(scene, sample.shot) != sample.shot:
+        raise UserError(f"{where}: sample {sample.key}: code and record tell different cameras or lamps")
     try:
         sample.pixels()
     except ImageError as error:
