@@ -23,7 +23,7 @@ OWN = {"front": {"location": [0, -11, 5]}, "back": {"location": [3, 10, 6]}, "wi
         ([], {}, 0.9, 150.0),
         (["--sharp"], {}, 0.98, 50.0),
         (["--sharp"], OWN, 0.97, 50.0),
-        (["--sharp", "--split", "any-view", "--num", "4"], {}, 0.97, 50.0),
+        (["--sharp", "--split", "any-view"], {}, 0.97, 50.0),
     ],
 )
 def test_labels_agree_with_cycles_own_passes(

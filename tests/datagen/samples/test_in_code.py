@@ -83,10 +83,10 @@ def test_what_code_cannot_say_is_refused_before_anything_is_drawn(settings: dict
 
 def test_ranges_that_leave_what_code_can_say_are_refused(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "far.json"
-    path.write_text(json.dumps({"camera": {"azimuth": [80, 100], "elevation": [-5, 5], "distance": [20, 31], "lens": [28, 50]}}))
+    path.write_text(json.dumps({"camera": {"azimuth": [80, 102], "elevation": [-5, 5], "distance": [20, 30.002], "lens": [28, 50]}}))
     call = ["generate", "--domain", "so3", "--split", str(path), "--num", "1", "--out", str(tmp_path / "out"), "--shot-in-code"]
     assert main(call) == 2
-    assert "code cannot say this camera or these lamps: loc 31" in capsys.readouterr().err
+    assert "code cannot say this camera or these lamps: loc 30.002 is outside" in capsys.readouterr().err
 
 
 def test_another_sensor_gives_the_same_picture_by_another_lens() -> None:
