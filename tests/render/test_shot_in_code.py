@@ -10,16 +10,20 @@ from typing import Any
 
 import pytest
 
-from datagen.code.grammar import parse_code
+from datagen.code.grammar import parse_code, write_code
 from datagen.domains.registry import get_domain
+from datagen.domains.staged import StagedDomain
 from datagen.samples.settings import DatasetSettings
 from datagen.samples.viewpoints import named_cameras
 from datagen.shards.reader import Samples
 from datagen.shards.verify import verify
 from igllm import main
+from render.compare import compare
 from render.images import same_image
 from render.picture import render_scene
 from render.rerender import Recorded, Standard, render_codes
+from render.several import compare_several
+from render.summary import summary_text
 from render.verbs import Render
 
 CLEVR = get_domain("clevr")
@@ -143,3 +147,73 @@ def test_the_record_of_a_data_set_goes_on_without_a_header(renders: Samples, tmp
     key = renders.keys[0]
     assert render_codes({key: renders.code(key)}, Recorded(renders), tmp_path, on=1).keys == [key]
     assert Samples(tmp_path)[key].shot == renders[key].shot
+
+
+def moved(code: str) -> str:
+    """The code with its camera a metre higher, level as before, and its key lamp at half the power."""
+    scene = parse_code(code, CLEVR)
+    x, y, z = scene.header[0]["loc"]
+    lifted = scene.header[0].replaced(loc=(x, y, z + 1), target=(0.0, 0.0, 1.0))
+    dimmed = scene.header[1].replaced(power=scene.header[1]["power"] / 2)
+    return write_code(replace(scene, header=(lifted, dimmed, *scene.header[2:])), CLEVR)
+
+
+def predicted(path: Path, samples: Samples, change: Callable[[str], str]) -> Path:
+    path.write_text("".join(json.dumps({"key": sample.key, "code": change(sample.code)}) + "\n" for sample in samples))
+    return path
+
+
+def without_header(code: str) -> str:
+    return "".join(f"{line}\n" for line in code.splitlines() if line.startswith("add"))
+
+
+def test_what_codes_state_of_camera_and_lamps_is_scored(headed: Callable[[str, str], Samples], tmp_path: Path) -> None:
+    samples = headed("clevr", "around")
+    found = compare(samples, predicted(tmp_path / "moved.jsonl", samples, moved), tmp_path / "report")["scene"]["shot"]
+    assert found["camera"]["location"]["mean"] == pytest.approx(1.0)
+    assert found["camera"]["direction"]["median"] == pytest.approx(0.0, abs=1e-4)
+    assert found["camera"]["roll"]["median"] == pytest.approx(0.0, abs=1e-4)
+    assert found["camera"]["field_of_view"]["mean"] == 0.0
+    assert found["lamp_power"]["key"]["mean"] == pytest.approx(0.5)
+    assert found["lamp_power"]["fill"]["mean"] == found["lamp_direction"]["key"]["mean"] == 0.0
+    assert (found["camera"]["cameras"], found["camera"]["stated"], found["lamps"], found["lamps_matched"]) == (2, 2, 6, 6)
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "Camera and lamps" in page and "1.000 m" in page
+    assert "2 of 2 cameras, 6 of 6 lamps" in page
+    metrics = json.loads((tmp_path / "report" / "metrics.json").read_text())
+    assert metrics["intervals"]["shot"]["camera"]["location"]["mean"] == pytest.approx([1.0, 1.0])
+    text = summary_text(metrics)
+    assert "camera      1 m away" in text and "key lamp    0° aside, its power 50.0 % off" in text
+
+
+def test_a_code_that_states_nothing_misses_what_the_true_code_states(headed: Callable[[str, str], Samples], tmp_path: Path) -> None:
+    samples = headed("clevr", "around")
+    metrics = compare(samples, predicted(tmp_path / "bare.jsonl", samples, without_header), tmp_path / "report")
+    camera = metrics["scene"]["shot"]["camera"]
+    assert (camera["cameras"], camera["stated"], camera["location"]["mean"]) == (2, 0, None)
+    assert "0 of 2 cameras, 0 of 6 lamps" in (tmp_path / "report" / "index.html").read_text()
+    assert "camera" not in summary_text(metrics)
+
+
+def test_the_record_is_the_truth_where_the_true_code_states_nothing(renders: Samples, tmp_path: Path) -> None:
+    keys = renders.keys[:2]
+    assert "shot" not in compare(renders, renders.path, tmp_path / "plain", keys)["scene"]
+
+    def stated(code: str) -> str:
+        assert isinstance(CLEVR, StagedDomain)
+        return write_code(replace(parse_code(code, CLEVR), header=CLEVR.header_of(CLEVR.canonical_shot(64, 48, "draft"))), CLEVR)
+
+    rows = predicted(tmp_path / "stated.jsonl", renders, stated)
+    found = compare(renders, rows, tmp_path / "report", keys)["scene"]["shot"]
+    assert found["camera"]["location"]["mean"] == 0.0  # the set has the domain's camera
+    assert 0 < found["lamp_direction"]["key"]["mean"] < 20  # and jittered lamps
+
+
+def test_several_candidates_are_held_against_each_other(headed: Callable[[str, str], Samples], tmp_path: Path) -> None:
+    samples = headed("clevr", "around")
+    rows = {name: predicted(tmp_path / f"{name}.jsonl", samples, change) for name, change in (("moved", moved), ("right", str))}
+    metrics = compare_several(samples, rows, tmp_path / "report")
+    assert metrics["paired"][0]["scene"]["shot"]["camera"]["location"]["median"]["difference"] == pytest.approx(-1.0)
+    assert metrics["paired"][0]["wins"]["camera"] == {"wins": 2, "losses": 0, "ties": 0}
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "camera: location error, median" in page and "key lamp: power error, median" in page
