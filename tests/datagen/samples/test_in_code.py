@@ -16,10 +16,11 @@ from datagen.errors import UserError
 from datagen.samples.draw import draw
 from datagen.samples.in_code import check_header, headed, reheaded, stated_shot
 from datagen.samples.labels import label_objects, view_of
-from datagen.samples.sample import Sample, make_sample
+from datagen.samples.sample import make_sample
 from datagen.samples.settings import DatasetSettings
 from datagen.scene import Camera, Scene, Shot
-from datagen.shards.checks import check_agreement
+from datagen.shards.checks import check_sample
+from datagen.shards.reader import sample_blocks
 from igllm import main
 
 STAGED = ("clevr", "assets", "so3", "pose6d")
@@ -136,16 +137,26 @@ def test_a_header_takes_what_was_found_for_what_it_states_and_no_more() -> None:
 
 
 def test_a_record_that_tells_another_shot_than_its_code_is_damaged() -> None:
-    sample = draw(DatasetSettings(shot_in_code=True, min_objects=1, max_objects=1, **FRAME), 0)
+    chosen = DatasetSettings(shot_in_code=True, min_objects=1, max_objects=1, **FRAME)
+    sample = draw(chosen, 0)
 
-    def recorded(shot: Shot) -> Sample:
-        return make_sample("a", sample.scene, shot, np.zeros((60, 80, 3), np.uint8))
+    def check(scene: Scene, shot: Shot, settings: DatasetSettings = chosen) -> None:
+        stored = make_sample(chosen.key(0), scene, shot, np.zeros((60, 80, 3), np.uint8), index=0, seed=0, attempt=0, split="default")
+        check_sample(settings, 0, sample_blocks(stored), "here")
 
-    check_agreement(recorded(sample.shot), "here")
+    check(sample.scene, sample.shot)
+    message = "here: sample 000000000: its code states another camera or other lamps than its record"
     for wrong in (
         replace(sample.shot, camera=replace(sample.shot.viewpoint, lens_mm=36.0)),
         replace(sample.shot, lamps=sample.shot.lamps[1:]),
         replace(sample.shot, noise_seed=1),
     ):
-        with pytest.raises(UserError, match="here: sample a: code and record tell different cameras or lamps"):
-            check_agreement(recorded(wrong), "here")
+        with pytest.raises(UserError, match=message):
+            check(sample.scene, wrong)
+    with pytest.raises(UserError, match=message):
+        check(replace(sample.scene, header=()), sample.shot)
+    key = sample.scene.header[1]
+    with pytest.raises(UserError, match=message):
+        check(replace(sample.scene, header=(key.replaced(power=1e9),)), sample.shot)
+    with pytest.raises(UserError, match=message):
+        check(sample.scene, sample.shot, replace(chosen, shot_in_code=False))
