@@ -44,8 +44,8 @@ class Views:
 
     def look(self, code: str, domain: Domain, shot: Shot, reading: Reading | None = None) -> dict[str, Any]:
         """The view of some code as plain JSON: ``error`` with line and column, or ``objects`` and ``warnings``, and for a painted domain
-        ``flat``, the painted picture with the place of each object. An object that a reading's model is sure of to some degree has that as
-        its ``confidence``."""
+        ``flat``, the painted picture with the place of each object; ``stated`` is the shot where the code states camera or lamps. An object
+        that a reading's model is sure of to some degree has that as its ``confidence``."""
         try:
             scene = checked_code(code, domain)
         except CodeError as error:
@@ -58,6 +58,8 @@ class Views:
             "objects": [{"words": object_words(domain, obj) or obj.statement} for obj in shown],
             "warnings": list(_warnings(scene, domain, shot)),
         }
+        if scene.header:
+            view["stated"] = shot.to_json()
         if reading is not None:
             for number, sure in enumerate(confidence_in(shown, reading, domain)):
                 view["objects"][number] |= {} if sure is None else {"confidence": sure}
