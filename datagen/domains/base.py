@@ -217,6 +217,9 @@ class Domain(ABC):
         keys = Counter(self.statement(obj.statement).key(obj) for obj in scene.header)
         if repeated := next((key for key, times in keys.items() if times > 1), None):
             raise UserError(f"{HEADER}: {' '.join(repeated)} is given twice")
+        declared = {key for statement in self.header for key in statement.keys}
+        if unknown := next((key for key in keys if key not in declared), None):
+            raise UserError(f"{HEADER}: there is no {' '.join(unknown)} in the {self.name} domain")
 
     @abstractmethod
     def sample_scene(self, rng: Stream, count: int, split: Split) -> Scene | None:

@@ -16,7 +16,7 @@ from datagen.errors import UserError
 from datagen.samples.draw import draw
 from datagen.samples.in_code import check_header, headed, reheaded, stated_shot
 from datagen.samples.labels import label_objects, view_of
-from datagen.samples.sample import make_sample
+from datagen.samples.sample import Sample, make_sample
 from datagen.samples.settings import DatasetSettings
 from datagen.scene import Camera, Scene, Shot
 from datagen.shards.checks import check_sample
@@ -160,3 +160,23 @@ def test_a_record_that_tells_another_shot_than_its_code_is_damaged() -> None:
         check(replace(sample.scene, header=(key.replaced(power=1e9),)), sample.shot)
     with pytest.raises(UserError, match=message):
         check(sample.scene, sample.shot, replace(chosen, shot_in_code=False))
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ([{"statement": "lamp", "name": "sun", "loc": [1, 2, 3], "power": 4}], "the header: there is no lamp sun in the clevr domain"),
+        ([{"statement": "lamp", "name": "key", "loc": [1, 2, 3], "power": 4}] * 2, "the header: lamp key is given twice"),
+        ([{"statement": "camera", "loc": [1, 2, 3]}], "the header: camera lacks lens"),
+        ([{"statement": "add"}], "the header: there is no statement 'add'"),
+        ([{"loc": [1, 2, 3]}], "does not name its statement"),
+        ("camera", "header"),
+    ],
+)
+def test_a_record_with_a_damaged_header_is_refused(header: Any, message: str) -> None:
+    sample = draw(DatasetSettings(min_objects=1, max_objects=1, **FRAME), 0)
+    stored = make_sample("a", sample.scene, sample.shot, np.zeros((60, 80, 3), np.uint8))
+    record = json.loads(stored.files()[".json"])
+    record["scene"]["header"] = header
+    with pytest.raises(UserError, match=message):
+        Sample.from_files("a", {**stored.files(), ".json": json.dumps(record).encode()}, "here")
