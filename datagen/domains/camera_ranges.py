@@ -26,7 +26,7 @@ LIMITS: dict[str, tuple[float, float, str]] = {
 """The least and the greatest that each range may hold, and the unit."""
 
 
-class CameraFields(Struct, forbid_unknown_fields=True):
+class RangesFields(Struct, forbid_unknown_fields=True):
     """The ranges of the cameras that a split draws: see `CameraRanges`."""
 
     azimuth: Ends
@@ -67,9 +67,9 @@ class CameraRanges:
         low = math.sin(math.radians(self.elevation[0]))
         return min(low * distance for distance in self.distance)
 
-    def to_json(self) -> CameraFields:
+    def to_fields(self) -> RangesFields:
         """The content of a split's file."""
-        return CameraFields(self.azimuth, self.elevation, self.distance, self.lens)
+        return RangesFields(self.azimuth, self.elevation, self.distance, self.lens)
 
 
 def check_ranges(ranges: CameraRanges, where: str) -> None:

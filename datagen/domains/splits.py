@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from datagen.domains.camera_ranges import CameraFields, CameraRanges
+from datagen.domains.camera_ranges import CameraRanges, RangesFields
 from datagen.io.declared import FileName, to_plain
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class SplitFile(Struct, forbid_unknown_fields=True):
         ]
         | UnsetType
     ) = UNSET
-    camera: CameraFields | UnsetType = UNSET
+    camera: RangesFields | UnsetType = UNSET
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Split:
             {component: (low, high) for component, low, high in self.ranges},
             self.objects,
             [{component: list(intervals) for component, intervals in region} for region in self.regions] or UNSET,  # older sets have none
-            self.camera.to_json() if self.camera else UNSET,
+            self.camera.to_fields() if self.camera else UNSET,
         )
         plain: dict[str, Any] = to_plain(written)
         return plain

@@ -162,7 +162,8 @@ class DatasetSettings:
             )
         if domain.ground is None:
             return
-        self._check_lamps([sweep_for(domain.ground, camera, self.width, self.height).room for camera in self.cameras], template.lamps)
+        sweeps = {sweep_for(domain.ground, camera, self.width, self.height) for camera in self.cameras}
+        self._check_lamps([sweep.room for sweep in sweeps], template.lamps)
 
     def _check_ranges(self, ranges: CameraRanges, domain: Domain) -> None:
         """Raise `UserError` for settings that do not go with the ranges from which the split draws cameras."""
