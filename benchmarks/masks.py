@@ -1,6 +1,7 @@
 """How closely the labels' masks and depth agree with Cycles' own passes through the pixels' centres.
 
-    python benchmarks/masks.py [--num 20] [--seed 0] [--width 320] [--height 240] [--cameras FILE] [--sharp] [--json FILE]
+    python benchmarks/masks.py [--num 20] [--seed 0] [--width 320] [--height 240] [--split default] [--cameras FILE]
+        [--sharp] [--json FILE]
 
 Labels are cast against exact solids; Cycles meets meshes, whose edges are bevelled and whose round sides are facets. So the two must
 differ where a silhouette passes near a pixel's centre, and in depth on bevels. The table shows by how much; with --sharp, how much of
@@ -90,12 +91,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("num", 20), ("seed", 0), ("width", 320), ("height", 240)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--split", default="default", help="any-view: cameras all around")
     parser.add_argument("--cameras", type=Path, help="JSON file of cameras (default: CLEVR's)")
     parser.add_argument("--sharp", action="store_true", help="meshes without bevels")
     parser.add_argument("--json", type=Path, help="file for the figures as JSON")
     options = parser.parse_args()
     cameras = load_cameras(options.cameras) if options.cameras else ()
-    settings = DatasetSettings(seed=options.seed, width=options.width, height=options.height, cameras=cameras)
+    settings = DatasetSettings(seed=options.seed, split=options.split, width=options.width, height=options.height, cameras=cameras)
     samples = [draw(settings, index) for index in range(options.num)]
     with tempfile.TemporaryDirectory() as folder:
         figures = agreement(samples, cycles_passes(samples, Path(folder), options.sharp))

@@ -67,7 +67,7 @@ def main() -> None:
         labels = [label_objects(d.scene, domain, d.shot, d.view) for d in drawn]
     with watch.stage("labels as JSON"):
         text = [json.dumps(label) for label in labels]
-    Clevr.sample_scene = watch.timed("  placement", Clevr.sample_scene)  # type: ignore[method-assign]
+    Clevr._sample = watch.timed("  placement", Clevr._sample)  # type: ignore[method-assign]
     Clevr.sample_shot = watch.timed("  lamps", Clevr.sample_shot)  # type: ignore[method-assign]
     Clevr.view = watch.timed("  visibility", Clevr.view)  # type: ignore[method-assign]
     sampling.Stream = watch.timed("  random streams", sampling.Stream)  # type: ignore[assignment, misc]
@@ -77,6 +77,9 @@ def main() -> None:
     print(
         f"{num} samples of {settings.width}x{settings.height}, {settings.min_objects} to {settings.max_objects} objects, {settings.split}"
     )
+    if settings.allowed.camera:
+        given_up = sorted(len(d.scene) for d in drawn if d.attempt >= sampling.CAMERA_TRIES)
+        print(f"the first camera left no room in {len(given_up)} of {num} scenes, which have {given_up} objects")
     print(f"{sum(d.attempt + 1 for d in drawn) / num:.2f} tries a sample, {sum(map(len, text)) / num:.0f} bytes of labels")
     for name, seconds in watch.seconds.items():
         print(f"{name:16} {1000 * seconds / num:7.3f} ms a sample {watch.calls[name] / num:7.2f} calls")

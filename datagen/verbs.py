@@ -253,13 +253,14 @@ class Import(Verb):
     format: Annotated[Literal["clevr"], Flag("format to read")]
     scenes: Annotated[Path, Flag("CLEVR's scenes file, or the JSON of one scene", "FILE")]
     images: Annotated[Path | None, Flag("folder of the images that the scenes name", "DIR")] = None
+    shot_in_code: Annotated[bool, Flag("begin the code with the camera; the lamps, which no scenes file records, are left open")] = False
     out: Annotated[Path, Flag("folder to write to", None, samples_to_write)]
     max_pixels: MaxPixels = None
 
     def run(self) -> None:
         from datagen.formats.clevr_import import import_clevr
 
-        imported = import_clevr(self.scenes, self.out, self.images)
+        imported = import_clevr(self.scenes, self.out, self.images, self.shot_in_code)
         for line in imported.lines():
             print_line(f"igllm import: {line}")
         print(f"{self.out}: {counted(len(imported.keys), 'scene')}")

@@ -22,6 +22,8 @@ _COLUMNS = (
     Column("ap", "average precision", higher_is_worse=False),
     Column("location", "location error"),
     Column("rotation", "rotation error"),
+    Column("camera", "camera's location error"),
+    Column("aim", "camera's direction error"),
     Column("flip", "FLIP"),
     Column("psnr", "PSNR", higher_is_worse=False),
     Column("iou", "mask IoU", higher_is_worse=False),
@@ -74,6 +76,7 @@ def _columns(scored: Scored) -> dict[str, float | None]:
     """The numbers of a sample that a page sorts and chooses by."""
     scene, image, view = scored.scene, scored.image, scored.view
     apart = [pair.distance for pair in scene.pairs]
+    camera = scene.shot.camera if scene.shot else None
     return {
         "status": STATUS.index(scored.status),
         "missed": scene.truths - len(scene.pairs),
@@ -81,6 +84,8 @@ def _columns(scored: Scored) -> dict[str, float | None]:
         "ap": _rounded(mean_precision(scene) if scene.average_precision else None),
         "location": _rounded(fmean(apart) if apart and scene.average_precision else None),
         "rotation": _rounded(fmean(scene.rotation_errors) if scene.rotation_errors else None),
+        "camera": _rounded(None if camera is None else camera.location),
+        "aim": _rounded(None if camera is None else camera.direction),
         "flip": _rounded(None if image is None else image.flip),
         "psnr": _rounded(None if image is None else image.psnr),
         "iou": _rounded(None if view is None else view.mask_iou),
@@ -132,6 +137,8 @@ def facts(row: Mapping[str, Any], unit: str) -> list[Fact]:
         found.append(("rotation", number(own["rotation_error"]["median"], 1, "°")))
     if own["relations"] is not None:
         found.append(("relations", percent(own["relations"], 0)))
+    if "shot" in own:
+        found += _shot_facts(own["shot"])
     if view is not None:
         found.append(("mask IoU", number(view["mask_iou"])))
         if view["depth_error"] is not None:
@@ -141,6 +148,18 @@ def facts(row: Mapping[str, Any], unit: str) -> list[Fact]:
         if image["same"]:
             found.append(("", "the same image"))
     return found
+
+
+def _shot_facts(shot: Mapping[str, Any]) -> list[Fact]:
+    """The errors of a camera and of lamps, as names and texts."""
+    camera = shot["camera"]
+    if camera["cameras"] and not camera["stated"]:
+        return [("camera", "not stated")]
+    found = []
+    if camera["stated"]:
+        found = [("camera", f"{distance(camera['location']['mean'], 'm')}, {number(camera['direction']['mean'], 1, '°')}")]
+        found += [(name, number(camera[key]["mean"], 1, "°")) for name, key in (("roll", "roll"), ("field of view", "field_of_view"))]
+    return found + [(f"{name} lamp", number(error["mean"], 1, "°")) for name, error in shot["lamp_direction"].items()]
 
 
 def middle(thresholds: Sequence[str]) -> str:
@@ -180,7 +199,7 @@ def raw_code(code: str | None) -> str | None:
 
 def _between(row: DiffRow, unit: str, overlaps: dict[int, float | None]) -> str:
     if row.kind != "matched":
-        return row.kind
+        return "" if row.kind == "alone" else row.kind
     overlap = overlaps.get(row.truth_index) if row.truth_index is not None else None
     return distance(row.distance, unit, 2) + ("" if overlap is None else f"\nIoU {overlap:.2f}")
 

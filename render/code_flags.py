@@ -13,7 +13,7 @@ from datagen.verbs import Place, own_domain_name
 
 if TYPE_CHECKING:
     from render.codes import Codes
-    from render.rerender import Recorded, Shots, Standard
+    from render.rerender import OneByOne, Recorded, Shots, Standard
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Asked:
     """The codes to render by the keys of their pictures, how each of these is photographed, and by key the key of its code in ``found``."""
 
     codes: Mapping[str, str]
-    shots: "Shots"
+    shots: "Shots | OneByOne"
     sources: Mapping[str, str]
     found: "Codes"
 
@@ -41,10 +41,12 @@ class CodeVerb(Verb):
             "pred.jsonl, .py files of graphics code, folders of these or of shards, - for standard input", "FILE", Path, more={"nargs": "+"}
         ),
     ]
-    data: Annotated[Place | None, Flag("data set whose size, quality, camera and light to use", "DIR|URL", place)] = None
+    data: Annotated[
+        Place | None, Flag("data set whose size, quality, and, where the code states none, camera and light to use", "DIR|URL", place)
+    ] = None
     lighting: Annotated[
         Literal["canonical", "recorded"] | None,
-        Flag("recorded: the light of --data (default with it); canonical: the standard light of the domain"),
+        Flag("recorded: the light of --data (default with it); canonical: the standard light of the domain, whatever the code states"),
     ] = None
     cameras: Annotated[
         str | None, Flag("cameras to render from: a JSON file, or names out of main, left, right, behind, top, with commas", "FILE|NAME")
@@ -73,7 +75,7 @@ class CodeVerb(Verb):
         from render.codes import gather_codes
         from render.other_shots import OtherShots
         from render.refined import Found
-        from render.rerender import Standard
+        from render.rerender import InCode, Standard
 
         otherwise = self._shots()
         cameras, lamps = self._cameras(otherwise), self._lamps()
@@ -82,6 +84,7 @@ class CodeVerb(Verb):
         if found.found and isinstance(otherwise, Standard):
             sides = {name: value for name in ("width", "height") if (value := getattr(self, name)) is not None}
             shots = Found(otherwise, found.found, self.lighting == "canonical", sides)
+        shots = InCode(shots, found.codes)
         if not cameras and self.views is None and lamps is None:
             return Asked(found.codes, shots, {key: key for key in found.codes}, found)
         codes, others = OtherShots(shots, cameras, self.views, lamps).of(found.codes)
@@ -106,7 +109,7 @@ class CodeVerb(Verb):
             raise UserError(f"--views {self.views}: at most {MAX_VIEWS} are possible")
         domain = own_domain_name("render", self.domain, self.assets, self.textures)
         if not self.data:
-            return Standard(domain or Standard.domain, **frame)
+            return Standard(domain or Standard.domain, **frame, canonical_light=self.lighting == "canonical")
         recorded = Recorded(Samples(self.data), self.lighting == "canonical")
         if domain and recorded.domain.name != domain:
             raise UserError(f"{self.data}: is of the domain {recorded.domain.name}, not of {domain}")

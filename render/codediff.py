@@ -33,9 +33,10 @@ class Span:
 @dataclass(frozen=True)
 class DiffRow:
     """An object of either code, or a matched pair; an absent side is None. ``distance`` between matched objects, in the domain's unit;
-    ``truth_index`` and ``guess_index`` are the objects' places in their scenes."""
+    ``truth_index`` and ``guess_index`` are the objects' places in their scenes. A camera or a lamp of either code is such a row without a
+    place, and ``alone`` if the true code states none at all."""
 
-    kind: Literal["matched", "missed", "extra"]
+    kind: Literal["matched", "missed", "extra", "alone"]
     truth: tuple[Span, ...] | None
     guess: tuple[Span, ...] | None
     distance: float | None = None
@@ -44,27 +45,44 @@ class DiffRow:
 
 
 def diff(truth: Scene, guess: Scene, pairs: Sequence[Pair], domain: Domain) -> list[DiffRow]:
-    """The true objects in their order beside their matches, then the guessed objects that match none."""
+    """Camera and lamps of both codes; the true objects in their order beside their matches; the guessed objects that match none."""
     by_truth = {p.truth: p for p in pairs}
-    rows = []
+    rows = _header_rows(truth, guess, domain)
     for i, obj in enumerate(truth.objects):
         pair = by_truth.get(i)
         if pair is None:
             rows.append(DiffRow("missed", statement_spans(obj, domain, {}), None, None, i))
         else:
-            rows.append(DiffRow("matched", *_beside(obj, guess.objects[pair.guess], domain), pair.distance, i, pair.guess))
+            other = guess.objects[pair.guess]
+            canonical = domain.canonical_object(obj), domain.canonical_object(other)
+            rows.append(DiffRow("matched", *_beside(obj, other, canonical, domain), pair.distance, i, pair.guess))
     matched = {p.guess for p in pairs}
     extra = ((j, obj) for j, obj in enumerate(guess.objects) if j not in matched)
     return rows + [DiffRow("extra", None, statement_spans(obj, domain, {}), None, None, j) for j, obj in extra]
 
 
-def _beside(truth: Object, guess: Object, domain: Domain) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
-    """Both statements of a matched pair, with their differences marked."""
+def _header_rows(truth: Scene, guess: Scene, domain: Domain) -> list[DiffRow]:
+    """A row for each camera and lamp, in the order in which they are declared."""
+    one, other = ({domain.statement(obj.statement).key(obj): obj for obj in scene.header} for scene in (truth, guess))
+    rows = []
+    for key in [key for statement in domain.header for key in statement.keys]:
+        left, right = one.get(key), other.get(key)
+        if left is not None and right is not None:
+            rows.append(DiffRow("matched", *_beside(left, right, (left, right), domain), math.dist(left["loc"], right["loc"])))
+        elif left is not None:
+            rows.append(DiffRow("missed", statement_spans(left, domain, {}), None))
+        elif right is not None:
+            rows.append(DiffRow("extra" if truth.header else "alone", None, statement_spans(right, domain, {})))
+    return rows
+
+
+def _beside(truth: Object, guess: Object, canonical: tuple[Object, Object], domain: Domain) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
+    """Both statements of a matched pair, with their differences marked; numbers are compared in their ``canonical`` forms."""
     if truth.statement != guess.statement:
         wrong = {"": Span(guess.statement, "wrong", f"should be {truth.statement}")}
         return statement_spans(truth, domain, {"": Span(truth.statement, "right")}), statement_spans(guess, domain, wrong)
     left, right = {}, {}
-    one, other = domain.canonical_object(truth), domain.canonical_object(guess)
+    one, other = canonical
     for argument in domain.statement(truth.statement).arguments:
         name = argument.name
         text = write_value(guess[name], argument)

@@ -17,7 +17,7 @@ from datagen.samples.sample import Sample
 from datagen.scene import Shot
 from datagen.shards.reader import Samples
 from datagen.workers.exporter import Exporter
-from render.rerender import Shots, checked_code
+from render.rerender import OneByOne, Shots, checked_code
 
 SUFFIXES = (".gif", ".mp4", ".blend")
 FPS = 10
@@ -37,7 +37,7 @@ def check_films(films: Sequence[Path], fps: int) -> None:
         raise UserError(f"--fps {fps}: from 1 to {MOST_FPS} frames a second are possible")
 
 
-def check_frames(films: Sequence[Path], codes: Mapping[str, str], shots: Shots) -> None:
+def check_frames(films: Sequence[Path], codes: Mapping[str, str], shots: Shots | OneByOne) -> None:
     """`UserError`, before anything is rendered, if the pictures of these codes cannot be the frames of one of the films."""
     frames = []
     for key, code in codes.items() if films else ():

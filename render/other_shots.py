@@ -12,7 +12,7 @@ from datagen.samples.cameras import check_cameras
 from datagen.samples.lamps import check_lamps
 from datagen.samples.viewpoints import around
 from datagen.scene import Camera, Lamp, Shot
-from render.rerender import Shots
+from render.rerender import OneByOne, Shots
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class OtherShots:
     """Other cameras or lamps for the codes of ``shots``: each code has a picture by each of the ``cameras``, or by so many ``views`` evenly
     around what its own camera looks at; without both, by its own camera. ``lamps`` replace all lamps; None keeps them."""
 
-    shots: Shots
+    shots: Shots | OneByOne
     cameras: tuple[Camera, ...] = ()
     views: int | None = None
     lamps: tuple[Lamp, ...] | None = None
@@ -55,15 +55,3 @@ class OtherShots:
             lamps = shot.lamps if self.lamps is None else self.lamps
             pictures.append((f"{key}-{camera.name}" if several else key, replace(shot, camera=camera, lamps=lamps), domain))
         return pictures
-
-
-@dataclass(frozen=True)
-class OneByOne:
-    """Shots that are known by key, and by key the code of which it is a picture."""
-
-    shots: Mapping[str, tuple[Shot, Domain]]
-    sources: Mapping[str, str]
-
-    def shot(self, key: str) -> tuple[Shot, Domain]:
-        """The shot and the domain of a key."""
-        return self.shots[key]

@@ -15,13 +15,14 @@ from datagen.domains.registry import get_domain
 from datagen.errors import UserError
 from datagen.geometry.camera import intrinsics, world_to_camera
 from datagen.samples.depth import depth_map
+from datagen.samples.in_code import stated_shot
 from datagen.samples.labels import view_of
 from datagen.samples.passes import check_passes, mask_map, normal_map
 from datagen.scene import QUALITIES, Camera, Lamp, Quality, Scene, Shot, check_frame
 from datagen.workers.jobs import RenderJob
 from datagen.workers.pool import RenderPool
-from render.other_shots import OneByOne, OtherShots
-from render.rerender import warnings_of
+from render.other_shots import OtherShots
+from render.rerender import OneByOne, warnings_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +67,8 @@ def render_scene(
     """Render graphics code of a `domain`, or a scene, which names its domain itself.
 
     ``shot`` is how it is photographed, such as a sample's (by default the domain's camera and lamps in 320x240 pixels at ``standard``);
-    ``camera``, ``lamps`` and the frame, in pixels, take the place of what it says. Blender starts for the call, which takes a second or
-    two, unless a ``pool`` is given, which stays open: ``with RenderPool(1) as pool``.
+    a camera and lamps that the code itself states take the place of those, and ``camera``, ``lamps`` and the frame, in pixels, of both.
+    Blender starts for the call, which takes a second or two, unless a ``pool`` is given, which stays open: ``with RenderPool(1) as pool``.
 
     `CodeError` for code that does not parse; `UserError` for a scene that its domain refuses, for a camera or lamp that is unfit, for what
     a domain lacks, and if rendering fails.
@@ -79,7 +80,9 @@ def render_scene(
     scene = kind.canonical(written)
     kind.check(scene)
     frame = {"width": width, "height": height, "quality": quality}
-    shot = _changed(shot or kind.canonical_shot(320, 240, "standard"), kind, frame, camera, lamps)
+    otherwise = shot or kind.canonical_shot(320, 240, "standard")
+    kind.check_shot(otherwise)
+    shot = _changed(stated_shot(scene, kind, otherwise), kind, frame, camera, lamps)
     with nullcontext(pool) if pool else RenderPool(1) as workers:
         [(_, rendered)] = workers.render([RenderJob("picture", scene, shot)])
     if isinstance(rendered, UserError):

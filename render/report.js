@@ -167,23 +167,28 @@
     const truth = answer.rows.some((row) => row[1]);
     const body = make("div", { class: truth ? "codes" : "codes alone" });
     if (truth) body.append(make("div", { class: "row head" }, make("span", {}, "true code"), make("span", { class: "gap" }, "apart"), make("span", {}, "predicted code")));
-    answer.rows.forEach((row, index) => body.append(coded(row, index, truth, number, frames)));
+    const before = heads(answer.rows);
+    answer.rows.forEach((row, index) => body.append(coded(row, index - before, truth, number, frames)));
     if (name === null) parts.push(body);
     else parts.push(make("details", {}, make("summary", {}, "both codes"), body));
     if (answer.more) parts.push(make("p", { class: "muted" }, `${answer.more} more objects are not shown.`));
     return parts;
   }
 
+  /** How many rows stand before those of objects: camera and lamps, which have no place among them, and no number. */
+  const heads = (rows) => rows.filter((row) => row[4] === null && row[5] === null).length;
+
   function coded([kind, truth, guess, between], index, both, number, frames) {
     const badge = () => make("i", { class: "badge", style: `--hue: ${PALETTE[index % PALETTE.length]}` }, String(index + 1));
     const code = (spans, words) => {
       if (!spans) return make("div", {}, make("span", { class: "said" }, words), make("span", { class: "none" }, " –"));
       const text = spans.map((span) => (typeof span === "string" ? span : make("span", { class: span[1], title: span[2] }, span[0])));
-      return make("div", {}, make("span", { class: "said" }, words), make("code", {}, badge(), " ", ...text, both ? null : make("small", {}, ` ${between}`)));
+      return make("div", {}, make("span", { class: "said" }, words), make("code", {}, index < 0 ? "" : badge(), " ", ...text, both ? null : make("small", {}, ` ${between}`)));
     };
     const [first, ...rest] = between.split("\n");
     const gap = kind === "matched" ? make("span", { class: "gap" }, first, make("span", { class: "said" }, " apart"), ...rest.map((line) => make("small", {}, line))) : make("span", { class: "gap" }, make("span", { class: `tag ${kind}` }, first));
     const row = both ? make("div", { class: `row ${kind}` }, code(truth, "true code"), gap, code(guess, "predicted code")) : make("div", { class: `row ${kind}` }, code(guess, ""));
+    if (index < 0) return row;
     const mark = (on) => frames.forEach((frame) => frame.answer === number && frame.outline && outline(frame, on ? index : -1));
     row.addEventListener("mouseenter", () => mark(true));
     row.addEventListener("mouseleave", () => mark(false));
@@ -250,8 +255,9 @@
     pen.font = `600 ${Math.max(11, Math.round(canvas.width / 27))}px system-ui, sans-serif`;
     pen.textAlign = "center";
     pen.textBaseline = "middle";
-    const labels = [];
-    rows.forEach((row, index) => {
+    const labels = [], before = heads(rows);
+    rows.forEach((row, place) => {
+      const index = place - before;
       const runs = row[side] === null || row[side] === undefined ? null : masks.runs[row[side]];
       if (!runs) return;
       const { path, x, y, pixels } = traced(runs, width, height, scale);

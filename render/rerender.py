@@ -26,6 +26,7 @@ from datagen.io.files import check_folder, read_text
 from datagen.io.locks import hold
 from datagen.io.progress import progress
 from datagen.io.written import DRAFT, Written
+from datagen.samples.in_code import check_header, stated_shot
 from datagen.samples.passes import SUFFIX_OF, check_passes
 from datagen.scene import Quality, Scene, Shot, check_frame
 from datagen.shards.reader import Samples
@@ -49,6 +50,10 @@ class Shots(Protocol):
     def shot(self, key: str) -> tuple[Shot, Domain]:
         """The shot and the domain of a key."""
 
+    @property
+    def canonical_light(self) -> bool:
+        """Whether lamps that the code itself states give way to those of the shot."""
+
 
 @dataclass(frozen=True)
 class Standard:
@@ -58,6 +63,7 @@ class Standard:
     width: int = 320
     height: int = 240
     quality: Quality = "standard"
+    canonical_light: bool = False
 
     def __post_init__(self) -> None:
         check_frame(self.width, self.height)
@@ -94,6 +100,43 @@ class Recorded:
         return replace(shot, lamps=standard.lamps), domain
 
 
+@dataclass(frozen=True)
+class InCode:
+    """The shots of ``otherwise``, but with the camera and the lamps that each of the ``codes`` itself states, if it does.
+
+    A code that `checked_code` refuses has the shot that it would have without them.
+    """
+
+    otherwise: Shots
+    codes: Mapping[str, str]
+
+    @property
+    def canonical_light(self) -> bool:
+        """Whether lamps of codes give way."""
+        return self.otherwise.canonical_light
+
+    def shot(self, key: str) -> tuple[Shot, Domain]:
+        """The shot and the domain of a key."""
+        shot, domain = self.otherwise.shot(key)
+        try:
+            stated = stated_shot(checked_code(self.codes[key], domain), domain, shot)
+        except UserError:
+            return shot, domain
+        return replace(stated, lamps=shot.lamps) if self.canonical_light else stated, domain
+
+
+@dataclass(frozen=True)
+class OneByOne:
+    """Shots that are known by key, whatever the code states, and by key the code of which it is a picture."""
+
+    shots: Mapping[str, tuple[Shot, Domain]]
+    sources: Mapping[str, str]
+
+    def shot(self, key: str) -> tuple[Shot, Domain]:
+        """The shot and the domain of a key."""
+        return self.shots[key]
+
+
 def read_codes(path: Path) -> dict[str, str]:
     """By key, the codes in a ``pred.jsonl``, or in a ``.py`` file: one, or several as `igllm predict` prints them. `UserError` for a file
     of another kind."""
@@ -118,7 +161,7 @@ class Rendered:
 
 def render_codes(
     codes: Mapping[str, str],
-    shots: Shots,
+    shots: Shots | OneByOne,
     out: Path,
     *,
     on: Renderers = None,
@@ -128,6 +171,7 @@ def render_codes(
 ) -> Rendered:
     """Write ``{key}.png``, ``.py`` and ``.json`` for each code into `out`; unchanged files from the same code, shot and software are kept.
 
+    A camera or lamps that a code states take the place of those in ``shots``, unless these are `OneByOne`.
     ``also`` names further files to make out of each scene: ``blend``, ``glb``, ``script`` (`EXPORTS` has their suffixes), and ``passes``
     maps of it: depth, masks, normals (`datagen.samples.passes`). All are made by the `Renderers` that ``on`` names; this process writes.
     Code that does not parse is refused; numbers out of their declared range are rendered with a warning. Earlier calls' files of these keys
@@ -259,8 +303,11 @@ def _remove_stale(written: Written, codes: Mapping[str, str], jobs: Sequence[Ren
     return sum(name.endswith(".json") for name in stale)
 
 
-def _jobs(codes: Mapping[str, str], shots: Shots, out: Path, rendered: Rendered, also: Sequence[str]) -> Iterator[tuple[RenderJob, Scene]]:
+def _jobs(
+    codes: Mapping[str, str], given: Shots | OneByOne, out: Path, rendered: Rendered, also: Sequence[str]
+) -> Iterator[tuple[RenderJob, Scene]]:
     """Yield jobs with their scenes as they were read, the objects in the order of the code."""
+    shots = given if isinstance(given, OneByOne | InCode) else InCode(given, codes)
     for key, code in codes.items():
         shot, domain = shots.shot(key)
         try:
@@ -279,6 +326,7 @@ def checked_code(code: str, domain: Domain) -> Scene:
     """The scene of a code as it is written; `UserError` if it cannot be rendered."""
     written = parse_code(code, domain)
     domain.check(domain.canonical(written))
+    check_header(written, domain)
     return written
 
 

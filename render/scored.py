@@ -16,7 +16,7 @@ from datagen.io.progress import progress
 from datagen.metrics.intervals import intervals
 from datagen.metrics.scores import SceneScores, score_scene
 from datagen.metrics.summary import summarize
-from datagen.scene import Scene
+from datagen.scene import Scene, Shot
 from datagen.shards.store import Place
 from render.breakdown import Confusion, ObjectFate, confusions, fates, word_names
 from render.images import MIN_SIDE, ImageScores
@@ -120,11 +120,14 @@ def chosen_keys(truth: Side, guesses: Sequence[Side], keys: Sequence[str] | None
 
 def _scored(truth: Side, guesses: Sequence[Side], key: str, domain: Domain, views: bool) -> ScoredSample:
     answer, scene = reference_of(truth, key, domain)
-    shot = truth.shot(key) if views else None
+    said = [guess.answer(key, domain) for guess in guesses]
+    stated = not scene.header and any(one.scene.header for one in said if one is not None and one.scene is not None)
+    recorded = truth.shot(key) if views or stated else None
+    shot = recorded if views else None
     seen = None if shot is None else see(scene, shot, domain)
     answers = []
-    for guess in guesses:
-        one = _answered(scene, guess.answer(key, domain), key, domain)
+    for given in said:
+        one = _answered(scene, given, key, domain, recorded)
         if one.answer is not None and seen is not None and shot is not None:
             view = score_view(seen, one.scene, one.scored.scene.pairs, shot, domain)
             one = replace(one, scored=replace(one.scored, view=view))
@@ -132,12 +135,12 @@ def _scored(truth: Side, guesses: Sequence[Side], key: str, domain: Domain, view
     return ScoredSample(key, answer, scene, seen, tuple(answers))
 
 
-def _answered(truth: Scene, answer: Answer | None, key: str, domain: Domain) -> ScoredAnswer:
+def _answered(truth: Scene, answer: Answer | None, key: str, domain: Domain, shot: Shot | None) -> ScoredAnswer:
     empty = Scene(truth.domain, ())
     if answer is None:
         return ScoredAnswer(None, empty, Scored(key, "missing", score_scene(truth, None, domain), None))
     status = "unparsable" if answer.scene is None else "compared"
-    scores = score_scene(truth, answer.scene, domain, answer.confidence)
+    scores = score_scene(truth, answer.scene, domain, answer.confidence, shot)
     return ScoredAnswer(answer, answer.scene or empty, Scored(key, status, scores, None))
 
 

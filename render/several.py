@@ -25,6 +25,8 @@ _SCORES: tuple[tuple[str, str, bool, Callable[[Scored], float | None]], ...] = (
     ("ap", "average precision", True, lambda s: mean_precision(s.scene) if s.scene.average_precision else None),
     ("location", "location error", False, lambda s: fmean(p.distance for p in s.scene.pairs) if s.scene.pairs else None),
     ("rotation", "rotation error", False, lambda s: fmean(s.scene.rotation_errors) if s.scene.rotation_errors else None),
+    ("camera", "camera's location error", False, lambda s: s.scene.shot.camera.location if s.scene.shot and s.scene.shot.camera else None),
+    ("aim", "camera's direction error", False, lambda s: s.scene.shot.camera.direction if s.scene.shot and s.scene.shot.camera else None),
     ("mask_iou", "mask IoU", True, lambda s: None if s.view is None else s.view.mask_iou),
     ("depth_error", "depth error", False, lambda s: None if s.view is None else s.view.depth_error),
     ("flip", "FLIP", False, lambda s: None if s.image is None else s.image.flip),
@@ -139,6 +141,8 @@ def _lines(domain: Domain, sample: Mapping[str, Any]) -> list[tuple[str, tuple[s
     if scene["rotation_error"]["pairs"]:
         lines.append(("rotation error, median", ("scene", "rotation_error", "median"), lambda value: number(value, 2, "°")))
         lines.append(("rotation error, mean", ("scene", "rotation_error", "mean"), lambda value: number(value, 2, "°")))
+    if "shot" in scene:
+        lines += _shot_lines(scene["shot"])
     if scene["relations"] is not None:
         lines.append(("relations", ("scene", "relations"), percent))
     lines += [
@@ -148,6 +152,25 @@ def _lines(domain: Domain, sample: Mapping[str, Any]) -> list[tuple[str, tuple[s
         ("PSNR", ("image", "psnr"), lambda value: number(value, 2, "dB")),
         ("SSIM", ("image", "ssim"), lambda value: number(value, 4)),
     ]
+    return lines
+
+
+def _shot_lines(shot: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...], Format]]:
+    """The lines of the table for camera and lamps."""
+
+    def degrees(value: float | None) -> str:
+        return number(value, 2, "°")
+
+    where = ("scene", "shot", "camera")
+    lines: list[tuple[str, tuple[str, ...], Format]] = [
+        ("camera: location error, median", (*where, "location", "median"), lambda value: distance(value, "m")),
+        ("camera: direction error, median", (*where, "direction", "median"), degrees),
+        ("camera: roll error, median", (*where, "roll", "median"), degrees),
+        ("camera: field of view error, median", (*where, "field_of_view", "median"), degrees),
+    ]
+    for name in shot["lamp_direction"]:
+        lines.append((f"{name} lamp: direction error, median", ("scene", "shot", "lamp_direction", name, "median"), degrees))
+        lines.append((f"{name} lamp: power error, median", ("scene", "shot", "lamp_power", name, "median"), percent))
     return lines
 
 

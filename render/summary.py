@@ -28,6 +28,7 @@ def _lines(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     turned = scene["rotation_error"]
     if turned["pairs"]:
         yield "rotation", f"{turned['mean']:.3g}° apart, the mean over {turned['pairs']} pairs; the median is {turned['median']:.3g}°"
+    yield from _shot_lines(scene.get("shot"))
     for name, error in scene["size_error"].items():
         if error is not None:
             yield name, f"{error:.3g} apart, the mean over pairs"
@@ -41,6 +42,21 @@ def _lines(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             "large",
             f"{metrics['images_reduced']} of the pairs have over two million pixels, and SSIM and FLIP are of smaller copies",
         )
+
+
+def _shot_lines(shot: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
+    """What codes state of camera and lamps, if some do."""
+    if shot is None:
+        return
+    camera = shot["camera"]
+    if camera["stated"]:
+        found = {name: camera[name]["median"] for name in ("location", "direction", "roll", "field_of_view")}
+        apart = f"{found['location']:.3g} m away, {found['direction']:.3g}° aside, {found['roll']:.3g}° rolled"
+        view = f"the field of view {found['field_of_view']:.3g}° off"
+        yield "camera", f"{apart}, {view}: medians over {camera['stated']} of {camera['cameras']}"
+    for name, direction in shot["lamp_direction"].items():
+        power = shot["lamp_power"][name]["median"]
+        yield f"{name} lamp", f"{direction['median']:.3g}° aside{'' if power is None else f', its power {_percent(power)} off'}: medians"
 
 
 def _within(limit: str, unit: str) -> str:

@@ -23,6 +23,7 @@ from datagen.domains.placing import LEAST_APART, Disc, free_spot
 from datagen.domains.posed import ROTATION, ROTATION_COMPONENTS, PosedDomain, draw_rotation
 from datagen.domains.splits import Split
 from datagen.geometry.ground import sweep_behind
+from datagen.geometry.sight import Sight
 from datagen.rng import Stream
 from datagen.scene import Camera, Object, Scene, Value
 
@@ -79,7 +80,8 @@ def splits(shapes: NameWords, textures: NameWords) -> dict[str, Split]:
     """The splits, by name, of a domain with these words.
 
     ``default`` has any objects floating, ``floor`` any objects standing. ``known``, ``unseen-textures`` and ``unseen-shapes`` have
-    objects that stand; the same names with ``-free`` have objects that float. A split without any words to draw from is left out.
+    objects that stand; the same names with ``-free`` have objects that float. ``any-view`` has any objects floating, before cameras all
+    around. A split without any words to draw from is left out.
     """
     words = {
         "known": (shapes.seen, textures.seen),
@@ -91,6 +93,7 @@ def splits(shapes: NameWords, textures: NameWords) -> dict[str, Split]:
         for name, (of_shapes, of_textures) in words.items():
             if of_shapes and of_textures:
                 found.append(Split(name + suffix, ((("shape", of_shapes), ("texture", of_textures)),), ranges, (1, MAX_OBJECTS)))
+    found.append(Split("any-view", objects=(1, MAX_OBJECTS), camera=clevr.ANY_VIEW))
     return {split.name: split for split in found}
 
 
@@ -150,17 +153,25 @@ class Assets(PosedDomain):
 
     def sample_scene(self, rng: Stream, count: int, split: Split) -> Scene | None:
         """Place objects one after the other by CLEVR's rules. The gap and margins on the ground plane hold for floating objects, too."""
+        return self._sample(rng, count, split, None)
+
+    def sample_scene_in_sight(self, rng: Stream, count: int, split: Split, sight: Sight) -> Scene | None:
+        """As `sample_scene`, with every object's centre in sight."""
+        return self._sample(rng, count, split, sight)
+
+    def _sample(self, rng: Stream, count: int, split: Split, sight: Sight | None) -> Scene | None:
         objects: list[Object] = []
         taken: list[Disc] = []
         for _ in range(count):
-            obj = self._placed(rng, split, taken)
+            obj = self._placed(rng, split, sight, taken)
             if obj is None:
                 return None
             objects.append(obj)
         return Scene(self.name, tuple(sorted(objects, key=self.order)))
 
-    def _placed(self, rng: Stream, split: Split, taken: list[Disc]) -> Object | None:
-        """An object at a place that the split and the `taken` discs leave free, its own disc added to them; None if none was found."""
+    def _placed(self, rng: Stream, split: Split, sight: Sight | None, taken: list[Disc]) -> Object | None:
+        """An object at a place in sight that the split and the `taken` discs leave free, its own disc added to them; None if none was
+        found."""
         shape, texture = self.draw_words(rng, split)
         scale, clearance = (_drawn(rng, split, number) for number in (SCALE, CLEARANCE))
         rotation = draw_rotation(rng, split)
@@ -172,11 +183,16 @@ class Assets(PosedDomain):
         radius = float(np.hypot(around[:, 0], around[:, 1]).max())
         numbers = {"scale": scale, "clearance": clearance, **dict(zip(ROTATION_COMPONENTS, rotation, strict=True))}
         x_ends, y_ends = (split.range(name, -PLANE, PLANE) for name in ("loc.x", "loc.y"))
-        spot = free_spot(rng, taken, radius, x_ends, y_ends, self.axes, lambda x, y: split.holds({"loc.x": x, "loc.y": y, **numbers}))
+        height = _raised(clearance - float(around[:, 2].min()))
+
+        def allowed(x: float, y: float) -> bool:
+            return (sight is None or sight.sees(x, y, height)) and split.holds({"loc.x": x, "loc.y": y, **numbers})
+
+        spot = free_spot(rng, taken, radius, x_ends, y_ends, self.axes, allowed)
         if spot is None:
             return None
         taken.append((*spot, radius))
-        return obj.replaced(loc=(*spot, _raised(clearance - float(around[:, 2].min()))))
+        return obj.replaced(loc=(*spot, height))
 
 
 def _drawn(rng: Stream, split: Split, number: Number) -> float:

@@ -26,6 +26,7 @@ from datagen.scene import Object, Quality, Scene, Shot, Vec3
 if TYPE_CHECKING:
     from datagen.domains.splits import Split
     from datagen.geometry.ground import Sweep
+    from datagen.geometry.sight import Sight
     from datagen.geometry.view import View
     from datagen.rng import Stream
 
@@ -216,10 +217,20 @@ class Domain(ABC):
         keys = Counter(self.statement(obj.statement).key(obj) for obj in scene.header)
         if repeated := next((key for key, times in keys.items() if times > 1), None):
             raise UserError(f"{HEADER}: {' '.join(repeated)} is given twice")
+        declared = {key for statement in self.header for key in statement.keys}
+        if unknown := next((key for key in keys if key not in declared), None):
+            raise UserError(f"{HEADER}: there is no {' '.join(unknown)} in the {self.name} domain")
 
     @abstractmethod
     def sample_scene(self, rng: Stream, count: int, split: Split) -> Scene | None:
         """Try once to draw a canonical scene of `count` objects that the split allows; None if placement failed."""
+
+    def sample_scene_in_sight(self, rng: Stream, count: int, split: Split, sight: Sight) -> Scene | None:
+        """As `sample_scene`, for cameras that see only part of where objects may be: objects are best placed in `sight` at once.
+
+        A domain that places objects overrides this, or most tries may be rejected later, when an object is not seen.
+        """
+        return self.sample_scene(rng, count, split)
 
     # Pictures
 

@@ -11,10 +11,12 @@ from collections.abc import Callable
 
 from datagen.code.statements import Choice, Number, Statement
 from datagen.domains.base import Spacing
+from datagen.domains.camera_ranges import CameraRanges
 from datagen.domains.placing import Disc, free_spot
 from datagen.domains.splits import Split
 from datagen.domains.staged import StagedDomain
 from datagen.geometry.ground import sweep_behind
+from datagen.geometry.sight import Sight
 from datagen.geometry.solids import Solid
 from datagen.rng import Stream
 from datagen.scene import Camera, Lamp, Object, Scene, Value, Vec3
@@ -23,6 +25,8 @@ SHAPES = ("cube", "sphere", "cylinder")
 SIZES: dict[str, float] = {"large": 0.7, "small": 0.35}
 """Half the edge of a cube, the radius of a sphere or cylinder, in metres; also the height of the centre. The published generator means to
 shrink cubes by √2 but looks for a mesh of another name than theirs, so that published cubes are as high as spheres."""
+SILHOUETTES = {"cube": 4 * math.sqrt(3), "sphere": math.pi, "cylinder": math.hypot(4, math.pi)}
+"""The largest area that a shape's outline covers from any side, in squares of its size."""
 MATERIALS = ("rubber", "metal")
 COLORS: dict[str, tuple[int, int, int]] = {
     "gray": (87, 87, 87),
@@ -56,12 +60,16 @@ def _cogent(name: str, cubes: tuple[str, ...], cylinders: tuple[str, ...]) -> Sp
     )
 
 
+ANY_VIEW = CameraRanges(azimuth=(0.0, 360.0), elevation=(30.0, 60.0), distance=(7.0, 13.0), lens=(28.0, 50.0))
+"""The cameras of the split ``any-view``."""
+
 SPLITS = {
     split.name: split
     for split in (
         Split("default"),
         _cogent("cogent-a", _PALETTE_ONE, _PALETTE_TWO),
         _cogent("cogent-b", _PALETTE_TWO, _PALETTE_ONE),
+        Split("any-view", camera=ANY_VIEW),
     )
 }
 
@@ -115,6 +123,13 @@ class Clevr(StagedDomain):
     def sample_scene(self, rng: Stream, count: int, split: Split) -> Scene | None:
         """Place objects one after the other by CLEVR's rules. Rotations are drawn from [0, 360) unless the split narrows them; only cubes
         keep theirs."""
+        return self._sample(rng, count, split, None)
+
+    def sample_scene_in_sight(self, rng: Stream, count: int, split: Split, sight: Sight) -> Scene | None:
+        """As `sample_scene`, with every object's centre in sight."""
+        return self._sample(rng, count, split, sight)
+
+    def _sample(self, rng: Stream, count: int, split: Split, sight: Sight | None) -> Scene | None:
         low, high = split.range("rotation", 0.0, 360.0)
         ends = split.range("loc.x", -PLANE, PLANE), split.range("loc.y", -PLANE, PLANE)
         chosen: list[tuple[tuple[str, ...], float]] = []
@@ -123,7 +138,7 @@ class Clevr(StagedDomain):
             words = self.draw_words(rng, split)
             chosen.append((words, rng.uniform(low, high)))
             radius = SIZES[words[1]]
-            spot = free_spot(rng, taken, radius, *ends, self.axes, _allowed(split, *chosen[-1]))
+            spot = free_spot(rng, taken, radius, *ends, self.axes, _allowed(split, sight, *chosen[-1]))
             if spot is None:
                 return None
             taken.append((*spot, radius))
@@ -144,12 +159,15 @@ def _least_turn(degrees: float) -> float:
     return round(degrees % CUBE_SYMMETRY, 1) % CUBE_SYMMETRY
 
 
-def _allowed(split: Split, words: tuple[str, ...], degrees: float) -> Callable[[float, float], bool] | None:
-    """A function of x and y: whether the split's regions allow an object of these words and rotation there; None without regions."""
-    if not split.regions:
-        return None
+def _allowed(split: Split, sight: Sight | None, words: tuple[str, ...], degrees: float) -> Callable[[float, float], bool] | None:
+    """A function of x and y: whether an object of these words and rotation is in sight there and the split's regions allow it; None if
+    there are neither."""
     turn = {"rotation": _least_turn(degrees)} if words[0] == "cube" else {}
-    return lambda x, y: split.holds({"loc.x": x, "loc.y": y, **turn})
+    height = SIZES[words[1]]
+    silhouette = SILHOUETTES[words[0]] * height**2
+    if sight is None:
+        return (lambda x, y: split.holds({"loc.x": x, "loc.y": y, **turn})) if split.regions else None
+    return lambda x, y: sight.sees(x, y, height, silhouette) and split.holds({"loc.x": x, "loc.y": y, **turn})
 
 
 CLEVR = Clevr(

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from datagen.code.statements import Number, Statement
+from datagen.domains.camera_ranges import CameraRanges
 from datagen.domains.posed import ROTATION, ROTATION_COMPONENTS
 from datagen.domains.so3 import SPLITS, OneAeroplane
 from datagen.domains.splits import Split
@@ -18,6 +19,8 @@ from datagen.scene import Camera, Lamp, Object, Scene, Shot, Value
 LOCATION = Number("loc", (-2.0, -1.2, -1.6), (2.0, 1.5, 1.6), 3, "m")
 """A box larger than the camera's view: objects that leave the frame are drawn anew."""
 CENTRED = tuple((f"loc.{axis}", -0.1, 0.1) for axis in "xyz")
+ANY_VIEW = CameraRanges(azimuth=(0.0, 360.0), elevation=(-60.0, 60.0), distance=(4.0, 8.0), lens=(28.0, 50.0))
+"""The cameras of the split ``any-view``."""
 LEAST_SHARE = 0.95  # of the mesh's vertices must lie within the frame
 
 CAMERA = Camera(location=(0.0, -5.0, 0.0), target=(0.0, 0.0, 0.0), lens_mm=35.0, sensor_mm=32.0)
@@ -52,7 +55,11 @@ POSE6D = Pose6d(
     name="pose6d",
     statements=(Statement("add", (LOCATION, ROTATION)),),
     max_objects=1,
-    splits={**SPLITS, "centred": replace(SPLITS["seen"], name="centred", ranges=CENTRED)},
+    splits={
+        **SPLITS,
+        "centred": replace(SPLITS["seen"], name="centred", ranges=CENTRED),
+        "any-view": Split("any-view", objects=(1, 1), camera=ANY_VIEW),
+    },
     drawn_numbers=("loc.x", "loc.y", "loc.z", *ROTATION_COMPONENTS),
     camera=CAMERA,
     lamps=LAMPS,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from datagen.assets.library import Asset, instance
 from datagen.code.statements import Statement
+from datagen.domains.camera_ranges import CameraRanges
 from datagen.domains.posed import ROTATION, ROTATION_COMPONENTS, PosedDomain, draw_rotation
 from datagen.domains.splits import Region, Split
 from datagen.rng import Stream
@@ -56,6 +57,10 @@ SPLITS = {
 }
 
 
+ANY_VIEW = CameraRanges(azimuth=(0.0, 360.0), elevation=(-60.0, 60.0), distance=(3.2, 6.0), lens=(28.0, 35.0))
+"""The cameras of the split ``any-view``: the nearest, with the longest lens, just holds the aeroplane in any rotation."""
+
+
 class OneAeroplane(PosedDomain):
     """The base of `So3` and `datagen.domains.pose6d.Pose6d`: one aeroplane in any rotation."""
 
@@ -100,7 +105,7 @@ SO3 = So3(
     name="so3",
     statements=(Statement("add", (ROTATION,)),),
     max_objects=1,
-    splits=SPLITS,
+    splits={**SPLITS, "any-view": Split("any-view", objects=(1, 1), camera=ANY_VIEW)},
     drawn_numbers=ROTATION_COMPONENTS,
     ap_thresholds=(),
     camera=CAMERA,

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
+from datagen.domains.camera_ranges import CameraRanges, check_ranges
 from datagen.domains.splits import Split, SplitFile
 from datagen.errors import UserError, did_you_mean
 from datagen.io.declared import MAX_BYTES, as_declared
@@ -28,6 +31,7 @@ def split_from_json(data: Any, domain: Domain, where: str, name: str | None = No
         tuple((component, *ends) for component, ends in (stated.ranges or {}).items()),
         stated.objects or domain.split("default").objects,
         tuple(tuple((component, tuple(intervals)) for component, intervals in region.items()) for region in stated.regions or []),
+        CameraRanges(**structs.asdict(stated.camera)) if stated.camera else None,
     )
     check_split(split, domain, where)
     return split
@@ -57,6 +61,10 @@ def check_split(split: Split, domain: Domain, where: str) -> None:
             for j, ends in enumerate(intervals):
                 _check_range(ends, declared[component], where, f"regions[{i}].{component}[{j}]")
     check_counts(split.objects, domain, where)
+    if split.camera is not None:
+        if domain.canonical_shot(320, 240, "draft").camera is None:
+            refuse(where, "camera", "ranges", f"none, because the {domain.name} domain has no camera")
+        check_ranges(split.camera, where)
 
 
 def _check_words(words: tuple[str, ...], choice: Choice, where: str, field: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from datagen.domains.camera_ranges import CameraRanges, RangesFields
 from datagen.io.declared import FileName, to_plain
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class SplitFile(Struct, forbid_unknown_fields=True):
         ]
         | UnsetType
     ) = UNSET
+    camera: RangesFields | UnsetType = UNSET
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ class Split:
 
     An object is allowed if one of the ``combinations`` allows its words and, if there are ``regions``, one of them contains its numbers.
     ``ranges`` narrow numbers: (component, low, high), both ends included, in the declared unit, where a component is ``rotation`` or
-    ``loc.x``. ``objects``: the fewest and the most objects of a scene.
+    ``loc.x``. ``objects``: the fewest and the most objects of a scene. ``camera``: where the cameras of scenes stand, each drawn anew;
+    None for the cameras of the data set's settings.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Split:
     ranges: tuple[tuple[str, float, float], ...] = ()
     objects: tuple[int, int] = (3, 10)
     regions: tuple[Region, ...] = ()
+    camera: CameraRanges | None = None
 
     def range(self, component: str, low: float, high: float) -> tuple[float, float]:
         """The range that the split narrows a component to; (low, high), the domain's own range, if it does not."""
@@ -78,6 +82,7 @@ class Split:
             {component: (low, high) for component, low, high in self.ranges},
             self.objects,
             [{component: list(intervals) for component, intervals in region} for region in self.regions] or UNSET,  # older sets have none
+            self.camera.to_fields() if self.camera else UNSET,
         )
         plain: dict[str, Any] = to_plain(written)
         return plain

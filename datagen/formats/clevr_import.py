@@ -11,19 +11,21 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import UNSET
 from PIL import Image
 
 from datagen.code.predictions import Prediction
 from datagen.domains.clevr import CLEVR, Clevr
 from datagen.errors import UserError
 from datagen.formats.camera_fit import ROUNDING, CameraFit, Sightings, fit_camera, near_usual
+from datagen.formats.clevr_imported import Imported
 from datagen.formats.clevr_scenes import PublishedScene, read_scenes
 from datagen.geometry.raycast import pixels_to_cast
 from datagen.images.decoding import PLAIN
@@ -43,8 +45,8 @@ from datagen.io.files import (
 )
 from datagen.io.locks import hold
 from datagen.io.progress import progress
-from datagen.io.ranges import counted
 from datagen.io.written import Written
+from datagen.samples.in_code import headed
 from datagen.samples.sample import FORMAT_VERSION, Sample, make_sample
 from datagen.scene import Camera, Quality, Shot
 from datagen.shards.manifest import (
@@ -74,77 +76,12 @@ ON_GROUND = 0.01  # metres that an object's centre may differ from the height at
 IMPORTER = 2  # goes up when the same file and images would give other samples
 MOST_COVERED = 4  # all objects' pixels together, as a multiple of the most pixels that an image may have
 MOST_IN_VAIN = 5  # failed searches for an arbitrary camera in a shard, half a second each, before only CLEVR's cameras are sought
-MOST_DOUBTS = 10  # doubtful cameras that are reported one by one
 
 
-@dataclass
-class Imported:
-    """The result of an import. By key, ``stated`` has the cameras that the file gives, ``recovered`` the fitted ones.
-
-    The first ``earlier`` of the ``keys`` were imported by an earlier call; the other fields do not include them. ``stale`` is the number
-    of scenes in shards of an earlier call that are replaced, because they, or a shard before them, changed. ``in_vain`` is the number of
-    scenes of the current shard whose pixels no camera was found to explain.
-    """
-
-    keys: list[str] = field(default_factory=list)
-    earlier: int = 0
-    stale: int = 0
-    missing: list[str] = field(default_factory=list)
-    without_pixels: list[str] = field(default_factory=list)
-    without_depths: list[str] = field(default_factory=list)
-    off_ground: list[str] = field(default_factory=list)
-    stated: dict[str, CameraFit] = field(default_factory=dict)
-    recovered: dict[str, CameraFit] = field(default_factory=dict)
-    in_vain: int = 0
-
-    @property
-    def doubts(self) -> dict[str, str]:
-        """By key, the reason to doubt the camera, for the doubtful cameras."""
-        return {key: fit.doubt for key, fit in (self.stated | self.recovered).items() if fit.doubt is not None}
-
-    def lines(self) -> list[str]:
-        """The report of the import, one message a line: kept scenes, cameras, and warnings."""
-        lines = []
-        if self.earlier:
-            lines.append(f"there already, imported by an earlier call: {counted(self.earlier, 'scene')}")
-        if self.stale:
-            lines.append(f"imported anew, for the file, the images or the shards have changed: {counted(self.stale, 'scene')}")
-        if self.stated:
-            lines.append(f"cameras as the file states them: {counted(len(self.stated), 'scene')}")
-        if self.recovered:
-            lines.append(_recovered_line(self.recovered))
-        doubts = self.doubts
-        lines += [f"the camera of {key} is in doubt: {doubt}" for key, doubt in list(doubts.items())[:MOST_DOUBTS]]
-        if len(doubts) > MOST_DOUBTS:
-            lines.append(f"in doubt as well, and with them the labels: {counted(len(doubts) - MOST_DOUBTS, 'more camera')}")
-        lines += _named("scenes without pixel_coords, where the standard camera is assumed", self.without_pixels)
-        lines += _named(
-            "scenes whose pixel_coords lack the depth: cameras known to decimetres, if the lens is CLEVR's", self.without_depths
-        )
-        lines += _named("images not there, scenes left out", self.missing)
-        lines += _named("scenes with objects whose height does not fit their size here, which will float or sink", self.off_ground)
-        return lines
-
-
-def _named(what: str, keys: list[str]) -> list[str]:
-    return [f"{what}: {len(keys)} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"] if keys else []
-
-
-def _recovered_line(fits: Mapping[str, CameraFit]) -> str:
-    """The line of the report about the recovered cameras: their residuals, and the key of the largest."""
-    doubtful = sum(fit.doubt is not None for fit in fits.values())
-    every = np.concatenate([fit.residuals for fit in fits.values()])
-    middle = float(np.median(every)) if len(every) else 0.0
-    key, worst = max(((key, fit.worst) for key, fit in fits.items()), key=lambda named: named[1])
-    return (
-        f"cameras recovered for {counted(len(fits), 'scene')}, {doubtful or 'none'} of them in doubt: residual median {middle:.2f} px, "
-        f"largest {worst:.2f} px ({key})"
-    )
-
-
-def import_clevr(scenes: Path, out: Path, images: Path | None = None) -> Imported:
+def import_clevr(scenes: Path, out: Path, images: Path | None = None, shot_in_code: bool = False) -> Imported:
     """Import a CLEVR scenes file into `out`: as shards if `images` is given, else as ``codes.jsonl`` with loose code and records.
 
+    With ``shot_in_code``, the code begins with the camera; lamps, which no such file records, are left open.
     A call after an interruption keeps the finished shards whose scenes and images have not changed.
 
     `UserError` for a malformed file, if `out` holds something else, or if `images` has no image of any scene.
@@ -156,8 +93,8 @@ def import_clevr(scenes: Path, out: Path, images: Path | None = None) -> Importe
     with hold(out.absolute()), standing(out) as check:
         LocalStore(out).tidy(is_own)
         if images is None:
-            return _import_codes(published, domain, out, check)
-        return _import_shards(published, domain, out, images, scenes.name, check)
+            return _import_codes(published, domain, out, shot_in_code, check)
+        return _import_shards(published, domain, out, images, scenes.name, shot_in_code, check)
 
 
 def _refuse_other(out: Path) -> None:
@@ -169,7 +106,7 @@ def _refuse_other(out: Path) -> None:
         raise UserError(f"{out}: holds a data set that was not imported; choose another folder")
 
 
-def _import_codes(published: list[PublishedScene], domain: Clevr, out: Path, check: Callable[[], None]) -> Imported:
+def _import_codes(published: list[PublishedScene], domain: Clevr, out: Path, shot_in_code: bool, check: Callable[[], None]) -> Imported:
     if any(out.glob("[!.]*.tar")):
         raise UserError(f"{out}: holds shards; choose another folder for code without pixels")
     written = Written(out, "import")
@@ -180,7 +117,7 @@ def _import_codes(published: list[PublishedScene], domain: Clevr, out: Path, che
     written.begin(dict.fromkeys(names, ""))
     done, guess, predictions = Imported(), guess_frame(published, domain), []
     for scene in progress(published, total=len(published), desc="import"):
-        sample = _sample(scene, domain, scene.frame or guess, done)
+        sample = _sample(scene, domain, scene.frame or guess, done, shot_in_code)
         check()
         files = sample.files()  # the image is a placeholder and not written
         written.write({f"{scene.key}{suffix}": files[suffix] for suffix in CODE_SUFFIXES})
@@ -217,7 +154,13 @@ def _sightings(scene: PublishedScene, frame: tuple[int, int]) -> Sightings:
 
 
 def _import_shards(  # noqa: PLR0917
-    published: list[PublishedScene], domain: Clevr, out: Path, images: Path, source: str, check: Callable[[], None]
+    published: list[PublishedScene],
+    domain: Clevr,
+    out: Path,
+    images: Path,
+    source: str,
+    shot_in_code: bool,
+    check: Callable[[], None],
 ) -> Imported:
     found = {scene.key: path for scene in published if (path := _find_image(images, scene)) is not None}
     done = Imported(missing=[scene.key for scene in published if scene.key not in found])
@@ -226,7 +169,7 @@ def _import_shards(  # noqa: PLR0917
         raise UserError(f"{images}: none of the {len(published)} images is here, such as {published[0].filename}")
     if os.path.lexists(out / CODES):
         raise UserError(f"{out}: holds code without pixels; choose another folder for shards")
-    statement = _statement(here, found[here[0].key], source)
+    statement = _statement(here, found[here[0].key], source, shot_in_code)
     earlier = _rows(out)
     rows = _finished(out, statement, earlier, here, found)
     write_json(out / STATEMENT, statement)  # first: a folder with shards must have a statement of their origin
@@ -237,7 +180,7 @@ def _import_shards(  # noqa: PLR0917
         old.unlink()
     done.earlier = sum(row.samples for row in rows.values())
     done.keys += [scene.key for scene in here[: done.earlier]]
-    samples = (_with_image(scene, domain, found[scene.key], done) for scene in here[done.earlier :])
+    samples = (_with_image(scene, domain, found[scene.key], done, shot_in_code) for scene in here[done.earlier :])
     shown = progress(samples, total=len(here) - done.earlier, desc="import")
     for shard in _shards(here)[len(rows) :]:
         rows[_sources(shard, found)] = _write_shard(out, len(rows), shown, check)
@@ -296,7 +239,7 @@ def _write_shard(out: Path, number: int, samples: Iterator[Sample], check: Calla
     return ManifestRow(name, **asdict(written), missing=())
 
 
-def _statement(scenes: list[PublishedScene], first_image: Path, source: str) -> dict[str, Any]:
+def _statement(scenes: list[PublishedScene], first_image: Path, source: str, shot_in_code: bool) -> dict[str, Any]:
     """The content of ``dataset.json``; its seed is null."""
     height, width, _ = decode_image(read_whole(first_image, max_image_bytes()), str(first_image)).shape
     counts = [len(scene.scene) for scene in scenes]
@@ -314,12 +257,13 @@ def _statement(scenes: list[PublishedScene], first_image: Path, source: str) -> 
         min_objects=min(counts),
         max_objects=max(counts),
         imported_from=source,
+        shot_in_code=shot_in_code or UNSET,
     )
     plain: dict[str, Any] = to_plain(statement)
     return plain
 
 
-def _with_image(scene: PublishedScene, domain: Clevr, path: Path, done: Imported) -> Sample:
+def _with_image(scene: PublishedScene, domain: Clevr, path: Path, done: Imported, shot_in_code: bool) -> Sample:
     data = read_whole(path, max_image_bytes())
     pixels = decode_image(data, str(path))
     height, width, _ = pixels.shape
@@ -327,7 +271,7 @@ def _with_image(scene: PublishedScene, domain: Clevr, path: Path, done: Imported
         stated = "x".join(map(str, scene.frame))
         raise UserError(f"{path}: has {width}x{height} pixels, but its scene is of {stated}, and so are its pixel_coords")
     image, suffix = _stored_image(data, pixels)
-    return replace(_sample(scene, domain, (width, height), done), image=image, suffix=suffix)
+    return replace(_sample(scene, domain, (width, height), done, shot_in_code), image=image, suffix=suffix)
 
 
 def _stored_image(data: bytes, pixels: np.ndarray) -> tuple[bytes, str]:
@@ -339,7 +283,7 @@ def _stored_image(data: bytes, pixels: np.ndarray) -> tuple[bytes, str]:
     return encode_image(pixels), ".png"
 
 
-def _sample(scene: PublishedScene, domain: Clevr, frame: tuple[int, int], done: Imported) -> Sample:
+def _sample(scene: PublishedScene, domain: Clevr, frame: tuple[int, int], done: Imported, shot_in_code: bool) -> Sample:
     """The scene as a sample under its camera, with a single black pixel for its image; its key and warnings are added to `done`."""
     shot = domain.canonical_shot(*frame, QUALITY)
     shot = replace(shot, camera=_camera(scene, shot.viewpoint, frame, done))
@@ -347,7 +291,13 @@ def _sample(scene: PublishedScene, domain: Clevr, frame: tuple[int, int], done: 
     if any(abs(domain.location(obj)[2] - domain.solid(obj).scale) > ON_GROUND for obj in scene.scene):
         done.off_ground.append(scene.key)
     done.keys.append(scene.key)
-    return make_sample(scene.key, scene.scene, shot, np.zeros((1, 1, 3), np.uint8), split=scene.split)
+    written = scene.scene
+    if shot_in_code:
+        try:
+            written, shot = headed(written, shot, domain, lamps=False)
+        except UserError:
+            done.unsaid.append(scene.key)
+    return make_sample(scene.key, written, shot, np.zeros((1, 1, 3), np.uint8), split=scene.split)
 
 
 def _check_labour(scene: PublishedScene, domain: Clevr, shot: Shot) -> None:

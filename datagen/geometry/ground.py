@@ -47,6 +47,10 @@ class Sweep:
         ends, _ = self.profile()
         return float(min(across[0] * (y - start[0]) + across[1] * (z - start[1]) for start, across in _facets(ends)))
 
+    def room_at_any_turn(self, point: Vec3) -> float:
+        """The least `room` that a point has, however the sweep is turned about Z."""
+        return replace(self, turn=0.0).room((0.0, float(np.hypot(point[0], point[1])), point[2]))
+
     def depth(self, rays: Rays) -> np.ndarray:
         """Where rays from in front of the sweep meet its facets: (rows, columns) in multiples of their direction, inf where they miss.
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from datagen.domains.base import Domain
 from datagen.metrics.matching import Pair, distances, locations, match
-from datagen.scene import Object, Scene
+from datagen.metrics.shots import ShotScores, score_shot
+from datagen.scene import Object, Scene, Shot
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class SceneScores:
     ``too_near`` counts the pairs of guesses nearer than `Domain.spacing` permits, None if the domain has no spacing; ``rotation_errors``
     are in degrees, and ``rotations_within`` counts those below each of the domain's thresholds; ``size_errors`` are absolute, by argument,
     in its unit, one a matched pair; ``relations`` is the number of ordered pairs of matched objects times the domain's directions;
-    ``average_precision`` is in [0, 1], by threshold in the domain's unit.
+    ``average_precision`` is in [0, 1], by threshold in the domain's unit; ``shot`` has what is stated of camera and lamps, None if nothing
+    is.
     """
 
     truths: int
@@ -49,10 +51,14 @@ class SceneScores:
     relations_right: int
     relations: int
     average_precision: Mapping[float, float]
+    shot: ShotScores | None = None
 
 
-def score_scene(truth: Scene, guess: Scene | None, domain: Domain, confidence: Sequence[float] | None = None) -> SceneScores:
-    """The scores of a guess. `confidence` has one number for each guessed object, in the guess's order; None: all equal.
+def score_scene(
+    truth: Scene, guess: Scene | None, domain: Domain, confidence: Sequence[float] | None = None, shot: Shot | None = None
+) -> SceneScores:
+    """The scores of a guess. `confidence` has one number for each guessed object, in the guess's order; None: all equal. `shot` is the true
+    scene's where it is recorded, for a guess that states its camera or lamps while the true code does not.
 
     `guess` is None if there is no prediction or it does not parse: every true object is missed, the count is wrong and average precision
     is 0, even if the true scene is empty.
@@ -74,6 +80,7 @@ def score_scene(truth: Scene, guess: Scene | None, domain: Domain, confidence: S
         relations_right=right,
         relations=relations,
         average_precision={t: average_precision(truth, guess, domain, t, confidence) for t in domain.ap_thresholds},
+        shot=score_shot(truth, guess, shot),
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from datagen.code.grammar import MAX_STATEMENTS
 from datagen.metrics.scores import SceneScores, Tally
+from datagen.metrics.shots import CameraErrors, LampErrors
 
 MOST_ERROR = 1e12  # in any domain's unit, far beyond the ranges that a trained model's numbers stay in
 MOST_DEGREES = 180.0
@@ -88,7 +89,7 @@ def metrics(scores: Sequence[SceneScores]) -> MetricTable:
     sizes = dict.fromkeys(name for s in scores for name in s.size_errors)
     distances = scores[0].average_precision if scores else ()
     angles = scores[0].rotations_within if scores else ()
-    return {
+    table: dict[str, Count | Rate | MetricTable] = {
         # Numbers of objects: true, guessed, matched, true without a match, guessed without a match.
         "objects": Count(lambda s: s.truths),
         "guessed": Count(lambda s: s.guesses),
@@ -120,6 +121,49 @@ def metrics(scores: Sequence[SceneScores]) -> MetricTable:
         # The share of relations between matched objects that agree.
         "relations": Share(lambda s: s.relations_right, lambda s: s.relations),
     }
+    return {**table, "shot": _of_shots(scores)} if any(s.shot for s in scores) else table
+
+
+def _of_shots(scores: Sequence[SceneScores]) -> MetricTable:
+    """The metrics of what codes state of their shots; they are there only if some code, true or guessed, states something."""
+    lamps = dict.fromkeys(name for s in scores if s.shot for name in s.shot.lamps)
+    return {
+        "camera": {
+            # True cameras, and those of them that the guess states as well; the errors are of the latter.
+            "cameras": Count(lambda s: s.shot.cameras if s.shot else 0),
+            "stated": Count(lambda s: len(_camera(s))),
+            # The distance in metres.
+            "location": _both(lambda s: [c.location for c in _camera(s)], MOST_ERROR),
+            # Degrees between the lines of sight, of turn about them, and of the angle across the frame's longer side.
+            "direction": _both(lambda s: [c.direction for c in _camera(s)], MOST_DEGREES),
+            "roll": _both(lambda s: [c.roll for c in _camera(s)], MOST_DEGREES),
+            "field_of_view": _both(lambda s: [c.field_of_view for c in _camera(s)], 2 * MOST_DEGREES),
+        },
+        # Numbers of lamps: true, said, and those that have a true one's name; by name, degrees seen from the origin, and the error of the
+        # power as a share of the true one.
+        "lamps": Count(lambda s: s.shot.lamps_true if s.shot else 0),
+        "lamps_said": Count(lambda s: s.shot.lamps_said if s.shot else 0),
+        "lamps_matched": Count(lambda s: len(s.shot.lamps) if s.shot else 0),
+        "lamp_direction": {name: _both(_of_lamp(name, lambda lamp: lamp.direction), MOST_DEGREES) for name in lamps},
+        "lamp_power": {name: _both(_of_lamp(name, lambda lamp: lamp.power), MOST_ERROR) for name in lamps},
+    }
+
+
+def _camera(scores: SceneScores) -> list[CameraErrors]:
+    return [scores.shot.camera] if scores.shot and scores.shot.camera else []
+
+
+def _of_lamp(name: str, error: Callable[[LampErrors], float | None]) -> Callable[[SceneScores], Sequence[float]]:
+    def values(scores: SceneScores) -> Sequence[float]:
+        lamp = scores.shot.lamps.get(name) if scores.shot else None
+        value = None if lamp is None else error(lamp)
+        return [] if value is None else [value]
+
+    return values
+
+
+def _both(values: Callable[[SceneScores], Sequence[float]], most: float) -> MetricTable:
+    return {"mean": Mean(values, most), "median": Median(values, most)}
 
 
 def summarize(scores: Sequence[SceneScores]) -> dict[str, Any]:

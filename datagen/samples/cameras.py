@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from datagen.domains.camera_ranges import CameraRanges
 from datagen.geometry.ground import Sweep, bare_share, sweep_for
 from datagen.io.declared import MAX_BYTES, FileName, as_declared, to_plain
 from datagen.io.files import read_json
@@ -111,4 +112,15 @@ def bare_spots(cameras: tuple[Camera, ...], jitter: float, ground: Sweep, frame:
         "aim it lower, or take a longer lens"
         for name, share in worst.items()
         if share
+    ]
+
+
+def bare_views(ranges: CameraRanges, ground: Sweep, frame: Frame, split: str) -> list[str]:
+    """A warning if cameras at the ends of a split's ranges look past the ground and the backdrop; none if they do not."""
+    worst = max(bare_share(ground, at, *frame) for at in ranges.corners())
+    if worst == 0:
+        return []
+    return [
+        f"the split {split!r} draws cameras that look past the ground and the backdrop: up to {worst:.1%} of a frame will be black; "
+        "let them stand higher or nearer, or take longer lenses"
     ]

@@ -9,7 +9,7 @@ import codecs
 import math
 from typing import Annotated, Any, TypeVar
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from datagen.errors import UserError
 from datagen.geometry.camera import intrinsics, world_to_camera
@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 MAX_SEED = 2**32  # SeedSequence splits larger numbers into words, where neighbouring streams could meet
 MAX_ATTEMPT = 1_000_000  # far above the tries that any draw makes
+MAX_HEADER = 128  # a camera, and more lamps than any shot has
 MAX_RUNS = 2**20  # in a mask: 128 for each column of the widest frame
 MAX_BYTES = 2**24  # of a record, ten times the size for a thousand objects; reading some JSON takes 50 times its size in memory
 
@@ -89,6 +90,8 @@ class SceneRecord(Struct):
 
     domain: str
     objects: list[dict[str, str | Coordinate | list[Coordinate]]]
+    header: Annotated[list[dict[str, str | Coordinate | list[Coordinate]]], Meta(max_length=MAX_HEADER)] | UnsetType = UNSET
+    """The statements before the objects, in the same form: the camera and lamps that the code states."""
 
 
 class Mask(Struct):
@@ -167,8 +170,8 @@ def _disagreement(record: SampleRecord) -> str | None:
     """A description of the first contradiction within a record; None if there is none."""
     if record.scene.domain != record.domain:
         return f"the domain is {record.domain!r}, but its scene's {record.scene.domain!r}"
-    if not all(isinstance(entry.get("statement"), str) for entry in record.scene.objects):
-        return "an object of its scene does not name its statement"
+    if not all(isinstance(entry.get("statement"), str) for entry in (*record.scene.objects, *(record.scene.header or ()))):
+        return "an object of its scene, or a statement before them, does not name its statement"
     if len(record.labels) != len(record.scene.objects):
         return f"{len(record.scene.objects)} objects, but {len(record.labels)} labels"
     height, width = record.shot.height, record.shot.width

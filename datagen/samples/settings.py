@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Annotated, Any
@@ -10,19 +10,30 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct, structs
 
 from datagen.domains.base import Domain
+from datagen.domains.camera_ranges import CameraRanges
 from datagen.domains.registry import get_domain
 from datagen.domains.split_files import check_counts, check_split, split_from_json
 from datagen.domains.splits import Split, SplitFile
+from datagen.domains.staged import StagedDomain
 from datagen.errors import UserError
 from datagen.flags import Flag, positive
 from datagen.geometry.ground import sweep_for
 from datagen.images.encoding import IMAGE_SUFFIXES
 from datagen.io.declared import Count, FileName, as_declared
 from datagen.io.untrusted import refuse
-from datagen.samples.cameras import CamerasFile, bare_spots, cameras_from_json, cameras_to_json, check_cameras, extremes
+from datagen.samples.cameras import (
+    CLEARANCE,
+    CamerasFile,
+    bare_spots,
+    bare_views,
+    cameras_from_json,
+    cameras_to_json,
+    check_cameras,
+    extremes,
+)
 from datagen.samples.lamps import LAMP_CLEARANCE
 from datagen.samples.record import MAX_SEED, Side
-from datagen.scene import QUALITIES, Camera, Quality, Shot, check_frame
+from datagen.scene import QUALITIES, Camera, Lamp, Quality, Shot, Vec3, check_frame
 
 MAX_SHARD_SIZE = 1_000_000
 MAX_VIEWS = 256
@@ -52,6 +63,7 @@ class SettingsRecord(Struct, kw_only=True):
     depth: bool
     shard_size: ShardSize
     views: Annotated[int, Meta(ge=1, le=MAX_VIEWS)] = 1
+    shot_in_code: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,7 +74,8 @@ class DatasetSettings:
     objects default to those of the split, ``cameras`` to the domain's camera, if it has one. ``camera_jitter`` moves the camera's location,
     ``light_jitter`` every lamp, uniformly by at most so many metres along each axis. With several ``views``, each scene is seen by so many
     cameras: consecutive samples, which ``shard_size``, rounded down to whole scenes, keeps together. After construction no field is None,
-    and only ``cameras`` may be empty, in a domain without a camera. Raises `UserError` for impossible settings.
+    and only ``cameras`` may be empty: in a domain without a camera, and where the split draws cameras. Raises `UserError` for impossible
+    settings.
     """
 
     domain: Annotated[str, Flag("kind of scene: one of those below")] = "clevr"
@@ -86,6 +99,7 @@ class DatasetSettings:
     captions: Annotated[bool, Flag("add {key}.txt: a few true sentences about the scene")] = False
     depth: Annotated[bool, Flag("add {key}.depth.npy: metres to what each pixel shows")] = False
     views: Annotated[int, Flag("samples of each scene, each by another of --cameras, or by --camera-jitter", "N", positive)] = 1
+    shot_in_code: Annotated[bool, Flag("begin the code with camera and lamps, so that it says all that the image depends on")] = False
     shard_size: Annotated[int, Flag("samples in each shard, which is one tar", "N", positive)] = 1000
 
     def __post_init__(self) -> None:
@@ -112,6 +126,8 @@ class DatasetSettings:
             raise UserError(f"{self.views} views of a scene do not fit into a shard of {self.shard_size}; ask for a larger shard size")
         self._fill(shard_size=self.shard_size - self.shard_size % self.views)
         self._check_shots(domain)
+        if self.shot_in_code:
+            self._check_header(domain)
 
     @cached_property
     def resolved_domain(self) -> Domain:
@@ -134,6 +150,9 @@ class DatasetSettings:
         if template.camera is None:
             self._refuse_views(domain)
             return
+        if self.allowed.camera:
+            self._check_ranges(self.allowed.camera, domain)
+            return
         self._fill(cameras=self.cameras or (template.camera,))
         check_cameras(self.cameras, self.camera_jitter, domain.ground, (self.width, self.height), "the cameras")
         if self.views > len(self.cameras) and self.camera_jitter == 0:
@@ -144,9 +163,40 @@ class DatasetSettings:
         if domain.ground is None:
             return
         sweeps = {sweep_for(domain.ground, camera, self.width, self.height) for camera in self.cameras}
-        for lamp in template.lamps:
+        self._check_lamps([sweep.room for sweep in sweeps], template.lamps)
+
+    def _check_ranges(self, ranges: CameraRanges, domain: Domain) -> None:
+        """Raise `UserError` for settings that do not go with the ranges from which the split draws cameras."""
+        given = {"cameras": self.cameras, "a camera jitter": self.camera_jitter}
+        for name, value in given.items():
+            if value:
+                raise UserError(f"the split {self.split!r} draws the camera of every scene: {name} cannot be asked for beside it")
+        if domain.ground is None:
+            return
+        if ranges.least_height() < CLEARANCE:
+            allowed = f"such that every camera stands at least {CLEARANCE:g} m above the ground"
+            refuse(f"the split {self.split!r}", "camera.elevation", list(ranges.elevation), allowed)
+        self._check_lamps([domain.ground.room_at_any_turn], domain.canonical_shot(self.width, self.height, self.quality).lamps)
+
+    def _check_header(self, domain: Domain) -> None:
+        """Raise `UserError` unless code can say every camera and every lamp that may be drawn."""
+        if not isinstance(domain, StagedDomain):
+            return
+        shot, ranges = self.shot(domain.camera), self.allowed.camera
+        cameras = ranges.corners() if ranges else [stand for camera in self.cameras for stand in extremes(camera, self.camera_jitter)]
+        lamps = [
+            replace(lamp, location=stand.location) for lamp in shot.lamps for stand in extremes(Camera(lamp.location), self.light_jitter)
+        ]
+        for at in cameras:
+            domain.header_of(replace(shot, camera=at))
+        for lamp in lamps:
+            domain.header_of(replace(shot, lamps=(lamp,)))
+
+    def _check_lamps(self, rooms: Sequence[Callable[[Vec3], float]], lamps: Sequence[Lamp]) -> None:
+        """Raise `UserError` if a jittered lamp could come too near to a sweep; `rooms` measure how far a point is in front of each."""
+        for lamp in lamps:
             stands = [stand.location for stand in extremes(Camera(lamp.location), self.light_jitter)]
-            if min(sweep.room(stand) for sweep in sweeps for stand in stands) < LAMP_CLEARANCE:
+            if min(room(stand) for room in rooms for stand in stands) < LAMP_CLEARANCE:
                 raise UserError(
                     f"a light jitter of {self.light_jitter:g} m would bring the {lamp.name} lamp nearer to the ground than "
                     f"{LAMP_CLEARANCE:g} m; ask for less"
@@ -155,7 +205,7 @@ class DatasetSettings:
     def _refuse_views(self, domain: Domain) -> None:
         """Raise `UserError` for settings that need a camera."""
         asked = {"cameras": self.cameras, "camera jitter": self.camera_jitter, "captions": self.captions, "depth": self.depth}
-        asked["several views"] = self.views > 1
+        asked |= {"several views": self.views > 1, "the shot in code": self.shot_in_code}
         for name, value in asked.items():
             if value:
                 raise UserError(f"the {domain.name} domain has no camera: {name} cannot be asked of it")
@@ -163,7 +213,12 @@ class DatasetSettings:
     def warnings(self) -> list[str]:
         """A warning for each camera whose images will be black in part."""
         ground = self.resolved_domain.ground
-        return [] if ground is None else bare_spots(self.cameras, self.camera_jitter, ground, (self.width, self.height))
+        if ground is None:
+            return []
+        frame, ranges = (self.width, self.height), self.allowed.camera
+        return (
+            bare_spots(self.cameras, self.camera_jitter, ground, frame) if ranges is None else bare_views(ranges, ground, frame, self.split)
+        )
 
     @property
     def objects(self) -> tuple[int, int]:
@@ -208,8 +263,13 @@ class DatasetSettings:
         return replace(self.resolved_domain.canonical_shot(self.width, self.height, self.quality), camera=camera)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON with every field, but without ``views`` if it is 1, which `from_json` reads back to equal settings."""
-        plain = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "views" or self.views > 1}
+        """Plain JSON with every field, which `from_json` reads back to equal settings; without ``views`` if it is 1, and ``shot_in_code``
+        if it is not asked for."""
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        if self.views == 1:
+            del plain["views"]
+        if not self.shot_in_code:
+            del plain["shot_in_code"]
         return {**plain, "rules": self.allowed.to_json(), "cameras": cameras_to_json(self.cameras)}
 
     @staticmethod

@@ -34,7 +34,18 @@ def check_identity(settings: DatasetSettings, index: int, blocks: bytes, where: 
     shot = sample.shot
     if (shot.width, shot.height) != (settings.width, settings.height):
         raise UserError(f"{where}: sample {key} has {shot.width}x{shot.height} pixels, not {settings.width}x{settings.height}")
+    if not _states_its_shot(sample) if settings.shot_in_code else sample.scene.header:
+        raise UserError(f"{where}: sample {key}: its code states another camera or other lamps than its record")
     return sample
+
+
+def _states_its_shot(sample: Sample) -> bool:
+    """Whether a sample's camera, lamps and noise are those that its scene's header states."""
+    try:
+        sample.domain.check(sample.scene)
+    except UserError:
+        return False
+    return bool(sample.scene.header) and sample.domain.shot_of(sample.scene, sample.shot) == sample.shot
 
 
 def check_drawn(samples: Samples, settings: DatasetSettings) -> None:

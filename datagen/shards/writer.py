@@ -66,6 +66,7 @@ class ImportedStatement(DatasetStatement):
     min_objects: Count
     max_objects: Count
     imported_from: str
+    shot_in_code: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 def package_versions(blender: bool = True) -> dict[str, str]:

@@ -8,7 +8,10 @@ from statistics import mean
 
 import numpy as np
 
+from datagen.domains.base import Domain
 from datagen.domains.registry import get_domain
+from datagen.errors import UserError
+from datagen.samples.in_code import reheaded
 from datagen.scene import Scene, Shot
 from render.refine.budget import Budget, Spent
 from render.refine.fit import Fit
@@ -81,7 +84,8 @@ def refine_scene(  # noqa: PLR0917 - the last two are seldom given
 ) -> Refined:
     """The scene and shot changed until their frame is as near to ``image`` (height, width, 3) uint8 as the budget allows.
 
-    ``shot`` has the camera, known or as expected, and the lamps as expected; its frame has the size of the image. The result is never
+    ``shot`` has the camera, known or as expected, and the lamps as expected; its frame has the size of the image. What the scene's header
+    states of them becomes what was found. The result is never
     worse than ``scene``, by the error of both in frames of the same quality. `UserError` if the scene cannot be rendered.
     """
     domain = get_domain(scene.domain)
@@ -131,7 +135,16 @@ def refine_scene(  # noqa: PLR0917 - the last two are seldom given
         error = min(first_error, relit_error)
     light_of_image = replace(found.shot, width=image.shape[1], height=image.shape[0], quality=shot.quality, noise_seed=shot.noise_seed)
     first_error = min(first_error, relit_error)
-    return Refined(found.scene, light_of_image, error, first_error, budget.renders, budget.spent_seconds, found.origins)
+    scene = _as_found(found.scene, light_of_image, domain)
+    return Refined(scene, light_of_image, error, first_error, budget.renders, budget.spent_seconds, found.origins)
+
+
+def _as_found(scene: Scene, shot: Shot, domain: Domain) -> Scene:
+    """The scene with the shot in its header, as far as it had one; without a header, if code cannot say the shot."""
+    try:
+        return reheaded(scene, shot, domain)
+    except UserError:
+        return replace(scene, header=())
 
 
 def error_of(state: State, level: Level, renderer: Frames) -> float:

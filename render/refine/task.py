@@ -15,16 +15,18 @@ from datagen.domains.registry import get_domain
 from datagen.errors import Hopeless, UserError
 from datagen.images.encoding import decode_image
 from datagen.io.declared import as_declared
+from datagen.samples.in_code import stated_shot
 from datagen.samples.record import CameraRecord, ShotRecord
 from datagen.scene import Camera, Scene, check_frame
 from render.refine.frames import Frames
 from render.refine.refine import Refined, RefineSettings, refine_scene
 from render.refined import RefinedPrediction, Refinement
+from render.rerender import checked_code
 
 
 class Task(Struct, frozen=True):
-    """A prediction and the file of its image, which messages call ``image_name``. ``camera`` is the known one, None where the domain's
-    standard camera is to be taken; with ``free_camera`` either is where the search begins."""
+    """A prediction and the file of its image, which messages call ``image_name``. ``camera`` is the known one, None where that of the code
+    is to be taken or, if it states none, the domain's standard camera; with ``free_camera`` this is where the search begins."""
 
     prediction: Prediction
     domain: str
@@ -58,9 +60,8 @@ def _refined(task: Task, frames: Frames, stop: Callable[[], bool] | None) -> Ref
     pixels = decode_image(task.image, task.image_name)
     high, wide = pixels.shape[:2]
     check_frame(wide, high)
-    scene = parse_code(task.prediction.code, domain)
-    domain.check(scene)
-    shot = domain.canonical_shot(wide, high, "standard")
+    scene = checked_code(task.prediction.code, domain)
+    shot = stated_shot(scene, domain, domain.canonical_shot(wide, high, "standard"))
     if task.camera is not None:
         shot = replace(shot, camera=Camera(**msgspec.structs.asdict(task.camera)))
     sure = task.prediction.confidence

@@ -7,15 +7,17 @@ from types import TracebackType
 
 import numpy as np
 
-from datagen.code.grammar import parse_code
 from datagen.domains.base import Domain, PaintedDomain
 from datagen.errors import UserError
 from datagen.images.encoding import decode_image
+from datagen.samples.in_code import stated_shot
 from datagen.samples.sample import EncodedSample
 from datagen.scene import Quality, Scene, Shot
 from datagen.workers.cores import available_cores
 from datagen.workers.jobs import RenderJob
 from datagen.workers.pool import RenderPool
+from render.rerender import checked_code
+from render.studio.asked import AskedScene, shot_of
 
 WORKERS = 2
 """One for drafts and one for what takes longer, so that a draft never waits for a better picture of an older scene."""
@@ -56,11 +58,11 @@ class Blender:
         raise UserError("Blender gave no picture")
 
 
-def scene_of(code: str, domain: Domain) -> Scene:
-    """The canonical scene of some code; `UserError` if it is none."""
-    scene = parse_code(code, domain)
-    domain.check(scene)
-    return domain.canonical(scene)
+def shown_scene(asked: AskedScene, domain: Domain) -> tuple[Scene, Shot]:
+    """The canonical scene of some code, and the shot to show it in: the camera and the lamps that the code states, and the rest as asked.
+    `UserError` if it is no code, or for a shot that is none."""
+    scene = domain.canonical(checked_code(asked.code, domain))
+    return scene, stated_shot(scene, domain, shot_of(asked.shot, domain))
 
 
 def pixels_of(sample: EncodedSample) -> np.ndarray:

@@ -7,13 +7,15 @@ from typing import Any
 from datagen.code.grammar import write_object
 from datagen.code.statements import Choice, Number, Statement
 from datagen.domains.base import Domain, PaintedDomain
+from datagen.domains.staged import StagedDomain
 from datagen.scene import Object, Value
 
 FRAME = 320, 240  # pixels of a picture where no image says another size
 
 
 def describe(domain: Domain) -> dict[str, Any]:
-    """Plain JSON: the domain's statements with their arguments, its standard shot, whether it has a ``ground`` and is ``flat``."""
+    """Plain JSON: the domain's statements with their arguments, those of the ``header`` apart, its standard shot, whether it has a
+    ``ground`` and is ``flat``."""
     return {
         "name": domain.name,
         "unit": domain.unit,
@@ -21,6 +23,7 @@ def describe(domain: Domain) -> dict[str, Any]:
         "ground": domain.ground is not None,
         "most": domain.max_objects,
         "statements": [_statement(statement, domain) for statement in domain.statements],
+        "header": [_header_statement(statement, domain) for statement in domain.header],
         "shot": domain.canonical_shot(*FRAME, "draft").to_json(),
     }
 
@@ -35,6 +38,14 @@ def _statement(statement: Statement, domain: Domain) -> dict[str, Any]:
         "turns": next((n.name for n in statement.numbers if n.unit == "degrees" and n.components in (1, 3)), None),
         "scales": next((n.name for n in statement.numbers if n.name in domain.sizes and n.components == 1), None),
     }
+
+
+def _header_statement(statement: Statement, domain: Domain) -> dict[str, Any]:
+    """As `_statement`, for one before the objects; its example is of the domain's standard shot."""
+    standard = domain.header_of(domain.canonical_shot(*FRAME, "draft")) if isinstance(domain, StagedDomain) else ()
+    first = next((obj for obj in standard if obj.statement == statement.name), None) or _middle(statement)
+    arguments = [_argument(argument) for argument in statement.arguments]
+    return {"name": statement.name, "arguments": arguments, "example": write_object(first, domain)}
 
 
 def _argument(argument: Choice | Number) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from scipy.spatial import ConvexHull, QhullError
 
 from datagen.assets.mesh import Mesh
 from datagen.assets.solid import MeshSolid
-from datagen.code.grammar import parse_code
 from datagen.domains.base import Domain, PaintedDomain
 from datagen.domains.clevr import COLORS
 from datagen.domains.posed import PosedDomain
@@ -21,7 +20,9 @@ from datagen.geometry.solids import Solid
 from datagen.images.encoding import encode_image
 from datagen.inspect.intersect import odd_placements
 from datagen.inspect.pictures import object_words
+from datagen.samples.in_code import stated_shot
 from datagen.scene import Object, Scene, Shot
+from render.rerender import checked_code
 from render.studio.asked import Reading
 from render.studio.beliefs import confidence_in
 from render.studio.kept import Kept
@@ -43,20 +44,22 @@ class Views:
 
     def look(self, code: str, domain: Domain, shot: Shot, reading: Reading | None = None) -> dict[str, Any]:
         """The view of some code as plain JSON: ``error`` with line and column, or ``objects`` and ``warnings``, and for a painted domain
-        ``flat``, the painted picture with the place of each object. An object that a reading's model is sure of to some degree has that as
-        its ``confidence``."""
+        ``flat``, the painted picture with the place of each object; ``stated`` is the shot where the code states camera or lamps. An object
+        that a reading's model is sure of to some degree has that as its ``confidence``."""
         try:
-            scene = parse_code(code, domain)
-            domain.check(scene)
+            scene = checked_code(code, domain)
         except CodeError as error:
             return {"error": {"line": error.line, "column": error.column, "problem": error.problem}}
         except UserError as error:
             return {"error": {"line": 1, "column": 1, "problem": str(error)}}
+        shot = stated_shot(scene, domain, shot)
         shown = scene.with_objects(scene.objects[:MOST_SHOWN])
         view: dict[str, Any] = {
             "objects": [{"words": object_words(domain, obj) or obj.statement} for obj in shown],
             "warnings": list(_warnings(scene, domain, shot)),
         }
+        if scene.header:
+            view["stated"] = shot.to_json()
         if reading is not None:
             for number, sure in enumerate(confidence_in(shown, reading, domain)):
                 view["objects"][number] |= {} if sure is None else {"confidence": sure}

@@ -31,7 +31,7 @@ from render.studio import takeaway
 from render.studio.answers import Tell
 from render.studio.asked import AskedDraw, AskedPicture, AskedReading, AskedRefinement, AskedSample, AskedScene, AskedView, Reading, shot_of
 from render.studio.beliefs import beliefs, reading_of
-from render.studio.blender import Blender, pixels_of, scene_of
+from render.studio.blender import Blender, pixels_of, shown_scene
 from render.studio.described import FRAME, describe
 from render.studio.judged import fitted, judge_picture, judge_scene
 from render.studio.kept import Kept
@@ -156,7 +156,7 @@ class Studio:
     async def pictures(self, asked: AskedPicture, tell: Tell) -> None:
         """Tell the picture of a scene in each quality that is asked for, and then its scores against the image."""
         domain = get_domain(asked.domain)
-        shot, scene = shot_of(asked.shot, domain), scene_of(asked.code, domain)
+        scene, shot = shown_scene(asked, domain)
         image = None if asked.image is None else self.images.get(asked.image)
         for quality in asked.qualities:
             begin = anyio.current_time()
@@ -171,7 +171,7 @@ class Studio:
     async def refine(self, asked: AskedRefinement, tell: Tell) -> None:
         """Tell the steps of a refinement, and then its result. It ends early if it is stopped, or its page goes."""
         domain = get_domain(asked.domain)
-        shot, scene = shot_of(asked.shot, domain), scene_of(asked.code, domain)
+        scene, shot = shown_scene(asked, domain)
         pixels = fitted(self.image(asked.image).pixels, shot.width, shot.height)
         stopped = self._stops[asked.name] = threading.Event()
 
@@ -197,7 +197,7 @@ class Studio:
     async def take(self, kind: str, asked: AskedScene) -> bytes:
         """The content of a file of a scene."""
         domain = get_domain(asked.domain)
-        shot, scene = shot_of(asked.shot, domain), scene_of(asked.code, domain)
+        scene, shot = shown_scene(asked, domain)
         return await self.lanes["finish"].do(partial(takeaway.make_file, kind, scene, shot, domain, self.blender))
 
 

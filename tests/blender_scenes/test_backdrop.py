@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from datagen.samples.sample import EncodedSample
+from datagen.scene import Camera, Lamp
 from datagen.shards.reader import Samples
 from datagen.workers.jobs import RenderJob
 from datagen.workers.pool import RenderPool
 from igllm import main
+from render.picture import render_scene
 
 CAMERAS = {
     "front": {"location": [0, -11, 3]},
@@ -73,3 +77,14 @@ def test_the_stage_is_as_it_was_after_another_cameras_shot(seen: tuple[Samples, 
     assert (pictures[1] == pictures[3]).all()
     assert (pictures[0] == usual.pixels()).all()
     assert (pictures[1] == own.pixels()).all()
+
+
+def test_a_lamp_before_the_camera_lights_the_scene_and_is_not_seen() -> None:
+    """It would hide what is behind it, which labels say is shown. Its front, seen, would be white."""
+    camera, lamp = Camera((0.0, -9.0, 3.0), (0.0, 0.0, 3.0)), Lamp("key", (0.0, 6.0, 3.0), 2.0, 400.0, (1.0, 1.0, 1.0))
+    with RenderPool(1) as pool:
+        seen_by: dict[str, Any] = {"camera": camera, "width": 64, "height": 48, "quality": "draft", "pool": pool}
+        lit = render_scene("", lamps=[lamp], **seen_by).image
+        dark = render_scene("", lamps=[replace(lamp, power=0.0)], **seen_by).image
+    assert lit[20:28, 28:36].max() < 250  # the middle of the frame, where the lamp stands
+    assert lit[40:].mean() > dark[40:].mean() + 10  # the ground

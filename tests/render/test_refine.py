@@ -15,15 +15,18 @@ from datagen.code.predictions import Prediction, read_predictions, write_predict
 from datagen.domains.registry import get_domain
 from datagen.errors import UserError
 from datagen.generate import generate
+from datagen.images.encoding import encode_image
 from datagen.io.files import read_jsonl
 from datagen.metrics.matching import match
+from datagen.samples.record import CameraRecord
 from datagen.samples.settings import DatasetSettings
-from datagen.scene import Object, Scene, Shot
+from datagen.scene import Camera, Object, Scene, Shot
 from datagen.shards.reader import Samples
 from igllm import main
 from render.refine.frames import OwnFrames
 from render.refine.partial import Partial
 from render.refine.refine import Progress, Refined, RefineSettings, refine_scene
+from render.refine.task import Task, carry_out
 from render.refined import RefinedPrediction
 
 CLEVR, DOT2D = get_domain("clevr"), get_domain("dot2d")
@@ -206,3 +209,27 @@ def test_code_that_does_not_parse_is_named_and_left(dots: Path, tmp_path: Path, 
 
 def replace_code(prediction: Prediction, code: str) -> Prediction:
     return Prediction(prediction.key, code)
+
+
+def test_what_the_code_states_of_camera_and_lamps_becomes_what_was_found(image: np.ndarray, frames: OwnFrames) -> None:
+    """Here the search is stopped at once: what was found is where it began, but rounded; a camera without lamps stays without."""
+    standard = CLEVR.canonical_shot(64, 48, "draft")
+    given = parse_code("camera(loc=(7, -6, 5), target=(0, 0, 0.5), lens=33)\n" + write_code(scene_of(solid(-0.9, -1.0)), CLEVR), CLEVR)
+    known = replace(standard, camera=Camera((7.4811, -6.508, 5.344)))
+    found = refine_scene(image, given, known, PLENTY, frames, stop=lambda: True)
+    assert found.scene.objects == given.objects
+    assert write_code(found.scene, CLEVR).startswith("camera(loc=(7.481, -6.508, 5.344), target=(0.000, 0.000, 0.000), lens=35.00)\nadd(")
+
+
+def test_a_task_begins_at_the_camera_that_is_known_or_else_at_the_one_that_the_code_states(frames: OwnFrames, image: np.ndarray) -> None:
+    code = 'camera(loc=(7, -6, 5), target=(0, 0, 0.5), lens=33)\nlamp(name="key", loc=(6, -3, 4), power=70)\n' + write_code(TRUTH, CLEVR)
+    stated = "camera(loc=(7.000, -6.000, 5.000), target=(0.000, 0.000, 0.500), lens=33.00)"
+    recorded = "camera(loc=(7.481, -6.508, 5.344), target=(0.000, 0.000, 0.000), lens=35.00)"
+    png = encode_image(image)
+    for camera, first in ((None, stated), (CameraRecord((7.481, -6.508, 5.344)), recorded)):
+        outcome = carry_out(Task(Prediction("a", code), "clevr", png, "a.png", camera, False, 600.0, 1), frames, stop=lambda: True)
+        assert outcome.problem == ""
+        lines = outcome.row.code.splitlines()
+        assert lines[0] == first
+        assert [line.partition("(")[0] for line in lines] == ["camera", "lamp", "add", "add"]
+        assert outcome.row.shot is not None and [lamp.name for lamp in outcome.row.shot.lamps] == ["key"]

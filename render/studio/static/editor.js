@@ -84,10 +84,12 @@ function completions(domain) {
   return (at) => {
     if (!domain()) return null;
     const place = context(at.state.doc.toString(), at.pos);
-    const named = domain().statements.find((one) => one.name === place.statement);
+    const all = [...domain().statements, ...domain().header];
+    const named = all.find((one) => one.name === place.statement);
     if (place.kind === "statement") {
       if (!at.explicit && place.from === at.pos) return null;
-      const options = domain().statements.map((one) => ({ label: one.name, type: "function", detail: "a new object", apply: one.example }));
+      const detail = (one) => (domain().header.includes(one) ? "before the objects" : "a new object");
+      const options = all.map((one) => ({ label: one.name, type: "function", detail: detail(one), apply: one.example }));
       return { from: place.from, options };
     }
     if (!named) return null;
@@ -187,13 +189,13 @@ export class Editor {
   /** The number of the object whose statement is at a place; null if there is none. */
   objectAt(at) {
     const line = this.view.state.doc.lineAt(at);
-    const found = whole(this.code).findIndex((one) => one.from <= line.to && one.to >= line.from);
+    const found = whole(this.code, this.#domain).findIndex((one) => one.from <= line.to && one.to >= line.from);
     return found < 0 ? null : found;
   }
 
   /** Mark the lines of an object, and bring them into view. */
   choose(number) {
-    const one = number === null ? null : whole(this.code)[number];
+    const one = number === null ? null : whole(this.code, this.#domain)[number];
     const lines = [];
     if (one) {
       const doc = this.view.state.doc;
@@ -209,7 +211,7 @@ export class Editor {
 
   /** Show problems, each with line and column from 1 or the number of an object. */
   problems(found) {
-    const doc = this.view.state.doc, all = whole(this.code);
+    const doc = this.view.state.doc, all = whole(this.code, this.#domain);
     const shown = found.flatMap(({ line, column, object, text, error }) => {
       let from, to;
       if (line) {

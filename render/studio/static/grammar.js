@@ -71,8 +71,8 @@ export function context(text, at) {
   return { kind: "value", statement, key, from: typed ? typed.from : at, begun: typed?.kind === "string" };
 }
 
-/** Which statements stand in for the objects, in the server's order: those that are whole. */
-export const whole = (text) => statements(text).filter((one) => one.closed);
+/** Which statements stand in for the objects of a domain, in the server's order: those that are whole and not of the header. */
+export const whole = (text, domain) => statements(text).filter((one) => one.closed && !domain?.header.some((each) => each.name === one.name));
 
 /** A number with so many decimals, without a negative zero. */
 export function written(value, decimals) {

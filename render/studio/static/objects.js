@@ -4,8 +4,8 @@ import { whole, within, written } from "./grammar.js";
 import { page } from "./page.js";
 import { editor } from "./parts.js";
 
-export const count = () => whole(editor.code).length;
-export const statement = (number) => (number === null ? null : whole(editor.code)[number]);
+export const count = () => whole(editor.code, page.domain).length;
+export const statement = (number) => (number === null ? null : whole(editor.code, page.domain)[number]);
 export const declared = (number) => page.domain.statements.find((each) => each.name === statement(number)?.name);
 export const argument = (declaration, name) => declaration.arguments.find((one) => one.name === name);
 export const numbers = (number, name) => statement(number).values[name]?.numbers.map((one) => one.value) ?? [];

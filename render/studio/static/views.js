@@ -47,6 +47,7 @@ export async function show(said, drawn) {
     return;
   }
   if (!space) return;
+  aim();
   space.onDrawn = () => {
     space.onDrawn = null;
     drawn();
@@ -55,9 +56,9 @@ export async function show(said, drawn) {
   space.select(page.chosen, modes(page.chosen));
 }
 
-/** Point the 3-D view at what the shot's camera sees, if that is another one than before. */
+/** Point the 3-D view at what the camera sees, if that is another one than before: the code's own, if it states one, or else the shot's. */
 export function aim() {
-  const shot = framed(), seen = JSON.stringify([shot.camera, shot.width / shot.height]);
+  const { camera, lamps } = page.view?.stated ?? framed(), shot = { ...framed(), camera, lamps }, seen = JSON.stringify([shot.camera, shot.width / shot.height]);
   if (page.domain.flat || !space || aimed === seen) return;
   aimed = seen;
   space.shoot(shot);

@@ -61,14 +61,15 @@ CAMERAS = st.builds(
 @st.composite
 def settings_of_all_kinds(draw: Any) -> DatasetSettings:
     named = {c.name: c for c in draw(st.lists(st.builds(renamed, CAMERAS, st.sampled_from("abcdef")), max_size=4))}
+    rules = draw(st.one_of(splits(), st.sampled_from(list(CLEVR.splits.values()))))
     return DatasetSettings(
-        rules=draw(st.one_of(splits(), st.sampled_from(list(CLEVR.splits.values())))),
+        rules=rules,
         seed=draw(st.integers(0, 2**32 - 1)),
         width=draw(st.integers(16, 8192)),
         height=draw(st.integers(16, 8192)),
         quality=draw(st.sampled_from(["draft", "standard", "reference"])),
-        cameras=tuple(named.values()),
-        camera_jitter=draw(st.floats(0, 2)),
+        cameras=() if rules.camera else tuple(named.values()),
+        camera_jitter=0.0 if rules.camera else draw(st.floats(0, 2)),
         light_jitter=draw(st.floats(0, 2)),
         image_format=draw(st.sampled_from(["png", "jpg", "webp"])),
         captions=draw(st.booleans()),
@@ -189,7 +190,7 @@ def test_a_mistake_in_a_splits_file_is_told(content: Any, message: str, tmp_path
 def test_a_split_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot be read \(No such file"):
         load_split(str(tmp_path / "none.json"), CLEVR)
-    with pytest.raises(UserError, match="choose one of default, cogent-a, cogent-b, or give a FILE"):
+    with pytest.raises(UserError, match="choose one of default, cogent-a, cogent-b, any-view, or give a FILE"):
         load_split("cogent-c", CLEVR)
 
 

@@ -16,6 +16,7 @@ from datagen.assets.own_textures import own_textures
 from datagen.code.grammar import parse_code
 from datagen.domains.own_assets import keep_domain
 from datagen.domains.registry import get_domain
+from datagen.samples.in_code import stated_shot
 from render.studio.studio import Studio
 
 pytestmark = pytest.mark.slow
@@ -52,10 +53,11 @@ def begun(studio: Served, page: Browser, code: str) -> None:
 
 
 def place(page: Browser, code: str, number: int = 0) -> tuple[float, float]:
-    """Where an object's centre is in the window, in pixels, as the domain's own camera sees it."""
+    """Where an object's centre is in the window, in pixels, as the camera of the code sees it, or else the domain's own."""
     domain = get_domain("clevr" if "color" in code else "assets")
-    shot = domain.canonical_shot(320, 240, "draft")
-    x, y, *_ = domain.centres(parse_code(code, domain).objects, shot)[number]
+    scene = parse_code(code, domain)
+    shot = stated_shot(scene, domain, domain.canonical_shot(320, 240, "draft"))
+    x, y, *_ = domain.centres(scene.objects, shot)[number]
     left, top, wide, tall = page.eval(
         "(() => { const b = document.querySelector('#view .lens').getBoundingClientRect(); return [b.x, b.y, b.width, b.height]; })()"
     )
@@ -128,6 +130,28 @@ def test_an_object_is_selected_dragged_along_an_axis_turned_and_put_back(view: B
     view.wait(f"{LINES}[0] === {CUBE!r}")
     view.key("z", "Ctrl", "Shift")
     view.wait(f"{LINES}[0] === {moved!r}")
+
+
+ASIDE = CUBE.replace("(0.000, 0.000", "(1.500, 0.500")
+HEADED = f"camera(loc=(2.000, 8.000, 4.000), target=(0.000, 0.000, 0.000), lens=30.00)\n{ASIDE}"
+
+
+@pytest.mark.parametrize("view", [("clevr", HEADED)], indirect=True)
+def test_the_view_has_the_camera_that_the_code_states_which_is_no_object(view: Browser) -> None:
+    click(view, place(view, HEADED))
+    view.wait(f"{CHOSEN} === 0")
+    assert view.eval("document.querySelector('.cm-chosen').textContent") == ASIDE
+    view.key("Escape")
+    view.wait(f"{CHOSEN} === -1")
+    view.key("e")
+    view.key("Home", "Ctrl")
+    view.key("Enter")
+    view.key("ArrowUp")
+    view.type("la")
+    view.wait(f"{COMPLETIONS}.length")
+    [offered] = view.eval(COMPLETIONS)
+    assert offered.startswith("lamp")
+    assert view.eval(CHOSEN) == -1
 
 
 @pytest.mark.parametrize("view", [("assets", CAR)], indirect=True)

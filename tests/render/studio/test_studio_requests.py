@@ -18,6 +18,8 @@ from datagen.domains.registry import get_domain
 from datagen.errors import UserError
 from datagen.images.encoding import decode_image, encode_image
 from datagen.shards.reader import Samples
+from render.images import same_image
+from render.picture import render_scene
 from render.refine.refine import Progress, Refined, RefineSettings
 from render.studio.limits import MOST_BODY, MOST_IMAGES, MOST_WAITING
 
@@ -307,3 +309,36 @@ def test_a_body_longer_than_it_may_be_is_refused_whatever_it_states(page: Served
     connection = page.begin("/api/look", iter([b" " * 2**19] * 3))  # sent in chunks, without a length
     assert connection.getresponse().status == 413
     connection.close()
+
+
+CAMERA = "camera(loc=(4.000, 5.000, 3.000), target=(0.000, 0.000, 0.500), lens=30.00)\n"
+LAMP = 'lamp(name="key", loc=(5.000, 2.000, 4.000), power=90.00)\n'
+
+
+def test_the_camera_and_the_lamps_that_code_states_are_those_of_its_view_and_its_picture(page: Served) -> None:
+    asked = {"domain": "clevr", "code": CAMERA + LAMP + CLEVR}
+    view = page.ask("/api/look", asked).json
+    assert len(view["objects"]) == 1 and view["warnings"] == []
+    assert view["stated"]["camera"]["location"] == [4.0, 5.0, 3.0]
+    assert [(lamp["name"], lamp["power"]) for lamp in view["stated"]["lamps"]] == [("key", 90.0)]
+    assert "stated" not in page.ask("/api/look", {"domain": "clevr", "code": CLEVR}).json
+    shot = {**get_domain("clevr").canonical_shot(48, 36, "draft").to_json()}
+    pictures = [
+        picture_of(page.ask("/api/render", {"domain": "clevr", "code": code, "shot": shot, "qualities": ["draft"]}).lines[0])
+        for code in (asked["code"], CLEVR)
+    ]
+    assert pictures[0].shape == pictures[1].shape == (36, 48, 3)
+    stated = render_scene(asked["code"], width=48, height=36, quality="draft").image
+    assert same_image(pictures[0], stated)
+    assert not same_image(pictures[0], pictures[1])
+    under = page.ask("/api/look", {"domain": "clevr", "code": CAMERA.replace("3.000)", "-3.000)") + CLEVR}).json
+    assert under["error"]["problem"] == "camera: loc is -3 m above the ground; at least 0.1 m are needed"
+
+
+def test_a_domain_says_what_may_stand_before_its_objects(page: Served) -> None:
+    described = page.ask("/api/domain/clevr").json
+    assert [one["name"] for one in described["header"]] == ["camera", "lamp"]
+    assert described["header"][0]["example"].startswith("camera(loc=(7.481, -6.508, 5.344)")
+    assert described["header"][1]["arguments"][0] == {"name": "name", "words": ["key", "fill", "back"]}
+    assert [one["name"] for one in described["statements"]] == ["add"]
+    assert page.ask("/api/domain/dot2d").json["header"] == []
