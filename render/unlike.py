@@ -1,7 +1,8 @@
 """How sure a model is of what it wrote for an image, and a warning where it is less sure than of images like those it has learnt from.
 
-The measure is the mean of the confidences that the model states for the objects of its code. It needs no truth and no second model. It is
-no proof either way: a model may be sure and wrong, and unsure of a hard scene of its own domain.
+A calibrated model says itself whether an image looks like the scenes of its domain. For others the measure is the mean of the confidences
+that the model states for the objects of its code. It needs no truth and no second model. It is no proof either way: a model may be sure
+and wrong, and unsure of a hard scene of its own domain.
 """
 
 from __future__ import annotations
@@ -22,6 +23,12 @@ def sureness(prediction: Prediction) -> float | None:
 
 def warning(prediction: Prediction) -> str | None:
     """Why an image seems to be unlike what the model knows, in words; None if it does not."""
+    if prediction.looks_like_domain is not None:
+        if prediction.looks_like_domain:
+            return None
+        far = f"{prediction.domain_distance:.1f} times as far from such scenes as any of them" if prediction.domain_distance else "far from
+        such scenes" return f"Unlike what the model knows: it does not look like a scene of its domain ({far}). The code is the best that it
+        could write."
     if not prediction.code.strip():
         return "Unlike what the model knows: it names no object in this image."
     sure = sureness(prediction)

@@ -51,13 +51,15 @@ class Decoded:
     """The code of one image and a confidence in [0, 1] for each of its statements; ``candidates``, best first, begin with that code.
 
     An object's confidence is the probability, among what the grammar allowed, that there is one more object, times that of each of its
-    words, times the weight of the values that coverage allowed for its place. ``text`` is what the code was decoded from.
+    words, times the weight of the values that coverage allowed for its place. ``text`` is what the code was decoded from. ``look`` has the
+    means of the image's visual tokens, channel by channel, then their deviations.
     """
 
     code: str
     confidence: tuple[float, ...]
     candidates: tuple[Candidate, ...]
     text: Text
+    look: tuple[float, ...]
 
 
 @torch.inference_mode()
@@ -92,11 +94,11 @@ class _Texts:
     """The texts that are being written, a row each; those of one image are next to each other.
 
     ``hidden`` (rows, width) is the state that predicts the next token. ``state`` (rows,) is the automaton's, ``statements`` (rows,) the
-    number of statements begun, ``log_likelihood`` (rows,) that of the text. ``tokens``, ``values``, ``scores`` and ``spreads`` (rows, most tokens) hold
-    what `Text` has of each token; ``draws`` of the same shape has the random draw for each.
-    ``numbers`` (rows, slots) holds the latest number of each slot, and ``last_slot`` (rows,) the slot of the latest number, -1 for none.
-    ``begin`` (rows,) is where the latest statement begins, and ``shorter`` (rows,) the log-likelihood of the text that ends there.
-    ``placed`` and ``cell_place`` are as in `Coverage`.
+    number of statements begun, ``log_likelihood`` (rows,) that of the text.
+    ``tokens``, ``values``, ``scores`` and ``spreads`` (rows, most tokens) hold what `Text` has of each token; ``draws`` of the same shape
+    has the random draw for each. ``numbers`` (rows, slots) holds the latest number of each slot, and ``last_slot`` (rows,) the slot of the
+    latest number, -1 for none. ``begin`` (rows,) is where the latest statement begins, and ``shorter`` (rows,) the log-likelihood of the
+    text that ends there. ``placed`` and ``cell_place`` are as in `Coverage`.
     """
 
     hidden: torch.Tensor
@@ -142,6 +144,7 @@ class _TextWriter:
         """Read images and prompt, and begin the texts."""
         ids = torch.tensor(prompt, device=self.device).expand(len(pixel_values), -1)
         visual = self.model.encode_image(pixel_values)
+        self.looks = torch.cat([visual.mean(1), visual.std(1, correction=0)], 1).float().tolist()
         hidden = self._read(torch.cat([self.model.prepend_prefix(visual), self.model.embed(ids, None, None)], dim=1))
         self.cells = self.model.read_cells(visual)
         self.coverage = None if self.cells is None else Coverage.of(self.codec.domain, self.codec.slots, self.device)
@@ -289,7 +292,7 @@ class _TextWriter:
         columns = (column[:, : self.length].tolist() for column in (done.tokens, done.values, done.scores, done.spreads))
         rows = [Text(*row) for row in zip(done.log_likelihood.tolist(), *columns, strict=True)]
         for place, image in enumerate(compress(self.images, ended)):
-            self.decoded[image] = self._decoded(rows[place * each : (place + 1) * each])
+            self.decoded[image] = self._decoded(rows[place * each : (place + 1) * each], self.looks[image])
         self.images = [image for image, over in zip(self.images, ended, strict=True) if not over]
         left = (~mask).nonzero()[:, 0]
         self.texts = self.texts.select(left)
@@ -309,7 +312,7 @@ class _TextWriter:
             embedded = embedded + fed_back[:, None].to(embedded.dtype)
         texts.hidden = self._read(embedded)
 
-    def _decoded(self, rows: list[Text]) -> Decoded:
+    def _decoded(self, rows: list[Text], look: list[float]) -> Decoded:
         """The `Decoded` of one image, whose texts these are. `UserError` for NaN."""
         if any(math.isnan(row.log_likelihood) for row in rows):
             name = self.model.config.name_or_path or "the model"
@@ -320,4 +323,4 @@ class _TextWriter:
         if self.decoding.beams > 1:  # texts that differ in the digits of an invisible rotation have the same code
             candidates = [c for i, c in enumerate(candidates) if c.code not in codes[:i]]
         confidence = self.codec.confidence(rows[0].tokens, rows[0].scores)
-        return Decoded(codes[0], tuple(round(c, 6) for c in confidence), tuple(candidates[: self.decoding.samples]), rows[0])
+        return Decoded(codes[0], tuple(round(c, 6) for c in confidence), tuple(candidates[: self.decoding.samples]), rows[0], tuple(look))
