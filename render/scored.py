@@ -13,7 +13,7 @@ import numpy as np
 from datagen.domains.base import Domain
 from datagen.errors import UserError
 from datagen.io.progress import progress
-from datagen.metrics.certainty import SceneCertainty, judge, summarize_certainty
+from datagen.metrics.certainty import NOTHING_JUDGED, SceneCertainty, judge, summarize_certainty
 from datagen.metrics.intervals import intervals
 from datagen.metrics.scores import SceneScores, score_scene
 from datagen.metrics.summary import summarize
@@ -37,7 +37,7 @@ class Scored:
     scene: SceneScores
     image: ImageScores | None
     view: ViewScores | None = None
-    certainty: SceneCertainty = SceneCertainty((), {}, ())
+    certainty: SceneCertainty = NOTHING_JUDGED
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON: one line of the report's ``samples.jsonl``."""

@@ -11,7 +11,7 @@ from datagen.code.grammar import parse_code
 from datagen.code.predictions import Prediction, read_predictions
 from datagen.domains.base import Domain
 from datagen.errors import CodeError, UserError
-from datagen.metrics.certainty import Certainty
+from datagen.metrics.certainty import NOTHING_SAID, Certainty
 from datagen.samples.sample import Sample
 from datagen.scene import Scene, Shot
 from datagen.shards.reader import Samples
@@ -30,7 +30,7 @@ class Answer:
     code: str
     scene: Scene | None
     error: CodeError | None = None
-    certainty: Certainty = Certainty()
+    certainty: Certainty = NOTHING_SAID
     image: np.ndarray | None = None
     file: bytes = b""
     suffix: str = ""
@@ -110,9 +110,9 @@ def _check(said: Certainty, scene: Scene, domain: Domain, where: str) -> None:
                 raise UserError(f"{where} has {len(intervals[number.name])} intervals of {number.name}, which has {number.components}")
 
 
-def _answer(code: str, domain: Domain, sample: Sample | None, certainty: Certainty = Certainty()) -> Answer:
+def _answer(code: str, domain: Domain, sample: Sample | None, certainty: Certainty = NOTHING_SAID) -> Answer:
     shown = () if sample is None else (sample.pixels(), sample.image, sample.suffix)
     try:
         return Answer(code, parse_code(code, domain), None, certainty, *shown)
     except CodeError as error:
-        return Answer(code, None, error, Certainty(), *shown)
+        return Answer(code, None, error, NOTHING_SAID, *shown)

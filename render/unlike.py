@@ -26,9 +26,10 @@ def warning(prediction: Prediction) -> str | None:
     if prediction.looks_like_domain is not None:
         if prediction.looks_like_domain:
             return None
-        far = f"{prediction.domain_distance:.1f} times as far from such scenes as any of them" if prediction.domain_distance else "far from
-        such scenes" return f"Unlike what the model knows: it does not look like a scene of its domain ({far}). The code is the best that it
-        could write."
+        return (
+            "Unlike what the model knows: it does not look like a scene of its domain (by its distance from them, "
+            f"{prediction.domain_distance or 0.0:.1f} times what such scenes may have). The code is the best that the model could write."
+        )
     if not prediction.code.strip():
         return "Unlike what the model knows: it names no object in this image."
     sure = sureness(prediction)

@@ -38,7 +38,7 @@ model.data
 model.build        model.derender
 model.load
 model.prediction   model.training
-model.ship
+model.ship         model.golden
 model.verbs
 
 render.filters

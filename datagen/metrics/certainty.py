@@ -43,6 +43,9 @@ class Certainty(NamedTuple):
     intervals: Sequence[Mapping[str, Sequence[Bounds]]] | None = None
 
 
+NOTHING_SAID = Certainty()
+
+
 class Judged(NamedTuple):
     """A confidence, and whether what was said with it is right."""
 
@@ -66,6 +69,9 @@ class SceneCertainty:
     objects: tuple[Judged, ...]
     words: Mapping[str, tuple[Judged, ...]]
     numbers: tuple[Held, ...]
+
+
+NOTHING_JUDGED = SceneCertainty((), {}, ())
 
 
 def right_within(domain: Domain) -> float:
