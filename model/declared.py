@@ -217,7 +217,7 @@ class FeaturesDone(Struct):
 
 
 Real = Annotated[float, Meta(ge=-1e9, le=1e9)]
-Positive = Annotated[float, Meta(gt=0, le=1e9)]
+Positive = Annotated[float, Meta(ge=1e-9, le=1e9)]
 MOST_FEATURES = 65536
 MOST_AXES = 64
 MOST_CALIBRATION = 1 << 26  # bytes

@@ -25,6 +25,7 @@ from model.prediction.certainty.raw import Raw
 from model.prediction.certainty.stretch import half_widths
 
 CALIBRATION_FILE = "calibration.json"
+FARTHEST = 1e9  # the largest distance, and the largest end of an interval, that a prediction states
 FURTHER_DECIMALS = 2  # of an interval's ends, beyond those of the number
 
 
@@ -54,7 +55,7 @@ class Calibration:
         """How far an image with these features is from those of the domain, in units of the farthest that still looks like them."""
         if len(look) != len(self.stated.look.mean):
             raise UserError(f"{CALIBRATION_FILE} is of a model with {len(self.stated.look.mean)} features, and this one has {len(look)}")
-        return round(float(distances(self.stated.look, np.array([look]))[0]) / self.stated.look.farthest, 4)
+        return round(min(FARTHEST, float(distances(self.stated.look, np.array([look]))[0]) / self.stated.look.farthest), 4)
 
     def _words(self, scores: dict[str, float]) -> dict[str, float]:
         maps = self.stated.words
@@ -74,8 +75,8 @@ class Calibration:
             ):
                 stretch = self.stated.numbers[name]
                 below, above = half_widths(stretch, value - low, high - value, sure)
-                if number.period:
-                    below, above = min(below, number.period / 2), min(above, number.period / 2)
+                most = number.period / 2 if number.period else FARTHEST - abs(value)
+                below, above = min(below, most), min(above, most)
                 decimals = number.decimals + FURTHER_DECIMALS
                 ends.append((round(value - below, decimals), round(value + above, decimals)))
             found[number.name] = tuple(ends)

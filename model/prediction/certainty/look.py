@@ -17,6 +17,7 @@ from model.declared import StatedLook
 LEAST_IMAGES = 100
 AXES = 32
 DEVIATIONS = 4.5  # of the logarithm of the distance of true images, above its mean: beyond, an image is none of them
+LEAST_VARIANCE = 1e-6
 FEW = 0.01  # of other images may be nearer
 MOST = 0.999  # of true images must be nearer
 
@@ -37,8 +38,8 @@ def fit_look(true: np.ndarray, others: np.ndarray | None = None) -> StatedLook:
         mean=_rounded(mean),
         scale=_rounded(scale),
         axes=[_rounded(axis) for axis in axes[:count]],
-        variances=_rounded(variances[:count]),
-        rest=all_variance - float(variances[:count].sum()),
+        variances=_rounded(variances[:count].clip(LEAST_VARIANCE)),
+        rest=max(LEAST_VARIANCE, all_variance - float(variances[:count].sum())),
         farthest=1.0,
     )
     look.farthest = _farthest(distances(look, rest), None if others is None else distances(look, others))
@@ -55,7 +56,7 @@ def distances(look: StatedLook, features: np.ndarray) -> np.ndarray:
 
 
 def _farthest(true: np.ndarray, others: np.ndarray | None) -> float:
-    logs = np.log(true)
+    logs = np.log(true.clip(1e-6))
     alone = math.exp(logs.mean() + DEVIATIONS * logs.std())
     if others is None or not len(others):
         return alone

@@ -18,8 +18,8 @@ from datagen.metrics.certainty import LEVEL
 from model.declared import StatedStretch
 
 LEAST_SHARE = 1e-3  # of a number's range: its least half-width before it is stretched
-GROUPS = (1, 2, 4, 8)
-LEAST_CASES = 60  # of a group
+GROUPS = (1, 2, 4, 8, 16)
+LEAST_CASES = 100  # of a group
 FOLDS = 5
 
 
