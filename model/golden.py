@@ -25,7 +25,6 @@ from datagen.io.files import write_bytes
 from datagen.metrics.certainty import off_centre
 from datagen.scene import Object
 from datagen.shards.pictures import ImageFiles, find_images
-from model.prediction.decoding import Decoding
 from model.prediction.predict import Predictor
 
 GOLDEN, LINES = "golden", "golden.jsonl"
@@ -54,8 +53,7 @@ def write_golden(folder: Path, images: Sequence[Path]) -> None:
 def predicted(predictor: Predictor, golden: Path) -> list[Prediction]:
     """What a model says of the images in a folder ``golden``, one by one, so that none depends on another."""
     images = ImageFiles(find_images([golden])[0])
-    decoding = Decoding(intervals=getattr(predictor, "calibration", None) is not None)
-    return list(predictor.predict(((key, images.pixels(key)) for key in images.keys), 1, decoding))
+    return list(predictor.predict(((key, images.pixels(key)) for key in images.keys), 1))
 
 
 def changes(folder: Path) -> list[str]:
