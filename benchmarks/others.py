@@ -1,6 +1,7 @@
 """Collects and draws images that are no scenes of any domain, for `igllm calibrate --others` and to see whether prediction knows them:
 
     python benchmarks/others.py OUT [--each N] [--seed S]
+    python benchmarks/others.py --told pred.jsonl      # of predictions of such images: by kind, how many are said to be no scene
 
 OUT/fit and OUT/check hold N images of each kind, named KIND-NNN.png. No kind, and no photograph, is in both. Photographs are those that
 scikit-image and matplotlib bring and the surroundings that Blender brings to light scenes by: whole ones, crops, and their mirror images.
@@ -22,6 +23,8 @@ import numpy as np
 import skimage
 from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 from scipy.ndimage import gaussian_filter, zoom
+
+from datagen.code.predictions import read_predictions
 
 matplotlib.use("Agg")
 SIZE = (320, 240)
@@ -233,13 +236,27 @@ KINDS: dict[str, dict[str, Draw]] = {
 }
 
 
+def told(path: Path) -> None:
+    """Print, by kind, how many of the predicted images do not look like the domain's."""
+    found: dict[str, list[bool]] = {}
+    for key, prediction in read_predictions(path).items():
+        found.setdefault(key.rpartition("-")[0] or "all", []).append(prediction.looks_like_domain is False)
+    for kind, strange in [*sorted(found.items()), ("together", [one for of_kind in found.values() for one in of_kind])]:
+        print(f"{kind:20} {sum(strange):5} of {len(strange):5}  {100 * sum(strange) / len(strange):5.1f} %")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("out", type=Path)
+    parser.add_argument("out", type=Path, nargs="?")
+    parser.add_argument("--told", type=Path)
     parser.add_argument("--each", type=int, default=46)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    for part, kinds in KINDS.items():
+    if options.told:
+        told(options.told)
+    elif options.out is None:
+        parser.error("name a folder to write to, or --told pred.jsonl")
+    for part, kinds in KINDS.items() if options.out else ():
         (options.out / part).mkdir(parents=True, exist_ok=True)
         for number, (kind, draw) in enumerate(kinds.items()):
             for index in range(options.each):

@@ -23,9 +23,7 @@ def sureness(prediction: Prediction) -> float | None:
 
 def warning(prediction: Prediction) -> str | None:
     """Why an image seems to be unlike what the model knows, in words; None if it does not."""
-    if prediction.looks_like_domain is not None:
-        if prediction.looks_like_domain:
-            return None
+    if prediction.looks_like_domain is False:
         return (
             "Unlike what the model knows: it does not look like a scene of its domain (by its distance from them, "
             f"{prediction.domain_distance or 0.0:.1f} times what such scenes may have). The code is the best that the model could write."
@@ -33,7 +31,7 @@ def warning(prediction: Prediction) -> str | None:
     if not prediction.code.strip():
         return "Unlike what the model knows: it names no object in this image."
     sure = sureness(prediction)
-    if sure is None or sure >= SURE:
+    if prediction.looks_like_domain or sure is None or sure >= SURE:
         return None
     return (
         f"Unlike what the model knows: it is {100 * sure:.0f} % sure of its objects in the mean; "
