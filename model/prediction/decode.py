@@ -144,7 +144,7 @@ class _TextWriter:
         """Read images and prompt, and begin the texts."""
         ids = torch.tensor(prompt, device=self.device).expand(len(pixel_values), -1)
         visual = self.model.encode_image(pixel_values)
-        self.looks = torch.cat([visual.mean(1), visual.std(1, correction=0)], 1).float().tolist()
+        self.looks = torch.cat([visual.float().mean(1), visual.float().std(1, correction=0)], 1).tolist()
         hidden = self._read(torch.cat([self.model.prepend_prefix(visual), self.model.embed(ids, None, None)], dim=1))
         self.cells = self.model.read_cells(visual)
         self.coverage = None if self.cells is None else Coverage.of(self.codec.domain, self.codec.slots, self.device)

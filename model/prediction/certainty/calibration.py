@@ -16,7 +16,7 @@ from datagen.domains.base import Domain
 from datagen.errors import UserError
 from datagen.io.declared import read_declared
 from datagen.io.files import file_sha256
-from datagen.metrics.certainty import component_names
+from datagen.metrics.certainty import component_names, told_numbers
 from datagen.scene import Object
 from model.declared import MOST_CALIBRATION, StatedCalibration, StatedMap
 from model.prediction.certainty.look import distances
@@ -67,8 +67,11 @@ class Calibration:
         return tuple(self._of_object(*one) for one in zip(objects, raw.spans, raw.objects, strict=True))
 
     def _of_object(self, obj: Object, spans: dict[str, tuple[Bounds, ...]], sure: float) -> dict[str, tuple[Bounds, ...]]:
-        found = {}
+        found, told = {}, told_numbers(obj, self.domain)
         for number in self.domain.statement(obj.statement).numbers:
+            if number not in told:
+                found[number.name] = tuple((value, value) for value in number.as_tuple(obj[number.name]))
+                continue
             ends = []
             for name, value, (low, high) in zip(
                 component_names(number), number.as_tuple(obj[number.name]), spans[number.name], strict=True

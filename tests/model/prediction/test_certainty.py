@@ -160,7 +160,9 @@ def test_a_calibrated_model_says_more(bench: Bench, tmp_path: Path, capsys: pyte
         assert len(one.confidence) == len(one.words) == len(one.intervals) == len(scene)
         assert all(set(words) == {"color", "material", "size", "shape"} for words in one.words)
         for obj, intervals in zip(scene.objects, one.intervals, strict=True):
-            assert all(low <= value <= high for value, (low, high) in zip(obj["loc"], intervals["loc"], strict=True))
+            assert all(low < value < high for value, (low, high) in zip(obj["loc"], intervals["loc"], strict=True))
+            ((low, high),) = intervals["rotation"]
+            assert low < high if obj["shape"] == "cube" else low == high == 0
     assert np.mean([one.looks_like_domain for one in now.values()]) > 0.9
     capsys.readouterr()
     assert main(["predict", "--model", str(bench.calibrated), "--images", str(bench.plain), "--out", str(tmp_path / "plain.jsonl")]) == 0
