@@ -34,7 +34,7 @@ class Decoding:
         float, Flag("with --temperature: choose among the likeliest words alone, which have this share of the probability together", "P")
     ] = 1.0
     intervals: Annotated[
-        bool, Flag("state a 90 % interval beside every number, and how sure the model is of every word; needs a calibrated model")
+        bool, Flag("state a 90 %% interval beside every number, and how sure the model is of every word; needs a calibrated model")
     ] = False
     seed: Annotated[int, Flag("seed of what --temperature chooses at random, together with the image's key")] = 0
 
