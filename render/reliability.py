@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datagen.metrics.certainty import Judged, SceneCertainty, reliability
 
 SHOWN = 10  # bins of a plot
+SUREST = 0.9999
+LEAST_GAP = 0.22  # of an axis, between its first name and the next
 Z = 1.96  # of a 95 % interval
 
 
@@ -24,11 +26,22 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """A reliability plot of what is ``named`` so. Both axes go from ``low`` to 1."""
+    """A reliability plot of what is ``named`` so. Both axes go from ``low`` to `SUREST`, each step nearer to 1 as long as the one before:
+    most of what is said is said with a confidence of nearly 1."""
 
     named: str
     low: float
     points: tuple[Point, ...]
+
+    def at(self, share: float) -> float:
+        """Where a share is on an axis, from 0 to 1."""
+        begin, end = math.log10(1 - self.low), math.log10(1 - SUREST)
+        return min(1.0, max(0.0, (begin - math.log10(1 - min(share, SUREST))) / (begin - end)))
+
+    @property
+    def marks(self) -> list[float]:
+        """The shares that an axis names, far enough from each other to be read."""
+        return [self.low, *(share for share in (0.9, 0.99, 0.999, SUREST) if self.at(share) > LEAST_GAP)]
 
 
 def curves(scores: Sequence[SceneCertainty]) -> list[Curve]:

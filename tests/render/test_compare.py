@@ -214,7 +214,7 @@ def test_what_predictions_say_of_their_certainty_is_judged(tmp_path: Path) -> No
     assert modest["inside"]["loc.x"] == 0.0
     page = (tmp_path / "report" / "index.html").read_text()
     assert "How sure it is" in page
-    assert "75.0 % sure: 100.0 % right" in page
+    assert "75.00 % sure: 100.00 % right" in page
     bare = compare(one, save_predictions(tmp_path / "bare.jsonl", samples), tmp_path / "report")
     assert bare["certainty"] is None
     assert "How sure it is" not in (tmp_path / "report" / "index.html").read_text()
