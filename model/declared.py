@@ -244,7 +244,8 @@ class StatedStretch(Struct, forbid_unknown_fields=True):
 
 class StatedLook(Struct, forbid_unknown_fields=True):
     """What images of the domain look like: ``mean`` and ``scale`` of each feature, the main ``axes`` of the features in these terms with
-    the ``variances`` along them, the variance of all ``rest`` together, and the distance beyond which an image is none of them."""
+    the ``variances`` along them, the variance of all ``rest`` together, and the distance beyond which an image is none of them; ``doubt``
+    is the largest that the model has of its objects in such images, in the mean."""
 
     mean: Annotated[list[Real], Meta(min_length=1, max_length=MOST_FEATURES)]
     scale: Annotated[list[Positive], Meta(min_length=1, max_length=MOST_FEATURES)]
@@ -252,6 +253,7 @@ class StatedLook(Struct, forbid_unknown_fields=True):
     variances: Annotated[list[Positive], Meta(max_length=MOST_AXES)]
     rest: Positive
     farthest: Positive
+    doubt: Annotated[float, Meta(ge=0.01, le=1)]
 
 
 class StatedCalibration(Struct, forbid_unknown_fields=True):

@@ -31,11 +31,11 @@ from datagen.shards.pictures import DatasetImages, Pictures
 from model.declared import StatedCalibration
 from model.load import load_model
 from model.prediction.certainty.calibration import CALIBRATION_FILE, Calibration
-from model.prediction.certainty.look import LEAST_IMAGES, fit_look
-from model.prediction.certainty.maps import fit_map
+from model.prediction.certainty.look import LEAST_IMAGES, doubt, fit_look
+from model.prediction.certainty.maps import fit_map, mapped
 from model.prediction.certainty.raw import Raw
 from model.prediction.certainty.stretch import Cases, fit_stretch
-from model.prediction.predict import CodePredictor, Predictor
+from model.prediction.predict import CodePredictor
 
 VERB = "calibrate"
 SEED = 0  # of the order in which images serve for statistics and for the threshold
@@ -73,9 +73,9 @@ def calibrate(
     than `LEAST_IMAGES` images.
     """
     loaded = load_model(folder, device)
-    predictor = Predictor.around(loaded)
-    if not isinstance(predictor, CodePredictor):
+    if loaded.codec is None:
         raise UserError(f"{folder}: a de-rendering model cannot be calibrated; models that write code token by token can")
+    predictor = CodePredictor(loaded, calibrated=False)
     for images in (data, *alike):
         predictor.refuse_foreign(images.samples.at(0).domain)
     if len(data.keys) < LEAST_IMAGES:
@@ -84,18 +84,20 @@ def calibrate(
     with hold(path):
         reader = _Reader(predictor, loaded.digest, path.with_name(f".{CALIBRATION_FILE}.partial"), batch_size)
         said = reader.read(data)
-        looks = [[raw.look for raw in reader.read(images).values()] for images in alike]
+        true = [*said.values(), *(raw for images in alike for raw in reader.read(images).values())]
         strange = None if others is None else np.array([raw.look for raw in reader.read(others).values()])
         found = _collected(data, said, domain)
-        true = np.array([raw.look for raw in said.values()] + [look for one in looks for look in one])
+        objects = fit_map(*found.objects.columns())
+        doubts = [doubt(mapped(objects, raw.objects).tolist()) for raw in true]
+        looks = np.random.default_rng(SEED).permutation(np.array([raw.look for raw in true]))
         stated = StatedCalibration(
             model=loaded.digest,
             images=len(said),
             within=None if math.isinf(right_within(domain)) else right_within(domain),
-            objects=fit_map(*found.objects.columns()),
+            objects=objects,
             words={name: fit_map(*cases.columns()) for name, cases in found.words.items()},
             numbers={name: fit_stretch(*found.numbers[name].cases()) for name in found.numbers},
-            look=fit_look(np.random.default_rng(SEED).permutation(true), strange),
+            look=fit_look(looks, doubts, strange),
         )
         Calibration(stated, domain, path)
         write_json(path, to_plain(stated))

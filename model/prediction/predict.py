@@ -147,15 +147,16 @@ class Predictor(ImageReader):
 
 
 class CodePredictor(Predictor):
-    """Predicts with an `IGLLM`, token by token."""
+    """Predicts with an `IGLLM`, token by token; ``calibrated`` by what lies beside it, if that is not to be made anew."""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: Loaded, *, calibrated: bool = True) -> None:
         super().__init__(loaded)
         assert loaded.codec is not None
         self.codec = loaded.codec
         self.prompt = prompt_tokens(self.codec.tokenizer, [self.model.config.prompt]).asked[0]
 
-        self.calibration = read_calibration(Path(loaded.name), loaded.digest, self.codec.domain)
+        folder, domain = Path(loaded.name), self.codec.domain
+        self.calibration = read_calibration(folder, loaded.digest, domain) if calibrated else None
 
     def raw(self, pixel_values: torch.Tensor) -> list[Raw]:
         """What greedy decoding says of each image of a batch (batch, 3, height, width), before calibration."""

@@ -36,7 +36,7 @@ def calibrations() -> st.SearchStrategy[Files]:
     from model.declared import StatedCalibration
 
     number = {"edges": [-0.5], "factors": [1.5, 1.2], "least": 0.006}
-    look = {"mean": [0.0, 1.0], "scale": [1.0, 2.0], "axes": [[0.6, 0.8]], "variances": [1.5], "rest": 0.5, "farthest": 2.0}
+    look = {"mean": [0.0, 1.0], "scale": [1.0, 2.0], "axes": [[0.6, 0.8]], "variances": [1.5], "rest": 0.5, "farthest": 2.0, "doubt": 0.3}
     content = {
         "model": "0" * 64,
         "images": 100,

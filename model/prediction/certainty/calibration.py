@@ -19,7 +19,7 @@ from datagen.io.files import file_sha256
 from datagen.metrics.certainty import component_names, told_numbers
 from datagen.scene import Object
 from model.declared import MOST_CALIBRATION, StatedCalibration, StatedMap
-from model.prediction.certainty.look import distances
+from model.prediction.certainty.look import distances, doubt
 from model.prediction.certainty.maps import mapped
 from model.prediction.certainty.raw import Raw
 from model.prediction.certainty.stretch import half_widths
@@ -39,11 +39,12 @@ class Calibration:
 
     def prediction(self, key: str, raw: Raw, candidates: tuple[Candidate, ...] | None) -> Prediction:
         """The calibrated prediction; words and intervals are stated where ``raw`` has spans."""
-        distance = self.distance(raw.look)
+        confidence = _rounded(mapped(self.stated.objects, raw.objects))
+        distance = self.distance(raw.look, confidence)
         return Prediction(
             key,
             raw.code,
-            confidence=_rounded(mapped(self.stated.objects, raw.objects)),
+            confidence=confidence,
             candidates=candidates,
             words=None if raw.spans is None else tuple(map(self._words, raw.words)),
             intervals=None if raw.spans is None else self._intervals(raw),
@@ -51,11 +52,15 @@ class Calibration:
             domain_distance=distance,
         )
 
-    def distance(self, look: Sequence[float]) -> float:
-        """How far an image with these features is from those of the domain, in units of the farthest that still looks like them."""
+    def distance(self, look: Sequence[float], confidence: Sequence[float]) -> float:
+        """How far an image with these features is from those of the domain, in units of the farthest that still looks like them; or how
+        much
+        the model doubts its objects, by their confidences, in units of the largest doubt in such images, if that is more."""
         if len(look) != len(self.stated.look.mean):
             raise UserError(f"{CALIBRATION_FILE} is of a model with {len(self.stated.look.mean)} features, and this one has {len(look)}")
-        return round(min(FARTHEST, float(distances(self.stated.look, np.array([look]))[0]) / self.stated.look.farthest), 4)
+        stated = self.stated.look
+        far = float(distances(stated, np.array([look]))[0]) / stated.farthest
+        return round(min(FARTHEST, max(far, doubt(confidence) / stated.doubt)), 4)
 
     def _words(self, scores: dict[str, float]) -> dict[str, float]:
         maps = self.stated.words

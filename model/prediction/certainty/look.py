@@ -2,12 +2,15 @@
 
 The features are the means and the deviations of the visual tokens, channel by channel. The distance is Mahalanobis' (as Lee et al. 2018 use
 it on a network's features), with the covariance of few true images shrunk towards the identity (Ledoit and Wolf 2004) and kept as its main
-axes and what is left (probabilistic principal components: Tipping and Bishop 1999); both parts weigh the same.
+axes and what is left (probabilistic principal components: Tipping and Bishop 1999); both parts weigh the same. What looks like such scenes
+and holds other things leaves the model in doubt of what it says: where it doubts its objects more than in true images, it is none either.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from statistics import fmean
 
 import numpy as np
 
@@ -20,12 +23,20 @@ DEVIATIONS = 4.5  # of the logarithm of the distance of true images, above its m
 LEAST_VARIANCE = 1e-6
 FEW = 0.01  # of other images may be nearer
 MOST = 0.999  # of true images must be nearer
+MOST_SURE = 0.998  # of true images leave the model no more in doubt than the bound allows
+LEAST_DOUBT = 0.2  # that the bound of doubts allows
 
 
-def fit_look(true: np.ndarray, others: np.ndarray | None = None) -> StatedLook:
-    """The look of images whose features are ``true`` (N, features), in random order. The statistics are of every second image, the distance
-    beyond which an image is none of them is found on the rest: by these alone, or nearer where ``others``, the features of images that are
-    none, ask for it. `UserError` for too few images.
+def doubt(confidence: Sequence[float]) -> float:
+    """How much a model doubts what it says of an image: 1 less the mean confidence of its objects; 1 where it names none."""
+    return 1 - fmean(confidence) if len(confidence) else 1.0
+
+
+def fit_look(true: np.ndarray, doubts: Sequence[float], others: np.ndarray | None = None) -> StatedLook:
+    """The look of images whose features are ``true`` (N, features), in random order, and of which the model has these ``doubts``.
+
+    The statistics are of every second image, the distance beyond which an image is none of them is found on the rest: by these alone, or
+    nearer where ``others``, the features of images that are none, ask for it. `UserError` for too few images.
     """
     if len(true) < LEAST_IMAGES:
         raise UserError(f"{len(true)} images: at least {LEAST_IMAGES} are needed to tell the domain's images from others")
@@ -41,6 +52,7 @@ def fit_look(true: np.ndarray, others: np.ndarray | None = None) -> StatedLook:
         variances=_rounded(variances[:count].clip(LEAST_VARIANCE)),
         rest=max(LEAST_VARIANCE, all_variance - float(variances[:count].sum())),
         farthest=1.0,
+        doubt=min(1.0, max(LEAST_DOUBT, float(np.quantile(doubts, MOST_SURE)))),
     )
     look.farthest = _farthest(distances(look, rest), None if others is None else distances(look, others))
     return look

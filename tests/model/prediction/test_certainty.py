@@ -27,7 +27,7 @@ from model.declared import StatedMap
 from model.load import load_model
 from model.prediction import calibrate
 from model.prediction.certainty.calibration import CALIBRATION_FILE
-from model.prediction.certainty.look import LEAST_IMAGES, distances, fit_look
+from model.prediction.certainty.look import LEAST_IMAGES, distances, doubt, fit_look
 from model.prediction.certainty.maps import fit_map, mapped
 from model.prediction.certainty.spans import sampled_spans
 from model.prediction.certainty.stretch import Cases, fit_stretch, half_widths
@@ -123,10 +123,17 @@ def test_images_of_another_kind_are_far() -> None:
     mixing = RNG.normal(size=(6, 80))
     true = RNG.normal(size=(600, 6)) @ mixing + 0.1 * RNG.normal(size=(600, 80))
     other = RNG.normal(size=(200, 80)) * true.std()
-    look = fit_look(true[:300])
+    look = fit_look(true[:300], [0.1] * 300)
     assert (distances(look, true[300:]) <= look.farthest).mean() > 0.99
     assert (distances(look, other) > look.farthest).mean() > 0.99
-    assert fit_look(true[:300], true[300:400] * 1.3).farthest <= look.farthest
+    assert fit_look(true[:300], [0.1] * 300, true[300:400] * 1.3).farthest <= look.farthest
+
+
+def test_doubt_beyond_that_of_true_images_is_none() -> None:
+    true = RNG.normal(size=(200, 10))
+    assert fit_look(true, [0.01 * (i % 50) for i in range(200)]).doubt == pytest.approx(0.49, abs=0.01)
+    assert fit_look(true, [0.0] * 200).doubt == 0.2  # a model that is never in doubt may begin to be
+    assert (doubt([]), doubt([0.5, 1.0])) == (1.0, 0.25)
 
 
 def test_spans_are_as_wide_as_what_was_written_is_spread() -> None:
@@ -184,6 +191,7 @@ def test_an_interrupted_calibration_goes_on(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = Path(shutil.copytree(bench.model, tmp_path / "model"))
+    (folder / CALIBRATION_FILE).write_text("{}")  # of another model, or damaged: it is made anew
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -192,7 +200,7 @@ def test_an_interrupted_calibration_goes_on(
         patch.setattr(calibrate, "fit_look", interrupt)
         with pytest.raises(KeyboardInterrupt):
             calibrate.calibrate(folder, DatasetImages(bench.scenes), device="cpu")
-    assert not (folder / CALIBRATION_FILE).exists()
+    assert (folder / CALIBRATION_FILE).read_text() == "{}"
     assert len((folder / f".{CALIBRATION_FILE}.partial").read_text().splitlines()) == LEAST_IMAGES + 1
     capsys.readouterr()
     assert bench.calibrate(folder) == 0
