@@ -189,6 +189,9 @@ class Predict(Verb):
         """The decoding settings; several samples without a temperature come from a search with at least as many beams."""
         from model.prediction.decoding import Decoding
 
+        if "intervals" in self.decoding.keywords and self.out is None:
+            raise UserError("--intervals needs --out, the pred.jsonl that holds them")
+
         stated = self.decoding.keywords
         samples, beams = stated.get("samples", Decoding.samples), stated.get("beams", Decoding.beams)
         return self.decoding(beams=max(samples, beams) if samples > 1 and "temperature" not in stated else beams)
@@ -275,5 +278,6 @@ def warnings_of(predictions: Sequence["Prediction"], domain: str) -> Iterator[st
         yield nothing_named(len(predictions))
     strange = sum(prediction.looks_like_domain is False for prediction in predictions)
     if strange:
-        which = "the image does" if len(predictions) == 1 else f"{strange:,} of {len(predictions):,} images do"
-        yield f"{which} not look like scenes of {domain}; the code is the best that the model could write"
+        which = f"{strange:,} of {len(predictions):,} images" if len(predictions) > 1 else "the image"
+        what = f"does not look like a scene of {domain}" if strange == 1 else f"do not look like scenes of {domain}"
+        yield f"{which} {what}; the code is the best that the model could write"

@@ -243,7 +243,11 @@ def test_a_damaged_calibration_is_refused(
 
 def test_what_cannot_be_is_said_in_one_message(bench: Bench, four_shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words, message in (
-        (["predict", "--model", str(bench.model), "--images", str(bench.plain / "0.png"), "--intervals"], "igllm calibrate"),
+        (
+            ["predict", "--model", str(bench.model), "--images", str(bench.plain / "0.png"), "--intervals", "--out", "p.jsonl"],
+            "igllm calibrate",
+        ),
+        (["predict", "--model", str(bench.calibrated), "--images", str(bench.plain / "0.png"), "--intervals"], "--intervals needs --out"),
         (["calibrate", "--model", str(bench.model), "--data", str(four_shards)], "at least 100"),
     ):
         assert main(words) == 2
