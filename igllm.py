@@ -138,12 +138,12 @@ def _parser() -> Parser:
 def _verbs() -> dict[str, type[Verb]]:
     """The verbs by name, in the order of the help."""
     from datagen.verbs import Doctor, Export, Generate, Import, Inspect, Merge, Verify
-    from model.verbs import Align, Predict, Pretrain
+    from model.verbs import Align, Calibrate, Predict, Pretrain
     from render.refine.verb import Refine
     from render.studio.verb import Studio
     from render.verbs import Compare, Demo, Eval, Render, Roundtrip, Train
 
-    data, models = (Generate, Verify, Merge, Inspect, Export, Import), (Pretrain, Align, Train, Predict)
+    data, models = (Generate, Verify, Merge, Inspect, Export, Import), (Pretrain, Align, Train, Calibrate, Predict)
     renders = (Refine, Render, Compare, Roundtrip, Studio, Eval, Demo)
     return {verb.__name__.lower(): verb for verb in (*data, *models, *renders, Doctor)}
 

@@ -88,6 +88,12 @@ class Coverage:
         elsewhere = torch.cat([places[:, :1], of_cells], 1).sub(cell_place[:, None]).norm(dim=-1) >= self.least
         return (component < 0) | ~(taken | elsewhere & (component > 0))
 
+    def of_one_object(self, cells: Cells, numbers: torch.Tensor, cell_place: torch.Tensor) -> torch.Tensor:
+        """(rows, 1 + cells) bool: which values of a mixture are of the object that the cell at ``cell_place`` shows: the head's own, and
+        those of cells that show a place within the minimum distance; all where ``cell_place`` is `UNKNOWN`."""
+        elsewhere = self._places(cells.values, numbers).sub(cell_place[:, None]).norm(dim=-1) >= self.least
+        return ~torch.cat([torch.zeros_like(elsewhere[:, :1]), elsewhere], 1)
+
     def cell_place_after(
         self, slot: torch.Tensor, option: torch.Tensor, cells: Cells, numbers: torch.Tensor, cell_place: torch.Tensor
     ) -> torch.Tensor:

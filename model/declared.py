@@ -219,9 +219,64 @@ class FeaturesDone(Struct):
     crc32: list[Count] = []
 
 
+Real = Annotated[float, Meta(ge=-1e9, le=1e9)]
+Positive = Annotated[float, Meta(ge=1e-9, le=1e9)]
+MOST_FEATURES = 65536
+MOST_AXES = 64
+MOST_CALIBRATION = 1 << 26  # bytes
+
+
+class StatedMap(Struct, forbid_unknown_fields=True):
+    """A map from the log-odds of a probability to the probability of being right: by ``slope`` and ``offset`` of the log-odds or, if there
+    are ``knots`` (log-odds, rising, and probability, never falling), by straight lines between them."""
+
+    slope: Annotated[float, Meta(ge=0, le=1e3)] = 1.0
+    offset: Annotated[float, Meta(ge=-1e3, le=1e3)] = 0.0
+    knots: Annotated[list[tuple[Real, Share]], Meta(max_length=200)] = []
+
+
+class StatedStretch(Struct, forbid_unknown_fields=True):
+    """What a number's interval is made by from its spread: the factor for objects of some sureness. ``edges`` are log-probabilities of
+    objects, rising; of the ``factors``, the first is for objects below the first edge, the last for those from the last one on. ``least``
+    is the smallest half-width before it is stretched, in the number's unit."""
+
+    edges: Annotated[list[Real], Meta(max_length=50)]
+    factors: Annotated[list[Annotated[float, Meta(ge=0, le=1e9)]], Meta(min_length=1, max_length=51)]
+    least: Positive
+
+
+class StatedLook(Struct, forbid_unknown_fields=True):
+    """What images of the domain look like: ``mean`` and ``scale`` of each feature, the main ``axes`` of the features in these terms with
+    the ``variances`` along them, the variance of all ``rest`` together, and the distance beyond which an image is none of them; ``doubt``
+    is the largest that the model has of its objects in such images, in the mean."""
+
+    mean: Annotated[list[Real], Meta(min_length=1, max_length=MOST_FEATURES)]
+    scale: Annotated[list[Positive], Meta(min_length=1, max_length=MOST_FEATURES)]
+    axes: Annotated[list[Annotated[list[Real], Meta(max_length=MOST_FEATURES)]], Meta(max_length=MOST_AXES)]
+    variances: Annotated[list[Positive], Meta(max_length=MOST_AXES)]
+    rest: Positive
+    farthest: Positive
+    doubt: Annotated[float, Meta(ge=0.01, le=1)]
+
+
+class StatedCalibration(Struct, forbid_unknown_fields=True):
+    """``calibration.json``: ``model`` is the digest of the model that it is of, ``images`` the number of images that it was fitted on,
+    ``within`` the distance below which an object counted as in its place, null for any. ``objects`` and ``words``, by argument, map
+    confidences, ``numbers``, by component, make intervals, ``look`` tells images of the domain from others."""
+
+    model: Digest
+    images: Count
+    within: Annotated[float, Meta(gt=0, le=1e9)] | None
+    objects: StatedMap
+    words: Annotated[dict[str, StatedMap], Meta(max_length=64)]
+    numbers: Annotated[dict[str, StatedStretch], Meta(max_length=64)]
+    look: StatedLook
+
+
 KINDS: dict[str, Any] = {
     "config.json of a model": DeclaredIGLLM,
     "config.json of a de-rendering model": DeclaredDerenderer,
+    "calibration.json": StatedCalibration,
     "run.json": RunStatement,
     "whole.json of a checkpoint": WholeCheckpoint,
     "trainer_state.json of a checkpoint": TrainerState,

@@ -12,8 +12,12 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
+from datagen.domains.registry import get_domain
 from datagen.errors import UserError
-from model.load import load_model
+from datagen.io.declared import to_plain
+from datagen.io.files import write_json
+from model.load import file_digests, load_model, model_digest
+from model.prediction.certainty.calibration import CALIBRATION_FILE, of_model, read_calibration
 from model.staging import WEIGHTS_FILE
 
 FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
@@ -22,7 +26,8 @@ MOST_BYTES = 20_000_000  # that a repository should carry
 
 def ship(run: Path, out: Path) -> None:
     """Write the finished model in the folder `run` to `out`; `UserError` if it is not a whole one, or too large to ship."""
-    load_model(run, "cpu")  # UserError for a damaged model
+    loaded = load_model(run, "cpu")  # UserError for a damaged model
+    calibration = read_calibration(run, loaded.digest, get_domain(loaded.model.config.domain))
     halved = {name: value.half() if value.is_floating_point() else value for name, value in load_file(run / WEIGHTS_FILE).items()}
     size = sum(value.numel() * value.element_size() for value in halved.values())
     if size > MOST_BYTES:
@@ -32,6 +37,8 @@ def ship(run: Path, out: Path) -> None:
         if (run / name).exists():
             shutil.copyfile(run / name, out / name)
     save_file(halved, out / WEIGHTS_FILE, metadata={"format": "pt"})
+    if calibration is not None:
+        write_json(out / CALIBRATION_FILE, to_plain(of_model(calibration.stated, model_digest(file_digests(out)))))
 
 
 if __name__ == "__main__":

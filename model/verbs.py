@@ -15,6 +15,7 @@ from datagen.screen import print_line
 from datagen.verbs import Executor, MaxPixels, Place, RayAddress, on_ray
 
 if TYPE_CHECKING:
+    from datagen.code.predictions import Prediction
     from datagen.workers.ray_cluster import OnRay
     from model.prediction.decoding import Decoding
     from model.prediction.outcomes import ImageReader
@@ -177,8 +178,8 @@ class Predict(Verb):
                 print(printed(prediction, keyed=len(predictions) > 1), end="")
         else:
             predictions = list(read_predictions(self.out).values())
-        if predictions and not any(prediction.code for prediction in predictions):
-            print_line(f"igllm predict: warning: {nothing_named(len(predictions))}")
+        for warning in warnings_of(predictions, facts.domain):
+            print_line(f"igllm predict: warning: {warning}")
         if self.out is not None:
             without = f", {counted(len(skipped), 'image')} skipped" if skipped else ""
             print(f"{self.out}: {counted(len(predictions), 'prediction')}{without}")
@@ -188,9 +189,53 @@ class Predict(Verb):
         """The decoding settings; several samples without a temperature come from a search with at least as many beams."""
         from model.prediction.decoding import Decoding
 
+        if "intervals" in self.decoding.keywords and self.out is None:
+            raise UserError("--intervals needs --out, the pred.jsonl that holds them")
+
         stated = self.decoding.keywords
         samples, beams = stated.get("samples", Decoding.samples), stated.get("beams", Decoding.beams)
         return self.decoding(beams=max(samples, beams) if samples > 1 and "temperature" not in stated else beams)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibrate(Verb):
+    """Teach a model how sure it may be.
+
+    Read scenes that the model was not trained on, and write calibration.json into its folder. With it, predict states confidences that are
+    as often right as they say, intervals (--intervals), and whether an image looks like the domain's at all. Call again to go on after an
+    interruption.
+    """
+
+    model: Annotated[str, Flag("the run folder, or folder of a model, to calibrate", "RUN")]
+    data: Annotated[
+        Place, Flag("data set to calibrate on: scenes as the model will meet them, none of which it was trained on", None, place)
+    ]
+    alike: Annotated[
+        Sequence[Place],
+        Flag(
+            "further scenes whose images look like the domain's: other sizes, qualities, cameras; may be repeated",
+            None,
+            place,
+            more=REPEATED,
+        ),
+    ] = ()
+    others: Annotated[
+        Sequence[Path], Flag("images, and folders of them, that are no scenes of the domain", "FILE", Path, more={"nargs": "+"})
+    ] = ()
+    batch_size: BatchSize = 32
+    device: Device = "auto"
+    max_pixels: MaxPixels = None
+
+    def run(self) -> None:
+        from datagen.shards.pictures import DatasetImages, ImageFiles
+        from model.load import find_model
+        from model.prediction.calibrate import calibrate
+
+        folder = find_model(self.model)
+        others = ImageFiles(asked_images("calibrate", self.others)) if self.others else None
+        alike = [DatasetImages(one) for one in self.alike]
+        stated = calibrate(folder, DatasetImages(self.data), alike, others, device=self.device, batch_size=self.batch_size)
+        print(f"{folder}: calibrated on {counted(stated.images, 'image')}")
 
 
 def asked_images(verb: str, named: Sequence[Path], out: Path | None = None) -> list[Path]:
@@ -225,3 +270,14 @@ def nothing_named(count: int) -> str:
     """The warning that all ``count`` codes are empty."""
     which = "the one code is empty" if count == 1 else f"all {count} codes are empty"
     return f"{which}: no object is named. The model may have learnt too little, or other images than these."
+
+
+def warnings_of(predictions: Sequence["Prediction"], domain: str) -> Iterator[str]:
+    """What is to be said of predictions as a whole: no object is named, or images do not look like scenes of the model's domain."""
+    if predictions and not any(prediction.code for prediction in predictions):
+        yield nothing_named(len(predictions))
+    strange = sum(prediction.looks_like_domain is False for prediction in predictions)
+    if strange:
+        which = f"{strange:,} of {len(predictions):,} images" if len(predictions) > 1 else "the image"
+        what = f"does not look like a scene of {domain}" if strange == 1 else f"do not look like scenes of {domain}"
+        yield f"{which} {what}; the code is the best that the model could write"

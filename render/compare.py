@@ -61,5 +61,6 @@ def compare(
             heading={**{name.capitalize(): path for name, path in sides.items()}, **(heading or {})},
             tables=confusion_tables(found.wrong, found.right, domain),
             charts=charts(found.objects, domain),
+            curves=found.curves(),
         )
     return metrics

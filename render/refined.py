@@ -42,7 +42,7 @@ class RefinedPrediction(Prediction, frozen=True, omit_defaults=True):
     @staticmethod
     def as_given(prediction: Prediction) -> RefinedPrediction:
         """A prediction that could not be refined."""
-        return RefinedPrediction(prediction.key, prediction.code, prediction.image, prediction.confidence, prediction.candidates)
+        return RefinedPrediction(**{name: getattr(prediction, name) for name in Prediction.__struct_fields__})
 
     @property
     def shot(self) -> Shot | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from datagen.domains.base import Domain
 from datagen.errors import UserError
 from datagen.io.progress import progress
+from datagen.metrics.certainty import NOTHING_JUDGED, SceneCertainty, judge, summarize_certainty
 from datagen.metrics.intervals import intervals
 from datagen.metrics.scores import SceneScores, score_scene
 from datagen.metrics.summary import summarize
@@ -20,6 +21,7 @@ from datagen.scene import Scene, Shot
 from datagen.shards.store import Place
 from render.breakdown import Confusion, ObjectFate, confusions, fates, word_names
 from render.images import MIN_SIDE, ImageScores
+from render.reliability import Curve, curves
 from render.scorers import PairScores, Scorers
 from render.sides import Answer, Side
 from render.views import Seen, ViewScores, score_view, see
@@ -28,13 +30,14 @@ from render.views import Seen, ViewScores, score_view, see
 @dataclass(frozen=True)
 class Scored:
     """The scores of one key. ``status`` is ``compared``, ``missing`` (no answer) or ``unparsable``; ``view`` has those of what the camera
-    sees, None where the shot is not known."""
+    sees, None where the shot is not known; ``certainty`` what the answer says of its own."""
 
     key: str
     status: str
     scene: SceneScores
     image: ImageScores | None
     view: ViewScores | None = None
+    certainty: SceneCertainty = NOTHING_JUDGED
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON: one line of the report's ``samples.jsonl``."""
@@ -125,9 +128,10 @@ def _scored(truth: Side, guesses: Sequence[Side], key: str, domain: Domain, view
     recorded = truth.shot(key) if views or stated else None
     shot = recorded if views else None
     seen = None if shot is None else see(scene, shot, domain)
+    hidden = frozenset() if seen is None else seen.hidden
     answers = []
     for given in said:
-        one = _answered(scene, given, key, domain, recorded)
+        one = _answered(scene, given, key, domain, hidden, recorded)
         if one.answer is not None and seen is not None and shot is not None:
             view = score_view(seen, one.scene, one.scored.scene.pairs, shot, domain)
             one = replace(one, scored=replace(one.scored, view=view))
@@ -135,13 +139,14 @@ def _scored(truth: Side, guesses: Sequence[Side], key: str, domain: Domain, view
     return ScoredSample(key, answer, scene, seen, tuple(answers))
 
 
-def _answered(truth: Scene, answer: Answer | None, key: str, domain: Domain, shot: Shot | None) -> ScoredAnswer:
+def _answered(truth: Scene, answer: Answer | None, key: str, domain: Domain, hidden: Collection[int], shot: Shot | None) -> ScoredAnswer:
     empty = Scene(truth.domain, ())
     if answer is None:
         return ScoredAnswer(None, empty, Scored(key, "missing", score_scene(truth, None, domain), None))
     status = "unparsable" if answer.scene is None else "compared"
-    scores = score_scene(truth, answer.scene, domain, answer.confidence, shot)
-    return ScoredAnswer(answer, answer.scene or empty, Scored(key, status, scores, None))
+    scores = score_scene(truth, answer.scene, domain, answer.certainty.confidence, shot)
+    certainty = judge(truth, answer.scene or empty, scores.pairs, answer.certainty, domain, hidden=hidden)
+    return ScoredAnswer(answer, answer.scene or empty, Scored(key, status, scores, None, certainty=certainty))
 
 
 def _images(sample: ScoredSample, answer: Answer | None, candidate: Place) -> tuple[np.ndarray, np.ndarray] | None:
@@ -192,6 +197,10 @@ class Found:
                 (name, str(true[name])) for name in word_names(self.domain) if name in true and true[name] == guessed.get(name)
             )
 
+    def curves(self) -> list[Curve]:
+        """The reliability plots of objects and of each argument's words; none where no confidence was stated."""
+        return curves([one.certainty for one in self.scored])
+
     def metrics(self) -> dict[str, Any]:
         """The part of ``metrics.json`` that follows from the scores."""
         scenes, images = [s.scene for s in self.scored], [s.image for s in self.scored if s.image is not None]
@@ -201,6 +210,7 @@ class Found:
             "unparsable": sum(s.status == "unparsable" for s in self.scored),
             "scene": summarize(scenes),
             "intervals": intervals(scenes),
+            "certainty": summarize_certainty([s.certainty for s in self.scored]),
             "image": summarize_images(images),
             "images_reduced": sum(image.reduced for image in images),
             "view": summarize_views([s.view for s in self.scored if s.view is not None]),

@@ -11,6 +11,7 @@ from datagen.code.grammar import parse_code
 from datagen.code.predictions import Prediction, read_predictions
 from datagen.domains.base import Domain
 from datagen.errors import CodeError, UserError
+from datagen.metrics.certainty import NOTHING_SAID, Certainty
 from datagen.samples.sample import Sample
 from datagen.scene import Scene, Shot
 from datagen.shards.reader import Samples
@@ -23,13 +24,13 @@ PAGE, PREDICTIONS, RENDERED = "index.html", "pred.jsonl", "rendered"  # the page
 class Answer:
     """A side's code for a key, and its image (height, width, 3) uint8 where the side has images, also as its ``file`` with its ``suffix``.
 
-    Where the code does not parse, ``scene`` is None and ``error`` the reason. ``confidence`` has a value for each object of the scene.
+    Where the code does not parse, ``scene`` is None and ``error`` the reason. ``certainty`` has what is said of each object of the scene.
     """
 
     code: str
     scene: Scene | None
     error: CodeError | None = None
-    confidence: tuple[float, ...] | None = None
+    certainty: Certainty = NOTHING_SAID
     image: np.ndarray | None = None
     file: bytes = b""
     suffix: str = ""
@@ -92,16 +93,26 @@ class Side:
         return None if prediction is None else self._predicted(prediction, domain, sample)
 
     def _predicted(self, prediction: Prediction, domain: Domain, sample: Sample | None) -> Answer:
-        answer = _answer(prediction.code, domain, sample, prediction.confidence)
-        if answer.scene is not None and answer.confidence is not None and len(answer.confidence) != len(answer.scene):
-            found = f"{len(answer.confidence)} confidences for {len(answer.scene)} statements"
-            raise UserError(f"{self.path}: the prediction {prediction.key} has {found}; one for each is expected")
+        answer = _answer(prediction.code, domain, sample, Certainty(prediction.confidence, prediction.words, prediction.intervals))
+        if answer.scene is not None:
+            _check(answer.certainty, answer.scene, domain, f"{self.path}: the prediction {prediction.key}")
         return answer
 
 
-def _answer(code: str, domain: Domain, sample: Sample | None, confidence: tuple[float, ...] | None = None) -> Answer:
+def _check(said: Certainty, scene: Scene, domain: Domain, where: str) -> None:
+    """`UserError`, which begins with ``where``, unless there is one of each for each statement, and an interval for each component."""
+    for what, of in (("confidences", said.confidence), ("words' confidences", said.words), ("intervals", said.intervals)):
+        if of is not None and len(of) != len(scene):
+            raise UserError(f"{where} has {len(of)} {what} for {len(scene)} statements; one for each is expected")
+    for obj, intervals in zip(scene.objects, said.intervals or (), strict=False):
+        for number in domain.statement(obj.statement).numbers:
+            if len(intervals.get(number.name, ())) not in (0, number.components):
+                raise UserError(f"{where} has {len(intervals[number.name])} intervals of {number.name}, which has {number.components}")
+
+
+def _answer(code: str, domain: Domain, sample: Sample | None, certainty: Certainty = NOTHING_SAID) -> Answer:
     shown = () if sample is None else (sample.pixels(), sample.image, sample.suffix)
     try:
-        return Answer(code, parse_code(code, domain), None, confidence, *shown)
+        return Answer(code, parse_code(code, domain), None, certainty, *shown)
     except CodeError as error:
-        return Answer(code, None, error, None, *shown)
+        return Answer(code, None, error, NOTHING_SAID, *shown)

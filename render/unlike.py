@@ -1,7 +1,8 @@
 """How sure a model is of what it wrote for an image, and a warning where it is less sure than of images like those it has learnt from.
 
-The measure is the mean of the confidences that the model states for the objects of its code. It needs no truth and no second model. It is
-no proof either way: a model may be sure and wrong, and unsure of a hard scene of its own domain.
+A calibrated model says itself whether an image looks like the scenes of its domain. For others the measure is the mean of the confidences
+that the model states for the objects of its code. It needs no truth and no second model. It is no proof either way: a model may be sure
+and wrong, and unsure of a hard scene of its own domain.
 """
 
 from __future__ import annotations
@@ -22,10 +23,15 @@ def sureness(prediction: Prediction) -> float | None:
 
 def warning(prediction: Prediction) -> str | None:
     """Why an image seems to be unlike what the model knows, in words; None if it does not."""
+    if prediction.looks_like_domain is False:
+        return (
+            "Unlike what the model knows: it does not look like a scene of its domain (by its distance from them, "
+            f"{prediction.domain_distance or 0.0:.1f} times what such scenes may have). The code is the best that the model could write."
+        )
     if not prediction.code.strip():
         return "Unlike what the model knows: it names no object in this image."
     sure = sureness(prediction)
-    if sure is None or sure >= SURE:
+    if prediction.looks_like_domain or sure is None or sure >= SURE:
         return None
     return (
         f"Unlike what the model knows: it is {100 * sure:.0f} % sure of its objects in the mean; "

@@ -16,6 +16,7 @@ from datagen.geometry.camera import rays
 from datagen.geometry.ground import Sweep, sweep_for
 from datagen.geometry.view import View
 from datagen.images.reduced import shrinkage
+from datagen.metrics.certainty import HIDDEN
 from datagen.metrics.matching import Pair
 from datagen.samples.labels import masks_of, view_of
 from datagen.scene import Camera, Object, Scene, Shot
@@ -40,6 +41,11 @@ class Seen:
     view: View
     depth: np.ndarray | None
     objects: tuple[SeenObject, ...]
+
+    @property
+    def hidden(self) -> frozenset[int]:
+        """The indices of the objects of which less than `HIDDEN` is visible."""
+        return frozenset(i for i, one in enumerate(self.objects) if one.visible is not None and one.visible < HIDDEN)
 
     @property
     def masks(self) -> dict[str, Any]:

@@ -38,7 +38,8 @@ model.igllm        model.coverage
 model.data
 model.build        model.derender
 model.load
-model.prediction   model.training     model.ship
+model.prediction   model.training
+model.ship         model.golden
 model.verbs
 
 render.filters
@@ -47,7 +48,7 @@ render.images      render.codediff    render.sides        render.overlay       r
 render.refined     render.other_shots render.film
 render.codes
 render.picture     render.code_flags
-render.report      render.conformance render.scorers      render.breakdown     render.chosen
+render.report      render.conformance render.scorers      render.breakdown     render.chosen        render.reliability
 render.scored
 render.cards
 render.compare

@@ -15,6 +15,10 @@ from datagen.io.declared import as_declared, read_rows, to_plain
 from datagen.io.files import write_jsonl
 from datagen.io.json_text import decode_row
 
+Share = Annotated[float, Meta(ge=0, le=1)]
+End = Annotated[float, Meta(ge=-1e9, le=1e9)]
+Bounds = tuple[End, End]
+
 
 class Candidate(Struct, frozen=True):
     """One of several codes for an image, with its log-probability."""
@@ -27,14 +31,20 @@ class Prediction(Struct, frozen=True, omit_defaults=True):
     """The code predicted for one image: a line of ``pred.jsonl``, which omits fields that are None.
 
     ``key`` is the base name of the image's file or sample, ``confidence`` has a number per statement of the code, and ``candidates`` start
-    with ``code`` and are sorted by decreasing log-probability.
+    with ``code`` and are sorted by decreasing log-probability. ``words`` has, per statement, the confidence of each word by argument;
+    ``intervals``, by argument, a lower and an upper end for each component of each number. ``looks_like_domain`` is whether the image
+    looks like the scenes that the model knows: where ``domain_distance`` is at most 1.
     """
 
     key: str
     code: str
     image: str | None = None
-    confidence: tuple[Annotated[float, Meta(ge=0, le=1)], ...] | None = None
+    confidence: tuple[Share, ...] | None = None
     candidates: Annotated[tuple[Candidate, ...], Meta(min_length=1)] | None = None
+    words: tuple[dict[str, Share], ...] | None = None
+    intervals: tuple[dict[str, tuple[Bounds, ...]], ...] | None = None
+    looks_like_domain: bool | None = None
+    domain_distance: Annotated[float, Meta(ge=0, le=1e9)] | None = None
 
     def __post_init__(self) -> None:
         if not is_key(self.key):
@@ -43,6 +53,8 @@ class Prediction(Struct, frozen=True, omit_defaults=True):
             raise ValueError("'candidates' must have the likeliest first")
         if self.candidates is not None and self.candidates[0].code != self.code:
             raise ValueError("'code' must be that of the first of 'candidates'")
+        if any(low > high for of in self.intervals or () for number in of.values() for low, high in number):
+            raise ValueError("an interval's lower end must not be above its upper end")
 
     def to_json(self) -> dict[str, Any]:
         """The line of ``pred.jsonl`` as plain data."""

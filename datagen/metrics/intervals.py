@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from datagen.metrics.summary import Count, MetricTable, Rate, Statistic, metrics
 RESAMPLES, LEVEL, SEED = 1000, 0.95, 0
 _MOST_COUNTS = 2**22  # array elements in memory at once
 
+Name = TypeVar("Name")
 Interval = list[float] | None
 """The lower and the upper end; None where the metric has no case in any resample."""
 
@@ -55,6 +56,17 @@ def differences(
         return {"difference": after - before, "interval": _ends(drawn[rate], level)}
 
     return _like(table, row)
+
+
+def bootstrap(
+    statistics: Mapping[Name, Statistic], scenes: int, resamples: int = RESAMPLES, level: float = LEVEL, seed: int = SEED
+) -> dict[Name, Interval]:
+    """The interval of each statistic of so many scenes, as in `intervals`."""
+    drawn: dict[Name, list[np.ndarray]] = {name: [] for name in statistics}
+    for counts in _draws(scenes, scenes, resamples, seed):
+        for name, statistic in statistics.items():
+            drawn[name].append(statistic(counts))
+    return {name: _ends(values, level) for name, values in drawn.items()}
 
 
 def mean_difference(steps: Sequence[float], resamples: int = RESAMPLES, level: float = LEVEL, seed: int = SEED) -> dict[str, Any]:

@@ -62,6 +62,16 @@ class LaplaceMixture(NamedTuple):
         option = self.log_weights.argmax(-1)
         return option, self.centres.gather(-1, option[..., None]).squeeze(-1)
 
+    def deviation(self, value: torch.Tensor) -> torch.Tensor:
+        """(...) the mean absolute deviation from ``value`` (...), weights renormalised; 0 where no option is left.
+
+        Of one Laplace distribution, it is the distance d of its centre from the value plus b exp(-d / b), with b its spread.
+        """
+        spread = self.log_spreads.exp()
+        off = (self.centres - value[..., None]).abs()
+        weights = (self.log_weights - self.log_weights.logsumexp(-1, keepdim=True)).exp().nan_to_num(0.0)
+        return (weights * (off + spread * (-off / spread).exp())).sum(-1)
+
     def nll(self, true: torch.Tensor, period: torch.Tensor) -> torch.Tensor:
         """(...) the negative log-likelihood of values (...); where ``period`` is positive, distances are the shorter way around."""
         off = distances(self.centres, true[..., None], period[..., None])

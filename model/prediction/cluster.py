@@ -12,6 +12,7 @@ from datagen.errors import UserError
 from datagen.shards.pictures import Pictures
 from datagen.workers.ray_cluster import Crew, OnRay, ray_cluster
 from model.load import file_digests, find_model, is_shipped, model_digest
+from model.prediction.certainty.calibration import with_calibration
 from model.prediction.decoding import Decoding
 from model.prediction.outcomes import ImageFile, ImageReader, ModelFacts, Outcome, batches
 
@@ -25,7 +26,7 @@ class ClusterReader(ImageReader):
     def __init__(self, ray: Any, folder: Path, device: str, workers: int | None) -> None:
         facts = ModelFacts.stated_in(folder)
         self.name, self.domain, self.gives_one = facts.name, facts.domain, facts.gives_one
-        self.digest = model_digest(file_digests(folder))
+        self.digest = with_calibration(model_digest(file_digests(folder)), folder)
         self._ray, self._device, self._workers = ray, device, workers
         self._place = folder.name if is_shipped(folder) else folder.absolute()
 

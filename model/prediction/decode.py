@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from itertools import compress
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import torch
 from transformers import DynamicCache
@@ -33,17 +34,32 @@ from model.tokens.codec import CodeCodec
 GREEDY = Decoding()
 
 
+class Text(NamedTuple):
+    """A text that was written: its ``log_likelihood``, and for each token its id, its normalised value, its log-probability and its
+    ``spread``: the mean absolute deviation, in normalised units, of the distribution that the value was chosen from; 0 where there is
+    none."""
+
+    log_likelihood: float
+    tokens: list[int]
+    values: list[float]
+    scores: list[float]
+    spreads: list[float]
+
+
 @dataclass(frozen=True)
 class Decoded:
     """The code of one image and a confidence in [0, 1] for each of its statements; ``candidates``, best first, begin with that code.
 
     An object's confidence is the probability, among what the grammar allowed, that there is one more object, times that of each of its
-    words, times the weight of the values that coverage allowed for its place.
+    words, times the weight of the values that coverage allowed for its place. ``text`` is what the code was decoded from. ``look`` has the
+    means of the image's visual tokens, channel by channel, then their deviations.
     """
 
     code: str
     confidence: tuple[float, ...]
     candidates: tuple[Candidate, ...]
+    text: Text
+    look: tuple[float, ...]
 
 
 @torch.inference_mode()
@@ -78,11 +94,11 @@ class _Texts:
     """The texts that are being written, a row each; those of one image are next to each other.
 
     ``hidden`` (rows, width) is the state that predicts the next token. ``state`` (rows,) is the automaton's, ``statements`` (rows,) the
-    number of statements begun, ``log_likelihood`` (rows,) that of the text. ``tokens``, ``values`` and ``scores`` (rows, most tokens) hold
-    the id, the normalised value and the log-probability of each token; ``draws`` of the same shape has the random draw for each.
-    ``numbers`` (rows, slots) holds the latest number of each slot, and ``last_slot`` (rows,) the slot of the latest number, -1 for none.
-    ``begin`` (rows,) is where the latest statement begins, and ``shorter`` (rows,) the log-likelihood of the text that ends there.
-    ``placed`` and ``cell_place`` are as in `Coverage`.
+    number of statements begun, ``log_likelihood`` (rows,) that of the text.
+    ``tokens``, ``values``, ``scores`` and ``spreads`` (rows, most tokens) hold what `Text` has of each token; ``draws`` of the same shape
+    has the random draw for each. ``numbers`` (rows, slots) holds the latest number of each slot, and ``last_slot`` (rows,) the slot of the
+    latest number, -1 for none. ``begin`` (rows,) is where the latest statement begins, and ``shorter`` (rows,) the log-likelihood of the
+    text that ends there. ``placed`` and ``cell_place`` are as in `Coverage`.
     """
 
     hidden: torch.Tensor
@@ -92,6 +108,7 @@ class _Texts:
     tokens: torch.Tensor
     values: torch.Tensor
     scores: torch.Tensor
+    spreads: torch.Tensor
     numbers: torch.Tensor
     last_slot: torch.Tensor
     draws: torch.Tensor
@@ -127,6 +144,7 @@ class _TextWriter:
         """Read images and prompt, and begin the texts."""
         ids = torch.tensor(prompt, device=self.device).expand(len(pixel_values), -1)
         seen = self.model.see(pixel_values)
+        self.looks = torch.cat([seen.visual.float().mean(1), seen.visual.float().std(1, correction=0)], 1).tolist()
         hidden = self._read(torch.cat([self.model.prepend_prefix(seen.visual), self.model.embed(ids, None, None)], dim=1))
         self.cells = self.model.read_cells(seen)
         self.coverage = None if self.cells is None else Coverage.of(self.codec.dialect, self.codec.slots, self.device)
@@ -153,6 +171,7 @@ class _TextWriter:
             tokens=torch.full((rows, most), self.codec.end, device=self.device),
             values=column,
             scores=column.clone(),
+            spreads=column.clone(),
             numbers=torch.zeros(rows, len(self.codec.slots), device=self.device),
             last_slot=count - 1,
             draws=self.draws,
@@ -234,10 +253,15 @@ class _TextWriter:
         texts.values[:, self.length] = value
         texts.numbers = torch.where(slot[:, None] == self.every_slot, value[:, None], texts.numbers)
         texts.last_slot = torch.where(slot >= 0, slot, texts.last_slot)
-        if cells is not None and self.coverage is not None:
+        if cells is None:
+            return
+        whole = mixture
+        if self.coverage is not None:
             texts.cell_place = self.coverage.cell_place_after(slot, option, cells, texts.numbers, texts.cell_place)
             texts.placed = self.coverage.placed_after(slot, texts.numbers, texts.statements, texts.placed)
+            whole = mixture.restricted(self.coverage.of_one_object(cells, texts.numbers, texts.cell_place))
             self._add_score(torch.where(slot >= 0, mixture.log_weights.logsumexp(-1), 0.0))
+        texts.spreads[:, self.length] = torch.where(slot >= 0, whole.deviation(value), 0.0)
 
     def _add_score(self, score: torch.Tensor) -> None:
         """Add ``score`` (rows,), the logarithm of the total weight that coverage allows for the value just appended. Where it is -inf,
@@ -265,10 +289,10 @@ class _TextWriter:
         each = self.decoding.texts_per_image
         mask = torch.tensor(ended, dtype=torch.bool, device=self.device).repeat_interleave(each)
         done = self.texts.select(mask.nonzero()[:, 0])
-        columns = (column[:, : self.length].tolist() for column in (done.tokens, done.values, done.scores))
-        rows = list(zip(done.log_likelihood.tolist(), *columns, strict=True))
+        columns = (column[:, : self.length].tolist() for column in (done.tokens, done.values, done.scores, done.spreads))
+        rows = [Text(*row) for row in zip(done.log_likelihood.tolist(), *columns, strict=True)]
         for place, image in enumerate(compress(self.images, ended)):
-            self.decoded[image] = self._decoded(rows[place * each : (place + 1) * each])
+            self.decoded[image] = self._decoded(rows[place * each : (place + 1) * each], self.looks[image])
         self.images = [image for image, over in zip(self.images, ended, strict=True) if not over]
         left = (~mask).nonzero()[:, 0]
         self.texts = self.texts.select(left)
@@ -288,15 +312,15 @@ class _TextWriter:
             embedded = embedded + fed_back[:, None].to(embedded.dtype)
         texts.hidden = self._read(embedded)
 
-    def _decoded(self, rows: list[tuple[float, list[int], list[float], list[float]]]) -> Decoded:
-        """The `Decoded` of one image. ``rows`` are its texts: log-likelihood, tokens, values and scores. `UserError` for NaN."""
-        if any(math.isnan(log_likelihood) for log_likelihood, *_ in rows):
+    def _decoded(self, rows: list[Text], look: list[float]) -> Decoded:
+        """The `Decoded` of one image, whose texts these are. `UserError` for NaN."""
+        if any(math.isnan(row.log_likelihood) for row in rows):
             name = self.model.config.name_or_path or "the model"
             raise UserError(f"{name}: its output is not a number: its weights are damaged, or its training went astray")
-        rows = sorted((row for row in rows if row[0] > -math.inf), key=lambda row: -row[0])
-        codes = [self.codec.decode(tokens, values) for _, tokens, values, _ in rows]
-        candidates = [Candidate(code, round(row[0], 6)) for code, row in zip(codes, rows, strict=True)]
+        rows = sorted((row for row in rows if row.log_likelihood > -math.inf), key=lambda row: -row.log_likelihood)
+        codes = [self.codec.decode(row.tokens, row.values) for row in rows]
+        candidates = [Candidate(code, round(row.log_likelihood, 6)) for code, row in zip(codes, rows, strict=True)]
         if self.decoding.beams > 1:  # texts that differ in the digits of an invisible rotation have the same code
             candidates = [c for i, c in enumerate(candidates) if c.code not in codes[:i]]
-        confidence = self.codec.confidence(rows[0][1], rows[0][3])
-        return Decoded(codes[0], tuple(round(c, 6) for c in confidence), tuple(candidates[: self.decoding.samples]))
+        confidence = self.codec.confidence(rows[0].tokens, rows[0].scores)
+        return Decoded(codes[0], tuple(round(c, 6) for c in confidence), tuple(candidates[: self.decoding.samples]), rows[0], tuple(look))

@@ -21,7 +21,8 @@ LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 1e-6, 1e6
 class Decoding:
     """How texts are found: greedily; with a ``temperature``, by drawing ``samples`` of them, each token from the fewest that have ``top_p``
     of the probability; or by a beam search of ``beams`` texts, the ``samples`` best of which are kept. Draws depend on ``seed`` and the
-    image's key. `UserError` for settings that contradict each other or are out of range.
+    image's key. With ``intervals``, predictions state intervals and the certainty of words,
+    too. `UserError` for settings that contradict each other or are out of range.
     """
 
     samples: Annotated[
@@ -32,6 +33,9 @@ class Decoding:
     top_p: Annotated[
         float, Flag("with --temperature: choose among the likeliest words alone, which have this share of the probability together", "P")
     ] = 1.0
+    intervals: Annotated[
+        bool, Flag("state a 90 %% interval beside every number, and how sure the model is of every word; needs a calibrated model")
+    ] = False
     seed: Annotated[int, Flag("seed of what --temperature chooses at random, together with the image's key")] = 0
 
     def __post_init__(self) -> None:

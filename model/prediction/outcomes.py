@@ -16,6 +16,7 @@ from datagen.domains.registry import get_domain
 from datagen.errors import ImageError, UserError
 from datagen.shards.pictures import Pictures
 from model.load import DERENDER, check_config
+from model.prediction.certainty.calibration import CALIBRATION_FILE
 from model.prediction.decoding import Decoding
 
 
@@ -64,6 +65,9 @@ class ModelFacts:
         """`UserError` if this model does not support these settings."""
         if self.gives_one and (decoding.samples > 1 or decoding.beams > 1 or decoding.temperature is not None):
             raise UserError("a de-rendering model has one answer to an image: leave out --samples, --temperature and --beams")
+        if decoding.intervals and (self.gives_one or not (Path(self.name) / CALIBRATION_FILE).is_file()):
+            how = "a de-rendering model states none" if self.gives_one else f"it has no {CALIBRATION_FILE}; igllm calibrate makes it"
+            raise UserError(f"--intervals: {self.name}: {how}")
 
     def foreign(self, domain: Domain) -> str | None:
         """The reason why this model's code is not of a domain, None if it is: the names of statements and arguments must be the same."""

@@ -38,7 +38,7 @@ class Kept(Prediction, frozen=True):
 
     def prediction(self) -> Prediction:
         """The prediction alone, as ``pred.jsonl`` will hold it."""
-        return Prediction(self.key, self.code, self.image, self.confidence, self.candidates)
+        return Prediction(**{name: getattr(self, name) for name in Prediction.__struct_fields__})
 
 
 class Partial:

@@ -30,6 +30,8 @@ from model.data.frames import Frame
 from model.derender.decode import write_perceived
 from model.derender.derenderer import Derenderer
 from model.load import Loaded, is_shipped, load_model
+from model.prediction.certainty.calibration import read_calibration, with_calibration
+from model.prediction.certainty.raw import Raw
 from model.prediction.decode import GREEDY, decode
 from model.prediction.decoding import Decoding
 from model.prediction.outcomes import ImageFile, ImageReader, Outcome, batches
@@ -49,7 +51,8 @@ class Predictor(ImageReader):
     team = Team()
 
     def __init__(self, loaded: Loaded) -> None:
-        self.name, self.digest, self.model, self.domain = loaded.name, loaded.digest, loaded.model, loaded.model.config.domain
+        self.name, self.model, self.domain = loaded.name, loaded.model, loaded.model.config.domain
+        self.digest = with_calibration(loaded.digest, Path(loaded.name))
         self.most_images = loaded.most_images
         self.frame = Frame.of(self.model.config)
 
@@ -144,18 +147,29 @@ class Predictor(ImageReader):
 
 
 class CodePredictor(Predictor):
-    """Predicts with an `IGLLM`, token by token."""
+    """Predicts with an `IGLLM`, token by token; ``calibrated`` by what lies beside it, if that is not to be made anew."""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: Loaded, *, calibrated: bool = True) -> None:
         super().__init__(loaded)
         assert loaded.codec is not None
         self.codec = loaded.codec
         self.prompt = prompt_tokens(self.codec.tokenizer, [self.model.config.prompt]).asked[0]
 
+        folder, domain = Path(loaded.name), self.codec.domain
+        self.calibration = read_calibration(folder, loaded.digest, domain) if calibrated else None
+
+    def raw(self, pixel_values: torch.Tensor) -> list[Raw]:
+        """What greedy decoding says of each image of a batch (batch, 3, height, width), before calibration."""
+        return [Raw.of(one, self.codec, spans=True) for one in decode(self.model, self.codec, pixel_values, self.prompt)]
+
     def _read(self, keys: list[str], pixel_values: torch.Tensor, decoding: Decoding) -> Iterator[Prediction]:
         decoded = decode(self.model, self.codec, pixel_values, self.prompt, decoding=decoding, keys=keys)
         for key, one in zip(keys, decoded, strict=True):
-            yield Prediction(key, one.code, confidence=one.confidence, candidates=one.candidates if decoding.samples > 1 else None)
+            candidates = one.candidates if decoding.samples > 1 else None
+            if self.calibration is None:
+                yield Prediction(key, one.code, confidence=one.confidence, candidates=candidates)
+            else:
+                yield self.calibration.prediction(key, Raw.of(one, self.codec, spans=decoding.intervals), candidates)
 
 
 class DerenderPredictor(Predictor):

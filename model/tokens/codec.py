@@ -238,6 +238,8 @@ class CodeCodec:
         self._anchor = self._tokenized(_ANCHOR)
         self._pieces = {s.name: pieces(s) for s in self.dialect.statements}
         self._header = header_pieces(self.dialect)
+        words = [piece for line in self._pieces.values() for piece in line if isinstance(piece, Words)]
+        self._argument_of = {text: piece.argument for piece in words if piece.argument for text in piece.texts}
         self.slots = numeric_slots(self.dialect)
         self._slot_index = {slot: i for i, slot in enumerate(self.slots)}
         self.automaton, self.begin, self.ended, self.slot_at = self._grammar()
@@ -299,6 +301,22 @@ class CodeCodec:
             if sums:
                 sums[-1] += 0.0 if arc.in_number else score
         return [math.exp(score) for score in sums]
+
+    def word_scores(self, ids: Sequence[int], scores: Sequence[float]) -> list[dict[str, float]]:
+        """For each object of a text, the sum of the log-probabilities (``scores``) of each of its words' tokens, by argument. A word
+        that begins its statement has that of the statement's beginning, too."""
+        found: list[dict[str, float]] = []
+        since = 0.0  # the sum since the last complete piece
+        for (state, arc), score in zip(self._walk(ids), scores, strict=False):
+            if state == START:
+                found.append({})
+            written = arc.in_number or self.slot_at[state] >= 0
+            since = 0.0 if written else since + score
+            if arc.text and not written:
+                if found and (argument := self._argument_of.get(arc.text)) is not None:
+                    found[-1][argument] = since
+                since = 0.0
+        return found
 
     @property
     def largest_token(self) -> int:

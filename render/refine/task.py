@@ -88,4 +88,12 @@ def _row(given: Prediction, refined: Refined, domain: Domain) -> RefinedPredicti
     confidence = tuple(refined.confidence(given.confidence)) if given.confidence else None
     shot = as_declared(refined.shot.to_json(), ShotRecord, given.key)
     how = Refinement(shot, round(refined.first_error, 6), round(refined.error, 6), refined.renders, round(refined.seconds, 2))
-    return RefinedPrediction(given.key, write_code(refined.scene, domain), given.image, confidence, refinement=how)
+    return RefinedPrediction(
+        given.key,
+        write_code(refined.scene, domain),
+        given.image,
+        confidence,
+        looks_like_domain=given.looks_like_domain,
+        domain_distance=given.domain_distance,
+        refinement=how,
+    )

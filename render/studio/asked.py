@@ -20,12 +20,13 @@ Name = Annotated[str, Meta(max_length=200)]
 
 
 class Reading(Struct, forbid_unknown_fields=True):
-    """What a model said of an image: its code, how sure it is of each object if it tells, and its other candidates, the likeliest first.
-    A page gives back what it was given."""
+    """What a model said of an image: its code, how sure it is of each object if it tells, its other candidates, the likeliest first, and
+    whether the image looks like its domain's if it tells. A page gives back what it was given."""
 
     code: Text
     confidence: Annotated[list[Annotated[float, Meta(ge=0, le=1)]], Meta(max_length=MOST_OBJECTS)] | None = None
     candidates: Annotated[list[Text], Meta(max_length=MOST_CANDIDATES)] = field(default_factory=list)
+    looks_like_domain: bool | None = None
 
 
 class AskedScene(Struct, forbid_unknown_fields=True):

@@ -46,7 +46,8 @@ def reading_of(done: Refined, reading: Reading | None, confidence: Sequence[floa
     """A reading once it was refined."""
     if reading is None:
         return None
-    return Reading(write_code(done.scene, domain), done.confidence(confidence) if confidence else None, reading.candidates)
+    code, sure = write_code(done.scene, domain), done.confidence(confidence) if confidence else None
+    return Reading(code, sure, reading.candidates, reading.looks_like_domain)
 
 
 def _scene(code: str, domain: Domain) -> Scene | None:

@@ -124,4 +124,5 @@ class Readers:
             )
         prediction = reader.read(pixels)
         confidence = None if prediction.confidence is None else list(prediction.confidence)
-        return Reading(prediction.code, confidence, [one.code for one in (prediction.candidates or ())[1:]])
+        others = [one.code for one in (prediction.candidates or ())[1:]]
+        return Reading(prediction.code, confidence, others, prediction.looks_like_domain)

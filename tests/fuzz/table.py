@@ -46,6 +46,7 @@ DECLARED = {
     "in the cache, the files that an asset's file names": "asset-cache",
     "config.json of a model": "config",
     "config.json of a de-rendering model": "config",
+    "calibration.json": "calibration",
     "run.json": "run",
     "whole.json of a checkpoint": "run",
     "pending.json of a checkpoint": "run",

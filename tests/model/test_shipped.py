@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,7 @@ from datagen.metrics.summary import summarize
 from datagen.scene import Scene
 from datagen.shards.reader import Samples
 from igllm import main
+from model.golden import GOLDEN, LINES, changes
 from model.load import WEIGHTS, find_model, load_model
 from model.prediction.predict import Predictor
 from model.ship import MOST_BYTES, ship
@@ -90,3 +94,31 @@ def test_what_is_shipped_is_small_and_predicts_as_the_run_did(shipped: Predictor
         (tmp_path / "run" / name).write_bytes((folder / name).read_bytes())
     ship(tmp_path / "run", tmp_path / "again")
     assert guess(Predictor.of(tmp_path / "again", "cpu"), renders) == guess(shipped, renders)
+
+
+SHIPPED = sorted(folder.name for folder in WEIGHTS.iterdir() if (folder / "config.json").is_file())
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_model_says_what_it_said_before(name: str) -> None:
+    assert changes(WEIGHTS / name) == []
+
+
+def test_golden_predictions_see_what_changes(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(WEIGHTS / "tiny", tmp_path / "tiny"))
+    rows = list(read_jsonl(folder / GOLDEN / LINES))
+    first, second, third, *_ = [row for row in rows if row["code"].count("\n") > 2]
+    first["code"] = first["code"].partition("\n")[2]
+    first["confidence"] = first["confidence"][1:]
+    second["code"] = re.sub(r"rotation=\d+\.\d", "rotation=45.0", second["code"].replace('"large"', '"small"', 1))
+    second["confidence"][1] = 0.5
+    third["looks_like_domain"] = not third["looks_like_domain"]
+    (folder / GOLDEN / LINES).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = changes(folder)
+    assert [change for change in found if change.startswith(first["key"])] == [
+        f"{first['key']}: {first['code'].count(chr(10)) + 1} objects instead of {first['code'].count(chr(10))}"
+    ]
+    assert any("size large instead of small" in change for change in found)
+    assert any("rotation" in change and "instead of 45.0" in change for change in found)
+    assert any(change.startswith(f"{second['key']}: object 2: confidence") for change in found)
+    assert any(change.startswith(f"{third['key']}: looks_like_domain") for change in found)

@@ -188,3 +188,35 @@ def test_the_command_says_if_no_object_is_named(tmp_path: Path, count: int, caps
     assert main(["compare", "--reference", str(one), "--candidate", str(empty), "--out", str(tmp_path / "report")]) == 0
     expected = "the one code is empty" if count == 1 else "all 3 codes are empty"
     assert f"igllm compare: warning: {expected}: no object is named" in capsys.readouterr().err
+
+
+def test_what_predictions_say_of_their_certainty_is_judged(tmp_path: Path) -> None:
+    samples = make_samples(3)
+    one = save_shards(tmp_path / "a", samples)
+    wide = {"loc": ((-9.0, 9.0),) * 3, "rotation": ((-45.0, 45.0),)}
+    narrow = {"loc": ((8.0, 9.0),) * 3, "rotation": ((0.0, 0.0),)}
+
+    def predictions(certain: float, intervals: dict) -> Path:
+        found = []
+        for sample in samples:
+            count, words = len(sample.scene), {"color": certain, "shape": 1.0}
+            found.append(Prediction(sample.key, sample.code, None, (certain,) * count, None, (words,) * count, (intervals,) * count))
+        write_predictions(tmp_path / "pred.jsonl", found)
+        return tmp_path / "pred.jsonl"
+
+    honest = compare(one, predictions(1.0, wide), tmp_path / "report")["certainty"]
+    assert honest["calibration_error"] == {"object": 0.0, "color": 0.0, "shape": 0.0}
+    assert honest["inside"]["loc.x"] == 1.0
+    assert honest["width"]["loc.x"] == 18.0
+    modest = compare(one, predictions(0.75, narrow), tmp_path / "report")["certainty"]
+    assert modest["calibration_error"] == {"object": 0.25, "color": 0.25, "shape": 0.0}
+    assert modest["ends"]["calibration_error"]["object"] == pytest.approx([0.25, 0.25])
+    assert modest["inside"]["loc.x"] == 0.0
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "How sure it is" in page
+    assert "75.00 % sure: 100.00 % right" in page
+    bare = compare(one, save_predictions(tmp_path / "bare.jsonl", samples), tmp_path / "report")
+    assert bare["certainty"] is None
+    assert "How sure it is" not in (tmp_path / "report" / "index.html").read_text()
+    with pytest.raises(UserError, match="has 2 intervals of loc, which has 3"):
+        compare(one, predictions(1.0, {"loc": ((0.0, 1.0),) * 2}), tmp_path / "report")

@@ -21,6 +21,7 @@ from model.load import find_model
 from model.prediction.decode import GREEDY
 from model.prediction.decoding import Decoding
 from render.photographs import roundtrip_images
+from render.unlike import warning
 
 ATTACK = "<script>alert(1)</script>"
 
@@ -105,3 +106,12 @@ def test_no_image_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[s
     with pytest.raises(SystemExit):
         main([*call, "--data", str(tmp_path)])
     assert "not allowed with" in capsys.readouterr().err
+
+
+def test_a_calibrated_model_says_itself_what_it_does_not_know() -> None:
+    code = "dot(loc=(0.5, 0.5))\n"
+    strange = Prediction("a", code, confidence=(0.99,), looks_like_domain=False, domain_distance=2.5)
+    known = Prediction("b", code, confidence=(0.2,), looks_like_domain=True, domain_distance=0.5)
+    assert "2.5 times" in warning(strange)
+    assert warning(known) is None
+    assert warning(Prediction("c", "", confidence=(), looks_like_domain=True, domain_distance=0.5)) is not None

@@ -57,7 +57,8 @@ async function read(input, shot = page.domain.shot) {
   keep();
   editor.replace(reading.code, setting);
   select(null);
-  if (!reading.code.trim()) say("The model named no object in this image. Is it of this domain?");
+  if (reading.looks_like_domain === false) say("This image does not look like a scene of this domain. The code is the best that the model could write.");
+  else if (!reading.code.trim()) say("The model named no object in this image. Is it of this domain?");
   return true;
 }
 

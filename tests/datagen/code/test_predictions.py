@@ -37,6 +37,11 @@ def test_predictions_are_read_as_written(tmp_path: Path) -> None:
         {"candidates": [{"code": "a", "logp": "inf"}]},
         {"candidates": [{"code": "", "logp": -2}, {"code": "b", "logp": -1}]},
         {"candidates": [{"code": "b", "logp": -1}, {"code": "", "logp": -2}]},
+        {"words": [{"color": 1.5}]},
+        {"intervals": [{"loc": [[1, 0]]}]},
+        {"intervals": [{"loc": [[0, 1, 2]]}]},
+        {"looks_like_domain": 1},
+        {"domain_distance": -1},
     ],
 )
 def test_anything_else_is_refused(fields: dict[str, Any], tmp_path: Path) -> None:
@@ -52,3 +57,13 @@ def test_a_line_that_is_not_json_is_named(line: str, tmp_path: Path) -> None:
     (tmp_path / "pred.jsonl").write_text(json.dumps({"key": "b", "code": ""}) + "\n" + line + "\n")
     with pytest.raises(UserError, match=r"pred\.jsonl, line 2: a JSON object is expected"):
         read_predictions(tmp_path / "pred.jsonl")
+
+
+def test_certainty_is_read_as_written(tmp_path: Path) -> None:
+    words, intervals = ({"color": 0.5},), ({"loc": ((-1.0, 1.0), (0.0, 0.25))},)
+    prediction = Prediction("one", "a\n", None, (0.5,), None, words, intervals, looks_like_domain=False, domain_distance=2.5)
+    write_predictions(tmp_path / "pred.jsonl", [prediction])
+    assert list(read_predictions(tmp_path / "pred.jsonl").values()) == [prediction]
+    row = json.loads((tmp_path / "pred.jsonl").read_text())
+    assert row["intervals"] == [{"loc": [[-1.0, 1.0], [0.0, 0.25]]}]
+    assert (row["words"], row["looks_like_domain"], row["domain_distance"]) == ([{"color": 0.5}], False, 2.5)
