@@ -21,7 +21,7 @@ from datagen.domains.dialects import Dialect
 from datagen.domains.registry import get_domain
 from model.config import IGLLMConfig
 from model.preset import FROM_SCRATCH, Preset
-from model.tokens.codec import code_texts
+from model.tokens.pieces import code_texts
 from model.tokens.prompts import DESCRIBE_PROMPTS, PROMPTS, VICUNA_TEMPLATE
 
 VOCABULARIES = {"lmsys/vicuna-7b-v1.3": 32_000, "HuggingFaceTB/SmolLM2-360M-Instruct": 49_152}

@@ -27,7 +27,8 @@ from model.parts.pretrained import Base, own_frame, statistics_of_timm, vision_c
 from model.parts.tower import VisionTower, known_layout
 from model.preset import FROM_SCRATCH, Preset, Stage
 from model.tables import blaming, configuration, reason
-from model.tokens.codec import NUM, CodeCodec, code_texts, word_tokens
+from model.tokens.codec import NUM, CodeCodec
+from model.tokens.pieces import code_texts, word_tokens
 from model.tokens.prompts import DESCRIBE_PROMPTS, PROMPTS, VICUNA_TEMPLATE, prompt_tokens
 from model.tokens.tokenizer import domain_tokenizer
 from model.trial import try_tokenizer

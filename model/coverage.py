@@ -25,7 +25,7 @@ from datagen.domains.views import camera_as_seen
 from datagen.errors import UserError
 from datagen.scene import Camera
 from model.parts.cell_head import Cells, LaplaceMixture
-from model.tokens.codec import Slot
+from model.tokens.pieces import Slot
 
 LEAST_FALL = 1e-2  # of a ray on each metre ahead: flatter ones meet the ground too far away to matter
 UNKNOWN = torch.nan  # coordinate of an absent position: distances to it are NaN, whose comparisons are false

@@ -26,7 +26,7 @@ from model.parts.pretrained import Base, fetch_weights
 from model.parts.tower import VisionTower
 from model.staging import WHOLE, staged_if_folder
 from model.state_dict import plain_names, tied_names, without_twins
-from model.tokens.codec import numeric_slots
+from model.tokens.pieces import numeric_slots
 
 
 class IGLLM(PreTrainedModel):

@@ -28,7 +28,8 @@ from model.run_folder import check_saved, newest_checkpoint
 from model.staging import CONFIG_FILE, WEIGHTS_FILE, staged, tokenizer_files, weight_files
 from model.state_dict import first_not_finite
 from model.tables import reason
-from model.tokens.codec import NUM, CodeCodec, code_texts, word_tokens
+from model.tokens.codec import NUM, CodeCodec
+from model.tokens.pieces import code_texts, word_tokens
 from model.tokens.prompts import PROMPTS, prompt_tokens
 from model.trial import check_added_tokens, stated_tokens, try_rules, try_tokenizer
 

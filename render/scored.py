@@ -131,7 +131,7 @@ def _scored(truth: Side, guesses: Sequence[Side], key: str, domain: Domain, view
     hidden = frozenset() if seen is None else seen.hidden
     answers = []
     for given in said:
-        one = _answered(scene, given, key, domain, hidden, recorded)
+        one = _answered(scene, given, key, domain, hidden, shot=recorded)
         if one.answer is not None and seen is not None and shot is not None:
             view = score_view(seen, one.scene, one.scored.scene.pairs, shot, domain)
             one = replace(one, scored=replace(one.scored, view=view))
@@ -139,7 +139,7 @@ def _scored(truth: Side, guesses: Sequence[Side], key: str, domain: Domain, view
     return ScoredSample(key, answer, scene, seen, tuple(answers))
 
 
-def _answered(truth: Scene, answer: Answer | None, key: str, domain: Domain, hidden: Collection[int], shot: Shot | None) -> ScoredAnswer:
+def _answered(truth: Scene, answer: Answer | None, key: str, domain: Domain, hidden: Collection[int], *, shot: Shot | None) -> ScoredAnswer:
     empty = Scene(truth.domain, ())
     if answer is None:
         return ScoredAnswer(None, empty, Scored(key, "missing", score_scene(truth, None, domain), None))

@@ -19,7 +19,7 @@ from model.data.augment import augmented
 from model.data.examples import check_domain
 from model.data.frames import Frame
 from model.derender.regions import boxes_of, jittered
-from model.tokens.codec import Slot, choice_targets
+from model.tokens.pieces import Slot, choice_targets
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from datagen.code.grammar import write_object
 from datagen.errors import UserError
 from datagen.scene import Object
 from model.derender.derenderer import Derenderer
-from model.tokens.codec import Slot
+from model.tokens.pieces import Slot
 
 
 @torch.inference_mode()

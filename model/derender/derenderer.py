@@ -28,7 +28,7 @@ from model.derender.proposals import ProposalHead, Pyramid
 from model.derender.regions import crop
 from model.derender.segmentation import SegmentationNetwork
 from model.staging import staged_if_folder
-from model.tokens.codec import numeric_slots
+from model.tokens.pieces import numeric_slots
 
 
 @dataclass

@@ -18,7 +18,7 @@ CLOSE = 0.05  # normalised units: smaller errors have a quadratic loss, others a
 
 
 class LocalisationNetwork(nn.Module):
-    """Corrects the box with the crop, then reads ``numbers`` coordinates (see `model.tokens.codec.Slot.coordinates`) off both."""
+    """Corrects the box with the crop, then reads ``numbers`` coordinates (see `model.tokens.pieces.Slot.coordinates`) off both."""
 
     def __init__(self, config: DerenderConfig, numbers: int) -> None:
         super().__init__()

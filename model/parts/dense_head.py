@@ -24,7 +24,7 @@ from datagen.code.statements import Language
 from datagen.scene import Scene
 from model.constants import constant
 from model.parts.numeric_head import distances
-from model.tokens.codec import Slot, choice_targets
+from model.tokens.pieces import Slot, choice_targets
 
 NOTHING = -100  # the target of a word in a cell without an object
 PRESENCE_LOG_ODDS = -4.0  # approximately, of a centre in a cell, initially

@@ -12,8 +12,9 @@ from tokenizers.pre_tokenizers import Split
 from transformers import PreTrainedTokenizerFast
 
 from datagen.code.statements import Language, Statement
-from model.tokens.codec import NUM, Words, header_pieces, pieces
+from model.tokens.codec import NUM
 from model.tokens.digits import CHARACTERS
+from model.tokens.pieces import Words, header_pieces, pieces
 from model.tokens.prompts import PLAIN_TEMPLATE
 
 PAD, BEGIN, END, UNKNOWN = "[PAD]", "[BOS]", "[EOS]", "[UNK]"

@@ -18,7 +18,8 @@ from model.igllm import IGLLM
 from model.parts.dense_head import ContextReader, Grid, cell_of
 from model.prediction.decode import decode
 from model.preset import Preset, get_preset
-from model.tokens.codec import CodeCodec, Slot
+from model.tokens.codec import CodeCodec
+from model.tokens.pieces import Slot
 from model.tokens.prompts import prompt_tokens
 
 CLEVR = get_domain("clevr")

@@ -15,7 +15,8 @@ from model.config import PROMPT, IGLLMConfig
 from model.igllm import IGLLM
 from model.prediction.decode import decode
 from model.prediction.decoding import Decoding
-from model.tokens.codec import NUM, CodeCodec, word_texts
+from model.tokens.codec import NUM, CodeCodec
+from model.tokens.pieces import word_texts
 from model.tokens.tokenizer import domain_tokenizer
 
 LINE = 'add(loc=(0, 0, 0), color="red", material="metal", size="large", shape="cube", rotation=0)'

@@ -23,7 +23,7 @@ from model.derender.config import DerenderConfig
 from model.derender.data import RegionMaker, owners_of
 from model.derender.proposals import ProposalHead, heat_target
 from model.derender.regions import box_coordinates, boxes_of, crop, jittered, refined, sides
-from model.tokens.codec import numeric_slots
+from model.tokens.pieces import numeric_slots
 
 CLEVR = get_domain("clevr")
 SLOTS = numeric_slots(Dialect(CLEVR))
