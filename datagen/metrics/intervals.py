@@ -101,7 +101,7 @@ def _drawn(
 ) -> dict[Rate, list[np.ndarray]]:
     """The resamples' values of each statistic of the same scenes."""
     drawn: dict[Rate, list[np.ndarray]] = {rate: [] for rate in statistics}
-    widest = max(max(len(scores), sum(len(s.rotation_errors) for s in scores)) for scores in scored)
+    widest = max(max(len(scores), sum(max(s.guesses, len(s.rotation_errors)) for s in scores)) for scores in scored)
     for counts in _draws(len(scored[0]), widest, resamples, seed):
         for rate, statistic in statistics.items():
             drawn[rate].append(statistic(counts))

@@ -35,8 +35,8 @@ class SceneScores:
     ``too_near`` counts the pairs of guesses nearer than `Domain.spacing` permits, None if the domain has no spacing; ``rotation_errors``
     are in degrees, and ``rotations_within`` counts those below each of the domain's thresholds; ``size_errors`` are absolute, by argument,
     in its unit, one a matched pair; ``relations`` is the number of ordered pairs of matched objects times the domain's directions;
-    ``average_precision`` is in [0, 1], by threshold in the domain's unit; ``shot`` has what is stated of camera and lamps, None if nothing
-    is.
+    ``average_precision`` is in [0, 1], by threshold in the domain's unit, and so is ``ranked``: the confidence of every guess, and whether
+    it is right at that threshold, the most confident first. ``shot`` has what is stated of camera and lamps, None if nothing is.
     """
 
     truths: int
@@ -51,6 +51,7 @@ class SceneScores:
     relations_right: int
     relations: int
     average_precision: Mapping[float, float]
+    ranked: Mapping[float, tuple[tuple[float, bool], ...]]
     shot: ShotScores | None = None
 
 
@@ -65,6 +66,7 @@ def score_scene(
     """
     answer = guess if guess is not None else Scene(truth.domain, ())
     pairs = match(truth, answer, domain)
+    ranked = {t: rank(truth, answer, domain, t, confidence) for t in domain.ap_thresholds}
     rotations = rotation_errors(truth, answer, pairs, domain)
     right, relations = count_relations(truth, answer, pairs, domain)
     return SceneScores(
@@ -79,7 +81,8 @@ def score_scene(
         size_errors={name: size_errors(truth, answer, pairs, name) for name in domain.sizes},
         relations_right=right,
         relations=relations,
-        average_precision={t: average_precision(truth, guess, domain, t, confidence) for t in domain.ap_thresholds},
+        average_precision={t: average_precision(len(truth), hits) if guess is not None else 0.0 for t, hits in ranked.items()},
+        ranked=ranked,
         shot=score_shot(truth, guess, shot),
     )
 
@@ -154,33 +157,43 @@ def _relations(points: np.ndarray, axes: np.ndarray) -> np.ndarray:
     return (points[:, None] - points[None]) @ axes.T > 0
 
 
-def average_precision(
-    truth: Scene, guess: Scene | None, domain: Domain, threshold: float, confidence: Sequence[float] | None = None
-) -> float:
-    """Average precision of one scene at a distance in the domain's unit: in [0, 1].
+def rank(
+    truth: Scene, guess: Scene, domain: Domain, threshold: float, confidence: Sequence[float] | None = None
+) -> tuple[tuple[float, bool], ...]:
+    """The confidence of each guess, and whether it is right at a distance in the domain's unit, by decreasing `confidence` (0 without
+    one), equal ones in the given order.
 
-    Guesses are ranked by decreasing `confidence`, equal ones in the given order. Each is compared with the nearest unused true object that
-    has the same statement and the same words for all choices; if that is nearer than `threshold`, the guess is right and the object used.
-    The result is the area under the precision-recall curve with precision made monotone from the right, as in Deep Set Prediction
-    Networks (Zhang et al. 2019) and Slot Attention (Locatello et al. 2020). These pool the guesses of all scenes into one ranking and
-    search the used objects as well; here each scene has its own ranking, so that its score does not depend on other scenes.
-
-    The result is 1 if both scenes are empty, and 0 if only one is or if `guess` is None.
+    Each is compared with the nearest unused true object that has the same statement and the same words for all choices; if that is nearer
+    than `threshold`, the guess is right and the object used.
     """
-    if guess is None:
-        return 0.0
-    if not truth.objects or not guess.objects:
-        return float(len(truth) == len(guess))
     weights = [0.0] * len(guess) if confidence is None else confidence
-    ranking = [j for _, j in sorted(zip(weights, range(len(guess)), strict=True), key=lambda item: -item[0])]
+    order = [j for _, j in sorted(zip(weights, range(len(guess)), strict=True), key=lambda item: -item[0])]
+    if not truth.objects or not order:
+        return tuple((weights[j], False) for j in order)
     apart = np.where(_same_words(truth, guess, domain), distances(truth, guess, domain), np.inf)
-    hits = []
-    for j in ranking:
+    ranked = []
+    for j in order:
         nearest = int(apart[:, j].argmin())
-        hits.append(bool(apart[nearest, j] < threshold))
-        if hits[-1]:
+        ranked.append((weights[j], bool(apart[nearest, j] < threshold)))
+        if ranked[-1][1]:
             apart[nearest] = np.inf  # the true object is used
-    return _area(hits, len(truth))
+    return tuple(ranked)
+
+
+def average_precision(truths: int, ranked: Sequence[tuple[float, bool]]) -> float:
+    """Average precision, in [0, 1], of guesses as `rank` gives them, where there are so many true objects.
+
+    It is the area under the precision-recall curve with precision made monotone from the right, as in Deep Set Prediction Networks (Zhang
+    et al. 2019) and Slot Attention (Locatello et al. 2020): each right guess adds 1 / truths of recall. Of one scene, it does not depend on
+    other scenes; `datagen.metrics.summary` has the mean over scenes and, as Slot Attention's code computes it, that of the guesses of all
+    scenes in one ranking. The result is 1 if there are neither true objects nor guesses, and 0 if only one of both.
+    """
+    if not truths or not ranked:
+        return float(not truths and not ranked)
+    hits = np.array([hit for _, hit in ranked])
+    precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(envelope[hits].sum() / truths)
 
 
 def _same_words(truth: Scene, guess: Scene, domain: Domain) -> np.ndarray:
@@ -192,11 +205,3 @@ def _same_words(truth: Scene, guess: Scene, domain: Domain) -> np.ndarray:
         return np.array([numbers.setdefault(words, len(numbers)) for words in words_of_objects])
 
     return np.equal.outer(numbered(truth), numbered(guess))
-
-
-def _area(hits: Sequence[bool], truths: int) -> float:
-    """The area under the interpolated precision-recall curve of a ranking: each hit adds 1 / truths of recall."""
-    right = np.cumsum(hits)
-    precision = right / np.arange(1, len(hits) + 1)
-    envelope = np.maximum.accumulate(precision[::-1])[::-1]
-    return float(envelope[np.asarray(hits)].sum() / truths)

@@ -79,7 +79,39 @@ class Median:
         return _median([self.values(s) for s in scores])
 
 
-Rate: TypeAlias = Share | Mean | Median
+@dataclass(frozen=True)
+class PooledPrecision:
+    """The average precision of the guesses of all scenes in one ranking, at a distance, as in Slot Attention's code (Locatello et al. 2020);
+    None without an object. Of equally confident guesses the wrong ones come
+    first, so that the order of scenes does not matter."""
+
+    distance: float
+    most: float = 1.0
+
+    def value(self, scores: Sequence[SceneScores]) -> float | None:
+        value = float(self.statistic(scores)(np.ones((1, len(scores))))[0]) if scores else np.nan
+        return None if np.isnan(value) else value
+
+    def statistic(self, scores: Sequence[SceneScores]) -> Statistic:
+        guesses = [(confidence, hit, i) for i, s in enumerate(scores) for confidence, hit in s.ranked[self.distance]]
+        guesses.sort(key=lambda guess: (-guess[0], guess[1]))
+        hits, scenes = np.array([hit for _, hit, _ in guesses], bool), np.array([i for *_, i in guesses], int)
+        truths = np.array([s.truths for s in scores], float)
+
+        def precision(counts: np.ndarray) -> np.ndarray:
+            """In a resample, a scene's guesses stand as often in the ranking as the scene was drawn."""
+            times = counts[:, scenes]
+            right = times * hits
+            ranked = np.cumsum(times, axis=1)
+            reached = np.divide(np.cumsum(right, axis=1), ranked, out=np.zeros_like(ranked, float), where=ranked > 0)
+            envelope = np.maximum.accumulate(reached[:, ::-1], axis=1)[:, ::-1]
+            every = counts @ truths
+            return np.divide((envelope * right).sum(1), every, out=np.full(len(counts), np.nan), where=every > 0)
+
+        return precision
+
+
+Rate: TypeAlias = Share | Mean | Median | PooledPrecision
 MetricTable: TypeAlias = Mapping[str, "Count | Rate | MetricTable"]
 
 
@@ -109,6 +141,8 @@ def metrics(scores: Sequence[SceneScores]) -> MetricTable:
         "accuracy_all": {word: _accuracy(word, lambda tally: tally.all) for word in words},
         # By threshold in the domain's unit: the mean of the scenes' average precision.
         "ap": {f"{distance:g}": _mean_precision(distance) for distance in distances},
+        # The same of the guesses of all scenes in one ranking.
+        "ap_pooled": {f"{distance:g}": PooledPrecision(distance) for distance in distances},
         # Of matched pairs with a rotation error: mean and median in degrees, the share below each of the domain's thresholds, their number.
         "rotation_error": {
             "mean": Mean(lambda s: s.rotation_errors, MOST_DEGREES),

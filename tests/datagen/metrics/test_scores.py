@@ -18,8 +18,8 @@ from datagen.code.statements import Statement
 from datagen.domains.clevr import CLEVR, Clevr
 from datagen.domains.registry import get_domain
 from datagen.geometry.rotations import geodesic_degrees
-from datagen.metrics.scores import average_precision, score_scene
-from datagen.metrics.summary import summarize
+from datagen.metrics.scores import average_precision, rank, score_scene
+from datagen.metrics.summary import PooledPrecision, summarize
 from datagen.rng import Stream
 from datagen.samples.draw import draw
 from datagen.samples.settings import DatasetSettings
@@ -126,12 +126,16 @@ def test_extra_objects_lower_precision_and_average_precision_but_not_recall(seed
     assert result["ap"]["1"] == pytest.approx(count / (count + extra))
 
 
+def precision_of(truth: Scene, guess: Scene, threshold: float, confidence: list[float] | None = None) -> float:
+    return average_precision(len(truth), rank(truth, guess, DOMAIN, threshold, confidence))
+
+
 @given(SEEDS, st.integers(0, 8), st.integers(0, 8))
 def test_average_precision_never_falls_with_the_threshold(seed: int, truths: int, guesses: int) -> None:
     rng = np.random.default_rng(seed)
     truth, guess = random_scene(rng, truths, few_words=True), random_scene(rng, guesses, few_words=True)
     confidence = rng.random(guesses).tolist()
-    found = [average_precision(truth, guess, DOMAIN, threshold, confidence) for threshold in DOMAIN.ap_thresholds]
+    found = [precision_of(truth, guess, threshold, confidence) for threshold in DOMAIN.ap_thresholds]
     assert found == sorted(found, reverse=True)
 
 
@@ -159,7 +163,7 @@ def test_average_precision_against_the_definition(seed: int, truths: int, guesse
     truth, guess = random_scene(rng, truths, few_words), random_scene(rng, guesses, few_words)
     confidence = rng.integers(0, 4, guesses).astype(float).tolist()  # with ties
     for threshold in DOMAIN.ap_thresholds:
-        found = average_precision(truth, guess, DOMAIN, threshold, confidence)
+        found = precision_of(truth, guess, threshold, confidence)
         assert found == pytest.approx(brute_average_precision(truth, guess, threshold, confidence))
 
 
@@ -169,7 +173,7 @@ def pooled_average_precision(scenes: list[tuple[Scene, Scene, list[float]]], thr
     ranking = [(c, n, guess.objects[i]) for n, (_, guess, confidence) in enumerate(scenes) for i, c in enumerate(confidence)]
     used: set[tuple[int, int]] = set()
     true_positives = np.zeros(len(ranking))
-    for rank, (_, n, candidate) in enumerate(sorted(ranking, key=lambda guess: -guess[0])):
+    for place, (_, n, candidate) in enumerate(sorted(ranking, key=lambda guess: -guess[0])):
         best, found = threshold, None
         for i, target in enumerate(scenes[n][0].objects):
             if all(target[word] == candidate[word] for word in ("shape", "size", "material", "color")):
@@ -178,13 +182,13 @@ def pooled_average_precision(scenes: list[tuple[Scene, Scene, list[float]]], thr
                     best, found = apart, i
         if found is not None and (n, found) not in used:
             used.add((n, found))
-            true_positives[rank] = 1
+            true_positives[place] = 1
     hits = np.cumsum(true_positives)
     precision, recall = hits / np.arange(1, len(ranking) + 1), hits / sum(len(truth) for truth, _, _ in scenes)
     area, before = 0.0, 0.0
-    for rank in range(len(ranking)):
-        area += precision[rank:].max() * (recall[rank] - before)
-        before = recall[rank]
+    for place in range(len(ranking)):
+        area += precision[place:].max() * (recall[place] - before)
+        before = recall[place]
     return area
 
 
@@ -200,7 +204,7 @@ def test_average_precision_of_one_scene_is_the_published_one_where_no_two_guesse
     strange = [o for o in random_scene(rng, others).objects if tuple(o[w] for w in ("shape", "size", "material", "color")) not in words]
     guess = Scene("clevr", (*guessed, *strange))
     confidence = rng.random(len(guess)).tolist()
-    ours = average_precision(truth, guess, DOMAIN, threshold, confidence)
+    ours = precision_of(truth, guess, threshold, confidence)
     assert ours == pytest.approx(pooled_average_precision([(truth, guess, confidence)], threshold))
 
 
@@ -208,27 +212,51 @@ def test_pooled_ranking_and_the_mean_over_scenes_differ_as_documented() -> None:
     """A confident miss in one scene halves the precision of the other scene's hit in the pooled ranking alone."""
     missed, found = (cubes(cube(0)), cubes(cube(0, color="blue")), [0.9]), (cubes(cube(0)), cubes(cube(0)), [0.5])
     assert pooled_average_precision([missed, found], 1.0) == pytest.approx(1 / 2 * 1 / 2)
-    assert summarize([score_scene(t, g, DOMAIN, c) for t, g, c in (missed, found)])["ap"]["1"] == pytest.approx((0 + 1) / 2)
+    summary = summarize([score_scene(t, g, DOMAIN, c) for t, g, c in (missed, found)])
+    assert summary["ap"]["1"] == pytest.approx((0 + 1) / 2)
+    assert summary["ap_pooled"]["1"] == pytest.approx(1 / 2 * 1 / 2)
+
+
+@given(st.lists(st.tuples(SEEDS, st.integers(0, 5), st.integers(0, 3)), min_size=1, max_size=5), st.sampled_from(DOMAIN.ap_thresholds))
+def test_the_pooled_average_precision_is_the_published_one_where_no_two_guesses_want_one_object(
+    drawn: list[tuple[int, int, int]], threshold: float
+) -> None:
+    scenes = []
+    for seed, truths, others in drawn:
+        rng = np.random.default_rng(seed)
+        words = {tuple(o[w] for w in ("shape", "size", "material", "color")): o for o in random_scene(rng, truths).objects}
+        strange = [o for o in random_scene(rng, others).objects if tuple(o[w] for w in ("shape", "size", "material", "color")) not in words]
+        guessed = [o.replaced(loc=tuple((np.array(o["loc"]) + rng.normal(0, 0.4, 3)).tolist())) for o in words.values()]
+        guess = Scene("clevr", (*guessed, *strange))
+        scenes.append((Scene("clevr", tuple(words.values())), guess, rng.random(len(guess)).tolist()))
+    scores = [score_scene(truth, guess, DOMAIN, confidence) for truth, guess, confidence in scenes]
+    found = summarize(scores)["ap_pooled"][f"{threshold:g}"]
+    if not any(len(truth) for truth, *_ in scenes):
+        assert found is None
+        return
+    assert found == pytest.approx(pooled_average_precision(scenes, threshold))
+    twice = PooledPrecision(threshold).statistic(scores)(np.full((1, len(scores)), 2))[0]
+    assert twice == pytest.approx(pooled_average_precision(scenes * 2, threshold), abs=1e-9)  # a resample holds every scene twice
 
 
 def test_average_precision_by_hand() -> None:
     truth = cubes(cube(0), cube(1))
     guess = cubes(cube(0.1), cube(2.5), cube(1.0))
-    assert average_precision(truth, guess, DOMAIN, 0.5) == pytest.approx((1 + 2 / 3) / 2)
-    assert average_precision(truth, guess, DOMAIN, 0.5, [0.5, 0.1, 0.9]) == pytest.approx(1.0)
-    assert average_precision(truth, guess, DOMAIN, 0.05) == pytest.approx(1 / 3 / 2)
-    assert average_precision(truth, cubes(cube(0, color="blue")), DOMAIN, math.inf) == 0
+    assert precision_of(truth, guess, 0.5) == pytest.approx((1 + 2 / 3) / 2)
+    assert precision_of(truth, guess, 0.5, [0.5, 0.1, 0.9]) == pytest.approx(1.0)
+    assert precision_of(truth, guess, 0.05) == pytest.approx(1 / 3 / 2)
+    assert precision_of(truth, cubes(cube(0, color="blue")), math.inf) == 0
 
 
 def test_a_true_object_is_used_once_and_only_by_a_hit() -> None:
     truth = cubes(cube(0))
-    assert average_precision(truth, cubes(cube(0), cube(0)), DOMAIN, 1.0, [0.1, 0.9]) == 1
+    assert precision_of(truth, cubes(cube(0), cube(0)), 1.0, [0.1, 0.9]) == 1
     # The more confident guess is too far away, and leaves the object to the other.
-    assert average_precision(truth, cubes(cube(0), cube(2)), DOMAIN, 1.0, [0.1, 0.9]) == pytest.approx(0.5)
+    assert precision_of(truth, cubes(cube(0), cube(2)), 1.0, [0.1, 0.9]) == pytest.approx(0.5)
 
 
 def test_the_threshold_itself_is_too_far() -> None:
-    assert average_precision(cubes(cube(0)), cubes(cube(0.5)), DOMAIN, 0.5) == 0
+    assert precision_of(cubes(cube(0)), cubes(cube(0.5)), 0.5) == 0
 
 
 @pytest.mark.parametrize(("truth", "guess", "expected"), [(0, 0, 1.0), (0, 1, 0.0), (1, 0, 0.0), (0, None, 0.0), (1, None, 0.0)])
