@@ -81,9 +81,8 @@ class Median:
 
 @dataclass(frozen=True)
 class PooledPrecision:
-    """The average precision of the guesses of all scenes in one ranking, at a distance, as in Slot Attention's code (Locatello et al. 2020);
-    None without an object. Of equally confident guesses the wrong ones come
-    first, so that the order of scenes does not matter."""
+    """The average precision of the guesses of all scenes in one ranking, at a distance, as in Slot Attention's code (Locatello et al.
+    2020); None without an object. Of equally confident guesses the wrong ones come first, so that the order of scenes does not matter."""
 
     distance: float
     most: float = 1.0
