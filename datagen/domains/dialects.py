@@ -172,6 +172,11 @@ class Dialect:
         flipped = Scene(self.name, objects)
         return None if self.domain.violations(flipped) else Scene(self.name, tuple(map(self._turned, objects)))
 
+    def shows_rotation(self, obj: Object) -> bool:
+        """Whether an object of this dialect looks different when it is turned: a sphere does not."""
+        own = self._unturned(obj)
+        return self.domain.rotation_error(own, own) is not None
+
     def order(self, obj: Object) -> tuple[float, ...]:
         """The sort key of the objects of code in this dialect: the domain's order or, of places in the image, from left to right, then
         upwards."""

@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from datagen.code.statements import Language
+from datagen.domains.dialects import Dialect
 from datagen.scene import Scene
 from model.constants import constant
 from model.parts.numeric_head import distances
@@ -82,10 +83,12 @@ class DenseLayout:
         """How many outputs a cell has."""
         return 1 + self.numbers + sum(self.words)
 
-    def targets(self, scene: Scene, cells: list[int | None], tokens: int, domain: Language) -> dict[str, np.ndarray]:
-        """The targets of all cells of ``tokens`` tokens. Object i has its centre in ``cells[i]``; of several in a cell the first counts.
+    def targets(self, scene: Scene, cells: list[int | None], tokens: int, written: Dialect) -> dict[str, np.ndarray]:
+        """The targets of all cells of ``tokens`` tokens for a scene in a dialect. Object i has its centre in ``cells[i]``; of several in a
+        cell the first counts.
 
-        ``dense_numbers`` (cells, numbers) float32, in normalised units, and ``dense_words`` (cells, 1 + choices) int64: presence (0 or 1),
+        ``dense_numbers`` (cells, numbers) float32, in normalised units, NaN for a rotation that cannot be seen, as a sphere's: a constant
+        in its place would be learnt for all objects that may be spheres. ``dense_words`` (cells, 1 + choices) int64: presence (0 or 1),
         then the index of each choice's word, `NOTHING` where no object is. ``image_numbers`` (slots of the header,) float32, NaN where
         unknown, if there are some.
         """
@@ -96,11 +99,16 @@ class DenseLayout:
         for obj, cell in zip(scene.objects, cells, strict=True):
             if cell is None or words[cell, 0]:
                 continue
-            words[cell] = [1, *choice_targets(obj, domain)]
-            numbers[cell] = [x for slot in self.slots for x in slot.coordinates(slot.normalise(slot.value(obj)))]
+            words[cell] = [1, *choice_targets(obj, written)]
+            turned = written.shows_rotation(obj)
+            numbers[cell] = [
+                x if turned or slot.argument.name != "rotation" else np.nan
+                for slot in self.slots
+                for x in slot.coordinates(slot.normalise(slot.value(obj)))
+            ]
         found: dict[str, np.ndarray] = {"dense_numbers": numbers, "dense_words": words}
         if self.header:
-            lines = {" ".join(domain.statement(obj.statement).key(obj)): obj for obj in scene.header}
+            lines = {" ".join(written.statement(obj.statement).key(obj)): obj for obj in scene.header}
             found["image_numbers"] = np.array([slot.normalise(slot.value(lines[slot.statement])) for slot in self.header], np.float32)
         return found
 
@@ -192,8 +200,7 @@ class LinearReader(DenseHead):
         output = self(seen)
         loss, occupied = self.words_loss(output, words)
         at = 1 + self.layout.numbers
-        off = nn.functional.smooth_l1_loss(output[occupied][:, 1:at], numbers[occupied], reduction="sum", beta=CLOSE)
-        return loss + NUMBER_WEIGHT * off
+        return loss + NUMBER_WEIGHT * known_loss(output[occupied][:, 1:at], numbers[occupied], CLOSE).sum()
 
 
 @dataclass(frozen=True)
@@ -311,7 +318,7 @@ class ContextReader(DenseHead):
         at = 1 + self.layout.numbers
         true = numbers[occupied]
         relative = (true - self._anchors(true.device)[occupied[1]]) / self._scale(true.device)
-        off = nn.functional.smooth_l1_loss(cells[occupied][:, 1:at], relative, reduction="sum", beta=CLOSE)
+        off = known_loss(cells[occupied][:, 1:at], relative, CLOSE).sum()
         loss = loss + NUMBER_WEIGHT * off + self._spread_loss(self._placed(cells)[occupied].detach(), spreads[occupied], true)
         return loss if image_numbers is None else loss + self._header_loss((cells, *header), occupied, image_numbers)
 
@@ -322,8 +329,9 @@ class ContextReader(DenseHead):
         """
         labelled = torch.cat([output[:, :1], true, output[:, 1 + self.layout.numbers :]], dim=-1)
         periods = constant(tuple(slot.period for slot in self.layout.slots), true.device).expand(len(true), -1)
-        off = distances(self.values(output), self.values(labelled), periods) / self._slot_scale(true.device)
-        return spread_loss(off, spreads.clamp(min=math.log(LEAST_SPREAD), max=MOST_LOG_SPREAD)).sum()
+        right = self.values(labelled)
+        off = distances(self.values(output), right.nan_to_num(), periods) / self._slot_scale(true.device)
+        return spread_loss(off, spreads.clamp(min=math.log(LEAST_SPREAD), max=MOST_LOG_SPREAD))[~right.isnan()].sum()
 
     def _header_loss(self, read: Sequence[torch.Tensor], occupied: tuple[torch.Tensor, ...], true: torch.Tensor) -> torch.Tensor:
         """The Huber losses of the header's numbers (batch, slots), NaN where unknown, and the losses of their spreads: at each of the
@@ -333,10 +341,15 @@ class ContextReader(DenseHead):
         of_images = *self._of_image(cells.detach(), header, spreads), true
         losses = []
         for guess, spread, target in (of_cells, of_images):
-            right = target.nan_to_num()
-            off = nn.functional.smooth_l1_loss(guess, right, reduction="none", beta=HEADER_CLOSE)
-            losses.append((off + spread_loss((guess - right).abs(), spread))[~target.isnan()].sum())
+            errors = (guess - target.nan_to_num()).abs()
+            losses.append(known_loss(guess, target, HEADER_CLOSE).sum() + spread_loss(errors, spread)[~target.isnan()].sum())
         return losses[0] + IMAGE_WEIGHT * losses[1]
+
+
+def known_loss(guess: torch.Tensor, target: torch.Tensor, close: float) -> torch.Tensor:
+    """Huber losses of guesses, quadratic up to errors of ``close``; 0 where the target is NaN, which means unknown."""
+    loss = nn.functional.smooth_l1_loss(guess, target.nan_to_num(), reduction="none", beta=close)
+    return loss.masked_fill(target.isnan(), 0.0)
 
 
 def spread_loss(off: torch.Tensor, log_spreads: torch.Tensor) -> torch.Tensor:

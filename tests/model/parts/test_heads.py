@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datagen.code.grammar import parse_code
+from datagen.domains.dialects import Dialect
 from datagen.domains.registry import get_domain
 from datagen.scene import Scene
 from datagen.shards.reader import Samples
@@ -116,7 +117,7 @@ def test_what_a_cell_shows_is_what_its_targets_say(codec: CodeCodec, renders: Sa
     layout = DenseLayout.of(CLEVR, codec.slots)
     assert layout is not None
     objects = renders[renders.keys[0]].scene.objects
-    targets = layout.targets(Scene("clevr", tuple(objects)), list(range(len(objects))), len(objects), CLEVR)
+    targets = layout.targets(Scene("clevr", tuple(objects)), list(range(len(objects))), len(objects), Dialect(CLEVR))
     head = LinearReader(layout.width, layout)
     with torch.no_grad():
         head.read.weight.copy_(torch.eye(layout.width))
@@ -154,7 +155,7 @@ def test_the_read_out_of_an_angle_does_not_jump_where_the_angle_does(codec: Code
     assert layout is not None
     cube = parse_code('add(loc=(0, 0, 0.7), color="red", material="metal", size="large", shape="cube", rotation=0)', CLEVR).objects[0]
     before, after, across = (
-        layout.targets(Scene("clevr", (cube.replaced(rotation=degrees),)), [0], 1, CLEVR)["dense_numbers"][0, -2:]
+        layout.targets(Scene("clevr", (cube.replaced(rotation=degrees),)), [0], 1, Dialect(CLEVR))["dense_numbers"][0, -2:]
         for degrees in (89.9, 0.0, 45.0)
     )
     assert np.abs(before - after).max() < 0.01
