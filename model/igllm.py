@@ -60,7 +60,7 @@ class IGLLM(PreTrainedModel):
         self.projector = nn.Linear(self.tower.width, width)
         feedback = headed and config.number_feedback
         self.number_feedback = NumberFeedback(width, [slot.statement for slot in self.slots]) if feedback else None
-        layout = DenseLayout.of(written, self.slots, config.dense_split) if config.dense_weight else None
+        layout = DenseLayout.of(written, self.slots, config.dense_split, config.dense_reader == "context") if config.dense_weight else None
         self.dense_head = self._new_dense_head(layout) if layout else None
         self.numeric_head = self._new_head(width) if headed else None
         self.post_init()

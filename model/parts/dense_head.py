@@ -55,23 +55,25 @@ class DenseLayout:
     """What is read off each cell: presence, the number of every slot, and a word of every choice (``words``: the vocabularies' sizes).
 
     Numbers are read as `Slot.coordinates`. A visual token has ``split`` x ``split`` cells, so that near neighbours need not share one.
-    ``header`` are the slots of the header, whose numbers belong to the image as a whole.
+    ``header`` are the slots of the header, whose numbers belong to the image as a whole. With ``masked``, rotations that cannot be seen, as
+    a sphere's, are no targets: as a constant, they would be learnt for all objects that may be spheres.
     """
 
     slots: tuple[Slot, ...]
     words: tuple[int, ...]
     split: int = 1
     header: tuple[Slot, ...] = ()
+    masked: bool = False
 
     @staticmethod
-    def of(domain: Language, slots: Sequence[Slot], split: int = 1) -> DenseLayout | None:
+    def of(domain: Language, slots: Sequence[Slot], split: int = 1, masked: bool = False) -> DenseLayout | None:
         """The layout of a domain with these slots; None for several statements, each of which would need its own layout."""
         if len(domain.statements) != 1:
             return None
         own = domain.statements[0].name
         header = tuple(slot for slot in slots if slot.statement != own)
         words = tuple(len(c.words) for c in domain.statements[0].choices)
-        return DenseLayout(tuple(slot for slot in slots if slot.statement == own), words, split, header)
+        return DenseLayout(tuple(slot for slot in slots if slot.statement == own), words, split, header, masked)
 
     @property
     def numbers(self) -> int:
@@ -87,10 +89,9 @@ class DenseLayout:
         """The targets of all cells of ``tokens`` tokens for a scene in a dialect. Object i has its centre in ``cells[i]``; of several in a
         cell the first counts.
 
-        ``dense_numbers`` (cells, numbers) float32, in normalised units, NaN for a rotation that cannot be seen, as a sphere's: a constant
-        in its place would be learnt for all objects that may be spheres. ``dense_words`` (cells, 1 + choices) int64: presence (0 or 1),
-        then the index of each choice's word, `NOTHING` where no object is. ``image_numbers`` (slots of the header,) float32, NaN where
-        unknown, if there are some.
+        ``dense_numbers`` (cells, numbers) float32, in normalised units, NaN for what is ``masked``. ``dense_words`` (cells, 1 + choices)
+        int64: presence (0 or 1), then the index of each choice's word, `NOTHING` where no object is. ``image_numbers`` (slots of the
+        header,) float32, NaN where unknown, if there are some.
         """
         count = tokens * self.split**2
         numbers = np.zeros((count, self.numbers), np.float32)
@@ -100,7 +101,7 @@ class DenseLayout:
             if cell is None or words[cell, 0]:
                 continue
             words[cell] = [1, *choice_targets(obj, written)]
-            turned = written.shows_rotation(obj)
+            turned = not self.masked or written.shows_rotation(obj)
             numbers[cell] = [
                 x if turned or slot.argument.name != "rotation" else np.nan
                 for slot in self.slots
@@ -200,7 +201,8 @@ class LinearReader(DenseHead):
         output = self(seen)
         loss, occupied = self.words_loss(output, words)
         at = 1 + self.layout.numbers
-        return loss + NUMBER_WEIGHT * known_loss(output[occupied][:, 1:at], numbers[occupied], CLOSE).sum()
+        off = nn.functional.smooth_l1_loss(output[occupied][:, 1:at], numbers[occupied], reduction="sum", beta=CLOSE)
+        return loss + NUMBER_WEIGHT * off
 
 
 @dataclass(frozen=True)

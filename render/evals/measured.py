@@ -14,7 +14,7 @@ from datagen.scene import Scene
 from render.evals.declaration import Condition, Evaluation
 
 Results = dict[str, Any]
-LATER_SCORES = {"too_near"}  # missing in older files; null in domains that let objects be anywhere
+LATER_SCORES = {"too_near", "ap_pooled"}  # missing in older files; too_near is null in domains that let objects be anywhere
 SLACK = 1e-9  # relative: rounding may put a value this far outside of its interval, and both outside of their range
 
 
@@ -60,6 +60,8 @@ class _Reader:
         between: Results = {}
         for name, entry in table.items():
             at = f"{path}.{name}"
+            if name in LATER_SCORES and _within(scores, name) is None:
+                continue
             if isinstance(entry, Mapping):
                 found[name], inner = self.table(entry, _within(scores, name), _within(ends, name), at)
                 if inner or not entry:  # a table of counts alone has no intervals
@@ -67,7 +69,7 @@ class _Reader:
             elif not isinstance(entry, Count):
                 found[name] = self._rate(entry, self._of(scores, name, at), f"scores.{at}")
                 between[name] = self._ends(entry, found[name], self._of(ends, name, at, "intervals"), f"intervals.{at}")
-            elif name not in LATER_SCORES or _within(scores, name) is not None:
+            else:
                 found[name] = self._count(entry, self._of(scores, name, at), f"scores.{at}")
         return found, between
 

@@ -27,6 +27,9 @@ LATER_SETTINGS: Mapping[str, Any] = {
     "order_noise": 0.0,
     "word_cells": False,
     "frame": "own",
+    "places": "world",
+    "shot_in_code": False,
+    "dense_reader": "linear",
 }
 """Settings added to presets after runs were first kept, each with the value that gives the earlier behaviour. Where a preset has that
 value, a run does not state the setting, so that older runs keep their names. The value is written here and not read from the preset's

@@ -37,11 +37,11 @@ def test_they_are_all_there() -> None:
 @given(obj=CANONICAL)
 def test_what_is_said_is_what_is_meant(rotations: str, obj: Object) -> None:
     way = dialect(POSE6D, rotations)
-    written = way.written(obj)
+    [written] = way.written(Scene("pose6d", (obj,))).objects
     assert parse_code(write_object(written, way), way).objects == (written,)  # to the precision that the dialect declares
     [number] = [n for n in way.statement("add").numbers if n.name == "rotation"]
     assert all(low <= x <= high for x, low, high in zip(written["rotation"], number.low, number.high, strict=True))
-    back = way.meant(written)
+    [back] = way.meant(Scene("pose6d", (written,))).objects
     assert back["loc"] == obj["loc"]
     error = POSE6D.rotation_error(obj, back)
     assert error is not None
@@ -56,7 +56,7 @@ def test_whatever_is_written_is_an_orientation(rotations: str, data: st.DataObje
     [number] = way.statement("add").numbers
     some = st.sampled_from([0.0, 1.0, -1.0, 0.5, 1e6]) | st.floats(-1e6, 1e6)
     written = Object("add", {"rotation": number.rounded(tuple(data.draw(some) for _ in range(number.components)))})
-    meant = way.meant(written)
+    [meant] = way.meant(Scene("so3", (written,))).objects
     assert all(math.isfinite(x) for x in meant["rotation"])
     assert SO3.violations(Scene("so3", (meant,))) == []
     assert SO3.canonical_object(meant) == meant
@@ -74,7 +74,7 @@ def test_columns_too_short_to_have_a_direction_mean_an_orientation(size: float, 
 )
 def test_a_column_that_can_be_kept_is_kept(columns: tuple[float, ...]) -> None:
     way = dialect(SO3, "6d")
-    again = way.written(way.meant(Object("add", {"rotation": columns})))["rotation"]
+    [again] = (obj["rotation"] for obj in way.written(way.meant(Scene("so3", (Object("add", {"rotation": columns}),)))).objects)
     length = math.hypot(*columns[:3])
     assert length == 0 or again[:3] == pytest.approx([x / length for x in columns[:3]], abs=3e-4)
 
