@@ -32,7 +32,7 @@ from datagen.domains.views import (
 )
 from datagen.errors import UserError
 from datagen.geometry.rotations import NO_SYMMETRY, from_6d, from_axis_angle, from_euler, to_6d, to_axis_angle, to_euler
-from datagen.scene import Camera, Lamp, Object, Scene, Shot, Vec3
+from datagen.scene import Lamp, Object, Scene, Shot, Vec3
 
 Rotations = Literal["own", "euler", "euler_int", "axis_angle", "6d"]
 """How a dialect writes rotations; ``own`` is the domain's own representation."""
@@ -123,10 +123,6 @@ class Dialect:
         assert isinstance(self.domain, StagedDomain)
         return self.domain
 
-    def _camera(self, scene: Scene) -> Camera:
-        """The camera of the domain's scene: that of its header, else the domain's."""
-        return self._staged.shot_of(scene, self._staged.canonical_shot(1, 1, "draft")).viewpoint
-
     def written(self, scene: Scene, shot: Shot | None = None) -> Scene:
         """The domain's scene in this dialect, its objects in their order, numbers rounded to the dialect's precision.
 
@@ -139,7 +135,7 @@ class Dialect:
             raise UserError("the scene does not say where its camera and lamps are, and the model's code does")
         objects = scene.objects
         if self.seen:
-            camera = self._camera(scene)
+            camera = self._staged.camera_of(scene, self._staged.camera)
             objects = tuple(as_seen(obj, camera, self._staged) for obj in objects)
         header = tuple(map(self._written_header, scene.header)) if self.header else ()
         return Scene(scene.domain, tuple(map(self._turned, objects)), header)
@@ -150,7 +146,7 @@ class Dialect:
         objects = tuple(map(self._unturned, scene.objects))
         meant = Scene(scene.domain, objects, header)
         if self.seen:
-            camera = self._camera(meant.with_objects(()))
+            camera = self._staged.camera_of(meant, self._staged.camera)
             return meant.with_objects(from_seen(obj, camera, self._staged) for obj in objects)
         return meant.with_objects(map(self.domain.canonical_object, objects))
 

@@ -75,21 +75,25 @@ class StagedDomain(Domain):
             raise UserError(f"code cannot say this camera or these lamps: {found[0].removeprefix('the header: ')}")
         return scene.header
 
+    def camera_of(self, scene: Scene, otherwise: Camera) -> Camera:
+        """The camera that a scene's header states, or, if it states none, the other one."""
+        for obj in scene.header:
+            if obj.statement == "camera":
+                return Camera(obj["loc"], obj["target"], float(obj["lens"]), name=otherwise.name)
+        return otherwise
+
     def shot_of(self, scene: Scene, template: Shot) -> Shot:
         """See `Domain.shot_of`. If the header has lamps, they are all that there are. The noise seed is then a digest of the code, so that
         the code alone, in a given frame and quality, determines the image."""
         if not scene.header:
             return template
-        camera, lamps = template.viewpoint, []
+        camera = self.camera_of(scene, template.viewpoint)
         own = {lamp.name: lamp for lamp in self.lamps}
-        for obj in scene.header:
-            if obj.statement == "camera":
-                camera = Camera(obj["loc"], obj["target"], float(obj["lens"]), name=camera.name)
-            else:
-                lamps.append(replace(own[obj["name"]], location=obj["loc"], power=float(obj["power"])))
+        stated = (obj for obj in scene.header if obj.statement == "lamp")
+        lamps = tuple(replace(own[obj["name"]], location=obj["loc"], power=float(obj["power"])) for obj in stated)
         digest = hashlib.sha256(write_code(scene, self).encode()).digest()
         seed = int.from_bytes(digest[:4], "big") % 2**31
-        return replace(template, camera=camera, lamps=tuple(lamps) or template.lamps, noise_seed=seed)
+        return replace(template, camera=camera, lamps=lamps or template.lamps, noise_seed=seed)
 
     @abstractmethod
     def solid(self, obj: Object) -> Castable:

@@ -20,7 +20,7 @@ from datagen.domains.posed import ROTATION
 from datagen.domains.staged import StagedDomain
 from datagen.geometry.camera import look_at, project
 from datagen.geometry.rotations import from_axis_angle, from_euler, to_euler
-from datagen.scene import Camera, Lamp, Object, Vec3
+from datagen.scene import Camera, Lamp, Object, Value, Vec3
 
 PLACE_DECIMALS = 5
 IN_IMAGE = "half frames, m"
@@ -82,11 +82,9 @@ def from_seen(seen: Object, camera: Camera, domain: StagedDomain) -> Object:
         ray = look_at(camera.location, camera.target) @ (x * across, y * across, -1.0)
         step = third if domain.ground is None else _step_to(domain.settled(seen.replaced(loc=(0.0, 0.0, third)))["loc"][2], ray, camera)
         place = np.array(camera.location) + min(max(step, NEAREST), FARTHEST) * ray
-        obj = (
-            domain.settled(seen.replaced(loc=tuple(place.tolist())))
-            if domain.ground is not None
-            else seen.replaced(loc=tuple(place.tolist()))
-        )
+        obj = seen.replaced(loc=tuple(place.tolist()))
+        if domain.ground is not None:
+            obj = domain.settled(obj)
     return domain.canonical_object(turned(obj, _bearing(domain.location(obj), camera), domain))
 
 
@@ -113,10 +111,15 @@ def turned(obj: Object, degrees: float, domain: StagedDomain) -> Object:
         return obj
     if ROTATION in domain.statement(obj.statement).arguments:
         about = from_axis_angle(np.radians([0.0, 0.0, degrees]))
-        rotation: object = tuple(to_euler(about @ from_euler(np.array(obj["rotation"]))).tolist())
+        rotation: Value = tuple(to_euler(about @ from_euler(np.array(obj["rotation"]))).tolist())
     else:
         rotation = float(obj["rotation"]) + degrees
-    return obj.replaced(rotation=domain.canonical_object(obj.replaced(rotation=rotation))["rotation"])  # type: ignore[arg-type]
+    return _rotated(obj, rotation, domain)
+
+
+def _rotated(obj: Object, rotation: Value, domain: StagedDomain) -> Object:
+    """An object with another rotation, in canonical form, and its other numbers as they were."""
+    return obj.replaced(rotation=domain.canonical_object(obj.replaced(rotation=rotation))["rotation"])
 
 
 def mirrored(seen: Object, domain: StagedDomain) -> Object:
@@ -128,11 +131,10 @@ def mirrored(seen: Object, domain: StagedDomain) -> Object:
     if "rotation" not in seen.values:
         return flipped
     if ROTATION in domain.statement(seen.statement).arguments:
-        rotation: object = tuple(to_euler(MIRROR @ from_euler(np.array(seen["rotation"])) @ MIRROR).tolist())
+        rotation: Value = tuple(to_euler(MIRROR @ from_euler(np.array(seen["rotation"])) @ MIRROR).tolist())
     else:
         rotation = -float(seen["rotation"])
-    canonical = domain.canonical_object(domain.settled(seen.replaced(rotation=rotation)))["rotation"]  # type: ignore[arg-type]
-    return flipped.replaced(rotation=canonical)
+    return _rotated(flipped, rotation, domain)
 
 
 def camera_as_seen(obj: Object) -> Object:

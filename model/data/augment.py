@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from datagen.domains.base import Domain
 from datagen.domains.dialects import Dialect
-from datagen.scene import Object, Scene
+from datagen.scene import Scene
 from model.data.frames import jitter
 
 
@@ -17,13 +16,6 @@ def augmented(scene: Scene, fitted: np.ndarray, written: Dialect, rng: np.random
     if flipped is not None:
         fitted = fitted[:, ::-1]
     return flipped or scene, jitter(fitted, rng), flipped is not None
-
-
-def mirrored_objects(scene: Scene, domain: Domain) -> tuple[Object, ...] | None:
-    """The objects of the mirrored scene, in the scene's order; None if the domain has no such scene."""
-    scenes = [domain.mirrored(Scene(scene.domain, (obj,))) for obj in scene.objects]
-    objects = tuple(obj for alone in scenes if alone is not None for obj in alone.objects)
-    return None if len(objects) < len(scene) or domain.violations(Scene(scene.domain, objects)) else objects
 
 
 def ordered(scene: Scene, written: Dialect, rng: np.random.Generator | None, noise: float) -> tuple[Scene, list[int]]:

@@ -17,7 +17,6 @@ from datagen.domains.registry import get_domain
 from datagen.geometry.camera import project
 from datagen.samples.labels import view_of
 from datagen.shards.reader import Samples
-from model.data.augment import mirrored_objects
 from model.data.frames import Frame
 from model.derender.config import DerenderConfig
 from model.derender.data import RegionMaker, owners_of
@@ -163,7 +162,7 @@ def test_a_mirrored_example_is_mirrored_in_all_its_parts(renders: Samples) -> No
     make = RegionMaker(CLEVR, SLOTS, FRAME, augment=True)
     seed = next(seed for seed in range(100) if np.random.default_rng(seed).random() < 0.5)
     samples = [renders.at(i) for i in range(len(renders.keys))]
-    samples = [sample for sample in samples if mirrored_objects(sample.scene, CLEVR) is not None]  # the others would leave the plane
+    samples = [sample for sample in samples if Dialect(CLEVR).mirrored(sample.scene) is not None]  # the others would leave the plane
     assert samples
     for sample in samples:
         plain, flipped = make(sample, None), make(sample, np.random.default_rng(seed))
