@@ -16,6 +16,7 @@ from dataclasses import replace
 import numpy as np
 
 from datagen.code.statements import Choice, Number, Statement
+from datagen.domains.base import Domain
 from datagen.domains.posed import ROTATION
 from datagen.domains.staged import StagedDomain
 from datagen.geometry.camera import look_at, project
@@ -62,7 +63,7 @@ def seen_header(statement: Statement) -> Statement:
 def as_seen(obj: Object, camera: Camera, domain: StagedDomain) -> Object:
     """A domain's object as a camera sees it; numbers rounded as declared."""
     location = domain.location(obj)
-    seen = turned(obj, -_bearing(location, camera), domain)
+    seen = _with_canonical_rotation(turned(obj, -_bearing(location, camera), domain), domain)
     if "loc" not in obj.values:
         return seen
     x, y, depth = project(camera, 2, 2, np.array([location]))[0].tolist()
@@ -105,21 +106,19 @@ def _bearing(location: Vec3, camera: Camera) -> float:
     return math.degrees(math.atan2(location[1] - camera.location[1], location[0] - camera.location[0]))
 
 
-def turned(obj: Object, degrees: float, domain: StagedDomain) -> Object:
-    """An object turned about the world's Z where it stands, its rotation in canonical form and its other numbers as they were."""
+def turned(obj: Object, degrees: float, domain: Domain) -> Object:
+    """An object turned about the world's Z where it stands; its rotation is not brought into canonical form."""
     if "rotation" not in obj.values:
         return obj
-    if ROTATION in domain.statement(obj.statement).arguments:
-        about = from_axis_angle(np.radians([0.0, 0.0, degrees]))
-        rotation: Value = tuple(to_euler(about @ from_euler(np.array(obj["rotation"]))).tolist())
-    else:
-        rotation = float(obj["rotation"]) + degrees
-    return _rotated(obj, rotation, domain)
+    if ROTATION not in domain.statement(obj.statement).arguments:
+        return obj.replaced(rotation=float(obj["rotation"]) + degrees)
+    about = from_axis_angle(np.array([0.0, 0.0, math.radians(degrees)]))
+    return obj.replaced(rotation=tuple(to_euler(about @ from_euler(np.array(obj["rotation"]))).tolist()))
 
 
-def _rotated(obj: Object, rotation: Value, domain: StagedDomain) -> Object:
-    """An object with another rotation, in canonical form, and its other numbers as they were."""
-    return obj.replaced(rotation=domain.canonical_object(obj.replaced(rotation=rotation))["rotation"])
+def _with_canonical_rotation(obj: Object, domain: StagedDomain) -> Object:
+    """An object with its rotation in canonical form, and its other numbers as they were."""
+    return obj.replaced(rotation=domain.canonical_object(obj)["rotation"]) if "rotation" in obj.values else obj
 
 
 def mirrored(seen: Object, domain: StagedDomain) -> Object:
@@ -134,7 +133,7 @@ def mirrored(seen: Object, domain: StagedDomain) -> Object:
         rotation: Value = tuple(to_euler(MIRROR @ from_euler(np.array(seen["rotation"])) @ MIRROR).tolist())
     else:
         rotation = -float(seen["rotation"])
-    return _rotated(flipped, rotation, domain)
+    return _with_canonical_rotation(flipped.replaced(rotation=rotation), domain)
 
 
 def camera_as_seen(obj: Object) -> Object:

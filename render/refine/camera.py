@@ -12,9 +12,8 @@ from dataclasses import replace
 import numpy as np
 
 from datagen.domains.base import Domain
-from datagen.domains.posed import PosedDomain
+from datagen.domains.views import turned
 from datagen.geometry.camera import look_at
-from datagen.geometry.rotations import from_axis_angle, to_euler
 from datagen.scene import Camera, Lamp, Object, Shot, Vec3
 from render.refine.state import Handle, State
 
@@ -49,13 +48,13 @@ def _moved(axis: int, domain: Domain) -> Callable[[State, float], State]:
     def turn(state: State, amount: float) -> State:
         camera = state.shot.viewpoint
         polar = _polar(camera)
-        turned = amount / _metres(polar)[axis]
-        polar[axis] += turned
+        step = amount / _metres(polar)[axis]
+        polar[axis] += step
         azimuth, elevation, distance = polar[0], float(np.clip(polar[1], -HIGHEST, HIGHEST)), max(float(polar[2]), 0.1)
         level = distance * math.cos(elevation)
         ahead = (level * math.cos(azimuth), level * math.sin(azimuth), distance * math.sin(elevation))
         x, y, z = np.add(camera.target, ahead).tolist()
-        lamps = tuple(_around(camera.target, lamp, turned) for lamp in state.shot.lamps) if axis == 0 else state.shot.lamps
+        lamps = tuple(_around(camera.target, lamp, step) for lamp in state.shot.lamps) if axis == 0 else state.shot.lamps
         return _seen_by(replace(camera, location=(x, y, z)), replace(state, shot=replace(state.shot, lamps=lamps)), domain)
 
     return turn
@@ -91,17 +90,9 @@ def _followed(obj: Object, before: Camera, after: Camera, domain: Domain) -> Obj
     found = np.array(after.location) + ahead * (place[2] - after.location[2]) / ahead[2]
     x, y, z = found.tolist()
     turn = math.degrees(_azimuth(found, after) - _azimuth(place, before))
-    return _turned(domain.settled(obj.replaced(loc=(x, y, z))), turn, domain)
+    return turned(domain.settled(obj.replaced(loc=(x, y, z))), turn, domain)
 
 
 def _azimuth(place: np.ndarray, camera: Camera) -> float:
     """The direction, about Z in radians, from which a camera sees a place."""
     return math.atan2(camera.location[1] - place[1], camera.location[0] - place[0])
-
-
-def _turned(obj: Object, degrees: float, domain: Domain) -> Object:
-    """An object turned about Z."""
-    if isinstance(domain, PosedDomain):
-        matrix = from_axis_angle(np.array([0.0, 0.0, math.radians(degrees)])) @ domain.rotation(obj)
-        return obj.replaced(rotation=tuple(to_euler(matrix).tolist()))
-    return obj.replaced(rotation=obj["rotation"] + degrees) if isinstance(obj.values.get("rotation"), float) else obj
